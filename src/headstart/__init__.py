@@ -1,0 +1,1 @@
+"""headstart: a folder of photos in, a tested image classifier out."""

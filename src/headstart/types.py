@@ -1,0 +1,81 @@
+"""The small values that every layer speaks in. Knows nothing of the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+"""RGB images, channels last: (H, W, 3) or (N, H, W, 3), 0 to 255 standing for [0, 1]."""
+Floats: TypeAlias = npt.NDArray[np.float32]
+Doubles: TypeAlias = npt.NDArray[np.float64]
+Labels: TypeAlias = npt.NDArray[np.int64]
+"""Indices into a list of class names: (N,)."""
+
+
+class EngineName(StrEnum):
+    """What runs the frozen network."""
+
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    PYTORCH = "pytorch"
+
+
+class Precision(StrEnum):
+    """The arithmetic that the frozen network runs in."""
+
+    AUTO = "auto"
+    FLOAT32 = "f32"
+    BFLOAT16 = "bf16"
+
+
+class HeadKind(StrEnum):
+    """The classifiers that can grow on frozen features."""
+
+    LOGISTIC = "logistic"
+    CENTROID = "centroid"
+    KNN = "knn"
+
+
+class Split(StrEnum):
+    """The part of a data set that an image belongs to."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class Estimate(StrEnum):
+    """How an accuracy was measured."""
+
+    CROSS_VALIDATION = "cross-validation"
+    HELD_OUT = "held-out"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Byte-identical files that carry different labels; none of them is used."""
+
+    paths: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95% confidence interval of a proportion, both ends in [0, 1]."""
+
+    low: float
+    high: float
