@@ -1,1 +1,48 @@
-"""headstart: a folder of photos in, a tested image classifier out."""
+"""headstart: a folder of photos in, a tested image classifier out.
+
+    from headstart import Classifier, open_dataset
+
+    classifier = Classifier().fit(open_dataset("photos/"))
+    print(classifier.model_.measured)
+    classifier.predict(["new.jpg"])
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone, list_backbones, load_backbone
+    from headstart.classifier import Classifier
+    from headstart.datasets import ImageDataset, open_dataset
+    from headstart.errors import HeadstartError, UserError
+    from headstart.model import Model
+    from headstart.prediction import Predictions
+    from headstart.report import Report, build_report
+    from headstart.training import Trained
+
+_HOMES = {
+    "Backbone": "backbones",
+    "Classifier": "classifier",
+    "HeadstartError": "errors",
+    "ImageDataset": "datasets",
+    "Model": "model",
+    "Predictions": "prediction",
+    "Report": "report",
+    "Trained": "training",
+    "UserError": "errors",
+    "build_report": "report",
+    "list_backbones": "backbones",
+    "load_backbone": "backbones",
+    "open_dataset": "datasets",
+}
+__version__ = "0.1.0"
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - names in a dictionary are names
+
+
+def __getattr__(name: str) -> Any:
+    # On first use, so that `headstart --help` does not wait for scikit-learn and OpenVINO.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'headstart' has no attribute {name!r}")
+    return getattr(import_module(f"headstart.{_HOMES[name]}"), name)

@@ -1,0 +1,6 @@
+"""Pre-trained networks: by name, frozen, each with its own preprocessing."""
+
+from headstart.backbones.backbone import Backbone, Stage, Weights
+from headstart.backbones.catalogue import BackboneInfo, list_backbones, load_backbone
+
+__all__ = ["Backbone", "BackboneInfo", "Stage", "Weights", "list_backbones", "load_backbone"]

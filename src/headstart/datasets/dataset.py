@@ -45,6 +45,13 @@ class ImageDataset:
             splits=tuple(self.splits[row] for row in chosen) if self.splits else (),
         )
 
+    def for_testing(self) -> ImageDataset:
+        """The test part, or else the validation part, or else everything."""
+        for split in (Split.TEST, Split.VALIDATION):
+            if split in self.splits:
+                return self.part(split)
+        return self
+
     def part(self, *splits: Split) -> ImageDataset:
         """The images of these splits; none where the data has no splits."""
         return self.subset(np.array([split in splits for split in self.splits], dtype=bool))

@@ -1,0 +1,5 @@
+"""Running the frozen network: OpenVINO on a CPU, PyTorch on a GPU or where nothing else works."""
+
+from headstart.engines.engine import Engine, Plan, build_engine, make_plan
+
+__all__ = ["Engine", "Plan", "build_engine", "make_plan"]

@@ -1,0 +1,121 @@
+"""Published weights: where each machine keeps them, and how they get there.
+
+Downloads land where torch.hub and huggingface_hub keep theirs, so that nobody stores a network
+twice. Looking needs neither of the two.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from headstart.errors import BackboneError, DownloadError, MissingExtraError
+
+
+def torch_hub_file(url: str) -> Path:
+    """Where torch.hub keeps what it downloads from a URL."""
+    home = os.environ.get("TORCH_HOME") or _cache("torch")
+    return Path(home).expanduser() / "hub" / "checkpoints" / url.rpartition("/")[2]
+
+
+def hub_files(repository: str) -> tuple[Path, ...]:
+    """All files of a repository on the Hugging Face Hub that are on this machine."""
+    home = Path(os.environ.get("HF_HOME") or _cache("huggingface")).expanduser()
+    folder = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    snapshots = folder / f"models--{repository.partition('@')[0].replace('/', '--')}" / "snapshots"
+    return tuple(snapshots.glob("*/*"))
+
+
+def fetch_from_url(name: str, url: str, *, allow_download: bool) -> Path:
+    """The file behind a URL, downloaded if it is not on this machine.
+
+    Args:
+        name: the backbone's, for messages.
+        url: ends in a file name; eight or more hex digits after "-" are its SHA-256's first.
+        allow_download: whether to use the network.
+
+    Raises:
+        DownloadError: the file is not here and cannot be had.
+    """
+    file = torch_hub_file(url)
+    if file.is_file():
+        return file
+    otherwise = f"fetch {url} on a machine that is online and give it with --weights FILE"
+    if not allow_download:
+        raise DownloadError(f"the weights of {name} are not on this machine; {otherwise}")
+    from torch.hub import download_url_to_file
+
+    checksum = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        download_url_to_file(url, str(file), checksum[1] if checksum else None, progress=False)
+    except (OSError, RuntimeError) as error:  # no network, full disk, wrong checksum
+        raise DownloadError(
+            f"the weights of {name} could not be downloaded ({error}); {otherwise}"
+        ) from error
+    return file
+
+
+def fetch_from_hub(
+    name: str, repository: str, files: Sequence[str], *, allow_download: bool
+) -> Path:
+    """The first of these files that a repository on the Hugging Face Hub has.
+
+    Args:
+        name: the backbone's, for messages.
+        repository: "owner/name", or "owner/name@revision".
+        files: names in the repository, the preferred one first.
+        allow_download: whether to use the network.
+
+    Raises:
+        BackboneError: the repository has none of the files, or its name is malformed.
+        DownloadError: they are not here and cannot be had.
+        MissingExtraError: huggingface_hub, which timm brings, is not installed.
+    """
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+        )
+    except ImportError:
+        raise MissingExtraError(name, extra="torch") from None
+    owner_and_name, _, revision = repository.partition("@")
+    absent: Exception | None = None
+    for file in files:
+        try:
+            return Path(
+                hf_hub_download(
+                    owner_and_name,
+                    file,
+                    revision=revision or None,
+                    local_files_only=not allow_download,
+                )
+            )
+        except (RepositoryNotFoundError, HFValidationError) as error:
+            raise BackboneError(
+                f"the Hugging Face Hub has no public repository {owner_and_name!r}; "
+                f"check the spelling of {name}"
+            ) from error
+        except (LocalEntryNotFoundError, EntryNotFoundError) as error:
+            absent = error
+        except (HfHubHTTPError, OSError) as error:
+            absent = error
+            break
+    address = f"https://huggingface.co/{owner_and_name}"
+    if isinstance(absent, EntryNotFoundError) and not isinstance(absent, LocalEntryNotFoundError):
+        raise BackboneError(f"{address} has no file {' or '.join(files)}; choose another backbone")
+    what = "not on this machine" if not allow_download else "not to be had: the Hub did not answer"
+    raise DownloadError(
+        f"{files[0]} of {name} is {what}; fetch it from {address} on a machine that is online "
+        f"and give the weights with --weights FILE"
+    ) from absent
+
+
+def _cache(program: str) -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / program

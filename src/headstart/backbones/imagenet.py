@@ -1,0 +1,17 @@
+"""The 1,000 classes that most published backbones were trained on (ILSVRC 2012)."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def imagenet_classes() -> tuple[str, ...]:
+    """Names of the classes, in the order of the logits.
+
+    The names are WordNet's first words. Three pairs share theirs and carry a qualifier here
+    ("crane (bird)", "crane (machine)"), so that a name stands for one class.
+    """
+    text = (files("headstart.backbones") / "imagenet_classes.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())

@@ -1,0 +1,129 @@
+"""Files of weights as plain arrays, and the digest that tells two sets of weights apart.
+
+safetensors files are read without PyTorch. A `.pth` or `.pt` file needs it, and is opened with
+`weights_only`, so that no file can run code.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, deserialize
+
+from headstart.errors import BackboneError, MissingExtraError
+
+_DTYPES = {
+    "BOOL": "?",
+    "U8": "u1",
+    "I8": "i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+}
+_WRAPPERS = ("state_dict", "model")  # keys under which training scripts put the tensors
+_PREFIX = "module."  # what DataParallel adds to every name
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """The tensors in a file of weights, by name and in the file's order.
+
+    bfloat16, which NumPy does not know, becomes float32 without loss.
+
+    Args:
+        path: a `.safetensors` file, or anything `torch.save` wrote (`.pth`, `.pt`, `.bin`).
+
+    Raises:
+        BackboneError: no such file, damaged, or not a dictionary of tensors.
+        MissingExtraError: PyTorch is needed for this file and not installed.
+    """
+    if not path.is_file():
+        raise BackboneError(f"there is no file of weights at {path}; give the path of one")
+    tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pytorch(path)
+    if not tensors:
+        raise BackboneError(f"{path} holds no tensors; give the file with the network's weights")
+    if all(name.startswith(_PREFIX) for name in tensors):
+        return {name.removeprefix(_PREFIX): array for name, array in tensors.items()}
+    return tensors
+
+
+def digest(tensors: Mapping[str, np.ndarray]) -> str:
+    """32 hex digits over names, dtypes, shapes and bytes; the order of the names is no part of it.
+
+    Args:
+        tensors: arrays of any shape and dtype, by name.
+    """
+    hasher = blake2b(digest_size=16)
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        # Little-endian, so that every machine computes the same digits.
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        shape = tensors[name].shape  # ascontiguousarray makes a scalar one-dimensional
+        hasher.update(f"{name}\0{array.dtype.str}\0{shape}\0".encode())
+        hasher.update(array.data)
+    return hasher.hexdigest()
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        entries: list[tuple[str, dict[str, Any]]] = deserialize(  # type: ignore[no-untyped-call]
+            path.read_bytes()
+        )
+    except SafetensorError as error:
+        raise BackboneError(
+            f"{path} is not a readable safetensors file ({error}); download or copy it again"
+        ) from error
+    return {name: _array(name, entry, path) for name, entry in entries}
+
+
+def _array(name: str, entry: dict[str, Any], path: Path) -> np.ndarray:
+    if entry["dtype"] == "BF16":  # the upper half of a float32
+        wide = np.frombuffer(entry["data"], "<u2").astype("<u4") << 16
+        return wide.view("<f4").reshape(entry["shape"])
+    if entry["dtype"] not in _DTYPES:
+        raise BackboneError(
+            f"{path}: {name} has the number format {entry['dtype']}; "
+            f"store the weights as float32, float16 or bfloat16"
+        )
+    # A copy, because arrays over bytes cannot be written to and PyTorch warns of that.
+    return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
+
+
+def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError(f"reading {path.name}", extra="torch") from None
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise BackboneError(
+            f"{path} is not a file of tensors that can be read without running code ({reason}); "
+            f"save the network's state_dict() as safetensors"
+        ) from error
+    for key in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict):
+        raise BackboneError(
+            f"{path} holds a {type(content).__name__}, not a dictionary of tensors; "
+            f"save the network's state_dict()"
+        )
+    tensors = {}
+    for name, value in content.items():
+        if not isinstance(value, torch.Tensor):
+            raise BackboneError(
+                f"{path}: {name!r} is a {type(value).__name__}, not a tensor; "
+                f"save the network's state_dict() and nothing else"
+            )
+        value = value.detach()
+        tensors[str(name)] = (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+    return tensors

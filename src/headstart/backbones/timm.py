@@ -1,0 +1,320 @@
+"""The classifiers of timm and of the Hugging Face Hub in timm's format."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.backbones.backbone import Backbone, Weights
+from headstart.backbones.download import fetch_from_hub, fetch_from_url
+from headstart.backbones.imagenet import imagenet_classes
+from headstart.backbones.tensors import digest, read_tensors
+from headstart.backbones.vision_ops import import_timm
+from headstart.errors import BackboneError
+from headstart.preprocessing import Interpolation, Preprocessing, Resize
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.backbones.staged import StagedNetwork
+
+PREFIX = "timm:"
+HUB = "hf-hub:"
+
+_CROP_MODES = {"center": Resize.SHORTER, "squash": Resize.STRETCH, "border": Resize.LONGER}
+# What must be stated about weights. `crop_mode` may be absent: it is younger than most weights,
+# which were all evaluated on the middle of the picture.
+_REQUIRED = ("input_size", "crop_pct", "interpolation", "mean", "std")
+_SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-nc-4.0": "CC-BY-NC-4.0"}
+_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """What timm or the Hub says about a set of weights.
+
+    Attributes:
+        architecture: timm's name of the network, without a tag.
+        config: timm's `pretrained_cfg` as plain data.
+        options: arguments that the network is built with.
+    """
+
+    architecture: str
+    config: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Backbone:
+    """A classifier of timm by name.
+
+    Args:
+        name: "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k", or a repository on the Hub in
+            timm's format: "hf-hub:owner/name", with or without "timm:" before it.
+        weights: a file to read instead of the published one; it must fit without conversion.
+        allow_download: whether files may be fetched that are not on this machine.
+
+    Raises:
+        BackboneError: no such network, no metadata on its preprocessing, or weights do not fit.
+        DownloadError: a published file is not here and cannot be had.
+        MissingExtraError: torch, torchvision or timm is not installed.
+    """
+    import_timm(name)
+    short = name.removeprefix(PREFIX)
+    if short.startswith(HUB):
+        source = _from_hub(name, short.removeprefix(HUB), allow_download=allow_download)
+    else:
+        source = _from_registry(name, short)
+    preprocessing = preprocessing_of(source.config, name)
+    if weights:
+        tensors = read_tensors(weights)
+        model = _filled(source, tensors, name)
+    else:
+        file = _published_file(name, source.config, allow_download=allow_download)
+        model = _published(source, file, name)
+        tensors = {key: value.numpy() for key, value in model.state_dict().items()}
+    network = _staged(model, preprocessing, name)
+
+    from headstart.backbones.staged import stages_of
+
+    return Backbone(
+        name=name,
+        preprocessing=preprocessing,
+        stages=stages_of(network, preprocessing.crop),
+        labels=_labels(source.config, hub=short.startswith(HUB)),
+        weights=Weights(
+            source=str(weights) if weights else _address(source.config),
+            digest=digest(tensors),
+            licence="unstated" if weights else _licence(source.config),
+        ),
+        network=partial(copy.deepcopy, network),
+    )
+
+
+def lite_network(name: str, tensors: Mapping[str, np.ndarray]) -> StagedNetwork:
+    """The PyTorch form of an embedded EfficientNet-Lite.
+
+    Args:
+        name: "efficientnet-lite0", 1 or 2.
+        tensors: its weights in the order of the network, under whatever names, without counters
+            of batch normalisation.
+
+    Raises:
+        BackboneError: the tensors do not fit.
+        MissingExtraError: torch, torchvision or timm is not installed.
+    """
+    timm = import_timm(name)
+    from headstart.backbones.staged import StagedNetwork, fill
+
+    model = timm.create_model(f"tf_{name.replace('-', '_')}").eval()
+    places = [key for key in model.state_dict() if not key.endswith("num_batches_tracked")]
+    if len(places) != len(tensors):
+        raise BackboneError(
+            f"these weights do not fit {name}: they are {len(tensors)} tensors where the network "
+            f"has {len(places)}; give the file that belongs to this network"
+        )
+    fill(model, dict(zip(places, tensors.values(), strict=True)), name=name)
+    stages = [f"blocks.{index}" for index in range(len(model.blocks))]
+    preprocessing = preprocessing_of(model.pretrained_cfg, name)
+    return StagedNetwork(
+        model, preprocessing, [*stages, "head"], head="classifier", modules={"head": "bn2"}
+    )
+
+
+def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
+    """What timm's metadata say about preparing pictures.
+
+    Args:
+        config: a `pretrained_cfg`.
+        name: the backbone's, for messages.
+
+    Raises:
+        BackboneError: something is not stated, or is nothing that headstart can do.
+    """
+    if missing := [key for key in _REQUIRED if not config.get(key)]:
+        raise BackboneError(
+            f"{name} comes without {', '.join(missing)}, so its preprocessing is unknown; "
+            f"headstart does not guess: choose weights that carry timm's pretrained_cfg"
+        )
+    channels, height, width = config["input_size"]
+    if channels != 3 or height != width or len(config["mean"]) != 3 or len(config["std"]) != 3:
+        raise BackboneError(
+            f"{name} takes inputs of {channels} x {height} x {width}; headstart feeds RGB squares"
+        )
+    crop_mode = config.get("crop_mode") or "center"
+    interpolation = config["interpolation"]
+    if crop_mode not in _CROP_MODES:
+        raise BackboneError(
+            f"{name} crops by {crop_mode!r}; headstart can do {', '.join(_CROP_MODES)}"
+        )
+    if interpolation not in list(Interpolation):
+        raise BackboneError(
+            f"{name} was evaluated with interpolation {interpolation!r}, which headstart cannot "
+            f"reproduce; choose weights with {', '.join(Interpolation)}"
+        )
+    mean = tuple(config["mean"])
+    return Preprocessing(
+        size=math.floor(height / config["crop_pct"]),
+        crop=height,
+        interpolation=Interpolation(interpolation),
+        mean=mean,
+        std=tuple(config["std"]),
+        resize=_CROP_MODES[crop_mode],
+        # timm fills borders with the mean, so that they are zero once normalised.
+        fill=(round(255 * mean[0]), round(255 * mean[1]), round(255 * mean[2]))
+        if crop_mode == "border"
+        else (0, 0, 0),
+    )
+
+
+def _from_registry(name: str, short: str) -> _Source:
+    timm = import_timm(name)
+    architecture = short.partition(".")[0]
+    if not timm.is_model(architecture):
+        close = get_close_matches(architecture, timm.list_models(), n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else "see timm.list_models()"
+        raise BackboneError(f"timm has no network {architecture!r}; {hint}")
+    config = timm.models.get_pretrained_cfg(short, allow_unregistered=True)
+    if config is None or not config.has_weights:
+        tags = [weights.partition(".")[2] for weights in timm.list_pretrained(f"{architecture}.*")]
+        hint = f"add one of the tags {', '.join(tags)}" if tags else "choose another network"
+        raise BackboneError(f"timm publishes no weights for {short!r}; {hint}")
+    return _Source(architecture=architecture, config=config.to_dict())
+
+
+def _from_hub(name: str, repository: str, *, allow_download: bool) -> _Source:
+    timm = import_timm(name)
+    file = fetch_from_hub(name, repository, ("config.json",), allow_download=allow_download)
+    stated = json.loads(file.read_text(encoding="utf-8"))
+    config = {**stated.get("pretrained_cfg", {}), "hf_hub_id": repository}
+    architecture = stated.get("architecture")
+    if not config or not timm.is_model(architecture or ""):
+        raise BackboneError(
+            f"{name} is not in timm's format (architecture {architecture!r}); choose a repository "
+            f"whose config.json names a network of timm and its pretrained_cfg"
+        )
+    for key in ("num_classes", "label_names", "label_descriptions"):
+        if stated.get(key) is not None:
+            config[key] = stated[key]
+    known = timm.models.PretrainedCfg.__dataclass_fields__
+    config = {key: value for key, value in config.items() if key in known}
+    return _Source(architecture=architecture, config=config, options=stated.get("model_args") or {})
+
+
+def _create(source: _Source, *, file: Path | None = None) -> nn.Module:
+    timm = import_timm(source.architecture)
+    config = source.config  # timm takes the number of classes and the size of the input from it
+    if file:
+        config = {**config, "file": str(file), "source": "", "custom_load": False}
+    model: nn.Module = timm.create_model(
+        source.architecture,
+        pretrained=file is not None,
+        pretrained_cfg=config,
+        **source.options,
+    )
+    return model.eval()
+
+
+def _filled(source: _Source, tensors: Mapping[str, np.ndarray], name: str) -> nn.Module:
+    from headstart.backbones.staged import fill
+
+    model = _create(source)
+    fill(model, tensors, name=name)
+    return model
+
+
+def _published(source: _Source, file: Path, name: str) -> nn.Module:
+    # timm converts those of its published files whose names have changed, and checks strictly.
+    try:
+        return _create(source, file=file)
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise BackboneError(
+            f"the published weights do not fit {name} ({reason}); try a newer timm"
+        ) from error
+
+
+def _published_file(name: str, config: Mapping[str, Any], *, allow_download: bool) -> Path:
+    repository, file, url = (config.get(key) for key in ("hf_hub_id", "hf_hub_filename", "url"))
+    if repository:
+        files = (file,) if file else _FILES
+        return fetch_from_hub(name, repository, files, allow_download=allow_download)
+    if not isinstance(url, str) or config.get("custom_load"):
+        raise BackboneError(
+            f"the weights of {name} come in a format of their own; "
+            f"save the network's state_dict() from timm and give it with --weights FILE"
+        )
+    return fetch_from_url(name, url, allow_download=allow_download)
+
+
+def _staged(model: nn.Module, preprocessing: Preprocessing, name: str) -> StagedNetwork:
+    from headstart.backbones.staged import StagedNetwork
+    from headstart.backbones.stages import STEM, TOKEN_BLOCKS, evenly, trace
+
+    channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+    classifier = model.get_classifier()  # type: ignore[operator]
+    heads = [path for path, module in model.named_modules() if module is classifier]
+    if not heads:
+        raise BackboneError(
+            f"{name} has no single classifier (distilled networks have two); choose another one"
+        )
+    seen = trace(model, preprocessing.crop, head=heads[0], channels_last=channels_last)
+    shapes = {output.path: output.shape for output in seen.outputs}
+    listed: Any = getattr(model, "feature_info", ())  # timm's own list of where resolution changes
+    stages = [info["module"] for info in listed if info["module"] in shapes]
+    stages = [stage for stage in dict.fromkeys(stages) if not STEM.fullmatch(stage)]
+    if stages and all(len(shapes[stage]) == 3 for stage in stages):
+        stages = evenly(stages, TOKEN_BLOCKS)
+    # What made the classifier's input is the last listed stage or ends there, or comes after it.
+    last = seen.outputs[-1].path
+    if not stages or not (f"{last}.".startswith(f"{stages[-1]}.") or stages[-1].startswith(last)):
+        stages.append(last)
+    return StagedNetwork(model, preprocessing, stages, head=heads[0], channels_last=channels_last)
+
+
+def _labels(config: Mapping[str, Any], *, hub: bool) -> tuple[str, ...]:
+    """Names of the classes; none where the network has no classifier of its own."""
+    count = config.get("num_classes", 1000)
+    names = config.get("label_names")
+    if names and len(names) == count:
+        described = config.get("label_descriptions") or {}
+        return _distinct([described.get(name, name) for name in names], names)
+    tag = f"{config.get('tag')} {config.get('hf_hub_id')}"
+    # timm's own registry is all ImageNet, in ImageNet's order; the Hub is not.
+    if not hub or re.search(r"in(1k|12k|2[12]k)", tag):
+        if count == 1000:
+            return imagenet_classes()
+        data = import_timm("labels").data
+        if subset := data.infer_imagenet_subset({"num_classes": count}):
+            info = data.ImageNetInfo(subset)
+            return _distinct(info.label_descriptions(), info.label_names())
+    return tuple(f"class {index}" for index in range(count))
+
+
+def _distinct(names: Sequence[str], identifiers: Sequence[str]) -> tuple[str, ...]:
+    """The names, with the identifier behind those that several classes share."""
+    shared = {name for name, count in Counter(names).items() if count > 1}
+    return tuple(
+        f"{name} ({identifier})" if name in shared else name
+        for name, identifier in zip(names, identifiers, strict=True)
+    )
+
+
+def _licence(config: Mapping[str, Any]) -> str:
+    stated = config.get("license") or "unstated"
+    return _SPDX.get(stated, stated)
+
+
+def _address(config: Mapping[str, Any]) -> str:
+    repository = config.get("hf_hub_id")
+    return f"https://huggingface.co/{repository}" if repository else str(config.get("url"))

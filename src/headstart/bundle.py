@@ -1,0 +1,254 @@
+"""A trained model as a folder: a JSON manifest, arrays as safetensors, a model card. No pickle.
+
+Loading one reads numbers and text, and runs nothing. The bytes depend on the model alone: no time,
+no machine and no path is written, so that the same training gives the same files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from headstart.card import card
+from headstart.digests import bytes_digest
+from headstart.errors import BundleError, HeadstartError
+from headstart.heads.head import head_from_tensors
+from headstart.model import Measured, Model, Origin, TrainingData
+from headstart.report import write_file
+from headstart.types import Estimate, HeadKind, Interval
+
+SCHEMA = 1
+MANIFEST, CARD = "model.json", "README.md"
+_HEAD, _DIGESTS = "head.", "training_digests"
+_AGAIN = "copy or fit the model again"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Measured(_Part):
+    accuracy: float | None = Field(ge=0, le=1)
+    interval: tuple[float, float] | None
+    images: int = Field(ge=0)
+    estimate: Estimate
+
+    @classmethod
+    def of(cls, measured: Measured) -> _Measured:
+        span = measured.interval
+        return cls(
+            accuracy=measured.accuracy,
+            interval=(span.low, span.high) if span else None,
+            images=measured.images,
+            estimate=measured.estimate,
+        )
+
+    def value(self) -> Measured:
+        return Measured(
+            accuracy=self.accuracy,
+            interval=Interval(*self.interval) if self.interval else None,
+            images=self.images,
+            estimate=self.estimate,
+        )
+
+
+class _Origin(_Part):
+    backbone: str
+    weights: str
+    source: str
+    licence: str
+    stages: tuple[str, ...] = Field(min_length=1)
+    engine: str
+    precision: str
+
+
+class _Data(_Part):
+    name: str
+    licence: str
+    images: tuple[int, ...]
+    duplicates: int
+    conflicts: int
+    skipped: int
+
+
+class _Manifest(_Part):
+    format: Literal["headstart model"] = "headstart model"
+    schema_version: int = SCHEMA
+    arrays: str = Field(pattern=r"^model-[0-9a-f]{16}\.safetensors$")
+    classes: tuple[str, ...] = Field(min_length=2)
+    head: HeadKind
+    setting: float
+    temperature: float = Field(gt=0)
+    balanced: bool
+    seed: int
+    origin: _Origin
+    data: _Data
+    measured: _Measured
+    by_stage: dict[str, _Measured]
+
+
+def save_model(model: Model, folder: Path) -> None:
+    """Write a model as a folder; other files there stay.
+
+    Args:
+        model: what to write.
+        folder: made if need be; a model that it holds is replaced.
+
+    Raises:
+        BundleError: the folder holds something else.
+        HeadstartError: it cannot be written.
+    """
+    check_target(folder)
+    content = save(_arrays(model))
+    arrays = _named(content)
+    manifest = _manifest(model, arrays).model_dump_json(indent=2) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        old = set(folder.glob("model-*.safetensors"))
+        # The arrays are named by their content and the manifest names them: whatever is cut off in
+        # between, the folder holds the old model or the new one, whole.
+        write_file(folder / arrays, content)
+        write_file(folder / CARD, card(model).encode())
+        write_file(folder / MANIFEST, manifest.encode())
+        for path in old - {folder / arrays}:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise HeadstartError(
+            f"cannot write the model to {folder}: {error.strerror or error}; name another folder"
+        ) from error
+
+
+def check_target(folder: Path) -> None:
+    """Refuse to write a model among other things, before any work is done.
+
+    Raises:
+        BundleError: the folder holds something that is no model.
+    """
+    if folder.is_dir():
+        if (folder / MANIFEST).is_file() or next(folder.iterdir(), None) is None:
+            return
+        raise BundleError(f"{folder} holds files and no model; name a new folder for the model")
+    if folder.exists():
+        raise BundleError(f"{folder} is a file; name a folder for the model")
+
+
+def _named(content: bytes) -> str:
+    return f"model-{bytes_digest(content)[:16]}.safetensors"
+
+
+def load_model(folder: Path) -> Model:
+    """Read a model that `save_model` wrote.
+
+    Raises:
+        BundleError: the folder is none, is damaged, or was written by a newer headstart.
+    """
+    manifest = _read_manifest(folder)
+    path = folder / manifest.arrays
+    try:
+        content = path.read_bytes()
+        if manifest.arrays != _named(content):
+            raise BundleError(f"{path} is damaged: its bytes are not those written; {_AGAIN}")
+        arrays = load(content)
+        head = head_from_tensors(
+            manifest.head,
+            {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)},
+        )
+        digests = arrays[_DIGESTS]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise BundleError(f"{path} is missing or damaged ({error}); {_AGAIN}") from error
+    model = Model(
+        classes=manifest.classes,
+        head=head,
+        temperature=manifest.temperature,
+        setting=manifest.setting,
+        balanced=manifest.balanced,
+        seed=manifest.seed,
+        origin=Origin(**manifest.origin.model_dump()),
+        data=TrainingData(**manifest.data.model_dump(), digests=digests),
+        measured=manifest.measured.value(),
+        by_stage={stage: measured.value() for stage, measured in manifest.by_stage.items()},
+    )
+    _check(model, path)
+    return model
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """What the manifest says of a model, ready for JSON."""
+    return _manifest(model, _named(save(_arrays(model)))).model_dump(mode="json")
+
+
+def _read_manifest(folder: Path) -> _Manifest:
+    path = folder / MANIFEST
+    if not folder.is_dir() or not path.is_file():
+        what = "holds no " + MANIFEST if folder.is_dir() else "is not a folder"
+        raise BundleError(
+            f"{folder} {what}; give the folder that 'headstart fit DATA --out MODEL' wrote"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        header = _Header.model_validate_json(text)
+        if header.schema_version > SCHEMA:
+            raise BundleError(
+                f"{folder} was written by a newer headstart (schema {header.schema_version}, this "
+                f"one reads up to {SCHEMA}); upgrade with: pip install --upgrade headstart"
+            )
+        return _Manifest.model_validate_json(text)
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        first = str(error).splitlines()
+        reason = "; ".join(line.strip() for line in first[1:3]) or first[0]
+        raise BundleError(f"{path} is damaged ({reason}); {_AGAIN}") from error
+
+
+class _Header(BaseModel):
+    """The part of a manifest that every version has."""
+
+    format: Literal["headstart model"]
+    schema_version: int
+
+
+def _check(model: Model, path: Path) -> None:
+    """Arrays that do not fit the manifest would give wrong answers rather than none."""
+    width = _width(model)
+    try:
+        logits = model.head.logits(np.zeros((1, width), np.float32))
+        fits = logits.shape == (1, len(model.classes)) and bool(np.isfinite(logits).all())
+    except (ValueError, IndexError, TypeError):
+        fits = False
+    digests = model.data.digests
+    if not fits or digests.dtype != np.uint8 or digests.ndim != 2 or digests.shape[1] != 16:
+        raise BundleError(f"{path} does not fit {MANIFEST}: one of them is damaged; {_AGAIN}")
+
+
+def _width(model: Model) -> int:
+    tensors = model.head.tensors()
+    first = tensors.get("coefficients", tensors.get("mean"))
+    return int(first.shape[-1]) if first is not None and first.ndim else 0
+
+
+def _manifest(model: Model, arrays: str) -> _Manifest:
+    origin, data = model.origin, model.data
+    return _Manifest(
+        arrays=arrays,
+        classes=model.classes,
+        head=model.head.kind,
+        setting=model.setting,
+        temperature=model.temperature,
+        balanced=model.balanced,
+        seed=model.seed,
+        origin=_Origin(**{name: getattr(origin, name) for name in _Origin.model_fields}),
+        data=_Data(**{name: getattr(data, name) for name in _Data.model_fields}),
+        measured=_Measured.of(model.measured),
+        by_stage={stage: _Measured.of(measured) for stage, measured in model.by_stage.items()},
+    )
+
+
+def _arrays(model: Model) -> dict[str, Any]:
+    head = {
+        _HEAD + name: np.ascontiguousarray(array) for name, array in model.head.tensors().items()
+    }
+    return {**head, _DIGESTS: np.ascontiguousarray(model.data.digests)}

@@ -1,0 +1,211 @@
+"""The folder of what headstart keeps between runs: where it is, what it holds, how to empty it.
+
+Everything in it can be made again, so it may be deleted at any time. Each kind of content has a
+subfolder, marked as headstart's own by a CACHEDIR.TAG (https://bford.info/cachedir/), which also
+keeps it out of backups. The mark is what lets `clear` be safe: whoever points HEADSTART_CACHE at
+a folder that has a "datasets" of its own does not lose it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from headstart.errors import StoreError
+from headstart.segments import (
+    DamagedSegmentError,
+    ForeignSegmentError,
+    Keys,
+    Segment,
+    segment_names,
+)
+
+KINDS = ("features", "archives", "datasets", "graphs", "index")
+"""The subfolders: features, downloads, unpacked data sets, compiled networks, the `StatIndex`."""
+_TAG = "CACHEDIR.TAG"
+_MARK = """Signature: 8a477f597d28d172789f06886806bc55
+# Made by headstart, which can make all of this again: `headstart cache clear` removes it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureUsage:
+    """What one configuration's features take.
+
+    Attributes:
+        key: the digest of the configuration.
+        rows: different images.
+        bytes: on disk.
+    """
+
+    key: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheUsage:
+    """What the cache takes on disk, in bytes; `features` lists one entry a configuration."""
+
+    features: tuple[FeatureUsage, ...]
+    features_bytes: int
+    archives_bytes: int
+    datasets_bytes: int
+    graphs_bytes: int
+    index_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """What `clear` would free."""
+        return (
+            self.features_bytes
+            + self.archives_bytes
+            + self.datasets_bytes
+            + self.graphs_bytes
+            + self.index_bytes
+        )
+
+
+def cache_root(chosen: Path | None = None) -> Path:
+    """The cache folder: the one chosen, else $HEADSTART_CACHE, else the platform's place.
+
+    It need not exist: those who write create it.
+    """
+    if chosen is not None:
+        return chosen.expanduser()
+    if named := os.environ.get("HEADSTART_CACHE"):
+        return Path(named).expanduser()
+    return platformdirs.user_cache_path("headstart", appauthor=False)
+
+
+def cache_folder(root: Path, kind: str) -> Path:
+    """Gives the subfolder for one of `KINDS`, created and marked if need be.
+
+    Whoever writes to the cache gets the folder here: an unmarked one is never counted nor cleared.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    folder = root / kind
+    if not folder.is_dir():
+        # Born elsewhere and moved, so that no kill can leave it without its mark.
+        newborn = root / f"{kind}.{secrets.token_hex(8)}.tmp"
+        newborn.mkdir(parents=True)
+        try:
+            (newborn / _TAG).write_text(_MARK, encoding="utf-8")
+            newborn.rename(folder)
+        except OSError:
+            shutil.rmtree(newborn, ignore_errors=True)
+            if not folder.is_dir():  # else another process was quicker
+                raise
+    return folder
+
+
+def usage(root: Path) -> CacheUsage:
+    """Measures the cache. What cannot be read counts as nothing.
+
+    Args:
+        root: the cache folder; need not exist.
+    """
+    sizes = {kind: _size(root / kind) if _is_ours(root / kind) else 0 for kind in KINDS}
+    features: list[FeatureUsage] = []
+    if sizes["features"]:
+        with contextlib.suppress(OSError):
+            features.extend(
+                FeatureUsage(folder.name, _rows(folder), _size(folder))
+                for folder in sorted((root / "features").iterdir())
+                if folder.is_dir()
+            )
+    return CacheUsage(
+        features=tuple(features),
+        **{f"{kind}_bytes": size for kind, size in sizes.items()},
+    )
+
+
+def clear(root: Path) -> int:
+    """Removes what headstart keeps in the cache folder, and nothing else.
+
+    Args:
+        root: the cache folder; need not exist. It stays, as may others' files in it.
+
+    Returns:
+        Bytes freed.
+
+    Raises:
+        StoreError: something could not be removed; the rest has been.
+    """
+    freed, stuck = 0, []
+    for folder in (root / kind for kind in KINDS):
+        if not _is_ours(folder):
+            continue
+        before = _size(folder)
+        with contextlib.suppress(OSError):
+            for child in folder.iterdir():
+                if child.is_dir() and not child.is_symlink():
+                    shutil.rmtree(child, ignore_errors=True)
+                elif child.name != _TAG:  # goes last: what is left by a kill stays marked
+                    child.unlink(missing_ok=True)
+        if all(child.name == _TAG for child in _children(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
+        freed += before - _size(folder)
+        if folder.exists():
+            stuck.append(str(folder))
+    if stuck:
+        raise StoreError(
+            f"Could not remove all of {', '.join(stuck)} ({freed} bytes were freed). "
+            "End other runs of headstart, check the permissions, and try again."
+        )
+    return freed
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether `cache_folder` made it. A link to elsewhere is the user's, wherever it leads."""
+    try:
+        mark = (folder / _TAG).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return mark == _MARK and not folder.is_symlink()
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _files(Path(entry.path))
+                else:
+                    yield entry
+    except OSError:
+        return
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for entry in _files(folder):
+        with contextlib.suppress(OSError):
+            total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def _rows(folder: Path) -> int:
+    """Different images in the intact segments of a folder."""
+    keys: list[Keys] = []
+    for name in segment_names(folder):
+        with contextlib.suppress(OSError, DamagedSegmentError, ForeignSegmentError):
+            keys.append(Segment(folder / name).keys)
+    return len(np.unique(np.concatenate(keys))) if keys else 0

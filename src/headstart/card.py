@@ -1,0 +1,90 @@
+"""The model card: what a trained model is, what it was trained on and where it ends."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, StrictUndefined
+
+from headstart.model import Measured, Model
+from headstart.types import Estimate, HeadKind
+
+_HEADS = {
+    HeadKind.LOGISTIC: "multinomial logistic regression",
+    HeadKind.CENTROID: "nearest centroid",
+    HeadKind.KNN: "k nearest neighbours",
+}
+
+_TEMPLATE = """\
+# {{ model.data.name }}: an image classifier of {{ model.classes | length }} classes
+
+| | |
+|---|---|
+| accuracy | {{ accuracy }} |
+| classes | {{ model.classes | length }} |
+| trained on | {{ images }} images ({{ model.data.name }}, licence: {{ model.data.licence }}) |
+| left out | {{ model.data.duplicates }} copies, {{ model.data.conflicts }} conflicts, \
+{{ model.data.skipped }} unusable files |
+| backbone | {{ model.origin.backbone }}, weights from {{ model.origin.source }}, \
+licence: {{ model.origin.licence }} |
+| weights' digest | `{{ model.origin.weights }}` |
+| stages | {{ model.origin.stages | join(" + ") }} |
+| head | {{ head }}{{ setting }}, temperature {{ "%.3g" | format(model.temperature) }} |
+| features by | {{ model.origin.engine }}, {{ model.origin.precision }} |
+| seed | {{ model.seed }} |
+
+## Classes
+
+| class | training images |
+|---|---|
+{% for name, count in rows -%}
+| {{ name | replace("|", "\\\\|") }} | {{ count }} |
+{% endfor %}
+{%- if stages %}
+## Accuracy by stage
+
+A head on one stage alone, cross-validated, from shallow to deep.
+
+| stage | accuracy |
+|---|---|
+{% for stage, text in stages -%}
+| {{ stage }} | {{ text }} |
+{% endfor %}
+{%- endif %}
+## Limits
+
+- It always answers with one of its classes, also for a picture of something else.
+- The accuracy holds for images like those it was tested on: another camera, place or season can \
+lower it. Test it there: `headstart evaluate MODEL FOLDER`.
+- The backbone's weights and the training images have licences of their own; both bind its use.
+{%- if smallest < 10 %}
+- Its smallest class has {{ smallest }} training image{{ "" if smallest == 1 else "s" }}; trust it \
+least there.
+{%- endif %}
+"""
+
+
+def accuracy_text(measured: Measured) -> str:
+    """An accuracy with its interval, its images and how it was measured."""
+    if measured.accuracy is None or measured.interval is None:
+        return "unknown: too few images to hold any out"
+    how = "cross-validated" if measured.estimate is Estimate.CROSS_VALIDATION else "held out"
+    return (
+        f"{measured.accuracy:.3f} (95% interval {measured.interval.low:.3f} to "
+        f"{measured.interval.high:.3f}, {measured.images:,} images, {how})"
+    )
+
+
+def card(model: Model) -> str:
+    """The card as Markdown; also the README.md of a saved model."""
+    setting = {HeadKind.LOGISTIC: f", C = {model.setting:g}", HeadKind.KNN: f", k = {model.setting:g}"}
+    # The card is Markdown for people, not HTML: nothing needs escaping but the table's bars.
+    environment = Environment(undefined=StrictUndefined, autoescape=False)
+    return environment.from_string(_TEMPLATE).render(
+        model=model,
+        accuracy=accuracy_text(model.measured),
+        images=f"{sum(model.data.images):,}",
+        head=_HEADS[model.head.kind],
+        setting=setting.get(model.head.kind, ""),
+        rows=list(zip(model.classes, model.data.images, strict=True)),
+        stages=[(stage, accuracy_text(measured)) for stage, measured in model.by_stage.items()],
+        smallest=min(model.data.images),
+    )

@@ -1,0 +1,224 @@
+"""The classifier as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from headstart.backbones import load_backbone
+from headstart.bundle import load_model, save_model
+from headstart.cache import cache_root
+from headstart.datasets import ImageDataset
+from headstart.engines import make_plan
+from headstart.errors import BackboneError, DataError
+from headstart.features import Extractor
+from headstart.model import Model, check_weights
+from headstart.prediction import Predictions, predict
+from headstart.training import Recipe, train
+from headstart.types import EngineName, Floats, HeadKind, Precision
+
+Paths: TypeAlias = Iterable[str | Path]
+AUTO = "auto"
+
+
+class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
+    """A pre-trained network, frozen, with a head trained on your images.
+
+    Images are given as paths of files. Features are kept in the cache, so that fitting again, with
+    other options or in another fold, does not run the network again.
+
+    Args:
+        backbone: its name; see `headstart.backbones.load_backbone`.
+        weights: a file with the backbone's weights, instead of those that belong to its name.
+        head: "logistic", "centroid" or "knn".
+        stage: name of the stage that the head grows on, several names, or "auto" to choose by
+            cross-validation.
+        balance: weigh classes equally, however many images each has.
+        engine: "auto", "openvino" or "pytorch".
+        precision: "auto", "f32" or "bf16".
+        cache: folder of the features; the platform's cache folder by default.
+        seed: of the folds of the cross-validation.
+
+    Attributes:
+        classes_: (K,) class names, sorted.
+        model_: the trained `headstart.Model`, with its measured accuracy.
+        trained_: how the training went: `headstart.Trained`, with the files that were skipped.
+
+    Example:
+        >>> from headstart import Classifier, open_dataset
+        >>> digits = open_dataset("digits")
+        >>> classifier = Classifier().fit(digits)
+        >>> classifier.predict(digits.paths[:2]).tolist()
+        ['0', '0']
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "efficientnet-lite0",
+        weights: str | Path | None = None,
+        head: str = "logistic",
+        stage: str | Sequence[str] = AUTO,
+        balance: bool = False,
+        engine: str = AUTO,
+        precision: str = AUTO,
+        cache: str | Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.head = head
+        self.stage = stage
+        self.balance = balance
+        self.engine = engine
+        self.precision = precision
+        self.cache = cache
+        self.seed = seed
+
+    def fit(self, X: ImageDataset | Paths, y: Iterable[object] | None = None) -> Self:
+        """Train on images.
+
+        Args:
+            X: N paths of image files, or an `ImageDataset`, which has its labels with it.
+            y: N labels; they become class names.
+
+        Raises:
+            DataError: fewer than two classes with a readable image, or no labels.
+            BackboneError: an unknown backbone, stage, engine or precision.
+        """
+        stages = () if self.stage == AUTO else _names(self.stage)
+        recipe = Recipe(
+            head=_choice(HeadKind, self.head, "head"),
+            stages=stages,
+            balance=self.balance,
+            seed=self.seed,
+        )
+        dataset, originals = _dataset(X, y)
+        self._extractor = self._new_extractor(self.backbone)
+        self.trained_ = train(dataset, self._extractor, recipe)
+        self.model_: Model = self.trained_.model
+        # Labels come back as they were given: 3 stays 3.
+        self.classes_ = np.array([originals.get(name, name) for name in self.model_.classes])
+        return self
+
+    def predict_proba(self, X: Paths) -> Floats:
+        """Class probabilities: N paths to (N, K), in the order of `classes_`.
+
+        Raises:
+            DataError: an image cannot be read; `predictions` goes on without it.
+        """
+        paths = _paths(X)
+        found = self.predictions(paths)
+        if found.skipped:
+            first = found.skipped[0]
+            raise DataError(
+                f"{len(found.skipped)} of {len(paths)} images cannot be read, the first is "
+                f"{first.path} ({first.reason}); leave them out, or use predictions()"
+            )
+        return found.probabilities
+
+    def predict(self, X: Paths) -> np.ndarray:
+        """The most probable class of each image: N paths to (N,) class names."""
+        names: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
+        return names
+
+    def predictions(self, X: Paths) -> Predictions:
+        """Class probabilities of those images that can be read, and a list of the others."""
+        check_is_fitted(self, "model_")
+        if not hasattr(self, "_extractor"):
+            self._extractor = self._new_extractor(self.model_.origin.backbone)
+        return predict(self.model_, self._extractor, _paths(X))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A compiled network cannot move to another process; it is made again there.
+        state: dict[str, Any] = dict(super().__getstate__())
+        state.pop("_extractor", None)
+        return state
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model: a manifest, arrays and a model card; no pickle."""
+        check_is_fitted(self, "model_")
+        save_model(self.model_, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path, **options: Any) -> Self:
+        """Read a model that `save` or `headstart fit` wrote; nothing in it is run.
+
+        Args:
+            folder: the model's.
+            options: `weights`, `engine`, `precision` or `cache`, as for the constructor.
+
+        Raises:
+            BundleError: the folder is no model, is damaged or too new, or belongs to other
+                weights than the backbone has here.
+        """
+        model = load_model(Path(folder))
+        self = cls(
+            backbone=model.origin.backbone,
+            head=str(model.head.kind),
+            stage=model.origin.stages,
+            balance=model.balanced,
+            seed=model.seed,
+            **options,
+        )
+        self._extractor = self._new_extractor(model.origin.backbone)
+        check_weights(model, self._extractor.backbone)
+        self.model_, self.classes_ = model, np.array(model.classes)
+        return self
+
+    def _new_extractor(self, backbone: str) -> Extractor:
+        asked = _choice(EngineName, self.engine, "engine")
+        return Extractor(
+            backbone=load_backbone(backbone, weights=Path(self.weights) if self.weights else None),
+            plan=make_plan(asked, _choice(Precision, self.precision, "precision")),
+            cache=cache_root(Path(self.cache) if self.cache else None),
+            asked=asked,
+        )
+
+
+def _dataset(
+    X: ImageDataset | Paths, y: Iterable[object] | None
+) -> tuple[ImageDataset, dict[str, object]]:
+    """The data set, and the labels as they were given by their names."""
+    if isinstance(X, ImageDataset):
+        return X, {}
+    paths = _paths(X)
+    if y is None:
+        raise DataError("paths need labels: fit(paths, labels)")
+    labels = list(y)
+    if len(labels) != len(paths):
+        raise DataError(f"{len(paths)} paths and {len(labels)} labels: give one label for each path")
+    originals = {str(label): label for label in labels}
+    classes = tuple(sorted(originals))
+    index = {name: place for place, name in enumerate(classes)}
+    return (
+        ImageDataset(
+            name="paths",
+            paths=tuple(paths),
+            labels=np.array([index[str(label)] for label in labels], dtype=np.int64),
+            classes=classes,
+        ),
+        originals,
+    )
+
+
+def _paths(X: Paths) -> list[Path]:
+    # A scikit-learn Pipeline may hand on a column.
+    return [Path(str(path)) for path in np.asarray(list(X), dtype=object).ravel()]
+
+
+def _names(stage: str | Sequence[str]) -> tuple[str, ...]:
+    return (stage,) if isinstance(stage, str) else tuple(stage)
+
+
+def _choice(kind: Any, value: str, option: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(kind)
+        raise BackboneError(f"there is no {option} {value!r}; choose one of {known}") from None

@@ -1,0 +1,94 @@
+"""Verbs, and what becomes of an error."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from headstart import __version__
+from headstart.cli import catalogue, prediction, training
+from headstart.errors import HeadstartError
+
+app = typer.Typer(
+    name="headstart",
+    help="A folder of photos in, a tested image classifier out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (
+    training.fit,
+    training.evaluate,
+    prediction.predict,
+    prediction.classify,
+    catalogue.info,
+    catalogue.backbones,
+    catalogue.datasets,
+    catalogue.cache,
+):
+    app.command()(verb)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"headstart {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """A folder of photos in, a tested image classifier out."""
+    del debug, version  # the first is read by `main`, the second by its callback
+
+
+def main() -> None:
+    """Run the command line and exit: 0, 1 for a failure, 2 for a user's mistake, 130 for Ctrl-C."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name. `--debug` may stand anywhere.
+
+    Returns:
+        The exit code.
+    """
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        code = app(arguments, standalone_mode=False)
+    except click.exceptions.Abort:
+        return _say("stopped; what was computed is kept, and the same command goes on from there", 130)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    except HeadstartError as error:
+        if debug:
+            raise
+        return _say(f"error: {error}", error.exit_code)
+    except BrokenPipeError:  # the reader of our output left, as `head` does
+        sys.stderr.close()
+        return 1
+    except Exception as error:  # noqa: BLE001 - a user is shown a sentence, not a traceback
+        if debug:
+            raise
+        kind = type(error).__name__
+        return _say(f"error: {kind}: {error}\nThis is a bug in headstart; --debug shows where.", 1)
+    return code if isinstance(code, int) else 0
+
+
+def _say(text: str, code: int) -> int:
+    print(f"headstart: {text}", file=sys.stderr)  # noqa: T201 - this is the edge that prints
+    return code

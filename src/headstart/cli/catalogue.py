@@ -1,0 +1,120 @@
+"""headstart info, backbones, datasets and cache: what there is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from headstart.cli import options as shared
+from headstart.cli.console import print_json, say, table
+
+
+def info(model: shared.ModelFolder, as_json: shared.Json = False) -> None:
+    """Print a model's card: data, backbone and licence, accuracy, classes, limits."""
+    from headstart.bundle import describe, load_model
+    from headstart.card import card
+
+    trained = load_model(model)
+    if as_json:
+        print_json(describe(trained))
+    else:
+        say(card(trained).rstrip("\n"))
+
+
+def backbones(as_json: shared.Json = False) -> None:
+    """List the well-known pre-trained networks."""
+    from headstart.backbones import list_backbones
+
+    found = list_backbones()
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    header = ["name", "parameters", "multiply-adds", "input", "top-1", "licence", "here", "source"]
+    table(
+        header,
+        [
+            [
+                one.name,
+                f"{one.parameters / 1e6:.1f} M",
+                f"{one.multiply_adds / 1e9:.2f} G",
+                str(one.input_size),
+                f"{one.top1:.3f}",
+                one.licence,
+                "yes" if one.on_this_machine else "no",
+                one.source,
+            ]
+            for one in found
+        ],
+        right={1, 2, 3, 4},
+    )
+    say("")
+    say("Also: torchvision:NAME, timm:NAME and hf-hub:ORG/NAME for every network there.")
+
+
+def datasets(as_json: shared.Json = False) -> None:
+    """List the data sets that are known by name."""
+    from headstart.datasets import list_datasets
+
+    found = list_datasets()
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": one.name,
+                    "title": one.title,
+                    "images": one.images,
+                    "classes": one.classes,
+                    "download_bytes": one.size,
+                    "licence": one.licence,
+                    "split": one.split,
+                    "embedded": one.embedded,
+                }
+                for one in found
+            ]
+        )
+        return
+    table(
+        ["name", "images", "classes", "download", "licence", "title"],
+        [
+            [
+                one.name,
+                f"{one.images:,}",
+                str(one.classes),
+                f"{one.size / 1e6:,.0f} MB" if one.size else "-",
+                one.licence,
+                one.title,
+            ]
+            for one in found
+        ],
+        right={1, 2, 3},
+    )
+
+
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all that is kept.")] = False,
+    folder: shared.CacheFolder = None,
+    as_json: shared.Json = False,
+) -> None:
+    """Show what is kept from earlier runs, or clear it."""
+    from headstart.cache import cache_root, usage
+    from headstart.cache import clear as remove
+
+    root = cache_root(folder)
+    freed = remove(root) if clear else None
+    used = usage(root)
+    if as_json:
+        document = {"folder": str(root), **asdict(used), "total_bytes": used.total_bytes}
+        print_json(document if freed is None else {**document, "freed_bytes": freed})
+        return
+    say(f"folder    {root}")
+    if freed is not None:
+        say(f"freed     {freed / 1e6:,.1f} MB")
+    rows = sum(one.rows for one in used.features)
+    say(f"features  {used.features_bytes / 1e6:,.1f} MB, {rows:,} images")
+    say(f"archives  {used.archives_bytes / 1e6:,.1f} MB")
+    say(f"datasets  {used.datasets_bytes / 1e6:,.1f} MB")
+    say(f"graphs    {used.graphs_bytes / 1e6:,.1f} MB")
+    say(f"index     {used.index_bytes / 1e6:,.1f} MB")
+    say(f"total     {used.total_bytes / 1e6:,.1f} MB")

@@ -1,0 +1,100 @@
+"""The options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.types import EngineName, Precision
+
+if TYPE_CHECKING:
+    from headstart.datasets import ImageDataset
+    from headstart.features import Extractor
+
+DEFAULT_BACKBONE = "efficientnet-lite0"
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="A folder with a folder of images per class (or train/ and test/ with such), a "
+        "table (CSV, Parquet, JSON lines), an archive of these, or a name from "
+        "'headstart datasets'.",
+        show_default=False,
+    ),
+]
+ModelFolder = Annotated[
+    Path, typer.Argument(help="The folder that 'headstart fit' wrote.", show_default=False)
+]
+Images = Annotated[
+    list[Path], typer.Argument(help="Images, and folders of images.", show_default=False)
+]
+BackboneName = Annotated[
+    str, typer.Option("--backbone", help="The pre-trained network; see 'headstart backbones'.")
+]
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights", help="Read the network's weights from this file (safetensors or .pth)."
+    ),
+]
+EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]
+PrecisionOption = Annotated[Precision, typer.Option("--precision", help="In which arithmetic.")]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Folder of kept features; also the variable HEADSTART_CACHE."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Of all that is drawn by chance.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
+ImageColumn = Annotated[
+    str | None, typer.Option("--image-column", help="A table's column of image files.")
+]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label-column", help="A table's column of labels.")
+]
+
+
+def extractor_for(
+    backbone: str,
+    weights: Path | None,
+    engine: EngineName,
+    precision: Precision,
+    cache: Path | None,
+) -> Extractor:
+    """The backbone, ready to run as the options say."""
+    from headstart.backbones import load_backbone
+    from headstart.cache import cache_root
+    from headstart.engines import make_plan
+    from headstart.features import Extractor
+
+    return Extractor(
+        backbone=load_backbone(backbone, weights=weights),
+        plan=make_plan(engine, precision),
+        cache=cache_root(cache),
+        asked=engine,
+    )
+
+
+def opened(
+    data: str,
+    cache: Path | None,
+    image_column: str | None,
+    label_column: str | None,
+    *,
+    require_classes: int = 2,
+) -> ImageDataset:
+    """The data set, downloaded or unpacked if need be."""
+    from headstart.cache import cache_root
+    from headstart.cli.console import downloading
+    from headstart.datasets import open_dataset
+
+    with downloading(data) as progress:
+        return open_dataset(
+            data,
+            cache=cache_root(cache),
+            image_column=image_column,
+            label_column=label_column,
+            require_classes=require_classes,
+            progress=progress,
+        )

@@ -1,0 +1,253 @@
+"""headstart fit and evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli import options as shared
+from headstart.cli.console import bar, print_json, say, warn
+from headstart.types import EngineName, HeadKind, Precision
+
+if TYPE_CHECKING:
+    from headstart.datasets import ImageDataset
+    from headstart.model import Measured
+    from headstart.training import Trained
+
+AUTO = "auto"
+
+
+def fit(
+    data: shared.Data,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the model to.")],
+    backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
+    weights: shared.WeightsFile = None,
+    head: Annotated[
+        HeadKind, typer.Option("--head", help="The classifier that is trained.")
+    ] = HeadKind.LOGISTIC,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stage",
+            help="Where the head grows; give it again for several stages side by side. 'auto' "
+            "chooses by cross-validation.",
+        ),
+    ] = None,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Weigh classes equally, however many images each has.")
+    ] = False,
+    holdout: Annotated[
+        float,
+        typer.Option(
+            "--holdout", min=0, max=0.9, help="Share of the images kept aside for the test."
+        ),
+    ] = 0.0,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder for metrics and pictures.")
+    ] = None,
+    image_column: shared.ImageColumn = None,
+    label_column: shared.LabelColumn = None,
+    engine: shared.EngineOption = EngineName.AUTO,
+    precision: shared.PrecisionOption = Precision.AUTO,
+    cache: shared.CacheFolder = None,
+    seed: shared.Seed = 0,
+    as_json: shared.Json = False,
+) -> None:
+    """Train a classifier on labelled images, and say how good it is."""
+    from headstart.bundle import check_target, save_model
+    from headstart.report import write_skipped
+    from headstart.training import Recipe, train
+
+    check_target(out)
+    dataset = shared.opened(data, cache, image_column, label_column)
+    extractor = shared.extractor_for(backbone, weights, engine, precision, cache)
+    recipe = Recipe(
+        head=head,
+        stages=() if not stage or stage == [AUTO] else tuple(stage),
+        balance=balance,
+        hold_out=holdout,
+        seed=seed,
+    )
+    with bar("images", "images") as on_images, bar("choosing", "candidates") as on_candidates:
+        trained = train(
+            dataset, extractor, recipe, on_images=on_images, on_candidates=on_candidates
+        )
+    save_model(trained.model, out)
+    write_skipped(trained.skipped, out / "skipped.csv")
+    if report:
+        _report_training(trained, report)
+    warn(extractor.warnings)
+    document = _summary(trained)
+    if as_json:
+        print_json(document)
+    else:
+        _describe(dataset, trained, out, report)
+
+
+def evaluate(
+    model: shared.ModelFolder,
+    data: shared.Data,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for metrics, pictures and predictions.csv.")
+    ] = None,
+    weights: shared.WeightsFile = None,
+    image_column: shared.ImageColumn = None,
+    label_column: shared.LabelColumn = None,
+    engine: shared.EngineOption = EngineName.AUTO,
+    precision: shared.PrecisionOption = Precision.AUTO,
+    cache: shared.CacheFolder = None,
+    as_json: shared.Json = False,
+) -> None:
+    """Test a model on labelled images that it was not trained on."""
+    from headstart.bundle import load_model
+    from headstart.card import accuracy_text
+    from headstart.model import Measured, check_weights
+    from headstart.prediction import evaluate as test
+    from headstart.report import build_report, write_skipped
+    from headstart.reporting import write_report
+    from headstart.types import Estimate
+
+    trained = load_model(model)
+    dataset = shared.opened(data, cache, image_column, label_column, require_classes=1)
+    extractor = shared.extractor_for(trained.origin.backbone, weights, engine, precision, cache)
+    check_weights(trained, extractor.backbone)
+    with bar("images", "images") as progress:
+        found = test(trained, extractor, dataset.for_testing(), progress=progress)
+    report = build_report(
+        found.probabilities,
+        found.labels,
+        trained.classes,
+        skipped=found.skipped,
+        conflicts=found.conflicts,
+        seen=found.seen,
+        seconds=found.seconds,
+    )
+    if out:
+        write_report(
+            report, found.paths, found.labels, found.probabilities, out, by_stage=trained.by_stage
+        )
+        write_skipped(report.skipped, out / "skipped.csv")
+    warn(extractor.warnings)
+    if as_json:
+        print_json(report.as_dict())
+        return
+    accuracy = Measured(
+        accuracy=report.accuracy,
+        interval=report.interval,
+        images=report.images,
+        estimate=Estimate.HELD_OUT,
+    )
+    say(f"accuracy           {accuracy_text(accuracy)}")
+    if report.top5 is not None:
+        say(f"top-5 accuracy     {report.top5:.3f}")
+    say(f"balanced accuracy  {report.balanced_accuracy:.3f}")
+    say(f"log-likelihood     {-report.nll:.3f} nats an image")
+    say(f"calibration error  {report.ece:.3f}")
+    if report.seen:
+        say(f"left out           {report.seen:,} images that the model was trained on")
+    if report.conflicts:
+        say(f"conflicts          {len(report.conflicts):,} pictures with two labels, left out")
+    _say_skipped(report.skipped, out / "skipped.csv" if out else None)
+    if out:
+        say(f"written            {out}")
+
+
+def _report_training(trained: Trained, folder: Path) -> None:
+    from headstart.report import build_report
+    from headstart.reporting import write_report
+
+    if trained.tested is None:
+        warn([f"too few images to test any, so there is no report to write to {folder}"])
+        return
+    tested = trained.tested
+    report = build_report(
+        tested.probabilities,
+        tested.labels,
+        trained.model.classes,
+        skipped=trained.skipped,
+        conflicts=trained.conflicts,
+        seconds=trained.seconds,
+    )
+    write_report(
+        report,
+        tested.paths,
+        tested.labels,
+        tested.probabilities,
+        folder,
+        by_stage=trained.model.by_stage,
+        chosen=trained.model.origin.stages,
+    )
+
+
+def _measured(measured: Measured) -> dict[str, Any]:
+    span = measured.interval
+    return {
+        "accuracy": measured.accuracy,
+        "interval": [span.low, span.high] if span else None,
+        "images": measured.images,
+    }
+
+
+def _summary(trained: Trained) -> dict[str, Any]:
+    model = trained.model
+    measured = _measured(model.measured)
+    return {
+        "backbone": model.origin.backbone,
+        "engine": model.origin.engine,
+        "precision": model.origin.precision,
+        "stages": list(model.origin.stages),
+        "head": str(model.head.kind),
+        "setting": model.setting,
+        "temperature": model.temperature,
+        "accuracy_by_stage": {
+            stage: _measured(accuracy) for stage, accuracy in model.by_stage.items()
+        },
+        "images": trained.images,
+        "skipped": [{"path": one.path, "reason": one.reason} for one in trained.skipped],
+        "duplicates": model.data.duplicates,
+        "conflicts": [
+            {"paths": list(one.paths), "labels": list(one.labels)} for one in trained.conflicts
+        ],
+        "classes": list(model.classes),
+        "accuracy": measured["accuracy"],
+        "interval": measured["interval"],
+        "estimate": str(model.measured.estimate),
+        "tested_images": measured["images"],
+        "seconds": trained.seconds,
+        "images_per_second": (trained.cached + trained.computed) / trained.feature_seconds,
+        "cached": trained.cached,
+    }
+
+
+def _describe(dataset: ImageDataset, trained: Trained, out: Path, report: Path | None) -> None:
+    from headstart.card import accuracy_text
+
+    model, data = trained.model, trained.model.data
+    origin = model.origin
+    read = trained.cached + trained.computed
+    rate = read / trained.feature_seconds
+    say(f"data      {dataset.name}: {trained.images:,} images, {len(model.classes)} classes")
+    say(f"backbone  {origin.backbone} on {origin.engine}, {origin.precision}")
+    say(f"features  {read:,} images, {trained.cached:,} of them known; {rate:,.0f} images/s")
+    say(f"stages    {' + '.join(origin.stages)}")
+    say(f"accuracy  {accuracy_text(model.measured)}")
+    if data.duplicates:
+        say(f"copies    {data.duplicates:,} identical images count once")
+    if trained.conflicts:
+        first = trained.conflicts[0]
+        say(
+            f"conflicts {len(trained.conflicts):,} pictures stand in two classes and were left "
+            f"out; the first: {', '.join(first.paths)}"
+        )
+    _say_skipped(trained.skipped, out / "skipped.csv")
+    say(f"time      {trained.seconds:.1f} s")
+    say(f"model     {out}" + (f"; report in {report}" if report else ""))
+
+
+def _say_skipped(skipped: Any, file: Path | None) -> None:
+    if not skipped:
+        return
+    where = f"; all in {file}" if file else ""
+    say(f"skipped   {len(skipped):,} files, such as {skipped[0].path} ({skipped[0].reason}){where}")

@@ -1,0 +1,66 @@
+"""Which of the images found may be used: no copy twice, no picture with two labels.
+
+A picture that stands on both sides of a split makes any accuracy a lie, and one with two labels
+has none. Identity is that of the files' bytes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.types import Conflict, Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """What is left.
+
+    Attributes:
+        rows: indices of the images to use, sorted by digest: the order of the files on the disk,
+            or in a list, changes nothing that is computed from them.
+        duplicates: how many copies were left out.
+        conflicts: what was left out because its label is unclear.
+    """
+
+    rows: Labels
+    duplicates: int
+    conflicts: tuple[Conflict, ...]
+
+
+def curate(
+    digests: Sequence[str],
+    labels: Labels,
+    paths: Sequence[object],
+    classes: Sequence[str],
+    *,
+    last: np.ndarray | None = None,
+) -> Curated:
+    """Leave out copies and conflicts.
+
+    Args:
+        digests: N digests of the images' bytes.
+        labels: (N,) indices into `classes`.
+        paths: N, named in conflicts.
+        classes: names.
+        last: (N,) bool; of several copies one is kept where this is true, if there is one. For
+            test images: the copy in the training part goes, and the test stays as it was.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row, digest in enumerate(digests):
+        groups[digest].append(row)
+    kept, duplicates, conflicts = [], 0, []
+    for digest in sorted(groups):
+        rows = groups[digest]
+        names = {classes[labels[row]] for row in rows}
+        if len(names) > 1:
+            found = sorted((str(paths[row]), classes[labels[row]]) for row in rows)
+            conflicts.append(Conflict(tuple(p for p, _ in found), tuple(n for _, n in found)))
+            continue
+        preferred = [row for row in rows if last is not None and last[row]] or rows
+        kept.append(min(preferred, key=lambda row: str(paths[row])))
+        duplicates += len(rows) - 1
+    return Curated(np.array(kept, dtype=np.int64), duplicates, tuple(conflicts))

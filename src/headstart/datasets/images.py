@@ -1,0 +1,44 @@
+"""Images without labels: files, and folders of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from headstart.datasets.folders import is_litter
+from headstart.errors import DataError
+from headstart.images import looks_like_image
+
+
+def find_images(sources: Sequence[Path]) -> list[Path]:
+    """The image files among files and folders.
+
+    Args:
+        sources: files are taken as they are, readable or not; of folders, at any depth, the files
+            with an image's ending, sorted by path.
+
+    Raises:
+        DataError: a source does not exist, or no image is found.
+    """
+    found: list[Path] = []
+    for source in sources:
+        if source.is_dir():
+            found.extend(sorted(_inside(source)))
+        elif source.exists() or source.is_symlink():
+            found.append(source)
+        else:
+            raise DataError(f"no such file or folder: '{source}'")
+    if not found:
+        names = ", ".join(f"'{source}'" for source in sources)
+        raise DataError(f"no image in {names}; give image files, or a folder that holds some")
+    return found
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    # os.walk goes on past folders that cannot be read, and does not follow links into loops.
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_litter(name)]
+        for name in files:
+            if looks_like_image(name) and not is_litter(name):
+                yield Path(place, name)

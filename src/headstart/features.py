@@ -1,0 +1,348 @@
+"""From image files to features, once.
+
+One pass reads each file, and only those whose features the store lacks are decoded and run. Reading
+and decoding go on in threads while the network computes; what is finished goes to the store every
+few seconds, so that an interrupted pass goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import PIL
+
+from headstart.backbones.backbone import Backbone
+from headstart.digests import bytes_digest
+from headstart.engines import Engine, Plan, build_engine
+from headstart.errors import StoreError, UnreadableImageError
+from headstart.images import decode, read_bytes
+from headstart.preprocessing import Preprocessing, prepare
+from headstart.stat_index import StatIndex
+from headstart.store import FeatureStore
+from headstart.types import EngineName, Floats, Labels, Pixels, Skipped
+
+LOGITS = "logits"
+"""The name under which the network's own logits are kept beside the stages."""
+_FORMAT = "1"
+"""Changes when features mean something else: old ones are then not found any more."""
+_FLUSH_ROWS, _FLUSH_SECONDS = 2048, 2.0
+_AHEAD = 4
+"""Files a thread reads and decodes ahead of the network."""
+
+Progress = Callable[[int, int], None]
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What a backbone makes of images.
+
+    Attributes:
+        values: by stage, (N, width) float32.
+        rows: (N,) which of the paths asked for; those that could not be read are missing.
+        digests: N digests of the files' bytes, 32 hex digits each.
+        skipped: the files that could not be read.
+        plan: what ran them.
+        computed: images that were run through the network now.
+        seconds: wall-clock time of the pass.
+    """
+
+    values: Mapping[str, Floats]
+    rows: Labels
+    digests: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    plan: Plan
+    computed: int
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(slots=True)
+class Extractor:
+    """A backbone with all that is needed to run it over files, again and again.
+
+    Attributes:
+        backbone: the frozen network.
+        plan: engine and precision.
+        cache: folder of the store; None keeps nothing.
+        asked: the engine that the user named; see `build_engine`.
+        warnings: sentences for the user that came up, such as a full disk.
+    """
+
+    backbone: Backbone
+    plan: Plan
+    cache: Path | None
+    asked: EngineName = EngineName.AUTO
+    warnings: list[str] = field(default_factory=list)
+    _engine: Engine | None = None
+
+    def extract(
+        self,
+        paths: Sequence[Path],
+        *,
+        stages: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Features:
+        """Features of image files.
+
+        Args:
+            paths: files, in any order; identical ones are run once.
+            stages: names of those wanted, `LOGITS` among them if the network's own logits are;
+                all stages, without the logits, by default.
+            progress: called with (done, total).
+
+        Returns:
+            Features in the order of `paths`, less the files that cannot be read.
+        """
+        started = time.perf_counter()
+        wanted = list(stages) if stages else [stage.name for stage in self.backbone.stages]
+        for _ in range(2):
+            work = _Pass(self, list(paths), wanted, progress)
+            if work.run():
+                break
+            # The network could not be converted and another engine runs it, whose features are
+            # kept elsewhere: look there first.
+        return work.result(time.perf_counter() - started)
+
+    def engine(self) -> Engine:
+        """The compiled network, made when first needed."""
+        if self._engine is None:
+            self._engine = build_engine(self.backbone, self.plan, asked=self.asked)
+            self.plan = self._engine.plan
+        return self._engine
+
+    def widths(self) -> dict[str, int]:
+        """Numbers an image, by stage, and of the logits."""
+        named = {stage.name: stage.width for stage in self.backbone.stages}
+        return {**named, LOGITS: len(self.backbone.labels)} if self.backbone.labels else named
+
+    def store(self) -> FeatureStore | None:
+        """Where this configuration's features are kept."""
+        if self.cache is None:
+            return None
+        key = configuration_key(self.backbone, self.plan)
+        return FeatureStore(self.cache, key=key, widths=self.widths())
+
+
+def configuration_key(backbone: Backbone, plan: Plan) -> str:
+    """32 hex digits over everything that may change a feature, the images apart."""
+    description = {
+        "format": _FORMAT,
+        "weights": backbone.weights.digest,
+        "preprocessing": asdict(backbone.preprocessing),
+        "stages": [asdict(stage) for stage in backbone.stages],
+        "engine": plan.identity(),
+        "pillow": PIL.__version__,  # decodes and resizes
+    }
+    text = json.dumps(description, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class _Rows:
+    """Features by digest: kept in the store where there is one, and in memory where not."""
+
+    def __init__(self, extractor: Extractor) -> None:
+        self._store = extractor.store()
+        self._readable = self._store
+        self._warnings = extractor.warnings
+        self._widths = extractor.widths()
+        self._lock = threading.Lock()
+        self._digests: list[str] = []  # of the rows in memory
+        self._blocks: list[list[Floats]] = []
+        self._flushed = time.monotonic()
+
+    def held(self, digests: Sequence[str], stages: Sequence[str]) -> set[str]:
+        """Which of these are in the store; may be called from any thread."""
+        if self._store is None or not digests:
+            return set()
+        unique = list(dict.fromkeys(digests))
+        with self._lock:
+            known = self._store.known(unique, stages)
+        return {digest for digest, there in zip(unique, known, strict=True) if there}
+
+    def add(self, digests: Sequence[str], outputs: list[Floats]) -> None:
+        """Take a batch of the network's outputs."""
+        self._digests.extend(digests)
+        self._blocks.append(outputs)
+        due = time.monotonic() - self._flushed > _FLUSH_SECONDS
+        if due or len(self._digests) >= _FLUSH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring what is in memory to the store, if that can be had."""
+        self._flushed = time.monotonic()
+        if self._store is None or not self._digests:
+            return
+        try:
+            with self._lock:
+                self._store.append(self._digests, self._joined())
+        except StoreError as error:
+            self._warnings.append(f"{error} Going on without keeping features.")
+            self._store = None
+        else:
+            self._digests, self._blocks = [], []
+
+    def _joined(self) -> dict[str, Floats]:
+        return {
+            name: np.concatenate([block[place] for block in self._blocks])
+            for place, name in enumerate(self._widths)
+        }
+
+    def gather(self, digests: Sequence[str], stages: Sequence[str]) -> dict[str, Floats]:
+        """(N, width) a stage, in the order of `digests`."""
+        if not self._digests and self._store is not None:
+            return self._store.read(digests, stages)
+        memory = {digest: row for row, digest in enumerate(self._digests)}
+        rows = np.array([memory.get(digest, -1) for digest in digests], dtype=np.int64)
+        there = rows >= 0
+        joined = self._joined() if self._blocks else {}
+        values = {}
+        others = [digest for digest, row in zip(digests, rows, strict=True) if row < 0]
+        stored = self._readable.read(others, stages) if others and self._readable else {}
+        for stage in stages:
+            values[stage] = np.empty((len(digests), self._widths[stage]), np.float32)
+            if there.any():
+                values[stage][there] = joined[stage][rows[there]]
+            if others:
+                values[stage][~there] = stored[stage]
+        return values
+
+
+class _Pass:
+    """One run of `Extractor.extract`."""
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        paths: list[Path],
+        stages: list[str],
+        progress: Progress | None,
+    ) -> None:
+        self.extractor, self.paths, self.stages = extractor, paths, stages
+        self.report = progress or (lambda done, total: None)
+        self.rows = _Rows(extractor)
+        self.index = StatIndex(extractor.cache) if extractor.cache else None
+        self.digests: list[str | None] = [None] * len(paths)
+        self.skipped: list[Skipped] = []
+        self.fresh: set[str] = set()
+        self.done = 0
+
+    def run(self) -> bool:
+        """Look up, compute and keep; False if the engine changed on the way."""
+        if self.index is not None:
+            self.digests = [self.index.digest(path) for path in self.paths]
+        held = self.rows.held([d for d in self.digests if d is not None], self.stages)
+        todo = [row for row, digest in enumerate(self.digests) if digest not in held]
+        self.done = len(self.paths) - len(todo)
+        self.report(self.done, len(self.paths))
+        plan = self.extractor.plan
+        work = self._pictures(todo)
+        try:
+            # Only a picture that the store lacks brings the network to life.
+            for first in work:
+                if self.extractor.engine().plan != plan:
+                    return False
+                self._compute(itertools.chain([first], work))
+        finally:  # also on Ctrl-C: what is computed is kept
+            work.close()
+            self.rows.flush()
+            if self.index is not None:
+                self.index.save()
+        return True
+
+    def _compute(self, pictures: Iterator[tuple[str, Pixels]]) -> None:
+        engine = self.extractor.engine()
+        sent: deque[list[str]] = deque()
+
+        def batches() -> Iterator[Pixels]:
+            while batch := list(itertools.islice(pictures, engine.batch)):
+                sent.append([digest for digest, _ in batch])
+                yield np.stack([pixels for _, pixels in batch])
+
+        for outputs in engine.stream(batches()):
+            digests = sent.popleft()
+            self.rows.add(digests, outputs)
+            self.done += len(digests)
+            self.report(self.done, len(self.paths))
+
+    def _pictures(self, todo: Sequence[int]) -> Iterator[tuple[str, Pixels]]:
+        """Prepared pictures that the store lacks, each once, decoded ahead by threads."""
+        for row, result in _ahead(self._read, todo):
+            if isinstance(result, Skipped):
+                self.digests[row] = None
+                self.skipped.append(result)
+            else:
+                digest, pixels = result
+                self.digests[row] = digest
+                if pixels is not None and digest not in self.fresh:
+                    self.fresh.add(digest)
+                    yield digest, pixels
+                    continue
+            self.done += 1
+            self.report(self.done, len(self.paths))
+
+    def _read(self, row: int) -> tuple[str, Pixels | None] | Skipped:
+        """In a thread: a file's digest, and its pixels if the store lacks it."""
+        path = self.paths[row]
+        try:
+            taken, status = time.time_ns(), path.stat()
+            data = read_bytes(path)
+            digest = bytes_digest(data)
+            if self.index is not None:
+                self.index.remember(path, status, digest, taken=taken)
+            if self.rows.held([digest], self.stages):
+                return digest, None
+            pixels = prepare(decode(data), self.extractor.backbone.preprocessing)
+        except (UnreadableImageError, OSError) as error:
+            return Skipped(str(path), str(error))
+        return digest, pixels
+
+    def result(self, seconds: float) -> Features:
+        rows = [row for row, digest in enumerate(self.digests) if digest is not None]
+        digests = tuple(digest for digest in self.digests if digest is not None)
+        return Features(
+            values=self.rows.gather(digests, self.stages),
+            rows=np.array(rows, dtype=np.int64),
+            digests=digests,
+            skipped=tuple(self.skipped),
+            plan=self.extractor.plan,
+            computed=len(self.fresh),
+            seconds=seconds,
+        )
+
+
+def _ahead(
+    work: Callable[[_In], _Out], items: Sequence[_In]
+) -> Iterator[tuple[_In, _Out]]:
+    """Items with their results, in order, computed by threads a little ahead of the consumer."""
+    threads = os.cpu_count() or 1
+    waiting: deque[tuple[_In, Future[_Out]]] = deque()
+    remaining = iter(items)
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        try:
+            for item in itertools.islice(remaining, threads * _AHEAD):
+                waiting.append((item, pool.submit(work, item)))
+            while waiting:
+                item, future = waiting.popleft()
+                result = future.result()
+                for following in itertools.islice(remaining, 1):
+                    waiting.append((following, pool.submit(work, following)))
+                yield item, result
+        finally:
+            for _, future in waiting:
+                future.cancel()

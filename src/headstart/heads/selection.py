@@ -1,0 +1,293 @@
+"""Where the head grows and how strongly it is held back, chosen by cross-validation.
+
+Nothing is scored on what selected it. For the accuracy that is reported, the choice is made anew
+for each outer fold from inner folds that never contain its images. With K folds, the models
+trained without folds j and k serve both as the inner models of outer fold j, tested on k, and the
+other way round: K (K - 1) / 2 extra fits a candidate instead of K (K - 1).
+
+The rule (docs/decisions/0003-graft-point.md has the measurements): the score is each image's
+negative log-likelihood after temperature scaling. All candidates that are not worse than the best
+by more than one standard error of the paired difference (Breiman et al. 1984) are tied; of those
+the deepest stage wins, then the fewest stages, then the strongest regularisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from headstart.heads.calibration import calibrated_losses, fit_temperatures
+from headstart.heads.families import HeadFamily
+from headstart.types import Floats, Labels
+
+MAX_FOLDS = 5
+MIN_FOLDS = 3
+_FOLD_BUDGET = 5_000
+"""Images times classes up to which five folds are worth their time; above, three."""
+_WINDOW_LENGTH = 5
+_WINDOW_WIDTH = 1_536
+"""A combination of stages is no wider than this or than the widest stage: wider ones cost most and
+won on none of the six sets."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Stages whose features a head may see side by side.
+
+    Attributes:
+        stages: names, shallow to deep.
+        depth: index of the deepest one in the backbone.
+    """
+
+    stages: tuple[str, ...]
+    depth: int
+
+    def gather(self, values: Mapping[str, Floats]) -> Floats:
+        """The features of these stages: (N, sum of widths)."""
+        parts = [values[stage] for stage in self.stages]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was chosen, and how well it does on images that it was not trained on.
+
+    Attributes:
+        candidate: the stages.
+        setting: of the head's family.
+        temperature: of the calibration.
+        folds: how many; 0 where nothing could be held out.
+        logits: (N, K) out of fold, before calibration; None where `folds` is 0.
+        correct: (N,) bool by nested cross-validation; None where `folds` is 0.
+        correct_by_stage: the same for each single stage alone, the setting chosen inside.
+    """
+
+    candidate: Candidate
+    setting: float
+    temperature: float
+    folds: int
+    logits: Floats | None
+    correct: np.ndarray | None
+    correct_by_stage: Mapping[str, np.ndarray]
+
+
+def candidates(widths: Mapping[str, int]) -> tuple[Candidate, ...]:
+    """Every stage alone, and runs of neighbours that end at one of the two deepest.
+
+    Args:
+        widths: features of each stage, shallow to deep.
+    """
+    names = list(widths)
+    single = [Candidate((name,), depth) for depth, name in enumerate(names)]
+    limit = max(_WINDOW_WIDTH, *widths.values())
+    runs = [
+        Candidate(tuple(names[start : end + 1]), end)
+        for end in range(max(1, len(names) - 2), len(names))
+        for start in range(max(0, end + 1 - _WINDOW_LENGTH), end)
+        if sum(widths[name] for name in names[start : end + 1]) <= limit
+    ]
+    return (*single, *runs)
+
+
+def fold_count(y: Labels, *, classes: int) -> int:
+    """How many folds this many images can fill and are worth.
+
+    Returns:
+        0 if no class has two images; 2 if they can be held out, but not twice over; else 3 to 5.
+    """
+    sizes = np.bincount(y, minlength=classes)
+    if sizes.max(initial=0) < 2:
+        return 0
+    wanted = MAX_FOLDS if len(y) * classes <= _FOLD_BUDGET else MIN_FOLDS
+    return max(2, min(wanted, int(np.median(sizes))))
+
+
+def select(
+    values: Mapping[str, Floats],
+    y: Labels,
+    folds: Labels | None,
+    *,
+    family: HeadFamily,
+    choices: Sequence[Candidate],
+    classes: int,
+    row_weights: Floats,
+    progress: Progress | None = None,
+) -> Selection:
+    """Choose among candidates, and estimate what the choice is worth.
+
+    Args:
+        values: features of each stage, (N, width).
+        y: (N,) labels.
+        folds: (N,) fold of each image, 0 to K - 1, or None if nothing can be held out.
+        family: of the head.
+        choices: one or more candidates; the last single stage among them is the default where
+            there is too little to choose by.
+        classes: how many.
+        row_weights: (N,) weight of each image in training.
+        progress: called with (done, total) candidates.
+    """
+    count = 0 if folds is None else int(folds.max()) + 1
+    default = max((c for c in choices), key=lambda c: (c.depth, -len(c.stages)))
+    if folds is None or count < MIN_FOLDS:
+        return _unchosen(values, y, folds, family, default, classes, row_weights)
+    trials = []
+    for done, candidate in enumerate(choices):
+        X = candidate.gather(values)
+        trials.append(_try(X, y, folds, count, family, classes, row_weights))
+        if progress:
+            progress(done + 1, len(choices))
+    everything = list(range(len(choices)))
+    chosen, setting = _choose([trial.losses for trial in trials], everything, choices)
+    correct = _nested(trials, everything, choices, folds, count)
+    by_stage = {
+        candidate.stages[0]: _nested(trials, [index], choices, folds, count)
+        for index, candidate in enumerate(choices)
+        if len(candidate.stages) == 1
+    }
+    X = choices[chosen].gather(values)
+    logits = _out_of_fold(X, y, folds, count, family, classes, row_weights)[setting]
+    return Selection(
+        candidate=choices[chosen],
+        setting=family.settings[setting],
+        temperature=float(fit_temperatures(logits[None], y)[0]),
+        folds=count,
+        logits=logits.T,
+        correct=correct,
+        correct_by_stage=by_stage,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One candidate under all settings.
+
+    Attributes:
+        losses: (G, N) calibrated out-of-fold losses.
+        correct: (G, N) whether the out-of-fold prediction is right.
+        inner: K arrays (G, N), losses of models that saw neither the image nor outer fold k; in
+            the columns of fold k itself there is no such loss and the number is 0.
+    """
+
+    losses: Floats
+    correct: np.ndarray
+    inner: list[Floats]
+
+
+def _try(
+    X: Floats,
+    y: Labels,
+    folds: Labels,
+    count: int,
+    family: HeadFamily,
+    classes: int,
+    row_weights: Floats,
+) -> _Trial:
+    pairs = list(combinations(range(count), 2))
+    left_out = [{fold} for fold in range(count)] + [set(pair) for pair in pairs]
+    weights = np.stack([row_weights * ~np.isin(folds, list(out)) for out in left_out])
+    scores = family.held_out(X, y, weights, classes=classes)
+    logits = np.empty((len(family.settings), classes, len(y)), np.float32)
+    for fold in range(count):
+        logits[:, :, folds == fold] = scores[fold]
+    inner = []
+    for outer in range(count):
+        seen = np.zeros_like(logits)
+        for pair, score in zip(pairs, scores[count:], strict=True):
+            if outer in pair:
+                tested = folds == (pair[0] if pair[1] == outer else pair[1])
+                seen[:, :, tested] = score[:, :, tested[np.isin(folds, pair)]]
+        rest = folds != outer
+        losses = np.zeros((len(family.settings), len(y)), np.float32)
+        losses[:, rest] = calibrated_losses(seen[:, :, rest], y[rest])
+        inner.append(losses)
+    return _Trial(calibrated_losses(logits, y), logits.argmax(1) == y, inner)
+
+
+def _nested(
+    trials: Sequence[_Trial],
+    allowed: Sequence[int],
+    choices: Sequence[Candidate],
+    folds: Labels,
+    count: int,
+) -> np.ndarray:
+    """(N,) whether each image is predicted right by a choice made without its fold."""
+    correct = np.zeros(len(folds), bool)
+    for outer in range(count):
+        rest = folds != outer
+        chosen, setting = _choose(
+            [trials[index].inner[outer][:, rest] for index in allowed], allowed, choices
+        )
+        correct[~rest] = trials[chosen].correct[setting][~rest]
+    return correct
+
+
+def _choose(
+    losses: Sequence[Floats], allowed: Sequence[int], choices: Sequence[Candidate]
+) -> tuple[int, int]:
+    """The rule of the module's docstring: index of the candidate, index of the setting."""
+    table = np.stack(losses)  # (C, G, n)
+    means = table.mean(2, dtype=np.float64)
+    best = np.unravel_index(means.argmin(), means.shape)
+    difference = table - table[best]
+    error = difference.std(2, dtype=np.float64) / np.sqrt(table.shape[2])
+    tied = np.argwhere(means - means[best] <= error)
+    place, setting = min(
+        tied.tolist(),
+        key=lambda tie: (
+            -choices[allowed[tie[0]]].depth,
+            len(choices[allowed[tie[0]]].stages),
+            tie[1],
+        ),
+    )
+    return allowed[place], setting
+
+
+def _out_of_fold(
+    X: Floats,
+    y: Labels,
+    folds: Labels,
+    count: int,
+    family: HeadFamily,
+    classes: int,
+    row_weights: Floats,
+) -> Floats:
+    """(G, K, N)."""
+    weights = np.stack([row_weights * (folds != fold) for fold in range(count)])
+    logits = np.empty((len(family.settings), classes, len(y)), np.float32)
+    for fold, score in enumerate(family.held_out(X, y, weights, classes=classes)):
+        logits[:, :, folds == fold] = score
+    return logits
+
+
+def _unchosen(
+    values: Mapping[str, Floats],
+    y: Labels,
+    folds: Labels | None,
+    family: HeadFamily,
+    candidate: Candidate,
+    classes: int,
+    row_weights: Floats,
+) -> Selection:
+    """Too few images to choose by: the default, estimated where even two folds can be had."""
+    setting, temperature, logits, correct = family.settings[family.default], 1.0, None, None
+    if folds is not None:
+        X = candidate.gather(values)
+        count = int(folds.max()) + 1
+        logits = _out_of_fold(X, y, folds, count, family, classes, row_weights)[family.default]
+        temperature = float(fit_temperatures(logits[None], y)[0])
+        correct = logits.argmax(0) == y
+        logits = logits.T
+    return Selection(
+        candidate=candidate,
+        setting=setting,
+        temperature=temperature,
+        folds=0 if folds is None else int(folds.max()) + 1,
+        logits=logits,
+        correct=correct,
+        correct_by_stage={},
+    )

@@ -1,0 +1,270 @@
+"""How good predictions are: numbers from arrays, nothing else.
+
+Throughout, N is the number of images and K that of classes. `labels` and `predicted` are (N,)
+integers in [0, K); `probabilities` is (N, K), rows that sum to 1. Where several classes share the
+highest probability, the first is the prediction, as `numpy.argmax` has it.
+
+What is undefined (the recall of a class without images) is None and never nan: nan is not JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.errors import DataError
+from headstart.types import Doubles, Interval, Labels
+
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
+"""What `nll` takes for any smaller probability: 1.2e-7, float32's resolution next to 1, at which
+a network that is certain and wrong can no longer be told from one that is a little less certain.
+One image so costs 15.9 nats at most, and never infinity."""
+
+# bfloat16 carries 8 bits: a softmax in it may miss 1 by this much, logits miss it by far more.
+_SUM_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """How one class fared. None where a ratio would divide by zero.
+
+    Attributes:
+        precision: share of the images called this that are this; None if none was called this.
+        recall: share of the images of this class that were called this; None without images.
+        f1: harmonic mean of both; None for a class that is neither present nor predicted.
+        support: images of this class.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationBins:
+    """Images grouped by the confidence of their prediction, M bins of equal width.
+
+    Attributes:
+        counts: (M,) images in each bin.
+        confidence: (M,) mean confidence in each bin; 0 in an empty one.
+        correct: (M,) images in each bin whose prediction is right.
+    """
+
+    counts: Labels
+    confidence: Doubles
+    correct: Labels
+
+
+def wilson(correct: int, n: int, *, z: float = 1.959964) -> Interval:
+    """Confidence interval of a proportion (Wilson 1927, "Probable inference", JASA 22).
+
+    Unlike the textbook's p ± z sqrt(p(1-p)/n) it keeps its coverage for few images and for
+    proportions near 0 or 1, and never leaves [0, 1].
+
+    Args:
+        correct: successes, 0 to n.
+        n: trials; without any, nothing is known: [0, 1].
+        z: quantile of the normal distribution; the default gives 95%.
+    """
+    if not 0 <= correct <= n:
+        raise ValueError(f"got {correct} right of {n}: the first must lie between 0 and the second")
+    if n == 0:
+        return Interval(0.0, 1.0)
+    p, z2 = correct / n, z * z
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * float(np.sqrt(p * (1 - p) / n + z2 / (4 * n * n)))
+    # At the ends the formula is exact, its rounding is not.
+    low = 0.0 if correct == 0 else max(0.0, centre - half)
+    high = 1.0 if correct == n else min(1.0, centre + half)
+    return Interval(low, high)
+
+
+def accuracy(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
+    """Share of the images whose prediction is right, [0, 1]."""
+    truth, guess = _pair(labels, predicted)
+    return float(np.mean(truth == guess))
+
+
+def top_k_accuracy(probabilities: npt.ArrayLike, labels: npt.ArrayLike, k: int) -> float:
+    """Share of the images whose class is among the k most probable, [0, 1].
+
+    Of equal probabilities the first counts as the larger, so k = 1 is the accuracy of the argmax.
+    """
+    p, truth = check_probabilities(probabilities, labels)
+    if k < 1:
+        raise ValueError(f"k is {k}: give 1 or more")
+    own = p[np.arange(len(p)), truth][:, None]  # (N, 1)
+    earlier = np.arange(p.shape[1]) < truth[:, None]  # (N, K)
+    ahead = np.sum((p > own) | ((p == own) & earlier), axis=1)  # (N,)
+    return float(np.mean(ahead < k))
+
+
+def balanced_accuracy(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
+    """Mean recall of the classes that have images, [0, 1]: every class counts the same."""
+    truth, guess = _pair(labels, predicted)
+    support = np.bincount(truth)
+    correct = np.bincount(truth[truth == guess], minlength=len(support))
+    present = support > 0
+    return float(np.mean(correct[present] / support[present]))
+
+
+def nll(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Mean negative log likelihood of the true classes, in nats, [0, 15.9].
+
+    Probabilities below `SMALLEST_PROBABILITY` (1.2e-7) are taken for it.
+    """
+    p, truth = check_probabilities(probabilities, labels)
+    own = p[np.arange(len(p)), truth]
+    # A sum of 1.000001 in the network's arithmetic must not give a negative loss.
+    return float(-np.mean(np.log(np.clip(own, SMALLEST_PROBABILITY, 1.0)))) + 0.0
+
+
+def brier(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Mean squared distance to the truth, summed over classes, [0, 2] (Brier 1950, eq. 2)."""
+    p, truth = check_probabilities(probabilities, labels)
+    error = p.copy()
+    error[np.arange(len(p)), truth] -= 1.0
+    return float(np.mean(np.sum(error**2, axis=1)))
+
+
+def calibration_bins(
+    probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int = 15
+) -> CalibrationBins:
+    """Groups images by the confidence of their prediction (Guo et al. 2017, section 2).
+
+    Bin m of M holds the confidences in ((m - 1) / M, m / M].
+    """
+    p, truth = check_probabilities(probabilities, labels)
+    if bins < 1:
+        raise ValueError(f"bins is {bins}: give 1 or more")
+    confidence = np.minimum(np.max(p, axis=1), 1.0)  # (N,)
+    right = np.argmax(p, axis=1) == truth  # (N,)
+    which = np.maximum(np.ceil(confidence * bins).astype(np.int64) - 1, 0)
+    counts = np.bincount(which, minlength=bins)
+    sums = np.bincount(which, weights=confidence, minlength=bins)
+    return CalibrationBins(
+        counts=counts,
+        confidence=sums / np.maximum(counts, 1),
+        correct=np.bincount(which[right], minlength=bins),
+    )
+
+
+def expected_calibration_error(
+    probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int = 15
+) -> float:
+    """How far confidence and accuracy lie apart, [0, 1] (Guo et al. 2017, eq. 3).
+
+    The mean over bins of |accuracy - confidence|, weighted by their images.
+    """
+    grouped = calibration_bins(probabilities, labels, bins=bins)
+    gap = np.abs(grouped.correct - grouped.confidence * grouped.counts)
+    return float(np.sum(gap) / np.sum(grouped.counts))
+
+
+def confusion(labels: npt.ArrayLike, predicted: npt.ArrayLike, classes: int) -> Labels:
+    """Counts images: (K, K), row = truth, column = prediction, K = `classes`."""
+    truth, guess = _pair(labels, predicted)
+    highest = int(max(truth.max(), guess.max()))
+    if highest >= classes:
+        raise DataError(
+            f"a label is {highest}, but there are {classes} classes (0 to {classes - 1}): "
+            "give the class names that the labels were made with"
+        )
+    cells = np.bincount(truth * classes + guess, minlength=classes * classes)
+    return cells.reshape(classes, classes).astype(np.int64, copy=False)
+
+
+def per_class(matrix: npt.ArrayLike) -> tuple[ClassScore, ...]:
+    """Precision, recall and F1 of each class from a confusion matrix (K, K), row = truth."""
+    cells = np.asarray(matrix)
+    hits, support, called = np.diagonal(cells), cells.sum(axis=1), cells.sum(axis=0)
+    return tuple(
+        ClassScore(
+            precision=_ratio(hit, all_called),
+            recall=_ratio(hit, all_present),
+            f1=_ratio(2 * hit, all_called + all_present),
+            support=int(all_present),
+        )
+        for hit, all_present, all_called in zip(
+            hits.tolist(), support.tolist(), called.tolist(), strict=True
+        )
+    )
+
+
+def confused_pairs(matrix: npt.ArrayLike) -> list[tuple[int, int]]:
+    """(truth, prediction) of all that was confused, the most frequent first, ties in order."""
+    cells = np.asarray(matrix)
+    errors = cells - np.diag(np.diagonal(cells))
+    order = np.argsort(-errors, axis=None, kind="stable")[: np.count_nonzero(errors)]
+    return [divmod(int(i), len(cells)) for i in order]
+
+
+def roc_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float | None:
+    """Area under the ROC curve of two classes, [0, 1]; None if one of them is absent.
+
+    The chance that an image of the positive class scores above one of the other, ties counting
+    half: the Mann-Whitney statistic (Hanley & McNeil 1982).
+
+    Args:
+        scores: (N,) larger means more positive.
+        positive: (N,) booleans, or 0 and 1.
+    """
+    values, yes = np.asarray(scores, dtype=np.float64), np.asarray(positive).astype(bool)
+    if values.ndim != 1 or values.shape != yes.shape:
+        raise DataError(f"scores are {values.shape}, labels {yes.shape}: give two (N,) arrays")
+    positives = int(yes.sum())
+    negatives = len(yes) - positives
+    if positives == 0 or negatives == 0:
+        return None
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(counts) - (counts - 1) / 2  # of each distinct score, from 1
+    wins = float(mean_rank[where][yes].sum()) - positives * (positives + 1) / 2
+    return wins / (positives * negatives)
+
+
+def check_probabilities(
+    probabilities: npt.ArrayLike, labels: npt.ArrayLike
+) -> tuple[Doubles, Labels]:
+    """The same as (N, K) float64 and (N,) int64, or a `DataError` that says what is wrong."""
+    p = np.asarray(probabilities, dtype=np.float64)
+    if p.ndim != 2:
+        raise DataError(f"probabilities have the shape {p.shape}: give (images, classes)")
+    truth, _ = _pair(labels, np.zeros(len(p), dtype=np.int64))
+    if int(truth.max()) >= p.shape[1]:
+        raise DataError(
+            f"a label is {int(truth.max())}, but probabilities have {p.shape[1]} columns: "
+            "give one column for each class"
+        )
+    if not np.isfinite(p).all():
+        raise DataError("probabilities hold nan or infinity: look for them in the features")
+    furthest = float(p.sum(axis=1)[np.argmax(np.abs(p.sum(axis=1) - 1.0))])
+    if p.min() < 0.0 or abs(furthest - 1.0) > _SUM_TOLERANCE:
+        raise DataError(
+            f"probabilities have a lowest value of {p.min():.3g} and a row that sums to "
+            f"{furthest:.3g} where 1 is due: these look like logits, apply a softmax first"
+        )
+    return p, truth
+
+
+def _pair(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[Labels, Labels]:
+    """Two (N,) int64 arrays, N > 0, of numbers that are not negative."""
+    truth, guess = np.asarray(labels), np.asarray(predicted)
+    if truth.ndim != 1 or truth.shape != guess.shape:
+        raise DataError(
+            f"labels are {truth.shape}, predictions {guess.shape}: give one of each an image"
+        )
+    if len(truth) == 0:
+        raise DataError("there are no images to score: give at least one")
+    for array in (truth, guess):
+        if not np.issubdtype(array.dtype, np.integer):
+            raise DataError(f"labels are {array.dtype}: give class indices, whole numbers from 0")
+        if array.min() < 0:
+            raise DataError(f"a label is {array.min()}: give class indices, whole numbers from 0")
+    return truth.astype(np.int64, copy=False), guess.astype(np.int64, copy=False)
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,146 @@
+"""A trained classifier: a head, where it grows, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.backbones.backbone import Backbone
+from headstart.errors import BundleError
+from headstart.heads.calibration import log_softmax
+from headstart.heads.head import Head
+from headstart.types import Estimate, Floats, Interval, Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """An accuracy with what it rests on.
+
+    Attributes:
+        accuracy: share predicted right; None where nothing could be held out.
+        interval: 95% interval of it (Wilson); None likewise.
+        images: how many it was measured on.
+        estimate: how.
+    """
+
+    accuracy: float | None
+    interval: Interval | None
+    images: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The backbone that a head belongs to; it works with no other.
+
+    Attributes:
+        backbone: its name.
+        weights: digest of its weights, 32 hex digits.
+        source: where the weights came from.
+        licence: of the weights.
+        stages: names of the stages whose features the head sees, shallow to deep.
+        engine: what computed the features in training.
+        precision: in which arithmetic.
+    """
+
+    backbone: str
+    weights: str
+    source: str
+    licence: str
+    stages: tuple[str, ...]
+    engine: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingData:
+    """What a model was trained on.
+
+    Attributes:
+        name: what the user called the data.
+        licence: what its source says.
+        images: (K,) training images of each class.
+        duplicates: identical images left out.
+        conflicts: groups of identical images with different labels, left out.
+        skipped: files that could not be used.
+        digests: (N, 16) uint8, sorted digests of the training files, so that a test can leave
+            them out.
+    """
+
+    name: str
+    licence: str
+    images: tuple[int, ...]
+    duplicates: int
+    conflicts: int
+    skipped: int
+    digests: np.ndarray
+
+    def contains(self, digests: tuple[str, ...]) -> np.ndarray:
+        """(N,) bool: which of these images were trained on."""
+        mine = {row.tobytes() for row in self.digests}
+        return np.array([bytes.fromhex(digest) in mine for digest in digests], dtype=bool)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A trained classifier.
+
+    Attributes:
+        classes: K names, sorted.
+        head: from features to logits.
+        temperature: logits are divided by it before the softmax.
+        setting: of the head's family, as cross-validation chose it.
+        balanced: whether classes counted equally in training, however many images they had.
+        seed: that it was trained with.
+        origin: the backbone.
+        data: what it was trained on.
+        measured: how good it is.
+        by_stage: how good a head on each stage alone would be.
+    """
+
+    classes: tuple[str, ...]
+    head: Head
+    temperature: float
+    setting: float
+    balanced: bool
+    seed: int
+    origin: Origin
+    data: TrainingData
+    measured: Measured
+    by_stage: Mapping[str, Measured]
+
+    def probabilities(self, values: Mapping[str, Floats]) -> Floats:
+        """Class probabilities.
+
+        Args:
+            values: features by stage, (N, width) each; `origin.stages` must be there.
+
+        Returns:
+            (N, K), rows sum to 1.
+        """
+        parts = [values[stage] for stage in self.origin.stages]
+        X = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        logits = self.head.logits(X) / np.float32(self.temperature)
+        return np.exp(log_softmax(logits.astype(np.float64), axis=1)).astype(np.float32)
+
+
+def class_counts(labels: Labels, classes: int) -> tuple[int, ...]:
+    """Images of each class."""
+    return tuple(np.bincount(labels, minlength=classes).tolist())
+
+
+def check_weights(model: Model, backbone: Backbone) -> None:
+    """Refuse to run a head on features that it was not trained on.
+
+    Raises:
+        BundleError: the backbone's weights are others.
+    """
+    here = backbone.weights
+    if here.digest != model.origin.weights:
+        raise BundleError(
+            f"the model was trained on {model.origin.backbone} with weights "
+            f"{model.origin.weights} (from {model.origin.source}), and those here are "
+            f"{here.digest} (from {here.source}); give the right ones with --weights FILE"
+        )

@@ -1,0 +1,63 @@
+"""The folder that a test leaves: metrics.json, predictions.csv and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from headstart import plots
+from headstart.model import Measured
+from headstart.report import Report, predictions_table, write_csv, write_file
+from headstart.types import Floats, Labels
+
+
+def write_report(
+    report: Report,
+    paths: Sequence[Path],
+    labels: Labels,
+    probabilities: Floats,
+    folder: Path,
+    *,
+    by_stage: Mapping[str, Measured],
+    chosen: Sequence[str] = (),
+) -> None:
+    """Write a test's numbers and pictures.
+
+    Args:
+        report: the numbers.
+        paths: N files.
+        labels: (N,) what they are.
+        probabilities: (N, K).
+        folder: made if need be; files of the same names are replaced.
+        by_stage: accuracies of each stage alone; no picture of them where there are none.
+        chosen: the stages that the head grows on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    write_file(folder / "metrics.json", f"{text}\n".encode())
+    write_csv(
+        predictions_table(paths, labels, probabilities, report.classes), folder / "predictions.csv"
+    )
+    predicted = probabilities.argmax(1)
+    figures = {
+        "confusion.png": plots.confusion_matrix(report.confusion, report.classes),
+        "most_wrong.png": plots.most_wrong(
+            paths,
+            [report.classes[label] for label in labels],
+            [report.classes[label] for label in predicted],
+            probabilities.max(1),
+        ),
+        "reliability.png": plots.reliability(probabilities, labels),
+    }
+    known = {stage: one for stage, one in by_stage.items() if one.accuracy is not None}
+    if known:
+        figures["accuracy_by_stage.png"] = plots.accuracy_by_stage(
+            list(known),
+            [one.accuracy or 0.0 for one in known.values()],
+            [one.interval for one in known.values() if one.interval],
+            [stage in chosen for stage in known],
+            chance=1 / len(report.classes),
+        )
+    for name, figure in figures.items():
+        plots.save(figure, folder / name)

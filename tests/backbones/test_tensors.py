@@ -1,0 +1,117 @@
+"""Reading weights, with and without PyTorch, and telling them apart."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch_file
+
+from headstart.backbones.tensors import digest, read_tensors
+from headstart.errors import BackboneError
+
+
+@pytest.fixture
+def tensors() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "b.weight": rng.normal(size=(3, 2)).astype(np.float32),
+        "a.bias": rng.normal(size=3).astype(np.float16),
+        "a.count": np.array(7, dtype=np.int64),
+        "a.empty": np.zeros((0, 4), dtype=np.float32),
+    }
+
+
+def as_torch(tensors):
+    return {name: torch.tensor(array) for name, array in tensors.items()}
+
+
+def test_safetensors(tensors, tmp_path: Path):
+    save_file(tensors, tmp_path / "w.safetensors")
+    read = read_tensors(tmp_path / "w.safetensors")
+    assert digest(read) == digest(tensors)
+    assert all(array.flags.writeable for array in read.values())
+
+
+@pytest.mark.parametrize("wrap", [None, "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("suffix", [".pth", ".pt"])
+def test_pytorch_files(tensors, wrap, prefix, suffix, tmp_path: Path):
+    content = {prefix + name: value for name, value in as_torch(tensors).items()}
+    file = tmp_path / f"w{suffix}"
+    torch.save({wrap: content, "epoch": 3} if wrap else content, file)
+    assert digest(read_tensors(file)) == digest(tensors)
+
+
+def test_bfloat16_becomes_float32(tmp_path: Path):
+    value = torch.tensor([[1.5, -3.1415926], [1e-30, 3e38]], dtype=torch.bfloat16)
+    save_torch_file({"x": value}, tmp_path / "w.safetensors")
+    torch.save({"x": value}, tmp_path / "w.pth")
+    for file in ("w.safetensors", "w.pth"):
+        read = read_tensors(tmp_path / file)["x"]
+        assert read.dtype == np.float32
+        assert np.array_equal(read, value.float().numpy())
+
+
+def test_safetensors_need_no_torch(tensors, tmp_path: Path):
+    file = tmp_path / "w.safetensors"
+    save_file(tensors, file)
+    code = (
+        "import sys; from pathlib import Path; from headstart.backbones.tensors import *;"
+        f"print(digest(read_tensors(Path({str(file)!r})))); assert 'torch' not in sys.modules"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == digest(tensors)
+
+
+def test_digest_sees_everything(tensors):
+    reference = digest(tensors)
+    assert len(reference) == 32
+    assert digest(dict(reversed(tensors.items()))) == reference
+    big_endian = {**tensors, "a.count": tensors["a.count"].astype(">i8")}
+    assert digest(big_endian) == reference
+    strided = {**tensors, "b.weight": np.asfortranarray(tensors["b.weight"])}
+    assert digest(strided) == reference
+    changed = tensors["b.weight"].copy()
+    changed[2, 1] = np.nextafter(changed[2, 1], np.float32(np.inf))
+    others = [
+        {**tensors, "b.weight": changed},
+        {**tensors, "b.weight": tensors["b.weight"].reshape(2, 3)},
+        {**tensors, "b.weight": tensors["b.weight"].view(np.int32)},
+        {**tensors, "a.count": np.array([7], dtype=np.int64)},
+        {name.replace("a.", "c."): array for name, array in tensors.items()},
+        {name: array for name, array in tensors.items() if name != "a.empty"},
+    ]
+    assert len({reference, *map(digest, others)}) == len(others) + 1
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ("a file of weights ran code",))
+
+
+def test_refusals(tmp_path: Path, capsys):
+    with pytest.raises(BackboneError, match="no file of weights at .*nowhere"):
+        read_tensors(tmp_path / "nowhere.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+    with pytest.raises(BackboneError, match="not a readable safetensors file"):
+        read_tensors(tmp_path / "broken.safetensors")
+    (tmp_path / "broken.pth").write_bytes(b"not a pickle")
+    with pytest.raises(BackboneError, match="without running code"):
+        read_tensors(tmp_path / "broken.pth")
+    torch.save({"x": Bomb()}, tmp_path / "bomb.pth")
+    with pytest.raises(BackboneError, match="without running code"):
+        read_tensors(tmp_path / "bomb.pth")
+    assert "ran code" not in capsys.readouterr().out
+    torch.save([torch.zeros(1)], tmp_path / "list.pth")
+    with pytest.raises(BackboneError, match="holds a list"):
+        read_tensors(tmp_path / "list.pth")
+    torch.save({"x": torch.zeros(1), "epoch": 3}, tmp_path / "mixed.pth")
+    with pytest.raises(BackboneError, match="'epoch' is a int, not a tensor"):
+        read_tensors(tmp_path / "mixed.pth")
+    save_file({}, tmp_path / "empty.safetensors")
+    with pytest.raises(BackboneError, match="holds no tensors"):
+        read_tensors(tmp_path / "empty.safetensors")

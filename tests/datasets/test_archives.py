@@ -1,0 +1,256 @@
+import io
+import os
+import tarfile
+import zipfile
+
+import pytest
+
+from headstart.datasets import archives, open_dataset
+from headstart.datasets.archives import Limits, open_archive, unpack
+from headstart.errors import DataError, StoreError
+from headstart.types import Split
+
+PHOTOS = {"cats/1.jpg": b"1", "cats/2.jpg": b"22", "dogs/3.jpg": b"333"}
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def tarred(path, files, *others):
+    kind = path.name.rpartition(".tar.")[2]
+    with tarfile.open(path, f"w:{kind if kind in ('gz', 'bz2', 'xz') else ''}") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for other in others:
+            archive.addfile(other)
+    return path
+
+
+def packed(path, files):
+    return zipped(path, files) if path.suffix == ".zip" else tarred(path, files)
+
+
+def names(dataset):
+    return [f"{path.parent.name}/{path.name}" for path in dataset.paths]
+
+
+def reasons(dataset):
+    return {one.path: one.reason for one in dataset.skipped}
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz"])
+def test_every_kind(tmp_path, ending):
+    path = packed(tmp_path / f"pets{ending}", PHOTOS)
+    found = open_dataset(path, cache=tmp_path / "cache")
+    assert found.classes == ("cats", "dogs")
+    assert names(found) == list(PHOTOS)
+    assert [one.read_bytes() for one in found.paths] == list(PHOTOS.values())
+    assert (found.name, found.skipped) == (path.name, ())
+
+
+def test_unpacked_once(tmp_path, monkeypatch):
+    path = zipped(tmp_path / "a.zip", PHOTOS | {"/etc/x.jpg": b"x"})
+    first = open_archive(path, cache=tmp_path / "cache")
+    monkeypatch.setattr(archives, "unpack", None)
+    again = open_archive(path.rename(tmp_path / "b.zip"), cache=tmp_path / "cache")
+    assert again.paths == first.paths
+    assert again.skipped == first.skipped
+    assert len(first.skipped) == 1
+
+
+def test_the_cache_holds_nothing_half_done(tmp_path, monkeypatch):
+    path = zipped(tmp_path / "a.zip", PHOTOS)
+
+    def fail(*_args, **_options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "_write", fail)
+        with pytest.raises(KeyboardInterrupt):
+            open_archive(path, cache=tmp_path / "cache")
+    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+    assert len(open_archive(path, cache=tmp_path / "cache")) == 3
+
+
+def test_a_faster_process_wins(tmp_path, monkeypatch):
+    path = zipped(tmp_path / "a.zip", PHOTOS)
+    real = archives.unpack
+
+    def meanwhile(source, into, **options):
+        monkeypatch.setattr(archives, "unpack", real)
+        open_archive(path, cache=tmp_path / "cache")
+        return real(source, into, **options)
+
+    monkeypatch.setattr(archives, "unpack", meanwhile)
+    assert len(open_archive(path, cache=tmp_path / "cache")) == 3
+    assert len(list((tmp_path / "cache" / "archives").iterdir())) == 1
+
+
+def test_wrapping_folders_are_entered(tmp_path):
+    wrapped = {f"data/v1/{name}": content for name, content in PHOTOS.items()}
+    path = zipped(tmp_path / "a.zip", wrapped | {"__MACOSX/data/._x": b"", "data/.DS_Store": b""})
+    found = open_archive(path, cache=tmp_path / "cache")
+    assert (found.classes, found.skipped) == (("cats", "dogs"), ())
+
+
+def test_splits_are_not_entered(tmp_path):
+    files = {f"set/train/{name}": content for name, content in PHOTOS.items()}
+    found = open_archive(zipped(tmp_path / "a.zip", files), cache=tmp_path / "cache")
+    assert set(found.splits) == {Split.TRAIN}
+
+
+def test_a_table_beside_one_folder_is_read(tmp_path):
+    table = b"image,label\nimages/1.jpg,a\nimages/2.jpg,b\n../../../x.jpg,b\n"
+    files = {"s/images/1.jpg": b"1", "s/images/2.jpg": b"2", "s/labels.csv": table}
+    found = open_archive(zipped(tmp_path / "a.zip", files), cache=tmp_path / "cache")
+    assert found.classes == ("a", "b")
+    assert reasons(found) == {"../../../x.jpg": "outside the archive"}
+    both = zipped(tmp_path / "b.zip", PHOTOS | {"labels.csv": table})
+    assert open_archive(both, cache=tmp_path / "cache").classes == ("cats", "dogs")
+
+
+def test_nothing_that_can_be_used(tmp_path):
+    for files in ({"a.txt": b""}, {"1.jpg": b"", "2.jpg": b""}, {"cats/1.jpg": b""}):
+        path = zipped(tmp_path / "a.zip", files)
+        with pytest.raises(DataError, match="holds no two folders of images"):
+            open_archive(path, cache=tmp_path / "cache")
+    found = open_archive(path, cache=tmp_path / "cache", require_classes=1)
+    assert found.classes == ("cats",)
+
+
+HOSTILE = ["../out.jpg", "cats/../../out.jpg", "/abs/out.jpg", "C:\\out.jpg", "..\\out.jpg"]
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar"])
+def test_members_stay_inside(tmp_path, ending):
+    path = packed(tmp_path / f"a{ending}", PHOTOS | dict.fromkeys(HOSTILE, b"evil"))
+    found = open_archive(path, cache=tmp_path / "deep" / "cache")
+    assert names(found) == list(PHOTOS)
+    assert sorted(reasons(found)) == sorted(f"{path.name}/{name}" for name in HOSTILE)
+    assert {"absolute path in the archive", "path that leads out of the archive"} == set(
+        reasons(found).values()
+    )
+    assert not list(tmp_path.rglob("*out.jpg"))
+
+
+def member(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def test_links_and_devices_in_tar_files(tmp_path):
+    path = tarred(
+        tmp_path / "a.tar",
+        PHOTOS,
+        member("cats/link.jpg", tarfile.SYMTYPE, "/etc/passwd"),
+        member("cats/dir", tarfile.SYMTYPE, "/tmp"),
+        member("cats/null.jpg", tarfile.CHRTYPE),
+        member("cats/pipe.jpg", tarfile.FIFOTYPE),
+        member("cats/hard.jpg", tarfile.LNKTYPE, "dogs/3.jpg"),
+        member("cats/bad.jpg", tarfile.LNKTYPE, "../../etc/passwd"),
+        member("cats/none.jpg", tarfile.LNKTYPE, "nowhere.jpg"),
+    )
+    found = open_archive(path, cache=tmp_path / "cache")
+    assert names(found) == ["cats/1.jpg", "cats/2.jpg", "cats/hard.jpg", "dogs/3.jpg"]
+    assert found.paths[2].read_bytes() == b"333"
+    assert reasons(found) == {
+        "a.tar/cats/link.jpg": "link in the archive",
+        "a.tar/cats/dir": "link in the archive",
+        "a.tar/cats/null.jpg": "device in the archive",
+        "a.tar/cats/pipe.jpg": "device in the archive",
+        "a.tar/cats/bad.jpg": "unsafe in the archive",
+        "a.tar/cats/none.jpg": "unsafe in the archive",
+    }
+
+
+def test_links_in_zip_files(tmp_path):
+    link = zipfile.ZipInfo("cats/link.jpg")
+    link.external_attr = 0o120777 << 16
+    path = zipped(tmp_path / "a.zip", PHOTOS | {link: b"/etc/passwd"})
+    found = open_archive(path, cache=tmp_path / "cache")
+    assert reasons(found) == {"a.zip/cats/link.jpg": "link in the archive"}
+
+
+def test_names_that_clash(tmp_path):
+    clash = {"cats/1.jpg/inner.jpg": b"", "dogs": b"", f"cats/{'n' * 300}.jpg": b""}
+    found = open_archive(tarred(tmp_path / "a.tar", PHOTOS | clash), cache=tmp_path / "cache")
+    assert set(reasons(found).values()) == {"its name cannot be used here"}
+    assert len(found.skipped) == 3
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
+def test_bombs(tmp_path, ending):
+    path = packed(tmp_path / f"a{ending}", {"cats/1.jpg": bytes(5_000_000), "dogs/2.jpg": b""})
+    with pytest.raises(DataError, match=r"more than 1 MB, as decompression bombs do"):
+        unpack(path, tmp_path, limits=Limits(free=1_000_000, ratio=10))
+    with pytest.raises(DataError, match="more than 1 files"):
+        unpack(path, tmp_path, limits=Limits(members=1))
+
+
+def test_limits():
+    limits = Limits(total=1000, ratio=10, free=50)
+    assert [limits.allowed(size) for size in (1, 6, 1_000_000)] == [50, 60, 1000]
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz"])
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
+def test_truncated_archives(tmp_path, ending, kept):
+    files = {name: os.urandom(50_000) for name in PHOTOS}
+    path = packed(tmp_path / f"a{ending}", files)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(DataError, match="truncated, damaged or no archive"):
+        open_archive(path, cache=tmp_path / "cache")
+    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [".tar.gz", ".tar.bz2", ".tar.xz"])
+def test_damaged_streams(tmp_path, ending):
+    files = {name: b"".join(b"%d " % number for number in range(20_000)) for name in PHOTOS}
+    path = packed(tmp_path / f"a{ending}", files)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 400] = b"\xff" * 400
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="truncated, damaged or no archive"):
+        open_archive(path, cache=tmp_path / "cache")
+
+
+def test_one_damaged_member_of_a_zip_file_is_skipped(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in PHOTOS:
+            archive.writestr(name, b"content of " + name.encode())
+    data = path.read_bytes().replace(b"content of cats/2.jpg", b"content of cats/9.jpg")
+    path.write_bytes(data)
+    found = open_archive(path, cache=tmp_path / "cache")
+    assert names(found) == ["cats/1.jpg", "dogs/3.jpg"]
+    assert reasons(found) == {"a.zip/cats/2.jpg": "damaged in the archive"}
+
+
+def test_encrypted_zip_files(tmp_path):
+    path = zipped(tmp_path / "a.zip", PHOTOS)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 8] |= 1  # the flag in the directory of the archive
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="encrypted; unpack it by hand"):
+        open_archive(path, cache=tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    path = zipped(tmp_path / "a.zip", PHOTOS)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="choose another cache folder"):
+        open_archive(path, cache=tmp_path / "file")
+
+
+def test_an_archive_that_cannot_be_read(tmp_path):
+    with pytest.raises(DataError, match="cannot read"):
+        open_archive(tmp_path / "none.zip", cache=tmp_path)

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from headstart import metrics, plots
+from headstart.errors import DataError
+from headstart.types import Interval
+
+PNG = b"\x89PNG\r\n\x1a\n"
+ODD = ["猫", "🐶 dog", "$x$ and $y$", "a" * 80, "تفاح", "e\u0301", "\udcff", "a\tb\x00", "", "नमस्ते"]
+
+
+def scored(k: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(k)
+    return rng.dirichlet(np.ones(k) / 3, n), rng.integers(0, k, n)
+
+
+def matrix(k: int) -> np.ndarray:
+    p, y = scored(k, 5 * k)
+    return metrics.confusion(y, p.argmax(axis=1), k)
+
+
+def title(figure: Figure) -> str:
+    return figure.get_suptitle().replace("\n", " ")
+
+
+def texts(figure: Figure) -> list[str]:
+    return [t.get_text() for t in figure.findobj(Text) if isinstance(t, Text)]
+
+
+def png(figure: Figure, path: Path) -> bytes:
+    plots.save(figure, path)
+    content = path.read_bytes()
+    assert content.startswith(PNG)
+    return content
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Upright, wide, one pixel, grey, unreadable, missing."""
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{i}.png" for i in range(6)]
+    for path, shape in zip(paths, [(90, 40, 3), (9, 400, 3), (1, 1, 3), (28, 28)], strict=False):
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(path)
+    paths[4].write_bytes(b"no picture")
+    return paths
+
+
+def wrong(paths: list[Path]) -> Figure:
+    n = len(paths)
+    return plots.most_wrong(paths, ["cat"] * n, ["dog"] * n, np.linspace(0.5, 1, n))
+
+
+DRAWINGS: dict[str, Callable[[], Figure]] = {
+    "matrix": lambda: plots.confusion_matrix(matrix(5), list("abcde")),
+    "list": lambda: plots.confusion_matrix(matrix(41), [f"class {i}" for i in range(41)]),
+    "stages": lambda: plots.accuracy_by_stage(
+        ["stem", "head"], [0.5, 0.8], [Interval(0.4, 0.6), Interval(0.7, 0.9)], [False, True],
+        chance=0.1,
+    ),
+    "reliability": lambda: plots.reliability(*scored(4)),
+    "bars": lambda: plots.per_class_bars(
+        dict(zip("abcde", metrics.per_class(matrix(5)), strict=True))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_the_same_input_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
+    figure = DRAWINGS[name]()
+    once = png(figure, tmp_path / "1.png")
+    assert png(figure, tmp_path / "2.png") == once
+    assert png(DRAWINGS[name](), tmp_path / "3.png") == once
+    assert b"matplotlib" not in once.lower()
+    with Image.open(tmp_path / "1.png") as image:
+        assert not {"Software", "Creation Time"} & set(image.info)
+
+
+def test_drawing_in_threads_gives_the_same_bytes_and_no_pyplot(tmp_path: Path) -> None:
+    import sys
+
+    expected = png(DRAWINGS["matrix"](), tmp_path / "x.png")
+    found: dict[int, bytes] = {}
+
+    def work(i: int) -> None:
+        found[i] = png(DRAWINGS["matrix"](), tmp_path / f"{i}.png")
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(found.values()) == [expected] * 3
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+@pytest.mark.parametrize("k", [1, 2, 10, 37, 41, 102, 150])
+def test_a_matrix_of_any_size_fits_its_figure(k: int, tmp_path: Path) -> None:
+    figure = plots.confusion_matrix(matrix(k), [f"a rather long class name, {i}" for i in range(k)])
+    png(figure, tmp_path / "m.png")
+    for axes in figure.axes:
+        box = axes.get_tightbbox()
+        assert box is not None
+        assert box.x0 >= -1
+        assert box.y0 >= -1
+        assert box.x1 <= figure.bbox.width + 1
+        assert box.y1 <= figure.bbox.height + 1
+    assert len(figure.axes) == (2 if k > 40 else 1)
+    sizes = [t.get_fontsize() for t in figure.findobj(Text) if isinstance(t, Text) and t.get_text()]
+    assert min(sizes) >= 4.9  # can be read
+    assert max(figure.get_size_inches()) <= 18
+
+
+def test_the_matrix_states_the_finding_and_counts_what_it_shows() -> None:
+    figure = plots.confusion_matrix([[7, 3], [1, 9]], ["cat", "dog"])
+    assert title(figure) == "0.800 of 20 right; most confused: cat taken for dog (3)"
+    assert {"7", "3", "1", "9"} <= set(texts(figure))
+    assert title(plots.confusion_matrix([[7]], ["cat"])) == "1.000 of 7 right"
+    assert title(plots.confusion_matrix([[0, 0], [0, 0]], ["a", "b"])) == "0.000 of 0 right"
+    big = plots.confusion_matrix(matrix(50), [str(i) for i in range(50)])
+    assert sum(" → " in text for text in texts(big)) == 16  # 15 pairs and the heading
+
+
+def test_the_colours_of_the_matrix_are_shares_of_rows() -> None:
+    figure = plots.confusion_matrix([[5, 5, 0], [0, 200, 0], [0, 0, 0]], ["a", "b", "c"])
+    pixels = np.asarray(figure.axes[0].images[0].get_array())
+    np.testing.assert_allclose(pixels[1, 1], plots.to_rgb(plots.BLUE))
+    np.testing.assert_allclose(pixels[0, 0], (1 + np.array(plots.to_rgb(plots.BLUE))) / 2)
+    np.testing.assert_allclose(pixels[0, 2], 1.0)
+    np.testing.assert_allclose(pixels[2], np.tile(plots.to_rgb(plots.PALE), (3, 1)))
+    assert pixels[0, 1, 0] > pixels[0, 1, 2]  # orange
+
+
+def test_stage_titles() -> None:
+    at = [Interval(0.4, 0.6), Interval(0.8, 0.9), Interval(0.7, 0.9)]
+    draw = plots.accuracy_by_stage
+
+    def named(*chosen: bool) -> str:
+        return title(draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, chosen, chance=0.1))
+
+    assert named(False, True, False) == "Grown on b: 0.850 (0.800 to 0.900), 0.050 above c"
+    assert named(True, False, False) == "Grown on a: 0.500 (0.400 to 0.600), 0.300 below c"
+    assert named(False, False, True) == "Grown on c: 0.800 (0.700 to 0.900)"
+    assert named(True, True, False) == "Grown on a + b"
+    assert named(False, False, False) == "Grown on no stage yet"
+    with pytest.raises(DataError, match="'chosen': 1"):
+        draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, [True], chance=0.1)
+
+
+@pytest.mark.parametrize("s", [1, 30])
+def test_few_and_many_stages(s: int, tmp_path: Path) -> None:
+    figure = plots.accuracy_by_stage(
+        [f"stage {i}" for i in range(s)], [0.5] * s, [Interval(0, 1)] * s, [True] * s, chance=0.5
+    )
+    png(figure, tmp_path / "s.png")
+
+
+def test_most_wrong_shows_the_most_confident_and_keeps_proportions(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    figure = wrong(pictures)
+    assert png(figure, tmp_path / "w.png") == png(wrong(pictures), tmp_path / "v.png")
+    assert title(figure) == "6 of 6 wrong; most confident first"
+    said = texts(figure)
+    assert said.count("cannot be read") == 2
+    assert said.index("dog 1.00") < said.index("dog 0.90") < said.index("dog 0.50")
+    for axes in figure.axes:
+        for image in axes.images:
+            rows, columns = image.get_array().shape[:2]  # type: ignore[union-attr]
+            box = axes.get_window_extent()
+            assert box.width / box.height == pytest.approx(columns / rows, rel=0.01)
+
+
+def test_most_wrong_with_one_picture_many_and_none(pictures: list[Path], tmp_path: Path) -> None:
+    png(wrong(pictures[:1]), tmp_path / "1.png")
+    many = wrong(pictures[:3] * 20)
+    assert title(many) == "60 of 60 wrong; most confident first, 24 shown"
+    assert len(many.axes) == 24
+    png(many, tmp_path / "60.png")
+    none = plots.most_wrong(pictures, ["a"] * 6, ["a"] * 6, [1.0] * 6)
+    assert title(none) == "Nothing is wrong in 6 predictions"
+    png(none, tmp_path / "0.png")
+    with pytest.raises(DataError, match="'truths': 1"):
+        plots.most_wrong(pictures, ["a"], ["a"] * 6, [1.0] * 6)
+
+
+@pytest.mark.parametrize("n", [1, 500])
+def test_reliability_states_the_error(n: int, tmp_path: Path) -> None:
+    p, y = scored(3, n)
+    figure = plots.reliability(p, y)
+    assert f"ECE {metrics.expected_calibration_error(p, y):.3f}" in title(figure)
+    png(figure, tmp_path / "r.png")
+
+
+def test_reliability_verdicts() -> None:
+    sure = np.tile([0.9, 0.1], (100, 1))
+    assert "over-confident" in title(plots.reliability(sure, [0] * 50 + [1] * 50))
+    assert "under-confident" in title(plots.reliability(sure, [0] * 100))
+    assert "well calibrated" in title(plots.reliability(sure, [0] * 90 + [1] * 10))
+
+
+@pytest.mark.parametrize("k", [2, 150])
+def test_class_bars_show_the_weakest(k: int, tmp_path: Path) -> None:
+    scores = dict(zip(map(str, range(k)), metrics.per_class(matrix(k)), strict=True))
+    figure = plots.per_class_bars(scores)
+    png(figure, tmp_path / "b.png")
+    present = {name: s.recall for name, s in scores.items() if s.recall is not None}
+    assert title(figure).startswith(f"Weakest: {min(present, key=lambda n: present[n])}, ")
+    assert len(figure.axes[0].get_yticks()) == min(30, len(present))
+
+
+def test_no_class_with_images(tmp_path: Path) -> None:
+    figure = plots.per_class_bars(dict(zip("ab", metrics.per_class(np.zeros((2, 2))), strict=True)))
+    assert title(figure) == "No class has test images"
+    png(figure, tmp_path / "b.png")
+
+
+def test_odd_names_are_drawn_without_a_warning(pictures: list[Path], tmp_path: Path) -> None:
+    k = len(ODD)
+    png(plots.confusion_matrix(matrix(k), ODD), tmp_path / "1.png")
+    png(plots.per_class_bars(dict(zip(ODD, metrics.per_class(matrix(k)), strict=True))),
+        tmp_path / "2.png")  # fmt: skip
+    png(plots.most_wrong(pictures[:4], ODD[:4], ODD[1:5], [0.5] * 4), tmp_path / "3.png")
+    at = [Interval(0, 1)] * k
+    png(plots.accuracy_by_stage(ODD, [0.5] * k, at, [True] * k, chance=0), tmp_path / "4.png")
+
+
+@given(st.text(st.characters(), max_size=40))
+@settings(max_examples=25, deadline=None)
+def test_any_name_is_drawn_without_a_warning(name: str) -> None:
+    figure = plots._finish(plots._figure(3, 0.5, layout="none"), plots._label(name))
+    plots.FigureCanvasAgg(figure).print_png(io.BytesIO())  # type: ignore[no-untyped-call]
+
+
+@given(st.text(st.characters(), max_size=80), st.integers(8, 30))
+@settings(max_examples=60, deadline=None)
+def test_labels_are_short_and_printable(name: str, limit: int) -> None:
+    label = plots._label(name, limit=limit).replace(r"\$", "$")
+    assert plots._width(label) <= limit
+    assert label.isprintable()
+
+
+def test_labels_keep_both_ends() -> None:
+    assert plots._label("american_pit_bull_terrier", limit=15) == "america…terrier"
+    assert plots._label("e\u0301") == "é"
+    assert plots._label("a\u200bb\u3000c\x00") == "ab c\ufffd"
+
+
+def test_a_missing_character_is_taken_from_another_font_or_shown_as_its_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    only_stix = sorted(plots._characters("STIXGeneral") - plots._characters("DejaVu Sans"))
+    character = next(c for c in only_stix if c.isprintable() and ord(c) < 0xE000)
+    monkeypatch.setattr(plots, "_FALLBACKS", ("STIXGeneral",))
+    plots._fallbacks.cache_clear()
+    try:
+        assert plots._label(character) == character
+        figure = plots.confusion_matrix([[1, 1], [0, 1]], [f"a{character}", "b"])
+        png(figure, tmp_path / "x.png")
+        # On a machine with no such font:
+        monkeypatch.setattr(font_manager.fontManager, "ttflist", [])
+        plots._fallbacks.cache_clear()
+        assert plots._label(f"a{character}") == f"a[{ord(character):X}]"
+    finally:
+        plots._fallbacks.cache_clear()
+
+
+def test_only_png_is_written(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"x\.pdf"):
+        plots.save(DRAWINGS["matrix"](), tmp_path / "x.pdf")
+
+
+def test_a_matrix_must_fit_its_names() -> None:
+    with pytest.raises(DataError, match=r"\(5, 5\) for 2 classes"):
+        plots.confusion_matrix(matrix(5), ["a", "b"])
