@@ -41,7 +41,7 @@ def small(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(n=st.integers(1, 5000), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_wilson_is_scipys(n: int, data: st.DataObject) -> None:
     correct = data.draw(st.integers(0, n))
     expected = binomtest(correct, n).proportion_ci(0.95, method="wilson")
@@ -98,7 +98,7 @@ def test_auc_is_scikit_learns_with_ties() -> None:
 
 
 @given(small())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_class_scores_are_scikit_learns_and_never_nan(case: tuple[np.ndarray, np.ndarray]) -> None:
     p, y = case
     k, guess = p.shape[1], p.argmax(axis=1)
@@ -122,7 +122,7 @@ def test_class_scores_are_scikit_learns_and_never_nan(case: tuple[np.ndarray, np
 
 
 @given(small(), st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_calibration_error_is_a_plain_loops(case: tuple[np.ndarray, np.ndarray], bins: int) -> None:
     p, y = case
     total = 0.0
@@ -161,7 +161,7 @@ def test_ties_go_to_the_first_class() -> None:
 
 
 @given(small(), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_order_of_images_and_classes_does_not_matter(
     case: tuple[np.ndarray, np.ndarray], random: object
 ) -> None:
@@ -181,7 +181,7 @@ def test_the_order_of_images_and_classes_does_not_matter(
 
 
 @given(small())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_ranges_and_agreement(case: tuple[np.ndarray, np.ndarray]) -> None:
     p, y = case
     k, guess = p.shape[1], p.argmax(axis=1)

@@ -117,7 +117,7 @@ def test_predictions_need_one_path_each(labels: np.ndarray | None) -> None:
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"))))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_text_survives_the_table(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -42,15 +41,17 @@ def test_equals_timm(name, with_random_weights, pictures):
     backbone, model = with_random_weights(f"timm:{name}")
     network = backbone.network()
     transform = create_transform(**resolve_data_config({}, model=model))
-    for image in pictures:
-        ours, theirs = pixels(image, backbone.preprocessing), transform(image)[None]
+    pairs = [(pixels(image, backbone.preprocessing), transform(image)[None]) for image in pictures]
+    for ours, theirs in pairs:
         back = theirs * network.std + network.mean
         assert torch.equal((back * 255).round(), (ours * 255).round())
+    for ours, theirs in pairs[:1]:
         with torch.no_grad():
-            expected, logits = model(theirs), network.logits(ours)
-            features = model.forward_head(model.forward_features(theirs), pre_logits=True)
+            shared = model.forward_features(theirs)
+            features = model.forward_head(shared, pre_logits=True)
+            expected = model.forward_head(shared)
             found = network(ours)
-        assert (logits - expected).abs().max() <= 1e-5 * expected.abs().max()
+        assert (found[-1] - expected).abs().max() <= 1e-5 * expected.abs().max()
         assert (found[-2] - features).abs().max() <= 1e-5 * features.abs().max()
         assert [stage.width for stage in backbone.stages] == [x.shape[1] for x in found[:-1]]
 
@@ -98,7 +99,10 @@ def test_preprocessing_that_cannot_be_done(change, reason):
 
 def test_labels():
     lemmas = ImageNetInfo().label_descriptions()
-    shared = sum(a.lower().split(",")[0] == b.lower() for a, b in zip(lemmas, imagenet_classes()))
+    shared = sum(
+        a.lower().split(",")[0] == b.lower()
+        for a, b in zip(lemmas, imagenet_classes(), strict=True)
+    )
     assert shared > 950  # the same order; the names themselves differ here and there
     big = backbones._labels({"num_classes": 21843, "tag": "augreg_in21k"}, hub=False)
     assert len(set(big)) == 21843
@@ -197,9 +201,8 @@ def test_the_embedded_network_in_pytorch():
         features = model.forward_head(model.forward_features(normalised), pre_logits=True)
     assert torch.equal(found[-2], features)
     assert [y.shape[1] for y in found] == [16, 24, 40, 80, 112, 192, 320, 1280, 1000]
-    with pytest.raises(BackboneError, match="245 tensors"):
-        short = dict(list(tensors.items())[:-1])
-        assert len(short) == 245 or pytest.fail(f"{len(short)}")
+    short = dict(list(tensors.items())[:-1])
+    with pytest.raises(BackboneError, match=f"they are {len(short)} tensors"):
         backbones.lite_network("efficientnet-lite0", short)
 
 
@@ -207,4 +210,3 @@ def test_weights_of_another_network(tmp_path: Path):
     save_file({"head.weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors")
     with pytest.raises(BackboneError, match="do not fit timm:resnet10t"):
         backbones.load("timm:resnet10t.c3_in1k", weights=tmp_path / "w.safetensors")
-    assert np.isfinite(1)

@@ -30,29 +30,31 @@ def test_equals_torchvision(name, with_random_weights, pictures):
     backbone, model = with_random_weights(f"torchvision:{name}")
     network = backbone.network()
     preset = get_model_weights(name).DEFAULT.transforms()
-    for image in pictures:
-        ours, theirs = pixels(image, backbone.preprocessing), preset(image)[None]
+    pairs = [(pixels(image, backbone.preprocessing), preset(image)[None]) for image in pictures]
+    for ours, theirs in pairs:
         # The resized picture is the same to the last bit; its normalisation to a rounding.
         back = theirs * network.std + network.mean
         assert torch.equal((back * 255).round(), (ours * 255).round())
+    for ours, theirs in pairs[:3]:
         with torch.no_grad():
             expected, logits = model(theirs), network.logits(ours)
         assert (logits - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("name", ["resnet50", "swin_t"])
-def test_tensor_resizing_differs_and_is_not_ours(name, pictures):
-    # torchvision resizes a uint8 tensor with weights of its own precision: up to 1 level of 255
-    # away from Pillow with bilinear, and more with bicubic interpolation. What was measured is in
-    # docs/decisions/0002-resizing.md.
+@pytest.mark.parametrize(("name", "levels"), [("resnet50", 1), ("swin_t", 8)])
+def test_resizing_tensors_is_another_thing(name, levels, pictures):
+    # Given a uint8 tensor, torchvision's preset resizes by PyTorch instead of Pillow. Measured on
+    # these pictures: bilinear (resnet50) changes 18% of the values by one level of 255, bicubic
+    # (swin_t) 20%, the worst by 8. See docs/decisions/0002-resizing.md.
     preset = get_model_weights(name).DEFAULT.transforms()
     std = torch.tensor(preset.std).view(3, 1, 1)
-    differences = []
-    for image in pictures:
-        levels = (preset(pil_to_tensor(image)) - preset(image)) * std * 255
-        differences.append(levels.abs())
-    assert max(float(d.max()) for d in differences) <= 3.5
-    assert max(float(d.mean()) for d in differences) <= 0.5
+    differences = [
+        ((preset(pil_to_tensor(image)) - preset(image)) * std * 255).round().abs()
+        for image in pictures
+    ]
+    assert max(difference.max() for difference in differences) == levels
+    changed = [(difference > 0).float().mean() for difference in differences]
+    assert 0.1 < sum(changed) / len(changed) < 0.25
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -133,7 +135,7 @@ def test_names_of_older_files():
 
 
 def test_unknown_name():
-    with pytest.raises(BackboneError, match="no classifier 'resnet51'.*resnet50"):
+    with pytest.raises(BackboneError, match=r"no classifier 'resnet51'.*resnet50"):
         backbones.load("torchvision:resnet51", weights=None)
 
 

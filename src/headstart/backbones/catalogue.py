@@ -167,12 +167,9 @@ def load_backbone(
         from headstart.backbones import timm
 
         return timm.load(name, weights=weights, allow_download=allow_download)
-    names = [*_PLAIN, *(info.name for info in list_backbones())]
-    close = dict.fromkeys(_PLAIN.get(match, match) for match in get_close_matches(name, names, n=3))
-    hint = f"did you mean {' or '.join(close)}?" if close else "`headstart backbones` lists them;"
     raise BackboneError(
-        f"there is no backbone {name!r}; {hint} Others go by torchvision:NAME, timm:NAME "
-        f"or hf-hub:OWNER/NAME"
+        f"there is no backbone {name!r}; {_hint(name)} (others go by torchvision:NAME, timm:NAME "
+        f"or hf-hub:OWNER/NAME)"
     )
 
 
@@ -186,6 +183,14 @@ def list_backbones() -> tuple[BackboneInfo, ...]:
         *(_torchvision_info(row) for row in _TORCHVISION_ROWS),
         *(_timm_info(row) for row in _TIMM_ROWS),
     )
+
+
+def _hint(name: str) -> str:
+    known = {**_PLAIN, **{info.name: info.name for info in list_backbones()}}
+    close = get_close_matches(name.lower(), known, n=3)
+    if not close:
+        return "`headstart backbones` lists the well-known ones"
+    return f"did you mean {' or '.join(dict.fromkeys(known[match] for match in close))}?"
 
 
 def _torchvision_info(row: _Row) -> BackboneInfo:

@@ -275,9 +275,12 @@ def _staged(model: nn.Module, preprocessing: Preprocessing, name: str) -> Staged
     stages = [stage for stage in dict.fromkeys(stages) if not STEM.fullmatch(stage)]
     if stages and all(len(shapes[stage]) == 3 for stage in stages):
         stages = evenly(stages, TOKEN_BLOCKS)
-    # What made the classifier's input is the last listed stage or ends there, or comes after it.
+    # What made the classifier's input ends in the last listed stage, contains it, or follows it.
     last = seen.outputs[-1].path
-    if not stages or not (f"{last}.".startswith(f"{stages[-1]}.") or stages[-1].startswith(last)):
+    same = stages and (
+        f"{last}.".startswith(f"{stages[-1]}.") or f"{stages[-1]}.".startswith(f"{last}.")
+    )
+    if not same:
         stages.append(last)
     return StagedNetwork(model, preprocessing, stages, head=heads[0], channels_last=channels_last)
 

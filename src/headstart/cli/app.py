@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from headstart import __version__
 from headstart.cli import catalogue, prediction, training
 from headstart.errors import HeadstartError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal."""
 
 app = typer.Typer(
     name="headstart",
@@ -68,12 +70,12 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        code = app(arguments, standalone_mode=False)
-    except click.exceptions.Abort:
-        return _say("stopped; what was computed is kept, and the same command goes on from there", 130)
-    except click.ClickException as error:
-        error.show(sys.stderr)
-        return error.exit_code
+        app(arguments)
+    except SystemExit as done:  # how Typer ends, mistakes in options and Ctrl-C included
+        code = done.code if isinstance(done.code, int) else 1
+        if code == INTERRUPTED:
+            _say("stopped; what was computed is kept, and the same command goes on from there")
+        return code
     except HeadstartError as error:
         if debug:
             raise
@@ -86,9 +88,9 @@ def run(arguments: list[str]) -> int:
             raise
         kind = type(error).__name__
         return _say(f"error: {kind}: {error}\nThis is a bug in headstart; --debug shows where.", 1)
-    return code if isinstance(code, int) else 0
+    return 0
 
 
-def _say(text: str, code: int) -> int:
-    print(f"headstart: {text}", file=sys.stderr)  # noqa: T201 - this is the edge that prints
+def _say(text: str, code: int = 1) -> int:
+    typer.echo(f"headstart: {text}", err=True)
     return code

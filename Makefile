@@ -1,0 +1,51 @@
+# Everything runs in .venv, which these targets make and fill themselves: Python 3.11 is enough.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+DATA ?= textiles
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check lint types bench clean
+
+demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
+	@rm -rf $(DEMO)
+	$(BIN)/headstart fit textiles --holdout 0.2 --out $(DEMO)/model --report $(DEMO)/report
+	$(BIN)/headstart evaluate $(DEMO)/model textiles --out $(DEMO)/evaluation
+	@$(BIN)/python examples/some_images.py textiles $(DEMO)/images
+	$(BIN)/headstart predict $(DEMO)/model $(DEMO)/images --top 3
+	@echo
+	@echo "Done. A classifier of fabric defects was trained on 1,600 pictures and tested on 400."
+	@echo "Look at:  $(DEMO)/model/README.md                     what it is, and how good"
+	@echo "          $(DEMO)/evaluation/metrics.json             all numbers"
+	@echo "          $(DEMO)/evaluation/confusion.png            what is taken for what"
+	@echo "          $(DEMO)/evaluation/accuracy_by_stage.png    where the head grows"
+	@echo "          $(DEMO)/evaluation/most_wrong.png           the most wrong images"
+
+test: .venv/dev-installed ## lint, types and all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 --dist worksteal
+
+check: .venv/dev-installed ## the quick loop: lint, types, and the tests that need no network pass
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q -x tests --ignore tests/backbones --ignore tests/cli
+
+bench: .venv/dev-installed ## measure against the plain recipe; writes docs/benchmarks.md
+	$(BIN)/python benchmarks/main_job.py $(DATA) --write docs/benchmarks.md
+
+clean:
+	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo-installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -e ".[textiles]" -c constraints.txt
+	@touch $@
+
+.venv/dev-installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -e ".[dev]" -c constraints.txt
+	@touch $@
