@@ -69,7 +69,10 @@ class Preprocessing:
         """The (width, height) that a picture of `width` x `height` is resized to."""
         if self.resize is Resize.STRETCH:
             return self.size, self.size
-        side = min(width, height) if self.resize is Resize.SHORTER else max(width, height)
+        if self.resize is Resize.LONGER:  # timm rounds here
+            side = max(width, height)
+            return max(1, round(width * self.size / side)), max(1, round(height * self.size / side))
+        side = min(width, height)
         # Truncation, as torchvision and timm do it; one pixel is the least that can be.
         return max(1, self.size * width // side), max(1, self.size * height // side)
 

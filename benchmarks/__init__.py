@@ -1,0 +1,1 @@
+"""What headstart is measured against; run with `make bench`."""
