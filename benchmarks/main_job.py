@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from headstart.cache import cache_root
 from headstart.datasets import open_dataset
 from headstart.digests import file_digest
 from headstart.splits import holdout
@@ -75,7 +74,7 @@ def folder_of(data: str, scratch: Path) -> Path:
     """DATA as a folder with train/ and test/: a fifth of a named set is held out."""
     if (Path(data) / "train").is_dir():
         return Path(data).resolve()
-    dataset = open_dataset(data, cache=cache_root())
+    dataset = open_dataset(data)
     digests = [file_digest(path) for path in dataset.paths]
     held = holdout(digests, dataset.labels, fraction=0.2, seed=0)
     root = scratch / data

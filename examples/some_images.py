@@ -4,13 +4,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from headstart.cache import cache_root
 from headstart.datasets import open_dataset
 
 
 def main(name: str, folder: Path, per_class: int = 3) -> None:
     """Copy the first images of each class."""
-    dataset = open_dataset(name, cache=cache_root())
+    dataset = open_dataset(name)
     folder.mkdir(parents=True)
     for label, class_name in enumerate(dataset.classes):
         paths = [p for p, y in zip(dataset.paths, dataset.labels, strict=True) if y == label]

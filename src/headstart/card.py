@@ -75,7 +75,10 @@ def accuracy_text(measured: Measured) -> str:
 
 def card(model: Model) -> str:
     """The card as Markdown; also the README.md of a saved model."""
-    setting = {HeadKind.LOGISTIC: f", C = {model.setting:g}", HeadKind.KNN: f", k = {model.setting:g}"}
+    setting = {
+        HeadKind.LOGISTIC: f", C = {model.setting:g}",
+        HeadKind.KNN: f", k = {model.setting:g}",
+    }
     # The card is Markdown for people, not HTML: nothing needs escaping but the table's bars.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
     return environment.from_string(_TEMPLATE).render(

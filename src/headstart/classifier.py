@@ -22,15 +22,15 @@ from headstart.prediction import Predictions, predict
 from headstart.training import Recipe, train
 from headstart.types import EngineName, Floats, HeadKind, Precision
 
-Paths: TypeAlias = Iterable[str | Path]
+Paths: TypeAlias = ImageDataset | Iterable[str | Path]
 AUTO = "auto"
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
     """A pre-trained network, frozen, with a head trained on your images.
 
-    Images are given as paths of files. Features are kept in the cache, so that fitting again, with
-    other options or in another fold, does not run the network again.
+    Images are given as paths of files, or as an `ImageDataset`. Features are kept in the cache, so
+    that fitting again, with other options or in another fold, does not run the network again.
 
     Args:
         backbone: its name; see `headstart.backbones.load_backbone`.
@@ -45,7 +45,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         seed: of the folds of the cross-validation.
 
     Attributes:
-        classes_: (K,) class names, sorted.
+        classes_: (K,) classes as they were given (3 stays 3), sorted.
         model_: the trained `headstart.Model`, with its measured accuracy.
         trained_: how the training went: `headstart.Trained`, with the files that were skipped.
 
@@ -80,12 +80,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self.cache = cache
         self.seed = seed
 
-    def fit(self, X: ImageDataset | Paths, y: Iterable[object] | None = None) -> Self:
+    def fit(self, X: Paths, y: Iterable[object] | None = None) -> Self:
         """Train on images.
 
         Args:
             X: N paths of image files, or an `ImageDataset`, which has its labels with it.
-            y: N labels; they become class names.
+            y: N labels of one type; their text becomes the class names of the model.
 
         Raises:
             DataError: fewer than two classes with a readable image, or no labels.
@@ -102,8 +102,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self._extractor = self._new_extractor(self.backbone)
         self.trained_ = train(dataset, self._extractor, recipe)
         self.model_: Model = self.trained_.model
-        # Labels come back as they were given: 3 stays 3.
-        self.classes_ = np.array([originals.get(name, name) for name in self.model_.classes])
+        # scikit-learn's metrics count on this order: 9 before 10, unlike their names.
+        self.classes_ = np.unique([originals.get(name, name) for name in self.model_.classes])
         return self
 
     def predict_proba(self, X: Paths) -> Floats:
@@ -120,22 +120,25 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
                 f"{len(found.skipped)} of {len(paths)} images cannot be read, the first is "
                 f"{first.path} ({first.reason}); leave them out, or use predictions()"
             )
-        return found.probabilities
+        order = [self.model_.classes.index(str(label)) for label in self.classes_]
+        return found.probabilities[:, order]
 
     def predict(self, X: Paths) -> np.ndarray:
-        """The most probable class of each image: N paths to (N,) class names."""
-        names: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
-        return names
+        """The most probable class of each image: N paths to (N,) of `classes_`."""
+        labels: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
+        return labels
 
     def predictions(self, X: Paths) -> Predictions:
         """Class probabilities of those images that can be read, and a list of the others."""
         check_is_fitted(self, "model_")
         if not hasattr(self, "_extractor"):
             self._extractor = self._new_extractor(self.model_.origin.backbone)
+            check_weights(self.model_, self._extractor.backbone)
         return predict(self.model_, self._extractor, _paths(X))
 
     def __getstate__(self) -> dict[str, Any]:
-        # A compiled network cannot move to another process; it is made again there.
+        # A compiled network cannot move to another process; it is made again there, and the
+        # weights found there are checked.
         state: dict[str, Any] = dict(super().__getstate__())
         state.pop("_extractor", None)
         return state
@@ -168,7 +171,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         )
         self._extractor = self._new_extractor(model.origin.backbone)
         check_weights(model, self._extractor.backbone)
-        self.model_, self.classes_ = model, np.array(model.classes)
+        self.model_, self.classes_ = model, np.unique(model.classes)
         return self
 
     def _new_extractor(self, backbone: str) -> Extractor:
@@ -181,9 +184,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         )
 
 
-def _dataset(
-    X: ImageDataset | Paths, y: Iterable[object] | None
-) -> tuple[ImageDataset, dict[str, object]]:
+def _dataset(X: Paths, y: Iterable[object] | None) -> tuple[ImageDataset, dict[str, object]]:
     """The data set, and the labels as they were given by their names."""
     if isinstance(X, ImageDataset):
         return X, {}
@@ -192,8 +193,14 @@ def _dataset(
         raise DataError("paths need labels: fit(paths, labels)")
     labels = list(y)
     if len(labels) != len(paths):
-        raise DataError(f"{len(paths)} paths and {len(labels)} labels: give one label for each path")
-    originals = {str(label): label for label in labels}
+        raise DataError(
+            f"{len(paths)} paths and {len(labels)} labels: give one label for each path"
+        )
+    originals: dict[str, object] = {}
+    for label in labels:
+        if originals.setdefault(str(label), label) != label:
+            other = originals[str(label)]
+            raise DataError(f"the labels {other!r} and {label!r} look the same; give one type")
     classes = tuple(sorted(originals))
     index = {name: place for place, name in enumerate(classes)}
     return (
@@ -208,6 +215,10 @@ def _dataset(
 
 
 def _paths(X: Paths) -> list[Path]:
+    if isinstance(X, ImageDataset):
+        return list(X.paths)
+    if isinstance(X, str | Path):
+        raise DataError(f"give a list of paths: [{str(X)!r}]")
     # A scikit-learn Pipeline may hand on a column.
     return [Path(str(path)) for path in np.asarray(list(X), dtype=object).ravel()]
 

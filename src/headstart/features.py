@@ -14,8 +14,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -26,9 +27,9 @@ import PIL
 from headstart.backbones.backbone import Backbone
 from headstart.digests import bytes_digest
 from headstart.engines import Engine, Plan, build_engine
-from headstart.errors import StoreError, UnreadableImageError
+from headstart.errors import BackboneError, StoreError, UnreadableImageError
 from headstart.images import decode, read_bytes
-from headstart.preprocessing import Preprocessing, prepare
+from headstart.preprocessing import prepare
 from headstart.stat_index import StatIndex
 from headstart.store import FeatureStore
 from headstart.types import EngineName, Floats, Labels, Pixels, Skipped
@@ -40,6 +41,8 @@ _FORMAT = "1"
 _FLUSH_ROWS, _FLUSH_SECONDS = 2048, 2.0
 _AHEAD = 4
 """Files a thread reads and decodes ahead of the network."""
+_ATTEMPTS = 3
+"""How often a pass begins anew: once for another engine, and if someone clears the cache."""
 
 Progress = Callable[[int, int], None]
 _In = TypeVar("_In")
@@ -56,6 +59,7 @@ class Features:
         digests: N digests of the files' bytes, 32 hex digits each.
         skipped: the files that could not be read.
         plan: what ran them.
+        cached: images, copies included, whose features were there before.
         computed: images that were run through the network now.
         seconds: wall-clock time of the pass.
     """
@@ -65,6 +69,7 @@ class Features:
     digests: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     plan: Plan
+    cached: int
     computed: int
     seconds: float
 
@@ -108,21 +113,39 @@ class Extractor:
 
         Returns:
             Features in the order of `paths`, less the files that cannot be read.
+
+        Raises:
+            BackboneError: a stage that the backbone does not have.
+            StoreError: the kept features vanish again and again.
         """
         started = time.perf_counter()
         wanted = list(stages) if stages else [stage.name for stage in self.backbone.stages]
-        for _ in range(2):
+        if unknown := [stage for stage in wanted if stage not in self.widths()]:
+            raise BackboneError(
+                f"{self.backbone.name} has no stage {unknown[0]!r}; its stages are "
+                f"{', '.join(self.widths())}"
+            )
+        vanished = None
+        for _ in range(_ATTEMPTS):
             work = _Pass(self, list(paths), wanted, progress)
+            # The network may turn out to need another engine, whose features are kept elsewhere:
+            # then we look there first.
             if work.run():
-                break
-            # The network could not be converted and another engine runs it, whose features are
-            # kept elsewhere: look there first.
-        return work.result(time.perf_counter() - started)
+                try:
+                    return work.result(started)
+                except StoreError as error:  # cleared by another process since
+                    vanished = error
+        raise vanished or StoreError(f"no engine runs {self.backbone.name} to the end")
 
     def engine(self) -> Engine:
         """The compiled network, made when first needed."""
         if self._engine is None:
             self._engine = build_engine(self.backbone, self.plan, asked=self.asked)
+            if self._engine.plan.engine is not self.plan.engine:
+                self.warnings.append(
+                    f"{self.plan.engine} cannot run {self.backbone.name} here; "
+                    f"{self._engine.plan.engine} runs it instead"
+                )
             self.plan = self._engine.plan
         return self._engine
 
@@ -158,7 +181,7 @@ class _Rows:
 
     def __init__(self, extractor: Extractor) -> None:
         self._store = extractor.store()
-        self._readable = self._store
+        self._writable = self._store is not None
         self._warnings = extractor.warnings
         self._widths = extractor.widths()
         self._lock = threading.Lock()
@@ -186,14 +209,14 @@ class _Rows:
     def flush(self) -> None:
         """Bring what is in memory to the store, if that can be had."""
         self._flushed = time.monotonic()
-        if self._store is None or not self._digests:
+        if self._store is None or not self._writable or not self._digests:
             return
         try:
             with self._lock:
                 self._store.append(self._digests, self._joined())
         except StoreError as error:
             self._warnings.append(f"{error} Going on without keeping features.")
-            self._store = None
+            self._writable = False
         else:
             self._digests, self._blocks = [], []
 
@@ -205,20 +228,20 @@ class _Rows:
 
     def gather(self, digests: Sequence[str], stages: Sequence[str]) -> dict[str, Floats]:
         """(N, width) a stage, in the order of `digests`."""
-        if not self._digests and self._store is not None:
-            return self._store.read(digests, stages)
         memory = {digest: row for row, digest in enumerate(self._digests)}
         rows = np.array([memory.get(digest, -1) for digest in digests], dtype=np.int64)
         there = rows >= 0
         joined = self._joined() if self._blocks else {}
-        values = {}
         others = [digest for digest, row in zip(digests, rows, strict=True) if row < 0]
-        stored = self._readable.read(others, stages) if others and self._readable else {}
+        stored = self._store.read(others, stages) if others and self._store else {}
+        if stored and not joined:
+            return stored
+        values = {}
         for stage in stages:
             values[stage] = np.empty((len(digests), self._widths[stage]), np.float32)
-            if there.any():
+            if joined:
                 values[stage][there] = joined[stage][rows[there]]
-            if others:
+            if stored:
                 values[stage][~there] = stored[stage]
         return values
 
@@ -234,7 +257,7 @@ class _Pass:
         progress: Progress | None,
     ) -> None:
         self.extractor, self.paths, self.stages = extractor, paths, stages
-        self.report = progress or (lambda done, total: None)
+        self.report = progress or _ignore
         self.rows = _Rows(extractor)
         self.index = StatIndex(extractor.cache) if extractor.cache else None
         self.digests: list[str | None] = [None] * len(paths)
@@ -274,13 +297,14 @@ class _Pass:
                 sent.append([digest for digest, _ in batch])
                 yield np.stack([pixels for _, pixels in batch])
 
-        for outputs in engine.stream(batches()):
-            digests = sent.popleft()
-            self.rows.add(digests, outputs)
-            self.done += len(digests)
-            self.report(self.done, len(self.paths))
+        with closing(engine.stream(batches())) as stream:
+            for outputs in stream:
+                digests = sent.popleft()
+                self.rows.add(digests, outputs)
+                self.done += len(digests)
+                self.report(self.done, len(self.paths))
 
-    def _pictures(self, todo: Sequence[int]) -> Iterator[tuple[str, Pixels]]:
+    def _pictures(self, todo: Sequence[int]) -> Generator[tuple[str, Pixels], None, None]:
         """Prepared pictures that the store lacks, each once, decoded ahead by threads."""
         for row, result in _ahead(self._read, todo):
             if isinstance(result, Skipped):
@@ -300,19 +324,19 @@ class _Pass:
         """In a thread: a file's digest, and its pixels if the store lacks it."""
         path = self.paths[row]
         try:
-            taken, status = time.time_ns(), path.stat()
+            taken, status = time.time_ns(), _status(path)
             data = read_bytes(path)
             digest = bytes_digest(data)
-            if self.index is not None:
+            if self.index is not None and status is not None:
                 self.index.remember(path, status, digest, taken=taken)
             if self.rows.held([digest], self.stages):
                 return digest, None
             pixels = prepare(decode(data), self.extractor.backbone.preprocessing)
-        except (UnreadableImageError, OSError) as error:
+        except UnreadableImageError as error:
             return Skipped(str(path), str(error))
         return digest, pixels
 
-    def result(self, seconds: float) -> Features:
+    def result(self, started: float) -> Features:
         rows = [row for row, digest in enumerate(self.digests) if digest is not None]
         digests = tuple(digest for digest in self.digests if digest is not None)
         return Features(
@@ -321,14 +345,26 @@ class _Pass:
             digests=digests,
             skipped=tuple(self.skipped),
             plan=self.extractor.plan,
+            cached=sum(digest not in self.fresh for digest in digests),
             computed=len(self.fresh),
-            seconds=seconds,
+            seconds=time.perf_counter() - started,
         )
 
 
-def _ahead(
-    work: Callable[[_In], _Out], items: Sequence[_In]
-) -> Iterator[tuple[_In, _Out]]:
+def _ignore(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+    del done, total
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What a file looked like before it was read; why there is none, the reading will tell."""
+    try:
+        return path.stat()
+    except (OSError, ValueError):
+        return None
+
+
+def _ahead(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tuple[_In, _Out]]:
     """Items with their results, in order, computed by threads a little ahead of the consumer."""
     threads = os.cpu_count() or 1
     waiting: deque[tuple[_In, Future[_Out]]] = deque()

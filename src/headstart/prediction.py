@@ -146,4 +146,3 @@ def evaluate(
         seen=int(seen.sum()),
         seconds=time.perf_counter() - started,
     )
-

@@ -32,8 +32,10 @@ def write_report(
         folder: made if need be; files of the same names are replaced.
         by_stage: accuracies of each stage alone; no picture of them where there are none.
         chosen: the stages that the head grows on.
+
+    Raises:
+        HeadstartError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     write_file(folder / "metrics.json", f"{text}\n".encode())
     write_csv(

@@ -70,7 +70,7 @@ class StatIndex:
         """
         try:
             now = _status(path.stat())
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a name with a NUL in it
             return None
         key = _key(path)
         if (new := self._new.get(key)) is not None:

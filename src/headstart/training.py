@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,7 +68,7 @@ class Trained:
         tested: the predictions behind the accuracy; None where it is unknown.
         seconds: of the whole training.
         feature_seconds: of the pass over the images.
-        cached: images whose features were there already.
+        cached: images, copies included, whose features were there already.
         computed: images that were run through the network.
     """
 
@@ -166,7 +165,7 @@ def train(
         tested=tested,
         seconds=time.perf_counter() - started,
         feature_seconds=features.seconds,
-        cached=len(features) - features.computed,
+        cached=features.cached,
         computed=features.computed,
     )
 
@@ -325,17 +324,12 @@ def _origin(extractor: Extractor, features: Features, selection: Selection) -> O
     )
 
 
-def _too_few(
-    dataset: ImageDataset, present: Labels, features: Features, curated: Curated
-) -> str:
+def _too_few(dataset: ImageDataset, present: Labels, features: Features, curated: Curated) -> str:
     names = [dataset.classes[index] for index in present]
     left = f"only the class {names[0]!r}" if names else "no class"
-    reasons: Sequence[str] = [
-        f"{len(features.skipped)} of {len(features.skipped) + len(features)} files "
-        "could not be read",
-        f"{len(curated.conflicts)} pictures stand in two classes at once",
-    ]
+    files = len(features.skipped) + len(features)
     return (
-        f"{dataset.name}: {left} has an image to learn from ({'; '.join(reasons)}); "
-        "give readable images of at least two classes"
+        f"{dataset.name}: {left} has an image to learn from ({len(features.skipped)} of {files} "
+        f"files could not be read; {len(curated.conflicts)} pictures stand in two classes at "
+        "once); give readable images of at least two classes"
     )

@@ -158,7 +158,7 @@ def test_ants_bees(serve, tmp_path):
     # Once laid out, neither the network nor the download is needed.
     offline = replace(dataset, downloads=(Download("http://127.0.0.1:9/x", "", 1),))
     assert open_named(offline, cache=tmp_path).paths == found.paths
-    assert not any(path.is_file() for path in (tmp_path / "downloads").rglob("*"))
+    assert not any(path.is_file() for path in (tmp_path / "datasets" / "downloads").rglob("*"))
 
 
 def test_cats_vs_dogs(serve, tmp_path):
@@ -270,7 +270,7 @@ def test_offline(tmp_path):
     gone = replace(dataset.downloads[0], url="http://127.0.0.1:9/hymenoptera_data.zip")
     with pytest.raises(DownloadError, match=r"put it at .*downloads.*hymenoptera_data.zip"):
         open_named(replace(dataset, downloads=(gone,)), cache=tmp_path)
-    assert not (tmp_path / "datasets").exists()
+    assert not (tmp_path / "datasets" / dataset.name).exists()
 
 
 def test_torch_is_not_needed():

@@ -19,7 +19,22 @@ import numpy as np
 from headstart.errors import BackboneError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_BROKEN = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)
+"""What unpickling damaged bytes has been seen to raise, or says that it may."""
+_DTYPES: dict[object, np.dtype[Any]] = {
+    "FloatStorage": np.dtype("<f4"),
+    "LongStorage": np.dtype("<i8"),
+}
 
 
 class _View:
@@ -31,6 +46,13 @@ class _View:
         self.key, self.offset, self.shape, self.stride = key, offset, shape, stride
 
     def of(self, storage: np.ndarray) -> np.ndarray:
+        last = self.offset + sum(
+            (size - 1) * step for size, step in zip(self.shape, self.stride, strict=True)
+        )
+        least = min((self.offset, *self.stride, *self.shape))
+        # as_strided checks nothing: a forged view would read the memory around the storage.
+        if least < 0 or (0 not in self.shape and last >= len(storage)):
+            raise ValueError(f"a tensor reaches beyond its storage of {len(storage)} numbers")
         strides = tuple(step * storage.itemsize for step in self.stride)
         view = np.lib.stride_tricks.as_strided(storage[self.offset :], self.shape, strides)
         return np.ascontiguousarray(view)
@@ -78,7 +100,9 @@ def read_legacy_checkpoint(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             return _read(file)
-    except (pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise BackboneError(f"cannot read {path}: {error.strerror or error}") from error
+    except _BROKEN as error:
         raise BackboneError(
             f"{path} is not a readable state dict ({error}); install its package again"
         ) from error

@@ -66,17 +66,18 @@ def _rounded(channels: float) -> int:
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
-def _blocks(variant: _Variant) -> list[tuple[int, int, int, int]]:
-    """Per stage: repeats, stride, expansion, channels, scaled to the variant."""
+def _blocks(variant: _Variant) -> list[tuple[int, int, int, int, int]]:
+    """Per stage: repeats, kernel, stride, expansion, channels, scaled to the variant."""
     last = len(_BLOCKS) - 1
     return [
         (
             repeats if index in (0, last) else math.ceil(repeats * variant.depth),
+            kernel,
             stride,
             expansion,
             _rounded(channels * variant.width),
         )
-        for index, (repeats, _, stride, expansion, channels) in enumerate(_BLOCKS)
+        for index, (repeats, kernel, stride, expansion, channels) in enumerate(_BLOCKS)
     ]
 
 
@@ -105,6 +106,9 @@ def load(name: str, *, weights: Path | None = None) -> Backbone:
         raise MissingExtraError(name, extra="lite")
     tensors = read_tensors(file) if weights else read_legacy_checkpoint(file)
     tensors = {key: value for key, value in tensors.items() if "num_batches_tracked" not in key}
+    names = list(_timm_names(variant))
+    if tensors.keys() == set(names):  # safetensors keeps no order, and timm's names tell it
+        tensors = {key: tensors[key] for key in names}
     widths = [channels for *_, channels in _blocks(variant)]
     # Building checks that every tensor is there and fits, before anything long begins.
     _build(tensors, variant, name=name)
@@ -132,10 +136,29 @@ def load(name: str, *, weights: Path | None = None) -> Backbone:
     )
 
 
+def _timm_names(variant: _Variant) -> Iterator[str]:
+    """What timm calls the tensors, in the order of the network."""
+
+    def normalised(convolution: str, norm: str) -> Iterator[str]:
+        yield f"{convolution}.weight"
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            yield f"{norm}.{part}"
+
+    yield from normalised("conv_stem", "bn1")
+    for stage, (repeats, _, _, expansion, _) in enumerate(_blocks(variant)):
+        parts = ("conv_dw", "conv_pw") if expansion == 1 else ("conv_pw", "conv_dw", "conv_pwl")
+        for block in range(repeats):
+            for place, part in enumerate(parts, start=1):
+                at = f"blocks.{stage}.{block}"
+                yield from normalised(f"{at}.{part}", f"{at}.bn{place}")
+    yield from normalised("conv_head", "bn2")
+    yield from ("classifier.weight", "classifier.bias")
+
+
 def _build(tensors: Tensors, variant: _Variant, *, name: str) -> Any:
     try:
         return _Graph(tensors).build(variant)
-    except (StopIteration, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         raise BackboneError(
             f"these weights do not fit {name} ({error}); give the file that belongs to it"
         ) from error
@@ -149,7 +172,7 @@ class _Graph:
         from openvino import opset13
 
         self._ov, self._op = ov, opset13
-        self._tensors: Iterator[np.ndarray] = iter(tensors.values())
+        self._tensors: Iterator[tuple[str, np.ndarray]] = iter(tensors.items())
 
     def build(self, variant: _Variant) -> Any:
         """uint8 (N, size, size, 3) to (N, width) a stage, then logits (N, 1000)."""
@@ -158,23 +181,38 @@ class _Graph:
         x = op.transpose(op.convert(pixels, "f32"), op.constant(np.array([0, 3, 1, 2])))
         # (pixel / 255 - 0.5) / 0.5
         x = op.subtract(op.multiply(x, _scalar(op, 2 / 255)), _scalar(op, 1))
-        x = self._convolution(x, channels=_STEM, stride=2)
+        x = self._convolution(x, channels=_STEM, kernel=3, stride=2)
         outputs = []
-        for repeats, stride, expansion, channels in _blocks(variant):
+        for repeats, kernel, stride, expansion, channels in _blocks(variant):
             for index in range(repeats):
-                x = self._inverted_residual(x, stride if index == 0 else 1, expansion, channels)
+                first = stride if index == 0 else 1
+                x = self._inverted_residual(x, kernel, first, expansion, channels)
             outputs.append(self._pooled(x))
         features = self._pooled(self._convolution(x, channels=_HEAD))
-        weight, bias = next(self._tensors), next(self._tensors)
+        labels = len(imagenet_classes())
+        weight, bias = self._next(labels, _HEAD), self._next(labels)
         logits = op.add(op.matmul(features, op.constant(weight), False, True), op.constant(bias))
+        if left := next(self._tensors, None):
+            raise ValueError(f"{left[0]} is one tensor too many")
         return self._ov.Model([op.result(y) for y in (*outputs, features, logits)], [pixels])
 
-    def _inverted_residual(self, x: Any, stride: int, expansion: int, channels: int) -> Any:
-        inputs = x.get_output_partial_shape(0)[1].get_length()
+    def _next(self, *shape: int) -> np.ndarray:
+        """The next tensor, which has to have this shape."""
+        name, tensor = next(self._tensors, ("nothing", np.empty(0)))
+        if tensor.shape != shape:
+            raise ValueError(f"{name} is {tensor.shape}, and {shape} is due")
+        return tensor
+
+    def _inverted_residual(
+        self, x: Any, kernel: int, stride: int, expansion: int, channels: int
+    ) -> Any:
+        inputs = _channels(x)
         y = x
         if expansion > 1:
             y = self._convolution(y, channels=inputs * expansion)
-        y = self._convolution(y, channels=inputs * expansion, stride=stride, depthwise=True)
+        y = self._convolution(
+            y, channels=inputs * expansion, kernel=kernel, stride=stride, depthwise=True
+        )
         y = self._convolution(y, channels=channels, activation=False)
         return self._op.add(x, y) if stride == 1 and inputs == channels else y
 
@@ -183,17 +221,17 @@ class _Graph:
         x: Any,
         *,
         channels: int,
+        kernel: int = 1,
         stride: int = 1,
         depthwise: bool = False,
         activation: bool = True,
     ) -> Any:
         """Convolution, batch normalisation folded into it, ReLU6."""
         op = self._op
-        weight, scale, shift, mean, variance = (next(self._tensors) for _ in range(5))
-        if len(weight) != channels:
-            raise ValueError(f"expected {channels} output channels, got {len(weight)}")
+        weight = self._next(channels, 1 if depthwise else _channels(x), kernel, kernel)
+        scale, shift, mean, variance = (self._next(channels) for _ in range(4))
         scale = scale / np.sqrt(variance + _BN_EPSILON)
-        kernel = np.asarray(weight * scale[:, None, None, None], dtype=np.float32)
+        weight = np.asarray(weight * scale[:, None, None, None], dtype=np.float32)
         # auto_pad: TensorFlow pads the end by one more where the padding is odd
         where = {
             "strides": [stride, stride],
@@ -203,15 +241,19 @@ class _Graph:
             "auto_pad": "same_upper",
         }
         if depthwise:
-            y = op.group_convolution(x, op.constant(kernel[:, None]), **where)
+            y = op.group_convolution(x, op.constant(weight[:, None]), **where)
         else:
-            y = op.convolution(x, op.constant(kernel), **where)
+            y = op.convolution(x, op.constant(weight), **where)
         bias = np.asarray(shift - mean * scale, dtype=np.float32)[None, :, None, None]
         y = op.add(y, op.constant(bias))
         return op.clamp(y, 0.0, 6.0) if activation else y
 
     def _pooled(self, x: Any) -> Any:
         return self._op.reduce_mean(x, self._op.constant(np.array([2, 3])), False)
+
+
+def _channels(x: Any) -> int:
+    return int(x.get_output_partial_shape(0)[1].get_length())
 
 
 def _scalar(op: Any, value: float) -> Any:

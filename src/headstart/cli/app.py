@@ -83,7 +83,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output left, as `head` does
         sys.stderr.close()
         return 1
-    except Exception as error:  # noqa: BLE001 - a user is shown a sentence, not a traceback
+    except Exception as error:  # a user is shown a sentence, not a traceback
         if debug:
             raise
         kind = type(error).__name__

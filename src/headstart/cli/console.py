@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 Progress = Callable[[int, int], None]
 
 
 def say(text: str) -> None:
-    """A line of the result."""
-    typer.echo(text)
+    """A line of the result; what the terminal cannot show becomes an escape."""
+    encoding = sys.stdout.encoding or "utf-8"
+    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def warn(texts: Iterable[str]) -> None:
@@ -26,7 +33,12 @@ def warn(texts: Iterable[str]) -> None:
 
 def print_json(document: Any) -> None:
     """The one document of `--json`; numbers that are not finite are refused."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a file's name that is no text, or a terminal without Unicode
+        text = json.dumps(document, indent=2, allow_nan=False)
+    typer.echo(text)
 
 
 def table(header: list[str], rows: Iterable[list[str]], *, right: set[int] | None = None) -> None:
@@ -47,37 +59,86 @@ def table(header: list[str], rows: Iterable[list[str]], *, right: set[int] | Non
         say("  ".join(cells).rstrip())
 
 
-@contextmanager
-def bar(what: str, unit: str) -> Iterator[Progress]:
-    """A progress bar with rate and time left, on a terminal; gone when done."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
+class Bars:
+    """Progress bars with rate and time left, on a terminal.
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        Remaining(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None, rate="")
+    One display holds them all, because a terminal has only one; it and each bar appear with the
+    first news, so that nothing flickers where there is nothing to wait for.
+    """
+
+    def __init__(self) -> None:
+        self._display: RichProgress | None = None
+
+    def bar(self, what: str, unit: str, *, scale: int = 1) -> Progress:
+        """A bar to be told of (done, total).
+
+        Args:
+            what: stands before it.
+            unit: of the rate.
+            scale: both numbers are divided by it.
+        """
+        task = None
 
         def update(done: int, total: int) -> None:
-            speed = progress.tasks[0].speed
+            nonlocal task
+            if not sys.stderr.isatty():
+                return
+            display, done, total = self._shown(), done // scale, total // scale
+            if task is None:  # what was done before says nothing of the rate
+                task = display.add_task(what, total=total, completed=done, rate="")
+                return
+            speed = next(one.speed for one in display.tasks if one.id == task)
             rate = f"{speed:,.0f} {unit}/s" if speed else ""
-            progress.update(task, completed=done, total=total, rate=rate)
+            display.update(task, completed=done, total=total, rate=rate)
 
-        yield update
+        return update
+
+    def close(self) -> None:
+        """Remove them all from the terminal."""
+        if self._display:
+            self._display.stop()
+
+    def _shown(self) -> RichProgress:
+        if self._display is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichProgress
+
+            self._display = RichProgress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._display.start()
+        return self._display
 
 
 @contextmanager
-def downloading(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar for bytes."""
-    with bar(f"downloading {name}", "MB") as update:
-        megabyte = 1_000_000
-        yield lambda done, total: update(done // megabyte, (total or 0) // megabyte)
+def progress() -> Iterator[Bars]:
+    """Bars that are gone when done, whatever ends the work."""
+    bars = Bars()
+    try:
+        yield bars
+    finally:
+        bars.close()
+
+
+def hush_decoders() -> None:
+    """Keep Pillow and libtiff from writing to stderr about files that we report ourselves."""
+    import PIL
+
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    logging.getLogger("PIL").propagate = False
+    package = Path(PIL.__file__).parent
+    # Where the wheels keep the library, on Linux and on macOS. It can only be asked in C.
+    for folder in (package.parent / "pillow.libs", package / ".dylibs"):
+        for library in folder.glob("libtiff*"):
+            with suppress(OSError, AttributeError):
+                tiff = ctypes.CDLL(str(library))
+                for setter in (tiff.TIFFSetErrorHandler, tiff.TIFFSetWarningHandler):
+                    setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+                    setter(None)

@@ -65,9 +65,11 @@ def extractor_for(
     """The backbone, ready to run as the options say."""
     from headstart.backbones import load_backbone
     from headstart.cache import cache_root
+    from headstart.cli.console import hush_decoders
     from headstart.engines import make_plan
     from headstart.features import Extractor
 
+    hush_decoders()
     return Extractor(
         backbone=load_backbone(backbone, weights=weights),
         plan=make_plan(engine, precision),
@@ -86,15 +88,16 @@ def opened(
 ) -> ImageDataset:
     """The data set, downloaded or unpacked if need be."""
     from headstart.cache import cache_root
-    from headstart.cli.console import downloading
+    from headstart.cli.console import progress
     from headstart.datasets import open_dataset
 
-    with downloading(data) as progress:
+    with progress() as bars:
+        megabytes = bars.bar(f"downloading {data}", "MB", scale=1_000_000)
         return open_dataset(
             data,
             cache=cache_root(cache),
             image_column=image_column,
             label_column=label_column,
             require_classes=require_classes,
-            progress=progress,
+            progress=lambda done, total: megabytes(done, total or 0),
         )

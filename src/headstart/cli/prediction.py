@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import bar, print_json, say, table, warn
+from headstart.cli.console import print_json, progress, say, table, warn
 from headstart.types import EngineName, Precision
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def predict(
     paths = find_images(images)
     extractor = shared.extractor_for(trained.origin.backbone, weights, engine, precision, cache)
     check_weights(trained, extractor.backbone)
-    with bar("images", "images") as progress:
-        found = run(trained, extractor, paths, progress=progress)
+    with progress() as bars:
+        found = run(trained, extractor, paths, progress=bars.bar("images", "images"))
     warn(extractor.warnings)
     _show(paths, found, top, Format.JSON if as_json else form)
 
@@ -74,8 +74,8 @@ def classify(
 
     paths = find_images(images)
     extractor = shared.extractor_for(backbone, weights, engine, precision, cache)
-    with bar("images", "images") as progress:
-        found = run(extractor, paths, progress=progress)
+    with progress() as bars:
+        found = run(extractor, paths, progress=bars.bar("images", "images"))
     warn(extractor.warnings)
     _show(paths, found, top, Format.JSON if as_json else form)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import bar, print_json, say, warn
+from headstart.cli.console import print_json, progress, say, warn
 from headstart.types import EngineName, HeadKind, Precision
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def fit(
         ),
     ] = 0.0,
     report: Annotated[
-        Path | None, typer.Option("--report", help="Folder for metrics and pictures.")
+        Path | None,
+        typer.Option("--report", file_okay=False, help="Folder for metrics and pictures."),
     ] = None,
     image_column: shared.ImageColumn = None,
     label_column: shared.LabelColumn = None,
@@ -63,6 +64,8 @@ def fit(
     check_target(out)
     dataset = shared.opened(data, cache, image_column, label_column)
     extractor = shared.extractor_for(backbone, weights, engine, precision, cache)
+    if holdout and dataset.splits:
+        warn([f"{dataset.name} has a test part of its own, so --holdout changes nothing"])
     recipe = Recipe(
         head=head,
         stages=() if not stage or stage == [AUTO] else tuple(stage),
@@ -70,9 +73,13 @@ def fit(
         hold_out=holdout,
         seed=seed,
     )
-    with bar("images", "images") as on_images, bar("choosing", "candidates") as on_candidates:
+    with progress() as bars:
         trained = train(
-            dataset, extractor, recipe, on_images=on_images, on_candidates=on_candidates
+            dataset,
+            extractor,
+            recipe,
+            on_images=bars.bar("images", "images"),
+            on_candidates=bars.bar("choosing stages", "candidates"),
         )
     save_model(trained.model, out)
     write_skipped(trained.skipped, out / "skipped.csv")
@@ -90,7 +97,10 @@ def evaluate(
     model: shared.ModelFolder,
     data: shared.Data,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for metrics, pictures and predictions.csv.")
+        Path | None,
+        typer.Option(
+            "--out", file_okay=False, help="Folder for metrics, pictures and predictions.csv."
+        ),
     ] = None,
     weights: shared.WeightsFile = None,
     image_column: shared.ImageColumn = None,
@@ -113,8 +123,10 @@ def evaluate(
     dataset = shared.opened(data, cache, image_column, label_column, require_classes=1)
     extractor = shared.extractor_for(trained.origin.backbone, weights, engine, precision, cache)
     check_weights(trained, extractor.backbone)
-    with bar("images", "images") as progress:
-        found = test(trained, extractor, dataset.for_testing(), progress=progress)
+    with progress() as bars:
+        found = test(
+            trained, extractor, dataset.for_testing(), progress=bars.bar("images", "images")
+        )
     report = build_report(
         found.probabilities,
         found.labels,
@@ -126,7 +138,13 @@ def evaluate(
     )
     if out:
         write_report(
-            report, found.paths, found.labels, found.probabilities, out, by_stage=trained.by_stage
+            report,
+            found.paths,
+            found.labels,
+            found.probabilities,
+            out,
+            by_stage=trained.by_stage,
+            chosen=trained.origin.stages,
         )
         write_skipped(report.skipped, out / "skipped.csv")
     warn(extractor.warnings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from headstart.cache import cache_root
 from headstart.datasets.archives import ARCHIVE_ENDINGS, is_archive, open_archive
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.download import Progress
@@ -20,7 +21,7 @@ __all__ = ["ImageDataset", "NamedDataset", "list_datasets", "open_dataset"]
 def open_dataset(
     source: str | Path,
     *,
-    cache: Path,
+    cache: Path | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
     progress: Progress | None = None,
@@ -32,7 +33,8 @@ def open_dataset(
         source: a folder with a folder of images per class; a table (CSV, TSV, JSON lines,
             Parquet); an archive of either; or the name of a known data set. What exists on disk
             comes before a name.
-        cache: where archives are unpacked and downloads kept.
+        cache: where archives are unpacked and downloads kept; the platform's cache folder by
+            default.
         image_column: the table's column of image files, if its name does not say so.
         label_column: the table's column of labels, likewise.
         progress: told of a download's progress: bytes so far, bytes in all.
@@ -44,6 +46,7 @@ def open_dataset(
         MissingExtraError: an optional package is needed.
         StoreError: the cache cannot be written.
     """
+    cache = cache_root(cache)
     path = Path(source).expanduser()
     try:
         exists = str(source).strip() != "" and path.exists()

@@ -23,7 +23,7 @@ from typing import IO, Final
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.entries import split_named
 from headstart.datasets.folders import is_litter, open_folder
-from headstart.datasets.staging import staged
+from headstart.datasets.staging import cache_place, staged
 from headstart.datasets.tables import is_table, open_table
 from headstart.digests import file_digest
 from headstart.errors import DataError
@@ -99,9 +99,10 @@ def open_archive(
         StoreError: the cache cannot be written.
     """
     try:
-        unpacked = cache / "archives" / file_digest(path)
+        digest = file_digest(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    unpacked = cache_place(cache, "archives") / digest
     if not unpacked.is_dir():
         with staged(unpacked) as work:
             (work / "files").mkdir()

@@ -13,7 +13,7 @@ from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.download import Download, Progress, fetch
 from headstart.datasets.entries import Entry, assembled
 from headstart.datasets.folders import open_folder
-from headstart.datasets.staging import staged
+from headstart.datasets.staging import cache_place, staged
 from headstart.errors import MissingExtraError
 
 Layout: TypeAlias = Callable[[tuple[Path, ...], Path], None]
@@ -222,7 +222,7 @@ def open_named(
 
     Args:
         dataset: which one.
-        cache: laid out below `cache / "datasets"`, downloaded to `cache / "downloads"`.
+        cache: laid out below `cache / "datasets"`, downloaded to `downloads` beside it.
         progress: told of each piece that arrives.
         require_classes: how many classes there must be.
 
@@ -234,9 +234,10 @@ def open_named(
     if dataset.layout is None:
         root = _in_package(dataset)
     else:
-        root = cache / "datasets" / (dataset.stored or dataset.name)
+        place = cache_place(cache, "datasets")
+        root = place / (dataset.stored or dataset.name)
         if not root.is_dir():
-            _lay_out(dataset, dataset.layout, root, cache / "downloads", progress)
+            _lay_out(dataset, dataset.layout, root, place / "downloads", progress)
     found = open_folder(
         root / dataset.folder,
         name=dataset.name,

@@ -9,7 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from headstart.cache import cache_folder
 from headstart.errors import StoreError
+
+
+def cache_place(cache: Path, kind: str) -> Path:
+    """The cache's folder for one kind of thing, made and marked as headstart's own.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    try:
+        return cache_folder(cache, kind)
+    except OSError as error:
+        raise _cannot_write(cache / kind, error) from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import ctypes
 import logging
 import platform
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -32,8 +32,10 @@ class Engine(Protocol):
         """Images a batch, at most."""
         ...
 
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[list[Floats]]:
+    def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
         """Run batches; while one is computed the next may be prepared.
+
+        Close the generator when leaving it early: the engine is then ready for another stream.
 
         Args:
             batches: (n, H, W, 3) each, 1 <= n <= `batch`, in the size the backbone expects.
@@ -64,16 +66,14 @@ class Plan:
         return f"{self.engine} {version(package)} {self.precision} {self.device}"
 
 
-def make_plan(
-    engine: EngineName = EngineName.AUTO, precision: Precision = Precision.AUTO
-) -> Plan:
+def make_plan(engine: EngineName = EngineName.AUTO, precision: Precision = Precision.AUTO) -> Plan:
     """Fill in what the user left open: a GPU if there is one, else OpenVINO, else PyTorch.
 
     Raises:
         MissingExtraError: an engine was asked for that is not installed.
         BackboneError: a precision was asked for that this machine does not have.
     """
-    device = _gpu()
+    device = _gpu() if engine is not EngineName.OPENVINO else None
     if engine is EngineName.AUTO:
         engine = EngineName.PYTORCH if device else EngineName.OPENVINO
     if engine is EngineName.OPENVINO:
@@ -100,8 +100,13 @@ def build_engine(backbone: Backbone, plan: Plan, *, asked: EngineName = EngineNa
     Args:
         backbone: what to run.
         plan: where and how.
-        asked: what the user named. If that is AUTO and OpenVINO cannot convert the network, eager
-            PyTorch runs it instead: `Engine.plan` says which it was.
+        asked: what the user named. If that is AUTO, the other engine steps in where the planned
+            one cannot: eager PyTorch where OpenVINO cannot convert the network, OpenVINO where
+            packages are missing that the PyTorch form needs. `Engine.plan` says which it was.
+
+    Raises:
+        ConversionError: OpenVINO was asked for by name and cannot run this network.
+        MissingExtraError: the network's PyTorch form needs a package that is not installed.
     """
     from headstart.engines.openvino import ConversionError, OpenVINOEngine
 
@@ -111,11 +116,17 @@ def build_engine(backbone: Backbone, plan: Plan, *, asked: EngineName = EngineNa
         except ConversionError as error:
             if asked is not EngineName.AUTO:
                 raise
-            _log.warning("%s; eager PyTorch runs it instead", error)
+            _log.info("%s", error)
             plan = Plan(EngineName.PYTORCH, Precision.FLOAT32)
-    from headstart.engines.pytorch import PyTorchEngine
+    try:
+        from headstart.engines.pytorch import PyTorchEngine
 
-    return PyTorchEngine(backbone, plan)
+        return PyTorchEngine(backbone, plan)
+    except MissingExtraError as error:
+        if asked is not EngineName.AUTO or backbone.graph is None:
+            raise
+        _log.info("%s", error)
+        return OpenVINOEngine(backbone, make_plan(EngineName.OPENVINO))
 
 
 def _gpu() -> str | None:

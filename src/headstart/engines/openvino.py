@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from functools import cache
 from typing import Any
 
@@ -50,22 +50,18 @@ class OpenVINOEngine:
         self.plan = plan
         self.batch = BATCH
         side = backbone.preprocessing.crop
-        if backbone.graph is not None:
-            graph = backbone.graph()
-            graph.reshape([BATCH, side, side, 3])
-        else:
-            graph = _converted(backbone, [BATCH, side, side, 3])
         self._shape = (BATCH, side, side, 3)
-        compiled = _core().compile_model(
-            graph,
-            "CPU",
-            {"INFERENCE_PRECISION_HINT": str(plan.precision), "PERFORMANCE_HINT": "THROUGHPUT"},
-        )
+        hints = {"INFERENCE_PRECISION_HINT": str(plan.precision), "PERFORMANCE_HINT": "THROUGHPUT"}
+        graph = _graph(backbone, list(self._shape))
+        try:
+            compiled = _core().compile_model(graph, "CPU", hints)
+        except RuntimeError as error:
+            raise _cannot(backbone, error) from error
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [compiled.create_infer_request() for _ in range(count + 1)]
         self._outputs = len(compiled.outputs)
 
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[list[Floats]]:
+    def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
         """See `Engine.stream`."""
         free = deque(self._requests)
         running: deque[tuple[Any, int]] = deque()
@@ -98,23 +94,34 @@ class OpenVINOEngine:
         ]
 
 
+def _graph(backbone: Backbone, shape: list[int]) -> Any:
+    """The network as an OpenVINO graph for batches of this shape."""
+    if backbone.graph is None:
+        return _converted(backbone, shape)
+    graph = backbone.graph()
+    graph.reshape(shape)
+    return graph
+
+
 def _converted(backbone: Backbone, shape: list[int]) -> Any:
-    """A PyTorch network as an OpenVINO graph, by way of torch.export."""
+    """A PyTorch network, by way of torch.export."""
     import openvino
     import torch
 
     from headstart.engines.pytorch import FromBytes
 
-    if backbone.network is None:
-        raise ConversionError(f"{backbone.name} has no PyTorch form")
     network = FromBytes(backbone.network())
     example = torch.zeros(shape, dtype=torch.uint8)
     try:
         with torch.no_grad():
             exported = torch.export.export(network, (example,), strict=False)
         return openvino.convert_model(exported)
-    except Exception as error:  # noqa: BLE001 - both libraries raise whatever they meet
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ConversionError(
-            f"OpenVINO cannot run {backbone.name} ({reason[:200]}); use --engine {EngineName.PYTORCH}"
-        ) from error
+    except Exception as error:  # both libraries raise whatever they meet
+        raise _cannot(backbone, error) from error
+
+
+def _cannot(backbone: Backbone, error: Exception) -> ConversionError:
+    reason = next(iter(str(error).strip().splitlines()), repr(error))
+    return ConversionError(
+        f"OpenVINO cannot run {backbone.name} ({reason[:200]}); use --engine {EngineName.PYTORCH}"
+    )

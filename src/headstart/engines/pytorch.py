@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +39,9 @@ class PyTorchEngine:
         self.batch = _CPU_BATCH if plan.device == "cpu" else _GPU_BATCH
         network = FromBytes(backbone.network()).to(plan.device)
         # Convolutions on a GPU, and bf16 ones anywhere, are faster with the channels last.
-        self._network = network.to(memory_format=torch.channels_last)
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def stream(self, batches: Iterable[Pixels]) -> Iterator[list[Floats]]:
+    def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
         """See `Engine.stream`."""
         ahead = 0 if self.plan.device == "cpu" else _IN_FLIGHT
         running: deque[tuple[Tensor, ...]] = deque()

@@ -16,7 +16,7 @@ _LIMIT = 50.0
 
 def log_softmax(logits: Floats, *, axis: int) -> Floats:
     """Logarithm of the softmax along `axis`."""
-    shifted = logits - logits.max(axis, keepdims=True)
+    shifted: Floats = logits - logits.max(axis, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis, keepdims=True))
     return shifted
 

@@ -17,15 +17,17 @@ _SEARCH_TOLERANCE = 1e-3
 
 
 class HeadFamily(Protocol):
-    """A kind of head with one setting that cross-validation chooses.
+    """A kind of head with one setting that cross-validation chooses."""
 
-    Attributes:
-        settings: G candidates, the most cautious first: ties go to the earlier.
-        default: index of the setting for sets too small to choose.
-    """
+    @property
+    def settings(self) -> tuple[float, ...]:
+        """G candidates, the most cautious first: ties go to the earlier."""
+        ...
 
-    settings: tuple[float, ...]
-    default: int
+    @property
+    def default(self) -> int:
+        """Index of the setting for sets too small to choose."""
+        ...
 
     def held_out(self, X: Floats, y: Labels, weights: Floats, *, classes: int) -> list[Floats]:
         """Logits for the rows that each fold leaves out.
@@ -82,10 +84,14 @@ class CentroidFamily:
 
     def held_out(self, X: Floats, y: Labels, weights: Floats, *, classes: int) -> list[Floats]:
         """See `HeadFamily`."""
-        return [
-            self.fit(X, y, row, 0.0, classes=classes).logits(X[row == 0]).T[None]
-            for row in weights
-        ]
+        scores = []
+        for row in weights:
+            logits = self.fit(X, y, row, 0.0, classes=classes).logits(X[row == 0])
+            present = np.isin(np.arange(classes), y[row > 0])
+            # A class that the fold lost entirely has no place: just less likely than all others.
+            logits[:, ~present] = logits[:, present].min(1, keepdims=True) - 1
+            scores.append(logits.T[None])
+        return scores
 
     def fit(self, X: Floats, y: Labels, weights: Floats, setting: float, *, classes: int) -> Head:
         """See `HeadFamily`; there is no setting."""
@@ -93,7 +99,6 @@ class CentroidFamily:
         standardisation = Standardisation.of(X, weights)
         members = (y[None] == np.arange(classes)[:, None]) * weights
         mass = members.sum(1, keepdims=True)
-        # A class that a fold lost entirely stands in the middle of all.
         centroids = (members / np.maximum(mass, 1e-12)).astype(np.float32) @ standardisation(X)
         return CentroidHead(standardisation, centroids)
 
@@ -107,23 +112,22 @@ class KnnFamily:
 
     def held_out(self, X: Floats, y: Labels, weights: Floats, *, classes: int) -> list[Floats]:
         """See `HeadFamily`."""
+        counts = [int(k) for k in self.settings]
+        heads = [self._fit(X, y, row, counts[0], classes) for row in weights]
         return [
-            np.stack(
-                [
-                    self.fit(X, y, row, k, classes=classes).logits(X[row == 0]).T
-                    for k in self.settings
-                ]
-            )
-            for row in weights
+            head.logits_by_count(X[row == 0], counts).swapaxes(1, 2)
+            for head, row in zip(heads, weights, strict=True)
         ]
 
     def fit(self, X: Floats, y: Labels, weights: Floats, setting: float, *, classes: int) -> Head:
         """See `HeadFamily`; weights only say which rows are used."""
+        return self._fit(X, y, weights, int(setting), classes)
+
+    def _fit(self, X: Floats, y: Labels, weights: Floats, neighbours: int, classes: int) -> KnnHead:
         used = weights > 0
-        standardisation = Standardisation.of(X, (used).astype(np.float32))
-        return KnnHead(
-            standardisation, unit(standardisation(X[used])), y[used], int(setting), classes
-        )
+        standardisation = Standardisation.of(X, used.astype(np.float32))
+        examples = unit(standardisation(X[used]))
+        return KnnHead(standardisation, examples, y[used], neighbours, classes)
 
 
 FAMILIES: dict[HeadKind, HeadFamily] = {

@@ -6,7 +6,7 @@ temperature, are its probabilities (see `headstart.heads.calibration`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -15,8 +15,8 @@ import numpy as np
 from headstart.types import Floats, HeadKind, Labels
 
 Tensors = Mapping[str, np.ndarray]
-_BLOCK = 2048
-"""Rows that k-NN compares at a time: bounds its memory."""
+_BLOCK = 4 * 2**20
+"""Similarities that k-NN computes at a time: bounds its memory."""
 
 
 class Head(Protocol):
@@ -55,7 +55,8 @@ class LinearHead:
 
     def logits(self, X: Floats) -> Floats:
         """(N, D) to (N, K)."""
-        return X @ self.coefficients.T + self.intercepts
+        logits: Floats = X @ self.coefficients.T + self.intercepts
+        return logits
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Both arrays."""
@@ -89,12 +90,16 @@ class Standardisation:
         return cls(mean, scale)
 
     def __call__(self, X: Floats) -> Floats:
+        """(N, D), standardised."""
         return (X - self.mean) / self.scale
 
 
 @dataclass(frozen=True, slots=True)
 class CentroidHead:
-    """Nearest class mean: logits are minus half the squared distance, per feature.
+    """Nearest class mean: logits are minus half the squared distance, by the root of the width.
+
+    Distances grow with the number of features, and their spread with its root: divided by it,
+    logits need a temperature near 1, be there 16 features or 2,048.
 
     With one image a class this is the prototype classifier of few-shot learning (Snell et al.
     2017).
@@ -116,7 +121,9 @@ class CentroidHead:
         """(N, D) to (N, K)."""
         # |x|^2 is the same for all classes, so the softmax does not see it.
         half = 0.5 * np.square(self.centroids).sum(1)
-        scores: Floats = (self.standardisation(X) @ self.centroids.T - half) / X.shape[1]
+        scores: Floats = (self.standardisation(X) @ self.centroids.T - half) / np.float32(
+            np.sqrt(X.shape[1])
+        )
         return scores
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -161,16 +168,28 @@ class KnnHead:
 
     def logits(self, X: Floats) -> Floats:
         """(N, D) to (N, K)."""
-        blocks = [self._logits(X[start : start + _BLOCK]) for start in range(0, len(X), _BLOCK)]
-        return np.concatenate(blocks) if blocks else np.zeros((0, self.classes), np.float32)
+        return self.logits_by_count(X, [self.neighbours])[0]
 
-    def _logits(self, X: Floats) -> Floats:
+    def logits_by_count(self, X: Floats, counts: Sequence[int]) -> Floats:
+        """Logits for several k, with one search: (N, D) to (len(counts), N, K)."""
+        rows = max(1, _BLOCK // len(self.labels))
+        blocks = [self._search(X[at : at + rows], counts) for at in range(0, len(X), rows)]
+        empty = np.zeros((len(counts), 0, self.classes), np.float32)
+        return np.concatenate([empty, *blocks], axis=1)
+
+    def _search(self, X: Floats, counts: Sequence[int]) -> Floats:
         cosine = unit(self.standardisation(X)) @ self.examples.T
-        k = min(self.neighbours, len(self.labels))
-        nearest = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
-        votes = np.zeros((len(X), self.classes), np.float32)
-        strength = np.exp((np.take_along_axis(cosine, nearest, 1) - 1) / 0.07)
-        rows = np.repeat(np.arange(len(X)), k)
+        most = min(max(counts), len(self.labels))
+        nearest = np.argpartition(cosine, -most, axis=1)[:, -most:]
+        nearest_first = np.argsort(-np.take_along_axis(cosine, nearest, 1), axis=1, kind="stable")
+        nearest = np.take_along_axis(nearest, nearest_first, 1)
+        strength = np.exp((np.take_along_axis(cosine, nearest, 1) - 1) / np.float32(0.07))
+        return np.stack([self._vote(nearest[:, :k], strength[:, :k]) for k in counts])
+
+    def _vote(self, nearest: Labels, strength: Floats) -> Floats:
+        """(N, k) neighbours and the strength of their votes to (N, K) logits."""
+        votes = np.zeros((len(nearest), self.classes), np.float32)
+        rows = np.repeat(np.arange(len(nearest)), nearest.shape[1])
         np.add.at(votes, (rows, self.labels[nearest].ravel()), strength.ravel())
         # Nobody's vote is nought: a class that no neighbour has is unlikely, not impossible.
         total = votes.sum(1, keepdims=True)
@@ -203,7 +222,8 @@ class KnnHead:
 
 def unit(X: Floats) -> Floats:
     """Rows of length 1; a row of zeros stays."""
-    return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+    length: Floats = np.linalg.norm(X, axis=1, keepdims=True)
+    return X / np.maximum(length, np.float32(1e-12))
 
 
 _KINDS: dict[HeadKind, type[LinearHead] | type[CentroidHead] | type[KnnHead]] = {

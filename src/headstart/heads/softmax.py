@@ -17,16 +17,16 @@ features: it is folded into the weights, so that all problems share one matrix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from headstart.heads.head import Standardisation
 from headstart.types import Doubles, Floats, Labels
 
 HISTORY = 8
 """Pairs of steps and gradient changes that each problem remembers."""
-MEMORY = 512 * 2**20
+MEMORY = 64 * 2**20
 """Bytes that one group of problems may take; more problems are solved group by group."""
 
 
@@ -53,7 +53,7 @@ class LinearMaps:
     def logits(self, X: Floats) -> Floats:
         """(N, D) to (P, K, N); with one logit for two classes, its negative is put before it."""
         problems, outputs, width = self.coefficients.shape
-        z = self.coefficients.reshape(problems * outputs, width) @ X.T
+        z: Floats = self.coefficients.reshape(problems * outputs, width) @ X.T
         z = z.reshape(problems, outputs, len(X)) + self.intercepts[:, :, None]
         return np.concatenate([-z / 2, z / 2], axis=1) if outputs == 1 else z
 
@@ -82,56 +82,54 @@ def solve(
     Returns:
         F * G linear maps, the strengths of the first fold first.
     """
-    centre, spread = X.mean(0), _positive(X.std(0))
-    Z = (X - centre) / spread
-    share = weights / weights.sum(1, keepdims=True)
-    mean = share @ Z
-    # Z is centred already, so the difference of squares loses nothing in float32.
-    scale = _positive(np.sqrt(np.maximum(share @ np.square(Z) - np.square(mean), 0)))
-    problems = [
-        _Problem(fold, float(strength))
-        for fold in range(len(weights))
-        for strength in strengths
-    ]
-    outputs = 1 if classes == 2 else classes
-    targets = y[None] == (np.array([[1]]) if outputs == 1 else np.arange(classes)[:, None])
-    floats = outputs * (X.shape[1] * (2 * HISTORY + 6) + len(X) * 4)
-    size = max(1, MEMORY // (4 * floats))
+    # Standardised once for all, so that moving on to the mean and scale of a fold, inside the
+    # weights, costs no precision.
+    common = Standardisation.of(X, np.ones(len(X), np.float32))
+    Z = common(X)
+    own = [Standardisation.of(Z, row) for row in weights]
+    mean, scale = np.stack([s.mean for s in own]), np.stack([s.scale for s in own])
+    targets = _targets(y, classes)
+    folds = np.repeat(np.arange(len(weights)), len(strengths))
+    decay = np.tile(1 / strengths, len(weights)).astype(np.float32)
     maps = []
-    for start in range(0, len(problems), size):
-        part = problems[start : start + size]
-        fold = np.array([problem.fold for problem in part])
-        decay = np.array([1 / problem.strength for problem in part], dtype=np.float32)
-        group = _Group(Z, targets.astype(np.float32))
-        maps.append(
-            group.solve(weights[fold], decay, mean[fold], scale[fold], tolerance, max_iterations)
-        )
-    coefficients = np.concatenate([part.coefficients for part in maps]) / spread
-    return LinearMaps(
-        coefficients,
-        np.concatenate([part.intercepts for part in maps]) - coefficients @ centre,
-        np.concatenate([part.iterations for part in maps]),
-    )
+    for start, stop in _groups(len(folds), len(strengths), len(targets), X.shape):
+        fold = folds[start:stop]
+        seen = weights[fold].any(0)  # rows that no problem of the group sees cost no time
+        group = _Group(Z[seen], targets[:, seen])
+        state = group.start(weights[fold][:, seen], decay[start:stop], mean[fold], scale[fold])
+        maps.append(group.solve(state, tolerance, max_iterations))
+    coefficients = np.concatenate([part.coefficients for part in maps]) / common.scale
+    intercepts = np.concatenate([part.intercepts for part in maps]) - coefficients @ common.mean
+    return LinearMaps(coefficients, intercepts, np.concatenate([m.iterations for m in maps]))
 
 
-class _Problem(NamedTuple):
-    fold: int
-    strength: float
+def _targets(y: Labels, classes: int) -> Floats:
+    """One-hot labels: (K, N); of two classes only the second: (1, N)."""
+    names = np.arange(1, 2) if classes == 2 else np.arange(classes)
+    return (y[None] == names[:, None]).astype(np.float32)
 
 
-def _positive(scale: Floats) -> Floats:
-    """A constant feature says nothing; dividing by its spread would make it noise."""
-    return np.where(scale < 1e-6, np.float32(1), scale)
+def _groups(
+    problems: int, strengths: int, outputs: int, shape: tuple[int, ...]
+) -> list[tuple[int, int]]:
+    """Runs of problems that fit into `MEMORY`; of whole folds, where that many fit."""
+    rows, width = shape
+    # What `_State` holds, and as much again of what comes and goes in a step.
+    floats = outputs * (width * (2 * HISTORY + 8) + rows * 6)
+    size = max(1, MEMORY // (4 * floats))
+    size -= size % strengths if size > strengths else 0
+    return [(start, min(start + size, problems)) for start in range(0, problems, size)]
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
     """(A, M) and (A, M) to (A,)."""
-    return np.matmul(a[:, None, :], b[:, :, None])[:, 0, 0]
+    product: Floats = np.matmul(a[:, None, :], b[:, :, None])[:, 0, 0]
+    return product
 
 
 @dataclass(slots=True)
 class _State:
-    """What each problem still being solved stands at; the first axis is the problem."""
+    """Where each problem stands that is still being solved; the first axis is the problem."""
 
     index: Labels  # (A,) place in the group
     weights: Floats  # (A, N)
@@ -142,44 +140,49 @@ class _State:
     logits: Floats  # (A, K, N)
     gradient: Floats  # (A, K, D + 1)
     loss: Doubles  # (A,)
-    steps: Floats  # (HISTORY, A, K * (D + 1))
-    changes: Floats  # (HISTORY, A, K * (D + 1))
-    curvature: Floats  # (HISTORY, A): 1 / (step . change), 0 where there is none yet
+    steps: Floats  # (A, HISTORY, K * (D + 1))
+    changes: Floats  # (A, HISTORY, K * (D + 1)), of the gradient
+    curvature: Floats  # (A, HISTORY): 1 / (step . change), 0 where there is none yet
 
     def keep(self, which: np.ndarray) -> _State:
         """The problems at the mask `which`; the others are finished."""
-        return _State(
-            *(
-                getattr(self, name)[which]
-                for name in list(self.__slots__)[:9]  # the problem is their first axis
-            ),
-            self.steps[:, which],
-            self.changes[:, which],
-            self.curvature[:, which],
-        )
+        return _State(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 class _Group:
     """The problems that are solved side by side."""
 
     def __init__(self, X: Floats, targets: Floats) -> None:
-        self.X, self.targets = X, targets  # (N, D) and (K, N), one-hot
+        self.X, self.targets = X, targets  # (N, D) and (K, N)
         self.outputs = len(targets)
 
-    def solve(
-        self,
-        weights: Floats,
-        decay: Floats,
-        mean: Floats,
-        scale: Floats,
-        tolerance: float,
-        max_iterations: int,
-    ) -> LinearMaps:
+    def start(self, weights: Floats, decay: Floats, mean: Floats, scale: Floats) -> _State:
+        """All problems, at 0."""
+        count, rows = weights.shape
+        theta = np.zeros((count, self.outputs, self.X.shape[1] + 1), np.float32)
+        state = _State(
+            index=np.arange(count),
+            weights=weights,
+            decay=decay,
+            mean=mean,
+            scale=scale,
+            theta=theta,
+            logits=np.zeros((count, self.outputs, rows), np.float32),
+            gradient=theta,
+            loss=np.zeros(count),
+            steps=np.zeros((count, HISTORY, theta[0].size), np.float32),
+            changes=np.zeros((count, HISTORY, theta[0].size), np.float32),
+            curvature=np.zeros((count, HISTORY), np.float32),
+        )
+        state.loss = self._loss(state, state.logits) + self._penalty(state, theta)
+        state.gradient = self._gradient(state)
+        return state
+
+    def solve(self, state: _State, tolerance: float, max_iterations: int) -> LinearMaps:
         """L-BFGS on all, dropping those that are done."""
-        theta = np.zeros((len(decay), self.outputs, self.X.shape[1] + 1), np.float32)
-        iterations = np.zeros(len(decay), np.int64)
-        mass = weights.sum(1)
-        state = self._start(weights, decay, mean, scale, theta)
+        theta, mean, scale = np.empty_like(state.theta), state.mean, state.scale
+        iterations = np.zeros(len(theta), np.int64)
+        mass = state.weights.sum(1)
         for iteration in range(max_iterations):
             slope = np.abs(state.gradient).max((1, 2)) / mass[state.index]
             busy = slope > tolerance
@@ -191,44 +194,20 @@ class _Group:
             iterations[state.index] = iteration + 1
             self._step(state, iteration)
         theta[state.index] = state.theta
-        coefficients = theta[:, :, :-1] / scale[:, None]
+        coefficients: Floats = theta[:, :, :-1] / scale[:, None]
         intercepts = theta[:, :, -1] - np.einsum("pkd,pd->pk", coefficients, mean)
         return LinearMaps(coefficients, intercepts, iterations)
 
-    def _start(
-        self, weights: Floats, decay: Floats, mean: Floats, scale: Floats, theta: Floats
-    ) -> _State:
-        count, size = len(theta), theta[0].size
-        state = _State(
-            index=np.arange(count),
-            weights=weights,
-            decay=decay,
-            mean=mean,
-            scale=scale,
-            theta=theta.copy(),
-            logits=np.zeros((count, self.outputs, len(self.X)), np.float32),
-            gradient=np.zeros_like(theta),
-            loss=np.zeros(count),
-            steps=np.zeros((HISTORY, count, size), np.float32),
-            changes=np.zeros((HISTORY, count, size), np.float32),
-            curvature=np.zeros((HISTORY, count), np.float32),
-        )
-        state.loss = self._loss(state, state.logits) + self._penalty(state, state.theta)
-        state.gradient = self._gradient(state)
-        return state
-
     def _step(self, state: _State, iteration: int) -> None:
-        count = len(state.index)
         direction = self._direction(state, iteration).reshape(state.theta.shape)
         towards = self._project(state, direction)
         descent = np.einsum("pkd,pkd->p", direction, state.gradient).astype(np.float64)
-        # The first step has no curvature to go by: as long as a unit of the mean gradient.
-        length = np.ones(count, np.float32)
-        if iteration == 0:
+        length = np.ones(len(state.index), np.float32)
+        if iteration == 0:  # no curvature to go by: a step of length 1
             length /= np.maximum(np.sqrt(-descent), 1e-12).astype(np.float32)
-        pending = np.ones(count, bool)
-        loss = state.loss.copy()
-        for _ in range(20):  # halving: Armijo's condition with 1e-4
+        pending = np.ones(len(length), bool)
+        loss = state.loss
+        for _ in range(20):  # halving, until Armijo's condition with 1e-4 holds
             at = length[:, None, None]
             trial = self._loss(state, state.logits + at * towards)
             trial += self._penalty(state, state.theta + at * direction)
@@ -247,35 +226,34 @@ class _Group:
         state.loss = loss
         before = state.gradient
         state.gradient = self._gradient(state)
-        self._remember(state, iteration, step, state.gradient - before)
+        self._remember(state, iteration % HISTORY, step, state.gradient - before)
         state.gradient[pending] = 0  # stops it
 
-    def _remember(self, state: _State, iteration: int, step: Floats, change: Floats) -> None:
-        slot = iteration % HISTORY
-        count = len(state.index)
-        state.steps[slot] = step.reshape(count, -1)
-        state.changes[slot] = change.reshape(count, -1)
-        product = _dot(state.steps[slot], state.changes[slot])
-        positive = product > 1e-10 * _dot(state.changes[slot], state.changes[slot])
-        state.curvature[slot] = np.where(positive, 1 / np.where(positive, product, 1), 0)
+    def _remember(self, state: _State, slot: int, step: Floats, change: Floats) -> None:
+        flat = (len(step), -1)
+        step, change = step.reshape(flat), change.reshape(flat)
+        state.steps[:, slot], state.changes[:, slot] = step, change
+        product = _dot(step, change)
+        positive = product > 1e-10 * _dot(change, change)
+        state.curvature[:, slot] = np.where(positive, 1 / np.where(positive, product, 1), 0)
 
     def _direction(self, state: _State, iteration: int) -> Floats:
         """The two-loop recursion, for all problems: (A, K * (D + 1))."""
-        q = -state.gradient.reshape(len(state.index), -1)
-        known = [slot % HISTORY for slot in range(max(0, iteration - HISTORY), iteration)]
-        factors = {}
-        for slot in reversed(known):
-            factors[slot] = state.curvature[slot] * _dot(state.steps[slot], q)
-            q -= factors[slot][:, None] * state.changes[slot]
+        q: Floats = -state.gradient.reshape(len(state.index), -1)
+        known = [
+            (state.steps[:, slot], state.changes[:, slot], state.curvature[:, slot])
+            for slot in (at % HISTORY for at in range(max(0, iteration - HISTORY), iteration))
+        ]
+        factors = []
+        for step, change, curvature in reversed(known):
+            factors.append(curvature * _dot(step, q))
+            q -= factors[-1][:, None] * change
         if known:
-            last = known[-1]
-            square = _dot(state.changes[last], state.changes[last])
-            fits = (state.curvature[last] > 0) & (square > 0)
-            denominator = np.where(fits, state.curvature[last] * square, 1)
-            q *= (1 / denominator)[:, None]
-        for slot in known:
-            back = state.curvature[slot] * _dot(state.changes[slot], q)
-            q += (factors[slot] - back)[:, None] * state.steps[slot]
+            _, change, curvature = known[-1]
+            fit = curvature * _dot(change, change)
+            q /= np.where(fit > 0, fit, 1)[:, None]
+        for (step, change, curvature), factor in zip(known, reversed(factors), strict=True):
+            q += (factor - curvature * _dot(change, q))[:, None] * step
         return q
 
     def _project(self, state: _State, theta: Floats) -> Floats:
@@ -284,7 +262,9 @@ class _Group:
         coefficients = theta[:, :, :-1] / state.scale[:, None]
         shift = theta[:, :, -1] - np.einsum("pkd,pd->pk", coefficients, state.mean)
         z: Floats = coefficients.reshape(count * outputs, -1) @ self.X.T
-        return z.reshape(count, outputs, -1) + shift[:, :, None]
+        z = z.reshape(count, outputs, -1)
+        z += shift[:, :, None]
+        return z
 
     def _loss(self, state: _State, logits: Floats) -> Doubles:
         """Weighted cross-entropy: (A,)."""
@@ -295,24 +275,27 @@ class _Group:
             peak = logits.max(1)
             log_sum = np.log(np.exp(logits - peak[:, None]).sum(1)) + peak
             each = log_sum - np.einsum("pkn,kn->pn", logits, self.targets)
-        return np.einsum("pn,pn->p", state.weights, each, dtype=np.float64)
+        total: Doubles = np.einsum("pn,pn->p", state.weights, each, dtype=np.float64)
+        return total
 
     def _penalty(self, state: _State, theta: Floats) -> Doubles:
         w = theta[:, :, :-1]
-        return 0.5 * state.decay * np.einsum("pkd,pkd->p", w, w, dtype=np.float64)
+        square: Doubles = np.einsum("pkd,pkd->p", w, w, dtype=np.float64)
+        return 0.5 * state.decay * square
 
     def _gradient(self, state: _State) -> Floats:
         """(A, K, D + 1), of loss and penalty by standardised weights and bias."""
         count = len(state.index)
+        residual: Floats
         if self.outputs == 1:
-            residual = 1 / (1 + np.exp(-state.logits)) - self.targets
+            residual = np.tanh(state.logits / 2) / 2 + np.float32(0.5)  # 1 / (1 + exp(-logit))
         else:
             residual = np.exp(state.logits - state.logits.max(1, keepdims=True))
             residual /= residual.sum(1, keepdims=True)
-            residual -= self.targets
+        residual -= self.targets
         residual *= state.weights[:, None]
         by_bias = residual.sum(2)
-        by_weight = residual.reshape(count * self.outputs, -1) @ self.X
+        by_weight: Floats = residual.reshape(count * self.outputs, -1) @ self.X
         by_weight = by_weight.reshape(count, self.outputs, -1)
         by_weight -= by_bias[:, :, None] * state.mean[:, None]
         by_weight /= state.scale[:, None]
