@@ -131,6 +131,7 @@ def train(
         _row_weights(labels, len(classes), balance=recipe.balance),
         selection.setting,
         classes=len(classes),
+        blocks=[X[stage].shape[1] for stage in selection.candidate.stages],
     )
     skipped = (*dataset.skipped, *features.skipped, *cut.skipped)
     model = Model(

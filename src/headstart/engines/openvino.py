@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Generator, Iterable
 from functools import cache
@@ -113,9 +114,11 @@ def _converted(backbone: Backbone, shape: list[int]) -> Any:
     network = FromBytes(backbone.network())
     example = torch.zeros(shape, dtype=torch.uint8)
     try:
-        with torch.no_grad():
+        # Both libraries warn of what they themselves will change one day.
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             exported = torch.export.export(network, (example,), strict=False)
-        return openvino.convert_model(exported)
+            return openvino.convert_model(exported)
     except Exception as error:  # both libraries raise whatever they meet
         raise _cannot(backbone, error) from error
 

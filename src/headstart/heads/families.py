@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -14,6 +15,12 @@ from headstart.types import Doubles, Floats, HeadKind, Labels
 _SEARCH_TOLERANCE = 1e-3
 """Stopping test while settings are compared. On six sets of photos it changed no choice against
 1e-4 and took half the time; the head that is kept is solved to 1e-4."""
+
+
+PRIOR = 100.0
+"""Images that the mean variance of a stage counts for in standardising; docs/decisions/0004."""
+
+Blocks: TypeAlias = Sequence[int] | None
 
 
 class HeadFamily(Protocol):
@@ -29,7 +36,9 @@ class HeadFamily(Protocol):
         """Index of the setting for sets too small to choose."""
         ...
 
-    def held_out(self, X: Floats, y: Labels, weights: Floats, *, classes: int) -> list[Floats]:
+    def held_out(
+        self, X: Floats, y: Labels, weights: Floats, *, classes: int, blocks: Blocks = None
+    ) -> list[Floats]:
         """Logits for the rows that each fold leaves out.
 
         Args:
@@ -37,13 +46,23 @@ class HeadFamily(Protocol):
             y: (N,) labels.
             weights: (F, N) row weights; 0 for the rows that are left out.
             classes: K.
+            blocks: widths of the stages side by side in X; see `Standardisation.of`.
 
         Returns:
             F arrays (G, K, rows with weight 0).
         """
         ...
 
-    def fit(self, X: Floats, y: Labels, weights: Floats, setting: float, *, classes: int) -> Head:
+    def fit(
+        self,
+        X: Floats,
+        y: Labels,
+        weights: Floats,
+        setting: float,
+        *,
+        classes: int,
+        blocks: Blocks = None,
+    ) -> Head:
         """The head trained on all rows with a positive weight (N,)."""
         ...
 
@@ -55,19 +74,47 @@ class LogisticFamily:
     settings: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     default: int = 3
 
-    def held_out(self, X: Floats, y: Labels, weights: Floats, *, classes: int) -> list[Floats]:
+    def held_out(
+        self, X: Floats, y: Labels, weights: Floats, *, classes: int, blocks: Blocks = None
+    ) -> list[Floats]:
         """All folds and settings in one joint solution; see `HeadFamily`."""
         strengths: Doubles = np.array(self.settings)
-        maps = solve(X, y, weights, strengths, classes=classes, tolerance=_SEARCH_TOLERANCE)
+        maps = solve(
+            X,
+            y,
+            weights,
+            strengths,
+            classes=classes,
+            blocks=blocks,
+            prior=PRIOR,
+            tolerance=_SEARCH_TOLERANCE,
+        )
         count = len(strengths)
         return [
             maps.part(slice(fold * count, (fold + 1) * count)).logits(X[row == 0])
             for fold, row in enumerate(weights)
         ]
 
-    def fit(self, X: Floats, y: Labels, weights: Floats, setting: float, *, classes: int) -> Head:
+    def fit(
+        self,
+        X: Floats,
+        y: Labels,
+        weights: Floats,
+        setting: float,
+        *,
+        classes: int,
+        blocks: Blocks = None,
+    ) -> Head:
         """See `HeadFamily`."""
-        maps = solve(X, y, weights[None], np.array([setting]), classes=classes)
+        maps = solve(
+            X,
+            y,
+            weights[None],
+            np.array([setting]),
+            classes=classes,
+            blocks=blocks,
+            prior=PRIOR,
+        )
         coefficients, intercepts = maps.coefficients[0], maps.intercepts[0]
         if classes == 2:  # one logit z becomes the pair (-z/2, z/2)
             coefficients = np.concatenate([-coefficients, coefficients]) / 2
@@ -82,21 +129,32 @@ class CentroidFamily:
     settings: tuple[float, ...] = (0.0,)
     default: int = 0
 
-    def held_out(self, X: Floats, y: Labels, weights: Floats, *, classes: int) -> list[Floats]:
+    def held_out(
+        self, X: Floats, y: Labels, weights: Floats, *, classes: int, blocks: Blocks = None
+    ) -> list[Floats]:
         """See `HeadFamily`."""
         scores = []
         for row in weights:
-            logits = self.fit(X, y, row, 0.0, classes=classes).logits(X[row == 0])
+            logits = self.fit(X, y, row, 0.0, classes=classes, blocks=blocks).logits(X[row == 0])
             present = np.isin(np.arange(classes), y[row > 0])
             # A class that the fold lost entirely has no place: just less likely than all others.
             logits[:, ~present] = logits[:, present].min(1, keepdims=True) - 1
             scores.append(logits.T[None])
         return scores
 
-    def fit(self, X: Floats, y: Labels, weights: Floats, setting: float, *, classes: int) -> Head:
+    def fit(
+        self,
+        X: Floats,
+        y: Labels,
+        weights: Floats,
+        setting: float,
+        *,
+        classes: int,
+        blocks: Blocks = None,
+    ) -> Head:
         """See `HeadFamily`; there is no setting."""
         del setting
-        standardisation = Standardisation.of(X, weights)
+        standardisation = Standardisation.of(X, weights, blocks=blocks, prior=PRIOR)
         members = (y[None] == np.arange(classes)[:, None]) * weights
         mass = members.sum(1, keepdims=True)
         centroids = (members / np.maximum(mass, 1e-12)).astype(np.float32) @ standardisation(X)
@@ -110,22 +168,41 @@ class KnnFamily:
     settings: tuple[float, ...] = (25.0, 10.0, 5.0, 1.0)
     default: int = 3
 
-    def held_out(self, X: Floats, y: Labels, weights: Floats, *, classes: int) -> list[Floats]:
+    def held_out(
+        self, X: Floats, y: Labels, weights: Floats, *, classes: int, blocks: Blocks = None
+    ) -> list[Floats]:
         """See `HeadFamily`."""
         counts = [int(k) for k in self.settings]
-        heads = [self._fit(X, y, row, counts[0], classes) for row in weights]
+        heads = [self._fit(X, y, row, counts[0], classes, blocks) for row in weights]
         return [
             head.logits_by_count(X[row == 0], counts).swapaxes(1, 2)
             for head, row in zip(heads, weights, strict=True)
         ]
 
-    def fit(self, X: Floats, y: Labels, weights: Floats, setting: float, *, classes: int) -> Head:
+    def fit(
+        self,
+        X: Floats,
+        y: Labels,
+        weights: Floats,
+        setting: float,
+        *,
+        classes: int,
+        blocks: Blocks = None,
+    ) -> Head:
         """See `HeadFamily`; weights only say which rows are used."""
-        return self._fit(X, y, weights, int(setting), classes)
+        return self._fit(X, y, weights, int(setting), classes, blocks)
 
-    def _fit(self, X: Floats, y: Labels, weights: Floats, neighbours: int, classes: int) -> KnnHead:
+    def _fit(
+        self,
+        X: Floats,
+        y: Labels,
+        weights: Floats,
+        neighbours: int,
+        classes: int,
+        blocks: Blocks,
+    ) -> KnnHead:
         used = weights > 0
-        standardisation = Standardisation.of(X, used.astype(np.float32))
+        standardisation = Standardisation.of(X, used.astype(np.float32), blocks=blocks, prior=PRIOR)
         examples = unit(standardisation(X[used]))
         return KnnHead(standardisation, examples, y[used], neighbours, classes)
 

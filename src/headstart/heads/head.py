@@ -81,11 +81,38 @@ class Standardisation:
     scale: Floats
 
     @classmethod
-    def of(cls, X: Floats, weights: Floats) -> Self:
-        """The weighted moments of the rows of X (N, D)."""
+    def of(
+        cls,
+        X: Floats,
+        weights: Floats,
+        *,
+        blocks: Sequence[int] | None = None,
+        prior: float = 0.0,
+    ) -> Self:
+        """The weighted moments of the rows of X (N, D).
+
+        A few images tell little about the spread of each feature: one that happens not to vary
+        would be blown up, and no head can mend that. So each variance is drawn towards the mean
+        variance of its block, as if `prior` more images had shown that (the conjugate prior of a
+        normal variance). With many images it makes no difference.
+
+        Args:
+            X: features.
+            weights: (N,) of the rows.
+            blocks: widths of the stages side by side in X, each with a scale of its own; one
+                block by default.
+            prior: images that the mean variance counts for; 0 is the plain standardisation.
+        """
         share = weights / weights.sum()
         mean = share @ X
-        scale = np.sqrt(share @ np.square(X - mean))
+        variance = share @ np.square(X - mean)
+        if prior:
+            images = 1 / np.square(share).sum()  # as many as would weigh the same (Kish)
+            widths = [X.shape[1]] if blocks is None else list(blocks)
+            starts = np.cumsum([0, *widths[:-1]])
+            pooled = np.repeat(np.add.reduceat(variance, starts) / widths, widths)
+            variance = (images * variance + prior * pooled) / (images + prior)
+        scale = np.sqrt(variance, dtype=np.float32)
         scale[scale < 1e-6] = 1  # a constant feature must not become noise
         return cls(mean, scale)
 
@@ -168,7 +195,8 @@ class KnnHead:
 
     def logits(self, X: Floats) -> Floats:
         """(N, D) to (N, K)."""
-        return self.logits_by_count(X, [self.neighbours])[0]
+        logits: Floats = self.logits_by_count(X, [self.neighbours])[0]
+        return logits
 
     def logits_by_count(self, X: Floats, counts: Sequence[int]) -> Floats:
         """Logits for several k, with one search: (N, D) to (len(counts), N, K)."""
@@ -222,8 +250,8 @@ class KnnHead:
 
 def unit(X: Floats) -> Floats:
     """Rows of length 1; a row of zeros stays."""
-    length: Floats = np.linalg.norm(X, axis=1, keepdims=True)
-    return X / np.maximum(length, np.float32(1e-12))
+    length: Floats = np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.float32(1e-12))
+    return X / length
 
 
 _KINDS: dict[HeadKind, type[LinearHead] | type[CentroidHead] | type[KnnHead]] = {

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -30,6 +30,8 @@ MAX_FOLDS = 5
 MIN_FOLDS = 3
 _FOLD_BUDGET = 5_000
 """Images times classes up to which five folds are worth their time; above, three."""
+_ENOUGH = 30
+"""Images below which chance would choose the stage: the deepest is taken."""
 _WINDOW_LENGTH = 5
 _WINDOW_WIDTH = 1_536
 """A combination of stages is no wider than this or than the widest stage: wider ones cost most and
@@ -134,25 +136,27 @@ def select(
         row_weights: (N,) weight of each image in training.
         progress: called with (done, total) candidates.
     """
+    task = _Task(values, y, family, classes, row_weights)
     count = 0 if folds is None else int(folds.max()) + 1
-    default = max((c for c in choices), key=lambda c: (c.depth, -len(c.stages)))
+    default = max(choices, key=lambda choice: (choice.depth, -len(choice.stages)))
     if folds is None or count < MIN_FOLDS:
-        return _unchosen(values, y, folds, family, default, classes, row_weights)
+        return _unchosen(task, folds, default)
 
     def attempt(candidate: Candidate) -> _Trial:
-        return _try(candidate.gather(values), y, folds, count, family, classes, row_weights)
+        return _try(task, candidate, folds, count)
 
     trials = _side_by_side(attempt, choices, progress)
-    everything = list(range(len(choices)))
-    chosen, setting = _choose([trial.losses for trial in trials], everything, choices)
-    correct = _nested(trials, everything, choices, folds, count)
+    allowed = range(len(choices))
+    if len(y) < _ENOUGH:
+        allowed = range(choices.index(default), choices.index(default) + 1)
+    chosen, setting = _choose([trials[index].losses for index in allowed], allowed, choices)
+    correct = _nested(trials, allowed, choices, folds, count)
     by_stage = {
         candidate.stages[0]: _nested(trials, [index], choices, folds, count)
         for index, candidate in enumerate(choices)
         if len(candidate.stages) == 1
     }
-    X = choices[chosen].gather(values)
-    logits = _out_of_fold(X, y, folds, count, family, classes, row_weights)[setting]
+    logits = task.out_of_fold(choices[chosen], folds, count)[setting]
     return Selection(
         candidate=choices[chosen],
         setting=family.settings[setting],
@@ -187,6 +191,39 @@ def _side_by_side(
 
 
 @dataclass(frozen=True, slots=True)
+class _Task:
+    """What all candidates have in common; see `select`."""
+
+    values: Mapping[str, Floats]
+    y: Labels
+    family: HeadFamily
+    classes: int
+    row_weights: Floats
+
+    def held_out(self, candidate: Candidate, out: Sequence[np.ndarray]) -> list[Floats]:
+        """Logits (G, K, n) for the rows at each mask (N,), by heads trained on the others."""
+        return self.family.held_out(
+            candidate.gather(self.values),
+            self.y,
+            np.stack([self.row_weights * ~rows for rows in out]),
+            classes=self.classes,
+            blocks=[self.values[stage].shape[1] for stage in candidate.stages],
+        )
+
+    def joined(self, parts: Sequence[tuple[np.ndarray, Floats]]) -> Floats:
+        """(G, K, N) of logits that are known for the rows at some masks."""
+        logits = np.zeros((len(self.family.settings), self.classes, len(self.y)), np.float32)
+        for rows, score in parts:
+            logits[:, :, rows] = score
+        return logits
+
+    def out_of_fold(self, candidate: Candidate, folds: Labels, count: int) -> Floats:
+        """(G, K, N), each row by heads that have not seen its fold."""
+        out = [folds == fold for fold in range(count)]
+        return self.joined(list(zip(out, self.held_out(candidate, out), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
 class _Trial:
     """One candidate under all settings.
 
@@ -202,34 +239,23 @@ class _Trial:
     inner: list[Floats]
 
 
-def _try(
-    X: Floats,
-    y: Labels,
-    folds: Labels,
-    count: int,
-    family: HeadFamily,
-    classes: int,
-    row_weights: Floats,
-) -> _Trial:
+def _try(task: _Task, candidate: Candidate, folds: Labels, count: int) -> _Trial:
+    single = [folds == fold for fold in range(count)]
     pairs = list(combinations(range(count), 2))
-    left_out = [{fold} for fold in range(count)] + [set(pair) for pair in pairs]
-    weights = np.stack([row_weights * ~np.isin(folds, list(out)) for out in left_out])
-    scores = family.held_out(X, y, weights, classes=classes)
-    logits = np.empty((len(family.settings), classes, len(y)), np.float32)
-    for fold in range(count):
-        logits[:, :, folds == fold] = scores[fold]
+    scores = task.held_out(candidate, [*single, *(single[j] | single[k] for j, k in pairs)])
+    logits = task.joined(list(zip(single, scores[:count], strict=True)))
     inner = []
     for outer in range(count):
-        seen = np.zeros_like(logits)
-        for pair, score in zip(pairs, scores[count:], strict=True):
-            if outer in pair:
-                tested = folds == (pair[0] if pair[1] == outer else pair[1])
-                seen[:, :, tested] = score[:, :, tested[np.isin(folds, pair)]]
-        rest = folds != outer
-        losses = np.zeros((len(family.settings), len(y)), np.float32)
-        losses[:, rest] = calibrated_losses(seen[:, :, rest], y[rest])
+        parts = []
+        for (j, k), score in zip(pairs, scores[count:], strict=True):
+            if outer in (j, k):
+                tested = single[k if j == outer else j]
+                parts.append((tested, score[:, :, tested[single[j] | single[k]]]))
+        rest = ~single[outer]
+        losses = np.zeros((len(logits), len(folds)), np.float32)
+        losses[:, rest] = calibrated_losses(task.joined(parts)[:, :, rest], task.y[rest])
         inner.append(losses)
-    return _Trial(calibrated_losses(logits, y), logits.argmax(1) == y, inner)
+    return _Trial(calibrated_losses(logits, task.y), logits.argmax(1) == task.y, inner)
 
 
 def _nested(
@@ -271,47 +297,25 @@ def _choose(
     return allowed[place], setting
 
 
-def _out_of_fold(
-    X: Floats,
-    y: Labels,
-    folds: Labels,
-    count: int,
-    family: HeadFamily,
-    classes: int,
-    row_weights: Floats,
-) -> Floats:
-    """(G, K, N)."""
-    weights = np.stack([row_weights * (folds != fold) for fold in range(count)])
-    logits = np.empty((len(family.settings), classes, len(y)), np.float32)
-    for fold, score in enumerate(family.held_out(X, y, weights, classes=classes)):
-        logits[:, :, folds == fold] = score
-    return logits
-
-
-def _unchosen(
-    values: Mapping[str, Floats],
-    y: Labels,
-    folds: Labels | None,
-    family: HeadFamily,
-    candidate: Candidate,
-    classes: int,
-    row_weights: Floats,
-) -> Selection:
+def _unchosen(task: _Task, folds: Labels | None, candidate: Candidate) -> Selection:
     """Too few images to choose by: the default, estimated where even two folds can be had."""
-    setting, temperature, logits, correct = family.settings[family.default], 1.0, None, None
-    if folds is not None:
-        X = candidate.gather(values)
-        count = int(folds.max()) + 1
-        logits = _out_of_fold(X, y, folds, count, family, classes, row_weights)[family.default]
-        temperature = float(fit_temperatures(logits[None], y)[0])
-        correct = logits.argmax(0) == y
-        logits = logits.T
-    return Selection(
+    chosen = Selection(
         candidate=candidate,
-        setting=setting,
-        temperature=temperature,
-        folds=0 if folds is None else int(folds.max()) + 1,
-        logits=logits,
-        correct=correct,
+        setting=task.family.settings[task.family.default],
+        temperature=1.0,
+        folds=0,
+        logits=None,
+        correct=None,
         correct_by_stage={},
+    )
+    if folds is None:
+        return chosen
+    count = int(folds.max()) + 1
+    logits = task.out_of_fold(candidate, folds, count)[task.family.default]
+    return replace(
+        chosen,
+        temperature=float(fit_temperatures(logits[None], task.y)[0]),
+        folds=count,
+        logits=logits.T,
+        correct=logits.argmax(0) == task.y,
     )

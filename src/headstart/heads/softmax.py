@@ -17,6 +17,7 @@ features: it is folded into the weights, so that all problems share one matrix.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -65,6 +66,8 @@ def solve(
     strengths: Doubles,
     *,
     classes: int,
+    blocks: Sequence[int] | None = None,
+    prior: float = 0.0,
     tolerance: float = 1e-4,
     max_iterations: int = 300,
 ) -> LinearMaps:
@@ -76,6 +79,8 @@ def solve(
         weights: (F, N) weight of each row, 0 where a fold leaves it out.
         strengths: (G,) inverse strengths of regularisation, scikit-learn's C.
         classes: K; 2 classes are solved with one logit.
+        blocks: see `Standardisation.of`.
+        prior: see `Standardisation.of`.
         tolerance: stop when no partial derivative of the mean loss is larger.
         max_iterations: stop after so many steps in any case.
 
@@ -86,8 +91,9 @@ def solve(
     # weights, costs no precision.
     common = Standardisation.of(X, np.ones(len(X), np.float32))
     Z = common(X)
-    own = [Standardisation.of(Z, row) for row in weights]
-    mean, scale = np.stack([s.mean for s in own]), np.stack([s.scale for s in own])
+    own = [Standardisation.of(X, row, blocks=blocks, prior=prior) for row in weights]
+    mean = np.stack([(one.mean - common.mean) / common.scale for one in own])
+    scale = np.stack([one.scale / common.scale for one in own])
     targets = _targets(y, classes)
     folds = np.repeat(np.arange(len(weights)), len(strengths))
     decay = np.tile(1 / strengths, len(weights)).astype(np.float32)
@@ -98,15 +104,18 @@ def solve(
         group = _Group(Z[seen], targets[:, seen])
         state = group.start(weights[fold][:, seen], decay[start:stop], mean[fold], scale[fold])
         maps.append(group.solve(state, tolerance, max_iterations))
-    coefficients = np.concatenate([part.coefficients for part in maps]) / common.scale
-    intercepts = np.concatenate([part.intercepts for part in maps]) - coefficients @ common.mean
+    coefficients: Floats = np.concatenate([part.coefficients for part in maps])
+    coefficients /= common.scale
+    intercepts: Floats = np.concatenate([part.intercepts for part in maps])
+    intercepts -= coefficients @ common.mean
     return LinearMaps(coefficients, intercepts, np.concatenate([m.iterations for m in maps]))
 
 
 def _targets(y: Labels, classes: int) -> Floats:
     """One-hot labels: (K, N); of two classes only the second: (1, N)."""
     names = np.arange(1, 2) if classes == 2 else np.arange(classes)
-    return (y[None] == names[:, None]).astype(np.float32)
+    one_hot: Floats = (y[None] == names[:, None]).astype(np.float32)
+    return one_hot
 
 
 def _groups(
@@ -288,7 +297,9 @@ class _Group:
         count = len(state.index)
         residual: Floats
         if self.outputs == 1:
-            residual = np.tanh(state.logits / 2) / 2 + np.float32(0.5)  # 1 / (1 + exp(-logit))
+            residual = np.tanh(0.5 * state.logits)  # 1 / (1 + exp(-logit)), and never too large
+            residual += 1
+            residual /= 2
         else:
             residual = np.exp(state.logits - state.logits.max(1, keepdims=True))
             residual /= residual.sum(1, keepdims=True)

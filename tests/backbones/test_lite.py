@@ -1,0 +1,132 @@
+"""The network written out for OpenVINO is timm's network, tensor for tensor and stage for stage."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from headstart.backbones import lite, load_backbone
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.checkpoint import read_legacy_checkpoint
+from headstart.backbones.timm import preprocessing_of
+from headstart.backbones.vision_ops import import_timm
+from headstart.engines.engine import Plan
+from headstart.engines.openvino import OpenVINOEngine
+from headstart.errors import BackboneError, MissingExtraError
+from headstart.types import EngineName, Precision
+
+timm = import_timm("tests")
+
+# Largest difference over the largest value. Folding batch normalisation into the convolutions
+# changes the order of float32 sums; measured: 2e-6 to 2e-5.
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module", params=lite.LITE_NAMES)
+def variant(request: pytest.FixtureRequest) -> Backbone:
+    return lite.load(request.param)
+
+
+@pytest.fixture(scope="module")
+def lite0_tensors() -> dict[str, np.ndarray]:
+    file = lite.weights_file("efficientnet-lite0")
+    assert file is not None
+    return read_legacy_checkpoint(file)
+
+
+def timm_tensors(backbone: Backbone) -> dict[str, np.ndarray]:
+    """The same weights under timm's names, as timm's own files have them."""
+    return {name: value.numpy() for name, value in backbone.network().model.state_dict().items()}
+
+
+def test_every_stage_and_the_logits_equal_timms_network_in_float32(variant: Backbone):
+    side = variant.preprocessing.crop
+    pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    engine = OpenVINOEngine(variant, Plan(EngineName.OPENVINO, Precision.FLOAT32))
+    (ours,) = engine.stream([pixels])
+    with torch.inference_mode():
+        theirs = variant.network()(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
+    assert len(ours) == len(theirs) == len(variant.stages) + 1
+    for name, mine, reference in zip(
+        [stage.name for stage in variant.stages] + ["logits"], ours, theirs, strict=True
+    ):
+        expected = reference.numpy()
+        assert mine.shape == expected.shape, name
+        assert np.abs(mine - expected).max() <= TOLERANCE * np.abs(expected).max(), name
+
+
+def test_preprocessing_is_that_of_timms_metadata(variant: Backbone):
+    config = timm.create_model(f"tf_{variant.name.replace('-', '_')}").pretrained_cfg
+    assert variant.preprocessing == preprocessing_of(config, variant.name)
+
+
+def test_stages_have_the_widths_that_the_graph_gives(variant: Backbone):
+    assert variant.graph is not None
+    widths = [output.get_partial_shape()[1].get_length() for output in variant.graph().outputs]
+    assert widths == [*(stage.width for stage in variant.stages), 1000]
+
+
+def test_the_weights_of_another_variant_are_refused(tmp_path: Path):
+    file = tmp_path / "lite1.safetensors"
+    other = lite.weights_file("efficientnet-lite1")
+    assert other is not None
+    save_file(read_legacy_checkpoint(other), file)
+    with pytest.raises(BackboneError, match="do not fit efficientnet-lite0"):
+        load_backbone("efficientnet-lite0", weights=file)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["missing", "additional", "kernel", "vector", "scalar"],
+)
+def test_tensors_that_do_not_fit_are_refused(
+    damage: str, lite0: Backbone, tmp_path: Path
+):
+    tensors = timm_tensors(lite0)
+    depthwise = "blocks.2.0.conv_dw.weight"
+    if damage == "missing":
+        del tensors["classifier.bias"]
+    elif damage == "additional":
+        tensors["zzz"] = np.zeros(3, np.float32)
+    elif damage == "kernel":  # 5 x 5 in the network
+        tensors[depthwise] = np.ascontiguousarray(tensors[depthwise][..., 1:4, 1:4])
+    elif damage == "vector":  # would broadcast
+        tensors["bn1.weight"] = tensors["bn1.weight"][:1]
+    else:
+        tensors["bn1.weight"] = np.ones((), np.float32)
+    file = tmp_path / "damaged.safetensors"
+    save_file(tensors, file)
+    with pytest.raises(BackboneError, match="do not fit efficientnet-lite0"):
+        load_backbone("efficientnet-lite0", weights=file)
+
+
+def test_weights_under_timms_names_are_the_same_network_in_whatever_order(
+    lite0: Backbone, tmp_path: Path
+):
+    tensors = timm_tensors(lite0)
+    file = tmp_path / "timm.safetensors"
+    save_file(dict(sorted(tensors.items(), reverse=True)), file)
+    loaded = load_backbone("efficientnet-lite0", weights=file)
+    side = loaded.preprocessing.crop
+    pixels = np.random.default_rng(1).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    plan = Plan(EngineName.OPENVINO, Precision.FLOAT32)
+    (expected,) = OpenVINOEngine(lite0, plan).stream([pixels])
+    (found,) = OpenVINOEngine(loaded, plan).stream([pixels])
+    for mine, reference in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine, reference)
+    assert loaded.weights.source == str(file)
+    assert loaded.weights.licence == "unstated"
+
+
+def test_an_absent_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lite, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"headstart\[lite\]"):
+        lite.load("efficientnet-lite1")
+
+
+def test_the_embedded_weights_are_identified(variant: Backbone):
+    assert variant.weights.licence == "Apache-2.0"
+    assert len(bytes.fromhex(variant.weights.digest)) == 16
+    assert len(variant.labels) == 1000
