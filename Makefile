@@ -11,10 +11,10 @@ demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see de
 	@rm -rf $(DEMO)
 	$(BIN)/headstart fit textiles --holdout 0.2 --out $(DEMO)/model --report $(DEMO)/report
 	$(BIN)/headstart evaluate $(DEMO)/model textiles --out $(DEMO)/evaluation
-	@$(BIN)/python examples/some_images.py textiles $(DEMO)/images
+	@$(BIN)/python examples/some_images.py $(DEMO)/evaluation/predictions.csv $(DEMO)/images
 	$(BIN)/headstart predict $(DEMO)/model $(DEMO)/images --top 3
 	@echo
-	@echo "Done. A classifier of fabric defects was trained on 1,600 pictures and tested on 400."
+	@echo "Done. A classifier of fabric defects was trained on four fifths of 2,000 pictures and tested on the rest."
 	@echo "Look at:  $(DEMO)/model/README.md                     what it is, and how good"
 	@echo "          $(DEMO)/evaluation/metrics.json             all numbers"
 	@echo "          $(DEMO)/evaluation/confusion.png            what is taken for what"

@@ -1,21 +1,28 @@
-"""Copy a few images of a data set, so that there is something to predict."""
+"""Copy a few of the images that a model was tested on, so that there is something to predict.
 
+python examples/some_images.py evaluation/predictions.csv FOLDER
+"""
+
+import csv
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
-from headstart.datasets import open_dataset
+PER_CLASS = 3
 
 
-def main(name: str, folder: Path, per_class: int = 3) -> None:
-    """Copy the first images of each class."""
-    dataset = open_dataset(name)
+def main(predictions: Path, folder: Path) -> None:
+    """Copy the first tested images of each class, named by their class."""
     folder.mkdir(parents=True)
-    for label, class_name in enumerate(dataset.classes):
-        paths = [p for p, y in zip(dataset.paths, dataset.labels, strict=True) if y == label]
-        for path in paths[:per_class]:
-            shutil.copy(path, folder / f"{class_name}-{path.name}")
+    copied: Counter[str] = Counter()
+    with predictions.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            copied[row["label"]] += 1
+            if copied[row["label"]] <= PER_CLASS:
+                image = Path(row["image"])
+                shutil.copy(image, folder / f"{row['label']}-{image.name}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -22,6 +22,7 @@ from itertools import combinations
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from headstart.heads import softmax
 from headstart.heads.calibration import calibrated_losses, fit_temperatures
 from headstart.heads.families import HeadFamily
 from headstart.types import Floats, Labels
@@ -36,6 +37,8 @@ _WINDOW_LENGTH = 5
 _WINDOW_WIDTH = 1_536
 """A combination of stages is no wider than this or than the widest stage: wider ones cost most and
 won on none of the six sets."""
+_MEMORY = 4 * 2**30
+"""Bytes that the candidates may take that are tried at the same time."""
 
 Progress = Callable[[int, int], None]
 
@@ -145,7 +148,7 @@ def select(
     def attempt(candidate: Candidate) -> _Trial:
         return _try(task, candidate, folds, count)
 
-    trials = _side_by_side(attempt, choices, progress)
+    trials = _side_by_side(attempt, choices, _workers(task, choices), progress)
     allowed = range(len(choices))
     if len(y) < _ENOUGH:
         allowed = range(choices.index(default), choices.index(default) + 1)
@@ -168,17 +171,27 @@ def select(
     )
 
 
+def _workers(task: _Task, choices: Sequence[Candidate]) -> int:
+    """How many candidates to try at a time: one a core, as long as they fit into `_MEMORY`."""
+    widest = max(sum(task.values[stage].shape[1] for stage in c.stages) for c in choices)
+    # Measured peaks: five copies of the features, eight of the logits of all settings.
+    numbers: int = len(task.y) * (5 * widest + 8 * len(task.family.settings) * task.classes)
+    return max(1, min(os.cpu_count() or 1, _MEMORY // (4 * numbers + softmax.MEMORY)))
+
+
 def _side_by_side(
     attempt: Callable[[Candidate], _Trial],
     choices: Sequence[Candidate],
+    workers: int,
     progress: Progress | None,
 ) -> list[_Trial]:
-    """One candidate a core.
+    """Several candidates at a time, each on its share of the cores.
 
     The matrices are small: threads inside each product would mostly wait for each other, and on a
     busy machine for the scheduler (measured: 5 times slower).
     """
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with threadpool_limits(threads, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(attempt, candidate) for candidate in choices]
         try:
             for done, _ in enumerate(as_completed(waiting)):

@@ -260,7 +260,8 @@ class _Group:
         if known:
             _, change, curvature = known[-1]
             fit = curvature * _dot(change, change)
-            q /= np.where(fit > 0, fit, 1)[:, None]
+            fit[fit <= 0] = 1
+            q /= fit[:, None]
         for (step, change, curvature), factor in zip(known, reversed(factors), strict=True):
             q += (factor - curvature * _dot(change, q))[:, None] * step
         return q
