@@ -18,10 +18,10 @@ def main(predictions: Path, folder: Path) -> None:
     copied: Counter[str] = Counter()
     with predictions.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            copied[row["label"]] += 1
-            if copied[row["label"]] <= PER_CLASS:
-                image = Path(row["image"])
-                shutil.copy(image, folder / f"{row['label']}-{image.name}")
+            copied[row["truth"]] += 1
+            if copied[row["truth"]] <= PER_CLASS:
+                image = Path(row["path"])
+                shutil.copy(image, folder / f"{row['truth']}-{image.name}")
 
 
 if __name__ == "__main__":
