@@ -34,7 +34,7 @@ BATCH = 32
 
 
 def network() -> torch.nn.Module:
-    """timm's EfficientNet-Lite0 with the published weights, without its classifier."""
+    """The EfficientNet-Lite0 of timm with the published weights, without its classifier."""
     model = timm.create_model("tf_efficientnet_lite0")
     file = weights_file("efficientnet-lite0")
     if file is None:

@@ -39,9 +39,7 @@ def picture(kind: str, seed: int) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
-def write_photos(
-    root: Path, count: int, *, kinds: tuple[str, ...] = KINDS, first: int = 0
-) -> Path:
+def write_photos(root: Path, count: int, *, kinds: tuple[str, ...] = KINDS, first: int = 0) -> Path:
     """A folder a class with `count` pictures each, PNG and JPEG by turns."""
     for kind in kinds:
         (root / kind).mkdir(parents=True, exist_ok=True)
@@ -128,7 +126,9 @@ def lite0() -> Backbone:
 def tiny(tmp_path: Path) -> Callable[..., Extractor]:
     """Makes extractors of the tiny backbone that share the test's cache."""
 
-    def make(*, cache: Path | None = tmp_path / "cache", plan: Plan = F32, **more: Any) -> Extractor:
+    def make(
+        *, cache: Path | None = tmp_path / "cache", plan: Plan = F32, **more: Any
+    ) -> Extractor:
         return Extractor(backbone=tiny_backbone(**more), plan=plan, cache=cache)
 
     return make

@@ -55,9 +55,7 @@ class TestFit:
         probabilities = fitted.predict_proba(new)
         assert probabilities.shape == (12, 3)
         np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
-        assert fitted.predict(new).tolist() == [
-            KINDS[best] for best in probabilities.argmax(1)
-        ]
+        assert fitted.predict(new).tolist() == [KINDS[best] for best in probabilities.argmax(1)]
 
     def test_takes_an_image_dataset(self, photos: Path, fitted: Classifier, new_photos: Path):
         other = Classifier().fit(open_dataset(photos))
@@ -161,9 +159,7 @@ class TestContract:
         assert search.fit(paths, labels).best_score_ >= 0.9
 
     @pytest.mark.parametrize("how", ["pickle", "joblib", "copy"])
-    def test_survives_a_copy(
-        self, how: str, fitted: Classifier, paths: list[Path], tmp_path: Path
-    ):
+    def test_survives_a_copy(self, how: str, fitted: Classifier, paths: list[Path], tmp_path: Path):
         if how == "pickle":
             other = pickle.loads(pickle.dumps(fitted))
         elif how == "joblib":

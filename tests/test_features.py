@@ -335,9 +335,7 @@ class TestTrouble:
         assert tiny().extract(files(photos)).computed == 24
         assert tiny(plan=other).extract(files(photos)).computed == 0
 
-    def test_ctrl_c_keeps_what_is_computed_and_the_next_run_goes_on(
-        self, photos: Path, tiny: Tiny
-    ):
+    def test_ctrl_c_keeps_what_is_computed_and_the_next_run_goes_on(self, photos: Path, tiny: Tiny):
         def interrupt(done: int, total: int) -> None:
             if done >= 16:
                 raise KeyboardInterrupt

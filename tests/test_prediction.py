@@ -40,9 +40,7 @@ class TestPredict:
         assert found.classes == KINDS
         assert found.probabilities.shape == (12, 3)
         np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=1e-5)
-        right = [
-            found.top(row, 1)[0][0] == path.parent.name for row, path in enumerate(paths)
-        ]
+        right = [found.top(row, 1)[0][0] == path.parent.name for row, path in enumerate(paths)]
         assert np.mean(right) >= 0.9
 
     def test_top_is_sorted_and_no_longer_than_the_classes(
@@ -77,17 +75,13 @@ class TestClassify:
         np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=1e-5)
 
     def test_is_refused_where_the_classes_have_no_names(self, new_photos: Path):
-        nameless = Extractor(
-            backbone=replace(tiny_backbone(), labels=()), plan=F32, cache=None
-        )
+        nameless = Extractor(backbone=replace(tiny_backbone(), labels=()), plan=F32, cache=None)
         with pytest.raises(DataError, match="does not say what its classes are"):
             classify(nameless, files(new_photos))
 
 
 class TestEvaluate:
-    def test_says_how_new_pictures_are_predicted(
-        self, model: Model, new_photos: Path, tiny: Tiny
-    ):
+    def test_says_how_new_pictures_are_predicted(self, model: Model, new_photos: Path, tiny: Tiny):
         found = evaluate(model, tiny(), open_dataset(new_photos))
         assert found.seen == 0
         assert len(found.paths) == len(found.labels) == len(found.probabilities) == 12

@@ -49,7 +49,7 @@ class TestEstimate:
         assert measured.images == trained.images == 24
         assert measured.accuracy is not None
         assert measured.interval is not None
-        assert 0.9 <= measured.accuracy
+        assert measured.accuracy >= 0.9
         assert measured.interval.low <= measured.accuracy <= measured.interval.high
         assert list(trained.model.by_stage) == ["fine", "coarse"]
 
@@ -192,7 +192,9 @@ def test_an_unreadable_file_is_skipped_and_the_rest_is_used(own: Path, tiny: Tin
     broken = own / "noise" / "broken.jpg"
     broken.write_bytes(b"")
     trained = train(open_dataset(own), tiny(), Recipe())
-    assert [(entry.path, entry.reason) for entry in trained.skipped] == [(str(broken), "empty file")]
+    assert [(entry.path, entry.reason) for entry in trained.skipped] == [
+        (str(broken), "empty file")
+    ]
     assert trained.images == 24
     assert trained.model.data.skipped == 1
 

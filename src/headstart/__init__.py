@@ -1,10 +1,9 @@
 """headstart: a folder of photos in, a tested image classifier out.
 
-    from headstart import Classifier, open_dataset
-
-    classifier = Classifier().fit(open_dataset("photos/"))
-    print(classifier.model_.measured)
-    classifier.predict(["new.jpg"])
+Example:
+    >>> from headstart import Classifier, open_dataset
+    >>> classifier = Classifier().fit(open_dataset("photos/"))  # doctest: +SKIP
+    >>> classifier.predict(["new.jpg"])  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -22,6 +21,23 @@ if TYPE_CHECKING:
     from headstart.report import Report, build_report
     from headstart.training import Trained
 
+__version__ = "0.1.0"
+__all__ = [
+    "Backbone",
+    "Classifier",
+    "HeadstartError",
+    "ImageDataset",
+    "Model",
+    "Predictions",
+    "Report",
+    "Trained",
+    "UserError",
+    "__version__",
+    "build_report",
+    "list_backbones",
+    "load_backbone",
+    "open_dataset",
+]
 _HOMES = {
     "Backbone": "backbones",
     "Classifier": "classifier",
@@ -37,8 +53,6 @@ _HOMES = {
     "load_backbone": "backbones",
     "open_dataset": "datasets",
 }
-__version__ = "0.1.0"
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - names in a dictionary are names
 
 
 def __getattr__(name: str) -> Any:

@@ -6,16 +6,17 @@ no machine and no path is written, so that the same training gives the same file
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from headstart.card import card
-from headstart.digests import bytes_digest
+from headstart.digests import DIGEST_BYTES, bytes_digest
 from headstart.errors import BundleError, HeadstartError
 from headstart.heads.head import head_from_tensors
 from headstart.model import Measured, Model, Origin, TrainingData
@@ -24,12 +25,14 @@ from headstart.types import Estimate, HeadKind, Interval
 
 SCHEMA = 1
 MANIFEST, CARD = "model.json", "README.md"
+_FORMAT = "headstart model"
+_ARRAYS = re.compile(r"model-[0-9a-f]{16}\.safetensors")
 _HEAD, _DIGESTS = "head.", "training_digests"
 _AGAIN = "copy or fit the model again"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Measured(_Part):
@@ -70,16 +73,16 @@ class _Origin(_Part):
 class _Data(_Part):
     name: str
     licence: str
-    images: tuple[int, ...]
-    duplicates: int
-    conflicts: int
-    skipped: int
+    images: tuple[NonNegativeInt, ...]
+    duplicates: NonNegativeInt
+    conflicts: NonNegativeInt
+    skipped: NonNegativeInt
 
 
 class _Manifest(_Part):
     format: Literal["headstart model"] = "headstart model"
-    schema_version: int = SCHEMA
-    arrays: str = Field(pattern=r"^model-[0-9a-f]{16}\.safetensors$")
+    schema_version: int = Field(default=SCHEMA, ge=1)
+    arrays: str = Field(pattern=f"^{_ARRAYS.pattern}$")
     classes: tuple[str, ...] = Field(min_length=2)
     head: HeadKind
     setting: float
@@ -109,7 +112,7 @@ def save_model(model: Model, folder: Path) -> None:
     manifest = _manifest(model, arrays).model_dump_json(indent=2) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        old = set(folder.glob("model-*.safetensors"))
+        old = {path for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
         # The arrays are named by their content and the manifest names them: whatever is cut off in
         # between, the folder holds the old model or the new one, whole.
         write_file(folder / arrays, content)
@@ -130,11 +133,16 @@ def check_target(folder: Path) -> None:
         BundleError: the folder holds something that is no model.
     """
     if folder.is_dir():
-        if (folder / MANIFEST).is_file() or next(folder.iterdir(), None) is None:
+        if _is_ours(folder / MANIFEST) or next(folder.iterdir(), None) is None:
             return
         raise BundleError(f"{folder} holds files and no model; name a new folder for the model")
     if folder.exists():
         raise BundleError(f"{folder} is a file; name a folder for the model")
+
+
+def _is_ours(manifest: Path) -> bool:
+    """Other tools write a model.json too. A damaged one of ours may be replaced."""
+    return manifest.is_file() and f'"{_FORMAT}"'.encode() in manifest.read_bytes()
 
 
 def _named(content: bytes) -> str:
@@ -149,18 +157,15 @@ def load_model(folder: Path) -> Model:
     """
     manifest = _read_manifest(folder)
     path = folder / manifest.arrays
+    arrays = _read_arrays(path)
     try:
-        content = path.read_bytes()
-        if manifest.arrays != _named(content):
-            raise BundleError(f"{path} is damaged: its bytes are not those written; {_AGAIN}")
-        arrays = load(content)
         head = head_from_tensors(
             manifest.head,
             {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)},
         )
         digests = arrays[_DIGESTS]
-    except (OSError, KeyError, SafetensorError) as error:
-        raise BundleError(f"{path} is missing or damaged ({error}); {_AGAIN}") from error
+    except (LookupError, ValueError, OverflowError) as error:
+        raise BundleError(f"{path} does not fit {MANIFEST} ({error}); {_AGAIN}") from error
     model = Model(
         classes=manifest.classes,
         head=head,
@@ -204,6 +209,17 @@ def _read_manifest(folder: Path) -> _Manifest:
         raise BundleError(f"{path} is damaged ({reason}); {_AGAIN}") from error
 
 
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        content = path.read_bytes()
+        if path.name != _named(content):
+            raise BundleError(f"{path} is damaged: its bytes are not those written; {_AGAIN}")
+        arrays: dict[str, np.ndarray] = load(content)
+    except (OSError, LookupError, SafetensorError) as error:
+        raise BundleError(f"{path} is missing or damaged ({error}); {_AGAIN}") from error
+    return arrays
+
+
 class _Header(BaseModel):
     """The part of a manifest that every version has."""
 
@@ -213,14 +229,22 @@ class _Header(BaseModel):
 
 def _check(model: Model, path: Path) -> None:
     """Arrays that do not fit the manifest would give wrong answers rather than none."""
-    width = _width(model)
-    try:
-        logits = model.head.logits(np.zeros((1, width), np.float32))
-        fits = logits.shape == (1, len(model.classes)) and bool(np.isfinite(logits).all())
-    except (ValueError, IndexError, TypeError):
-        fits = False
     digests = model.data.digests
-    if not fits or digests.dtype != np.uint8 or digests.ndim != 2 or digests.shape[1] != 16:
+    fits = (
+        len(model.classes) == len(model.data.images)
+        and all(bool(np.isfinite(array).all()) for array in model.head.tensors().values())
+        and digests.dtype == np.uint8
+        and digests.ndim == 2
+        and digests.shape[1] == DIGEST_BYTES
+    )
+    if fits:
+        try:
+            with np.errstate(all="ignore"):
+                logits = model.head.logits(np.zeros((1, _width(model)), np.float32))
+            fits = logits.shape == (1, len(model.classes)) and bool(np.isfinite(logits).all())
+        except (ValueError, LookupError, TypeError, ArithmeticError, MemoryError):
+            fits = False
+    if not fits:
         raise BundleError(f"{path} does not fit {MANIFEST}: one of them is damaged; {_AGAIN}")
 
 

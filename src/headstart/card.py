@@ -14,17 +14,18 @@ _HEADS = {
 }
 
 _TEMPLATE = """\
-# {{ model.data.name }}: an image classifier of {{ model.classes | length }} classes
+# {{ model.data.name | cell }}: an image classifier of {{ model.classes | length }} classes
 
 | | |
 |---|---|
 | accuracy | {{ accuracy }} |
 | classes | {{ model.classes | length }} |
-| trained on | {{ images }} images ({{ model.data.name }}, licence: {{ model.data.licence }}) |
+| trained on | {{ images }} images ({{ model.data.name | cell }}, \
+licence: {{ model.data.licence | cell }}) |
 | left out | {{ model.data.duplicates }} copies, {{ model.data.conflicts }} conflicts, \
 {{ model.data.skipped }} unusable files |
-| backbone | {{ model.origin.backbone }}, weights from {{ model.origin.source }}, \
-licence: {{ model.origin.licence }} |
+| backbone | {{ model.origin.backbone | cell }}, weights from {{ model.origin.source | cell }}, \
+licence: {{ model.origin.licence | cell }} |
 | weights' digest | `{{ model.origin.weights }}` |
 | stages | {{ model.origin.stages | join(" + ") }} |
 | head | {{ head }}{{ setting }}, temperature {{ "%.3g" | format(model.temperature) }} |
@@ -36,7 +37,7 @@ licence: {{ model.origin.licence }} |
 | class | training images |
 |---|---|
 {% for name, count in rows -%}
-| {{ name | replace("|", "\\\\|") }} | {{ count }} |
+| {{ name | cell }} | {{ count }} |
 {% endfor %}
 {%- if stages %}
 ## Accuracy by stage
@@ -62,6 +63,11 @@ least there.
 """
 
 
+def _cell(text: str) -> str:
+    """A name on one line of a table; names of folders may hold anything."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
 def accuracy_text(measured: Measured) -> str:
     """An accuracy with its interval, its images and how it was measured."""
     if measured.accuracy is None or measured.interval is None:
@@ -79,8 +85,9 @@ def card(model: Model) -> str:
         HeadKind.LOGISTIC: f", C = {model.setting:g}",
         HeadKind.KNN: f", k = {model.setting:g}",
     }
-    # The card is Markdown for people, not HTML: nothing needs escaping but the table's bars.
+    # The card is Markdown for people, not HTML: nothing needs escaping but what ends a cell.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
+    environment.filters["cell"] = _cell
     return environment.from_string(_TEMPLATE).render(
         model=model,
         accuracy=accuracy_text(model.measured),

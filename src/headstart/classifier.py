@@ -125,7 +125,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
 
     def predict(self, X: Paths) -> np.ndarray:
         """The most probable class of each image: N paths to (N,) of `classes_`."""
-        labels: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        labels: np.ndarray = self.classes_[best]
         return labels
 
     def predictions(self, X: Paths) -> Predictions:

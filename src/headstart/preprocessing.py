@@ -77,6 +77,11 @@ class Preprocessing:
         return max(1, self.size * width // side), max(1, self.size * height // side)
 
 
+_LARGEST = 32
+"""Resized pictures of more than this many crops are never made whole: the long side of one that is
+a pixel high would take gigabytes. Others are, as torchvision and timm do it, to the last bit."""
+
+
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """Resize an RGB picture and cut out the middle.
 
@@ -88,9 +93,12 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
         (crop, crop, 3) uint8, standing for [0, 1].
     """
     width, height = preprocessing.resized(*image.size)
-    if (width, height) != image.size:
-        image = image.resize((width, height), _RESAMPLING[preprocessing.interpolation])
     crop = preprocessing.crop
+    if width * height > _LARGEST * crop * crop:
+        image = _resized_middle(image, (width, height), preprocessing)
+        width, height = image.size
+    elif (width, height) != image.size:
+        image = image.resize((width, height), _RESAMPLING[preprocessing.interpolation])
     short_x, short_y = max(0, crop - width), max(0, crop - height)
     if short_x or short_y:
         border = (short_x // 2, short_y // 2, short_x - short_x // 2, short_y - short_y // 2)
@@ -98,3 +106,19 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
         width, height = image.size
     left, top = round((width - crop) / 2), round((height - crop) / 2)
     return np.asarray(image.crop((left, top, left + crop, top + crop)))
+
+
+def _resized_middle(
+    image: Image.Image, size: tuple[int, int], preprocessing: Preprocessing
+) -> Image.Image:
+    """That part of the resized picture that the crop will keep."""
+    kept = [min(preprocessing.crop, length) for length in size]
+    starts = [round((length - keep) / 2) for length, keep in zip(size, kept, strict=True)]
+    scales = [source / length for source, length in zip(image.size, size, strict=True)]
+    box = (
+        starts[0] * scales[0],
+        starts[1] * scales[1],
+        (starts[0] + kept[0]) * scales[0],
+        (starts[1] + kept[1]) * scales[1],
+    )
+    return image.resize((kept[0], kept[1]), _RESAMPLING[preprocessing.interpolation], box=box)

@@ -81,9 +81,7 @@ def test_the_weights_of_another_variant_are_refused(tmp_path: Path):
     "damage",
     ["missing", "additional", "kernel", "vector", "scalar"],
 )
-def test_tensors_that_do_not_fit_are_refused(
-    damage: str, lite0: Backbone, tmp_path: Path
-):
+def test_tensors_that_do_not_fit_are_refused(damage: str, lite0: Backbone, tmp_path: Path):
     tensors = timm_tensors(lite0)
     depthwise = "blocks.2.0.conv_dw.weight"
     if damage == "missing":

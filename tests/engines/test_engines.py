@@ -84,12 +84,15 @@ def test_bfloat16_is_close_to_float32(lite0: Backbone):
 def test_features_depend_neither_on_the_batch_nor_on_the_place_in_it(plan: Plan, lite0: Backbone):
     pixels = random_pixels(11)
     runner = build_engine(lite0, plan)
-    together = [np.concatenate(x) for x in zip(*runner.stream([pixels[:8], pixels[8:]]), strict=True)]
+    together = [
+        np.concatenate(x) for x in zip(*runner.stream([pixels[:8], pixels[8:]]), strict=True)
+    ]
     alone = [np.concatenate(x) for x in zip(*runner.stream(pixels[:, None]), strict=True)]
     order = np.random.default_rng(1).permutation(11)
     mixed = pixels[order]
     shuffled = [
-        np.concatenate(x) for x in zip(*runner.stream([mixed[:3], mixed[3:9], mixed[9:]]), strict=True)
+        np.concatenate(x)
+        for x in zip(*runner.stream([mixed[:3], mixed[3:9], mixed[9:]]), strict=True)
     ]
     for a, b, c in zip(together, alone, shuffled, strict=True):
         np.testing.assert_array_equal(a, b)

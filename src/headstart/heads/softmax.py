@@ -149,6 +149,7 @@ class _State:
     logits: Floats  # (A, K, N)
     gradient: Floats  # (A, K, D + 1)
     loss: Doubles  # (A,)
+    stuck: np.ndarray  # (A,) whether float32 knows no way further down
     steps: Floats  # (A, HISTORY, K * (D + 1))
     changes: Floats  # (A, HISTORY, K * (D + 1)), of the gradient
     curvature: Floats  # (A, HISTORY): 1 / (step . change), 0 where there is none yet
@@ -179,6 +180,7 @@ class _Group:
             logits=np.zeros((count, self.outputs, rows), np.float32),
             gradient=theta,
             loss=np.zeros(count),
+            stuck=np.zeros(count, bool),
             steps=np.zeros((count, HISTORY, theta[0].size), np.float32),
             changes=np.zeros((count, HISTORY, theta[0].size), np.float32),
             curvature=np.zeros((count, HISTORY), np.float32),
@@ -194,21 +196,23 @@ class _Group:
         mass = state.weights.sum(1)
         for iteration in range(max_iterations):
             slope = np.abs(state.gradient).max((1, 2)) / mass[state.index]
-            busy = slope > tolerance
+            busy = (slope > tolerance) & ~state.stuck
             if not busy.any():
                 break
+            iterations[state.index[busy]] = iteration + 1
             if busy.mean() < 0.75:  # compacting copies the whole history: not for a few
                 theta[state.index] = state.theta
-                state = state.keep(busy)
-            iterations[state.index] = iteration + 1
-            self._step(state, iteration)
+                state, busy = state.keep(busy), busy[busy]
+            self._step(state, iteration, busy)
         theta[state.index] = state.theta
         coefficients: Floats = theta[:, :, :-1] / scale[:, None]
         intercepts = theta[:, :, -1] - np.einsum("pkd,pd->pk", coefficients, mean)
         return LinearMaps(coefficients, intercepts, iterations)
 
-    def _step(self, state: _State, iteration: int) -> None:
+    def _step(self, state: _State, iteration: int, busy: np.ndarray) -> None:
         direction = self._direction(state, iteration).reshape(state.theta.shape)
+        # Those that are done stand still: what a problem comes to depends on no other.
+        direction[~busy] = 0
         towards = self._project(state, direction)
         descent = np.einsum("pkd,pkd->p", direction, state.gradient).astype(np.float64)
         length = np.ones(len(state.index), np.float32)
@@ -228,7 +232,8 @@ class _Group:
             if not pending.any():
                 break
             length[pending] /= 2
-        length[pending] = 0  # no descent left in float32: stay
+        length[pending] = 0
+        state.stuck |= pending
         step = length[:, None, None] * direction
         state.theta += step
         state.logits += length[:, None, None] * towards
@@ -236,7 +241,6 @@ class _Group:
         before = state.gradient
         state.gradient = self._gradient(state)
         self._remember(state, iteration % HISTORY, step, state.gradient - before)
-        state.gradient[pending] = 0  # stops it
 
     def _remember(self, state: _State, slot: int, step: Floats, change: Floats) -> None:
         flat = (len(step), -1)
@@ -269,7 +273,7 @@ class _Group:
     def _project(self, state: _State, theta: Floats) -> Floats:
         """What `theta` adds to the logits: (A, K, N)."""
         count, outputs, _ = theta.shape
-        coefficients = theta[:, :, :-1] / state.scale[:, None]
+        coefficients: Floats = theta[:, :, :-1] / state.scale[:, None]
         shift = theta[:, :, -1] - np.einsum("pkd,pd->pk", coefficients, state.mean)
         z: Floats = coefficients.reshape(count * outputs, -1) @ self.X.T
         z = z.reshape(count, outputs, -1)

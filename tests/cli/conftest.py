@@ -1,0 +1,56 @@
+"""Runs the command line as a user sees it: exit code, stdout and stderr."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headstart.cli.app import run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on stdout; fails if there is anything beside it."""
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Outcome]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    def call(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def own(photos: Path, tmp_path: Path) -> Path:
+    """A copy of the photos that a test may change."""
+    return Path(shutil.copytree(photos, tmp_path / "own"))
+
+
+@pytest.fixture
+def new(new_photos: Path, tmp_path: Path) -> Path:
+    """A copy of the new photos that a test may change."""
+    return Path(shutil.copytree(new_photos, tmp_path / "new"))
+
+
+def one_sentence(outcome: Outcome) -> bool:
+    """Whether an error is said in a line, without a traceback, and nothing else."""
+    lines = outcome.err.strip().splitlines()
+    return len(lines) == 1 and lines[0].startswith("headstart: error: ") and not outcome.out

@@ -1,0 +1,137 @@
+"""What holds for every verb: exit codes, errors in a sentence, progress on a terminal."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from headstart import __version__
+from tests.cli.conftest import Cli, one_sentence
+
+HEADSTART = [sys.executable, "-m", "headstart"]
+VERBS = ("fit", "evaluate", "predict", "classify", "info", "backbones", "datasets", "cache")
+
+
+def test_help_lists_every_verb(cli: Cli):
+    outcome = cli("--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert all(re.search(rf"^  {verb} ", outcome.out, re.MULTILINE) for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, cli: Cli):
+    outcome = cli(verb, "-h")
+    assert outcome.code == 0
+    assert f"headstart {verb}" in " ".join(outcome.out.split()) or "Usage:" in outcome.out
+
+
+def test_the_version_is_told(cli: Cli):
+    assert cli("--version").out == f"headstart {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["info"], []])
+def test_a_wrong_command_is_a_users_mistake(arguments: list[str], cli: Cli):
+    outcome = cli(*arguments)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path):
+    command = [*HEADSTART, "info", str(tmp_path)]
+    plain = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    debug = subprocess.run(
+        [*command, "--debug"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert plain.returncode == 2
+    assert "Traceback" not in plain.stderr
+    assert "Traceback" in debug.stderr
+    assert "BundleError" in debug.stderr
+
+
+def test_a_bug_is_said_in_a_sentence_too(cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("headstart.bundle.load_model", fail)
+    outcome = cli("info", model)
+    assert outcome.code == 1
+    assert outcome.err.startswith("headstart: error: ZeroDivisionError: oh")
+    assert "bug in headstart" in outcome.err
+
+
+def test_a_failure_that_is_nobodys_mistake_is_exit_code_1(
+    cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    outcome = cli("fit", photos, "--stage", "head", "--out", tmp_path / "model")
+    assert outcome.code == 1
+    assert one_sentence(outcome)
+    assert "No space left on device" in outcome.err
+
+
+def test_ctrl_c_ends_with_130_and_a_sentence(
+    cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupt(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("headstart.training.train", interrupt)
+    outcome = cli("fit", photos, "--out", tmp_path / "model")
+    assert outcome.code == 130
+    assert outcome.err == (
+        "headstart: stopped; what was computed is kept, and the same command goes on from there\n"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f"{sys.executable} -m headstart backbones | head -n 1"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_a_terminal_sees_progress_and_a_clean_result(photos: Path, tmp_path: Path):
+    import pty
+
+    shown, terminal = pty.openpty()
+    out = tmp_path / "out.txt"
+    arguments = ["fit", str(photos), "--out", str(tmp_path / "model")]
+    with out.open("wb") as file:
+        process = subprocess.Popen(
+            [*HEADSTART, *arguments],
+            stdout=file,
+            stderr=terminal,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"},
+        )
+        os.close(terminal)
+        seen = b""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                part = os.read(shown, 65536)
+            except OSError:  # the other side is closed
+                break
+            if not part:
+                break
+            seen += part
+        assert process.wait(timeout=60) == 0
+    os.close(shown)
+    text = seen.decode()
+    assert "Traceback" not in text
+    assert "error" not in text
+    assert "24/24" in text
+    assert "images/s" in text
+    assert "choosing stages" in text
+    assert "downloading" not in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor comes back
+    assert out.read_text().startswith("data      photos: 24 images")

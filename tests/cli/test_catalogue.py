@@ -1,0 +1,80 @@
+from pathlib import Path
+
+from tests.cli.conftest import Cli, one_sentence
+
+
+class TestInfo:
+    def test_prints_the_card(self, cli: Cli, model: Path):
+        outcome = cli("info", model)
+        assert (outcome.code, outcome.err) == (0, "")
+        card = (model / "README.md").read_text(encoding="utf-8")
+        assert outcome.out.rstrip() == card.rstrip()
+        for text in ("efficientnet-lite0", "Apache-2.0", "accuracy", "stripes", "## Limits"):
+            assert text in outcome.out
+
+    def test_gives_the_manifest_as_json(self, cli: Cli, model: Path):
+        document = cli("info", model, "--json").document
+        assert document["schema_version"] == 1
+        assert document["classes"] == ["checks", "noise", "stripes"]
+
+    def test_refuses_what_is_no_model(self, cli: Cli, photos: Path):
+        outcome = cli("info", photos)
+        assert outcome.code == 2
+        assert one_sentence(outcome)
+
+
+class TestBackbones:
+    KEYS = (
+        "name",
+        "source",
+        "parameters",
+        "multiply_adds",
+        "input_size",
+        "top1",
+        "licence",
+        "on_this_machine",
+    )
+
+    def test_json_holds_all_that_the_contract_names(self, cli: Cli):
+        found = cli("backbones", "--json").document
+        assert all(set(one) >= set(self.KEYS) for one in found)
+        first = found[0]
+        assert (first["name"], first["on_this_machine"]) == ("efficientnet-lite0", True)
+        assert {"torchvision:resnet50", "torchvision:vgg16"} <= {one["name"] for one in found}
+
+    def test_the_table_has_a_line_for_each(self, cli: Cli):
+        lines = cli("backbones").out.splitlines()
+        assert lines[0].split()[:2] == ["name", "parameters"]
+        assert len(lines) == len(cli("backbones", "--json").document) + 3
+
+
+class TestDatasets:
+    def test_lists_those_known_by_name(self, cli: Cli):
+        found = {one["name"]: one for one in cli("datasets", "--json").document}
+        expected = {"digits", "textiles", "cats-vs-dogs", "oxford-pets", "ants-bees", "mnist"}
+        assert found.keys() >= expected | {"cifar10"}
+        assert found["digits"]["embedded"]
+        assert all(one["licence"] for one in found.values())
+        assert "1,797" in cli("datasets").out
+
+
+class TestCache:
+    def test_shows_and_clears_what_is_kept(self, cli: Cli, photos: Path, tmp_path: Path):
+        cache = tmp_path / "kept"
+        cli("fit", photos, "--out", tmp_path / "model", "--stage", "head", "--cache", cache)
+        shown = cli("cache", "--cache", cache, "--json").document
+        assert shown["folder"] == str(cache)
+        (features,) = shown["features"]
+        assert features["rows"] == 24
+        assert shown["total_bytes"] >= features["bytes"] > 0
+        cleared = cli("cache", "--cache", cache, "--clear", "--json").document
+        assert cleared["freed_bytes"] > 0
+        assert cleared["total_bytes"] == 0
+        said = cli("fit", photos, "--out", tmp_path / "model", "--stage", "head", "--cache", cache)
+        assert "0 of them known" in said.out
+
+    def test_is_where_the_variable_says(self, cli: Cli, tmp_path: Path):
+        outcome = cli("cache")
+        assert outcome.code == 0
+        assert f"folder    {tmp_path / 'cache'}" in outcome.out
+        assert "freed" in cli("cache", "--clear").out

@@ -1,0 +1,147 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from headstart import plots, reporting
+from tests.cli.conftest import Cli, one_sentence
+from tests.conftest import KINDS, files
+
+KEYS = {
+    "accuracy",
+    "interval",
+    "top5",
+    "balanced_accuracy",
+    "nll",
+    "ece",
+    "per_class",
+    "confusion",
+    "images",
+    "skipped",
+}
+PICTURES = ("accuracy_by_stage", "confusion", "most_wrong", "reliability")
+
+
+def test_json_holds_all_that_the_contract_names(cli: Cli, model: Path, new: Path):
+    (new / "noise" / "broken.jpg").touch()
+    outcome = cli("evaluate", model, new, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    said = outcome.document
+    assert said.keys() >= KEYS
+    assert said["accuracy"] >= 0.9
+    assert said["interval"][0] <= said["accuracy"] <= said["interval"][1]
+    assert said["top5"] is None
+    assert said["images"] == sum(map(sum, said["confusion"])) == 12
+    assert said["per_class"].keys() == set(KINDS)
+    for score in said["per_class"].values():
+        assert score.keys() == {"precision", "recall", "f1", "support"}
+    assert said["skipped"] == [{"path": str(new / "noise" / "broken.jpg"), "reason": "empty file"}]
+
+
+def test_a_person_is_told_the_same(cli: Cli, model: Path, new: Path, photos: Path):
+    shutil.copy(files(photos / "noise")[0], new / "noise" / "seen.jpg")
+    (new / "noise" / "broken.jpg").touch()
+    shutil.copytree(new / "noise", new / "unknown")
+    outcome = cli("evaluate", model, new)
+    assert outcome.code == 0
+    for text in (
+        "accuracy           1.000 (95% interval",
+        "balanced accuracy",
+        "calibration error",
+        "left out           1 images that the model was trained on",
+        "the model does not know its class (unknown)",
+    ):
+        assert text in outcome.out
+
+
+def test_out_gets_the_numbers_the_predictions_and_the_pictures(
+    cli: Cli, model: Path, new: Path, tmp_path: Path
+):
+    (new / "noise" / "broken.jpg").touch()
+    outcome = cli("evaluate", model, new, "--out", tmp_path / "report", "--json")
+    assert {path.name for path in files(tmp_path / "report")} == {
+        "metrics.json",
+        "predictions.csv",
+        "skipped.csv",
+        *(f"{name}.png" for name in PICTURES),
+    }
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text()) == outcome.document
+    with (tmp_path / "report" / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12
+    for row in rows:
+        assert row["truth"] == Path(row["path"]).parent.name
+        assert row["correct"] == str(row["truth"] == row["predicted"])
+    for name in PICTURES:
+        with Image.open(tmp_path / "report" / f"{name}.png") as picture:
+            assert picture.size[0] > 300
+
+
+def test_the_picture_of_the_stages_marks_those_that_the_head_grows_on(
+    cli: Cli, model: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    marked: dict[str, bool] = {}
+    draw = plots.accuracy_by_stage
+
+    def spy(stages, accuracies, intervals, chosen, **more):
+        marked.update(zip(stages, chosen, strict=True))
+        return draw(stages, accuracies, intervals, chosen, **more)
+
+    monkeypatch.setattr(reporting.plots, "accuracy_by_stage", spy)
+    cli("evaluate", model, new, "--out", tmp_path / "report")
+    stages = json.loads((model / "model.json").read_text())["origin"]["stages"]
+    assert [stage for stage, chosen in marked.items() if chosen] == stages
+
+
+def test_one_class_can_be_tested(cli: Cli, model: Path, new: Path, tmp_path: Path):
+    for kind in ("checks", "noise"):
+        shutil.rmtree(new / kind)
+    outcome = cli("evaluate", model, new, "--out", tmp_path / "report", "--json")
+    assert outcome.code == 0
+    assert outcome.document["images"] == 4
+
+
+def test_the_test_part_of_split_data_is_taken(cli: Cli, model: Path, new: Path, tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    new.rename(tmp_path / "data" / "test")
+    shutil.copytree(tmp_path / "data" / "test" / "noise", tmp_path / "data" / "train" / "checks")
+    assert cli("evaluate", model, tmp_path / "data", "--json").document["images"] == 12
+
+
+@pytest.mark.parametrize("what", ["seen", "no model", "no data", "unknown classes"])
+def test_what_cannot_be_tested_is_refused_in_a_sentence(
+    what: str, cli: Cli, model: Path, photos: Path, new: Path, tmp_path: Path
+):
+    if what == "unknown classes":
+        for kind in KINDS:
+            (new / kind).rename(new / f"other-{kind}")
+    arguments = {
+        "seen": (model, photos),
+        "no model": (photos, new),
+        "no data": (model, tmp_path / "absent"),
+        "unknown classes": (model, new),
+    }[what]
+    outcome = cli("evaluate", *arguments)
+    assert outcome.code == 2
+    assert one_sentence(outcome)
+
+
+def test_a_file_for_out_is_refused_before_any_work(cli: Cli, model: Path, new: Path):
+    outcome = cli("evaluate", model, new, "--out", __file__)
+    assert outcome.code == 2
+    assert "Invalid value for '--out'" in outcome.err
+
+
+def test_other_weights_are_refused(cli: Cli, model: Path, new: Path, tmp_path: Path):
+    changed = tmp_path / "changed"
+    shutil.copytree(model, changed)
+    manifest = json.loads((changed / "model.json").read_text())
+    manifest["origin"]["weights"] = "f" * 32
+    (changed / "model.json").write_text(json.dumps(manifest))
+    outcome = cli("evaluate", changed, new)
+    assert outcome.code == 2
+    assert one_sentence(outcome)
+    assert "--weights FILE" in outcome.err

@@ -1,0 +1,232 @@
+import csv
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from headstart.types import HeadKind
+from tests.cli.conftest import Cli, one_sentence
+from tests.conftest import KINDS, files, write_photos
+
+REPORT = {
+    "accuracy_by_stage.png",
+    "confusion.png",
+    "metrics.json",
+    "most_wrong.png",
+    "predictions.csv",
+    "reliability.png",
+}
+QUICK = ("--stage", "head")
+
+
+def test_json_holds_all_that_the_contract_names(cli: Cli, own: Path, tmp_path: Path):
+    (own / "noise" / "broken.jpg").touch()
+    outcome = cli("fit", own, "--out", tmp_path / "model", "--seed", 1, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    said = outcome.document
+    assert said["backbone"] == "efficientnet-lite0"
+    assert said["engine"] in ("openvino", "pytorch")
+    assert said["precision"] in ("f32", "bf16")
+    assert set(said["stages"]) <= set(said["accuracy_by_stage"])
+    assert len(said["accuracy_by_stage"]) == 8
+    for measured in said["accuracy_by_stage"].values():
+        assert measured["interval"][0] <= measured["accuracy"] <= measured["interval"][1]
+    assert said["images"] == 24
+    assert said["skipped"] == [{"path": str(own / "noise" / "broken.jpg"), "reason": "empty file"}]
+    assert said["classes"] == list(KINDS)
+    assert said["interval"][0] <= said["accuracy"] <= said["interval"][1]
+    assert said["accuracy"] >= 0.9
+    assert said["estimate"] == "cross-validation"
+    assert said["seconds"] > 0
+    assert said["images_per_second"] > 0
+    assert said["cached"] == 0
+
+
+def test_a_person_is_told_the_same(cli: Cli, own: Path, tmp_path: Path):
+    (own / "noise" / "broken.jpg").touch()
+    shutil.copy(files(own / "checks")[0], own / "checks" / "copy.jpg")
+    shutil.copy(files(own / "stripes")[0], own / "checks" / "conflict.jpg")
+    outcome = cli("fit", own, "--out", tmp_path / "model", *QUICK)
+    assert (outcome.code, outcome.err) == (0, "")
+    for text in (
+        "own: 23 images, 3 classes",
+        "efficientnet-lite0 on ",
+        "stages    head",
+        "cross-validated",
+        "1 identical images count once",
+        "1 pictures stand in two classes",
+        "1 files, such as",
+        f"model     {tmp_path / 'model'}",
+    ):
+        assert text in outcome.out
+
+
+def test_the_model_folder_holds_the_model_its_card_and_the_skipped_files(
+    cli: Cli, own: Path, tmp_path: Path
+):
+    (own / "noise" / "broken.jpg").touch()
+    cli("fit", own, "--out", tmp_path / "model", *QUICK)
+    names = {path.name.partition("-")[0] for path in files(tmp_path / "model")}
+    assert names == {"model.json", "README.md", "model", "skipped.csv"}
+    with (tmp_path / "model" / "skipped.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["path", "reason"],
+            [str(own / "noise" / "broken.jpg"), "empty file"],
+        ]
+
+
+def test_the_same_seed_gives_the_same_files(cli: Cli, photos: Path, tmp_path: Path):
+    for name in ("first", "second"):
+        cli("fit", photos, "--out", tmp_path / name, "--seed", 7, *QUICK)
+    first, second = (
+        {path.name: path.read_bytes() for path in files(tmp_path / name)}
+        for name in ("first", "second")
+    )
+    assert first == second
+
+
+def test_a_second_fit_finds_all_features_and_replaces_the_model(
+    cli: Cli, photos: Path, tmp_path: Path
+):
+    for cached in (0, 24):
+        outcome = cli("fit", photos, "--out", tmp_path / "model", *QUICK, "--json")
+        assert outcome.document["cached"] == cached
+    assert len(files(tmp_path / "model")) == 4
+
+
+@pytest.mark.parametrize("head", list(HeadKind))
+def test_every_head_is_trained(head: HeadKind, cli: Cli, photos: Path, tmp_path: Path):
+    outcome = cli("fit", photos, "--out", tmp_path / "model", *QUICK, "--head", head, "--json")
+    assert outcome.document["head"] == head
+    assert outcome.document["accuracy"] >= 0.9
+
+
+def test_several_stages_stand_side_by_side(cli: Cli, photos: Path, tmp_path: Path):
+    stages = ["--stage", "head", "--stage", "blocks.2", "--balance"]
+    outcome = cli("fit", photos, "--out", tmp_path / "model", *stages, "--json")
+    assert outcome.document["stages"] == ["blocks.2", "head"]
+
+
+def test_a_report_is_written_where_asked_for(cli: Cli, photos: Path, tmp_path: Path):
+    outcome = cli("fit", photos, "--out", tmp_path / "model", "--report", tmp_path / "report")
+    assert outcome.code == 0
+    assert {path.name for path in files(tmp_path / "report")} == REPORT
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert metrics["images"] == 24
+
+
+def test_a_share_is_held_out_on_request(cli: Cli, photos: Path, tmp_path: Path):
+    arguments = ("--out", tmp_path / "model", *QUICK, "--holdout", 0.3, "--json")
+    said = cli("fit", photos, *arguments).document
+    assert said["estimate"] == "held-out"
+    assert said["images"] + said["tested_images"] == 24
+
+
+def test_a_split_of_the_data_is_used_and_holdout_then_changes_nothing(cli: Cli, tmp_path: Path):
+    write_photos(tmp_path / "data" / "train", 5)
+    write_photos(tmp_path / "data" / "test", 3, first=50)
+    arguments = ("--out", tmp_path / "model", *QUICK, "--holdout", 0.3, "--json")
+    outcome = cli("fit", tmp_path / "data", *arguments)
+    assert outcome.document["estimate"] == "held-out"
+    assert (outcome.document["images"], outcome.document["tested_images"]) == (15, 9)
+    assert "warning: data has a test part of its own, so --holdout changes nothing" in outcome.err
+
+
+def test_an_accuracy_that_cannot_be_known_is_said_to_be_unknown(cli: Cli, tmp_path: Path):
+    write_photos(tmp_path / "few", 1)
+    arguments = ("fit", tmp_path / "few", "--out", tmp_path / "model")
+    said = cli(*arguments, "--json")
+    assert said.err == ""
+    assert (said.document["accuracy"], said.document["interval"]) == (None, None)
+    assert said.document["estimate"] == "unknown"
+    outcome = cli(*arguments, "--report", tmp_path / "report")
+    assert "accuracy  unknown" in outcome.out
+    assert "no report to write" in outcome.err
+
+
+class TestSources:
+    def test_a_table_with_columns_of_other_names(self, cli: Cli, photos: Path, tmp_path: Path):
+        table = tmp_path / "table.csv"
+        with table.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["id", "picture", "what"])
+            for place, path in enumerate(files(photos)):
+                writer.writerow([place, path, path.parent.name])
+        columns = ("--image-column", "picture", "--label-column", "what")
+        outcome = cli("fit", table, "--out", tmp_path / "model", *QUICK, *columns, "--json")
+        assert outcome.document["images"] == 24
+        assert outcome.document["classes"] == list(KINDS)
+
+    def test_a_zip(self, cli: Cli, photos: Path, tmp_path: Path):
+        with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+            for path in files(photos):
+                archive.write(path, path.relative_to(photos.parent))
+        outcome = cli("fit", tmp_path / "photos.zip", "--out", tmp_path / "m", *QUICK, "--json")
+        assert outcome.document["images"] == 24
+
+    def test_columns_are_for_tables(self, cli: Cli, photos: Path, tmp_path: Path):
+        outcome = cli("fit", photos, "--out", tmp_path / "m", "--image-column", "x")
+        assert outcome.code == 2
+        assert one_sentence(outcome)
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["digitz"], "did you mean 'digits'?"),
+            (["nowhere/at-all"], "no such file or folder"),
+            (["PHOTOS", "--backbone", "resnet5"], "did you mean torchvision:resnet50"),
+            (["PHOTOS", "--backbone", "efficientnet-lite9"], "did you mean efficientnet-lite"),
+            (["PHOTOS", "--stage", "deep"], "its stages are blocks.0, blocks.1"),
+            (["PHOTOS", "--weights", "absent.pth"], "no file of weights at absent.pth"),
+            (["EMPTY"], ""),
+            (["ONE"], "class"),
+        ],
+    )
+    def test_is_one_sentence_that_says_what_to_do(
+        self, arguments: list[str], message: str, cli: Cli, photos: Path, tmp_path: Path
+    ):
+        (tmp_path / "empty").mkdir()
+        write_photos(tmp_path / "one", 2, kinds=("noise",))
+        places = {"PHOTOS": photos, "EMPTY": tmp_path / "empty", "ONE": tmp_path / "one"}
+        words = [str(places.get(word, word)) for word in arguments]
+        outcome = cli("fit", *words, "--out", tmp_path / "model")
+        assert outcome.code == 2
+        assert one_sentence(outcome)
+        assert message in outcome.err
+        assert not (tmp_path / "model").exists()
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["DATA"],
+            ["DATA", "--out"],
+            ["DATA", "--out", "m", "--head", "forest"],
+            ["DATA", "--out", "m", "--holdout", "2"],
+            ["DATA", "--out", "m", "--nonsense"],
+            ["DATA", "--out", "m", "--report", __file__],
+        ],
+    )
+    def test_of_wrong_options_shows_the_usage(self, arguments: list[str], cli: Cli):
+        outcome = cli("fit", *arguments)
+        assert outcome.code == 2
+        assert "Usage: " in outcome.err or "Error: " in outcome.err
+        assert "Traceback" not in outcome.err
+        assert outcome.out == ""
+
+    def test_of_a_folder_with_other_files_comes_before_any_work(
+        self, cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "thesis.txt").write_text("precious")
+        monkeypatch.setattr("headstart.datasets.open_dataset", lambda *a, **k: pytest.fail("work"))
+        outcome = cli("fit", photos, "--out", tmp_path / "mine")
+        assert outcome.code == 2
+        assert one_sentence(outcome)
+        assert "name a new folder" in outcome.err
+        assert [path.name for path in files(tmp_path / "mine")] == ["thesis.txt"]
+        assert cli("fit", photos, "--out", tmp_path / "mine" / "thesis.txt").code == 2

@@ -1,0 +1,159 @@
+import csv
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Cli, one_sentence
+from tests.conftest import KINDS, files
+
+
+@pytest.fixture
+def broken(new: Path) -> Path:
+    path = new / "noise" / "broken.png"
+    path.write_text("no picture")
+    return path
+
+
+def test_json_holds_all_that_the_contract_names(cli: Cli, model: Path, new: Path):
+    outcome = cli("predict", model, new, "--top", 2, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    answers = outcome.document
+    assert [answer["image"] for answer in answers] == [str(path) for path in files(new)]
+    for answer in answers:
+        assert answer.keys() == {"image", "label", "probability", "top"}
+        assert answer["label"] == Path(answer["image"]).parent.name
+        assert len(answer["top"]) == 2
+        assert answer["top"][0] == {
+            "label": answer["label"],
+            "probability": answer["probability"],
+        }
+
+
+def test_format_json_is_the_same_document(cli: Cli, model: Path, new: Path):
+    one, other = (
+        cli("predict", model, new, "--json"),
+        cli("predict", model, new, "--format", "json"),
+    )
+    assert one.document == other.document
+
+
+def test_an_unreadable_image_gets_an_error_and_the_rest_goes_on(
+    cli: Cli, model: Path, new: Path, broken: Path
+):
+    outcome = cli("predict", model, new, "--json")
+    assert outcome.code == 1
+    errors = [answer for answer in outcome.document if "error" in answer]
+    assert errors == [{"image": str(broken), "error": "not an image"}]
+    rest = [answer for answer in outcome.document if "error" not in answer]
+    assert len(rest) == 12
+    assert all(answer["label"] == Path(answer["image"]).parent.name for answer in rest)
+
+
+def test_an_image_named_twice_is_answered_twice(cli: Cli, model: Path, broken: Path, new: Path):
+    image = files(new / "checks")[0]
+    outcome = cli("predict", model, image, broken, image, broken, "--json")
+    assert [answer["image"] for answer in outcome.document] == [
+        str(path) for path in (image, broken, image, broken)
+    ]
+
+
+def test_the_table_is_for_people(cli: Cli, model: Path, new: Path, broken: Path):
+    outcome = cli("predict", model, files(new / "checks")[0], broken, "--top", 3)
+    assert outcome.code == 1
+    lines = outcome.out.splitlines()
+    assert lines[0].split() == ["image", "label", "probability"]
+    assert len(lines) == 5
+    assert lines[1].split()[1] == "checks"
+    assert "error: not an image" in lines[4]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_csv_has_a_line_an_image(cli: Cli, model: Path, new: Path, broken: Path):
+    outcome = cli("predict", model, new, "--format", "csv", "--top", 2)
+    rows = list(csv.DictReader(io.StringIO(outcome.out)))
+    assert list(rows[0]) == ["image", "label", "probability", "label2", "probability2", "error"]
+    assert len(rows) == 13
+    for row in rows:
+        if row["image"] == str(broken):
+            assert (row["label"], row["error"]) == ("", "not an image")
+        else:
+            assert row["label"] == Path(row["image"]).parent.name
+            assert 0.5 < float(row["probability"]) <= 1
+            assert row["error"] == ""
+
+
+def test_more_classes_than_there_are_may_be_asked_for(cli: Cli, model: Path, new: Path):
+    image = files(new)[0]
+    answer = cli("predict", model, image, "--top", 99, "--json").document[0]
+    assert {one["label"] for one in answer["top"]} == set(KINDS)
+    assert len(cli("predict", model, image, "--top", 9, "--format", "csv").out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["MODEL", "absent.jpg"], ["MODEL", "EMPTY"], ["EMPTY", "NEW"], ["absent", "NEW"]],
+)
+def test_what_is_not_there_is_refused_in_a_sentence(
+    arguments: list[str], cli: Cli, model: Path, new: Path, tmp_path: Path
+):
+    (tmp_path / "empty").mkdir()
+    places = {"MODEL": model, "NEW": new, "EMPTY": tmp_path / "empty"}
+    outcome = cli("predict", *(places.get(word, word) for word in arguments))
+    assert outcome.code == 2
+    assert one_sentence(outcome)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_a_file_name_that_is_no_text_is_answered(form: str, cli: Cli, model: Path, new: Path):
+    path = os.fsencode(new) + b"/caf\xe9.jpg"
+    os.rename(files(new)[0], path)  # noqa: PTH104 - a name of bytes
+    outcome = cli("predict", model, os.fsdecode(path), "--format", form)
+    assert outcome.code == 0
+    assert "caf\\udce9.jpg" in outcome.out
+
+
+def test_a_terminal_without_unicode_gets_escapes(model: Path, new: Path):
+    path = files(new)[0].rename(new / "日本.jpg")
+    command = [sys.executable, "-m", "headstart", "predict", str(model), str(path)]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for form, expected in (("json", "\\u65e5"), ("table", "\\u65e5")):
+        done = subprocess.run(
+            [*command, "--format", form], env=environment, capture_output=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        assert expected.encode() in done.stdout
+
+
+def test_damaged_files_write_nothing_of_their_own_to_stderr(model: Path, new: Path):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    for compression in ("tiff_lzw", "tiff_deflate", "jpeg"):
+        buffer = io.BytesIO()
+        noise.save(buffer, "TIFF", compression=compression)
+        data = bytes(x ^ 0x55 if 200 < i < 1200 else x for i, x in enumerate(buffer.getvalue()))
+        (new / f"damaged-{compression}.tif").write_bytes(data)
+    command = [sys.executable, "-m", "headstart", "predict", str(model), str(new), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 1
+    assert done.stdout.count('"error": "damaged TIFF') == 2
+
+
+class TestClassify:
+    def test_gives_the_backbones_own_top_5(self, cli: Cli, new: Path):
+        outcome = cli("classify", files(new)[0], "--json")
+        assert (outcome.code, outcome.err) == (0, "")
+        (answer,) = outcome.document
+        assert len(answer["top"]) == 5
+        assert answer["label"] == answer["top"][0]["label"]
+
+    def test_goes_on_past_an_unreadable_image(self, cli: Cli, new: Path, broken: Path):
+        outcome = cli("classify", broken, files(new)[0], "--top", 1, "--format", "csv")
+        assert outcome.code == 1
+        assert outcome.out.splitlines()[1] == f"{broken},,,not an image"

@@ -1,0 +1,329 @@
+"""The choice of stage and setting, and that its estimate is honest."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from headstart.heads import selection, softmax
+from headstart.heads.families import FAMILIES, CentroidFamily, LogisticFamily
+from headstart.heads.head import LinearHead
+from headstart.heads.selection import Candidate, candidates, fold_count, select
+from headstart.types import HeadKind
+from tests.heads.samples import blobs
+
+KINDS = list(HeadKind)
+LOGISTIC = FAMILIES[HeadKind.LOGISTIC]
+CENTROID = FAMILIES[HeadKind.CENTROID]
+
+
+def chosen_from(values, y, folds, *, family=LOGISTIC, choices=None, **more):
+    """`select` among every stage alone."""
+    if choices is None:
+        choices = [Candidate((name,), depth) for depth, name in enumerate(values)]
+    classes = int(y.max()) + 1
+    ones = np.ones(len(y), np.float32)
+    return select(
+        values, y, folds, family=family, choices=choices, classes=classes, row_weights=ones, **more
+    )
+
+
+def noise(stages, images, width=8, seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        f"s{stage}": rng.normal(size=(images, width)).astype(np.float32) for stage in range(stages)
+    }
+
+
+class TestCandidates:
+    def test_a_single_stage_is_the_only_candidate(self):
+        assert candidates({"head": 512}) == (Candidate(("head",), 0),)
+
+    def test_two_stages_stand_alone_and_together(self):
+        assert [c.stages for c in candidates({"a": 10, "b": 20})] == [("a",), ("b",), ("a", "b")]
+
+    def test_windows_of_equal_widths_are_bounded_by_their_sum(self):
+        # A ViT-Small: twelve blocks of 384; four fit into 1,536.
+        found = candidates({f"blocks.{n}": 384 for n in range(12)})
+        runs = [c for c in found if len(c.stages) > 1]
+        assert len(found) == 12 + 6
+        assert max(len(c.stages) for c in runs) == 4
+        assert {c.depth for c in runs} == {10, 11}
+
+    def test_lite0_has_no_window_with_its_wide_last_stage(self):
+        widths = [16, 24, 40, 80, 112, 192, 320, 1280]
+        found = candidates({f"s{n}": width for n, width in enumerate(widths)})
+        runs = [c.stages for c in found if len(c.stages) > 1]
+        assert runs == [tuple(f"s{n}" for n in range(first, 7)) for first in range(2, 6)]
+
+    def test_the_widest_stage_of_resnet50_sets_the_limit(self):
+        found = candidates({"stem": 64, "l1": 256, "l2": 512, "l3": 1024, "l4": 2048})
+        runs = [c.stages for c in found if len(c.stages) > 1]
+        assert runs == [
+            ("stem", "l1", "l2", "l3"),
+            ("l1", "l2", "l3"),
+            ("l2", "l3"),
+        ]
+
+    @pytest.mark.parametrize("widths", [[64], [8, 8], [384] * 12, [16, 24, 40, 80, 320, 1280]])
+    def test_every_candidate_is_a_run_that_ends_at_its_depth(self, widths):
+        names = [f"s{n}" for n in range(len(widths))]
+        found = candidates(dict(zip(names, widths, strict=True)))
+        assert len(set(found)) == len(found)
+        assert [c.stages for c in found[: len(names)]] == [(name,) for name in names]
+        for candidate in found:
+            first = candidate.depth + 1 - len(candidate.stages)
+            assert candidate.stages == tuple(names[first : candidate.depth + 1])
+            assert len(candidate.stages) <= 5
+
+    def test_features_stand_side_by_side_in_order(self):
+        values = noise(3, 4, width=2)
+        X = Candidate(("s0", "s2"), 2).gather(values)
+        assert X.tolist() == np.concatenate([values["s0"], values["s2"]], axis=1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "folds"),
+    [
+        ([1, 1], 0),
+        ([1, 1, 1, 1], 0),
+        ([2, 1], 2),
+        ([1, 1, 1, 9], 2),
+        ([2, 2], 2),
+        ([3, 3], 3),
+        ([3, 4, 2], 3),
+        ([4, 4], 4),
+        ([5, 5], 5),
+        ([9, 9, 9], 5),
+        ([1250, 1250], 5),
+        ([1251, 1250], 3),
+        ([50] * 10, 5),
+        ([51] * 10, 3),
+        ([20] * 37, 3),
+        ([2] * 1000, 2),
+    ],
+)
+def test_fold_count(sizes, folds):
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    assert fold_count(y, classes=len(sizes)) == folds
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_informative_stage_is_chosen_over_noise(kind, place):
+    X, y = blobs(90, 8, 3, apart=1.5)
+    values = noise(3, 90)
+    values[f"s{place}"] = X
+    selection = chosen_from(values, y, np.arange(90) % 3, family=FAMILIES[kind])
+    assert selection.candidate == Candidate((f"s{place}",), place)
+    assert selection.setting in FAMILIES[kind].settings
+    assert selection.folds == 3
+    assert selection.correct.mean() > 0.9
+    assert selection.correct_by_stage[f"s{place}"].mean() > 0.9
+    assert all(
+        correct.mean() < 0.6
+        for stage, correct in selection.correct_by_stage.items()
+        if stage != f"s{place}"
+    )
+
+
+def test_ties_go_to_the_deepest_stage_and_then_to_the_fewest_stages():
+    X, y = blobs(60, 8, 3)
+    values = {"a": X, "b": X, "c": X}
+    choices = candidates({"a": 8, "b": 8, "c": 8})
+    chosen = chosen_from(values, y, np.arange(60) % 3, choices=choices)
+    assert chosen.candidate == Candidate(("c",), 2)
+    chosen = chosen_from(values, y, np.arange(60) % 3, choices=choices[::-1])
+    assert chosen.candidate == Candidate(("c",), 2)
+
+
+def test_ties_between_settings_go_to_the_most_cautious():
+    losses = np.ones((1, 4, 9), np.float32)
+    assert selection._choose([losses[0]], [0], [Candidate(("a",), 0)]) == (0, 0)
+
+
+def test_a_difference_within_one_standard_error_is_a_tie():
+    rng = np.random.default_rng(0)
+    losses = rng.normal(size=(2, 1, 100)).astype(np.float32)
+    deep, shallow = Candidate(("deep",), 1), Candidate(("shallow",), 0)
+    gap = losses[1, 0] - losses[0, 0]
+    error = gap.std() / 10
+    for errors, expected in [(0.9, 1), (1.1, 0)]:
+        # The deep one is second by so many standard errors.
+        moved = losses.copy()
+        moved[1] += errors * error - gap.mean()
+        assert selection._choose(list(moved), [0, 1], [shallow, deep])[0] == expected
+
+
+def test_choices_of_noise_among_noise_are_estimated_at_chance():
+    """The best of many looks good on what chose it; nested, it does not."""
+    naive, nested = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        values = noise(40, 60, width=2, seed=seed)
+        y = rng.permutation(np.arange(60) % 2)
+        found = chosen_from(values, y, np.arange(60) % 3, family=CENTROID)
+        nested.append(found.correct.mean())
+        naive.append(max(correct.mean() for correct in found.correct_by_stage.values()))
+    # 480 images: a standard deviation is 0.023.
+    assert 0.5 - 0.1 < np.mean(nested) < 0.5 + 0.06
+    assert np.mean(naive) > 0.6
+
+
+def trials_of(values, y, folds, family, monkeypatch):
+    """What `select` learns of its candidates, by spying on the choice it makes for each fold."""
+    seen = []
+    choose = selection._choose
+
+    def spy(losses, allowed, choices):
+        seen.append((np.stack(losses), choose(losses, allowed, choices)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(selection, "_choose", spy)
+    chosen_from(values, y, folds, family=family)
+    monkeypatch.setattr(selection, "_choose", choose)
+    count = int(folds.max()) + 1
+    # The first choice is on all folds, the next one for each outer fold.
+    return seen[1 : 1 + count]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [3, 4])
+def test_labels_of_a_fold_do_not_move_the_choice_that_it_tests(kind, count, monkeypatch):
+    rng = np.random.default_rng(0)
+    folds = np.arange(48) % count
+    y = rng.permutation(np.arange(48) % 3)
+    values = {**noise(2, 48), "real": blobs(48, 8, 3, seed=1)[0]}
+    before = trials_of(values, y, folds, FAMILIES[kind], monkeypatch)
+    for fold in range(count):
+        other = np.where(folds == fold, (y + 1) % 3, y)
+        after = trials_of(values, other, folds, FAMILIES[kind], monkeypatch)
+        (losses, choice), (losses_after, choice_after) = before[fold], after[fold]
+        assert losses.shape == (3, len(FAMILIES[kind].settings), (folds != fold).sum())
+        assert choice_after == choice
+        # Not by luck: the numbers it was made of are the same, but for the order of summation.
+        np.testing.assert_allclose(losses_after, losses, rtol=1e-3, atol=1e-3)
+        # And the other folds' choices did see the change.
+        assert any(
+            np.abs(after[k][0] - before[k][0]).max() > 0.1 for k in range(count) if k != fold
+        )
+
+
+@dataclass(frozen=True)
+class Recorder(CentroidFamily):
+    """Notes which rows each head was trained on and tested with."""
+
+    asked: list = None
+
+    def held_out(self, X, y, weights, *, classes, blocks=None):
+        self.asked.append(weights > 0)
+        return super().held_out(X, y, weights, classes=classes, blocks=blocks)
+
+
+def test_each_candidate_takes_one_fit_a_fold_and_one_a_pair():
+    X, y = blobs(40, 4, 2)
+    recorder = Recorder(asked=[])
+    folds = np.arange(40) % 4
+    chosen_from({"a": X, "b": X}, y, folds, family=recorder)
+    *tried, last = recorder.asked
+    assert [len(rows) for rows in tried] == [4 + 6] * 2
+    assert [set(folds[~row]) for row in tried[0]] == [
+        {0}, {1}, {2}, {3}, {0, 1}, {0, 2}, {0, 3}, {1, 2}, {1, 3}, {2, 3},
+    ]  # fmt: skip
+    assert [set(folds[~row]) for row in last] == [{0}, {1}, {2}, {3}]
+
+
+def test_out_of_fold_logits_are_those_of_heads_that_never_saw_the_image():
+    X, y = blobs(60, 8, 3, apart=0.5)
+    folds = np.arange(60) % 3
+    found = chosen_from({"a": X}, y, folds)
+    for fold in range(3):
+        kept = (folds != fold).astype(np.float32)
+        head = LogisticFamily().fit(X, y, kept, found.setting, classes=3, blocks=[8])
+        assert isinstance(head, LinearHead)
+        rest = folds == fold
+        np.testing.assert_allclose(found.logits[rest], head.logits(X[rest]), atol=0.1)
+    assert found.logits.shape == (60, 3)
+    # With one candidate and its settings chosen inside, the estimate differs little.
+    assert found.correct.mean() == pytest.approx((found.logits.argmax(1) == y).mean(), abs=0.1)
+
+
+def test_without_folds_the_default_is_taken_and_nothing_is_claimed():
+    X, y = blobs(3, 8, 3)
+    found = chosen_from({"a": X, "b": X}, y, None, choices=candidates({"a": 8, "b": 8}))
+    assert found.candidate == Candidate(("b",), 1)
+    assert found.setting == LOGISTIC.settings[LOGISTIC.default]
+    assert (found.temperature, found.folds) == (1.0, 0)
+    assert found.logits is None
+    assert found.correct is None
+    assert found.correct_by_stage == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_images_a_class_are_estimated_and_not_chosen_by(kind):
+    X, y = blobs(6, 30, 3, apart=3)
+    y = np.sort(y)
+    X = blobs(6, 30, 3, apart=3)[0][np.argsort(blobs(6, 30, 3, apart=3)[1], kind="stable")]
+    family = FAMILIES[kind]
+    found = chosen_from({"a": X, "b": X}, y, np.arange(6) % 2, family=family)
+    assert found.candidate == Candidate(("b",), 1)
+    assert found.setting == family.settings[family.default]
+    assert found.folds == 2
+    assert found.logits.shape == (6, 3)
+    assert found.correct.mean() > 0.6
+    assert 1 / 50 <= found.temperature <= 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_classes_of_very_different_sizes_work(kind):
+    X, y = blobs(60, 8, 2)
+    y = np.where(np.arange(60) < 3, 1, 0)
+    y[3] = 2  # a single image: wherever it is tested, its class is unknown
+    found = chosen_from({"a": X, "b": X}, y, np.arange(60) % 3, family=FAMILIES[kind])
+    assert not found.correct[3]
+    assert np.isfinite(found.logits).all()
+
+
+def test_progress_counts_the_candidates():
+    X, y = blobs(30, 4, 2)
+    seen = []
+    values = dict.fromkeys("abcd", X)
+    chosen_from(values, y, np.arange(30) % 3, progress=lambda *at: seen.append(at))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_call_gives_the_same_bits(kind):
+    X, y = blobs(60, 8, 3, apart=0.3)
+    values = {**noise(3, 60), "x": X}
+    first, second = (
+        chosen_from(values, y, np.arange(60) % 3, family=FAMILIES[kind]) for _ in range(2)
+    )
+    assert first.candidate == second.candidate
+    assert (first.setting, first.temperature) == (second.setting, second.temperature)
+    assert first.logits.tobytes() == second.logits.tobytes()
+    assert first.correct.tobytes() == second.correct.tobytes()
+
+
+def test_an_error_in_one_candidate_is_raised():
+    X, y = blobs(30, 4, 2)
+    broken = [Candidate(("a",), 0), Candidate(("a", "missing"), 1)]
+    with pytest.raises(KeyError, match="missing"):
+        chosen_from({"a": X}, y, np.arange(30) % 3, choices=broken)
+
+
+@pytest.mark.parametrize(
+    ("images", "width", "classes", "workers"),
+    [(500, 1280, 10, 64), (20_000, 1280, 37, 6), (1_000_000, 1280, 37, 1)],
+)
+def test_as_many_candidates_at_a_time_as_memory_allows(
+    images, width, classes, workers, monkeypatch
+):
+    monkeypatch.setattr(selection.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(selection, "_MEMORY", 64 * softmax.MEMORY)
+    if images < 1000:
+        monkeypatch.setattr(selection, "_MEMORY", 100 * softmax.MEMORY)
+    values = {"a": np.broadcast_to(np.float32(0), (images, width))}
+    y = np.broadcast_to(0, images)
+    task = selection._Task(values, y, LOGISTIC, classes, y)
+    assert selection._workers(task, [Candidate(("a",), 0)]) == workers

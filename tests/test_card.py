@@ -1,0 +1,94 @@
+from dataclasses import replace
+
+import pytest
+
+from headstart.card import accuracy_text, card
+from headstart.types import Estimate, HeadKind
+from tests.models import UNKNOWN, make_model, measured
+
+
+def rows_of(text, heading):
+    """Cells of the table under a heading, less its head."""
+    part = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_it_says_what_the_model_is_and_what_it_rests_on():
+    text = card(make_model())
+    for fact in (
+        "# insects: an image classifier of 3 classes",
+        "0.900 (95% interval 0.744 to 0.965, 30 images, cross-validated)",
+        "30 images (insects, licence: CC0-1.0)",
+        "2 copies, 1 conflicts, 3 unusable files",
+        "tiny, weights from made up, licence: MIT",
+        "`0123456789abcdef0123456789abcdef`",
+        "| stages | fine + coarse |",
+        "temperature 0.75",
+        "openvino, f32",
+        "| seed | 0 |",
+    ):
+        assert fact in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (HeadKind.LOGISTIC, "multinomial logistic regression, C = 0.1, "),
+        (HeadKind.CENTROID, "nearest centroid, temperature"),
+        (HeadKind.KNN, "k nearest neighbours, k = 1, "),
+    ],
+)
+def test_it_names_the_head_with_its_setting(kind, words):
+    assert words in card(make_model(kind))
+
+
+def test_it_lists_classes_and_stages():
+    text = card(make_model())
+    assert rows_of(text, "Classes") == [["ant", "10"], ["bee", "10"], ["wäsp", "10"]]
+    assert [row[0] for row in rows_of(text, "Accuracy by stage")] == ["fine", "coarse"]
+
+
+def test_without_stages_there_is_no_table_of_them():
+    assert "by stage" not in card(make_model(by_stage={}))
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        ((10, 10, 10), None),
+        ((10, 9, 10), "has 9 training images; trust"),
+        ((1, 9, 10), "has 1 training image; trust"),
+    ],
+)
+def test_it_warns_of_small_classes(images, sentence):
+    model = make_model()
+    text = card(replace(model, data=replace(model.data, images=images)))
+    assert ("smallest class" in text) is (sentence is not None)
+    assert sentence is None or sentence in text
+
+
+def test_names_break_no_table_and_are_not_escaped_as_html():
+    model = make_model(classes=("a|b", "c\nd", "R&D <x>"))
+    text = card(replace(model, data=replace(model.data, name="x|y\nz")))
+    assert [row[0] for row in rows_of(text, "Classes")] == [r"a\|b", "c d", "R&D <x>"]
+    assert r"(x\|y z, licence" in text
+
+
+def test_names_are_text_and_never_templates():
+    text = card(make_model(classes=("{{ 7 * 7 }}", "{% raw %}", "b")))
+    assert "{{ 7 * 7 }}" in text
+    assert "{% raw %}" in text
+
+
+def test_an_accuracy_is_never_without_its_interval_and_its_source():
+    assert accuracy_text(UNKNOWN) == "unknown: too few images to hold any out"
+    held_out = measured(1_900, 2_000, Estimate.HELD_OUT)
+    assert accuracy_text(held_out) == (
+        "0.950 (95% interval 0.940 to 0.959, 2,000 images, held out)"
+    )
+    assert "| accuracy | unknown" in card(make_model(measured=UNKNOWN))
+
+
+def test_the_same_model_gives_the_same_card():
+    assert card(make_model()) == card(make_model())
