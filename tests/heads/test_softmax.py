@@ -24,7 +24,7 @@ def sklearns(X, y, weights, strength):
     """Logits-free reference: the fitted classifier and the scaler of one problem."""
     used = weights > 0
     scaler = scale_of(X[used], weights[used])
-    classifier = LogisticRegression(C=strength, tol=1e-8, max_iter=10_000)
+    classifier = LogisticRegression(C=strength, tol=1e-6, max_iter=10_000)
     classifier.fit(scaler.transform(X[used].astype(np.float64)), y[used], weights[used])
     return classifier, scaler
 

@@ -239,12 +239,16 @@ class KnnHead:
     @classmethod
     def from_tensors(cls, tensors: Tensors) -> Self:
         """What `tensors` gave."""
+        neighbours, classes = int(tensors["neighbours"][0]), int(tensors["classes"][0])
+        labels = tensors["labels"]
+        if neighbours < 1 or labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(f"{neighbours} neighbours and {classes} classes do not fit the labels")
         return cls(
             Standardisation(tensors["mean"], tensors["scale"]),
             tensors["examples"],
-            tensors["labels"],
-            int(tensors["neighbours"][0]),
-            int(tensors["classes"][0]),
+            labels,
+            neighbours,
+            classes,
         )
 
 
@@ -259,6 +263,18 @@ _KINDS: dict[HeadKind, type[LinearHead] | type[CentroidHead] | type[KnnHead]] = 
     HeadKind.CENTROID: CentroidHead,
     HeadKind.KNN: KnnHead,
 }
+_STANDARDISATION = {"mean": "D", "scale": "D"}
+_SHAPES = {
+    HeadKind.LOGISTIC: {"coefficients": "KD", "intercepts": "K"},
+    HeadKind.CENTROID: {**_STANDARDISATION, "centroids": "KD"},
+    HeadKind.KNN: {
+        **_STANDARDISATION,
+        "examples": "MD",
+        "labels": "M",
+        "neighbours": "1",
+        "classes": "1",
+    },
+}
 
 
 def head_from_tensors(kind: HeadKind, tensors: Tensors) -> Head:
@@ -266,5 +282,14 @@ def head_from_tensors(kind: HeadKind, tensors: Tensors) -> Head:
 
     Raises:
         KeyError: an array is missing.
+        ValueError: arrays do not fit one another, or hold what no head has.
     """
+    sizes = {"1": 1}
+    for name, letters in _SHAPES[kind].items():
+        array = tensors[name]
+        shape = tuple(sizes.setdefault(*pair) for pair in zip(letters, array.shape, strict=False))
+        if array.shape != shape or len(shape) != len(letters) or 0 in shape:
+            raise ValueError(f"{name} has the shape {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds numbers that are none")
     return _KINDS[kind].from_tensors(tensors)
