@@ -123,12 +123,15 @@ def test_a_single_row_is_solved():
     assert (p[:, y[0]] > 0.9).all()
 
 
-def test_well_separated_classes_overflow_nothing():
-    # Warnings are errors: an overflow in the sigmoid would end this.
-    X, y = blobs(30, 200, 2, apart=20)
-    logits = solve(X, y, leave_out(30, 3), np.array([1e6]), classes=2).logits(X)
-    assert (logits.argmax(1) == y).all()
-    assert np.isfinite(solve(1e6 * X, y, leave_out(30, 3), STRENGTHS, classes=2).logits(X)).all()
+@pytest.mark.parametrize("classes", [2, 3])
+def test_extreme_features_overflow_nothing(classes):
+    # Warnings are errors: an overflow in the sigmoid of a row far out would end this.
+    X, y = blobs(30, 20, classes, apart=2)
+    X[0] *= 1e5
+    logits = solve(X, y, leave_out(30, 3), np.array([1e6]), classes=classes).logits(X)
+    assert np.isfinite(logits).all()
+    assert np.abs(logits[0, :, 0]).max() > 100
+    assert (logits.argmax(1) == y)[:, 1:].mean() > 0.9
 
 
 @pytest.mark.parametrize("classes", [2, 5])

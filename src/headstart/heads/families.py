@@ -12,11 +12,10 @@ from headstart.heads.head import CentroidHead, Head, KnnHead, LinearHead, Standa
 from headstart.heads.softmax import solve
 from headstart.types import Doubles, Floats, HeadKind, Labels
 
-_SEARCH_TOLERANCE = 1e-3
-"""Stopping test while settings are compared. On six sets of photos it changed no choice against
-1e-4 and took half the time; the head that is kept is solved to 1e-4."""
-
-
+_SEARCH_TOLERANCE = 3e-4
+"""Stopping test while settings are compared. On six sets of photos it chose as well as 1e-4 in two
+thirds of the time; 1e-3 stops so early that weak regularisation looks better than it is (pets).
+The head that is kept is solved to 1e-4."""
 PRIOR = 100.0
 """Images that the mean variance of a stage counts for in standardising; docs/decisions/0004."""
 
