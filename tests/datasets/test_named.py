@@ -255,9 +255,10 @@ def test_cifar10(serve, tmp_path):
     ("content", "message"),
     [
         (b"no gzip", "not a gzip file"),
-        (gzip.compress(b"\0\0\x0d\1"), "not an IDX file"),
-        (gzip.compress(b"\0\0\x08\1" + struct.pack(">I", 5) + b"ab"), "holds 2 values"),
+        (gzip.compress(b"\0\0\x0d\1", mtime=0), "not an IDX file"),
+        (gzip.compress(b"\0\0\x08\1" + struct.pack(">I", 5) + b"ab", mtime=0), "holds 2 values"),
     ],
+    ids=["no gzip", "another kind of idx", "cut short"],
 )
 def test_wrong_idx_files(tmp_path, content, message):
     (tmp_path / "x.gz").write_bytes(content)
