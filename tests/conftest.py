@@ -87,7 +87,7 @@ def tiny_backbone(*, digest: str = "0" * 32, size: int = _SIDE) -> Backbone:
         ),
         stages=(Stage("fine", 48), Stage("coarse", 3)),
         labels=("a", "b", "c", "d", "e"),
-        weights=Weights(source="made up", digest=digest, licence="MIT"),
+        weights=Weights(source="PyPI: made-up", digest=digest, licence="MIT"),
         network=network,
         graph=tiny_graph,
     )

@@ -34,7 +34,7 @@ def make_model(kind: HeadKind = HeadKind.LOGISTIC, *, seed: int = 0, **changed) 
         origin=Origin(
             backbone="tiny",
             weights="0123456789abcdef" * 2,
-            source="made up",
+            source="PyPI: made-up",
             licence="MIT",
             stages=("fine", "coarse"),
             engine="openvino",

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file, save, save_file
 
 from headstart import bundle
+from headstart.backbones import lite, load_backbone
 from headstart.bundle import CARD, MANIFEST, SCHEMA, check_target, describe, load_model, save_model
 from headstart.card import card
 from headstart.digests import bytes_digest
@@ -124,14 +125,22 @@ class TestFiles:
         manifest = json.loads((saved / MANIFEST).read_text())
         assert manifest["format"] == "headstart model"
         assert manifest["schema_version"] == SCHEMA
-        assert manifest["arrays"] == arrays_of(saved).name
+        assert manifest.pop("arrays") == arrays_of(saved).name
         assert manifest == describe(load_model(saved))
 
     def test_the_card_is_the_models(self, saved):
         assert (saved / CARD).read_text() == card(make_model())
 
-    def test_no_path_and_no_machine_is_written(self, saved):
-        assert not any(str(saved.parent).encode() in c for c in contents(saved).values())
+    def test_no_path_and_no_machine_is_written(self, tmp_path):
+        weights = tmp_path / "weights.safetensors"
+        places = lite._places(lite._VARIANTS["efficientnet-lite0"])
+        save_file({name: np.zeros(shape, np.float32) for name, shape in places}, weights)
+        used = load_backbone("efficientnet-lite0", weights=weights).weights
+        origin = replace(make_model().origin, source=used.source, weights=used.digest)
+        save_model(make_model(origin=origin), tmp_path / "m")
+        written = contents(tmp_path / "m")
+        assert b'"weights.safetensors"' in written[MANIFEST]
+        assert not any(str(tmp_path).encode() in content for content in written.values())
 
 
 class TestOverwriting:
@@ -321,6 +330,8 @@ class TestDamage:
             {"balanced": None},
             {"origin": {}},
             {"measured": {"accuracy": 2, "interval": None, "images": 1, "estimate": "unknown"}},
+            {"measured": {"accuracy": 1, "interval": None, "images": -1, "estimate": "unknown"}},
+            {"measured": {"accuracy": 1, "interval": [0], "images": 1, "estimate": "unknown"}},
             {"surplus": 1},
         ],
         ids=str,
@@ -328,6 +339,17 @@ class TestDamage:
     def test_a_manifest_that_does_not_fit(self, saved, entries):
         change(saved, **entries)
         assert "damaged" in refusal(saved) or "does not fit" in refusal(saved)
+
+    @pytest.mark.parametrize("part", ["origin", "data", "measured"])
+    def test_a_surplus_entry_within_a_part(self, saved, part):
+        manifest = json.loads((saved / MANIFEST).read_text())
+        change(saved, **{part: {**manifest[part], "surplus": 1}})
+        assert "surplus" in refusal(saved)
+
+    def test_no_stages(self, saved):
+        origin = json.loads((saved / MANIFEST).read_text())["origin"]
+        change(saved, origin={**origin, "stages": []})
+        assert "stages" in refusal(saved)
 
     def test_counts_for_another_number_of_classes(self, saved):
         data = json.loads((saved / MANIFEST).read_text())["data"]

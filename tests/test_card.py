@@ -21,7 +21,7 @@ def test_it_says_what_the_model_is_and_what_it_rests_on():
         "0.900 (95% interval 0.744 to 0.965, 30 images, cross-validated)",
         "30 images (insects, licence: CC0-1.0)",
         "2 copies, 1 conflicts, 3 unusable files",
-        "tiny, weights from made up, licence: MIT",
+        "tiny, weights from PyPI: made-up, licence: MIT",
         "`0123456789abcdef0123456789abcdef`",
         "| stages | fine + coarse |",
         "temperature 0.75",

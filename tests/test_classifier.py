@@ -91,7 +91,7 @@ class TestFit:
         [
             (["a.jpg"], None, "paths need labels"),
             (["a.jpg", "b.jpg"], ["a"], "2 paths and 1 labels"),
-            ("a.jpg", ["a"], "give a list of paths"),
+            ("a.jpg", ["a"], "give a list of image files"),
             (["a.jpg", "b.jpg"], [1, "1"], "look the same"),
         ],
     )
@@ -198,7 +198,7 @@ class TestUnreadable:
         assert [Path(entry.path).name for entry in found.skipped] == ["broken.jpg"]
 
     def test_one_path_is_not_taken_for_a_list_of_letters(self, fitted: Classifier):
-        with pytest.raises(DataError, match="give a list of paths"):
+        with pytest.raises(DataError, match="give a list of image files"):
             fitted.predict("photo.jpg")
 
 

@@ -12,7 +12,7 @@ def curated(*rows, last=None):
     """`curate` for rows of digest, label and path."""
     digests, labels, paths = zip(*rows, strict=True)
     last = None if last is None else np.array(last)
-    return curate(digests, np.array(labels), paths, CLASSES, last=last)
+    return curate(digests, np.array(labels), paths, CLASSES, identities=digests, last=last)
 
 
 def test_different_images_are_all_kept_in_the_order_of_their_digests():
@@ -62,7 +62,7 @@ def test_a_test_image_with_another_label_in_training_is_a_conflict():
 
 
 def test_no_images():
-    found = curate([], np.zeros(0, np.int64), [], CLASSES)
+    found = curate([], np.zeros(0, np.int64), [], CLASSES, identities=[])
     assert found.rows.tolist() == []
     assert found.rows.dtype == np.int64
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart import features
+from headstart import feature_rows, features
 from headstart.digests import bytes_digest
 from headstart.engines import Plan
 from headstart.errors import BackboneError, StoreError
@@ -235,7 +235,7 @@ class TestKey:
             configuration_key(tiny_backbone(size=40), F32),
             configuration_key(replace(tiny, stages=tiny.stages[:1]), F32),
         ]
-        monkeypatch.setattr(features.PIL, "__version__", "0.0")
+        monkeypatch.setattr(features, "_version", {"pillow": "0.0"}.get)
         keys.append(configuration_key(tiny, F32))
         assert len(set(keys)) == len(keys)
 
@@ -288,7 +288,7 @@ class TestTrouble:
             append(self, *args)
 
         monkeypatch.setattr(FeatureStore, "append", fills_up)
-        monkeypatch.setattr(features, "_FLUSH_ROWS", 1)
+        monkeypatch.setattr(feature_rows, "_FLUSH_ROWS", 1)
         extractor = tiny()
         assert_same(extractor.extract(files(photos)), expected)
         assert len(calls) == 2
@@ -299,7 +299,7 @@ class TestTrouble:
         self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     ):
         expected = tiny().extract(files(photos))
-        gather, cleared = features._Rows.gather, []
+        gather, cleared = features.FeatureRows.gather, []
 
         def clear_first(self: Any, *args: Any) -> Any:
             if not cleared:
@@ -307,7 +307,7 @@ class TestTrouble:
                 shutil.rmtree(extractor.cache / "features")
             return gather(self, *args)
 
-        monkeypatch.setattr(features._Rows, "gather", clear_first)
+        monkeypatch.setattr(features.FeatureRows, "gather", clear_first)
         extractor = tiny()
         assert_same(extractor.extract(files(photos)), expected)
 
@@ -375,10 +375,10 @@ class TestTrouble:
 
 _SLOW_FIT = """
 import sys, time
-from headstart import features
+from headstart import feature_rows, features
 from headstart.cli.app import run
 
-features._FLUSH_ROWS = 8
+feature_rows._FLUSH_ROWS = 8
 read = features.read_bytes
 def slow(path):
     time.sleep(0.05)

@@ -1,4 +1,5 @@
 import io
+import pickle
 import os
 import struct
 import sys
@@ -350,3 +351,14 @@ def test_endings():
     assert looks_like_image("b.tar.webp")
     assert not looks_like_image("jpg")
     assert not looks_like_image("notes.txt")
+
+
+def test_filters_of_warnings_stay_readable_and_can_be_sent_to_other_processes():
+    """scikit-learn reads the patterns of all filters, and joblib pickles them."""
+    decode(jpeg_that_pillow_warns_of())
+    for _, message, _, module, _ in warnings.filters:
+        assert all(part is None or part.pattern for part in (message, module))
+    pickle.dumps(list(warnings.filters))
+    before = list(warnings.filters)
+    decode(jpeg_that_pillow_warns_of())
+    assert list(warnings.filters) == before

@@ -71,9 +71,6 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
         chance=0.1,
     ),
     "reliability": lambda: plots.reliability(*scored(4)),
-    "bars": lambda: plots.per_class_bars(
-        dict(zip("abcde", metrics.per_class(matrix(5)), strict=True))
-    ),
 }  # fmt: skip
 
 
@@ -150,11 +147,15 @@ def test_stage_titles() -> None:
     def named(*chosen: bool) -> str:
         return title(draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, chosen, chance=0.1))
 
-    assert named(False, True, False) == "Grown on b: 0.850 (0.800 to 0.900), 0.050 above c"
+    # The intervals of b and c overlap, so no gain is claimed.
+    assert named(False, True, False) == "Grown on b: 0.850 (0.800 to 0.900)"
     assert named(True, False, False) == "Grown on a: 0.500 (0.400 to 0.600), 0.300 below c"
     assert named(False, False, True) == "Grown on c: 0.800 (0.700 to 0.900)"
     assert named(True, True, False) == "Grown on a + b"
     assert named(False, False, False) == "Grown on no stage yet"
+    apart = draw(["a", "b"], [0.8, 0.5], [at[2], at[0]], [True, False], chance=0.1)
+    assert title(apart) == "Grown on a: 0.800 (0.700 to 0.900), 0.300 above b"
+    assert "cross-validated accuracy on the training images" in apart.axes[0].get_ylabel()
     with pytest.raises(DataError, match="'chosen': 1"):
         draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, [True], chance=0.1)
 
@@ -211,27 +212,9 @@ def test_reliability_verdicts() -> None:
     assert "well calibrated" in title(plots.reliability(sure, [0] * 90 + [1] * 10))
 
 
-@pytest.mark.parametrize("k", [2, 150])
-def test_class_bars_show_the_weakest(k: int, tmp_path: Path) -> None:
-    scores = dict(zip(map(str, range(k)), metrics.per_class(matrix(k)), strict=True))
-    figure = plots.per_class_bars(scores)
-    png(figure, tmp_path / "b.png")
-    present = {name: s.recall for name, s in scores.items() if s.recall is not None}
-    assert title(figure).startswith(f"Weakest: {min(present, key=lambda n: present[n])}, ")
-    assert len(figure.axes[0].get_yticks()) == min(30, len(present))
-
-
-def test_no_class_with_images(tmp_path: Path) -> None:
-    figure = plots.per_class_bars(dict(zip("ab", metrics.per_class(np.zeros((2, 2))), strict=True)))
-    assert title(figure) == "No class has test images"
-    png(figure, tmp_path / "b.png")
-
-
 def test_odd_names_are_drawn_without_a_warning(pictures: list[Path], tmp_path: Path) -> None:
     k = len(ODD)
     png(plots.confusion_matrix(matrix(k), ODD), tmp_path / "1.png")
-    png(plots.per_class_bars(dict(zip(ODD, metrics.per_class(matrix(k)), strict=True))),
-        tmp_path / "2.png")  # fmt: skip
     png(plots.most_wrong(pictures[:4], ODD[:4], ODD[1:5], [0.5] * 4), tmp_path / "3.png")
     at = [Interval(0, 1)] * k
     png(plots.accuracy_by_stage(ODD, [0.5] * k, at, [True] * k, chance=0), tmp_path / "4.png")

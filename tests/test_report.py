@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart import metrics
-from headstart.errors import DataError, HeadstartError
+from headstart.errors import DataError
 from headstart.report import (
     Report,
     build_report,
     predictions_table,
     write_csv,
-    write_file,
     write_skipped,
 )
 from headstart.types import Conflict, Skipped
@@ -94,7 +93,7 @@ def test_class_names_must_fit(classes: tuple[str, ...], said: str) -> None:
         build_report(P, Y, classes)
 
 
-def test_predictions_with_and_without_labels() -> None:
+def test_predictions() -> None:
     paths = [Path("x") / f"{i}.jpg" for i in range(4)]
     rows = predictions_table(paths, Y, P.astype(np.float32), ABC)
     assert rows[2] == {
@@ -102,18 +101,15 @@ def test_predictions_with_and_without_labels() -> None:
         "probability": 0.5, "second": "b", "second_probability": 0.3,
     }  # fmt: skip
     assert [row["correct"] for row in rows] == [True, True, False, True]
-    bare = predictions_table(paths, None, P, ABC)
-    assert list(bare[0]) == ["path", "predicted", "probability", "second", "second_probability"]
-    assert list(predictions_table(["x"], None, [[0.5, 0.5]], ["a", "b"])[0].values()) == [
-        "x", "a", 0.5,
+    assert list(predictions_table(["x"], [1], [[0.5, 0.5]], ["a", "b"])[0].values()) == [
+        "x", "b", False, "a", 0.5,
     ]  # fmt: skip
-    assert predictions_table([], None, np.zeros((0, 3)), ABC) == []
+    assert predictions_table([], [], np.zeros((0, 3)), ABC) == []
 
 
-@pytest.mark.parametrize("labels", [None, Y])
-def test_predictions_need_one_path_each(labels: np.ndarray | None) -> None:
+def test_predictions_need_one_path_each() -> None:
     with pytest.raises(DataError, match="3"):
-        predictions_table(["x"] * 3, labels, P, ABC)
+        predictions_table(["x"] * 3, Y, P, ABC)
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"))))
@@ -153,26 +149,3 @@ def test_empty_tables(tmp_path: Path) -> None:
     write_csv([], tmp_path / "headed.csv", columns=["a", "b"])
     assert (tmp_path / "bare.csv").read_bytes() == b""
     assert (tmp_path / "headed.csv").read_bytes() == b"a,b\n"
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_draft(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "t.bin"
-    write_file(path, b"old")
-
-    def full(self: Path, target: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(HeadstartError, match=r"t\.bin: No space left"):
-        write_file(path, b"new")
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("t.bin", b"old")]
-
-
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(HeadstartError, match="cannot write"):
-        write_file(tmp_path / "file" / "t.csv", b"")
-    with pytest.raises(HeadstartError, match="cannot write"):
-        write_file(tmp_path, b"")

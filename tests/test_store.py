@@ -500,15 +500,43 @@ def test_usage_and_clear(tmp_path: Path) -> None:
     (features,) = found.features
     assert (features.key, features.rows) == (KEY, 3)
     assert features.bytes == sum(path.stat().st_size for path in segment_files(tmp_path))
-    assert features.bytes < found.features_bytes < features.bytes + 300  # and the mark
-    assert 1000 < found.archives_bytes < 1300
-    assert 500 < found.datasets_bytes < 800
-    assert found.graphs_bytes == found.index_bytes == 0
+    assert features.bytes < found.bytes["features"] < features.bytes + 300  # and the mark
+    assert 1000 < found.bytes["archives"] < 1300
+    assert 500 < found.bytes["datasets"] < 800
+    assert found.bytes["index"] == 0
     assert clear(tmp_path) == found.total_bytes
     assert not list(tmp_path.iterdir())
     assert not store.known(digests([1])).any()
     store.append(digests([1]), values([1]))
     assert_holds(store, [1])
+
+
+def test_a_clearing_cut_short_leaves_no_part_of_a_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = cache_folder(tmp_path, "datasets")
+    for name in ("cats", "dogs"):
+        (datasets / name).mkdir()
+        for i in range(3):
+            (datasets / name / f"{i}.jpg").write_bytes(b"j")
+    new_store(tmp_path).append(digests([1]), values([1]))
+
+    def killed(folder: Path, **_options: object) -> None:
+        for path in list(folder.iterdir())[:1]:
+            path.unlink()
+        raise KeyboardInterrupt
+
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", killed)
+            with pytest.raises(KeyboardInterrupt):
+                clear(tmp_path)
+        for name in ("cats", "dogs"):
+            found = datasets / name
+            assert not found.exists() or len(list(found.iterdir())) == 3
+    assert usage(tmp_path).features == ()
+    clear(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_clear_leaves_what_headstart_did_not_make(tmp_path: Path) -> None:
@@ -520,14 +548,14 @@ def test_clear_leaves_what_headstart_did_not_make(tmp_path: Path) -> None:
     (linked / "archives" / "a.zip").write_bytes(b"z")
     with contextlib.suppress(OSError):  # Windows: not everybody may make links
         (tmp_path / "archives").symlink_to(linked / "archives", target_is_directory=True)
-    (cache_folder(tmp_path, "graphs") / "link").symlink_to(mine)
+    (cache_folder(tmp_path, "index") / "link").symlink_to(mine)
     (tmp_path / "notes.txt").touch()
-    assert usage(tmp_path).datasets_bytes == 0
+    assert usage(tmp_path).bytes["datasets"] == 0
     clear(tmp_path)
     assert mine.read_bytes() == b"precious"
     assert (linked / "archives" / "a.zip").exists()
     assert (tmp_path / "notes.txt").exists()
-    assert not (tmp_path / "graphs").exists()
+    assert not (tmp_path / "index").exists()
 
 
 def test_usage_survives_damage(tmp_path: Path) -> None:

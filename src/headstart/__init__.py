@@ -55,6 +55,10 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     # On first use, so that `headstart --help` does not wait for scikit-learn and OpenVINO.
     if name not in _HOMES:

@@ -18,10 +18,10 @@ from safetensors.numpy import load, save
 from headstart.card import card
 from headstart.digests import DIGEST_BYTES, bytes_digest
 from headstart.errors import BundleError, HeadstartError
+from headstart.files import write_file
 from headstart.heads.head import head_from_tensors
 from headstart.model import Measured, Model, Origin, TrainingData
-from headstart.report import write_file
-from headstart.types import Estimate, HeadKind, Interval
+from headstart.types import HeadKind
 
 SCHEMA = 1
 MANIFEST, CARD = "model.json", "README.md"
@@ -32,45 +32,14 @@ _AGAIN = "copy or fit the model again"
 
 
 class _Part(BaseModel):
+    """Holds for the dataclasses within as well."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _Measured(_Part):
-    accuracy: float | None = Field(ge=0, le=1)
-    interval: tuple[float, float] | None
-    images: int = Field(ge=0)
-    estimate: Estimate
-
-    @classmethod
-    def of(cls, measured: Measured) -> _Measured:
-        span = measured.interval
-        return cls(
-            accuracy=measured.accuracy,
-            interval=(span.low, span.high) if span else None,
-            images=measured.images,
-            estimate=measured.estimate,
-        )
-
-    def value(self) -> Measured:
-        return Measured(
-            accuracy=self.accuracy,
-            interval=Interval(*self.interval) if self.interval else None,
-            images=self.images,
-            estimate=self.estimate,
-        )
-
-
-class _Origin(_Part):
-    backbone: str
-    weights: str
-    source: str
-    licence: str
-    stages: tuple[str, ...] = Field(min_length=1)
-    engine: str
-    precision: str
-
-
 class _Data(_Part):
+    """What of `TrainingData` is no array."""
+
     name: str
     licence: str
     images: tuple[NonNegativeInt, ...]
@@ -79,20 +48,25 @@ class _Data(_Part):
     skipped: NonNegativeInt
 
 
-class _Manifest(_Part):
+class _Facts(_Part):
+    """All that the manifest says of a model."""
+
     format: Literal["headstart model"] = "headstart model"
     schema_version: int = Field(default=SCHEMA, ge=1)
-    arrays: str = Field(pattern=f"^{_ARRAYS.pattern}$")
     classes: tuple[str, ...] = Field(min_length=2)
     head: HeadKind
     setting: float
     temperature: float = Field(gt=0)
     balanced: bool
     seed: int
-    origin: _Origin
+    origin: Origin
     data: _Data
-    measured: _Measured
-    by_stage: dict[str, _Measured]
+    measured: Measured
+    by_stage: dict[str, Measured]
+
+
+class _Manifest(_Facts):
+    arrays: str = Field(pattern=f"^{_ARRAYS.pattern}$")
 
 
 def save_model(model: Model, folder: Path) -> None:
@@ -109,7 +83,7 @@ def save_model(model: Model, folder: Path) -> None:
     check_target(folder)
     content = save(_arrays(model))
     arrays = _named(content)
-    manifest = _manifest(model, arrays).model_dump_json(indent=2) + "\n"
+    manifest = _Manifest(**_facts(model), arrays=arrays).model_dump_json(indent=2) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         old = {path for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
@@ -173,18 +147,18 @@ def load_model(folder: Path) -> Model:
         setting=manifest.setting,
         balanced=manifest.balanced,
         seed=manifest.seed,
-        origin=Origin(**manifest.origin.model_dump()),
+        origin=manifest.origin,
         data=TrainingData(**manifest.data.model_dump(), digests=digests),
-        measured=manifest.measured.value(),
-        by_stage={stage: measured.value() for stage, measured in manifest.by_stage.items()},
+        measured=manifest.measured,
+        by_stage=manifest.by_stage,
     )
     _check(model, path)
     return model
 
 
 def describe(model: Model) -> dict[str, Any]:
-    """What the manifest says of a model, ready for JSON."""
-    return _manifest(model, _named(save(_arrays(model)))).model_dump(mode="json")
+    """What the manifest says of a model, ready for JSON; not which file holds the arrays."""
+    return _Facts(**_facts(model)).model_dump(mode="json")
 
 
 def _read_manifest(folder: Path) -> _Manifest:
@@ -239,7 +213,7 @@ def _check(model: Model, path: Path) -> None:
     if fits:
         try:
             with np.errstate(all="ignore"):
-                logits = model.head.logits(np.zeros((1, _width(model)), np.float32))
+                logits = model.head.logits(np.zeros((1, model.head.width), np.float32))
             fits = logits.shape == (1, len(model.classes)) and bool(np.isfinite(logits).all())
         except (ValueError, LookupError, TypeError, MemoryError):
             fits = False
@@ -247,26 +221,19 @@ def _check(model: Model, path: Path) -> None:
         raise BundleError(f"{path} does not fit {MANIFEST}: one of them is damaged; {_AGAIN}")
 
 
-def _width(model: Model) -> int:
-    tensors = model.head.tensors()
-    return int(tensors["coefficients" if "coefficients" in tensors else "mean"].shape[-1])
-
-
-def _manifest(model: Model, arrays: str) -> _Manifest:
-    origin, data = model.origin, model.data
-    return _Manifest(
-        arrays=arrays,
-        classes=model.classes,
-        head=model.head.kind,
-        setting=model.setting,
-        temperature=model.temperature,
-        balanced=model.balanced,
-        seed=model.seed,
-        origin=_Origin(**{name: getattr(origin, name) for name in _Origin.model_fields}),
-        data=_Data(**{name: getattr(data, name) for name in _Data.model_fields}),
-        measured=_Measured.of(model.measured),
-        by_stage={stage: _Measured.of(measured) for stage, measured in model.by_stage.items()},
-    )
+def _facts(model: Model) -> dict[str, Any]:
+    return {
+        "classes": model.classes,
+        "head": model.head.kind,
+        "setting": model.setting,
+        "temperature": model.temperature,
+        "balanced": model.balanced,
+        "seed": model.seed,
+        "origin": model.origin,
+        "data": {name: getattr(model.data, name) for name in _Data.model_fields},
+        "measured": model.measured,
+        "by_stage": dict(model.by_stage),
+    }
 
 
 def _arrays(model: Model) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import numpy as np
 import platformdirs
 
 from headstart.errors import StoreError
+from headstart.files import TEMPORARY
 from headstart.segments import (
     DamagedSegmentError,
     ForeignSegmentError,
@@ -28,11 +29,11 @@ from headstart.segments import (
     segment_names,
 )
 
-KINDS = ("features", "archives", "datasets", "graphs", "index")
-"""The subfolders: features, downloads, unpacked data sets, compiled networks, the `StatIndex`."""
+KINDS = ("features", "archives", "datasets", "index")
+"""The subfolders: features, unpacked archives, known data sets, the `StatIndex`."""
 _TAG = "CACHEDIR.TAG"
 _MARK = """Signature: 8a477f597d28d172789f06886806bc55
-# Made by headstart, which can make all of this again: `headstart cache clear` removes it.
+# Made by headstart, which can make all of this again: `headstart cache --clear` removes it.
 """
 
 
@@ -53,25 +54,20 @@ class FeatureUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheUsage:
-    """What the cache takes on disk, in bytes; `features` lists one entry a configuration."""
+    """What the cache takes on disk.
+
+    Attributes:
+        features: one entry a configuration.
+        bytes: what each of `KINDS` takes.
+    """
 
     features: tuple[FeatureUsage, ...]
-    features_bytes: int
-    archives_bytes: int
-    datasets_bytes: int
-    graphs_bytes: int
-    index_bytes: int
+    bytes: Mapping[str, int]
 
     @property
     def total_bytes(self) -> int:
         """What `clear` would free."""
-        return (
-            self.features_bytes
-            + self.archives_bytes
-            + self.datasets_bytes
-            + self.graphs_bytes
-            + self.index_bytes
-        )
+        return sum(self.bytes.values())
 
 
 def cache_root(chosen: Path | None = None) -> Path:
@@ -97,7 +93,7 @@ def cache_folder(root: Path, kind: str) -> Path:
     folder = root / kind
     if not folder.is_dir():
         # Born elsewhere and moved, so that no kill can leave it without its mark.
-        newborn = root / f"{kind}.{secrets.token_hex(8)}.tmp"
+        newborn = root / f"{kind}.{secrets.token_hex(8)}{TEMPORARY}"
         newborn.mkdir(parents=True)
         try:
             (newborn / _TAG).write_text(_MARK, encoding="utf-8")
@@ -122,16 +118,16 @@ def usage(root: Path) -> CacheUsage:
             features.extend(
                 FeatureUsage(folder.name, _rows(folder), _size(folder))
                 for folder in sorted((root / "features").iterdir())
-                if folder.is_dir()
+                if folder.is_dir() and folder.suffix != TEMPORARY
             )
-    return CacheUsage(
-        features=tuple(features),
-        **{f"{kind}_bytes": size for kind, size in sizes.items()},
-    )
+    return CacheUsage(features=tuple(features), bytes=sizes)
 
 
 def clear(root: Path) -> int:
     """Removes what headstart keeps in the cache folder, and nothing else.
+
+    Whatever moment it is cut short at, each data set is there whole or not at all; the next call
+    removes what is left.
 
     Args:
         root: the cache folder; need not exist. It stays, as may others' files in it.
@@ -150,7 +146,7 @@ def clear(root: Path) -> int:
         with contextlib.suppress(OSError):
             for child in folder.iterdir():
                 if child.is_dir() and not child.is_symlink():
-                    shutil.rmtree(child, ignore_errors=True)
+                    _remove(child)
                 elif child.name != _TAG:  # goes last: what is left by a kill stays marked
                     child.unlink(missing_ok=True)
         if all(child.name == _TAG for child in _children(folder)):
@@ -164,6 +160,21 @@ def clear(root: Path) -> int:
             "End other runs of headstart, check the permissions, and try again."
         )
     return freed
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder as it may be removed that others take for whole where it is: renamed first.
+
+    Where it cannot be renamed (on Windows, while somebody reads in it) it stays whole.
+    """
+    doomed = folder
+    if folder.suffix != TEMPORARY:
+        doomed = folder.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
+        try:
+            folder.rename(doomed)
+        except OSError:
+            return
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _is_ours(folder: Path) -> bool:

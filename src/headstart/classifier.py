@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -15,9 +16,9 @@ from headstart.bundle import load_model, save_model
 from headstart.cache import cache_root
 from headstart.datasets import ImageDataset
 from headstart.engines import make_plan
-from headstart.errors import BackboneError, DataError
+from headstart.errors import BackboneError, DataError, HeadstartWarning
 from headstart.features import Extractor
-from headstart.model import Model, check_weights
+from headstart.model import Model, check_file_given, check_weights
 from headstart.prediction import Predictions, predict
 from headstart.training import Recipe, train
 from headstart.types import EngineName, Floats, HeadKind, Precision
@@ -102,6 +103,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self._extractor = self._new_extractor(self.backbone)
         self.trained_ = train(dataset, self._extractor, recipe)
         self.model_: Model = self.trained_.model
+        if lost := self.trained_.skipped:
+            warnings.warn(
+                f"{len(lost)} images were left out, the first is {lost[0].path} "
+                f"({lost[0].reason}); all are in trained_.skipped",
+                HeadstartWarning,
+                stacklevel=2,
+            )
         # scikit-learn's metrics count on this order: 9 before 10, unlike their names.
         self.classes_ = np.unique([originals.get(name, name) for name in self.model_.classes])
         return self
@@ -133,8 +141,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """Class probabilities of those images that can be read, and a list of the others."""
         check_is_fitted(self, "model_")
         if not hasattr(self, "_extractor"):
-            self._extractor = self._new_extractor(self.model_.origin.backbone)
-            check_weights(self.model_, self._extractor.backbone)
+            self._extractor = self._extractor_of(self.model_)
         return predict(self.model_, self._extractor, _paths(X))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -170,10 +177,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             seed=model.seed,
             **options,
         )
-        self._extractor = self._new_extractor(model.origin.backbone)
-        check_weights(model, self._extractor.backbone)
+        self._extractor = self._extractor_of(model)
         self.model_, self.classes_ = model, np.unique(model.classes)
         return self
+
+    def _extractor_of(self, model: Model) -> Extractor:
+        check_file_given(model, Path(self.weights) if self.weights else None)
+        extractor = self._new_extractor(model.origin.backbone)
+        check_weights(model, extractor.backbone)
+        return extractor
 
     def _new_extractor(self, backbone: str) -> Extractor:
         asked = _choice(EngineName, self.engine, "engine")
@@ -219,9 +231,20 @@ def _paths(X: Paths) -> list[Path]:
     if isinstance(X, ImageDataset):
         return list(X.paths)
     if isinstance(X, str | Path):
-        raise DataError(f"give a list of paths: [{str(X)!r}]")
+        raise DataError(
+            f"give a list of image files, or open_dataset({str(X)!r}) for a folder of classes"
+        )
+    paths = list(X)
     # A scikit-learn Pipeline may hand on a column.
-    return [Path(str(path)) for path in np.asarray(list(X), dtype=object).ravel()]
+    if paths and isinstance(paths[0], np.ndarray | list | tuple) and len(paths[0]) == 1:
+        paths = [row[0] for row in paths]
+    for path in paths:
+        if not isinstance(path, str | Path):
+            raise DataError(
+                f"images are given as paths of files, and {type(path).__name__} is none; save the "
+                "picture to a file first"
+            )
+    return [Path(path) for path in paths]
 
 
 def _names(stage: str | Sequence[str]) -> tuple[str, ...]:

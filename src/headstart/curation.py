@@ -1,7 +1,8 @@
 """Which of the images found may be used: no copy twice, no picture with two labels.
 
 A picture that stands on both sides of a split makes any accuracy a lie, and one with two labels
-has none. Identity is that of the files' bytes.
+has none. Identity is that of what the network sees: the same bytes, or other bytes and the same
+pixels. Copies that were re-saved with loss, resized or mirrored are other pictures here.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def curate(
     paths: Sequence[object],
     classes: Sequence[str],
     *,
+    identities: Sequence[str],
     last: np.ndarray | None = None,
 ) -> Curated:
     """Leave out copies and conflicts.
@@ -46,21 +48,23 @@ def curate(
         labels: (N,) indices into `classes`.
         paths: N, named in conflicts.
         classes: names.
+        identities: N names, the same for pictures that cannot be told from each other.
         last: (N,) bool; of several copies one is kept where this is true, if there is one. For
             test images: the copy in the training part goes, and the test stays as it was.
     """
     groups: dict[str, list[int]] = defaultdict(list)
-    for row, digest in enumerate(digests):
-        groups[digest].append(row)
+    for row, identity in enumerate(identities):
+        groups[identity].append(row)
     kept, duplicates, conflicts = [], 0, []
-    for digest in sorted(groups):
-        rows = groups[digest]
+    for rows in groups.values():
         names = {classes[labels[row]] for row in rows}
         if len(names) > 1:
             found = sorted((str(paths[row]), classes[labels[row]]) for row in rows)
             conflicts.append(Conflict(tuple(p for p, _ in found), tuple(n for _, n in found)))
             continue
         preferred = [row for row in rows if last is not None and last[row]] or rows
-        kept.append(min(preferred, key=lambda row: str(paths[row])))
+        kept.append(min(preferred, key=lambda row: (digests[row], str(paths[row]))))
         duplicates += len(rows) - 1
+    kept.sort(key=lambda row: digests[row])
+    conflicts.sort(key=lambda conflict: conflict.paths)
     return Curated(np.array(kept, dtype=np.int64), duplicates, tuple(conflicts))

@@ -10,9 +10,14 @@ DIGEST_BYTES: Final = 16
 """128 bits: among a billion images, an accidental match has a chance of about 1e-21."""
 
 
+def hasher(data: bytes | bytearray | memoryview = b"") -> hashlib.blake2b:
+    """What makes every digest here: BLAKE2b, begun with some bytes."""
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES)
+
+
 def bytes_digest(data: bytes | bytearray | memoryview) -> str:
-    """The BLAKE2b digest of some bytes: 32 hexadecimal digits."""
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
+    """The digest of some bytes: 32 hexadecimal digits."""
+    return hasher(data).hexdigest()
 
 
 def file_digest(path: Path) -> str:
@@ -22,8 +27,4 @@ def file_digest(path: Path) -> str:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        return hashlib.file_digest(file, _hasher).hexdigest()
-
-
-def _hasher() -> hashlib.blake2b:
-    return hashlib.blake2b(digest_size=DIGEST_BYTES)
+        return hashlib.file_digest(file, hasher).hexdigest()

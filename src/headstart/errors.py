@@ -58,3 +58,7 @@ class MissingExtraError(UserError):
     def __init__(self, what: str, *, extra: str) -> None:
         super().__init__(f'{what} needs an extra: pip install "headstart[{extra}]"')
         self.extra = extra
+
+
+class HeadstartWarning(UserWarning):
+    """Something went less well than asked; the result says what."""

@@ -11,24 +11,23 @@ import hashlib
 import itertools
 import json
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-import PIL
 
 from headstart.backbones.backbone import Backbone
 from headstart.digests import bytes_digest
 from headstart.engines import Engine, Plan, build_engine
 from headstart.errors import BackboneError, StoreError, UnreadableImageError
+from headstart.feature_rows import FeatureRows
 from headstart.images import decode, read_bytes
+from headstart.prefetch import prefetched
 from headstart.preprocessing import prepare
 from headstart.stat_index import StatIndex
 from headstart.store import FeatureStore
@@ -36,17 +35,14 @@ from headstart.types import EngineName, Floats, Labels, Pixels, Skipped
 
 LOGITS = "logits"
 """The name under which the network's own logits are kept beside the stages."""
+_NETWORKS = ("timm", "torch", "torchvision")
+"""Packages that define networks; the embedded ones are defined here."""
 _FORMAT = "1"
 """Changes when features mean something else: old ones are then not found any more."""
-_FLUSH_ROWS, _FLUSH_SECONDS = 2048, 2.0
-_AHEAD = 4
-"""Files a thread reads and decodes ahead of the network."""
 _ATTEMPTS = 3
 """How often a pass begins anew: once for another engine, and if someone clears the cache."""
 
 Progress = Callable[[int, int], None]
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +71,18 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def identities(self) -> list[str]:
+        """For each image a name that it shares with those the network cannot tell from it.
+
+        A copy with another comment, or as PNG instead of BMP, has other bytes and the same
+        pixels, so the same features to the last bit.
+        """
+        hashes = [hashlib.blake2b(digest_size=16) for _ in self.digests]
+        for values in self.values.values():
+            for one, row in zip(hashes, np.ascontiguousarray(values), strict=True):
+                one.update(row)
+        return [one.hexdigest() for one in hashes]
 
 
 @dataclass(slots=True)
@@ -166,84 +174,27 @@ def configuration_key(backbone: Backbone, plan: Plan) -> str:
     """32 hex digits over everything that may change a feature, the images apart."""
     description = {
         "format": _FORMAT,
+        # The same tensors can stand in networks that differ in what has none: an activation.
+        "backbone": backbone.name,
         "weights": backbone.weights.digest,
         "preprocessing": asdict(backbone.preprocessing),
         "stages": [asdict(stage) for stage in backbone.stages],
         "engine": plan.identity(),
-        "pillow": PIL.__version__,  # decodes and resizes
+        # What decodes and resizes, and what defines a network that is not our own.
+        "libraries": {
+            name: _version(name)
+            for name in ("pillow", "pillow-heif", *(() if backbone.graph else _NETWORKS))
+        },
     }
     text = json.dumps(description, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-class _Rows:
-    """Features by digest: kept in the store where there is one, and in memory where not."""
-
-    def __init__(self, extractor: Extractor) -> None:
-        self._store = extractor.store()
-        self._writable = self._store is not None
-        self._warnings = extractor.warnings
-        self._widths = extractor.widths()
-        self._lock = threading.Lock()
-        self._digests: list[str] = []  # of the rows in memory
-        self._blocks: list[list[Floats]] = []
-        self._flushed = time.monotonic()
-
-    def held(self, digests: Sequence[str], stages: Sequence[str]) -> set[str]:
-        """Which of these are in the store; may be called from any thread."""
-        if self._store is None or not digests:
-            return set()
-        unique = list(dict.fromkeys(digests))
-        with self._lock:
-            known = self._store.known(unique, stages)
-        return {digest for digest, there in zip(unique, known, strict=True) if there}
-
-    def add(self, digests: Sequence[str], outputs: list[Floats]) -> None:
-        """Take a batch of the network's outputs."""
-        self._digests.extend(digests)
-        self._blocks.append(outputs)
-        due = time.monotonic() - self._flushed > _FLUSH_SECONDS
-        if due or len(self._digests) >= _FLUSH_ROWS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Bring what is in memory to the store, if that can be had."""
-        self._flushed = time.monotonic()
-        if self._store is None or not self._writable or not self._digests:
-            return
-        try:
-            with self._lock:
-                self._store.append(self._digests, self._joined())
-        except StoreError as error:
-            self._warnings.append(f"{error} Going on without keeping features.")
-            self._writable = False
-        else:
-            self._digests, self._blocks = [], []
-
-    def _joined(self) -> dict[str, Floats]:
-        return {
-            name: np.concatenate([block[place] for block in self._blocks])
-            for place, name in enumerate(self._widths)
-        }
-
-    def gather(self, digests: Sequence[str], stages: Sequence[str]) -> dict[str, Floats]:
-        """(N, width) a stage, in the order of `digests`."""
-        memory = {digest: row for row, digest in enumerate(self._digests)}
-        rows = np.array([memory.get(digest, -1) for digest in digests], dtype=np.int64)
-        there = rows >= 0
-        joined = self._joined() if self._blocks else {}
-        others = [digest for digest, row in zip(digests, rows, strict=True) if row < 0]
-        stored = self._store.read(others, stages) if others and self._store else {}
-        if stored and not joined:
-            return stored
-        values = {}
-        for stage in stages:
-            values[stage] = np.empty((len(digests), self._widths[stage]), np.float32)
-            if joined:
-                values[stage][there] = joined[stage][rows[there]]
-            if stored:
-                values[stage][~there] = stored[stage]
-        return values
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 class _Pass:
@@ -258,7 +209,7 @@ class _Pass:
     ) -> None:
         self.extractor, self.paths, self.stages = extractor, paths, stages
         self.report = progress or _ignore
-        self.rows = _Rows(extractor)
+        self.rows = FeatureRows(extractor.store(), extractor.widths(), extractor.warnings)
         self.index = StatIndex(extractor.cache) if extractor.cache else None
         self.digests: list[str | None] = [None] * len(paths)
         self.skipped: list[Skipped] = []
@@ -306,7 +257,7 @@ class _Pass:
 
     def _pictures(self, todo: Sequence[int]) -> Generator[tuple[str, Pixels], None, None]:
         """Prepared pictures that the store lacks, each once, decoded ahead by threads."""
-        for row, result in _ahead(self._read, todo):
+        for row, result in prefetched(self._read, todo):
             if isinstance(result, Skipped):
                 self.digests[row] = None
                 self.skipped.append(result)
@@ -329,7 +280,8 @@ class _Pass:
             digest = bytes_digest(data)
             if self.index is not None and status is not None:
                 self.index.remember(path, status, digest, taken=taken)
-            if self.rows.held([digest], self.stages):
+            # Where the index knew the content, the store was asked already.
+            if digest != self.digests[row] and self.rows.held([digest], self.stages):
                 return digest, None
             pixels = prepare(decode(data), self.extractor.backbone.preprocessing)
         except UnreadableImageError as error:
@@ -362,23 +314,3 @@ def _status(path: Path) -> os.stat_result | None:
         return path.stat()
     except (OSError, ValueError):
         return None
-
-
-def _ahead(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tuple[_In, _Out]]:
-    """Items with their results, in order, computed by threads a little ahead of the consumer."""
-    threads = os.cpu_count() or 1
-    waiting: deque[tuple[_In, Future[_Out]]] = deque()
-    remaining = iter(items)
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        try:
-            for item in itertools.islice(remaining, threads * _AHEAD):
-                waiting.append((item, pool.submit(work, item)))
-            while waiting:
-                item, future = waiting.popleft()
-                result = future.result()
-                for following in itertools.islice(remaining, 1):
-                    waiting.append((following, pool.submit(work, following)))
-                yield item, result
-        finally:
-            for _, future in waiting:
-                future.cancel()

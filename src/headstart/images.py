@@ -11,9 +11,10 @@ not depend on Pillow's process-wide switches.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import re
 import stat
-import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +30,8 @@ MAX_PIXELS: Final = 180_000_000
 """More are refused: a decompression bomb, or a scan that would fill the memory (540 MB as RGB)."""
 MAX_BYTES: Final = 2 * 1024**3
 """Larger files are refused unread; a picture within `MAX_PIXELS` is smaller."""
-HEAD_BYTES: Final = 64
-"""How many of a file's first bytes `image_format` wants to see."""
+_HEAD_BYTES: Final = 512
+"""How many of a file's first bytes tell its format: ISO media may list many brands there."""
 
 EXTENSIONS: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp"}
@@ -88,7 +89,7 @@ def image_format(head: bytes, tail: bytes = b"") -> str | None:
     """Tell the format from a file's content.
 
     Args:
-        head: the file's first `HEAD_BYTES` bytes, or more.
+        head: the file's first 512 bytes, or all of them.
         tail: its last bytes, which only TGA needs.
 
     Returns:
@@ -105,6 +106,19 @@ def image_format(head: bytes, tail: bytes = b"") -> str | None:
             return "AVIF"
         return "HEIF" if brands & _HEIF_BRANDS else None
     return "TGA" if tail.endswith(_TGA_FOOTER) else None
+
+
+def file_format(path: str | Path) -> str | None:
+    """Tell the format of a file as `image_format` does, reading no more of it than that takes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123 - it takes both
+        head = file.read(_HEAD_BYTES)
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - len(_TGA_FOOTER)))
+        return image_format(head, file.read(len(_TGA_FOOTER)))
 
 
 def decode(data: bytes | Path) -> Image.Image:
@@ -126,21 +140,21 @@ def decode(data: bytes | Path) -> Image.Image:
     content = read_bytes(data) if isinstance(data, Path) else data
     if not content:
         raise UnreadableImageError("empty file")
-    name = image_format(content[:512], content[-len(_TGA_FOOTER) :])
+    name = image_format(content[:_HEAD_BYTES], content[-len(_TGA_FOOTER) :])
     if name is None:
         raise UnreadableImageError("not an image")
-    with _no_warnings:
-        try:
-            image = _factory(name)(io.BytesIO(content), "")
-            _check_size(*image.size)
-            image.load()
-            return _rgb(_upright(image))
-        except UnreadableImageError:
-            raise
-        except MemoryError as error:
-            raise UnreadableImageError("too large: not enough memory") from error
-        except Exception as error:  # on broken bytes a plugin may raise anything
-            raise UnreadableImageError(_reason(error, name)) from error
+    _hush_warnings()
+    try:
+        image = _factory(name)(io.BytesIO(content), "")
+        _check_size(*image.size)
+        image.load()
+        return _rgb(_upright(image))
+    except UnreadableImageError:
+        raise
+    except MemoryError as error:
+        raise UnreadableImageError("too large: not enough memory") from error
+    except Exception as error:  # on broken bytes a plugin may raise anything
+        raise UnreadableImageError(_reason(error, name)) from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -260,32 +274,18 @@ def _grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values * scale - low * scale).clip(0, 255).astype(np.uint8))
 
 
-class _NoWarnings:
-    """Silences warnings in the threads that are inside, and in no other.
-
-    Pillow warns of broken metadata, which is of no use to anybody here. `catch_warnings` swaps a
-    process-wide list, so two threads inside it undo each other. This puts a single filter into
-    that list, whose test of the module's name answers for the calling thread instead.
-    """
-
-    def __init__(self) -> None:
-        self._inside = threading.local()
-        self._filter = ("ignore", None, Warning, self, 0)
-
-    def match(self, _module: str) -> bool:
-        """What `warnings` asks of a filter's pattern."""
-        return getattr(self._inside, "depth", 0) > 0
-
-    def __enter__(self) -> None:
-        filters = cast("list[Any]", warnings.filters)
-        # First in the list, or a filter such as "error" is met before it. Somebody's
-        # catch_warnings may have dropped it, hence the look each time.
-        if not filters or filters[0] is not self._filter:
-            filters.insert(0, self._filter)
-        self._inside.depth = getattr(self._inside, "depth", 0) + 1
-
-    def __exit__(self, *_error: object) -> None:
-        self._inside.depth -= 1
+# Decoders warn of broken metadata, which is of no use to anybody here. `catch_warnings` swaps a
+# process-wide list, so two threads inside it undo each other. This filter concerns warnings of the
+# decoders alone and stays; it is of the ordinary form, since others read and copy the list.
+_DECODERS: Final = re.compile(r"(PIL|pillow_heif)(\.|$)|headstart\.images$")
+_QUIET: Final = ("ignore", None, Warning, _DECODERS, 0)
 
 
-_no_warnings = _NoWarnings()
+def _hush_warnings() -> None:
+    filters = cast("list[Any]", warnings.filters)
+    # First in the list, or a filter such as "error" is met before it. Somebody's catch_warnings
+    # may have dropped it, hence the look each time.
+    if not filters or filters[0] != _QUIET:
+        with contextlib.suppress(ValueError):
+            filters.remove(_QUIET)
+        filters.insert(0, _QUIET)

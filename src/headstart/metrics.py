@@ -122,14 +122,6 @@ def nll(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     return float(-np.mean(np.log(np.clip(own, SMALLEST_PROBABILITY, 1.0)))) + 0.0
 
 
-def brier(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Mean squared distance to the truth, summed over classes, [0, 2] (Brier 1950, eq. 2)."""
-    p, truth = check_probabilities(probabilities, labels)
-    error = p.copy()
-    error[np.arange(len(p)), truth] -= 1.0
-    return float(np.mean(np.sum(error**2, axis=1)))
-
-
 def calibration_bins(
     probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int = 15
 ) -> CalibrationBins:
@@ -200,29 +192,6 @@ def confused_pairs(matrix: npt.ArrayLike) -> list[tuple[int, int]]:
     errors = cells - np.diag(np.diagonal(cells))
     order = np.argsort(-errors, axis=None, kind="stable")[: np.count_nonzero(errors)]
     return [divmod(int(i), len(cells)) for i in order]
-
-
-def roc_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float | None:
-    """Area under the ROC curve of two classes, [0, 1]; None if one of them is absent.
-
-    The chance that an image of the positive class scores above one of the other, ties counting
-    half: the Mann-Whitney statistic (Hanley & McNeil 1982).
-
-    Args:
-        scores: (N,) larger means more positive.
-        positive: (N,) booleans, or 0 and 1.
-    """
-    values, yes = np.asarray(scores, dtype=np.float64), np.asarray(positive).astype(bool)
-    if values.ndim != 1 or values.shape != yes.shape:
-        raise DataError(f"scores are {values.shape}, labels {yes.shape}: give two (N,) arrays")
-    positives = int(yes.sum())
-    negatives = len(yes) - positives
-    if positives == 0 or negatives == 0:
-        return None
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(counts) - (counts - 1) / 2  # of each distinct score, from 1
-    wins = float(mean_rank[where][yes].sum()) - positives * (positives + 1) / 2
-    return wins / (positives * negatives)
 
 
 def check_probabilities(

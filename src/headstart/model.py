@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, NonNegativeInt
 
 from headstart.backbones.backbone import Backbone
 from headstart.errors import BundleError
-from headstart.heads.calibration import log_softmax
+from headstart.heads.calibration import probabilities
 from headstart.heads.head import Head
 from headstart.types import Estimate, Floats, Interval, Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """An accuracy with what it rests on.
+    """An accuracy with what it rests on. The manifest of a saved model holds it as it is.
 
     Attributes:
         accuracy: share predicted right; None where nothing could be held out.
@@ -25,15 +28,15 @@ class Measured:
         estimate: how.
     """
 
-    accuracy: float | None
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None
     interval: Interval | None
-    images: int
+    images: NonNegativeInt
     estimate: Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """The backbone that a head belongs to; it works with no other.
+    """The backbone that a head belongs to; it works with no other. In the manifest as it is.
 
     Attributes:
         backbone: its name.
@@ -49,7 +52,7 @@ class Origin:
     weights: str
     source: str
     licence: str
-    stages: tuple[str, ...]
+    stages: Annotated[tuple[str, ...], Field(min_length=1)]
     engine: str
     precision: str
 
@@ -122,8 +125,7 @@ class Model:
         """
         parts = [values[stage] for stage in self.origin.stages]
         X = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        logits = self.head.logits(X) / np.float32(self.temperature)
-        return np.exp(log_softmax(logits.astype(np.float64), axis=1)).astype(np.float32)
+        return probabilities(self.head.logits(X), self.temperature)
 
 
 def class_counts(labels: Labels, classes: int) -> tuple[int, ...]:
@@ -131,11 +133,25 @@ def class_counts(labels: Labels, classes: int) -> tuple[int, ...]:
     return tuple(np.bincount(labels, minlength=classes).tolist())
 
 
+def check_file_given(model: Model, weights: Path | None) -> None:
+    """Ask for the weights' file of a model that was trained with one, before looking elsewhere.
+
+    Raises:
+        BundleError: it was, and `weights` names none.
+    """
+    source = model.origin.source
+    if weights is None and ":" not in source:  # neither a package nor a URL
+        raise BundleError(
+            f"the model was trained with the weights in a file named {source} (digest "
+            f"{model.origin.weights}); give it with --weights FILE"
+        )
+
+
 def check_weights(model: Model, backbone: Backbone) -> None:
     """Refuse to run a head on features that it was not trained on.
 
     Raises:
-        BundleError: the backbone's weights are others.
+        BundleError: the backbone's weights are others, or it lacks the head's stages.
     """
     here = backbone.weights
     if here.digest != model.origin.weights:
@@ -143,4 +159,11 @@ def check_weights(model: Model, backbone: Backbone) -> None:
             f"the model was trained on {model.origin.backbone} with weights "
             f"{model.origin.weights} (from {model.origin.source}), and those here are "
             f"{here.digest} (from {here.source}); give the right ones with --weights FILE"
+        )
+    widths = {stage.name: stage.width for stage in backbone.stages}
+    wanted = sum(widths.get(stage, 0) for stage in model.origin.stages)
+    if not widths.keys() >= set(model.origin.stages) or wanted != model.head.width:
+        raise BundleError(
+            f"the model's stages ({', '.join(model.origin.stages)}) do not fit its head and "
+            f"{backbone.name}; it is damaged: copy or fit it again"
         )

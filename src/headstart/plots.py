@@ -14,7 +14,7 @@ import io
 import math
 import textwrap
 import unicodedata
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Sequence, Sized
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,9 +29,8 @@ from matplotlib.text import Text
 
 from headstart import metrics
 from headstart.errors import DataError, UnreadableImageError
+from headstart.files import write_file
 from headstart.images import decode
-from headstart.metrics import ClassScore
-from headstart.report import write_file
 from headstart.types import Doubles, Interval, Labels
 
 DPI = 150
@@ -114,7 +113,7 @@ def accuracy_by_stage(
 
     Args:
         names: S stages, from shallow to deep.
-        accuracies: S of [0, 1].
+        accuracies: S of [0, 1], cross-validated on the training images.
         intervals: S 95% intervals of them.
         chosen: S marks.
         chance: accuracy of guessing, [0, 1].
@@ -142,7 +141,9 @@ def accuracy_by_stage(
         range(len(names)), labels, fontsize=9, rotation=30 if slanted else 0,
         ha="right" if slanted else "center", rotation_mode="anchor",
     )  # fmt: skip
-    axes.set_ylabel("accuracy, with 95% interval", color=GREY)
+    axes.set_ylabel(
+        "cross-validated accuracy on the training images,\nwith 95% interval", color=GREY
+    )
     axes.set_xlabel("stage of the backbone, from shallow to deep", color=GREY)
     _quiet(axes)
 
@@ -151,9 +152,11 @@ def accuracy_by_stage(
     if len(picked) == 1:
         own, at = accuracies[picked[0]], intervals[picked[0]]
         finding += f": {own:.3f} ({at.low:.3f} to {at.high:.3f})"
-        if picked[0] != len(names) - 1:
+        last = intervals[-1]
+        # Overlapping intervals leave open which of two stages is the better one.
+        if at.low > last.high or at.high < last.low:
             gain = own - accuracies[-1]
-            finding += f", {abs(gain):.3f} {'above' if gain >= 0 else 'below'} {labels[-1]}"
+            finding += f", {abs(gain):.3f} {'above' if gain > 0 else 'below'} {labels[-1]}"
     return _finish(figure, finding)
 
 
@@ -236,40 +239,6 @@ def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: in
     tilt = "over-confident" if says > right else "under-confident"
     verdict = "well calibrated" if ece < 0.02 else tilt
     return _finish(figure, f"Says {says:.3f}, is right {right:.3f}: {verdict} (ECE {ece:.3f})")
-
-
-def per_class_bars(scores: Mapping[str, ClassScore], *, most: int = 30) -> Figure:
-    """Recall (bars, with 95% intervals) and precision (diamonds) of the weakest classes.
-
-    Args:
-        scores: of each class by its name.
-        most: how many classes at most, those of lowest recall.
-    """
-    recalls = [(s.recall, name) for name, s in scores.items() if s.recall is not None]
-    ranked = sorted(recalls, key=lambda pair: pair[0])
-    if not ranked:
-        return _finish(_figure(6.0, 0.5, layout="none"), "No class has test images")
-    shown = ranked[:most]
-    figure = _figure(7.0, 1.3 + 0.26 * len(shown))
-    axes = figure.add_subplot()
-    for y, (recall, name) in enumerate(shown):
-        score = scores[name]
-        interval = metrics.wilson(round(recall * score.support), score.support)
-        axes.barh(y, recall, height=0.7, color=BLUE, alpha=0.35)
-        axes.hlines(y, interval.low, interval.high, color=BLUE, linewidth=1.5)
-        if score.precision is not None:
-            axes.plot(score.precision, y, "D", color=ORANGE, markersize=5, clip_on=False)
-        found = f"{recall:.2f} of {score.support:,}"
-        axes.text(1.03, y, found, va="center", fontsize=8, color=GREY)
-    axes.set_yticks(range(len(shown)), [_label(name) for _, name in shown], fontsize=9)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlim(0, 1.01)
-    axes.set_xlabel("bar: recall, with 95% interval; diamond: precision", color=GREY)
-    _quiet(axes)
-    worst, name = ranked[0]
-    finding = f"Weakest: {_label(name)}, {worst:.2f} of {scores[name].support:,} found"
-    scope = f"; the {len(shown)} weakest of {len(ranked)} classes"
-    return _finish(figure, finding + scope * (len(shown) < len(ranked)))
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -13,7 +13,7 @@ from headstart.curation import curate
 from headstart.datasets import ImageDataset
 from headstart.errors import DataError
 from headstart.features import LOGITS, Extractor, Progress
-from headstart.heads.calibration import log_softmax
+from headstart.heads.calibration import probabilities
 from headstart.model import Model
 from headstart.types import Conflict, Floats, Labels, Skipped
 
@@ -94,7 +94,7 @@ def classify(
     return Predictions(
         classes=backbone.labels,
         rows=features.rows,
-        probabilities=np.exp(log_softmax(features.values[LOGITS], axis=1)),
+        probabilities=probabilities(features.values[LOGITS]),
         skipped=features.skipped,
     )
 
@@ -127,7 +127,13 @@ def evaluate(
     kept = dataset.subset(mine[dataset.labels])
     features = extractor.extract(kept.paths, stages=model.origin.stages, progress=progress)
     kept = kept.subset(features.rows)
-    curated = curate(features.digests, kept.labels, kept.paths, kept.classes)
+    curated = curate(
+        features.digests,
+        kept.labels,
+        kept.paths,
+        kept.classes,
+        identities=features.identities(),
+    )
     seen = model.data.contains(tuple(features.digests[row] for row in curated.rows))
     rows = curated.rows[~seen]
     if not len(rows):

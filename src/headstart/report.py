@@ -1,14 +1,9 @@
-"""What a test found, as plain data, and the files it is written to.
-
-A file is written beside its place and then moved there, so that a reader, or a run that was
-interrupted, never sees half of one.
-"""
+"""What a test found, as plain data, and the tables it is written to."""
 
 from __future__ import annotations
 
 import csv
 import io
-import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart import metrics
-from headstart.errors import DataError, HeadstartError
+from headstart.errors import DataError
+from headstart.files import write_file
 from headstart.metrics import ClassScore
 from headstart.types import Conflict, Interval, Labels, Skipped
 
@@ -154,27 +150,24 @@ def build_report(
 
 def predictions_table(
     paths: Sequence[str | Path],
-    labels: npt.ArrayLike | None,
+    labels: npt.ArrayLike,
     probabilities: npt.ArrayLike,
     classes: Sequence[str],
 ) -> list[Row]:
-    """One row an image: path, truth and correct (with labels only), predicted, probability.
+    """One row an image: path, truth, correct, predicted, probability.
 
     If there are more than two classes, the second guess and its probability follow. Probabilities
     are rounded to 6 digits: float32 carries no more.
 
     Args:
         paths: N files.
-        labels: (N,) true classes, or None where they are not known.
+        labels: (N,) true classes, 0 to K - 1.
         probabilities: (N, K), rows that sum to 1.
         classes: K names, all different.
     """
     if len(paths) == 0:
         return []
-    # Without labels, any stand in: only the probabilities are checked then.
-    p, truth = metrics.check_probabilities(
-        probabilities, np.zeros(len(paths), dtype=np.int64) if labels is None else labels
-    )
+    p, truth = metrics.check_probabilities(probabilities, labels)
     if len(p) != len(paths):
         raise DataError(f"there are {len(paths)} paths for {len(p)} predictions: give one of each")
     _check_classes(p, classes)
@@ -182,10 +175,13 @@ def predictions_table(
     rows: list[Row] = []
     for i, path in enumerate(paths):
         best = int(ranked[i, 0])
-        row: Row = {"path": str(path)}
-        if labels is not None:
-            row |= {"truth": classes[int(truth[i])], "correct": best == int(truth[i])}
-        row |= {"predicted": classes[best], "probability": round(float(p[i, best]), 6)}
+        row: Row = {
+            "path": str(path),
+            "truth": classes[int(truth[i])],
+            "correct": best == int(truth[i]),
+            "predicted": classes[best],
+            "probability": round(float(p[i, best]), 6),
+        }
         if len(classes) > 2:
             second = int(ranked[i, 1])
             row |= {"second": classes[second], "second_probability": round(float(p[i, second]), 6)}
@@ -227,27 +223,6 @@ def write_skipped(skipped: Sequence[Skipped], path: Path) -> None:
     """Writes the files that could not be used as a table: path, reason."""
     rows = [{"path": entry.path, "reason": entry.reason} for entry in skipped]
     write_csv(rows, path, columns=("path", "reason"))
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a whole file or none of it; its folder is made if need be.
-
-    Raises:
-        HeadstartError: the disk is full, the place is not writable, and the like.
-    """
-    # Beside the target, because a file system moves a file in one step only within itself.
-    draft = path.parent / f".{secrets.token_hex(8)}.tmp"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_bytes(content)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise HeadstartError(
-            f"cannot write {path}: {error.strerror or error}. Free the place or choose another"
-        ) from error
 
 
 def _check_classes(p: npt.NDArray[np.float64], classes: Sequence[str]) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headstart import plots
+from headstart.files import write_file
 from headstart.model import Measured
-from headstart.report import Report, predictions_table, write_csv, write_file
+from headstart.report import Report, predictions_table, write_csv
 from headstart.types import Floats, Labels
 
 

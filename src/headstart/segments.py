@@ -14,7 +14,6 @@ process about to delete a damaged or merged segment cannot hit one that another 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -28,6 +27,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from headstart.digests import bytes_digest, hasher
+from headstart.files import TEMPORARY
 from headstart.types import Floats
 
 Keys: TypeAlias = npt.NDArray[np.bytes_]
@@ -35,7 +36,6 @@ Keys: TypeAlias = npt.NDArray[np.bytes_]
 Indices: TypeAlias = npt.NDArray[np.intp]
 
 FORMAT = "headstart-features-1"
-TEMPORARY = ".tmp"
 _NAME = re.compile(r"[0-9a-f]{32}\.safetensors")
 _BLOCK = 4 << 20  # bytes read, hashed or written at once: quick, and small beside the data
 _HEADER_LIMIT = 1 << 20  # a header takes about 200 bytes a stage
@@ -133,7 +133,7 @@ class Segment:
         if name in self._verified:
             return
         tensor = self._tensors[name]
-        found, left = hashlib.blake2b(digest_size=16), tensor.end - tensor.begin
+        found, left = hasher(), tensor.end - tensor.begin
         buffer = memoryview(bytearray(min(_BLOCK, left)))
         file.seek(tensor.begin)
         while left:
@@ -176,9 +176,9 @@ def write_segment(
         with temporary.open("xb") as file:
             file.write(_header(len(keys), widths, digests, nonce))
             file.write(keys.view(np.uint8).data)
-            digests["digests"] = _digest(keys.view(np.uint8).data)
+            digests["digests"] = bytes_digest(keys.view(np.uint8).data)
             for stage, width in widths.items():
-                found, step = hashlib.blake2b(digest_size=16), _rows_a_block(width)
+                found, step = hasher(), _rows_a_block(width)
                 for begin in range(0, len(keys), step):
                     block = rows(stage, begin, min(begin + step, len(keys)))
                     raw = np.ascontiguousarray(block, "<f4").view(np.uint8).data
@@ -190,7 +190,7 @@ def write_segment(
             file.write(header)
             file.flush()
             os.fsync(file.fileno())
-        path = folder / f"{_digest(header)}.safetensors"
+        path = folder / f"{bytes_digest(header)}.safetensors"
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -221,10 +221,6 @@ def segment_names(folder: Path) -> frozenset[str]:
 
 def _rows_a_block(width: int) -> int:
     return max(1, _BLOCK // (4 * width))
-
-
-def _digest(raw: bytes | memoryview) -> str:
-    return hashlib.blake2b(raw, digest_size=16).hexdigest()
 
 
 def _identity(file: FileIO) -> tuple[int, int, int]:
@@ -266,7 +262,7 @@ def _read_header(file: FileIO, path: Path, size: int) -> dict[str, _Tensor]:
         raise DamagedSegmentError(path)
     text = bytearray(length)
     _fill(file, memoryview(text), path)
-    if _digest(prefix + text) != path.stem:
+    if bytes_digest(prefix + text) != path.stem:
         raise DamagedSegmentError(path)
     # From here on the header is what its writer meant, who may have been another version.
     try:

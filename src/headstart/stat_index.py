@@ -13,11 +13,7 @@ need to fsync. Of two processes that save at once one may lose its entries: they
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-import secrets
-import time
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.cache import cache_folder
-from headstart.errors import StoreError
+from headstart.digests import hasher
+from headstart.errors import HeadstartError, StoreError
+from headstart.files import sweep, write_file
 
 _RECORD = np.dtype(
     [
@@ -41,7 +39,6 @@ _Status: TypeAlias = tuple[int, int, int, int, int]
 _NAME = "stat-index-1"
 _RACY = 2_000_000_000  # ns: the coarsest clock of a file system still in use
 _LIMIT = 1_000_000  # records: 80 MB, read in 0.15 s
-_LEFTOVER = 3600.0  # seconds after which a temporary file is taken for a dead writer's
 
 
 class StatIndex:
@@ -54,7 +51,6 @@ class StatIndex:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._file = root / "index" / _NAME
-        self._opened = time.time_ns()
         self._saved: _Records | None = None
         self._paths: npt.NDArray[np.bytes_] = np.empty(0, "S16")
         self._new: dict[bytes, tuple[_Status, int, bytes]] = {}
@@ -86,17 +82,14 @@ class StatIndex:
         digest: bytes = record["digest"].tobytes()
         return digest.hex()
 
-    def remember(
-        self, path: Path, stat: os.stat_result, digest: str, *, taken: int | None = None
-    ) -> None:
+    def remember(self, path: Path, stat: os.stat_result, digest: str, *, taken: int) -> None:
         """Records a file's content, unless the file has only just changed.
 
         Args:
             path: the file read.
             stat: its status, taken before the reading began.
             digest: of what was read, 32 hex digits.
-            taken: `time.time_ns()` from before `stat` was taken. By default the moment this index
-                was opened, which is safe, but forgoes files that have changed since.
+            taken: `time.time_ns()` from before `stat` was taken.
 
         Raises:
             StoreError: the digest is not of 32 hex digits.
@@ -107,7 +100,6 @@ class StatIndex:
             raw = b""
         if len(raw) != 16:
             raise StoreError(f"A content digest has 32 hex digits, unlike {digest!r}.")
-        taken = self._opened if taken is None else taken
         if max(stat.st_mtime_ns, stat.st_ctime_ns) < taken - _RACY:
             self._new[_key(path)] = (_status(stat), taken, raw)
 
@@ -122,17 +114,9 @@ class StatIndex:
         merged = _merge(self._load(), self._new)
         body = merged.tobytes()
         try:
-            folder = cache_folder(self._root, "index")
-            _sweep(folder)
-            temporary = folder / f"{secrets.token_hex(16)}.tmp"
-            try:
-                with temporary.open("xb") as file:
-                    file.write(hashlib.blake2b(body, digest_size=16).digest())
-                    file.write(body)
-                temporary.replace(self._file)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError:
+            sweep(cache_folder(self._root, "index"))
+            write_file(self._file, hasher(body).digest() + body)
+        except (OSError, HeadstartError):
             return False
         self._hold(merged)
         self._new = {}
@@ -150,7 +134,7 @@ class StatIndex:
         except OSError:
             raw = b""
         body = memoryview(raw)[16:]
-        intact = raw[:16] == hashlib.blake2b(body, digest_size=16).digest()
+        intact = raw[:16] == hasher(body).digest()
         if not intact or len(body) % _RECORD.itemsize:
             return np.empty(0, _RECORD)
         return np.frombuffer(body, _RECORD)
@@ -176,7 +160,7 @@ def _key(path: Path) -> bytes:
     # Neither resolved nor normalised: that costs a look at every folder on the way, and a second
     # name for a file only means that it is read once more.
     absolute = path if path.is_absolute() else path.absolute()
-    return hashlib.blake2b(os.fsencode(absolute), digest_size=16).digest()
+    return hasher(os.fsencode(absolute)).digest()
 
 
 def _status(stat: os.stat_result) -> _Status:
@@ -189,11 +173,3 @@ def _status(stat: os.stat_result) -> _Status:
         stat.st_mtime_ns & mask,
         stat.st_ctime_ns & mask,
     )
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what killed writers left behind."""
-    for path in folder.glob("*.tmp"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _LEFTOVER:
-                path.unlink()

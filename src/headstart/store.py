@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +19,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from headstart.cache import (
-    CacheUsage,
-    FeatureUsage,
-    cache_folder,
-    cache_root,
-    clear,
-    usage,
-)
+from headstart.cache import cache_folder
 from headstart.compaction import lock, merge
 from headstart.errors import StoreError
+from headstart.files import sweep
 from headstart.segments import (
-    TEMPORARY,
     DamagedSegmentError,
     ForeignSegmentError,
     Indices,
@@ -42,13 +34,10 @@ from headstart.segments import (
 )
 from headstart.types import Floats
 
-__all__ = ["CacheUsage", "FeatureStore", "FeatureUsage", "cache_root", "clear", "usage"]
-
 _MANY = 16  # segments beyond which lookups would begin to cost
 _KEPT = 8  # largest segments that a compaction leaves as they are, so a row is rewritten rarely
 _GROUP = 64  # merged at once: all are open, and some systems allow 256 files
 _ATTEMPTS = 100  # how often files may vanish under a reader before it gives up
-_LEFTOVER = 3600.0  # seconds after which a temporary file is taken for a dead writer's
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -172,7 +161,9 @@ class FeatureStore:
         try:
             cache_folder(self._root, "features")
             self._folder.mkdir(exist_ok=True)
-            self._sweep()
+            if not self._swept:
+                self._swept = True
+                sweep(self._folder)
             write_segment(
                 self._folder,
                 keys,
@@ -280,15 +271,6 @@ class FeatureStore:
         if unknown := [stage for stage in stages if stage not in self._widths]:
             raise StoreError(f"The store has the stages {list(self._widths)}, not {unknown}.")
         return list(dict.fromkeys(stages))
-
-    def _sweep(self) -> None:
-        """Removes, once, what killed writers left behind."""
-        if not self._swept:
-            self._swept = True
-            for path in self._folder.glob(f"*{TEMPORARY}"):
-                with contextlib.suppress(OSError):
-                    if time.time() - path.stat().st_mtime > _LEFTOVER:
-                        path.unlink()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from headstart.curation import Curated, curate
 from headstart.datasets import ImageDataset
 from headstart.errors import BackboneError, DataError
 from headstart.features import Extractor, Features, Progress
-from headstart.heads.calibration import log_softmax
 from headstart.heads.families import FAMILIES
 from headstart.heads.selection import Candidate, Selection, candidates, fold_count, select
 from headstart.metrics import wilson
@@ -149,9 +148,11 @@ def train(
             duplicates=cut.curated.duplicates,
             conflicts=len(cut.curated.conflicts),
             skipped=len(skipped),
-            digests=np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 16),
+            digests=np.frombuffer(bytes.fromhex("".join(cut.seen)), np.uint8).reshape(-1, 16),
         ),
-        measured=_cross_validated(selection.correct),
+        measured=_cross_validated(
+            None if selection.probabilities is None else selection.probabilities.argmax(1) == labels
+        ),
         by_stage={
             stage: _cross_validated(correct)
             for stage, correct in selection.correct_by_stage.items()
@@ -177,6 +178,7 @@ class _Cut:
 
     Attributes:
         curated: the rows that may be used.
+        seen: digests of the training files and of all their copies.
         train: rows, sorted by digest.
         labels: (len(train),) indices into `classes`.
         test: rows held out, sorted by digest; empty where the accuracy is cross-validated.
@@ -186,6 +188,7 @@ class _Cut:
     """
 
     curated: Curated
+    seen: list[str]
     train: Labels
     labels: Labels
     test: Labels
@@ -196,11 +199,13 @@ class _Cut:
     @classmethod
     def of(cls, dataset: ImageDataset, features: Features, recipe: Recipe) -> _Cut:
         held = np.array([split is not Split.TRAIN for split in dataset.splits], dtype=bool)
+        identities = features.identities()
         curated = curate(
             features.digests,
             dataset.labels,
             dataset.paths,
             dataset.classes,
+            identities=identities,
             last=held if dataset.splits else None,
         )
         rows = curated.rows
@@ -214,12 +219,16 @@ class _Cut:
                 seed=recipe.seed,
             )
         train, test = rows[~aside], rows[aside]
+        learnt = {identities[row] for row in train}
         present = np.unique(dataset.labels[train])
         if len(present) < 2:
             raise DataError(_too_few(dataset, present, features, curated))
         known = np.isin(dataset.labels[test], present)
         return cls(
             curated=curated,
+            seen=sorted(
+                {d for d, name in zip(features.digests, identities, strict=True) if name in learnt}
+            ),
             train=train,
             labels=np.searchsorted(present, dataset.labels[train]),
             test=test[known],
@@ -303,13 +312,12 @@ def _tested(
         )
         right = tested.probabilities.argmax(1) == cut.test_labels
         return replace(model, measured=_measured(right, Estimate.HELD_OUT)), tested
-    if selection.logits is None:
+    if selection.probabilities is None:
         return model, None
-    logits = selection.logits / np.float32(selection.temperature)
     return model, Tested(
         paths=tuple(dataset.paths[row] for row in cut.train),
         labels=cut.labels,
-        probabilities=np.exp(log_softmax(logits, axis=1)),
+        probabilities=selection.probabilities,
     )
 
 

@@ -49,6 +49,17 @@ class Split(StrEnum):
     TEST = "test"
 
 
+class ClassLevel(StrEnum):
+    """Which part of "ants/camera 1", a folder in a folder, is the class."""
+
+    PATH = "path"
+    """All of it: each folder that holds images is a class."""
+    FIRST = "first"
+    """The outermost folder: "ants"."""
+    LAST = "last"
+    """The innermost folder: "camera 1"."""
+
+
 class Estimate(StrEnum):
     """How an accuracy was measured."""
 

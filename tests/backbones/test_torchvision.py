@@ -1,5 +1,6 @@
 """The same picture and the same weights give what torchvision itself computes."""
 
+import urllib.error
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,18 @@ def test_not_here_and_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(DownloadError, match=r"resnet18-f37072fd\.pth.*--weights FILE"):
         backbones.load("torchvision:resnet18", weights=None, allow_download=False)
+
+
+def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_args, **_options):
+        raise urllib.error.URLError("Network is unreachable")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    with pytest.raises(
+        DownloadError, match=r"resnet18-f37072fd\.pth: Network is unreachable; .*--weights FILE"
+    ):
+        backbones.load("torchvision:resnet18", weights=None, allow_download=True)
 
 
 def test_licences():

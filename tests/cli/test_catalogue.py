@@ -66,7 +66,9 @@ class TestCache:
         assert shown["folder"] == str(cache)
         (features,) = shown["features"]
         assert features["rows"] == 24
-        assert shown["total_bytes"] >= features["bytes"] > 0
+        assert list(shown["bytes"]) == ["features", "archives", "datasets", "index"]
+        assert shown["total_bytes"] == sum(shown["bytes"].values())
+        assert shown["bytes"]["features"] >= features["bytes"] > 0
         cleared = cli("cache", "--cache", cache, "--clear", "--json").document
         assert cleared["freed_bytes"] > 0
         assert cleared["total_bytes"] == 0
@@ -77,4 +79,5 @@ class TestCache:
         outcome = cli("cache")
         assert outcome.code == 0
         assert f"folder    {tmp_path / 'cache'}" in outcome.out
+        assert "datasets  0.0 MB" in outcome.out
         assert "freed" in cli("cache", "--clear").out

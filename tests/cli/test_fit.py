@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from headstart.types import HeadKind
 from tests.cli.conftest import Cli, one_sentence
@@ -56,7 +57,7 @@ def test_a_person_is_told_the_same(cli: Cli, own: Path, tmp_path: Path):
         "stages    head",
         "cross-validated",
         "1 identical images count once",
-        "1 pictures stand in two classes",
+        "1 with two labels",
         "1 files, such as",
         f"model     {tmp_path / 'model'}",
     ):
@@ -230,3 +231,45 @@ class TestRefusal:
         assert "name a new folder" in outcome.err
         assert [path.name for path in files(tmp_path / "mine")] == ["thesis.txt"]
         assert cli("fit", photos, "--out", tmp_path / "mine" / "thesis.txt").code == 2
+
+
+def test_nested_folders_are_named_and_can_be_taken_by_their_first_or_last_part(
+    cli: Cli, own: Path, tmp_path: Path
+):
+    for folder in list(own.iterdir()):
+        for place in ("north", "south"):
+            (folder / place).mkdir()
+        for number, path in enumerate(files(folder)):
+            path.rename(folder / ("north", "south")[number % 2] / path.name)
+    outcome = cli("fit", own, "--out", tmp_path / "path", *QUICK)
+    assert "--classes-from first" in outcome.err
+    for level, names in (
+        ("path", 6),
+        ("first", ["checks", "noise", "stripes"]),
+        ("last", ["north", "south"]),
+    ):
+        found = cli(
+            "fit", own, "--out", tmp_path / level, "--classes-from", level, "--json", *QUICK
+        ).document["classes"]
+        assert found == names or len(found) == names
+
+
+def test_a_report_does_not_go_among_photos(cli: Cli, own: Path, tmp_path: Path):
+    before = files(own)
+    outcome = cli("fit", own, "--out", tmp_path / "model", "--report", own)
+    assert outcome.code == 2
+    assert "holds files and no report" in outcome.err
+    assert files(own) == before
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_same_pixels_in_other_bytes_count_once(cli: Cli, own: Path, tmp_path: Path):
+    original = files(own / "checks")[0]
+    with Image.open(original) as image:
+        image.save(own / "checks" / "copy.png")
+        image.save(own / "checks" / "copy.bmp")
+    outcome = cli("fit", own, "--out", tmp_path / "model", "--json", *QUICK)
+    assert outcome.document["duplicates"] == 2
+    seen = cli("evaluate", tmp_path / "model", own, "--json")
+    assert seen.code == 2
+    assert "no image to test with" in seen.err

@@ -1,6 +1,8 @@
+import errno
 import io
 import os
 import tarfile
+import time
 import zipfile
 
 import pytest
@@ -237,6 +239,78 @@ def test_one_damaged_member_of_a_zip_file_is_skipped(tmp_path):
     found = open_archive(path, cache=tmp_path / "cache")
     assert names(found) == ["cats/1.jpg", "dogs/3.jpg"]
     assert reasons(found) == {"a.zip/cats/2.jpg": "damaged in the archive"}
+
+
+def test_damage_to_one_member_of_any_compression_costs_only_it(tmp_path):
+    kinds = {"lzma": zipfile.ZIP_LZMA, "bz2": zipfile.ZIP_BZIP2, "deflate": zipfile.ZIP_DEFLATED}
+    for name, kind in kinds.items():
+        path = tmp_path / f"{name}.zip"
+        with zipfile.ZipFile(path, "w", kind) as archive:
+            for photo in PHOTOS:
+                archive.writestr(photo, photo.encode() * 2000)
+            where = archive.getinfo("cats/2.jpg")
+        data = bytearray(path.read_bytes())
+        start = where.header_offset + 30 + len("cats/2.jpg") + 12
+        data[start : start + 10] = b"\xff" * 10
+        path.write_bytes(data)
+        found = open_archive(path, cache=tmp_path / "cache")
+        assert names(found) == ["cats/1.jpg", "dogs/3.jpg"]
+        assert reasons(found) == {f"{name}.zip/cats/2.jpg": "damaged in the archive"}
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar"])
+@pytest.mark.parametrize("where", ["reading", "writing"])
+def test_a_failing_disk_is_blamed_on_the_right_side(tmp_path, monkeypatch, ending, where):
+    path = packed(tmp_path / f"a{ending}", PHOTOS)
+
+    def fail(*_args, **_options):
+        raise OSError(errno.EIO, "Input/output error")
+
+    if where == "reading":
+        reader = zipfile.ZipExtFile if ending == ".zip" else tarfile.ExFileObject
+        monkeypatch.setattr(reader, "read", fail)
+        expected, match = DataError, f"cannot read .*a{ending}: Input/output error"
+    else:
+        monkeypatch.setattr(archives.Path, "open", opening(archives.Path.open, fail))
+        expected, match = StoreError, "cannot write .*: Input/output error"
+    with pytest.raises(expected, match=match):
+        open_archive(path, cache=tmp_path / "cache")
+    assert unpacked(tmp_path / "cache") == []
+
+
+def opening(real, fail):
+    """`Path.open` whose new files in the cache cannot be written."""
+
+    def opened(self, mode="r", *args, **options):
+        if mode == "wb" and self.suffix == ".jpg":
+            fail()
+        return real(self, mode, *args, **options)
+
+    return opened
+
+
+def test_refused_members_are_never_opened(tmp_path, monkeypatch):
+    path = zipped(tmp_path / "a.zip", PHOTOS | dict.fromkeys(HOSTILE, b"evil"))
+    real, seen = zipfile.ZipFile.open, []
+
+    def watched(self, member, *args, **options):
+        seen.append(member.filename)
+        return real(self, member, *args, **options)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", watched)
+    open_archive(path, cache=tmp_path / "cache")
+    assert seen == list(PHOTOS)
+
+
+def test_an_unchanged_archive_is_not_read_again(tmp_path, monkeypatch, settled):
+    path = zipped(tmp_path / "a.zip", PHOTOS)
+    first = open_archive(path, cache=tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "file_digest", None)
+        assert open_archive(path, cache=tmp_path / "cache").paths == first.paths
+    time.sleep(0.02)  # past a tick of the clock
+    zipped(path, {"birds/1.jpg": b"1", "fish/2.jpg": b"2"})
+    assert open_archive(path, cache=tmp_path / "cache").classes == ("birds", "fish")
 
 
 def test_encrypted_zip_files(tmp_path):

@@ -1,10 +1,12 @@
 import hashlib
+import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from headstart.datasets import download as module
-from headstart.datasets.download import Download, fetch, readable_size
+from headstart import download as module
+from headstart.download import Download, fetch, readable_size
 from headstart.errors import DownloadError, StoreError
 
 CONTENT = bytes(range(256)) * 4000  # a megabyte
@@ -112,6 +114,42 @@ def test_offline(tmp_path):
     message = str(caught.value)
     assert f"cannot download {url} (47 MB)" in message
     assert f"put it at {tmp_path / 'set.zip'}" in message
+
+
+def test_the_beginning_of_a_checksum_and_no_size_are_enough(server, wanted, tmp_path):
+    server.cuts = [300_000]
+    some = Download(server.url, wanted.sha256[:8])
+    assert fetch(some, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=300000-"]
+    assert fetch(some, tmp_path).read_bytes() == CONTENT
+    assert len(server.ranges) == 2
+    with pytest.raises(DownloadError, match="is not the file it should be"):
+        fetch(Download(server.url, "00000000"), tmp_path)
+
+
+def test_without_a_checksum_no_other_run_is_gone_on_with(server, tmp_path):
+    server.content, server.cuts = CONTENT, [300_000]
+    (tmp_path / "file.bin.part").write_bytes(b"something else")
+    assert fetch(Download(server.url, ""), tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=300000-"]
+
+
+def test_two_at_once(server, wanted, tmp_path):
+    (tmp_path / "file.bin.part").write_bytes(CONTENT[:1000])
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: fetch(wanted, tmp_path), range(4)))
+    assert {path.read_bytes() for path in found} == {CONTENT}
+    assert [path.name for path in tmp_path.iterdir()] == ["file.bin"]
+
+
+def test_what_a_killed_process_had_is_gone_on_with(server, wanted, tmp_path):
+    abandoned, alive = (tmp_path / f"file.bin.{name}.part" for name in "ab")
+    abandoned.write_bytes(CONTENT[:5000])
+    os.utime(abandoned, (1, 1))
+    alive.write_bytes(CONTENT[:7000])
+    assert fetch(wanted, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == ["bytes=5000-"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.bin", alive.name]
 
 
 def test_silence(monkeypatch, tmp_path):

@@ -93,8 +93,16 @@ def test_content_decides_where_the_ending_does_not(tmp_path):
     make(tmp_path, "a/1.jpg", "b/2.jpg", "a/notes.txt", "root.txt", "root.jpg")
     make(tmp_path, "a/no-ending", "b/odd.dat", content=PNG)
     make(tmp_path, "b/nothing", content=b"")
+    make(tmp_path, "b/targa", content=bytes(30) + b"TRUEVISION-XFILE.\x00")
+    brands = b"".join(b"%04d" % number for number in range(40)) + b"avif"
+    make(tmp_path, "b/brands", content=bytes([0, 0, 0, 180]) + b"ftypmif1\0\0\0\0" + brands)
     found = open_folder(tmp_path)
-    assert relative(found, tmp_path) == ["a/1.jpg", "a/no-ending", "b/2.jpg", "b/odd.dat"]
+    assert relative(found, tmp_path) == [
+        "a/1.jpg",
+        "a/no-ending",
+        "b/2.jpg",
+        *("b/brands", "b/odd.dat", "b/targa"),
+    ]
     assert reasons(found, tmp_path) == {
         "a/notes.txt": "not an image (notes.txt)",
         "b/nothing": "not an image (nothing)",

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from headstart.datasets import list_datasets, open_dataset
-from headstart.datasets.download import Download
 from headstart.datasets.layouts import read_idx
 from headstart.datasets.named import open_named
 from headstart.datasets.png import png_bytes
 from headstart.digests import bytes_digest
+from headstart.download import Download
 from headstart.errors import DataError, DownloadError, MissingExtraError
 from headstart.images import decode
 from headstart.types import Split

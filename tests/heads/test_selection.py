@@ -118,7 +118,7 @@ def test_an_informative_stage_is_chosen_over_noise(kind, place):
     assert selection.candidate == Candidate((f"s{place}",), place)
     assert selection.setting in FAMILIES[kind].settings
     assert selection.folds == 3
-    assert selection.correct.mean() > 0.9
+    assert right(selection, y).mean() > 0.9
     assert selection.correct_by_stage[f"s{place}"].mean() > 0.9
     assert all(
         correct.mean() < 0.6
@@ -139,7 +139,7 @@ def test_ties_go_to_the_deepest_stage_and_then_to_the_fewest_stages():
 
 def test_ties_between_settings_go_to_the_most_cautious():
     losses = np.ones((1, 4, 9), np.float32)
-    assert selection._choose([losses[0]], [0], [Candidate(("a",), 0)]) == (0, 0)
+    assert selection._choose([losses[0]], [0], [Candidate(("a",), 0)], np.ones(9)) == (0, 0)
 
 
 def test_a_difference_within_one_standard_error_is_a_tie():
@@ -152,7 +152,7 @@ def test_a_difference_within_one_standard_error_is_a_tie():
         # The deep one is second by so many standard errors.
         moved = losses.copy()
         moved[1] += errors * error - gap.mean()
-        assert selection._choose(list(moved), [0, 1], [shallow, deep])[0] == expected
+        assert selection._choose(list(moved), [0, 1], [shallow, deep], np.ones(100))[0] == expected
 
 
 def test_choices_of_noise_among_noise_are_estimated_at_chance():
@@ -163,11 +163,16 @@ def test_choices_of_noise_among_noise_are_estimated_at_chance():
         values = noise(40, 60, width=2, seed=seed)
         y = rng.permutation(np.arange(60) % 2)
         found = chosen_from(values, y, np.arange(60) % 3, family=CENTROID)
-        nested.append(found.correct.mean())
+        nested.append(right(found, y).mean())
         naive.append(max(correct.mean() for correct in found.correct_by_stage.values()))
     # 480 images: a standard deviation is 0.023.
     assert 0.5 - 0.1 < np.mean(nested) < 0.5 + 0.06
     assert np.mean(naive) > 0.6
+
+
+def right(found, y):
+    """Whether each image is predicted right by the nested cross-validation."""
+    return found.probabilities.argmax(1) == y
 
 
 def trials_of(values, y, folds, family, monkeypatch):
@@ -175,8 +180,8 @@ def trials_of(values, y, folds, family, monkeypatch):
     seen = []
     choose = selection._choose
 
-    def spy(losses, allowed, choices):
-        seen.append((np.stack(losses), choose(losses, allowed, choices)))
+    def spy(losses, allowed, choices, weights):
+        seen.append((np.stack(losses), choose(losses, allowed, choices, weights)))
         return seen[-1][1]
 
     monkeypatch.setattr(selection, "_choose", spy)
@@ -236,16 +241,18 @@ def test_each_candidate_takes_one_fit_a_fold_and_one_a_pair():
 def test_out_of_fold_logits_are_those_of_heads_that_never_saw_the_image():
     X, y = blobs(60, 8, 3, apart=0.5)
     folds = np.arange(60) % 3
-    found = chosen_from({"a": X}, y, folds)
+    family = LogisticFamily(settings=(0.1,), default=0)
+    found = chosen_from({"a": X}, y, folds, family=family)
     for fold in range(3):
         kept = (folds != fold).astype(np.float32)
-        head = LogisticFamily().fit(X, y, kept, found.setting, classes=3, blocks=[8])
+        head = family.fit(X, y, kept, found.setting, classes=3, blocks=[8])
         assert isinstance(head, LinearHead)
         rest = folds == fold
-        np.testing.assert_allclose(found.logits[rest], head.logits(X[rest]), atol=0.1)
-    assert found.logits.shape == (60, 3)
-    # With one candidate and its settings chosen inside, the estimate differs little.
-    assert found.correct.mean() == pytest.approx((found.logits.argmax(1) == y).mean(), abs=0.1)
+        # The temperature is of the inner folds: the order of the classes is the head's.
+        agree = found.probabilities[rest].argmax(1) == head.logits(X[rest]).argmax(1)
+        assert agree.all()
+    assert found.probabilities.shape == (60, 3)
+    np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=1e-5)
 
 
 def test_without_folds_the_default_is_taken_and_nothing_is_claimed():
@@ -254,8 +261,7 @@ def test_without_folds_the_default_is_taken_and_nothing_is_claimed():
     assert found.candidate == Candidate(("b",), 1)
     assert found.setting == LOGISTIC.settings[LOGISTIC.default]
     assert (found.temperature, found.folds) == (1.0, 0)
-    assert found.logits is None
-    assert found.correct is None
+    assert found.probabilities is None
     assert found.correct_by_stage == {}
 
 
@@ -269,8 +275,8 @@ def test_two_images_a_class_are_estimated_and_not_chosen_by(kind):
     assert found.candidate == Candidate(("b",), 1)
     assert found.setting == family.settings[family.default]
     assert found.folds == 2
-    assert found.logits.shape == (6, 3)
-    assert found.correct.mean() > 0.6
+    assert found.probabilities.shape == (6, 3)
+    assert right(found, y).mean() > 0.6
     assert 1 / 50 <= found.temperature <= 50
 
 
@@ -280,8 +286,8 @@ def test_classes_of_very_different_sizes_work(kind):
     y = np.where(np.arange(60) < 3, 1, 0)
     y[3] = 2  # a single image: wherever it is tested, its class is unknown
     found = chosen_from({"a": X, "b": X}, y, np.arange(60) % 3, family=FAMILIES[kind])
-    assert not found.correct[3]
-    assert np.isfinite(found.logits).all()
+    assert not right(found, y)[3]
+    assert np.isfinite(found.probabilities).all()
 
 
 def test_progress_counts_the_candidates():
@@ -301,8 +307,7 @@ def test_the_same_call_gives_the_same_bits(kind):
     )
     assert first.candidate == second.candidate
     assert (first.setting, first.temperature) == (second.setting, second.temperature)
-    assert first.logits.tobytes() == second.logits.tobytes()
-    assert first.correct.tobytes() == second.correct.tobytes()
+    assert first.probabilities.tobytes() == second.probabilities.tobytes()
 
 
 def test_an_error_in_one_candidate_is_raised():
@@ -319,7 +324,7 @@ def test_an_error_in_one_candidate_is_raised():
 def test_as_many_candidates_at_a_time_as_memory_allows(
     images, width, classes, workers, monkeypatch
 ):
-    monkeypatch.setattr(selection.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(selection, "cores", lambda: 64)
     monkeypatch.setattr(selection, "_MEMORY", 64 * softmax.MEMORY)
     if images < 1000:
         monkeypatch.setattr(selection, "_MEMORY", 100 * softmax.MEMORY)
@@ -327,3 +332,14 @@ def test_as_many_candidates_at_a_time_as_memory_allows(
     y = np.broadcast_to(0, images)
     task = selection._Task(values, y, LOGISTIC, classes, y)
     assert selection._workers(task, [Candidate(("a",), 0)]) == workers
+
+
+def test_weights_say_what_each_image_counts_for_in_the_choice():
+    choices = [Candidate(("a",), 0), Candidate(("b",), 0)]
+    many_better, few_better = np.full(100, 0.5), np.full(100, 0.6)
+    many_better[90:], few_better[90:] = 3.0, 0.1  # the last ten are a class of their own
+    losses = [many_better[None].astype(np.float32), few_better[None].astype(np.float32)]
+    alike = np.where(np.arange(100) < 90, 1, 0.01)
+    equal = np.where(np.arange(100) < 90, 100 / 180, 5.0)
+    assert selection._choose(losses, [0, 1], choices, alike)[0] == 0
+    assert selection._choose(losses, [0, 1], choices, equal)[0] == 1

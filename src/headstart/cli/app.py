@@ -83,6 +83,10 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output left, as `head` does
         sys.stderr.close()
         return 1
+    except OSError as error:
+        if debug:
+            raise
+        return _say(f"error: {error.strerror or error}; nothing more could be written")
     except Exception as error:  # a user is shown a sentence, not a traceback
         if debug:
             raise

@@ -111,10 +111,7 @@ def cache(
     say(f"folder    {root}")
     if freed is not None:
         say(f"freed     {freed / 1e6:,.1f} MB")
-    rows = sum(one.rows for one in used.features)
-    say(f"features  {used.features_bytes / 1e6:,.1f} MB, {rows:,} images")
-    say(f"archives  {used.archives_bytes / 1e6:,.1f} MB")
-    say(f"datasets  {used.datasets_bytes / 1e6:,.1f} MB")
-    say(f"graphs    {used.graphs_bytes / 1e6:,.1f} MB")
-    say(f"index     {used.index_bytes / 1e6:,.1f} MB")
+    images = f", {sum(one.rows for one in used.features):,} images"
+    for kind, size in used.bytes.items():
+        say(f"{kind:<9} {size / 1e6:,.1f} MB{images if kind == 'features' else ''}")
     say(f"total     {used.total_bytes / 1e6:,.1f} MB")

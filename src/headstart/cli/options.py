@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.types import EngineName, Precision
+from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
     from headstart.features import Extractor
+    from headstart.model import Model
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
 
@@ -54,6 +55,15 @@ LabelColumn = Annotated[
     str | None, typer.Option("--label-column", help="A table's column of labels.")
 ]
 
+ClassesFrom = Annotated[
+    ClassLevel,
+    typer.Option(
+        "--classes-from",
+        help="Of folders in folders: what names the class, the whole path, the first or the last "
+        "folder.",
+    ),
+]
+
 
 def extractor_for(
     backbone: str,
@@ -78,11 +88,28 @@ def extractor_for(
     )
 
 
+def extractor_of(
+    model: Model,
+    weights: Path | None,
+    engine: EngineName,
+    precision: Precision,
+    cache: Path | None,
+) -> Extractor:
+    """The backbone that a model belongs to, with the very weights it was trained on."""
+    from headstart.model import check_file_given, check_weights
+
+    check_file_given(model, weights)
+    extractor = extractor_for(model.origin.backbone, weights, engine, precision, cache)
+    check_weights(model, extractor.backbone)
+    return extractor
+
+
 def opened(
     data: str,
     cache: Path | None,
     image_column: str | None,
     label_column: str | None,
+    classes_from: ClassLevel,
     *,
     require_classes: int = 2,
 ) -> ImageDataset:
@@ -93,7 +120,7 @@ def opened(
 
     with progress() as bars:
         megabytes = bars.bar(f"downloading {data}", "MB", scale=1_000_000)
-        return open_dataset(
+        dataset = open_dataset(
             data,
             cache=cache_root(cache),
             image_column=image_column,
@@ -101,3 +128,4 @@ def opened(
             require_classes=require_classes,
             progress=lambda done, total: megabytes(done, total or 0),
         )
+    return dataset.regrouped(classes_from)

@@ -44,13 +44,11 @@ def predict(
     """Say what is in images, with a trained model."""
     from headstart.bundle import load_model
     from headstart.datasets.images import find_images
-    from headstart.model import check_weights
     from headstart.prediction import predict as run
 
     trained = load_model(model)
     paths = find_images(images)
-    extractor = shared.extractor_for(trained.origin.backbone, weights, engine, precision, cache)
-    check_weights(trained, extractor.backbone)
+    extractor = shared.extractor_of(trained, weights, engine, precision, cache)
     with progress() as bars:
         found = run(trained, extractor, paths, progress=bars.bar("images", "images"))
     warn(extractor.warnings)
@@ -90,6 +88,7 @@ def _show(paths: list[Path], found: Predictions, top: int, form: Format) -> None
     else:
         table(["image", "label", "probability"], _table_rows(answers), right={2})
     if found.skipped:
+        warn([f"{len(found.skipped)} of {len(paths)} images could not be read"])
         raise typer.Exit(1)
 
 

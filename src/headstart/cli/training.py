@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,8 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, warn
-from headstart.types import EngineName, HeadKind, Precision
+from headstart.errors import DataError
+from headstart.types import ClassLevel, EngineName, HeadKind, Precision
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from headstart.training import Trained
 
 AUTO = "auto"
+_CLASSES = 8
+"""Names of classes that the summary shows."""
 
 
 def fit(
@@ -50,6 +54,7 @@ def fit(
     ] = None,
     image_column: shared.ImageColumn = None,
     label_column: shared.LabelColumn = None,
+    classes_from: shared.ClassesFrom = ClassLevel.PATH,
     engine: shared.EngineOption = EngineName.AUTO,
     precision: shared.PrecisionOption = Precision.AUTO,
     cache: shared.CacheFolder = None,
@@ -61,9 +66,14 @@ def fit(
     from headstart.report import write_skipped
     from headstart.training import Recipe, train
 
+    started = time.perf_counter()
     check_target(out)
-    dataset = shared.opened(data, cache, image_column, label_column)
+    _check_report(report)
+    dataset = shared.opened(data, cache, image_column, label_column, classes_from)
     extractor = shared.extractor_for(backbone, weights, engine, precision, cache)
+    if nested := [name for name in dataset.classes if "/" in name]:
+        hint = "--classes-from first (or last) takes one folder's name instead"
+        warn([f"folders in folders are classes of their own, such as {nested[0]!r}; {hint}"])
     if holdout and dataset.splits:
         warn([f"{dataset.name} has a test part of its own, so --holdout changes nothing"])
     recipe = Recipe(
@@ -86,11 +96,11 @@ def fit(
     if report:
         _report_training(trained, report)
     warn(extractor.warnings)
-    document = _summary(trained)
+    seconds = time.perf_counter() - started
     if as_json:
-        print_json(document)
+        print_json(_summary(trained, seconds))
     else:
-        _describe(dataset, trained, out, report)
+        _describe(dataset, trained, seconds, out, report)
 
 
 def evaluate(
@@ -105,6 +115,7 @@ def evaluate(
     weights: shared.WeightsFile = None,
     image_column: shared.ImageColumn = None,
     label_column: shared.LabelColumn = None,
+    classes_from: shared.ClassesFrom = ClassLevel.PATH,
     engine: shared.EngineOption = EngineName.AUTO,
     precision: shared.PrecisionOption = Precision.AUTO,
     cache: shared.CacheFolder = None,
@@ -113,16 +124,18 @@ def evaluate(
     """Test a model on labelled images that it was not trained on."""
     from headstart.bundle import load_model
     from headstart.card import accuracy_text
-    from headstart.model import Measured, check_weights
+    from headstart.model import Measured
     from headstart.prediction import evaluate as test
     from headstart.report import build_report, write_skipped
     from headstart.reporting import write_report
     from headstart.types import Estimate
 
+    _check_report(out)
     trained = load_model(model)
-    dataset = shared.opened(data, cache, image_column, label_column, require_classes=1)
-    extractor = shared.extractor_for(trained.origin.backbone, weights, engine, precision, cache)
-    check_weights(trained, extractor.backbone)
+    dataset = shared.opened(
+        data, cache, image_column, label_column, classes_from, require_classes=1
+    )
+    extractor = shared.extractor_of(trained, weights, engine, precision, cache)
     with progress() as bars:
         found = test(
             trained, extractor, dataset.for_testing(), progress=bars.bar("images", "images")
@@ -166,10 +179,17 @@ def evaluate(
     if report.seen:
         say(f"left out           {report.seen:,} images that the model was trained on")
     if report.conflicts:
-        say(f"conflicts          {len(report.conflicts):,} pictures with two labels, left out")
+        say(f"conflicts          {len(report.conflicts):,} with two labels, left out")
     _say_skipped(report.skipped, out / "skipped.csv" if out else None)
     if out:
         say(f"written            {out}")
+
+
+def _check_report(folder: Path | None) -> None:
+    """Pictures and tables do not go among somebody's photos."""
+    taken = folder is not None and folder.is_dir() and any(folder.iterdir())
+    if folder is not None and taken and not (folder / "metrics.json").is_file():
+        raise DataError(f"{folder} holds files and no report; name a new folder for the report")
 
 
 def _report_training(trained: Trained, folder: Path) -> None:
@@ -208,7 +228,7 @@ def _measured(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _summary(trained: Trained) -> dict[str, Any]:
+def _summary(trained: Trained, seconds: float) -> dict[str, Any]:
     model = trained.model
     measured = _measured(model.measured)
     return {
@@ -233,22 +253,30 @@ def _summary(trained: Trained) -> dict[str, Any]:
         "interval": measured["interval"],
         "estimate": str(model.measured.estimate),
         "tested_images": measured["images"],
-        "seconds": trained.seconds,
-        "images_per_second": (trained.cached + trained.computed) / trained.feature_seconds,
+        "seconds": seconds,
+        "images_per_second": trained.computed / trained.feature_seconds,
         "cached": trained.cached,
     }
 
 
-def _describe(dataset: ImageDataset, trained: Trained, out: Path, report: Path | None) -> None:
+def _describe(
+    dataset: ImageDataset, trained: Trained, seconds: float, out: Path, report: Path | None
+) -> None:
     from headstart.card import accuracy_text
 
     model, data = trained.model, trained.model.data
     origin = model.origin
     read = trained.cached + trained.computed
-    rate = read / trained.feature_seconds
-    say(f"data      {dataset.name}: {trained.images:,} images, {len(model.classes)} classes")
+    rate = trained.computed / trained.feature_seconds
+    speed = f"; {rate:,.0f} images/s" if trained.computed else ""
+    classes = ", ".join(model.classes[:_CLASSES])
+    more = ", ..." if len(model.classes) > _CLASSES else ""
+    say(
+        f"data      {dataset.name}: {trained.images:,} images, {len(model.classes)} classes "
+        f"({classes}{more})"
+    )
     say(f"backbone  {origin.backbone} on {origin.engine}, {origin.precision}")
-    say(f"features  {read:,} images, {trained.cached:,} of them known; {rate:,.0f} images/s")
+    say(f"features  {read:,} images, {trained.cached:,} of them known{speed}")
     say(f"stages    {' + '.join(origin.stages)}")
     say(f"accuracy  {accuracy_text(model.measured)}")
     if data.duplicates:
@@ -256,11 +284,11 @@ def _describe(dataset: ImageDataset, trained: Trained, out: Path, report: Path |
     if trained.conflicts:
         first = trained.conflicts[0]
         say(
-            f"conflicts {len(trained.conflicts):,} pictures stand in two classes and were left "
-            f"out; the first: {', '.join(first.paths)}"
+            f"conflicts {len(trained.conflicts):,} with two labels, left out; the first: "
+            f"{', '.join(f'{p} ({n})' for p, n in zip(first.paths, first.labels, strict=True))}"
         )
     _say_skipped(trained.skipped, out / "skipped.csv")
-    say(f"time      {trained.seconds:.1f} s")
+    say(f"time      {seconds:.1f} s")
     say(f"model     {out}" + (f"; report in {report}" if report else ""))
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from headstart.cache import cache_root
 from headstart.datasets.archives import ARCHIVE_ENDINGS, is_archive, open_archive
 from headstart.datasets.dataset import ImageDataset
-from headstart.datasets.download import Progress
 from headstart.datasets.folders import open_folder
 from headstart.datasets.named import NamedDataset, list_datasets, open_named
 from headstart.datasets.tables import TABLE_ENDINGS, is_table, open_table
+from headstart.download import Progress
 from headstart.errors import DataError
 from headstart.images import looks_like_image
 

@@ -13,20 +13,24 @@ import lzma
 import re
 import stat
 import tarfile
+import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import Final
 
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.entries import split_named
 from headstart.datasets.folders import is_litter, open_folder
-from headstart.datasets.staging import cache_place, staged
+from headstart.datasets.staging import cache_place, staged, writing
 from headstart.datasets.tables import is_table, open_table
 from headstart.digests import file_digest
 from headstart.errors import DataError
+from headstart.stat_index import StatIndex
 from headstart.types import Skipped
 
 ARCHIVE_ENDINGS: Final = (
@@ -34,6 +38,7 @@ ARCHIVE_ENDINGS: Final = (
 )
 _BROKEN: Final = (*(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),)
 _CHUNK: Final = 1 << 20
+_UNSAFE: Final = "unsafe in the archive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +65,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A file in an archive: what is in it, or why it is left out."""
+    """A file in an archive: how to read it, or why it is left out."""
 
     name: str
+    content: Callable[[], Generator[bytes]] | None = None
     refused: str | None = None
-    content: IO[bytes] | None = None
 
 
 def is_archive(path: Path) -> bool:
@@ -98,17 +103,16 @@ def open_archive(
         DataError: it is encrypted, truncated, no archive at all, a bomb, or without classes.
         StoreError: the cache cannot be written.
     """
-    try:
-        digest = file_digest(path)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    digest = _digest(path, cache)
     unpacked = cache_place(cache, "archives") / digest
     if not unpacked.is_dir():
         with staged(unpacked) as work:
-            (work / "files").mkdir()
+            with writing(unpacked):
+                (work / "files").mkdir()
             refused = unpack(path, work / "files", limits=limits)
             notes = json.dumps([asdict(one) for one in refused])
-            (work / "refused.json").write_text(notes, encoding="utf-8")
+            with writing(unpacked):
+                (work / "refused.json").write_text(notes, encoding="utf-8")
     notes = (unpacked / "refused.json").read_text(encoding="utf-8")
     refused = tuple(Skipped(**one) for one in json.loads(notes))
     top, tables = _top(unpacked / "files")
@@ -134,6 +138,22 @@ def open_archive(
     return replace(found, skipped=(*found.skipped, *refused))
 
 
+def _digest(path: Path, cache: Path) -> str:
+    """The digest of an archive, read only if it has changed since it was last asked for."""
+    index = StatIndex(cache)
+    if (known := index.digest(path)) is not None:
+        return known
+    taken = time.time_ns()
+    try:
+        status = path.stat()
+        digest = file_digest(path)
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    index.remember(path, status, digest, taken=taken)
+    index.save()
+    return digest
+
+
 def unpack(path: Path, into: Path, *, limits: Limits | None = None) -> tuple[Skipped, ...]:
     """Write the regular files of an archive below a folder.
 
@@ -146,16 +166,18 @@ def unpack(path: Path, into: Path, *, limits: Limits | None = None) -> tuple[Ski
         The members that were left out, each named after the archive, and why.
 
     Raises:
-        DataError: it is encrypted, truncated, damaged, no archive, or beyond the limits.
+        DataError: it is encrypted, truncated, damaged, no archive, cannot be read, or is beyond
+            the limits.
+        StoreError: the folder cannot be written.
     """
     limits = limits or Limits()
-    allowed = limits.allowed(path.stat().st_size)
     refused: list[Skipped] = []
     files = written = 0
     try:
+        allowed = limits.allowed(path.stat().st_size)
         for member in _zip_members(path) if _is_zip(path) else _tar_members(path):
-            reason = member.refused or _unsafe(member.name)
-            if reason is None and member.content is not None:
+            reason = member.refused
+            if reason is None:
                 files += 1
                 if files > limits.members:
                     raise DataError(f"{path} holds more than {limits.members} files")
@@ -166,22 +188,25 @@ def unpack(path: Path, into: Path, *, limits: Limits | None = None) -> tuple[Ski
                         f"{path} unpacks to more than {allowed / 1e6:.0f} MB, as decompression "
                         "bombs do; if you trust it, unpack it by hand and give the folder"
                     ) from None
-                except (zipfile.BadZipFile, zlib.error):
-                    reason = "damaged in the archive"
-                except _BadNameError:
-                    reason = "its name cannot be used here"
+                except _LostError as lost:
+                    reason = str(lost)
             if reason is not None:
                 shown = member.name.encode("utf-8", "replace").decode()  # names may be any bytes
                 refused.append(Skipped(f"{path.name}/{shown}", reason))
-    except (*_BROKEN, OSError) as error:
+    except (*_BROKEN, OSError, _ReadError) as caught:
+        error = caught.__cause__ if isinstance(caught, _ReadError) else caught
         # Decompressors raise plain OSErrors too, but without a number.
         if isinstance(error, OSError) and error.errno is not None:
-            raise
+            raise _cannot_read(path, error) from error
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"{path} is truncated, damaged or no archive ({said}); get it again"
         ) from error
     return tuple(refused)
+
+
+def _cannot_read(path: Path, error: OSError) -> DataError:
+    return DataError(f"cannot read {path}: {error.strerror or error}")
 
 
 def _is_zip(path: Path) -> bool:
@@ -194,34 +219,39 @@ class _TooMuchError(Exception):
     pass
 
 
-class _BadNameError(Exception):
-    pass
+class _LostError(Exception):
+    """One member cannot be had, for this reason; the others can."""
+
+
+class _ReadError(Exception):
+    """Its cause is an error from reading the archive, which writing must not be blamed for."""
 
 
 def _write(member: _Member, into: Path, allowed: int) -> int:
     """Copy one member; what it claims of its size is not believed."""
     assert member.content is not None
     target = into.joinpath(*PurePosixPath(member.name.replace("\\", "/")).parts)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file = target.open("wb")
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError) as error:
-        raise _BadNameError from error
-    except OSError as error:
-        if len(target.name.encode()) > 255:
-            raise _BadNameError from error
-        raise
     count = 0
-    try:
-        with file, member.content as content:
-            while chunk := content.read(_CHUNK):
-                count += len(chunk)
-                if count > allowed:
-                    raise _TooMuchError
-                file.write(chunk)
-    except (zipfile.BadZipFile, zlib.error):
-        target.unlink()  # half a picture must not look like one
-        raise
+    with writing(into):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file = target.open("wb")
+        except (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError) as error:
+            raise _LostError("its name cannot be used here") from error
+        except OSError as error:
+            if len(target.name.encode()) > 255:
+                raise _LostError("its name cannot be used here") from error
+            raise
+        try:
+            with file, closing(member.content()) as content:
+                for chunk in content:
+                    count += len(chunk)
+                    if count > allowed:
+                        raise _TooMuchError
+                    file.write(chunk)
+        except _LostError:
+            target.unlink()  # half a picture must not look like one
+            raise
     return count
 
 
@@ -247,12 +277,22 @@ def _zip_members(path: Path) -> Iterator[_Member]:
                 what = "link" if kind == stat.S_IFLNK else "device"
                 yield _Member(info.filename, refused=f"{what} in the archive")
                 continue
-            try:
-                content = archive.open(info)
-            except (NotImplementedError, zipfile.BadZipFile) as error:
-                yield _Member(info.filename, refused=f"damaged in the archive: {error}")
-                continue
-            yield _Member(info.filename, content=content)
+            reason = _unsafe(info.filename)
+            yield _Member(info.filename, partial(_zip_content, archive, info), reason)
+
+
+def _zip_content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Generator[bytes]:
+    """The members of a zip file are compressed each for itself, so damage costs only one."""
+    try:
+        with archive.open(info) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except NotImplementedError as error:
+        raise _LostError(f"cannot be unpacked: {error}") from error
+    except (*_BROKEN, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise _ReadError from error
+        raise _LostError("damaged in the archive") from error
 
 
 def _tar_members(path: Path) -> Iterator[_Member]:
@@ -264,16 +304,30 @@ def _tar_members(path: Path) -> Iterator[_Member]:
                 what = "link" if info.issym() else "device"
                 yield _Member(info.name, refused=f"{what} in the archive")
                 continue
+            reason = _unsafe(info.name)
             try:
                 # Python's own judgement besides ours. It would strip the slash of an absolute
                 # path, and here such a member is refused.
                 tarfile.data_filter(info, str(path.parent))
-                # A hard link is another name of an earlier member, which is what is read here.
-                content = archive.extractfile(info)
-            except (tarfile.FilterError, KeyError):
-                yield _Member(info.name, refused=_unsafe(info.name) or "unsafe in the archive")
-                continue
-            yield _Member(info.name, content=content)
+            except tarfile.FilterError:
+                reason = reason or _UNSAFE
+            yield _Member(info.name, partial(_tar_content, archive, info), reason)
+
+
+def _tar_content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Generator[bytes]:
+    try:
+        # A hard link is another name of an earlier member, which is what is read here.
+        file = archive.extractfile(info)
+    except KeyError as error:
+        raise _LostError(_UNSAFE) from error
+    if file is None:  # a hard link to a folder
+        raise _LostError(_UNSAFE)
+    try:
+        with file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise _ReadError from error
 
 
 def _is_litter(name: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.types import Labels, Skipped, Split
+from headstart.types import ClassLevel, Labels, Skipped, Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,16 @@ class ImageDataset:
             labels=self.labels[chosen],
             splits=tuple(self.splits[row] for row in chosen) if self.splits else (),
         )
+
+    def regrouped(self, level: ClassLevel) -> ImageDataset:
+        """The same images, classes named by one part of the folders' path."""
+        if level is ClassLevel.PATH:
+            return self
+        place = 0 if level is ClassLevel.FIRST else -1
+        names = [name.split("/")[place] for name in self.classes]
+        classes = tuple(sorted(set(names)))
+        index = np.array([classes.index(name) for name in names], dtype=np.int64)
+        return replace(self, classes=classes, labels=index[self.labels])
 
     def for_testing(self) -> ImageDataset:
         """The test part, or else the validation part, or else everything."""

@@ -8,7 +8,7 @@ Which files count:
 
 - A regular file whose ending is that of an image is a candidate; whether it can be decoded is
   found out later.
-- Another file below a class folder is judged by its first bytes: an image is used, the rest is
+- Another file below a class folder is judged by its content: an image is used, the rest is
   listed as skipped.
 - Files beside the class folders (a README, a table) are no concern; images there are listed,
   since their class is missing.
@@ -29,7 +29,7 @@ from typing import Final, TypeAlias
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.entries import Entry, assembled, split_named
 from headstart.errors import DataError
-from headstart.images import HEAD_BYTES, image_format, looks_like_image
+from headstart.images import file_format, looks_like_image
 from headstart.types import Skipped, Split
 
 _LITTER: Final = frozenset(
@@ -208,12 +208,11 @@ class _Scan:
         if looks_like_image(entry.name):
             return True
         try:
-            with open(entry.path, "rb") as file:  # noqa: PTH123 - it is already a string
-                head = file.read(HEAD_BYTES)
+            found = file_format(entry.path)
         except OSError as error:
             self.skip(entry, f"unreadable: {(error.strerror or str(error)).lower()}")
             return False
-        if image_format(head) is None:
+        if found is None:
             self.skip(entry, f"not an image ({_readable(entry.name)})")
             return False
         return True

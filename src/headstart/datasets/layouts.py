@@ -17,6 +17,7 @@ import numpy as np
 
 from headstart.datasets.archives import unpack
 from headstart.datasets.png import png_bytes
+from headstart.datasets.staging import writing
 from headstart.errors import DataError
 from headstart.types import Labels, Pixels, Split
 
@@ -126,8 +127,12 @@ def write_pngs(
         classes: the folders' names.
         into: where to make them.
         prefix: what the files' names begin with.
+
+    Raises:
+        StoreError: the disk is full or not writable.
     """
-    for name in classes:
-        (into / name).mkdir(parents=True, exist_ok=True)
-    for number, (picture, label) in enumerate(zip(pixels, labels.tolist(), strict=True)):
-        (into / classes[label] / f"{prefix}{number:05d}.png").write_bytes(png_bytes(picture))
+    with writing(into):
+        for name in classes:
+            (into / name).mkdir(parents=True, exist_ok=True)
+        for number, (picture, label) in enumerate(zip(pixels, labels.tolist(), strict=True)):
+            (into / classes[label] / f"{prefix}{number:05d}.png").write_bytes(png_bytes(picture))

@@ -10,11 +10,11 @@ from typing import Final, TypeAlias
 
 from headstart.datasets import layouts
 from headstart.datasets.dataset import ImageDataset
-from headstart.datasets.download import Download, Progress, fetch
 from headstart.datasets.entries import Entry, assembled
 from headstart.datasets.folders import open_folder
 from headstart.datasets.staging import cache_place, staged
-from headstart.errors import MissingExtraError
+from headstart.download import Download, Progress, fetch
+from headstart.errors import DataError, MissingExtraError
 
 Layout: TypeAlias = Callable[[tuple[Path, ...], Path], None]
 
@@ -56,7 +56,7 @@ class NamedDataset:
     @property
     def size(self) -> int:
         """Bytes to download."""
-        return sum(one.size for one in self.downloads)
+        return sum(one.size or 0 for one in self.downloads)
 
     @property
     def embedded(self) -> bool:
@@ -252,8 +252,17 @@ def _lay_out(
 ) -> None:
     folder = downloads / root.name
     files = tuple(fetch(one, folder, progress=progress) for one in dataset.downloads)
-    with staged(root) as work:
-        layout(files, work)
+    try:
+        with staged(root) as work:
+            layout(files, work)
+    except (DataError, OSError) as error:
+        if root.is_dir():  # another process was faster, and has deleted the files
+            return
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"cannot lay out {dataset.name}: {error.strerror or error}; try again"
+        ) from error
     for file in files:
         file.unlink(missing_ok=True)
 

@@ -13,16 +13,32 @@ from headstart.cache import cache_folder
 from headstart.errors import StoreError
 
 
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Calls what goes wrong within by its name: the cache cannot be written.
+
+    Only what writes belongs within, or an archive that cannot be read would be called a full disk.
+
+    Raises:
+        StoreError: instead of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {place}: {error.strerror or error}; "
+            "free space there, or choose another cache folder"
+        ) from error
+
+
 def cache_place(cache: Path, kind: str) -> Path:
     """The cache's folder for one kind of thing, made and marked as headstart's own.
 
     Raises:
         StoreError: it cannot be made.
     """
-    try:
+    with writing(cache / kind):
         return cache_folder(cache, kind)
-    except OSError as error:
-        raise _cannot_write(cache / kind, error) from error
 
 
 @contextmanager
@@ -39,29 +55,20 @@ def staged(destination: Path) -> Iterator[Path]:
         An empty folder to fill, on the same file system.
 
     Raises:
-        StoreError: the disk is full or not writable.
+        StoreError: the folder cannot be made or renamed. What goes wrong while it is filled is
+            passed on as it is.
     """
-    try:
+    with writing(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
-    except OSError as error:
-        raise _cannot_write(destination, error) from error
     try:
         yield work
-        work.chmod(0o755)  # mkdtemp makes it private, and caches may be shared
-        try:
-            os.replace(work, destination)  # noqa: PTH105 - says more clearly that it is atomic
-        except OSError:
-            if not destination.is_dir():
-                raise
-    except OSError as error:
-        raise _cannot_write(destination, error) from error
+        with writing(destination):
+            work.chmod(0o755)  # mkdtemp makes it private, and caches may be shared
+            try:
+                os.replace(work, destination)  # noqa: PTH105 - says more clearly that it is atomic
+            except OSError:
+                if not destination.is_dir():
+                    raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def _cannot_write(destination: Path, error: OSError) -> StoreError:
-    reason = error.strerror or str(error)
-    return StoreError(
-        f"cannot write {destination}: {reason}; free space there, or choose another cache folder"
-    )

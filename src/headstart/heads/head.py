@@ -27,6 +27,11 @@ class Head(Protocol):
         """Which family it is of."""
         ...
 
+    @property
+    def width(self) -> int:
+        """Features it sees."""
+        ...
+
     def logits(self, X: Floats) -> Floats:
         """(N, D) features to (N, K) logits."""
         ...
@@ -52,6 +57,11 @@ class LinearHead:
     def kind(self) -> HeadKind:
         """Logistic."""
         return HeadKind.LOGISTIC
+
+    @property
+    def width(self) -> int:
+        """Features it sees."""
+        return int(self.coefficients.shape[1])
 
     def logits(self, X: Floats) -> Floats:
         """(N, D) to (N, K)."""
@@ -144,6 +154,11 @@ class CentroidHead:
         """Centroid."""
         return HeadKind.CENTROID
 
+    @property
+    def width(self) -> int:
+        """Features it sees."""
+        return len(self.standardisation.mean)
+
     def logits(self, X: Floats) -> Floats:
         """(N, D) to (N, K)."""
         # |x|^2 is the same for all classes, so the softmax does not see it.
@@ -192,6 +207,11 @@ class KnnHead:
     def kind(self) -> HeadKind:
         """k-NN."""
         return HeadKind.KNN
+
+    @property
+    def width(self) -> int:
+        """Features it sees."""
+        return len(self.standardisation.mean)
 
     def logits(self, X: Floats) -> Floats:
         """(N, D) to (N, K)."""

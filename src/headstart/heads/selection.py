@@ -13,7 +13,6 @@ the deepest stage wins, then the fewest stages, then the strongest regularisatio
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -23,9 +22,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from headstart.heads import softmax
-from headstart.heads.calibration import calibrated_losses, fit_temperatures
+from headstart.heads.calibration import calibrate, fit_temperatures, probabilities
 from headstart.heads.families import HeadFamily
-from headstart.types import Floats, Labels
+from headstart.machine import cores
+from headstart.types import Doubles, Floats, Labels
 
 MAX_FOLDS = 5
 MIN_FOLDS = 3
@@ -70,17 +70,17 @@ class Selection:
         setting: of the head's family.
         temperature: of the calibration.
         folds: how many; 0 where nothing could be held out.
-        logits: (N, K) out of fold, before calibration; None where `folds` is 0.
-        correct: (N,) bool by nested cross-validation; None where `folds` is 0.
-        correct_by_stage: the same for each single stage alone, the setting chosen inside.
+        probabilities: (N, K) of each image, by a head, a choice and a temperature that have not
+            seen its fold; None where `folds` is 0.
+        correct_by_stage: (N,) bool, whether a head on each single stage alone is right, its
+            setting chosen in the same way.
     """
 
     candidate: Candidate
     setting: float
     temperature: float
     folds: int
-    logits: Floats | None
-    correct: np.ndarray | None
+    probabilities: Floats | None
     correct_by_stage: Mapping[str, np.ndarray]
 
 
@@ -152,21 +152,28 @@ def select(
     allowed = range(len(choices))
     if len(y) < _ENOUGH:
         allowed = range(choices.index(default), choices.index(default) + 1)
-    chosen, setting = _choose([trials[index].losses for index in allowed], allowed, choices)
-    correct = _nested(trials, allowed, choices, folds, count)
-    by_stage = {
-        candidate.stages[0]: _nested(trials, [index], choices, folds, count)
-        for index, candidate in enumerate(choices)
-        if len(candidate.stages) == 1
-    }
-    logits = task.out_of_fold(choices[chosen], folds, count)[setting]
+    losses = [trials[index].losses for index in allowed]
+    chosen, setting = _choose(losses, allowed, choices, row_weights)
+    nested = np.empty((len(y), classes), np.float32)
+    logits = {chosen: task.out_of_fold(choices[chosen], folds, count)}
+    for fold, (place, inner) in enumerate(_nested(task, trials, allowed, choices, folds, count)):
+        if place not in logits:
+            logits[place] = task.out_of_fold(choices[place], folds, count)
+        rows = folds == fold
+        temperature = trials[place].temperatures[fold, inner]
+        nested[rows] = probabilities(logits[place][inner][:, rows].T, temperature)
+    by_stage = {}
+    for index, candidate in enumerate(choices):
+        if len(candidate.stages) == 1:
+            picks = _nested(task, trials, [index], choices, folds, count)
+            settings = np.array([pick for _, pick in picks])[folds]
+            by_stage[candidate.stages[0]] = trials[index].correct[settings, np.arange(len(y))]
     return Selection(
         candidate=choices[chosen],
         setting=family.settings[setting],
-        temperature=float(fit_temperatures(logits[None], y)[0]),
+        temperature=task.temperature(logits[chosen][setting]),
         folds=count,
-        logits=logits.T,
-        correct=correct,
+        probabilities=nested,
         correct_by_stage=by_stage,
     )
 
@@ -176,7 +183,7 @@ def _workers(task: _Task, choices: Sequence[Candidate]) -> int:
     widest = max(sum(task.values[stage].shape[1] for stage in c.stages) for c in choices)
     # Measured peaks: five copies of the features, eight of the logits of all settings.
     numbers: int = len(task.y) * (5 * widest + 8 * len(task.family.settings) * task.classes)
-    return max(1, min(os.cpu_count() or 1, _MEMORY // (4 * numbers + softmax.MEMORY)))
+    return max(1, min(cores(), _MEMORY // (4 * numbers + softmax.MEMORY)))
 
 
 def _side_by_side(
@@ -190,7 +197,7 @@ def _side_by_side(
     The matrices are small: threads inside each product would mostly wait for each other, and on a
     busy machine for the scheduler (measured: 5 times slower).
     """
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, cores() // workers)
     with threadpool_limits(threads, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(attempt, candidate) for candidate in choices]
         try:
@@ -223,6 +230,10 @@ class _Task:
             blocks=[self.values[stage].shape[1] for stage in candidate.stages],
         )
 
+    def temperature(self, logits: Floats) -> float:
+        """Of logits (K, N) out of fold."""
+        return float(fit_temperatures(logits[None], self.y, self.row_weights)[0])
+
     def joined(self, parts: Sequence[tuple[np.ndarray, Floats]]) -> Floats:
         """(G, K, N) of logits that are known for the rows at some masks."""
         logits = np.zeros((len(self.family.settings), self.classes, len(self.y)), np.float32)
@@ -245,11 +256,13 @@ class _Trial:
         correct: (G, N) whether the out-of-fold prediction is right.
         inner: K arrays (G, N), losses of models that saw neither the image nor outer fold k; in
             the columns of fold k itself there is no such loss and the number is 0.
+        temperatures: (K, G) fitted on those.
     """
 
     losses: Floats
     correct: np.ndarray
     inner: list[Floats]
+    temperatures: Doubles
 
 
 def _try(task: _Task, candidate: Candidate, folds: Labels, count: int) -> _Trial:
@@ -257,7 +270,7 @@ def _try(task: _Task, candidate: Candidate, folds: Labels, count: int) -> _Trial
     pairs = list(combinations(range(count), 2))
     scores = task.held_out(candidate, [*single, *(single[j] | single[k] for j, k in pairs)])
     logits = task.joined(list(zip(single, scores[:count], strict=True)))
-    inner = []
+    inner, temperatures = [], []
     for outer in range(count):
         parts = []
         for (j, k), score in zip(pairs, scores[count:], strict=True):
@@ -266,39 +279,46 @@ def _try(task: _Task, candidate: Candidate, folds: Labels, count: int) -> _Trial
                 parts.append((tested, score[:, :, tested[single[j] | single[k]]]))
         rest = ~single[outer]
         losses = np.zeros((len(logits), len(folds)), np.float32)
-        losses[:, rest] = calibrated_losses(task.joined(parts)[:, :, rest], task.y[rest])
+        seen = task.joined(parts)[:, :, rest]
+        losses[:, rest], fitted = calibrate(seen, task.y[rest], task.row_weights[rest])
         inner.append(losses)
-    return _Trial(calibrated_losses(logits, task.y), logits.argmax(1) == task.y, inner)
+        temperatures.append(fitted)
+    losses, _ = calibrate(logits, task.y, task.row_weights)
+    return _Trial(losses, logits.argmax(1) == task.y, inner, np.stack(temperatures))
 
 
 def _nested(
+    task: _Task,
     trials: Sequence[_Trial],
     allowed: Sequence[int],
     choices: Sequence[Candidate],
     folds: Labels,
     count: int,
-) -> np.ndarray:
-    """(N,) whether each image is predicted right by a choice made without its fold."""
-    correct = np.zeros(len(folds), bool)
+) -> list[tuple[int, int]]:
+    """For each fold the candidate and the setting, chosen without it."""
+    picks = []
     for outer in range(count):
         rest = folds != outer
-        chosen, setting = _choose(
-            [trials[index].inner[outer][:, rest] for index in allowed], allowed, choices
-        )
-        correct[~rest] = trials[chosen].correct[setting][~rest]
-    return correct
+        losses = [trials[index].inner[outer][:, rest] for index in allowed]
+        picks.append(_choose(losses, allowed, choices, task.row_weights[rest]))
+    return picks
 
 
 def _choose(
-    losses: Sequence[Floats], allowed: Sequence[int], choices: Sequence[Candidate]
+    losses: Sequence[Floats],
+    allowed: Sequence[int],
+    choices: Sequence[Candidate],
+    weights: Floats,
 ) -> tuple[int, int]:
     """The rule of the module's docstring: index of the candidate, index of the setting."""
     table = np.stack(losses)  # (C, G, n)
-    means = table.mean(2, dtype=np.float64)
+    share = weights.astype(np.float64) / weights.sum()
+    means = table @ share
     best = np.unravel_index(means.argmin(), means.shape)
     difference = table - table[best]
-    error = difference.std(2, dtype=np.float64) / np.sqrt(table.shape[2])
-    tied = np.argwhere(means - means[best] <= error)
+    gap = difference @ share
+    error = np.sqrt(np.square(difference - gap[..., None]) @ np.square(share))
+    tied = np.argwhere(gap <= error)
     place, setting = min(
         tied.tolist(),
         key=lambda tie: (
@@ -317,18 +337,18 @@ def _unchosen(task: _Task, folds: Labels | None, candidate: Candidate) -> Select
         setting=task.family.settings[task.family.default],
         temperature=1.0,
         folds=0,
-        logits=None,
-        correct=None,
+        probabilities=None,
         correct_by_stage={},
     )
     if folds is None:
         return chosen
     count = int(folds.max()) + 1
     logits = task.out_of_fold(candidate, folds, count)[task.family.default]
-    return replace(
-        chosen,
-        temperature=float(fit_temperatures(logits[None], task.y)[0]),
-        folds=count,
-        logits=logits.T,
-        correct=logits.argmax(0) == task.y,
-    )
+    nested = np.empty((len(folds), task.classes), np.float32)
+    for fold in range(count):
+        rows = folds == fold
+        (temperature,) = fit_temperatures(
+            logits[None, :, ~rows], task.y[~rows], task.row_weights[~rows]
+        )
+        nested[rows] = probabilities(logits[:, rows].T, temperature)
+    return replace(chosen, temperature=task.temperature(logits), folds=count, probabilities=nested)

@@ -1,0 +1,48 @@
+"""Files that are there whole or not at all, and the removal of what killed writers left.
+
+A file is written beside its place and then moved there, so that a reader, or a run that was
+interrupted, never sees half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from pathlib import Path
+from typing import Final
+
+from headstart.errors import HeadstartError
+
+TEMPORARY: Final = ".tmp"
+"""The ending of files, and of folders, that are not finished or no longer whole."""
+_LEFTOVER: Final = 3600.0  # seconds after which a temporary file is taken for a dead writer's
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a whole file or none of it; its folder is made if need be.
+
+    Raises:
+        HeadstartError: the disk is full, the place is not writable, and the like.
+    """
+    # Beside the target, because a file system moves a file in one step only within itself.
+    draft = path.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_bytes(content)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise HeadstartError(
+            f"cannot write {path}: {error.strerror or error}. Free the place or choose another"
+        ) from error
+
+
+def sweep(folder: Path) -> None:
+    """Removes the temporary files that killed writers left in a folder."""
+    for path in folder.glob(f"*{TEMPORARY}"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LEFTOVER:
+                path.unlink()
