@@ -1,6 +1,6 @@
 import io
-import pickle
 import os
+import pickle
 import struct
 import sys
 import threading
@@ -357,7 +357,8 @@ def test_filters_of_warnings_stay_readable_and_can_be_sent_to_other_processes():
     """scikit-learn reads the patterns of all filters, and joblib pickles them."""
     decode(jpeg_that_pillow_warns_of())
     for _, message, _, module, _ in warnings.filters:
-        assert all(part is None or part.pattern for part in (message, module))
+        for part in (message, module):
+            assert part is None or isinstance(part, str) or part.pattern
     pickle.dumps(list(warnings.filters))
     before = list(warnings.filters)
     decode(jpeg_that_pillow_warns_of())
