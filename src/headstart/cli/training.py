@@ -127,7 +127,6 @@ def evaluate(
     from headstart.model import Measured
     from headstart.prediction import evaluate as test
     from headstart.report import build_report, write_skipped
-    from headstart.reporting import write_report
     from headstart.types import Estimate
 
     _check_report(out)
@@ -150,6 +149,8 @@ def evaluate(
         seconds=found.seconds,
     )
     if out:
+        from headstart.reporting import write_report  # brings matplotlib, which takes its time
+
         write_report(
             report,
             found.paths,

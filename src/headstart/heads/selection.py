@@ -29,7 +29,7 @@ from headstart.types import Doubles, Floats, Labels
 
 MAX_FOLDS = 5
 MIN_FOLDS = 3
-_FOLD_BUDGET = 5_000
+_FOLD_BUDGET = 1_500
 """Images times classes up to which five folds are worth their time; above, three."""
 _ENOUGH = 30
 """Images below which chance would choose the stage: the deepest is taken."""
