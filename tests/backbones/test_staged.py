@@ -89,10 +89,21 @@ def test_activations_are_what_is_pooled(backbone):
         assert torch.allclose(pooled(maps[stage.name]), output, rtol=1e-4, atol=1e-5)
 
 
+def test_watching_gives_the_features_of_a_plain_pass(backbone):
+    network = backbone.network()
+    x = random_pixels(backbone)
+    with torch.no_grad():
+        seen, outputs = network.watch(x), network(x)
+    assert list(seen.features) == [stage.name for stage in backbone.stages]
+    for found, expected in zip((*seen.features.values(), seen.logits), outputs, strict=True):
+        assert torch.equal(found, expected)
+
+
 def test_gradients_reach_maps_and_pixels(backbone):
     network = backbone.network()
     x = random_pixels(backbone).requires_grad_()
-    maps, logits = network.activations_and_logits(x)
+    seen = network.watch(x)
+    maps, logits = seen.maps, seen.logits
     for stage in (backbone.stages[0].name, backbone.stages[-1].name):
         (gradient,) = torch.autograd.grad(logits[0, 3], maps[stage], retain_graph=True)
         assert gradient.shape == maps[stage].shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -31,6 +32,21 @@ def pooled(activation: Tensor, channels_last: bool = False) -> Tensor:
     if activation.ndim == 3:
         return activation.mean(1)
     return activation.mean((1, 2) if channels_last else (2, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What one pass computed.
+
+    Attributes:
+        maps: by stage, as `StagedNetwork.activations` gives them.
+        features: by stage, as `StagedNetwork.forward` gives them: (B, width).
+        logits: (B, classes).
+    """
+
+    maps: dict[str, Tensor]
+    features: dict[str, Tensor]
+    logits: Tensor
 
 
 class StagedNetwork(nn.Module):
@@ -111,27 +127,35 @@ class StagedNetwork(nn.Module):
             By stage: (B, C, H, W) whatever the network's own layout, (B, T, C) where it computes
             on tokens, (B, C) in its fully connected layers.
         """
-        return self.activations_and_logits(pixels)[0]
+        return self.watch(pixels).maps
 
-    def activations_and_logits(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """`activations` and the logits (B, classes) of one pass, joined for gradients.
+    def watch(self, pixels: Tensor) -> Watched:
+        """All of one pass, joined for gradients: features and logits depend on the very maps.
 
-        The logits depend on the returned maps themselves, so that
-        `torch.autograd.grad(logits[:, k].sum(), maps[stage])` works if pixels require gradients.
+        So `torch.autograd.grad(logits[:, k].sum(), maps[stage])` works if pixels require gradients.
         """
-        found: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
+        features: dict[str, Tensor] = {}
 
         def deliver(stage: str, activation: Tensor) -> Tensor | None:
             if stage == _HEAD:
+                features[self.stages[-1]] = pooled(activation)
                 return None
             if self.channels_last and activation.ndim == 4:
-                found[stage] = activation.permute(0, 3, 1, 2)
-                return found[stage].permute(0, 2, 3, 1)
-            found[stage] = activation
-            return None
+                maps[stage] = activation.permute(0, 3, 1, 2)
+                activation = maps[stage].permute(0, 2, 3, 1)
+            else:
+                maps[stage] = activation
+            if stage != self.stages[-1]:
+                features[stage] = pooled(activation, self.channels_last)
+            return activation
 
         logits = self._run(pixels, deliver)
-        return {stage: found[stage] for stage in self.stages}, logits
+        return Watched(
+            {stage: maps[stage] for stage in self.stages},
+            {stage: features[stage] for stage in self.stages},
+            logits,
+        )
 
     def logits(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) float in [0, 1] to (B, classes), before the softmax."""

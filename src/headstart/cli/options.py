@@ -10,9 +10,11 @@ import typer
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
+    from headstart.backbones import Backbone
     from headstart.datasets import ImageDataset
     from headstart.features import Extractor
     from headstart.model import Model
+    from headstart.study import Study
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
 
@@ -23,6 +25,23 @@ Data = Annotated[
         "table (CSV, Parquet, JSON lines), an archive of these, or a name from "
         "'headstart datasets'.",
         show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", help="A folder that 'headstart fit' wrote, instead of a backbone."),
+]
+StudiedBackbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        help=f"The pre-trained network; see 'headstart backbones'. [default: {DEFAULT_BACKBONE}]",
+    ),
+]
+ModelOrBackbone = Annotated[
+    str,
+    typer.Argument(
+        help="A folder that 'headstart fit' wrote, or the name of a backbone.", show_default=False
     ),
 ]
 ModelFolder = Annotated[
@@ -73,15 +92,12 @@ def extractor_for(
     cache: Path | None,
 ) -> Extractor:
     """The backbone, ready to run as the options say."""
-    from headstart.backbones import load_backbone
     from headstart.cache import cache_root
-    from headstart.cli.console import hush_decoders
     from headstart.engines import make_plan
     from headstart.features import Extractor
 
-    hush_decoders()
     return Extractor(
-        backbone=load_backbone(backbone, weights=weights),
+        backbone=_backbone(backbone, weights),
         plan=make_plan(engine, precision),
         cache=cache_root(cache),
         asked=engine,
@@ -102,6 +118,46 @@ def extractor_of(
     extractor = extractor_for(model.origin.backbone, weights, engine, precision, cache)
     check_weights(model, extractor.backbone)
     return extractor
+
+
+def study(backbone: str | None, model: Path | None, weights: Path | None) -> Study:
+    """What `--backbone` or `--model` names, opened for a look inside.
+
+    Raises:
+        UserError: both are given.
+    """
+    from headstart.errors import UserError
+    from headstart.study import Study
+
+    if model is None:
+        return Study(_backbone(backbone or DEFAULT_BACKBONE, weights))
+    if backbone is not None:
+        raise UserError(
+            f"--model {model} has a backbone of its own; leave out --backbone {backbone}"
+        )
+    return study_of(str(model), weights)
+
+
+def study_of(name: str, weights: Path | None) -> Study:
+    """What an argument names, opened for a look inside: a model's folder or else a backbone."""
+    from headstart.bundle import load_model
+    from headstart.model import check_file_given
+    from headstart.study import Study
+
+    folder = Path(name)
+    if not folder.exists():
+        return Study(_backbone(name, weights))
+    trained = load_model(folder)
+    check_file_given(trained, weights)
+    return Study(_backbone(trained.origin.backbone, weights), trained)
+
+
+def _backbone(name: str, weights: Path | None) -> Backbone:
+    from headstart.backbones import load_backbone
+    from headstart.cli.console import hush_decoders
+
+    hush_decoders()
+    return load_backbone(name, weights=weights)
 
 
 def opened(

@@ -1,48 +1,36 @@
-"""Pictures of results; the only place with matplotlib.
-
-Each function returns a `Figure` and leaves no trace elsewhere: no pyplot, no settings changed, so
-that threads may draw at the same time. Titles state the finding. Blue is right and orange is
-wrong, both from Okabe and Ito's palette that colour-blind readers can tell apart.
-
-Class names are data and may hold anything: long ones lose their middle, and a character that no
-installed font can draw is shown as its code, [732B], instead of one same box for all.
-"""
+"""Pictures of how good a model is. Titles state the finding."""
 
 from __future__ import annotations
 
-import io
 import math
-import textwrap
-import unicodedata
-from collections.abc import Sequence, Sized
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from headstart import metrics
 from headstart.errors import DataError, UnreadableImageError
-from headstart.files import write_file
 from headstart.images import decode
+from headstart.plots.canvas import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PALE,
+    SILVER,
+    finish,
+    label,
+    new_figure,
+    points,
+    quiet,
+    same_length,
+    text_width,
+)
 from headstart.types import Doubles, Interval, Labels
 
-DPI = 150
-BLUE, ORANGE, GREY, SILVER, PALE = "#0072B2", "#D55E00", "#666666", "#BBBBBB", "#EEEEEE"
-
-_FONT = "DejaVu Sans"  # comes with matplotlib, so it is always there
-# Sans-serif families with many scripts, as systems ship them; "Noto Sans ..." are added to these.
-_FALLBACKS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans",
-    "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "Nirmala UI",
-    "Leelawadee UI", "Arial Unicode MS", "Unifont",
-)  # fmt: skip
 _MANY, _PAIRS = 40, 15  # with more classes a matrix is a texture, and needs this list beside it
 _SMALLEST_TYPE = 5.0  # points; 10 pixels at DPI, the least that can be read
 
@@ -62,15 +50,15 @@ def confusion_matrix(confusion: npt.ArrayLike, classes: Sequence[str]) -> Figure
     if k == 0 or cells.shape != (k, k):
         raise DataError(f"the confusion matrix is {cells.shape} for {k} classes: give (K, K)")
     pairs = metrics.confused_pairs(cells)
-    names = [_label(name) for name in classes]
+    names = [label(name) for name in classes]
     side = min(9.5, max(3.0, 0.5 * k))  # inches
     cell = side * 72 / k  # points
     step = max(1, math.ceil(_SMALLEST_TYPE / (0.85 * cell)))
     size = min(9.0, 0.85 * cell * step)
-    longest = max(map(_width, names)) * 0.6 * size  # points
+    longest = max(map(text_width, names)) * 0.6 * size  # points
     full = side + longest / 72 + 0.4
     columns = [side, 3.0] if pairs and k > _MANY else [side]
-    figure = _figure(max(6.0, full + sum(columns[1:]) + 0.4), full + 0.7, layout="compressed")
+    figure = new_figure(max(6.0, full + sum(columns[1:]) + 0.4), full + 0.7, layout="compressed")
     axes, *beside = figure.subplots(1, len(columns), width_ratios=columns, squeeze=False)[0]
 
     shade = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)  # (K, K)
@@ -96,9 +84,9 @@ def confusion_matrix(confusion: npt.ArrayLike, classes: Sequence[str]) -> Figure
     total, hits = int(cells.sum()), int(np.trace(cells))
     finding = f"{hits / max(total, 1):.3f} of {total:,} right"
     if pairs:
-        truth, guess = (_label(classes[i]) for i in pairs[0])
+        truth, guess = (label(classes[i]) for i in pairs[0])
         finding += f"; most confused: {truth} taken for {guess} ({cells[pairs[0]]:,})"
-    return _finish(figure, finding)
+    return finish(figure, finding)
 
 
 def accuracy_by_stage(
@@ -118,13 +106,13 @@ def accuracy_by_stage(
         chosen: S marks.
         chance: accuracy of guessing, [0, 1].
     """
-    _same_length(names=names, accuracies=accuracies, intervals=intervals, chosen=chosen)
-    labels = [_label(name) for name in names]
-    figure = _figure(min(16.0, max(6.0, 0.8 * len(names) + 2)), 4.5)
+    same_length(names=names, accuracies=accuracies, intervals=intervals, chosen=chosen)
+    labels = [label(name) for name in names]
+    figure = new_figure(min(16.0, max(6.0, 0.8 * len(names) + 2)), 4.5)
     axes = figure.add_subplot()
     for x, (value, interval, mark) in enumerate(zip(accuracies, intervals, chosen, strict=True)):
         colour = BLUE if mark else GREY
-        _points(axes, [x], [value], [interval], colour, colour if mark else "white")
+        points(axes, [x], [value], [interval], colour, colour if mark else "white")
         axes.annotate(
             f"{value:.3f}", (x, value), (8, 0), textcoords="offset points", va="center",
             color=colour, fontsize=9, weight="bold" if mark else "normal",
@@ -136,7 +124,7 @@ def accuracy_by_stage(
     )  # fmt: skip
     axes.set_xlim(-0.5, len(names) - 0.1)
     axes.set_ylim(max(0.0, min([chance, *(i.low for i in intervals)]) - 0.05), 1.02)
-    slanted = len(names) > 4 or max(map(_width, labels), default=0) > 12
+    slanted = len(names) > 4 or max(map(text_width, labels), default=0) > 12
     axes.set_xticks(
         range(len(names)), labels, fontsize=9, rotation=30 if slanted else 0,
         ha="right" if slanted else "center", rotation_mode="anchor",
@@ -145,7 +133,7 @@ def accuracy_by_stage(
         "cross-validated accuracy on the training images,\nwith 95% interval", color=GREY
     )
     axes.set_xlabel("stage of the backbone, from shallow to deep", color=GREY)
-    _quiet(axes)
+    quiet(axes)
 
     picked = [i for i, mark in enumerate(chosen) if mark]
     finding = f"Grown on {' + '.join(labels[i] for i in picked) or 'no stage yet'}"
@@ -157,7 +145,7 @@ def accuracy_by_stage(
         if at.low > last.high or at.high < last.low:
             gain = own - accuracies[-1]
             finding += f", {abs(gain):.3f} {'above' if gain > 0 else 'below'} {labels[-1]}"
-    return _finish(figure, finding)
+    return finish(figure, finding)
 
 
 def most_wrong(
@@ -177,12 +165,12 @@ def most_wrong(
         probabilities: N of [0, 1], of the prediction.
         count: how many pictures at most.
     """
-    _same_length(images=images, truths=truths, predictions=predictions, probabilities=probabilities)
+    same_length(images=images, truths=truths, predictions=predictions, probabilities=probabilities)
     wrong = [i for i in range(len(images)) if truths[i] != predictions[i]]
     shown = sorted(wrong, key=lambda i: -float(probabilities[i]))[: max(count, 1)]  # stable
     if not shown:
-        return _finish(
-            _figure(6.0, 0.5, layout="none"), f"Nothing is wrong in {len(images):,} predictions"
+        return finish(
+            new_figure(6.0, 0.5, layout="none"), f"Nothing is wrong in {len(images):,} predictions"
         )
 
     columns = min(6, len(shown))
@@ -190,19 +178,19 @@ def most_wrong(
     width = max(6.0, columns * (picture + gap) + gap)
     height = head + math.ceil(len(shown) / columns) * (picture + caption + gap)
     # A layout engine would take seconds for what is a plain grid.
-    figure = _figure(width, height, layout="none")
+    figure = new_figure(width, height, layout="none")
     for place, i in enumerate(shown):
         row, column = divmod(place, columns)
         left = (gap + column * (picture + gap)) / width
         bottom = height - head - row * (caption + gap) - (row + 1) * picture
         axes = figure.add_axes((left, bottom / height, picture / width, picture / height))
         _thumbnail(axes, images[i])
-        says = f"{_label(predictions[i], limit=20)} {float(probabilities[i]):.2f}"
-        truth = f"is {_label(truths[i], limit=20)}"
+        says = f"{label(predictions[i], limit=20)} {float(probabilities[i]):.2f}"
+        truth = f"is {label(truths[i], limit=20)}"
         for text, colour, below in ((says, ORANGE, 0.04), (truth, BLUE, 0.21)):
             figure.text(left, (bottom - below) / height, text, color=colour, fontsize=8, va="top")
     scope = "most confident first" + (f", {len(shown)} shown" if len(shown) < len(wrong) else "")
-    return _finish(figure, f"{len(wrong):,} of {len(images):,} wrong; {scope}")
+    return finish(figure, f"{len(wrong):,} of {len(images):,} wrong; {scope}")
 
 
 def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int = 15) -> Figure:
@@ -222,11 +210,11 @@ def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: in
     confidence, share = grouped.confidence[full], grouped.correct[full] / grouped.counts[full]
     intervals = [metrics.wilson(int(grouped.correct[m]), int(grouped.counts[m])) for m in full]
 
-    figure = _figure(6.0, 6.4)
+    figure = new_figure(6.0, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
     upper.vlines(confidence, confidence, share, color=ORANGE, linewidth=5, alpha=0.35)
-    _points(upper, confidence, share, intervals, BLUE, BLUE)
+    points(upper, confidence, share, intervals, BLUE, BLUE)
     upper.set_xlim(0, 1.01)
     upper.set_ylim(0, 1.01)
     upper.set_ylabel("share that is right, with 95% interval", color=GREY)
@@ -234,60 +222,11 @@ def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: in
     lower.bar(edges, grouped.counts, 1 / bins, align="edge", color=SILVER, edgecolor="white")
     lower.set_ylabel("images", color=GREY)
     lower.set_xlabel(f"confidence of the prediction, {len(p):,} images", color=GREY)
-    _quiet(upper, lower)
+    quiet(upper, lower)
     says, right = float(np.max(p, axis=1).mean()), float(grouped.correct.sum() / len(p))
     tilt = "over-confident" if says > right else "under-confident"
     verdict = "well calibrated" if ece < 0.02 else tilt
-    return _finish(figure, f"Says {says:.3f}, is right {right:.3f}: {verdict} (ECE {ece:.3f})")
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG, the same bytes for the same picture: no time, no version inside."""
-    if path.suffix.lower() != ".png":
-        raise DataError(f"{path.name} does not end in .png: figures are written as PNG only")
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    write_file(path, buffer.getvalue())
-
-
-def _figure(width: float, height: float, *, layout: str = "constrained") -> Figure:
-    return Figure((width, height), dpi=DPI, facecolor="white", layout=layout)  # type: ignore[arg-type]
-
-
-def _finish(figure: Figure, finding: str) -> Figure:
-    """Sets the title, the fonts that the characters need, and all in place, once."""
-    title = "\n".join(textwrap.wrap(finding, int(figure.get_figwidth() * 72 / (0.56 * 11))))
-    figure.suptitle(title, x=0.012, ha="left", fontsize=11, color="black")
-    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
-    families, _ = _fallbacks(_beyond("".join(text.get_text() for text in texts)))
-    for text in texts:
-        text.set_fontfamily([_FONT, *families])
-    if engine := figure.get_layout_engine():
-        engine.execute(figure)
-        figure.set_layout_engine("none")  # or every drawing would move things by a pixel
-    return figure
-
-
-def _same_length(**columns: Sized) -> None:
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise DataError(f"these have different lengths, give as many of each: {lengths}")
-
-
-def _quiet(*several: Axes) -> None:
-    for axes in several:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(SILVER)
-        axes.tick_params(color=SILVER, labelcolor="#333333", labelsize=9)
-
-
-def _points(
-    axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, at: Sequence[Interval], colour: str, face: str
-) -> None:
-    """Points with a line through each, as long as its interval; whole even at the frame."""
-    lows, highs = [i.low for i in at], [i.high for i in at]
-    axes.vlines(x, lows, highs, color=colour, linewidth=1.5, clip_on=False)
-    axes.plot(x, y, "o", color=colour, markersize=7, markerfacecolor=face, clip_on=False)
+    return finish(figure, f"Says {says:.3f}, is right {right:.3f}: {verdict} (ECE {ece:.3f})")
 
 
 def _count_cells(axes: Axes, cells: Labels, colours: Doubles, cell: float) -> None:
@@ -302,7 +241,7 @@ def _list_pairs(axes: Axes, cells: Labels, classes: Sequence[str]) -> None:
     """The most confused pairs, each a line of text over a bar as long as its share of the row."""
     for y, (i, j) in enumerate(metrics.confused_pairs(cells)[:_PAIRS]):
         n, support = int(cells[i, j]), int(cells[i].sum())
-        text = f"{_label(classes[i], limit=22)} → {_label(classes[j], limit=22)}"
+        text = f"{label(classes[i], limit=22)} → {label(classes[j], limit=22)}"
         axes.text(0, y - 0.12, text, fontsize=8, va="bottom")
         axes.barh(y, n / support, height=0.2, align="edge", color=ORANGE)
         count = f"  {n:,} of {support:,}"
@@ -323,47 +262,3 @@ def _thumbnail(axes: Axes, path: Path) -> None:
     image.thumbnail((320, 320))
     axes.imshow(np.asarray(image), interpolation="antialiased", aspect="equal", origin="upper")
     axes.set_anchor("SW")  # the picture stands on its caption
-
-
-def _label(name: str, *, limit: int = 24) -> str:
-    """A class name as matplotlib can draw it, without its middle if it is wider than `limit`."""
-    # Some systems spell é as two characters in file names; fonts know the one.
-    text = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
-    text = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
-    _, lost = _fallbacks(_beyond(text))
-    marks = [f"[{ord(c):X}]" if c in lost else c for c in text]
-    head, tail = marks[: len(marks) // 2], marks[len(marks) // 2 :]
-    if _width("".join(marks)) > limit:
-        while _width("".join(head + tail)) >= limit and head and tail:
-            _ = head.pop() if len(head) >= len(tail) else tail.pop(0)
-        head.append("…")
-    return "".join(head + tail).replace("$", r"\$")  # two dollars would begin a formula
-
-
-def _width(text: str) -> int:
-    """Columns that a text takes; Chinese, Japanese and Korean characters take two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def _beyond(text: str) -> frozenset[str]:
-    """Characters that the main font lacks."""
-    return frozenset(text) - _characters(_FONT) - {"\n"}
-
-
-@lru_cache(maxsize=256)
-def _fallbacks(missing: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Installed families that have most of these characters, and the ones that none has."""
-    installed = {entry.name for entry in font_manager.fontManager.ttflist if missing}
-    noto = sorted(name for name in installed if name.startswith("Noto Sans"))
-    found = []
-    for family in (*(name for name in _FALLBACKS if name in installed), *noto):
-        if missing & _characters(family):
-            found.append(family)
-            missing -= _characters(family)
-    return tuple(found), missing
-
-
-@lru_cache(maxsize=64)
-def _characters(family: str) -> frozenset[str]:
-    path = font_manager.findfont(font_manager.FontProperties(family=[family]))
-    return frozenset(map(chr, font_manager.get_font(path).get_charmap()))

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import font_manager
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
 from headstart import metrics, plots
 from headstart.errors import DataError
+from headstart.plots import canvas
 from headstart.types import Interval
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -133,10 +135,10 @@ def test_the_matrix_states_the_finding_and_counts_what_it_shows() -> None:
 def test_the_colours_of_the_matrix_are_shares_of_rows() -> None:
     figure = plots.confusion_matrix([[5, 5, 0], [0, 200, 0], [0, 0, 0]], ["a", "b", "c"])
     pixels = np.asarray(figure.axes[0].images[0].get_array())
-    np.testing.assert_allclose(pixels[1, 1], plots.to_rgb(plots.BLUE))
-    np.testing.assert_allclose(pixels[0, 0], (1 + np.array(plots.to_rgb(plots.BLUE))) / 2)
+    np.testing.assert_allclose(pixels[1, 1], to_rgb(canvas.BLUE))
+    np.testing.assert_allclose(pixels[0, 0], (1 + np.array(to_rgb(canvas.BLUE))) / 2)
     np.testing.assert_allclose(pixels[0, 2], 1.0)
-    np.testing.assert_allclose(pixels[2], np.tile(plots.to_rgb(plots.PALE), (3, 1)))
+    np.testing.assert_allclose(pixels[2], np.tile(to_rgb(canvas.PALE), (3, 1)))
     assert pixels[0, 1, 0] > pixels[0, 1, 2]  # orange
 
 
@@ -223,41 +225,41 @@ def test_odd_names_are_drawn_without_a_warning(pictures: list[Path], tmp_path: P
 @given(st.text(st.characters(), max_size=40))
 @settings(max_examples=25, deadline=None)
 def test_any_name_is_drawn_without_a_warning(name: str) -> None:
-    figure = plots._finish(plots._figure(3, 0.5, layout="none"), plots._label(name))
-    plots.FigureCanvasAgg(figure).print_png(io.BytesIO())  # type: ignore[no-untyped-call]
+    figure = canvas.finish(canvas.new_figure(3, 0.5, layout="none"), canvas.label(name))
+    canvas.FigureCanvasAgg(figure).print_png(io.BytesIO())  # type: ignore[no-untyped-call]
 
 
 @given(st.text(st.characters(), max_size=80), st.integers(8, 30))
 @settings(max_examples=60, deadline=None)
 def test_labels_are_short_and_printable(name: str, limit: int) -> None:
-    label = plots._label(name, limit=limit).replace(r"\$", "$")
-    assert plots._width(label) <= limit
+    label = canvas.label(name, limit=limit).replace(r"\$", "$")
+    assert canvas.text_width(label) <= limit
     assert label.isprintable()
 
 
 def test_labels_keep_both_ends() -> None:
-    assert plots._label("american_pit_bull_terrier", limit=15) == "america…terrier"
-    assert plots._label("e\u0301") == "é"
-    assert plots._label("a\u200bb\u3000c\x00") == "ab c\ufffd"
+    assert canvas.label("american_pit_bull_terrier", limit=15) == "america…terrier"
+    assert canvas.label("e\u0301") == "é"
+    assert canvas.label("a\u200bb\u3000c\x00") == "ab c\ufffd"
 
 
 def test_a_missing_character_is_taken_from_another_font_or_shown_as_its_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    only_stix = sorted(plots._characters("STIXGeneral") - plots._characters("DejaVu Sans"))
+    only_stix = sorted(canvas._characters("STIXGeneral") - canvas._characters("DejaVu Sans"))
     character = next(c for c in only_stix if c.isprintable() and ord(c) < 0xE000)
-    monkeypatch.setattr(plots, "_FALLBACKS", ("STIXGeneral",))
-    plots._fallbacks.cache_clear()
+    monkeypatch.setattr(canvas, "_FALLBACKS", ("STIXGeneral",))
+    canvas._fallbacks.cache_clear()
     try:
-        assert plots._label(character) == character
+        assert canvas.label(character) == character
         figure = plots.confusion_matrix([[1, 1], [0, 1]], [f"a{character}", "b"])
         png(figure, tmp_path / "x.png")
         # On a machine with no such font:
         monkeypatch.setattr(font_manager.fontManager, "ttflist", [])
-        plots._fallbacks.cache_clear()
-        assert plots._label(f"a{character}") == f"a[{ord(character):X}]"
+        canvas._fallbacks.cache_clear()
+        assert canvas.label(f"a{character}") == f"a[{ord(character):X}]"
     finally:
-        plots._fallbacks.cache_clear()
+        canvas._fallbacks.cache_clear()
 
 
 def test_only_png_is_written(tmp_path: Path) -> None:

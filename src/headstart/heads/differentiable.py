@@ -1,0 +1,46 @@
+"""The formulas of `headstart.heads.head` in PyTorch, where gradients are wanted."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from headstart.heads.head import CentroidHead, Head, KnnHead, LinearHead, Standardisation
+
+
+def head_logits(head: Head, X: Tensor) -> Tensor:
+    """(B, D) features to (B, K) logits, the numbers that `head.logits` gives.
+
+    Of k-NN the gradient is that of the votes: which images are the neighbours has none.
+    """
+    match head:
+        case LinearHead():
+            return X @ _like(head.coefficients, X).T + _like(head.intercepts, X)
+        case CentroidHead():
+            centroids = _like(head.centroids, X)
+            scores = _standardised(head.standardisation, X) @ centroids.T
+            return (scores - 0.5 * centroids.square().sum(1)) / X.shape[1] ** 0.5
+        case KnnHead():
+            return _votes(head, X)
+        case _:
+            raise TypeError(f"no formula for {type(head).__name__}")
+
+
+def _votes(head: KnnHead, X: Tensor) -> Tensor:
+    unit = torch.nn.functional.normalize(_standardised(head.standardisation, X), dim=1)
+    cosine = unit @ _like(head.examples, X).T  # (B, M)
+    nearest = cosine.topk(min(head.neighbours, cosine.shape[1]), dim=1)
+    strength = ((nearest.values - 1) / 0.07).exp()
+    labels = torch.as_tensor(head.labels, device=X.device)[nearest.indices]
+    votes = X.new_zeros(len(X), head.classes).scatter_add(1, labels, strength)
+    total = votes.sum(1, keepdim=True)
+    share = (votes + 1e-3 * total / head.classes) / total.clamp_min(1e-30)
+    return share.clamp_min(1e-30).log()
+
+
+def _standardised(standardisation: Standardisation, X: Tensor) -> Tensor:
+    return (X - _like(standardisation.mean, X)) / _like(standardisation.scale, X)
+
+
+def _like(array: object, X: Tensor) -> Tensor:
+    return torch.as_tensor(array, dtype=X.dtype, device=X.device)

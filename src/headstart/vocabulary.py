@@ -1,0 +1,107 @@
+"""From the words of a user to classes of a network: names, synonyms and groups of ImageNet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+
+from headstart.backbones.imagenet import imagenet_classes
+from headstart.backbones.vision_ops import import_timm
+from headstart.errors import DataError
+
+# Groups of WordNet 3.0 that many classes of ImageNet fall under, as (first, last) of their
+# indices: ImageNet's classes are ordered by WordNet's numbers, so that relatives are neighbours.
+_GROUPS: Mapping[str, Sequence[tuple[int, int]]] = {
+    "ape": [(365, 369)],
+    "bear": [(294, 297)],
+    "beetle": [(300, 307)],
+    "big cat": [(288, 293)],
+    "bird": [(7, 24), (80, 100), (127, 146)],
+    "butterfly": [(321, 326)],
+    "cat": [(281, 287)],  # "cat, true cat": domestic and wild; lions are "big cat" there
+    "crab": [(118, 121)],
+    "dog": [(151, 268)],  # dingo, dhole and wolves are not
+    "fox": [(277, 280)],
+    "lizard": [(38, 48)],
+    "monkey": [(370, 382)],
+    "shark": [(2, 4)],
+    "snake": [(52, 68)],
+    "spider": [(72, 77)],
+    "turtle": [(33, 37)],
+    "wolf": [(269, 272)],  # with the coyote
+}
+
+
+def find_class(name: str, classes: Sequence[str]) -> int:
+    """The index of one class.
+
+    Args:
+        name: as the user wrote it; upper and lower case do not matter, nor "_" for a space.
+        classes: those that the network knows; of ImageNet's, synonyms do as well.
+
+    Raises:
+        DataError: none is called so; the message names those with similar names.
+    """
+    found = _named(name, classes)
+    if found is None:
+        raise _unknown(name, classes)
+    return found
+
+
+def find_classes(name: str, classes: Sequence[str]) -> tuple[int, ...]:
+    """The indices of a class, or of all in a group of ImageNet's ("cat", "dog", "bird").
+
+    Raises:
+        DataError: neither a class nor a group is called so.
+    """
+    found = _named(name, classes)
+    if found is not None:
+        return (found,)
+    group = _plain(name)
+    if tuple(classes) == imagenet_classes() and group in _GROUPS:
+        return tuple(i for first, last in _GROUPS[group] for i in range(first, last + 1))
+    raise _unknown(name, classes, groups=True)
+
+
+def _named(name: str, classes: Sequence[str]) -> int | None:
+    if name in classes:
+        return classes.index(name)
+    wanted = _plain(name)
+    same = [index for index, one in enumerate(classes) if _plain(one) == wanted]
+    if len(same) == 1:
+        return same[0]
+    return _synonyms().get(wanted) if tuple(classes) == imagenet_classes() else None
+
+
+def _unknown(name: str, classes: Sequence[str], *, groups: bool = False) -> DataError:
+    words = {_plain(one): one for one in classes}
+    if tuple(classes) == imagenet_classes():
+        words = {**{word: classes[index] for word, index in _synonyms().items()}, **words}
+        words |= {word: word for word in _GROUPS if groups}
+    wanted = _plain(name)
+    # A word of a name is as good a hint as a slip of the pen: "retriever", "teapott".
+    parts = [words[word] for word in words if wanted and wanted in word.split()]
+    slips = [words[word] for word in get_close_matches(wanted, words, n=3, cutoff=0.7)]
+    close = list(dict.fromkeys([*slips, *parts]))[:4]
+    if close:
+        hint = f"did you mean {' or '.join(repr(one) for one in close)}?"
+    else:
+        shown = ", ".join(classes[:8]) + (", ..." if len(classes) > 8 else "")
+        hint = f"its {len(classes):,} classes are {shown}"
+    return DataError(f"the network knows no class {name!r}; {hint}")
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").casefold().split())
+
+
+@cache
+def _synonyms() -> Mapping[str, int]:
+    """WordNet's further words for ImageNet's classes, where a word stands for one class alone."""
+    described = import_timm("synonyms of class names").data.ImageNetInfo().label_descriptions()
+    found: dict[str, set[int]] = {}
+    for index, words in enumerate(described):
+        for word in words.split(", "):
+            found.setdefault(_plain(word), set()).add(index)
+    return {word: indices.pop() for word, indices in found.items() if len(indices) == 1}
