@@ -15,11 +15,13 @@ def head_logits(head: Head, X: Tensor) -> Tensor:
     """
     match head:
         case LinearHead():
-            return X @ _like(head.coefficients, X).T + _like(head.intercepts, X)
+            logits: Tensor = X @ _like(head.coefficients, X).T + _like(head.intercepts, X)
+            return logits
         case CentroidHead():
             centroids = _like(head.centroids, X)
             scores = _standardised(head.standardisation, X) @ centroids.T
-            return (scores - 0.5 * centroids.square().sum(1)) / X.shape[1] ** 0.5
+            logits = (scores - 0.5 * centroids.square().sum(1)) / X.shape[1] ** 0.5
+            return logits
         case KnnHead():
             return _votes(head, X)
         case _:
