@@ -20,8 +20,7 @@ def head_logits(head: Head, X: Tensor) -> Tensor:
         case CentroidHead():
             centroids = _like(head.centroids, X)
             scores = _standardised(head.standardisation, X) @ centroids.T
-            logits = (scores - 0.5 * centroids.square().sum(1)) / X.shape[1] ** 0.5
-            return logits
+            return (scores - 0.5 * centroids.square().sum(1)) / X.shape[1] ** 0.5
         case KnnHead():
             return _votes(head, X)
         case _:
