@@ -1,5 +1,6 @@
 """Small photo sets made on the fly, a tiny backbone, and a cache of its own for every test."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from PIL import Image
 from headstart import stat_index
 from headstart.backbones import Backbone, load_backbone
 from headstart.backbones.backbone import Stage, Weights
+from headstart.bundle import save_model
 from headstart.cli.app import run
 from headstart.engines import Plan
 from headstart.features import Extractor
 from headstart.preprocessing import Interpolation, Preprocessing
 from headstart.types import EngineName, Precision
+from tests.models import make_model
 
 LITE = "efficientnet-lite0"
 F32 = Plan(EngineName.OPENVINO, Precision.FLOAT32)
@@ -117,6 +120,12 @@ def new_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_photos(tmp_path_factory.mktemp("new") / "new", 4, first=100)
 
 
+@pytest.fixture
+def own(photos: Path, tmp_path: Path) -> Path:
+    """A copy of the photos that a test may change."""
+    return Path(shutil.copytree(photos, tmp_path / "own"))
+
+
 @pytest.fixture(scope="session")
 def lite0() -> Backbone:
     return load_backbone(LITE)
@@ -141,3 +150,18 @@ def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["fit", str(photos), "--out", str(root / "model"), "--cache", str(root / "cache")]
     assert run(arguments) == 0
     return root / "model"
+
+
+@pytest.fixture(scope="session")
+def cat() -> Path:
+    """A photo of a cat, 451 x 300 pixels, that scikit-image ships; not to be changed."""
+    import skimage.data
+
+    return Path(skimage.data.__file__).parent / "chelsea.png"
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """The folder of a made-up model."""
+    save_model(make_model(), tmp_path / "model")
+    return tmp_path / "model"

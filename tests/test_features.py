@@ -1,40 +1,25 @@
 """The frozen part runs once: what is computed is kept, found again by content, and never stale."""
 
-import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from headstart import feature_rows, features
+from headstart import features
 from headstart.digests import bytes_digest
 from headstart.engines import Plan
-from headstart.errors import BackboneError, StoreError
+from headstart.errors import BackboneError
 from headstart.features import LOGITS, Extractor, Features, configuration_key
 from headstart.preprocessing import prepare
-from headstart.segments import segment_names
-from headstart.store import FeatureStore
 from headstart.types import EngineName, Precision
 from tests.conftest import F32, files, picture, tiny_backbone, write_photos
 
 Tiny = Callable[..., Extractor]
-
-
-@pytest.fixture
-def own(photos: Path, tmp_path: Path) -> Path:
-    """A copy of the photos that a test may change."""
-    return Path(shutil.copytree(photos, tmp_path / "own"))
 
 
 def assert_same(one: Features, other: Features) -> None:
@@ -258,160 +243,3 @@ def test_progress_reaches_the_total_and_never_goes_back(own: Path, tiny: Tiny):
     assert seen[-1] == (27, 27)
     assert {total for _, total in seen} == {27}
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-
-
-class TestTrouble:
-    def test_a_full_disk_costs_a_warning_and_no_result(
-        self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-    ):
-        expected = tiny(cache=None).extract(files(photos))
-
-        def full(*args: Any) -> None:
-            raise StoreError("Could not keep them: the disk is full.")
-
-        monkeypatch.setattr(FeatureStore, "append", full)
-        extractor = tiny()
-        assert_same(extractor.extract(files(photos)), expected)
-        assert len(extractor.warnings) == 1
-        assert "the disk is full. Going on without keeping features" in extractor.warnings[0]
-
-    def test_a_disk_that_fills_up_midway_loses_nothing(
-        self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-    ):
-        expected = tiny(cache=None).extract(files(photos))
-        append, calls = FeatureStore.append, []
-
-        def fills_up(self: FeatureStore, *args: Any) -> None:
-            calls.append(1)
-            if len(calls) == 2:
-                raise StoreError("The disk is full.")
-            append(self, *args)
-
-        monkeypatch.setattr(FeatureStore, "append", fills_up)
-        monkeypatch.setattr(feature_rows, "_FLUSH_ROWS", 1)
-        extractor = tiny()
-        assert_same(extractor.extract(files(photos)), expected)
-        assert len(calls) == 2
-        assert len(extractor.warnings) == 1
-        assert tiny(cache=extractor.cache).extract(files(photos)).cached == 8  # one batch
-
-    def test_features_cleared_by_another_process_are_computed_again(
-        self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-    ):
-        expected = tiny().extract(files(photos))
-        gather, cleared = features.FeatureRows.gather, []
-
-        def clear_first(self: Any, *args: Any) -> Any:
-            if not cleared:
-                cleared.append(1)
-                shutil.rmtree(extractor.cache / "features")
-            return gather(self, *args)
-
-        monkeypatch.setattr(features.FeatureRows, "gather", clear_first)
-        extractor = tiny()
-        assert_same(extractor.extract(files(photos)), expected)
-
-    def test_another_engine_steps_in_and_the_user_is_told(self, photos: Path, tiny: Tiny):
-        other = Plan(EngineName.PYTORCH, Precision.FLOAT32)
-
-        class Other:
-            plan, batch = other, 4
-
-            def stream(self, batches: Any) -> Any:
-                for pixels in batches:
-                    count = len(pixels)
-                    yield [np.ones((count, width), np.float32) for width in (48, 3, 5)]
-
-        extractor = tiny()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(features, "build_engine", lambda *args, **more: Other())
-            found = extractor.extract(files(photos))
-        assert found.plan == other
-        assert (found.values["fine"] == 1).all()
-        assert extractor.warnings == [
-            "openvino cannot run tiny here; pytorch runs it instead",
-        ]
-        # Its features are never taken for OpenVINO's.
-        assert tiny().extract(files(photos)).computed == 24
-        assert tiny(plan=other).extract(files(photos)).computed == 0
-
-    def test_ctrl_c_keeps_what_is_computed_and_the_next_run_goes_on(self, photos: Path, tiny: Tiny):
-        def interrupt(done: int, total: int) -> None:
-            if done >= 16:
-                raise KeyboardInterrupt
-
-        extractor = tiny()
-        with pytest.raises(KeyboardInterrupt):
-            extractor.extract(files(photos), progress=interrupt)
-        assert not [one for one in threading.enumerate() if one.name.startswith("decode")]
-        again = extractor.extract(files(photos))  # the same engine is ready for more
-        assert again.computed == 8
-        assert_same(again, tiny(cache=None).extract(files(photos)))
-
-    def test_ctrl_c_without_a_cache_stops_too(self, photos: Path, tiny: Tiny):
-        def interrupt(done: int, total: int) -> None:
-            if done:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            tiny(cache=None).extract(files(photos), progress=interrupt)
-
-    def test_two_passes_at_once_on_one_cache_agree(self, photos: Path, tiny: Tiny):
-        extractors = [tiny() for _ in range(4)]
-        found: list[Features] = []
-        threads = [
-            threading.Thread(target=lambda one=one: found.append(one.extract(files(photos))))
-            for one in extractors
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        expected = tiny(cache=None).extract(files(photos))
-        assert len(found) == 4
-        for one in found:
-            assert_same(one, expected)
-
-
-_SLOW_FIT = """
-import sys, time
-from headstart import feature_rows, features
-from headstart.cli.app import run
-
-feature_rows._FLUSH_ROWS = 8
-read = features.read_bytes
-def slow(path):
-    time.sleep(0.05)
-    return read(path)
-features.read_bytes = slow
-sys.exit(run(sys.argv[1:]))
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_fit_killed_midway_leaves_a_cache_that_the_next_run_goes_on_from(
-    number: signal.Signals, tmp_path: Path
-):
-    photos = write_photos(tmp_path / "photos", 30)
-    cache, out = tmp_path / "cache", tmp_path / "model"
-    arguments = ["fit", str(photos), "--stage", "head", "--out", str(out), "--cache", str(cache)]
-    command = [sys.executable, "-c", _SLOW_FIT, *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 30
-        while not any(map(segment_names, cache.glob("features/*"))) and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=30)
-    if number is signal.SIGINT:
-        assert process.returncode == 130
-        assert "stopped; what was computed is kept" in said
-        assert "Traceback" not in said
-    else:
-        assert process.returncode == -number
-    assert not out.exists()
-    again = [sys.executable, "-m", "headstart", *arguments, "--json"]
-    done = subprocess.run(again, capture_output=True, text=True, check=True, timeout=60)
-    assert 0 < json.loads(done.stdout)["cached"] < 90
-    assert (out / "model.json").is_file()

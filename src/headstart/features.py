@@ -7,7 +7,6 @@ few seconds, so that an interrupted pass goes on where it stopped.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.backbones.backbone import Backbone
-from headstart.digests import bytes_digest
+from headstart.digests import bytes_digest, hasher
 from headstart.engines import Engine, Plan, build_engine
 from headstart.errors import BackboneError, StoreError, UnreadableImageError
 from headstart.feature_rows import FeatureRows
@@ -78,7 +77,7 @@ class Features:
         A copy with another comment, or as PNG instead of BMP, has other bytes and the same
         pixels, so the same features to the last bit.
         """
-        hashes = [hashlib.blake2b(digest_size=16) for _ in self.digests]
+        hashes = [hasher() for _ in self.digests]
         for values in self.values.values():
             for one, row in zip(hashes, np.ascontiguousarray(values), strict=True):
                 one.update(row)
@@ -187,7 +186,7 @@ def configuration_key(backbone: Backbone, plan: Plan) -> str:
         },
     }
     text = json.dumps(description, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return bytes_digest(text.encode())
 
 
 def _version(package: str) -> str | None:

@@ -35,12 +35,13 @@ class Resize(StrEnum):
     """Both sides become `size`, the ratio is lost; the middle is cut out."""
 
 
-_RESAMPLING = {
+RESAMPLING = {
     Interpolation.NEAREST: Image.Resampling.NEAREST,
     Interpolation.BILINEAR: Image.Resampling.BILINEAR,
     Interpolation.BICUBIC: Image.Resampling.BICUBIC,
     Interpolation.LANCZOS: Image.Resampling.LANCZOS,
 }
+"""Pillow's names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +95,11 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """
     width, height = preprocessing.resized(*image.size)
     crop = preprocessing.crop
-    if width * height > _LARGEST * crop * crop:
+    if only_middle(width, height, crop):
         image = _resized_middle(image, (width, height), preprocessing)
         width, height = image.size
     elif (width, height) != image.size:
-        image = image.resize((width, height), _RESAMPLING[preprocessing.interpolation])
+        image = image.resize((width, height), RESAMPLING[preprocessing.interpolation])
     short_x, short_y = max(0, crop - width), max(0, crop - height)
     if short_x or short_y:
         border = (short_x // 2, short_y // 2, short_x - short_x // 2, short_y - short_y // 2)
@@ -108,17 +109,25 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     return np.asarray(image.crop((left, top, left + crop, top + crop)))
 
 
+def only_middle(width: int, height: int, crop: int) -> bool:
+    """Whether a resized picture is too large to be made whole."""
+    return width * height > _LARGEST * crop * crop
+
+
+def middle(source: int, resized: int, crop: int) -> tuple[int, tuple[float, float]]:
+    """Of one side: how many resized pixels the crop keeps, and the part of the source they show."""
+    kept = min(crop, resized)
+    start, scale = round((resized - kept) / 2), source / resized
+    return kept, (start * scale, (start + kept) * scale)
+
+
 def _resized_middle(
     image: Image.Image, size: tuple[int, int], preprocessing: Preprocessing
 ) -> Image.Image:
     """That part of the resized picture that the crop will keep."""
-    kept = [min(preprocessing.crop, length) for length in size]
-    starts = [round((length - keep) / 2) for length, keep in zip(size, kept, strict=True)]
-    scales = [source / length for source, length in zip(image.size, size, strict=True)]
-    box = (
-        starts[0] * scales[0],
-        starts[1] * scales[1],
-        (starts[0] + kept[0]) * scales[0],
-        (starts[1] + kept[1]) * scales[1],
+    (width, across), (height, down) = (
+        middle(source, resized, preprocessing.crop)
+        for source, resized in zip(image.size, size, strict=True)
     )
-    return image.resize((kept[0], kept[1]), _RESAMPLING[preprocessing.interpolation], box=box)
+    box = (across[0], down[0], across[1], down[1])
+    return image.resize((width, height), RESAMPLING[preprocessing.interpolation], box=box)

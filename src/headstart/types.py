@@ -68,6 +68,15 @@ class Estimate(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Norm(StrEnum):
+    """How the size of a change of a picture is measured."""
+
+    LINF = "linf"
+    """The largest change of any number of the picture."""
+    L2 = "l2"
+    """The root of the sum of all squared changes; it grows with the number of pixels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A file that could not be used, and why."""

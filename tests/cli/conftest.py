@@ -39,12 +39,6 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 
 @pytest.fixture
-def own(photos: Path, tmp_path: Path) -> Path:
-    """A copy of the photos that a test may change."""
-    return Path(shutil.copytree(photos, tmp_path / "own"))
-
-
-@pytest.fixture
 def new(new_photos: Path, tmp_path: Path) -> Path:
     """A copy of the new photos that a test may change."""
     return Path(shutil.copytree(new_photos, tmp_path / "new"))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
+from headstart.digests import hasher
 from headstart.errors import BackboneError, MissingExtraError
 
 _DTYPES = {
@@ -60,15 +60,15 @@ def digest(tensors: Mapping[str, np.ndarray]) -> str:
     Args:
         tensors: arrays of any shape and dtype, by name.
     """
-    hasher = blake2b(digest_size=16)
+    hashed = hasher()
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
         # Little-endian, so that every machine computes the same digits.
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         shape = tensors[name].shape  # ascontiguousarray makes a scalar one-dimensional
-        hasher.update(f"{name}\0{array.dtype.str}\0{shape}\0".encode())
-        hasher.update(array.data)
-    return hasher.hexdigest()
+        hashed.update(f"{name}\0{array.dtype.str}\0{shape}\0".encode())
+        hashed.update(array.data)
+    return hashed.hexdigest()
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headstart import __version__
-from headstart.cli import catalogue, prediction, training
+from headstart.cli import attack, catalogue, features, prediction, training
 from headstart.errors import HeadstartError
 
 INTERRUPTED = 130
@@ -28,6 +28,8 @@ for verb in (
     training.evaluate,
     prediction.predict,
     prediction.classify,
+    features.features,
+    attack.attack,
     catalogue.info,
     catalogue.backbones,
     catalogue.datasets,

@@ -19,8 +19,9 @@ def head_logits(head: Head, X: Tensor) -> Tensor:
             return logits
         case CentroidHead():
             centroids = _like(head.centroids, X)
-            scores = _standardised(head.standardisation, X) @ centroids.T
-            return (scores - 0.5 * centroids.square().sum(1)) / X.shape[1] ** 0.5
+            products: Tensor = _standardised(head.standardisation, X) @ centroids.T
+            half = 0.5 * centroids.square().sum(1)
+            return (products - half).div(X.shape[1] ** 0.5)
         case KnnHead():
             return _votes(head, X)
         case _:

@@ -1,0 +1,223 @@
+"""headstart attack."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli import options as shared
+from headstart.cli.console import print_json, say, warn
+from headstart.errors import UserError
+from headstart.types import Norm
+
+if TYPE_CHECKING:
+    from headstart.adversary import Adversarial, Reading
+    from headstart.attacks import Attack, Threat
+
+
+class Method(StrEnum):
+    """The attacks."""
+
+    APGD = "apgd"
+    PGD = "pgd"
+    FGSM = "fgsm"
+    MINIMUM_NORM = "minimum-norm"
+
+
+_EPSILON = "4/255"
+_QUALITY = 90
+
+
+def attack(
+    image: Annotated[Path, typer.Argument(help="The picture.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The PNG to write.", show_default=False)],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="What it shall be taken for: a class, or a group of ImageNet's such as cat, dog "
+            "or bird. Without it: for anything else than now.",
+        ),
+    ] = None,
+    epsilon: Annotated[
+        str | None,
+        typer.Option(
+            "--epsilon",
+            help=f"The largest change, as 4/255 or 0.016. [default: {_EPSILON} for linf; for l2 "
+            "the smallest change is searched]",
+        ),
+    ] = None,
+    norm: Annotated[
+        Norm,
+        typer.Option("--norm", help="Measure the largest change (linf) or the total one (l2)."),
+    ] = Norm.LINF,
+    method: Annotated[
+        Method | None,
+        typer.Option("--method", help="[default: apgd; minimum-norm for l2 without --epsilon]"),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option("--steps", min=1, help="Gradients at most, for each start.")
+    ] = 100,
+    restarts: Annotated[
+        int, typer.Option("--restarts", min=1, help="Starts; the further ones at random.")
+    ] = 1,
+    momentum: Annotated[
+        float, typer.Option("--momentum", min=0, max=0.999, help="Of pgd; 0 is plain PGD.")
+    ] = 0.75,
+    jpeg: Annotated[
+        bool,
+        typer.Option(
+            "--jpeg",
+            help=f"Survive saving as JPEG at quality {_QUALITY}, too; writes that file as well.",
+        ),
+    ] = False,
+    backbone: shared.StudiedBackbone = None,
+    model: shared.ModelOption = None,
+    weights: shared.WeightsFile = None,
+    seed: shared.Seed = 0,
+    as_json: shared.Json = False,
+) -> None:
+    """Change a picture a little, so that the network sees something else in it."""
+    if out.suffix.lower() != ".png":
+        raise UserError(f"--out {out} does not end in .png; JPEG would not keep the small changes")
+    chosen = method or (Method.MINIMUM_NORM if norm is Norm.L2 and epsilon is None else Method.APGD)
+    if chosen is Method.MINIMUM_NORM and norm is not Norm.L2:
+        raise UserError(f"--method {chosen} searches the smallest change in l2; add --norm l2")
+    study = shared.study(backbone, model, weights)
+    study.subject  # noqa: B018 - says what is missing before anything is imported that needs it
+    from headstart.adversary import attack_picture
+
+    resaved = out.with_name(f"{out.stem}-quality{_QUALITY}.jpg")
+    found = attack_picture(
+        study,
+        image,
+        out=out,
+        to=to,
+        attack=_attack(chosen, steps, restarts, momentum),
+        threat=_threat(norm, epsilon, chosen, image),
+        jpeg=(resaved, _QUALITY) if jpeg else None,
+        seed=seed,
+    )
+    comparison = out.with_name(f"{out.stem}-comparison.png")
+    _draw(found, comparison)
+    if as_json:
+        print_json(
+            {
+                **_numbers(found),
+                "to": to,
+                "method": chosen,
+                "norm": norm,
+                "backbone": study.backbone.name,
+                "seed": seed,
+                "image": str(image),
+                "out": str(out),
+                "comparison": str(comparison),
+                **({"jpeg_out": str(resaved)} if jpeg else {}),
+            }
+        )
+    else:
+        _print(found, out, comparison, resaved)
+    if not found.success:
+        warn(["the attack did not succeed; try a larger --epsilon, more --steps or --restarts"])
+        raise typer.Exit(1)
+
+
+def _attack(method: Method, steps: int, restarts: int, momentum: float) -> Attack:
+    from headstart.attacks import APGD, FGSM, PGD, MinimumNorm
+
+    match method:
+        case Method.APGD:
+            return APGD(steps=steps, restarts=restarts)
+        case Method.PGD:
+            return PGD(steps=steps, restarts=restarts, momentum=momentum)
+        case Method.FGSM:
+            return FGSM()
+        case Method.MINIMUM_NORM:
+            return MinimumNorm(steps=steps)
+
+
+def _threat(norm: Norm, text: str | None, method: Method, image: Path) -> Threat:
+    """The size of the change as the user wrote it.
+
+    Raises:
+        UserError: it is no number, not positive, or for linf above 1.
+    """
+    from headstart.adversary import largest_epsilon
+    from headstart.attacks import Threat
+
+    if text is None:
+        if method is Method.MINIMUM_NORM:
+            return Threat(norm, largest_epsilon(norm, image))
+        if norm is Norm.L2:
+            raise UserError(f"--method {method} --norm l2 needs an --epsilon, such as 3")
+        text = _EPSILON
+    try:
+        epsilon = float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        raise UserError(f"--epsilon {text} is no number; write 4/255 or 0.016") from None
+    most = largest_epsilon(norm, image)
+    if not 0 < epsilon <= most:
+        raise UserError(
+            f"--epsilon {text} must be above 0 and at most {most:g}: pixels go from 0 to 1"
+        )
+    if norm is Norm.LINF and epsilon * 255 < 0.999:
+        raise UserError(
+            f"--epsilon {text} is less than one level of an 8-bit picture; give at least 1/255"
+        )
+    return Threat(norm, epsilon)
+
+
+def _numbers(found: Adversarial) -> dict[str, Any]:
+    def reading(one: Reading) -> dict[str, Any]:
+        return {"label": one.label, "probability": one.probability}
+
+    return {
+        "success": found.success,
+        "before": reading(found.before),
+        "after": reading(found.after),
+        **({"jpeg": reading(found.jpeg)} if found.jpeg else {}),
+        "linf": found.linf,
+        "l2": found.l2,
+        "steps": found.steps,
+        "seconds": round(found.seconds, 3),
+    }
+
+
+def _print(found: Adversarial, out: Path, comparison: Path, resaved: Path) -> None:
+    rows = [
+        ("before", f"{found.before.label} ({found.before.probability:.3f})"),
+        ("after", f"{found.after.label} ({found.after.probability:.3f}), read back from {out}"),
+    ]
+    if found.jpeg:
+        label = f"{found.jpeg.label} ({found.jpeg.probability:.3f})"
+        rows.append(("as JPEG", f"{label}, read back from {resaved}"))
+    rows += [
+        ("change", f"at most {found.linf * 255:.0f}/255 a pixel; l2 {found.l2:.3f}"),
+        ("work", f"{found.steps} steps, {found.seconds:.1f} s"),
+        ("picture", str(comparison)),
+    ]
+    for name, text in rows:
+        say(f"{name:<9} {text}")
+
+
+def _draw(found: Adversarial, path: Path) -> None:
+    """Original, attacked picture and their difference, side by side."""
+    import numpy as np
+
+    from headstart import plots
+
+    change = found.pixels.astype(np.int16) - found.original
+    gain = max(1, 127 // max(1, int(np.abs(change).max())))
+    magnified = (127 + gain * change).clip(0, 255).astype(np.uint8)
+    row = [
+        plots.Panel(found.original, found.before.label, f"{found.before.probability:.3f}"),
+        plots.Panel(found.pixels, found.after.label, f"{found.after.probability:.3f}"),
+        plots.Panel(magnified, "difference", f"{gain} times; grey is none"),
+    ]
+    verb = "is taken for" if found.success else "still counts as"
+    finding = f"{found.before.label} {verb} {found.after.label}; changes of at most "
+    plots.save(plots.sheet([row], title=f"{finding}{found.linf * 255:.0f}/255", width=3.0), path)

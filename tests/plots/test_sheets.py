@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from headstart import plots
+from headstart.errors import DataError
+from headstart.plots import Panel
+from tests.plots.test_pages import drawn
+from tests.plots.test_results import ODD
+
+LONG = ("Staffordshire bullterrier ", "domestic_cat", "Übermäßig", "猫")
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 250, (height, width, 3), dtype=np.uint8)
+
+
+def colours(image: np.ndarray) -> set[int]:
+    return set(np.unique(image.astype(int) @ (1 << 16, 1 << 8, 1)).tolist())
+
+
+def texts(figure: Figure) -> list[Text]:
+    return [text for text in figure.findobj(Text) if text.get_text()]
+
+
+def placed(figure: Figure) -> list[tuple[float, float, float, float]]:
+    """Left, top, width and height of each picture in pixels, in the order of the panels."""
+    width, height = figure.bbox.width, figure.bbox.height
+    boxes = [axes.get_position() for axes in figure.axes]
+    return [
+        (box.x0 * width, (1 - box.y1) * height, box.width * width, box.height * height)
+        for box in boxes
+    ]
+
+
+@settings(deadline=None, max_examples=12)
+@given(height=st.integers(1, 30), width=st.integers(2, 57), seed=st.integers(0, 9))
+def test_pixels_are_enlarged_and_never_mixed(height: int, width: int, seed: int):
+    pixels = noise(height, width, seed)
+    figure = plots.sheet([[Panel(pixels)]], title="")
+    image = drawn(figure)
+    ((left, top, across, down),) = placed(figure)
+    assert colours(image) <= colours(pixels) | {0xFFFFFF}
+    y = (top + (np.arange(height) + 0.5) * down / height).astype(int)
+    x = (left + (np.arange(width) + 0.5) * across / width).astype(int)
+    assert np.array_equal(image[np.ix_(y, x)], pixels)  # the middles of the enlarged pixels
+
+
+def test_large_pictures_are_averaged_not_sampled():
+    stripes = np.zeros((1140, 1140, 3), np.uint8)
+    stripes[:, ::2] = 200  # every other column: samples would be 0 or 200
+    figure = plots.sheet([[Panel(stripes)]], title="")
+    ((left, top, across, down),) = placed(figure)
+    middle = drawn(figure)[int(top + down / 2), int(left) + 20 : int(left + across) - 20, 0]
+    assert np.abs(middle.astype(int) - 100).max() < 30
+
+
+def test_rows_and_columns_are_where_they_were_given():
+    rows = [[Panel(noise(10, 10)), Panel(noise(20, 10))], [Panel(noise(10, 20))]]
+    first, second, third = placed(plots.sheet(rows, title="a finding"))
+    assert [round(box[2]) for box in (first, second, third)] == [285, 285, 285]
+    assert [round(box[3]) for box in (first, second, third)] == [285, 570, 142]
+    assert first[0] == third[0]
+    assert second[0] > first[0] + first[2]
+    assert first[1] == pytest.approx(second[1])
+    assert third[1] > second[1] + second[3]
+
+
+@pytest.mark.parametrize("width", [0.9, 1.9, 3.0])
+def test_captions_are_cut_to_their_room(width: float):
+    panels = [Panel(noise(9, 9), caption=name * 20, note="0.98 of it " * 20) for name in LONG]
+    figure = plots.sheet([panels], title="", width=width)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    found = texts(figure)
+    assert len(found) == 8
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in found]
+    for text, box in zip(found, boxes, strict=True):
+        assert "…" in text.get_text()
+        own = [left for left, *_ in placed(figure) if abs(left - box.x0) < 3]
+        assert len(own) == 1
+        assert box.x1 < own[0] + (width + 0.14) * 150  # where the next one begins
+
+
+def test_a_caption_is_black_its_note_grey_and_both_below_the_picture():
+    figure = plots.sheet([[Panel(noise(9, 9), caption="cat", note="0.98")]], title="")
+    caption, note = texts(figure)
+    assert (caption.get_text(), caption.get_color()) == ("cat", "black")
+    assert (note.get_text(), note.get_color()) == ("0.98", "#666666")
+    bottom = figure.axes[0].get_position().y0
+    assert bottom > caption.get_position()[1] > note.get_position()[1] > 0
+
+
+@pytest.mark.parametrize("rows", [[], [[]], [[Panel(noise(9, 9))], []]])
+def test_a_sheet_without_pictures_is_refused(rows: list[list[Panel]]):
+    with pytest.raises(DataError, match="give some in each row"):
+        plots.sheet(rows, title="nothing")
+
+
+def test_captions_may_hold_anything_and_the_bytes_are_the_same(tmp_path: Path):
+    content = []
+    for _ in range(2):
+        rows = [[Panel(noise(9, 9), caption=name, note=name)] for name in ODD]
+        plots.save(plots.sheet(rows, title="odd names"), tmp_path / "sheet.png")
+        content.append((tmp_path / "sheet.png").read_bytes())
+    assert content[0] == content[1]
