@@ -1,0 +1,188 @@
+"""headstart's attacks: on photos of dogs through the whole path, and against foolbox and torchattacks.
+
+    python benchmarks/attacks.py PHOTOS [--pictures 100] [--peers FOLDER] [--write docs/attacks.md]
+
+PHOTOS is a folder of photos of dogs; those that the network takes for a dog become "cats". The peers
+are compared on the prepared pictures, where they can work too: the same network, norm, epsilon and
+steps, in turn within each round. FOLDER holds them (see the Makefile).
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.adversary import attack_picture
+from headstart.attacks import APGD, PGD, Attack, Goal, Norm, Threat
+from headstart.backbones import load_backbone
+from headstart.backbones.vision_ops import import_torchvision
+from headstart.datasets.images import find_images
+from headstart.images import decode
+from headstart.metrics import wilson
+from headstart.preprocessing import prepare
+from headstart.study import Study
+from headstart.vocabulary import find_classes
+
+EPSILON, STEPS, BATCH = 4 / 255, 20, 16
+NEVER = float("inf")  # a confidence that no picture reaches: all steps are taken
+
+
+def dogs(study: Study, folder: Path, count: int) -> list[Path]:
+    """The first photos that the network takes for a dog."""
+    paths = find_images([folder])
+    predictions = study.read(paths)
+    members = set(find_classes("dog", study.subject.classes))
+    right = np.isin(predictions.probabilities.argmax(1), list(members))
+    return [paths[row] for row in predictions.rows[right]][:count]
+
+
+def whole_path(study: Study, photos: list[Path]) -> str:
+    """Every photo to "cat" through the resizing, saved, read back."""
+    rows = ["| attack | success | 95% interval | seconds, median | longest | steps, median |"]
+    rows.append("|---|---|---|---|---|---|")
+    for name, jpeg in (("APGD", False), ("APGD, surviving JPEG at quality 90", True)):
+        seconds, steps, successes = [], [], 0
+        with tempfile.TemporaryDirectory() as scratch:
+            for photo in photos:
+                found = attack_picture(
+                    study,
+                    photo,
+                    out=Path(scratch) / "a.png",
+                    to="cat",
+                    attack=APGD(steps=100),
+                    threat=Threat(Norm.LINF, EPSILON),
+                    jpeg=(Path(scratch) / "a.jpg", 90) if jpeg else None,
+                )
+                successes += found.success
+                seconds.append(found.seconds)
+                steps.append(found.steps)
+        interval = wilson(successes, len(photos))
+        rows.append(
+            f"| {name} | {successes} of {len(photos)} | {interval.low:.3f} to {interval.high:.3f} "
+            f"| {statistics.median(seconds):.2f} | {max(seconds):.2f} "
+            f"| {statistics.median(steps):.0f} |"
+        )
+        print(rows[-1], flush=True)
+    return "\n".join(rows)
+
+
+class Module(nn.Module):
+    """The network as the peers want it."""
+
+    def __init__(self, study: Study) -> None:
+        super().__init__()
+        self.logits = study.subject.logits
+        self.register_buffer("anywhere", torch.zeros(1))
+        self.register_parameter("unused", nn.Parameter(torch.zeros(1)))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.logits(pixels)
+
+
+def contenders(study: Study) -> dict[str, Callable[[Tensor, Tensor, bool], Tensor]]:
+    """(pixels, labels, all steps or stop when reached) to attacked pixels, by name."""
+    import_torchvision("the peers")
+    import foolbox
+    import torchattacks
+
+    module = Module(study).eval()
+    theirs = foolbox.PyTorchModel(module, bounds=(0, 1))
+    classes = len(study.subject.classes)
+    threat = Threat(Norm.LINF, EPSILON, levels=None)
+
+    def own(attack: Attack) -> Callable[[Tensor, Tensor, bool], Tensor]:
+        def run(x: Tensor, y: Tensor, full: bool) -> Tensor:
+            goal = Goal.away(y, classes=classes)
+            confidence = NEVER if full else 0.0
+            return attack.run(study.subject.logits, x, goal, threat, confidence=confidence).pixels
+
+        return run
+
+    pgd = foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=STEPS, random_start=False)
+    torch_pgd = torchattacks.PGD(module, EPSILON, EPSILON / 4, STEPS, random_start=False)
+    torch_mi = torchattacks.MIFGSM(module, EPSILON, EPSILON / 4, STEPS, decay=0.75)
+    torch_apgd = torchattacks.APGD(module, "Linf", EPSILON, STEPS)
+    return {
+        "headstart PGD": own(PGD(steps=STEPS, momentum=0, step=0.25)),
+        "foolbox LinfPGD": lambda x, y, _: pgd(theirs, x, y, epsilons=EPSILON)[1],
+        "torchattacks PGD": lambda x, y, _: torch_pgd(x, y),
+        "headstart PGD, momentum 0.75": own(PGD(steps=STEPS)),
+        "torchattacks MI-FGSM, decay 0.75": lambda x, y, _: torch_mi(x, y),
+        "headstart APGD": own(APGD(steps=STEPS)),
+        "torchattacks APGD": lambda x, y, _: torch_apgd(x, y),
+    }
+
+
+def against_peers(study: Study, photos: list[Path], rounds: int) -> str:
+    """Milliseconds a picture and step, and success with the same number of steps."""
+    pixels = np.stack([prepare(decode(p), study.subject.preprocessing) for p in photos])
+    x = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous() / 255
+    with torch.no_grad():
+        y = study.subject.logits(x).argmax(1)
+    runs = contenders(study)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run(x[:BATCH], y[:BATCH], True)
+            seconds[name].append(time.perf_counter() - started)
+    rows = [
+        f"| attack, {STEPS} steps | ms a picture and step | success | for the rarest picture |",
+        "|---|---|---|---|",
+    ]
+    for name, run in runs.items():
+        found = torch.cat(
+            [run(x[i : i + BATCH], y[i : i + BATCH], False) for i in range(0, len(x), BATCH)]
+        ).detach()
+        assert (found - x).abs().max() <= EPSILON + 1e-6
+        with torch.no_grad():
+            logits = study.subject.logits(found)
+        margins = Goal.away(y, classes=logits.shape[1]).margin(logits)
+        cost = statistics.median(seconds[name]) / STEPS / BATCH * 1000
+        rows.append(
+            f"| {name} | {cost:.1f} | {int((margins > 0).sum())} of {len(x)} "
+            f"| margin {float(margins.min()):.2f} |"
+        )
+        print(rows[-1], flush=True)
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", type=Path, help="folder of foolbox and torchattacks")
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    study = Study(load_backbone())
+    photos = dogs(study, options.photos, options.pictures)
+    text = (
+        f"# Attacks, measured\n\n"
+        f"`efficientnet-lite0`, L-infinity {round(EPSILON * 255)}/255, {len(photos)} photos that "
+        f"it takes for a dog.\n\n"
+        f"## To any cat, through the resizing, saved as PNG and read back\n\n"
+        f"{whole_path(study, photos)}\n"
+    )
+    if options.peers:
+        sys.path.append(str(options.peers))
+        text += (
+            f"\n## Against foolbox and torchattacks\n\nUntargeted, on the prepared pictures, the "
+            f"same network for all, {BATCH} pictures at a time; the time is the median of "
+            f"{options.rounds} rounds, taken in turn.\n\n"
+            f"{against_peers(study, photos, options.rounds)}\n"
+        )
+    if options.write:
+        options.write.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
