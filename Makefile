@@ -5,7 +5,7 @@ DEMO := demo
 DATA ?= textiles
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint types bench clean
+.PHONY: demo test check bench bench-attacks bench-imagine gallery clean
 
 demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
 	@rm -rf $(DEMO)
@@ -35,6 +35,16 @@ check: .venv/dev-installed ## the quick loop: lint, types, and the tests that ne
 
 bench: .venv/dev-installed ## measure against the plain recipe; writes docs/benchmarks.md
 	$(BIN)/python benchmarks/main_job.py $(DATA) --write docs/benchmarks.md
+
+bench-attacks: .venv/dev-installed ## attacks on PHOTOS of dogs and against the peers; writes docs/attacks.md
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/attack-peers -r benchmarks/attack-peers.txt
+	$(BIN)/python benchmarks/attacks.py $(PHOTOS) --peers .venv/attack-peers --write docs/attacks.md
+
+bench-imagine: .venv/dev-installed ## ideal pictures read by other networks; writes docs/ideal-pictures.md
+	$(BIN)/python benchmarks/imagine.py --write docs/ideal-pictures.md
+
+gallery: .venv/dev-installed ## docs/gallery.md and its pictures
+	$(BIN)/python examples/gallery.py docs
 
 clean:
 	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis
