@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headstart import __version__
-from headstart.cli import attack, catalogue, features, prediction, training
+from headstart.cli import attack, catalogue, explain, features, imagine, prediction, robustness, training
 from headstart.errors import HeadstartError
 
 INTERRUPTED = 130
@@ -28,8 +28,11 @@ for verb in (
     training.evaluate,
     prediction.predict,
     prediction.classify,
+    robustness.robustness,
     features.features,
     attack.attack,
+    explain.explain,
+    imagine.imagine,
     catalogue.info,
     catalogue.backbones,
     catalogue.datasets,

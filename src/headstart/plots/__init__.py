@@ -2,7 +2,9 @@
 
 from headstart.plots.canvas import save
 from headstart.plots.feature_maps import channels_by_stage, filters, strongest_channels
+from headstart.plots.overlays import explained, overlay
 from headstart.plots.results import accuracy_by_stage, confusion_matrix, most_wrong, reliability
+from headstart.plots.robustness import robustness_curves
 from headstart.plots.sheets import Panel, sheet
 
 __all__ = [
@@ -10,9 +12,12 @@ __all__ = [
     "accuracy_by_stage",
     "channels_by_stage",
     "confusion_matrix",
+    "explained",
     "filters",
     "most_wrong",
+    "overlay",
     "reliability",
+    "robustness_curves",
     "save",
     "sheet",
     "strongest_channels",

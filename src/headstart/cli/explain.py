@@ -1,0 +1,199 @@
+"""headstart explain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.attribution.method import Method
+from headstart.cli import options as shared
+from headstart.cli.console import print_json, progress, say, table, warn
+
+if TYPE_CHECKING:
+    from headstart.explanation import Explanation, HeatMap
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Where the pictures of one explanation go."""
+
+    folder: Path
+    stem: str
+
+    @property
+    def sheet(self) -> Path:
+        """All of it, side by side."""
+        return self.folder / f"{self.stem}.png"
+
+    def overlay(self, method: Method) -> Path:
+        """One map over the picture."""
+        return self.folder / f"{self.stem}-{method}.png"
+
+
+def explain(
+    model: shared.ModelOrBackbone,
+    images: shared.Images,
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help="Folder for the pictures.")],
+    method: Annotated[
+        list[Method] | None,
+        typer.Option("--method", help="Only this one; may be given several times. [default: all]"),
+    ] = None,
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", help="Explain this class instead of the predicted one."),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            "--stage",
+            help="Where Grad-CAM looks. [default: the deepest stage the classifier grows on that "
+            "has a map]",
+        ),
+    ] = None,
+    weights: shared.WeightsFile = None,
+    seed: shared.Seed = 0,
+    as_json: shared.Json = False,
+) -> None:
+    """Show what a network looked at when it named what is in pictures, and if that can be trusted.
+
+    Deletion: how much of the class's probability is left while what is relevant is taken away, the
+    most relevant first; low is good. Insertion: likewise while it is given; high is good. Both are
+    compared with the same map in wrong places.
+    """
+    from headstart.datasets.images import find_images
+
+    paths = list(dict.fromkeys(find_images(images)))
+    names = dict(zip(paths, _names(out, paths, method or list(Method)), strict=True))
+    _spare(paths, names.values(), method or list(Method))
+    study = shared.study_of(model, weights)
+    study.subject  # noqa: B018 - says what is missing before anything is imported that needs it
+    from headstart.explanation import Explainer, read
+
+    explainer = Explainer(study, method or tuple(Method), stage=stage, seed=seed)
+    readings, skipped = read(study, paths, name=class_name)
+    answers: list[dict[str, Any]] = []
+    with progress() as bars:
+        bar = bars.bar("pictures", "pictures")
+        for done, reading in enumerate(readings):
+            bar(done, len(readings))
+            found = explainer.explain(reading)
+            _draw(found, names[reading.image])
+            answers.append(_answer(found, names[reading.image]))
+    if as_json:
+        document = {
+            "backbone": study.backbone.name,
+            "seed": seed,
+            "images": answers,
+            "skipped": [{"image": one.path, "reason": one.reason} for one in skipped],
+        }
+        print_json(document)
+    else:
+        _print(answers)
+        say(f"written  {out}: a sheet for each picture, and each map over the picture")
+    if skipped:
+        warn(f"{one.path}: {one.reason}" for one in skipped)
+        warn([f"{len(skipped)} of {len(paths)} files could not be read"])
+        raise typer.Exit(1)
+
+
+def _names(out: Path, paths: Sequence[Path], methods: Sequence[Method]) -> Iterator[Names]:
+    """A stem for each picture such that no two files share a name, in upper or lower case."""
+    taken: set[str] = set()
+    for path in paths:
+        number = 1
+        while True:
+            names = Names(out, path.stem if number == 1 else f"{path.stem}-{number}")
+            files = {file.name.casefold() for file in _files(names, methods)}
+            if taken.isdisjoint(files):
+                break
+            number += 1
+        taken |= files
+        yield names
+
+
+def _files(names: Names, methods: Sequence[Method]) -> list[Path]:
+    return [names.sheet, *(names.overlay(method) for method in methods)]
+
+
+def _spare(paths: Sequence[Path], several: Any, methods: Sequence[Method]) -> None:
+    """Refuse to write over the pictures themselves.
+
+    Raises:
+        UserError: a file to write is one of them.
+    """
+    from headstart.errors import UserError
+
+    sources = {path.resolve() for path in paths}
+    for names in several:
+        for file in _files(names, methods):
+            if file.resolve() in sources:
+                raise UserError(f"{file} is a picture to explain; give another folder as --out")
+
+
+def _draw(found: Explanation, names: Names) -> None:
+    """Writes an overlay for each map, and the sheet."""
+    import io
+
+    from PIL import Image
+
+    from headstart import plots
+    from headstart.files import write_file
+
+    overlays = [
+        plots.overlay(found.pixels, one.placed.values, one.placed.seen) for one in found.maps
+    ]
+    for one, pixels in zip(found.maps, overlays, strict=True):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        write_file(names.overlay(one.method), buffer.getvalue())
+    plots.save(plots.explained(found, overlays), names.sheet)
+
+
+def _answer(found: Explanation, names: Names) -> dict[str, Any]:
+    reading = found.reading
+    return {
+        "image": str(reading.image),
+        "label": reading.label,
+        "probability": reading.probability,
+        "explained": reading.explained,
+        "explained_probability": reading.explained_probability,
+        "sheet": str(names.sheet),
+        "maps": [_scores(one, names) for one in found.maps],
+    }
+
+
+def _scores(one: HeatMap, names: Names) -> dict[str, Any]:
+    return {
+        "method": one.method,
+        "stage": one.stage,
+        "deletion": one.faithfulness.deletion,
+        "insertion": one.faithfulness.insertion,
+        "random_deletion": one.faithfulness.random_deletion,
+        "random_insertion": one.faithfulness.random_insertion,
+        "trustworthy": one.faithfulness.trustworthy,
+        "overlay": str(names.overlay(one.method)),
+    }
+
+
+def _print(answers: list[dict[str, Any]]) -> None:
+    def row(answer: dict[str, Any], place: int, one: dict[str, Any]) -> list[str]:
+        own = [answer["image"], answer["explained"], f"{answer['explained_probability']:.4f}"]
+        scores = [
+            f"{one[score]:.3f}"
+            for score in ("deletion", "random_deletion", "insertion", "random_insertion")
+        ]
+        verdict = "better" if one["trustworthy"] else "doubtful"
+        return [*(own if place == 0 else ["", "", ""]), one["method"], *scores, verdict]
+
+    table(
+        [
+            *("image", "explained", "probability", "method", "deletion", "(random)"),
+            *("insertion", "(random)", "than random"),
+        ],
+        [row(answer, place, one) for answer in answers for place, one in enumerate(answer["maps"])],
+        right={2, 4, 5, 6, 7},
+    )
