@@ -63,10 +63,15 @@ class Recipe:
     settings: Settings
 
     def changed(self, *, steps: int | None, tv: float | None) -> Recipe:
-        """The same with other steps or another weight of the total variation, where given."""
+        """The same with other steps or another weight of the total variation, where given.
+
+        Few steps are meant: never more than as many again are added to reach the goal.
+        """
         settings = self.settings
-        settings = settings if steps is None else replace(settings, steps=steps)
-        settings = settings if tv is None else replace(settings, tv=tv)
+        if steps is not None:
+            settings = replace(settings, steps=steps, further=min(settings.further, steps))
+        if tv is not None:
+            settings = replace(settings, tv=tv)
         return replace(self, settings=settings)
 
 
@@ -221,12 +226,14 @@ def imagine(
         HeadstartError: a file cannot be written.
     """
     side = study.subject.preprocessing.crop if size is None else size
-    first = None if start is None else _opened(start, out, side)
     wanted = [(target, seed) for target in targets for seed in seeds]
+    paths = [out]
+    if len(wanted) > 1:
+        paths = [_beside(out, number, target) for number, (target, _) in enumerate(wanted, 1)]
+    first = None if start is None else _opened(start, [out, *paths], side)
     steps = recipe.settings.steps
     found = []
-    for done, (target, seed) in enumerate(wanted):
-        path = out if len(wanted) == 1 else _beside(out, done + 1, target)
+    for done, ((target, seed), path) in enumerate(zip(wanted, paths, strict=True)):
         latent = _latent(recipe, first, side, seed)
 
         def tell(step: int, _: int, before: int = done * steps) -> None:
@@ -306,14 +313,14 @@ def _latent(recipe: Recipe, first: Tensor | None, side: int, seed: int) -> Laten
     return recipe.latent.of(first)
 
 
-def _opened(start: Path, out: Path, side: int) -> Tensor:
-    """(3, side, side) in [0, 1], the middle of a picture file."""
-    if out.exists() and out.samefile(start):
-        raise UserError(f"{out} is the picture to start at; name another file for the result")
+def _opened(start: Path, results: Sequence[Path], side: int) -> Tensor:
+    """(3, side, side) in [0, 1], the middle of a picture file that is none of the results."""
     try:
         image = decode(start)
     except UnreadableImageError as error:
         raise UnreadableImageError(f"{start} cannot be used: {error}") from error
+    if any(path.exists() and path.samefile(start) for path in results):
+        raise UserError(f"{start} would be overwritten; name another file for the result")
     image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 

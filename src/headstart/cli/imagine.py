@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,7 +39,7 @@ def imagine(
     ],
     classes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CLASS...", help="What to imagine.", show_default=False),
+        typer.Argument(metavar="CLASS", help="What to imagine.", show_default=False),
     ] = None,
     method: Annotated[
         Method,
@@ -95,6 +96,8 @@ def imagine(
 ) -> None:
     """Draw the network's ideal picture of a class, or of a channel of a stage."""
     place = _check(classes or [], out, stage, channel, at)
+    if tv is not None and not math.isfinite(tv):
+        raise UserError(f"--tv {tv} is no weight; give a number such as 10")
     study = shared.study(backbone, model, weights)
     study.subject  # noqa: B018 - says what is missing before anything is imported that needs it
     from headstart.imagination import BEST, LESSON

@@ -30,7 +30,7 @@ class Latent(Protocol):
         """What gradient ascent may change, a leaf that requires gradients."""
 
     def pixels(self) -> Tensor:
-        """The picture as it is now: (1, 3, H, W), strictly between 0 and 1."""
+        """The picture as it is now: (1, 3, H, W) in [0, 1]."""
 
 
 class PlainPixels:
@@ -82,7 +82,7 @@ class Phases:
 
     @classmethod
     def noise(cls, side: int, generator: torch.Generator) -> Phases:
-        """Random phases; magnitudes fall with the frequency as in photographs, all colours alike."""
+        """Random phases; the magnitudes fall with the frequency, as in photographs."""
         along, across = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None]
         frequency = (along.square() + across.square()).sqrt()
         strength = frequency.clamp_min(1 / side) ** -_FALL
