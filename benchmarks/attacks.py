@@ -1,10 +1,10 @@
-"""headstart's attacks: on photos of dogs through the whole path, and against foolbox and torchattacks.
+"""headstart's attacks: through the whole path, and against foolbox and torchattacks.
 
     python benchmarks/attacks.py PHOTOS [--pictures 100] [--peers FOLDER] [--write docs/attacks.md]
 
-PHOTOS is a folder of photos of dogs; those that the network takes for a dog become "cats". The peers
-are compared on the prepared pictures, where they can work too: the same network, norm, epsilon and
-steps, in turn within each round. FOLDER holds them (see the Makefile).
+PHOTOS is a folder of photos of dogs; those that the network takes for a dog become "cats". The
+peers are compared on the prepared pictures, where they can work too: the same network, norm,
+epsilon and steps, in turn within each round. FOLDER holds them (see the Makefile).
 """
 
 import argparse
@@ -83,6 +83,7 @@ class Module(nn.Module):
         self.register_parameter("unused", nn.Parameter(torch.zeros(1)))
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Logits."""
         return self.logits(pixels)
 
 

@@ -13,7 +13,10 @@ from headstart import __version__
 from tests.cli.conftest import Cli, one_sentence
 
 HEADSTART = [sys.executable, "-m", "headstart"]
-VERBS = ("fit", "evaluate", "predict", "classify", "info", "backbones", "datasets", "cache")
+VERBS = (
+    *("fit", "evaluate", "predict", "classify", "info", "backbones", "datasets", "cache"),
+    *("features", "imagine", "attack", "explain", "robustness"),
+)
 
 
 def test_help_lists_every_verb(cli: Cli):
