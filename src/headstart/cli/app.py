@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from headstart import __version__
-from headstart.cli import attack, catalogue, explain, features, imagine, prediction, robustness, training
+from headstart.cli import (
+    attack,
+    catalogue,
+    explain,
+    features,
+    imagine,
+    prediction,
+    robustness,
+    training,
+)
 from headstart.errors import HeadstartError
 
 INTERRUPTED = 130

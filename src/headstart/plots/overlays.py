@@ -41,8 +41,8 @@ def overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixels
         (H, W, 3).
     """
     parts = [
-        _overlay(*(array[at : at + _ROWS] for array in (pixels, heat, seen)))
-        for at in range(0, len(pixels), _ROWS)
+        _overlay(pixels[rows], heat[rows], seen[rows])
+        for rows in (slice(at, at + _ROWS) for at in range(0, len(pixels), _ROWS))
     ]
     return np.concatenate(parts)
 
@@ -53,7 +53,7 @@ def _overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixel
     calm = _CALM * (_CALM_GREY * grey + (1 - _CALM_GREY) * picture)
     # The colours' black end would only darken: they begin where they are coloured.
     colours = _COLOURS(0.2 + 0.75 * heat)[..., :3].astype(np.float32) * 255
-    share = (heat**0.7)[..., None]
+    share = heat[..., None]
     # Where the map is high, the picture is at full brightness under the colour.
     lit = (1 - share) * calm + share * picture
     mixed = (1 - _OPAQUE * share) * lit + _OPAQUE * share * colours

@@ -1,0 +1,105 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Cli, one_sentence
+
+LITE = "efficientnet-lite0"
+QUICK = ("--method", "grad-cam")
+
+
+def test_a_cat_is_explained(cli: Cli, cat: Path, tmp_path: Path):
+    out = tmp_path / "new" / "out"
+    done = cli("explain", LITE, cat, "--out", out, "--json")
+    assert done.code == 0
+    assert done.document["skipped"] == []
+    (image,) = done.document["images"]
+    assert image["image"] == str(cat)
+    assert image["label"] == "tiger cat"
+    assert [one["method"] for one in image["maps"]] == [
+        "grad-cam", "integrated-gradients", "occlusion",
+    ]  # fmt: skip
+    assert [one["stage"] for one in image["maps"]] == ["head", None, None]
+    for one in image["maps"]:
+        assert one["overlay"] == str(out / f"chelsea-{one['method']}.png")
+        with Image.open(one["overlay"]) as picture:
+            assert picture.size == (451, 300)
+        for score in ("deletion", "insertion", "random_deletion", "random_insertion"):
+            assert 0 <= one[score] <= 1
+    with Image.open(image["sheet"]) as picture:
+        assert picture.width > 4 * 400
+    assert len(list(out.iterdir())) == 4
+
+
+def test_a_model_and_a_class_for_people(cli: Cli, model: Path, new_photos: Path, tmp_path: Path):
+    one, two = new_photos / "checks" / "100.jpg", new_photos / "noise" / "100.jpg"
+    arguments = ["explain", model, one, two, one, *QUICK, "--class", "Noise"]
+    done = cli(*arguments, "--out", tmp_path / "a")
+    assert done.code == 0
+    assert "than random" in done.out
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+        "100.png", "100-grad-cam.png", "100-2.png", "100-2-grad-cam.png",
+    }  # fmt: skip
+    cli(*arguments, "--out", tmp_path / "b", "--seed", 0)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_names_never_meet(cli: Cli, cat: Path, tmp_path: Path):
+    """A sheet of one picture and an overlay of another, and names on systems that fold case."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("cat.png", "Cat.jpg", "cat-grad-cam.png"):
+        shutil.copy(cat, folder / name)
+    done = cli("explain", LITE, folder, *QUICK, "--out", tmp_path / "out", "--json")
+    files = [one["sheet"] for one in done.document["images"]]
+    files += [one["maps"][0]["overlay"] for one in done.document["images"]]
+    assert len({file.casefold() for file in files}) == 6
+    assert all(Path(file).is_file() for file in files)
+
+
+def test_what_is_no_picture_is_skipped(cli: Cli, cat: Path, tmp_path: Path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("text")
+    done = cli("explain", LITE, broken, cat, *QUICK, "--out", tmp_path / "out", "--json")
+    assert done.code == 1
+    assert done.document["skipped"] == [{"image": str(broken), "reason": "not an image"}]
+    assert len(done.document["images"]) == 1
+    assert f"{broken}: not an image" in done.err
+    none = cli("explain", LITE, broken, "--out", tmp_path / "none")
+    assert none.code == 2
+    assert one_sentence(none)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--class", "tiger kat"], "did you mean 'tiger cat'"),
+        (["--stage", "layer9"], "its stages are blocks.0"),
+        (["--stage", "head", "--method", "occlusion"], "add --method grad-cam"),
+    ],
+)
+def test_mistakes_are_a_sentence(cli: Cli, cat: Path, tmp_path: Path, more, message):
+    done = cli("explain", LITE, cat, "--out", tmp_path / "out", *more)
+    assert done.code == 2
+    assert one_sentence(done)
+    assert message in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_mistakes(cli: Cli, cat: Path, tmp_path: Path):
+    shutil.copy(cat, tmp_path / "cat.png")
+    (tmp_path / "empty").mkdir()
+    for arguments, message in [
+        ([LITE, tmp_path / "none.jpg", "--out", tmp_path / "out"], "no such file"),
+        ([LITE, tmp_path / "empty", "--out", tmp_path / "out"], "no image in"),
+        (["efficientnet-lite9", cat, "--out", tmp_path / "out"], "there is no backbone"),
+        ([LITE, tmp_path / "cat.png", "--out", tmp_path], "is a picture to explain"),
+    ]:
+        done = cli("explain", *arguments)
+        assert done.code == 2
+        assert one_sentence(done)
+        assert message in done.err
