@@ -14,7 +14,7 @@ from torch import nn
 from headstart.backbones import Backbone
 from headstart.backbones.staged import StagedNetwork
 from headstart.errors import BackboneError, DataError
-from headstart.feature_maps import first_filters, on_grid, stage_maps, strengths
+from headstart.feature_maps import first_filters, stage_maps, strengths
 from headstart.preprocessing import Interpolation, Preprocessing, prepare
 from headstart.subject import Subject, backbone_subject
 from tests.backbones.conftest import picture, with_random_weights  # noqa: F401 - a fixture
@@ -128,17 +128,6 @@ def test_an_offset_is_no_strength():
     flat, spot = np.full((3, 3), 50.0, np.float32), np.zeros((3, 3), np.float32)
     spot[1, 1] = 1
     assert np.argmax(strengths(np.stack([flat, spot]))) == 1
-
-
-@pytest.mark.parametrize("registers", [0, 1, 5])
-def test_tokens_stand_where_their_patches_are(registers: int):
-    tokens = torch.arange(2 * (registers + 16) * 3.0).reshape(2, registers + 16, 3)
-    grid = on_grid(tokens)
-    assert grid.shape == (2, 3, 4, 4)
-    for row in range(4):
-        for column in range(4):
-            place = registers + 4 * row + column
-            assert torch.equal(grid[:, :, row, column], tokens[:, place])
 
 
 class Given(nn.Module):

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from headstart.backbones import Backbone
+from headstart.backbones.staged import on_grid
 from headstart.bundle import load_model
 from headstart.errors import BackboneError, DataError, UnreadableImageError, UserError
-from headstart.feature_maps import on_grid
 from headstart.imagination import BEST, LESSON, ClassTarget, class_target, imagine, unit_target
 from headstart.study import Study
 from tests.conftest import picture

@@ -7,15 +7,14 @@ Zeiler & Fergus 2014 looked into a network this way; see Chollet, Deep Learning 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from headstart.backbones.staged import StagedNetwork
+from headstart.backbones.staged import StagedNetwork, on_grid
 from headstart.errors import BackboneError, DataError
 from headstart.subject import Subject
 from headstart.types import Doubles, Floats, Pixels
@@ -117,28 +116,6 @@ def check_stages(network: str, known: Sequence[str], asked: Sequence[str]) -> No
         raise BackboneError(
             f"{network} has no stage {unknown[0]!r}; its stages are {', '.join(known)}"
         )
-
-
-def on_grid(activation: Tensor) -> Tensor:
-    """An activation with its positions where they are in the picture.
-
-    Args:
-        activation: (B, C, H, W) stays. (B, T, C), tokens, is laid out on the square grid of the
-            patches, row by row; class and register tokens belong to no place, come first, and are
-            left out. There are never so many of them that the next larger square fits. (B, C),
-            fully connected, has one position.
-
-    Returns:
-        (B, C, H, W).
-    """
-    if activation.ndim == 2:
-        return activation[:, :, None, None]
-    if activation.ndim == 3:
-        tokens = activation.shape[1]
-        side = math.isqrt(tokens)
-        patches = activation[:, tokens - side * side :]
-        return patches.transpose(1, 2).reshape(len(patches), -1, side, side)
-    return activation
 
 
 def strengths(maps: Floats) -> Doubles:

@@ -18,8 +18,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from headstart.backbones.staged import on_grid
 from headstart.errors import UnreadableImageError, UserError
-from headstart.feature_maps import check_stages, on_grid
+from headstart.feature_maps import check_stages
 from headstart.files import write_file
 from headstart.images import decode
 from headstart.resizing import Twin

@@ -1,11 +1,8 @@
-import numpy as np
 import pytest
 import torch
 from captum.attr import LayerGradCam
-from hypothesis import given
-from hypothesis import strategies as st
 
-from headstart.attribution.gradcam import enlarged, grad_cam, has_map, on_grid
+from headstart.attribution.gradcam import enlarged, grad_cam, has_map
 from headstart.errors import BackboneError
 from headstart.subject import backbone_subject
 from tests.attribution.networks import convolutional, pictures, staged
@@ -32,7 +29,7 @@ def test_the_first_stage_that_serves_is_taken():
 
 
 def test_a_stage_without_a_map_is_refused():
-    with pytest.raises(BackboneError, match="'6' is fully connected .* with one are 0, 2$"):
+    with pytest.raises(BackboneError, match=r"'6' is fully connected .* with one are 0, 2$"):
         grad_cam(staged(convolutional()).watch, pictures(), TARGETS, ["6"])
 
 
@@ -46,7 +43,7 @@ def test_a_stage_behind_the_classifier_is_refused():
         return replace(seen, logits=seen.features["0"])
 
     assert grad_cam(watch, pictures(), TARGETS, ["2", "0"]).stage == "0"
-    with pytest.raises(BackboneError, match="'2' .* choose a shallower one of 0, 2"):
+    with pytest.raises(BackboneError, match=r"'2' .* choose a shallower one of 0, 2"):
         grad_cam(watch, pictures(), TARGETS, ["2"])
 
 
@@ -84,17 +81,6 @@ def test_channels_last_inside_a_network_does_not_matter(with_random_weights):  #
     assert found.stage == network.stages[-1]
     assert found.relevance.shape == (1, 7, 7)
     assert found.relevance.std() > 0
-
-
-@given(side=st.integers(2, 6), extra=st.integers(0, 4))
-def test_tokens_are_laid_out_row_by_row(side: int, extra: int):
-    if extra > 2 * side:  # the next larger square would fit
-        extra = 0
-    places = torch.arange(side * side, dtype=torch.float32).view(1, -1, 1)
-    tokens = torch.cat([torch.full((1, extra, 1), -1.0), places], dim=1)
-    grid = on_grid(tokens)
-    assert grid.shape == (1, 1, side, side)
-    assert np.array_equal(grid[0, 0].numpy(), np.arange(side * side).reshape(side, side))
 
 
 def test_one_position_is_no_map():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.backbones.staged import StagedNetwork, pooled
+from headstart.backbones.staged import StagedNetwork, on_grid, pooled
 from headstart.errors import BackboneError
 from headstart.preprocessing import Interpolation, Preprocessing
 
@@ -180,6 +180,17 @@ def test_pooled():
     assert torch.equal(pooled(x, channels_last=True), x.mean((1, 2)))
     assert torch.equal(pooled(x[0]), x[0].mean(1))
     assert torch.equal(pooled(x[0, 0]), x[0, 0])
+
+
+@pytest.mark.parametrize("registers", [0, 1, 5])
+def test_tokens_stand_where_their_patches_are(registers: int):
+    tokens = torch.arange(2 * (registers + 16) * 3.0).reshape(2, registers + 16, 3)
+    grid = on_grid(tokens)
+    assert grid.shape == (2, 3, 4, 4)
+    for row in range(4):
+        for column in range(4):
+            place = registers + 4 * row + column
+            assert torch.equal(grid[:, :, row, column], tokens[:, place])
 
 
 def test_refusals(small):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headstart.backbones.staged import Watched
+from headstart.backbones.staged import Watched, on_grid
 from headstart.errors import BackboneError
 
 
@@ -64,24 +64,6 @@ def grad_cam(
 def has_map(activation: Tensor) -> bool:
     """Whether an activation says different things of different places."""
     return activation.ndim > 2 and math.prod(on_grid(activation).shape[2:]) > 1
-
-
-def on_grid(activation: Tensor) -> Tensor:
-    """An activation with its positions where they are in the picture.
-
-    Args:
-        activation: (B, C, H, W) stays; (B, T, C), tokens, is laid out on the square grid of the
-            patches. Class and register tokens come first and are dropped; there are never so many
-            of them that the next larger square fits.
-
-    Returns:
-        (B, C, H, W).
-    """
-    if activation.ndim == 4:
-        return activation
-    side = math.isqrt(activation.shape[1])
-    patches = activation[:, activation.shape[1] - side * side :]
-    return patches.transpose(1, 2).reshape(len(patches), -1, side, side)
 
 
 def enlarged(relevance: Tensor, side: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -32,6 +33,28 @@ def pooled(activation: Tensor, channels_last: bool = False) -> Tensor:
     if activation.ndim == 3:
         return activation.mean(1)
     return activation.mean((1, 2) if channels_last else (2, 3))
+
+
+def on_grid(activation: Tensor) -> Tensor:
+    """An activation with its positions where they are in the picture.
+
+    Args:
+        activation: (B, C, H, W) stays. (B, T, C), tokens, is laid out on the square grid of the
+            patches, row by row; class and register tokens belong to no place, come first, and are
+            left out. There are never so many of them that the next larger square fits. (B, C),
+            fully connected, has one position.
+
+    Returns:
+        (B, C, H, W).
+    """
+    if activation.ndim == 2:
+        return activation[:, :, None, None]
+    if activation.ndim == 3:
+        tokens = activation.shape[1]
+        side = math.isqrt(tokens)
+        patches = activation[:, tokens - side * side :]
+        return patches.transpose(1, 2).reshape(len(patches), -1, side, side)
+    return activation
 
 
 @dataclass(frozen=True, slots=True)
