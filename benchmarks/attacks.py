@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +170,7 @@ def main() -> None:
     text = (
         f"# Attacks, measured\n\n"
         f"`efficientnet-lite0`, L-infinity {round(EPSILON * 255)}/255, {len(photos)} photos that "
-        f"it takes for a dog.\n\n"
+        f"it takes for a dog. PyTorch {version('torch')}, threads: {torch.get_num_threads()}.\n\n"
         f"## To any cat, through the resizing, saved as PNG and read back\n\n"
         f"{whole_path(study, photos)}\n"
     )
