@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from headstart.errors import HeadstartError
-from headstart.files import sweep, write_file
+from headstart.errors import HeadstartError, UserError
+from headstart.files import check_spared, sweep, write_file
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_draft(
@@ -40,3 +40,14 @@ def test_only_old_temporary_files_are_swept(tmp_path: Path) -> None:
     sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.tmp", "old.txt"]
     sweep(tmp_path / "none")
+
+
+def test_what_results_are_made_of_is_spared(tmp_path: Path) -> None:
+    photo, link, other = tmp_path / "a.jpg", tmp_path / "link.png", tmp_path / "b.png"
+    photo.write_bytes(b"")
+    link.symlink_to(photo)
+    other.write_bytes(b"")
+    check_spared(photo, [other, tmp_path / "none.png"])
+    for result in (photo, link):
+        with pytest.raises(UserError, match="is the picture itself"):
+            check_spared(photo, [other, result])

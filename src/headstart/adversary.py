@@ -19,9 +19,9 @@ from torch import Tensor
 
 from headstart.attacks import Attack, Goal, Threat
 from headstart.attacks.search import Logits
-from headstart.errors import DataError, HeadstartError, UserError
-from headstart.files import write_file
-from headstart.images import decode
+from headstart.errors import DataError
+from headstart.files import check_spared, write_file
+from headstart.images import open_picture
 from headstart.resizing import Twin
 from headstart.study import Study
 from headstart.types import Norm, Pixels
@@ -107,10 +107,8 @@ def attack_picture(
         HeadstartError: a file cannot be written.
     """
     started = time.perf_counter()
-    for path in (out, *(jpeg[:1] if jpeg else ())):
-        if path.exists() and path.samefile(image):
-            raise UserError(f"{path} is the picture itself; name another file for the result")
-    original = np.asarray(decode(image))
+    original = np.asarray(open_picture(image))
+    check_spared(image, [out, *(jpeg[:1] if jpeg else ())])
     subject = study.subject
     before = _read(study, image)
     goal = _goal(subject.classes, before, to)
@@ -124,14 +122,14 @@ def attack_picture(
 
     work = _Work(study, logits, pixels, goal, attack, threat, seed)
     found, after, again = work.until_read_back(out, jpeg)
-    change = found.astype(np.float64) / 255 - original / 255
+    change = found.astype(np.int16) - original
     return Adversarial(
         success=all(work.reached(one) for one in (after, again) if one is not None),
         before=before,
         after=after,
         jpeg=again,
-        linf=float(np.abs(change).max()),
-        l2=float(np.sqrt(np.square(change).sum())),
+        linf=int(np.abs(change).max()) / 255,
+        l2=math.sqrt(np.square(change, dtype=np.int32).sum(dtype=np.int64)) / 255,
         steps=work.steps,
         seconds=time.perf_counter() - started,
         original=original,
@@ -143,7 +141,7 @@ def largest_epsilon(norm: Norm, image: Path) -> float:
     """The distance between black and white for a picture file: no change is larger."""
     if norm is Norm.LINF:
         return 1.0
-    width, height = decode(image).size
+    width, height = open_picture(image).size
     return math.sqrt(3 * width * height)
 
 
@@ -180,10 +178,10 @@ class _Work:
             )
             self.steps += int(attacked.steps.sum())
             found = _array(attacked.pixels)
-            _write(out, _encoded(found, "PNG"))
+            write_file(out, _encoded(found, "PNG"))
             after, again = _read(self._study, out), None
             if jpeg:
-                _write(jpeg[0], _encoded(found, "JPEG", quality=jpeg[1]))
+                write_file(jpeg[0], _encoded(found, "JPEG", quality=jpeg[1]))
                 again = _read(self._study, jpeg[0])
             if self.reached(after) and (again is None or self.reached(again)):
                 break
@@ -243,13 +241,3 @@ def _encoded(pixels: Pixels, form: str, **options: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, form, **options)
     return file.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, content)
-    except OSError as error:
-        raise HeadstartError(
-            f"cannot write {path}: {error.strerror or error}; name another file"
-        ) from error

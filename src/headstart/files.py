@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, UserError
 
 TEMPORARY: Final = ".tmp"
 """The ending of files, and of folders, that are not finished or no longer whole."""
@@ -38,6 +39,17 @@ def write_file(path: Path, content: bytes) -> None:
         raise HeadstartError(
             f"cannot write {path}: {error.strerror or error}. Free the place or choose another"
         ) from error
+
+
+def check_spared(kept: Path, results: Iterable[Path]) -> None:
+    """Refuse to write results over the file that they are made of, before any work is done.
+
+    Raises:
+        UserError: one of them is that file.
+    """
+    for path in results:
+        if path.exists() and path.samefile(kept):
+            raise UserError(f"{path} is the picture itself; name another place for the results")
 
 
 def sweep(folder: Path) -> None:

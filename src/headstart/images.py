@@ -157,6 +157,20 @@ def decode(data: bytes | Path) -> Image.Image:
         raise UnreadableImageError(_reason(error, name)) from error
 
 
+def open_picture(path: Path) -> Image.Image:
+    """`decode` for the one picture that a user named: the error names it too.
+
+    Raises:
+        UnreadableImageError: it is not a picture.
+    """
+    try:
+        return decode(path)
+    except UnreadableImageError as error:
+        raise UnreadableImageError(
+            f"cannot use {path}: {error}; give the file of a picture"
+        ) from error
+
+
 def read_bytes(path: Path) -> bytes:
     """The bytes of an image file.
 

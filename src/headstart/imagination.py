@@ -19,10 +19,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from headstart.backbones.staged import on_grid
-from headstart.errors import UnreadableImageError, UserError
+from headstart.errors import UserError
 from headstart.feature_maps import check_stages
-from headstart.files import write_file
-from headstart.images import decode
+from headstart.files import check_spared, write_file
+from headstart.images import open_picture
 from headstart.resizing import Twin
 from headstart.study import Study
 from headstart.synthesis import (
@@ -231,7 +231,11 @@ def imagine(
     paths = [out]
     if len(wanted) > 1:
         paths = [_beside(out, number, target) for number, (target, _) in enumerate(wanted, 1)]
-    first = None if start is None else _opened(start, [out, *paths], side)
+    first = (
+        None
+        if start is None
+        else _opened(start, [out, *paths, *(path.with_suffix(".webp") for path in paths)], side)
+    )
     steps = recipe.settings.steps
     found = []
     for done, ((target, seed), path) in enumerate(zip(wanted, paths, strict=True)):
@@ -316,12 +320,8 @@ def _latent(recipe: Recipe, first: Tensor | None, side: int, seed: int) -> Laten
 
 def _opened(start: Path, results: Sequence[Path], side: int) -> Tensor:
     """(3, side, side) in [0, 1], the middle of a picture file that is none of the results."""
-    try:
-        image = decode(start)
-    except UnreadableImageError as error:
-        raise UnreadableImageError(f"{start} cannot be used: {error}") from error
-    if any(path.exists() and path.samefile(start) for path in results):
-        raise UserError(f"{start} would be overwritten; name another file for the result")
+    image = open_picture(start)
+    check_spared(start, results)
     image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from headstart.preprocessing import RESAMPLING, Preprocessing, middle, only_middle
 
-_ROWS = 512  # of the identity at a time: bounds the memory for long sides
+_NUMBERS = 2**22  # of the identity at a time: bounds the memory for long sides
 
 
 class Twin:
@@ -121,8 +121,9 @@ def _weights(
 ) -> Tensor:
     """(source, target): what each pixel gives to each resized one."""
     blocks = []
-    for first in range(0, source, _ROWS):
-        rows = min(_ROWS, source - first)
+    block = max(1, _NUMBERS // source)
+    for first in range(0, source, block):
+        rows = min(block, source - first)
         identity = Image.fromarray(np.eye(rows, source, k=first, dtype=np.float32))
         # Rows stay as they are, so Pillow resizes along the width alone.
         turned = identity.resize(

@@ -281,6 +281,11 @@ class _Reader:
             yield np.stack(batch)
 
     def _scores(self, outputs: Sequence[Floats]) -> Floats:
+        if not all(np.isfinite(values).all() for values in outputs):
+            raise DataError(
+                f"{self._study.backbone.name} computes numbers that are not finite; its weights "
+                "may be damaged: load them anew"
+            )
         if self._study.model is None:
             return outputs[-1]
         names = (stage.name for stage in self._study.backbone.stages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -81,9 +82,9 @@ def _unknown(name: str, classes: Sequence[str], *, groups: bool = False) -> Data
         words |= {word: word for word in _GROUPS if groups}
     wanted = _plain(name)
     # A word of a name is as good a hint as a slip of the pen: "retriever", "teapott".
-    parts = [words[word] for word in words if wanted and wanted in word.split()]
+    parts = [words[word] for word in words if wanted and wanted in re.findall(r"\w+", word)]
     slips = [words[word] for word in get_close_matches(wanted, words, n=3, cutoff=0.7)]
-    close = list(dict.fromkeys([*slips, *parts]))[:4]
+    close = list(dict.fromkeys([*parts[:3], *slips]))[:4]
     if close:
         hint = f"did you mean {' or '.join(repr(one) for one in close)}?"
     else:

@@ -66,6 +66,16 @@ def test_a_bug_is_said_in_a_sentence_too(cli: Cli, model: Path, monkeypatch: pyt
     assert "bug in headstart" in outcome.err
 
 
+def test_too_little_memory_is_said(cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("headstart.bundle.load_model", fail)
+    outcome = cli("info", model)
+    assert outcome.code == 1
+    assert "the memory does not suffice" in outcome.err
+
+
 def test_a_failure_that_is_nobodys_mistake_is_exit_code_1(
     cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,13 +69,18 @@ def test_a_model(cli: Cli, model: Path, new_photos: Path, tmp_path: Path):
         (["--epsilon", "nan"], "is no number"),
         (["--epsilon", "4/0"], "is no number"),
         (["--epsilon", "four"], "is no number"),
-        (["--epsilon", "0.5/255"], "is no number"),
+        (["--epsilon", "0.5/255"], "less than one level"),
         (["--epsilon", "0.001"], "less than one level"),
         (["--to", "Persian kat"], "did you mean 'Persian cat'"),
         (["--to", "cat"], "already"),
         (["--method", "minimum-norm"], "add --norm l2"),
         (["--method", "pgd", "--norm", "l2"], "needs an --epsilon"),
         (["--backbone", "efficientnet-lite9"], "there is no backbone"),
+        (["--epsilon", "1e400"], "is no number"),
+        (["--method", "fgsm", "--steps", "3"], "fgsm has no --steps"),
+        (["--momentum", "0.5"], "apgd has no --momentum"),
+        (["--norm", "l2", "--restarts", "3"], "minimum-norm has no --restarts"),
+        (["--model", "efficientnet-lite0"], "is not a folder"),
     ],
 )
 def test_mistakes_are_a_sentence_and_exit_code_2(cli: Cli, cat: Path, tmp_path, more, message):
@@ -87,13 +93,24 @@ def test_mistakes_are_a_sentence_and_exit_code_2(cli: Cli, cat: Path, tmp_path, 
 def test_files_that_cannot_be_used(cli: Cli, cat: Path, tmp_path: Path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff nothing")
+    photo = Path(shutil.copy(cat, tmp_path / "photo-comparison.png"))
     for image, out, message in [
         (broken, tmp_path / "a.png", "damaged"),
         (tmp_path / "none.jpg", tmp_path / "a.png", "no such file"),
         (cat, tmp_path / "a.jpg", "does not end in .png"),
         (cat, cat, "is the picture itself"),
+        (tmp_path / "none.jpg", cat, "no such file"),
+        (photo, tmp_path / "photo.png", "is the picture itself"),
     ]:
         done = cli("attack", image, "--to", "dog", "--out", out)
         assert done.code == 2
         assert one_sentence(done)
         assert message in done.err
+        assert message == "is the picture itself" or str(image) in done.err or image == cat
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_is_a_number_of_32_bits(cli: Cli, cat: Path, tmp_path: Path, seed: int):
+    done = cli("attack", cat, "--out", tmp_path / "a.png", "--seed", seed)
+    assert done.code == 2
+    assert "--seed" in done.err

@@ -140,3 +140,12 @@ def test_a_stage_has_no_more_channels_than_it_has(cli: Cli, image: Path, tmp_pat
     stages = ("--stage", "blocks.0", "--stage", "head")
     outcome = cli("features", image, *stages, "--out", tmp_path / "maps", "--json", "--top", 20)
     assert [len(stage["ranked"]) for stage in outcome.document["stages"]] == [16, 20]
+
+
+def test_the_picture_itself_is_spared(cli: Cli, image: Path, tmp_path: Path):
+    own = tmp_path / "overview.png"
+    own.write_bytes(image.read_bytes())
+    outcome = cli("features", own, "--stage", "blocks.0", "--out", tmp_path)
+    assert outcome.code == 2
+    assert "is the picture itself" in outcome.err
+    assert own.read_bytes() == image.read_bytes()

@@ -105,3 +105,10 @@ def test_the_result_is_a_png(cli: Cli, tmp_path: Path):
     assert done.code == 2
     assert one_sentence(done)
     assert "does not end in .png" in done.err
+
+
+def test_starting_at_a_picture_nothing_is_random_in_a_lesson(cli: Cli, cat: Path, tmp_path: Path):
+    arguments = ["imagine", "zebra", "--method", "lesson", "--from", cat, "--grid", 2]
+    outcome = cli(*arguments, "--out", tmp_path / "a.png")
+    assert outcome.code == 2
+    assert "would be the same picture" in outcome.err

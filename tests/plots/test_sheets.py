@@ -110,3 +110,10 @@ def test_captions_may_hold_anything_and_the_bytes_are_the_same(tmp_path: Path):
         plots.save(plots.sheet(rows, title="odd names"), tmp_path / "sheet.png")
         content.append((tmp_path / "sheet.png").read_bytes())
     assert content[0] == content[1]
+
+
+def test_a_very_tall_picture_does_not_make_a_very_tall_page():
+    strip = np.zeros((4000, 10, 3), np.uint8)
+    figure = plots.sheet([[plots.Panel(strip, "strip")]], title="strip", width=2.0)
+    assert figure.get_figheight() < 8
+    assert figure.axes[0].get_position().height * figure.get_figheight() == pytest.approx(6)

@@ -37,7 +37,7 @@ class Goal:
 
     def __getitem__(self, rows: Tensor) -> Goal:
         """The goal of some of the pictures: indices or a mask."""
-        return Goal(self.wanted[rows])
+        return Goal(self.wanted[rows.to(self.wanted.device)])
 
     def margin(self, logits: Tensor) -> Tensor:
         """(B, K) to (B,): the best wanted logit less the best other one; positive is reached.

@@ -97,6 +97,10 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output left, as `head` does
         sys.stderr.close()
         return 1
+    except MemoryError:
+        if debug:
+            raise
+        return _say("error: the memory does not suffice; close other programs or use less data")
     except OSError as error:
         if debug:
             raise

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +29,7 @@ class Method(StrEnum):
 
 
 _EPSILON = "4/255"
-_QUALITY = 90
+_QUALITY, _STEPS = 90, 100
 
 
 def attack(
@@ -60,14 +60,23 @@ def attack(
         typer.Option("--method", help="[default: apgd; minimum-norm for l2 without --epsilon]"),
     ] = None,
     steps: Annotated[
-        int, typer.Option("--steps", min=1, help="Gradients at most, for each start.")
-    ] = 100,
+        int | None,
+        typer.Option("--steps", min=2, help="Gradients at most, for each start. [default: 100]"),
+    ] = None,
     restarts: Annotated[
-        int, typer.Option("--restarts", min=1, help="Starts; the further ones at random.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--restarts",
+            min=1,
+            help="Starts of apgd and pgd, the further ones random. [default: 1]",
+        ),
+    ] = None,
     momentum: Annotated[
-        float, typer.Option("--momentum", min=0, max=0.999, help="Of pgd; 0 is plain PGD.")
-    ] = 0.75,
+        float | None,
+        typer.Option(
+            "--momentum", min=0, max=0.999, help="Of pgd; 0 is plain PGD. [default: 0.75]"
+        ),
+    ] = None,
     jpeg: Annotated[
         bool,
         typer.Option(
@@ -83,15 +92,22 @@ def attack(
 ) -> None:
     """Change a picture a little, so that the network sees something else in it."""
     if out.suffix.lower() != ".png":
-        raise UserError(f"--out {out} does not end in .png; JPEG would not keep the small changes")
+        raise UserError(
+            f"--out {out} does not end in .png; the result is a PNG, which keeps every change"
+        )
     chosen = method or (Method.MINIMUM_NORM if norm is Norm.L2 and epsilon is None else Method.APGD)
     if chosen is Method.MINIMUM_NORM and norm is not Norm.L2:
         raise UserError(f"--method {chosen} searches the smallest change in l2; add --norm l2")
+    from headstart.images import open_picture
+
+    open_picture(image)  # before the network is loaded, which takes its time
     study = shared.study(backbone, model, weights)
-    study.subject  # noqa: B018 - says what is missing before anything is imported that needs it
     from headstart.adversary import attack_picture
+    from headstart.files import check_spared
 
     resaved = out.with_name(f"{out.stem}-quality{_QUALITY}.jpg")
+    comparison = out.with_name(f"{out.stem}-comparison.png")
+    check_spared(image, [comparison])
     found = attack_picture(
         study,
         image,
@@ -102,7 +118,6 @@ def attack(
         jpeg=(resaved, _QUALITY) if jpeg else None,
         seed=seed,
     )
-    comparison = out.with_name(f"{out.stem}-comparison.png")
     _draw(found, comparison)
     if as_json:
         print_json(
@@ -126,18 +141,33 @@ def attack(
         raise typer.Exit(1)
 
 
-def _attack(method: Method, steps: int, restarts: int, momentum: float) -> Attack:
+def _attack(
+    method: Method, steps: int | None, restarts: int | None, momentum: float | None
+) -> Attack:
+    """The attack with the options that it has.
+
+    Raises:
+        UserError: an option is given that it does not have.
+    """
     from headstart.attacks import APGD, FGSM, PGD, MinimumNorm
 
-    match method:
-        case Method.APGD:
-            return APGD(steps=steps, restarts=restarts)
-        case Method.PGD:
-            return PGD(steps=steps, restarts=restarts, momentum=momentum)
-        case Method.FGSM:
-            return FGSM()
-        case Method.MINIMUM_NORM:
-            return MinimumNorm(steps=steps)
+    makers: dict[Method, Callable[..., Attack]] = {
+        Method.APGD: APGD,
+        Method.PGD: PGD,
+        Method.FGSM: FGSM,
+        Method.MINIMUM_NORM: MinimumNorm,
+    }
+    has = {
+        Method.APGD: {"steps", "restarts"},
+        Method.PGD: {"steps", "restarts", "momentum"},
+        Method.FGSM: set(),
+        Method.MINIMUM_NORM: {"steps"},
+    }[method]
+    asked = {"steps": steps, "restarts": restarts, "momentum": momentum}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if spare := sorted(given.keys() - has):
+        raise UserError(f"--method {method} has no --{spare[0]}; leave it out")
+    return makers[method](**({"steps": _STEPS} if "steps" in has else {}) | given)
 
 
 def _threat(norm: Norm, text: str | None, method: Method, image: Path) -> Threat:
@@ -156,8 +186,8 @@ def _threat(norm: Norm, text: str | None, method: Method, image: Path) -> Threat
             raise UserError(f"--method {method} --norm l2 needs an --epsilon, such as 3")
         text = _EPSILON
     try:
-        epsilon = float(Fraction(text))
-    except (ValueError, ZeroDivisionError):
+        epsilon = shared.fraction(text)
+    except ValueError:
         raise UserError(f"--epsilon {text} is no number; write 4/255 or 0.016") from None
     most = largest_epsilon(norm, image)
     if not 0 < epsilon <= most:

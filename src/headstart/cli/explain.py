@@ -70,7 +70,6 @@ def explain(
     names = dict(zip(paths, _names(out, paths, method or list(Method)), strict=True))
     _spare(paths, names.values(), method or list(Method))
     study = shared.study_of(model, weights)
-    study.subject  # noqa: B018 - says what is missing before anything is imported that needs it
     from headstart.explanation import Explainer, read
 
     explainer = Explainer(study, method or tuple(Method), stage=stage, seed=seed)

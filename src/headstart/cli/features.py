@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import hush_decoders, print_json, say, table
+from headstart.cli.console import print_json, say, table
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from headstart.feature_maps import Filters, StageMaps
+
+_OVERVIEW, _FILTERS = "overview.png", "filters.png"
 
 
 def features(
@@ -38,25 +38,29 @@ def features(
     as_json: shared.Json = False,
 ) -> None:
     """Draw what each stage of a network extracts from a picture."""
+    study = shared.study(backbone, model, weights)
     from headstart.feature_maps import check_stages, first_filters, stage_maps
+    from headstart.files import check_spared
+    from headstart.images import open_picture
     from headstart.preprocessing import prepare
 
-    picture = _picture(image)
-    study = shared.study(backbone, model, weights)
+    picture = open_picture(image)
     asked = stage or []
     check_stages(study.backbone.name, [one.name for one in study.backbone.stages], asked)
     pixels = prepare(picture, study.backbone.preprocessing)
     found = stage_maps(study.subject, pixels, stages=asked, top=top)
     first = first_filters(study.subject.network) if filters else None
 
+    check_spared(image, [out / name for name in (_OVERVIEW, _FILTERS, *map(_file, found))])
+
     from headstart import plots  # brings matplotlib, which takes its time
 
     named = {"network": study.backbone.name, "picture": image.name}
-    plots.save(plots.channels_by_stage(found, pixels, **named), out / "overview.png")
+    plots.save(plots.channels_by_stage(found, pixels, **named), out / _OVERVIEW)
     for one in found:
         plots.save(plots.strongest_channels(one, pixels, **named), out / _file(one))
     if first:
-        plots.save(plots.filters(first, network=study.backbone.name), out / "filters.png")
+        plots.save(plots.filters(first, network=study.backbone.name), out / _FILTERS)
     if as_json:
         print_json(_document(image, study.backbone.name, found, first))
         return
@@ -74,27 +78,9 @@ def features(
         ],
         right={1, 2},
     )
-    say(f"written  {out / 'overview.png'} and a picture of each stage")
+    say(f"written  {out / _OVERVIEW} and a picture of each stage")
     if first:
-        say(f"filters  {len(first.values)} of {first.layer}, in {out / 'filters.png'}")
-
-
-def _picture(path: Path) -> Image:
-    """The decoded picture.
-
-    Raises:
-        UnreadableImageError: it is not one.
-    """
-    from headstart.errors import UnreadableImageError
-    from headstart.images import decode
-
-    hush_decoders()
-    try:
-        return decode(path)
-    except UnreadableImageError as error:
-        raise UnreadableImageError(
-            f"cannot use {path}: {error}; give the file of a picture"
-        ) from error
+        say(f"filters  {len(first.values)} of {first.layer}, in {out / _FILTERS}")
 
 
 def _file(stage: StageMaps) -> str:
@@ -127,7 +113,7 @@ def _document(
     document: dict[str, Any] = {
         "image": str(image),
         "backbone": backbone,
-        "overview": "overview.png",
+        "overview": _OVERVIEW,
         "stages": stages,
     }
     if first:
@@ -137,6 +123,6 @@ def _document(
             "count": count,
             "height": height,
             "width": width,
-            "file": "filters.png",
+            "file": _FILTERS,
         }
     return document

@@ -78,7 +78,12 @@ def imagine(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option("--steps", min=1, help="Of the ascent. [default: depends on --method]"),
+        typer.Option(
+            "--steps",
+            min=1,
+            help="Of the ascent; a few more follow where the saved picture would not convince the "
+            "network yet. [default: depends on --method]",
+        ),
     ] = None,
     tv: Annotated[
         float | None,
@@ -96,10 +101,13 @@ def imagine(
 ) -> None:
     """Draw the network's ideal picture of a class, or of a channel of a stage."""
     place = _check(classes or [], out, stage, channel, at)
+    if method is Method.LESSON and start is not None and grid > 1:
+        raise UserError(
+            f"--grid {grid} of lesson --from {start} would be the same picture; drop one"
+        )
     if tv is not None and not math.isfinite(tv):
         raise UserError(f"--tv {tv} is no weight; give a number such as 10")
     study = shared.study(backbone, model, weights)
-    study.subject  # noqa: B018 - says what is missing before anything is imported that needs it
     from headstart.imagination import BEST, LESSON
     from headstart.imagination import imagine as run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,7 +66,9 @@ CacheFolder = Annotated[
     Path | None,
     typer.Option("--cache", help="Folder of kept features; also the variable HEADSTART_CACHE."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of all that is drawn by chance.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of all that is drawn by chance.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
 ImageColumn = Annotated[
     str | None, typer.Option("--image-column", help="A table's column of image files.")
@@ -127,29 +130,53 @@ def study(backbone: str | None, model: Path | None, weights: Path | None) -> Stu
         UserError: both are given.
     """
     from headstart.errors import UserError
-    from headstart.study import Study
 
     if model is None:
-        return Study(_backbone(backbone or DEFAULT_BACKBONE, weights))
+        return _study(_backbone(backbone or DEFAULT_BACKBONE, weights))
     if backbone is not None:
         raise UserError(
             f"--model {model} has a backbone of its own; leave out --backbone {backbone}"
         )
-    return study_of(str(model), weights)
+    return _study_of_model(model, weights)
 
 
 def study_of(name: str, weights: Path | None) -> Study:
     """What an argument names, opened for a look inside: a model's folder or else a backbone."""
+    folder = Path(name)
+    if folder.exists():
+        return _study_of_model(folder, weights)
+    return _study(_backbone(name, weights))
+
+
+def _study_of_model(folder: Path, weights: Path | None) -> Study:
     from headstart.bundle import load_model
     from headstart.model import check_file_given
-    from headstart.study import Study
 
-    folder = Path(name)
-    if not folder.exists():
-        return Study(_backbone(name, weights))
     trained = load_model(folder)
     check_file_given(trained, weights)
-    return Study(_backbone(trained.origin.backbone, weights), trained)
+    return _study(_backbone(trained.origin.backbone, weights), trained)
+
+
+def _study(backbone: Backbone, model: Model | None = None) -> Study:
+    from headstart.study import Study
+
+    opened_study = Study(backbone, model)
+    # Built at once: it says what is missing before the caller imports what needs PyTorch.
+    _ = opened_study.subject
+    return opened_study
+
+
+def fraction(text: str) -> float:
+    """The number of "4/255" or "0.016".
+
+    Raises:
+        ValueError: it is none, or not finite.
+    """
+    number, _, divisor = text.partition("/")
+    value = float(number) / (float(divisor or 1) or math.nan)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _backbone(name: str, weights: Path | None) -> Backbone:

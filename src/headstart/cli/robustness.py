@@ -139,10 +139,9 @@ def _sizes(text: str) -> list[float]:
     """The numbers of "0.5/255,1/255", as `headstart attack` takes one of them."""
     sizes = []
     for one in text.split(","):
-        number, _, divisor = one.partition("/")
         try:
-            sizes.append(float(number) / float(divisor or 1))
-        except (ValueError, ZeroDivisionError):
+            sizes.append(shared.fraction(one))
+        except ValueError:
             raise DataError(
                 f"--epsilons {text} holds {one!r}, which is no number; write 1/255,4/255 or 0.016"
             ) from None

@@ -5,7 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headstart.heads.head import CentroidHead, Head, KnnHead, LinearHead, Standardisation
+from headstart.heads.head import (
+    FLOOR,
+    PRIOR_VOTE,
+    VOTE_WIDTH,
+    CentroidHead,
+    Head,
+    KnnHead,
+    LinearHead,
+    Standardisation,
+)
 
 
 def head_logits(head: Head, X: Tensor) -> Tensor:
@@ -32,12 +41,12 @@ def _votes(head: KnnHead, X: Tensor) -> Tensor:
     unit = torch.nn.functional.normalize(_standardised(head.standardisation, X), dim=1)
     cosine = unit @ _like(head.examples, X).T  # (B, M)
     nearest = cosine.topk(min(head.neighbours, cosine.shape[1]), dim=1)
-    strength = ((nearest.values - 1) / 0.07).exp()
+    strength = ((nearest.values - 1) / VOTE_WIDTH).exp()
     labels = torch.as_tensor(head.labels, device=X.device)[nearest.indices]
     votes = X.new_zeros(len(X), head.classes).scatter_add(1, labels, strength)
     total = votes.sum(1, keepdim=True)
-    share = (votes + 1e-3 * total / head.classes) / total.clamp_min(1e-30)
-    return share.clamp_min(1e-30).log()
+    share = (votes + PRIOR_VOTE * total / head.classes) / total.clamp_min(FLOOR)
+    return share.clamp_min(FLOOR).log()
 
 
 def _standardised(standardisation: Standardisation, X: Tensor) -> Tensor:

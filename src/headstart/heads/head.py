@@ -15,6 +15,12 @@ import numpy as np
 from headstart.types import Floats, HeadKind, Labels
 
 Tensors = Mapping[str, np.ndarray]
+VOTE_WIDTH = 0.07
+"""A neighbour's vote in k-NN is exp(cosine / this) (Wu et al. 2018)."""
+PRIOR_VOTE = 1e-3
+"""Share of all votes that every class gets for nothing."""
+FLOOR = 1e-30
+"""Keeps logarithms and quotients of votes finite."""
 _BLOCK = 4 * 2**20
 """Similarities that k-NN computes at a time: bounds its memory."""
 
@@ -231,7 +237,7 @@ class KnnHead:
         nearest = np.argpartition(cosine, -most, axis=1)[:, -most:]
         nearest_first = np.argsort(-np.take_along_axis(cosine, nearest, 1), axis=1, kind="stable")
         nearest = np.take_along_axis(nearest, nearest_first, 1)
-        strength = np.exp((np.take_along_axis(cosine, nearest, 1) - 1) / np.float32(0.07))
+        strength = np.exp((np.take_along_axis(cosine, nearest, 1) - 1) / np.float32(VOTE_WIDTH))
         return np.stack([self._vote(nearest[:, :k], strength[:, :k]) for k in counts])
 
     def _vote(self, nearest: Labels, strength: Floats) -> Floats:
@@ -241,8 +247,8 @@ class KnnHead:
         np.add.at(votes, (rows, self.labels[nearest].ravel()), strength.ravel())
         # Nobody's vote is nought: a class that no neighbour has is unlikely, not impossible.
         total = votes.sum(1, keepdims=True)
-        share = (votes + 1e-3 * total / self.classes) / np.maximum(total, 1e-30)
-        logits: Floats = np.log(np.maximum(share, 1e-30))
+        share = (votes + PRIOR_VOTE * total / self.classes) / np.maximum(total, FLOOR)
+        logits: Floats = np.log(np.maximum(share, FLOOR))
         return logits
 
     def tensors(self) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from headstart.errors import DataError
 from headstart.plots.canvas import DPI, GREY, finish, label, new_figure
 from headstart.types import Pixels
 
+_TALLEST = 3.0  # of a picture, in widths; the strip of a panorama would make a page of metres
 _GAP, _HEAD, _LINE, _MARGIN = 0.14, 0.55, 0.17, 0.14  # inches
 _TYPE = 8.0  # points
 _COLUMN = 0.068  # inches that a character of this type takes
@@ -34,6 +35,8 @@ class Panel:
 def sheet(rows: Sequence[Sequence[Panel]], *, title: str, width: float = 1.9) -> Figure:
     """Rows of pictures, each `width` inches wide; pixels are enlarged, never smoothed.
 
+    A picture of more than three times its width in height is drawn narrower.
+
     Args:
         rows: each of at least one panel; a row is as high as its highest picture.
         title: states the finding.
@@ -44,7 +47,7 @@ def sheet(rows: Sequence[Sequence[Panel]], *, title: str, width: float = 1.9) ->
     """
     if not rows or not all(rows):
         raise DataError(f"a sheet of {[len(row) for row in rows]} pictures: give some in each row")
-    heights = [max(p.pixels.shape[0] / p.pixels.shape[1] for p in row) * width for row in rows]
+    heights = [max(_size(panel, width)[1] for panel in row) for row in rows]
     lines = [max(bool(p.caption) + bool(p.note) for p in row) * _LINE for row in rows]
     columns = max(map(len, rows))
     page_width = max(4.0, columns * (width + _GAP) - _GAP + 2 * _MARGIN)
@@ -55,8 +58,8 @@ def sheet(rows: Sequence[Sequence[Panel]], *, title: str, width: float = 1.9) ->
     for row, height, text in zip(rows, heights, lines, strict=True):
         for column, panel in enumerate(row):
             left = _MARGIN + column * (width + _GAP)
-            own = panel.pixels.shape[0] / panel.pixels.shape[1] * width
-            place = (left, top - own, width, own)
+            across, down = _size(panel, width)
+            place = (left, top - down, across, down)
             axes = figure.add_axes(
                 (
                     place[0] / page_width,
@@ -86,3 +89,9 @@ def sheet(rows: Sequence[Sequence[Panel]], *, title: str, width: float = 1.9) ->
                     below -= _LINE
         top -= height + text + _GAP
     return finish(figure, title)
+
+
+def _size(panel: Panel, width: float) -> tuple[float, float]:
+    """Width and height in inches."""
+    ratio = panel.pixels.shape[0] / panel.pixels.shape[1]
+    return width * min(1.0, _TALLEST / ratio), width * min(ratio, _TALLEST)
