@@ -74,7 +74,8 @@ def imagine(pictures: Path, work: Path) -> str:
 headstart imagine {" ".join(f'"{name}"' for name in classes)} --out ideal.png
 ```
 
-Each file, read back by `headstart classify`, has its class with probability {lowest:.3f} or more:
+Each file, read back by `headstart classify`, has its class with a probability of at least
+{int(lowest * 1000) / 1000}:
 
 ![ideal pictures](gallery/ideal.png)
 """
@@ -84,16 +85,19 @@ def attack(photo: Path, pictures: Path, work: Path) -> str:
     """A cat that counts as a dog."""
     made = call("attack", str(photo), "--to", "dog", "--out", str(work / "dog.png"))
     keep(Path(made["comparison"]), pictures / "attack.png")
-    before, after = made["before"], made["after"]
+    before, after = (
+        f"{r['label']} ({r['probability']:.3f})" for r in (made["before"], made["after"])
+    )
+    levels = round(made["linf"] * 255)
     return f"""## A cat that it takes for a dog
 
 ```sh
 headstart attack cat.png --to dog --epsilon 4/255 --out dog.png
 ```
 
-No number of the picture changes by more than {made["linf"] * 255:.0f} of 255. After
-{made["steps"]} steps {before["label"]} ({before["probability"]:.3f}) becomes {after["label"]}
-({after["probability"]:.3f}), read back from the saved file:
+No number of the picture changes by more than {levels} of 255. After {made["steps"]} steps
+{before} becomes {after},
+read back from the saved file:
 
 ![attack](gallery/attack.png)
 """
@@ -107,7 +111,8 @@ def explain(photo: Path, pictures: Path, work: Path) -> str:
         f"| {one['method']} | {one['deletion']:.3f} | {one['insertion']:.3f} |"
         for one in made["images"][0]["maps"]
     )
-    chance = made["images"][0]["maps"][0]
+    moved = made["images"][0]["maps"][0]
+    chance = f"{moved['random_deletion']:.3f} | {moved['random_insertion']:.3f}"
     return f"""## What a prediction looked at
 
 ```sh
@@ -122,7 +127,7 @@ anything (deletion), and showing it raises it faster (insertion):
 | method | deletion, lower is better | insertion, higher is better |
 |---|---|---|
 {rows}
-| a random map | {chance["random_deletion"]:.3f} | {chance["random_insertion"]:.3f} |
+| grad-cam, its map in wrong places | {chance} |
 """
 
 
