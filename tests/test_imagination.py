@@ -140,12 +140,12 @@ def test_the_start_is_a_picture_and_is_kept(study: Study, tmp_path: Path):
     target = class_target(study, "teapot")
     text = tmp_path / "a.jpg"
     text.write_text("words")
-    with pytest.raises(UnreadableImageError, match=r"a\.jpg cannot be used: not an image"):
+    with pytest.raises(UnreadableImageError, match=r"cannot use .*a\.jpg: not an image"):
         imagine(study, [target], short(), out=tmp_path / "b.png", start=text)
     own = tmp_path / "own.png"
     picture("noise", 0).save(own)
     content = own.read_bytes()
-    with pytest.raises(UserError, match="would be overwritten"):
+    with pytest.raises(UserError, match="is the picture itself"):
         imagine(study, [target], short(), out=own, start=own)
     assert own.read_bytes() == content
 
