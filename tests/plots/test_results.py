@@ -87,9 +87,13 @@ def test_the_same_input_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
         assert not {"Software", "Creation Time"} & set(image.info)
 
 
-def test_drawing_in_threads_gives_the_same_bytes_and_no_pyplot(tmp_path: Path) -> None:
+def test_drawing_in_threads_gives_the_same_bytes_and_no_pyplot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sys
 
+    # captum, which other tests import, brings it.
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     expected = png(DRAWINGS["matrix"](), tmp_path / "x.png")
     found: dict[int, bytes] = {}
 
