@@ -61,9 +61,13 @@ class PGD:
                     return search.result()
                 if step == self.steps - 1:
                     break
-                x, velocity, gradients = x[going], velocity[going], gradients[going]
-                # Gradients of different steps differ in size by orders; only directions add up.
-                size = gradients.abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-20)
-                velocity = self.momentum * velocity + gradients / size
+                if not going.all():
+                    x, velocity, gradients = x[going], velocity[going], gradients[going]
+                if self.momentum:
+                    # Gradients of different steps differ in size by orders; directions add up.
+                    size = gradients.abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-20)
+                    velocity = self.momentum * velocity + gradients / size
+                else:
+                    velocity = gradients
                 x = threat.project(x + length * threat.steepest(velocity), search.originals)
         return search.result()

@@ -65,23 +65,19 @@ class Search:
     Attributes:
         open: (A,) rows of the pictures that have not reached the goal. Everything else that
             methods take and give has these rows alone.
+        originals: (A, 3, H, W), the pictures of these rows.
     """
 
     def __init__(
         self, logits: Logits, pixels: Tensor, goal: Goal, threat: Threat, confidence: float
     ) -> None:
-        self._logits, self._goal, self._confidence = logits, goal, confidence
+        self._logits, self._goals, self._confidence = logits, goal, confidence
         self.threat = threat
-        self._pixels = pixels
         self._best = pixels.clone()
         self._margins = torch.full((len(pixels),), -torch.inf, device=pixels.device)
         self._steps = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
         self.open = torch.arange(len(pixels), device=pixels.device)
-
-    @property
-    def originals(self) -> Tensor:
-        """(A, 3, H, W), the pictures that are still worked on."""
-        return self._pixels[self.open]
+        self.originals = pixels
 
     def look(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Show pictures to the network, as they would be saved.
@@ -98,13 +94,16 @@ class Search:
         shown = self.threat.rounded(candidates, self.originals).detach().requires_grad_()
         with torch.enable_grad():
             logits = self._logits(shown)
-            gains = self._goal[self.open].gain(logits)
+            gains = self._goals.gain(logits)
             (gradients,) = torch.autograd.grad(gains.sum(), shown)
-        margins = self._goal[self.open].margin(logits.detach())
+        margins = self._goals.margin(logits.detach())
         better = margins > self._margins[self.open]
         rows = self.open[better]
         self._margins[rows] = margins[better]
-        self._best[rows] = shown.detach()[better]
+        if len(rows) == len(self._best):
+            self._best = shown.detach().clone()  # never the caller's own pictures
+        else:
+            self._best[rows] = shown.detach()[better]
         self._steps[self.open] += 1
         return gains.detach(), gradients
 
@@ -113,7 +112,9 @@ class Search:
         going = self._margins[self.open] < self._confidence
         if not self._confidence:  # an exact tie is no success
             going = self._margins[self.open] <= 0
-        self.open = self.open[going]
+        if not going.all():  # pictures are large: none is copied for nothing
+            self.open = self.open[going]
+            self.originals, self._goals = self.originals[going], self._goals[going]
         return going
 
     def result(self) -> Attacked:
