@@ -110,8 +110,9 @@ class StagedNetwork(nn.Module):
         self.channels_last = channels_last
         for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-        for stage in stages:
-            path = (modules or {}).get(stage, stage)
+        self.head = head
+        self.modules_of_stages = {stage: (modules or {}).get(stage, stage) for stage in stages}
+        for stage, path in self.modules_of_stages.items():
             _module(model, path).register_forward_hook(_Tap(stage))
         _module(model, head).register_forward_pre_hook(_HeadTap())
         self.requires_grad_(False)
