@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -15,6 +16,8 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Labels: TypeAlias = npt.NDArray[np.int64]
 """Indices into a list of class names: (N,)."""
+Progress: TypeAlias = Callable[[int, int], None]
+"""Is told of long work: (done, total)."""
 
 
 class EngineName(StrEnum):

@@ -71,7 +71,8 @@ class Backbone:
         network: builds the PyTorch form: frozen, in eval mode (see `StagedNetwork`).
         graph: builds the OpenVINO form without PyTorch, where there is such a way: an
             `openvino.Model` from uint8 (N, H, W, 3) to one (N, width) output a stage, in the
-            order of `stages`, then the logits (N, len(labels)).
+            order of `stages`, then the logits (N, len(labels)). With `until=stage` it ends there:
+            the stages up to that one, then its activation, not averaged, flattened: (N, numbers).
         tensors: gives its weights, read only: everything that counts in the network's state, its
             classifier and the moments of batch normalisation included.
         refill: gives a backbone other weights; `with_tensors` is how to ask for it.
@@ -83,7 +84,7 @@ class Backbone:
     labels: tuple[str, ...]
     weights: Weights
     network: Callable[[], StagedNetwork]
-    graph: Callable[[], Any] | None = None
+    graph: Callable[..., Any] | None = None
     tensors: Callable[[], Tensors] = _sealed
     refill: Callable[[Backbone, Tensors], Backbone] = _rigid
 

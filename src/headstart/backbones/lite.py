@@ -244,8 +244,8 @@ def _places(variant: _Variant) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield from (("classifier.weight", (labels, _HEAD)), ("classifier.bias", (labels,)))
 
 
-def _build(tensors: Tensors, variant: _Variant) -> Any:
-    return _Graph(tensors).build(variant)
+def _build(tensors: Tensors, variant: _Variant, *, until: str | None = None) -> Any:
+    return _Graph(tensors).build(variant, until)
 
 
 class _Graph:
@@ -258,8 +258,8 @@ class _Graph:
         self._ov, self._op = ov, opset13
         self._tensors = iter(tensors.values())
 
-    def build(self, variant: _Variant) -> Any:
-        """uint8 (N, size, size, 3) to (N, width) a stage, then logits (N, 1000)."""
+    def build(self, variant: _Variant, until: str | None) -> Any:
+        """See `Backbone.graph`."""
         op, size = self._op, variant.size
         pixels = op.parameter([-1, size, size, 3], np.uint8, "pixels")
         x = op.transpose(op.convert(pixels, "f32"), op.constant(np.array([0, 3, 1, 2])))
@@ -267,10 +267,13 @@ class _Graph:
         x = op.subtract(op.multiply(x, _scalar(op, 2 / 255)), _scalar(op, 1))
         x = self._convolution(x, stride=2)
         outputs = []
-        for repeats, _, stride, expansion, _ in _blocks(variant):
+        for stage, (repeats, _, stride, expansion, _) in enumerate(_blocks(variant)):
             for index in range(repeats):
                 x = self._inverted_residual(x, stride if index == 0 else 1, expansion)
             outputs.append(self._pooled(x))
+            if until == f"blocks.{stage}":
+                flat = op.reshape(x, op.constant(np.array([0, -1])), True)
+                return self._ov.Model([op.result(y) for y in (*outputs, flat)], [pixels])
         features = self._pooled(self._convolution(x))
         weight, bias = self._next(), self._next()
         logits = op.add(op.matmul(features, op.constant(weight), False, True), op.constant(bias))
