@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -169,7 +170,7 @@ class _Pass:
         except (OSError, ValueError):
             return 0
 
-    def _open(self, mode: str) -> list[np.memmap]:
+    def _open(self, mode: Literal["r", "r+", "w+"]) -> list[np.memmap]:
         self.folder.mkdir(parents=True, exist_ok=True)
         return [
             np.memmap(self.folder / f"{place}.bin", dtype, mode, shape=shape)

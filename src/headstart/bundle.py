@@ -20,14 +20,14 @@ from headstart.digests import DIGEST_BYTES, bytes_digest
 from headstart.errors import BundleError, HeadstartError
 from headstart.files import write_file
 from headstart.heads.head import head_from_tensors
-from headstart.model import Measured, Model, Origin, TrainingData
+from headstart.model import Measured, Model, Origin, TrainingData, Tuning
 from headstart.types import HeadKind
 
 SCHEMA = 1
 MANIFEST, CARD = "model.json", "README.md"
 _FORMAT = "headstart model"
 _ARRAYS = re.compile(r"model-[0-9a-f]{16}\.safetensors")
-_HEAD, _DIGESTS = "head.", "training_digests"
+_HEAD, _TAIL, _DIGESTS = "head.", "network.", "training_digests"
 _AGAIN = "copy or fit the model again"
 
 
@@ -63,6 +63,7 @@ class _Facts(_Part):
     data: _Data
     measured: Measured
     by_stage: dict[str, Measured]
+    tuning: Tuning | None = None
 
 
 class _Manifest(_Facts):
@@ -151,6 +152,8 @@ def load_model(folder: Path) -> Model:
         data=TrainingData(**manifest.data.model_dump(), digests=digests),
         measured=manifest.measured,
         by_stage=manifest.by_stage,
+        tail={k.removeprefix(_TAIL): v for k, v in arrays.items() if k.startswith(_TAIL)},
+        tuning=manifest.tuning,
     )
     _check(model, path)
     return model
@@ -233,6 +236,7 @@ def _facts(model: Model) -> dict[str, Any]:
         "data": {name: getattr(model.data, name) for name in _Data.model_fields},
         "measured": model.measured,
         "by_stage": dict(model.by_stage),
+        "tuning": model.tuning,
     }
 
 
@@ -240,4 +244,5 @@ def _arrays(model: Model) -> dict[str, Any]:
     head = {
         _HEAD + name: np.ascontiguousarray(array) for name, array in model.head.tensors().items()
     }
-    return {**head, _DIGESTS: np.ascontiguousarray(model.data.digests)}
+    tail = {_TAIL + name: np.ascontiguousarray(array) for name, array in model.tail.items()}
+    return {**head, **tail, _DIGESTS: np.ascontiguousarray(model.data.digests)}

@@ -30,7 +30,7 @@ from headstart.segments import (
 )
 
 KINDS = ("features", "activations", "archives", "datasets", "index")
-"""The subfolders: features, activations at a cut, unpacked archives, known data sets, the `StatIndex`."""
+"""The subfolders: features, activations, unpacked archives, known data sets, the `StatIndex`."""
 _TAG = "CACHEDIR.TAG"
 _MARK = """Signature: 8a477f597d28d172789f06886806bc55
 # Made by headstart, which can make all of this again: `headstart cache --clear` removes it.

@@ -18,7 +18,7 @@ from headstart.datasets import ImageDataset
 from headstart.engines import make_plan
 from headstart.errors import BackboneError, DataError, HeadstartWarning
 from headstart.features import Extractor
-from headstart.model import Model, check_file_given, check_weights
+from headstart.model import Model, check_file_given, own_backbone
 from headstart.prediction import Predictions, predict
 from headstart.training import Recipe, train
 from headstart.types import EngineName, Floats, HeadKind, Precision
@@ -184,7 +184,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
     def _extractor_of(self, model: Model) -> Extractor:
         check_file_given(model, Path(self.weights) if self.weights else None)
         extractor = self._new_extractor(model.origin.backbone)
-        check_weights(model, extractor.backbone)
+        extractor.backbone = own_backbone(model, extractor.backbone)
         return extractor
 
     def _new_extractor(self, backbone: str) -> Extractor:

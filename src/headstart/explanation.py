@@ -16,6 +16,7 @@ from headstart.attribution.faithfulness import Faithfulness, faithfulness
 from headstart.attribution.gradcam import enlarged, grad_cam
 from headstart.attribution.method import Method
 from headstart.attribution.placement import Placed, place
+from headstart.backbones.backbone import LOGITS
 from headstart.engines import Engine, build_engine, make_plan
 from headstart.errors import BackboneError, DataError, UserError
 from headstart.images import decode
@@ -213,7 +214,9 @@ class Explainer:
 
     def _deepest_first(self) -> tuple[str, ...]:
         """The stages that the classifier reads, then those that lead to them."""
-        stages, graft = self._subject.network.stages, self._subject.graft
+        stages = self._subject.network.stages
+        # A head on the network's own logits reads what they are computed from: the last stage.
+        graft = [stage for stage in self._subject.graft if stage in stages] or [stages[-1]]
         before = stages[: stages.index(graft[-1])]
         return (*graft[::-1], *(stage for stage in before[::-1] if stage not in graft))
 
@@ -243,6 +246,6 @@ class Explainer:
         subject = self._subject
         if subject.head is None:
             return torch.from_numpy(outputs[-1]).to(pixels.device)
-        found = dict(zip(subject.network.stages, outputs, strict=False))
+        found = dict(zip((*subject.network.stages, LOGITS), outputs, strict=False))
         features = np.concatenate([found[stage] for stage in subject.graft], axis=1)
         return subject.head(torch.from_numpy(features).to(pixels.device))

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.backbones.backbone import Backbone
+from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.digests import bytes_digest, hasher
 from headstart.engines import Engine, Plan, build_engine
 from headstart.errors import BackboneError, StoreError, UnreadableImageError
@@ -30,18 +30,14 @@ from headstart.prefetch import prefetched
 from headstart.preprocessing import prepare
 from headstart.stat_index import StatIndex
 from headstart.store import FeatureStore
-from headstart.types import EngineName, Floats, Labels, Pixels, Skipped
+from headstart.types import EngineName, Floats, Labels, Pixels, Progress, Skipped
 
-LOGITS = "logits"
-"""The name under which the network's own logits are kept beside the stages."""
 _NETWORKS = ("timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
 _FORMAT = "1"
 """Changes when features mean something else: old ones are then not found any more."""
 _ATTEMPTS = 3
 """How often a pass begins anew: once for another engine, and if someone clears the cache."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

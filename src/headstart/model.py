@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, NonNegativeInt
 
-from headstart.backbones.backbone import Backbone
-from headstart.errors import BundleError
+from headstart.backbones.backbone import LOGITS, Backbone, Tensors
+from headstart.errors import BackboneError, BundleError
 from headstart.heads.calibration import probabilities
 from headstart.heads.head import Head
 from headstart.types import Estimate, Floats, Interval, Labels
@@ -58,6 +58,29 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """How part of the backbone was trained further. In the manifest as it is.
+
+    Attributes:
+        depth: stages trained, counted from the end.
+        cut: name of the last stage that stayed as it was; "" where all was trained.
+        epochs: passes over the images that led to the weights kept.
+        share: of the way from the probe's weights to the fine-tuned ones.
+        weights: digest of the whole network's weights, 32 hex digits.
+        probe: accuracy of the probe on the validation images that chose.
+        tuned: of the fine-tuned network on the same images.
+    """
+
+    depth: NonNegativeInt
+    cut: str
+    epochs: NonNegativeInt
+    share: Annotated[float, Field(ge=0, le=1)]
+    weights: str
+    probe: Measured
+    tuned: Measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingData:
     """What a model was trained on.
 
@@ -100,7 +123,9 @@ class Model:
         origin: the backbone.
         data: what it was trained on.
         measured: how good it is.
-        by_stage: how good a head on each stage alone would be.
+        by_stage: how good a head on each stage alone would be, before any fine-tuning.
+        tail: those weights of the network that fine-tuning changed, by their names in it.
+        tuning: how they were changed; None where the network is as it came.
     """
 
     classes: tuple[str, ...]
@@ -113,6 +138,8 @@ class Model:
     data: TrainingData
     measured: Measured
     by_stage: Mapping[str, Measured]
+    tail: Tensors = field(default_factory=dict)
+    tuning: Tuning | None = None
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
         """Class probabilities.
@@ -160,10 +187,37 @@ def check_weights(model: Model, backbone: Backbone) -> None:
             f"{model.origin.weights} (from {model.origin.source}), and those here are "
             f"{here.digest} (from {here.source}); give the right ones with --weights FILE"
         )
-    widths = {stage.name: stage.width for stage in backbone.stages}
+    widths = {stage.name: stage.width for stage in backbone.stages} | {LOGITS: len(backbone.labels)}
     wanted = sum(widths.get(stage, 0) for stage in model.origin.stages)
     if not widths.keys() >= set(model.origin.stages) or wanted != model.head.width:
         raise BundleError(
             f"the model's stages ({', '.join(model.origin.stages)}) do not fit its head and "
             f"{backbone.name}; it is damaged: copy or fit it again"
         )
+
+
+def own_backbone(model: Model, backbone: Backbone) -> Backbone:
+    """The network that a model runs on: the backbone, with the weights that fine-tuning changed.
+
+    Args:
+        model: trained.
+        backbone: as it came, or as this function gave it.
+
+    Raises:
+        BundleError: the backbone is not the model's.
+    """
+    if model.tuning is not None and backbone.weights.digest == model.tuning.weights:
+        return backbone
+    check_weights(model, backbone)
+    if model.tuning is None:
+        return backbone
+    try:
+        own = backbone.with_tensors({**backbone.tensors(), **model.tail})
+    except BackboneError as error:
+        raise BundleError(f"the model is damaged ({error}); copy or fit it again") from error
+    if own.weights.digest != model.tuning.weights:
+        raise BundleError(
+            f"the model's weights have the digest {own.weights.digest} where its manifest says "
+            f"{model.tuning.weights}; it is damaged: copy or fit it again"
+        )
+    return own

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.backbones.backbone import LOGITS
 from headstart.curation import curate
 from headstart.datasets import ImageDataset
 from headstart.errors import DataError
-from headstart.features import LOGITS, Extractor, Progress
+from headstart.features import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.model import Model
-from headstart.types import Conflict, Floats, Labels, Skipped
+from headstart.types import Conflict, Floats, Labels, Progress, Skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from headstart.prefetch import prefetched
 from headstart.sampling import Sample
 from headstart.study import Study
 from headstart.subject import Subject
-from headstart.types import Floats, Interval, Labels, Norm, Pixels
+from headstart.types import Floats, Interval, Labels, Norm, Pixels, Progress
 
 EPSILONS: Final[Mapping[Norm, tuple[float, ...]]] = MappingProxyType(
     {
@@ -48,8 +48,6 @@ _SHARPNESS = (1.0, 100.0)
 which finds its way where the network's own answers are so soft that all classes pull at once."""
 _BATCH, _BATCH_CUDA = 16, 64
 """Pictures attacked at once. More are no faster; a backward pass keeps every layer of each."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,10 +18,8 @@ from headstart.images import decode, read_bytes
 from headstart.model import Model
 from headstart.prefetch import prefetched
 from headstart.preprocessing import Preprocessing, prepare
-from headstart.types import Conflict, Labels, Pixels, Skipped
+from headstart.types import Conflict, Labels, Pixels, Progress, Skipped
 from headstart.vocabulary import find_classes
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,7 +6,7 @@ backbone with its own classes or a trained model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 try:
@@ -17,11 +17,11 @@ except ImportError:
     raise MissingExtraError("looking inside a network", extra="torch") from None
 from torch import Tensor
 
-from headstart.backbones.backbone import Backbone
+from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.backbones.staged import StagedNetwork, Watched
 from headstart.errors import DataError
 from headstart.heads.differentiable import head_logits
-from headstart.model import Model, check_weights
+from headstart.model import Model, own_backbone
 from headstart.preprocessing import Preprocessing
 
 
@@ -55,16 +55,23 @@ class Subject:
         """(B, 3, crop, crop) in [0, 1] to (B, K), whose softmax is what `headstart` reports."""
         if self.head is None:
             return self.network.logits(pixels)
-        features = dict(zip(self.network.stages, self.network(pixels), strict=False))
-        return self.head(torch.cat([features[stage] for stage in self.graft], dim=1))
+        *features, logits = self.network(pixels)
+        by_stage = dict(zip(self.network.stages, features, strict=True))
+        return self.head(self._grafted(by_stage, logits))
 
     def watch(self, pixels: Tensor) -> Watched:
         """The maps and features of every stage with the (B, K) logits, joined for gradients."""
         seen = self.network.watch(pixels)
         if self.head is None:
             return seen
-        features = torch.cat([seen.features[stage] for stage in self.graft], dim=1)
-        return Watched(seen.maps, seen.features, self.head(features))
+        return Watched(
+            seen.maps, seen.features, self.head(self._grafted(seen.features, seen.logits))
+        )
+
+    def _grafted(self, features: Mapping[str, Tensor], logits: Tensor) -> Tensor:
+        """What the head sees: (B, D)."""
+        known = {**features, LOGITS: logits}
+        return torch.cat([known[stage] for stage in self.graft], dim=1)
 
 
 def backbone_subject(backbone: Backbone) -> Subject:
@@ -88,7 +95,7 @@ def model_subject(model: Model, backbone: Backbone) -> Subject:
         BundleError: the backbone is not the one that the model was trained on.
         MissingExtraError: its PyTorch form needs packages that are not installed.
     """
-    check_weights(model, backbone)
+    backbone = own_backbone(model, backbone)
 
     def head(features: Tensor) -> Tensor:
         return head_logits(model.head, features) / model.temperature

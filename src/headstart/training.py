@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.backbones.backbone import LOGITS
 from headstart.datasets import ImageDataset
 from headstart.errors import BackboneError
-from headstart.features import Extractor, Features, Progress
+from headstart.features import Extractor, Features
 from headstart.heads.families import FAMILIES
 from headstart.heads.selection import Candidate, Selection, candidates, fold_count, select
 from headstart.metrics import wilson
 from headstart.model import Measured, Model, Origin, TrainingData, class_counts
 from headstart.partition import Partition, usable
 from headstart.splits import fold_of
-from headstart.types import Conflict, Estimate, Floats, HeadKind, Labels, Skipped
+from headstart.types import Conflict, Estimate, Floats, HeadKind, Labels, Progress, Skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,8 @@ class Recipe:
 
     Attributes:
         head: its family.
-        stages: where it grows, shallow to deep; empty to choose by cross-validation.
+        stages: where it grows, shallow to deep; empty to choose by cross-validation. `LOGITS` are
+            the network's own outputs, as if they were a last stage.
         balance: weigh classes equally, however many images each has.
         hold_out: share of the images kept aside for the test, in [0, 1); 0 to cross-validate.
             Data with a test or validation part of their own are tested on that.
@@ -108,7 +110,10 @@ def train(
     started = time.perf_counter()
     choices = _choices(extractor, recipe)
     dataset = usable(dataset)
-    features = extractor.extract(dataset.paths, progress=on_images)
+    wanted = [stage.name for stage in extractor.backbone.stages]
+    if LOGITS in recipe.stages:
+        wanted.append(LOGITS)
+    features = extractor.extract(dataset.paths, stages=wanted, progress=on_images)
     dataset = dataset.subset(features.rows)
     cut = Partition.of(dataset, features, hold_out=recipe.hold_out, seed=recipe.seed)
     classes, labels = cut.classes, cut.labels
@@ -125,7 +130,7 @@ def train(
     head = FAMILIES[recipe.head].fit(
         selection.candidate.gather(X),
         labels,
-        _row_weights(labels, len(classes), balance=recipe.balance),
+        row_weights(labels, len(classes), balance=recipe.balance),
         selection.setting,
         classes=len(classes),
         blocks=[X[stage].shape[1] for stage in selection.candidate.stages],
@@ -199,7 +204,7 @@ def choose_stages(
         family=FAMILIES[recipe.head],
         choices=choices,
         classes=classes,
-        row_weights=_row_weights(labels, classes, balance=recipe.balance),
+        row_weights=row_weights(labels, classes, balance=recipe.balance),
         progress=progress,
     )
 
@@ -208,6 +213,7 @@ def _choices(extractor: Extractor, recipe: Recipe) -> tuple[Candidate, ...]:
     stages = {stage.name: stage.width for stage in extractor.backbone.stages}
     if not recipe.stages:
         return candidates(stages)
+    stages = extractor.widths()
     names = list(stages)
     for stage in recipe.stages:
         if stage not in stages:
@@ -219,8 +225,8 @@ def _choices(extractor: Extractor, recipe: Recipe) -> tuple[Candidate, ...]:
     return (Candidate(ordered, names.index(ordered[-1])),)
 
 
-def _row_weights(labels: Labels, classes: int, *, balance: bool) -> Floats:
-    """(N,): 1, or what gives every class the same total."""
+def row_weights(labels: Labels, classes: int, *, balance: bool) -> Floats:
+    """What each image counts for, (N,): 1, or what gives every class the same total."""
     if not balance:
         return np.ones(len(labels), np.float32)
     counts = np.bincount(labels, minlength=classes)
@@ -230,10 +236,11 @@ def _row_weights(labels: Labels, classes: int, *, balance: bool) -> Floats:
 def _cross_validated(correct: np.ndarray | None) -> Measured:
     if correct is None:
         return Measured(accuracy=None, interval=None, images=0, estimate=Estimate.UNKNOWN)
-    return _measured(correct, Estimate.CROSS_VALIDATION)
+    return measured(correct, Estimate.CROSS_VALIDATION)
 
 
-def _measured(correct: np.ndarray, estimate: Estimate) -> Measured:
+def measured(correct: np.ndarray, estimate: Estimate) -> Measured:
+    """An accuracy with its interval from whether each image was right, (N,) bool."""
     count = int(correct.sum())
     return Measured(
         accuracy=count / len(correct),
@@ -255,7 +262,7 @@ def _tested(
             probabilities=model.probabilities(values),
         )
         right = tested.probabilities.argmax(1) == cut.test_labels
-        return replace(model, measured=_measured(right, Estimate.HELD_OUT)), tested
+        return replace(model, measured=measured(right, Estimate.HELD_OUT)), tested
     if selection.probabilities is None:
         return model, None
     return model, Tested(

@@ -68,6 +68,8 @@ class Estimate(StrEnum):
 
     CROSS_VALIDATION = "cross-validation"
     HELD_OUT = "held-out"
+    VALIDATION = "validation"
+    """On images that did not train, but decided between models: a little too good."""
     UNKNOWN = "unknown"
 
 

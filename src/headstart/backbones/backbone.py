@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # torch and OpenVINO are imported only by those who run a net
     from headstart.backbones.staged import StagedNetwork
 
 
+LOGITS = "logits"
+"""The name under which the network's own logits go beside the stages."""
 Tensors: TypeAlias = Mapping[str, np.ndarray]
 """The weights of a whole network, by the names that PyTorch's state_dict() has, in its order."""
 

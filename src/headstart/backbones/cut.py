@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from headstart.backbones.backbone import LOGITS
 from headstart.backbones.staged import StagedNetwork, pooled
 from headstart.errors import BackboneError
 
@@ -61,10 +62,10 @@ class Tail(nn.Module):
     """From the cut to the logits.
 
     Args:
-        graph: from the activation at the cut to those of `stages`, then the logits. Its tensors
-            have the names that they have in the whole network.
+        graph: from the activation at the cut to those of `stages`. Its tensors have the names that
+            they have in the whole network.
         channels_last: layout of four-dimensional activations.
-        stages: those after the cut, shallow to deep.
+        stages: those after the cut that are wanted; `LOGITS` stands for the network's own outputs.
     """
 
     def __init__(self, graph: nn.Module, *, channels_last: bool, stages: Sequence[str]) -> None:
@@ -80,10 +81,9 @@ class Tail(nn.Module):
                 (B, 3, H, W) where all of the network is tail.
 
         Returns:
-            (B, width) for each of `stages`, then the logits (B, classes).
+            (B, width) for each of `stages`.
         """
-        *maps, logits = self.graph(activation)
-        return (*(pooled(one, self.channels_last) for one in maps), logits)
+        return tuple(pooled(one, self.channels_last) for one in self.graph(activation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,35 +101,36 @@ class Cut:
     shape: tuple[int, ...]
 
 
-def cut(network: StagedNetwork, stage: str, side: int) -> Cut:
+def cut(network: StagedNetwork, stage: str, side: int, *, wanted: Sequence[str]) -> Cut:
     """Cut a network behind a stage.
 
     Args:
         network: is left as it is.
-        stage: name of the last stage of the trunk, which may be any but the last one's; `PIXELS`
-            for no trunk at all.
+        stage: name of the last stage of the trunk; of the network's last one, the input of its
+            classifier is meant. `PIXELS` for no trunk at all.
         side: of the network's input.
+        wanted: stages whose features the tail is to give, and `LOGITS`; what only others need is
+            left out of it. Those up to the cut are the trunk's.
 
     Raises:
         BackboneError: there is no such stage, the network's forward pass cannot be traced, or
             something leads past the cut.
     """
-    if stage != PIXELS and stage not in network.stages[:-1]:
+    if stage != PIXELS and stage not in network.stages:
         raise BackboneError(
-            f"the network cannot be cut at {stage!r}; cut it at {', '.join(network.stages[:-1])}"
+            f"the network cannot be cut at {stage!r}; cut it at {', '.join(network.stages)}"
         )
     traced = _traced(network)
     places = _places(network, traced)
     start = next(node for node in traced.nodes if node.op == "placeholder")
     at = places[stage] if stage else start
     count = network.stages.index(stage) + 1 if stage else 0
-    before, after = network.stages[:count], network.stages[count:]
-    (logits,) = next(node for node in traced.nodes if node.op == "output").args
-    tail_graph = _between(traced, at, [*(places[name] for name in after), logits])
-    model = copy.deepcopy(network.model)
-    tail = Tail(
-        fx.GraphModule(model, tail_graph), channels_last=network.channels_last, stages=after
-    )
+    before = network.stages[:count]
+    (places[LOGITS],) = next(node for node in traced.nodes if node.op == "output").args
+    after = [name for name in (*network.stages[count:], LOGITS) if name in wanted]
+    tail_graph = _between(traced, at, [places[name] for name in after])
+    model = fx.GraphModule(copy.deepcopy(network.model), tail_graph)
+    tail = Tail(model, channels_last=network.channels_last, stages=after)
     if not stage:
         return Cut(None, tail, (3, side, side))
     trunk_graph = _between(traced, start, [*(places[name] for name in before), at])

@@ -275,6 +275,9 @@ class _Graph:
                 flat = op.reshape(x, op.constant(np.array([0, -1])), True)
                 return self._ov.Model([op.result(y) for y in (*outputs, flat)], [pixels])
         features = self._pooled(self._convolution(x))
+        if until == "head":  # what its classifier sees, which is averaged
+            ends = (*outputs, features, features)
+            return self._ov.Model([op.result(y) for y in ends], [pixels])
         weight, bias = self._next(), self._next()
         logits = op.add(op.matmul(features, op.constant(weight), False, True), op.constant(bias))
         return self._ov.Model([op.result(y) for y in (*outputs, features, logits)], [pixels])

@@ -6,7 +6,7 @@ import ctypes
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-Progress = Callable[[int, int], None]
+    from headstart.types import Progress
 
 
 def say(text: str) -> None:

@@ -115,11 +115,11 @@ def extractor_of(
     cache: Path | None,
 ) -> Extractor:
     """The backbone that a model belongs to, with the very weights it was trained on."""
-    from headstart.model import check_file_given, check_weights
+    from headstart.model import check_file_given, own_backbone
 
     check_file_given(model, weights)
     extractor = extractor_for(model.origin.backbone, weights, engine, precision, cache)
-    check_weights(model, extractor.backbone)
+    extractor.backbone = own_backbone(model, extractor.backbone)
     return extractor
 
 
@@ -150,11 +150,11 @@ def study_of(name: str, weights: Path | None) -> Study:
 
 def _study_of_model(folder: Path, weights: Path | None) -> Study:
     from headstart.bundle import load_model
-    from headstart.model import check_file_given
+    from headstart.model import check_file_given, own_backbone
 
     trained = load_model(folder)
     check_file_given(trained, weights)
-    return _study(_backbone(trained.origin.backbone, weights), trained)
+    return _study(own_backbone(trained, _backbone(trained.origin.backbone, weights)), trained)
 
 
 def _study(backbone: Backbone, model: Model | None = None) -> Study:

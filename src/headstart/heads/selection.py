@@ -25,7 +25,7 @@ from headstart.heads import softmax
 from headstart.heads.calibration import calibrate, fit_temperatures, probabilities
 from headstart.heads.families import HeadFamily
 from headstart.machine import cores
-from headstart.types import Doubles, Floats, Labels
+from headstart.types import Doubles, Floats, Labels, Progress
 
 MAX_FOLDS = 5
 MIN_FOLDS = 3
@@ -39,8 +39,6 @@ _WINDOW_WIDTH = 1_536
 won on none of the six sets."""
 _MEMORY = 4 * 2**30
 """Bytes that the candidates may take that are tried at the same time."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

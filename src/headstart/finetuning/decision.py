@@ -1,0 +1,85 @@
+"""What the validation images say: how far from the probe to go, or to stay with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from headstart.finetuning.loop import Loop
+from headstart.finetuning.network import blended
+from headstart.heads.calibration import calibrate
+from headstart.types import Labels
+
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""Of the way from the probe's weights to the fine-tuned ones, that are tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Which weights are kept.
+
+    Attributes:
+        kept: whether they are better than the probe's: their calibrated loss is lower, and their
+            accuracy is not.
+        share: of the way from the probe's weights to the fine-tuned ones.
+        state: of the network there.
+        temperature: that its logits are divided by.
+        probe_right: (V,) whether the probe is right about each validation image.
+        tuned_right: (V,) whether the weights at `share` are.
+    """
+
+    kept: bool
+    share: float
+    state: Mapping[str, Tensor]
+    temperature: float
+    probe_right: np.ndarray
+    tuned_right: np.ndarray
+
+
+def decide(
+    loop: Loop,
+    probe: Mapping[str, Tensor],
+    tuned: Mapping[str, Tensor],
+    rows: Labels,
+    *,
+    interpolate: bool,
+) -> Decision:
+    """Compare on images that trained neither.
+
+    Args:
+        loop: computes logits.
+        probe: weights before.
+        tuned: and after.
+        rows: (V,) validation examples.
+        interpolate: whether weights in between may be kept.
+    """
+    labels = loop.examples.labels[rows]
+
+    def measured(state: Mapping[str, Tensor]) -> tuple[float, float, np.ndarray]:
+        logits = loop.logits(state, rows)
+        losses, temperatures = calibrate(logits.T[None], labels, np.ones(len(rows), np.float32))
+        return float(losses.mean()), float(temperatures[0]), logits.argmax(1) == labels
+
+    before, _, probe_right = measured(probe)
+    best: tuple[float, Decision] | None = None
+    for share in SHARES if interpolate else SHARES[-1:]:
+        state = blended(probe, tuned, share)
+        loss, temperature, right = measured(state)
+        if best is None or loss < best[0]:
+            better = loss < before and int(right.sum()) >= int(probe_right.sum())
+            best = (
+                loss,
+                Decision(
+                    kept=better,
+                    share=share,
+                    state=state,
+                    temperature=temperature,
+                    probe_right=probe_right,
+                    tuned_right=right,
+                ),
+            )
+    assert best is not None
+    return best[1]

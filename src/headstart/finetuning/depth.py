@@ -1,0 +1,96 @@
+"""How much of a network is trained: from a recipe, a number or the probe to a place to cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.cut import PIXELS
+from headstart.backbones.staged import StagedNetwork
+from headstart.finetuning.settings import Settings, TuningRecipe
+from headstart.model import Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a network is cut.
+
+    Attributes:
+        stages: shallow to deep, down to the deepest that the head grows on.
+        cut: the last of them that stays as it is; `PIXELS` for none.
+        depth: how many are trained.
+    """
+
+    stages: tuple[str, ...]
+    cut: str
+    depth: int
+
+
+def place_of(network: StagedNetwork, backbone: Backbone, model: Model, settings: Settings) -> Place:
+    """Where the settings, or else the probe, say to cut.
+
+    Args:
+        network: of the backbone.
+        backbone: its stages are counted.
+        model: the probe.
+        settings: `recipe` or `depth` of it.
+    """
+    names = tuple(stage.name for stage in backbone.stages)
+    grafted = [stage for stage in model.origin.stages if stage in names]
+    # A head on the network's own logits stands behind all stages.
+    stages = names[: names.index(grafted[-1]) + 1] if grafted else names
+    match settings.recipe:
+        case TuningRecipe.CLASSIFIER:
+            last = convolutional_section(network, backbone.preprocessing.crop)
+            return Place(stages=stages, cut=last, depth=len(stages) - stages.index(last) - 1 or 1)
+        case TuningRecipe.PROBE:
+            depth = 0
+        case TuningRecipe.LAST_STAGE:
+            depth = 1
+        case TuningRecipe.FULL:
+            depth = len(stages)
+        case None if settings.depth is None:
+            by_stage = {name: one.accuracy or 0.0 for name, one in model.by_stage.items()}
+            depth = automatic_depth(stages, by_stage)
+        case None:
+            depth = min(settings.depth, len(stages))
+    return Place(
+        stages=stages, cut=stages[-depth - 1] if depth < len(stages) else PIXELS, depth=depth
+    )
+
+
+def convolutional_section(network: StagedNetwork, side: int) -> str:
+    """The deepest stage that has a map: what the textbook's recipe leaves as it is.
+
+    For AlexNet and VGG this is the end of the convolutions, and their fully connected layers
+    follow. Other networks have but one such layer, the classifier itself; for them it is their
+    last stage.
+    """
+    with torch.no_grad():
+        device = network.mean.device
+        maps = network.activations(torch.zeros(1, 3, side, side, device=device))
+    return [stage for stage, values in maps.items() if values.ndim > 2][-1]
+
+
+def automatic_depth(stages: Sequence[str], accuracy: Mapping[str, float]) -> int:
+    """A depth from what the probe found.
+
+    Args:
+        stages: shallow to deep, down to the deepest that the head grows on.
+        accuracy: of a probe on each stage alone; may lack some.
+
+    Returns:
+        Stages to train: those after the best single one, and one more, but no fewer than
+        `LEAST`, and not the first one, which holds edges and colours.
+    """
+    known = [stage for stage in stages if stage in accuracy]
+    best = max(known, key=lambda stage: accuracy[stage]) if known else stages[-1]
+    wanted = len(stages) - list(stages).index(best)
+    return max(1, min(max(wanted, LEAST), len(stages) - 1))
+
+
+LEAST = 3
+"""Fewer stages hold too little to change what the features are."""

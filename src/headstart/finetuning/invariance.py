@@ -1,0 +1,128 @@
+"""Which changes of a picture leave its class alone: asked of the data, not assumed.
+
+A mirrored cat is a cat, a mirrored 3 is nothing. The probe knows the difference: a change under
+which it recognises images that it was not trained on as well as before is one that training may
+use; one that costs it accuracy would teach the network what is not so.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from headstart.augmentation import Augmentation
+from headstart.engines import Engine
+from headstart.finetuning.settings import Settings
+from headstart.images import decode, read_bytes
+from headstart.prefetch import prefetched
+from headstart.preprocessing import Preprocessing, prepare
+from headstart.types import Floats, Labels, Pixels
+
+SHARES = (0.5, 0.7, 0.85)
+"""Of a picture's area, the smallest crop: the first that is borne is taken."""
+SAMPLE = 200
+"""Images that are asked about, at most."""
+_LOSS = 0.02
+"""Accuracy that a change may cost: a change that is drawn half of the time may cost a little."""
+_TRIES = 2
+"""Crops of each size that are looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Borne:
+    """What a probe made of changed images.
+
+    Attributes:
+        images: how many were asked about.
+        accuracy: of the plain ones.
+        under: of the changed ones, by the change's name.
+        augmentation: what is taken.
+    """
+
+    images: int
+    accuracy: float
+    under: dict[str, float]
+    augmentation: Augmentation
+
+
+def borne(
+    paths: Sequence[Path],
+    labels: Labels,
+    *,
+    engine: Engine,
+    logits: Callable[[list[Floats]], Floats],
+    preprocessing: Preprocessing,
+    settings: Settings,
+) -> Borne:
+    """Find the changes that the class of these images does not depend on.
+
+    Args:
+        paths: N files that the probe was not trained on.
+        labels: (N,) what they are.
+        engine: runs the backbone.
+        logits: of the probe, (N, K), from what `Engine.stream` gives.
+        preprocessing: of the backbone.
+        settings: says what is not to be asked.
+    """
+    # Spread over all: the rows may be sorted in some way.
+    rows = np.unique(np.linspace(0, len(paths) - 1, min(SAMPLE, len(paths))).astype(int))
+    names = ["plain", "flip", "upside_down", *(f"crop {share}" for share in SHARES)]
+    right: dict[str, list[np.ndarray]] = {name: [] for name in names}
+
+    def views(row: int) -> list[tuple[str, Pixels]]:
+        image = decode(read_bytes(paths[row]))
+        return list(_changed(image, preprocessing, np.random.default_rng([settings.seed, row])))
+
+    shown: list[tuple[int, str]] = []
+
+    def pixels() -> Iterator[Pixels]:
+        for row, found in prefetched(views, rows.tolist()):
+            for name, one in found:
+                shown.append((row, name))
+                yield one
+
+    flat = pixels()
+    batches = iter(lambda: list(itertools.islice(flat, engine.batch)), [])
+    at = 0
+    with closing(engine.stream(np.stack(batch) for batch in batches)) as stream:
+        for outputs in stream:
+            said = logits(outputs).argmax(1)
+            for (row, name), guess in zip(shown[at : at + len(said)], said, strict=True):
+                right[name].append(guess == labels[row])
+            at += len(said)
+    share = {name: float(np.mean(hits)) for name, hits in right.items()}
+    plain = share.pop("plain")
+    kept = {name for name, one in share.items() if one >= plain - _LOSS}
+    crop = next((one for one in SHARES if f"crop {one}" in kept), 1.0)
+    return Borne(
+        images=len(rows),
+        accuracy=plain,
+        under=share,
+        augmentation=Augmentation(
+            scale=(crop if settings.crop is None else settings.crop, 1.0),
+            flip="flip" in kept if settings.flip is None else settings.flip,
+            upside_down=(
+                "upside_down" in kept if settings.upside_down is None else settings.upside_down
+            ),
+            colour=settings.colour,
+        ),
+    )
+
+
+def _changed(
+    image: Image.Image, preprocessing: Preprocessing, rng: np.random.Generator
+) -> Iterator[tuple[str, Pixels]]:
+    plain = prepare(image, preprocessing)
+    yield "plain", plain
+    yield "flip", plain[:, ::-1]
+    yield "upside_down", plain[::-1]
+    for share in SHARES:
+        crop = Augmentation(scale=(share, share), ratio=1.0, flip=False, colour=0.0)
+        for _ in range(_TRIES):
+            yield f"crop {share}", crop.view(image, preprocessing, rng)

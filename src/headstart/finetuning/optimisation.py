@@ -1,0 +1,110 @@
+"""How weights move: which learn how fast, and how the rate changes over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from headstart.finetuning.network import TunedNetwork
+from headstart.finetuning.settings import Optimiser, Schedule, Settings
+
+_SGD_FACTOR = 10.0
+"""SGD's steps are as long as the gradient, Adam's as long as the rate: it needs a higher one."""
+_MOMENTUM = 0.9
+_STEPS = ((0.5, 0.1), (0.75, 0.01))
+"""Of the step schedule: from this share of the steps on, this share of the rate."""
+
+
+def optimiser_for(
+    network: TunedNetwork, stages: Sequence[str], settings: Settings, *, rate: float
+) -> Optimizer:
+    """An optimiser with a rate for each stage.
+
+    Args:
+        network: its tail and its head are trained.
+        stages: of the whole network, shallow to deep, down to the deepest the head grows on.
+        settings: how.
+        rate: of the deepest stage.
+    """
+    depths = {stage: depth for depth, stage in enumerate(reversed(stages))}
+    factor = _SGD_FACTOR if settings.optimiser is Optimiser.SGD else 1.0
+    groups = []
+    for name, parameter in network.named_parameters():
+        inside = name.removeprefix("tail.graph.")
+        own = rate * settings.head_rate
+        if inside != name:
+            own = rate * settings.rate_decay ** _depth(inside, depths)
+        filters = inside != name and parameter.ndim > 1
+        groups.append(
+            {
+                "params": [parameter],
+                "lr": own * factor,
+                "weight_decay": settings.weight_decay if filters else 0.0,
+            }
+        )
+    if settings.optimiser is Optimiser.ADAMW:
+        return AdamW(groups)
+    return SGD(groups, momentum=_MOMENTUM, nesterov=True)
+
+
+def _depth(parameter: str, depths: dict[str, int]) -> int:
+    """Stages between a parameter and the head.
+
+    What stands outside of the stages' own modules counts with the stage that is named like its
+    beginning, and else with the deepest: such is what follows the last block.
+    """
+    path = parameter
+    while path:
+        if path in depths:
+            return depths[path]
+        path = path.rpartition(".")[0]
+    # torchvision's features.7 lies between the stages features.4 and features.11.
+    container, _, rest = parameter.partition(".")
+    place = rest.partition(".")[0]
+    if place.isdigit():
+        later = [
+            depth
+            for stage, depth in depths.items()
+            if stage.partition(".")[0] == container
+            and stage.partition(".")[2].partition(".")[0].isdigit()
+            and int(stage.partition(".")[2].partition(".")[0]) >= int(place)
+        ]
+        if later:
+            return max(later)
+    return 0
+
+
+def schedule_for(
+    optimiser: Optimizer, settings: Settings, *, steps: int, warm_up: bool = True
+) -> LambdaLR:
+    """The learning rate over `steps` steps, as a share of each group's own."""
+    rising = settings.warm_up * steps if warm_up else 0.0
+    return LambdaLR(optimiser, lambda step: rate_at(step, steps, rising, settings.schedule))
+
+
+def rate_at(step: int, steps: int, rising: float, schedule: Schedule) -> float:
+    """Share of the rate at a step, [0, 1].
+
+    Args:
+        step: from 0.
+        steps: in all.
+        rising: first steps, in which the rate rises in proportion.
+        schedule: what follows.
+    """
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    done = (step - rising) / max(1.0, steps - rising)
+    if schedule is Schedule.COSINE:
+        return 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))
+    if schedule is Schedule.STEP:
+        return min((share for start, share in _STEPS if done >= start), default=1.0)
+    return 1.0
+
+
+def clip(network: nn.Module, longest: float) -> None:
+    """Shorten the gradient of all weights together to a length of at most `longest`."""
+    nn.utils.clip_grad_norm_(network.parameters(), longest)

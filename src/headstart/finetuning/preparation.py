@@ -1,0 +1,239 @@
+"""All that comes before the first step: the cut, the probe's head, the views and the examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from headstart.activations import Task, Views, activations
+from headstart.backbones.backbone import LOGITS
+from headstart.backbones.cut import Cut, cut
+from headstart.datasets import ImageDataset
+from headstart.digests import bytes_digest
+from headstart.engines import Engine, build_engine
+from headstart.errors import DataError
+from headstart.features import Extractor, Features, configuration_key
+from headstart.finetuning.depth import place_of
+from headstart.finetuning.examples import Examples
+from headstart.finetuning.invariance import Borne, borne
+from headstart.finetuning.network import Graft, TunedNetwork
+from headstart.finetuning.settings import Settings
+from headstart.finetuning.trunk import trunk_backbone
+from headstart.heads.families import FAMILIES
+from headstart.heads.head import LinearHead, Standardisation
+from headstart.model import Model
+from headstart.partition import Partition, usable
+from headstart.splits import holdout
+from headstart.training import Recipe, row_weights
+from headstart.types import Floats, HeadKind, Progress
+
+_FEWEST = 8
+"""Validation images below which chance alone would decide."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A network ready to be trained, and what it is trained from.
+
+    Attributes:
+        network: begins as the probe of the images that are not `aside`.
+        examples: all training images.
+        aside: (N,) bool, those that decide.
+        stages: of the backbone, down to the deepest that the head grows on.
+        cut: name of the last stage that is not trained; "" where all are.
+        depth: how many stages are trained.
+        augmentation: what the views differ in.
+        key: 32 hex digits over all that the result depends on, the settings apart.
+    """
+
+    network: TunedNetwork
+    examples: Examples
+    aside: np.ndarray
+    stages: tuple[str, ...]
+    cut: str
+    depth: int
+    augmentation: Borne
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """The images behind a probe, with their features.
+
+    Attributes:
+        dataset: those that can be read.
+        features: of all stages.
+        partition: which of them train.
+    """
+
+    dataset: ImageDataset
+    features: Features
+    partition: Partition
+
+    @classmethod
+    def of(cls, dataset: ImageDataset, extractor: Extractor, recipe: Recipe) -> Images:
+        """Look up what `headstart.training.train` computed from the same arguments."""
+        dataset = usable(dataset)
+        names = [stage.name for stage in extractor.backbone.stages]
+        wanted = [*names, LOGITS] if LOGITS in recipe.stages else names
+        features = extractor.extract(dataset.paths, stages=wanted)
+        dataset = dataset.subset(features.rows)
+        partition = Partition.of(dataset, features, hold_out=recipe.hold_out, seed=recipe.seed)
+        return cls(dataset=dataset, features=features, partition=partition)
+
+
+def prepare_tuning(
+    images: Images,
+    extractor: Extractor,
+    root: Path,
+    recipe: Recipe,
+    model: Model,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+) -> Prepared | None:
+    """Cut the network, run the trunk over all views, and put the probe's head on the tail.
+
+    Args:
+        images: with features.
+        extractor: the backbone.
+        root: the cache folder.
+        recipe: of the probe.
+        model: the probe.
+        settings: how it will be trained.
+        progress: called with (done, total) images whose views went through the trunk.
+
+    Returns:
+        None where nothing but the head is to be trained.
+
+    Raises:
+        DataError: too few images to decide anything by.
+        BackboneError: the network cannot be cut there.
+    """
+    backbone, grafted = extractor.backbone, model.origin.stages
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = backbone.network().to(device)
+    place = place_of(network, backbone, model, settings)
+    if place.depth == 0:
+        return None
+    partition, features = images.partition, images.features
+    digests = [features.digests[row] for row in partition.train]
+    aside = holdout(digests, partition.labels, fraction=settings.validation, seed=settings.seed)
+    if aside.sum() < _FEWEST:
+        raise DataError(
+            f"{int(aside.sum())} of {len(aside)} images would decide whether fine-tuning pays, and "
+            f"fewer than {_FEWEST} say nothing; give more images, or keep the probe (--recipe "
+            "probe)"
+        )
+    parts = [features.values[stage][partition.train] for stage in grafted]
+    X = np.concatenate(parts, axis=1)
+    weights = row_weights(partition.labels, len(partition.classes), balance=recipe.balance)
+    head = FAMILIES[HeadKind.LOGISTIC].fit(
+        X,
+        partition.labels,
+        (weights * ~aside).astype(np.float32),
+        model.setting,
+        classes=len(partition.classes),
+        blocks=[part.shape[1] for part in parts],
+    )
+    assert isinstance(head, LinearHead)
+    seen = _borne(images, extractor, head, grafted, aside, settings)
+    halves = cut(network, place.cut, backbone.preprocessing.crop, wanted=grafted)
+    task, engine = _task(images, extractor, halves, seen, digests, settings)
+    found = activations(task, engine, root, progress=progress)
+    by_class = np.ones(len(partition.classes), np.float32)
+    by_class[partition.labels] = weights
+    graft = Graft(
+        stages=grafted,
+        head=head,
+        temperature=model.temperature,
+        moments=Standardisation.of(X, np.ones(len(X), np.float32)),
+    )
+    tuned = TunedNetwork(
+        halves,
+        graft,
+        halves.trunk.stages if halves.trunk else (),
+        dropout=settings.dropout,
+    )
+    return Prepared(
+        network=tuned.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        examples=Examples(
+            activations=found,
+            labels=partition.labels,
+            classes=len(partition.classes),
+            weights=torch.tensor(by_class, device=device),
+            shape=halves.shape,
+            mean=network.mean,
+            std=network.std,
+            device=device,
+        ),
+        aside=aside,
+        stages=place.stages,
+        cut=place.cut,
+        depth=place.depth,
+        augmentation=seen,
+        key=_key(task, head, partition.labels),
+    )
+
+
+def _borne(
+    images: Images,
+    extractor: Extractor,
+    head: LinearHead,
+    grafted: tuple[str, ...],
+    aside: np.ndarray,
+    settings: Settings,
+) -> Borne:
+    """What changes of the images that are aside the probe of the others bears."""
+    names = [*(stage.name for stage in extractor.backbone.stages), LOGITS]
+    places = [names.index(stage) for stage in grafted]
+
+    def logits(outputs: list[Floats]) -> Floats:
+        return head.logits(np.concatenate([outputs[place] for place in places], axis=1))
+
+    return borne(
+        [images.dataset.paths[row] for row in images.partition.train[aside]],
+        images.partition.labels[aside],
+        engine=extractor.engine(),
+        logits=logits,
+        preprocessing=extractor.backbone.preprocessing,
+        settings=settings,
+    )
+
+
+def _task(
+    images: Images,
+    extractor: Extractor,
+    halves: Cut,
+    seen: Borne,
+    digests: list[str],
+    settings: Settings,
+) -> tuple[Task, Engine | None]:
+    backbone, plan, engine = extractor.backbone, extractor.plan, None
+    widths: list[int] = []
+    numbers = 3 * backbone.preprocessing.crop**2
+    if halves.trunk is not None:
+        backbone = trunk_backbone(backbone, halves)
+        engine = build_engine(backbone, plan, asked=extractor.asked)
+        plan = engine.plan
+        *widths, numbers = (stage.width for stage in backbone.stages)
+    views = Views(count=settings.views, augmentation=seen.augmentation, seed=settings.seed)
+    task = Task(
+        paths=[images.dataset.paths[row] for row in images.partition.train],
+        digests=digests,
+        views=views,
+        preprocessing=backbone.preprocessing,
+        configuration=configuration_key(backbone, plan),
+        widths=tuple(widths),
+        numbers=numbers,
+    )
+    return task, engine
+
+
+def _key(task: Task, head: LinearHead, labels: np.ndarray) -> str:
+    arrays = (*head.tensors().values(), labels)
+    numbers = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+    return bytes_digest(task.key().encode() + torch.__version__.encode() + numbers)
