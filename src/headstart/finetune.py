@@ -31,6 +31,7 @@ from headstart.digests import bytes_digest
 from headstart.errors import UserError
 from headstart.features import Extractor
 from headstart.finetuning.decision import Decision, decide
+from headstart.finetuning.depth import batch_norm_of
 from headstart.finetuning.invariance import Borne
 from headstart.finetuning.loop import Epoch, Loop, Phase, Plan, Watch
 from headstart.finetuning.preparation import Images, Prepared, prepare_tuning
@@ -57,6 +58,7 @@ class FineTuned:
         augmentation: what views differed in, and what the probe said to that; None at depth 0.
         history: a row an epoch.
         share: of the way from the probe to the fine-tuned weights that is kept.
+        probe_loss: calibrated loss of the probe on the validation images, in nats.
         probe_validation: accuracy of the probe of the training part on the validation images.
         tuned_validation: of the fine-tuned network on the same; it was chosen by them.
         tested: predictions of the model for images that decided nothing; where there are none,
@@ -73,6 +75,7 @@ class FineTuned:
     augmentation: Borne | None
     history: tuple[Epoch, ...]
     share: float
+    probe_loss: float | None
     probe_validation: Measured | None
     tuned_validation: Measured | None
     tested: Tested | None
@@ -159,6 +162,9 @@ def finetune(
         return _probe_alone(probe, started)
     run = bytes_digest(f"{prepared.key} {settings}".encode())
     checkpoint = extractor.cache / KIND / f"run-{run}"
+    settings = replace(
+        settings, batch_norm=batch_norm_of(settings, extractor.backbone, probe.model)
+    )
     decision, history = _trained(prepared, settings, checkpoint, reports)
     tuned = _tuned_model(probe.model, extractor, prepared, decision, history)
     tested = _tested(tuned, extractor, images) if decision.kept else probe.tested
@@ -179,6 +185,7 @@ def finetune(
         augmentation=prepared.augmentation,
         history=history,
         share=decision.share if decision.kept else 0.0,
+        probe_loss=decision.probe_loss,
         probe_validation=measured(decision.probe_right, Estimate.VALIDATION),
         tuned_validation=validated,
         tested=tested,
@@ -217,6 +224,7 @@ def _probe_alone(probe: Trained, started: float) -> FineTuned:
         augmentation=None,
         history=(),
         share=0.0,
+        probe_loss=None,
         probe_validation=None,
         tuned_validation=None,
         tested=probe.tested,

@@ -13,6 +13,7 @@ from headstart.cli import (
     catalogue,
     explain,
     features,
+    finetune,
     imagine,
     prediction,
     robustness,
@@ -35,6 +36,7 @@ app = typer.Typer(
 for verb in (
     training.fit,
     training.evaluate,
+    finetune.finetune,
     prediction.predict,
     prediction.classify,
     robustness.robustness,

@@ -69,6 +69,15 @@ CacheFolder = Annotated[
 Seed = Annotated[
     int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of all that is drawn by chance.")
 ]
+OptionalSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        min=0,
+        max=2**32 - 1,
+        help="Of all that is drawn by chance. [default: the model's, or 0]",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
 ImageColumn = Annotated[
     str | None, typer.Option("--image-column", help="A table's column of image files.")

@@ -63,7 +63,9 @@ def fit(
 ) -> None:
     """Train a classifier on labelled images, and say how good it is."""
     from headstart.bundle import check_target, save_model
+    from headstart.cache import cache_root
     from headstart.report import write_skipped
+    from headstart.sources import Source, remember_source
     from headstart.training import Recipe, train
 
     started = time.perf_counter()
@@ -93,6 +95,18 @@ def fit(
         )
     save_model(trained.model, out)
     write_skipped(trained.skipped, out / "skipped.csv")
+    remember_source(
+        cache_root(cache),
+        trained.model.data,
+        Source(
+            data=str(Path(data).resolve()) if Path(data).exists() else data,
+            image_column=image_column,
+            label_column=label_column,
+            classes_from=str(classes_from),
+            holdout=holdout,
+            seed=seed,
+        ),
+    )
     if report:
         _report_training(trained, report)
     warn(extractor.warnings)

@@ -27,6 +27,7 @@ class Decision:
         share: of the way from the probe's weights to the fine-tuned ones.
         state: of the network there.
         temperature: that its logits are divided by.
+        probe_loss: calibrated, of the probe on the validation images, in nats.
         probe_right: (V,) whether the probe is right about each validation image.
         tuned_right: (V,) whether the weights at `share` are.
     """
@@ -35,6 +36,7 @@ class Decision:
     share: float
     state: Mapping[str, Tensor]
     temperature: float
+    probe_loss: float
     probe_right: np.ndarray
     tuned_right: np.ndarray
 
@@ -77,6 +79,7 @@ def decide(
                     share=share,
                     state=state,
                     temperature=temperature,
+                    probe_loss=before,
                     probe_right=probe_right,
                     tuned_right=right,
                 ),

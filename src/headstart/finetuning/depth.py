@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from headstart.backbones.backbone import Backbone
+from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.backbones.cut import PIXELS
 from headstart.backbones.staged import StagedNetwork
-from headstart.finetuning.settings import Settings, TuningRecipe
+from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
 from headstart.model import Model
 
 
@@ -94,3 +94,11 @@ def automatic_depth(stages: Sequence[str], accuracy: Mapping[str, float]) -> int
 
 LEAST = 3
 """Fewer stages hold too little to change what the features are."""
+
+
+def batch_norm_of(settings: Settings, backbone: Backbone, model: Model) -> BatchNorm:
+    """What batch normalisation goes by, where the settings leave it to the probe."""
+    if settings.batch_norm is not BatchNorm.AUTO:
+        return settings.batch_norm
+    unlike = model.origin.stages not in {(backbone.stages[-1].name,), (LOGITS,)}
+    return BatchNorm.UPDATED if unlike else BatchNorm.FROZEN

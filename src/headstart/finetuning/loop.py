@@ -6,6 +6,7 @@ interrupted and went on ends with the same weights as one that was not.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -230,7 +231,7 @@ class Loop:
                 loss, logits = self._step(batch, optimiser)
                 rate = optimiser.param_groups[0]["lr"]
                 schedule.step()  # type: ignore[attr-defined]
-                self._average(now, now.epoch * len(parts) + done)
+                self._average(now, now.epoch * len(parts) + done, len(parts))
                 total += loss * len(rows)
                 right += float((logits.argmax(1) == batch.targets.argmax(1)).sum())
                 seen += len(rows)
@@ -268,11 +269,12 @@ class Loop:
         optimiser.step()
         return float(loss.detach()), logits.detach()
 
-    def _average(self, now: Progress, step: int) -> None:
+    def _average(self, now: Progress, step: int, steps: int) -> None:
+        window = self.settings.averaging * steps
         # The first steps count for little in a long average: it begins as a plain mean.
-        kept = min(self.settings.averaging, (step + 1) / (step + 10))
+        kept = min(math.exp(-1 / window), (step + 1) / (step + 10)) if window else 0.0
         for name, value in self.network.state_dict().items():
-            if value.is_floating_point() and self.settings.averaging:
+            if value.is_floating_point():
                 now.average[name].lerp_(value, 1 - kept)
             else:
                 now.average[name].copy_(value)

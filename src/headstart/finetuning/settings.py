@@ -51,6 +51,9 @@ class Schedule(StrEnum):
 class BatchNorm(StrEnum):
     """What the layers of batch normalisation in the tail go by."""
 
+    AUTO = "auto"
+    """Updated where the probe grows on an earlier stage than the last, or several: the images are
+    then unlike the pre-training data; else frozen."""
     FROZEN = "frozen"
     """The moments of the pre-training data, as in use."""
     UPDATED = "updated"
@@ -92,8 +95,8 @@ class Settings:
             0 mixes none.
         cutmix: alpha for replacing a rectangle of one activation by another's (Yun et al. 2019);
             0 replaces none. With both, each batch gets one of them.
-        averaging: share of the running average of the weights that stays at each step; the
-            average is what counts (Polyak and Juditsky 1992); 0 takes the last weights.
+        averaging: epochs that a running average of the weights looks back; the average is what
+            counts (Polyak and Juditsky 1992); 0 takes the last weights.
         interpolate: whether weights between the probe's and the fine-tuned ones are tried on the
             validation images too (Wortsman et al. 2022, "WiSE-FT").
         patience: epochs without a better validation loss after which training ends.
@@ -115,7 +118,7 @@ class Settings:
     colour: float = 0.2
     optimiser: Optimiser = Optimiser.ADAMW
     rate: float = 5e-4
-    head_rate: float = 0.5
+    head_rate: float = 1.0
     rate_decay: float = 1.0
     warm_up: float = 0.1
     schedule: Schedule = Schedule.COSINE
@@ -123,11 +126,11 @@ class Settings:
     weight_decay: float = 0.05
     dropout: float = 0.0
     clip: float = 1.0
-    batch_norm: BatchNorm = BatchNorm.FROZEN
-    smoothing: float = 0.1
+    batch_norm: BatchNorm = BatchNorm.AUTO
+    smoothing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
-    averaging: float = 0.97
+    averaging: float = 1.0
     interpolate: bool = True
     patience: int = 5
     validation: float = 0.2
@@ -169,7 +172,7 @@ _RANGES = (
     ("smoothing", 0, 0.9),
     ("mixup", 0, 10),
     ("cutmix", 0, 10),
-    ("averaging", 0, 0.9999),
+    ("averaging", 0, 1_000),
     ("patience", 1, 10_000),
     ("validation", 0.05, 0.5),
     ("closing", 0, 1),

@@ -2,6 +2,7 @@
 
 from headstart.plots.canvas import save
 from headstart.plots.feature_maps import channels_by_stage, filters, strongest_channels
+from headstart.plots.finetuning import training_curves
 from headstart.plots.overlays import explained, overlay
 from headstart.plots.results import accuracy_by_stage, confusion_matrix, most_wrong, reliability
 from headstart.plots.robustness import robustness_curves
@@ -21,4 +22,5 @@ __all__ = [
     "save",
     "sheet",
     "strongest_channels",
+    "training_curves",
 ]

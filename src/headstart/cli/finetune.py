@@ -1,0 +1,454 @@
+"""headstart finetune."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli import options as shared
+from headstart.cli.console import note, print_json, progress, say, warn
+from headstart.errors import UserError
+from headstart.finetuning.settings import (
+    BatchNorm,
+    Optimiser,
+    Schedule,
+    Settings,
+    TuningRecipe,
+)
+from headstart.types import ClassLevel, EngineName, Precision
+
+if TYPE_CHECKING:
+    from headstart.datasets import ImageDataset
+    from headstart.features import Extractor
+    from headstart.finetune import FineTuned
+    from headstart.finetuning.loop import Epoch
+    from headstart.model import Measured, Model
+    from headstart.sources import Source
+
+AUTO = "auto"
+_BY_DEFAULT = Settings()
+HISTORY, CURVES = "history.csv", "curves.png"
+
+
+def finetune(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|DATA",
+            help="A folder that 'headstart fit' wrote, to start from, or labelled images as for "
+            "'headstart fit', whose probe is then trained first.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="The images that MODEL was fitted to; by default they are sought where they were "
+            "then.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the model to.")],
+    depth: Annotated[
+        str,
+        typer.Option(
+            "--depth",
+            help="How many stages are trained, counted from the last one that the head grows on; "
+            "0 is the probe. 'auto' goes by what the probe found.",
+        ),
+    ] = AUTO,
+    recipe: Annotated[
+        TuningRecipe | None, typer.Option("--recipe", help="A well-known depth, by name.")
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the images.")] = 10,
+    views: Annotated[
+        int,
+        typer.Option("--views", min=1, help="Views of each image, the plain one included."),
+    ] = _BY_DEFAULT.views,
+    flip: Annotated[
+        bool | None,
+        typer.Option("--flip/--no-flip", help="Mirrored views. [default: if the probe bears it]"),
+    ] = None,
+    upside_down: Annotated[
+        bool | None,
+        typer.Option(
+            "--upside-down/--no-upside-down",
+            help="Views on their head. [default: if the probe bears it]",
+        ),
+    ] = None,
+    crop: Annotated[
+        float | None,
+        typer.Option(
+            "--crop",
+            min=0.05,
+            max=1,
+            help="Smallest share of a picture that a view may show. [default: what the probe "
+            "bears]",
+        ),
+    ] = None,
+    colour: Annotated[
+        float, typer.Option("--colour", min=0, max=0.9, help="Change of the colours of views.")
+    ] = _BY_DEFAULT.colour,
+    optimiser: Annotated[
+        Optimiser, typer.Option("--optimiser", help="How weights follow the gradient.")
+    ] = _BY_DEFAULT.optimiser,
+    rate: Annotated[
+        float, typer.Option("--rate", help="Learning rate of the last stage.")
+    ] = _BY_DEFAULT.rate,
+    head_rate: Annotated[
+        float, typer.Option("--head-rate", help="Of the head, as a share of --rate.")
+    ] = _BY_DEFAULT.head_rate,
+    rate_decay: Annotated[
+        float,
+        typer.Option("--rate-decay", help="Rate of each earlier stage, as a share of the next."),
+    ] = _BY_DEFAULT.rate_decay,
+    warm_up: Annotated[
+        float, typer.Option("--warm-up", help="Share of the steps in which the rate rises.")
+    ] = _BY_DEFAULT.warm_up,
+    schedule: Annotated[
+        Schedule, typer.Option("--schedule", help="How the rate falls after that.")
+    ] = _BY_DEFAULT.schedule,
+    batch: Annotated[int, typer.Option("--batch", help="Images a step.")] = 32,
+    weight_decay: Annotated[
+        float, typer.Option("--weight-decay", help="Of filters and matrices of the network.")
+    ] = _BY_DEFAULT.weight_decay,
+    dropout: Annotated[
+        float, typer.Option("--dropout", help="Share of the head's features left out of a step.")
+    ] = _BY_DEFAULT.dropout,
+    clip: Annotated[float, typer.Option("--clip", help="Longest gradient.")] = 1.0,
+    batch_norm: Annotated[
+        BatchNorm, typer.Option("--batch-norm", help="Which moments batch normalisation uses.")
+    ] = _BY_DEFAULT.batch_norm,
+    smoothing: Annotated[
+        float, typer.Option("--smoothing", help="Share of each label spread over all classes.")
+    ] = _BY_DEFAULT.smoothing,
+    mixup: Annotated[
+        float, typer.Option("--mixup", help="Alpha of mixing two activations; 0 mixes none.")
+    ] = _BY_DEFAULT.mixup,
+    cutmix: Annotated[
+        float, typer.Option("--cutmix", help="Alpha of replacing a rectangle; 0 replaces none.")
+    ] = _BY_DEFAULT.cutmix,
+    averaging: Annotated[
+        float,
+        typer.Option("--averaging", help="Epochs that the average of weights looks back."),
+    ] = _BY_DEFAULT.averaging,
+    interpolate: Annotated[
+        bool,
+        typer.Option(
+            "--interpolate/--no-interpolate",
+            help="Try weights between the probe's and the fine-tuned ones.",
+        ),
+    ] = _BY_DEFAULT.interpolate,
+    patience: Annotated[
+        int, typer.Option("--patience", help="Epochs without progress after which it ends.")
+    ] = _BY_DEFAULT.patience,
+    validation: Annotated[
+        float, typer.Option("--validation", help="Share of the training images that decide.")
+    ] = _BY_DEFAULT.validation,
+    closing: Annotated[
+        float,
+        typer.Option("--closing", help="Share of the epochs that go on with all images."),
+    ] = _BY_DEFAULT.closing,
+    mixed_precision: Annotated[
+        bool | None,
+        typer.Option(
+            "--mixed-precision/--no-mixed-precision",
+            help="Train in bfloat16. [default: on a GPU]",
+        ),
+    ] = None,
+    holdout: Annotated[
+        float | None,
+        typer.Option(
+            "--holdout", min=0, max=0.9, help="Share of the images kept aside for the test."
+        ),
+    ] = None,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Weigh classes equally, however many images each has.")
+    ] = False,
+    backbone: shared.StudiedBackbone = None,
+    weights: shared.WeightsFile = None,
+    image_column: shared.ImageColumn = None,
+    label_column: shared.LabelColumn = None,
+    classes_from: shared.ClassesFrom = ClassLevel.PATH,
+    engine: shared.EngineOption = EngineName.AUTO,
+    precision: shared.PrecisionOption = Precision.AUTO,
+    cache: shared.CacheFolder = None,
+    seed: shared.OptionalSeed = None,
+    as_json: shared.Json = False,
+) -> None:
+    """Train part of the network further, and keep the result if it is better than the probe."""
+    started = time.perf_counter()
+    settings = Settings(
+        recipe=recipe,
+        depth=_depth(depth),
+        epochs=epochs,
+        views=views,
+        flip=flip,
+        upside_down=upside_down,
+        crop=crop,
+        colour=colour,
+        optimiser=optimiser,
+        rate=rate,
+        head_rate=head_rate,
+        rate_decay=rate_decay,
+        warm_up=warm_up,
+        schedule=schedule,
+        batch=batch,
+        weight_decay=weight_decay,
+        dropout=dropout,
+        clip=clip,
+        batch_norm=batch_norm,
+        smoothing=smoothing,
+        mixup=mixup,
+        cutmix=cutmix,
+        averaging=averaging,
+        interpolate=interpolate,
+        patience=patience,
+        validation=validation,
+        closing=closing,
+        mixed_precision=mixed_precision,
+    )
+    from headstart.bundle import check_target, save_model
+    from headstart.cache import cache_root
+
+    check_target(out)
+    model = _model(source, data)
+    where = _where(model, source, data, cache_root(cache), image_column, label_column, classes_from)
+    settings = replace(settings, seed=where.seed if seed is None else seed)
+    extractor = _extractor(model, backbone, weights, engine, precision, cache)
+    dataset = shared.opened(
+        where.data,
+        cache,
+        where.image_column,
+        where.label_column,
+        ClassLevel(where.classes_from),
+    )
+    from headstart.finetune import Reports
+    from headstart.finetune import finetune as tune
+    from headstart.report import write_skipped
+
+    with progress() as bars:
+        tuned = tune(
+            dataset,
+            extractor,
+            settings,
+            model=model,
+            balance=balance,
+            hold_out=where.holdout if holdout is None else holdout,
+            reports=Reports(
+                images=bars.bar("images", "images"),
+                candidates=bars.bar("choosing stages", "candidates"),
+                views=bars.bar("views", "images"),
+                steps=bars.bar("training", "steps"),
+                epoch=_say_epoch,
+            ),
+        )
+    save_model(tuned.model, out)
+    write_skipped(tuned.probe.skipped, out / "skipped.csv")
+    _write_history(tuned, out)
+    warn(extractor.warnings)
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json(_summary(tuned, seconds))
+    else:
+        _describe(dataset, tuned, seconds, out)
+
+
+def _depth(text: str) -> int | None:
+    if text == AUTO:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise UserError(f"--depth is {text!r}; give a number of stages, or auto")
+    return int(text)
+
+
+def _model(source: str, data: str | None) -> Model | None:
+    """The model to start from, if the first argument is one."""
+    from headstart.bundle import MANIFEST, load_model
+
+    folder = Path(source)
+    if data is not None or (folder / MANIFEST).is_file():
+        return load_model(folder)
+    return None
+
+
+def _where(
+    model: Model | None,
+    source: str,
+    data: str | None,
+    root: Path,
+    image_column: str | None,
+    label_column: str | None,
+    classes_from: ClassLevel,
+) -> Source:
+    """Where the images are: as said, or as it was said when the model was fitted."""
+    from headstart.sources import Source, known_source
+
+    known = None if model is None else known_source(root, model.data)
+    said = source if model is None else data
+    if said is None:
+        if known is None:
+            raise UserError(
+                f"{source} does not hold its images, and where they were is not known here; give "
+                f"them too: headstart finetune {source} DATA --out ..."
+            )
+        return known
+    return Source(
+        data=said,
+        image_column=image_column,
+        label_column=label_column,
+        classes_from=str(classes_from),
+        holdout=known.holdout if known else 0.0,
+        seed=model.seed if model else 0,
+    )
+
+
+def _extractor(
+    model: Model | None,
+    backbone: str | None,
+    weights: Path | None,
+    engine: EngineName,
+    precision: Precision,
+    cache: Path | None,
+) -> Extractor:
+    if model is None:
+        name = backbone or shared.DEFAULT_BACKBONE
+        return shared.extractor_for(name, weights, engine, precision, cache)
+    if backbone is not None:
+        raise UserError(
+            f"the model has a backbone of its own ({model.origin.backbone}); leave out --backbone "
+            f"{backbone}"
+        )
+    return shared.extractor_of(model, weights, engine, precision, cache)
+
+
+def _say_epoch(row: Epoch) -> None:
+    """A line on stderr, on a terminal or not: an epoch may take minutes."""
+    judged = ""
+    if row.validation_loss is not None and row.validation_accuracy is not None:
+        judged = f"; validation {row.validation_loss:.3f}, {row.validation_accuracy:.3f}"
+    note(
+        f"epoch {row.epoch:>3} {row.phase}: loss {row.loss:.3f}, accuracy {row.accuracy:.3f}"
+        f"{judged}; {row.seconds:.1f} s"
+    )
+
+
+def _write_history(tuned: FineTuned, out: Path) -> None:
+    """history.csv and curves.png; those of a run before go, where nothing was trained now."""
+    from headstart.report import write_csv
+
+    if tuned.probe_loss is None or tuned.probe_validation is None:
+        for name in (HISTORY, CURVES):
+            (out / name).unlink(missing_ok=True)
+        return
+    write_csv([asdict(row) for row in tuned.history], out / HISTORY)
+    from headstart import plots
+
+    figure = plots.training_curves(
+        [row.loss for row in tuned.history],
+        [row.accuracy for row in tuned.history],
+        [row.validation_loss for row in tuned.history],
+        [row.validation_accuracy for row in tuned.history],
+        probe=(tuned.probe_loss, tuned.probe_validation.accuracy or 0.0),
+        closing=sum(row.validation_loss is None for row in tuned.history),
+        finding=_verdict(tuned),
+    )
+    plots.save(figure, out / CURVES)
+
+
+def _verdict(tuned: FineTuned) -> str:
+    """One sentence: whether fine-tuning paid."""
+    before, after = tuned.probe_validation, tuned.tuned_validation
+    if before is None or after is None:
+        return "Only the head was trained: the model is the probe."
+    figures = (
+        f"{after.accuracy:.3f} after {before.accuracy:.3f} on the {before.images:,} validation "
+        "images"
+    )
+    if tuned.kept:
+        return f"Fine-tuning paid: {figures}."
+    return f"Fine-tuning did not pay, so the probe is kept: {figures}."
+
+
+def _measured(one: Measured | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {
+        "accuracy": one.accuracy,
+        "interval": [one.interval.low, one.interval.high] if one.interval else None,
+        "images": one.images,
+        "estimate": str(one.estimate),
+    }
+
+
+def _summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
+    model, borne = tuned.model, tuned.augmentation
+    return {
+        "backbone": model.origin.backbone,
+        "engine": model.origin.engine,
+        "precision": model.origin.precision,
+        "stages": list(model.origin.stages),
+        "kept": tuned.kept,
+        "depth": tuned.depth,
+        "cut": tuned.cut,
+        "parameters": tuned.parameters,
+        "share": tuned.share,
+        "temperature": model.temperature,
+        "result": _measured(model.measured),
+        "probe": _measured(tuned.probe.model.measured),
+        "validation": {
+            "probe": _measured(tuned.probe_validation),
+            "tuned": _measured(tuned.tuned_validation),
+        },
+        "augmentation": None
+        if borne is None
+        else {**asdict(borne.augmentation), "probe_under": borne.under, "images": borne.images},
+        "history": [asdict(row) for row in tuned.history],
+        "images": tuned.probe.images,
+        "classes": list(model.classes),
+        "skipped": [{"path": one.path, "reason": one.reason} for one in tuned.probe.skipped],
+        "duplicates": model.data.duplicates,
+        "conflicts": [
+            {"paths": list(one.paths), "labels": list(one.labels)} for one in tuned.probe.conflicts
+        ],
+        "seconds": seconds,
+    }
+
+
+def _describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path) -> None:
+    from headstart.card import accuracy_text
+
+    model = tuned.model
+    say(f"data      {dataset.name}: {tuned.probe.images:,} images, {len(model.classes)} classes")
+    say(f"backbone  {model.origin.backbone} on {model.origin.engine}, {model.origin.precision}")
+    say(f"stages    {' + '.join(model.origin.stages)}")
+    if tuned.augmentation is not None:
+        views = tuned.augmentation.augmentation
+        flips = [
+            name
+            for name, on in (("mirrored", views.flip), ("upside down", views.upside_down))
+            if on
+        ]
+        say(
+            f"views     crops of {views.scale[0]:.0%} and more"
+            + "".join(f", {name}" for name in flips)
+        )
+        place = f"behind {tuned.cut}" if tuned.cut else "the whole network"
+        say(f"trained   {tuned.depth} stages, {place}: {tuned.parameters / 1e6:.1f} M numbers")
+    say(f"probe     {accuracy_text(tuned.probe.model.measured)}")
+    say(f"accuracy  {accuracy_text(model.measured)}")
+    say(f"verdict   {_verdict(tuned)}")
+    if tuned.probe.skipped:
+        first = tuned.probe.skipped[0]
+        say(
+            f"skipped   {len(tuned.probe.skipped):,} files, such as {first.path} "
+            f"({first.reason}); all in {out / 'skipped.csv'}"
+        )
+    say(f"time      {seconds:.1f} s")
+    say(f"model     {out}")
