@@ -20,7 +20,6 @@ LAYERS = (
     {"digests", "files", "machine"},
     {
         "corruptions",
-        "augmentation",
         "curation",
         "download",
         "images",
@@ -31,6 +30,7 @@ LAYERS = (
         "splits",
     },
     {
+        "augmentation",
         "cache",
         "compaction",
         "report",
