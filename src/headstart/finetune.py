@@ -35,7 +35,7 @@ from headstart.finetuning.depth import batch_norm_of
 from headstart.finetuning.invariance import Borne
 from headstart.finetuning.loop import Epoch, Loop, Phase, Plan, Watch
 from headstart.finetuning.preparation import Images, Prepared, prepare_tuning
-from headstart.finetuning.settings import Settings, TuningRecipe
+from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
 from headstart.model import Measured, Model, Tuning, own_backbone
 from headstart.training import Recipe, Tested, Trained, measured, train
 from headstart.types import Estimate, HeadKind, Progress
@@ -262,7 +262,8 @@ def _trained(
         start,
         search.best,
         everything[prepared.aside],
-        interpolate=settings.interpolate,
+        # Between two sets of running moments lie none that belong to the weights in between.
+        interpolate=settings.interpolate and settings.batch_norm is BatchNorm.FROZEN,
     )
     epochs = round(settings.epochs * settings.closing)
     if not decision.kept or not epochs:

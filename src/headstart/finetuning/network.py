@@ -53,7 +53,8 @@ class TunedNetwork(nn.Module):
         self, cut: Cut, graft: Graft, before: Sequence[str], *, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.tail, self.stages, self.before = cut.tail, graft.stages, tuple(before)
+        self.tail = cut.tail.requires_grad_(True)
+        self.stages, self.before = graft.stages, tuple(before)
         self.shape = cut.shape
         self.register_buffer("mean", torch.tensor(graft.moments.mean), persistent=False)
         self.register_buffer("scale", torch.tensor(graft.moments.scale), persistent=False)

@@ -98,7 +98,8 @@ class Settings:
         averaging: epochs that a running average of the weights looks back; the average is what
             counts (Polyak and Juditsky 1992); 0 takes the last weights.
         interpolate: whether weights between the probe's and the fine-tuned ones are tried on the
-            validation images too (Wortsman et al. 2022, "WiSE-FT").
+            validation images too (Wortsman et al. 2022, "WiSE-FT"); with frozen batch
+            normalisation only.
         patience: epochs without a better validation loss after which training ends.
         validation: share of the training images that decide when to stop and what to keep.
         closing: share of `epochs` that go on from there with all training images, those of the
