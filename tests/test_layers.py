@@ -88,6 +88,7 @@ LAYERS = (
         "attribution.placement",
         "features",
         "model",
+        "partition",
         "resizing",
         "synthesis",
         "synthesis.ascent",

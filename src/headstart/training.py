@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from headstart.curation import Curated, curate
 from headstart.datasets import ImageDataset
-from headstart.errors import BackboneError, DataError
+from headstart.errors import BackboneError
 from headstart.features import Extractor, Features, Progress
 from headstart.heads.families import FAMILIES
 from headstart.heads.selection import Candidate, Selection, candidates, fold_count, select
 from headstart.metrics import wilson
 from headstart.model import Measured, Model, Origin, TrainingData, class_counts
-from headstart.splits import fold_of, holdout
-from headstart.types import Conflict, Estimate, Floats, HeadKind, Labels, Skipped, Split
+from headstart.partition import Partition, usable
+from headstart.splits import fold_of
+from headstart.types import Conflict, Estimate, Floats, HeadKind, Labels, Skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,22 +107,19 @@ def train(
     """
     started = time.perf_counter()
     choices = _choices(extractor, recipe)
-    dataset = _used(dataset)
+    dataset = usable(dataset)
     features = extractor.extract(dataset.paths, progress=on_images)
     dataset = dataset.subset(features.rows)
-    cut = _Cut.of(dataset, features, recipe)
+    cut = Partition.of(dataset, features, hold_out=recipe.hold_out, seed=recipe.seed)
     classes, labels = cut.classes, cut.labels
     X = {stage: values[cut.train] for stage, values in features.values.items()}
-    digests = [features.digests[row] for row in cut.train]
-    folds = fold_count(labels, classes=len(classes))
-    selection = select(
+    selection = choose_stages(
         X,
         labels,
-        fold_of(digests, labels, folds=folds, seed=recipe.seed) if folds else None,
-        family=FAMILIES[recipe.head],
+        [features.digests[row] for row in cut.train],
+        recipe,
         choices=choices,
         classes=len(classes),
-        row_weights=_row_weights(labels, len(classes), balance=recipe.balance),
         progress=on_candidates,
     )
     head = FAMILIES[recipe.head].fit(
@@ -172,92 +170,38 @@ def train(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cut:
-    """Which rows train and which test.
+def choose_stages(
+    X: Mapping[str, Floats],
+    labels: Labels,
+    digests: Sequence[str],
+    recipe: Recipe,
+    *,
+    choices: Sequence[Candidate],
+    classes: int,
+    progress: Progress | None = None,
+) -> Selection:
+    """Where a head grows best, and how good it is there, on folds that the digests decide.
 
-    Attributes:
-        curated: the rows that may be used.
-        seen: digests of the training files and of all their copies.
-        train: rows, sorted by digest.
-        labels: (len(train),) indices into `classes`.
-        test: rows held out, sorted by digest; empty where the accuracy is cross-validated.
-        test_labels: (len(test),).
-        classes: those with a training image.
-        skipped: test images of no such class.
+    Args:
+        X: features of each stage, (N, width).
+        labels: (N,).
+        digests: N digests of the files.
+        recipe: how.
+        choices: see `headstart.heads.selection.select`.
+        classes: how many.
+        progress: called with (done, total) choices.
     """
-
-    curated: Curated
-    seen: list[str]
-    train: Labels
-    labels: Labels
-    test: Labels
-    test_labels: Labels
-    classes: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
-
-    @classmethod
-    def of(cls, dataset: ImageDataset, features: Features, recipe: Recipe) -> _Cut:
-        held = np.array([split is not Split.TRAIN for split in dataset.splits], dtype=bool)
-        identities = features.identities()
-        curated = curate(
-            features.digests,
-            dataset.labels,
-            dataset.paths,
-            dataset.classes,
-            identities=identities,
-            last=held if dataset.splits else None,
-        )
-        rows = curated.rows
-        if dataset.splits:
-            aside = held[rows]
-        else:
-            aside = holdout(
-                [features.digests[row] for row in rows],
-                dataset.labels[rows],
-                fraction=recipe.hold_out,
-                seed=recipe.seed,
-            )
-        train, test = rows[~aside], rows[aside]
-        learnt = {identities[row] for row in train}
-        present = np.unique(dataset.labels[train])
-        if len(present) < 2:
-            raise DataError(_too_few(dataset, present, features, curated))
-        known = np.isin(dataset.labels[test], present)
-        return cls(
-            curated=curated,
-            seen=sorted(
-                {d for d, name in zip(features.digests, identities, strict=True) if name in learnt}
-            ),
-            train=train,
-            labels=np.searchsorted(present, dataset.labels[train]),
-            test=test[known],
-            test_labels=np.searchsorted(present, dataset.labels[test[known]]),
-            classes=tuple(dataset.classes[index] for index in present),
-            skipped=tuple(
-                Skipped(
-                    str(dataset.paths[row]),
-                    f"no training image of its class ({dataset.classes[dataset.labels[row]]})",
-                )
-                for row in test[~known]
-            ),
-        )
-
-
-def _used(dataset: ImageDataset) -> ImageDataset:
-    """The parts that are trained and tested on, with at most two kinds of split."""
-    if not dataset.splits:
-        return dataset
-    if Split.TRAIN not in dataset.splits:
-        raise DataError(
-            f"{dataset.name} has no training part; put the images to learn from in a folder "
-            "named 'train'"
-        )
-    if Split.TEST not in dataset.splits or Split.VALIDATION not in dataset.splits:
-        return dataset
-    # Cross-validation chooses; with a test part the validation part is free to be learnt from.
-    splits = tuple(s if s is Split.TEST else Split.TRAIN for s in dataset.splits)
-    return replace(dataset, splits=splits)
+    folds = fold_count(labels, classes=classes)
+    return select(
+        X,
+        labels,
+        fold_of(digests, labels, folds=folds, seed=recipe.seed) if folds else None,
+        family=FAMILIES[recipe.head],
+        choices=choices,
+        classes=classes,
+        row_weights=_row_weights(labels, classes, balance=recipe.balance),
+        progress=progress,
+    )
 
 
 def _choices(extractor: Extractor, recipe: Recipe) -> tuple[Candidate, ...]:
@@ -300,7 +244,7 @@ def _measured(correct: np.ndarray, estimate: Estimate) -> Measured:
 
 
 def _tested(
-    model: Model, selection: Selection, cut: _Cut, dataset: ImageDataset, features: Features
+    model: Model, selection: Selection, cut: Partition, dataset: ImageDataset, features: Features
 ) -> tuple[Model, Tested | None]:
     """The model with its accuracy on the held-out part, where there is one."""
     if len(cut.test):
@@ -330,15 +274,4 @@ def _origin(extractor: Extractor, features: Features, selection: Selection) -> O
         stages=selection.candidate.stages,
         engine=str(features.plan.engine),
         precision=str(features.plan.precision),
-    )
-
-
-def _too_few(dataset: ImageDataset, present: Labels, features: Features, curated: Curated) -> str:
-    names = [dataset.classes[index] for index in present]
-    left = f"only the class {names[0]!r}" if names else "no class"
-    files = len(features.skipped) + len(features)
-    return (
-        f"{dataset.name}: {left} has an image to learn from ({len(features.skipped)} of {files} "
-        f"files could not be read; {len(curated.conflicts)} pictures stand in two classes at "
-        "once); give readable images of at least two classes"
     )
