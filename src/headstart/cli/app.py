@@ -11,6 +11,7 @@ from headstart import __version__
 from headstart.cli import (
     attack,
     catalogue,
+    compare,
     explain,
     features,
     imagine,
@@ -35,6 +36,7 @@ app = typer.Typer(
 for verb in (
     training.fit,
     training.evaluate,
+    compare.compare,
     prediction.predict,
     prediction.classify,
     robustness.robustness,

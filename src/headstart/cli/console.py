@@ -25,6 +25,11 @@ def say(text: str) -> None:
     typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
+def note(text: str) -> None:
+    """A line about what is going on."""
+    typer.echo(f"headstart: {text}", err=True)
+
+
 def warn(texts: Iterable[str]) -> None:
     """Lines about what went less than well."""
     for text in texts:

@@ -1,0 +1,193 @@
+"""Accuracy of backbones against what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from headstart.errors import DataError
+from headstart.plots.canvas import (
+    BLUE,
+    GREY,
+    ORANGE,
+    SILVER,
+    finish,
+    label,
+    new_figure,
+    points,
+    quiet,
+    same_length,
+)
+from headstart.types import Interval
+
+_WIDTH, _HEIGHT = 9.0, 5.6  # inches
+_FRAME = (0.085, 0.115, 0.885, 0.735)  # of the axes, fixed: names find their places in it
+_LONGEST = 34  # columns of a name
+_TICKS = (1, 2, 5)
+_GAP = 3.0  # pixels between a name and anything else
+_STEP = 12.0  # pixels from one place that is tried for a name to the next
+_REACH = 14  # such steps
+_ASIDE = 12.0  # pixels from a point to its name
+
+
+def accuracy_and_cost(
+    names: Sequence[str],
+    accuracies: Sequence[float],
+    intervals: Sequence[Interval],
+    milliseconds: Sequence[float],
+    on_frontier: Sequence[bool],
+    complete: Sequence[bool],
+    *,
+    recommended: str,
+    images: int,
+) -> Figure:
+    """One point a backbone, the frontier joined, the recommended one in orange.
+
+    Args:
+        names: B backbones.
+        accuracies: B of [0, 1], cross-validated.
+        intervals: B 95% intervals of them.
+        milliseconds: B, for one picture.
+        on_frontier: B marks: no other one is both as accurate and as cheap.
+        complete: B marks: measured on all images; others are drawn hollow and pale.
+        recommended: name of one.
+        images: how many all are.
+
+    Raises:
+        DataError: there is nothing to draw, or the lengths differ.
+    """
+    same_length(
+        names=names, accuracies=accuracies, intervals=intervals, milliseconds=milliseconds,
+        on_frontier=on_frontier, complete=complete,
+    )  # fmt: skip
+    if not names:
+        raise DataError("there is no backbone to draw: give at least one")
+    figure = new_figure(_WIDTH, _HEIGHT, layout="none")
+    axes = figure.add_axes(_FRAME)
+    edge = sorted(
+        (cost, value)
+        for cost, value, mark in zip(milliseconds, accuracies, on_frontier, strict=True)
+        if mark
+    )
+    axes.plot([x for x, _ in edge], [y for _, y in edge], color=BLUE, linewidth=1, zorder=1)
+    colours = []
+    for name, x, y, span, front, whole in zip(
+        names, milliseconds, accuracies, intervals, on_frontier, complete, strict=True
+    ):
+        colour = ORANGE if name == recommended else BLUE if front else GREY if whole else SILVER
+        points(axes, [x], [y], [span], colour, colour if front else "white")
+        colours.append(colour if whole else GREY)
+    _scale(axes, milliseconds, intervals)
+    axes.set_xlabel("core-milliseconds an image, on this machine", color=GREY)
+    axes.set_ylabel("accuracy, cross-validated", color=GREY)
+    quiet(axes)
+    texts = [
+        label(name, limit=_LONGEST) + ("" if whole else " (fewer images)")
+        for name, whole in zip(names, complete, strict=True)
+    ]
+    finish(figure, _finding(names, accuracies, milliseconds, recommended, images))
+    _write_names(axes, texts, milliseconds, accuracies, intervals, colours)
+    return figure
+
+
+def _scale(axes: Axes, costs: Sequence[float], intervals: Sequence[Interval]) -> None:
+    """A logarithmic axis with round numbers, and room for the names."""
+    low, high = min(costs) / 1.35, max(costs) * 1.35
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    ticks = [
+        step * 10.0**power for power in range(-4, 7) for step in _TICKS
+        if low <= step * 10.0**power <= high
+    ]  # fmt: skip
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    bottom, top = min(i.low for i in intervals), max(i.high for i in intervals)
+    margin = 0.12 * max(top - bottom, 0.01)
+    axes.set_ylim(bottom - margin, top + margin)
+
+
+def _write_names(
+    axes: Axes,
+    names: Sequence[str],
+    costs: Sequence[float],
+    accuracies: Sequence[float],
+    intervals: Sequence[Interval],
+    colours: Sequence[str],
+) -> None:
+    """Each name as near to its point as it fits without touching anything else.
+
+    To the right or the left, a step up or down at a time; a thin line leads back to the point
+    where the name had to go far.
+    """
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ValueError("the axes belong to no figure")
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    frame = axes.get_window_extent(renderer)
+    place = axes.transData.transform
+    taken = []
+    for x, span in zip(costs, intervals, strict=True):
+        (left, low), (_, high) = place((x, span.low)), place((x, span.high))
+        taken.append(Bbox.from_extents(left - 8, low - 2, left + 8, high + 2))
+    for name, x, y, colour in zip(names, costs, accuracies, colours, strict=True):
+        text = axes.annotate(
+            name, (x, y), (0, 0), textcoords="offset pixels", va="center",
+            color=colour, fontsize=9, annotation_clip=False,
+            fontfamily=figure.texts[0].get_fontfamily() if figure.texts else None,
+        )  # fmt: skip
+        size = text.get_window_extent(renderer)
+        point = (float(place((x, y))[0]), float(place((x, y))[1]))
+        boxes = {
+            (side, lift): _box(point, size, side, lift)
+            for side in (1, -1)
+            for lift in (step * _STEP for step in range(-_REACH, _REACH + 1))
+        }
+        # Of equally free places the nearest, the right before the left, above before below.
+        order = sorted(boxes, key=lambda one: (abs(one[1]), -one[0], -one[1]))
+        side, lift = min(order, key=lambda one: _clashes(boxes[one], taken, frame))
+        taken.append(boxes[side, lift])
+        text.set_position((_ASIDE * side, lift))
+        text.set_horizontalalignment("left" if side > 0 else "right")
+        if abs(lift) > size.height:
+            axes.annotate(
+                "", (x, y), (_ASIDE * side, lift), textcoords="offset pixels",
+                arrowprops={"arrowstyle": "-", "color": SILVER, "linewidth": 0.8}, zorder=0,
+            )  # fmt: skip
+
+
+def _box(point: tuple[float, float], size: Bbox, side: int, lift: float) -> Bbox:
+    """Where a name of this size is, beside and above a point; all in pixels."""
+    x, y = point
+    left = x + _ASIDE if side > 0 else x - _ASIDE - size.width
+    low = y + lift - size.height / 2
+    return Bbox.from_bounds(left, low, size.width, size.height)
+
+
+def _clashes(box: Bbox, taken: Sequence[Bbox], frame: Bbox) -> float:
+    """Square pixels that a name shares with others, or lies outside the frame."""
+    area = float(box.width * box.height)
+    inside = Bbox.intersection(box, frame)
+    outside = area - (float(inside.width * inside.height) if inside else 0.0)
+    wide = box.padded(_GAP)
+    shared = (Bbox.intersection(wide, other) for other in taken)
+    return outside + sum(float(one.width * one.height) for one in shared if one)
+
+
+def _finding(
+    names: Sequence[str],
+    accuracies: Sequence[float],
+    milliseconds: Sequence[float],
+    recommended: str,
+    images: int,
+) -> str:
+    place = list(names).index(recommended)
+    text = (
+        f"{label(recommended, limit=_LONGEST)} is the cheapest of those not measurably below the "
+        f"best: {accuracies[place]:.3f} of {images:,} images right, "
+        f"{milliseconds[place]:.1f} core-ms an image"
+    )
+    return text if len(names) > 1 else text.replace("the cheapest of those", "the only one, so")
