@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from headstart.errors import DataError
@@ -27,10 +30,11 @@ from headstart.types import Interval
 _WIDTH, _HEIGHT = 9.0, 5.6  # inches
 _FRAME = (0.085, 0.115, 0.885, 0.735)  # of the axes, fixed: names find their places in it
 _LONGEST = 34  # columns of a name
-_TICKS = (1, 2, 5)
+_TICKS, _FEWEST_TICKS = (1, 2, 5), 3
 _GAP = 3.0  # pixels between a name and anything else
 _STEP = 12.0  # pixels from one place that is tried for a name to the next
 _REACH = 14  # such steps
+_BEAD = 6.0  # pixels
 _ASIDE = 12.0  # pixels from a point to its name
 
 
@@ -89,9 +93,8 @@ def accuracy_and_cost(
         label(name, limit=_LONGEST) + ("" if whole else " (fewer images)")
         for name, whole in zip(names, complete, strict=True)
     ]
-    finish(figure, _finding(names, accuracies, milliseconds, recommended, images))
-    _write_names(axes, texts, milliseconds, accuracies, intervals, colours)
-    return figure
+    _write_names(axes, texts, milliseconds, accuracies, intervals, colours, edge)
+    return finish(figure, _finding(names, accuracies, milliseconds, recommended, images))
 
 
 def _scale(axes: Axes, costs: Sequence[float], intervals: Sequence[Interval]) -> None:
@@ -103,6 +106,8 @@ def _scale(axes: Axes, costs: Sequence[float], intervals: Sequence[Interval]) ->
         step * 10.0**power for power in range(-4, 7) for step in _TICKS
         if low <= step * 10.0**power <= high
     ]  # fmt: skip
+    if len(ticks) < _FEWEST_TICKS:
+        ticks = [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     bottom, top = min(i.low for i in intervals), max(i.high for i in intervals)
@@ -117,6 +122,7 @@ def _write_names(
     accuracies: Sequence[float],
     intervals: Sequence[Interval],
     colours: Sequence[str],
+    edge: Sequence[tuple[float, float]],
 ) -> None:
     """Each name as near to its point as it fits without touching anything else.
 
@@ -133,11 +139,14 @@ def _write_names(
     for x, span in zip(costs, intervals, strict=True):
         (left, low), (_, high) = place((x, span.low)), place((x, span.high))
         taken.append(Bbox.from_extents(left - 8, low - 2, left + 8, high + 2))
+    for start, end in pairwise(map(place, edge)):  # the frontier, as a chain of small boxes
+        for share in np.linspace(0, 1, 2 + int(np.hypot(*(end - start)) // _BEAD)):
+            x, y = start + share * (end - start)
+            taken.append(Bbox.from_bounds(x - _BEAD / 2, y - _BEAD / 2, _BEAD, _BEAD))
     for name, x, y, colour in zip(names, costs, accuracies, colours, strict=True):
         text = axes.annotate(
             name, (x, y), (0, 0), textcoords="offset pixels", va="center",
             color=colour, fontsize=9, annotation_clip=False,
-            fontfamily=figure.texts[0].get_fontfamily() if figure.texts else None,
         )  # fmt: skip
         size = text.get_window_extent(renderer)
         point = (float(place((x, y))[0]), float(place((x, y))[1]))
