@@ -80,7 +80,10 @@ class Entrant:
 
     def extract(self, paths: Sequence[Path], stages: Sequence[str] | None = None) -> Features:
         """Features of files; see `Extractor.extract`. Times what is computed."""
-        features = self.extractor.extract(paths, stages=stages, progress=self.on_images)
+        try:
+            features = self.extractor.extract(paths, stages=stages, progress=self.on_images)
+        finally:  # of many compiled networks the memory holds one at a time
+            self.extractor.release()
         if features.computed:
             self.computed += features.computed
             self.seconds += features.seconds
