@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 
 from headstart.errors import DataError
 from headstart.plots.canvas import (
@@ -25,7 +24,7 @@ from headstart.plots.canvas import (
     quiet,
     same_length,
 )
-from headstart.types import Interval
+from headstart.types import Doubles, Interval
 
 _WIDTH, _HEIGHT = 9.0, 5.6  # inches
 _FRAME = (0.085, 0.115, 0.885, 0.735)  # of the axes, fixed: names find their places in it
@@ -133,32 +132,29 @@ def _write_names(
     if figure is None:
         raise ValueError("the axes belong to no figure")
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
-    frame = axes.get_window_extent(renderer)
+    frame = np.array(axes.get_window_extent(renderer).extents)
     place = axes.transData.transform
-    taken = []
-    for x, span in zip(costs, intervals, strict=True):
-        (left, low), (_, high) = place((x, span.low)), place((x, span.high))
-        taken.append(Bbox.from_extents(left - 8, low - 2, left + 8, high + 2))
-    for start, end in pairwise(map(place, edge)):  # the frontier, as a chain of small boxes
-        for share in np.linspace(0, 1, 2 + int(np.hypot(*(end - start)) // _BEAD)):
-            x, y = start + share * (end - start)
-            taken.append(Bbox.from_bounds(x - _BEAD / 2, y - _BEAD / 2, _BEAD, _BEAD))
+    taken = _obstacles(
+        [(*place((x, i.low)), *place((x, i.high))) for x, i in zip(costs, intervals, strict=True)],
+        place(edge),
+    )
     for name, x, y, colour in zip(names, costs, accuracies, colours, strict=True):
         text = axes.annotate(
             name, (x, y), (0, 0), textcoords="offset pixels", va="center",
             color=colour, fontsize=9, annotation_clip=False,
         )  # fmt: skip
         size = text.get_window_extent(renderer)
-        point = (float(place((x, y))[0]), float(place((x, y))[1]))
-        boxes = {
-            (side, lift): _box(point, size, side, lift)
-            for side in (1, -1)
-            for lift in (step * _STEP for step in range(-_REACH, _REACH + 1))
-        }
         # Of equally free places the nearest, the right before the left, above before below.
-        order = sorted(boxes, key=lambda one: (abs(one[1]), -one[0], -one[1]))
-        side, lift = min(order, key=lambda one: _clashes(boxes[one], taken, frame))
-        taken.append(boxes[side, lift])
+        tries = [
+            (side, lift * _STEP)
+            for lift in sorted(range(-_REACH, _REACH + 1), key=lambda lift: (abs(lift), -lift))
+            for side in (1, -1)
+        ]
+        at = place((x, y))
+        boxes = np.array([_box(at, size.width, size.height, *one) for one in tries])
+        best = int(_clashes(boxes, taken, frame).argmin())
+        taken = np.concatenate([taken, boxes[best : best + 1]])
+        side, lift = tries[best]
         text.set_position((_ASIDE * side, lift))
         text.set_horizontalalignment("left" if side > 0 else "right")
         if abs(lift) > size.height:
@@ -168,22 +164,44 @@ def _write_names(
             )  # fmt: skip
 
 
-def _box(point: tuple[float, float], size: Bbox, side: int, lift: float) -> Bbox:
-    """Where a name of this size is, beside and above a point; all in pixels."""
-    x, y = point
-    left = x + _ASIDE if side > 0 else x - _ASIDE - size.width
-    low = y + lift - size.height / 2
-    return Bbox.from_bounds(left, low, size.width, size.height)
+def _obstacles(intervals: Sequence[tuple[float, ...]], edge: Doubles) -> Doubles:
+    """(M, 4) boxes x0, y0, x1, y1 in pixels: intervals with their points, and the frontier.
+
+    Args:
+        intervals: their two ends.
+        edge: (F, 2) corners of the frontier, which becomes a chain of small boxes.
+    """
+    boxes = [(left - 8, low - 2, right + 8, high + 2) for left, low, right, high in intervals]
+    for start, end in pairwise(edge):
+        for share in np.linspace(0, 1, 2 + int(np.hypot(*(end - start)) // _BEAD)):
+            x, y = start + share * (end - start)
+            half = _BEAD / 2
+            boxes.append((x - half, y - half, x + half, y + half))
+    return np.array(boxes)
 
 
-def _clashes(box: Bbox, taken: Sequence[Bbox], frame: Bbox) -> float:
-    """Square pixels that a name shares with others, or lies outside the frame."""
-    area = float(box.width * box.height)
-    inside = Bbox.intersection(box, frame)
-    outside = area - (float(inside.width * inside.height) if inside else 0.0)
-    wide = box.padded(_GAP)
-    shared = (Bbox.intersection(wide, other) for other in taken)
-    return outside + sum(float(one.width * one.height) for one in shared if one)
+def _box(at: Doubles, width: float, height: float, side: int, lift: float) -> tuple[float, ...]:
+    """Where a name of this size is, beside and above a point."""
+    left = at[0] + _ASIDE if side > 0 else at[0] - _ASIDE - width
+    low = at[1] + lift - height / 2
+    return (left, low, left + width, low + height)
+
+
+def _clashes(boxes: Doubles, taken: Doubles, frame: Doubles) -> Doubles:
+    """(B,) square pixels that each of (B, 4) boxes shares with others or has outside the frame."""
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    outside = sizes.prod(axis=1) - _shared(boxes, frame[None])[:, 0]
+    wide = boxes + np.array([-_GAP, -_GAP, _GAP, _GAP])
+    clashes: Doubles = outside + _shared(wide, taken).sum(axis=1)
+    return clashes
+
+
+def _shared(boxes: Doubles, others: Doubles) -> Doubles:
+    """(B, M) areas that boxes (B, 4) and (M, 4) have in common."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared: Doubles = np.maximum(high - low, 0).prod(axis=2)
+    return shared
 
 
 def _finding(
