@@ -216,9 +216,6 @@ def _describe(found: Comparison, out: Path | None, seconds: float, *, logme: boo
     if any(not one.complete for one in found.backbones):
         say("fewer images: left early, measurably beaten by one that is no dearer")
     say("")
-    choice = found.recommendation.choice
-    right = int(choice.sum())
-    span = wilson(right, len(choice))
     say(f"data      {found.data}: {found.images:,} images, {len(found.classes)} classes")
     if found.duplicates:
         say(f"copies    {found.duplicates:,} identical images count once")
@@ -229,10 +226,15 @@ def _describe(found: Comparison, out: Path | None, seconds: float, *, logme: boo
         where = f"; all in {out / _REPORT}" if out else ""
         say(f"skipped   {len(found.skipped):,} files, such as {first.path} ({first.reason}){where}")
     say(f"advice    {found.recommendation.sentence}.")
-    say(
-        f"choice    {right / len(choice):.3f} ({span.low:.3f} to {span.high:.3f}, "
-        f"{len(choice):,} images) if the backbone, too, is chosen without the fold that is tested"
-    )
+    if found.recommendation.against:
+        choice = found.recommendation.choice
+        right = int(choice.sum())
+        span = wilson(right, len(choice))
+        say(
+            f"choice    {right / len(choice):.3f} ({span.low:.3f} to {span.high:.3f}, "
+            f"{len(choice):,} images) if the backbone, too, is chosen without the fold that is "
+            "tested"
+        )
     if logme:
         tau = found.rank_correlation
         said = "needs three backbones" if tau is None else f"{tau:+.2f} (Kendall's tau)"
