@@ -243,3 +243,14 @@ def test_progress_reaches_the_total_and_never_goes_back(own: Path, tiny: Tiny):
     assert seen[-1] == (27, 27)
     assert {total for _, total in seen} == {27}
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_a_released_network_is_made_anew_when_needed(photos: Path, tiny: Tiny):
+    extractor = tiny(cache=None)
+    paths = files(photos)[:2]
+    before = extractor.extract(paths)
+    first = extractor.engine()
+    extractor.release()
+    after = extractor.extract(paths)
+    assert extractor.engine() is not first
+    np.testing.assert_array_equal(before.values["fine"], after.values["fine"])

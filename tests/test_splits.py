@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from headstart.digests import bytes_digest
 from headstart.errors import DataError
-from headstart.splits import fold_of, holdout
+from headstart.splits import draw, fold_of, holdout
 
 
 def digests_of(*counts, start=0):
@@ -129,6 +129,25 @@ def test_known_assignment():
     assert fold_of(digests, labels, folds=3, seed=0).tolist() == folds
     held = np.flatnonzero(holdout(digests, labels, fraction=0.3, seed=0))
     assert held.tolist() == [0, 2, 6]
+
+
+@settings(deadline=None)
+@given(class_counts, st.integers(1, 60), st.integers(0, 60), seeds)
+def test_a_draw_keeps_proportions_and_larger_ones_hold_smaller_ones(counts, size, more, seed):
+    digests, labels = digests_of(*counts)
+    drawn = draw(digests, labels, size=size, seed=seed)
+    for label, count in enumerate(counts):
+        share = min(count, max(2, -(-size * count // len(digests))))
+        assert drawn[labels == label].sum() == share
+    assert (draw(digests, labels, size=size + more, seed=seed) >= drawn).all()
+    assert draw(digests, labels, size=len(digests), seed=seed).all()
+    assert (draw(digests[::-1], labels[::-1], size=size, seed=seed) == drawn[::-1]).all()
+
+
+def test_another_seed_draws_others():
+    digests, labels = digests_of(50, 50)
+    one, other = (draw(digests, labels, size=20, seed=seed) for seed in (0, 1))
+    assert (one != other).any()
 
 
 @settings(deadline=None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headstart.backbones import Backbone, list_backbones, load_backbone
     from headstart.classifier import Classifier
+    from headstart.comparison import Comparison, compare
     from headstart.datasets import ImageDataset, open_dataset
     from headstart.errors import HeadstartError, UserError
     from headstart.model import Model
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Backbone",
     "Classifier",
+    "Comparison",
     "HeadstartError",
     "ImageDataset",
     "Model",
@@ -34,6 +36,7 @@ __all__ = [
     "UserError",
     "__version__",
     "build_report",
+    "compare",
     "list_backbones",
     "load_backbone",
     "open_dataset",
@@ -41,6 +44,7 @@ __all__ = [
 _HOMES = {
     "Backbone": "backbones",
     "Classifier": "classifier",
+    "Comparison": "comparison",
     "HeadstartError": "errors",
     "ImageDataset": "datasets",
     "Model": "model",
@@ -49,6 +53,7 @@ _HOMES = {
     "Trained": "training",
     "UserError": "errors",
     "build_report": "report",
+    "compare": "comparison",
     "list_backbones": "backbones",
     "load_backbone": "backbones",
     "open_dataset": "datasets",

@@ -3,6 +3,7 @@
     HeadstartError                 a failure: exit code 1
     ├── StoreError                 the cache cannot be read or written
     ├── DownloadError              a download failed, or the machine is offline
+    │   └── NotHereError           weights are not on this machine, and were not to be fetched
     └── UserError                  what was asked cannot be done as asked: exit code 2
         ├── DataError              no images, one class, an unclear table ...
         ├── UnreadableImageError   one image that cannot be decoded; callers skip it and go on
@@ -14,6 +15,8 @@ A message says what was wrong, with the value received, and what to do next.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class HeadstartError(Exception):
@@ -28,6 +31,18 @@ class StoreError(HeadstartError):
 
 class DownloadError(HeadstartError):
     """A download failed, or the machine is offline."""
+
+
+class NotHereError(DownloadError):
+    """Weights that are not on this machine were not to be fetched.
+
+    Attributes:
+        addresses: URLs that they may be had from, the preferred one first.
+    """
+
+    def __init__(self, message: str, *, addresses: Sequence[str]) -> None:
+        super().__init__(message)
+        self.addresses = tuple(addresses)
 
 
 class UserError(HeadstartError, ValueError):

@@ -152,6 +152,10 @@ class Extractor:
             self.plan = self._engine.plan
         return self._engine
 
+    def release(self) -> None:
+        """Let go of the compiled network and its memory; it is made anew when next needed."""
+        self._engine = None
+
     def widths(self) -> dict[str, int]:
         """Numbers an image, by stage, and of the logits."""
         named = {stage.name: stage.width for stage in self.backbone.stages}

@@ -9,7 +9,7 @@ every image when a single one is added.
 
 Only where chance leaves a class without any image in some part is it corrected, with as few
 images as possible; that happens in small classes alone, and there an addition may move the
-corrected image. Both functions say what they promise. Images with the same digest always stay
+corrected image. Each function says what it promises. Images with the same digest always stay
 together, so a copy of a training image is never tested on.
 """
 
@@ -87,6 +87,30 @@ def holdout(
         for digest in ranked[:count]:
             held[rows_of[digest]] = True
     return held
+
+
+def draw(digests: Sequence[str], labels: Labels, *, size: int, seed: int) -> npt.NDArray[np.bool_]:
+    """Draw a part of the images that has the classes in the same proportions.
+
+    Of each class those with the lowest numbers are drawn, its share of `size` rounded up, and two
+    if there are two. A larger draw with the same seed holds all of a smaller one.
+
+    Args:
+        digests: N digests of the images' bytes, all different.
+        labels: (N,) class indices.
+        size: about how many; rounding may add one a class, small classes two.
+        seed: another seed, another draw.
+
+    Returns:
+        (N,) bool, true where an image is drawn.
+    """
+    drawn: npt.NDArray[np.bool_] = np.zeros(_checked(digests, labels), dtype=np.bool_)
+    for rows_of in _by_class(digests, labels):
+        count = max(2, -(-size * len(rows_of) // len(digests)))
+        ranked = sorted(rows_of, key=lambda digest: (_number("draw", seed, digest), digest))
+        for digest in ranked[:count]:
+            drawn[rows_of[digest]] = True
+    return drawn
 
 
 def _dealt(digests: Collection[str], folds: int, seed: int) -> dict[str, int]:

@@ -2,5 +2,14 @@
 
 from headstart.backbones.backbone import Backbone, Stage, Weights
 from headstart.backbones.catalogue import BackboneInfo, list_backbones, load_backbone
+from headstart.backbones.download import download_size
 
-__all__ = ["Backbone", "BackboneInfo", "Stage", "Weights", "list_backbones", "load_backbone"]
+__all__ = [
+    "Backbone",
+    "BackboneInfo",
+    "Stage",
+    "Weights",
+    "download_size",
+    "list_backbones",
+    "load_backbone",
+]

@@ -153,7 +153,8 @@ def load_backbone(
 
     Raises:
         BackboneError: no such backbone, or weights that do not fit it.
-        DownloadError: the weights are not here and cannot be had.
+        DownloadError: the weights are not here and cannot be had; a NotHereError if that was not
+            tried.
         MissingExtraError: the backbone needs a package that is not installed.
     """
     name = _PLAIN.get(name, name)

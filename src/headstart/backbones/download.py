@@ -6,13 +6,18 @@ twice. Looking needs neither of the two.
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.download import Download, fetch
-from headstart.errors import BackboneError, DownloadError, MissingExtraError
+from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotHereError
+
+_TIMEOUT = 10.0
+"""Seconds to wait for the size of a file."""
 
 
 def torch_hub_file(url: str) -> Path:
@@ -38,7 +43,7 @@ def fetch_from_url(name: str, url: str, *, allow_download: bool) -> Path:
         allow_download: whether to use the network.
 
     Raises:
-        DownloadError: the file is not here and cannot be had.
+        DownloadError: the file is not here and cannot be had; a NotHereError if that was not tried.
         StoreError: it cannot be written.
     """
     file = torch_hub_file(url)
@@ -46,14 +51,21 @@ def fetch_from_url(name: str, url: str, *, allow_download: bool) -> Path:
         return file
     otherwise = f"fetch {url} on a machine that is online and give it with --weights FILE"
     if not allow_download:
-        raise DownloadError(f"the weights of {name} are not on this machine; {otherwise}")
+        raise NotHereError(
+            f"the weights of {name} are not on this machine; {otherwise}", addresses=[url]
+        )
     checksum = re.search(r"-([0-9a-f]{8,})\.", file.name)
     download = Download(url, checksum[1] if checksum else "")
     return fetch(download, file.parent, otherwise=f"{otherwise} to use {name}")
 
 
 def fetch_from_hub(
-    name: str, repository: str, files: Sequence[str], *, allow_download: bool
+    name: str,
+    repository: str,
+    files: Sequence[str],
+    *,
+    allow_download: bool,
+    then: Sequence[str] = (),
 ) -> Path:
     """The first of these files that a repository on the Hugging Face Hub has.
 
@@ -62,10 +74,11 @@ def fetch_from_hub(
         repository: "owner/name", or "owner/name@revision".
         files: names in the repository, the preferred one first.
         allow_download: whether to use the network.
+        then: names of larger files that will be wanted next, if these only describe them.
 
     Raises:
         BackboneError: the repository has none of the files, or its name is malformed.
-        DownloadError: they are not here and cannot be had.
+        DownloadError: they are not here and cannot be had; a NotHereError if that was not tried.
         MissingExtraError: huggingface_hub, which timm brings, is not installed.
     """
     try:
@@ -104,11 +117,34 @@ def fetch_from_hub(
     address = f"https://huggingface.co/{owner_and_name}"
     if isinstance(absent, EntryNotFoundError) and not isinstance(absent, LocalEntryNotFoundError):
         raise BackboneError(f"{address} has no file {' or '.join(files)}; choose another backbone")
-    what = "not on this machine" if not allow_download else "not to be had: the Hub did not answer"
+    advice = f"fetch it from {address} on a machine that is online and give the weights with "
+    advice += "--weights FILE"
+    if not allow_download:
+        raise NotHereError(
+            f"{files[0]} of {name} is not on this machine; {advice}",
+            addresses=[f"{address}/resolve/{revision or 'main'}/{one}" for one in then or files],
+        ) from absent
     raise DownloadError(
-        f"{files[0]} of {name} is {what}; fetch it from {address} on a machine that is online "
-        f"and give the weights with --weights FILE"
+        f"{files[0]} of {name} is not to be had: the Hub did not answer; {advice}"
     ) from absent
+
+
+def download_size(missing: NotHereError) -> int | None:
+    """Bytes of what is not here, asked of the server that has it; None if it does not tell."""
+    for address in missing.addresses:
+        request = urllib.request.Request(
+            address,
+            method="HEAD",
+            headers={"User-Agent": "headstart", "Accept-Encoding": "identity"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+                length = response.headers.get("Content-Length", "")
+        except (OSError, http.client.HTTPException):  # not this one, or offline
+            continue
+        if length.isdecimal():
+            return int(length)
+    return None
 
 
 def _cache(program: str) -> Path:

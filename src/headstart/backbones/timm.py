@@ -225,7 +225,9 @@ def _from_registry(name: str, short: str) -> _Source:
 
 def _from_hub(name: str, repository: str, *, allow_download: bool) -> _Source:
     timm = import_timm(name)
-    file = fetch_from_hub(name, repository, ("config.json",), allow_download=allow_download)
+    file = fetch_from_hub(
+        name, repository, ("config.json",), allow_download=allow_download, then=_FILES
+    )
     try:
         stated = json.loads(file.read_text(encoding="utf-8"))
         architecture = stated["architecture"]

@@ -11,6 +11,7 @@ from headstart import __version__
 from headstart.cli import (
     attack,
     catalogue,
+    compare,
     explain,
     features,
     finetune,
@@ -37,6 +38,7 @@ for verb in (
     training.fit,
     training.evaluate,
     finetune.finetune,
+    compare.compare,
     prediction.predict,
     prediction.classify,
     robustness.robustness,

@@ -26,8 +26,8 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A line about long work, as it goes on."""
-    typer.echo(text, err=True)
+    """A line about what is going on."""
+    typer.echo(f"headstart: {text}", err=True)
 
 
 def warn(texts: Iterable[str]) -> None:

@@ -96,12 +96,30 @@ ClassesFrom = Annotated[
 ]
 
 
+def check_results(folder: Path, report: str) -> None:
+    """Nothing is written among somebody's photos, and this is found out before the work.
+
+    Args:
+        folder: where results are to go.
+        report: name of a file that earlier results left there.
+    """
+    from headstart.errors import DataError
+
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file; name a folder for the results")
+    taken = folder.is_dir() and any(folder.iterdir())
+    if taken and not (folder / report).is_file():
+        raise DataError(f"{folder} holds other files; name a new folder for the results")
+
+
 def extractor_for(
     backbone: str,
     weights: Path | None,
     engine: EngineName,
     precision: Precision,
     cache: Path | None,
+    *,
+    allow_download: bool = True,
 ) -> Extractor:
     """The backbone, ready to run as the options say."""
     from headstart.cache import cache_root
@@ -109,7 +127,7 @@ def extractor_for(
     from headstart.features import Extractor
 
     return Extractor(
-        backbone=_backbone(backbone, weights),
+        backbone=_backbone(backbone, weights, allow_download=allow_download),
         plan=make_plan(engine, precision),
         cache=cache_root(cache),
         asked=engine,
@@ -188,12 +206,12 @@ def fraction(text: str) -> float:
     return value
 
 
-def _backbone(name: str, weights: Path | None) -> Backbone:
+def _backbone(name: str, weights: Path | None, *, allow_download: bool = True) -> Backbone:
     from headstart.backbones import load_backbone
     from headstart.cli.console import hush_decoders
 
     hush_decoders()
-    return load_backbone(name, weights=weights)
+    return load_backbone(name, weights=weights, allow_download=allow_download)
 
 
 def opened(

@@ -67,7 +67,7 @@ def robustness(
 ) -> None:
     """Measure how accuracy falls under attack, and under noise, blur and fog."""
     started = time.perf_counter()
-    _check_out(out)
+    shared.check_results(out, _REPORT)
     sizes = None if epsilons is None else _sizes(epsilons)
     study = shared.study_of(model, weights)
 
@@ -124,15 +124,6 @@ def robustness(
         print_json(document)
     else:
         _describe(found, norm, out, time.perf_counter() - started)
-
-
-def _check_out(folder: Path) -> None:
-    """Nothing is written among somebody's photos, and this is found out before the work."""
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file; name a folder for the results")
-    taken = folder.is_dir() and any(folder.iterdir())
-    if taken and not (folder / _REPORT).is_file():
-        raise DataError(f"{folder} holds other files; name a new folder for the results")
 
 
 def _sizes(text: str) -> list[float]:

@@ -1,6 +1,7 @@
 """Pictures of results; the only place with matplotlib."""
 
 from headstart.plots.canvas import save
+from headstart.plots.comparison import accuracy_and_cost
 from headstart.plots.feature_maps import channels_by_stage, filters, strongest_channels
 from headstart.plots.finetuning import training_curves
 from headstart.plots.overlays import explained, overlay
@@ -10,6 +11,7 @@ from headstart.plots.sheets import Panel, sheet
 
 __all__ = [
     "Panel",
+    "accuracy_and_cost",
     "accuracy_by_stage",
     "channels_by_stage",
     "confusion_matrix",

@@ -1,0 +1,250 @@
+"""Backbones against each other on real files, with made-up costs."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.comparison import LeftOut, compare, contest
+from headstart.cost import Cost
+from headstart.datasets import open_dataset
+from headstart.errors import BackboneError, DataError
+from headstart.features import Extractor
+from headstart.training import Recipe, train
+from tests.conftest import KINDS, files, picture, write_photos
+
+Tiny = Callable[..., Extractor]
+COSTS = {"tiny": 1.0, "blind": 2.0, "slow": 3.0, "slower": 4.0, "slowest": 5.0}
+
+
+def named(extractor: Extractor, name: str) -> Extractor:
+    """Another backbone that computes the same."""
+    return replace(
+        extractor,
+        backbone=replace(extractor.backbone, name=name, network=network),
+        warnings=[],
+        _engine=None,
+    )
+
+
+def network():
+    from torch import nn
+
+    class Made(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = nn.Linear(4, 2)
+
+    return Made()
+
+
+def blind(extractor: Extractor) -> Extractor:
+    """A backbone that tells pictures apart, and nothing of what is in them: late digits."""
+    seeing = extractor.backbone.graph
+
+    def graph():
+        from openvino import opset13 as op
+
+        found = seeing()
+        for result in found.results:
+            wire = result.input(0).get_source_output()
+            digits = op.multiply(wire, op.constant(np.float32(1e4)))
+            rest = op.subtract(digits, op.floor(digits))
+            result.input(0).replace_source_output(rest.output(0))
+        return found
+
+    other = named(extractor, "blind")
+    return replace(other, backbone=replace(other.backbone, graph=graph))
+
+
+def meter(extractor: Extractor) -> Cost:
+    cost = COSTS[extractor.backbone.name]
+    return Cost(images_per_second=1000 / cost, milliseconds=cost, memory_bytes=None)
+
+
+def make(tiny: Tiny, *names: str) -> list[Extractor]:
+    return [blind(tiny()) if name == "blind" else named(tiny(), name) for name in names]
+
+
+def test_says_of_each_what_fit_says(photos: Path, tiny: Tiny):
+    dataset = open_dataset(photos)
+    found = compare(dataset, make(tiny, "slow", "tiny"), meter=meter, seed=3)
+    model = train(dataset, tiny(), Recipe(seed=3)).model
+    assert [one.name for one in found.backbones] == ["tiny", "slow"]
+    for one in found.backbones:
+        assert one.accuracy == model.measured.accuracy
+        assert one.interval == model.measured.interval
+        assert one.stages == model.origin.stages
+        assert (one.images, one.complete) == (24, True)
+        assert one.parameters == 10
+        assert (one.multiply_adds, one.top1, one.licence) == (None, None, "MIT")
+    assert found.classes == KINDS
+    assert found.frontier == {"tiny"}
+    assert found.recommendation.backbone == "tiny"
+    assert found.recommendation.against["slow"].difference == 0
+    assert [len(found.recommendation.choice), found.images] == [24, 24]
+
+
+def test_nothing_is_computed_twice(photos: Path, tiny: Tiny):
+    dataset = open_dataset(photos)
+    first = compare(dataset, make(tiny, "tiny", "slow"), meter=meter)
+    again = compare(dataset, make(tiny, "tiny", "slow"), meter=meter)
+    assert all(one.pass_images_per_second for one in first.backbones)
+    assert [one.pass_images_per_second for one in again.backbones] == [None, None]
+    assert train(dataset, make(tiny, "slow")[0], Recipe()).computed == 0
+
+
+def test_the_same_seed_gives_the_same_numbers(photos: Path, tiny: Tiny):
+    documents = []
+    for _ in range(2):
+        found = compare(open_dataset(photos), make(tiny, "tiny", "blind"), meter=meter, seed=5)
+        said = found.as_dict()
+        said.pop("seconds")
+        for row in said["backbones"]:
+            row.pop("pass_images_per_second")
+        documents.append(json.dumps(said, allow_nan=False))
+    assert documents[0] == documents[1]
+
+
+def test_a_backbone_that_sees_nothing_loses(photos: Path, tiny: Tiny):
+    found = compare(
+        open_dataset(photos), make(tiny, "tiny", "blind", "slow"), meter=meter, with_logme=True
+    )
+    seeing, blinded, slow = found.backbones
+    assert seeing.accuracy > 0.9 > 0.6 > blinded.accuracy
+    assert seeing.logme == pytest.approx(slow.logme)
+    assert seeing.logme > blinded.logme
+    assert found.rank_correlation == pytest.approx(1)
+    assert found.recommendation.against["blind"].high < 0
+
+
+def test_copies_and_conflicts_go_as_in_fit(own: Path, tiny: Tiny):
+    shutil.copy(files(own / "checks")[0], own / "checks" / "copy.jpg")
+    shutil.copy(files(own / "stripes")[0], own / "checks" / "conflict.jpg")
+    (own / "noise" / "broken.jpg").touch()
+    found = compare(open_dataset(own), make(tiny, "tiny", "slow"), meter=meter)
+    assert (found.images, found.duplicates, len(found.conflicts)) == (23, 1, 1)
+    assert [one.reason for one in found.skipped] == ["empty file"]
+    assert {one.images for one in found.backbones} == {23}
+    train_images = train(open_dataset(own), tiny(), Recipe()).images
+    assert train_images == found.images
+
+
+def test_a_test_part_is_not_looked_at(photos: Path, tiny: Tiny, tmp_path: Path):
+    shutil.copytree(photos, tmp_path / "data" / "train")
+    write_photos(tmp_path / "data" / "test", 3, first=500)
+    split = compare(open_dataset(tmp_path / "data"), make(tiny, "tiny", "slow"), meter=meter)
+    whole = compare(open_dataset(photos), make(tiny, "tiny", "slow"), meter=meter)
+    assert split.images == whole.images == 24
+    assert [one.accuracy for one in split.backbones] == [one.accuracy for one in whole.backbones]
+
+
+class TestHalving:
+    """A round on 12 of the 24 images, then all."""
+
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(contest, "_FIRST", 12)
+        monkeypatch.setattr(contest, "_FIRST_OF_CLASS", 1)
+        monkeypatch.setattr(contest, "_SURE", 1.0)
+
+    def test_the_hopeless_leave_and_what_is_within_noise_stays(self, photos: Path, tiny: Tiny):
+        names = ("tiny", "slow", "slower", "blind")
+        found = compare(open_dataset(photos), make(tiny, *names), meter=meter, with_logme=True)
+        rows = {one.name: one for one in found.backbones}
+        assert {name for name, one in rows.items() if one.complete} == {"tiny", "slow", "slower"}
+        assert rows["blind"].images == 12
+        assert (rows["blind"].logme, "blind" in found.frontier) == (None, False)
+        assert "blind" not in found.recommendation.against
+
+    def test_the_cheapest_stays_although_it_is_worst(
+        self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setitem(COSTS, "blind", 0.5)
+        names = ("tiny", "slow", "slower", "blind")
+        found = compare(open_dataset(photos), make(tiny, *names), meter=meter)
+        assert all(one.complete for one in found.backbones)
+        assert found.frontier == {"blind", "tiny"}
+
+    def test_three_are_not_halved(self, photos: Path, tiny: Tiny):
+        found = compare(open_dataset(photos), make(tiny, "tiny", "slow", "blind"), meter=meter)
+        assert all(one.complete for one in found.backbones)
+
+    def test_who_left_early_ran_on_few_images(self, photos: Path, tiny: Tiny):
+        extractors = make(tiny, "tiny", "slow", "slower", "blind")
+        compare(open_dataset(photos), extractors, meter=meter)
+        dataset = open_dataset(photos)
+        assert extractors[3].extract(dataset.paths).cached == 12
+
+
+class TestTrouble:
+    def test_what_cannot_be_measured_or_run_is_listed(self, photos: Path, tiny: Tiny):
+        def fails(extractor: Extractor) -> Cost:
+            if extractor.backbone.name == "slow":
+                raise BackboneError("it is too large")
+            return meter(extractor)
+
+        extractors = make(tiny, "tiny", "slow", "blind")
+        damaged = extractors[0].backbone
+
+        def graph():
+            raise BackboneError("its weights are damaged")
+
+        extractors[0].backbone = replace(damaged, graph=graph)
+        found = compare(
+            open_dataset(photos), extractors, meter=fails, left_out=[LeftOut("x", "absent")]
+        )
+        assert [one.name for one in found.backbones] == ["blind"]
+        assert found.left_out == (
+            LeftOut("x", "absent"),
+            LeftOut("slow", "it is too large"),
+            LeftOut("tiny", "its weights are damaged"),
+        )
+
+    def test_what_breaks_down_later_is_listed(self, photos: Path, tiny: Tiny):
+        extractors = make(tiny, "tiny", "slow")
+
+        def graph():
+            raise BackboneError("no such operation")
+
+        extractors[1].backbone = replace(extractors[1].backbone, graph=graph)
+        found = compare(open_dataset(photos), extractors, meter=meter)
+        assert [one.name for one in found.backbones] == ["tiny"]
+        assert found.left_out == (LeftOut("slow", "no such operation"),)
+
+    def test_none_left_is_an_error_that_says_why(self, photos: Path, tiny: Tiny):
+        def fails(extractor: Extractor) -> Cost:
+            raise BackboneError("it is too large")
+
+        with pytest.raises(BackboneError, match="no backbone can be compared: tiny: it is too"):
+            compare(open_dataset(photos), make(tiny, "tiny"), meter=fails)
+
+    def test_files_that_change_meanwhile_end_it(self, own: Path, tiny: Tiny):
+        extractors = make(tiny, "tiny", "slow")
+
+        class Meddling(Extractor):
+            def extract(self, *args, **more):
+                found = Extractor.extract(self, *args, **more)
+                picture("noise", 999).save(files(own / "noise")[0])
+                return found
+
+        first = extractors[0]
+        extractors[0] = Meddling(backbone=first.backbone, plan=first.plan, cache=None)
+        with pytest.raises(DataError, match="files changed while backbones were compared"):
+            compare(open_dataset(own), extractors, meter=meter)
+
+    def test_a_single_image_a_class_cannot_be_compared_on(self, tmp_path: Path, tiny: Tiny):
+        write_photos(tmp_path / "few", 1)
+        with pytest.raises(DataError, match="no class has two images"):
+            compare(open_dataset(tmp_path / "few"), make(tiny, "tiny"), meter=meter)
+
+    def test_one_readable_class_cannot_be_compared_on(self, tmp_path: Path, tiny: Tiny):
+        write_photos(tmp_path / "one", 4, kinds=("noise",))
+        (tmp_path / "one" / "empty").mkdir()
+        (tmp_path / "one" / "empty" / "broken.jpg").touch()
+        with pytest.raises(DataError, match="only the class 'noise'"):
+            compare(open_dataset(tmp_path / "one"), make(tiny, "tiny"), meter=meter)
