@@ -1,7 +1,7 @@
 """Published weights: where each machine keeps them, and how they get there.
 
-Downloads land where torch.hub and huggingface_hub keep theirs, so that nobody stores a network
-twice. Looking needs neither of the two.
+Downloads land where torch.hub, huggingface_hub and Keras keep theirs, so that nobody stores a
+network twice. Looking needs none of the three.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ def torch_hub_file(url: str) -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints" / url.rpartition("/")[2]
 
 
+def keras_file(url: str) -> Path:
+    """Where Keras keeps what it downloads from a URL."""
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    return Path(home).expanduser() / "models" / url.rpartition("/")[2]
+
+
 def hub_files(repository: str) -> tuple[Path, ...]:
     """All files of a repository on the Hugging Face Hub that are on this machine."""
     home = Path(os.environ.get("HF_HOME") or _cache("huggingface")).expanduser()
@@ -29,19 +35,20 @@ def hub_files(repository: str) -> tuple[Path, ...]:
     return tuple(snapshots.glob("*/*"))
 
 
-def fetch_from_url(name: str, url: str, *, allow_download: bool) -> Path:
+def fetch_from_url(name: str, url: str, *, allow_download: bool, file: Path | None = None) -> Path:
     """The file behind a URL, downloaded if it is not on this machine.
 
     Args:
         name: the backbone's, for messages.
         url: ends in a file name; eight or more hex digits after "-" are its SHA-256's first.
         allow_download: whether to use the network.
+        file: where it is kept; by default, where torch.hub keeps it.
 
     Raises:
         DownloadError: the file is not here and cannot be had.
         StoreError: it cannot be written.
     """
-    file = torch_hub_file(url)
+    file = file or torch_hub_file(url)
     if file.is_file():
         return file
     otherwise = f"fetch {url} on a machine that is online and give it with --weights FILE"
