@@ -3,7 +3,6 @@
 import importlib
 import tempfile
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,10 +76,3 @@ def tiny_model() -> Any:
     x = layers.Dropout(0.5, name="drop")(x)
     outputs = layers.Dense(10, name="logits")(x)
     return randomise(keras.Model(inputs, outputs))
-
-
-def save_whole(model: Any, file: Path) -> Path:
-    """In Keras's older format, in which its published weights come."""
-    keras.config.disable_interactive_logging()
-    model.save(file)
-    return file

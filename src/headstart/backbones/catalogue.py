@@ -139,7 +139,7 @@ _TIMM_ROWS = (
 )
 
 # The table in Keras's documentation; for MobileNetV3, which is not in it, that in Keras's code.
-# Keras states no licence for these weights, and has no NASNet that runs on PyTorch.
+# Keras states no licence for these weights, and has no NASNetMobile for PyTorch.
 _KERAS_ROWS = (
     _Row("Xception", 22_910_480, 8_357, 299, 79.0),
     _Row("VGG16", 138_357_544, 15_470, 224, 71.3),
@@ -159,6 +159,7 @@ _KERAS_ROWS = (
     _Row("DenseNet121", 8_062_504, 2_834, 224, 75.0),
     _Row("DenseNet169", 14_307_880, 3_360, 224, 76.2),
     _Row("DenseNet201", 20_242_984, 4_291, 224, 77.3),
+    _Row("NASNetLarge", 88_949_818, 23_783, 331, 82.5),
     _Row("EfficientNetB0", 5_330_571, 386, 224, 77.1),
     _Row("EfficientNetB1", 7_856_239, 687, 240, 79.1),
     _Row("EfficientNetB2", 9_177_569, 994, 260, 80.1),
@@ -256,9 +257,9 @@ def _timm_info(row: _Row) -> BackboneInfo:
 
 
 def _keras_info(row: _Row) -> BackboneInfo:
-    url = PUBLISHED[row.name].url
-    file = keras_file(url)
-    return _info(row, f"{_KERAS}{row.name}", url, file if file.is_file() else None)
+    published = PUBLISHED[row.name]
+    file = keras_file(published.file)
+    return _info(row, f"{_KERAS}{row.name}", published.url, file if file.is_file() else None)
 
 
 def _info(row: _Row, name: str, source: str, file: Path | None) -> BackboneInfo:

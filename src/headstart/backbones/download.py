@@ -21,10 +21,10 @@ def torch_hub_file(url: str) -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints" / url.rpartition("/")[2]
 
 
-def keras_file(url: str) -> Path:
-    """Where Keras keeps what it downloads from a URL."""
+def keras_file(name: str) -> Path:
+    """Where Keras keeps a file of weights of this name."""
     home = os.environ.get("KERAS_HOME") or "~/.keras"
-    return Path(home).expanduser() / "models" / url.rpartition("/")[2]
+    return Path(home).expanduser() / "models" / name
 
 
 def hub_files(repository: str) -> tuple[Path, ...]:
@@ -56,7 +56,7 @@ def fetch_from_url(name: str, url: str, *, allow_download: bool, file: Path | No
         raise DownloadError(f"the weights of {name} are not on this machine; {otherwise}")
     checksum = re.search(r"-([0-9a-f]{8,})\.", file.name)
     download = Download(url, checksum[1] if checksum else "")
-    return fetch(download, file.parent, otherwise=f"{otherwise} to use {name}")
+    return fetch(download, file.parent, otherwise=f"{otherwise} to use {name}").rename(file)
 
 
 def fetch_from_hub(

@@ -171,9 +171,8 @@ def _published_file(name: str, *, allow_download: bool) -> Path:
             f"headstart knows no published weights of {name}; give a file with --weights FILE"
         )
     published = PUBLISHED[short]
-    file = fetch_from_url(
-        name, published.url, allow_download=allow_download, file=keras_file(published.url)
-    )
+    kept = keras_file(published.file)
+    file = fetch_from_url(name, published.url, allow_download=allow_download, file=kept)
     if published.checksum:
         algorithm = "sha256" if len(published.checksum) == 64 else "md5"
         with file.open("rb") as content:

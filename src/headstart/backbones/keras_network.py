@@ -9,7 +9,7 @@ from itertools import accumulate
 from torch import Tensor, nn
 
 from headstart.backbones.backbone import Stage
-from headstart.backbones.keras_graph import Entry, LayerGraph, Operation
+from headstart.backbones.keras_graph import Entry, LayerGraph, Operation, Step
 from headstart.backbones.staged import StagedNetwork, pooled
 from headstart.backbones.stages import Output, shrinking, width_of
 from headstart.errors import BackboneError
@@ -19,6 +19,7 @@ from headstart.preprocessing import Preprocessing
 _PASSIVE = re.compile(
     r"Padding|Cropping|Pooling|Drop|Flatten|Reshape|Input|Rescaling|^Normalization"
 )
+_FEWEST = 3  # joints, of a network whose stages are joints
 
 
 def find_stages(graph: LayerGraph) -> tuple[tuple[Stage, ...], str]:
@@ -27,6 +28,8 @@ def find_stages(graph: LayerGraph) -> tuple[tuple[Stage, ...], str]:
     The rule is that of `headstart.backbones.stages`, on layers where that one sees blocks: the last
     layer before the picture shrinks. Only layers count that everything later depends on alone, so
     that the network can be cut at every stage. A single convolution at the beginning is no stage.
+    NASNet's cells each take the two before them, and leave no such layer; there the ends of the
+    cells are the stages, and the network cannot be cut.
 
     Args:
         graph: a whole network; it may live on the meta device.
@@ -38,11 +41,14 @@ def find_stages(graph: LayerGraph) -> tuple[tuple[Stage, ...], str]:
     steps = graph.steps
     head = max(index for index, step in enumerate(steps) if step.convolves)
     depths = accumulate(step.convolves for step in steps[:head])
-    whole = [
+    blocks = [
         step
         for step, depth in zip(steps, depths, strict=False)
-        if step.joint and not step.affine and not _PASSIVE.search(step.kind) and depth > 1
+        if not step.affine and not _PASSIVE.search(step.kind) and depth > 1
     ]
+    whole = [step for step in blocks if step.joint]
+    if len(whole) < _FEWEST:
+        whole = [*_ends_of_cells(blocks), whole[-1]]
     maps = [Output(step.name, step.shape) for step in whole if len(step.shape) == 4]
     chosen = {output.path for output in shrinking([o for o in maps if o.shape[1] > 1], True)}
     chosen |= {step.name for step in whole if len(step.shape) == 2}  # hidden layers
@@ -50,6 +56,18 @@ def find_stages(graph: LayerGraph) -> tuple[tuple[Stage, ...], str]:
     stages = [Stage(step.name, width_of(step.shape, True)) for step in whole if step.name in chosen]
     features = width_of(steps[head - 1].shape, True)
     return (*stages[:-1], Stage(stages[-1].name, features)), steps[head].name
+
+
+def _ends_of_cells(blocks: Sequence[Step]) -> list[Step]:
+    """Where paths meet in a map as wide as any before; adapters of older maps are narrower."""
+    ends = []
+    widest = 0
+    for step in blocks:
+        width = width_of(step.shape, True)
+        if step.kind == "Concatenate" and width >= widest:
+            ends.append(step)
+            widest = width
+    return ends
 
 
 class KerasNetwork(StagedNetwork):

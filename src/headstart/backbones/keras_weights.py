@@ -19,10 +19,12 @@ class Published:
     Attributes:
         path: on Google's server, below Keras's folder; the whole path if it begins with "/".
         checksum: MD5 (32 hex digits) or SHA-256 (64), as Keras gives it; "" where it gives none.
+        kept_as: the name that Keras gives to the file on disk, if it is another one.
     """
 
     path: str
     checksum: str = ""
+    kept_as: str = ""
 
     @property
     def url(self) -> str:
@@ -30,6 +32,11 @@ class Published:
         if self.path.startswith("/"):
             return f"{_HOST}{self.path[1:]}"
         return f"{_HOST}{_FOLDER}{self.path}"
+
+    @property
+    def file(self) -> str:
+        """The name that Keras gives to the file on disk."""
+        return self.kept_as or self.path.rpartition("/")[2]
 
 
 PUBLISHED = {
@@ -129,6 +136,9 @@ PUBLISHED = {
     "MobileNetV3Small": Published(
         "mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float.h5",
         "8768d4c2e7dee89b9d02b2d03d65d862",
+    ),
+    "NASNetLarge": Published(
+        "nasnet/NASNet-large.h5", "11577c9a518f0070763c2b964a382f17", "nasnet_large.h5"
     ),
     "ResNet101": Published(
         "resnet/resnet101_weights_tf_dim_ordering_tf_kernels.h5", "f1aeb4b969a6efcfb50fad2f0c20cfc5"
