@@ -41,6 +41,11 @@ LAYERS = (
         "backbones.cut",
         "backbones.download",
         "backbones.imagenet",
+        "backbones.keras",
+        "backbones.keras_backend",
+        "backbones.keras_graph",
+        "backbones.keras_network",
+        "backbones.keras_weights",
         "backbones.lite",
         "backbones.staged",
         "backbones.stages",
@@ -229,7 +234,7 @@ def test_numbers_and_reports_never_reach_torch(module: str):
             reached.add(name)
             pending.extend(own(MODULES[name]))
     outside = {name.partition(".")[0] for one in reached for name in imported(MODULES[one])}
-    assert outside.isdisjoint({"torch", "torchvision", "timm"})
+    assert outside.isdisjoint({"torch", "torchvision", "timm", "keras"})
 
 
 def test_only_plots_knows_matplotlib():
@@ -280,7 +285,7 @@ def loaded(
 
 @pytest.mark.parametrize("verb", ["--help", "backbones", "info", "predict", "evaluate", "fit"])
 def test_no_verb_imports_torch_for_the_embedded_backbone(verb: str, loaded: dict[str, list[str]]):
-    assert {"torch", "torchvision", "timm"}.isdisjoint(loaded[verb])
+    assert {"torch", "torchvision", "timm", "keras"}.isdisjoint(loaded[verb])
 
 
 def test_help_imports_nothing_heavy(loaded: dict[str, list[str]]):

@@ -1,0 +1,78 @@
+"""Keras on PyTorch, kept off the home of whoever runs the tests, and networks of random weights."""
+
+import importlib
+import tempfile
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headstart.backbones.keras_backend import import_keras
+
+with pytest.MonkeyPatch.context() as _patch:
+    _patch.setenv("KERAS_HOME", tempfile.mkdtemp())  # where Keras writes its settings on import
+    keras = import_keras("tests")
+
+
+def application(short: str) -> Any:
+    return getattr(keras.applications, short)
+
+
+def preprocess_input(short: str) -> Any:
+    return importlib.import_module(application(short).__module__).preprocess_input
+
+
+def predict(model: Any, pictures: np.ndarray) -> Any:
+    """Keras's own pass: arrays (n, H, W, 3) in, probabilities or whatever comes out."""
+    with warnings.catch_warnings():
+        # Keras 3.15 turns tensors into arrays in a way that NumPy 2 frowns upon.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        return model.predict(pictures, verbose=0)
+
+
+def randomise(model: Any, seed: int = 0) -> Any:
+    """Statistics, scales and offsets too: as Keras makes them, they would hide mistakes."""
+    rng = np.random.default_rng(seed)
+    for variable in model.weights:
+        name, shape = variable.name, variable.shape
+        if "variance" in name or name == "gamma":
+            variable.assign(rng.uniform(0.5, 1.5, shape))
+        elif name in ("beta", "bias", "moving_mean", "mean"):
+            variable.assign(rng.normal(0, 0.1, shape))
+        elif len(shape) == 1:  # ConvNeXt's scales
+            variable.assign(rng.uniform(0.1, 0.3, shape))
+        elif "kernel" in name and len(shape) > 1:
+            fan = np.prod(shape[:-1]) if "depthwise" not in name else np.prod(shape[:2])
+            variable.assign(rng.normal(0, (1.5 / fan) ** 0.5, shape))
+    return model
+
+
+def random_model(short: str) -> Any:
+    options = {"input_shape": (224, 224, 3)} if short.startswith("MobileNetV3") else {}
+    return randomise(application(short)(weights=None, **options))
+
+
+def tiny_model() -> Any:
+    """A functional model of 32 x 32 pictures, with the kinds of layers that networks have."""
+    layers = keras.layers
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Conv2D(8, 3, strides=2, padding="same", name="first")(inputs)
+    x = layers.BatchNormalization(name="first_bn")(x)
+    x = layers.ReLU(name="first_relu")(x)
+    x = layers.SeparableConv2D(12, 3, padding="same", activation="relu", name="wide")(x)
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name="pad")(x)
+    x = layers.DepthwiseConv2D(3, strides=2, name="depthwise")(x)
+    squeezed = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(x)
+    squeezed = layers.Conv2D(12, 1, activation="sigmoid", name="excite")(squeezed)
+    x = layers.Multiply(name="excited")([x, squeezed])
+    left = layers.Conv2D(8, 3, padding="same", activation="gelu", name="left")(x)
+    right = layers.Conv2D(8, 1, activation="swish", name="right")(x)
+    x = layers.Concatenate(name="both")([left, right])
+    x = x + layers.Conv2D(16, 1, name="residual")(x)
+    x = layers.MaxPooling2D(name="pool")(x)
+    x = layers.Conv2D(24, 3, padding="same", activation="relu", name="last")(x)
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    x = layers.Dropout(0.5, name="drop")(x)
+    outputs = layers.Dense(10, name="logits")(x)
+    return randomise(keras.Model(inputs, outputs))

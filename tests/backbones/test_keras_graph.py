@@ -1,0 +1,212 @@
+"""A Keras model of few layers computes the same as PyTorch modules, watched, copied and cut."""
+
+import copy
+import threading
+import warnings
+
+import numpy as np
+import openvino
+import pytest
+import torch
+from torch import nn
+
+from headstart.backbones.keras_graph import LayerGraph, layer_graph
+from headstart.backbones.keras_network import KerasNetwork, find_stages
+from headstart.backbones.staged import fill
+from headstart.engines.pytorch import FromBytes
+from headstart.errors import BackboneError
+from headstart.preprocessing import Interpolation, Preprocessing
+from tests.backbones.keras_models import keras, predict, randomise, tiny_model
+
+PLAIN = Preprocessing(
+    size=32,
+    crop=32,
+    interpolation=Interpolation.BILINEAR,
+    mean=(0.4, 0.5, 0.6),
+    std=(0.1, 0.2, 0.3),
+)
+RGB, BGR = (0, 1, 2), (2, 1, 0)
+
+
+def pixels(count: int = 2, seed: int = 0) -> torch.Tensor:
+    return torch.rand((count, 3, 32, 32), generator=torch.Generator().manual_seed(seed))
+
+
+def graph_of(model, channels=RGB) -> LayerGraph:
+    graph = layer_graph(model, channels, epsilon=keras.config.epsilon())
+    numbers = {name: one.value.detach().numpy() for name, one in graph.variables().items()}
+    fill(graph, numbers, name="tiny")
+    return graph
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def network(model) -> KerasNetwork:
+    graph = graph_of(model, BGR)
+    stages, head = find_stages(graph)
+    return KerasNetwork(graph, PLAIN, [stage.name for stage in stages], head=head)
+
+
+def by_keras(model, shown: torch.Tensor) -> torch.Tensor:
+    """What Keras computes from pixels that its own preprocessing turned to blue, green, red."""
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (PLAIN.mean, PLAIN.std))
+    prepared = ((shown - mean) / std).permute(0, 2, 3, 1).numpy()[..., ::-1]
+    return torch.tensor(predict(model, prepared.copy()))
+
+
+def test_equals_keras(model, network):
+    torch.testing.assert_close(
+        network.logits(pixels()), by_keras(model, pixels()), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_features_are_means_over_keras_layers(model, network):
+    assert network.stages == ("wide", "add", "last")
+    inner = keras.Model(model.input, [model.get_layer(n).output for n in ("wide", "last")])
+    prepared = ((pixels() - network.mean) / network.std).permute(0, 2, 3, 1).numpy()[..., ::-1]
+    wide, last = predict(inner, prepared.copy())
+    features = network(pixels())
+    np.testing.assert_allclose(features[0], wide.mean((1, 2)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(features[2], last.mean((1, 2)), rtol=1e-4, atol=1e-5)
+    maps = network.activations(pixels())
+    np.testing.assert_allclose(maps["wide"].permute(0, 2, 3, 1), wide, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_watched_is_joined_for_gradients(network):
+    shown = pixels().requires_grad_()
+    seen = network.watch(shown)
+    for stage in network.stages:
+        (gradient,) = torch.autograd.grad(seen.logits[:, 3].sum(), seen.maps[stage], retain_graph=1)
+        assert gradient.abs().max() > 0
+    (gradient,) = torch.autograd.grad(seen.logits[:, 3].sum(), shown)
+    assert gradient.abs().max() > 0
+
+
+def test_dropout_and_statistics_rest_even_in_training(network):
+    before = network.logits(pixels())
+    assert torch.equal(network.train().logits(pixels()), before)
+    assert torch.equal(network.model.train().eval()(pixels()), network.model(pixels()))
+
+
+@pytest.mark.parametrize("stage", ["wide", "add", "last"])
+def test_halves_are_the_whole(stage, network):
+    trunk, tail = network.split(stage)
+    whole = network(pixels())
+    *early, activation = trunk(pixels())
+    parts = (*early, *tail(activation))
+    assert len(parts) == len(whole)
+    for part, expected in zip(parts, whole, strict=True):
+        torch.testing.assert_close(part, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_tail_has_the_networks_own_weights_under_the_same_names(network):
+    _, tail = network.split("add")
+    whole = dict(network.named_parameters())
+    own = dict(tail.named_parameters())
+    assert [name.removeprefix("model.") for name in own] == [
+        "last.kernel", "last.bias", "logits.kernel", "logits.bias",
+    ]  # fmt: skip
+    assert all(whole[name] is parameter for name, parameter in own.items())
+    assert not any(name.startswith("model.first") for name in tail.state_dict())
+
+
+def test_a_trained_tail_changes_the_whole(model):
+    graph = graph_of(model)
+    stages, head = find_stages(graph)
+    network = KerasNetwork(graph, PLAIN, [stage.name for stage in stages], head=head)
+    trunk, tail = network.split("wide")
+    tail.requires_grad_(True)
+    optimiser = torch.optim.SGD(tail.parameters(), lr=0.1)
+    before = network.logits(pixels()).detach()
+    *_, activation = trunk(pixels())
+    tail(activation)[-1].square().sum().backward()
+    assert all(parameter.grad is not None for parameter in tail.parameters())
+    optimiser.step()
+    after = tail(activation)[-1]
+    assert not torch.allclose(after, before, rtol=1e-3)
+    torch.testing.assert_close(network.logits(pixels()), after, rtol=1e-5, atol=1e-6)
+
+
+def test_unknown_stage(network):
+    with pytest.raises(BackboneError, match=r"no stage 'first'.*wide, add, last"):
+        network.split("first")
+
+
+def test_no_cut_between_two_paths(network):
+    with pytest.raises(BackboneError, match="cannot be cut behind left"):
+        network.model.between("left", "logits")
+
+
+def test_copies_are_independent(network):
+    other = copy.deepcopy(network)
+    before = network.logits(pixels())
+    with torch.no_grad():
+        other.model.last.kernel.zero_()
+    assert torch.equal(network.logits(pixels()), before)
+    assert not torch.allclose(other.logits(pixels()), before)
+
+
+def test_two_threads_do_not_see_each_other(network):
+    shown = [pixels(seed=seed) for seed in range(4)]
+    expected = [network.logits(one) for one in shown]
+    found: list[torch.Tensor | None] = [None] * 4
+
+    def run(index: int) -> None:
+        for _ in range(5):
+            found[index] = network.logits(shown[index])
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_the_first_layer_is_in_the_order_red_green_blue(network):
+    path, layer = network.first_layer()
+    assert path == "first"
+    assert isinstance(layer, nn.Conv2d)
+    assert (layer.in_channels, layer.groups) == (3, 1)
+    normalised = (pixels() - network.mean) / network.std
+    same = nn.functional.pad(normalised, (0, 1, 0, 1))  # TensorFlow's way of padding by "same"
+    kernel = network.model.first
+    ours = nn.functional.conv2d(same, layer.weight, kernel.bias, stride=2)
+    keras_own = network.model.run(normalised, {"first"})["first"].permute(0, 3, 1, 2)
+    torch.testing.assert_close(ours, keras_own, rtol=1e-4, atol=1e-5)
+
+
+def test_openvino_computes_the_same(network):
+    wrapped = FromBytes(copy.deepcopy(network))
+    shown = (pixels(4) * 255).byte().permute(0, 2, 3, 1).contiguous()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # both libraries warn of their own future
+        exported = torch.export.export(wrapped, (shown,), strict=False)
+        graph = openvino.convert_model(exported)
+    compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    results = compiled([shown.numpy()])
+    for index, expected in enumerate(wrapped(shown)):
+        np.testing.assert_allclose(results[index], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_layers_within_layers_keep_their_variables_apart():
+    inner = keras.Sequential(
+        [keras.layers.Conv2D(4, 1), keras.layers.Conv2D(5, 1)], name="two_in_one"
+    )
+    inputs = keras.Input((8, 8, 3))
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(inner(inputs)))
+    model = randomise(keras.Model(inputs, outputs))
+    graph = graph_of(model)
+    assert [key for key in graph.state_dict() if key.startswith("two")] == [
+        "two_in_one.kernel_0",
+        "two_in_one.bias_1",
+        "two_in_one.kernel_2",
+        "two_in_one.bias_3",
+    ]
+    shown = torch.rand(2, 3, 8, 8)
+    theirs = predict(model, shown.permute(0, 2, 3, 1).numpy())
+    np.testing.assert_allclose(graph(shown), theirs, rtol=1e-4, atol=1e-5)
