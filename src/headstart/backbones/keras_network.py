@@ -8,9 +8,9 @@ from itertools import accumulate
 
 from torch import Tensor, nn
 
-from headstart.backbones.backbone import Stage
+from headstart.backbones.backbone import LOGITS, Stage
 from headstart.backbones.keras_graph import Entry, LayerGraph, Operation, Step
-from headstart.backbones.staged import StagedNetwork, pooled
+from headstart.backbones.staged import StagedNetwork
 from headstart.backbones.stages import Output, shrinking, width_of
 from headstart.errors import BackboneError
 from headstart.preprocessing import Preprocessing
@@ -82,28 +82,12 @@ class KerasNetwork(StagedNetwork):
         classifier = next(step for step in model.steps if step.name == head)
         self.features: str = classifier.arguments[0].name  # what the classifier sees
 
-    def split(self, stage: str) -> tuple[nn.Module, nn.Module]:
-        """The network in two: what comes up to a stage, and what comes after it.
-
-        The halves share this network's modules, weights and all: what is trained in the tail has
-        changed here, and has the same name there as in `self.state_dict()`.
-
-        Args:
-            stage: one of `stages`.
-
-        Returns:
-            The trunk, from pixels (B, 3, H, W) in [0, 1] to a tuple: (B, width) for every stage up
-            to this one, as `forward` gives them, then this stage's map in Keras's own layout. And
-            the tail, from that map to (B, width) for every later stage, then the logits.
-
-        Raises:
-            BackboneError: no such stage, or the network cannot be cut there.
-        """
-        if stage not in self.stages:
-            raise BackboneError(
-                f"the network has no stage {stage!r}; its stages are {', '.join(self.stages)}"
-            )
-        return _Trunk(self, stage), _Tail(self, stage)
+    def between(self, start: str | None, results: Sequence[str]) -> nn.Module:
+        """See `StagedNetwork.between`; of Keras's graph, which needs no tracing."""
+        names = {stage: stage for stage in self.stages[:-1]}
+        names |= {self.stages[-1]: self.features, LOGITS: self.model.steps[-1].name}
+        ends = [names[name] for name in results]
+        return _Part(self.model.between(names[start] if start else None, ends[-1]), ends)
 
     def first_layer(self) -> tuple[str, nn.Conv2d]:
         """See `StagedNetwork.first_layer`; the kernel is in the order of red, green and blue."""
@@ -120,33 +104,13 @@ class KerasNetwork(StagedNetwork):
         raise BackboneError("the network has no convolution")
 
 
-class _Trunk(nn.Module):
-    mean: Tensor
-    std: Tensor
+class _Part(nn.Module):
+    """Some steps of a graph, of which several results are wanted."""
 
-    def __init__(self, network: KerasNetwork, stage: str) -> None:
+    def __init__(self, graph: LayerGraph, wanted: Sequence[str]) -> None:
         super().__init__()
-        self.stage = stage
-        *earlier, last = network.stages[: network.stages.index(stage) + 1]
-        # The last stage's features are the classifier's input, which lies a little behind it.
-        self.watched = (*earlier, last if last != network.stages[-1] else network.features)
-        self.model = network.model.between(None, self.watched[-1])
-        self.register_buffer("mean", network.mean, persistent=False)
-        self.register_buffer("std", network.std, persistent=False)
+        self.steps, self.wanted = graph, tuple(wanted)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        found = self.model.run((pixels - self.mean) / self.std, {*self.watched, self.stage})
-        return (*(pooled(found[name], True) for name in self.watched), found[self.stage])
-
-
-class _Tail(nn.Module):
-    def __init__(self, network: KerasNetwork, stage: str) -> None:
-        super().__init__()
-        later = network.stages[network.stages.index(stage) + 1 :]
-        self.watched = (*later[:-1], network.features) if later else ()
-        self.last = network.model.steps[-1].name
-        self.model = network.model.between(stage, self.last)
-
-    def forward(self, activation: Tensor) -> tuple[Tensor, ...]:
-        found = self.model.run(activation, {*self.watched, self.last})
-        return (*(pooled(found[name], True) for name in self.watched), found[self.last])
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        found = self.steps.run(x, set(self.wanted))
+        return tuple(found[name] for name in self.wanted)

@@ -188,6 +188,22 @@ class StagedNetwork(nn.Module):
         """(B, 3, H, W) float in [0, 1] to (B, classes), before the softmax."""
         return self._run(pixels, None)
 
+    def between(self, start: str | None, results: Sequence[str]) -> nn.Module:
+        """Part of the network as a module that shares its weights and their names.
+
+        Args:
+            start: the stage whose activation, in the network's own layout, goes in; None for the
+                normalised pixels.
+            results: the stages whose activations come out, as a tuple, shallow to deep; `LOGITS`
+                too. The last stage stands for the input of the classifier.
+
+        Raises:
+            BackboneError: the network's forward pass cannot be divided there.
+        """
+        from headstart.backbones.tracing import part_of  # torch.fx takes its time to import
+
+        return part_of(self.model, self.modules_of_stages, self.head, start, results)
+
     def first_layer(self) -> tuple[str, nn.Conv2d | nn.Linear]:
         """The layer that looks at the picture itself, and its path."""
         for path, module in self.model.named_modules():

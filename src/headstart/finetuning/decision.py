@@ -11,7 +11,7 @@ from torch import Tensor
 from headstart.finetuning.loop import Loop
 from headstart.finetuning.network import blended
 from headstart.heads.calibration import calibrate
-from headstart.types import Labels
+from headstart.types import Floats, Labels
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the way from the probe's weights to the fine-tuned ones, that are tried."""
@@ -22,8 +22,9 @@ class Decision:
     """Which weights are kept.
 
     Attributes:
-        kept: whether they are better than the probe's: their calibrated loss is lower, and their
-            accuracy is not.
+        kept: whether they are better than the probe's: their calibrated loss is lower by more than
+            one standard error of the paired difference, and their accuracy is not lower. A tie
+            goes to the probe, as ties go to the simpler candidate in `heads.selection`.
         share: of the way from the probe's weights to the fine-tuned ones.
         state: of the network there.
         temperature: that its logits are divided by.
@@ -60,18 +61,20 @@ def decide(
     """
     labels = loop.examples.labels[rows]
 
-    def measured(state: Mapping[str, Tensor]) -> tuple[float, float, np.ndarray]:
+    def measured(state: Mapping[str, Tensor]) -> tuple[Floats, float, np.ndarray]:
         logits = loop.logits(state, rows)
         losses, temperatures = calibrate(logits.T[None], labels, np.ones(len(rows), np.float32))
-        return float(losses.mean()), float(temperatures[0]), logits.argmax(1) == labels
+        return losses[0], float(temperatures[0]), logits.argmax(1) == labels
 
     before, _, probe_right = measured(probe)
     best: tuple[float, Decision] | None = None
     for share in SHARES if interpolate else SHARES[-1:]:
         state = blended(probe, tuned, share)
-        loss, temperature, right = measured(state)
+        losses, temperature, right = measured(state)
+        loss, gain = float(losses.mean()), before - losses
         if best is None or loss < best[0]:
-            better = loss < before and int(right.sum()) >= int(probe_right.sum())
+            error = float(gain.std()) / np.sqrt(len(rows))
+            better = float(gain.mean()) > error and int(right.sum()) >= int(probe_right.sum())
             best = (
                 loss,
                 Decision(
@@ -79,7 +82,7 @@ def decide(
                     share=share,
                     state=state,
                     temperature=temperature,
-                    probe_loss=before,
+                    probe_loss=float(before.mean()),
                     probe_right=probe_right,
                     tuned_right=right,
                 ),
