@@ -28,7 +28,9 @@ from headstart.errors import BackboneError, DownloadError, MissingExtraError
 from headstart.preprocessing import Interpolation
 from tests.backbones.keras_models import (
     application,
+    calibrate,
     keras,
+    pictures,
     predict,
     preprocess_input,
     random_model,
@@ -47,13 +49,6 @@ def logits_of(probabilities: np.ndarray) -> np.ndarray:
     """Logits but for a constant a picture, which is set so that their mean is 0."""
     logs = np.log(probabilities.astype(np.float64))
     return logs - logs.mean(axis=1, keepdims=True)
-
-
-def pictures(side: int, count: int = 2) -> np.ndarray:
-    """Smooth, so that the channels differ and neighbours do not: (count, side, side, 3) uint8."""
-    rng = np.random.default_rng(side)
-    coarse = rng.integers(0, 256, (count, 8, 8, 3), np.uint8)
-    return coarse.repeat(-(-side // 8), axis=1).repeat(-(-side // 8), axis=2)[:, :side, :side]
 
 
 def assert_computes_the_same(backbone: Backbone, model: object, short: str) -> None:
@@ -348,6 +343,8 @@ def test_efficientnets_published_form(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(file_utils, "get_file", lambda *args, **options: file)
     published = application("EfficientNetB0")(weights="imagenet")
     assert len(published.layers) == len(model.layers) + 1
+    calibrate(published, pictures(224, 4).astype(np.float32))
+    keras.src.saving.saving_api.legacy_h5_format.save_model_to_hdf5(published, file)
     backbone = backbones.load("keras:EfficientNetB0", weights=file)
     assert_computes_the_same(backbone, published, "EfficientNetB0")
 
