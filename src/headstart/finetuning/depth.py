@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -96,9 +96,12 @@ LEAST = 3
 """Fewer stages hold too little to change what the features are."""
 
 
-def batch_norm_of(settings: Settings, backbone: Backbone, model: Model) -> BatchNorm:
-    """What batch normalisation goes by, where the settings leave it to the probe."""
-    if settings.batch_norm is not BatchNorm.AUTO:
-        return settings.batch_norm
-    unlike = model.origin.stages not in {(backbone.stages[-1].name,), (LOGITS,)}
-    return BatchNorm.UPDATED if unlike else BatchNorm.FROZEN
+def completed(settings: Settings, backbone: Backbone, model: Model) -> Settings:
+    """The settings with what they leave to the probe: batch normalisation and the rate."""
+    batch_norm = settings.batch_norm
+    if batch_norm is BatchNorm.AUTO:
+        unlike = model.origin.stages not in {(backbone.stages[-1].name,), (LOGITS,)}
+        batch_norm = BatchNorm.UPDATED if unlike else BatchNorm.FROZEN
+    # Moments that follow each batch bear longer steps than those of other pictures do.
+    rate = settings.rate or (5e-4 if batch_norm is BatchNorm.UPDATED else 1e-4)
+    return replace(settings, batch_norm=batch_norm, rate=rate)
