@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -25,6 +26,11 @@ from headstart.metrics import wilson
 
 PEER = Path(__file__).with_name("plain_finetune.py")
 PACKAGES = ("headstart", "openvino", "torch", "timm", "scikit-learn")
+
+_HEADER = (
+    "| data | tested | probe | fine-tuned | gain | kept | depth | time "
+    "| plain PyTorch | its time | ratio |"
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,14 @@ def row(folder: Path, ours: list[Tuned], theirs: list[Peer]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _how(options: argparse.Namespace) -> str:
+    return (
+        f"Written by `make bench-finetuning`. {options.epochs} epochs, means of {options.seeds} "
+        f"seeds, plain PyTorch with {options.peer_seeds}; whole processes from an empty cache, in "
+        "turn. EfficientNet-Lite0. Intervals are those of one test of so many images (Wilson, 95%)."
+    )
+
+
 def main() -> None:
     """Run all, print a table, and write it where asked."""
     parser = argparse.ArgumentParser()
@@ -121,11 +135,7 @@ def main() -> None:
     parser.add_argument("--no-flip", nargs="*", default=["mnist"], help="sets of things to read")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    lines = [
-        "| data | tested | probe | fine-tuned | gain | kept | depth | time "
-        "| plain PyTorch | its time | ratio |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = [_HEADER, re.sub(r"[^|]+", "---", _HEADER)]
     gains = []
     for folder in options.data:
         ours, theirs = [], []
@@ -144,10 +154,7 @@ def main() -> None:
         [
             "# Fine-tuning, measured",
             "",
-            f"Written by `make bench-finetuning`. {options.epochs} epochs, means of "
-            f"{options.seeds} seeds, plain PyTorch with {options.peer_seeds}; whole processes from "
-            "an empty cache, in turn. EfficientNet-Lite0. Intervals are those of one test of so "
-            "many images (Wilson, 95%).",
+            _how(options),
             "",
             *lines,
             "",

@@ -93,13 +93,9 @@ def main() -> None:
             lines.append(row(trick, found))
             print(lines[-1], flush=True)
     if options.write:
-        text = [
-            f"Written by `make bench-tricks`: `headstart finetune {options.data} {' '.join(BASE)}`, "
-            f"{probe['images']} validation images, one seed.",
-            "",
-            *lines,
-            "",
-        ]
+        command = f"headstart finetune {options.data} {' '.join(BASE)}"
+        how = f"`{command}`, {probe['images']} validation images, one seed."
+        text = [f"Written by `make bench-tricks`: {how}", "", *lines, ""]
         options.write.write_text("\n".join(text), encoding="utf-8")
 
 
