@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
+from headstart.backbones.tensors import digest, without_counters
+from headstart.errors import BackboneError
 from headstart.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # torch and OpenVINO are imported only by those who run a network
     from headstart.backbones.staged import StagedNetwork
+
+
+Tensors: TypeAlias = Mapping[str, np.ndarray]
+"""The weights of a whole network, by the names that PyTorch's state_dict() has, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,15 @@ class Weights:
     licence: str
 
 
+def _sealed() -> Tensors:
+    raise BackboneError("this backbone does not give its weights out; choose another one")
+
+
+def _rigid(backbone: Backbone, tensors: Tensors) -> Backbone:
+    del tensors
+    raise BackboneError(f"{backbone.name} takes no other weights; choose another backbone")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:
     """A network pre-trained on ImageNet, frozen, with all that is needed to run it.
@@ -55,6 +72,9 @@ class Backbone:
         graph: builds the OpenVINO form without PyTorch, where there is such a way: an
             `openvino.Model` from uint8 (N, H, W, 3) to one (N, width) output a stage, in the
             order of `stages`, then the logits (N, len(labels)).
+        tensors: gives its weights, read only: everything that counts in the network's state, its
+            classifier and the moments of batch normalisation included.
+        refill: gives a backbone other weights; `with_tensors` is how to ask for it.
     """
 
     name: str
@@ -64,3 +84,31 @@ class Backbone:
     weights: Weights
     network: Callable[[], StagedNetwork]
     graph: Callable[[], Any] | None = None
+    tensors: Callable[[], Tensors] = _sealed
+    refill: Callable[[Backbone, Tensors], Backbone] = _rigid
+
+    def with_tensors(self, tensors: Tensors, *, source: str | None = None) -> Backbone:
+        """The same network with other weights.
+
+        The digest is that of the tensors given, so that their features are kept apart from all
+        others; the same tensors have the same digest, whatever backbone they are put into. The
+        order of their names plays no part, and counters of batch normalisation are ignored.
+
+        Args:
+            tensors: by the names of `tensors()`, of the same shapes.
+            source: what the new weights are; by default the old source and that they changed.
+
+        Raises:
+            BackboneError: a tensor is missing, of another shape, or has no place.
+        """
+        # Copies: what the caller does to his arrays later must not change a network with a digest.
+        named = {name: np.array(array) for name, array in without_counters(tensors).items()}
+        weights = Weights(
+            source=source or f"{self.weights.source.removesuffix(_CHANGED)}{_CHANGED}",
+            digest=digest(named),
+            licence=self.weights.licence,
+        )
+        return replace(self.refill(self, named), weights=weights)
+
+
+_CHANGED = ", changed"

@@ -9,28 +9,27 @@ are wanted; a test compares the two.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.backbones.backbone import Backbone, Stage, Weights
+from headstart.backbones.backbone import Backbone, Stage, Tensors, Weights
 from headstart.backbones.checkpoint import read_legacy_checkpoint
 from headstart.backbones.imagenet import imagenet_classes
-from headstart.backbones.tensors import digest, read_tensors
+from headstart.backbones.tensors import digest, frozen, read_tensors, without_counters
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.preprocessing import Interpolation, Preprocessing
 
 if TYPE_CHECKING:
     from headstart.backbones.staged import StagedNetwork
-
-Tensors = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +120,7 @@ def load(name: str, *, weights: Path | None = None) -> Backbone:
     """
     variant = _VARIANTS[name]
     tensors = _of_the_package(name) if weights is None else read_tensors(weights)
-    tensors = {key: value for key, value in tensors.items() if "num_batches_tracked" not in key}
+    tensors = without_counters(tensors)
     if weights is not None:
         tensors = _fitting(tensors, name)
     widths = [channels for *_, channels in _blocks(variant)]
@@ -144,9 +143,30 @@ def load(name: str, *, weights: Path | None = None) -> Backbone:
             digest=digest(tensors),
             licence="unstated" if weights else "Apache-2.0",
         ),
-        network=partial(_network, name, tensors),
-        graph=partial(_build, tensors, variant),
+        **_forms(name, tensors),
     )
+
+
+def _forms(name: str, tensors: Tensors) -> dict[str, Any]:
+    """Those fields of a backbone that hold its weights, which come in the network's order."""
+    variant = _VARIANTS[name]
+    places = [place for place, _ in _places(variant)]
+    named = frozen(dict(zip(places, tensors.values(), strict=True)))
+    return {
+        "network": partial(_network, name, named),
+        "graph": partial(_build, named, variant),
+        "tensors": partial(MappingProxyType, named),
+        "refill": _refilled,
+    }
+
+
+def _refilled(backbone: Backbone, tensors: Tensors) -> Backbone:
+    # By name alone: under other names the digest would be another one for the same network.
+    known = backbone.tensors().keys()
+    if strange := sorted(tensors.keys() ^ known):
+        fault = "is missing" if strange[0] in known else "has no place"
+        raise BackboneError(f"these weights do not fit {backbone.name}: {strange[0]} {fault}")
+    return replace(backbone, **_forms(backbone.name, _fitting(tensors, backbone.name)))
 
 
 def _of_the_package(name: str) -> dict[str, np.ndarray]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.backbones.backbone import Stage
+from headstart.backbones.backbone import Backbone, Stage, Tensors
+from headstart.backbones.tensors import frozen, without_counters
 from headstart.errors import BackboneError
 from headstart.preprocessing import Preprocessing
 
@@ -235,6 +238,26 @@ def stages_of(network: StagedNetwork, side: int) -> tuple[Stage, ...]:
     return tuple(
         Stage(name, output.shape[1]) for name, output in zip(network.stages, outputs, strict=False)
     )
+
+
+def forms(network: StagedNetwork) -> dict[str, Any]:
+    """Those fields of a `Backbone` that hold its weights, for a network that PyTorch runs."""
+    return {
+        "network": partial(copy.deepcopy, network),
+        "tensors": partial(_tensors, network),
+        "refill": partial(_refilled, network),
+    }
+
+
+def _tensors(network: StagedNetwork) -> dict[str, np.ndarray]:
+    state = {name: value.numpy() for name, value in network.model.state_dict().items()}
+    return frozen(without_counters(state))  # they share the network's own memory
+
+
+def _refilled(network: StagedNetwork, backbone: Backbone, tensors: Tensors) -> Backbone:
+    other = copy.deepcopy(network)
+    fill(other.model, tensors, name=backbone.name)
+    return replace(backbone, **forms(other.requires_grad_(False)))
 
 
 def fill(model: nn.Module, tensors: Mapping[str, np.ndarray], *, name: str) -> None:

@@ -29,6 +29,7 @@ _DTYPES = {
     "F64": "<f8",
 }
 _WRAPPERS = ("state_dict", "model")  # keys under which training scripts put the tensors
+_COUNTER = "num_batches_tracked"
 _PREFIX = "module."  # what DataParallel adds to every name
 
 
@@ -69,6 +70,19 @@ def digest(tensors: Mapping[str, np.ndarray]) -> str:
         hashed.update(f"{name}\0{array.dtype.str}\0{shape}\0".encode())
         hashed.update(array.data)
     return hashed.hexdigest()
+
+
+def without_counters(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors less those that count the batches of training and change no result."""
+    return {name: array for name, array in tensors.items() if not name.endswith(_COUNTER)}
+
+
+def frozen(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Views of the same tensors that nobody can write through."""
+    views = {name: array.view() for name, array in tensors.items()}
+    for view in views.values():
+        view.flags.writeable = False
+    return views
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

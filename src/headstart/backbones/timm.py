@@ -6,7 +6,6 @@ and never by timm, and its config describes a network and names no files.
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import re
@@ -14,7 +13,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +116,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
         tensors = {key: value.numpy() for key, value in model.state_dict().items()}
     network = _staged(model, preprocessing, name)
 
-    from headstart.backbones.staged import stages_of
+    from headstart.backbones.staged import forms, stages_of
 
     return Backbone(
         name=name,
@@ -130,7 +128,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
             digest=digest(tensors),
             licence="unstated" if weights else _licence(source.config),
         ),
-        network=partial(copy.deepcopy, network),
+        **forms(network),
     )
 
 

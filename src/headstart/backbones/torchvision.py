@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +57,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
     file = weights or fetch_from_url(name, entry.url, allow_download=allow_download)
     tensors = current_names(read_tensors(file))
 
-    from headstart.backbones.staged import StagedNetwork, fill
+    from headstart.backbones.staged import StagedNetwork, fill, forms
     from headstart.backbones.stages import find_stages
 
     channels_last = short.startswith(_CHANNELS_LAST)
@@ -83,7 +81,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
             digest=digest(tensors),
             licence="unstated" if weights else licence_of(entry),
         ),
-        network=partial(copy.deepcopy, network),
+        **forms(network),
     )
 
 
