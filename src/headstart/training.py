@@ -106,18 +106,16 @@ def train(
     """
     started = time.perf_counter()
     choices = _choices(extractor, recipe)
-    dataset = _used(dataset)
+    dataset = learnable(dataset)
     features = extractor.extract(dataset.paths, progress=on_images)
     dataset = dataset.subset(features.rows)
-    cut = _Cut.of(dataset, features, recipe)
+    cut = Cut.of(dataset, features, recipe)
     classes, labels = cut.classes, cut.labels
     X = {stage: values[cut.train] for stage, values in features.values.items()}
-    digests = [features.digests[row] for row in cut.train]
-    folds = fold_count(labels, classes=len(classes))
     selection = select(
         X,
         labels,
-        fold_of(digests, labels, folds=folds, seed=recipe.seed) if folds else None,
+        cut.folds(features, recipe.seed),
         family=FAMILIES[recipe.head],
         choices=choices,
         classes=len(classes),
@@ -173,8 +171,8 @@ def train(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Cut:
-    """Which rows train and which test.
+class Cut:
+    """Which rows train and which test, the same for everything that is measured on them.
 
     Attributes:
         curated: the rows that may be used.
@@ -197,7 +195,17 @@ class _Cut:
     skipped: tuple[Skipped, ...]
 
     @classmethod
-    def of(cls, dataset: ImageDataset, features: Features, recipe: Recipe) -> _Cut:
+    def of(cls, dataset: ImageDataset, features: Features, recipe: Recipe) -> Cut:
+        """Divide a data set.
+
+        Args:
+            dataset: as `learnable` gives it, less the files without features.
+            features: of its images.
+            recipe: says what to hold out.
+
+        Raises:
+            DataError: fewer than two classes with a readable image are left.
+        """
         held = np.array([split is not Split.TRAIN for split in dataset.splits], dtype=bool)
         identities = features.identities()
         curated = curate(
@@ -243,9 +251,24 @@ class _Cut:
             ),
         )
 
+    def folds(self, features: Features, seed: int) -> Labels | None:
+        """(len(train),) folds of the training rows; they depend on the files' contents alone.
 
-def _used(dataset: ImageDataset) -> ImageDataset:
-    """The parts that are trained and tested on, with at most two kinds of split."""
+        None where nothing can be held out.
+        """
+        count = fold_count(self.labels, classes=len(self.classes))
+        if not count:
+            return None
+        digests = [features.digests[row] for row in self.train]
+        return fold_of(digests, self.labels, folds=count, seed=seed)
+
+
+def learnable(dataset: ImageDataset) -> ImageDataset:
+    """The parts that are trained and tested on, with at most two kinds of split.
+
+    Raises:
+        DataError: there are parts, and none is for training.
+    """
     if not dataset.splits:
         return dataset
     if Split.TRAIN not in dataset.splits:
@@ -300,7 +323,7 @@ def _measured(correct: np.ndarray, estimate: Estimate) -> Measured:
 
 
 def _tested(
-    model: Model, selection: Selection, cut: _Cut, dataset: ImageDataset, features: Features
+    model: Model, selection: Selection, cut: Cut, dataset: ImageDataset, features: Features
 ) -> tuple[Model, Tested | None]:
     """The model with its accuracy on the held-out part, where there is one."""
     if len(cut.test):

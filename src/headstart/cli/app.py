@@ -17,6 +17,7 @@ from headstart.cli import (
     prediction,
     robustness,
     training,
+    transfer,
 )
 from headstart.errors import HeadstartError
 
@@ -37,6 +38,7 @@ for verb in (
     training.evaluate,
     prediction.predict,
     prediction.classify,
+    transfer.transfer,
     robustness.robustness,
     features.features,
     attack.attack,

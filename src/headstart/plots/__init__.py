@@ -6,8 +6,10 @@ from headstart.plots.overlays import explained, overlay
 from headstart.plots.results import accuracy_by_stage, confusion_matrix, most_wrong, reliability
 from headstart.plots.robustness import robustness_curves
 from headstart.plots.sheets import Panel, sheet
+from headstart.plots.transfer import Bars, transfer_sheet
 
 __all__ = [
+    "Bars",
     "Panel",
     "accuracy_by_stage",
     "channels_by_stage",
@@ -21,4 +23,5 @@ __all__ = [
     "save",
     "sheet",
     "strongest_channels",
+    "transfer_sheet",
 ]
