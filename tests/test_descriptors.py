@@ -60,7 +60,9 @@ def test_one_colour_is_one_bin():
 def test_a_thumbnail_is_the_mean_of_what_it_covers():
     pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
     expected = pixels.reshape(24, 2, 24, 2, 3).mean(axis=(1, 3)) / 255
-    np.testing.assert_allclose(descriptors.thumbnail(pixels), expected, atol=0.6 / 255)
+    np.testing.assert_allclose(
+        descriptors.thumbnail(pixels), expected, atol=1.01 / 255
+    )  # Pillow rounds twice
 
 
 @settings(max_examples=20, deadline=None)

@@ -262,16 +262,19 @@ def loaded(
         ["predict", str(model), str(new_photos), *cache],
         ["evaluate", str(model), str(new_photos), *cache],
         ["fit", str(photos), "--stage", "head", "--out", str(root / "model"), *cache],
+        ["transfer", str(photos), "--out", str(root / "transfer"), *cache],
         ["evaluate", str(model), str(new_photos), "--out", str(root / "report"), *cache],
     ]
     command = [sys.executable, "-W", "error", "-c", _PROBE, json.dumps(verbs)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads(done.stdout)
     return found
 
 
-@pytest.mark.parametrize("verb", ["--help", "backbones", "info", "predict", "evaluate", "fit"])
+@pytest.mark.parametrize(
+    "verb", ["--help", "backbones", "info", "predict", "evaluate", "fit", "transfer"]
+)
 def test_no_verb_imports_torch_for_the_embedded_backbone(verb: str, loaded: dict[str, list[str]]):
     assert {"torch", "torchvision", "timm"}.isdisjoint(loaded[verb])
 

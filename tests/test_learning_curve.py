@@ -124,3 +124,19 @@ def test_the_order_of_the_images_changes_no_prediction():
     for one, other in zip(measured().points, measured(shuffled).points, strict=True):
         assert one.images == other.images
         assert one.accuracy == pytest.approx(other.accuracy, abs=0.01)
+
+
+def test_all_images_are_what_the_selection_measures():
+    """With every image used, the curve ends where cross-validation with the best setting does."""
+    X, y = blobs(240, 12, 3, seed=0)
+    digests = [f"{row:032x}" for row in range(240)]
+    folds = fold_of(digests, y, folds=3, seed=0)
+    family = FAMILIES[HeadKind.LOGISTIC]
+    weights = np.stack([folds != fold for fold in range(3)]).astype(np.float32)
+    scores = family.held_out(X, y, weights, classes=3)
+    right = np.zeros((len(family.settings), 240))
+    for fold, score in enumerate(scores):
+        right[:, folds == fold] = score.argmax(axis=1) == y[folds == fold]
+    shares = right.mean(axis=1)
+    assert shares.min() < shares.max()  # or any choice of the setting would do
+    assert measured().points[-1].accuracy >= shares.max() - 0.02

@@ -196,10 +196,12 @@ def _tested(
         tested = folds == fold
         guesses = score.argmax(axis=1)[:, tested[~used]]  # (G, images of the fold)
         wrong[:, draw, tested] = guesses != y[tested]
+    chosen = np.empty_like(wrong[0])
     for fold in range(count):
-        others = wrong[:, :, folds != fold].mean(axis=(1, 2))
-        wrong[0][:, folds == fold] = wrong[int(others.argmin())][:, folds == fold]
-    return wrong[0], float(trained.sum(axis=1).mean())
+        tested = folds == fold
+        setting = int(wrong[:, :, ~tested].mean(axis=(1, 2)).argmin())
+        chosen[:, tested] = wrong[setting][:, tested]
+    return chosen, float(trained.sum(axis=1).mean())
 
 
 def fitted(

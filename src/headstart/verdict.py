@@ -165,7 +165,11 @@ def _decided(evidence: Evidence) -> tuple[Action, str]:
         if evidence.images < FEW:
             return kept, f"{why}, and {evidence.images} images are too few to train them anew"
         return Action.FINE_TUNE, why
-    suits = "the last layer is the best place to graft, so the features suit these images"
+    suits = (
+        f"{grown} is not surely better than the last layer"
+        if earlier
+        else "the last layer is the best place to graft"
+    ) + ", so the features suit these images"
     if price is not None and price.images is not None and price.images <= evidence.images:
         high = f"{price.high:,}" if price.high is not None else "no end"
         span = f"{price.low:,} to {high}"

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.staged import StagedNetwork
 from headstart.engines import moments
 from headstart.engines.moments import batch_moments
 from headstart.untrained import natural_noise
-from tests.backbones.conftest import with_random_weights as with_random_weights  # noqa: PLC0414
 from tests.conftest import tiny_backbone
 
 
@@ -56,9 +56,20 @@ def test_batches_add_up_to_the_moments_of_all(lite0: Backbone, monkeypatch: pyte
         batch_moments(lite0, pixels, fresh=True)
 
 
-def test_a_network_without_batch_normalisation_has_none(with_random_weights):
-    backbone, _ = with_random_weights("timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k")
-    assert batch_moments(backbone, natural_noise(1, 224, seed=0)) == {}
+def test_a_network_without_batch_normalisation_has_none():
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = torch.nn.Conv2d(3, 2, 3)
+            self.head = torch.nn.Linear(2, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.features(x).mean((2, 3)))
+
+    tiny = tiny_backbone()
+    network = StagedNetwork(Plain(), tiny.preprocessing, ["features"], head="head")
+    backbone = replace(tiny, network=lambda: network)
+    assert batch_moments(backbone, natural_noise(1, 32, seed=0)) == {}
 
 
 def test_the_tiny_backbone_has_no_such_form():
