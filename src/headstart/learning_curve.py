@@ -27,6 +27,8 @@ _RESAMPLES: Final = 200
 _RATES: Final = (0.1, 1.5)
 """Bounds of c. Measured learning curves lie between (Hestness et al. 2017: 0.07 to 0.35 for deep
 networks; 0.5 to 1 for linear models)."""
+_STEPS: Final = 141
+"""Rates that are tried: every hundredth."""
 _POINT: Final = 0.01
 _UNLIKELY: Final = 100
 """More than so many times the images that there are is no number to plan with."""
@@ -235,52 +237,52 @@ def fitted(
         return LearningCurve(points, None, None, at)
     # Half an image more: where nothing at all was wrong the error is still not known to be zero.
     spread = np.maximum(resampled.std(axis=0), 0.5 / images)
-    fit = fit_power_law(np.array(sizes), errors, spread)
-    prices = [
-        _more(fit_power_law(np.array(sizes), row, spread, start=fit), at) for row in resampled
-    ]
+    fit, *others = _fits(np.array(sizes), np.vstack([errors, resampled]), spread)
+    prices = [_more(other, at) for other in others]
     lowest, highest = np.quantile(prices, (0.025, 0.975), method="nearest")
     price = Price(_plannable(_more(fit, at), at), _plannable(lowest, at), _plannable(highest, at))
     return LearningCurve(points, fit, price, at)
 
 
-def fit_power_law(
-    sizes: Doubles, errors: Doubles, spread: Doubles, *, start: PowerLaw | None = None
-) -> PowerLaw:
-    """The curve through some errors, by weighted least squares with bounds.
+def fit_power_law(sizes: Doubles, errors: Doubles, spread: Doubles) -> PowerLaw:
+    """The curve through some errors, by weighted least squares; no number of it is negative.
 
     With fewer than four points the floor is 0: three numbers would go through any three.
 
     Args:
-        sizes: (P,) images trained on.
+        sizes: (P,) images trained on, ascending.
         errors: (P,) in [0, 1].
         spread: (P,) standard errors of them, positive.
-        start: where to begin; several places are tried by default.
     """
-    from scipy.optimize import least_squares
+    (found,) = _fits(sizes, errors[None], spread)
+    return found
 
-    largest = sizes[-1]
-    free = len(sizes) > 3
 
-    def residuals(parameters: Doubles) -> Doubles:
-        floor, scale, rate = parameters
-        found: Doubles = (floor * free + scale * (sizes / largest) ** -rate - errors) / spread
-        return found
+def _fits(sizes: Doubles, errors: Doubles, spread: Doubles) -> list[PowerLaw]:
+    """A curve through each row of errors (R, P).
 
-    starts = [
-        (share * errors[-1], max(1e-6, (1 - share) * errors[-1]), rate)
-        for share in (0.05, 0.5)
-        for rate in (0.3, 0.8)
-    ]
-    if start is not None:
-        starts = [(start.floor, start.scale * largest**-start.rate, start.rate)]
-    bounds = ([0.0, 0.0, _RATES[0]], [1.0, 1.0, _RATES[1]])
-    trials = [
-        least_squares(residuals, np.clip(one, *bounds), bounds=bounds, x_scale=(0.1, 0.1, 1.0))
-        for one in starts
-    ]
-    floor, scale, rate = min(trials, key=lambda trial: float(trial.cost)).x
-    return PowerLaw(float(floor) * free, float(scale * largest**rate), float(rate))
+    Once the rate is known the other two numbers are a linear problem with two unknowns, which
+    has a formula; so all rates are tried.
+    """
+    rates = np.linspace(*_RATES, _STEPS)
+    weights = 1 / np.square(spread)
+    x = (sizes / sizes[-1]) ** -rates[:, None]  # (M, P)
+    total = weights.sum()
+    sx, sxx = x @ weights, np.square(x) @ weights  # (M,)
+    sy, sxy = errors @ weights, errors @ (weights * x).T  # (R,), (R, M)
+    slope = np.maximum(0, (total * sxy - sy[:, None] * sx) / (total * sxx - sx**2))
+    floor = (sy[:, None] - slope * sx) / total
+    # Where the floor would be negative it is 0, and the slope that of a line through the origin.
+    bare = (floor < 0) | (len(sizes) < 4)
+    slope = np.where(bare, sxy / sxx, slope)
+    floor = np.where(bare, 0.0, floor)
+    fitted_errors = floor[..., None] + slope[..., None] * x  # (R, M, P)
+    cost = np.square(fitted_errors - errors[:, None]) @ weights
+    found = []
+    for row, best in enumerate(cost.argmin(axis=1)):
+        scale = float(slope[row, best] * sizes[-1] ** rates[best])
+        found.append(PowerLaw(float(floor[row, best]), scale, float(rates[best])))
+    return found
 
 
 def _more(fit: PowerLaw, at: int) -> float:
