@@ -147,7 +147,7 @@ def _decided(evidence: Evidence) -> tuple[Action, str]:
     earlier = evidence.chosen != (last,)
     better = earlier and gain.low > 0
     kept = Action.GRAFT_EARLIER if earlier else Action.KEEP_PROBE
-    grown = f"the head on {_range(evidence.chosen)}"
+    grown = f"the head on {_range(evidence.chosen)}" if earlier else "the last layer"
     if wrong < LITTLE:
         return kept, f"{grown} is right on {evidence.accuracy:.1%}, and there is little to win"
     if better or evidence.beaten_by:

@@ -29,7 +29,7 @@ CURVE = LearningCurve(POINTS, PowerLaw(0.0, 1.0, 0.3), Price(120, 90, None), 500
 
 def drawn(path: Path, **changed) -> np.ndarray:
     arguments = {
-        "stages": STAGES, "compared": COMPARED, "grown_on": ["blocks.1"],
+        "stages": STAGES, "compared": COMPARED, "grown_on": ["blocks.1"], "ahead": ["raw pixels"],
         "random_stages": [0.4, 0.3, 0.2], "curve": CURVE,
         "distance": [("blocks.0", 0.3), ("head", 0.6)], "nearest": [("ant", 0.3), ("$x$", 0.1)],
         "chance": 0.1, "finding": "Something was found",

@@ -110,6 +110,7 @@ def _draw(found: Transfer, file: Path) -> None:
             ],
         ),
         grown_on=found.grown_on,
+        ahead=[one.name for one in found.ahead(found.last)],
         random_stages=[one.accuracy for one in found.random_stages],
         curve=found.curve,
         distance=[(one.stage, one.shift) for one in found.distance.stages]

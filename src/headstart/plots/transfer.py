@@ -52,6 +52,7 @@ def transfer_sheet(
     compared: Bars,
     *,
     grown_on: Sequence[str],
+    ahead: Sequence[str],
     random_stages: Sequence[float],
     curve: LearningCurve,
     distance: Sequence[tuple[str, float]],
@@ -65,6 +66,7 @@ def transfer_sheet(
         stages: a head on each stage, shallow to deep.
         compared: the chosen graft, the last layer, and what they have to beat.
         grown_on: the stages that were chosen.
+        ahead: names in `compared` that beat the last layer by more than chance.
         random_stages: accuracies of the same stages with random weights.
         curve: accuracy against training images.
         distance: from the pre-training data, by stage; empty where it is unknown.
@@ -83,7 +85,7 @@ def transfer_sheet(
     figure = new_figure(12.0, 8.6)
     (first, second), (third, fourth) = figure.subplots(2, 2)
     _by_stage(first, stages, grown_on, random_stages, chance)
-    _against(second, compared, chance)
+    _against(second, compared, ahead, chance)
     _by_images(third, curve)
     _apart(fourth, distance, nearest)
     quiet(first, second, third, fourth)
@@ -115,12 +117,12 @@ def _by_stage(
     axes.set_title("a head on one stage, shallow to deep", loc="left", fontsize=10)
 
 
-def _against(axes: Axes, compared: Bars, chance: float) -> None:
+def _against(axes: Axes, compared: Bars, ahead: Sequence[str], chance: float) -> None:
     last = compared.values[1]
     for place, (value, interval) in enumerate(
         zip(compared.values, compared.intervals, strict=True)
     ):
-        colour = BLUE if place < 2 else ORANGE if value > last else GREY
+        colour = BLUE if place < 2 else ORANGE if compared.names[place] in ahead else GREY
         axes.hlines(place, interval.low, interval.high, color=colour, linewidth=1.5)
         axes.plot([value], [place], "o", color=colour, markersize=7)
         axes.annotate(
@@ -134,7 +136,7 @@ def _against(axes: Axes, compared: Bars, chance: float) -> None:
     axes.set_xlim(0, 1.03)
     axes.set_xlabel("cross-validated accuracy; dashed: chance", color=GREY)
     axes.set_title(
-        "against classifiers without pre-training\n(orange: better than the last layer)",
+        "against classifiers without pre-training\n(orange: surely better than the last layer)",
         loc="left", fontsize=10,
     )  # fmt: skip
 
