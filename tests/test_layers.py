@@ -53,6 +53,7 @@ LAYERS = (
         "backbones.tensors",
         "backbones.timm",
         "backbones.torchvision",
+        "backbones.tracing",
         "backbones.vision_ops",
         "heads",
         "heads.calibration",

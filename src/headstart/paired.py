@@ -55,7 +55,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedContest:
-    """Images, and folds that are the same for every classifier, so that all can be compared in pairs.
+    """Images in folds that are the same for every classifier: all can be compared in pairs.
 
     Attributes:
         labels: (N,).
