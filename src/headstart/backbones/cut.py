@@ -9,6 +9,7 @@ they have in the whole network.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -156,8 +157,14 @@ class _Tracer(fx.Tracer):
 def _traced(network: StagedNetwork) -> fx.Graph:
     paths = [*network.modules_of_stages.values(), network.head]
     opened = {path[:dot] for path in paths for dot, char in enumerate(path) if char == "."}
+    # What else a network may be given, such as a mask of tokens, is never given: it is no input.
+    given = {
+        name: one.default
+        for name, one in inspect.signature(network.model.forward).parameters.items()
+        if one.default is not inspect.Parameter.empty
+    }
     try:
-        return _Tracer(opened).trace(network.model)
+        return _Tracer(opened).trace(network.model, given)
     except Exception as error:  # tracing runs the network's own code on stand-ins for tensors
         reason = next(iter(str(error).splitlines()), repr(error))
         raise BackboneError(
