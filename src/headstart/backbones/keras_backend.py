@@ -20,8 +20,8 @@ def import_keras(wanted_by: str) -> ModuleType:
     """The module keras, running on PyTorch.
 
     Keras takes its backend from the environment when it is first imported. The variable is set
-    for that moment alone; programs that this one starts do not see it, and the file of settings
-    that Keras writes where there is none does not stay, for it would change what others get.
+    for that moment alone; programs that this one starts do not see it. The file of settings that
+    Keras writes where there is none does not stay: nobody asked for it.
 
     Args:
         wanted_by: the backbone that needs it, for messages.
@@ -58,7 +58,7 @@ def _imported() -> ModuleType:
             del os.environ[_VARIABLE]
         else:
             os.environ[_VARIABLE] = before
-        if not theirs:  # Keras has written down that its backend is PyTorch from now on
+        if not theirs:
             with suppress(OSError):
                 settings.unlink()
                 settings.parent.rmdir()  # unless there is more in it

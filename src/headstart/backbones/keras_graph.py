@@ -155,7 +155,7 @@ class Normalisation(nn.Module):
         self.shared = _Shared(layer, {variable.name: variable for variable in layer.weights})
         for name, variable in self.shared.variables.items():
             self.register_buffer(name, variable.value.detach())
-        self.register_load_state_dict_post_hook(_rescale)
+        self.register_load_state_dict_post_hook(_rescale)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C)."""
