@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from headstart.backbones.backbone import Backbone
 from headstart.backbones.keras_backend import import_keras
 
 with pytest.MonkeyPatch.context() as _patch:
@@ -72,6 +73,24 @@ def calibrate(model: Any, prepared: np.ndarray) -> Any:
     with torch.no_grad():
         model(prepared, training=True)
     return model
+
+
+def logits_of(probabilities: np.ndarray) -> np.ndarray:
+    """Logits but for a constant a picture, which is set so that their mean is 0."""
+    logs = np.log(probabilities.astype(np.float64))
+    return logs - logs.mean(axis=1, keepdims=True)
+
+
+def assert_computes_the_same(backbone: Backbone, model: Any, short: str) -> None:
+    shown = pictures(backbone.preprocessing.crop)
+    prepared = preprocess_input(short)(shown.astype(np.float32))
+    expected = logits_of(predict(model, prepared))
+    with torch.no_grad():
+        logits = backbone.network().logits(torch.tensor(shown).permute(0, 3, 1, 2) / 255)
+    ours = logits.double().numpy()
+    ours -= ours.mean(axis=1, keepdims=True)
+    assert np.ptp(expected, axis=0).max() > 1e-3 * np.abs(expected).max()  # pictures differ
+    assert np.abs(ours - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
 def tiny_model() -> Any:

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from headstart.backbones.backbone import LOGITS
+from headstart.backbones.cut import PIXELS, cut, keeps_moments
 from headstart.backbones.keras_graph import LayerGraph, layer_graph
 from headstart.backbones.keras_network import KerasNetwork, find_stages
 from headstart.backbones.staged import fill
@@ -92,53 +94,98 @@ def test_dropout_and_statistics_rest_even_in_training(network):
     assert torch.equal(network.model.train().eval()(pixels()), network.model(pixels()))
 
 
+def own_network(model) -> KerasNetwork:
+    """Another network of the same weights, to be changed."""
+    graph = graph_of(model)
+    stages, head = find_stages(graph)
+    return KerasNetwork(graph, PLAIN, [stage.name for stage in stages], head=head)
+
+
 @pytest.mark.parametrize("stage", ["wide", "add", "last"])
 def test_halves_are_the_whole(stage, network):
-    trunk, tail = network.split(stage)
+    halves = cut(network, stage, 32, wanted=[*network.stages, LOGITS])
     whole = network(pixels())
-    *early, activation = trunk(pixels())
-    parts = (*early, *tail(activation))
-    assert len(parts) == len(whole)
+    *early, flat = halves.trunk(pixels())
+    parts = (*early, *halves.tail(flat.unflatten(1, halves.shape)))
+    assert halves.trunk.stages + halves.tail.stages == (*network.stages, LOGITS)
     for part, expected in zip(parts, whole, strict=True):
         torch.testing.assert_close(part, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_tail_has_the_networks_own_weights_under_the_same_names(network):
-    _, tail = network.split("add")
-    whole = dict(network.named_parameters())
-    own = dict(tail.named_parameters())
-    assert [name.removeprefix("model.") for name in own] == [
-        "last.kernel", "last.bias", "logits.kernel", "logits.bias",
-    ]  # fmt: skip
-    assert all(whole[name] is parameter for name, parameter in own.items())
-    assert not any(name.startswith("model.first") for name in tail.state_dict())
+def test_all_of_the_network_is_the_tail(network):
+    halves = cut(network, PIXELS, 32, wanted=["add", LOGITS])
+    _, add, _, logits = network(pixels())
+    parts = halves.tail((pixels() - network.mean) / network.std)
+    assert halves.trunk is None
+    for part, expected in zip(parts, (add, logits), strict=True):
+        torch.testing.assert_close(part, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_trained_tail_changes_the_whole(model):
-    graph = graph_of(model)
-    stages, head = find_stages(graph)
-    network = KerasNetwork(graph, PLAIN, [stage.name for stage in stages], head=head)
-    trunk, tail = network.split("wide")
-    tail.requires_grad_(True)
+def test_the_tail_has_the_networks_weights_under_the_same_names(network):
+    whole = network.model.state_dict()
+    tail = cut(network, "add", 32, wanted=["last", LOGITS]).tail.graph.state_dict()
+    assert list(tail) == ["last.kernel", "last.bias", "logits.kernel", "logits.bias"]
+    assert all(torch.equal(whole[name], tensor) for name, tensor in tail.items())
+    # What nothing wanted needs is no part of it.
+    shorter = cut(network, "add", 32, wanted=["last"]).tail.graph.state_dict()
+    assert list(shorter) == ["last.kernel", "last.bias"]
+    assert list(cut(network, PIXELS, 32, wanted=[LOGITS]).tail.graph.state_dict()) == list(whole)
+
+
+def test_a_trained_tail_put_back_changes_the_whole(model):
+    network = own_network(model)
+    halves = cut(network, "wide", 32, wanted=[LOGITS])
+    tail = halves.tail.requires_grad_(True)
     optimiser = torch.optim.SGD(tail.parameters(), lr=0.1)
-    before = network.logits(pixels()).detach()
-    *_, activation = trunk(pixels())
+    before = network.logits(pixels())
+    activation = halves.trunk(pixels())[-1].unflatten(1, halves.shape)
     tail(activation)[-1].square().sum().backward()
     assert all(parameter.grad is not None for parameter in tail.parameters())
     optimiser.step()
-    after = tail(activation)[-1]
+    after = tail(activation)[-1].detach()
     assert not torch.allclose(after, before, rtol=1e-3)
+    assert torch.equal(network.logits(pixels()), before)  # the tail is a copy
+    state = {name: value.detach() for name, value in tail.graph.state_dict().items()}
+    network.model.load_state_dict(state, strict=False)
     torch.testing.assert_close(network.logits(pixels()), after, rtol=1e-5, atol=1e-6)
 
 
+def test_moments_follow_in_training_as_those_of_pytorch_do(model):
+    network = own_network(model)
+    tail = cut(network, PIXELS, 32, wanted=["wide"]).tail
+    layer = tail.graph.first_bn
+    assert keeps_moments(layer)
+    assert [keeps_moments(one) for one in tail.graph.children()].count(True) == 1
+    shown = pixels(8)
+    into = tail.graph.run(shown, {"first"})["first"].permute(0, 3, 1, 2)
+    peer = nn.BatchNorm2d(8, eps=1e-3)
+    peer.weight.data, peer.bias.data = layer.gamma.clone(), layer.beta.clone()
+    peer.running_mean, peer.running_var = layer.moving_mean.clone(), layer.moving_variance.clone()
+    expected = peer(into).detach()
+    tail.train()
+    found = tail.graph.run(shown, {"first_bn"})["first_bn"].permute(0, 3, 1, 2)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(layer.moving_mean, peer.running_mean, rtol=1e-4, atol=1e-5)
+    # PyTorch's running variance is that of a sample, n - 1; Keras's that of the batch.
+    old, n = network.model.first_bn.moving_variance, into[:, 0].numel()
+    sample = 10 * (peer.running_var - 0.9 * old)
+    torch.testing.assert_close(
+        layer.moving_variance, 0.9 * old + 0.1 * sample * (n - 1) / n, rtol=1e-4, atol=1e-5
+    )
+    moments = layer.moving_mean.clone()
+    layer.eval()
+    tail(shown)
+    assert torch.equal(layer.moving_mean, moments)
+
+
 def test_unknown_stage(network):
-    with pytest.raises(BackboneError, match=r"no stage 'first'.*wide, add, last"):
-        network.split("first")
+    with pytest.raises(BackboneError, match=r"cannot be cut at 'first'.*wide, add, last"):
+        cut(network, "first", 32, wanted=[LOGITS])
 
 
 def test_no_cut_between_two_paths(network):
     with pytest.raises(BackboneError, match="cannot be cut behind left"):
-        network.model.between("left", "logits")
+        network.model.between("left", ["logits"])
 
 
 def test_copies_are_independent(network):

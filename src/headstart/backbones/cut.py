@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.staged import StagedNetwork, pooled
@@ -145,3 +146,8 @@ def cut(network: StagedNetwork, stage: str, side: int, *, wanted: Sequence[str])
         blank = torch.zeros(1, 3, side, side, device=network.mean.device)
         shape = tuple(trunk.activation(blank)[1].shape[1:])
     return Cut(trunk, tail, shape)
+
+
+def keeps_moments(module: nn.Module) -> bool:
+    """Whether a module goes by a batch's moments in training, and by running ones in use."""
+    return isinstance(module, _BatchNorm) or getattr(module, "keeps_moments", False)

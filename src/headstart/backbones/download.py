@@ -26,10 +26,14 @@ def torch_hub_file(url: str) -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints" / url.rpartition("/")[2]
 
 
+def keras_home() -> Path:
+    """Where Keras keeps its settings and what it downloads."""
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+
+
 def keras_file(name: str) -> Path:
     """Where Keras keeps a file of weights of this name."""
-    home = os.environ.get("KERAS_HOME") or "~/.keras"
-    return Path(home).expanduser() / "models" / name
+    return keras_home() / "models" / name
 
 
 def hub_files(repository: str) -> tuple[Path, ...]:

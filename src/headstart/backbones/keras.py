@@ -5,18 +5,16 @@ measured on black, red, green and blue, so mean, deviation and order of the colo
 whether it scales to [-1, 1], standardises, subtracts means in the order blue, green, red, or leaves
 everything to the network. How a picture is brought to size Keras does not state with its weights.
 Its examples stretch it, but the published accuracies are those of a central crop, so that is what
-headstart does; docs/decisions/0006-keras.md says which one and why.
+headstart does; docs/decisions/0007-keras.md says which one and why.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import importlib
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +36,6 @@ PREFIX = "keras:"
 
 _FORMATS = (".h5", ".hdf5", ".keras")  # of these Keras reads numbers only, and builds nothing
 _SIDES = {"MobileNetV3Large": 224, "MobileNetV3Small": 224}  # others have a size of their own
-# The deviations of ImageNet that EfficientNet's published weights hold as variances.
-_EFFICIENTNET_STD = (0.229, 0.224, 0.225)
 
 
 def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Backbone:
@@ -63,16 +59,13 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
     channels, preprocessing = _preprocessing(name, side)
     file = weights or _published_file(name, allow_download=allow_download)
 
-    from headstart.backbones.keras_graph import Normalisation, layer_graph
+    from headstart.backbones.keras_graph import layer_graph
     from headstart.backbones.keras_network import KerasNetwork, find_stages
-    from headstart.backbones.staged import fill
+    from headstart.backbones.staged import fill, forms
 
     graph = layer_graph(model, channels, epsilon=import_keras(name).config.epsilon())
     tensors = _tensors(file, model, graph, name)
     fill(graph, tensors, name=name)
-    for layer in graph.children():
-        if isinstance(layer, Normalisation):
-            layer.rescale = _rescaling(tensors)
     stages, head = find_stages(graph)
     network = KerasNetwork(graph, preprocessing, [stage.name for stage in stages], head=head)
     return Backbone(
@@ -85,7 +78,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
             digest=digest(tensors),
             licence="unstated",
         ),
-        network=partial(copy.deepcopy, network),
+        **forms(network),
     )
 
 
@@ -204,17 +197,3 @@ def _tensors(file: Path, model: Any, graph: LayerGraph, name: str) -> dict[str, 
             ) from error
         values = {key: scope.get_current_value(one) for key, one in graph.variables().items()}
     return {key: value.numpy() for key, value in values.items() if value is not None}
-
-
-def _rescaling(tensors: dict[str, np.ndarray]) -> tuple[float, ...] | None:
-    """What EfficientNet's published weights need done after they have normalised.
-
-    They hold ImageNet's deviations where variances belong, so Keras builds the network that is
-    to get them with one more division (keras.applications.efficientnet). A network built for
-    training from scratch has none, and a file of its weights, of the same names and shapes, holds
-    other numbers there. So the numbers tell which network a file belongs to.
-    """
-    variance = tensors.get("normalization.variance")
-    if variance is None or not np.allclose(variance, _EFFICIENTNET_STD, atol=1e-6):
-        return None
-    return tuple(1 / deviation**0.5 for deviation in _EFFICIENTNET_STD)

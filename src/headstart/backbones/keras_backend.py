@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from types import ModuleType
 
+from headstart.backbones.download import keras_home
 from headstart.errors import BackboneError, MissingExtraError
 
 _VARIABLE = "KERAS_BACKEND"
@@ -18,7 +20,8 @@ def import_keras(wanted_by: str) -> ModuleType:
     """The module keras, running on PyTorch.
 
     Keras takes its backend from the environment when it is first imported. The variable is set
-    for that moment alone; programs that this one starts do not see it.
+    for that moment alone; programs that this one starts do not see it. The file of settings that
+    Keras writes where there is none does not stay: nobody asked for it.
 
     Args:
         wanted_by: the backbone that needs it, for messages.
@@ -44,6 +47,8 @@ def import_keras(wanted_by: str) -> ModuleType:
 
 
 def _imported() -> ModuleType:
+    settings = keras_home() / "keras.json"
+    theirs = settings.exists()
     before = os.environ.get(_VARIABLE)
     os.environ[_VARIABLE] = _BACKEND
     try:
@@ -53,3 +58,7 @@ def _imported() -> ModuleType:
             del os.environ[_VARIABLE]
         else:
             os.environ[_VARIABLE] = before
+        if not theirs:
+            with suppress(OSError):
+                settings.unlink()
+                settings.parent.rmdir()  # unless there is more in it

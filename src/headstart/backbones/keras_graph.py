@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from headstart.backbones.keras_backend import import_keras
@@ -93,6 +95,30 @@ class Operation(nn.Module):
         return result
 
 
+class BatchNormalisation(Operation):
+    """Keras's layer of that name: in training it goes by the batch, and its moments follow."""
+
+    keeps_moments = True
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        layer.momentum = _MOMENTUM
+
+    def forward(self, *arguments: Any, **options: Any) -> Tensor:
+        """See `Operation.forward`."""
+        return super().forward(*arguments, **options, training=self.training)
+
+    def follow(self, scope: Any) -> None:
+        """Take over the moments that Keras noted in its scope."""
+        with torch.no_grad():
+            for variable, tensor in self.state():
+                tensor.copy_(scope.get_current_value(variable))
+
+
+_MOMENTUM = 0.9
+"""PyTorch's. With Keras's own, 0.99 and 0.999, moments would follow for thousands of steps."""
+
+
 class Entry(nn.Module):
     """From PyTorch's layout to Keras's, and to blue first where the network wants that."""
 
@@ -108,8 +134,13 @@ class Entry(nn.Module):
 class Normalisation(nn.Module):
     """Keras's layer of that name, which keeps its statistics where no device finds them.
 
+    EfficientNet's published weights hold ImageNet's deviations where variances belong, so Keras
+    builds the network that is to get them with one more division (keras.applications.efficientnet).
+    A network built for training from scratch has none, and its weights, of the same names and
+    shapes, hold other numbers there. So the numbers tell what is to be done, whenever they come.
+
     Attributes:
-        rescale: what the result is multiplied by, one number a channel (see `keras.load`).
+        rescale: what the result is multiplied by, one number a channel; None for nothing.
     """
 
     mean: Tensor
@@ -124,6 +155,7 @@ class Normalisation(nn.Module):
         self.shared = _Shared(layer, {variable.name: variable for variable in layer.weights})
         for name, variable in self.shared.variables.items():
             self.register_buffer(name, variable.value.detach())
+        self.register_load_state_dict_post_hook(_rescale)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C)."""
@@ -135,8 +167,18 @@ class Normalisation(nn.Module):
         return x if self.rescale is None else x * x.new_tensor(self.rescale)
 
 
-class LayerGraph(nn.Module):
-    """The operations of a Keras model, run one after the other.
+def _rescale(layer: Normalisation, _: Any) -> None:
+    if layer.constants is None:
+        variance = layer.variance.tolist()
+        published = np.allclose(variance, _EFFICIENTNET_STD, atol=1e-6)
+        layer.rescale = tuple(1 / one**0.5 for one in _EFFICIENTNET_STD) if published else None
+
+
+_EFFICIENTNET_STD = (0.229, 0.224, 0.225)
+
+
+class Operations(nn.Module):
+    """Operations of a Keras model, run one after the other.
 
     Args:
         steps: in an order in which each finds what it needs.
@@ -162,38 +204,37 @@ class LayerGraph(nn.Module):
             for index in range(len(steps))
         ]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """What the last step computes.
-
-        Args:
-            x: what goes into the first one: normalised pixels (B, 3, H, W) for a whole network.
-        """
-        last = self.steps[-1].name
-        return self.run(x, {last})[last]
-
     def run(self, x: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
         """What the steps named `wanted` compute, in Keras's layout."""
         keras = import_keras("this network")
-        operations = dict(self.named_children())
+        modules = dict(self.named_children())
         results = {self.source: x}
         found = {}
-        state = [
-            pair
-            for operation in operations.values()
-            if isinstance(operation, Operation)
-            for pair in operation.state()
-        ]
+        operations = [one for one in modules.values() if isinstance(one, Operation)]
+        state = [pair for operation in operations for pair in operation.state()]
         # Keras moves tensors to the device it takes for the current one.
-        with keras.device(str(x.device)), keras.StatelessScope(state_mapping=state):
+        with keras.device(str(x.device)), keras.StatelessScope(state_mapping=state) as scope:
             for step, spent in zip(self.steps, self.last_uses, strict=True):
                 arguments = _filled(step.arguments, results)
                 options = _filled(step.options, results)
-                results[step.name] = operations[step.name](*arguments, **options)
+                results[step.name] = modules[step.name](*arguments, **options)
                 if step.name in wanted:
                     found[step.name] = results[step.name]
                 for name in spent:
                     del results[name]
+        for operation in operations:
+            if isinstance(operation, BatchNormalisation) and operation.training:
+                operation.follow(scope)
         return found
+
+
+class LayerGraph(Operations):
+    """All operations of a Keras model."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised pixels to what the last step computes."""
+        last = self.steps[-1].name
+        return self.run(x, {last})[last]
 
     def variables(self) -> dict[str, Any]:
         """Keras's variables, by the names that their numbers have in `state_dict()`."""
@@ -204,12 +245,12 @@ class LayerGraph(nn.Module):
             for name, variable in operation.shared.variables.items()
         }
 
-    def between(self, after: str | None, until: str) -> LayerGraph:
-        """The part of the network behind one step and up to another; its modules are the same.
+    def between(self, after: str | None, results: Sequence[str]) -> Part:
+        """The part of the network behind one step and up to others; its modules are the same.
 
         Args:
             after: a step at a joint, whose result goes into the part; None: the beginning.
-            until: the last step.
+            results: the steps whose results come out, in the order of the network.
 
         Raises:
             BackboneError: later steps need more than the result of `after`.
@@ -221,8 +262,32 @@ class LayerGraph(nn.Module):
                 f"the network cannot be cut behind {after}: other paths lead past it; "
                 f"choose another stage"
             )
-        steps = self.steps[begin : names.index(until) + 1]
-        return LayerGraph(steps, dict(self.named_children()), source=after or self.source)
+        return Part(
+            self.steps[begin : names.index(results[-1]) + 1],
+            dict(self.named_children()),
+            source=after or self.source,
+            results=results,
+        )
+
+
+class Part(Operations):
+    """Some operations of a Keras model; see `Operations` and `LayerGraph.between`."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        operations: Mapping[str, nn.Module],
+        *,
+        source: str,
+        results: Sequence[str],
+    ) -> None:
+        super().__init__(steps, operations, source=source)
+        self.results = tuple(results)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """From what `source` computed to what each of `results` does."""
+        found = self.run(x, set(self.results))
+        return tuple(found[name] for name in self.results)
 
 
 def layer_graph(model: Any, channels: Sequence[int], *, epsilon: float) -> LayerGraph:
@@ -256,6 +321,8 @@ def layer_graph(model: Any, channels: Sequence[int], *, epsilon: float) -> Layer
             operations[name] = Entry(channels)
         elif steps[-1].kind == "Normalization":
             operations[name] = Normalisation(node.operation, epsilon)
+        elif steps[-1].kind == "BatchNormalization":
+            operations[name] = BatchNormalisation(node.operation)
         else:
             operations[name] = Operation(node.operation)
     return LayerGraph(steps, operations, source=_PIXELS.name)

@@ -1,4 +1,4 @@
-"""The PyTorch form of a Keras backbone: its stages, and the two halves it can be cut into."""
+"""The PyTorch form of a Keras backbone: its stages, and the parts it can be cut into."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate
 
-from torch import Tensor, nn
+from torch import nn
 
 from headstart.backbones.backbone import LOGITS, Stage
 from headstart.backbones.keras_graph import Entry, LayerGraph, Operation, Step
@@ -86,8 +86,8 @@ class KerasNetwork(StagedNetwork):
         """See `StagedNetwork.between`; of Keras's graph, which needs no tracing."""
         names = {stage: stage for stage in self.stages[:-1]}
         names |= {self.stages[-1]: self.features, LOGITS: self.model.steps[-1].name}
-        ends = [names[name] for name in results]
-        return _Part(self.model.between(names[start] if start else None, ends[-1]), ends)
+        places = [names[name] for name in results]
+        return self.model.between(names[start] if start else None, places)
 
     def first_layer(self) -> tuple[str, nn.Conv2d]:
         """See `StagedNetwork.first_layer`; the kernel is in the order of red, green and blue."""
@@ -102,15 +102,3 @@ class KerasNetwork(StagedNetwork):
                 layer.weight = nn.Parameter(filters, requires_grad=False)
                 return name, layer
         raise BackboneError("the network has no convolution")
-
-
-class _Part(nn.Module):
-    """Some steps of a graph, of which several results are wanted."""
-
-    def __init__(self, graph: LayerGraph, wanted: Sequence[str]) -> None:
-        super().__init__()
-        self.steps, self.wanted = graph, tuple(wanted)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        found = self.steps.run(x, set(self.wanted))
-        return tuple(found[name] for name in self.wanted)
