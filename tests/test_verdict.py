@@ -17,8 +17,8 @@ DEAR = Price(images=None, low=800, high=None)
 CHEAP = Price(images=300, low=200, high=None)
 
 FITTING = Evidence(
-    images=500, accuracy=0.96, stages=STAGES, chosen=("head",), graft_gain=NOTHING, beaten_by=(),
-    price=DEAR,
+    images=500, classes=5, accuracy=0.96, stages=STAGES, chosen=("head",), graft_gain=NOTHING,
+    beaten_by=(), price=DEAR,
 )  # fmt: skip
 EARLIER = replace(FITTING, chosen=STAGES[2:7], graft_gain=GAIN, accuracy=0.9)
 
@@ -36,12 +36,13 @@ def verdict(evidence: Evidence, *, data: str = "photos", options=(), backbone="e
         (replace(FITTING, price=CHEAP), Action.COLLECT_MORE, None),
         (replace(FITTING, price=CHEAP, images=250), Action.KEEP_PROBE, None),
         (replace(FITTING, accuracy=0.86), Action.ANOTHER_BACKBONE, None),
-        (EARLIER, Action.FINE_TUNE, 6),
+        (EARLIER, Action.FINE_TUNE, 5),
         (replace(EARLIER, chosen=("blocks.5",)), Action.FINE_TUNE, 3),
-        (replace(EARLIER, beaten_by=("raw pixels",)), Action.FINE_TUNE, 8),
+        (replace(EARLIER, chosen=("blocks.1",)), Action.FINE_TUNE, 2),
+        (replace(EARLIER, beaten_by=("raw pixels",)), Action.FINE_TUNE, 5),
         (replace(FITTING, beaten_by=("raw pixels",)), Action.FINE_TUNE, 8),
         (replace(EARLIER, accuracy=0.985), Action.GRAFT_EARLIER, None),
-        (replace(EARLIER, images=60), Action.GRAFT_EARLIER, None),
+        (replace(EARLIER, classes=10), Action.GRAFT_EARLIER, None),
         (replace(EARLIER, graft_gain=NOTHING, accuracy=0.96), Action.GRAFT_EARLIER, None),
     ],
 )
@@ -55,8 +56,8 @@ def test_the_first_question_that_is_answered_decides(evidence, action, depth):
 def test_sentences_give_the_evidence():
     found = verdict(replace(EARLIER, beaten_by=("raw pixels", "descriptors")))
     assert found.sentence == (
-        "Fine-tune the whole network: the head on blocks.2 to blocks.6 beats the last layer by "
-        "7.0 points (4.0 to 10.0), and raw pixels and descriptors beat the last layer, so what "
+        "Fine-tune the 5 stages that end at blocks.6: the head on blocks.2 to blocks.6 beats the "
+        "last layer by 7.0 points (4.0 to 10.0), and raw pixels and descriptors beat the last layer, so what "
         "the last stages learned does not suit these images."
     )
     assert "300 more (200 to no end)" in verdict(replace(FITTING, price=CHEAP)).sentence
@@ -74,7 +75,7 @@ def test_commands_can_be_run_as_they_stand():
         "headstart", "fit", "my photos", *options, "--out", "model"
     ]  # fmt: skip
     tuned = verdict(EARLIER)
-    assert tuned.command == "headstart finetune photos --depth 6 --out model"
+    assert tuned.command == "headstart finetune photos --depth 5 --out model"
     grafted = verdict(replace(EARLIER, accuracy=0.985, chosen=STAGES[5:7]))
     assert grafted.command == ("headstart fit photos --stage blocks.5 --stage blocks.6 --out model")
     other = verdict(replace(FITTING, accuracy=0.86), options=options, backbone="timm:x")

@@ -254,6 +254,7 @@ def measure_transfer(
     verdict = judge(
         Evidence(
             images=len(cut.train),
+            classes=len(cut.classes),
             accuracy=chosen.accuracy,
             stages=tuple(names),
             chosen=selection.candidate.stages,

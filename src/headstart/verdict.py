@@ -1,12 +1,12 @@
-"""What to do next, from what was measured. docs/decisions/0007-transfer-verdict.md has the reasons.
+"""What to do next, from what was measured. docs/decisions/0008-transfer-verdict.md has the reasons.
 
 One question after the other, the first that is answered decides:
 
 1. Are fewer than `LITTLE` wrong? Then there is little to win: keep what is there.
 2. Did an earlier graft beat the last layer, or did something without pre-training? Then what the
    last stages learned does not suit these images: train them anew, from the shallowest stage that
-   the head wants to see, or the whole network if even plain features beat the last layer. With
-   fewer than `FEW` images there is nothing to train them with: graft earlier.
+   the head wants to see. With fewer than `FEW` images a class there is too little to train them
+   with: graft earlier.
 3. Does one more point of accuracy cost at most as many images as there are? Then collect more.
 4. Are at least `MUCH` wrong? Then the features suit the images and are not good enough: take a
    better backbone.
@@ -27,7 +27,10 @@ from headstart.metrics import Difference
 
 LITTLE: Final = 0.02
 MUCH: Final = 0.05
-FEW: Final = 100
+FEW: Final = 75
+"""Images a class: fine-tuning won with 100 and more, and not with 50 and fewer (docs/decisions)."""
+LEAST: Final = 3
+"""Stages that are trained at least, as `headstart finetune` does by itself."""
 _BETTER: Final = 0.02
 """A backbone must be better by this much on ImageNet to be worth a try: gains there come through
 to other photographs at about their size (Kornblith et al. 2019)."""
@@ -48,7 +51,8 @@ class Evidence:
     """What the verdict rests on.
 
     Attributes:
-        images: that were measured on.
+        images: that there are.
+        classes: how many.
         accuracy: of the chosen graft, cross-validated.
         stages: names of all stages, shallow to deep.
         chosen: those that the head grows on, shallow to deep.
@@ -58,6 +62,7 @@ class Evidence:
     """
 
     images: int
+    classes: int
     accuracy: float
     stages: tuple[str, ...]
     chosen: tuple[str, ...]
@@ -120,7 +125,9 @@ def judge(
             verb += ["--stage", stage]
     elif action is Action.FINE_TUNE:
         whole = depth == len(evidence.stages)
-        advice = "Fine-tune the whole network" if whole else f"Fine-tune the last {depth} stages"
+        ends = evidence.chosen[-1]
+        some = f"Fine-tune the {depth} stages that end at {ends}"
+        advice = "Fine-tune the whole network" if whole else some
         verb = ["finetune", data, "--depth", str(depth)]
     elif action is Action.COLLECT_MORE:
         advice = "Collect more images"
@@ -162,8 +169,9 @@ def _decided(evidence: Evidence) -> tuple[Action, str]:
         why = (
             f"{', and '.join(reasons)}, so what the last stages learned does not suit these images"
         )
-        if evidence.images < FEW:
-            return kept, f"{why}, and {evidence.images} images are too few to train them anew"
+        if evidence.images < FEW * evidence.classes:
+            each = evidence.images // evidence.classes
+            return kept, f"{why}, and {each} images a class are too few to train them anew"
         return Action.FINE_TUNE, why
     suits = (
         f"{grown} is not surely better than the last layer"
@@ -186,9 +194,12 @@ def _decided(evidence: Evidence) -> tuple[Action, str]:
 
 
 def _depth(evidence: Evidence) -> int:
-    if evidence.beaten_by:
+    """Counted as `headstart finetune` does: back from the deepest stage that the head sees."""
+    first, last = (evidence.stages.index(evidence.chosen[place]) for place in (0, -1))
+    # Where plain features beat the last layer and yet nothing earlier does, nothing is to rely on.
+    if evidence.beaten_by and first == len(evidence.stages) - 1:
         return len(evidence.stages)
-    return len(evidence.stages) - evidence.stages.index(evidence.chosen[0])
+    return min(max(last - first + 1, LEAST), last + 1)
 
 
 def _range(stages: Sequence[str]) -> str:
