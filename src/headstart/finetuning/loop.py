@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from torch.nn.functional import cross_entropy
 from headstart.finetuning.checkpoint import read_checkpoint, write_checkpoint
 from headstart.finetuning.examples import Batch, Examples, cut_mixed, mixed_up, shuffled
 from headstart.finetuning.network import TunedNetwork
-from headstart.finetuning.optimisation import clip, optimiser_for, schedule_for
+from headstart.finetuning.optimisation import clip, optimiser_for, rate_of, schedule_for
 from headstart.finetuning.settings import Settings
 from headstart.heads.calibration import calibrate
 from headstart.types import Floats, Labels
@@ -229,7 +230,7 @@ class Loop:
                 views = rng.integers(0, settings.views, len(rows))
                 batch = self._mixed(self.examples.batch(rows, views), rng)
                 loss, logits = self._step(batch, optimiser)
-                rate = optimiser.param_groups[0]["lr"]
+                rate = rate_of(optimiser)
                 schedule.step()  # type: ignore[attr-defined]
                 self._average(now, now.epoch * len(parts) + done, len(parts))
                 total += loss * len(rows)
@@ -240,9 +241,12 @@ class Loop:
         return total / seen, right / seen, rate
 
     def _mixed(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        # Pixels, of which there is no stage before, are channels first in every network.
+        tail, pixels = self.network.tail, not self.network.before
+        cutting = partial(cut_mixed, channels_last=tail.channels_last and not pixels)
         ways = [
             (mix, alpha)
-            for mix, alpha in ((mixed_up, self.settings.mixup), (cut_mixed, self.settings.cutmix))
+            for mix, alpha in ((mixed_up, self.settings.mixup), (cutting, self.settings.cutmix))
             if alpha
         ]
         if not ways:

@@ -15,6 +15,8 @@ from headstart.finetuning.settings import Optimiser, Schedule, Settings
 _SGD_FACTOR = 10.0
 """SGD's steps are as long as the gradient, Adam's as long as the rate: it needs a higher one."""
 _MOMENTUM = 0.9
+_TAIL = "tail.graph."
+"""Where a `TunedNetwork` has the network's own weights."""
 _STEPS = ((0.5, 0.1), (0.75, 0.01))
 """Of the step schedule: from this share of the steps on, this share of the rate."""
 
@@ -34,13 +36,14 @@ def optimiser_for(
     factor = _SGD_FACTOR if settings.optimiser is Optimiser.SGD else 1.0
     groups = []
     for name, parameter in network.named_parameters():
-        inside = name.removeprefix("tail.graph.")
+        inside = name.removeprefix(_TAIL)
         own = rate * settings.head_rate
         if inside != name:
             own = rate * settings.rate_decay ** _depth(inside, depths)
         filters = inside != name and parameter.ndim > 1
         groups.append(
             {
+                "name": name,
                 "params": [parameter],
                 "lr": own * factor,
                 "weight_decay": settings.weight_decay if filters else 0.0,
@@ -49,6 +52,12 @@ def optimiser_for(
     if settings.optimiser is Optimiser.ADAMW:
         return AdamW(groups)
     return SGD(groups, momentum=_MOMENTUM, nesterov=True)
+
+
+def rate_of(optimiser: Optimizer) -> float:
+    """The present rate of the deepest stage that has weights, no lower than that of an earlier one."""
+    groups = optimiser.param_groups
+    return max(group["lr"] for group in groups if group["name"].startswith(_TAIL))
 
 
 def _depth(parameter: str, depths: dict[str, int]) -> int:
