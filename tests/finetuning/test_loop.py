@@ -71,14 +71,14 @@ def assert_equal(found: Progress, expected: Progress) -> None:
 
 
 def test_the_loss_falls_and_the_history_says_so():
-    settings = replace(QUICK, epochs=8)
+    settings = replace(QUICK, epochs=25, rate=0.03)
     told: list[Epoch] = []
     steps: list[tuple[int, int]] = []
     one = loop(settings, on_epoch=told.append, on_steps=lambda *now: steps.append(now))
     found = run(one, settings)
     assert told == found.history
-    assert [row.epoch for row in told] == list(range(1, 9))
-    assert steps == [(1, 3), (2, 3), (3, 3)] * 8
+    assert [row.epoch for row in told] == list(range(1, 26))
+    assert steps == [(1, 3), (2, 3), (3, 3)] * 25
     assert told[-1].loss < 0.5 * told[0].loss
     assert all(0 <= row.accuracy <= 1 and row.seconds > 0 for row in told)
     assert all(row.phase is Phase.SEARCH for row in told)
@@ -232,3 +232,7 @@ def test_an_absurd_rate_leaves_the_best_weights_finite():
     settings = replace(QUICK, rate=10.0, optimiser=Optimiser.SGD, clip=1e6)
     found = run(loop(settings), settings)
     assert all(torch.isfinite(value).all() for value in found.best.values())
+    assert len(found.history) < QUICK.epochs or np.isfinite(found.history[-1].loss)
+    closed = loop(settings)
+    result = run(closed, settings, rows=np.arange(24), validation=ASIDE[:0], phase=Phase.CLOSING)
+    assert all(torch.isfinite(value).all() for value in result.best.values())

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from headstart.finetuning.loop import Loop
+from headstart.finetuning.loop import Loop, judged
 from headstart.finetuning.network import blended
-from headstart.heads.calibration import calibrate
 from headstart.types import Labels
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
@@ -61,9 +60,7 @@ def decide(
     labels = loop.examples.labels[rows]
 
     def measured(state: Mapping[str, Tensor]) -> tuple[float, float, np.ndarray]:
-        logits = loop.logits(state, rows)
-        losses, temperatures = calibrate(logits.T[None], labels, np.ones(len(rows), np.float32))
-        return float(losses.mean()), float(temperatures[0]), logits.argmax(1) == labels
+        return judged(loop.logits(state, rows), labels)
 
     before, _, probe_right = measured(probe)
     best: tuple[float, Decision] | None = None

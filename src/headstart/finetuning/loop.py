@@ -155,7 +155,6 @@ class Loop:
         optimiser = optimiser_for(self.network, self.stages, settings, rate=plan.rate)
         batches = len(shuffled(plan.rows, settings.batch, np.random.default_rng(0)))
         searching = plan.phase is Phase.SEARCH
-        schedule = schedule_for(optimiser, settings, steps=plan.epochs * batches, warm_up=searching)
         now = Progress(
             epoch=0,
             average=_copy(start),
@@ -168,9 +167,14 @@ class Loop:
             kept = read_checkpoint(self.checkpoint / f"{plan.phase}.safetensors")
             if kept is not None:
                 now = self._restored(kept, optimiser)
-                schedule.last_epoch = now.epoch * batches - 1
-                schedule.step()
-        while now.epoch < plan.epochs and (not searching or now.waited < settings.patience):
+        schedule = schedule_for(
+            optimiser,
+            settings,
+            steps=plan.epochs * batches,
+            done=now.epoch * batches,
+            warm_up=searching,
+        )
+        while now.epoch < plan.epochs and now.waited < settings.patience:
             began = time.perf_counter()
             loss, accuracy, rate = self._epoch(plan, now, optimiser, schedule)
             now.epoch += 1
@@ -190,8 +194,10 @@ class Loop:
                 now.waited += 1
                 if found < now.lowest:
                     now.lowest, now.waited, now.best = found, 0, _copy(now.average)
-            else:
+            elif math.isfinite(loss):
                 now.best = _copy(now.average)
+            if not math.isfinite(loss):  # no step leads back from there
+                now.waited = settings.patience
             now.history.append(replace(row, seconds=time.perf_counter() - began))
             if self.checkpoint:
                 self._save(self.checkpoint / f"{plan.phase}.safetensors", now, optimiser)
@@ -201,9 +207,8 @@ class Loop:
 
     def validate(self, state: State, rows: Labels) -> tuple[float, float]:
         """Calibrated negative log-likelihood in nats, and accuracy, on plain views."""
-        logits, labels = self.logits(state, rows), self.examples.labels[rows]
-        losses, _ = calibrate(logits.T[None], labels, np.ones(len(rows), np.float32))
-        return float(losses.mean()), float(np.mean(logits.argmax(1) == labels))
+        loss, _, right = judged(self.logits(state, rows), self.examples.labels[rows])
+        return loss, float(right.mean())
 
     @torch.inference_mode()
     def logits(self, state: State, rows: Labels) -> Floats:
@@ -322,6 +327,20 @@ class Loop:
             waited=facts["waited"],
             history=[Epoch(**{**one, "phase": Phase(one["phase"])}) for one in facts["history"]],
         )
+
+
+def judged(logits: Floats, labels: Labels) -> tuple[float, float, np.ndarray]:
+    """What logits (N, K) are worth for images of the classes `labels` (N,).
+
+    Returns:
+        Their calibrated loss in nats, infinite if they are not all finite; the temperature; (N,)
+        which are right.
+    """
+    right = logits.argmax(1) == labels
+    if not np.isfinite(logits).all():
+        return math.inf, 1.0, right
+    losses, temperatures = calibrate(logits.T[None], labels, np.ones(len(labels), np.float32))
+    return float(losses.mean()), float(temperatures[0]), right
 
 
 def _copy(state: State) -> dict[str, Tensor]:

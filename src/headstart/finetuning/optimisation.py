@@ -88,11 +88,14 @@ def _depth(parameter: str, depths: dict[str, int]) -> int:
 
 
 def schedule_for(
-    optimiser: Optimizer, settings: Settings, *, steps: int, warm_up: bool = True
+    optimiser: Optimizer, settings: Settings, *, steps: int, done: int = 0, warm_up: bool = True
 ) -> LambdaLR:
-    """The learning rate over `steps` steps, as a share of each group's own."""
+    """The learning rate over `steps` steps, `done` of them taken, as a share of each group's own.
+
+    The groups must have their own rates: no schedule may have changed them.
+    """
     rising = settings.warm_up * steps if warm_up else 0.0
-    return LambdaLR(optimiser, lambda step: rate_at(step, steps, rising, settings.schedule))
+    return LambdaLR(optimiser, lambda step: rate_at(done + step, steps, rising, settings.schedule))
 
 
 def rate_at(step: int, steps: int, rising: float, schedule: Schedule) -> float:
