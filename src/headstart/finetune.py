@@ -194,10 +194,8 @@ def finetune(
 def _stages_of(
     model: Model | None, stages: Sequence[str], recipe: TuningRecipe | None
 ) -> tuple[str, ...]:
-    if recipe is TuningRecipe.CLASSIFIER:
-        return (LOGITS,)
     if model is None:
-        return tuple(stages)
+        return (LOGITS,) if recipe is TuningRecipe.CLASSIFIER else tuple(stages)
     if model.head.kind is not HeadKind.LOGISTIC:
         raise UserError(
             f"the model has a {model.head.kind} head, which has no gradient to follow; fit one "
@@ -208,7 +206,7 @@ def _stages_of(
             "the model is fine-tuned already; start from the one that it was made of, with more "
             "--epochs"
         )
-    return model.origin.stages
+    return (LOGITS,) if recipe is TuningRecipe.CLASSIFIER else model.origin.stages
 
 
 def _probe_alone(probe: Trained, started: float) -> FineTuned:

@@ -7,11 +7,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from headstart.backbones.backbone import Backbone, Weights
+from headstart.activations import Activations
+from headstart.backbones.backbone import LOGITS, Backbone, Weights
+from headstart.backbones.cut import cut
 from headstart.backbones.staged import StagedNetwork, forms, stages_of
 from headstart.backbones.tensors import digest
 from headstart.engines import Plan
 from headstart.features import Extractor
+from headstart.finetuning.examples import Examples
+from headstart.finetuning.network import Graft, TunedNetwork
+from headstart.heads.head import LinearHead, Standardisation
 from headstart.preprocessing import Interpolation, Preprocessing
 from headstart.types import EngineName, Precision
 
@@ -92,3 +97,57 @@ def write_sided(root: Path, count: int, *, first: int = 0) -> Path:
         for seed in range(first, first + count):
             sided(right, seed).save(folder / f"{seed:03}.png")
     return root
+
+
+def tuned_network(stage: str, *, heads: tuple[str, ...] = ("top",), dropout: float = 0.0,
+                  seed: int = 0) -> TunedNetwork:  # fmt: skip
+    """Cut behind `stage`, with a made-up head of two classes on the stages `heads`."""
+    network = small_network(seed)
+    rng = np.random.default_rng(seed)
+    sizes = {"stem": 8, "middle": 12, "top": 16, LOGITS: 5}
+    width = sum(sizes[name] for name in heads)
+    graft = Graft(
+        stages=heads,
+        head=LinearHead(
+            rng.normal(size=(2, width)).astype(np.float32), rng.normal(size=2).astype(np.float32)
+        ),
+        temperature=0.7,
+        moments=Standardisation(
+            rng.normal(size=width).astype(np.float32),
+            rng.uniform(0.5, 2, width).astype(np.float32),
+        ),
+    )
+    halves = cut(network, stage, SIDE, wanted=heads)
+    before = halves.trunk.stages if halves.trunk else ()
+    return TunedNetwork(halves, graft, before, dropout=dropout)
+
+
+def small_examples(count: int = 24, views: int = 2, *, stage: str = "stem") -> Examples:
+    """Pictures of both classes by turns, each but a little changed in its other views."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    plain = np.stack([np.asarray(sided(bool(label), 9000 + i)) for i, label in enumerate(labels)])
+    raw = np.stack([plain, *(np.clip(plain + rng.normal(0, 8, plain.shape), 0, 255)
+                             for _ in range(views - 1))], axis=1).astype(np.uint8)  # fmt: skip
+    network = small_network()
+    features: tuple[np.ndarray, ...] = ()
+    maps = raw.reshape(count, views, -1)
+    shape: tuple[int, ...] = (3, SIDE, SIDE)
+    if stage:
+        halves = cut(network, stage, SIDE, wanted=())
+        shape = halves.shape
+        x = torch.tensor(raw.reshape(-1, SIDE, SIDE, 3)).permute(0, 3, 1, 2) / 255
+        with torch.no_grad():
+            *found, flat = halves.trunk(x)
+        maps = flat.numpy().astype(np.float16).reshape(count, views, -1)
+        features = tuple(one.numpy().reshape(count, views, -1) for one in found)
+    return Examples(
+        activations=Activations(maps, features),
+        labels=labels,
+        classes=2,
+        weights=torch.ones(2),
+        shape=shape,
+        mean=network.mean,
+        std=network.std,
+        device="cpu",
+    )

@@ -79,3 +79,12 @@ def test_nothing_to_draw_and_unequal_lengths_are_refused():
         drawn(losses=[], accuracies=[], validation_losses=[], validation_accuracies=[])
     with pytest.raises(DataError):
         drawn(losses=LOSSES[:2])
+
+
+def test_a_training_that_diverged_is_drawn_as_far_as_it_went(tmp_path):
+    lost = [float("inf"), float("nan")]
+    figure = drawn(losses=[1.0, 5.0, *lost], validation_losses=[0.9, 4.0, *lost])
+    plots.save(figure, tmp_path / "curves.png")
+    _, trained, judged = figure.get_axes()[0].lines
+    assert np.isfinite(trained.get_ydata()).tolist() == [True, True, False, False]
+    assert judged.get_ydata().tolist() == [0.9, 4.0]

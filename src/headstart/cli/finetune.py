@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -66,7 +67,9 @@ def finetune(
     recipe: Annotated[
         TuningRecipe | None, typer.Option("--recipe", help="A well-known depth, by name.")
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the images.")] = 10,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, help="Passes over the images.")
+    ] = _BY_DEFAULT.epochs,
     views: Annotated[
         int,
         typer.Option("--views", min=1, help="Views of each image, the plain one included."),
@@ -119,14 +122,14 @@ def finetune(
     schedule: Annotated[
         Schedule, typer.Option("--schedule", help="How the rate falls after that.")
     ] = _BY_DEFAULT.schedule,
-    batch: Annotated[int, typer.Option("--batch", help="Images a step.")] = 32,
+    batch: Annotated[int, typer.Option("--batch", help="Images a step.")] = _BY_DEFAULT.batch,
     weight_decay: Annotated[
         float, typer.Option("--weight-decay", help="Of filters and matrices of the network.")
     ] = _BY_DEFAULT.weight_decay,
     dropout: Annotated[
         float, typer.Option("--dropout", help="Share of the head's features left out of a step.")
     ] = _BY_DEFAULT.dropout,
-    clip: Annotated[float, typer.Option("--clip", help="Longest gradient.")] = 1.0,
+    clip: Annotated[float, typer.Option("--clip", help="Longest gradient.")] = _BY_DEFAULT.clip,
     batch_norm: Annotated[
         BatchNorm, typer.Option("--batch-norm", help="Which moments batch normalisation uses.")
     ] = _BY_DEFAULT.batch_norm,
@@ -414,7 +417,9 @@ def _summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
         "augmentation": None
         if borne is None
         else {**asdict(borne.augmentation), "probe_under": borne.under, "images": borne.images},
-        "history": [asdict(row) for row in tuned.history],
+        "history": [
+            {name: _finite(value) for name, value in asdict(row).items()} for row in tuned.history
+        ],
         "images": tuned.probe.images,
         "classes": list(model.classes),
         "skipped": [{"path": one.path, "reason": one.reason} for one in tuned.probe.skipped],
@@ -424,6 +429,11 @@ def _summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
         ],
         "seconds": seconds,
     }
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for the loss of a training that diverged."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path) -> None:

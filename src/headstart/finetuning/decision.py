@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from headstart.finetuning.loop import Loop
+from headstart.finetuning.loop import Loop, judged
 from headstart.finetuning.network import blended
-from headstart.heads.calibration import calibrate
-from headstart.types import Floats, Labels
+from headstart.types import Doubles, Labels
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the way from the probe's weights to the fine-tuned ones, that are tried."""
@@ -62,20 +61,17 @@ def decide(
     """
     labels = loop.examples.labels[rows]
 
-    def measured(state: Mapping[str, Tensor]) -> tuple[Floats, float, np.ndarray]:
-        logits = loop.logits(state, rows)
-        losses, temperatures = calibrate(logits.T[None], labels, np.ones(len(rows), np.float32))
-        return losses[0], float(temperatures[0]), logits.argmax(1) == labels
+    def measured(state: Mapping[str, Tensor]) -> tuple[Doubles, float, np.ndarray]:
+        return judged(loop.logits(state, rows), labels)
 
     before, _, probe_right = measured(probe)
     best: tuple[float, Decision] | None = None
     for share in SHARES if interpolate else SHARES[-1:]:
         state = blended(probe, tuned, share)
         losses, temperature, right = measured(state)
-        loss, gain = float(losses.mean()), before - losses
+        loss = float(losses.mean())
         if best is None or loss < best[0]:
-            error = float(gain.std()) / math.sqrt(len(rows))
-            better = float(gain.mean()) > error and int(right.sum()) >= int(probe_right.sum())
+            better = _surely_lower(losses, before) and int(right.sum()) >= int(probe_right.sum())
             best = (
                 loss,
                 Decision(
@@ -90,3 +86,11 @@ def decide(
             )
     assert best is not None
     return best[1]
+
+
+def _surely_lower(losses: Doubles, than: Doubles) -> bool:
+    """Whether the mean is lower by more than one standard error of the paired difference."""
+    if not np.isfinite(losses).all():  # the training diverged
+        return False
+    gain = than - losses
+    return float(gain.mean()) > float(gain.std()) / math.sqrt(len(gain))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from torch.nn.functional import cross_entropy
 from headstart.finetuning.checkpoint import read_checkpoint, write_checkpoint
 from headstart.finetuning.examples import Batch, Examples, cut_mixed, mixed_up, shuffled
 from headstart.finetuning.network import TunedNetwork
-from headstart.finetuning.optimisation import clip, optimiser_for, schedule_for
+from headstart.finetuning.optimisation import clip, optimiser_for, rate_of, schedule_for
 from headstart.finetuning.settings import Settings
 from headstart.heads.calibration import calibrate
-from headstart.types import Floats, Labels
+from headstart.types import Doubles, Floats, Labels
 
 State = Mapping[str, Tensor]
 _EVALUATED = 64
@@ -154,7 +155,6 @@ class Loop:
         optimiser = optimiser_for(self.network, self.stages, settings, rate=plan.rate)
         batches = len(shuffled(plan.rows, settings.batch, np.random.default_rng(0)))
         searching = plan.phase is Phase.SEARCH
-        schedule = schedule_for(optimiser, settings, steps=plan.epochs * batches, warm_up=searching)
         now = Progress(
             epoch=0,
             average=_copy(start),
@@ -167,9 +167,14 @@ class Loop:
             kept = read_checkpoint(self.checkpoint / f"{plan.phase}.safetensors")
             if kept is not None:
                 now = self._restored(kept, optimiser)
-                schedule.last_epoch = now.epoch * batches - 1
-                schedule.step()
-        while now.epoch < plan.epochs and (not searching or now.waited < settings.patience):
+        schedule = schedule_for(
+            optimiser,
+            settings,
+            steps=plan.epochs * batches,
+            done=now.epoch * batches,
+            warm_up=searching,
+        )
+        while now.epoch < plan.epochs and now.waited < settings.patience:
             began = time.perf_counter()
             loss, accuracy, rate = self._epoch(plan, now, optimiser, schedule)
             now.epoch += 1
@@ -189,8 +194,10 @@ class Loop:
                 now.waited += 1
                 if found < now.lowest:
                     now.lowest, now.waited, now.best = found, 0, _copy(now.average)
-            else:
+            elif math.isfinite(loss):
                 now.best = _copy(now.average)
+            if not math.isfinite(loss):  # no step leads back from there
+                now.waited = settings.patience
             now.history.append(replace(row, seconds=time.perf_counter() - began))
             if self.checkpoint:
                 self._save(self.checkpoint / f"{plan.phase}.safetensors", now, optimiser)
@@ -200,9 +207,8 @@ class Loop:
 
     def validate(self, state: State, rows: Labels) -> tuple[float, float]:
         """Calibrated negative log-likelihood in nats, and accuracy, on plain views."""
-        logits, labels = self.logits(state, rows), self.examples.labels[rows]
-        losses, _ = calibrate(logits.T[None], labels, np.ones(len(rows), np.float32))
-        return float(losses.mean()), float(np.mean(logits.argmax(1) == labels))
+        losses, _, right = judged(self.logits(state, rows), self.examples.labels[rows])
+        return float(losses.mean()), float(right.mean())
 
     @torch.inference_mode()
     def logits(self, state: State, rows: Labels) -> Floats:
@@ -229,7 +235,7 @@ class Loop:
                 views = rng.integers(0, settings.views, len(rows))
                 batch = self._mixed(self.examples.batch(rows, views), rng)
                 loss, logits = self._step(batch, optimiser)
-                rate = optimiser.param_groups[0]["lr"]
+                rate = rate_of(optimiser)
                 schedule.step()  # type: ignore[attr-defined]
                 self._average(now, now.epoch * len(parts) + done, len(parts))
                 total += loss * len(rows)
@@ -240,9 +246,12 @@ class Loop:
         return total / seen, right / seen, rate
 
     def _mixed(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        # Pixels, of which there is no stage before, are channels first in every network.
+        tail, pixels = self.network.tail, not self.network.before
+        cutting = partial(cut_mixed, channels_last=tail.channels_last and not pixels)
         ways = [
             (mix, alpha)
-            for mix, alpha in ((mixed_up, self.settings.mixup), (cut_mixed, self.settings.cutmix))
+            for mix, alpha in ((mixed_up, self.settings.mixup), (cutting, self.settings.cutmix))
             if alpha
         ]
         if not ways:
@@ -318,6 +327,20 @@ class Loop:
             waited=facts["waited"],
             history=[Epoch(**{**one, "phase": Phase(one["phase"])}) for one in facts["history"]],
         )
+
+
+def judged(logits: Floats, labels: Labels) -> tuple[Doubles, float, np.ndarray]:
+    """What logits (N, K) are worth for images of the classes `labels` (N,).
+
+    Returns:
+        (N,) calibrated losses in nats, infinite if the logits are not all finite; the temperature;
+        (N,) which are right.
+    """
+    right = logits.argmax(1) == labels
+    if not np.isfinite(logits).all():
+        return np.full(len(labels), math.inf), 1.0, right
+    losses, temperatures = calibrate(logits.T[None], labels, np.ones(len(labels), np.float32))
+    return losses[0].astype(np.float64), float(temperatures[0]), right
 
 
 def _copy(state: State) -> dict[str, Tensor]:

@@ -15,6 +15,8 @@ from headstart.finetuning.settings import Optimiser, Schedule, Settings
 _SGD_FACTOR = 10.0
 """SGD's steps are as long as the gradient, Adam's as long as the rate: it needs a higher one."""
 _MOMENTUM = 0.9
+_TAIL = "tail.graph."
+"""Where a `TunedNetwork` has the network's own weights."""
 _STEPS = ((0.5, 0.1), (0.75, 0.01))
 """Of the step schedule: from this share of the steps on, this share of the rate."""
 
@@ -34,13 +36,14 @@ def optimiser_for(
     factor = _SGD_FACTOR if settings.optimiser is Optimiser.SGD else 1.0
     groups = []
     for name, parameter in network.named_parameters():
-        inside = name.removeprefix("tail.graph.")
+        inside = name.removeprefix(_TAIL)
         own = rate * settings.head_rate
         if inside != name:
             own = rate * settings.rate_decay ** _depth(inside, depths)
         filters = inside != name and parameter.ndim > 1
         groups.append(
             {
+                "name": name,
                 "params": [parameter],
                 "lr": own * factor,
                 "weight_decay": settings.weight_decay if filters else 0.0,
@@ -49,6 +52,12 @@ def optimiser_for(
     if settings.optimiser is Optimiser.ADAMW:
         return AdamW(groups)
     return SGD(groups, momentum=_MOMENTUM, nesterov=True)
+
+
+def rate_of(optimiser: Optimizer) -> float:
+    """The present rate of the deepest stage that has weights, no lower than that of an earlier one."""
+    groups = optimiser.param_groups
+    return max(group["lr"] for group in groups if group["name"].startswith(_TAIL))
 
 
 def _depth(parameter: str, depths: dict[str, int]) -> int:
@@ -79,11 +88,14 @@ def _depth(parameter: str, depths: dict[str, int]) -> int:
 
 
 def schedule_for(
-    optimiser: Optimizer, settings: Settings, *, steps: int, warm_up: bool = True
+    optimiser: Optimizer, settings: Settings, *, steps: int, done: int = 0, warm_up: bool = True
 ) -> LambdaLR:
-    """The learning rate over `steps` steps, as a share of each group's own."""
+    """The learning rate over `steps` steps, `done` of them taken, as a share of each group's own.
+
+    The groups must have their own rates: no schedule may have changed them.
+    """
     rising = settings.warm_up * steps if warm_up else 0.0
-    return LambdaLR(optimiser, lambda step: rate_at(step, steps, rising, settings.schedule))
+    return LambdaLR(optimiser, lambda step: rate_at(done + step, steps, rising, settings.schedule))
 
 
 def rate_at(step: int, steps: int, rising: float, schedule: Schedule) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -64,10 +65,17 @@ def _curve(
     epochs = range(1, len(training) + 1)
     axes.axhline(probe, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="probe, validation")
     axes.plot(
-        epochs, training, color=BLUE, marker="o", markersize=4, label="training, changed views"
+        epochs,
+        [value if math.isfinite(value) else math.nan for value in training],
+        color=BLUE,
+        marker="o",
+        markersize=4,
+        label="training, changed views",
     )
     known = [
-        (epoch, value) for epoch, value in zip(epochs, validation, strict=True) if value is not None
+        (epoch, value)
+        for epoch, value in zip(epochs, validation, strict=True)
+        if value is not None and math.isfinite(value)
     ]
     axes.plot(
         [epoch for epoch, _ in known],

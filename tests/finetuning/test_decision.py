@@ -1,0 +1,66 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from headstart.finetuning.decision import SHARES, decide
+from headstart.finetuning.network import blended
+from tests.finetuning.test_loop import ASIDE, EXAMPLES, QUICK, loop, run, start_of
+
+ROWS = np.arange(24)
+
+
+@pytest.fixture(scope="module")
+def searched():
+    settings = replace(QUICK, epochs=10)
+    one = loop(settings)
+    start = start_of(one)
+    return one, start, run(one, settings).best
+
+
+def test_better_weights_are_taken(searched):
+    one, probe, tuned = searched
+    found = decide(one, probe, tuned, ROWS, interpolate=False)
+    assert found.kept
+    assert found.share == 1.0
+    assert found.tuned_right.sum() >= found.probe_right.sum()
+    assert found.probe_loss == pytest.approx(one.validate(probe, ROWS)[0])
+    assert found.tuned_right.mean() == one.validate(tuned, ROWS)[1]
+    assert one.validate(found.state, ROWS)[0] < found.probe_loss
+    assert 1 / 50 <= found.temperature <= 50
+
+
+def test_worse_weights_are_not(searched):
+    one, probe, tuned = searched
+    found = decide(one, tuned, probe, ROWS, interpolate=False)
+    assert not found.kept
+    assert found.probe_right.sum() >= found.tuned_right.sum()
+
+
+def test_the_probe_itself_is_no_better_than_the_probe(searched):
+    one, probe, _ = searched
+    assert not decide(one, probe, probe, ASIDE, interpolate=True).kept
+
+
+def test_the_best_weights_on_the_way_are_taken(searched):
+    one, probe, tuned = searched
+    # Too far by the factor of 4: the fine-tuned weights are a quarter of the way.
+    far = {
+        name: value + 3 * (value - probe[name]) if value.is_floating_point() else value
+        for name, value in tuned.items()
+    }
+    found = decide(one, probe, far, ROWS, interpolate=True)
+    losses = [one.validate(blended(probe, far, share), ROWS)[0] for share in SHARES]
+    assert found.share == SHARES[int(np.argmin(losses))]
+    expected = blended(probe, far, found.share)
+    assert all(torch.equal(found.state[name], value) for name, value in expected.items())
+
+
+def test_numbers_that_are_not_finite_lose(searched):
+    one, probe, tuned = searched
+    broken = {name: value * float("nan") if value.is_floating_point() else value
+              for name, value in tuned.items()}  # fmt: skip
+    found = decide(one, probe, broken, ROWS, interpolate=True)
+    assert not found.kept
+    assert len(found.tuned_right) == len(EXAMPLES.labels)

@@ -1,0 +1,84 @@
+from dataclasses import replace
+
+import pytest
+
+from headstart.backbones.backbone import LOGITS
+from headstart.backbones.cut import PIXELS
+from headstart.errors import UserError
+from headstart.finetuning.depth import automatic_depth, batch_norm_of, place_of
+from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
+from headstart.model import Model
+from tests.finetuning.networks import STAGES, small_backbone, small_network
+from tests.models import make_model, measured
+
+
+def model(*stages: str) -> Model:
+    made = make_model(by_stage={"stem": measured(20, 30), "top": measured(25, 30)})
+    return replace(made, origin=replace(made.origin, stages=stages))
+
+
+def place(settings: Settings, *stages: str):
+    found = place_of(small_network(), small_backbone(), model(*(stages or ("top",))), settings)
+    return found.stages, found.cut, found.depth
+
+
+@pytest.mark.parametrize(
+    ("settings", "cut", "depth"),
+    [
+        (Settings(depth=1), "middle", 1),
+        (Settings(depth=2), "stem", 2),
+        (Settings(depth=3), PIXELS, 3),
+        (Settings(depth=99), PIXELS, 3),
+        (Settings(recipe=TuningRecipe.LAST_STAGE), "middle", 1),
+        (Settings(recipe=TuningRecipe.FULL), PIXELS, 3),
+    ],
+)
+def test_depths_and_recipes_say_where_to_cut(settings: Settings, cut: str, depth: int):
+    assert place(settings) == (STAGES, cut, depth)
+
+
+def test_the_probe_trains_nothing():
+    for settings in (Settings(depth=0), Settings(recipe=TuningRecipe.PROBE)):
+        assert place(settings)[2] == 0
+
+
+def test_depth_is_counted_from_where_the_head_grows():
+    assert place(Settings(depth=1), "stem", "middle") == (("stem", "middle"), "stem", 1)
+    assert place(Settings(depth=2), "middle") == (("stem", "middle"), PIXELS, 2)
+    assert place(Settings(depth=1), LOGITS) == (STAGES, "middle", 1)
+
+
+def test_without_fully_connected_stages_the_classifier_is_the_textbooks_part():
+    settings = Settings(recipe=TuningRecipe.CLASSIFIER)
+    assert place(settings, LOGITS) == (STAGES, "top", 1)
+
+
+def test_an_automatic_depth_is_one_that_can_be_trained():
+    stages = tuple("abcdefgh")
+    for known in ({}, {"a": 0.9}, {"h": 0.9, "c": 0.8}, dict.fromkeys(stages, 0.5)):
+        assert 1 <= automatic_depth(stages, known) < len(stages)
+    assert automatic_depth(stages, {"a": 0.9}) >= automatic_depth(stages, {"h": 0.9})
+
+
+def test_batch_normalisation_is_as_asked_or_as_the_probe_says():
+    backbone = small_backbone()
+    for kind in (BatchNorm.FROZEN, BatchNorm.UPDATED):
+        assert batch_norm_of(Settings(batch_norm=kind), backbone, model("stem")) is kind
+    found = batch_norm_of(Settings(batch_norm=BatchNorm.AUTO), backbone, model("top"))
+    assert found is not BatchNorm.AUTO
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 0), ("views", 0), ("rate", float("nan")), ("rate", 0), ("dropout", 1),
+     ("validation", 0), ("validation", 0.9), ("mixup", -1), ("batch", 1), ("crop", 0),
+     ("depth", -1), ("warm_up", 1), ("closing", 2), ("colour", 1)],
+)  # fmt: skip
+def test_impossible_settings_are_refused_with_their_name_and_range(name: str, value: float):
+    with pytest.raises(UserError, match=rf"{name} is {value}; give a number from"):
+        Settings(**{name: value})
+
+
+def test_a_recipe_and_a_depth_are_one_too_many():
+    with pytest.raises(UserError, match=r"recipe full .* depth 2; give one"):
+        Settings(recipe=TuningRecipe.FULL, depth=2)
