@@ -178,3 +178,12 @@ def test_refuses_what_does_not_fit():
         fold_of(["a"], np.zeros(1, dtype=np.int64), folds=1, seed=0)
     with pytest.raises(DataError, match="2 digests"):
         fold_of(["a", "b"], np.zeros(1, dtype=np.int64), folds=2, seed=0)
+
+
+def test_a_second_choice_for_another_purpose_finds_its_share_of_the_rest():
+    digests = [f"{number:032x}" for number in range(400)]
+    labels = np.zeros(400, np.int64)
+    held = holdout(digests, labels, fraction=0.3, seed=0)
+    rest = [digest for digest, out in zip(digests, held, strict=True) if not out]
+    again = holdout(rest, labels[: len(rest)], fraction=0.2, seed=0, purpose="validation")
+    assert 0.1 < again.mean() < 0.3

@@ -165,24 +165,35 @@ class _Pass:
         return self.folder / "done"
 
     def _done(self) -> int:
+        """Pictures whose numbers are there, all of them: a file may have been lost."""
         try:
-            return int(self._progress_file.read_text())
+            done = int(self._progress_file.read_text())
+            sizes = [self._file(place).stat().st_size for place in range(len(self._forms))]
         except (OSError, ValueError):
             return 0
+        return done if sizes == self._sizes() else 0
+
+    def _file(self, place: int) -> Path:
+        return self.folder / f"{place}.bin"
+
+    def _sizes(self) -> list[int]:
+        return [int(np.prod(shape)) * dtype.itemsize for shape, dtype in self._forms]
 
     def _open(self, mode: Literal["r", "r+", "w+"]) -> list[np.memmap]:
         self.folder.mkdir(parents=True, exist_ok=True)
         return [
-            np.memmap(self.folder / f"{place}.bin", dtype, mode, shape=shape)
+            np.memmap(self._file(place), dtype, mode, shape=shape)
             for place, (shape, dtype) in enumerate(self._forms)
         ]
 
     def _make_room(self) -> None:
-        wanted = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self._forms)
-        kept = sorted(self.folder.parent.glob("*/done"), key=lambda path: path.stat().st_mtime)
-        sizes = [sum(file.stat().st_size for file in one.parent.iterdir()) for one in kept]
+        wanted = sum(self._sizes())
+        # What was cut off before anything was saved takes its room too.
+        others = [path for path in self.folder.parent.glob("*/") if path != self.folder]
+        kept = sorted(others, key=_last_used)
+        sizes = [sum(file.stat().st_size for file in one.iterdir()) for one in kept]
         while kept and sum(sizes) + wanted > ROOM:
-            shutil.rmtree(kept.pop(0).parent, ignore_errors=True)
+            shutil.rmtree(kept.pop(0), ignore_errors=True)
             sizes.pop(0)
         free = shutil.disk_usage(self.folder.parent).free
         if wanted > free:
@@ -214,6 +225,10 @@ class _Pass:
             if bytes_digest(data) == digest:
                 return self.task.views.of(data, digest, self.task.preprocessing)
         raise DataError(f"{path} has changed since it was first read; run the command again")
+
+
+def _last_used(folder: Path) -> float:
+    return max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)
 
 
 def _batches(pictures: Iterator[Pixels], size: int) -> Iterator[Pixels]:

@@ -6,6 +6,7 @@ meets no more of a network's own code than it must, and tensors keep the names t
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 
 from torch import fx, nn
@@ -54,8 +55,14 @@ class _Tracer(fx.Tracer):
 
 def _traced(model: nn.Module, paths: Sequence[str]) -> fx.Graph:
     opened = {path[:dot] for path in paths for dot, char in enumerate(path) if char == "."}
+    # What else a network may be given, such as a mask of tokens, is never given: it is no input.
+    given = {
+        name: one.default
+        for name, one in inspect.signature(model.forward).parameters.items()
+        if one.default is not inspect.Parameter.empty
+    }
     try:
-        return _Tracer(opened).trace(model)
+        return _Tracer(opened).trace(model, given)
     except Exception as error:  # tracing runs the network's own code on stand-ins for tensors
         reason = next(iter(str(error).splitlines()), repr(error))
         raise BackboneError(

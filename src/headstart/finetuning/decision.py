@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def decide(
         losses, temperature, right = measured(state)
         loss, gain = float(losses.mean()), before - losses
         if best is None or loss < best[0]:
-            error = float(gain.std()) / np.sqrt(len(rows))
+            error = float(gain.std()) / math.sqrt(len(rows))
             better = float(gain.mean()) > error and int(right.sum()) >= int(probe_right.sum())
             best = (
                 loss,
