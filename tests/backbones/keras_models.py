@@ -11,10 +11,24 @@ import torch
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.keras_backend import import_keras
+from headstart.backbones.keras_graph import LayerGraph, layer_graph
+from headstart.backbones.keras_network import KerasNetwork, find_stages
+from headstart.backbones.staged import fill
+from headstart.preprocessing import Interpolation, Preprocessing
 
 with pytest.MonkeyPatch.context() as _patch:
     _patch.setenv("KERAS_HOME", tempfile.mkdtemp())  # where Keras writes its settings on import
     keras = import_keras("tests")
+
+
+PLAIN = Preprocessing(
+    size=32,
+    crop=32,
+    interpolation=Interpolation.BILINEAR,
+    mean=(0.4, 0.5, 0.6),
+    std=(0.1, 0.2, 0.3),
+)
+BGR = (2, 1, 0)
 
 
 def application(short: str) -> Any:
@@ -116,3 +130,17 @@ def tiny_model() -> Any:
     x = layers.Dropout(0.5, name="drop")(x)
     outputs = layers.Dense(10, name="logits")(x)
     return randomise(keras.Model(inputs, outputs))
+
+
+def graph_of(model: Any, channels: tuple[int, ...] = (0, 1, 2)) -> LayerGraph:
+    """A model that has its numbers, as a graph that has them."""
+    graph = layer_graph(model, channels, epsilon=keras.config.epsilon())
+    numbers = {name: one.value.detach().numpy() for name, one in graph.variables().items()}
+    fill(graph, numbers, name="tiny")
+    return graph
+
+
+def network_of(model: Any, channels: tuple[int, ...] = (0, 1, 2)) -> KerasNetwork:
+    graph = graph_of(model, channels)
+    stages, head = find_stages(graph)
+    return KerasNetwork(graph, PLAIN, [stage.name for stage in stages], head=head)

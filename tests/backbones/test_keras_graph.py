@@ -12,33 +12,23 @@ from torch import nn
 
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import PIXELS, cut, keeps_moments
-from headstart.backbones.keras_graph import LayerGraph, layer_graph
-from headstart.backbones.keras_network import KerasNetwork, find_stages
-from headstart.backbones.staged import fill
+from headstart.backbones.keras_network import KerasNetwork
 from headstart.engines.pytorch import FromBytes
 from headstart.errors import BackboneError
-from headstart.preprocessing import Interpolation, Preprocessing
-from tests.backbones.keras_models import keras, predict, randomise, tiny_model
-
-PLAIN = Preprocessing(
-    size=32,
-    crop=32,
-    interpolation=Interpolation.BILINEAR,
-    mean=(0.4, 0.5, 0.6),
-    std=(0.1, 0.2, 0.3),
+from tests.backbones.keras_models import (
+    BGR,
+    PLAIN,
+    graph_of,
+    keras,
+    network_of,
+    predict,
+    randomise,
+    tiny_model,
 )
-RGB, BGR = (0, 1, 2), (2, 1, 0)
 
 
 def pixels(count: int = 2, seed: int = 0) -> torch.Tensor:
     return torch.rand((count, 3, 32, 32), generator=torch.Generator().manual_seed(seed))
-
-
-def graph_of(model, channels=RGB) -> LayerGraph:
-    graph = layer_graph(model, channels, epsilon=keras.config.epsilon())
-    numbers = {name: one.value.detach().numpy() for name, one in graph.variables().items()}
-    fill(graph, numbers, name="tiny")
-    return graph
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +38,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def network(model) -> KerasNetwork:
-    graph = graph_of(model, BGR)
-    stages, head = find_stages(graph)
-    return KerasNetwork(graph, PLAIN, [stage.name for stage in stages], head=head)
+    return network_of(model, BGR)
 
 
 def by_keras(model, shown: torch.Tensor) -> torch.Tensor:
@@ -94,13 +82,6 @@ def test_dropout_and_statistics_rest_even_in_training(network):
     assert torch.equal(network.model.train().eval()(pixels()), network.model(pixels()))
 
 
-def own_network(model) -> KerasNetwork:
-    """Another network of the same weights, to be changed."""
-    graph = graph_of(model)
-    stages, head = find_stages(graph)
-    return KerasNetwork(graph, PLAIN, [stage.name for stage in stages], head=head)
-
-
 @pytest.mark.parametrize("stage", ["wide", "add", "last"])
 def test_halves_are_the_whole(stage, network):
     halves = cut(network, stage, 32, wanted=[*network.stages, LOGITS])
@@ -133,7 +114,7 @@ def test_the_tail_has_the_networks_weights_under_the_same_names(network):
 
 
 def test_a_trained_tail_put_back_changes_the_whole(model):
-    network = own_network(model)
+    network = network_of(model)
     halves = cut(network, "wide", 32, wanted=[LOGITS])
     tail = halves.tail.requires_grad_(True)
     optimiser = torch.optim.SGD(tail.parameters(), lr=0.1)
@@ -151,7 +132,7 @@ def test_a_trained_tail_put_back_changes_the_whole(model):
 
 
 def test_moments_follow_in_training_as_those_of_pytorch_do(model):
-    network = own_network(model)
+    network = network_of(model)
     tail = cut(network, PIXELS, 32, wanted=["wide"]).tail
     layer = tail.graph.first_bn
     assert keeps_moments(layer)

@@ -107,9 +107,8 @@ def test_published_weights_are_checked(
     small_keras, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    published = Published(
-        "x/small.weights.h5", hashlib.md5(small_keras.file.read_bytes()).hexdigest()
-    )
+    content = small_keras.file.read_bytes()
+    published = Published("x/small.weights.h5", hashlib.md5(content).hexdigest())
     monkeypatch.setitem(PUBLISHED, SMALL, published)
     here = tmp_path / "models" / "small.weights.h5"
     here.parent.mkdir()
