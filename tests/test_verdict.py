@@ -57,8 +57,8 @@ def test_sentences_give_the_evidence():
     found = verdict(replace(EARLIER, beaten_by=("raw pixels", "descriptors")))
     assert found.sentence == (
         "Fine-tune the 5 stages that end at blocks.6: the head on blocks.2 to blocks.6 beats the "
-        "last layer by 7.0 points (4.0 to 10.0), and raw pixels and descriptors beat the last layer, so what "
-        "the last stages learned does not suit these images."
+        "last layer by 7.0 points (4.0 to 10.0), and raw pixels and descriptors beat the last "
+        "layer, so what the last stages learned does not suit these images."
     )
     assert "300 more (200 to no end)" in verdict(replace(FITTING, price=CHEAP)).sentence
 
