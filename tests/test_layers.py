@@ -108,6 +108,7 @@ LAYERS = (
         "synthesis.objective",
         "synthesis.parametrisation",
         "synthesis.transforms",
+        "transfer_result",
         "vocabulary",
     },
     {"training", "prediction", "card", "sampling", "subject"},

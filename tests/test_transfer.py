@@ -16,7 +16,8 @@ from headstart.errors import DataError
 from headstart.features import Extractor
 from headstart.metrics import paired_difference
 from headstart.training import Recipe, train
-from headstart.transfer import Scored, measure_transfer
+from headstart.transfer import measure_transfer
+from headstart.transfer_result import Scored, beating
 from headstart.verdict import Action
 from tests.conftest import F32, KINDS, picture, tiny_backbone, write_photos
 
@@ -153,7 +154,7 @@ def test_only_what_is_surely_better_is_ahead():
     better = Scored(name="better", detail="", correct=last.correct | (rng.random(200) < 0.7))
     luckier = Scored(name="luckier", detail="", correct=np.array(last.correct))
     luckier.correct[np.flatnonzero(~last.correct)[:1]] = True
-    assert transfer.beating([better, luckier, last], last) == (better,)
+    assert beating([better, luckier, last], last) == (better,)
 
 
 def test_of_many_images_some_of_each_class_are_drawn(extractor: Extractor, many: Path):

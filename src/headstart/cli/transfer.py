@@ -15,7 +15,7 @@ from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
     from headstart.metrics import Difference
-    from headstart.transfer import Scored, Transfer
+    from headstart.transfer_result import Scored, Transfer
 
 _RESULTS = "transfer.json"
 _UNUSUAL = 0.3
