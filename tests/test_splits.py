@@ -178,3 +178,12 @@ def test_refuses_what_does_not_fit():
         fold_of(["a"], np.zeros(1, dtype=np.int64), folds=1, seed=0)
     with pytest.raises(DataError, match="2 digests"):
         fold_of(["a", "b"], np.zeros(1, dtype=np.int64), folds=2, seed=0)
+
+
+def test_choices_for_two_purposes_are_independent():
+    digests = [f"{i:032x}" for i in range(2000)]
+    labels = np.arange(2000) % 4
+    first = holdout(digests, labels, fraction=0.25, seed=0)
+    left = [digest for digest, held in zip(digests, first, strict=True) if not held]
+    second = holdout(left, labels[~first], fraction=0.2, seed=0, purpose="validation")
+    assert 0.16 < second.mean() < 0.24

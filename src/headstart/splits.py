@@ -52,7 +52,12 @@ def fold_of(digests: Sequence[str], labels: Labels, *, folds: int, seed: int) ->
 
 
 def holdout(
-    digests: Sequence[str], labels: Labels, *, fraction: float, seed: int
+    digests: Sequence[str],
+    labels: Labels,
+    *,
+    fraction: float,
+    seed: int,
+    purpose: str = "holdout",
 ) -> npt.NDArray[np.bool_]:
     """Choose the images that are kept aside for testing.
 
@@ -68,6 +73,8 @@ def holdout(
         labels: (N,) class indices.
         fraction: share to hold out, 0 <= fraction < 1; 0 holds out nothing.
         seed: another seed, another choice.
+        purpose: of the choice. Those who choose among images that another choice left over must
+            name another: by the same numbers, nothing but what that one left would be chosen from.
 
     Returns:
         (N,) bool, true where an image is held out.
@@ -78,7 +85,7 @@ def holdout(
     if fraction == 0:
         return held
     for rows_of in _by_class(digests, labels):
-        numbers = {digest: _number("holdout", seed, digest) for digest in rows_of}
+        numbers = {digest: _number(purpose, seed, digest) for digest in rows_of}
         # The digest breaks ties, so that the order of the images never matters.
         ranked = sorted(rows_of, key=lambda digest: (numbers[digest], digest))
         count = sum(number < fraction for number in numbers.values())

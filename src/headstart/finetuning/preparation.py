@@ -121,7 +121,13 @@ def prepare_tuning(
         return None
     partition, features = images.partition, images.features
     digests = [features.digests[row] for row in partition.train]
-    aside = holdout(digests, partition.labels, fraction=settings.validation, seed=settings.seed)
+    aside = holdout(
+        digests,
+        partition.labels,
+        fraction=settings.validation,
+        seed=settings.seed,
+        purpose="validation",
+    )
     if aside.sum() < _FEWEST:
         raise DataError(
             f"{int(aside.sum())} of {len(aside)} images would decide whether fine-tuning pays, and "
