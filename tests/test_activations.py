@@ -122,9 +122,7 @@ def test_one_view_is_the_plain_one(pictures: Path):
     np.testing.assert_array_equal(only, prepare(decode(path), PREPROCESSING))
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_other_views(
-    pictures: Path, tmp_path: Path
-):
+def test_the_same_seed_gives_the_same_bytes_and_another_other_views(pictures: Path, tmp_path: Path):
     one, two = (activations(pixels_task(pictures), None, tmp_path / name) for name in "ab")
     assert same(one, two)
     other = activations(pixels_task(pictures, replace(VIEWS, seed=1)), None, tmp_path / "a")
@@ -144,9 +142,7 @@ def test_a_pictures_views_depend_on_its_bytes_and_not_on_its_neighbours(
 def test_what_is_kept_is_not_computed_again(pictures: Path, engine: Counting, tmp_path: Path):
     first = activations(task(pictures), engine, tmp_path)
     told: list[tuple[int, int]] = []
-    again = activations(
-        task(pictures), engine, tmp_path, progress=lambda *now: told.append(now)
-    )
+    again = activations(task(pictures), engine, tmp_path, progress=lambda *now: told.append(now))
     assert engine.views == 36
     assert same(first, again)
     assert told == [(12, 12)]
@@ -240,7 +236,9 @@ def test_a_pass_that_saved_nothing_makes_room_too(
     assert not (tmp_path / KIND / given.key()).exists()
 
 
-def test_numbers_beyond_float16_become_the_largest(pictures: Path, engine: Counting, tmp_path: Path):
+def test_numbers_beyond_float16_become_the_largest(
+    pictures: Path, engine: Counting, tmp_path: Path
+):
     engine.factor = -1e7
     found = activations(task(pictures), engine, tmp_path)
     assert np.isfinite(found.maps).all()

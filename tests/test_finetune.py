@@ -129,7 +129,7 @@ def test_saved_and_loaded_it_predicts_through_openvino_as_the_network_does(
     extractor = own(loaded, tmp_path / "cache", plan=F32)
     found = predict(loaded, extractor, paths)
     np.testing.assert_allclose(found.probabilities, expected.numpy(), atol=1e-4)
-    assert 0 < np.ptp(found.probabilities)
+    assert np.ptp(found.probabilities) > 0
 
 
 def test_a_damaged_tail_is_refused(tuned: FineTuned):

@@ -61,7 +61,8 @@ def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
         assert one["interval"][0] <= one["accuracy"] <= one["interval"][1]
         assert one["images"] > 0
     assert said["augmentation"]["images"] == said["validation"]["probe"]["images"]
-    rows = list(csv.DictReader((tmp_path / "m" / HISTORY).open(encoding="utf-8")))
+    text = (tmp_path / "m" / HISTORY).read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
     assert [int(row["epoch"]) for row in rows] == [row["epoch"] for row in said["history"]]
     assert float(rows[0]["loss"]) == pytest.approx(said["history"][0]["loss"])
     assert (tmp_path / "m" / CURVES).read_bytes().startswith(b"\x89PNG")
@@ -114,10 +115,16 @@ def test_a_tuned_model_works_with_every_other_command(
     assert outcome.code == 0
     assert outcome.document["accuracy"] > 0.5
     assert cli("predict", tuned, cat, "--json").code == 0
-    explained = cli("explain", cat, "--model", tuned, "--method", "grad-cam",
+    explained = cli("explain", tuned, cat, "--method", "grad-cam",
                     "--out", tmp_path / "explained")  # fmt: skip
     assert (explained.code, explained.err) == (0, "")
-    assert cli("finetune", tuned, new_photos, "--out", tmp_path / "again").code == 2
+    attacked = cli("attack", cat, "--model", tuned, "--out", tmp_path / "attacked")
+    assert attacked.code == 0
+    seen = cli("features", cat, "--model", tuned, "--out", tmp_path / "seen")
+    assert seen.code == 0
+    again = cli("finetune", tuned, new_photos, "--out", tmp_path / "again")
+    assert again.code == 2
+    assert "fine-tuned already" in again.err
 
 
 def test_a_damaged_tail_is_refused(cli: Cli, tuned: Path, cat: Path, tmp_path: Path):
@@ -138,7 +145,7 @@ def test_a_head_on_the_networks_outputs_fits_and_predicts(
     assert outcome.document["stages"] == ["logits"]
     assert outcome.document["accuracy"] > 0.8
     assert cli("predict", tmp_path / "m", cat).code == 0
-    explained = cli("explain", cat, "--model", tmp_path / "m", "--method", "grad-cam",
+    explained = cli("explain", tmp_path / "m", cat, "--method", "grad-cam",
                     "--out", tmp_path / "explained")  # fmt: skip
     assert explained.code == 0
 

@@ -89,9 +89,7 @@ def test_the_loss_falls_and_the_history_says_so():
 
 
 def test_the_rate_in_the_history_is_the_last_stages():
-    settings = replace(
-        QUICK, rate_decay=0.1, warm_up=0.0, schedule=Schedule.CONSTANT, epochs=1
-    )
+    settings = replace(QUICK, rate_decay=0.1, warm_up=0.0, schedule=Schedule.CONSTANT, epochs=1)
     (row,) = run(loop(settings), settings).history
     assert row.rate == pytest.approx(settings.rate)
 
@@ -147,9 +145,7 @@ def test_a_run_stopped_by_its_watcher_ends_the_same(tmp_path: Path):
 def test_the_closing_phase_trains_on_everything_and_goes_on_counting(tmp_path: Path):
     one = loop(checkpoint=tmp_path)
     search = run(one)
-    closed = one.run(
-        plan(phase=Phase.CLOSING, epochs=2, first=5), search.best, search.history
-    )
+    closed = one.run(plan(phase=Phase.CLOSING, epochs=2, first=5), search.best, search.history)
     assert [row.epoch for row in closed.history] == [1, 2, 3, 4, 5, 6]
     assert [row.validation_loss for row in closed.history[4:]] == [None, None]
     assert same(closed.best, closed.average)
@@ -165,9 +161,7 @@ def test_a_damaged_checkpoint_is_ignored(damage: str, tmp_path: Path):
     expected = run(loop(checkpoint=tmp_path))
     file = tmp_path / "search.safetensors"
     content = file.read_bytes()
-    file.write_bytes(
-        {"cut short": content[:-7], "empty": b"", "other bytes": b"x" * 100}[damage]
-    )
+    file.write_bytes({"cut short": content[:-7], "empty": b"", "other bytes": b"x" * 100}[damage])
     told: list[Epoch] = []
     assert_equal(run(loop(checkpoint=tmp_path, on_epoch=told.append)), expected)
     assert len(told) == 4

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -24,8 +25,8 @@ def test_the_rate_rises_and_then_falls_between_0_and_1(
     assert all(0 < rate <= 1 for rate in rates)
     top = min(math.ceil(rising), steps)
     up, down = rates[:top], rates[top:]
-    assert all(a < b for a, b in zip(up, up[1:], strict=False))
-    assert all(a >= b for a, b in zip(down, down[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(up))
+    assert all(a >= b for a, b in itertools.pairwise(down))
 
 
 @given(steps=st.integers(20, 400))

@@ -57,7 +57,7 @@ def optimiser_for(
 def rate_of(optimiser: Optimizer) -> float:
     """The present rate of the deepest stage that has weights, no lower than that of an earlier one."""
     groups = optimiser.param_groups
-    return max(group["lr"] for group in groups if group["name"].startswith(_TAIL))
+    return max(float(group["lr"]) for group in groups if group["name"].startswith(_TAIL))
 
 
 def _depth(parameter: str, depths: dict[str, int]) -> int:
