@@ -15,8 +15,11 @@ import time
 
 started = time.perf_counter()
 
-import torch  # noqa: E402 - imports are part of the time
-from plain_recipe import WORKERS, network, timm  # noqa: E402
+from plain_recipe import WORKERS, network, timm  # noqa: E402 - imports are part of the time
+
+assert timm  # with it torchvision can be imported beside any build of PyTorch
+
+import torch  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 from torchvision import transforms  # noqa: E402

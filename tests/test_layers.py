@@ -21,6 +21,7 @@ LAYERS = (
     {
         "corruptions",
         "curation",
+        "descriptors",
         "download",
         "images",
         "metrics",
@@ -41,12 +42,18 @@ LAYERS = (
         "backbones.cut",
         "backbones.download",
         "backbones.imagenet",
+        "backbones.keras",
+        "backbones.keras_backend",
+        "backbones.keras_graph",
+        "backbones.keras_network",
+        "backbones.keras_weights",
         "backbones.lite",
         "backbones.staged",
         "backbones.stages",
         "backbones.tensors",
         "backbones.timm",
         "backbones.torchvision",
+        "backbones.tracing",
         "backbones.vision_ops",
         "heads",
         "heads.calibration",
@@ -57,7 +64,17 @@ LAYERS = (
         "heads.selection",
         "heads.softmax",
     },
-    {"engines", "engines.engine", "engines.openvino", "engines.pytorch", "stat_index", "store"},
+    {
+        "baselines",
+        "engines",
+        "engines.engine",
+        "engines.moments",
+        "engines.openvino",
+        "engines.pytorch",
+        "learning_curve",
+        "stat_index",
+        "store",
+    },
     {
         "cost",
         "datasets",
@@ -71,7 +88,10 @@ LAYERS = (
         "datasets.png",
         "datasets.staging",
         "datasets.tables",
+        "familiarity",
         "feature_rows",
+        "untrained",
+        "verdict",
     },
     {
         "attacks",
@@ -102,7 +122,7 @@ LAYERS = (
         "synthesis.transforms",
         "vocabulary",
     },
-    {"training", "prediction", "card", "sampling", "sources", "subject"},
+    {"training", "paired", "prediction", "card", "sampling", "sources", "subject"},
     {
         "finetuning",
         "finetuning.checkpoint",
@@ -137,9 +157,18 @@ LAYERS = (
         "plots.results",
         "plots.robustness",
         "plots.sheets",
+        "plots.transfer",
     },
     {"finetune"},
-    {"adversary", "classifier", "explanation", "imagination", "reporting", "robustness"},
+    {
+        "adversary",
+        "classifier",
+        "explanation",
+        "imagination",
+        "reporting",
+        "robustness",
+        "transfer",
+    },
     {
         "cli",
         "cli.app",
@@ -155,6 +184,7 @@ LAYERS = (
         "cli.prediction",
         "cli.robustness",
         "cli.training",
+        "cli.transfer",
     },
     {"__main__"},
 )
@@ -229,7 +259,7 @@ def test_numbers_and_reports_never_reach_torch(module: str):
             reached.add(name)
             pending.extend(own(MODULES[name]))
     outside = {name.partition(".")[0] for one in reached for name in imported(MODULES[one])}
-    assert outside.isdisjoint({"torch", "torchvision", "timm"})
+    assert outside.isdisjoint({"torch", "torchvision", "timm", "keras"})
 
 
 def test_only_plots_knows_matplotlib():
@@ -269,18 +299,21 @@ def loaded(
         ["predict", str(model), str(new_photos), *cache],
         ["evaluate", str(model), str(new_photos), *cache],
         ["fit", str(photos), "--stage", "head", "--out", str(root / "model"), *cache],
+        ["transfer", str(photos), "--out", str(root / "transfer"), *cache],
         ["evaluate", str(model), str(new_photos), "--out", str(root / "report"), *cache],
     ]
     command = [sys.executable, "-W", "error", "-c", _PROBE, json.dumps(verbs)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads(done.stdout)
     return found
 
 
-@pytest.mark.parametrize("verb", ["--help", "backbones", "info", "predict", "evaluate", "fit"])
+@pytest.mark.parametrize(
+    "verb", ["--help", "backbones", "info", "predict", "evaluate", "fit", "transfer"]
+)
 def test_no_verb_imports_torch_for_the_embedded_backbone(verb: str, loaded: dict[str, list[str]]):
-    assert {"torch", "torchvision", "timm"}.isdisjoint(loaded[verb])
+    assert {"torch", "torchvision", "timm", "keras"}.isdisjoint(loaded[verb])
 
 
 def test_help_imports_nothing_heavy(loaded: dict[str, list[str]]):

@@ -37,7 +37,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part, first in (("photos", 0), ("test-photos", 100)):
         for name, colour in (("cat", (180, 90, 60)), ("dog", (60, 90, 180))):
             (folder / part / name).mkdir(parents=True)
-            for seed in range(first, first + 8):
+            for seed in range(first, first + (24 if part == "photos" else 8)):
                 photo(colour, seed).save(folder / part / name / f"{seed}.jpg")
     photo((180, 90, 60), 7_000).save(folder / "new.jpg")
     return folder

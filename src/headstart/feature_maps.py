@@ -151,8 +151,7 @@ def first_filters(network: StagedNetwork) -> Filters:
     Raises:
         DataError: the first layer is no convolution of red, green and blue.
     """
-    layers = network.model.named_modules()
-    path, module = next(one for one in layers if isinstance(one[1], nn.Conv2d | nn.Linear))
+    path, module = network.first_layer()
     if not isinstance(module, nn.Conv2d) or module.in_channels != 3 or module.groups != 1:
         raise DataError(
             f"the network begins with {path}, a {type(module).__name__} of "

@@ -31,7 +31,7 @@ from headstart.digests import bytes_digest
 from headstart.errors import UserError
 from headstart.features import Extractor
 from headstart.finetuning.decision import Decision, decide
-from headstart.finetuning.depth import batch_norm_of
+from headstart.finetuning.depth import completed
 from headstart.finetuning.invariance import Borne
 from headstart.finetuning.loop import Epoch, Loop, Phase, Plan, Watch
 from headstart.finetuning.preparation import Images, Prepared, prepare_tuning
@@ -160,11 +160,9 @@ def finetune(
     )
     if prepared is None:
         return _probe_alone(probe, started)
+    settings = completed(settings, extractor.backbone, probe.model)
     run = bytes_digest(f"{prepared.key} {settings}".encode())
     checkpoint = extractor.cache / KIND / f"run-{run}"
-    settings = replace(
-        settings, batch_norm=batch_norm_of(settings, extractor.backbone, probe.model)
-    )
     decision, history = _trained(prepared, settings, checkpoint, reports)
     tuned = _tuned_model(probe.model, extractor, prepared, decision, history)
     tested = _tested(tuned, extractor, images) if decision.kept else probe.tested
@@ -234,6 +232,7 @@ def _trained(
     prepared: Prepared, settings: Settings, checkpoint: Path, reports: Reports
 ) -> tuple[Decision, tuple[Epoch, ...]]:
     """Search without the validation images, decide by them, and close with all images."""
+    assert settings.rate is not None  # `completed` saw to it
     everything = np.arange(len(prepared.aside))
     start = {name: value.clone() for name, value in prepared.network.state_dict().items()}
     loop = Loop(

@@ -73,8 +73,8 @@ def holdout(
         labels: (N,) class indices.
         fraction: share to hold out, 0 <= fraction < 1; 0 holds out nothing.
         seed: another seed, another choice.
-        purpose: of the choice. Those who choose among images that another choice left over must
-            name another: by the same numbers, nothing but what that one left would be chosen from.
+        purpose: another purpose, another choice: of what one choice left, a second one for the
+            same purpose would find nothing below the same fraction.
 
     Returns:
         (N,) bool, true where an image is held out.

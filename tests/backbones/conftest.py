@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -63,3 +64,24 @@ def with_random_weights(
         return backbone, model
 
     return build
+
+
+class KerasCase(NamedTuple):
+    """A network of Keras's with random weights."""
+
+    name: str
+    model: Any
+    file: Path
+    backbone: Backbone
+
+
+@pytest.fixture(scope="session")
+def small_keras(tmp_path_factory: pytest.TempPathFactory) -> KerasCase:
+    from tests.backbones.keras_models import random_model  # Keras takes its time to import
+
+    short = "MobileNetV3Small"
+    model = random_model(short)
+    file = tmp_path_factory.mktemp("keras") / "small.weights.h5"
+    model.save_weights(file)
+    backbone = catalogue.load_backbone(f"keras:{short}", weights=file, allow_download=False)
+    return KerasCase(backbone.name, model, file, backbone)

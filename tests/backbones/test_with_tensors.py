@@ -10,6 +10,7 @@ from headstart.engines.openvino import OpenVINOEngine
 from headstart.errors import BackboneError
 from headstart.features import configuration_key
 from headstart.types import EngineName, Precision
+from headstart.untrained import untrained
 from tests.conftest import tiny_backbone
 
 PLAN = Plan(EngineName.OPENVINO, Precision.FLOAT32)
@@ -136,3 +137,13 @@ def test_a_backbone_without_a_way_to_other_weights_says_so():
         tiny.tensors()
     with pytest.raises(BackboneError, match="tiny takes no other weights"):
         tiny.with_tensors({})
+
+
+@pytest.mark.parametrize("name", TORCH_NAMES)
+def test_networks_of_pytorch_run_with_random_weights(name, with_random_weights):
+    backbone, _ = with_random_weights(name)
+    other = untrained(backbone, seed=0)
+    assert other.weights == untrained(backbone, seed=0).weights
+    for output in by_pytorch(other, noise(backbone)):
+        assert np.isfinite(output).all()
+        assert 1e-4 < output.std() < 1e3

@@ -5,7 +5,7 @@ import pytest
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import PIXELS
 from headstart.errors import UserError
-from headstart.finetuning.depth import automatic_depth, batch_norm_of, place_of
+from headstart.finetuning.depth import LEAST, automatic_depth, completed, place_of
 from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
 from headstart.model import Model
 from tests.finetuning.networks import STAGES, small_backbone, small_network
@@ -53,19 +53,26 @@ def test_without_fully_connected_stages_the_classifier_is_the_textbooks_part():
     assert place(settings, LOGITS) == (STAGES, "top", 1)
 
 
-def test_an_automatic_depth_is_one_that_can_be_trained():
+def test_an_automatic_depth_trains_what_the_head_grows_on():
     stages = tuple("abcdefgh")
-    for known in ({}, {"a": 0.9}, {"h": 0.9, "c": 0.8}, dict.fromkeys(stages, 0.5)):
-        assert 1 <= automatic_depth(stages, known) < len(stages)
-    assert automatic_depth(stages, {"a": 0.9}) >= automatic_depth(stages, {"h": 0.9})
+    assert automatic_depth(stages, ("c", "d", "h")) == 6
+    for first in stages:
+        assert 1 <= automatic_depth(stages, (first,)) < len(stages)
+    assert automatic_depth(stages, ()) == automatic_depth(stages, ("h",)) == LEAST
 
 
-def test_batch_normalisation_is_as_asked_or_as_the_probe_says():
+def test_batch_normalisation_and_the_rate_are_as_asked_or_as_the_probe_says():
     backbone = small_backbone()
     for kind in (BatchNorm.FROZEN, BatchNorm.UPDATED):
-        assert batch_norm_of(Settings(batch_norm=kind), backbone, model("stem")) is kind
-    found = batch_norm_of(Settings(batch_norm=BatchNorm.AUTO), backbone, model("top"))
-    assert found is not BatchNorm.AUTO
+        asked = Settings(batch_norm=kind, rate=0.25)
+        assert completed(asked, backbone, model("stem")) == asked
+    fits = completed(Settings(), backbone, model("top"))
+    unlike = completed(Settings(), backbone, model("stem", "middle"))
+    assert fits.batch_norm is BatchNorm.FROZEN
+    assert unlike.batch_norm is BatchNorm.UPDATED
+    assert fits.rate is not None
+    assert unlike.rate is not None
+    assert fits.rate < unlike.rate
 
 
 @pytest.mark.parametrize(

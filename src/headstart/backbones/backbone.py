@@ -77,6 +77,10 @@ class Backbone:
             the stages up to that one, then its activation, not averaged, flattened: (N, numbers).
         tensors: gives its weights, read only: everything that counts in the network's state, its
             classifier and the moments of batch normalisation included.
+        moments_graph: builds the OpenVINO form that watches batch normalisation, where there is
+            such a way: from the same pixels to the mean (1, C, 1, 1) and the variance of what
+            each batch normalisation is given, two outputs each, in the order of `tensors`. Called
+            with True it builds a network that normalises by these instead of by those stored.
         refill: gives a backbone other weights; `with_tensors` is how to ask for it.
     """
 
@@ -88,6 +92,7 @@ class Backbone:
     network: Callable[[], StagedNetwork]
     graph: Callable[..., Any] | None = None
     tensors: Callable[[], Tensors] = _sealed
+    moments_graph: Callable[[bool], Any] | None = None
     refill: Callable[[Backbone, Tensors], Backbone] = _rigid
 
     def with_tensors(self, tensors: Tensors, *, source: str | None = None) -> Backbone:

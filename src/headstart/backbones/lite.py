@@ -156,6 +156,7 @@ def _forms(name: str, tensors: Tensors) -> dict[str, Any]:
         "network": partial(_network, name, named),
         "graph": partial(_build, named, variant),
         "tensors": partial(MappingProxyType, named),
+        "moments_graph": partial(_build_moments, named, variant),
         "refill": _refilled,
     }
 
@@ -245,7 +246,15 @@ def _places(variant: _Variant) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _build(tensors: Tensors, variant: _Variant, *, until: str | None = None) -> Any:
-    return _Graph(tensors).build(variant, until)
+    graph = _Graph(tensors)
+    pixels, outputs = graph.build(variant, until)
+    return graph.model(pixels, outputs)
+
+
+def _build_moments(tensors: Tensors, variant: _Variant, fresh: bool) -> Any:
+    graph = _Watched(tensors, fresh=fresh)
+    pixels, _ = graph.build(variant)
+    return graph.model(pixels, graph.moments)
 
 
 class _Graph:
@@ -258,8 +267,12 @@ class _Graph:
         self._ov, self._op = ov, opset13
         self._tensors = iter(tensors.values())
 
-    def build(self, variant: _Variant, until: str | None) -> Any:
-        """See `Backbone.graph`."""
+    def model(self, pixels: Any, outputs: list[Any]) -> Any:
+        """The finished graph."""
+        return self._ov.Model([self._op.result(y) for y in outputs], [pixels])
+
+    def build(self, variant: _Variant, until: str | None = None) -> tuple[Any, list[Any]]:
+        """Its input, and its outputs; see `Backbone.graph`."""
         op, size = self._op, variant.size
         pixels = op.parameter([-1, size, size, 3], np.uint8, "pixels")
         x = op.transpose(op.convert(pixels, "f32"), op.constant(np.array([0, 3, 1, 2])))
@@ -273,14 +286,13 @@ class _Graph:
             outputs.append(self._pooled(x))
             if until == f"blocks.{stage}":
                 flat = op.reshape(x, op.constant(np.array([0, -1])), True)
-                return self._ov.Model([op.result(y) for y in (*outputs, flat)], [pixels])
+                return pixels, [*outputs, flat]
         features = self._pooled(self._convolution(x))
         if until == "head":  # what its classifier sees, which is averaged
-            ends = (*outputs, features, features)
-            return self._ov.Model([op.result(y) for y in ends], [pixels])
+            return pixels, [*outputs, features, features]
         weight, bias = self._next(), self._next()
         logits = op.add(op.matmul(features, op.constant(weight), False, True), op.constant(bias))
-        return self._ov.Model([op.result(y) for y in (*outputs, features, logits)], [pixels])
+        return pixels, [*outputs, features, logits]
 
     def _next(self) -> np.ndarray:
         return np.asarray(next(self._tensors), np.float32)  # files may hold float16
@@ -294,11 +306,28 @@ class _Graph:
     def _convolution(
         self, x: Any, *, stride: int = 1, depthwise: bool = False, activation: bool = True
     ) -> Any:
-        """Convolution, batch normalisation folded into it, ReLU6."""
-        op = self._op
-        weight, scale, shift, mean, variance = (self._next() for _ in range(5))
+        """Convolution, batch normalisation, ReLU6."""
+        y = self._normalised(x, stride, depthwise, *(self._next() for _ in range(5)))
+        return self._op.clamp(y, 0.0, 6.0) if activation else y
+
+    def _normalised(
+        self,
+        x: Any,
+        stride: int,
+        depthwise: bool,
+        weight: np.ndarray,
+        scale: np.ndarray,
+        shift: np.ndarray,
+        mean: np.ndarray,
+        variance: np.ndarray,
+    ) -> Any:
+        """The convolution with batch normalisation folded into it."""
         scale = scale / np.sqrt(variance + _BN_EPSILON)
-        weight = weight * scale[:, None, None, None]
+        y = self._convolved(x, weight * scale[:, None, None, None], stride, depthwise)
+        return self._op.add(y, self._op.constant(_by_channel(shift - mean * scale)))
+
+    def _convolved(self, x: Any, weight: np.ndarray, stride: int, depthwise: bool) -> Any:
+        op = self._op
         # auto_pad: TensorFlow pads the end by one more where the padding is odd
         where = {
             "strides": [stride, stride],
@@ -308,15 +337,49 @@ class _Graph:
             "auto_pad": "same_upper",
         }
         if depthwise:
-            y = op.group_convolution(x, op.constant(weight[:, None]), **where)
-        else:
-            y = op.convolution(x, op.constant(weight), **where)
-        bias = (shift - mean * scale)[None, :, None, None]
-        y = op.add(y, op.constant(bias))
-        return op.clamp(y, 0.0, 6.0) if activation else y
+            return op.group_convolution(x, op.constant(weight[:, None]), **where)
+        return op.convolution(x, op.constant(weight), **where)
 
     def _pooled(self, x: Any) -> Any:
         return self._op.reduce_mean(x, self._op.constant(np.array([2, 3])), False)
+
+
+class _Watched(_Graph):
+    """The same network, which also gives the moments of what is normalised; `moments_graph`."""
+
+    def __init__(self, tensors: Tensors, *, fresh: bool) -> None:
+        super().__init__(tensors)
+        self._fresh = fresh
+        self.moments: list[Any] = []
+
+    def _normalised(
+        self,
+        x: Any,
+        stride: int,
+        depthwise: bool,
+        weight: np.ndarray,
+        scale: np.ndarray,
+        shift: np.ndarray,
+        mean: np.ndarray,
+        variance: np.ndarray,
+    ) -> Any:
+        op = self._op
+        y = self._convolved(x, weight, stride, depthwise)
+        over = op.constant(np.array([0, 2, 3]))
+        own_mean = op.reduce_mean(y, over, True)
+        centred = op.subtract(y, own_mean)
+        own_variance = op.reduce_mean(op.multiply(centred, centred), over, True)
+        self.moments += [own_mean, own_variance]
+        if not self._fresh:
+            centred = op.subtract(y, op.constant(_by_channel(mean)))
+            own_variance = op.constant(_by_channel(variance))
+        spread = op.sqrt(op.add(own_variance, _scalar(op, _BN_EPSILON)))
+        y = op.multiply(op.divide(centred, spread), op.constant(_by_channel(scale)))
+        return op.add(y, op.constant(_by_channel(shift)))
+
+
+def _by_channel(values: np.ndarray) -> np.ndarray:
+    return values[None, :, None, None]
 
 
 def _channels(x: Any) -> int:

@@ -137,7 +137,7 @@ class StagedNetwork(nn.Module):
         def deliver(stage: str, activation: Tensor) -> None:
             # Averaged at once, so that no large map outlives its layer.
             if stage == _HEAD:
-                found[self.stages[-1]] = pooled(activation)
+                found[self.stages[-1]] = pooled(activation, self.channels_last)
             elif stage != self.stages[-1]:
                 found[stage] = pooled(activation, self.channels_last)
 
@@ -166,7 +166,7 @@ class StagedNetwork(nn.Module):
 
         def deliver(stage: str, activation: Tensor) -> Tensor | None:
             if stage == _HEAD:
-                features[self.stages[-1]] = pooled(activation)
+                features[self.stages[-1]] = pooled(activation, self.channels_last)
                 return None
             if self.channels_last and activation.ndim == 4:
                 maps[stage] = activation.permute(0, 3, 1, 2)
@@ -187,6 +187,29 @@ class StagedNetwork(nn.Module):
     def logits(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) float in [0, 1] to (B, classes), before the softmax."""
         return self._run(pixels, None)
+
+    def between(self, start: str | None, results: Sequence[str]) -> nn.Module:
+        """Part of the network as a module that shares its weights and their names.
+
+        Args:
+            start: the stage whose activation, in the network's own layout, goes in; None for the
+                normalised pixels.
+            results: the stages whose activations come out, as a tuple, shallow to deep; `LOGITS`
+                too. The last stage stands for the input of the classifier.
+
+        Raises:
+            BackboneError: the network's forward pass cannot be divided there.
+        """
+        from headstart.backbones.tracing import part_of  # torch.fx takes its time to import
+
+        return part_of(self.model, self.modules_of_stages, self.head, start, results)
+
+    def first_layer(self) -> tuple[str, nn.Conv2d | nn.Linear]:
+        """The layer that looks at the picture itself, and its path."""
+        for path, module in self.model.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                return path, module
+        raise BackboneError(f"{type(self.model).__name__} has no layer of weights")
 
     def _run(self, pixels: Tensor, delivery: _Delivery | None) -> Tensor:
         if pixels.ndim != 4 or pixels.shape[1] != 3:

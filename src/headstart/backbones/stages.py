@@ -136,7 +136,7 @@ def find_stages(
     whole = [o for o in outputs if not isinstance(model.get_submodule(o.path), _AFFINE)]
     tokens = [output for output in whole if len(output.shape) == 3]
     maps = [output for output in whole if len(output.shape) == 4]
-    chosen = evenly(tokens, TOKEN_BLOCKS) if tokens else _shrinking(maps, channels_last)
+    chosen = evenly(tokens, TOKEN_BLOCKS) if tokens else shrinking(maps, channels_last)
     chosen += [output for output in whole if len(output.shape) == 2]  # hidden layers
     chosen.append(outputs[-1])
     # In the order of the pass, each once.
@@ -155,8 +155,13 @@ def evenly(items: Sequence[_Item], count: int) -> list[_Item]:
     return [items[len(items) * (index + 1) // count - 1] for index in range(count)]
 
 
-def _shrinking(maps: Sequence[Output], channels_last: bool) -> list[Output]:
-    """The last block at every resolution, and the one before a final widening convolution."""
+def shrinking(maps: Sequence[Output], channels_last: bool) -> list[Output]:
+    """The last block at every resolution, and the one before a final widening convolution.
+
+    Args:
+        maps: what the blocks compute, in the order of the pass: (1, C, H, W) or (1, H, W, C).
+        channels_last: which of the two.
+    """
     sides = [output.shape[1 if channels_last else 2] for output in maps]
     widths = [width_of(output.shape, channels_last) for output in maps]
     chosen = [

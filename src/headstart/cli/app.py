@@ -19,6 +19,7 @@ from headstart.cli import (
     prediction,
     robustness,
     training,
+    transfer,
 )
 from headstart.errors import HeadstartError
 
@@ -41,6 +42,7 @@ for verb in (
     compare.compare,
     prediction.predict,
     prediction.classify,
+    transfer.transfer,
     robustness.robustness,
     features.features,
     attack.attack,

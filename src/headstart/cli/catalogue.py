@@ -50,7 +50,8 @@ def backbones(as_json: shared.Json = False) -> None:
         right={1, 2, 3, 4},
     )
     say("")
-    say("Also: torchvision:NAME, timm:NAME and hf-hub:ORG/NAME for every network there.")
+    others = "torchvision:NAME, timm:NAME, keras:NAME and hf-hub:ORG/NAME"
+    say(f"Also: {others} for every network there.")
 
 
 def datasets(as_json: shared.Json = False) -> None:

@@ -102,7 +102,12 @@ def finetune(
         Optimiser, typer.Option("--optimiser", help="How weights follow the gradient.")
     ] = _BY_DEFAULT.optimiser,
     rate: Annotated[
-        float, typer.Option("--rate", help="Learning rate of the last stage.")
+        float | None,
+        typer.Option(
+            "--rate",
+            help="Learning rate of the last stage. [default: 5e-4, or 1e-4 with frozen batch "
+            "normalisation]",
+        ),
     ] = _BY_DEFAULT.rate,
     head_rate: Annotated[
         float, typer.Option("--head-rate", help="Of the head, as a share of --rate.")

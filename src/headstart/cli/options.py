@@ -57,7 +57,7 @@ BackboneName = Annotated[
 WeightsFile = Annotated[
     Path | None,
     typer.Option(
-        "--weights", help="Read the network's weights from this file (safetensors or .pth)."
+        "--weights", help="Read the network's weights from this file (safetensors, .pth, .h5)."
     ),
 ]
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]

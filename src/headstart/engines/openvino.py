@@ -25,7 +25,8 @@ class ConversionError(BackboneError):
 
 
 @cache
-def _core() -> Any:
+def openvino_core() -> Any:
+    """The one OpenVINO of this process."""
     os.environ.setdefault("OPENVINO_TELEMETRY_DISABLE", "1")
     import openvino
 
@@ -34,7 +35,7 @@ def _core() -> Any:
 
 def has_bfloat16() -> bool:
     """Whether this processor computes in bf16 at full speed."""
-    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVINOEngine:
@@ -55,7 +56,7 @@ class OpenVINOEngine:
         hints = {"INFERENCE_PRECISION_HINT": str(plan.precision), "PERFORMANCE_HINT": "THROUGHPUT"}
         graph = _graph(backbone, list(self._shape))
         try:
-            compiled = _core().compile_model(graph, "CPU", hints)
+            compiled = openvino_core().compile_model(graph, "CPU", hints)
         except RuntimeError as error:
             raise _cannot(backbone, error) from error
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from headstart.finetuning.loop import Loop, judged
 from headstart.finetuning.network import blended
-from headstart.types import Labels
+from headstart.types import Doubles, Labels
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the way from the probe's weights to the fine-tuned ones, that are tried."""
@@ -21,8 +22,9 @@ class Decision:
     """Which weights are kept.
 
     Attributes:
-        kept: whether they are better than the probe's: their calibrated loss is lower, and their
-            accuracy is not.
+        kept: whether they are better than the probe's: their calibrated loss is lower by more than
+            one standard error of the paired difference, and their accuracy is not lower. A tie
+            goes to the probe, as ties go to the simpler candidate in `heads.selection`.
         share: of the way from the probe's weights to the fine-tuned ones.
         state: of the network there.
         temperature: that its logits are divided by.
@@ -59,16 +61,17 @@ def decide(
     """
     labels = loop.examples.labels[rows]
 
-    def measured(state: Mapping[str, Tensor]) -> tuple[float, float, np.ndarray]:
+    def measured(state: Mapping[str, Tensor]) -> tuple[Doubles, float, np.ndarray]:
         return judged(loop.logits(state, rows), labels)
 
     before, _, probe_right = measured(probe)
     best: tuple[float, Decision] | None = None
     for share in SHARES if interpolate else SHARES[-1:]:
         state = blended(probe, tuned, share)
-        loss, temperature, right = measured(state)
+        losses, temperature, right = measured(state)
+        loss = float(losses.mean())
         if best is None or loss < best[0]:
-            better = loss < before and int(right.sum()) >= int(probe_right.sum())
+            better = _surely_lower(losses, before) and int(right.sum()) >= int(probe_right.sum())
             best = (
                 loss,
                 Decision(
@@ -76,10 +79,18 @@ def decide(
                     share=share,
                     state=state,
                     temperature=temperature,
-                    probe_loss=before,
+                    probe_loss=float(before.mean()),
                     probe_right=probe_right,
                     tuned_right=right,
                 ),
             )
     assert best is not None
     return best[1]
+
+
+def _surely_lower(losses: Doubles, than: Doubles) -> bool:
+    """Whether the mean is lower by more than one standard error of the paired difference."""
+    if not np.isfinite(losses).all():  # the training diverged
+        return False
+    gain = than - losses
+    return float(gain.mean()) > float(gain.std()) / math.sqrt(len(gain))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -12,6 +12,9 @@ from headstart.backbones.cut import PIXELS
 from headstart.backbones.staged import StagedNetwork
 from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
 from headstart.model import Model
+
+LEAST = 3
+"""Fewer stages hold too little to change what the features are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +56,7 @@ def place_of(network: StagedNetwork, backbone: Backbone, model: Model, settings:
         case TuningRecipe.FULL:
             depth = len(stages)
         case None if settings.depth is None:
-            by_stage = {name: one.accuracy or 0.0 for name, one in model.by_stage.items()}
-            depth = automatic_depth(stages, by_stage)
+            depth = automatic_depth(stages, grafted)
         case None:
             depth = min(settings.depth, len(stages))
     return Place(
@@ -75,30 +77,27 @@ def convolutional_section(network: StagedNetwork, side: int) -> str:
     return [stage for stage, values in maps.items() if values.ndim > 2][-1]
 
 
-def automatic_depth(stages: Sequence[str], accuracy: Mapping[str, float]) -> int:
-    """A depth from what the probe found.
+def automatic_depth(stages: Sequence[str], grafted: Sequence[str]) -> int:
+    """A depth from where the probe grows best.
 
     Args:
         stages: shallow to deep, down to the deepest that the head grows on.
-        accuracy: of a probe on each stage alone; may lack some.
+        grafted: those that it grows on.
 
     Returns:
-        Stages to train: those after the best single one, and one more, but no fewer than
-        `LEAST`, and not the first one, which holds edges and colours.
+        Stages to train: from the shallowest that the head grows on, but no fewer than `LEAST`, and
+        not the first one, which holds edges and colours.
     """
-    known = [stage for stage in stages if stage in accuracy]
-    best = max(known, key=lambda stage: accuracy[stage]) if known else stages[-1]
-    wanted = len(stages) - list(stages).index(best)
-    return max(1, min(max(wanted, LEAST), len(stages) - 1))
+    first = list(stages).index(grafted[0]) if grafted else len(stages) - 1
+    return max(1, min(max(len(stages) - first, LEAST), len(stages) - 1))
 
 
-LEAST = 3
-"""Fewer stages hold too little to change what the features are."""
-
-
-def batch_norm_of(settings: Settings, backbone: Backbone, model: Model) -> BatchNorm:
-    """What batch normalisation goes by, where the settings leave it to the probe."""
-    if settings.batch_norm is not BatchNorm.AUTO:
-        return settings.batch_norm
-    unlike = model.origin.stages not in {(backbone.stages[-1].name,), (LOGITS,)}
-    return BatchNorm.UPDATED if unlike else BatchNorm.FROZEN
+def completed(settings: Settings, backbone: Backbone, model: Model) -> Settings:
+    """The settings with what they leave to the probe: batch normalisation and the rate."""
+    batch_norm = settings.batch_norm
+    if batch_norm is BatchNorm.AUTO:
+        unlike = model.origin.stages not in {(backbone.stages[-1].name,), (LOGITS,)}
+        batch_norm = BatchNorm.UPDATED if unlike else BatchNorm.FROZEN
+    # Moments that follow each batch bear longer steps than those of other pictures do.
+    rate = settings.rate or (5e-4 if batch_norm is BatchNorm.UPDATED else 1e-4)
+    return replace(settings, batch_norm=batch_norm, rate=rate)

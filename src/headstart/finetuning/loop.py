@@ -27,7 +27,7 @@ from headstart.finetuning.network import TunedNetwork
 from headstart.finetuning.optimisation import clip, optimiser_for, rate_of, schedule_for
 from headstart.finetuning.settings import Settings
 from headstart.heads.calibration import calibrate
-from headstart.types import Floats, Labels
+from headstart.types import Doubles, Floats, Labels
 
 State = Mapping[str, Tensor]
 _EVALUATED = 64
@@ -207,8 +207,8 @@ class Loop:
 
     def validate(self, state: State, rows: Labels) -> tuple[float, float]:
         """Calibrated negative log-likelihood in nats, and accuracy, on plain views."""
-        loss, _, right = judged(self.logits(state, rows), self.examples.labels[rows])
-        return loss, float(right.mean())
+        losses, _, right = judged(self.logits(state, rows), self.examples.labels[rows])
+        return float(losses.mean()), float(right.mean())
 
     @torch.inference_mode()
     def logits(self, state: State, rows: Labels) -> Floats:
@@ -329,18 +329,18 @@ class Loop:
         )
 
 
-def judged(logits: Floats, labels: Labels) -> tuple[float, float, np.ndarray]:
+def judged(logits: Floats, labels: Labels) -> tuple[Doubles, float, np.ndarray]:
     """What logits (N, K) are worth for images of the classes `labels` (N,).
 
     Returns:
-        Their calibrated loss in nats, infinite if they are not all finite; the temperature; (N,)
-        which are right.
+        (N,) calibrated losses in nats, infinite if the logits are not all finite; the temperature;
+        (N,) which are right.
     """
     right = logits.argmax(1) == labels
     if not np.isfinite(logits).all():
-        return math.inf, 1.0, right
+        return np.full(len(labels), math.inf), 1.0, right
     losses, temperatures = calibrate(logits.T[None], labels, np.ones(len(labels), np.float32))
-    return float(losses.mean()), float(temperatures[0]), right
+    return losses[0].astype(np.float64), float(temperatures[0]), right
 
 
 def _copy(state: State) -> dict[str, Tensor]:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from headstart.backbones.cut import Cut
+from headstart.backbones.cut import Cut, keeps_moments
 from headstart.finetuning.settings import BatchNorm
 from headstart.heads.head import LinearHead, Standardisation
 from headstart.types import Floats
@@ -87,7 +86,7 @@ class TunedNetwork(nn.Module):
         self.train()
         if batch_norm is BatchNorm.FROZEN:
             for module in self.modules():
-                if isinstance(module, _BatchNorm):
+                if keeps_moments(module):
                     module.eval()
 
     def folded(self) -> LinearHead:

@@ -33,13 +33,14 @@ def optimiser_for(
         rate: of the deepest stage.
     """
     depths = {stage: depth for depth, stage in enumerate(reversed(stages))}
+    modules = [name for name, _ in network.tail.graph.named_modules()]
     factor = _SGD_FACTOR if settings.optimiser is Optimiser.SGD else 1.0
     groups = []
     for name, parameter in network.named_parameters():
         inside = name.removeprefix(_TAIL)
         own = rate * settings.head_rate
         if inside != name:
-            own = rate * settings.rate_decay ** _depth(inside, depths)
+            own = rate * settings.rate_decay ** _depth(inside, depths, modules)
         filters = inside != name and parameter.ndim > 1
         groups.append(
             {
@@ -55,36 +56,24 @@ def optimiser_for(
 
 
 def rate_of(optimiser: Optimizer) -> float:
-    """The present rate of the deepest stage that has weights, no lower than that of an earlier one."""
+    """The present rate of the deepest stage that is trained: no earlier one has a higher."""
     groups = optimiser.param_groups
     return max(float(group["lr"]) for group in groups if group["name"].startswith(_TAIL))
 
 
-def _depth(parameter: str, depths: dict[str, int]) -> int:
+def _depth(parameter: str, depths: dict[str, int], modules: Sequence[str]) -> int:
     """Stages between a parameter and the head.
 
-    What stands outside of the stages' own modules counts with the stage that is named like its
-    beginning, and else with the deepest: such is what follows the last block.
+    What stands outside of the stages' own modules counts with the stage that comes next, in the
+    order of the tail's modules, and behind the last one with that.
     """
     path = parameter
     while path:
         if path in depths:
             return depths[path]
         path = path.rpartition(".")[0]
-    # torchvision's features.7 lies between the stages features.4 and features.11.
-    container, _, rest = parameter.partition(".")
-    place = rest.partition(".")[0]
-    if place.isdigit():
-        later = [
-            depth
-            for stage, depth in depths.items()
-            if stage.partition(".")[0] == container
-            and stage.partition(".")[2].partition(".")[0].isdigit()
-            and int(stage.partition(".")[2].partition(".")[0]) >= int(place)
-        ]
-        if later:
-            return max(later)
-    return 0
+    own = modules.index(parameter.rpartition(".")[0])
+    return next((depths[name] for name in modules[own:] if name in depths), 0)
 
 
 def schedule_for(

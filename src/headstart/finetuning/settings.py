@@ -76,7 +76,8 @@ class Settings:
         crop: the smallest share of a picture that a view may show; likewise.
         colour: greatest change of brightness, contrast and saturation, as a share.
         optimiser: see `Optimiser`.
-        rate: learning rate of the last stage: of AdamW; ten times that is taken for SGD.
+        rate: learning rate of the last stage, of AdamW; ten times that is taken for SGD. None
+            goes with batch normalisation: 5e-4 where it is updated, 1e-4 where it is frozen.
         head_rate: of the head, as a share of `rate`.
         rate_decay: each stage further from the head learns at this share of the next one's rate
             (Howard and Ruder 2018, ULMFiT, "discriminative fine-tuning"; 1: all at the same).
@@ -118,7 +119,7 @@ class Settings:
     crop: float | None = None
     colour: float = 0.2
     optimiser: Optimiser = Optimiser.ADAMW
-    rate: float = 5e-4
+    rate: float | None = None
     head_rate: float = 1.0
     rate_decay: float = 1.0
     warm_up: float = 0.1

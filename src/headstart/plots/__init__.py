@@ -8,8 +8,10 @@ from headstart.plots.overlays import explained, overlay
 from headstart.plots.results import accuracy_by_stage, confusion_matrix, most_wrong, reliability
 from headstart.plots.robustness import robustness_curves
 from headstart.plots.sheets import Panel, sheet
+from headstart.plots.transfer import Bars, transfer_sheet
 
 __all__ = [
+    "Bars",
     "Panel",
     "accuracy_and_cost",
     "accuracy_by_stage",
@@ -25,4 +27,5 @@ __all__ = [
     "sheet",
     "strongest_channels",
     "training_curves",
+    "transfer_sheet",
 ]

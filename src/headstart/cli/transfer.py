@@ -1,0 +1,205 @@
+"""headstart transfer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.cli import options as shared
+from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.errors import DataError
+from headstart.types import ClassLevel, EngineName, Precision
+
+if TYPE_CHECKING:
+    from headstart.metrics import Difference
+    from headstart.paired import Scored
+    from headstart.transfer import Transfer
+
+_RESULTS = "transfer.json"
+_UNUSUAL = 0.3
+"""Shift from the pre-training data above which images are not ordinary photos; docs/transfer.md."""
+
+
+def transfer(
+    data: shared.Data,
+    out: Annotated[
+        Path, typer.Option("--out", file_okay=False, help="Folder for the numbers and the picture.")
+    ],
+    backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
+    weights: shared.WeightsFile = None,
+    images: Annotated[
+        int,
+        typer.Option("--images", min=2, help="About how many to measure on, at most."),
+    ] = 2_000,
+    image_column: shared.ImageColumn = None,
+    label_column: shared.LabelColumn = None,
+    classes_from: shared.ClassesFrom = ClassLevel.PATH,
+    engine: shared.EngineOption = EngineName.AUTO,
+    precision: shared.PrecisionOption = Precision.AUTO,
+    cache: shared.CacheFolder = None,
+    seed: shared.Seed = 0,
+    as_json: shared.Json = False,
+) -> None:
+    """Measure how well a backbone transfers to labelled images, and say what to do next."""
+    _check_out(out)
+
+    from headstart.files import write_file
+    from headstart.transfer import measure_transfer
+
+    dataset = shared.opened(data, cache, image_column, label_column, classes_from)
+    extractor = shared.extractor_for(backbone, weights, engine, precision, cache)
+    given = {
+        "--backbone": None if backbone == shared.DEFAULT_BACKBONE else backbone,
+        "--weights": weights,
+        "--image-column": image_column,
+        "--label-column": label_column,
+        "--classes-from": None if classes_from is ClassLevel.PATH else str(classes_from),
+    }
+    with progress() as bars:
+        found = measure_transfer(
+            dataset,
+            extractor,
+            images=images,
+            seed=seed,
+            named=data,
+            options=[
+                word
+                for name, value in given.items()
+                if value is not None
+                for word in (name, str(value))
+            ],
+            watch=bars.bar,
+        )
+    document = found.as_dict()
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    write_file(out / _RESULTS, f"{text}\n".encode(errors="surrogateescape"))
+    _draw(found, out / "transfer.png")
+    warn(extractor.warnings)
+    if as_json:
+        print_json(document)
+    else:
+        _describe(found, out)
+
+
+def _check_out(folder: Path) -> None:
+    """Nothing is written among somebody's photos, and this is found out before the work."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file; name a folder for the results")
+    taken = folder.is_dir() and any(folder.iterdir())
+    if taken and not (folder / _RESULTS).is_file():
+        raise DataError(f"{folder} holds other files; name a new folder for the results")
+
+
+def _draw(found: Transfer, file: Path) -> None:
+    from headstart import plots
+
+    raw, descriptors, random = found.baselines
+    figure = plots.transfer_sheet(
+        plots.Bars(
+            names=[one.name for one in found.stages],
+            values=[one.accuracy for one in found.stages],
+            intervals=[one.interval for one in found.stages],
+        ),
+        plots.Bars(
+            names=["chosen graft", "last layer", "raw pixels", "descriptors", "random weights"],
+            values=[one.accuracy for one in (found.chosen, found.last, raw, descriptors, random)],
+            intervals=[
+                one.interval for one in (found.chosen, found.last, raw, descriptors, random)
+            ],
+        ),
+        grown_on=found.grown_on,
+        ahead=[one.name for one in found.ahead(found.last)],
+        random_stages=[one.accuracy for one in found.random_stages],
+        curve=found.curve,
+        distance=[(one.stage, one.shift) for one in found.distance.stages]
+        if found.distance
+        else [],
+        chance=1 / len(found.classes),
+        nearest=found.likeness.overall if found.likeness else (),
+        finding=f"{found.data}, {found.images:,} images on {found.backbone}. "
+        f"{found.verdict.sentence}",
+    )
+    plots.save(figure, file)
+
+
+def _describe(found: Transfer, out: Path) -> None:
+    from headstart.metrics import paired_difference
+
+    chosen, last = found.chosen, found.last
+    say(f"data       {found.data}: {found.images:,} images, {len(found.classes):,} classes")
+    if found.available > found.images:
+        say(f"           drawn from {found.available:,} with seed {found.seed}")
+    say(f"backbone   {found.backbone}")
+    say("")
+    rows = [
+        *(_row(one.name, one, None) for one in found.stages),
+        _row(f"chosen: {chosen.detail}", chosen, paired_difference(chosen.correct, last.correct)),
+        *(
+            _row(f"{one.name} ({one.detail})", one, paired_difference(one.correct, last.correct))
+            for one in found.baselines
+        ),
+    ]
+    table(["a classifier on", "accuracy", "95% interval", "over the last layer"], rows, right={1})
+    say("")
+    say(f"gain       {_points(found.gain)} by pre-training")
+    if found.ahead(last):
+        beat = " and ".join(one.name for one in found.ahead(last))
+        say(f"NEGATIVE TRANSFER: {beat} beat the last layer")
+        if found.ahead(chosen):
+            beat = " and ".join(one.name for one in found.ahead(chosen))
+            say(f"           {beat} beat the chosen graft too")
+    if found.distance:
+        shift = found.distance.shift
+        scale = "as ordinary photos are" if shift < _UNUSUAL else "further than ordinary photos"
+        say(f"distance   {shift:.2f} standard deviations from the pre-training data, {scale}")
+    else:
+        say("distance   unknown: the network has no batch normalisation")
+    if found.likeness:
+        near = ", ".join(f"{name} {share:.1%}" for name, share in found.likeness.overall)
+        say(f"nearest    {near}; mean confidence {found.likeness.confidence:.2f}")
+    say(f"more       {_price(found)}")
+    if found.skipped:
+        first = found.skipped[0]
+        say(
+            f"skipped    {len(found.skipped):,} files, such as {first.path} ({first.reason}); "
+            f"all in {out / _RESULTS}"
+        )
+    if found.conflicts:
+        say(f"conflicts  {len(found.conflicts):,} with two labels, left out")
+    if found.duplicates:
+        say(f"copies     {found.duplicates:,} identical images count once")
+    say(f"time       {found.seconds:.1f} s")
+    say(f"written    {out}")
+    say("")
+    say(found.verdict.sentence)
+    say(f"  {found.verdict.command}")
+
+
+def _row(name: str, one: Scored, over: Difference | None) -> list[str]:
+    span = one.interval
+    return [
+        name,
+        f"{one.accuracy:.3f}",
+        f"{span.low:.3f} to {span.high:.3f}",
+        _points(over) if over else "",
+    ]
+
+
+def _points(difference: Difference) -> str:
+    return (
+        f"{100 * difference.value:+.1f} points "
+        f"({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
+    )
+
+
+def _price(found: Transfer) -> str:
+    price = found.curve.price
+    if price is None:
+        return "images: unknown what they would buy, because there are too few to tell"
+    if price.images is None or price.low is None:
+        return "images: no number of them is likely to buy one more point"
+    high = f"{price.high:,}" if price.high is not None else "no end"
+    return f"about {price.images:,} more images ({price.low:,} to {high}) buy one more point"

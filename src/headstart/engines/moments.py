@@ -1,0 +1,117 @@
+"""The moments of what batch normalisation is given: how pictures differ from those of training.
+
+A network with batch normalisation carries the mean and the variance of every channel over the data
+that it was trained on (Ioffe and Szegedy 2015). The same two numbers over other pictures say how
+unlike they are, and put in their place they make a network with random weights run as it would at
+the first step of its training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from headstart.backbones.backbone import Backbone
+from headstart.engines.openvino import openvino_core
+from headstart.types import Doubles, Pixels
+
+BATCH: Final = 32
+"""Pictures at a time: every map of the network is kept for its moments."""
+
+_MEAN = ".running_mean"
+_Moment: TypeAlias = tuple[Doubles | float, Doubles | float]
+_Watched: TypeAlias = tuple[int, str, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Of one batch normalisation's input, over pictures and positions.
+
+    Attributes:
+        mean: (C,).
+        variance: (C,).
+    """
+
+    mean: Doubles
+    variance: Doubles
+
+
+def batch_moments(
+    backbone: Backbone, pixels: Pixels, *, fresh: bool = False
+) -> Mapping[str, Moments]:
+    """Run pictures and watch each batch normalisation. Always float32, on the CPU.
+
+    Args:
+        backbone: the network.
+        pixels: (N, crop, crop, 3), prepared for it; with `fresh` at most `BATCH`.
+        fresh: normalise by the moments of these pictures instead of by those stored, as training
+            does.
+
+    Returns:
+        By the module's name in the network ("blocks.0.0.bn1"), in the order of the network; empty
+        where it has no batch normalisation.
+
+    Raises:
+        ValueError: more pictures than one batch, and `fresh`.
+        MissingExtraError: the network needs PyTorch, which is not installed.
+    """
+    if fresh and len(pixels) > BATCH:
+        raise ValueError(f"{len(pixels)} pictures cannot be one batch; give at most {BATCH}")
+    run = _by_pytorch if backbone.moments_graph is None else _by_openvino
+    sums: dict[str, _Moment] = {}
+    for count, name, mean, variance in run(backbone, pixels, fresh):
+        first, second = sums.get(name, (0.0, 0.0))
+        square = variance + np.square(mean)
+        sums[name] = (first + mean * count, second + square * count)
+    found = {}
+    for name, (first, second) in sums.items():
+        centre = np.asarray(first) / len(pixels)
+        spread = np.asarray(second) / len(pixels) - np.square(centre)
+        found[name] = Moments(centre, np.maximum(spread, 0.0))
+    return found
+
+
+def _by_openvino(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_Watched]:
+    assert backbone.moments_graph is not None
+    graph = backbone.moments_graph(fresh)
+    compiled = openvino_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    names = [name.removesuffix(_MEAN) for name in backbone.tensors() if name.endswith(_MEAN)]
+    for batch in _batches(pixels):
+        outputs = [np.asarray(output, np.float64).ravel() for output in compiled(batch).values()]
+        for name, mean, variance in zip(names, outputs[::2], outputs[1::2], strict=True):
+            yield len(batch), name, mean, variance
+
+
+def _by_pytorch(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_Watched]:
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    network = backbone.network()
+    seen: list[tuple[str, np.ndarray, np.ndarray]] = []
+
+    def watch(name: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
+        def hook(_module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+            over = [axis for axis in range(args[0].ndim) if axis != 1]
+            variance, mean = torch.var_mean(args[0].double(), over, correction=0)
+            seen.append((name, mean.numpy(), variance.numpy()))
+
+        return hook
+
+    for name, module in network.model.named_modules():
+        if isinstance(module, _BatchNorm):
+            module.training = fresh
+            module.register_forward_pre_hook(watch(name))
+    for batch in _batches(pixels):
+        with torch.inference_mode():
+            network.logits(torch.from_numpy(batch).permute(0, 3, 1, 2) / 255)
+        for one in seen:
+            yield len(batch), *one
+        seen.clear()
+
+
+def _batches(pixels: Pixels) -> Iterator[Pixels]:
+    for start in range(0, len(pixels), BATCH):
+        yield pixels[start : start + BATCH]
