@@ -92,3 +92,11 @@ def test_an_accuracy_is_never_without_its_interval_and_its_source():
 
 def test_the_same_model_gives_the_same_card():
     assert card(make_model()) == card(make_model())
+
+
+def test_images_that_chose_the_model_are_not_called_held_out():
+    said = accuracy_text(measured(18, 20, Estimate.VALIDATION))
+    assert said.startswith("0.900 (95% interval ")
+    assert said.endswith("20 images, which also chose the model: a little too good)")
+    assert "held out" not in said
+    assert accuracy_text(measured(18, 20, Estimate.HELD_OUT)).endswith("20 images, held out)")

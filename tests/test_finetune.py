@@ -167,7 +167,7 @@ def test_a_run_interrupted_anywhere_ends_with_the_same_model(
     def stop(*_) -> None:
         nonlocal count
         count += 1
-        if count == {"images": 3, "views": 50, "steps": 30, "epoch": 4, "closing": 13}[where]:
+        if count == {"images": 3, "views": 2, "steps": 30, "epoch": 4, "closing": 13}[where]:
             raise KeyboardInterrupt
 
     name = "epoch" if where == "closing" else where

@@ -68,14 +68,21 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+_HOW = {
+    Estimate.CROSS_VALIDATION: "cross-validated",
+    Estimate.HELD_OUT: "held out",
+    Estimate.VALIDATION: "which also chose the model: a little too good",
+    Estimate.UNKNOWN: "measured in an unknown way",
+}
+
+
 def accuracy_text(measured: Measured) -> str:
     """An accuracy with its interval, its images and how it was measured."""
     if measured.accuracy is None or measured.interval is None:
         return "unknown: too few images to hold any out"
-    how = "cross-validated" if measured.estimate is Estimate.CROSS_VALIDATION else "held out"
     return (
         f"{measured.accuracy:.3f} (95% interval {measured.interval.low:.3f} to "
-        f"{measured.interval.high:.3f}, {measured.images:,} images, {how})"
+        f"{measured.interval.high:.3f}, {measured.images:,} images, {_HOW[measured.estimate]})"
     )
 
 

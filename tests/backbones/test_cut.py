@@ -9,6 +9,7 @@ from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.backbones.cut import PIXELS, Cut, cut
 from headstart.backbones.staged import StagedNetwork
 from headstart.errors import BackboneError
+from headstart.finetuning.depth import convolutional_section
 from headstart.finetuning.trunk import CUT, trunk_backbone
 from headstart.preprocessing import Interpolation, Preprocessing
 
@@ -86,6 +87,15 @@ def test_behind_the_last_stage_the_classifier_is_left(whole):
     assert {name for name, _ in halves.tail.graph.named_parameters()} == {
         f"{network.head}.{name}" for name, _ in classifier.named_parameters()
     }
+
+
+def test_of_alexnet_the_textbooks_recipe_trains_the_fully_connected_layers(with_random_weights):
+    network = with_random_weights("torchvision:alexnet")[0].network()
+    section = convolutional_section(network, 64)
+    tail = cut(network, section, 64, wanted=(LOGITS,)).tail.graph
+    dense = {name for name in network.model.state_dict() if name.startswith("classifier.")}
+    assert len(dense) == 6
+    assert tail.state_dict().keys() == dense
 
 
 @pytest.fixture

@@ -1,0 +1,191 @@
+import csv
+import inspect
+import json
+import re
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from headstart.cli.finetune import CURVES, HISTORY, finetune
+from headstart.finetuning.settings import Settings
+from tests.bundles import contents
+from tests.cli.conftest import Cli, one_sentence
+from tests.conftest import write_photos
+
+TINY = ("--depth", 1, "--epochs", 2, "--views", 2, "--validation", 0.5, "--precision", "f32")
+# Weights that training cannot help but improve are not to be had in two epochs: whether the probe
+# is kept is decided on purpose.
+WORSE = (*TINY, "--rate", 10, "--no-interpolate")
+
+
+@pytest.fixture(scope="module")
+def begun(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A copy of a fitted model, and the cache that knows its images."""
+    root = tmp_path_factory.mktemp("begun")
+    shutil.copytree(model.parent / "cache", root / "cache")
+    return Path(shutil.copytree(model, root / "model")), root / "cache"
+
+
+@pytest.fixture(scope="module")
+def tuned(photos: Path, begun: tuple[Path, Path]) -> Path:
+    """A model that is fine-tuned, for certain: a weak probe on an early stage leaves room."""
+    from headstart.cli.app import run
+
+    _, cache = begun
+    folder = cache.parent / "tuned"
+    weak = cache.parent / "weak"
+    few = write_photos(cache.parent / "few", 16)
+    arguments = ["fit", few, "--out", weak, "--cache", cache, "--stage", "blocks.0"]
+    assert run([str(one) for one in arguments]) == 0
+    arguments = ["finetune", weak, "--out", folder, "--cache", cache, *TINY[:2], "--epochs", 6,
+                 "--views", 2, "--validation", 0.4]  # fmt: skip
+    assert run([str(one) for one in arguments]) == 0
+    assert json.loads((folder / "model.json").read_text())["tuning"] is not None
+    return folder
+
+
+def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
+    model, cache = begun
+    outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *TINY, "--json")
+    assert outcome.code == 0
+    said = outcome.document
+    assert said.keys() == {
+        "backbone", "engine", "precision", "stages", "kept", "depth", "cut", "parameters",
+        "share", "temperature", "result", "probe", "validation", "augmentation", "history",
+        "images", "classes", "skipped", "duplicates", "conflicts", "seconds",
+    }  # fmt: skip
+    assert (said["backbone"], said["depth"], said["images"]) == ("efficientnet-lite0", 1, 24)
+    for one in (*said["validation"].values(), said["result"], said["probe"]):
+        assert one["interval"][0] <= one["accuracy"] <= one["interval"][1]
+        assert one["images"] > 0
+    assert said["augmentation"]["images"] == said["validation"]["probe"]["images"]
+    text = (tmp_path / "m" / HISTORY).read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [int(row["epoch"]) for row in rows] == [row["epoch"] for row in said["history"]]
+    assert float(rows[0]["loss"]) == pytest.approx(said["history"][0]["loss"])
+    assert (tmp_path / "m" / CURVES).read_bytes().startswith(b"\x89PNG")
+    # Epochs are said as they end, and nowhere but on stderr.
+    assert len(re.findall(r"^headstart: epoch ", outcome.err, re.M)) == len(rows)
+
+
+def test_the_same_seed_gives_the_same_folder_but_for_the_seconds(cli: Cli, begun, tmp_path: Path):
+    model, cache = begun
+    folders = []
+    for name in ("one", "two"):
+        own = Path(shutil.copytree(cache, tmp_path / f"cache {name}"))
+        assert cli("finetune", model, "--out", tmp_path / name, "--cache", own, *TINY).code == 0
+        content = contents(tmp_path / name)
+        content[HISTORY] = re.sub(rb",[0-9.e-]+\r?\n", b"\n", content[HISTORY])
+        folders.append(content)
+    assert folders[0] == folders[1]
+
+
+def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, tmp_path: Path):
+    model, cache = begun
+    outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE)
+    assert outcome.code == 0
+    assert "Fine-tuning did not pay, so the probe is kept" in outcome.out
+    assert json.loads((tmp_path / "m" / "model.json").read_text())["tuning"] is None
+    assert (tmp_path / "m" / CURVES).is_file()
+    again = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE, "--json")
+    assert again.document["kept"] is False
+    # Nothing is trained now: what was drawn before would be about another run.
+    probe = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, "--depth", 0)
+    assert probe.code == 0
+    assert "Only the head was trained" in probe.out
+    assert not (tmp_path / "m" / CURVES).exists()
+    assert not (tmp_path / "m" / HISTORY).exists()
+
+
+def test_a_training_that_diverged_is_still_one_document(cli: Cli, begun, tmp_path: Path):
+    model, cache = begun
+    lost = (*WORSE, "--optimiser", "sgd", "--clip", 1e6, "--warm-up", 0, "--batch", 4)
+    outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *lost, "--json")
+    assert outcome.code == 0
+    assert outcome.document["kept"] is False
+
+
+def test_a_tuned_model_works_with_every_other_command(
+    cli: Cli, tuned: Path, new_photos: Path, cat: Path, tmp_path: Path
+):
+    assert cli("info", tuned).code == 0
+    outcome = cli("evaluate", tuned, new_photos, "--json")
+    assert outcome.code == 0
+    assert outcome.document["accuracy"] > 0.5
+    assert cli("predict", tuned, cat, "--json").code == 0
+    explained = cli("explain", tuned, cat, "--method", "grad-cam",
+                    "--out", tmp_path / "explained")  # fmt: skip
+    assert (explained.code, explained.err) == (0, "")
+    attacked = cli("attack", cat, "--model", tuned, "--out", tmp_path / "attacked")
+    assert attacked.code == 0
+    seen = cli("features", cat, "--model", tuned, "--out", tmp_path / "seen")
+    assert seen.code == 0
+    again = cli("finetune", tuned, new_photos, "--out", tmp_path / "again")
+    assert again.code == 2
+    assert "fine-tuned already" in again.err
+
+
+def test_a_damaged_tail_is_refused(cli: Cli, tuned: Path, cat: Path, tmp_path: Path):
+    own = Path(shutil.copytree(tuned, tmp_path / "own"))
+    manifest = json.loads((own / "model.json").read_text())
+    manifest["tuning"]["weights"] = "0" * 32
+    (own / "model.json").write_text(json.dumps(manifest))
+    outcome = cli("predict", own, cat)
+    assert outcome.code == 2
+    assert "damaged" in outcome.err
+
+
+def test_a_head_on_the_networks_outputs_fits_and_predicts(
+    cli: Cli, photos: Path, cat: Path, tmp_path: Path
+):
+    outcome = cli("fit", photos, "--stage", "logits", "--out", tmp_path / "m", "--json")
+    assert outcome.code == 0
+    assert outcome.document["stages"] == ["logits"]
+    assert outcome.document["accuracy"] > 0.8
+    assert cli("predict", tmp_path / "m", cat).code == 0
+    explained = cli("explain", tmp_path / "m", cat, "--method", "grad-cam",
+                    "--out", tmp_path / "explained")  # fmt: skip
+    assert explained.code == 0
+
+
+def test_images_that_are_not_known_are_asked_for(cli: Cli, model: Path, tmp_path: Path):
+    outcome = cli("finetune", model, "--out", tmp_path / "m")
+    assert outcome.code == 2
+    assert one_sentence(outcome)
+    assert f"headstart finetune {model} DATA --out" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--depth", "deep"), "--depth is 'deep'; give a number of stages, or auto"),
+        (("--depth", "-1"), "--depth is '-1'"),
+        (("--depth", "2", "--recipe", "full"), "give one of them"),
+        (("--rate", "0"), "rate is 0.0; give a number from"),
+        (("--backbone", "efficientnet-lite0"), "leave out --backbone"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    options, said: str, cli: Cli, begun, tmp_path: Path
+):
+    model, cache = begun
+    outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *options)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_folder_of_other_things_is_not_written_to(cli: Cli, begun, tmp_path: Path):
+    (tmp_path / "photo.jpg").touch()
+    outcome = cli("finetune", begun[0], "--out", tmp_path, "--cache", begun[1])
+    assert outcome.code != 0
+    assert "holds files and no model" in outcome.err
+
+
+def test_every_setting_is_an_option_with_the_same_default():
+    options = inspect.signature(finetune).parameters
+    for setting in fields(Settings):
+        if setting.name not in ("depth", "seed"):
+            assert options[setting.name].default == setting.default, setting.name
