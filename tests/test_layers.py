@@ -179,6 +179,7 @@ LAYERS = (
         "cli.explain",
         "cli.features",
         "cli.finetune",
+        "cli.finetuned",
         "cli.imagine",
         "cli.options",
         "cli.prediction",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import note, print_json, progress, say, warn
+from headstart.cli.console import note, print_json, progress, warn
+from headstart.cli.finetuned import describe, summary, write_history
 from headstart.errors import UserError
 from headstart.finetuning.settings import (
     BatchNorm,
@@ -23,16 +23,13 @@ from headstart.finetuning.settings import (
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
-    from headstart.datasets import ImageDataset
     from headstart.features import Extractor
-    from headstart.finetune import FineTuned
     from headstart.finetuning.loop import Epoch
-    from headstart.model import Measured, Model
+    from headstart.model import Model
     from headstart.sources import Source
 
 AUTO = "auto"
 _BY_DEFAULT = Settings()
-HISTORY, CURVES = "history.csv", "curves.png"
 
 
 def finetune(
@@ -259,13 +256,13 @@ def finetune(
         )
     save_model(tuned.model, out)
     write_skipped(tuned.probe.skipped, out / "skipped.csv")
-    _write_history(tuned, out)
+    write_history(tuned, out)
     warn(extractor.warnings)
     seconds = time.perf_counter() - started
     if as_json:
-        print_json(_summary(tuned, seconds))
+        print_json(summary(tuned, seconds))
     else:
-        _describe(dataset, tuned, seconds, out)
+        describe(dataset, tuned, seconds, out)
 
 
 def _depth(text: str) -> int | None:
@@ -345,125 +342,3 @@ def _say_epoch(row: Epoch) -> None:
         f"epoch {row.epoch:>3} {row.phase}: loss {row.loss:.3f}, accuracy {row.accuracy:.3f}"
         f"{judged}; {row.seconds:.1f} s"
     )
-
-
-def _write_history(tuned: FineTuned, out: Path) -> None:
-    """history.csv and curves.png; those of a run before go, where nothing was trained now."""
-    from headstart.report import write_csv
-
-    if tuned.probe_loss is None or tuned.probe_validation is None:
-        for name in (HISTORY, CURVES):
-            (out / name).unlink(missing_ok=True)
-        return
-    write_csv([asdict(row) for row in tuned.history], out / HISTORY)
-    from headstart import plots
-
-    figure = plots.training_curves(
-        [row.loss for row in tuned.history],
-        [row.accuracy for row in tuned.history],
-        [row.validation_loss for row in tuned.history],
-        [row.validation_accuracy for row in tuned.history],
-        probe=(tuned.probe_loss, tuned.probe_validation.accuracy or 0.0),
-        closing=sum(row.validation_loss is None for row in tuned.history),
-        finding=_verdict(tuned),
-    )
-    plots.save(figure, out / CURVES)
-
-
-def _verdict(tuned: FineTuned) -> str:
-    """One sentence: whether fine-tuning paid."""
-    before, after = tuned.probe_validation, tuned.tuned_validation
-    if before is None or after is None:
-        return "Only the head was trained: the model is the probe."
-    figures = (
-        f"{after.accuracy:.3f} after {before.accuracy:.3f} on the {before.images:,} validation "
-        "images"
-    )
-    if tuned.kept:
-        return f"Fine-tuning paid: {figures}."
-    return f"Fine-tuning did not pay, so the probe is kept: {figures}."
-
-
-def _measured(one: Measured | None) -> dict[str, Any] | None:
-    if one is None:
-        return None
-    return {
-        "accuracy": one.accuracy,
-        "interval": [one.interval.low, one.interval.high] if one.interval else None,
-        "images": one.images,
-        "estimate": str(one.estimate),
-    }
-
-
-def _summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
-    model, borne = tuned.model, tuned.augmentation
-    return {
-        "backbone": model.origin.backbone,
-        "engine": model.origin.engine,
-        "precision": model.origin.precision,
-        "stages": list(model.origin.stages),
-        "kept": tuned.kept,
-        "depth": tuned.depth,
-        "cut": tuned.cut,
-        "parameters": tuned.parameters,
-        "share": tuned.share,
-        "temperature": model.temperature,
-        "result": _measured(model.measured),
-        "probe": _measured(tuned.probe.model.measured),
-        "validation": {
-            "probe": _measured(tuned.probe_validation),
-            "tuned": _measured(tuned.tuned_validation),
-        },
-        "augmentation": None
-        if borne is None
-        else {**asdict(borne.augmentation), "probe_under": borne.under, "images": borne.images},
-        "history": [
-            {name: _finite(value) for name, value in asdict(row).items()} for row in tuned.history
-        ],
-        "images": tuned.probe.images,
-        "classes": list(model.classes),
-        "skipped": [{"path": one.path, "reason": one.reason} for one in tuned.probe.skipped],
-        "duplicates": model.data.duplicates,
-        "conflicts": [
-            {"paths": list(one.paths), "labels": list(one.labels)} for one in tuned.probe.conflicts
-        ],
-        "seconds": seconds,
-    }
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no word for the loss of a training that diverged."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path) -> None:
-    from headstart.card import accuracy_text
-
-    model = tuned.model
-    say(f"data      {dataset.name}: {tuned.probe.images:,} images, {len(model.classes)} classes")
-    say(f"backbone  {model.origin.backbone} on {model.origin.engine}, {model.origin.precision}")
-    say(f"stages    {' + '.join(model.origin.stages)}")
-    if tuned.augmentation is not None:
-        views = tuned.augmentation.augmentation
-        flips = [
-            name
-            for name, on in (("mirrored", views.flip), ("upside down", views.upside_down))
-            if on
-        ]
-        say(
-            f"views     crops of {views.scale[0]:.0%} and more"
-            + "".join(f", {name}" for name in flips)
-        )
-        place = f"behind {tuned.cut}" if tuned.cut else "the whole network"
-        say(f"trained   {tuned.depth} stages, {place}: {tuned.parameters / 1e6:.1f} M numbers")
-    say(f"probe     {accuracy_text(tuned.probe.model.measured)}")
-    say(f"accuracy  {accuracy_text(model.measured)}")
-    say(f"verdict   {_verdict(tuned)}")
-    if tuned.probe.skipped:
-        first = tuned.probe.skipped[0]
-        say(
-            f"skipped   {len(tuned.probe.skipped):,} files, such as {first.path} "
-            f"({first.reason}); all in {out / 'skipped.csv'}"
-        )
-    say(f"time      {seconds:.1f} s")
-    say(f"model     {out}")
