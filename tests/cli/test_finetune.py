@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from headstart.cli.finetune import CURVES, HISTORY, finetune
+from headstart.cli.finetune import finetune
+from headstart.cli.finetuned import CURVES, HISTORY
 from headstart.finetuning.settings import Settings
 from tests.bundles import contents
 from tests.cli.conftest import Cli, one_sentence

@@ -66,6 +66,7 @@ def _measured(one: Measured | None) -> dict[str, Any] | None:
 
 
 def summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
+    """The document of `--json`; `validation` and `augmentation` are null where nothing was tuned."""
     model, borne = tuned.model, tuned.augmentation
     return {
         "backbone": model.origin.backbone,
@@ -107,6 +108,7 @@ def _finite(value: Any) -> Any:
 
 
 def describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path) -> None:
+    """A dozen lines for people."""
     from headstart.card import accuracy_text
 
     model = tuned.model
