@@ -66,7 +66,7 @@ def _measured(one: Measured | None) -> dict[str, Any] | None:
 
 
 def summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
-    """The document of `--json`; `validation` and `augmentation` are null where nothing was tuned."""
+    """The document of `--json`; what was not measured is null."""
     model, borne = tuned.model, tuned.augmentation
     return {
         "backbone": model.origin.backbone,
