@@ -5,7 +5,7 @@ DEMO := demo
 DATA ?= textiles
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench bench-attacks bench-imagine gallery clean
+.PHONY: demo test check bench bench-attacks bench-finetuning bench-imagine bench-tricks gallery clean
 
 demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
 	@rm -rf $(DEMO)
@@ -39,6 +39,12 @@ bench: .venv/dev-installed ## measure against the plain recipe; writes docs/benc
 bench-attacks: .venv/dev-installed ## attacks on PHOTOS of dogs and against the peers; writes docs/attacks.md
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/attack-peers -r benchmarks/attack-peers.txt
 	$(BIN)/python benchmarks/attacks.py $(PHOTOS) --peers .venv/attack-peers --write docs/attacks.md
+
+bench-finetuning: .venv/dev-installed ## fine-tuning of SETS against the probe and plain PyTorch
+	$(BIN)/python benchmarks/finetuning.py $(SETS) --write docs/fine-tuning-measured.md
+
+bench-tricks: .venv/dev-installed ## what each trick of fine-tuning changes, on embedded data
+	$(BIN)/python benchmarks/tricks.py --write docs/tricks-measured.md
 
 bench-imagine: .venv/dev-installed ## ideal pictures read by other networks; writes docs/ideal-pictures.md
 	$(BIN)/python benchmarks/imagine.py --write docs/ideal-pictures.md
