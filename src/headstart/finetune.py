@@ -10,7 +10,6 @@ towards the fine-tuned weights, and whether to go at all.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -119,8 +118,8 @@ def finetune(
             its validation part, tested on.
         extractor: the backbone, with a cache: what is computed once is kept there.
         settings: how.
-        model: a probe to start from: where it grows, and how strongly it is held back; by default
-            that is chosen as `train` does.
+        model: a probe to start from: its head grows where this one's does, and weighs classes as
+            it; by default the place is chosen as `train` does.
         stages: where the head grows, instead; see `Recipe`.
         balance: weigh classes equally, however many images each has.
         hold_out: see `Recipe`.
@@ -149,6 +148,7 @@ def finetune(
         on_candidates=reports.candidates,
     )
     images = Images.of(dataset, extractor, recipe)
+    _check_unseen(model, images)
     prepared = prepare_tuning(
         images,
         extractor,
@@ -160,19 +160,20 @@ def finetune(
     )
     if prepared is None:
         return _probe_alone(probe, started)
-    settings = completed(settings, extractor.backbone, probe.model)
+    settings = completed(settings, prepared.network, extractor.backbone, probe.model)
     run = bytes_digest(f"{prepared.key} {settings}".encode())
     checkpoint = extractor.cache / KIND / f"run-{run}"
     decision, history = _trained(prepared, settings, checkpoint, reports)
-    tuned = _tuned_model(probe.model, extractor, prepared, decision, history)
-    tested = _tested(tuned, extractor, images) if decision.kept else probe.tested
+    tuned, tested = probe.model, probe.tested
+    if decision.kept:
+        tuned = _tuned_model(probe.model, extractor, prepared, decision, history)
+        tested = _tested(tuned, extractor, images)
     validated = measured(decision.tuned_right, Estimate.VALIDATION)
     accuracy = (
         measured(tested.probabilities.argmax(1) == tested.labels, Estimate.HELD_OUT)
         if tested is not None and len(images.partition.test)
         else validated
     )
-    shutil.rmtree(checkpoint, ignore_errors=True)  # the last thing: until here a run can go on
     return FineTuned(
         model=replace(tuned, measured=accuracy) if decision.kept else probe.model,
         probe=probe,
@@ -207,6 +208,18 @@ def _stages_of(
             "--epochs"
         )
     return (LOGITS,) if recipe is TuningRecipe.CLASSIFIER else model.origin.stages
+
+
+def _check_unseen(model: Model | None, images: Images) -> None:
+    """Images that chose where a model's head grows cannot test what comes of it."""
+    if model is None:
+        return
+    digests = tuple(images.features.digests[row] for row in images.partition.test)
+    if seen := int(model.data.contains(digests).sum()):
+        raise UserError(
+            f"{seen} of {len(digests)} images that would test the result trained the model given; "
+            "leave out --seed and --holdout, or start from the images alone"
+        )
 
 
 def _probe_alone(probe: Trained, started: float) -> FineTuned:

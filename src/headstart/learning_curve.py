@@ -175,7 +175,7 @@ def measure(
 
 
 def _subset(digests: Sequence[str], y: Labels, share: float, seed: int, draw: int) -> np.ndarray:
-    return ~holdout(digests, y, fraction=1 - share, seed=seed * 1000 + draw)
+    return ~holdout(digests, y, fraction=1 - share, seed=seed, purpose=f"curve {draw}")
 
 
 def _tested(

@@ -64,7 +64,7 @@ class Tuning:
     Attributes:
         depth: stages trained, counted from the end.
         cut: name of the last stage that stayed as it was; "" where all was trained.
-        epochs: passes over the images that led to the weights kept.
+        epochs: passes over the images, those after the best one and the closing ones included.
         share: of the way from the probe's weights to the fine-tuned ones.
         weights: digest of the whole network's weights, 32 hex digits.
         probe: accuracy of the probe on the validation images that chose.

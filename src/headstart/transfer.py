@@ -31,7 +31,7 @@ from headstart.paired import Scored, contest_of
 from headstart.partition import Partition, usable
 from headstart.prefetch import prefetched
 from headstart.preprocessing import prepare
-from headstart.splits import holdout
+from headstart.splits import draw
 from headstart.types import Conflict, Floats, Labels, Pixels, Progress, Skipped
 from headstart.untrained import untrained
 from headstart.verdict import Evidence, Verdict, judge
@@ -296,7 +296,7 @@ def _drawn(digests: Sequence[str], labels: Labels, images: int, seed: int) -> La
     """Rows of about so many images, from each class the same share and at least one."""
     if len(labels) <= images:
         return np.arange(len(labels))
-    return np.flatnonzero(holdout(digests, labels, fraction=images / len(labels), seed=seed))
+    return np.flatnonzero(draw(digests, labels, size=images, seed=seed))
 
 
 def _read(

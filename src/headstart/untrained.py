@@ -15,6 +15,7 @@ import numpy as np
 
 from headstart.backbones.backbone import Backbone, Tensors
 from headstart.engines.moments import BATCH, batch_moments
+from headstart.errors import BackboneError
 from headstart.types import Pixels
 
 _MEAN, _VARIANCE = ".running_mean", ".running_var"
@@ -30,9 +31,15 @@ def untrained(backbone: Backbone, *, seed: int) -> Backbone:
         seed: the same seed gives the same weights, digest included.
 
     Raises:
-        BackboneError: the backbone takes no other weights.
+        BackboneError: the backbone takes no other weights, or is one of Keras's.
     """
-    drawn = redrawn(backbone.tensors(), seed=seed)
+    tensors = backbone.tensors()
+    if any(name.endswith("moving_variance") for name in tensors):
+        raise BackboneError(
+            f"{backbone.name} cannot be drawn anew: Keras lays out its weights in another way; "
+            "take the same network from torchvision: or timm:"
+        )
+    drawn = redrawn(tensors, seed=seed)
     source = f"random, seed {seed}"
     fresh = backbone.with_tensors(drawn, source=source)
     side = backbone.preprocessing.crop

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from torch import nn
 
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import PIXELS
@@ -62,12 +63,14 @@ def test_an_automatic_depth_trains_what_the_head_grows_on():
 
 
 def test_batch_normalisation_and_the_rate_are_as_asked_or_as_the_probe_says():
-    backbone = small_backbone()
+    backbone, network = small_backbone(), nn.Sequential(nn.BatchNorm2d(3))
     for kind in (BatchNorm.FROZEN, BatchNorm.UPDATED):
         asked = Settings(batch_norm=kind, rate=0.25)
-        assert completed(asked, backbone, model("stem")) == asked
-    fits = completed(Settings(), backbone, model("top"))
-    unlike = completed(Settings(), backbone, model("stem", "middle"))
+        assert completed(asked, network, backbone, model("stem")) == asked
+    fits = completed(Settings(), network, backbone, model("top"))
+    unlike = completed(Settings(), network, backbone, model("stem", "middle"))
+    plain = completed(Settings(), nn.Linear(2, 2), backbone, model("stem", "middle"))
+    assert plain == fits
     assert fits.batch_norm is BatchNorm.FROZEN
     assert unlike.batch_norm is BatchNorm.UPDATED
     assert fits.rate is not None

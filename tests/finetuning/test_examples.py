@@ -60,16 +60,6 @@ def test_cutmix_against_numpy():
     )
 
 
-def test_cutmix_of_the_layout_channels_last_cuts_places_and_not_channels():
-    plain = batch((6, 5, 4))  # height, width, channels
-    mixed = cut_mixed(plain, 1.0, np.random.default_rng(5), channels_last=True)
-    order, share = partners(mixed)
-    foreign = (mixed.maps != plain.maps).numpy()[order != np.arange(8)]
-    box = foreign[0, :, :, 0]
-    assert (foreign == box[None, :, :, None]).all()
-    assert share == pytest.approx(1 - box.mean())
-
-
 def test_cutmix_of_vectors_and_tokens_is_mixup():
     for shape in ((7,), (9, 4)):
         one = cut_mixed(batch(shape), 0.5, np.random.default_rng(1))

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from headstart.backbones.backbone import LOGITS, Backbone
-from headstart.backbones.cut import PIXELS
+from headstart.backbones.cut import PIXELS, keeps_moments
 from headstart.backbones.staged import StagedNetwork
 from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
 from headstart.model import Model
@@ -92,10 +93,19 @@ def automatic_depth(stages: Sequence[str], grafted: Sequence[str]) -> int:
     return max(1, min(max(len(stages) - first, LEAST), len(stages) - 1))
 
 
-def completed(settings: Settings, backbone: Backbone, model: Model) -> Settings:
-    """The settings with what they leave to the probe: batch normalisation and the rate."""
+def completed(settings: Settings, network: nn.Module, backbone: Backbone, model: Model) -> Settings:
+    """The settings with what they leave to the probe: batch normalisation and the rate.
+
+    Args:
+        settings: as given.
+        network: what is trained; without batch normalisation there are no moments to follow.
+        backbone: the whole network.
+        model: the probe.
+    """
     batch_norm = settings.batch_norm
-    if batch_norm is BatchNorm.AUTO:
+    if not any(keeps_moments(module) for module in network.modules()):
+        batch_norm = BatchNorm.FROZEN
+    elif batch_norm is BatchNorm.AUTO:
         unlike = model.origin.stages not in {(backbone.stages[-1].name,), (LOGITS,)}
         batch_norm = BatchNorm.UPDATED if unlike else BatchNorm.FROZEN
     # Moments that follow each batch bear longer steps than those of other pictures do.

@@ -93,31 +93,22 @@ def mixed_up(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
     )
 
 
-def cut_mixed(
-    batch: Batch, alpha: float, rng: np.random.Generator, *, channels_last: bool = False
-) -> Batch:
+def cut_mixed(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
     """A rectangle of each map replaced by another's: CutMix (Yun et al. 2019, eq. 1 and 2).
 
     The features of stages before the cut are averages over positions, and so become the
     averages of the two in the share of the areas. Maps without positions are mixed as by
     `mixed_up`.
-
-    Args:
-        batch: examples.
-        alpha: of the beta distribution of the share.
-        rng: what chance is drawn from.
-        channels_last: whether maps are (B, H, W, C).
     """
     if batch.maps.ndim != 4:
         return mixed_up(batch, alpha, rng)
-    height, width = batch.maps.shape[1:3] if channels_last else batch.maps.shape[2:]
+    height, width = batch.maps.shape[2:]  # the trunk gives (B, C, H, W) whatever the network's own
     side = float(np.sqrt(1 - rng.beta(alpha, alpha)))
     down, across = (max(1, round(length * side)) for length in (height, width))
     top, left = rng.integers(0, height - down + 1), rng.integers(0, width - across + 1)
     share, order = 1 - down * across / (height * width), _order(batch, rng)
     maps = batch.maps.clone()
-    area = (slice(top, top + down), slice(left, left + across))
-    box = (slice(None), *area) if channels_last else (..., *area)
+    box = (..., slice(top, top + down), slice(left, left + across))
     maps[box] = batch.maps[order][box]
 
     def mix(values: Tensor) -> Tensor:

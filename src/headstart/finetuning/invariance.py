@@ -1,8 +1,8 @@
 """Which changes of a picture leave its class alone: asked of the data, not assumed.
 
 A mirrored cat is a cat, a mirrored 3 is nothing. The probe knows the difference: a change under
-which it recognises images that it was not trained on as well as before is one that training may
-use; one that costs it accuracy would teach the network what is not so.
+which it recognises images that it was not trained on nearly as well as before (within 5 points, and
+10 for crops) is one that training may use; one that costs it more would teach what is not so.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -246,12 +245,9 @@ class Loop:
         return total / seen, right / seen, rate
 
     def _mixed(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        # Pixels, of which there is no stage before, are channels first in every network.
-        tail, pixels = self.network.tail, not self.network.before
-        cutting = partial(cut_mixed, channels_last=tail.channels_last and not pixels)
         ways = [
             (mix, alpha)
-            for mix, alpha in ((mixed_up, self.settings.mixup), (cutting, self.settings.cutmix))
+            for mix, alpha in ((mixed_up, self.settings.mixup), (cut_mixed, self.settings.cutmix))
             if alpha
         ]
         if not ways:

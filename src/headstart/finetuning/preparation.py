@@ -115,7 +115,7 @@ def prepare_tuning(
     """
     backbone, grafted = extractor.backbone, model.origin.stages
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = backbone.network().to(device)
+    network = backbone.network()
     place = place_of(network, backbone, model, settings)
     if place.depth == 0:
         return None
@@ -156,7 +156,7 @@ def prepare_tuning(
         stages=grafted,
         head=head,
         temperature=model.temperature,
-        moments=Standardisation.of(X, np.ones(len(X), np.float32)),
+        moments=Standardisation.of(X, (~aside).astype(np.float32)),
     )
     tuned = TunedNetwork(
         halves,
@@ -172,8 +172,8 @@ def prepare_tuning(
             classes=len(partition.classes),
             weights=torch.tensor(by_class, device=device),
             shape=halves.shape,
-            mean=network.mean,
-            std=network.std,
+            mean=network.mean.to(device),
+            std=network.std.to(device),
             device=device,
         ),
         aside=aside,

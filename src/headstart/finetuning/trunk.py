@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import cast
 
@@ -38,6 +39,6 @@ def trunk_backbone(backbone: Backbone, cut: Cut) -> Backbone:
         labels=(),
         weights=backbone.weights,
         # Engines ask of a network that it maps pixels to a tuple; the rest they leave alone.
-        network=lambda: cast("StagedNetwork", trunk),
+        network=lambda: cast("StagedNetwork", copy.deepcopy(trunk)),
         graph=partial(backbone.graph, until=trunk.stages[-1]) if backbone.graph else None,
     )
