@@ -112,7 +112,9 @@ class BatchNormalisation(Operation):
         """Take over the moments that Keras noted in its scope."""
         with torch.no_grad():
             for variable, tensor in self.state():
-                tensor.copy_(scope.get_current_value(variable))
+                # The others are what gradients go back through: not to be touched.
+                if not variable.trainable:
+                    tensor.copy_(scope.get_current_value(variable))
 
 
 _MOMENTUM = 0.9
