@@ -2,73 +2,79 @@
 
     python benchmarks/tricks.py [--data textiles] [--write docs/tricks-measured.md]
 
-Half of the training images train and half decide (`--validation 0.5`), so that the figures rest on
-hundreds of images; every row differs from the first in the option it names.
+Half of the training images train and half decide, so that the figures rest on hundreds of images;
+every row differs from the first in the setting it names. The head's place is chosen once, for all.
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
+import statistics
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 
-BASE = ("--depth", "3", "--epochs", "8", "--patience", "8", "--holdout", "0.6")
-BASE += ("--validation", "0.5", "--closing", "0", "--batch-norm", "updated", "--rate", "5e-4")
-TRICKS = (
-    (),
-    ("--depth", "1"),
-    ("--depth", "5"),
-    ("--views", "1"),
-    ("--crop", "1", "--no-flip", "--no-upside-down"),
-    ("--batch-norm", "frozen"),
-    ("--batch-norm", "frozen", "--rate", "1e-4"),
-    ("--optimiser", "sgd"),
-    ("--rate", "5e-5"),
-    ("--rate", "5e-3"),
-    ("--rate-decay", "0.5"),
-    ("--warm-up", "0"),
-    ("--schedule", "step"),
-    ("--schedule", "constant"),
-    ("--weight-decay", "0"),
-    ("--dropout", "0.3"),
-    ("--clip", "1000"),
-    ("--smoothing", "0.1"),
-    ("--mixup", "0.2"),
-    ("--cutmix", "1"),
-    ("--averaging", "0"),
-    ("--mixed-precision",),
+from headstart.backbones import load_backbone
+from headstart.datasets import open_dataset
+from headstart.engines import make_plan
+from headstart.features import Extractor
+from headstart.finetune import FineTuned, finetune
+from headstart.finetuning.settings import BatchNorm, Optimiser, Schedule, Settings
+from headstart.training import Recipe, train
+
+HOLD_OUT = 0.8
+BASE = Settings(
+    depth=3,
+    epochs=6,
+    patience=6,
+    validation=0.5,
+    closing=0.0,
+    flip=True,
+    upside_down=True,
+    crop=0.5,
+    batch_norm=BatchNorm.UPDATED,
+    rate=5e-4,
+    interpolate=False,
+)
+TRICKS: tuple[dict[str, object], ...] = (
+    {},
+    {"depth": 1},
+    {"depth": 5},
+    {"views": 1},
+    {"crop": 1.0, "flip": False, "upside_down": False},
+    {"colour": 0.0},
+    {"batch_norm": BatchNorm.FROZEN},
+    {"batch_norm": BatchNorm.FROZEN, "rate": 1e-4},
+    {"batch_norm": BatchNorm.FROZEN, "interpolate": True},
+    {"optimiser": Optimiser.SGD},
+    {"rate": 5e-5},
+    {"rate": 5e-3},
+    {"head_rate": 0.1},
+    {"rate_decay": 0.5},
+    {"warm_up": 0.0},
+    {"schedule": Schedule.STEP},
+    {"schedule": Schedule.CONSTANT},
+    {"weight_decay": 0.0},
+    {"dropout": 0.3},
+    {"clip": 1e6},
+    {"smoothing": 0.1},
+    {"mixup": 0.2},
+    {"cutmix": 1.0},
+    {"averaging": 0.0},
+    {"mixed_precision": True},
 )
 
 
-def run(data: str, options: tuple[str, ...], cache: str) -> dict:
-    """One run; the features and the trunk's activations are shared by all."""
-    with tempfile.TemporaryDirectory() as work:
-        command = [sys.executable, "-m", "headstart", "finetune", data, "--out", f"{work}/model"]
-        done = subprocess.run(
-            [*command, *BASE, *options, "--json"],
-            env={**os.environ, "HEADSTART_CACHE": cache},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise SystemExit(f"{options} failed:\n{done.stderr}")
-    return json.loads(done.stdout)
-
-
-def row(options: tuple[str, ...], found: dict) -> str:
+def row(trick: dict[str, object], found: FineTuned) -> str:
     """A line of the table."""
-    epochs = [one for one in found["history"] if one["validation_loss"] is not None]
-    best = min(epochs, key=lambda one: one["validation_loss"])
-    tuned = found["validation"]["tuned"]
-    low, high = tuned["interval"]
-    seconds = sum(one["seconds"] for one in epochs) / len(epochs)
-    name = f"`{' '.join(options)}`" if options else "as it is"
+    tuned = found.tuned_validation
+    assert tuned is not None
+    assert tuned.interval is not None
+    best = min(found.history, key=lambda one: one.validation_loss or 0.0)
+    seconds = statistics.median(one.seconds for one in found.history)
+    name = ", ".join(f"{name} {value}" for name, value in trick.items()) or "as it is"
+    span = f"{tuned.interval.low:.3f} to {tuned.interval.high:.3f}"
     return (
-        f"| {name} | {tuned['accuracy']:.3f} ({low:.3f} to {high:.3f}) "
-        f"| {best['validation_loss']:.3f} | {best['epoch']} | {seconds:.1f} s |"
+        f"| {name} | {tuned.accuracy:.3f} ({span}) | {best.validation_loss:.3f} "
+        f"| {best.epoch} | {seconds:.1f} s |"
     )
 
 
@@ -78,25 +84,35 @@ def main() -> None:
     parser.add_argument("--data", default="textiles")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    lines = []
+    dataset = open_dataset(options.data)
+    lines = ["| setting | accuracy | loss | best epoch | an epoch |", "|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as cache:
+        extractor = Extractor(backbone=load_backbone(), plan=make_plan(), cache=Path(cache))
+        probe = train(dataset, extractor, Recipe(hold_out=HOLD_OUT)).model
         for trick in TRICKS:
-            found = run(options.data, trick, cache)
-            if not lines:
-                probe = found["validation"]["probe"]
-                low, high = probe["interval"]
-                lines = [
-                    "| option | accuracy | loss | best epoch | an epoch |",
-                    "|---|---|---|---|---|",
-                    f"| the probe | {probe['accuracy']:.3f} ({low:.3f} to {high:.3f}) | | | |",
-                ]
+            settings = replace(BASE, **trick)  # type: ignore[arg-type]
+            found = finetune(
+                dataset, extractor, settings, stages=probe.origin.stages, hold_out=HOLD_OUT
+            )
+            if not trick:
+                before = found.probe_validation
+                assert before is not None
+                assert before.interval is not None
+                span = f"{before.interval.low:.3f} to {before.interval.high:.3f}"
+                lines.append(
+                    f"| the probe | {before.accuracy:.3f} ({span}) | {found.probe_loss:.3f} | | |"
+                )
             lines.append(row(trick, found))
-            print(lines[-1], flush=True)
-    if options.write:
-        command = f"headstart finetune {options.data} {' '.join(BASE)}"
-        how = f"`{command}`, {probe['images']} validation images, one seed."
-        text = [f"Written by `make bench-tricks`: {how}", "", *lines, ""]
-        options.write.write_text("\n".join(text), encoding="utf-8")
+            print("\n".join(lines[2:] if not trick else lines[-1:]), flush=True)
+            if options.write:
+                options.write.write_text(page(options.data, before.images, lines), encoding="utf-8")
+
+
+def page(data: str, images: int, lines: list[str]) -> str:
+    """The table with what it was measured on."""
+    said = ", ".join(f"{name} {value}" for name, value in asdict(BASE).items() if value is not None)
+    how = f"{data}, {HOLD_OUT:.0%} of it left out, {images} validation images, one seed; {said}."
+    return "\n".join([f"Written by `make bench-tricks`: {how}", "", *lines, ""])
 
 
 if __name__ == "__main__":

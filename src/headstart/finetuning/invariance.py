@@ -42,7 +42,7 @@ class Borne:
     """What a probe made of changed images.
 
     Attributes:
-        images: how many were asked about.
+        images: how many were asked about; 0 where the settings leave nothing to ask.
         accuracy: of the plain ones.
         under: of the changed ones, by the change's name.
         augmentation: what is taken.
@@ -73,6 +73,9 @@ def borne(
         preprocessing: of the backbone.
         settings: says what is not to be asked.
     """
+    asked = (settings.flip, settings.upside_down, settings.crop)
+    if settings.views == 1 or None not in asked:  # nothing is left to ask
+        return Borne(images=0, accuracy=0.0, under={}, augmentation=_taken(settings, set()))
     # Spread over all: the rows may be sorted in some way.
     rows = np.unique(np.linspace(0, len(paths) - 1, min(SAMPLE, len(paths))).astype(int))
     names = ["plain", "flip", "upside_down", *(f"crop {share}" for share in SHARES)]
@@ -102,19 +105,24 @@ def borne(
     share = {name: float(np.mean(hits)) for name, hits in right.items()}
     plain = share.pop("plain")
     kept = {name for name, one in share.items() if one >= plain - _COST.get(name, _COST_OF_CROPS)}
-    crop = next((one for one in SHARES if f"crop {one}" in kept), 1.0)
     return Borne(
         images=len(rows),
         accuracy=plain,
         under=share,
-        augmentation=Augmentation(
-            scale=(crop if settings.crop is None else settings.crop, 1.0),
-            flip="flip" in kept if settings.flip is None else settings.flip,
-            upside_down=(
-                "upside_down" in kept if settings.upside_down is None else settings.upside_down
-            ),
-            colour=settings.colour,
+        augmentation=_taken(settings, kept),
+    )
+
+
+def _taken(settings: Settings, kept: set[str]) -> Augmentation:
+    """What the settings say, and else what was borne."""
+    crop = next((one for one in SHARES if f"crop {one}" in kept), 1.0)
+    return Augmentation(
+        scale=(crop if settings.crop is None else settings.crop, 1.0),
+        flip="flip" in kept if settings.flip is None else settings.flip,
+        upside_down=(
+            "upside_down" in kept if settings.upside_down is None else settings.upside_down
         ),
+        colour=settings.colour,
     )
 
 
