@@ -225,7 +225,7 @@ class TestWhatStepsIn:
             def compile_model(self, *args: Any) -> None:
                 raise RuntimeError("unsupported")
 
-        monkeypatch.setattr(openvino, "_core", Core)
+        monkeypatch.setattr(openvino, "openvino_core", Core)
         with pytest.raises(ConversionError, match="unsupported"):
             build_engine(lite0, OPENVINO_F32, asked=EngineName.OPENVINO)
         assert build_engine(lite0, OPENVINO_F32).plan == PYTORCH_F32
