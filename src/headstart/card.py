@@ -28,6 +28,10 @@ licence: {{ model.data.licence | cell }}) |
 licence: {{ model.origin.licence | cell }} |
 | weights' digest | `{{ model.origin.weights }}` |
 | stages | {{ model.origin.stages | join(" + ") }} |
+{% if model.tuning -%}
+| fine-tuned | {{ model.tuning.depth }} stage{{ "" if model.tuning.depth == 1 else "s" }} behind \
+{{ model.tuning.cut or "the pixels" }}, {{ model.tuning.epochs }} epochs |
+{% endif -%}
 | head | {{ head }}{{ setting }}, temperature {{ "%.3g" | format(model.temperature) }} |
 | features by | {{ model.origin.engine }}, {{ model.origin.precision }} |
 | seed | {{ model.seed }} |

@@ -10,6 +10,7 @@ towards the fine-tuned weights, and whether to go at all.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -58,6 +59,8 @@ class FineTuned:
         history: a row an epoch.
         share: of the way from the probe to the fine-tuned weights that is kept.
         probe_loss: calibrated loss of the probe on the validation images, in nats.
+        tuned_loss: of the fine-tuned network on the same, which is what decides; None if the
+            training diverged.
         probe_validation: accuracy of the probe of the training part on the validation images.
         tuned_validation: of the fine-tuned network on the same; it was chosen by them.
         tested: predictions of the model for images that decided nothing; where there are none,
@@ -75,6 +78,7 @@ class FineTuned:
     history: tuple[Epoch, ...]
     share: float
     probe_loss: float | None
+    tuned_loss: float | None
     probe_validation: Measured | None
     tuned_validation: Measured | None
     tested: Tested | None
@@ -148,7 +152,7 @@ def finetune(
         on_candidates=reports.candidates,
     )
     images = Images.of(dataset, extractor, recipe)
-    _check_unseen(model, images)
+    _check_images(model, images)
     prepared = prepare_tuning(
         images,
         extractor,
@@ -185,6 +189,7 @@ def finetune(
         history=history,
         share=decision.share if decision.kept else 0.0,
         probe_loss=decision.probe_loss,
+        tuned_loss=decision.tuned_loss,
         probe_validation=measured(decision.probe_right, Estimate.VALIDATION),
         tuned_validation=validated,
         tested=tested,
@@ -210,10 +215,16 @@ def _stages_of(
     return (LOGITS,) if recipe is TuningRecipe.CLASSIFIER else model.origin.stages
 
 
-def _check_unseen(model: Model | None, images: Images) -> None:
-    """Images that chose where a model's head grows cannot test what comes of it."""
+def _check_images(model: Model | None, images: Images) -> None:
+    """Refuse images of other classes, and tests with images that chose where the head grows."""
     if model is None:
         return
+    if images.partition.classes != model.classes:
+        raise UserError(
+            f"the model knows {', '.join(model.classes[:8])}, and these images show "
+            f"{', '.join(images.partition.classes[:8])}; give the images that it was fitted to, or "
+            "leave the model out"
+        )
     digests = tuple(images.features.digests[row] for row in images.partition.test)
     if seen := int(model.data.contains(digests).sum()):
         raise UserError(
@@ -234,6 +245,7 @@ def _probe_alone(probe: Trained, started: float) -> FineTuned:
         history=(),
         share=0.0,
         probe_loss=None,
+        tuned_loss=None,
         probe_validation=None,
         tuned_validation=None,
         tested=probe.tested,
@@ -275,7 +287,7 @@ def _trained(
         # Between two sets of running moments lie none that belong to the weights in between.
         interpolate=settings.interpolate and settings.batch_norm is BatchNorm.FROZEN,
     )
-    epochs = round(settings.epochs * settings.closing)
+    epochs = math.ceil(settings.epochs * settings.closing)
     if not decision.kept or not epochs:
         return decision, tuple(search.history)
     closed = loop.run(

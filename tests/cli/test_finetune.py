@@ -15,6 +15,7 @@ from headstart.cli.finetuned import CURVES, HISTORY
 from headstart.finetuning.settings import Settings
 from tests.bundles import contents
 from tests.cli.conftest import Cli, one_sentence
+from tests.conftest import write_photos
 
 TINY = ("--depth", 1, "--epochs", 2, "--views", 2, "--validation", 0.5, "--precision", "f32")
 WORSE = (*TINY, "--rate", 10, "--no-interpolate")
@@ -82,7 +83,7 @@ def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, 
     model, cache = begun
     outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE)
     assert outcome.code == 0
-    assert "Fine-tuning did not pay, so the probe is kept" in outcome.out
+    assert "Fine-tuning did not surely pay, so the probe is kept" in outcome.out
     assert json.loads((tmp_path / "m" / "model.json").read_text())["tuning"] is None
     assert (tmp_path / "m" / CURVES).is_file()
     again = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE, "--json")
@@ -185,3 +186,11 @@ def test_every_setting_is_an_option_with_the_same_default():
     for setting in fields(Settings):
         if setting.name not in ("depth", "seed"):
             assert options[setting.name].default == setting.default, setting.name
+
+
+def test_images_of_other_classes_are_not_the_models(cli: Cli, begun, tmp_path: Path):
+    model, cache = begun
+    others = write_photos(tmp_path / "others", 12, kinds=("checks", "noise"))
+    outcome = cli("finetune", model, others, "--out", tmp_path / "m", "--cache", cache)
+    assert outcome.code == 2
+    assert "the images that it was fitted to" in outcome.err

@@ -85,7 +85,9 @@ def test_batch_normalisation_and_the_rate_are_as_asked_or_as_the_probe_says():
      ("depth", -1), ("warm_up", 1), ("closing", 2), ("colour", 1)],
 )  # fmt: skip
 def test_impossible_settings_are_refused_with_their_name_and_range(name: str, value: float):
-    with pytest.raises(UserError, match=rf"{name} is {value}; give a number from"):
+    with pytest.raises(
+        UserError, match=rf"{name.replace('_', '-')} is {value}; give a number from"
+    ):
         Settings(**{name: value})
 
 

@@ -64,7 +64,7 @@ def test_what_is_unknown_is_called_so(tmp_path: Path):
     assert "too few to tell" in drawn.said
     none = LearningCurve(POINTS, CURVE.fit, Price(None, None, None), 500)
     drawn(tmp_path / "sheet.png", curve=none)
-    assert "no number is likely" in drawn.said
+    assert "names no number" in drawn.said
 
 
 @pytest.mark.parametrize(

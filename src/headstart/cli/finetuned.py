@@ -45,13 +45,15 @@ def _verdict(tuned: FineTuned) -> str:
     before, after = tuned.probe_validation, tuned.tuned_validation
     if before is None or after is None:
         return "Only the head was trained: the model is the probe."
+    loss = "none, for it diverged" if tuned.tuned_loss is None else f"{tuned.tuned_loss:.3f}"
     figures = (
-        f"{after.accuracy:.3f} after {before.accuracy:.3f} on the {before.images:,} validation "
-        "images"
+        f"on {before.images:,} validation images loss {loss} after {tuned.probe_loss:.3f}, "
+        f"accuracy {after.accuracy:.3f} after {before.accuracy:.3f}"
     )
     if tuned.kept:
-        return f"Fine-tuning paid: {figures}."
-    return f"Fine-tuning did not pay, so the probe is kept: {figures}."
+        way = "" if tuned.share == 1 else f" {tuned.share:.0%} of the way is kept."
+        return f"Fine-tuning paid: {figures}.{way}"
+    return f"Fine-tuning did not surely pay, so the probe is kept: {figures}."
 
 
 def _measured(one: Measured | None) -> dict[str, Any] | None:
@@ -127,7 +129,8 @@ def describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path)
             + "".join(f", {name}" for name in flips)
         )
         place = f"behind {tuned.cut}" if tuned.cut else "the whole network"
-        say(f"trained   {tuned.depth} stages, {place}: {tuned.parameters / 1e6:.1f} M numbers")
+        stages = "1 stage" if tuned.depth == 1 else f"{tuned.depth} stages"
+        say(f"trained   {stages}, {place}: {tuned.parameters / 1e6:.1f} M numbers")
     say(f"probe     {accuracy_text(tuned.probe.model.measured)}")
     say(f"accuracy  {accuracy_text(model.measured)}")
     say(f"verdict   {_verdict(tuned)}")

@@ -200,6 +200,6 @@ def _price(found: Transfer) -> str:
     if price is None:
         return "images: unknown what they would buy, because there are too few to tell"
     if price.images is None or price.low is None:
-        return "images: no number of them is likely to buy one more point"
+        return "images: no number of them that this curve could name buys one more point"
     high = f"{price.high:,}" if price.high is not None else "no end"
     return f"about {price.images:,} more images ({price.low:,} to {high}) buy one more point"

@@ -29,6 +29,7 @@ class Decision:
         state: of the network there.
         temperature: that its logits are divided by.
         probe_loss: calibrated, of the probe on the validation images, in nats.
+        tuned_loss: of the weights at `share`; None if the training diverged.
         probe_right: (V,) whether the probe is right about each validation image.
         tuned_right: (V,) whether the weights at `share` are.
     """
@@ -38,6 +39,7 @@ class Decision:
     state: Mapping[str, Tensor]
     temperature: float
     probe_loss: float
+    tuned_loss: float | None
     probe_right: np.ndarray
     tuned_right: np.ndarray
 
@@ -80,6 +82,7 @@ def decide(
                     state=state,
                     temperature=temperature,
                     probe_loss=float(before.mean()),
+                    tuned_loss=loss if math.isfinite(loss) else None,
                     probe_right=probe_right,
                     tuned_right=right,
                 ),

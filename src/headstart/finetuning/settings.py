@@ -154,7 +154,8 @@ class Settings:
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise UserError(f"{name} is {value}; give a number from {low:g} to {high:g}")
+                shown = name.replace("_", "-")
+                raise UserError(f"{shown} is {value}; give a number from {low:g} to {high:g}")
 
 
 _RANGES = (
@@ -165,7 +166,7 @@ _RANGES = (
     ("colour", 0, 0.9),
     ("rate", 1e-8, 10),
     ("head_rate", 0, 1_000),
-    ("rate_decay", 0, 1),
+    ("rate_decay", 0.01, 1),
     ("warm_up", 0, 0.9),
     ("batch", 2, 4_096),
     ("weight_decay", 0, 10),

@@ -169,7 +169,7 @@ def _price(curve: LearningCurve) -> str:
     if price is None:
         return "too few to tell what they would buy"
     if price.images is None or price.low is None:
-        return "no number is likely to buy one more point"
+        return "the curve names no number that buys one more point"
     high = f"{price.high:,}" if price.high is not None else "no end"
     return f"about {price.images:,} ({price.low:,} to {high}) buy one more point"
 
