@@ -1,6 +1,6 @@
 """The tricks of fine-tuning, each with a default, and where it comes from.
 
-docs/fine-tuning.md shows, for each, what it changed on real photos.
+docs/fine-tuning.md shows what those that were measured changed on real pictures.
 """
 
 from __future__ import annotations
