@@ -63,13 +63,22 @@ TRICKS: tuple[dict[str, object], ...] = (
 )
 
 
+def start(found: FineTuned) -> str:
+    """The line of what all of them begin with."""
+    assert found.attempt is not None
+    before = found.attempt.probe
+    assert before.interval is not None
+    span = f"{before.interval.low:.3f} to {before.interval.high:.3f}"
+    return f"| the probe | {before.accuracy:.3f} ({span}) | {found.attempt.probe_loss:.3f} | | |"
+
+
 def row(trick: dict[str, object], found: FineTuned) -> str:
     """A line of the table."""
-    tuned = found.tuned_validation
-    assert tuned is not None
+    assert found.attempt is not None
+    tuned, history = found.attempt.tuned, found.attempt.history
     assert tuned.interval is not None
-    best = min(found.history, key=lambda one: one.validation_loss or 0.0)
-    seconds = statistics.median(one.seconds for one in found.history)
+    best = min(history, key=lambda one: one.validation_loss or 0.0)
+    seconds = statistics.median(one.seconds for one in history)
     name = ", ".join(f"{name} {value}" for name, value in trick.items()) or "as it is"
     span = f"{tuned.interval.low:.3f} to {tuned.interval.high:.3f}"
     return (
@@ -95,21 +104,17 @@ def main() -> None:
                 dataset, extractor, settings, stages=probe.origin.stages, hold_out=HOLD_OUT
             )
             if not trick:
-                before = found.probe_validation
-                assert before is not None
-                assert before.interval is not None
-                span = f"{before.interval.low:.3f} to {before.interval.high:.3f}"
-                lines.append(
-                    f"| the probe | {before.accuracy:.3f} ({span}) | {found.probe_loss:.3f} | | |"
-                )
+                lines.append(start(found))
             lines.append(row(trick, found))
             print("\n".join(lines[2:] if not trick else lines[-1:]), flush=True)
             if options.write:
-                options.write.write_text(page(options.data, before.images, lines), encoding="utf-8")
+                options.write.write_text(page(options.data, found, lines), encoding="utf-8")
 
 
-def page(data: str, images: int, lines: list[str]) -> str:
+def page(data: str, found: FineTuned, lines: list[str]) -> str:
     """The table with what it was measured on."""
+    assert found.attempt is not None
+    images = found.attempt.tuned.images
     said = ", ".join(f"{name} {value}" for name, value in asdict(BASE).items() if value is not None)
     how = f"{data}, {HOLD_OUT:.0%} of it left out, {images} validation images, one seed; {said}."
     return "\n".join([f"Written by `make bench-tricks`: {how}", "", *lines, ""])

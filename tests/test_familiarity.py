@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headstart.backbones.backbone import Backbone
+from headstart.backbones.backbone import Backbone, stages_of_modules
 from headstart.engines.moments import Moments, batch_moments
-from headstart.familiarity import _owners, distance, likeness
+from headstart.familiarity import distance, likeness
 from headstart.untrained import natural_noise
 
 
@@ -58,7 +58,7 @@ def test_without_batch_normalisation_it_is_unknown(lite0: Backbone):
 
 def test_a_module_belongs_to_the_stage_that_holds_it_or_comes_next():
     modules = ["bn1", "layer1.0.bn1", "layer1.1.bn1", "transition.bn", "layer2.0.bn1", "norm"]
-    assert _owners(modules, ["layer1", "layer2", "pool"]) == {
+    assert stages_of_modules(modules, ["layer1", "layer2", "pool"]) == {
         "bn1": "layer1",
         "layer1.0.bn1": "layer1",
         "layer1.1.bn1": "layer1",

@@ -66,7 +66,7 @@ def tuned(sided: Path, cache: Path) -> FineTuned:
 
 def test_what_the_probe_confuses_is_learnt(tuned: FineTuned, new: Path, cache: Path):
     assert tuned.kept
-    assert tuned.tuned_validation.accuracy > tuned.probe_validation.accuracy
+    assert tuned.attempt.tuned.accuracy > tuned.attempt.probe.accuracy
     before, after = (
         evaluate(model, Extractor(backbone=small_backbone(), plan=small_extractor(cache).plan,
                                   cache=None), opened(new))
@@ -86,20 +86,20 @@ def own(model, cache: Path, **more) -> Extractor:
 
 
 def test_nobody_mirrors_where_left_and_right_are_the_classes(tuned: FineTuned):
-    assert not tuned.augmentation.augmentation.flip
+    assert not tuned.attempt.augmentation.augmentation.flip
 
 
 def test_the_model_says_how_it_came_about(tuned: FineTuned):
     told = tuned.model.tuning
-    assert (told.depth, told.cut) == (tuned.depth, tuned.cut) == (2, "stem")
-    assert told.epochs == len(tuned.history)
-    assert told.share == tuned.share
-    assert (told.probe, told.tuned) == (tuned.probe_validation, tuned.tuned_validation)
-    assert tuned.model.measured == tuned.tuned_validation
+    assert (told.depth, told.cut) == (tuned.attempt.depth, tuned.attempt.cut) == (2, "stem")
+    assert told.epochs == len(tuned.attempt.history)
+    assert told.share == tuned.attempt.share
+    assert (told.probe, told.tuned) == (tuned.attempt.probe, tuned.attempt.tuned)
+    assert tuned.model.measured == tuned.attempt.tuned
     assert tuned.model.measured.estimate is Estimate.VALIDATION
     assert tuned.model.origin == tuned.probe.model.origin
     assert tuned.model.data == tuned.probe.model.data
-    assert tuned.parameters == sum(
+    assert tuned.attempt.parameters == sum(
         array.size for name, array in small_backbone().tensors().items()
         if name.startswith(("middle", "top")) and "running" not in name
     ) + 2 * 16 + 2  # fmt: skip
@@ -175,8 +175,8 @@ def test_a_run_interrupted_anywhere_ends_with_the_same_model(
         tuned_on(sided, tmp_path, LEARNS, reports=Reports(**{name: stop}))
     found = tuned_on(sided, tmp_path, LEARNS)
     for one, other in ((found, tuned),):
-        assert [replace(row, seconds=0) for row in one.history] == [
-            replace(row, seconds=0) for row in other.history
+        assert [replace(row, seconds=0) for row in one.attempt.history] == [
+            replace(row, seconds=0) for row in other.attempt.history
         ]
         save_model(one.model, tmp_path / "found")
         save_model(other.model, tmp_path / "expected")
@@ -195,16 +195,16 @@ def test_the_probe_is_kept_where_training_only_harms(how: str, sided: Path, cach
     assert found.model is found.probe.model
     assert found.model.tuning is None
     assert not found.model.tail
-    assert found.share == 0
+    assert found.attempt.share == 0
     assert found.tested is found.probe.tested
-    assert found.history
-    assert all(row.phase == "search" for row in found.history)
+    assert found.attempt.history
+    assert all(row.phase == "search" for row in found.attempt.history)
 
 
 def test_the_deepest_setting_trains_the_first_convolution(sided: Path, cache: Path):
     settings = replace(LEARNS, depth=3, batch_norm=BatchNorm.UPDATED)
     found = tuned_on(sided, cache, settings)
-    assert (found.depth, found.cut) == (3, "")
+    assert (found.attempt.depth, found.attempt.cut) == (3, "")
     assert found.kept
     assert {"stem.0.weight", "top.0.weight", "stem.1.running_mean"} <= found.model.tail.keys()
     model_subject(found.model, small_backbone())
@@ -215,7 +215,7 @@ def test_depth_0_and_the_recipe_probe_are_what_fit_does(sided: Path, cache: Path
     for changed in ({"depth": 0}, {"depth": None, "recipe": TuningRecipe.PROBE}):
         found = tuned_on(sided, cache, replace(QUICK, **changed))
         assert not found.kept
-        assert found.history == ()
+        assert found.attempt is None
         assert found.model.head.tensors().keys() == plain.model.head.tensors().keys()
         for name, array in found.model.head.tensors().items():
             np.testing.assert_array_equal(array, plain.model.head.tensors()[name])
@@ -226,15 +226,15 @@ def test_a_probe_may_be_given(sided: Path, cache: Path):
     found = tuned_on(sided, cache, replace(QUICK, depth=1), model=start.model)
     assert found.model.origin.stages == ("middle",)
     assert found.model.balanced
-    assert (found.depth, found.cut) == (1, "stem")
+    assert (found.attempt.depth, found.attempt.cut) == (1, "stem")
 
 
 def test_the_network_s_own_outputs_may_carry_the_head(sided: Path, cache: Path):
     settings = replace(QUICK, depth=None, recipe=TuningRecipe.CLASSIFIER, epochs=6)
     found = tuned_on(sided, cache, settings)
     assert found.probe.model.origin.stages == (LOGITS,)
-    assert found.cut == "top"
-    assert found.parameters == 16 * 5 + 5 + 2 * 5 + 2
+    assert found.attempt.cut == "top"
+    assert found.attempt.parameters == 16 * 5 + 5 + 2 * 5 + 2
     assert found.model.tail.keys() <= {"classifier.weight", "classifier.bias"}
 
 
@@ -292,4 +292,4 @@ def test_held_out_images_train_nothing_and_decide_nothing(
     trained = {row.tobytes().hex() for row in found.model.data.digests}
     assert not trained & {images.features.digests[row] for row in images.partition.test}
     # The decision is that of other images.
-    assert found.tuned_validation.images == int(prepared.aside.sum())
+    assert found.attempt.tuned.images == int(prepared.aside.sum())

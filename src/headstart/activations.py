@@ -28,7 +28,7 @@ from headstart.files import write_file
 from headstart.images import decode, read_bytes
 from headstart.prefetch import prefetched
 from headstart.preprocessing import Preprocessing, prepare
-from headstart.types import Floats, Pixels, Progress
+from headstart.types import Floats, Pixels, Progress, unwatched
 
 KIND = "activations"
 ROOM = 12 * 2**30
@@ -124,7 +124,7 @@ def activations(
     """
     try:
         folder = cache_folder(root, KIND) / task.key()
-        return _Pass(task, engine, folder).run(progress or _ignore)
+        return _Pass(task, engine, folder).run(progress or unwatched)
     except OSError as error:
         raise HeadstartError(
             f"cannot keep activations in {root / KIND} ({error.strerror or error}); make room, "
@@ -234,8 +234,3 @@ def _last_used(folder: Path) -> float:
 def _batches(pictures: Iterator[Pixels], size: int) -> Iterator[Pixels]:
     while batch := list(itertools.islice(pictures, size)):
         yield np.stack(batch)
-
-
-def _ignore(done: int, total: int) -> None:
-    """Progress that nobody watches."""
-    del done, total

@@ -9,7 +9,7 @@ tested on.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Final
@@ -18,7 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from headstart.heads.families import FAMILIES
-from headstart.types import Floats, HeadKind, Labels
+from headstart.types import Floats, HeadKind, Labels, Progress, unwatched
 
 _PENALTIES: Final = (1.0, 10.0)
 _WIDTHS: Final = (1.0, 3.0)
@@ -26,7 +26,6 @@ _WIDTHS: Final = (1.0, 3.0)
 _SHIFT: Final = 2
 """Pixels by which a picture may be moved to match another one."""
 
-Progress = Callable[[int, int], None]
 Masks = Sequence[np.ndarray]
 
 
@@ -82,7 +81,7 @@ def best_of(
     pairs = list(combinations(range(count), 2))
     masks = [*single, *(single[j] | single[k] for j, k in pairs)]
     with threadpool_limits(1, user_api="blas"):  # the matrices are small, as in selection
-        contenders = _contenders(X, y, masks, classes, shape, progress or _ignore)
+        contenders = _contenders(X, y, masks, classes, shape, progress or unwatched)
     names, correct = [], np.zeros(len(y), dtype=bool)
     for outer in range(count):
         # By pairs of folds: the classifiers that saw neither, tested on the one that is not outer.
@@ -166,8 +165,3 @@ def _shifted_distances(X: Floats, shape: tuple[int, int, int]) -> Floats:
         moved = framed[:, down : down + shape[0], right : right + shape[1]].reshape(len(X), -1)
         np.minimum(least, _distances(X, moved), out=least)
     return np.minimum(least, least.T)  # a kernel is symmetric
-
-
-def _ignore(done: int, total: int) -> None:
-    """Progress that nobody watches."""
-    del done, total

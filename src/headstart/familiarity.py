@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from headstart.backbones.backbone import Backbone, Tensors
+from headstart.backbones.backbone import Backbone, Tensors, stages_of_modules
 from headstart.engines.moments import Moments
 from headstart.types import Doubles, Floats, Labels
 
@@ -114,7 +114,7 @@ def distance(backbone: Backbone, moments: Mapping[str, Moments], images: int) ->
     tensors = backbone.tensors()
     found: dict[str, list[tuple[Doubles, Doubles]]] = {}
     names = [stage.name for stage in backbone.stages]
-    for name, stage in _owners(list(moments), names).items():
+    for name, stage in stages_of_modules(list(moments), names).items():
         found.setdefault(stage, []).append(_compared(moments[name], tensors, name))
     return Distance(
         tuple(
@@ -135,20 +135,6 @@ def _compared(here: Moments, tensors: Tensors, name: str) -> tuple[Doubles, Doub
     variance = tensors[f"{name}.running_var"].astype(np.float64) + _EPSILON
     z = (here.mean - mean) / np.sqrt(variance)
     return z, 0.5 * np.log((here.variance + _EPSILON) / variance)
-
-
-def _owners(modules: Sequence[str], stages: Sequence[str]) -> dict[str, str]:
-    """The stage of each module: the one that holds it, or else the next one to come.
-
-    What follows the last stage that holds any belongs to the last stage of all.
-    """
-    owners: dict[str, str] = {}
-    following = stages[-1]
-    for module in reversed(modules):
-        holding = [stage for stage in stages if f"{module}.".startswith(f"{stage}.")]
-        following = max(holding, key=len) if holding else following
-        owners[module] = following
-    return {module: owners[module] for module in modules}
 
 
 def likeness(

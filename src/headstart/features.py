@@ -30,7 +30,7 @@ from headstart.prefetch import prefetched
 from headstart.preprocessing import prepare
 from headstart.stat_index import StatIndex
 from headstart.store import FeatureStore
-from headstart.types import EngineName, Floats, Labels, Pixels, Progress, Skipped
+from headstart.types import EngineName, Floats, Labels, Pixels, Progress, Skipped, unwatched
 
 _NETWORKS = ("timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
@@ -207,7 +207,7 @@ class _Pass:
         progress: Progress | None,
     ) -> None:
         self.extractor, self.paths, self.stages = extractor, paths, stages
-        self.report = progress or _ignore
+        self.report = progress or unwatched
         self.rows = FeatureRows(extractor.store(), extractor.widths(), extractor.warnings)
         self.index = StatIndex(extractor.cache) if extractor.cache else None
         self.digests: list[str | None] = [None] * len(paths)
@@ -300,11 +300,6 @@ class _Pass:
             computed=len(self.fresh),
             seconds=time.perf_counter() - started,
         )
-
-
-def _ignore(done: int, total: int) -> None:
-    """Progress that nobody watches."""
-    del done, total
 
 
 def _status(path: Path) -> os.stat_result | None:

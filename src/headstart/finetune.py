@@ -45,24 +45,43 @@ _CLOSING_RATE = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What was trained besides the head, and what the validation images said to that.
+
+    Attributes:
+        depth: stages that were trained.
+        cut: the last stage that was not; "" where all of the network was trained.
+        parameters: numbers that were trained.
+        augmentation: what views differed in, and what the probe said to that.
+        history: a row an epoch.
+        share: of the way from the probe to the fine-tuned weights that is kept; 0 for the probe.
+        probe_loss: calibrated loss of the probe on the validation images, in nats.
+        tuned_loss: of the fine-tuned network on the same, which is what decides; None if the
+            training diverged.
+        probe: accuracy of the probe of the training part on the validation images.
+        tuned: of the fine-tuned network on the same; it was chosen by them.
+    """
+
+    depth: int
+    cut: str
+    parameters: int
+    augmentation: Borne
+    history: tuple[Epoch, ...]
+    share: float
+    probe_loss: float
+    tuned_loss: float | None
+    probe: Measured
+    tuned: Measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FineTuned:
     """A model, and how it came about.
 
     Attributes:
         model: the better one, by the validation images: fine-tuned, or the probe.
         probe: the probe, trained on the same images.
-        kept: whether the model is fine-tuned.
-        depth: stages that were trained; 0 for the probe alone.
-        cut: the last stage that was not; "" where all of the network was trained.
-        parameters: numbers that were trained.
-        augmentation: what views differed in, and what the probe said to that; None at depth 0.
-        history: a row an epoch.
-        share: of the way from the probe to the fine-tuned weights that is kept.
-        probe_loss: calibrated loss of the probe on the validation images, in nats.
-        tuned_loss: of the fine-tuned network on the same, which is what decides; None if the
-            training diverged.
-        probe_validation: accuracy of the probe of the training part on the validation images.
-        tuned_validation: of the fine-tuned network on the same; it was chosen by them.
+        attempt: at fine-tuning; None where nothing but the head was to be trained.
         tested: predictions of the model for images that decided nothing; where there are none,
             the probe's own, if that is kept, and else None.
         seconds: of everything.
@@ -70,19 +89,14 @@ class FineTuned:
 
     model: Model
     probe: Trained
-    kept: bool
-    depth: int
-    cut: str
-    parameters: int
-    augmentation: Borne | None
-    history: tuple[Epoch, ...]
-    share: float
-    probe_loss: float | None
-    tuned_loss: float | None
-    probe_validation: Measured | None
-    tuned_validation: Measured | None
+    attempt: Attempt | None
     tested: Tested | None
     seconds: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the model is fine-tuned."""
+        return self.model.tuning is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +177,13 @@ def finetune(
         progress=reports.views,
     )
     if prepared is None:
-        return _probe_alone(probe, started)
+        return FineTuned(
+            model=probe.model,
+            probe=probe,
+            attempt=None,
+            tested=probe.tested,
+            seconds=time.perf_counter() - started,
+        )
     settings = completed(settings, prepared.network, extractor.backbone, probe.model)
     run = bytes_digest(f"{prepared.key} {settings}".encode())
     checkpoint = extractor.cache / KIND / f"run-{run}"
@@ -181,17 +201,18 @@ def finetune(
     return FineTuned(
         model=replace(tuned, measured=accuracy) if decision.kept else probe.model,
         probe=probe,
-        kept=decision.kept,
-        depth=prepared.depth,
-        cut=prepared.cut,
-        parameters=sum(one.numel() for one in prepared.network.parameters()),
-        augmentation=prepared.augmentation,
-        history=history,
-        share=decision.share if decision.kept else 0.0,
-        probe_loss=decision.probe_loss,
-        tuned_loss=decision.tuned_loss,
-        probe_validation=measured(decision.probe_right, Estimate.VALIDATION),
-        tuned_validation=validated,
+        attempt=Attempt(
+            depth=prepared.depth,
+            cut=prepared.cut,
+            parameters=sum(one.numel() for one in prepared.network.parameters()),
+            augmentation=prepared.augmentation,
+            history=history,
+            share=decision.share if decision.kept else 0.0,
+            probe_loss=decision.probe_loss,
+            tuned_loss=decision.tuned_loss,
+            probe=measured(decision.probe_right, Estimate.VALIDATION),
+            tuned=validated,
+        ),
         tested=tested,
         seconds=time.perf_counter() - started,
     )
@@ -231,26 +252,6 @@ def _check_images(model: Model | None, images: Images) -> None:
             f"{seen} of {len(digests)} images that would test the result trained the model given; "
             "leave out --seed and --holdout, or start from the images alone"
         )
-
-
-def _probe_alone(probe: Trained, started: float) -> FineTuned:
-    return FineTuned(
-        model=probe.model,
-        probe=probe,
-        kept=False,
-        depth=0,
-        cut="",
-        parameters=0,
-        augmentation=None,
-        history=(),
-        share=0.0,
-        probe_loss=None,
-        tuned_loss=None,
-        probe_validation=None,
-        tuned_validation=None,
-        tested=probe.tested,
-        seconds=time.perf_counter() - started,
-    )
 
 
 def _trained(

@@ -7,7 +7,7 @@ them removes (Cortes et al. 1993; Hestness et al. 2017): error = a + b n^-c.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from headstart.errors import DataError
 from headstart.heads.families import HeadFamily
 from headstart.splits import holdout
-from headstart.types import Doubles, Floats, Interval, Labels
+from headstart.types import Doubles, Floats, Interval, Labels, Progress
 
 SHARES: Final = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """Of the images that a fold trains on."""
@@ -32,8 +32,6 @@ _STEPS: Final = 141
 _POINT: Final = 0.01
 _UNLIKELY: Final = 100
 """More than so many times the images that there are is no number to plan with."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

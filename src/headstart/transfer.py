@@ -8,7 +8,7 @@ paired difference.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +32,7 @@ from headstart.partition import Partition, usable
 from headstart.prefetch import prefetched
 from headstart.preprocessing import prepare
 from headstart.splits import draw
-from headstart.types import Conflict, Floats, Labels, Pixels, Progress, Skipped
+from headstart.types import Bars, Conflict, Floats, Labels, Pixels, Progress, Skipped, no_bars
 from headstart.untrained import untrained
 from headstart.verdict import Evidence, Verdict, judge
 
@@ -40,9 +40,6 @@ IMAGES: Final = 2_000
 """Images that are measured on, unless asked otherwise: enough for intervals of a point or two."""
 _MOMENTS: Final = 128
 """Images whose moments are measured; their standard error is then 1/11 of the images' spread."""
-
-Watch = Callable[[str, str], Progress]
-"""Asked for a progress bar by what is done and the unit of the rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -192,7 +189,7 @@ def measure_transfer(
     seed: int = 0,
     named: str | None = None,
     options: Sequence[str] = (),
-    watch: Watch | None = None,
+    watch: Bars | None = None,
 ) -> Transfer:
     """Measure how well a backbone transfers to a data set.
 
@@ -213,7 +210,7 @@ def measure_transfer(
         BackboneError: the backbone takes no other weights.
     """
     started = time.perf_counter()
-    bar = watch or _unwatched
+    bar = watch or no_bars
     backbone = extractor.backbone
     learnt = usable(dataset)
     names = [stage.name for stage in backbone.stages]
@@ -326,13 +323,3 @@ def _balanced(described: Floats) -> Floats:
         centred = part - part.mean(axis=0)
         parts.append(centred / max(1e-6, float(np.sqrt(np.square(centred).sum(axis=1).mean()))))
     return np.concatenate(parts, axis=1)
-
-
-def _unwatched(what: str, unit: str) -> Progress:
-    """Progress that nobody watches."""
-    del what, unit
-
-    def ignore(done: int, total: int) -> None:
-        del done, total
-
-    return ignore

@@ -18,6 +18,8 @@ Labels: TypeAlias = npt.NDArray[np.int64]
 """Indices into a list of class names: (N,)."""
 Progress: TypeAlias = Callable[[int, int], None]
 """Is told of long work: (done, total)."""
+Bars: TypeAlias = Callable[[str, str], Progress]
+"""Gives a progress bar, by what is done and the unit of its rate."""
 
 
 class EngineName(StrEnum):
@@ -104,3 +106,13 @@ class Interval:
 
     low: float
     high: float
+
+
+def unwatched(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def no_bars(what: str, unit: str) -> Progress:
+    """Bars that nobody watches."""
+    del what, unit
+    return unwatched

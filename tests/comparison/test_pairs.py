@@ -64,7 +64,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(shares: tuple[float, 
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(DataError, match="give one of each an image"):
+    with pytest.raises(DataError, match="give one truth value of each an image"):
         paired(np.ones(3, dtype=bool), np.ones(4, dtype=bool))
-    with pytest.raises(DataError, match="give one of each an image"):
+    with pytest.raises(DataError, match="give one truth value of each an image"):
         paired(np.ones(0, dtype=bool), np.ones(0, dtype=bool))

@@ -9,7 +9,7 @@ import torch
 
 from headstart.backbones.cut import PIXELS
 from headstart.finetuning.checkpoint import read_checkpoint, write_checkpoint
-from headstart.finetuning.loop import Epoch, Loop, Phase, Plan, Progress
+from headstart.finetuning.loop import Epoch, Loop, Phase, Plan, Standing
 from headstart.finetuning.settings import BatchNorm, Optimiser, Schedule, Settings
 from tests.finetuning.networks import STAGES, small_examples, tuned_network
 
@@ -52,7 +52,7 @@ def start_of(one: Loop) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in one.network.state_dict().items()}
 
 
-def run(one: Loop, settings: Settings = QUICK, **changed) -> Progress:
+def run(one: Loop, settings: Settings = QUICK, **changed) -> Standing:
     return one.run(plan(settings, **changed), start_of(one))
 
 
@@ -64,7 +64,7 @@ def timeless(history: list[Epoch]) -> list[Epoch]:
     return [replace(row, seconds=0.0) for row in history]
 
 
-def assert_equal(found: Progress, expected: Progress) -> None:
+def assert_equal(found: Standing, expected: Standing) -> None:
     assert same(found.best, expected.best)
     assert same(found.average, expected.average)
     assert timeless(found.history) == timeless(expected.history)

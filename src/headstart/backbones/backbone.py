@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -120,3 +120,21 @@ class Backbone:
 
 
 _CHANGED = ", changed"
+
+
+def stages_of_modules(modules: Sequence[str], stages: Sequence[str]) -> dict[str, str]:
+    """The stage of each module: the one that holds it, or else the next one to come.
+
+    What follows the last stage that holds any belongs to the last stage of all.
+
+    Args:
+        modules: names, in the order in which a picture meets them.
+        stages: names, shallow to deep.
+    """
+    owners: dict[str, str] = {}
+    following = stages[-1]
+    for module in reversed(modules):
+        holding = [stage for stage in stages if f"{module}.".startswith(f"{stage}.")]
+        following = max(holding, key=len) if holding else following
+        owners[module] = following
+    return {module: owners[module] for module in modules}

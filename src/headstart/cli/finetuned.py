@@ -11,7 +11,7 @@ from headstart.cli.console import say
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
-    from headstart.finetune import FineTuned
+    from headstart.finetune import Attempt, FineTuned
     from headstart.model import Measured
 
 HISTORY, CURVES = "history.csv", "curves.png"
@@ -21,37 +21,38 @@ def write_history(tuned: FineTuned, out: Path) -> None:
     """history.csv and curves.png; those of a run before go, where nothing was trained now."""
     from headstart.report import write_csv
 
-    if tuned.probe_loss is None or tuned.probe_validation is None:
+    attempt = tuned.attempt
+    if attempt is None:
         for name in (HISTORY, CURVES):
             (out / name).unlink(missing_ok=True)
         return
-    write_csv([asdict(row) for row in tuned.history], out / HISTORY)
+    write_csv([asdict(row) for row in attempt.history], out / HISTORY)
     from headstart import plots
 
     figure = plots.training_curves(
-        [row.loss for row in tuned.history],
-        [row.accuracy for row in tuned.history],
-        [row.validation_loss for row in tuned.history],
-        [row.validation_accuracy for row in tuned.history],
-        probe=(tuned.probe_loss, tuned.probe_validation.accuracy or 0.0),
-        closing=sum(row.validation_loss is None for row in tuned.history),
-        finding=_verdict(tuned),
+        [row.loss for row in attempt.history],
+        [row.accuracy for row in attempt.history],
+        [row.validation_loss for row in attempt.history],
+        [row.validation_accuracy for row in attempt.history],
+        probe=(attempt.probe_loss, attempt.probe.accuracy or 0.0),
+        closing=sum(row.validation_loss is None for row in attempt.history),
+        finding=_verdict(attempt, kept=tuned.kept),
     )
     plots.save(figure, out / CURVES)
 
 
-def _verdict(tuned: FineTuned) -> str:
+def _verdict(attempt: Attempt | None, *, kept: bool) -> str:
     """One sentence: whether fine-tuning paid."""
-    before, after = tuned.probe_validation, tuned.tuned_validation
-    if before is None or after is None:
+    if attempt is None:
         return "Only the head was trained: the model is the probe."
-    loss = "none, for it diverged" if tuned.tuned_loss is None else f"{tuned.tuned_loss:.3f}"
+    loss = "none, for it diverged" if attempt.tuned_loss is None else f"{attempt.tuned_loss:.3f}"
     figures = (
-        f"on {before.images:,} validation images loss {loss} after {tuned.probe_loss:.3f}, "
-        f"accuracy {after.accuracy:.3f} after {before.accuracy:.3f}"
+        f"on {attempt.tuned.images:,} validation images loss {loss} after "
+        f"{attempt.probe_loss:.3f}, "
+        f"accuracy {attempt.tuned.accuracy:.3f} after {attempt.probe.accuracy:.3f}"
     )
-    if tuned.kept:
-        way = "" if tuned.share == 1 else f" {tuned.share:.0%} of the way is kept."
+    if kept:
+        way = "" if attempt.share == 1 else f" {attempt.share:.0%} of the way is kept."
         return f"Fine-tuning paid: {figures}.{way}"
     return f"Fine-tuning did not surely pay, so the probe is kept: {figures}."
 
@@ -69,29 +70,31 @@ def _measured(one: Measured | None) -> dict[str, Any] | None:
 
 def summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
     """The document of `--json`; what was not measured is null."""
-    model, borne = tuned.model, tuned.augmentation
+    model, attempt = tuned.model, tuned.attempt
+    borne = attempt.augmentation if attempt else None
     return {
         "backbone": model.origin.backbone,
         "engine": model.origin.engine,
         "precision": model.origin.precision,
         "stages": list(model.origin.stages),
         "kept": tuned.kept,
-        "depth": tuned.depth,
-        "cut": tuned.cut,
-        "parameters": tuned.parameters,
-        "share": tuned.share,
+        "depth": attempt.depth if attempt else 0,
+        "cut": attempt.cut if attempt else "",
+        "parameters": attempt.parameters if attempt else 0,
+        "share": attempt.share if attempt else 0.0,
         "temperature": model.temperature,
         "result": _measured(model.measured),
         "probe": _measured(tuned.probe.model.measured),
         "validation": {
-            "probe": _measured(tuned.probe_validation),
-            "tuned": _measured(tuned.tuned_validation),
+            "probe": _measured(attempt.probe if attempt else None),
+            "tuned": _measured(attempt.tuned if attempt else None),
         },
         "augmentation": None
         if borne is None
         else {**asdict(borne.augmentation), "probe_under": borne.under, "images": borne.images},
         "history": [
-            {name: _finite(value) for name, value in asdict(row).items()} for row in tuned.history
+            {name: _finite(value) for name, value in asdict(row).items()}
+            for row in (attempt.history if attempt else ())
         ],
         "images": tuned.probe.images,
         "classes": list(model.classes),
@@ -113,12 +116,12 @@ def describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path)
     """A dozen lines for people."""
     from headstart.card import accuracy_text
 
-    model = tuned.model
+    model, attempt = tuned.model, tuned.attempt
     say(f"data      {dataset.name}: {tuned.probe.images:,} images, {len(model.classes)} classes")
     say(f"backbone  {model.origin.backbone} on {model.origin.engine}, {model.origin.precision}")
     say(f"stages    {' + '.join(model.origin.stages)}")
-    if tuned.augmentation is not None:
-        views = tuned.augmentation.augmentation
+    if attempt is not None:
+        views = attempt.augmentation.augmentation
         flips = [
             name
             for name, on in (("mirrored", views.flip), ("upside down", views.upside_down))
@@ -128,12 +131,12 @@ def describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path)
             f"views     crops of {views.scale[0]:.0%} and more"
             + "".join(f", {name}" for name in flips)
         )
-        place = f"behind {tuned.cut}" if tuned.cut else "the whole network"
-        stages = "1 stage" if tuned.depth == 1 else f"{tuned.depth} stages"
-        say(f"trained   {stages}, {place}: {tuned.parameters / 1e6:.1f} M numbers")
+        place = f"behind {attempt.cut}" if attempt.cut else "the whole network"
+        stages = "1 stage" if attempt.depth == 1 else f"{attempt.depth} stages"
+        say(f"trained   {stages}, {place}: {attempt.parameters / 1e6:.1f} M numbers")
     say(f"probe     {accuracy_text(tuned.probe.model.measured)}")
     say(f"accuracy  {accuracy_text(model.measured)}")
-    say(f"verdict   {_verdict(tuned)}")
+    say(f"verdict   {_verdict(attempt, kept=tuned.kept)}")
     if tuned.probe.skipped:
         first = tuned.probe.skipped[0]
         say(

@@ -33,7 +33,7 @@ from headstart.machine import cores
 from headstart.partition import Partition, usable
 from headstart.splits import draw, fold_of
 from headstart.training import Recipe
-from headstart.types import Progress, Skipped
+from headstart.types import Bars, Skipped, no_bars
 
 _FIRST, _FIRST_OF_CLASS = 200, 10
 """Images of the first round; of fewer, intervals are wider than what backbones differ by."""
@@ -44,8 +44,6 @@ _SURE = 2.575829
 differ by accident."""
 
 Meter = Callable[[Extractor], Cost]
-Bars = Callable[[str, str], Progress]
-"""Makes a progress bar from what stands before it and the unit of its rate."""
 
 
 def compare(
@@ -79,7 +77,7 @@ def compare(
     started = time.perf_counter()
     contest = _Contest(
         recipe=Recipe(balance=balance, seed=seed),
-        bars=bars or _unseen,
+        bars=bars or no_bars,
         left_out=list(left_out),
     )
     contest.enter(extractors, meter or _in_a_process)
@@ -224,13 +222,3 @@ def _hopeless(playing: Sequence[Entrant]) -> list[Entrant]:
 
 def _in_a_process(extractor: Extractor) -> Cost:
     return measure_cost(extractor.backbone, extractor.plan, asked=extractor.asked)
-
-
-def _unseen(what: str, unit: str) -> Progress:
-    """A bar that nobody watches."""
-    del what, unit
-
-    def ignore(done: int, total: int) -> None:
-        del done, total
-
-    return ignore

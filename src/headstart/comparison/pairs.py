@@ -6,13 +6,12 @@ images are easy for both, or hard for both, and say nothing about which is bette
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.errors import DataError
+from headstart.metrics import paired_difference
 
 Right = npt.NDArray[np.bool_]
 """(N,) whether each image's prediction is right."""
@@ -45,31 +44,21 @@ class Paired:
 def paired(first: Right, second: Right, *, z: float = 1.959964) -> Paired:
     """Compare two classifiers image by image.
 
-    The interval is that of Bonett & Price 2012, "Adjusted Wald confidence interval for a
-    difference of binomial proportions based on paired data" (Journal of Educational and Behavioral
-    Statistics 37): one image is added to each kind of disagreement, so that it holds its
-    level where the classifiers disagree on few images or on none.
+    The interval is that of `headstart.metrics.paired_difference`.
 
     Args:
         first: (N,) where one is right.
         second: (N,) where the other is, N > 0.
         z: quantile of the normal distribution; the default gives 95%.
     """
-    if first.shape != second.shape or first.ndim != 1 or not len(first):
-        raise DataError(
-            f"results are {first.shape} and {second.shape}: give one of each an image, in the "
-            "same order"
-        )
-    images = len(first)
+    found = paired_difference(first, second, z=z)
     ahead, behind = int((first & ~second).sum()), int((second & ~first).sum())
-    p, q = (ahead + 1) / (images + 2), (behind + 1) / (images + 2)
-    half = z * math.sqrt((p + q - (p - q) ** 2) / (images + 2))
     return Paired(
-        difference=(ahead - behind) / images,
-        low=max(-1.0, p - q - half),
-        high=min(1.0, p - q + half),
+        difference=found.value,
+        low=found.low,
+        high=found.high,
         p_value=_mcnemar(ahead, behind),
-        images=images,
+        images=len(first),
     )
 
 

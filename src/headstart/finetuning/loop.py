@@ -93,7 +93,7 @@ class Plan:
 
 
 @dataclass(slots=True, kw_only=True)
-class Progress:
+class Standing:
     """Where a phase stands after an epoch; all of it goes to the checkpoint.
 
     Attributes:
@@ -141,8 +141,8 @@ class Loop:
         self.stages, self.settings, self.checkpoint = stages, settings, checkpoint
         self.on_epoch, self.on_steps = on_epoch, on_steps
 
-    def run(self, plan: Plan, start: State, history: Sequence[Epoch] = ()) -> Progress:
-        """Train from the weights `start`; `Progress.best` is the result.
+    def run(self, plan: Plan, start: State, history: Sequence[Epoch] = ()) -> Standing:
+        """Train from the weights `start`; `Standing.best` is the result.
 
         Args:
             plan: the phase.
@@ -154,7 +154,7 @@ class Loop:
         optimiser = optimiser_for(self.network, self.stages, settings, rate=plan.rate)
         batches = len(shuffled(plan.rows, settings.batch, np.random.default_rng(0)))
         searching = plan.phase is Phase.SEARCH
-        now = Progress(
+        now = Standing(
             epoch=0,
             average=_copy(start),
             best=_copy(start),
@@ -221,7 +221,7 @@ class Loop:
         return joined
 
     def _epoch(
-        self, plan: Plan, now: Progress, optimiser: torch.optim.Optimizer, schedule: object
+        self, plan: Plan, now: Standing, optimiser: torch.optim.Optimizer, schedule: object
     ) -> tuple[float, float, float]:
         settings, number = self.settings, plan.first + now.epoch
         rng = np.random.default_rng([settings.seed, number])
@@ -274,7 +274,7 @@ class Loop:
         optimiser.step()
         return float(loss.detach()), logits.detach()
 
-    def _average(self, now: Progress, step: int, steps: int) -> None:
+    def _average(self, now: Standing, step: int, steps: int) -> None:
         window = self.settings.averaging * steps
         # The first steps count for little in a long average: it begins as a plain mean.
         kept = min(math.exp(-1 / window), (step + 1) / (step + 10)) if window else 0.0
@@ -284,7 +284,7 @@ class Loop:
             else:
                 now.average[name].copy_(value)
 
-    def _save(self, path: Path, now: Progress, optimiser: torch.optim.Optimizer) -> None:
+    def _save(self, path: Path, now: Standing, optimiser: torch.optim.Optimizer) -> None:
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in now.average.items()}
         tensors |= {f"best.{name}": value for name, value in now.best.items()}
@@ -302,7 +302,7 @@ class Loop:
 
     def _restored(
         self, kept: tuple[dict[str, Tensor], dict[str, Any]], optimiser: torch.optim.Optimizer
-    ) -> Progress:
+    ) -> Standing:
         tensors, facts = kept
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "best": {}}
         state = optimiser.state_dict()
@@ -315,7 +315,7 @@ class Loop:
                 parts[part][name] = value.to(self.examples.device)
         self.network.load_state_dict(parts["network"])
         optimiser.load_state_dict(state)
-        return Progress(
+        return Standing(
             epoch=facts["epoch"],
             average=parts["average"],
             best=parts["best"],

@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from headstart.backbones.backbone import stages_of_modules
 from headstart.finetuning.network import TunedNetwork
 from headstart.finetuning.settings import Optimiser, Schedule, Settings
 
@@ -32,15 +33,15 @@ def optimiser_for(
         settings: how.
         rate: of the deepest stage.
     """
-    depths = {stage: depth for depth, stage in enumerate(reversed(stages))}
-    modules = [name for name, _ in network.tail.graph.named_modules()]
+    owners = stages_of_modules([name for name, _ in network.tail.graph.named_modules()], stages)
+    depths = {module: len(stages) - 1 - stages.index(stage) for module, stage in owners.items()}
     factor = _SGD_FACTOR if settings.optimiser is Optimiser.SGD else 1.0
     groups = []
     for name, parameter in network.named_parameters():
         inside = name.removeprefix(_TAIL)
         own = rate * settings.head_rate
         if inside != name:
-            own = rate * settings.rate_decay ** _depth(inside, depths, modules)
+            own = rate * settings.rate_decay ** depths[inside.rpartition(".")[0]]
         filters = inside != name and parameter.ndim > 1
         groups.append(
             {
@@ -59,21 +60,6 @@ def rate_of(optimiser: Optimizer) -> float:
     """The present rate of the deepest stage that is trained: no earlier one has a higher."""
     groups = optimiser.param_groups
     return max(float(group["lr"]) for group in groups if group["name"].startswith(_TAIL))
-
-
-def _depth(parameter: str, depths: dict[str, int], modules: Sequence[str]) -> int:
-    """Stages between a parameter and the head.
-
-    What stands outside of the stages' own modules counts with the stage that comes next, in the
-    order of the tail's modules, and behind the last one with that.
-    """
-    path = parameter
-    while path:
-        if path in depths:
-            return depths[path]
-        path = path.rpartition(".")[0]
-    own = modules.index(parameter.rpartition(".")[0])
-    return next((depths[name] for name in modules[own:] if name in depths), 0)
 
 
 def schedule_for(
