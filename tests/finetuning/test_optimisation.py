@@ -102,7 +102,7 @@ def test_the_schedule_moves_every_groups_own_rate():
         [one / 4 for one in whole]
     )
     again = optimiser_for(tuned_network("stem"), STAGES, settings, rate=0.1)
-    schedule_for(again, settings, steps=6, warm_up=False)
+    schedule_for(again, settings, steps=6, done=3)
     assert [group["lr"] for group in again.param_groups] == pytest.approx(whole)
 
 

@@ -153,7 +153,6 @@ class Loop:
         self.network.load_state_dict(dict(start))
         optimiser = optimiser_for(self.network, self.stages, settings, rate=plan.rate)
         batches = len(shuffled(plan.rows, settings.batch, np.random.default_rng(0)))
-        searching = plan.phase is Phase.SEARCH
         now = Standing(
             epoch=0,
             average=_copy(start),
@@ -171,7 +170,6 @@ class Loop:
             settings,
             steps=plan.epochs * batches,
             done=now.epoch * batches,
-            warm_up=searching,
         )
         while now.epoch < plan.epochs and now.waited < settings.patience:
             began = time.perf_counter()

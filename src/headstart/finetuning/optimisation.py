@@ -63,13 +63,13 @@ def rate_of(optimiser: Optimizer) -> float:
 
 
 def schedule_for(
-    optimiser: Optimizer, settings: Settings, *, steps: int, done: int = 0, warm_up: bool = True
+    optimiser: Optimizer, settings: Settings, *, steps: int, done: int = 0
 ) -> LambdaLR:
     """The learning rate over `steps` steps, `done` of them taken, as a share of each group's own.
 
     The groups must have their own rates: no schedule may have changed them.
     """
-    rising = settings.warm_up * steps if warm_up else 0.0
+    rising = settings.warm_up * steps
     return LambdaLR(optimiser, lambda step: rate_at(done + step, steps, rising, settings.schedule))
 
 
