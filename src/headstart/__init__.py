@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headstart.prediction import Predictions
     from headstart.report import Report, build_report
     from headstart.training import Trained
+    from headstart.transfer import Transfer, measure_transfer
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,12 +34,14 @@ __all__ = [
     "Predictions",
     "Report",
     "Trained",
+    "Transfer",
     "UserError",
     "__version__",
     "build_report",
     "compare",
     "list_backbones",
     "load_backbone",
+    "measure_transfer",
     "open_dataset",
 ]
 _HOMES = {
@@ -51,11 +54,13 @@ _HOMES = {
     "Predictions": "prediction",
     "Report": "report",
     "Trained": "training",
+    "Transfer": "transfer",
     "UserError": "errors",
     "build_report": "report",
     "compare": "comparison",
     "list_backbones": "backbones",
     "load_backbone": "backbones",
+    "measure_transfer": "transfer",
     "open_dataset": "datasets",
 }
 

@@ -7,10 +7,9 @@ interrupted goes on where it stopped.
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from headstart.engines import Engine
 from headstart.errors import DataError, HeadstartError, UnreadableImageError
 from headstart.files import write_file
 from headstart.images import decode, read_bytes
-from headstart.prefetch import prefetched
+from headstart.prefetch import prefetched, stacked
 from headstart.preprocessing import Preprocessing, prepare
 from headstart.types import Floats, Pixels, Progress, unwatched
 
@@ -208,7 +207,7 @@ class _Pass:
             return
         views = self.task.views.count
         flat = (one for _, pixels in pictures for one in pixels)
-        with closing(self.engine.stream(_batches(flat, self.engine.batch))) as stream:
+        with closing(self.engine.stream(stacked(flat, self.engine.batch))) as stream:
             place = rows.start * views
             for *features, maps in stream:
                 # A number beyond float16 becomes the largest there is: infinity would spread.
@@ -229,8 +228,3 @@ class _Pass:
 
 def _last_used(folder: Path) -> float:
     return max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)
-
-
-def _batches(pictures: Iterator[Pixels], size: int) -> Iterator[Pixels]:
-    while batch := list(itertools.islice(pictures, size)):
-        yield np.stack(batch)

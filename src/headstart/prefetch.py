@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import numpy as np
+
 from headstart.machine import cores
+from headstart.types import Pixels
 
 _AHEAD = 4
 """Items a thread works on ahead."""
@@ -34,3 +37,9 @@ def prefetched(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tu
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+def stacked(pictures: Iterator[Pixels], size: int) -> Iterator[Pixels]:
+    """Batches (N, ...) of at most `size` pictures (...), as they come."""
+    while batch := list(itertools.islice(pictures, size)):
+        yield np.stack(batch)

@@ -28,7 +28,7 @@ from headstart.attacks import APGD, Goal, Threat
 from headstart.corruptions import STRENGTHS, Corruption, corrupt
 from headstart.engines import Engine, build_engine, make_plan
 from headstart.errors import DataError
-from headstart.prefetch import prefetched
+from headstart.prefetch import prefetched, stacked
 from headstart.sampling import Sample
 from headstart.study import Study
 from headstart.subject import Subject
@@ -275,8 +275,7 @@ class _Reader:
 
     def _batches(self, work: Sequence[tuple[Callable[[int], Pixels], int]]) -> Iterator[Pixels]:
         pictures = (made for _, made in prefetched(lambda item: item[0](item[1]), work))
-        while batch := list(itertools.islice(pictures, self._engine.batch)):
-            yield np.stack(batch)
+        return stacked(pictures, self._engine.batch)
 
     def _scores(self, outputs: Sequence[Floats]) -> Floats:
         if not all(np.isfinite(values).all() for values in outputs):

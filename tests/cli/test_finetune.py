@@ -160,7 +160,10 @@ def test_images_that_are_not_known_are_asked_for(cli: Cli, model: Path, tmp_path
         (("--depth", "deep"), "--depth is 'deep'; give a number of stages, or auto"),
         (("--depth", "-1"), "--depth is '-1'"),
         (("--depth", "2", "--recipe", "full"), "give one of them"),
-        (("--rate", "0"), "rate is 0.0; give a number from"),
+        (("--rate", "0"), "greater than or equal to"),
+        (("--rate", "nan"), "less than or equal to 10"),
+        (("--balance",), "leave out --balance"),
+        (("--label-column", "kind"), "leave out --image-column, --label-column"),
         (("--backbone", "efficientnet-lite0"), "leave out --backbone"),
     ],
 )

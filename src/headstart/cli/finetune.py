@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from headstart.cli.console import note, print_json, progress, warn
 from headstart.cli.finetuned import describe, summary, write_history
 from headstart.errors import UserError
 from headstart.finetuning.settings import (
+    RANGES,
     BatchNorm,
     Optimiser,
     Schedule,
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 _BY_DEFAULT = Settings()
+
+
+def _number(name: str, said: str) -> Any:
+    """An option that is a number of the settings, within the range that they allow."""
+    low, high = RANGES[name.replace("-", "_")]
+    return typer.Option(f"--{name}", min=low, max=high, help=said)
 
 
 def finetune(
@@ -64,12 +71,10 @@ def finetune(
     recipe: Annotated[
         TuningRecipe | None, typer.Option("--recipe", help="A well-known depth, by name.")
     ] = None,
-    epochs: Annotated[
-        int, typer.Option("--epochs", min=1, help="Passes over the images.")
-    ] = _BY_DEFAULT.epochs,
+    epochs: Annotated[int, _number("epochs", "Passes over the images.")] = _BY_DEFAULT.epochs,
     views: Annotated[
         int,
-        typer.Option("--views", min=1, help="Views of each image, the plain one included."),
+        _number("views", "Views of each image, the plain one included."),
     ] = _BY_DEFAULT.views,
     flip: Annotated[
         bool | None,
@@ -84,64 +89,61 @@ def finetune(
     ] = None,
     crop: Annotated[
         float | None,
-        typer.Option(
-            "--crop",
-            min=0.05,
-            max=1,
-            help="Smallest share of a picture that a view may show. [default: what the probe "
-            "bears]",
+        _number(
+            "crop",
+            "Smallest share of a picture that a view may show. [default: what the probe bears]",
         ),
     ] = None,
     colour: Annotated[
-        float, typer.Option("--colour", min=0, max=0.9, help="Change of the colours of views.")
+        float, _number("colour", "Change of the colours of views.")
     ] = _BY_DEFAULT.colour,
     optimiser: Annotated[
         Optimiser, typer.Option("--optimiser", help="How weights follow the gradient.")
     ] = _BY_DEFAULT.optimiser,
     rate: Annotated[
         float | None,
-        typer.Option(
-            "--rate",
-            help="Learning rate of the last stage. [default: 5e-4, or 1e-4 with frozen batch "
+        _number(
+            "rate",
+            "Learning rate of the last stage. [default: 5e-4, or 1e-4 with frozen batch "
             "normalisation]",
         ),
     ] = _BY_DEFAULT.rate,
     head_rate: Annotated[
-        float, typer.Option("--head-rate", help="Of the head, as a share of --rate.")
+        float, _number("head-rate", "Of the head, as a share of --rate.")
     ] = _BY_DEFAULT.head_rate,
     rate_decay: Annotated[
         float,
-        typer.Option("--rate-decay", help="Rate of each earlier stage, as a share of the next."),
+        _number("rate-decay", "Rate of each earlier stage, as a share of the next."),
     ] = _BY_DEFAULT.rate_decay,
     warm_up: Annotated[
-        float, typer.Option("--warm-up", help="Share of the steps in which the rate rises.")
+        float, _number("warm-up", "Share of the steps in which the rate rises.")
     ] = _BY_DEFAULT.warm_up,
     schedule: Annotated[
         Schedule, typer.Option("--schedule", help="How the rate falls after that.")
     ] = _BY_DEFAULT.schedule,
-    batch: Annotated[int, typer.Option("--batch", help="Images a step.")] = _BY_DEFAULT.batch,
+    batch: Annotated[int, _number("batch", "Images a step.")] = _BY_DEFAULT.batch,
     weight_decay: Annotated[
-        float, typer.Option("--weight-decay", help="Of filters and matrices of the network.")
+        float, _number("weight-decay", "Of filters and matrices of the network.")
     ] = _BY_DEFAULT.weight_decay,
     dropout: Annotated[
-        float, typer.Option("--dropout", help="Share of the head's features left out of a step.")
+        float, _number("dropout", "Share of the head's features left out of a step.")
     ] = _BY_DEFAULT.dropout,
-    clip: Annotated[float, typer.Option("--clip", help="Longest gradient.")] = _BY_DEFAULT.clip,
+    clip: Annotated[float, _number("clip", "Longest gradient.")] = _BY_DEFAULT.clip,
     batch_norm: Annotated[
         BatchNorm, typer.Option("--batch-norm", help="Which moments batch normalisation uses.")
     ] = _BY_DEFAULT.batch_norm,
     smoothing: Annotated[
-        float, typer.Option("--smoothing", help="Share of each label spread over all classes.")
+        float, _number("smoothing", "Share of each label spread over all classes.")
     ] = _BY_DEFAULT.smoothing,
     mixup: Annotated[
-        float, typer.Option("--mixup", help="Alpha of mixing two activations; 0 mixes none.")
+        float, _number("mixup", "Alpha of mixing two activations; 0 mixes none.")
     ] = _BY_DEFAULT.mixup,
     cutmix: Annotated[
-        float, typer.Option("--cutmix", help="Alpha of replacing a rectangle; 0 replaces none.")
+        float, _number("cutmix", "Alpha of replacing a rectangle; 0 replaces none.")
     ] = _BY_DEFAULT.cutmix,
     averaging: Annotated[
         float,
-        typer.Option("--averaging", help="Epochs that the average of weights looks back."),
+        _number("averaging", "Epochs that the average of weights looks back."),
     ] = _BY_DEFAULT.averaging,
     interpolate: Annotated[
         bool,
@@ -151,14 +153,14 @@ def finetune(
         ),
     ] = _BY_DEFAULT.interpolate,
     patience: Annotated[
-        int, typer.Option("--patience", help="Epochs without progress after which it ends.")
+        int, _number("patience", "Epochs without progress after which it ends.")
     ] = _BY_DEFAULT.patience,
     validation: Annotated[
-        float, typer.Option("--validation", help="Share of the training images that decide.")
+        float, _number("validation", "Share of the training images that decide.")
     ] = _BY_DEFAULT.validation,
     closing: Annotated[
         float,
-        typer.Option("--closing", help="Share of the epochs that go on with all images."),
+        _number("closing", "Share of the epochs that go on with all images."),
     ] = _BY_DEFAULT.closing,
     mixed_precision: Annotated[
         bool | None,
@@ -224,6 +226,8 @@ def finetune(
 
     check_target(out)
     model = _model(source, data)
+    if model is not None and balance:
+        raise UserError("the model weighs classes as it was fitted to; leave out --balance")
     where = _where(model, source, data, cache_root(cache), image_column, label_column, classes_from)
     settings = replace(settings, seed=where.seed if seed is None else seed)
     extractor = _extractor(model, backbone, weights, engine, precision, cache)
@@ -302,6 +306,11 @@ def _where(
             raise UserError(
                 f"{source} does not hold its images, and where they were is not known here; give "
                 f"them too: headstart finetune {source} DATA --out ..."
+            )
+        if image_column or label_column or classes_from is not ClassLevel.PATH:
+            raise UserError(
+                f"the images of {source} are read as they were when it was fitted; leave out "
+                "--image-column, --label-column and --classes-from, or give the images too"
             )
         return known
     return Source(

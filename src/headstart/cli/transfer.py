@@ -10,7 +10,6 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
-from headstart.errors import DataError
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def transfer(
     as_json: shared.Json = False,
 ) -> None:
     """Measure how well a backbone transfers to labelled images, and say what to do next."""
-    _check_out(out)
+    shared.check_results(out, _RESULTS)
 
     from headstart.files import write_file
     from headstart.transfer import measure_transfer
@@ -82,15 +81,6 @@ def transfer(
         print_json(document)
     else:
         _describe(found, out)
-
-
-def _check_out(folder: Path) -> None:
-    """Nothing is written among somebody's photos, and this is found out before the work."""
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file; name a folder for the results")
-    taken = folder.is_dir() and any(folder.iterdir())
-    if taken and not (folder / _RESULTS).is_file():
-        raise DataError(f"{folder} holds other files; name a new folder for the results")
 
 
 def _draw(found: Transfer, file: Path) -> None:

@@ -7,7 +7,6 @@ which it recognises images that it was not trained on nearly as well as before (
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from headstart.augmentation import Augmentation
 from headstart.engines import Engine
 from headstart.finetuning.settings import Settings
 from headstart.images import decode, read_bytes
-from headstart.prefetch import prefetched
+from headstart.prefetch import prefetched, stacked
 from headstart.preprocessing import Preprocessing, prepare
 from headstart.types import Floats, Labels, Pixels
 
@@ -93,10 +92,8 @@ def borne(
                 shown.append((row, name))
                 yield one
 
-    flat = pixels()
-    batches = iter(lambda: list(itertools.islice(flat, engine.batch)), [])
     at = 0
-    with closing(engine.stream(np.stack(batch) for batch in batches)) as stream:
+    with closing(engine.stream(stacked(pixels(), engine.batch))) as stream:
         for outputs in stream:
             said = logits(outputs).argmax(1)
             for (row, name), guess in zip(shown[at : at + len(said)], said, strict=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from headstart.errors import UserError
 
@@ -58,6 +59,31 @@ class BatchNorm(StrEnum):
     """The moments of the pre-training data, as in use."""
     UPDATED = "updated"
     """Those of each batch, as in pre-training; the running moments follow."""
+
+
+RANGES: Final = {
+    "depth": (0, 1_000),
+    "epochs": (1, 10_000),
+    "views": (1, 1_000),
+    "crop": (0.05, 1),
+    "colour": (0, 0.9),
+    "rate": (1e-8, 10),
+    "head_rate": (0, 1_000),
+    "rate_decay": (0.01, 1),
+    "warm_up": (0, 0.9),
+    "batch": (2, 4_096),
+    "weight_decay": (0, 10),
+    "dropout": (0, 0.95),
+    "clip": (1e-3, 1e6),
+    "smoothing": (0, 0.9),
+    "mixup": (0, 10),
+    "cutmix": (0, 10),
+    "averaging": (0, 1_000),
+    "patience": (1, 10_000),
+    "validation": (0.05, 0.5),
+    "closing": (0, 1),
+}
+"""The least and the greatest that a number may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,32 +177,8 @@ class Settings:
                 f"the recipe {self.recipe} says how deep to go, and so does depth {self.depth}; "
                 "give one of them"
             )
-        for name, low, high in _RANGES:
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 shown = name.replace("_", "-")
                 raise UserError(f"{shown} is {value}; give a number from {low:g} to {high:g}")
-
-
-_RANGES = (
-    ("depth", 0, 1_000),
-    ("epochs", 1, 10_000),
-    ("views", 1, 1_000),
-    ("crop", 0.05, 1),
-    ("colour", 0, 0.9),
-    ("rate", 1e-8, 10),
-    ("head_rate", 0, 1_000),
-    ("rate_decay", 0.01, 1),
-    ("warm_up", 0, 0.9),
-    ("batch", 2, 4_096),
-    ("weight_decay", 0, 10),
-    ("dropout", 0, 0.95),
-    ("clip", 1e-3, 1e6),
-    ("smoothing", 0, 0.9),
-    ("mixup", 0, 10),
-    ("cutmix", 0, 10),
-    ("averaging", 0, 1_000),
-    ("patience", 1, 10_000),
-    ("validation", 0.05, 0.5),
-    ("closing", 0, 1),
-)
