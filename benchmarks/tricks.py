@@ -59,7 +59,7 @@ TRICKS: tuple[dict[str, object], ...] = (
     {"mixup": 0.2},
     {"cutmix": 1.0},
     {"averaging": 0.0},
-    {"mixed_precision": True},
+    {"mixed_precision": False},
 )
 
 

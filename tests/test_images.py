@@ -363,3 +363,23 @@ def test_filters_of_warnings_stay_readable_and_can_be_sent_to_other_processes():
     before = list(warnings.filters)
     decode(jpeg_that_pillow_warns_of())
     assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("size", "decoded"), [((1200, 800), (600, 400)), ((500, 390), (500, 390))])
+def test_a_jpeg_is_scaled_while_decoding_and_never_below_what_is_enough(size, decoded, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(halves(size=size), "JPEG", exif=exif)
+    image = decode(data, least=lambda width, height: (width * 200 // height, 200))
+    assert image.size == (decoded if orientation == 1 else decoded[::-1])
+    whole = decode(data).resize(image.size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(image, int) - np.asarray(whole)).mean() < 0.5
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_other_formats_stay_whole(kind):
+    image = halves(size=(64, 64))
+    data = encoded(image, kind)
+    small = decode(data, least=lambda width, height: (width // 4, height // 4))
+    assert small.size == ((16, 16) if kind == "JPEG" else (64, 64))

@@ -133,6 +133,7 @@ LAYERS = (
         "finetuning.loop",
         "finetuning.network",
         "finetuning.optimisation",
+        "finetuning.precision",
         "finetuning.preparation",
         "finetuning.settings",
         "finetuning.trunk",

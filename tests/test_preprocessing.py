@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from headstart import preprocessing
@@ -60,3 +62,11 @@ def test_resizing_only_the_middle_gives_the_same_pixels(
     else:  # Pillow may take rows before columns, and rounds in between
         assert difference.max() <= 2
         assert difference.mean() < 0.2
+
+
+@given(st.integers(1, 6_000), st.integers(1, 6_000), st.sampled_from(Resize))
+def test_twice_the_resized_picture_is_enough_however_it_lies(width, height, resize):
+    one = replace(USUAL, resize=resize)
+    wide, high = one.resized(width, height)
+    assert one.least(width, height) == (2 * wide, 2 * high)
+    assert one.least(height, width) == (2 * high, 2 * wide)

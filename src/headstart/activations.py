@@ -55,7 +55,7 @@ class Views:
 
     def of(self, data: bytes, digest: str, preprocessing: Preprocessing) -> Pixels:
         """All views of the picture in a file: (K, crop, crop, 3) uint8."""
-        image = decode(data)
+        image = decode(data, least=preprocessing.least)
         chance = np.random.SeedSequence([self.seed, int(digest, 16)])
         others = [
             self.augmentation.view(image, preprocessing, np.random.default_rng(one))

@@ -27,7 +27,7 @@ from headstart.errors import BackboneError, StoreError, UnreadableImageError
 from headstart.feature_rows import FeatureRows
 from headstart.images import decode, read_bytes
 from headstart.prefetch import prefetched
-from headstart.preprocessing import prepare
+from headstart.preprocessing import LEAST, prepare
 from headstart.stat_index import StatIndex
 from headstart.store import FeatureStore
 from headstart.types import EngineName, Floats, Labels, Pixels, Progress, Skipped, unwatched
@@ -177,6 +177,7 @@ def configuration_key(backbone: Backbone, plan: Plan) -> str:
         "backbone": backbone.name,
         "weights": backbone.weights.digest,
         "preprocessing": asdict(backbone.preprocessing),
+        "decoded": LEAST,
         "stages": [asdict(stage) for stage in backbone.stages],
         "engine": plan.identity(),
         # What decodes and resizes, and what defines a network that is not our own.
@@ -282,7 +283,8 @@ class _Pass:
             # Where the index knew the content, the store was asked already.
             if digest != self.digests[row] and self.rows.held([digest], self.stages):
                 return digest, None
-            pixels = prepare(decode(data), self.extractor.backbone.preprocessing)
+            preprocessing = self.extractor.backbone.preprocessing
+            pixels = prepare(decode(data, least=preprocessing.least), preprocessing)
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
         return digest, pixels

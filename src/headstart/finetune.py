@@ -36,6 +36,7 @@ from headstart.finetuning.invariance import Borne
 from headstart.finetuning.loop import Epoch, Loop, Phase, Plan, Watch
 from headstart.finetuning.preparation import Images, Prepared, prepare_tuning
 from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
+from headstart.machine import kept_memory
 from headstart.model import Measured, Model, Tuning, own_backbone
 from headstart.training import Recipe, Tested, Trained, measured, train
 from headstart.types import Estimate, HeadKind, Progress
@@ -184,10 +185,17 @@ def finetune(
             tested=probe.tested,
             seconds=time.perf_counter() - started,
         )
-    settings = completed(settings, prepared.network, extractor.backbone, probe.model)
+    settings = completed(
+        settings,
+        prepared.network,
+        extractor.backbone,
+        probe.model,
+        device=prepared.examples.device,
+    )
     run = bytes_digest(f"{prepared.key} {settings}".encode())
     checkpoint = extractor.cache / KIND / f"run-{run}"
-    decision, history = _trained(prepared, settings, checkpoint, reports)
+    with kept_memory():
+        decision, history = _trained(prepared, settings, checkpoint, reports)
     tuned, tested = probe.model, probe.tested
     if decision.kept:
         tuned = _tuned_model(probe.model, extractor, prepared, decision, history)

@@ -121,7 +121,9 @@ def file_format(path: str | Path) -> str | None:
         return image_format(head, file.read(len(_TGA_FOOTER)))
 
 
-def decode(data: bytes | Path) -> Image.Image:
+def decode(
+    data: bytes | Path, *, least: Callable[[int, int], tuple[int, int]] | None = None
+) -> Image.Image:
     """Decode a picture, turn it upright and bring it to 8-bit RGB.
 
     The first frame of an animation and the first page of a document count. What is transparent
@@ -130,6 +132,9 @@ def decode(data: bytes | Path) -> Image.Image:
 
     Args:
         data: the bytes of a file, or its path.
+        least: the (width, height) that are enough of a picture of so many pixels. A JPEG is then
+            made smaller while it is decoded, to a half, a quarter or an eighth and never below
+            that: fewer cosines are summed (Pillow's `draft`). By default it stays whole.
 
     Returns:
         A loaded picture in mode RGB.
@@ -147,6 +152,8 @@ def decode(data: bytes | Path) -> Image.Image:
     try:
         image = _factory(name)(io.BytesIO(content), "")
         _check_size(*image.size)
+        if least is not None:
+            image.draft(None, least(*image.size))
         image.load()
         return _rgb(_upright(image))
     except UnreadableImageError:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+# Of glibc's mallopt(3).
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+_MMAP_MAX: Final = -4
+_MMAP_MAX_DEFAULT: Final = 65_536
+_LARGEST_THRESHOLD: Final = 32 * 1024**2
+"""What glibc raises its thresholds to by itself, at most, in a program that frees large blocks."""
+_NEVER: Final = -1
 
 
 def cores() -> int:
@@ -10,3 +23,34 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Let the C library keep what is freed, for the next step to use.
+
+    Training frees and takes the same hundreds of megabytes in each step. By default glibc returns
+    them to the system, which hands out fresh pages filled with zeros: a quarter of the time of
+    training on a CPU. Other C libraries are left as they are.
+    """
+    settings = _mallopt()
+    if settings is None:
+        yield
+        return
+    settings(_MMAP_MAX, 0)
+    settings(_TRIM_THRESHOLD, _NEVER)
+    try:
+        yield
+    finally:
+        settings(_MMAP_MAX, _MMAP_MAX_DEFAULT)
+        settings(_TRIM_THRESHOLD, _LARGEST_THRESHOLD)
+        settings(_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
+
+
+def _mallopt() -> Callable[[int, int], int] | None:
+    try:
+        library = ctypes.CDLL(None)
+        _ = library.gnu_get_libc_version
+        return library.mallopt
+    except (AttributeError, OSError, TypeError):
+        return None

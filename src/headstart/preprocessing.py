@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -77,7 +78,15 @@ class Preprocessing:
         # Truncation, as torchvision and timm do it; one pixel is the least that can be.
         return max(1, self.size * width // side), max(1, self.size * height // side)
 
+    def least(self, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) that is enough of a picture of `width` x `height`, see `decode`."""
+        wide, high = self.resized(width, height)
+        return LEAST * wide, LEAST * high
 
+
+LEAST: Final = 2
+"""Sides of a decoded picture, of those it is resized to: what a JPEG's decoder leaves out above
+that changes hardly a feature (docs/decisions/0010-scaled-decoding.md)."""
 _LARGEST = 32
 """Resized pictures of more than this many crops are never made whole: the long side of one that is
 a pixel high would take gigabytes. Others are, as torchvision and timm do it, to the last bit."""

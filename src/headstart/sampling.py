@@ -101,7 +101,8 @@ def draw_sample(
         path = pool.paths[row]
         try:
             data = read_bytes(path)
-            return _Read(row, bytes_digest(data), prepare(decode(data), network.preprocessing))
+            image = decode(data, least=network.preprocessing.least)
+            return _Read(row, bytes_digest(data), prepare(image, network.preprocessing))
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
 

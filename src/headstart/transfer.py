@@ -302,7 +302,8 @@ def _read(
     """Thumbnails and descriptors of all pictures, and some of the pictures as they are."""
 
     def read(place: int) -> tuple[Floats, Floats, Pixels | None]:
-        pixels = prepare(decode(read_bytes(paths[place])), backbone.preprocessing)
+        image = decode(read_bytes(paths[place]), least=backbone.preprocessing.least)
+        pixels = prepare(image, backbone.preprocessing)
         return thumbnail(pixels).ravel(), describe(pixels), pixels if place < _MOMENTS else None
 
     small, described, kept = [], [], []

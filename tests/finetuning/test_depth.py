@@ -65,11 +65,11 @@ def test_an_automatic_depth_trains_what_the_head_grows_on():
 def test_batch_normalisation_and_the_rate_are_as_asked_or_as_the_probe_says():
     backbone, network = small_backbone(), nn.Sequential(nn.BatchNorm2d(3))
     for kind in (BatchNorm.FROZEN, BatchNorm.UPDATED):
-        asked = Settings(batch_norm=kind, rate=0.25)
-        assert completed(asked, network, backbone, model("stem")) == asked
-    fits = completed(Settings(), network, backbone, model("top"))
-    unlike = completed(Settings(), network, backbone, model("stem", "middle"))
-    plain = completed(Settings(), nn.Linear(2, 2), backbone, model("stem", "middle"))
+        asked = Settings(batch_norm=kind, rate=0.25, mixed_precision=True)
+        assert completed(asked, network, backbone, model("stem"), device="cpu") == asked
+    fits = completed(Settings(), network, backbone, model("top"), device="cpu")
+    unlike = completed(Settings(), network, backbone, model("stem", "middle"), device="cpu")
+    plain = completed(Settings(), nn.Linear(2, 2), backbone, model("stem", "middle"), device="cpu")
     assert plain == fits
     assert fits.batch_norm is BatchNorm.FROZEN
     assert unlike.batch_norm is BatchNorm.UPDATED

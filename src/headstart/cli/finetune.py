@@ -166,7 +166,7 @@ def finetune(
         bool | None,
         typer.Option(
             "--mixed-precision/--no-mixed-precision",
-            help="Train in bfloat16. [default: on a GPU]",
+            help="Train in bfloat16. [default: where that is faster]",
         ),
     ] = None,
     holdout: Annotated[

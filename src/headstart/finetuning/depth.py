@@ -11,6 +11,7 @@ from torch import nn
 from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.backbones.cut import PIXELS, keeps_moments
 from headstart.backbones.staged import StagedNetwork
+from headstart.finetuning.precision import faster_in_half
 from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
 from headstart.model import Model
 
@@ -93,14 +94,17 @@ def automatic_depth(stages: Sequence[str], grafted: Sequence[str]) -> int:
     return max(1, min(max(len(stages) - first, LEAST), len(stages) - 1))
 
 
-def completed(settings: Settings, network: nn.Module, backbone: Backbone, model: Model) -> Settings:
-    """The settings with what they leave to the probe: batch normalisation and the rate.
+def completed(
+    settings: Settings, network: nn.Module, backbone: Backbone, model: Model, *, device: str
+) -> Settings:
+    """The settings with what they leave open: batch normalisation, the rate and the precision.
 
     Args:
         settings: as given.
         network: what is trained; without batch normalisation there are no moments to follow.
         backbone: the whole network.
         model: the probe.
+        device: where it is trained.
     """
     batch_norm = settings.batch_norm
     if not any(keeps_moments(module) for module in network.modules()):
@@ -110,4 +114,7 @@ def completed(settings: Settings, network: nn.Module, backbone: Backbone, model:
         batch_norm = BatchNorm.UPDATED if unlike else BatchNorm.FROZEN
     # Moments that follow each batch bear longer steps than those of other pictures do.
     rate = settings.rate or (5e-4 if batch_norm is BatchNorm.UPDATED else 1e-4)
-    return replace(settings, batch_norm=batch_norm, rate=rate)
+    half = settings.mixed_precision
+    if half is None:
+        half = faster_in_half(device)
+    return replace(settings, batch_norm=batch_norm, rate=rate, mixed_precision=half)

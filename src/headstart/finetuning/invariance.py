@@ -81,7 +81,7 @@ def borne(
     right: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
     def views(row: int) -> list[tuple[str, Pixels]]:
-        image = decode(read_bytes(paths[row]))
+        image = decode(read_bytes(paths[row]), least=preprocessing.least)
         return list(_changed(image, preprocessing, np.random.default_rng([settings.seed, row])))
 
     shown: list[tuple[int, str]] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ from headstart.finetuning.checkpoint import read_checkpoint, write_checkpoint
 from headstart.finetuning.examples import Batch, Examples, cut_mixed, mixed_up, shuffled
 from headstart.finetuning.network import TunedNetwork
 from headstart.finetuning.optimisation import clip, optimiser_for, rate_of, schedule_for
+from headstart.finetuning.precision import half_precision
 from headstart.finetuning.settings import Settings
 from headstart.heads.calibration import calibrate
 from headstart.types import Doubles, Floats, Labels
@@ -254,11 +256,8 @@ class Loop:
         return mix(batch, alpha, rng)
 
     def _step(self, batch: Batch, optimiser: torch.optim.Optimizer) -> tuple[float, Tensor]:
-        device = self.examples.device
         half = self.settings.mixed_precision
-        with torch.autocast(
-            device, torch.bfloat16, enabled=device == "cuda" if half is None else half
-        ):
+        with half_precision(self.examples.device) if half else nullcontext():
             logits = self.network(batch.maps, batch.features)
         loss = cross_entropy(
             logits.float(),

@@ -132,7 +132,8 @@ class Settings:
         closing: share of `epochs` that go on from there with all training images, those of the
             validation part too, at a rate that falls from a fifth (Goodfellow et al. 2016, 7.8).
         mixed_precision: whether the tail computes in bfloat16 (Micikevicius et al. 2018; Kalamkar
-            et al. 2019); None does so on a GPU alone: on CPUs it was slower.
+            et al. 2019), see `headstart.finetuning.precision`; None does so on a GPU and on
+            processors with instructions for it.
         seed: of all that is drawn by chance.
     """
 
