@@ -1,0 +1,207 @@
+"""How near the pass from files to features comes to what this machine can do at most.
+
+    python benchmarks/frozen_pass.py [--networks NAME ...] [--images 600] [--write docs/pass.md]
+
+An image costs decoding and resizing, and the network's forward pass; both are measured alone. With
+n cores no pass over the files can be faster than n / (decoding + forward). Weights are random
+where they are not embedded: they change no speed. The pictures are noise with the spectrum of
+photographs (amplitude 1 / frequency), as JPEGs of quality 90.
+"""
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from headstart.backbones import Backbone, load_backbone
+from headstart.cost import time_engine
+from headstart.engines import build_engine, make_plan
+from headstart.features import Extractor
+from headstart.images import decode, read_bytes
+from headstart.machine import cores
+from headstart.preprocessing import prepare
+
+SIZES = ((500, 375), (180, 180), (4000, 3000))
+NETWORKS = ("efficientnet-lite0", "torchvision:resnet50", "torchvision:vgg16")
+PACKAGES = ("headstart", "openvino", "pillow")
+PAGE = """\
+# The pass at the hardware's limit
+
+`make bench-pass` writes this page. Decoding and forward in core-milliseconds an image, each
+measured alone, in brackets the processor time of the forward pass; floor and reached in images a
+second, from files on disk to features in the store; share is what was reached of the floor, with
+the worst and the best of {rounds} rounds. All others are medians.
+
+{lines}
+
+{machine}; {versions}.
+"""
+_SAMPLE = 60
+"""Images whose decoding is timed; of a dozen megapixels a tenth of them."""
+_LARGE = 1_000_000
+"""Pixels from which on a tenth of the images has to do."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One network on pictures of one size."""
+
+    network: str
+    size: tuple[int, int]
+    decoding: float
+    """Core-milliseconds an image."""
+    forward: float
+    """Core-milliseconds an image of the engine alone: cores over its images a second."""
+    processor: float
+    """Milliseconds of processor time that the engine alone takes."""
+    reached: float
+    """Images a second, from files to features in the store."""
+
+    @property
+    def floor(self) -> float:
+        """Images a second that no pass over the files can exceed."""
+        return 1000 * cores() / (self.decoding + self.forward)
+
+
+def photograph(rng: np.random.Generator, width: int, height: int) -> Image.Image:
+    """Noise with the spectrum of photographs."""
+    down, across = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
+    falling = 1 / np.maximum(np.hypot(down, across), 1 / max(width, height))
+    planes = []
+    for _ in range(3):
+        noise = np.fft.rfft2(rng.standard_normal((height, width), dtype=np.float32))
+        plane = np.fft.irfft2(noise * falling, s=(height, width))
+        planes.append(plane / plane.std())
+    grey = planes[0]  # colours of a photograph differ less than its brightness
+    channels = np.stack([grey + 0.3 * plane for plane in planes], axis=-1)
+    return Image.fromarray(np.clip(128 + 50 * channels, 0, 255).astype(np.uint8))
+
+
+def write(folder: Path, size: tuple[int, int], count: int) -> list[Path]:
+    """So many files, of a few dozen pictures that are each cropped anew: no two are the same."""
+    rng = np.random.default_rng(0)
+    width, height = size
+    paths, picture = [], None
+    for number in range(count):
+        if number % 20 == 0:
+            picture = photograph(rng, width + 40, height + 40)
+        left, top = rng.integers(0, 40, 2)
+        path = folder / f"{width}x{height}-{number}.jpg"
+        assert picture is not None
+        box = (left, top, left + width, top + height)
+        picture.crop(box).save(path, quality=90)
+        paths.append(path)
+    return paths
+
+
+def network(name: str, scratch: Path) -> Backbone:
+    """An embedded backbone, or one of torchvision's with random weights."""
+    kind, _, builder = name.partition(":")
+    if not builder:
+        return load_backbone(name)
+    import torchvision
+    from safetensors.torch import save_file
+
+    file = scratch / f"{builder}.safetensors"
+    if not file.exists():
+        assert kind == "torchvision", f"{name} has no weights here"
+        save_file(torchvision.models.get_model(builder).state_dict(), file)
+    return load_backbone(name, weights=file)
+
+
+def decoding(paths: Sequence[Path], backbone: Backbone) -> float:
+    """Core-milliseconds an image, in one thread."""
+    preprocessing = backbone.preprocessing
+
+    def once() -> float:
+        started = time.thread_time()
+        for path in paths:
+            prepare(decode(read_bytes(path), least=preprocessing.least), preprocessing)
+        seconds: float = time.thread_time() - started
+        return seconds
+
+    return 1000 * min(once(), once(), once()) / len(paths)
+
+
+def measure(name: str, paths: list[Path], size: tuple[int, int], scratch: Path) -> Speed:
+    """One network on pictures of one size, each part alone and then the whole."""
+    backbone, plan = network(name, scratch), make_plan()
+    count = _SAMPLE if size[0] * size[1] < _LARGE else _SAMPLE // 10
+    decoded = decoding(paths[:count], backbone)
+    engine = build_engine(backbone, plan)
+    alone, processor = time_engine(engine, backbone.preprocessing.crop)
+    with tempfile.TemporaryDirectory(dir=scratch) as cache:
+        extractor = Extractor(backbone=backbone, plan=engine.plan, cache=Path(cache))
+        extractor.engine()  # compiled before the clock runs, as the engine alone was
+        started = time.perf_counter()
+        extractor.extract(paths)
+        seconds = time.perf_counter() - started
+    return Speed(name, size, decoded, 1000 * cores() / alone, processor, len(paths) / seconds)
+
+
+def row(rounds: Sequence[Speed]) -> str:
+    """A line of the table, of medians."""
+
+    def middle(name: str) -> float:
+        return statistics.median([float(getattr(one, name)) for one in rounds])
+
+    shares = sorted(one.reached / one.floor for one in rounds)
+    first = rounds[0]
+    cells = [
+        first.network,
+        f"{first.size[0]} x {first.size[1]}",
+        f"{middle('decoding'):.2f}",
+        f"{middle('forward'):.2f} ({middle('processor'):.2f})",
+        f"{middle('floor'):.0f}",
+        f"{middle('reached'):.0f}",
+        f"{statistics.median(shares):.2f} ({shares[0]:.2f} to {shares[-1]:.2f})",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Measure all, print a table, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    lines = [
+        "| network | JPEGs | decoding | forward (processor) | floor | reached | share |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        for size in SIZES:
+            large = size[0] * size[1] >= _LARGE
+            paths = write(scratch, size, options.images // (10 if large else 1))
+            for name in options.networks:
+                found = [measure(name, paths, size, scratch) for _ in range(options.rounds)]
+                lines.append(row(found))
+                print(lines[-1], flush=True)
+    if options.write:
+        options.write.write_text(page(lines, options.rounds), encoding="utf-8")
+
+
+def page(lines: Sequence[str], rounds: int) -> str:
+    """The table with how it was made."""
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return PAGE.format(
+        rounds=rounds,
+        lines="\n".join(lines),
+        machine=f"{cores()} cores, {platform.machine()}, Python {platform.python_version()}",
+        versions=f"{versions}; {make_plan().precision}",
+    )
+
+
+if __name__ == "__main__":
+    main()
