@@ -33,8 +33,8 @@ check: .venv/dev-installed ## the quick loop: lint, types, and the tests that ne
 	$(BIN)/mypy
 	$(BIN)/pytest -q -x tests --ignore tests/backbones --ignore tests/cli
 
-bench: .venv/dev-installed ## measure against the plain recipe; writes docs/benchmarks.md
-	$(BIN)/python benchmarks/main_job.py $(DATA) --write docs/benchmarks.md
+bench: .venv/peers ## measure against the peers; writes docs/benchmarks.md
+	$(BIN)/python benchmarks/main_job.py $(DATA) --peers .venv/peers --write docs/benchmarks.md
 
 bench-attacks: .venv/dev-installed ## attacks on PHOTOS of dogs and against the peers; writes docs/attacks.md
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/attack-peers -r benchmarks/attack-peers.txt
@@ -63,6 +63,10 @@ clean:
 
 .venv/demo-installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet -e ".[textiles]" -c constraints.txt
+	@touch $@
+
+.venv/peers: benchmarks/peers.txt .venv/dev-installed
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ -r $<
 	@touch $@
 
 .venv/dev-installed: pyproject.toml constraints.txt | .venv/bin/python

@@ -9,20 +9,18 @@ train/ alone; test/ decides nothing.
 """
 
 import argparse
-import json
 import os
 import platform
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from headstart.metrics import wilson
+from processes import run
 
 PEER = Path(__file__).with_name("plain_finetune.py")
 PACKAGES = ("headstart", "openvino", "torch", "timm", "scikit-learn")
@@ -54,30 +52,21 @@ class Peer:
     seconds: float
 
 
-def timed(command: list[str], environment: dict[str, str]) -> tuple[float, dict]:
-    """Wall-clock seconds of a command, and the JSON it prints."""
-    started = time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return seconds, json.loads(done.stdout)
-
-
 def tuned(folder: Path, seed: int, epochs: int) -> Tuned:
     """Fine-tune from an empty cache."""
     with tempfile.TemporaryDirectory() as work:
         command = [sys.executable, "-m", "headstart", "finetune", str(folder)]
         command += ["--out", f"{work}/model", "--seed", str(seed), "--epochs", str(epochs)]
         environment = {**os.environ, "HEADSTART_CACHE": f"{work}/cache"}
-        seconds, found = timed([*command, "--json"], environment)
+        done = run([*command, "--json"], environment)
+        found = done.document
     return Tuned(
         seed=seed,
         probe=found["probe"]["accuracy"],
         accuracy=found["result"]["accuracy"],
         kept=found["kept"],
         depth=found["depth"],
-        seconds=seconds,
+        seconds=done.seconds,
         tested=found["result"]["images"],
     )
 
@@ -86,8 +75,8 @@ def peer(folder: Path, seed: int, epochs: int, *, flip: bool) -> Peer:
     """Fine-tune all of the network in plain PyTorch."""
     command = [sys.executable, str(PEER), str(folder), "--seed", str(seed)]
     command += ["--epochs", str(epochs), *([] if flip else ["--no-flip"])]
-    _, found = timed(command, dict(os.environ))
-    return Peer(found["accuracy"], found["seconds"])
+    done = run(command)
+    return Peer(done.document["accuracy"], done.document["seconds"])  # without its test
 
 
 def row(folder: Path, ours: list[Tuned], theirs: list[Peer]) -> str:
@@ -121,7 +110,8 @@ def _how(options: argparse.Namespace) -> str:
     return (
         f"Written by `make bench-finetuning`. {options.epochs} epochs, means of {options.seeds} "
         f"seeds, plain PyTorch with {options.peer_seeds}; whole processes from an empty cache, in "
-        "turn. EfficientNet-Lite0. Intervals are those of one test of so many images (Wilson, 95%)."
+        "turn, plain PyTorch without its test. EfficientNet-Lite0. Intervals are those of one test "
+        "of so many images (Wilson, 95%)."
     )
 
 

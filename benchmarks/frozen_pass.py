@@ -3,9 +3,9 @@
     python benchmarks/frozen_pass.py [--networks NAME ...] [--images 600] [--write docs/pass.md]
 
 An image costs decoding and resizing, and the network's forward pass; both are measured alone. With
-n cores no pass over the files can be faster than n / (decoding + forward). Weights are random
-where they are not embedded: they change no speed. The pictures are noise with the spectrum of
-photographs (amplitude 1 / frequency), as JPEGs of quality 90.
+n cores no pass over the files can be faster than n / (decoding + forward), but for what the clock
+of a shared machine drifts between the three measurements. Weights are random where they are not
+embedded: they change no speed. The pictures are noise with the spectrum of photographs.
 """
 
 import argparse
@@ -18,9 +18,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from headstart.backbones import Backbone, load_backbone
 from headstart.cost import time_engine
 from headstart.engines import build_engine, make_plan
@@ -28,6 +25,7 @@ from headstart.features import Extractor
 from headstart.images import decode, read_bytes
 from headstart.machine import cores
 from headstart.preprocessing import prepare
+from photographs import photographs
 
 SIZES = ((500, 375), (180, 180), (4000, 3000))
 NETWORKS = ("efficientnet-lite0", "torchvision:resnet50", "torchvision:vgg16")
@@ -67,39 +65,8 @@ class Speed:
 
     @property
     def floor(self) -> float:
-        """Images a second that no pass over the files can exceed."""
+        """Images a second of a pass in which no core ever waits: the most there can be."""
         return 1000 * cores() / (self.decoding + self.forward)
-
-
-def photograph(rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """Noise with the spectrum of photographs."""
-    down, across = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
-    falling = 1 / np.maximum(np.hypot(down, across), 1 / max(width, height))
-    planes = []
-    for _ in range(3):
-        noise = np.fft.rfft2(rng.standard_normal((height, width), dtype=np.float32))
-        plane = np.fft.irfft2(noise * falling, s=(height, width))
-        planes.append(plane / plane.std())
-    grey = planes[0]  # colours of a photograph differ less than its brightness
-    channels = np.stack([grey + 0.3 * plane for plane in planes], axis=-1)
-    return Image.fromarray(np.clip(128 + 50 * channels, 0, 255).astype(np.uint8))
-
-
-def write(folder: Path, size: tuple[int, int], count: int) -> list[Path]:
-    """So many files, of a few dozen pictures that are each cropped anew: no two are the same."""
-    rng = np.random.default_rng(0)
-    width, height = size
-    paths, picture = [], None
-    for number in range(count):
-        if number % 20 == 0:
-            picture = photograph(rng, width + 40, height + 40)
-        left, top = rng.integers(0, 40, 2)
-        path = folder / f"{width}x{height}-{number}.jpg"
-        assert picture is not None
-        box = (left, top, left + width, top + height)
-        picture.crop(box).save(path, quality=90)
-        paths.append(path)
-    return paths
 
 
 def network(name: str, scratch: Path) -> Backbone:
@@ -183,7 +150,8 @@ def main() -> None:
         scratch = Path(folder)
         for size in SIZES:
             large = size[0] * size[1] >= _LARGE
-            paths = write(scratch, size, options.images // (10 if large else 1))
+            count = options.images // (10 if large else 1)
+            paths = list(photographs(scratch / "photos", size, count))
             for name in options.networks:
                 found = [measure(name, paths, size, scratch) for _ in range(options.rounds)]
                 lines.append(row(found))

@@ -1,33 +1,49 @@
-"""headstart against the plain recipe: whole processes, in turn, on the same files.
+"""From files to a tested classifier: headstart and the peers, whole processes, in turn.
 
-    python benchmarks/main_job.py DATA [DATA ...] [--rounds 3] [--write docs/benchmarks.md]
+    python benchmarks/main_job.py DATA [DATA ...] [--rounds 3] [--jobs NAME ...]
+        [--peers FOLDER] [--write docs/benchmarks.md]
 
-DATA is a folder with train/ and test/, or `textiles`. Each round times `headstart fit` and
-`headstart evaluate` from an empty cache (two processes, imports included) and then the plain
-recipe (one process). The ratio is taken within a round, so that a machine whose speed drifts
-drifts for both.
+DATA is a folder with train/ and test/, `textiles`, or `photographs:N`, N generated ones. All get
+the same files and the same weights of EfficientNet-Lite0. In a round every job runs once with all
+imports, headstart from an empty cache and then once more with a hundredth of its images new;
+ratios are taken within a round, so that a machine whose speed drifts drifts for all. FOLDER holds
+the packages of benchmarks/peers.txt.
 """
 
 import argparse
-import json
 import os
 import platform
-import resource
+import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from headstart.datasets import open_dataset
 from headstart.digests import file_digest
+from headstart.metrics import wilson
 from headstart.splits import holdout
+from photographs import photographs
+from processes import run
 
-PACKAGES = ("headstart", "openvino", "torch", "timm", "scikit-learn", "pillow")
-RECIPE = Path(__file__).with_name("plain_recipe.py")
+HERE = Path(__file__).parent
+OURS, MORE = "headstart fit + evaluate", "the same after 1% more images"
+RECIPES: dict[str, list[str]] = {
+    "timm, DataLoader, scikit-learn": ["plain_recipe.py"],
+    "torchvision's tutorial, 1 epoch": ["tutorial_recipe.py", "--epochs", "1"],
+    "torchvision's tutorial, 5 epochs": ["tutorial_recipe.py", "--epochs", "5"],
+    "fastai, 1 epoch": ["fastai_recipe.py", "--epochs", "1"],
+    "fastai, 5 epochs": ["fastai_recipe.py", "--epochs", "5"],
+    "Hugging Face Trainer, 3 epochs": ["trainer_recipe.py", "--epochs", "3"],
+}
+PEERS = ("fastai", "transformers")
+PACKAGES = ("headstart", "openvino", "torch", "torchvision", "timm", "scikit-learn", "pillow")
 
 
 @dataclass(frozen=True)
@@ -35,80 +51,104 @@ class Run:
     """One finished job."""
 
     seconds: float
+    peak: int
     accuracy: float
     tested: int
     images: int
 
 
-def timed(command: list[str], environment: dict[str, str]) -> tuple[float, dict]:
-    """Wall-clock seconds of a command, and the JSON it prints."""
-    started = time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return seconds, json.loads(done.stdout)
-
-
-def run_headstart(folder: Path, scratch: Path) -> Run:
-    """Fit and evaluate from an empty cache."""
+def ours(folder: Path, scratch: Path) -> dict[str, Run]:
+    """Fit and evaluate from an empty cache; then again, with the hundredth that was held back."""
     command = [sys.executable, "-m", "headstart"]
     with tempfile.TemporaryDirectory(dir=scratch) as work:
         environment = {**os.environ, "HEADSTART_CACHE": f"{work}/cache"}
-        model = f"{work}/model"
-        fit, fitted = timed(
-            [*command, "fit", f"{folder}/train", "--out", model, "--json"], environment
-        )
-        test, report = timed([*command, "evaluate", model, f"{folder}/test", "--json"], environment)
-    images = fitted["images"] + report["images"]
-    return Run(fit + test, report["accuracy"], report["images"], images)
+
+        def once(train: Path) -> Run:
+            model = f"{work}/model"
+            fit = run([*command, "fit", str(train), "--out", model, "--json"], environment)
+            test = run([*command, "evaluate", model, f"{folder}/test", "--json"], environment)
+            tested = test.document["images"]
+            return Run(
+                seconds=fit.seconds + test.seconds,
+                peak=max(fit.peak, test.peak),
+                accuracy=test.document["accuracy"],
+                tested=tested,
+                images=fit.document["images"] + tested,
+            )
+
+        first = once(folder / "train")
+        shutil.rmtree(f"{work}/cache")
+        fewer = without_a_hundredth(folder / "train", Path(work) / "fewer")
+        once(fewer)
+        return {OURS: first, MORE: once(folder / "train")}
 
 
-def run_plain(folder: Path) -> Run:
-    """The plain recipe."""
-    seconds, result = timed([sys.executable, str(RECIPE), str(folder)], dict(os.environ))
-    return Run(seconds, result["accuracy"], result["tested"], result["images"])
+def without_a_hundredth(folder: Path, copy: Path) -> Path:
+    """Links to all images but every hundredth."""
+    images = sorted(path for path in folder.rglob("*") if path.is_file())
+    for number, path in enumerate(images):
+        if number % 100:
+            link = copy / path.relative_to(folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
+    return copy
+
+
+def theirs(name: str, folder: Path, environment: Mapping[str, str]) -> Run:
+    """A peer's recipe."""
+    script, *options = RECIPES[name]
+    done = run([sys.executable, str(HERE / script), str(folder), *options], environment)
+    found = done.document
+    return Run(done.seconds, done.peak, found["accuracy"], found["tested"], found["images"])
 
 
 def folder_of(data: str, scratch: Path) -> Path:
-    """DATA as a folder with train/ and test/: a fifth of a named set is held out."""
+    """DATA as a folder with train/ and test/: of what has no parts a fifth is held out."""
     if (Path(data) / "train").is_dir():
         return Path(data).resolve()
+    kind, _, count = data.partition(":")
+    if kind == "photographs":
+        return generated(scratch / f"{count} photographs", int(count))
     dataset = open_dataset(data)
     digests = [file_digest(path) for path in dataset.paths]
     held = holdout(digests, dataset.labels, fraction=0.2, seed=0)
-    root = scratch / data
-    for path, label, aside in zip(dataset.paths, dataset.labels, held, strict=True):
-        folder = root / ("test" if aside else "train") / dataset.classes[label]
+    root = scratch / Path(data).name
+    for number, (path, label) in enumerate(zip(dataset.paths, dataset.labels, strict=True)):
+        folder = root / ("test" if held[number] else "train") / dataset.classes[label]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / path.name).symlink_to(path.resolve())
+        (folder / f"{number}{path.suffix}").symlink_to(path.resolve())
     return root
 
 
-def measure(data: str, rounds: int, scratch: Path) -> list[str]:
-    """Lines of a table about one data set."""
-    folder = folder_of(data, scratch)
-    pairs = []
-    for number in range(rounds):
-        pairs.append((run_headstart(folder, scratch), run_plain(folder)))
-        ours, plain = pairs[-1]
-        print(f"{data} round {number + 1}: {ours.seconds:.1f} s, plain {plain.seconds:.1f} s")
-    ratio = statistics.median(plain.seconds / ours.seconds for ours, plain in pairs)
+def generated(root: Path, count: int) -> Path:
+    """So many pictures of 500 x 375, a fifth of them for the test; the class is the tint."""
+    for number, path in enumerate(photographs(root / "all", (500, 375), count)):
+        with Image.open(path) as image:
+            red, _, blue = np.asarray(image.resize((1, 1), Image.Resampling.BOX))[0, 0]
+        part, kind = ("train" if number % 5 else "test"), ("warm" if red > blue else "cold")
+        (root / part / kind).mkdir(parents=True, exist_ok=True)
+        path.rename(root / part / kind / path.name)
+    (root / "all").rmdir()
+    return root
+
+
+def table(data: str, rounds: Sequence[Mapping[str, Run]]) -> list[str]:
+    """Lines about one data set."""
     lines = []
-    for name, runs in (
-        ("headstart fit + evaluate", [ours for ours, _ in pairs]),
-        ("plain recipe", [plain for _, plain in pairs]),
-    ):
-        seconds = statistics.median(run.seconds for run in runs)
+    for name in rounds[0]:
+        runs = [one[name] for one in rounds]
         ordered = sorted(run.seconds for run in runs)
-        run = runs[0]
+        ratio = statistics.median(one[name].seconds / one[OURS].seconds for one in rounds)
+        first = runs[0]
+        span = wilson(round(first.accuracy * first.tested), first.tested)
         cells = [
-            Path(data).name,
+            data,
             name,
-            f"{seconds:.1f} ({ordered[0]:.1f} to {ordered[-1]:.1f})",
-            f"{ratio:.1f}" if name.startswith("headstart") else "1",
-            f"{run.images / seconds:.0f}",
-            f"{run.accuracy:.3f} of {run.tested}",
+            f"{statistics.median(ordered):.1f} ({ordered[0]:.1f} to {ordered[-1]:.1f})",
+            f"{ratio:.2f}" if ratio < 1 else f"{ratio:.1f}",
+            f"{first.images / statistics.median(ordered):.0f}",
+            f"{statistics.median(run.peak for run in runs) / 2**20:.0f} MB",
+            f"{first.accuracy:.3f} ({span.low:.3f} to {span.high:.3f}) of {first.tested:,}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -118,28 +158,34 @@ PAGE = """\
 # Benchmarks
 
 `make bench` writes this page; `make bench DATA='FOLDER ...'` measures other folders with `train/`
-and `test/`. Whole processes from an empty cache, imports included, on the same files and weights,
-in turn, {rounds} rounds; medians, with the fastest and the slowest round. The ratio is the median
-of the rounds' ratios. In this time headstart tries all stages and strengths of regularisation by
-nested cross-validation; the plain recipe (timm, a DataLoader with 2 workers, eager float32,
-scikit-learn) fits one head.
+and `test/`. Whole processes, imports included, on the same files and weights (EfficientNet-Lite0),
+in turn, {rounds} rounds; medians, with the fastest and the slowest round. headstart begins with an
+empty cache; its second line is a run whose cache holds 99 of 100 training images, and the test.
+Times: how many times as long as headstart, the median of the rounds' ratios. Memory: the most that
+all processes of a job were seen to hold at once. In this time headstart tries all stages and
+strengths of regularisation by nested cross-validation; the peers train one head, as their
+documentation has it (see the scripts in `benchmarks/`).
 
-| data | job | seconds | times faster | images/s | test accuracy |
-|---|---|---|---|---|---|
+| data | job | seconds | times | images/s | memory | test accuracy |
+|---|---|---|---|---|---|---|
 {lines}
 
 {machine}; {versions}.
 """
 
 
-def document(lines: list[str], rounds: int) -> str:
+def document(lines: list[str], rounds: int, peers: Path | None) -> str:
     """The page."""
     python = f"Python {platform.python_version()}"
+    versions = {name: version(name) for name in PACKAGES}
+    for one in distributions(path=[str(peers)]) if peers else ():
+        if one.name in PEERS:
+            versions[one.name] = one.version
     return PAGE.format(
         rounds=rounds,
         lines="\n".join(lines),
         machine=f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {python}",
-        versions=", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        versions=", ".join(" ".join(pair) for pair in versions.items()),
     )
 
 
@@ -148,18 +194,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", nargs="*", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--peers", type=Path, help="a folder of their packages")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        lines = [
-            line for data in options.data for line in measure(data, options.rounds, Path(scratch))
-        ]
-    page = document(lines, options.rounds)
-    print(page)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print(f"largest process: {peak / 1024:.0f} MB")
-    if options.write:
-        options.write.write_text(page, encoding="utf-8")
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    if options.peers:
+        environment["PYTHONPATH"] = str(options.peers.resolve())
+    lines = []
+    with tempfile.TemporaryDirectory() as work:
+        for data in options.data:
+            folder, rounds = folder_of(data, Path(work)), []
+            for _ in range(options.rounds):
+                rounds.append(ours(folder, Path(work)))
+                for name in options.jobs:
+                    rounds[-1][name] = theirs(name, folder, environment)
+                    print(folder.name, name, rounds[-1][name], file=sys.stderr, flush=True)
+            lines += table(folder.name, rounds)
+            print("\n".join(lines[-len(rounds[0]) :]), flush=True)
+            if options.write:
+                page = document(lines, options.rounds, options.peers)
+                options.write.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

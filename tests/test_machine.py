@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_no_more_cores_than_this_process_may_use():
     assert 1 <= cores() <= (os.cpu_count() or 1)
 
 
-@pytest.mark.skipif(machine._mallopt() is None, reason="needs glibc")
+@pytest.mark.skipif(machine._glibc() is None, reason="needs glibc")
 def test_freed_memory_is_used_again():
     # In a process of its own: what others freed before would be counted as well.
     done = subprocess.run(
@@ -44,14 +45,17 @@ def test_freed_memory_is_used_again():
 
 
 def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(machine, "_mallopt", lambda: None)
+    monkeypatch.setattr(machine, "_glibc", lambda: None)
     with kept_memory():
         pass
 
 
 def test_an_error_comes_through_and_ends_it(monkeypatch: pytest.MonkeyPatch):
     said: list[tuple[int, int]] = []
-    monkeypatch.setattr(machine, "_mallopt", lambda: lambda name, value: said.append((name, value)))
+    library = SimpleNamespace(
+        mallopt=lambda name, value: said.append((name, value)), malloc_trim=lambda pad: None
+    )
+    monkeypatch.setattr(machine, "_glibc", lambda: library)
     with pytest.raises(ValueError, match="inside"), kept_memory():
         raise ValueError("inside")
     assert (machine._MMAP_MAX, machine._MMAP_MAX_DEFAULT) in said

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -55,7 +56,7 @@ class Views:
 
     def of(self, data: bytes, digest: str, preprocessing: Preprocessing) -> Pixels:
         """All views of the picture in a file: (K, crop, crop, 3) uint8."""
-        image = decode(data, least=preprocessing.least)
+        image = decode(data, least=partial(self.augmentation.least, preprocessing))
         chance = np.random.SeedSequence([self.seed, int(digest, 16)])
         others = [
             self.augmentation.view(image, preprocessing, np.random.default_rng(one))

@@ -31,6 +31,12 @@ class Augmentation:
     upside_down: bool = False
     colour: float = 0.2
 
+    def least(self, preprocessing: Preprocessing, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) that is enough for the smallest view; see `decode`."""
+        wide, high = preprocessing.least(width, height)
+        side = math.sqrt(self.scale[0])
+        return math.ceil(wide / side), math.ceil(high / side)
+
     def view(
         self, image: Image.Image, preprocessing: Preprocessing, rng: np.random.Generator
     ) -> Pixels:

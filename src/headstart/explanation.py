@@ -167,8 +167,9 @@ class Explainer:
             DataError: the network computes numbers that are not finite.
             UnreadableImageError: the file cannot be read any more.
         """
-        picture = decode(reading.image)
-        prepared = prepare(picture, self._subject.preprocessing)
+        # Shown is all of the picture; explained is what was predicted from.
+        picture, preprocessing = decode(reading.image), self._subject.preprocessing
+        prepared = prepare(decode(reading.image, least=preprocessing.least), preprocessing)
         pixels = torch.tensor(prepared, device=self._subject.device).permute(2, 0, 1)[None] / 255
         target = self._subject.classes.index(reading.explained)
         maps = []
@@ -187,7 +188,7 @@ class Explainer:
                     method=method,
                     stage=stage,
                     relevance=values,
-                    placed=place(heat, self._subject.preprocessing, *picture.size),
+                    placed=place(heat, preprocessing, *picture.size),
                     faithfulness=faithfulness(
                         self._fast_logits, pixels[0], relevance, target, seed=self._seed
                     ),

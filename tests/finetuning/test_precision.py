@@ -6,18 +6,21 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from headstart.finetuning import precision
-from headstart.finetuning.precision import faster_in_half, half_precision
+from headstart.finetuning.precision import half_precision, has_half
 
 
 @pytest.mark.parametrize(
-    ("groups", "dtype"), [(1, torch.bfloat16), (4, torch.float32), (8, torch.float32)]
+    ("groups", "dtype"), [(1, torch.bfloat16), (4, torch.bfloat16), (8, torch.float32)]
 )
-def test_convolutions_by_groups_stay_in_full(groups: int, dtype: torch.dtype):
+def test_depthwise_convolutions_stay_in_full(groups: int, dtype: torch.dtype):
     maps, weight = torch.randn(2, 8, 5, 5), torch.randn(8, 8 // groups, 3, 3)
     with half_precision("cpu"):
         assert nn.Conv2d(8, 8, 3, groups=groups)(maps).dtype is dtype
         assert conv2d(maps, weight, groups=groups).dtype is dtype
-        assert conv2d(maps.bfloat16(), weight, None, 1, 0, 1, groups).dtype is dtype
+        assert conv2d(input=maps, weight=weight, groups=groups).dtype is dtype
+        # Filters that were themselves computed, as conditional convolutions do.
+        assert conv2d(maps.bfloat16(), weight.bfloat16(), None, 1, 0, 1, groups).dtype is dtype
+        assert conv2d(maps, weight.bfloat16(), groups=groups).dtype is dtype
         assert (maps.flatten(1) @ torch.randn(200, 3)).dtype is torch.bfloat16
     assert nn.Conv2d(8, 8, 3)(maps).dtype is torch.float32
 
@@ -47,5 +50,5 @@ def test_gradients_are_those_of_full_precision_but_for_rounding():
 def test_half_is_for_processors_that_have_it(monkeypatch: pytest.MonkeyPatch):
     for has in (True, False):
         monkeypatch.setattr(precision, "has_bfloat16", lambda has=has: has)
-        assert faster_in_half("cpu") is has
-        assert faster_in_half("cuda")
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has, **_: has)
+        assert has_half("cpu") is has_half("cuda") is has

@@ -166,7 +166,7 @@ def finetune(
         bool | None,
         typer.Option(
             "--mixed-precision/--no-mixed-precision",
-            help="Train in bfloat16. [default: where that is faster]",
+            help="Train in bfloat16. [default: where the processor can]",
         ),
     ] = None,
     holdout: Annotated[

@@ -11,7 +11,7 @@ from torch import nn
 from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.backbones.cut import PIXELS, keeps_moments
 from headstart.backbones.staged import StagedNetwork
-from headstart.finetuning.precision import faster_in_half
+from headstart.finetuning.precision import has_half
 from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
 from headstart.model import Model
 
@@ -116,5 +116,5 @@ def completed(
     rate = settings.rate or (5e-4 if batch_norm is BatchNorm.UPDATED else 1e-4)
     half = settings.mixed_precision
     if half is None:
-        half = faster_in_half(device)
+        half = has_half(device)
     return replace(settings, batch_norm=batch_norm, rate=rate, mixed_precision=half)

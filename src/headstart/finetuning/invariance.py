@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +81,10 @@ def borne(
     names = ["plain", "flip", "upside_down", *(f"crop {share}" for share in SHARES)]
     right: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
+    enough = partial(Augmentation(scale=(min(SHARES), 1.0)).least, preprocessing)
+
     def views(row: int) -> list[tuple[str, Pixels]]:
-        image = decode(read_bytes(paths[row]), least=preprocessing.least)
+        image = decode(read_bytes(paths[row]), least=enough)
         return list(_changed(image, preprocessing, np.random.default_rng([settings.seed, row])))
 
     shown: list[tuple[int, str]] = []

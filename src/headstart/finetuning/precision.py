@@ -7,44 +7,51 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from headstart.engines.openvino import has_bfloat16
 
 
-def faster_in_half(device: str) -> bool:
-    """Whether a device computes gradients faster in bfloat16 than in float32."""
-    return device == "cuda" or has_bfloat16()
+def has_half(device: str) -> bool:
+    """Whether a device has instructions for bfloat16."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return has_bfloat16()
 
 
 @contextmanager
 def half_precision(device: str) -> Iterator[None]:
     """Matrix products and convolutions in bfloat16; weights and sums stay float32.
 
-    On CPUs a convolution by groups keeps float32: there its gradient in bfloat16 takes three to
+    On CPUs depthwise convolutions keep float32: there their gradient in bfloat16 takes three to
     six times as long (oneDNN 3.11), which is more than all other convolutions gain.
     """
     with torch.autocast(device, torch.bfloat16):
         if device == "cpu":
-            with _GroupsInFull():
+            with _DepthwiseInFull():
                 yield
         else:
             yield
 
 
-class _GroupsInFull(TorchFunctionMode):
-    """Runs `conv2d` with several groups outside of autocast."""
+class _DepthwiseInFull(TorchFunctionMode):
+    """Runs `conv2d` outside of autocast where each filter sees one channel."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        given = dict(kwargs or {})
-        if func is torch.conv2d and _groups(args, given) > 1:
+        given = kwargs or {}
+        if func is torch.conv2d and _weight(*args, **given).shape[1] == 1:
             with torch.autocast("cpu", enabled=False):
-                return func(args[0].float(), *args[1:], **given)
+                return func(*map(_full, args), **{name: _full(one) for name, one in given.items()})
         return func(*args, **given)
 
 
-def _groups(args: tuple[Any, ...], given: dict[str, Any]) -> int:
-    place = 6  # of (input, weight, bias, stride, padding, dilation, groups)
-    return int(args[place] if len(args) > place else given.get("groups", 1))
+def _weight(input: Tensor, weight: Tensor, *rest: Any, **more: Any) -> Tensor:  # noqa: A002 - as there
+    del input, rest, more
+    return weight
+
+
+def _full(argument: Any) -> Any:
+    return argument.float() if isinstance(argument, Tensor) else argument

@@ -133,7 +133,7 @@ class Settings:
             validation part too, at a rate that falls from a fifth (Goodfellow et al. 2016, 7.8).
         mixed_precision: whether the tail computes in bfloat16 (Micikevicius et al. 2018; Kalamkar
             et al. 2019), see `headstart.finetuning.precision`; None does so on a GPU and on
-            processors with instructions for it.
+            processors that have instructions for it.
         seed: of all that is drawn by chance.
     """
 
