@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -213,10 +213,11 @@ class Loop:
     def logits(self, state: State, rows: Labels) -> Floats:
         """(N, K) of the plain views of the images at `rows` (N,), with the weights `state`."""
         self.network.eval()
-        parts = [
-            functional_call(self.network, dict(state), (batch.maps, batch.features))
-            for batch in self.examples.plain(rows, _EVALUATED)
-        ]
+        with self._precision():
+            parts = [
+                functional_call(self.network, dict(state), (batch.maps, batch.features))
+                for batch in self.examples.plain(rows, _EVALUATED)
+            ]
         joined: Floats = torch.cat(parts).float().cpu().numpy()
         return joined
 
@@ -256,8 +257,7 @@ class Loop:
         return mix(batch, alpha, rng)
 
     def _step(self, batch: Batch, optimiser: torch.optim.Optimizer) -> tuple[float, Tensor]:
-        half = self.settings.mixed_precision
-        with half_precision(self.examples.device) if half else nullcontext():
+        with self._precision():
             logits = self.network(batch.maps, batch.features)
         loss = cross_entropy(
             logits.float(),
@@ -270,6 +270,10 @@ class Loop:
         clip(self.network, self.settings.clip)
         optimiser.step()
         return float(loss.detach()), logits.detach()
+
+    def _precision(self) -> AbstractContextManager[None]:
+        half = self.settings.mixed_precision
+        return half_precision(self.examples.device) if half else nullcontext()
 
     def _average(self, now: Standing, step: int, steps: int) -> None:
         window = self.settings.averaging * steps

@@ -163,7 +163,7 @@ class Settings:
     interpolate: bool = True
     patience: int = 5
     validation: float = 0.2
-    closing: float = 0.25
+    closing: float = 0.2
     mixed_precision: bool | None = None
     seed: int = 0
 
