@@ -111,8 +111,11 @@ def check_target(folder: Path) -> None:
         if _is_ours(folder / MANIFEST) or next(folder.iterdir(), None) is None:
             return
         raise BundleError(f"{folder} holds files and no model; name a new folder for the model")
-    if folder.exists():
-        raise BundleError(f"{folder} is a file; name a folder for the model")
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            return
+        if place.exists():
+            raise BundleError(f"{place} is a file; name a folder for the model")
 
 
 def _is_ours(manifest: Path) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from headstart import finetune as module
 from headstart.cli.app import run
 from headstart.cli.finetune import finetune
-from headstart.cli.finetuned import CURVES, HISTORY
+from headstart.cli.training import CURVES, HISTORY
 from headstart.finetuning.settings import Settings
 from tests.bundles import contents
 from tests.cli.conftest import Cli, one_sentence
@@ -161,6 +161,7 @@ def test_images_that_are_not_known_are_asked_for(cli: Cli, model: Path, tmp_path
         (("--depth", "-1"), "--depth is '-1'"),
         (("--depth", "2", "--recipe", "full"), "give one of them"),
         (("--rate", "0"), "greater than or equal to"),
+        (("--depth", "99"), "depth is 99, and the head stands on"),
         (("--rate", "nan"), "less than or equal to 10"),
         (("--balance",), "leave out --balance"),
         (("--label-column", "kind"), "leave out --image-column, --label-column"),
@@ -182,6 +183,41 @@ def test_a_folder_of_other_things_is_not_written_to(cli: Cli, begun, tmp_path: P
     outcome = cli("finetune", begun[0], "--out", tmp_path, "--cache", begun[1])
     assert outcome.code != 0
     assert "holds files and no model" in outcome.err
+
+
+def test_the_model_to_start_from_is_not_written_over(cli: Cli, begun):
+    model, cache = begun
+    outcome = cli("finetune", model, "--out", model, "--cache", cache, *TINY)
+    assert outcome.code == 2
+    assert "name another folder" in outcome.err
+    assert json.loads((model / "model.json").read_text())["tuning"] is None
+
+
+def test_a_file_on_the_way_is_found_before_the_work(cli: Cli, begun, tmp_path: Path):
+    (tmp_path / "file").touch()
+    outcome = cli("finetune", begun[0], "--out", tmp_path / "file" / "m", "--cache", begun[1])
+    assert outcome.code == 2
+    assert f"{tmp_path / 'file'} is a file" in outcome.err
+    assert "epoch" not in outcome.err
+
+
+def test_images_that_have_moved_are_asked_for(cli: Cli, tmp_path: Path):
+    photos, cache = write_photos(tmp_path / "photos", 12), tmp_path / "cache"
+    assert cli("fit", photos, "--out", tmp_path / "m", "--cache", cache).code == 0
+    photos.rename(tmp_path / "elsewhere")
+    outcome = cli("finetune", tmp_path / "m", "--out", tmp_path / "n", "--cache", cache)
+    assert outcome.code == 2
+    assert f"no longer at {photos}" in outcome.err
+
+
+def test_a_fit_leaves_nothing_of_a_fine_tuning_before(cli: Cli, photos: Path, tmp_path: Path):
+    out = tmp_path / "m"
+    assert cli("fit", photos, "--out", out).code == 0
+    for name in (CURVES, HISTORY):
+        (out / name).touch()
+    assert cli("fit", photos, "--out", out).code == 0
+    assert not (out / CURVES).exists()
+    assert not (out / HISTORY).exists()
 
 
 def test_every_setting_is_an_option_with_the_same_default():

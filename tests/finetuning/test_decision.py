@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from headstart.finetuning.decision import SHARES, decide
+from headstart.finetuning.loop import FEW, judged
 from headstart.finetuning.network import blended
 from tests.finetuning.test_loop import ASIDE, EXAMPLES, QUICK, loop, run, start_of
 
@@ -24,7 +26,7 @@ def test_better_weights_are_taken(searched):
     found = decide(one, probe, tuned, ROWS, interpolate=False)
     assert found.kept
     assert found.share == 1.0
-    assert found.tuned_right.sum() >= found.probe_right.sum()
+    assert found.tuned_right.sum() > found.probe_right.sum()
     assert found.probe_loss == pytest.approx(one.validate(probe, ROWS)[0])
     assert found.tuned_right.mean() == one.validate(tuned, ROWS)[1]
     assert one.validate(found.state, ROWS)[0] < found.probe_loss
@@ -36,6 +38,30 @@ def test_worse_weights_are_not(searched):
     found = decide(one, tuned, probe, ROWS, interpolate=False)
     assert not found.kept
     assert found.probe_right.sum() >= found.tuned_right.sum()
+
+
+def test_what_is_right_as_often_is_a_tie_and_ties_go_to_the_probe(searched):
+    one, probe, _ = searched
+    # Sharper by far, and so likelier on what the probe gets right; no prediction changes.
+    surer = {**probe, "head.weight": probe["head.weight"] * 3, "head.bias": probe["head.bias"] * 3}
+    right = ROWS[decide(one, probe, probe, ROWS, interpolate=False).probe_right]
+    found = decide(one, probe, surer, right, interpolate=False)
+    assert found.tuned_loss < found.probe_loss
+    assert not found.kept
+
+
+@pytest.mark.parametrize(("images", "fitted"), [(FEW - 1, False), (FEW, True)])
+def test_a_temperature_is_fitted_to_no_handful_of_images(images: int, fitted: bool):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, images)
+    logits = rng.normal(0, 5, (images, 3)).astype(np.float32)
+    losses, temperature, right = judged(logits, labels)
+    assert (temperature != 1) is fitted
+    expected = cross_entropy(
+        torch.from_numpy(logits).double() / temperature, torch.from_numpy(labels), reduction="none"
+    )
+    np.testing.assert_allclose(losses, expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(right, logits.argmax(1) == labels)
 
 
 def test_the_probe_itself_is_no_better_than_the_probe(searched):

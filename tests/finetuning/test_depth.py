@@ -29,13 +29,17 @@ def place(settings: Settings, *stages: str):
         (Settings(depth=1), "middle", 1),
         (Settings(depth=2), "stem", 2),
         (Settings(depth=3), PIXELS, 3),
-        (Settings(depth=99), PIXELS, 3),
         (Settings(recipe=TuningRecipe.LAST_STAGE), "middle", 1),
         (Settings(recipe=TuningRecipe.FULL), PIXELS, 3),
     ],
 )
 def test_depths_and_recipes_say_where_to_cut(settings: Settings, cut: str, depth: int):
     assert place(settings) == (STAGES, cut, depth)
+
+
+def test_a_depth_beyond_all_stages_is_refused():
+    with pytest.raises(UserError, match="99, and the head stands on 3 stages; give 0 to 3"):
+        place(Settings(depth=99))
 
 
 def test_the_probe_trains_nothing():

@@ -226,6 +226,8 @@ def finetune(
 
     check_target(out)
     model = _model(source, data)
+    if model is not None and out.resolve() == Path(source).resolve():
+        raise UserError(f"{out} is the model to start from; name another folder for the result")
     if model is not None and balance:
         raise UserError("the model weighs classes as it was fitted to; leave out --balance")
     where = _where(model, source, data, cache_root(cache), image_column, label_column, classes_from)
@@ -311,6 +313,11 @@ def _where(
             raise UserError(
                 f"the images of {source} are read as they were when it was fitted; leave out "
                 "--image-column, --label-column and --classes-from, or give the images too"
+            )
+        if Path(known.data).is_absolute() and not Path(known.data).exists():
+            raise UserError(
+                f"the images of {source} are no longer at {known.data}; give them: headstart "
+                f"finetune {source} DATA --out ..."
             )
         return known
     return Source(

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.cli.console import say
+from headstart.cli.training import CURVES, HISTORY, say_data, say_left_out
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
     from headstart.finetune import Attempt, FineTuned
     from headstart.model import Measured
-
-HISTORY, CURVES = "history.csv", "curves.png"
 
 
 def write_history(tuned: FineTuned, out: Path) -> None:
@@ -117,7 +116,7 @@ def describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path)
     from headstart.card import accuracy_text
 
     model, attempt = tuned.model, tuned.attempt
-    say(f"data      {dataset.name}: {tuned.probe.images:,} images, {len(model.classes)} classes")
+    say_data(dataset.name, tuned.probe)
     say(f"backbone  {model.origin.backbone} on {model.origin.engine}, {model.origin.precision}")
     say(f"stages    {' + '.join(model.origin.stages)}")
     if attempt is not None:
@@ -137,11 +136,6 @@ def describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path)
     say(f"probe     {accuracy_text(tuned.probe.model.measured)}")
     say(f"accuracy  {accuracy_text(model.measured)}")
     say(f"verdict   {_verdict(attempt, kept=tuned.kept)}")
-    if tuned.probe.skipped:
-        first = tuned.probe.skipped[0]
-        say(
-            f"skipped   {len(tuned.probe.skipped):,} files, such as {first.path} "
-            f"({first.reason}); all in {out / 'skipped.csv'}"
-        )
+    say_left_out(tuned.probe, out)
     say(f"time      {seconds:.1f} s")
     say(f"model     {out}")

@@ -13,6 +13,9 @@ from headstart.cli.console import print_json, progress, say, warn
 from headstart.errors import DataError
 from headstart.types import ClassLevel, EngineName, HeadKind, Precision
 
+HISTORY, CURVES = "history.csv", "curves.png"
+"""What fine-tuning leaves beside its model."""
+
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
     from headstart.model import Measured
@@ -94,6 +97,8 @@ def fit(
             on_candidates=bars.bar("choosing stages", "candidates"),
         )
     save_model(trained.model, out)
+    for name in (HISTORY, CURVES):  # of a fine-tuning whose place this model takes
+        (out / name).unlink(missing_ok=True)
     write_skipped(trained.skipped, out / "skipped.csv")
     remember_source(
         cache_root(cache),
@@ -279,23 +284,34 @@ def _describe(
 ) -> None:
     from headstart.card import accuracy_text
 
-    model, data = trained.model, trained.model.data
-    origin = model.origin
+    model, origin = trained.model, trained.model.origin
     read = trained.cached + trained.computed
     rate = trained.computed / trained.feature_seconds
     speed = f"; {rate:,.0f} images/s" if trained.computed else ""
-    classes = ", ".join(model.classes[:_CLASSES])
-    more = ", ..." if len(model.classes) > _CLASSES else ""
-    say(
-        f"data      {dataset.name}: {trained.images:,} images, {len(model.classes)} classes "
-        f"({classes}{more})"
-    )
+    say_data(dataset.name, trained)
     say(f"backbone  {origin.backbone} on {origin.engine}, {origin.precision}")
     say(f"features  {read:,} images, {trained.cached:,} of them known{speed}")
     say(f"stages    {' + '.join(origin.stages)}")
     say(f"accuracy  {accuracy_text(model.measured)}")
-    if data.duplicates:
-        say(f"copies    {data.duplicates:,} identical images count once")
+    say_left_out(trained, out)
+    say(f"time      {seconds:.1f} s")
+    say(f"model     {out}" + (f"; report in {report}" if report else ""))
+
+
+def say_data(name: str, trained: Trained) -> None:
+    """A line about the images that were used."""
+    classes = trained.model.classes
+    more = ", ..." if len(classes) > _CLASSES else ""
+    say(
+        f"data      {name}: {trained.images:,} images, {len(classes)} classes "
+        f"({', '.join(classes[:_CLASSES])}{more})"
+    )
+
+
+def say_left_out(trained: Trained, out: Path) -> None:
+    """Lines about those that were not, if there are any."""
+    if copies := trained.model.data.duplicates:
+        say(f"copies    {copies:,} identical images count once")
     if trained.conflicts:
         first = trained.conflicts[0]
         say(
@@ -303,8 +319,6 @@ def _describe(
             f"{', '.join(f'{p} ({n})' for p, n in zip(first.paths, first.labels, strict=True))}"
         )
     _say_skipped(trained.skipped, out / "skipped.csv")
-    say(f"time      {seconds:.1f} s")
-    say(f"model     {out}" + (f"; report in {report}" if report else ""))
 
 
 def _say_skipped(skipped: Any, file: Path | None) -> None:

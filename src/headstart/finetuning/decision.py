@@ -23,8 +23,8 @@ class Decision:
 
     Attributes:
         kept: whether they are better than the probe's: their calibrated loss is lower by more than
-            one standard error of the paired difference, and their accuracy is not lower. A tie
-            goes to the probe, as ties go to the simpler candidate in `heads.selection`.
+            one standard error of the paired difference, and they are right more often. A tie goes
+            to the probe, as ties go to the simpler candidate in `heads.selection`.
         share: of the way from the probe's weights to the fine-tuned ones.
         state: of the network there.
         temperature: that its logits are divided by.
@@ -73,7 +73,7 @@ def decide(
         losses, temperature, right = measured(state)
         loss = float(losses.mean())
         if best is None or loss < best[0]:
-            better = _surely_lower(losses, before) and int(right.sum()) >= int(probe_right.sum())
+            better = _surely_lower(losses, before) and int(right.sum()) > int(probe_right.sum())
             best = (
                 loss,
                 Decision(

@@ -11,6 +11,7 @@ from torch import nn
 from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.backbones.cut import PIXELS, keeps_moments
 from headstart.backbones.staged import StagedNetwork
+from headstart.errors import UserError
 from headstart.finetuning.precision import has_half
 from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
 from headstart.model import Model
@@ -59,8 +60,13 @@ def place_of(network: StagedNetwork, backbone: Backbone, model: Model, settings:
             depth = len(stages)
         case None if settings.depth is None:
             depth = automatic_depth(stages, grafted)
+        case None if settings.depth > len(stages):
+            raise UserError(
+                f"depth is {settings.depth}, and the head stands on {len(stages)} stages; give 0 "
+                f"to {len(stages)}"
+            )
         case None:
-            depth = min(settings.depth, len(stages))
+            depth = settings.depth
     return Place(
         stages=stages, cut=stages[-depth - 1] if depth < len(stages) else PIXELS, depth=depth
     )

@@ -27,10 +27,13 @@ from headstart.finetuning.network import TunedNetwork
 from headstart.finetuning.optimisation import clip, optimiser_for, rate_of, schedule_for
 from headstart.finetuning.precision import half_precision
 from headstart.finetuning.settings import Settings
-from headstart.heads.calibration import calibrate
+from headstart.heads.calibration import calibrate, log_softmax
 from headstart.types import Doubles, Floats, Labels
 
 State = Mapping[str, Tensor]
+FEW = 50
+"""Images below which a temperature fitted to them would be chance: a single mistake doubles it. The
+probe's own, which the logits were divided by from the start, holds then."""
 _EVALUATED = 64
 """Images at a time where no gradients are kept."""
 
@@ -330,12 +333,15 @@ def judged(logits: Floats, labels: Labels) -> tuple[Doubles, float, np.ndarray]:
     """What logits (N, K) are worth for images of the classes `labels` (N,).
 
     Returns:
-        (N,) calibrated losses in nats, infinite if the logits are not all finite; the temperature;
-        (N,) which are right.
+        (N,) calibrated losses in nats, infinite if the logits are not all finite; the temperature,
+        1 with fewer than `FEW` images; (N,) which are right.
     """
     right = logits.argmax(1) == labels
     if not np.isfinite(logits).all():
         return np.full(len(labels), math.inf), 1.0, right
+    if len(labels) < FEW:
+        every = -log_softmax(logits.astype(np.float64), axis=1)
+        return every[np.arange(len(labels)), labels], 1.0, right
     losses, temperatures = calibrate(logits.T[None], labels, np.ones(len(labels), np.float32))
     return losses[0].astype(np.float64), float(temperatures[0]), right
 
