@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -25,14 +25,11 @@ def half_precision(device: str) -> Iterator[None]:
     """Matrix products and convolutions in bfloat16; weights and sums stay float32.
 
     On CPUs depthwise convolutions keep float32: there their gradient in bfloat16 takes three to
-    six times as long (oneDNN 3.11), which is more than all other convolutions gain.
+    six times as long (oneDNN 3.12), which is more than all other convolutions gain.
     """
-    with torch.autocast(device, torch.bfloat16):
-        if device == "cpu":
-            with _DepthwiseInFull():
-                yield
-        else:
-            yield
+    depthwise = _DepthwiseInFull() if device == "cpu" else nullcontext()
+    with torch.autocast(device, torch.bfloat16), depthwise:
+        yield
 
 
 class _DepthwiseInFull(TorchFunctionMode):
