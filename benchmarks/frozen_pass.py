@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from headstart.backbones import Backbone, load_backbone
+from headstart.backbones.vision_ops import import_torchvision
 from headstart.cost import time_engine
 from headstart.engines import build_engine, make_plan
 from headstart.features import Extractor
@@ -74,13 +75,12 @@ def network(name: str, scratch: Path) -> Backbone:
     kind, _, builder = name.partition(":")
     if not builder:
         return load_backbone(name)
-    import torchvision
     from safetensors.torch import save_file
 
     file = scratch / f"{builder}.safetensors"
     if not file.exists():
         assert kind == "torchvision", f"{name} has no weights here"
-        save_file(torchvision.models.get_model(builder).state_dict(), file)
+        save_file(import_torchvision(name).models.get_model(builder).state_dict(), file)
     return load_backbone(name, weights=file)
 
 

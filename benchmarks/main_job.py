@@ -40,10 +40,11 @@ RECIPES: dict[str, list[str]] = {
     "torchvision's tutorial, 5 epochs": ["tutorial_recipe.py", "--epochs", "5"],
     "fastai, 1 epoch": ["fastai_recipe.py", "--epochs", "1"],
     "fastai, 5 epochs": ["fastai_recipe.py", "--epochs", "5"],
+    "Keras 3 on OpenVINO, scikit-learn": ["keras_recipe.py"],
     "Hugging Face Trainer, 3 epochs": ["trainer_recipe.py", "--epochs", "3"],
 }
 PEERS = ("fastai", "transformers")
-PACKAGES = ("headstart", "openvino", "torch", "torchvision", "timm", "scikit-learn", "pillow")
+PACKAGES = ("headstart", "openvino", "torch", "timm", "keras", "scikit-learn", "pillow")
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="a folder of their packages")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "KERAS_BACKEND": "openvino"}
     if options.peers:
         environment["PYTHONPATH"] = str(options.peers.resolve())
     lines = []

@@ -61,8 +61,10 @@ LAYERS = (
         "heads.families",
         "heads.head",
         "heads.logme",
+        "heads.rows",
         "heads.selection",
         "heads.softmax",
+        "heads.streaming",
     },
     {
         "baselines",

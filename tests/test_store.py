@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from headstart import segments
+from headstart import store as module
 from headstart.cache import usage
 from headstart.errors import StoreError
 from headstart.store import FeatureStore
@@ -189,3 +192,19 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="at least 1 wide"):
         FeatureStore(tmp_path, key=KEY, widths={"stem": 0})
     assert not list(tmp_path.iterdir())
+
+
+def test_reads_what_memory_is_too_small_for_into_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = new_store(tmp_path)
+    store.append(digests(range(5)), values(range(5)))
+    monkeypatch.setattr(module, "_IN_MEMORY", 0)
+    assert_holds(store, [3, 2, 4, 3])
+    read = store.read(digests([1, 2]))
+    assert all(isinstance(array, np.memmap) for array in read.values())
+    read["stem"][:] = 0  # of nobody else
+    assert_holds(store, [1, 2])
+    assert len(list(folder_of(tmp_path).iterdir())) == len(segment_files(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    assert not any(isinstance(array, np.memmap) for array in store.read(digests([1])).values())

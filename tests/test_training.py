@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headstart import training
 from headstart.bundle import save_model
 from headstart.datasets import ImageDataset, open_dataset
 from headstart.errors import BackboneError, DataError
@@ -52,6 +53,28 @@ class TestEstimate:
         assert measured.accuracy >= 0.9
         assert measured.interval.low <= measured.accuracy <= measured.interval.high
         assert list(trained.model.by_stage) == ["fine", "coarse"]
+
+    def test_of_many_images_a_sample_chooses_and_all_train(
+        self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    ):
+        whole = train(open_dataset(photos), tiny(), Recipe())
+        monkeypatch.setattr(training, "_SAMPLE", 16)
+        monkeypatch.setattr(training, "_SAMPLE_PER_CLASS", 1)
+        trained = train(open_dataset(photos), tiny(), Recipe())
+        assert (whole.compared_on, trained.compared_on) == (24, 16)
+        assert trained.images == sum(trained.model.data.images) == 24
+        assert trained.model.measured.images == 16
+        assert trained.tested is not None
+        assert len(trained.tested.paths) == len(trained.tested.labels) == 16
+        right = trained.tested.probabilities.argmax(1) == trained.tested.labels
+        assert trained.model.measured.accuracy == right.mean()
+        assert all(
+            name.parent.name == trained.model.classes[label]
+            for name, label in zip(trained.tested.paths, trained.tested.labels, strict=True)
+        )
+        again = train(open_dataset(photos), tiny(), Recipe())
+        assert again.tested is not None
+        assert again.tested.paths == trained.tested.paths
 
     @pytest.mark.parametrize("part", ["test", "val", "valid", "validation"])
     def test_is_held_out_where_the_data_has_a_test_or_validation_part(

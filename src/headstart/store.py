@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,7 @@ _MANY = 16  # segments beyond which lookups would begin to cost
 _KEPT = 8  # largest segments that a compaction leaves as they are, so a row is rewritten rarely
 _GROUP = 64  # merged at once: all are open, and some systems allow 256 files
 _ATTEMPTS = 100  # how often files may vanish under a reader before it gives up
+_IN_MEMORY = 2 * 2**30  # bytes of features that are read into memory; more go to files
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -111,14 +114,15 @@ class FeatureStore:
             stages: all by default.
 
         Returns:
-            stage -> (N, width) float32, in the order of `digests`.
+            stage -> (N, width) float32, in the order of `digests`; where all together are more
+            than 2 GiB, in files without a name, of which the system keeps in memory what it can.
 
         Raises:
             StoreError: an image's features are not held, or the files keep vanishing.
         """
         keys = _keys(digests)
         stages = self._checked(stages)
-        result = {stage: np.empty((len(keys), self._widths[stage]), np.float32) for stage in stages}
+        result = self._room(len(keys), stages)
         for _ in range(_ATTEMPTS):
             found, missing = self._find(keys)
             if len(missing):
@@ -201,6 +205,19 @@ class FeatureStore:
                     if len(self._segments) >= count:
                         break
         return merged
+
+    def _room(self, rows: int, stages: Sequence[str]) -> dict[str, Floats]:
+        """Arrays to read into, in memory or in files that end with them."""
+        shapes = {stage: (rows, self._widths[stage]) for stage in stages}
+        size = 4 * sum(count * width for count, width in shapes.values())
+        # A mapped file that finds the disk full kills the process: so only with room to spare.
+        if size <= _IN_MEMORY or size > 0.9 * shutil.disk_usage(self._folder).free:
+            return {stage: np.empty(shape, np.float32) for stage, shape in shapes.items()}
+        result: dict[str, Floats] = {}
+        for stage, shape in shapes.items():
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                result[stage] = np.memmap(file, np.float32, "w+", shape=shape)
+        return result
 
     def _refresh(self) -> None:
         """Brings the opened segments up to date with the folder."""

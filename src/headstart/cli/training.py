@@ -263,6 +263,7 @@ def _summary(trained: Trained, seconds: float) -> dict[str, Any]:
             stage: _measured(accuracy) for stage, accuracy in model.by_stage.items()
         },
         "images": trained.images,
+        "compared_on": trained.compared_on,
         "skipped": [{"path": one.path, "reason": one.reason} for one in trained.skipped],
         "duplicates": model.data.duplicates,
         "conflicts": [
@@ -291,7 +292,9 @@ def _describe(
     say_data(dataset.name, trained)
     say(f"backbone  {origin.backbone} on {origin.engine}, {origin.precision}")
     say(f"features  {read:,} images, {trained.cached:,} of them known{speed}")
-    say(f"stages    {' + '.join(origin.stages)}")
+    few = trained.compared_on < trained.images
+    sample = f", chosen on {trained.compared_on:,} of the images" if few else ""
+    say(f"stages    {' + '.join(origin.stages)}{sample}")
     say(f"accuracy  {accuracy_text(model.measured)}")
     say_left_out(trained, out)
     say(f"time      {seconds:.1f} s")

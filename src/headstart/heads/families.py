@@ -9,7 +9,9 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from headstart.heads.head import CentroidHead, Head, KnnHead, LinearHead, Standardisation, unit
+from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
+from headstart.heads.streaming import WHOLE, solve_streamed
 from headstart.types import Doubles, Floats, HeadKind, Labels
 
 _SEARCH_TOLERANCE = 3e-4
@@ -114,11 +116,15 @@ class LogisticFamily:
             blocks=blocks,
             prior=PRIOR,
         )
-        coefficients, intercepts = maps.coefficients[0], maps.intercepts[0]
-        if classes == 2:  # one logit z becomes the pair (-z/2, z/2)
-            coefficients = np.concatenate([-coefficients, coefficients]) / 2
-            intercepts = np.concatenate([-intercepts, intercepts]) / 2
-        return LinearHead(coefficients, intercepts)
+        return _linear(maps.coefficients[0], maps.intercepts[0])
+
+
+def _linear(coefficients: Floats, intercepts: Floats) -> LinearHead:
+    if len(intercepts) == 1:  # one logit z becomes the pair (-z/2, z/2)
+        half = np.float32(0.5)
+        coefficients = np.concatenate([-half * coefficients, half * coefficients])
+        intercepts = np.concatenate([-half * intercepts, half * intercepts])
+    return LinearHead(coefficients, intercepts)
 
 
 @dataclass(frozen=True)
@@ -211,3 +217,23 @@ FAMILIES: dict[HeadKind, HeadFamily] = {
     HeadKind.CENTROID: CentroidFamily(),
     HeadKind.KNN: KnnFamily(),
 }
+
+
+def train_head(
+    kind: HeadKind, rows: Rows, y: Labels, weights: Floats, setting: float, *, classes: int
+) -> Head:
+    """The head that is kept, trained on all rows; logistic regression copies only a few.
+
+    Args:
+        kind: its family.
+        rows: N of them, each stage a part.
+        y: (N,) labels.
+        weights: (N,) of the rows.
+        setting: of the family.
+        classes: K.
+    """
+    if kind is HeadKind.LOGISTIC and rows.nbytes > WHOLE:
+        return _linear(*solve_streamed(rows, y, weights, setting, classes=classes, prior=PRIOR))
+    return FAMILIES[kind].fit(
+        rows.whole(), y, weights, setting, classes=classes, blocks=rows.widths
+    )

@@ -12,7 +12,8 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from headstart.types import Floats, HeadKind, Labels
+from headstart.heads.rows import PIECE, Rows
+from headstart.types import Doubles, Floats, HeadKind, Labels
 
 Tensors = Mapping[str, np.ndarray]
 VOTE_WIDTH = 0.07
@@ -99,7 +100,7 @@ class Standardisation:
     @classmethod
     def of(
         cls,
-        X: Floats,
+        X: Floats | Rows,
         weights: Floats,
         *,
         blocks: Sequence[int] | None = None,
@@ -120,11 +121,11 @@ class Standardisation:
             prior: images that the mean variance counts for; 0 is the plain standardisation.
         """
         share = weights / weights.sum()
-        mean = share @ X
-        variance = share @ np.square(X - mean)
+        mean = _weighted(X, share)
+        variance = _weighted(X, share, about=mean)
         if prior:
             images = 1 / np.square(share).sum()  # as many as would weigh the same (Kish)
-            widths = [X.shape[1]] if blocks is None else list(blocks)
+            widths = [len(mean)] if blocks is None else list(blocks)
             starts = np.cumsum([0, *widths[:-1]])
             pooled = np.repeat(np.add.reduceat(variance, starts) / widths, widths)
             variance = (images * variance + prior * pooled) / (images + prior)
@@ -134,7 +135,21 @@ class Standardisation:
 
     def __call__(self, X: Floats) -> Floats:
         """(N, D), standardised."""
-        return (X - self.mean) / self.scale
+        moved: Floats = X - self.mean
+        moved /= self.scale
+        return moved
+
+
+def _weighted(X: Floats | Rows, share: Floats, *, about: Floats | None = None) -> Floats:
+    """The weighted mean of the rows, or of their squared distances from `about`: (D,)."""
+    total: Doubles | float = 0.0
+    for start in range(0, len(X), PIECE):
+        span = slice(start, start + PIECE)
+        piece = X.at(span) if isinstance(X, Rows) else X[span]
+        if about is not None:
+            piece = np.square(piece - about)
+        total += (share[span] @ piece).astype(np.float64)
+    return np.asarray(total, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

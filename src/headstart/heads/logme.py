@@ -68,7 +68,8 @@ def _evidence(squares: Doubles, left: Doubles, column: Doubles, width: int) -> f
     images, total = len(column), float(column @ column)
     z = (left.T @ column) ** 2  # (r,) energy of the column along each direction of X
     outside = max(total - float(z.sum()), 0.0)  # what no weights can explain
-    alpha = beta = 1.0
+    # In the features' own units, so that their scale changes nothing on the way either.
+    alpha, beta = float(squares.mean()) if len(squares) else 1.0, 1.0
     for _ in range(_ROUNDS):
         weight, residual = _fit(squares, z, outside, alpha, beta)
         gamma = float((beta * squares / (alpha + beta * squares)).sum())

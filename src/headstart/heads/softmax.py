@@ -101,7 +101,7 @@ def solve(
     for start, stop in _groups(len(folds), len(strengths), len(targets), X.shape):
         fold = folds[start:stop]
         seen = weights[fold].any(0)  # rows that no problem of the group sees cost no time
-        group = _Group(Z[seen], targets[:, seen])
+        group = _Group(Z if seen.all() else Z[seen], targets[:, seen])
         state = group.start(weights[fold][:, seen], decay[start:stop], mean[fold], scale[fold])
         maps.append(group.solve(state, tolerance, max_iterations))
     coefficients: Floats = np.concatenate([part.coefficients for part in maps])

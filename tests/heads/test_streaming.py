@@ -1,0 +1,82 @@
+"""The solver that reads features piece by piece, against scikit-learn and the one that copies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.heads import families
+from headstart.heads import rows as rows_module
+from headstart.heads.families import FAMILIES, train_head
+from headstart.heads.rows import Rows
+from headstart.heads.streaming import solve_streamed
+from headstart.types import HeadKind
+from tests.heads.samples import blobs
+from tests.heads.test_softmax import objective, sklearns
+
+
+def sample(classes: int, images: int = 150) -> tuple[Rows, np.ndarray, np.ndarray, np.ndarray]:
+    """Rows in two parts and out of order, all of them in order, labels, weights."""
+    X, y = blobs(images, 8, classes, seed=3)
+    X = (X * np.geomspace(0.1, 30, 8) + 5).astype(np.float32)
+    weights = np.random.default_rng(1).uniform(0.5, 2, images).astype(np.float32)
+    order = np.random.default_rng(2).permutation(images)
+    lying = np.empty_like(X)
+    lying[order] = X
+    return Rows((lying[:, :3], lying[:, 3:]), order), X, y, weights
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("strength", [1e-3, 1.0])
+def test_is_scikit_learns_solution(
+    classes: int, strength: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_module, "PIECE", 32)
+    rows, X, y, weights = sample(classes)
+    found, biases = solve_streamed(rows, y, weights, strength, classes=classes, tolerance=1e-6)
+    assert found.dtype == biases.dtype == np.float32
+    classifier, scaler = sklearns(X, y, weights, strength)
+    mine = objective(
+        X,
+        y,
+        weights,
+        strength,
+        found * scaler.scale_,
+        biases + found @ scaler.mean_,
+        classes,
+    )
+    arguments = classifier.coef_, classifier.intercept_, classes
+    assert mine == pytest.approx(objective(X, y, weights, strength, *arguments), rel=1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_large_sets_get_the_head_that_small_ones_get(
+    classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows, X, y, weights = sample(classes)
+    copied = train_head(HeadKind.LOGISTIC, rows, y, weights, 0.1, classes=classes)
+    monkeypatch.setattr(families, "WHOLE", 0)
+    mapped = []
+    for number, part in enumerate(rows.parts):  # as the store gives what memory is too small for
+        mapped.append(np.memmap(tmp_path / f"{number}", np.float32, "w+", shape=part.shape))
+        mapped[-1][:] = part
+    from_file = Rows(tuple(mapped), rows.chosen)
+    streamed = train_head(HeadKind.LOGISTIC, from_file, y, weights, 0.1, classes=classes)
+    np.testing.assert_allclose(streamed.logits(X), copied.logits(X), atol=0.02)
+
+
+@pytest.mark.parametrize("kind", [HeadKind.CENTROID, HeadKind.KNN])
+def test_other_heads_see_all_rows(kind: HeadKind) -> None:
+    rows, X, y, weights = sample(3)
+    family = FAMILIES[kind]
+    setting = family.settings[0]
+    expected = family.fit(X, y, weights, setting, classes=3, blocks=[3, 5]).logits(X)
+    found = train_head(kind, rows, y, weights, setting, classes=3).logits(X)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_repeats_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "PIECE", 16)
+    rows, _, y, weights = sample(3)
+    first, second = (solve_streamed(rows, y, weights, 0.1, classes=3)[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
