@@ -57,6 +57,7 @@ LAYERS = (
         "backbones.vision_ops",
         "heads",
         "heads.calibration",
+        "heads.curvature",
         "heads.differentiable",
         "heads.families",
         "heads.head",

@@ -225,7 +225,8 @@ class Recorder(CentroidFamily):
         return super().held_out(X, y, weights, classes=classes, blocks=blocks)
 
 
-def test_each_candidate_takes_one_fit_a_fold_and_one_a_pair():
+def test_each_candidate_takes_one_fit_a_fold_and_one_a_pair(monkeypatch):
+    monkeypatch.setattr(selection, "_KEPT", 0)
     X, y = blobs(40, 4, 2)
     recorder = Recorder(asked=[])
     folds = np.arange(40) % 4
@@ -236,6 +237,17 @@ def test_each_candidate_takes_one_fit_a_fold_and_one_a_pair():
         {0}, {1}, {2}, {3}, {0, 1}, {0, 2}, {0, 3}, {1, 2}, {1, 3}, {2, 3},
     ]  # fmt: skip
     assert [set(folds[~row]) for row in last] == [{0}, {1}, {2}, {3}]
+
+
+def test_logits_that_are_too_many_to_keep_are_solved_again_and_are_the_same(monkeypatch):
+    X, y = blobs(60, 8, 3, apart=0.5)
+    values, folds = {"a": X[:, :4], "b": X}, np.arange(60) % 3
+    kept = chosen_from(values, y, folds)
+    monkeypatch.setattr(selection, "_KEPT", 0)
+    again = chosen_from(values, y, folds)
+    assert (again.candidate, again.setting) == (kept.candidate, kept.setting)
+    assert again.temperature == pytest.approx(kept.temperature, rel=1e-2)
+    np.testing.assert_allclose(again.probabilities, kept.probabilities, atol=5e-3)
 
 
 def test_out_of_fold_logits_are_those_of_heads_that_never_saw_the_image():

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -37,6 +38,9 @@ _WINDOW_LENGTH = 5
 _WINDOW_WIDTH = 1_536
 """A combination of stages is no wider than this or than the widest stage: wider ones cost most and
 won on none of the six sets."""
+_KEPT = 128 * 2**20
+"""Bytes of logits that are kept for the end; where there are more, those needed are solved again.
+"""
 _MEMORY = 4 * 2**30
 """Bytes that the candidates may take that are tried at the same time."""
 
@@ -143,23 +147,33 @@ def select(
     if folds is None or count < MIN_FOLDS:
         return _unchosen(task, folds, default)
 
-    def attempt(candidate: Candidate) -> _Trial:
-        return _try(task, candidate, folds, count)
+    size = 4 * len(choices) * len(family.settings) * classes * len(y)
 
-    trials = _side_by_side(attempt, choices, _workers(task, choices), progress)
+    def attempt(candidate: Candidate) -> _Trial:
+        return _try(task, candidate, folds, count, keep=size <= _KEPT)
+
+    widest_first = sorted(range(len(choices)), key=lambda index: -task.width(choices[index]))
+    tried = _side_by_side(
+        attempt, [choices[index] for index in widest_first], _workers(task, choices), progress
+    )
+    by_index = dict(zip(widest_first, tried, strict=True))
+    trials = [by_index[index] for index in range(len(choices))]
     allowed = range(len(choices))
     if len(y) < _ENOUGH:
         allowed = range(choices.index(default), choices.index(default) + 1)
     losses = [trials[index].losses for index in allowed]
     chosen, setting = _choose(losses, allowed, choices, row_weights)
     nested = np.empty((len(y), classes), np.float32)
-    logits = {chosen: task.out_of_fold(choices[chosen], folds, count)}
+
+    @cache
+    def out_of_fold(place: int) -> Floats:
+        kept = trials[place].logits
+        return task.out_of_fold(choices[place], folds, count) if kept is None else kept
+
     for fold, (place, inner) in enumerate(_nested(task, trials, allowed, choices, folds, count)):
-        if place not in logits:
-            logits[place] = task.out_of_fold(choices[place], folds, count)
         rows = folds == fold
         temperature = trials[place].temperatures[fold, inner]
-        nested[rows] = probabilities(logits[place][inner][:, rows].T, temperature)
+        nested[rows] = probabilities(out_of_fold(place)[inner][:, rows].T, temperature)
     by_stage = {}
     for index, candidate in enumerate(choices):
         if len(candidate.stages) == 1:
@@ -169,7 +183,7 @@ def select(
     return Selection(
         candidate=choices[chosen],
         setting=family.settings[setting],
-        temperature=task.temperature(logits[chosen][setting]),
+        temperature=task.temperature(out_of_fold(chosen)[setting]),
         folds=count,
         probabilities=nested,
         correct_by_stage=by_stage,
@@ -178,7 +192,7 @@ def select(
 
 def _workers(task: _Task, choices: Sequence[Candidate]) -> int:
     """How many candidates to try at a time: one a core, as long as they fit into `_MEMORY`."""
-    widest = max(sum(task.values[stage].shape[1] for stage in c.stages) for c in choices)
+    widest = max(map(task.width, choices))
     # Measured peaks: five copies of the features, eight of the logits of all settings.
     numbers: int = len(task.y) * (5 * widest + 8 * len(task.family.settings) * task.classes)
     return max(1, min(cores(), _MEMORY // (4 * numbers + softmax.MEMORY)))
@@ -218,6 +232,10 @@ class _Task:
     classes: int
     row_weights: Floats
 
+    def width(self, candidate: Candidate) -> int:
+        """Features of a candidate."""
+        return sum(self.values[stage].shape[1] for stage in candidate.stages)
+
     def held_out(self, candidate: Candidate, out: Sequence[np.ndarray]) -> list[Floats]:
         """Logits (G, K, n) for the rows at each mask (N,), by heads trained on the others."""
         return self.family.held_out(
@@ -255,15 +273,17 @@ class _Trial:
         inner: K arrays (G, N), losses of models that saw neither the image nor outer fold k; in
             the columns of fold k itself there is no such loss and the number is 0.
         temperatures: (K, G) fitted on those.
+        logits: (G, K, N) out of fold, unless all together would be too large.
     """
 
     losses: Floats
     correct: np.ndarray
     inner: list[Floats]
     temperatures: Doubles
+    logits: Floats | None
 
 
-def _try(task: _Task, candidate: Candidate, folds: Labels, count: int) -> _Trial:
+def _try(task: _Task, candidate: Candidate, folds: Labels, count: int, *, keep: bool) -> _Trial:
     single = [folds == fold for fold in range(count)]
     pairs = list(combinations(range(count), 2))
     scores = task.held_out(candidate, [*single, *(single[j] | single[k] for j, k in pairs)])
@@ -282,7 +302,8 @@ def _try(task: _Task, candidate: Candidate, folds: Labels, count: int) -> _Trial
         inner.append(losses)
         temperatures.append(fitted)
     losses, _ = calibrate(logits, task.y, task.row_weights)
-    return _Trial(losses, logits.argmax(1) == task.y, inner, np.stack(temperatures))
+    correct = logits.argmax(1) == task.y
+    return _Trial(losses, correct, inner, np.stack(temperatures), logits if keep else None)
 
 
 def _nested(

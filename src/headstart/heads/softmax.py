@@ -4,7 +4,8 @@ Cross-validating the stage and the strength of regularisation means hundreds of 
 only in which rows they see and how strongly they are held back. Solved one by one, each reads the
 whole matrix of features for a handful of columns. Here they stand side by side: one matrix product
 serves all of them, and L-BFGS (Liu & Nocedal 1989) runs with a history, a step and a stopping test
-of its own for each problem.
+of its own for each problem. With many images the curvature that all have in common, see
+`headstart.heads.curvature`, is where its estimate of the Hessian begins.
 
 Problem p minimises, over weights W (K, D) and biases b (K,),
 
@@ -22,11 +23,15 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from headstart.heads.curvature import Curvature
 from headstart.heads.head import Standardisation
 from headstart.types import Doubles, Floats, Labels
 
 HISTORY = 8
 """Pairs of steps and gradient changes that each problem remembers."""
+_NEAR = 1e-4
+"""Stopping test, at most, where the common curvature leads: its steps are long, so that the loss
+is soon flat where weak regularisation is still far from its solution."""
 MEMORY = 64 * 2**20
 """Bytes that one group of problems may take; more problems are solved group by group."""
 
@@ -97,11 +102,15 @@ def solve(
     targets = _targets(y, classes)
     folds = np.repeat(np.arange(len(weights)), len(strengths))
     decay = np.tile(1 / strengths, len(weights)).astype(np.float32)
+    curvature = None
+    if Curvature.pays(len(X), X.shape[1], len(folds) * len(targets)):
+        curvature = Curvature.of(Z)
+        tolerance = min(tolerance, _NEAR)
     maps = []
     for start, stop in _groups(len(folds), len(strengths), len(targets), X.shape):
         fold = folds[start:stop]
         seen = weights[fold].any(0)  # rows that no problem of the group sees cost no time
-        group = _Group(Z if seen.all() else Z[seen], targets[:, seen])
+        group = _Group(Z if seen.all() else Z[seen], targets[:, seen], curvature)
         state = group.start(weights[fold][:, seen], decay[start:stop], mean[fold], scale[fold])
         maps.append(group.solve(state, tolerance, max_iterations))
     coefficients: Floats = np.concatenate([part.coefficients for part in maps])
@@ -148,6 +157,7 @@ class _State:
     theta: Floats  # (A, K, D + 1): weights on standardised features, then the bias
     logits: Floats  # (A, K, N)
     gradient: Floats  # (A, K, D + 1)
+    bend: Floats  # (A, K): sum of p (1 - p) over the images
     loss: Doubles  # (A,)
     stuck: np.ndarray  # (A,) whether float32 knows no way further down
     steps: Floats  # (A, HISTORY, K * (D + 1))
@@ -162,8 +172,9 @@ class _State:
 class _Group:
     """The problems that are solved side by side."""
 
-    def __init__(self, X: Floats, targets: Floats) -> None:
+    def __init__(self, X: Floats, targets: Floats, curvature: Curvature | None) -> None:
         self.X, self.targets = X, targets  # (N, D) and (K, N)
+        self.curvature = curvature
         self.outputs = len(targets)
 
     def start(self, weights: Floats, decay: Floats, mean: Floats, scale: Floats) -> _State:
@@ -179,6 +190,7 @@ class _Group:
             theta=theta,
             logits=np.zeros((count, self.outputs, rows), np.float32),
             gradient=theta,
+            bend=np.zeros((count, self.outputs), np.float32),
             loss=np.zeros(count),
             stuck=np.zeros(count, bool),
             steps=np.zeros((count, HISTORY, theta[0].size), np.float32),
@@ -186,7 +198,7 @@ class _Group:
             curvature=np.zeros((count, HISTORY), np.float32),
         )
         state.loss = self._loss(state, state.logits) + self._penalty(state, theta)
-        state.gradient = self._gradient(state)
+        state.gradient, state.bend = self._slopes(state)
         return state
 
     def solve(self, state: _State, tolerance: float, max_iterations: int) -> LinearMaps:
@@ -216,7 +228,7 @@ class _Group:
         towards = self._project(state, direction)
         descent = np.einsum("pkd,pkd->p", direction, state.gradient).astype(np.float64)
         length = np.ones(len(state.index), np.float32)
-        if iteration == 0:  # no curvature to go by: a step of length 1
+        if iteration == 0 and not self.curvature:  # nothing to go by: a step of length 1
             length /= np.maximum(np.sqrt(-descent), 1e-12).astype(np.float32)
         pending = np.ones(len(length), bool)
         loss = state.loss
@@ -239,7 +251,7 @@ class _Group:
         state.logits += length[:, None, None] * towards
         state.loss = loss
         before = state.gradient
-        state.gradient = self._gradient(state)
+        state.gradient, state.bend = self._slopes(state)
         self._remember(state, iteration % HISTORY, step, state.gradient - before)
 
     def _remember(self, state: _State, slot: int, step: Floats, change: Floats) -> None:
@@ -261,14 +273,23 @@ class _Group:
         for step, change, curvature in reversed(known):
             factors.append(curvature * _dot(step, q))
             q -= factors[-1][:, None] * change
+        q = self._divided(state, q)
         if known:
             _, change, curvature = known[-1]
-            fit = curvature * _dot(change, change)
+            fit = curvature * _dot(change, self._divided(state, change))
             fit[fit <= 0] = 1
             q /= fit[:, None]
         for (step, change, curvature), factor in zip(known, reversed(factors), strict=True):
             q += (factor - curvature * _dot(change, q))[:, None] * step
         return q
+
+    def _divided(self, state: _State, vectors: Floats) -> Floats:
+        """(A, K * (D + 1)) divided by the Hessian, as far as it is known beforehand."""
+        if self.curvature is None:
+            return vectors
+        shaped = vectors.reshape(state.theta.shape)
+        divided = self.curvature.solve(shaped, state.bend, state.decay)
+        return divided.reshape(vectors.shape)
 
     def _project(self, state: _State, theta: Floats) -> Floats:
         """What `theta` adds to the logits: (A, K, N)."""
@@ -297,8 +318,8 @@ class _Group:
         square: Doubles = np.einsum("pkd,pkd->p", w, w, dtype=np.float64)
         return 0.5 * state.decay * square
 
-    def _gradient(self, state: _State) -> Floats:
-        """(A, K, D + 1), of loss and penalty by standardised weights and bias."""
+    def _slopes(self, state: _State) -> tuple[Floats, Floats]:
+        """Gradient of loss and penalty by standardised weights and bias; and the bend."""
         count = len(state.index)
         residual: Floats
         if self.outputs == 1:
@@ -308,6 +329,9 @@ class _Group:
         else:
             residual = np.exp(state.logits - state.logits.max(1, keepdims=True))
             residual /= residual.sum(1, keepdims=True)
+        bend = state.bend
+        if self.curvature:
+            bend = np.einsum("pkn,pn->pk", residual * (1 - residual), state.weights)
         residual -= self.targets
         residual *= state.weights[:, None]
         by_bias = residual.sum(2)
@@ -316,4 +340,4 @@ class _Group:
         by_weight -= by_bias[:, :, None] * state.mean[:, None]
         by_weight /= state.scale[:, None]
         by_weight += state.decay[:, None, None] * state.theta[:, :, :-1]
-        return np.concatenate([by_weight, by_bias[:, :, None]], axis=2)
+        return np.concatenate([by_weight, by_bias[:, :, None]], axis=2), bend
