@@ -5,7 +5,7 @@ DEMO := demo
 DATA ?= textiles
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench bench-attacks bench-finetuning bench-imagine bench-pass bench-tricks gallery clean
+.PHONY: demo test check bench bench-attacks bench-finetuning bench-head bench-imagine bench-pass bench-tricks gallery clean
 
 demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
 	@rm -rf $(DEMO)
@@ -48,6 +48,9 @@ bench-tricks: .venv/dev-installed ## what each trick of fine-tuning changes, on 
 
 bench-pass: .venv/dev-installed ## the pass over files against what the machine can do at most
 	$(BIN)/python benchmarks/frozen_pass.py --write docs/pass.md
+
+bench-head: .venv/dev-installed ## the search for a head against scikit-learn's; a head on a million images
+	$(BIN)/python benchmarks/head.py --write docs/heads.md
 
 bench-imagine: .venv/dev-installed ## ideal pictures read by other networks; writes docs/ideal-pictures.md
 	$(BIN)/python benchmarks/imagine.py --write docs/ideal-pictures.md

@@ -117,6 +117,8 @@ def solve(
     coefficients /= common.scale
     intercepts: Floats = np.concatenate([part.intercepts for part in maps])
     intercepts -= coefficients @ common.mean
+    if len(targets) > 1:  # what all classes have in common nothing holds: it drifts
+        intercepts -= intercepts.mean(1, keepdims=True)
     return LinearMaps(coefficients, intercepts, np.concatenate([m.iterations for m in maps]))
 
 

@@ -105,6 +105,8 @@ def solve_streamed(
     theta = found.x.reshape(outputs, width + 1)
     coefficients = theta[:, :-1] / standardisation.scale
     intercepts = theta[:, -1] - coefficients @ standardisation.mean
+    if outputs > 1:
+        intercepts -= intercepts.mean()
     return coefficients.astype(np.float32), intercepts.astype(np.float32)
 
 
