@@ -2,8 +2,8 @@
 
 EfficientNet-Lite0 is no Keras Application, so it is built from Keras layers here and given the
 published weights. Pictures come from a `PyDataset` with two workers, as the guide has it where
-there is no TensorFlow. The backend is whatever KERAS_BACKEND says; see docs/benchmarks.md for the
-one that was fastest.
+there is no TensorFlow. The backend is whatever KERAS_BACKEND says; of three, OpenVINO was fastest:
+8 s for 398 pictures, PyTorch 35, JAX 50. TensorFlow was not tried.
 
     KERAS_BACKEND=openvino python benchmarks/keras_recipe.py FOLDER_WITH_TRAIN_AND_TEST
 """

@@ -44,7 +44,7 @@ RECIPES: dict[str, list[str]] = {
     "Hugging Face Trainer, 3 epochs": ["trainer_recipe.py", "--epochs", "3"],
 }
 PEERS = ("fastai", "transformers")
-PACKAGES = ("headstart", "openvino", "torch", "timm", "keras", "scikit-learn", "pillow")
+PACKAGES = ("headstart", "openvino", "torch", "torchvision", "timm", "keras", "scikit-learn")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 import shutil
 import tempfile
@@ -210,14 +211,10 @@ class FeatureStore:
         """Arrays to read into, in memory or in files that end with them."""
         shapes = {stage: (rows, self._widths[stage]) for stage in stages}
         size = 4 * sum(count * width for count, width in shapes.values())
-        # A mapped file that finds the disk full kills the process: so only with room to spare.
-        if size <= _IN_MEMORY or size > 0.9 * shutil.disk_usage(self._folder).free:
-            return {stage: np.empty(shape, np.float32) for stage, shape in shapes.items()}
-        result: dict[str, Floats] = {}
-        for stage, shape in shapes.items():
-            with tempfile.TemporaryFile(dir=self._folder) as file:
-                result[stage] = np.memmap(file, np.float32, "w+", shape=shape)
-        return result
+        if size > _IN_MEMORY:
+            with contextlib.suppress(OSError):  # no room, no permission: then in memory
+                return {stage: _mapped(self._folder, shape) for stage, shape in shapes.items()}
+        return {stage: np.empty(shape, np.float32) for stage, shape in shapes.items()}
 
     def _refresh(self) -> None:
         """Brings the opened segments up to date with the folder."""
@@ -302,6 +299,22 @@ class _Part:
         with self.segment.open(result) as file:
             for stage, values in result.items():
                 self.segment.gather(file, stage, self.rows, into=values, at=self.positions)
+
+
+def _mapped(folder: Path, shape: tuple[int, int]) -> Floats:
+    """An array in a file without a name, which ends with it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        size = 4 * shape[0] * shape[1]
+        # A mapped file that finds the disk full kills the process: so take the room first.
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif size > 0.9 * shutil.disk_usage(folder).free:
+            raise OSError(errno.ENOSPC, "no room")
+        return np.memmap(file, np.float32, "r+", shape=shape)
 
 
 def _keys(digests: Sequence[str]) -> Keys:

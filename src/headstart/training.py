@@ -19,7 +19,7 @@ from headstart.heads.selection import Candidate, Selection, candidates, fold_cou
 from headstart.metrics import wilson
 from headstart.model import Measured, Model, Origin, TrainingData, class_counts
 from headstart.partition import Partition, usable
-from headstart.splits import fold_of
+from headstart.splits import draw, fold_of
 from headstart.types import Conflict, Estimate, Floats, HeadKind, Labels, Progress, Skipped
 
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
@@ -124,15 +124,17 @@ def train(
     dataset = dataset.subset(features.rows)
     cut = Partition.of(dataset, features, hold_out=recipe.hold_out, seed=recipe.seed)
     classes, labels = cut.classes, cut.labels
-    places = _sample(len(labels), len(classes))
+    digests = [features.digests[row] for row in cut.train]
+    places = _sample(digests, labels, classes=len(classes), seed=recipe.seed)
     sample = cut.train[places]
     selection = choose_stages(
         {stage: values[sample] for stage, values in features.values.items()},
         labels[places],
-        [features.digests[row] for row in sample],
+        [digests[place] for place in places],
         recipe,
         choices=choices,
         classes=len(classes),
+        folds=fold_count(labels, classes=len(classes)),
         progress=on_candidates,
     )
     head = train_head(
@@ -194,6 +196,7 @@ def choose_stages(
     *,
     choices: Sequence[Candidate],
     classes: int,
+    folds: int | None = None,
     progress: Progress | None = None,
 ) -> Selection:
     """Where a head grows best, and how good it is there, on folds that the digests decide.
@@ -205,9 +208,10 @@ def choose_stages(
         recipe: how.
         choices: see `headstart.heads.selection.select`.
         classes: how many.
+        folds: how many; as many as these images can fill by default.
         progress: called with (done, total) choices.
     """
-    folds = fold_count(labels, classes=classes)
+    folds = fold_count(labels, classes=classes) if folds is None else folds
     return select(
         X,
         labels,
@@ -244,13 +248,12 @@ def row_weights(labels: Labels, classes: int, *, balance: bool) -> Floats:
     return (len(labels) / (classes * counts[labels])).astype(np.float32)
 
 
-def _sample(images: int, classes: int) -> Labels:
-    """Places of the images that stages and settings are compared on: evenly spaced.
-
-    The images are sorted by digest, so these are a random sample, and the same one each time.
-    """
+def _sample(digests: Sequence[str], labels: Labels, *, classes: int, seed: int) -> Labels:
+    """Places of the images that stages and settings are compared on."""
     size = max(_SAMPLE, _SAMPLE_PER_CLASS * classes)
-    return np.arange(min(images, size)) * images // min(images, size)
+    if len(labels) <= size:
+        return np.arange(len(labels))
+    return np.flatnonzero(draw(digests, labels, size=size, seed=seed))
 
 
 def _cross_validated(correct: np.ndarray | None) -> Measured:

@@ -242,6 +242,9 @@ def test_each_candidate_takes_one_fit_a_fold_and_one_a_pair(monkeypatch):
 def test_logits_that_are_too_many_to_keep_are_solved_again_and_are_the_same(monkeypatch):
     X, y = blobs(60, 8, 3, apart=0.5)
     values, folds = {"a": X[:, :4], "b": X}, np.arange(60) % 3
+    recorder = Recorder(asked=[])
+    chosen_from(values, y, folds, family=recorder)
+    assert len(recorder.asked) == 2  # each candidate once, and nothing at the end
     kept = chosen_from(values, y, folds)
     monkeypatch.setattr(selection, "_KEPT", 0)
     again = chosen_from(values, y, folds)

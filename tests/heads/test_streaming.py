@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
-from headstart.heads import families
+from headstart.heads import families, streaming
 from headstart.heads import rows as rows_module
 from headstart.heads.families import FAMILIES, train_head
 from headstart.heads.rows import Rows
@@ -26,12 +27,15 @@ def sample(classes: int, images: int = 150) -> tuple[Rows, np.ndarray, np.ndarra
     return Rows((lying[:, :3], lying[:, 3:]), order), X, y, weights
 
 
+@pytest.fixture(autouse=True)
+def in_pieces_from_a_small_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "PIECE", 32)
+    monkeypatch.setattr(streaming, "_STARTING", 20)
+
+
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("strength", [1e-3, 1.0])
-def test_is_scikit_learns_solution(
-    classes: int, strength: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rows_module, "PIECE", 32)
+def test_is_scikit_learns_solution(classes: int, strength: float) -> None:
     rows, X, y, weights = sample(classes)
     found, biases = solve_streamed(rows, y, weights, strength, classes=classes, tolerance=1e-6)
     assert found.dtype == biases.dtype == np.float32
@@ -77,8 +81,27 @@ def test_other_heads_see_all_rows(kind: HeadKind) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def test_repeats_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_module, "PIECE", 16)
+def test_a_class_may_be_missing_from_the_start() -> None:
+    rows, X, y, weights = sample(5)
+    start = rows.evenly(20)
+    y[start] = np.where(y[start] == 4, 0, y[start])
+    assert 4 in y
+    found, biases = solve_streamed(rows, y, weights, 0.1, classes=5, tolerance=1e-6)
+    classifier, scaler = sklearns(X, y, weights, 0.1)
+    expected = classifier.predict_proba(scaler.transform(X.astype(float)))
+    np.testing.assert_allclose(softmax(X @ found.T + biases, axis=1), expected, atol=2e-3)
+
+
+def test_weightless_rows_change_nothing() -> None:
+    rows, X, y, weights = sample(3)
+    used = np.arange(150) % 4 > 0
+    found, biases = solve_streamed(rows, y, weights * used, 0.1, classes=3, tolerance=1e-6)
+    classifier, scaler = sklearns(X, y, weights * used, 0.1)
+    expected = classifier.predict_proba(scaler.transform(X.astype(float)))
+    np.testing.assert_allclose(softmax(X @ found.T + biases, axis=1), expected, atol=2e-3)
+
+
+def test_repeats_to_the_last_bit() -> None:
     rows, _, y, weights = sample(3)
     first, second = (solve_streamed(rows, y, weights, 0.1, classes=3)[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)

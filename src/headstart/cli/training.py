@@ -293,7 +293,7 @@ def _describe(
     say(f"backbone  {origin.backbone} on {origin.engine}, {origin.precision}")
     say(f"features  {read:,} images, {trained.cached:,} of them known{speed}")
     few = trained.compared_on < trained.images
-    sample = f", chosen on {trained.compared_on:,} of the images" if few else ""
+    sample = f", compared on {trained.compared_on:,} of the images" if few else ""
     say(f"stages    {' + '.join(origin.stages)}{sample}")
     say(f"accuracy  {accuracy_text(model.measured)}")
     say_left_out(trained, out)

@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from headstart.heads.rows import PIECE, Rows
+from headstart.heads.rows import Rows
 from headstart.types import Doubles, Floats, HeadKind, Labels
 
 Tensors = Mapping[str, np.ndarray]
@@ -142,12 +142,13 @@ class Standardisation:
 
 def _weighted(X: Floats | Rows, share: Floats, *, about: Floats | None = None) -> Floats:
     """The weighted mean of the rows, or of their squared distances from `about`: (D,)."""
+    rows = X if isinstance(X, Rows) else Rows((X,), np.arange(len(X)))
     total: Doubles | float = 0.0
-    for start in range(0, len(X), PIECE):
-        span = slice(start, start + PIECE)
-        piece = X.at(span) if isinstance(X, Rows) else X[span]
+    for span in rows.spans():
+        piece = rows.at(span)
         if about is not None:
-            piece = np.square(piece - about)
+            piece -= about
+            piece *= piece
         total += (share[span] @ piece).astype(np.float64)
     return np.asarray(total, dtype=np.float32)
 

@@ -53,6 +53,11 @@ class Rows:
         """(N, D), all of them in memory."""
         return self.at(slice(None))
 
+    def evenly(self, size: int) -> Labels:
+        """Places of at most `size` of them, evenly spaced: (n,)."""
+        count = min(len(self), size)
+        return np.arange(count) * len(self) // max(1, count)
+
     def picked(self, places: Labels) -> Rows:
         """Those at `places`, (n,) of N."""
         return Rows(self.parts, self.chosen[places])

@@ -152,12 +152,7 @@ def select(
     def attempt(candidate: Candidate) -> _Trial:
         return _try(task, candidate, folds, count, keep=size <= _KEPT)
 
-    widest_first = sorted(range(len(choices)), key=lambda index: -task.width(choices[index]))
-    tried = _side_by_side(
-        attempt, [choices[index] for index in widest_first], _workers(task, choices), progress
-    )
-    by_index = dict(zip(widest_first, tried, strict=True))
-    trials = [by_index[index] for index in range(len(choices))]
+    trials = _side_by_side(attempt, choices, task.width, _workers(task, choices), progress)
     allowed = range(len(choices))
     if len(y) < _ENOUGH:
         allowed = range(choices.index(default), choices.index(default) + 1)
@@ -201,22 +196,24 @@ def _workers(task: _Task, choices: Sequence[Candidate]) -> int:
 def _side_by_side(
     attempt: Callable[[Candidate], _Trial],
     choices: Sequence[Candidate],
+    width: Callable[[Candidate], int],
     workers: int,
     progress: Progress | None,
 ) -> list[_Trial]:
-    """Several candidates at a time, each on its share of the cores.
+    """Several candidates at a time, the widest first, each on its share of the cores.
 
     The matrices are small: threads inside each product would mostly wait for each other, and on a
     busy machine for the scheduler (measured: 5 times slower).
     """
     threads = max(1, cores() // workers)
     with threadpool_limits(threads, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        waiting = [pool.submit(attempt, candidate) for candidate in choices]
+        first = sorted(choices, key=width, reverse=True)
+        waiting = {candidate: pool.submit(attempt, candidate) for candidate in first}
         try:
-            for done, _ in enumerate(as_completed(waiting)):
+            for done, _ in enumerate(as_completed(waiting.values())):
                 if progress:
                     progress(done + 1, len(choices))
-            return [future.result() for future in waiting]
+            return [waiting[candidate].result() for candidate in choices]
         except BaseException:  # Ctrl-C too: nobody waits for what is not begun
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -86,7 +86,8 @@ def solve(
         classes: K; 2 classes are solved with one logit.
         blocks: see `Standardisation.of`.
         prior: see `Standardisation.of`.
-        tolerance: stop when no partial derivative of the mean loss is larger.
+        tolerance: stop when no partial derivative of the mean loss is larger; 1e-4 at most where
+            the common curvature leads.
         max_iterations: stop after so many steps in any case.
 
     Returns:
@@ -164,7 +165,7 @@ class _State:
     stuck: np.ndarray  # (A,) whether float32 knows no way further down
     steps: Floats  # (A, HISTORY, K * (D + 1))
     changes: Floats  # (A, HISTORY, K * (D + 1)), of the gradient
-    curvature: Floats  # (A, HISTORY): 1 / (step . change), 0 where there is none yet
+    inverse: Floats  # (A, HISTORY): 1 / (step . change), 0 where there is none yet
 
     def keep(self, which: np.ndarray) -> _State:
         """The problems at the mask `which`; the others are finished."""
@@ -197,7 +198,7 @@ class _Group:
             stuck=np.zeros(count, bool),
             steps=np.zeros((count, HISTORY, theta[0].size), np.float32),
             changes=np.zeros((count, HISTORY, theta[0].size), np.float32),
-            curvature=np.zeros((count, HISTORY), np.float32),
+            inverse=np.zeros((count, HISTORY), np.float32),
         )
         state.loss = self._loss(state, state.logits) + self._penalty(state, theta)
         state.gradient, state.bend = self._slopes(state)
@@ -262,27 +263,27 @@ class _Group:
         state.steps[:, slot], state.changes[:, slot] = step, change
         product = _dot(step, change)
         positive = product > 1e-10 * _dot(change, change)
-        state.curvature[:, slot] = np.where(positive, 1 / np.where(positive, product, 1), 0)
+        state.inverse[:, slot] = np.where(positive, 1 / np.where(positive, product, 1), 0)
 
     def _direction(self, state: _State, iteration: int) -> Floats:
         """The two-loop recursion, for all problems: (A, K * (D + 1))."""
         q: Floats = -state.gradient.reshape(len(state.index), -1)
         known = [
-            (state.steps[:, slot], state.changes[:, slot], state.curvature[:, slot])
+            (state.steps[:, slot], state.changes[:, slot], state.inverse[:, slot])
             for slot in (at % HISTORY for at in range(max(0, iteration - HISTORY), iteration))
         ]
         factors = []
-        for step, change, curvature in reversed(known):
-            factors.append(curvature * _dot(step, q))
+        for step, change, inverse in reversed(known):
+            factors.append(inverse * _dot(step, q))
             q -= factors[-1][:, None] * change
         q = self._divided(state, q)
         if known:
-            _, change, curvature = known[-1]
-            fit = curvature * _dot(change, self._divided(state, change))
+            _, change, inverse = known[-1]
+            fit = inverse * _dot(change, self._divided(state, change))
             fit[fit <= 0] = 1
             q /= fit[:, None]
-        for (step, change, curvature), factor in zip(known, reversed(factors), strict=True):
-            q += (factor - curvature * _dot(change, q))[:, None] * step
+        for (step, change, inverse), factor in zip(known, reversed(factors), strict=True):
+            q += (factor - inverse * _dot(change, q))[:, None] * step
         return q
 
     def _divided(self, state: _State, vectors: Floats) -> Floats:

@@ -2,14 +2,20 @@
 
 The problem is that of `headstart.heads.softmax`. Each step of L-BFGS reads the features once, piece
 by piece, so that no more than a few pieces are ever held beside them; they may lie in a file. A
-solution on a sample is the start: it is near, and costs next to nothing.
+sample costs little and tells where to start, and how the loss bends there: in coordinates
+that undo this, few steps are needed.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from headstart.heads.calibration import log_softmax
+from headstart.heads.curvature import Curvature
 from headstart.heads.head import Standardisation
 from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
@@ -18,8 +24,10 @@ from headstart.types import Doubles, Floats, Labels
 
 WHOLE = 64 * 2**20
 """Bytes of features up to which they are simply copied."""
-_SAMPLE = 5_000
-"""Rows whose solution is the start."""
+_STARTING = 10_000
+"""Rows of the sample."""
+_FLATTEST = 1e-6
+"""The mean of p (1 - p) is taken for no less: where the sample is fitted, it says nothing."""
 _ROUNDING = 64 * np.finfo(np.float64).eps
 """Relative fall of the loss below which there is nothing left to gain, as in scikit-learn."""
 
@@ -79,8 +87,12 @@ def solve_streamed(
         gradient = np.concatenate([residual.T @ Z, residual.sum(0)[:, None]], axis=1)
         return float(share.astype(np.float64) @ each), gradient
 
+    basis = _Basis.of(rows, y, weights, strength, classes, standardisation)
+    gradient = np.zeros((outputs, width + 1))
+
     def objective(flat: Doubles) -> tuple[float, Doubles]:
-        theta = flat.reshape(outputs, width + 1)
+        nonlocal gradient
+        theta = basis.weights(flat.reshape(outputs, width + 1))
         single = theta.astype(np.float32)
         loss, gradient = 0.0, np.zeros_like(theta)
         # Summed in order: the same to the last bit, however fast each thread is.
@@ -90,19 +102,24 @@ def solve_streamed(
         gradient /= mass
         gradient[:, :-1] += decay * theta[:, :-1]
         penalty = 0.5 * decay * float(np.square(theta[:, :-1]).sum())
-        return loss / mass + penalty, gradient.ravel()
+        return loss / mass + penalty, basis.slopes(gradient).ravel()
 
-    start = _start(rows, y, weights, strength, classes, standardisation, max_iterations)
+    def stop(intermediate_result: object) -> None:
+        del intermediate_result
+        if np.abs(gradient).max() <= tolerance:
+            raise StopIteration
+
     # Products of this size are no faster on two threads than two of them side by side.
     with threadpool_limits(1, user_api="blas"):
         found = minimize(
             objective,
-            start.ravel(),
+            basis.start.ravel(),
             jac=True,
             method="L-BFGS-B",
-            options={"gtol": tolerance, "ftol": _ROUNDING, "maxiter": max_iterations, "maxls": 50},
+            callback=stop,
+            options={"gtol": 0, "ftol": _ROUNDING, "maxiter": max_iterations, "maxls": 50},
         )
-    theta = found.x.reshape(outputs, width + 1)
+    theta = basis.weights(found.x.reshape(outputs, width + 1))
     coefficients = theta[:, :-1] / standardisation.scale
     intercepts = theta[:, -1] - coefficients @ standardisation.mean
     if outputs > 1:
@@ -110,27 +127,55 @@ def solve_streamed(
     return coefficients.astype(np.float32), intercepts.astype(np.float32)
 
 
-def _start(
-    rows: Rows,
-    y: Labels,
-    weights: Floats,
-    strength: float,
-    classes: int,
-    standardisation: Standardisation,
-    max_iterations: int,
-) -> Doubles:
-    """(K, D + 1), the solution on evenly spaced rows, held back as strongly for their mass."""
-    places = np.arange(0, len(rows), max(1, len(rows) // _SAMPLE))
-    share = weights[places]
-    scaled = strength * float(weights.sum(dtype=np.float64)) / float(share.sum(dtype=np.float64))
-    found = solve(
-        standardisation(rows.picked(places).whole()),
-        y[places],
-        share[None],
-        np.array([scaled]),
-        classes=classes,
-        tolerance=1e-3,
-        max_iterations=max_iterations,
-    )
-    theta = np.concatenate([found.coefficients[0], found.intercepts[0][:, None]], axis=1)
-    return theta.astype(np.float64)
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """Coordinates in which the loss bends equally in all directions, as far as a sample tells.
+
+    Attributes:
+        curvature: of the sample's features.
+        scale: (K, D + 1), root of the second derivative along each of its vectors, and by bias.
+        start: (K, D + 1), the sample's solution, in these coordinates.
+    """
+
+    curvature: Curvature
+    scale: Doubles
+    start: Doubles
+
+    @classmethod
+    def of(
+        cls,
+        rows: Rows,
+        y: Labels,
+        weights: Floats,
+        strength: float,
+        classes: int,
+        standardisation: Standardisation,
+    ) -> Self:
+        """From evenly spaced rows, held back about as strongly for their mass as all rows are."""
+        places = rows.evenly(_STARTING)
+        Z, share = standardisation(rows.picked(places).whole()), weights[places]
+        mass = float(weights.sum(dtype=np.float64))
+        own = float(share.sum(dtype=np.float64))
+        scaled = np.array([strength * mass / own])
+        found = solve(Z, y[places], share[None], scaled, classes=classes, tolerance=1e-3)
+        p = np.exp(log_softmax(found.logits(Z)[0].astype(np.float64), axis=0))[
+            -len(found.intercepts[0]) :
+        ]
+        bend = np.maximum((p * (1 - p)) @ share / own, _FLATTEST)[:, None]
+        curvature = Curvature.of(Z)
+        along = bend * curvature.values + 1 / (strength * mass)
+        scale = np.sqrt(np.concatenate([along, bend], axis=1))
+        theta = np.concatenate([found.coefficients[0], found.intercepts[0][:, None]], axis=1)
+        turned = np.concatenate([theta[:, :-1] @ curvature.vectors, theta[:, -1:]], axis=1)
+        return cls(curvature, scale, turned * scale)
+
+    def weights(self, moved: Doubles) -> Doubles:
+        """Weights and biases (K, D + 1) from these coordinates."""
+        turned = moved / self.scale
+        back = turned[:, :-1] @ self.curvature.vectors.T
+        return np.concatenate([back, turned[:, -1:]], axis=1)
+
+    def slopes(self, gradient: Doubles) -> Doubles:
+        """The gradient by these coordinates, (K, D + 1), of that by weights and biases."""
+        turned = gradient[:, :-1] @ self.curvature.vectors
+        return np.concatenate([turned, gradient[:, -1:]], axis=1) / self.scale
