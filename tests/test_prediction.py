@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headstart import prediction
 from headstart.backbones import Backbone
 from headstart.datasets import open_dataset
 from headstart.errors import BundleError, DataError
@@ -117,6 +118,15 @@ class TestEvaluate:
         for kind in KINDS:
             (own / kind).rename(own / f"other-{kind}")
         with pytest.raises(DataError, match="the model knows only checks, noise, stripes"):
+            evaluate(model, tiny(), open_dataset(own))
+
+    def test_of_many_strange_classes_some_are_named(
+        self, model: Model, own: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(prediction, "_NAMED", 2)
+        for kind in KINDS:
+            (own / kind).rename(own / f"other-{kind}")
+        with pytest.raises(DataError, match=r"other-noise and 1 more, and .* noise and 1 more;"):
             evaluate(model, tiny(), open_dataset(own))
 
     def test_works_with_one_class(self, model: Model, own: Path, tiny: Tiny):

@@ -18,6 +18,9 @@ from headstart.heads.calibration import probabilities
 from headstart.model import Model
 from headstart.types import Conflict, Floats, Labels, Progress, Skipped
 
+_NAMED = 10
+"""Classes that an error names."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
@@ -117,8 +120,8 @@ def evaluate(
     mine = np.array([name in known for name in dataset.classes], dtype=bool)
     if not mine.any():
         raise DataError(
-            f"{dataset.name} has the classes {', '.join(dataset.classes[:10])}, and the model "
-            f"knows only {', '.join(model.classes[:10])}; give images of the same classes"
+            f"{dataset.name} has the classes {_listed(dataset.classes)}, and the model "
+            f"knows only {_listed(model.classes)}; give images of the same classes"
         )
     strange = tuple(
         Skipped(str(path), f"the model does not know its class ({dataset.classes[label]})")
@@ -153,3 +156,8 @@ def evaluate(
         seen=int(seen.sum()),
         seconds=time.perf_counter() - started,
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

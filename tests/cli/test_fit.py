@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from headstart import training
 from headstart.types import HeadKind
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, files, write_photos
@@ -133,6 +134,25 @@ def test_a_split_of_the_data_is_used_and_holdout_then_changes_nothing(cli: Cli, 
     assert outcome.document["estimate"] == "held-out"
     assert (outcome.document["images"], outcome.document["tested_images"]) == (15, 9)
     assert "warning: data has a test part of its own, so --holdout changes nothing" in outcome.err
+
+
+def test_a_class_of_one_image_is_said_to_be_untested(cli: Cli, own: Path, tmp_path: Path):
+    for extra in files(own / "noise")[1:]:
+        extra.unlink()
+    outcome = cli("fit", own, "--out", tmp_path / "model", *QUICK)
+    assert outcome.code == 0
+    assert "untested  noise: a single image cannot test what it trained" in outcome.out
+
+
+def test_a_sample_that_compared_is_named(
+    cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(training, "_SAMPLE", 15)
+    monkeypatch.setattr(training, "_SAMPLE_PER_CLASS", 1)
+    outcome = cli("fit", photos, "--out", tmp_path / "model", *QUICK)
+    assert "stages    head, compared on 15 of the images" in outcome.out
+    said = cli("fit", photos, "--out", tmp_path / "model", *QUICK, "--json").document
+    assert (said["images"], said["compared_on"]) == (24, 15)
 
 
 def test_an_accuracy_that_cannot_be_known_is_said_to_be_unknown(cli: Cli, tmp_path: Path):

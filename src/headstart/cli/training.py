@@ -296,6 +296,8 @@ def _describe(
     sample = f", compared on {trained.compared_on:,} of the images" if few else ""
     say(f"stages    {' + '.join(origin.stages)}{sample}")
     say(f"accuracy  {accuracy_text(model.measured)}")
+    if alone := [name for name, n in zip(model.classes, model.data.images, strict=True) if n == 1]:
+        say(f"untested  {', '.join(alone[:_CLASSES])}: a single image cannot test what it trained")
     say_left_out(trained, out)
     say(f"time      {seconds:.1f} s")
     say(f"model     {out}" + (f"; report in {report}" if report else ""))
