@@ -5,7 +5,7 @@
 The search is one of folds and strengths of regularisation, as in choosing a stage. For each solver
 and tolerance: its time, and how far its held-out losses are at most from those of a solution to
 1e-8. Features are made up: correlated and rectified like a network's, with overlapping classes.
-scikit-learn gets float32, standardised once a fold, and starts from the next weaker solution.
+scikit-learn gets float32, standardised once a fold, and starts from the solution before.
 """
 
 import argparse

@@ -50,7 +50,9 @@ def logme(X: Floats, y: Labels, *, classes: int) -> float:
 
 
 def _spectrum(X: Doubles) -> tuple[Doubles, Doubles]:
-    """(r,) squared singular values of X that are not zero, and (N, r) their left vectors.
+    """(r,) squared singular values of X that are not zero, by their mean; (N, r) left vectors.
+
+    By their mean, since alpha takes up any scale, and what keeps it finite must not depend on one.
 
     From the smaller of the two products of X with itself, which costs a fraction of the
     decomposition of X; the squares that this loses to rounding add nothing to the evidence.
@@ -60,7 +62,7 @@ def _spectrum(X: Doubles) -> tuple[Doubles, Doubles]:
     kept = values > values[-1] * max(X.shape) * np.finfo(np.float64).eps
     squares = values[kept]
     left = vectors[:, kept] if wide else X @ vectors[:, kept] / np.sqrt(squares)
-    return squares, left
+    return squares / max(float(squares.sum()), 1e-300) * len(squares), left
 
 
 def _evidence(squares: Doubles, left: Doubles, column: Doubles, width: int) -> float:
@@ -68,8 +70,7 @@ def _evidence(squares: Doubles, left: Doubles, column: Doubles, width: int) -> f
     images, total = len(column), float(column @ column)
     z = (left.T @ column) ** 2  # (r,) energy of the column along each direction of X
     outside = max(total - float(z.sum()), 0.0)  # what no weights can explain
-    # In the features' own units, so that their scale changes nothing on the way either.
-    alpha, beta = float(squares.mean()) if len(squares) else 1.0, 1.0
+    alpha = beta = 1.0
     for _ in range(_ROUNDS):
         weight, residual = _fit(squares, z, outside, alpha, beta)
         gamma = float((beta * squares / (alpha + beta * squares)).sum())
