@@ -57,6 +57,7 @@ LAYERS = (
         "backbones.vision_ops",
         "heads",
         "heads.calibration",
+        "heads.candidates",
         "heads.curvature",
         "heads.differentiable",
         "heads.families",
@@ -66,6 +67,7 @@ LAYERS = (
         "heads.selection",
         "heads.softmax",
         "heads.streaming",
+        "heads.trials",
     },
     {
         "baselines",

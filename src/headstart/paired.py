@@ -11,8 +11,9 @@ import numpy as np
 from headstart.baselines import best_of
 from headstart.descriptors import THUMBNAIL
 from headstart.errors import DataError
+from headstart.heads.candidates import candidates
 from headstart.heads.families import LogisticFamily
-from headstart.heads.selection import MIN_FOLDS, Selection, candidates, fold_count, select
+from headstart.heads.selection import MIN_FOLDS, Selection, fold_count, select
 from headstart.metrics import wilson
 from headstart.partition import Partition
 from headstart.splits import fold_of

@@ -13,9 +13,10 @@ from headstart.backbones.backbone import LOGITS
 from headstart.datasets import ImageDataset
 from headstart.errors import BackboneError
 from headstart.features import Extractor, Features
+from headstart.heads.candidates import Candidate, candidates
 from headstart.heads.families import FAMILIES, train_head
 from headstart.heads.rows import Rows
-from headstart.heads.selection import Candidate, Selection, candidates, fold_count, select
+from headstart.heads.selection import Selection, fold_count, select
 from headstart.metrics import wilson
 from headstart.model import Measured, Model, Origin, TrainingData, class_counts
 from headstart.partition import Partition, usable

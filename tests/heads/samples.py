@@ -21,3 +21,11 @@ def blobs(
 def leave_out(images: int, folds: int) -> Floats:
     """Row weights (folds, images): fold f leaves out every `folds`-th row from f on."""
     return np.array([np.arange(images) % folds != fold for fold in range(folds)], dtype=np.float32)
+
+
+def noise(stages: int, images: int, width: int = 8, seed: int = 0) -> dict[str, Floats]:
+    """Features of so many stages that tell nothing."""
+    rng = np.random.default_rng(seed)
+    return {
+        f"s{stage}": rng.normal(size=(images, width)).astype(np.float32) for stage in range(stages)
+    }

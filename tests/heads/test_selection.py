@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from headstart.heads import selection, softmax
+from headstart.heads import selection, trials
+from headstart.heads.candidates import Candidate, candidates
 from headstart.heads.families import FAMILIES, CentroidFamily, LogisticFamily
 from headstart.heads.head import LinearHead
-from headstart.heads.selection import Candidate, candidates, fold_count, select
+from headstart.heads.selection import fold_count, select
 from headstart.types import HeadKind
-from tests.heads.samples import blobs
+from tests.heads.samples import blobs, noise
 
 KINDS = list(HeadKind)
 LOGISTIC = FAMILIES[HeadKind.LOGISTIC]
@@ -26,60 +27,6 @@ def chosen_from(values, y, folds, *, family=LOGISTIC, choices=None, **more):
     return select(
         values, y, folds, family=family, choices=choices, classes=classes, row_weights=ones, **more
     )
-
-
-def noise(stages, images, width=8, seed=0):
-    rng = np.random.default_rng(seed)
-    return {
-        f"s{stage}": rng.normal(size=(images, width)).astype(np.float32) for stage in range(stages)
-    }
-
-
-class TestCandidates:
-    def test_a_single_stage_is_the_only_candidate(self):
-        assert candidates({"head": 512}) == (Candidate(("head",), 0),)
-
-    def test_two_stages_stand_alone_and_together(self):
-        assert [c.stages for c in candidates({"a": 10, "b": 20})] == [("a",), ("b",), ("a", "b")]
-
-    def test_windows_of_equal_widths_are_bounded_by_their_sum(self):
-        # A ViT-Small: twelve blocks of 384; four fit into 1,536.
-        found = candidates({f"blocks.{n}": 384 for n in range(12)})
-        runs = [c for c in found if len(c.stages) > 1]
-        assert len(found) == 12 + 6
-        assert max(len(c.stages) for c in runs) == 4
-        assert {c.depth for c in runs} == {10, 11}
-
-    def test_lite0_has_no_window_with_its_wide_last_stage(self):
-        widths = [16, 24, 40, 80, 112, 192, 320, 1280]
-        found = candidates({f"s{n}": width for n, width in enumerate(widths)})
-        runs = [c.stages for c in found if len(c.stages) > 1]
-        assert runs == [tuple(f"s{n}" for n in range(first, 7)) for first in range(2, 6)]
-
-    def test_the_widest_stage_of_resnet50_sets_the_limit(self):
-        found = candidates({"stem": 64, "l1": 256, "l2": 512, "l3": 1024, "l4": 2048})
-        runs = [c.stages for c in found if len(c.stages) > 1]
-        assert runs == [
-            ("stem", "l1", "l2", "l3"),
-            ("l1", "l2", "l3"),
-            ("l2", "l3"),
-        ]
-
-    @pytest.mark.parametrize("widths", [[64], [8, 8], [384] * 12, [16, 24, 40, 80, 320, 1280]])
-    def test_every_candidate_is_a_run_that_ends_at_its_depth(self, widths):
-        names = [f"s{n}" for n in range(len(widths))]
-        found = candidates(dict(zip(names, widths, strict=True)))
-        assert len(set(found)) == len(found)
-        assert [c.stages for c in found[: len(names)]] == [(name,) for name in names]
-        for candidate in found:
-            first = candidate.depth + 1 - len(candidate.stages)
-            assert candidate.stages == tuple(names[first : candidate.depth + 1])
-            assert len(candidate.stages) <= 5
-
-    def test_features_stand_side_by_side_in_order(self):
-        values = noise(3, 4, width=2)
-        X = Candidate(("s0", "s2"), 2).gather(values)
-        assert X.tolist() == np.concatenate([values["s0"], values["s2"]], axis=1).tolist()
 
 
 @pytest.mark.parametrize(
@@ -220,13 +167,13 @@ class Recorder(CentroidFamily):
 
     asked: list = None
 
-    def held_out(self, X, y, weights, *, classes, blocks=None):
+    def held_out(self, X, y, weights, **options):
         self.asked.append(weights > 0)
-        return super().held_out(X, y, weights, classes=classes, blocks=blocks)
+        return super().held_out(X, y, weights, **options)
 
 
 def test_each_candidate_takes_one_fit_a_fold_and_one_a_pair(monkeypatch):
-    monkeypatch.setattr(selection, "_KEPT", 0)
+    monkeypatch.setattr(trials, "_KEPT", 0)
     X, y = blobs(40, 4, 2)
     recorder = Recorder(asked=[])
     folds = np.arange(40) % 4
@@ -246,7 +193,7 @@ def test_logits_that_are_too_many_to_keep_are_solved_again_and_are_the_same(monk
     chosen_from(values, y, folds, family=recorder)
     assert len(recorder.asked) == 2  # each candidate once, and nothing at the end
     kept = chosen_from(values, y, folds)
-    monkeypatch.setattr(selection, "_KEPT", 0)
+    monkeypatch.setattr(trials, "_KEPT", 0)
     again = chosen_from(values, y, folds)
     assert (again.candidate, again.setting) == (kept.candidate, kept.setting)
     assert again.temperature == pytest.approx(kept.temperature, rel=1e-2)
@@ -330,23 +277,6 @@ def test_an_error_in_one_candidate_is_raised():
     broken = [Candidate(("a",), 0), Candidate(("a", "missing"), 1)]
     with pytest.raises(KeyError, match="missing"):
         chosen_from({"a": X}, y, np.arange(30) % 3, choices=broken)
-
-
-@pytest.mark.parametrize(
-    ("images", "width", "classes", "workers"),
-    [(500, 1280, 10, 64), (20_000, 1280, 37, 6), (1_000_000, 1280, 37, 1)],
-)
-def test_as_many_candidates_at_a_time_as_memory_allows(
-    images, width, classes, workers, monkeypatch
-):
-    monkeypatch.setattr(selection, "cores", lambda: 64)
-    monkeypatch.setattr(selection, "_MEMORY", 64 * softmax.MEMORY)
-    if images < 1000:
-        monkeypatch.setattr(selection, "_MEMORY", 100 * softmax.MEMORY)
-    values = {"a": np.broadcast_to(np.float32(0), (images, width))}
-    y = np.broadcast_to(0, images)
-    task = selection._Task(values, y, LOGISTIC, classes, y)
-    assert selection._workers(task, [Candidate(("a",), 0)]) == workers
 
 
 def test_weights_say_what_each_image_counts_for_in_the_choice():

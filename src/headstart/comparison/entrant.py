@@ -14,8 +14,8 @@ from headstart.comparison.result import Compared
 from headstart.cost import Cost
 from headstart.errors import DataError, MissingExtraError
 from headstart.features import Extractor, Features
+from headstart.heads.candidates import candidates
 from headstart.heads.logme import logme
-from headstart.heads.selection import candidates
 from headstart.training import Recipe, choose_stages
 from headstart.types import Labels, Progress
 

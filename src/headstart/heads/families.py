@@ -39,7 +39,14 @@ class HeadFamily(Protocol):
         ...
 
     def held_out(
-        self, X: Floats, y: Labels, weights: Floats, *, classes: int, blocks: Blocks = None
+        self,
+        X: Floats,
+        y: Labels,
+        weights: Floats,
+        *,
+        classes: int,
+        blocks: Blocks = None,
+        settings: Sequence[float] | None = None,
     ) -> list[Floats]:
         """Logits for the rows that each fold leaves out.
 
@@ -49,6 +56,7 @@ class HeadFamily(Protocol):
             weights: (F, N) row weights; 0 for the rows that are left out.
             classes: K.
             blocks: widths of the stages side by side in X; see `Standardisation.of`.
+            settings: G of the family's; all by default.
 
         Returns:
             F arrays (G, K, rows with weight 0).
@@ -77,10 +85,17 @@ class LogisticFamily:
     default: int = 3
 
     def held_out(
-        self, X: Floats, y: Labels, weights: Floats, *, classes: int, blocks: Blocks = None
+        self,
+        X: Floats,
+        y: Labels,
+        weights: Floats,
+        *,
+        classes: int,
+        blocks: Blocks = None,
+        settings: Sequence[float] | None = None,
     ) -> list[Floats]:
         """All folds and settings in one joint solution; see `HeadFamily`."""
-        strengths: Doubles = np.array(self.settings)
+        strengths: Doubles = np.array(self.settings if settings is None else settings)
         maps = solve(
             X,
             y,
@@ -136,9 +151,17 @@ class CentroidFamily:
     default: int = 0
 
     def held_out(
-        self, X: Floats, y: Labels, weights: Floats, *, classes: int, blocks: Blocks = None
+        self,
+        X: Floats,
+        y: Labels,
+        weights: Floats,
+        *,
+        classes: int,
+        blocks: Blocks = None,
+        settings: Sequence[float] | None = None,
     ) -> list[Floats]:
         """See `HeadFamily`."""
+        del settings
         scores = []
         for row in weights:
             logits = self.fit(X, y, row, 0.0, classes=classes, blocks=blocks).logits(X[row == 0])
@@ -175,10 +198,17 @@ class KnnFamily:
     default: int = 3
 
     def held_out(
-        self, X: Floats, y: Labels, weights: Floats, *, classes: int, blocks: Blocks = None
+        self,
+        X: Floats,
+        y: Labels,
+        weights: Floats,
+        *,
+        classes: int,
+        blocks: Blocks = None,
+        settings: Sequence[float] | None = None,
     ) -> list[Floats]:
         """See `HeadFamily`."""
-        counts = [int(k) for k in self.settings]
+        counts = [int(k) for k in (self.settings if settings is None else settings)]
         heads = [self._fit(X, y, row, counts[0], classes, blocks) for row in weights]
         return [
             head.logits_by_count(X[row == 0], counts).swapaxes(1, 2)

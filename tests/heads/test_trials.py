@@ -1,0 +1,156 @@
+"""The race among candidates: it saves time and changes nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headstart.heads import softmax, trials
+from headstart.heads.candidates import Candidate, candidates
+from headstart.heads.families import FAMILIES
+from headstart.heads.selection import select
+from headstart.heads.trials import Task, behind, try_all
+from headstart.types import HeadKind
+from tests.heads.samples import blobs, noise
+
+LOGISTIC = FAMILIES[HeadKind.LOGISTIC]
+KINDS = list(HeadKind)
+
+
+def task_of(values, y, count=3, kind=HeadKind.LOGISTIC):
+    ones = np.ones(len(y), np.float32)
+    return Task(values, y, FAMILIES[kind], int(y.max()) + 1, ones, np.arange(len(y)) % count)
+
+
+def two_good_stages(images=600, width=8, apart=1.0):
+    """Noise, a stage that tells much, a deeper one that tells a little, and what goes with both."""
+    X, y = blobs(images, width, 3, apart=apart)
+    rng = np.random.default_rng(1)
+    weak = X + rng.normal(size=X.shape).astype(np.float32) * 3 * X.std(0)
+    values = {**noise(1, images), "good": X, "weak": weak}
+    return values, y, candidates(dict.fromkeys(values, 8))
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_every_fold_is_in_one_of_the_first_pairs(count):
+    task = task_of(noise(1, 150 * count), np.arange(150 * count) % 2, count)
+    assert {fold for pair in task.openings for fold in pair} == set(range(count))
+    assert len(task.openings) == (count + 1) // 2
+    assert set(task.openings) <= set(task.pairs)
+
+
+@pytest.mark.parametrize(("images", "count"), [(447, 3), (300, 2), (5, 5)])
+def test_small_folds_and_two_folds_do_not_race(images, count):
+    assert task_of(noise(1, images), np.arange(images) % 2, count).openings == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.parametrize("kept", [0, 2**30])
+def test_the_race_changes_nothing_but_the_time(kind, count, kept, monkeypatch):
+    values, y, choices = two_good_stages()
+    ones = np.ones(len(y), np.float32)
+    found = {}
+    monkeypatch.setattr(trials, "_KEPT", kept)
+    for beaten in (4.0, 1e9):
+        monkeypatch.setattr(trials, "_BEATEN", beaten)
+        found[beaten] = select(
+            values, y, np.arange(len(y)) % count, family=FAMILIES[kind], choices=choices,
+            classes=3, row_weights=ones,
+        )  # fmt: skip
+    raced, full = found.values()
+    assert (raced.candidate, raced.setting) == (full.candidate, full.setting)
+    np.testing.assert_allclose(raced.temperature, full.temperature, rtol=2e-2)
+    np.testing.assert_allclose(raced.probabilities, full.probabilities, atol=1e-2)
+    for stage, correct in full.correct_by_stage.items():
+        assert (correct == raced.correct_by_stage[stage]).mean() > 0.99
+
+
+def test_what_is_clearly_beaten_is_not_run_to_the_end():
+    values, y, choices = two_good_stages(width=80, apart=0.2)
+    asked = []
+
+    class Counted(type(LOGISTIC)):
+        def held_out(self, X, y, weights, *, settings, **options):
+            asked.append((X.shape[1], len(weights), len(settings)))
+            return super().held_out(X, y, weights, settings=settings, **options)
+
+    task = replace(task_of(values, y), family=Counted())
+    tried = try_all(task, choices)
+    every = len(LOGISTIC.settings)
+    opened = [entry for entry in asked if entry[1:] == (2, every)]
+    assert len(opened) == len(choices)
+    finished = [entry for entry in asked if entry[1] == 4]  # three folds and the third pair
+    assert len(finished) + len(opened) == len(asked)
+    assert sum(entry[2] for entry in finished) < len(choices) * every
+    # A stage alone is reported, however bad it is: its best setting always stands.
+    for candidate, trial in zip(choices, tried, strict=True):
+        assert trial is not None or len(candidate.stages) > 1
+        if trial:
+            assert trial.standing.any(0).all()
+            assert trial.losses.shape == (len(trial.settings), len(y))
+
+
+def test_a_combination_that_is_beaten_has_no_trial():
+    X, y = blobs(600, 8, 2, apart=1.0)
+    values = {**noise(2, 600), "good": X}
+    choices = [Candidate(("s0", "s1"), 1), Candidate(("good",), 2), Candidate(("s0",), 0)]
+    tried = try_all(task_of(values, y), choices)
+    assert [trial is None for trial in tried] == [True, False, False]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [3, 4])
+def test_labels_of_a_fold_do_not_move_the_race_for_it(kind, count):
+    values, y, choices = two_good_stages(images=170 * count)
+    task = task_of(values, y, count, kind)
+    before = try_all(task, choices)
+    moved = False
+    for fold in range(count):
+        other = np.where(task.folds == fold, (y + 1) % 3, y)
+        for old, new in zip(before, try_all(replace(task, y=other), choices), strict=True):
+            stood = [set(), set()]
+            for names, trial in zip(stood, (old, new), strict=True):
+                if trial:
+                    names.update(trial.settings[trial.standing[fold]].tolist())
+                    moved |= trial is new and not np.array_equal(old and old.standing, new.standing)
+            assert stood[0] == stood[1]
+            if old and new:
+                rows = [np.flatnonzero(np.isin(one.settings, list(stood[0]))) for one in (old, new)]
+                np.testing.assert_allclose(
+                    new.inner[fold][rows[1]], old.inner[fold][rows[0]], rtol=2e-2, atol=2e-2
+                )
+    if kind is not HeadKind.CENTROID:  # it has one setting
+        assert moved  # the races of the other folds did see the change
+
+
+def test_the_standard_error_is_that_of_the_paired_difference():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(3, 50)).astype(np.float32)
+    gap, error = behind(table, np.ones(50, np.float32))
+    best = table.mean(1).argmin()
+    difference = table - table[best]
+    np.testing.assert_allclose(gap, difference.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(error, difference.std(1) / np.sqrt(50), rtol=1e-5)
+    assert gap[best] == error[best] == 0
+    # Weights count as so many copies of an image.
+    weights = rng.integers(1, 4, 50).astype(np.float32)
+    again, _ = behind(np.repeat(table, weights.astype(int), axis=1), np.ones(int(weights.sum())))
+    np.testing.assert_allclose(behind(table, weights)[0], again, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("images", "width", "classes", "workers"),
+    [(500, 1280, 10, 64), (20_000, 1280, 37, 6), (1_000_000, 1280, 37, 1)],
+)
+def test_as_many_candidates_at_a_time_as_memory_allows(
+    images, width, classes, workers, monkeypatch
+):
+    monkeypatch.setattr(trials, "cores", lambda: 64)
+    monkeypatch.setattr(trials, "_MEMORY", 64 * softmax.MEMORY)
+    if images < 1000:
+        monkeypatch.setattr(trials, "_MEMORY", 100 * softmax.MEMORY)
+    values = {"a": np.broadcast_to(np.float32(0), (images, width))}
+    y = np.broadcast_to(0, images)
+    task = Task(values, y, LOGISTIC, classes, y, y)
+    assert trials._workers(task, [Candidate(("a",), 0)]) == workers
