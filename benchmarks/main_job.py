@@ -1,13 +1,15 @@
 """From files to a tested classifier: headstart and the peers, whole processes, in turn.
 
-    python benchmarks/main_job.py DATA [DATA ...] [--rounds 3] [--jobs NAME ...]
-        [--peers FOLDER] [--write docs/benchmarks.md]
+    python benchmarks/main_job.py DATA [DATA ...] [--rounds 3] [--once 100] [--budget 900]
+        [--jobs NAME ...] [--peers FOLDER] [--write docs/benchmarks.md]
 
 DATA is a folder with train/ and test/, `textiles`, or `photographs:N`, N generated ones. All get
 the same files and the same weights of EfficientNet-Lite0. In a round every job runs once with all
 imports, headstart from an empty cache and then once more with a hundredth of its images new;
-ratios are taken within a round, so that a machine whose speed drifts drifts for all. FOLDER holds
-the packages of benchmarks/peers.txt.
+ratios are taken within a round, so that a machine whose speed drifts drifts for all. A job that
+takes more than `--once` seconds runs in the first round only; one that would take more than
+`--budget` seconds, by its images a second on the data before, is not run, and the page says so.
+FOLDER holds the packages of benchmarks/peers.txt.
 """
 
 import argparse
@@ -133,58 +135,91 @@ def generated(root: Path, count: int) -> Path:
     return root
 
 
+def measure(
+    folder: Path,
+    scratch: Path,
+    jobs: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    rounds: int,
+    once: float,
+) -> list[dict[str, Run]]:
+    """The rounds, each with what ran in it."""
+    done: list[dict[str, Run]] = []
+    for _ in range(rounds):
+        done.append(ours(folder, scratch))
+        for name in jobs:
+            if len(done) == 1 or done[0][name].seconds <= once:
+                done[-1][name] = theirs(name, folder, environment)
+                print(folder.name, name, done[-1][name], file=sys.stderr, flush=True)
+    return done
+
+
 def table(data: str, rounds: Sequence[Mapping[str, Run]]) -> list[str]:
     """Lines about one data set."""
     lines = []
-    for name in rounds[0]:
-        runs = [one[name] for one in rounds]
-        ordered = sorted(run.seconds for run in runs)
-        ratio = statistics.median(one[name].seconds / one[OURS].seconds for one in rounds)
-        first = runs[0]
+    for name, first in rounds[0].items():
+        among = [one for one in rounds if name in one]
+        ordered = sorted(one[name].seconds for one in among)
+        middle = statistics.median(ordered)
+        ratio = statistics.median(one[name].seconds / one[OURS].seconds for one in among)
         span = wilson(round(first.accuracy * first.tested), first.tested)
+        spread = f" ({ordered[0]:.1f} to {ordered[-1]:.1f})" if len(among) > 1 else ""
         cells = [
             data,
             name,
-            f"{statistics.median(ordered):.1f} ({ordered[0]:.1f} to {ordered[-1]:.1f})",
+            f"{middle:.1f}{spread}",
             f"{ratio:.2f}" if ratio < 1 else f"{ratio:.1f}",
-            f"{first.images / statistics.median(ordered):.0f}",
-            f"{statistics.median(run.peak for run in runs) / 2**20:.0f} MB",
+            f"{first.images / middle:.0f}",
+            f"{statistics.median(one[name].peak for one in among) / 2**20:.0f} MB",
             f"{first.accuracy:.3f} ({span.low:.3f} to {span.high:.3f}) of {first.tested:,}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
+def expected(job: str, images: int, measured: Sequence[Mapping[str, Run]]) -> float:
+    """Seconds that a job will take, by the slowest rate it was seen to have; 0 if never seen."""
+    rates = [one[job].seconds / one[job].images for one in measured if job in one]
+    return images * max(rates, default=0.0)
+
+
 PAGE = """\
 # Benchmarks
 
-`make bench` writes this page; `make bench DATA='FOLDER ...'` measures other folders with `train/`
-and `test/`. Whole processes, imports included, on the same files and weights (EfficientNet-Lite0),
-in turn, {rounds} rounds; medians, with the fastest and the slowest round. headstart begins with an
-empty cache; its second line is a run whose cache holds 99 of 100 training images, and the test.
-Times: how many times as long as headstart, the median of the rounds' ratios. Memory: the most that
-all processes of a job were seen to hold at once. In this time headstart tries all stages and
-strengths of regularisation by nested cross-validation; the peers train one head, as their
-documentation has it (see the scripts in `benchmarks/`).
+`make bench DATA='FOLDER ...'` writes this page: from files to a tested classifier. FOLDERS have
+`train/` and `test/`; `photographs:10000` are as many generated pictures, whose class is their tint.
+Whole processes, imports included, on the same files and weights (EfficientNet-Lite0), in turn, in
+{rounds} rounds; a job of more than {once:.0f} seconds only in the first. Seconds are medians, with
+the fastest and the slowest round. headstart begins with an empty cache; its second line is a run
+whose cache holds 99 of 100 training images, and the test. Times: how many times as long as
+headstart, the median of the rounds' ratios. Memory: the most that all processes of a job were seen
+to hold at once. In this time headstart tries all stages and strengths of regularisation by nested
+cross-validation; the peers train one head, as their documentation has it (see the scripts in
+`benchmarks/`).
 
 | data | job | seconds | times | images/s | memory | test accuracy |
 |---|---|---|---|---|---|---|
 {lines}
-
+{left_out}
 {machine}; {versions}.
 """
 
 
-def document(lines: list[str], rounds: int, peers: Path | None) -> str:
+def document(lines: Sequence[str], left_out: Sequence[str], options: argparse.Namespace) -> str:
     """The page."""
     python = f"Python {platform.python_version()}"
     versions = {name: version(name) for name in PACKAGES}
-    for one in distributions(path=[str(peers)]) if peers else ():
+    for one in distributions(path=[str(options.peers)]) if options.peers else ():
         if one.name in PEERS:
             versions[one.name] = one.version
     return PAGE.format(
-        rounds=rounds,
+        rounds=options.rounds,
+        once=options.once,
         lines="\n".join(lines),
+        left_out=f"\nNot run, for the time it would take: {'; '.join(left_out)}.\n"
+        if left_out
+        else "",
         machine=f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {python}",
         versions=", ".join(" ".join(pair) for pair in versions.items()),
     )
@@ -195,6 +230,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--once", type=float, default=100, metavar="SECONDS")
+    parser.add_argument("--budget", type=float, default=900, metavar="SECONDS")
     parser.add_argument("--jobs", nargs="*", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--peers", type=Path, help="a folder of their packages")
     parser.add_argument("--write", type=Path)
@@ -202,19 +239,27 @@ def main() -> None:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "KERAS_BACKEND": "openvino"}
     if options.peers:
         environment["PYTHONPATH"] = str(options.peers.resolve())
-    lines = []
+    measured: list[dict[str, Run]] = []
+    lines: list[str] = []
+    left_out: list[str] = []
     with tempfile.TemporaryDirectory() as work:
         for data in options.data:
-            folder, rounds = folder_of(data, Path(work)), []
-            for _ in range(options.rounds):
-                rounds.append(ours(folder, Path(work)))
-                for name in options.jobs:
-                    rounds[-1][name] = theirs(name, folder, environment)
-                    print(folder.name, name, rounds[-1][name], file=sys.stderr, flush=True)
-            lines += table(folder.name, rounds)
-            print("\n".join(lines[-len(rounds[0]) :]), flush=True)
+            folder = folder_of(data, Path(work))
+            images = sum(path.is_file() for path in folder.rglob("*"))
+            jobs = []
+            for name in options.jobs:
+                if (seconds := expected(name, images, measured)) <= options.budget:
+                    jobs.append(name)
+                else:
+                    left_out.append(f"{name} on {folder.name}, about {seconds / 60:.0f} minutes")
+            found = measure(
+                folder, Path(work), jobs, environment, rounds=options.rounds, once=options.once
+            )
+            measured.append(found[0])
+            lines += table(folder.name, found)
+            print("\n".join(lines[-len(found[0]) :]), flush=True)
             if options.write:
-                page = document(lines, options.rounds, options.peers)
+                page = document(lines, left_out, options)
                 options.write.write_text(page, encoding="utf-8")
 
 
