@@ -100,6 +100,7 @@ def train(
     *,
     on_images: Progress | None = None,
     on_candidates: Progress | None = None,
+    on_steps: Progress | None = None,
 ) -> Trained:
     """Train a head on a data set.
 
@@ -110,6 +111,8 @@ def train(
         recipe: how.
         on_images: progress over the images.
         on_candidates: progress over the stages that are compared.
+        on_steps: progress of the head that is kept, where a large set makes it long; of the most
+            steps there can be.
 
     Raises:
         DataError: fewer than two classes with a readable image are left.
@@ -145,6 +148,7 @@ def train(
         row_weights(labels, len(classes), balance=recipe.balance),
         selection.setting,
         classes=len(classes),
+        progress=on_steps,
     )
     skipped = (*dataset.skipped, *features.skipped, *cut.skipped)
     model = Model(

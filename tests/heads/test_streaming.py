@@ -105,3 +105,14 @@ def test_repeats_to_the_last_bit() -> None:
     rows, _, y, weights = sample(3)
     first, second = (solve_streamed(rows, y, weights, 0.1, classes=3)[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_progress_counts_the_steps_up_to_the_most_there_can_be() -> None:
+    rows, _, y, weights = sample(3)
+    seen: list[tuple[int, int]] = []
+    solve_streamed(
+        rows, y, weights, 0.1, classes=3, max_iterations=40,
+        progress=lambda *at: seen.append(at),
+    )  # fmt: skip
+    assert seen == [(step, 40) for step in range(1, len(seen) + 1)]
+    assert 1 <= len(seen) <= 40

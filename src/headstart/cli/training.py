@@ -95,6 +95,7 @@ def fit(
             recipe,
             on_images=bars.bar("images", "images"),
             on_candidates=bars.bar("choosing stages", "candidates"),
+            on_steps=bars.bar("training the head, at most", "steps"),
         )
     save_model(trained.model, out)
     for name in (HISTORY, CURVES):  # of a fine-tuning whose place this model takes

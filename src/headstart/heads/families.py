@@ -12,7 +12,7 @@ from headstart.heads.head import CentroidHead, Head, KnnHead, LinearHead, Standa
 from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
 from headstart.heads.streaming import WHOLE, solve_streamed
-from headstart.types import Doubles, Floats, HeadKind, Labels
+from headstart.types import Doubles, Floats, HeadKind, Labels, Progress
 
 _SEARCH_TOLERANCE = 3e-4
 """Stopping test while settings are compared. On six sets of photos it chose as well as 1e-4 in two
@@ -251,7 +251,14 @@ FAMILIES: dict[HeadKind, HeadFamily] = {
 
 
 def train_head(
-    kind: HeadKind, rows: Rows, y: Labels, weights: Floats, setting: float, *, classes: int
+    kind: HeadKind,
+    rows: Rows,
+    y: Labels,
+    weights: Floats,
+    setting: float,
+    *,
+    classes: int,
+    progress: Progress | None = None,
 ) -> Head:
     """The head that is kept, trained on all rows; logistic regression copies only a few.
 
@@ -262,11 +269,13 @@ def train_head(
         weights: (N,) of the rows.
         setting: of the family.
         classes: K.
+        progress: of large sets; called with (steps, the most there can be).
     """
     if kind is HeadKind.LOGISTIC and rows.nbytes > WHOLE:
         order = rows.chosen.argsort()  # as they lie: each step reads all, perhaps from a disk
         streamed = rows.picked(order), y[order], weights[order]
-        return _linear(*solve_streamed(*streamed, setting, classes=classes, prior=PRIOR))
+        found = solve_streamed(*streamed, setting, classes=classes, prior=PRIOR, progress=progress)
+        return _linear(*found)
     return FAMILIES[kind].fit(
         rows.whole(), y, weights, setting, classes=classes, blocks=rows.widths
     )

@@ -8,6 +8,7 @@ that undo this, few steps are needed.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Self
 
@@ -20,7 +21,7 @@ from headstart.heads.head import Standardisation
 from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
 from headstart.prefetch import prefetched
-from headstart.types import Doubles, Floats, Labels
+from headstart.types import Doubles, Floats, Labels, Progress
 
 WHOLE = 64 * 2**20
 """Bytes of features up to which they are simply copied."""
@@ -42,6 +43,7 @@ def solve_streamed(
     prior: float = 0.0,
     tolerance: float = 1e-4,
     max_iterations: int = 300,
+    progress: Progress | None = None,
 ) -> tuple[Floats, Floats]:
     """Solve one problem.
 
@@ -54,6 +56,7 @@ def solve_streamed(
         prior: see `Standardisation.of`; the parts of `rows` are its blocks.
         tolerance: stop when no partial derivative of the mean loss is larger.
         max_iterations: stop after so many steps in any case.
+        progress: called with (steps, the most there can be).
 
     Returns:
         Coefficients (K, D) and intercepts (K,), float32, for features that are not standardised;
@@ -89,6 +92,7 @@ def solve_streamed(
 
     basis = _Basis.of(rows, y, weights, strength, classes, standardisation)
     gradient = np.zeros((outputs, width + 1))
+    steps = itertools.count(1)
 
     def objective(flat: Doubles) -> tuple[float, Doubles]:
         nonlocal gradient
@@ -106,6 +110,8 @@ def solve_streamed(
 
     def stop(intermediate_result: object) -> None:
         del intermediate_result
+        if progress:
+            progress(next(steps), max_iterations)
         if np.abs(gradient).max() <= tolerance:
             raise StopIteration
 
