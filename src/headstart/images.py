@@ -30,6 +30,8 @@ MAX_PIXELS: Final = 180_000_000
 """More are refused: a decompression bomb, or a scan that would fill the memory (540 MB as RGB)."""
 MAX_BYTES: Final = 2 * 1024**3
 """Larger files are refused unread; a picture within `MAX_PIXELS` is smaller."""
+NO_IMAGE: Final = "not an image"
+"""Why a file whose content is of no known format cannot be used."""
 _HEAD_BYTES: Final = 512
 """How many of a file's first bytes tell its format: ISO media may list many brands there."""
 
@@ -147,7 +149,7 @@ def decode(
         raise UnreadableImageError("empty file")
     name = image_format(content[:_HEAD_BYTES], content[-len(_TGA_FOOTER) :])
     if name is None:
-        raise UnreadableImageError("not an image")
+        raise UnreadableImageError(NO_IMAGE)
     _hush_warnings()
     try:
         image = _factory(name)(io.BytesIO(content), "")

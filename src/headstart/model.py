@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, NonNegativeInt
@@ -32,6 +32,15 @@ class Measured:
     interval: Interval | None
     images: NonNegativeInt
     estimate: Estimate
+
+    def as_dict(self) -> dict[str, Any]:
+        """As every verb's JSON holds it."""
+        return {
+            "accuracy": self.accuracy,
+            "interval": self.interval and [self.interval.low, self.interval.high],
+            "images": self.images,
+            "estimate": str(self.estimate),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,12 @@ class TestInfo:
         assert document["schema_version"] == 1
         assert document["classes"] == ["checks", "noise", "stripes"]
 
+    def test_measures_are_those_of_fit(self, cli: Cli, photos: Path, tmp_path: Path):
+        fitted = cli("fit", photos, "--out", tmp_path / "model", "--json").document
+        document = cli("info", tmp_path / "model", "--json").document
+        assert document["measured"]["interval"] == fitted["interval"]
+        assert document["by_stage"] == fitted["accuracy_by_stage"]
+
     def test_refuses_what_is_no_model(self, cli: Cli, photos: Path):
         outcome = cli("info", photos)
         assert outcome.code == 2

@@ -57,9 +57,9 @@ def test_a_person_is_told_the_same(cli: Cli, own: Path, tmp_path: Path):
         "efficientnet-lite0 on ",
         "stages    head",
         "cross-validated",
-        "1 identical images count once",
-        "1 with two labels",
-        "1 files, such as",
+        "1 identical image counts once",
+        "conflicts 1 with two labels",
+        f"skipped   1 file: {own / 'noise' / 'broken.jpg'} (empty file)",
         f"model     {tmp_path / 'model'}",
     ):
         assert text in outcome.out
@@ -95,6 +95,7 @@ def test_a_second_fit_finds_all_features_and_replaces_the_model(
     for cached in (0, 24):
         outcome = cli("fit", photos, "--out", tmp_path / "model", *QUICK, "--json")
         assert outcome.document["cached"] == cached
+        assert (outcome.document["images_per_second"] is None) is (cached == 24)
     assert len(files(tmp_path / "model")) == 4
 
 
@@ -124,6 +125,9 @@ def test_a_share_is_held_out_on_request(cli: Cli, photos: Path, tmp_path: Path):
     said = cli("fit", photos, *arguments).document
     assert said["estimate"] == "held-out"
     assert said["images"] + said["tested_images"] == 24
+    told = cli("fit", photos, *arguments[:-1]).out
+    counts = f"{said['images']} images and {said['tested_images']} held out, 3 classes"
+    assert f"photos: {counts}" in told
 
 
 def test_a_split_of_the_data_is_used_and_holdout_then_changes_nothing(cli: Cli, tmp_path: Path):

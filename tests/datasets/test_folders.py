@@ -104,8 +104,8 @@ def test_content_decides_where_the_ending_does_not(tmp_path):
         *("b/brands", "b/odd.dat", "b/targa"),
     ]
     assert reasons(found, tmp_path) == {
-        "a/notes.txt": "not an image (notes.txt)",
-        "b/nothing": "not an image (nothing)",
+        "a/notes.txt": "not an image",
+        "b/nothing": "not an image",
         "root.jpg": "no class: it lies outside the class folders",
     }
 
@@ -188,7 +188,7 @@ def test_a_deep_tree(tmp_path):
         (["1.jpg", "2.jpg"], "holds 2 images but no class folders; make one folder per class"),
         (["cats/1.jpg"], r"one class only \('cats'\); put at least two folders"),
         (["train/1.jpg", "test/2.jpg", "test/a/x.txt"], "holds 2 images but no class folders"),
-        (["cats/notes.txt", "dogs/a.txt"], r"no usable images .*not an image \(notes.txt\)"),
+        (["cats/notes.txt", "dogs/a.txt"], r"no usable images .*notes.txt: not an image\)"),
         (["images/1.jpg", "labels.csv"], r"give .*labels.csv instead"),
     ],
 )

@@ -13,6 +13,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import print_json, say, warn
 from headstart.errors import UserError
 from headstart.types import Norm
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.adversary import Adversarial, Reading
@@ -227,7 +228,7 @@ def _print(found: Adversarial, out: Path, comparison: Path, resaved: Path) -> No
         rows.append(("as JPEG", f"{label}, read back from {resaved}"))
     rows += [
         ("change", f"at most {found.linf * 255:.0f}/255 a pixel; l2 {found.l2:.3f}"),
-        ("work", f"{found.steps} steps, {found.seconds:.1f} s"),
+        ("work", f"{counted(found.steps, 'step')}, {found.seconds:.1f} s"),
         ("picture", str(comparison)),
     ]
     for name, text in rows:

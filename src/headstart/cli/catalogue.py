@@ -9,6 +9,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, say, table
+from headstart.wording import counted
 
 
 def info(model: shared.ModelFolder, as_json: shared.Json = False) -> None:
@@ -18,7 +19,13 @@ def info(model: shared.ModelFolder, as_json: shared.Json = False) -> None:
 
     trained = load_model(model)
     if as_json:
-        print_json(describe(trained))
+        document = describe(trained)
+        document["measured"] = trained.measured.as_dict()
+        document["by_stage"] = {name: one.as_dict() for name, one in trained.by_stage.items()}
+        if trained.tuning:
+            probe, tuned = trained.tuning.probe.as_dict(), trained.tuning.tuned.as_dict()
+            document["tuning"] |= {"probe": probe, "tuned": tuned}
+        print_json(document)
     else:
         say(card(trained).rstrip("\n"))
 
@@ -112,7 +119,7 @@ def cache(
     say(f"folder    {root}")
     if freed is not None:
         say(f"freed     {freed / 1e6:,.1f} MB")
-    images = f", {sum(one.rows for one in used.features):,} images"
+    images = f", {counted(sum(one.rows for one in used.features), 'image')}"
     for kind, size in used.bytes.items():
         say(f"{kind:<9} {size / 1e6:,.1f} MB{images if kind == 'features' else ''}")
     say(f"total     {used.total_bytes / 1e6:,.1f} MB")

@@ -12,6 +12,7 @@ import typer
 from headstart.attribution.method import Method
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.explanation import Explanation, HeatMap
@@ -95,7 +96,7 @@ def explain(
         say(f"written  {out}: a sheet for each picture, and each map over the picture")
     if skipped:
         warn(f"{one.path}: {one.reason}" for one in skipped)
-        warn([f"{len(skipped)} of {len(paths)} files could not be read"])
+        warn([f"{len(skipped)} of {counted(len(paths), 'file')} could not be read"])
         raise typer.Exit(1)
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cli.console import say
 from headstart.cli.training import CURVES, HISTORY, say_data, say_left_out
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
     from headstart.finetune import Attempt, FineTuned
-    from headstart.model import Measured
 
 
 def write_history(tuned: FineTuned, out: Path) -> None:
@@ -46,7 +46,7 @@ def _verdict(attempt: Attempt | None, *, kept: bool) -> str:
         return "Only the head was trained: the model is the probe."
     loss = "none, for it diverged" if attempt.tuned_loss is None else f"{attempt.tuned_loss:.3f}"
     figures = (
-        f"on {attempt.tuned.images:,} validation images loss {loss} after "
+        f"on {counted(attempt.tuned.images, 'validation image')} loss {loss} after "
         f"{attempt.probe_loss:.3f}, "
         f"accuracy {attempt.tuned.accuracy:.3f} after {attempt.probe.accuracy:.3f}"
     )
@@ -54,17 +54,6 @@ def _verdict(attempt: Attempt | None, *, kept: bool) -> str:
         way = "" if attempt.share == 1 else f" {attempt.share:.0%} of the way is kept."
         return f"Fine-tuning paid: {figures}.{way}"
     return f"Fine-tuning did not surely pay, so the probe is kept: {figures}."
-
-
-def _measured(one: Measured | None) -> dict[str, Any] | None:
-    if one is None:
-        return None
-    return {
-        "accuracy": one.accuracy,
-        "interval": [one.interval.low, one.interval.high] if one.interval else None,
-        "images": one.images,
-        "estimate": str(one.estimate),
-    }
 
 
 def summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
@@ -82,11 +71,11 @@ def summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
         "parameters": attempt.parameters if attempt else 0,
         "share": attempt.share if attempt else 0.0,
         "temperature": model.temperature,
-        "result": _measured(model.measured),
-        "probe": _measured(tuned.probe.model.measured),
+        "result": model.measured.as_dict(),
+        "probe": tuned.probe.model.measured.as_dict(),
         "validation": {
-            "probe": _measured(attempt.probe if attempt else None),
-            "tuned": _measured(attempt.tuned if attempt else None),
+            "probe": attempt.probe.as_dict() if attempt else None,
+            "tuned": attempt.tuned.as_dict() if attempt else None,
         },
         "augmentation": None
         if borne is None
@@ -131,7 +120,7 @@ def describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path)
             + "".join(f", {name}" for name in flips)
         )
         place = f"behind {attempt.cut}" if attempt.cut else "the whole network"
-        stages = "1 stage" if attempt.depth == 1 else f"{attempt.depth} stages"
+        stages = counted(attempt.depth, "stage")
         say(f"trained   {stages}, {place}: {attempt.parameters / 1e6:.1f} M numbers")
     say(f"probe     {accuracy_text(tuned.probe.model.measured)}")
     say(f"accuracy  {accuracy_text(model.measured)}")

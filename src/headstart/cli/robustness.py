@@ -11,6 +11,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.cli.left_out import seen_text, skipped_text
 from headstart.errors import DataError
 from headstart.types import ClassLevel, Norm
 
@@ -171,14 +172,10 @@ def _describe(found: Robustness, norm: Norm, out: Path, seconds: float) -> None:
     say(f"images     {len(sample):,} of {sample.available:,}, drawn with seed {found.seed}")
     say(f"corrupted  {found.corruption_accuracy:.3f} on average")
     if sample.seen:
-        say(f"left out   {sample.seen:,} images that the model was trained on")
+        say(f"left out   {seen_text(sample.seen)}")
     if sample.conflicts:
         say(f"conflicts  {len(sample.conflicts):,} with two labels, left out")
     if sample.skipped:
-        first = sample.skipped[0]
-        say(
-            f"skipped    {len(sample.skipped):,} files, such as {first.path} ({first.reason}); "
-            f"all in {out / _REPORT}"
-        )
+        say(f"skipped    {skipped_text(sample.skipped, out / _REPORT)}")
     say(f"time       {seconds:.1f} s")
     say(f"written    {out}")

@@ -10,15 +10,16 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, warn
+from headstart.cli.left_out import copies_text, seen_text, skipped_text
 from headstart.errors import DataError
-from headstart.types import ClassLevel, EngineName, HeadKind, Precision
+from headstart.types import ClassLevel, EngineName, Estimate, HeadKind, Precision
+from headstart.wording import counted
 
 HISTORY, CURVES = "history.csv", "curves.png"
 """What fine-tuning leaves beside its model."""
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
-    from headstart.model import Measured
     from headstart.training import Trained
 
 AUTO = "auto"
@@ -147,7 +148,6 @@ def evaluate(
     from headstart.model import Measured
     from headstart.prediction import evaluate as test
     from headstart.report import build_report, write_skipped
-    from headstart.types import Estimate
 
     _check_report(out)
     trained = load_model(model)
@@ -198,10 +198,12 @@ def evaluate(
     say(f"log-likelihood     {-report.nll:.3f} nats an image")
     say(f"calibration error  {report.ece:.3f}")
     if report.seen:
-        say(f"left out           {report.seen:,} images that the model was trained on")
+        say(f"left out           {seen_text(report.seen)}")
     if report.conflicts:
         say(f"conflicts          {len(report.conflicts):,} with two labels, left out")
-    _say_skipped(report.skipped, out / "skipped.csv" if out else None)
+    if report.skipped:
+        where = out / "skipped.csv" if out else None
+        say(f"skipped            {skipped_text(report.skipped, where)}")
     if out:
         say(f"written            {out}")
 
@@ -240,18 +242,9 @@ def _report_training(trained: Trained, folder: Path) -> None:
     )
 
 
-def _measured(measured: Measured) -> dict[str, Any]:
-    span = measured.interval
-    return {
-        "accuracy": measured.accuracy,
-        "interval": [span.low, span.high] if span else None,
-        "images": measured.images,
-    }
-
-
 def _summary(trained: Trained, seconds: float) -> dict[str, Any]:
     model = trained.model
-    measured = _measured(model.measured)
+    measured = model.measured.as_dict()
     return {
         "backbone": model.origin.backbone,
         "engine": model.origin.engine,
@@ -261,7 +254,7 @@ def _summary(trained: Trained, seconds: float) -> dict[str, Any]:
         "setting": model.setting,
         "temperature": model.temperature,
         "accuracy_by_stage": {
-            stage: _measured(accuracy) for stage, accuracy in model.by_stage.items()
+            stage: accuracy.as_dict() for stage, accuracy in model.by_stage.items()
         },
         "images": trained.images,
         "compared_on": trained.compared_on,
@@ -273,12 +266,17 @@ def _summary(trained: Trained, seconds: float) -> dict[str, Any]:
         "classes": list(model.classes),
         "accuracy": measured["accuracy"],
         "interval": measured["interval"],
-        "estimate": str(model.measured.estimate),
+        "estimate": measured["estimate"],
         "tested_images": measured["images"],
         "seconds": seconds,
-        "images_per_second": trained.computed / trained.feature_seconds,
+        "images_per_second": _rate(trained),
         "cached": trained.cached,
     }
+
+
+def _rate(trained: Trained) -> float | None:
+    """Images a second through the network; None where all features were there already."""
+    return trained.computed / trained.feature_seconds if trained.computed else None
 
 
 def _describe(
@@ -288,11 +286,11 @@ def _describe(
 
     model, origin = trained.model, trained.model.origin
     read = trained.cached + trained.computed
-    rate = trained.computed / trained.feature_seconds
-    speed = f"; {rate:,.0f} images/s" if trained.computed else ""
+    rate = _rate(trained)
+    speed = "" if rate is None else f"; {rate:,.0f} images/s"
     say_data(dataset.name, trained)
     say(f"backbone  {origin.backbone} on {origin.engine}, {origin.precision}")
-    say(f"features  {read:,} images, {trained.cached:,} of them known{speed}")
+    say(f"features  {counted(read, 'image')}, {trained.cached:,} of them known{speed}")
     few = trained.compared_on < trained.images
     sample = f", compared on {trained.compared_on:,} of the images" if few else ""
     say(f"stages    {' + '.join(origin.stages)}{sample}")
@@ -308,8 +306,10 @@ def say_data(name: str, trained: Trained) -> None:
     """A line about the images that were used."""
     classes = trained.model.classes
     more = ", ..." if len(classes) > _CLASSES else ""
+    measured = trained.model.measured
+    held = f" and {measured.images:,} held out" if measured.estimate is Estimate.HELD_OUT else ""
     say(
-        f"data      {name}: {trained.images:,} images, {len(classes)} classes "
+        f"data      {name}: {counted(trained.images, 'image')}{held}, {len(classes)} classes "
         f"({', '.join(classes[:_CLASSES])}{more})"
     )
 
@@ -317,18 +317,12 @@ def say_data(name: str, trained: Trained) -> None:
 def say_left_out(trained: Trained, out: Path) -> None:
     """Lines about those that were not, if there are any."""
     if copies := trained.model.data.duplicates:
-        say(f"copies    {copies:,} identical images count once")
+        say(f"copies    {copies_text(copies)}")
     if trained.conflicts:
         first = trained.conflicts[0]
         say(
             f"conflicts {len(trained.conflicts):,} with two labels, left out; the first: "
             f"{', '.join(f'{p} ({n})' for p, n in zip(first.paths, first.labels, strict=True))}"
         )
-    _say_skipped(trained.skipped, out / "skipped.csv")
-
-
-def _say_skipped(skipped: Any, file: Path | None) -> None:
-    if not skipped:
-        return
-    where = f"; all in {file}" if file else ""
-    say(f"skipped   {len(skipped):,} files, such as {skipped[0].path} ({skipped[0].reason}){where}")
+    if trained.skipped:
+        say(f"skipped   {skipped_text(trained.skipped, out / 'skipped.csv')}")

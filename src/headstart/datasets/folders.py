@@ -29,7 +29,7 @@ from typing import Final, TypeAlias
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.entries import Entry, assembled, split_named
 from headstart.errors import DataError
-from headstart.images import file_format, looks_like_image
+from headstart.images import NO_IMAGE, file_format, looks_like_image
 from headstart.types import Skipped, Split
 
 _LITTER: Final = frozenset(
@@ -213,7 +213,7 @@ class _Scan:
             self.skip(entry, f"unreadable: {(error.strerror or str(error)).lower()}")
             return False
         if found is None:
-            self.skip(entry, f"not an image ({_readable(entry.name)})")
+            self.skip(entry, NO_IMAGE)
             return False
         return True
 
