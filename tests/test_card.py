@@ -20,7 +20,7 @@ def test_it_says_what_the_model_is_and_what_it_rests_on():
         "# insects: an image classifier of 3 classes",
         "0.900 (95% interval 0.744 to 0.965, 30 images, cross-validated)",
         "30 images (insects, licence: CC0-1.0)",
-        "2 copies, 1 conflicts, 3 unusable files",
+        "2 copies, 1 conflict, 3 unusable files",
         "tiny, weights from PyPI: made-up, licence: MIT",
         "`0123456789abcdef0123456789abcdef`",
         "| stages | fine + coarse |",
@@ -47,6 +47,25 @@ def test_it_lists_classes_and_stages():
     text = card(make_model())
     assert rows_of(text, "Classes") == [["ant", "10"], ["bee", "10"], ["wäsp", "10"]]
     assert [row[0] for row in rows_of(text, "Accuracy by stage")] == ["fine", "coarse"]
+
+
+@pytest.mark.parametrize(
+    ("estimate", "reason"),
+    [
+        (Estimate.CROSS_VALIDATION, "for each fold, the stages were chosen anew without it."),
+        (Estimate.HELD_OUT, "it was measured on other images."),
+        (Estimate.VALIDATION, "it was measured on other images."),
+    ],
+)
+def test_it_says_how_the_two_accuracies_differ(estimate, reason):
+    assert f"above, can differ: {reason}" in card(make_model(measured=measured(27, 30, estimate)))
+
+
+def test_one_is_singular():
+    model = make_model(measured=measured(1, 1))
+    text = card(replace(model, data=replace(model.data, duplicates=1, conflicts=2, skipped=1)))
+    assert "1 copy, 2 conflicts, 1 unusable file |" in text
+    assert "1 image, cross-validated" in text
 
 
 def test_without_stages_there_is_no_table_of_them():

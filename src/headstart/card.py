@@ -6,6 +6,7 @@ from jinja2 import Environment, StrictUndefined
 
 from headstart.model import Measured, Model
 from headstart.types import Estimate, HeadKind
+from headstart.wording import counted
 
 _HEADS = {
     HeadKind.LOGISTIC: "multinomial logistic regression",
@@ -22,15 +23,16 @@ _TEMPLATE = """\
 | classes | {{ model.classes | length }} |
 | trained on | {{ images }} images ({{ model.data.name | cell }}, \
 licence: {{ model.data.licence | cell }}) |
-| left out | {{ model.data.duplicates }} copies, {{ model.data.conflicts }} conflicts, \
-{{ model.data.skipped }} unusable files |
+| left out | {{ model.data.duplicates | counted("copy", "copies") }}, \
+{{ model.data.conflicts | counted("conflict") }}, \
+{{ model.data.skipped | counted("unusable file") }} |
 | backbone | {{ model.origin.backbone | cell }}, weights from {{ model.origin.source | cell }}, \
 licence: {{ model.origin.licence | cell }} |
 | weights' digest | `{{ model.origin.weights }}` |
 | stages | {{ model.origin.stages | join(" + ") }} |
 {% if model.tuning -%}
-| fine-tuned | {{ model.tuning.depth }} stage{{ "" if model.tuning.depth == 1 else "s" }} behind \
-{{ model.tuning.cut or "the pixels" }}, {{ model.tuning.epochs }} epochs |
+| fine-tuned | {{ model.tuning.depth | counted("stage") }} behind \
+{{ model.tuning.cut or "the pixels" }}, {{ model.tuning.epochs | counted("epoch") }} |
 {% endif -%}
 | head | {{ head }}{{ setting }}, temperature {{ "%.3g" | format(model.temperature) }} |
 | features by | {{ model.origin.engine }}, {{ model.origin.precision }} |
@@ -46,7 +48,8 @@ licence: {{ model.origin.licence | cell }} |
 {%- if stages %}
 ## Accuracy by stage
 
-A head on one stage alone, cross-validated, from shallow to deep.
+A head on one stage alone, cross-validated, from shallow to deep. The accuracy of the whole model, \
+above, can differ: {{ differs }}.
 
 | stage | accuracy |
 |---|---|
@@ -61,7 +64,7 @@ A head on one stage alone, cross-validated, from shallow to deep.
 lower it. Test it there: `headstart evaluate MODEL FOLDER`.
 - The backbone's weights and the training images have licences of their own; both bind its use.
 {%- if smallest < 10 %}
-- Its smallest class has {{ smallest }} training image{{ "" if smallest == 1 else "s" }}; trust it \
+- Its smallest class has {{ smallest | counted("training image") }}; trust it \
 least there.
 {%- endif %}
 """
@@ -86,7 +89,8 @@ def accuracy_text(measured: Measured) -> str:
         return "unknown: too few images to hold any out"
     return (
         f"{measured.accuracy:.3f} (95% interval {measured.interval.low:.3f} to "
-        f"{measured.interval.high:.3f}, {measured.images:,} images, {_HOW[measured.estimate]})"
+        f"{measured.interval.high:.3f}, {counted(measured.images, 'image')}, "
+        f"{_HOW[measured.estimate]})"
     )
 
 
@@ -98,10 +102,13 @@ def card(model: Model) -> str:
     }
     # The card is Markdown for people, not HTML: nothing needs escaping but what ends a cell.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
-    environment.filters["cell"] = _cell
+    environment.filters |= {"cell": _cell, "counted": counted}
     return environment.from_string(_TEMPLATE).render(
         model=model,
         accuracy=accuracy_text(model.measured),
+        differs="for each fold, the stages were chosen anew without it"
+        if model.measured.estimate is Estimate.CROSS_VALIDATION
+        else "it was measured on other images",
         images=f"{sum(model.data.images):,}",
         head=_HEADS[model.head.kind],
         setting=setting.get(model.head.kind, ""),
