@@ -8,7 +8,7 @@ import pytest
 from headstart import learning_curve
 from headstart.errors import DataError
 from headstart.heads.families import FAMILIES
-from headstart.learning_curve import PowerLaw, fit_power_law, fitted
+from headstart.learning_curve import PowerLaw, Price, fit_power_law, fitted
 from headstart.splits import fold_of
 from headstart.types import HeadKind
 from tests.heads.samples import blobs
@@ -47,6 +47,33 @@ def test_three_points_leave_no_floor():
     found = fit_power_law(SIZES[:3], errors, np.full(3, 0.01))
     assert found.floor == 0
     assert found.rate == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("error", [0.011, 0.1, 0.4, 0.9])
+def test_three_equal_points_promise_nothing(error: float):
+    found = fit_power_law(SIZES[:3], np.full(3, error), np.full(3, 0.01))
+    at = SIZES[2]
+    assert found.error(at) == pytest.approx(error, rel=0.01)
+    assert found.images_for(found.error(at) - 0.01) > 2 * at
+
+
+def test_a_number_of_images_beyond_floats_is_infinite():
+    assert PowerLaw(0.0, 1.0, 0.01).images_for(1e-9) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("price", "words"),
+    [
+        (Price(1, 1, 2), "one more point costs about 1 more image (1 to 2)"),
+        (Price(1300, 200, None), "one more point costs about 1,300 more images (200 to no end)"),
+        (
+            Price(None, 200, None),
+            "no number of images that the learning curve could name buys one more point",
+        ),
+    ],
+)
+def test_a_price_has_words(price: Price, words: str):
+    assert str(price) == words
 
 
 def test_images_for_an_error_is_the_inverse():

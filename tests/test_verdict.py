@@ -8,7 +8,7 @@ import pytest
 from headstart.backbones import list_backbones
 from headstart.learning_curve import Price
 from headstart.metrics import Difference
-from headstart.verdict import Action, Evidence, better_backbone, judge
+from headstart.verdict import UNPRICED, Action, Evidence, better_backbone, judge
 
 STAGES = (*(f"blocks.{index}" for index in range(7)), "head")
 NOTHING = Difference(0.0, -0.01, 0.01)
@@ -60,7 +60,13 @@ def test_sentences_give_the_evidence():
         "last layer by 7.0 points (4.0 to 10.0), and raw pixels and descriptors beat the last "
         "layer, so what the last stages learned does not suit these images."
     )
-    assert "300 more (200 to no end)" in verdict(replace(FITTING, price=CHEAP)).sentence
+
+
+@pytest.mark.parametrize("accuracy", [0.96, 0.86])
+@pytest.mark.parametrize("price", [None, DEAR, replace(CHEAP, images=900), CHEAP])
+def test_what_more_images_would_buy_is_said_in_the_words_of_their_price(price, accuracy):
+    sentence = verdict(replace(FITTING, price=price, accuracy=accuracy)).sentence
+    assert sentence.endswith(f"and {price or UNPRICED}.")
 
 
 def test_an_unproven_graft_is_not_called_the_last_layer():

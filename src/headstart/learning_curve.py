@@ -18,6 +18,7 @@ from headstart.errors import DataError
 from headstart.heads.families import HeadFamily
 from headstart.splits import holdout
 from headstart.types import Doubles, Floats, Interval, Labels, Progress
+from headstart.wording import counted
 
 SHARES: Final = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """Of the images that a fold trains on."""
@@ -27,8 +28,10 @@ _RESAMPLES: Final = 200
 _RATES: Final = (0.1, 1.5)
 """Bounds of c. Measured learning curves lie between (Hestness et al. 2017: 0.07 to 0.35 for deep
 networks; 0.5 to 1 for linear models)."""
-_STEPS: Final = 141
-"""Rates that are tried: every hundredth."""
+_SLOWEST: Final = 0.01
+"""The lower bound where the floor is 0: what is flat has no floor to say so then."""
+_EXPONENT: Final = 700
+"""The exponential of more than that is no float."""
 _POINT: Final = 0.01
 _UNLIKELY: Final = 100
 """More than so many times the images that there are is no number to plan with."""
@@ -73,7 +76,8 @@ class PowerLaw:
         """How many images make this error; infinite where none do."""
         if error <= self.floor or self.scale == 0:
             return math.inf
-        return math.exp(math.log(self.scale / (error - self.floor)) / self.rate)
+        exponent = math.log(self.scale / (error - self.floor)) / self.rate
+        return math.exp(exponent) if exponent < _EXPONENT else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,13 @@ class Price:
     images: int | None
     low: int | None
     high: int | None
+
+    def __str__(self) -> str:
+        """What a person is told of it."""
+        if self.images is None:
+            return "no number of images that the learning curve could name buys one more point"
+        low, high = ("no end" if end is None else f"{end:,}" for end in (self.low, self.high))
+        return f"one more point costs about {counted(self.images, 'more image')} ({low} to {high})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +256,8 @@ def fitted(
 def fit_power_law(sizes: Doubles, errors: Doubles, spread: Doubles) -> PowerLaw:
     """The curve through some errors, by weighted least squares; no number of it is negative.
 
-    With fewer than four points the floor is 0: three numbers would go through any three.
+    With fewer than four points the floor is 0: three numbers would go through any three. The rate
+    may then be as low as a flat curve's.
 
     Args:
         sizes: (P,) images trained on, ascending.
@@ -262,7 +274,8 @@ def _fits(sizes: Doubles, errors: Doubles, spread: Doubles) -> list[PowerLaw]:
     Once the rate is known the other two numbers are a linear problem with two unknowns, which
     has a formula; so all rates are tried.
     """
-    rates = np.linspace(*_RATES, _STEPS)
+    slowest, fastest = _RATES if len(sizes) >= 4 else (_SLOWEST, _RATES[1])
+    rates = np.linspace(slowest, fastest, round(100 * (fastest - slowest)) + 1)  # every hundredth
     weights = 1 / np.square(spread)
     x = (sizes / sizes[-1]) ** -rates[:, None]  # (M, P)
     total = weights.sum()

@@ -31,6 +31,8 @@ FEW: Final = 75
 """Images a class: fine-tuning won with 100 and more, and not with 50 and fewer (docs/decisions)."""
 LEAST: Final = 3
 """Stages that are trained at least, as `headstart finetune` does by itself."""
+UNPRICED: Final = "what more images would buy is unknown: there are too few to tell"
+"""Where there is no price."""
 _BETTER: Final = 0.02
 """A backbone must be better by this much on ImageNet to be worth a try: gains there come through
 to other photographs at about their size (Kornblith et al. 2019)."""
@@ -179,18 +181,13 @@ def _decided(evidence: Evidence) -> tuple[Action, str]:
         else "the last layer is the best place to graft"
     ) + ", so the features suit these images"
     if price is not None and price.images is not None and price.images <= evidence.images:
-        high = f"{price.high:,}" if price.high is not None else "no end"
-        span = f"{price.low:,} to {high}"
-        return (
-            Action.COLLECT_MORE,
-            f"{suits}, and about {price.images:,} more ({span}) buy one more point",
-        )
+        return Action.COLLECT_MORE, f"{suits}, and {price}"
     if wrong >= MUCH:
         return (
             Action.ANOTHER_BACKBONE,
-            f"{suits}, but {wrong:.1%} are wrong and more images would change that slowly",
+            f"{suits}, but {wrong:.1%} are wrong, and {price or UNPRICED}",
         )
-    return kept, f"{suits}, and more images would help slowly"
+    return kept, f"{suits}, and {price or UNPRICED}"
 
 
 def _depth(evidence: Evidence) -> int:

@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.cli.left_out import copies_text, skipped_text
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def _draw(found: Transfer, file: Path) -> None:
 
 def _describe(found: Transfer, out: Path) -> None:
     from headstart.metrics import paired_difference
+    from headstart.verdict import UNPRICED
 
     chosen, last = found.chosen, found.last
     say(f"data       {found.data}: {found.images:,} images, {len(found.classes):,} classes")
@@ -134,6 +136,8 @@ def _describe(found: Transfer, out: Path) -> None:
     ]
     table(["a classifier on", "accuracy", "95% interval", "over the last layer"], rows, right={1})
     say("")
+    say("chosen: anew for every fold, without it; so it can differ from its stage's own row")
+    say("")
     say(f"gain       {_points(found.gain)} by pre-training")
     if found.ahead(last):
         beat = " and ".join(one.name for one in found.ahead(last))
@@ -150,17 +154,13 @@ def _describe(found: Transfer, out: Path) -> None:
     if found.likeness:
         near = ", ".join(f"{name} {share:.1%}" for name, share in found.likeness.overall)
         say(f"nearest    {near}; mean confidence {found.likeness.confidence:.2f}")
-    say(f"more       {_price(found)}")
+    say(f"more       {found.curve.price or UNPRICED}")
     if found.skipped:
-        first = found.skipped[0]
-        say(
-            f"skipped    {len(found.skipped):,} files, such as {first.path} ({first.reason}); "
-            f"all in {out / _RESULTS}"
-        )
+        say(f"skipped    {skipped_text(found.skipped, out / _RESULTS)}")
     if found.conflicts:
         say(f"conflicts  {len(found.conflicts):,} with two labels, left out")
     if found.duplicates:
-        say(f"copies     {found.duplicates:,} identical images count once")
+        say(f"copies     {copies_text(found.duplicates)}")
     say(f"time       {found.seconds:.1f} s")
     say(f"written    {out}")
     say("")
@@ -183,13 +183,3 @@ def _points(difference: Difference) -> str:
         f"{100 * difference.value:+.1f} points "
         f"({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
     )
-
-
-def _price(found: Transfer) -> str:
-    price = found.curve.price
-    if price is None:
-        return "images: unknown what they would buy, because there are too few to tell"
-    if price.images is None or price.low is None:
-        return "images: no number of them that this curve could name buys one more point"
-    high = f"{price.high:,}" if price.high is not None else "no end"
-    return f"about {price.images:,} more images ({price.low:,} to {high}) buy one more point"
