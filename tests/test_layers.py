@@ -17,7 +17,7 @@ PACKAGE = Path(headstart.__file__).parent
 # (TYPE_CHECKING) is free; what a function imports counts.
 LAYERS = (
     {"types", "errors"},
-    {"digests", "files", "machine"},
+    {"digests", "files", "machine", "wording"},
     {
         "corruptions",
         "curation",
@@ -187,6 +187,7 @@ LAYERS = (
         "cli.finetune",
         "cli.finetuned",
         "cli.imagine",
+        "cli.left_out",
         "cli.options",
         "cli.prediction",
         "cli.robustness",
