@@ -146,6 +146,19 @@ def test_sizes_are_shares_of_what_a_fold_trains_on():
     assert curve.points[-1].accuracy >= curve.points[0].accuracy
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_part_that_lies_in_one_fold_is_no_size(seed: int):
+    X, y = blobs(16, 4, 2, seed=seed)
+    digests = [f"{row:032x}" for row in range(16)]
+    folds = fold_of(digests, y, folds=4, seed=seed)
+    curve = learning_curve.measure(
+        X, y, digests, folds, family=FAMILIES[HeadKind.LOGISTIC], classes=2, blocks=[4], at=16,
+        seed=seed,
+    )  # fmt: skip
+    assert curve.points[0].images > 2  # two images, one a class, are not spared by every fold
+    assert curve.points[-1].images == 12
+
+
 def test_the_order_of_the_images_changes_no_prediction():
     shuffled = np.random.default_rng(0).permutation(240)
     for one, other in zip(measured().points, measured(shuffled).points, strict=True):

@@ -171,12 +171,17 @@ def measure(
     """
     wrong: list[np.ndarray] = []
     sizes: list[float] = []
+    count = int(folds.max()) + 1
     for done, (share, draws) in enumerate(zip(SHARES, _DRAWS, strict=True), start=1):
         subsets = [_subset(digests, y, share, seed, draw) for draw in range(draws)]
-        rows, images = _tested(X, y, folds, subsets, family, classes, blocks)
-        # The smallest parts of small data sets have one image a class and are all of one size.
-        if not sizes or images > 1.1 * sizes[-1]:
-            wrong.append(rows)
+        trained = np.stack(
+            [subset & (folds != fold) for subset in subsets for fold in range(count)]
+        )
+        images = float(trained.sum(axis=1).mean())
+        # The smallest parts of small data sets have one image a class and are all of one size; or
+        # all of a part lies in one fold, so that nothing is left to train on.
+        if trained.any(axis=1).all() and (not sizes or images > 1.1 * sizes[-1]):
+            wrong.append(_wrong(X, y, folds, trained, family, classes, blocks))
             sizes.append(images)
         if progress:
             progress(done, len(SHARES))
@@ -187,32 +192,31 @@ def _subset(digests: Sequence[str], y: Labels, share: float, seed: int, draw: in
     return ~holdout(digests, y, fraction=1 - share, seed=seed, purpose=f"curve {draw}")
 
 
-def _tested(
+def _wrong(
     X: Floats,
     y: Labels,
     folds: Labels,
-    subsets: Sequence[np.ndarray],
+    trained: np.ndarray,
     family: HeadFamily,
     classes: int,
     blocks: Sequence[int],
-) -> tuple[np.ndarray, float]:
-    """(draws, N) bool whether each image is wrong, and the mean number of training images."""
+) -> np.ndarray:
+    """(draws, N) bool whether each image is wrong, by heads trained on (draws * folds, N) bool."""
     count = int(folds.max()) + 1
-    trained = np.stack([subset & (folds != fold) for subset in subsets for fold in range(count)])
     with threadpool_limits(1, user_api="blas"):  # the matrices are small, as in selection
         scores = family.held_out(X, y, trained.astype(np.float32), classes=classes, blocks=blocks)
-    wrong = np.zeros((len(family.settings), len(subsets), len(y)), dtype=bool)
+    wrong = np.zeros((len(family.settings), len(trained) // count, len(y)), dtype=bool)
     for place, (used, score) in enumerate(zip(trained, scores, strict=True)):
         draw, fold = divmod(place, count)
         tested = folds == fold
         guesses = score.argmax(axis=1)[:, tested[~used]]  # (G, images of the fold)
         wrong[:, draw, tested] = guesses != y[tested]
-    chosen = np.empty_like(wrong[0])
+    chosen: np.ndarray = np.empty_like(wrong[0])
     for fold in range(count):
         tested = folds == fold
         setting = int(wrong[:, :, ~tested].mean(axis=(1, 2)).argmin())
         chosen[:, tested] = wrong[setting][:, tested]
-    return chosen, float(trained.sum(axis=1).mean())
+    return chosen
 
 
 def fitted(
