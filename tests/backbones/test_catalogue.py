@@ -15,7 +15,7 @@ from torchvision.models import get_model_weights
 
 from headstart.backbones import lite
 from headstart.backbones import torchvision as torchvision_backbones
-from headstart.backbones.catalogue import BackboneInfo, list_backbones, load_backbone
+from headstart.backbones.catalogue import BackboneInfo, check_name, list_backbones, load_backbone
 from headstart.errors import BackboneError
 
 INFOS = list_backbones()
@@ -118,3 +118,24 @@ def test_default_is_embedded():
 def test_unknown_names(wrong, hint):
     with pytest.raises(BackboneError, match=rf"no backbone '{wrong}'.*{hint}"):
         load_backbone(wrong)
+
+
+@pytest.mark.parametrize(
+    ("slip", "close"),
+    [
+        ("efficientnet-lite9", "efficientnet-lite0"),
+        ("torchvision:resnt18", "resnet18"),
+        ("timm:vit_tiny_patch16_22", "vit_tiny_patch16_224"),
+        ("keras:resnet50", "ResNet50"),
+    ],
+)
+def test_a_name_is_checked_without_loading_a_network(slip: str, close: str):
+    with pytest.raises(BackboneError, match=f"did you mean .*{close}"):
+        check_name(slip)
+
+
+def test_all_that_are_listed_have_names_that_are_known():
+    for info in list_backbones():
+        check_name(info.name)
+    check_name("resnet18")
+    check_name("hf-hub:owner/name")

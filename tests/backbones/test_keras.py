@@ -118,7 +118,7 @@ def test_a_classifier_of_each_family(short: str, monkeypatch: pytest.MonkeyPatch
         return build(weights="imagenet", **options)
 
     with without_downloads(monkeypatch) as wanted, monkeypatch.context() as patch:
-        patch.setattr(backbones, "_application", lambda name: with_published_weights)
+        patch.setattr(backbones, "application", lambda name: with_published_weights)
         model = backbones.architecture(f"keras:{short}")
     (fetched,) = wanted
     published = PUBLISHED[short]

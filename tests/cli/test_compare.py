@@ -38,12 +38,17 @@ def _made_up_costs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tinies(tiny: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch) -> None:
-    """ "a" and "b" are here, "far" and "farther" can be fetched, "gone" cannot, no other exists."""
+    """ "a" and "b" are here, "far" and "farther" can be fetched, "gone" cannot, "broken" does not
+    fit, no other exists."""
     fetched = set()
 
-    def opened(name: str, *_args: Any, allow_download: bool) -> Extractor:
-        if name not in ("a", "b", "far", "farther", "gone"):
+    def check_name(name: str) -> None:
+        if name not in ("a", "b", "far", "farther", "gone", "broken"):
             raise BackboneError(f"there is no backbone {name!r}; did you mean 'a'?")
+
+    def opened(name: str, *_args: Any, allow_download: bool) -> Extractor:
+        if name == "broken":
+            raise BackboneError("these weights do not fit broken")
         if name in ("far", "farther", "gone") and name not in fetched:
             if not allow_download:
                 raise NotHereError("not here", addresses=[f"https://x.example/{name}"])
@@ -57,6 +62,7 @@ def tinies(tiny: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch) -> N
 
     sizes = {"far": 46_830_571, "farther": None, "gone": 1_000_000}
     monkeypatch.setattr(options, "extractor_for", opened)
+    monkeypatch.setattr("headstart.backbones.check_name", check_name)
     monkeypatch.setattr("headstart.comparison.entrant._parameters", lambda _backbone: None)
     monkeypatch.setattr(
         "headstart.backbones.download_size",
@@ -114,8 +120,8 @@ class TestWithMadeUpCosts:
         assert lines[2].startswith("   b ")
         for text in (
             "data      own: 24 images, 3 classes",
-            "skipped   1 files, such as ",
-            "(empty file); all in ",
+            f"skipped   1 file; all in {tmp_path / 'out' / 'comparison.json'}",
+            f"          {own / 'noise' / 'broken.jpg'} (empty file)",
             "advice    Take a: ",
             "b's 1.000 is within noise of it",
             "choice    1.000",
@@ -141,7 +147,7 @@ class TestWithMadeUpCosts:
         assert first.read_bytes() == second.read_bytes()
 
     def test_what_is_not_here_is_left_out(self, cli: Cli, photos: Path):
-        outcome = cli("compare", photos, "--backbones", "a,far,nonsense", "--json")
+        outcome = cli("compare", photos, "--backbones", "a,far,broken", "--json")
         assert outcome.code == 0
         assert [row["name"] for row in outcome.document["backbones"]] == ["a"]
         assert outcome.document["left_out"] == [
@@ -149,11 +155,19 @@ class TestWithMadeUpCosts:
                 "name": "far",
                 "reason": "its weights are not on this machine; add --allow-download to fetch them",
             },
-            {"name": "nonsense", "reason": "there is no backbone 'nonsense'; did you mean 'a'?"},
+            {"name": "broken", "reason": "these weights do not fit broken"},
         ]
         assert "warning: far is left out: its weights are not on this machine" in outcome.err
-        assert "warning: nonsense is left out" in outcome.err
+        assert "warning: broken is left out" in outcome.err
         assert "nothing was compared with it" in outcome.document["recommendation"]["sentence"]
+
+    def test_an_unknown_name_is_a_mistake_before_any_work(
+        self, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.delattr(options, "opened")  # no data are looked for
+        outcome = cli("compare", "nowhere", "--backbones", "a,nonsense", "--json")
+        assert (outcome.code, one_sentence(outcome)) == (2, True)
+        assert "there is no backbone 'nonsense'; did you mean 'a'?" in outcome.err
 
     def test_sizes_are_stated_before_anything_is_fetched(self, cli: Cli, photos: Path):
         arguments = ("compare", photos, "--backbones", "a,far,farther,gone", "--json")
@@ -174,7 +188,7 @@ class TestWithMadeUpCosts:
         assert outcome.code == 2
         assert one_sentence(outcome)
         assert "far: its weights are not on this machine; add --allow-download" in outcome.err
-        outcome = cli("compare", photos, "--backbones", "nonsense")
+        outcome = cli("compare", photos, "--backbones", "broken")
         assert (outcome.code, one_sentence(outcome)) == (2, True)
         outcome = cli("compare", photos, "--backbones", " , ")
         assert (outcome.code, one_sentence(outcome)) == (2, True)

@@ -217,10 +217,33 @@ def load_backbone(
         from headstart.backbones import keras
 
         return keras.load(name, weights=weights, allow_download=allow_download)
-    raise BackboneError(
-        f"there is no backbone {name!r}; {_hint(name)} (others go by torchvision:NAME, timm:NAME, "
-        f"keras:NAME or hf-hub:OWNER/NAME)"
-    )
+    raise _unknown(name)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that belongs to no network, without loading any.
+
+    Whether there is a repository "hf-hub:OWNER/NAME" is known only to the Hub, and not asked.
+
+    Raises:
+        BackboneError: no such backbone; says which names are close.
+        MissingExtraError: the package that knows is not installed.
+    """
+    name = _PLAIN.get(name, name)
+    if name.startswith(_TORCHVISION):
+        from headstart.backbones import torchvision
+
+        torchvision.default_weights(name)
+    elif name.startswith((_TIMM, _HUB)):
+        from headstart.backbones import timm
+
+        timm.check_name(name)
+    elif name.startswith(_KERAS):
+        from headstart.backbones import keras
+
+        keras.application(name)
+    elif name not in lite.LITE_NAMES:
+        raise _unknown(name)
 
 
 def list_backbones() -> tuple[BackboneInfo, ...]:
@@ -233,6 +256,13 @@ def list_backbones() -> tuple[BackboneInfo, ...]:
         *(_torchvision_info(row) for row in _TORCHVISION_ROWS),
         *(_timm_info(row) for row in _TIMM_ROWS),
         *(_keras_info(row) for row in _KERAS_ROWS),
+    )
+
+
+def _unknown(name: str) -> BackboneError:
+    return BackboneError(
+        f"there is no backbone {name!r}; {_hint(name)} (others go by torchvision:NAME, timm:NAME, "
+        f"keras:NAME or hf-hub:OWNER/NAME)"
     )
 
 

@@ -91,7 +91,7 @@ def architecture(name: str) -> Any:
     """
     keras = import_keras(name)
     short = name.removeprefix(PREFIX)
-    build = _application(name)
+    build = application(name)
     options: dict[str, Any] = {"weights": None, "classifier_activation": None}
     if short in _SIDES:
         options["input_shape"] = (_SIDES[short], _SIDES[short], 3)
@@ -115,8 +115,13 @@ def architecture(name: str) -> Any:
         keras.config.set_floatx(configured[1])
 
 
-def _application(name: str) -> Any:
-    """Keras's function that builds this network."""
+def application(name: str) -> Any:
+    """Keras's function that builds this network.
+
+    Raises:
+        BackboneError: Keras has no classifier of this name.
+        MissingExtraError: torch or keras is not installed.
+    """
     applications = import_keras(name).applications
     short = name.removeprefix(PREFIX)
     known = [entry for entry in dir(applications) if entry[0].isupper()]
@@ -130,7 +135,7 @@ def _application(name: str) -> Any:
 
 def _preprocessing(name: str, side: int) -> tuple[tuple[int, ...], Preprocessing]:
     """The order of the colours that the network expects, and what is done to a picture before."""
-    module = importlib.import_module(_application(name).__module__)
+    module = importlib.import_module(application(name).__module__)
 
     def preprocess(pixels: np.ndarray) -> np.ndarray:
         result: np.ndarray = module.preprocess_input(pixels, data_format="channels_last")

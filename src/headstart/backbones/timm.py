@@ -132,6 +132,18 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
     )
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that timm does not know, without loading a network.
+
+    Raises:
+        BackboneError: no such network, or timm publishes no weights for it.
+        MissingExtraError: torch, torchvision or timm is not installed.
+    """
+    short = name.removeprefix(PREFIX)
+    if not short.startswith(HUB):
+        _from_registry(name, short)
+
+
 def lite_network(name: str, tensors: Mapping[str, np.ndarray]) -> StagedNetwork:
     """The PyTorch form of an embedded EfficientNet-Lite.
 

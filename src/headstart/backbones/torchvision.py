@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,9 +97,9 @@ def default_weights(name: str) -> Any:
     short = name.removeprefix(PREFIX)
     known = models.list_models(module=models)
     if short not in known:
-        raise BackboneError(
-            f"torchvision has no classifier {short!r}; its classifiers are {', '.join(known)}"
-        )
+        close = get_close_matches(short.lower(), known, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else f"its own are {', '.join(known)}"
+        raise BackboneError(f"torchvision has no classifier {short!r}; {hint}")
     return models.get_model_weights(short).DEFAULT
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import note, print_json, progress, say, table, warn
+from headstart.cli.console import note, print_json, progress, say, say_skipped, table, warn
 from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotHereError
 from headstart.types import ClassLevel, EngineName, Precision
 
@@ -65,15 +66,14 @@ def compare(
     as_json: shared.Json = False,
 ) -> None:
     """Measure which backbone suits these images best, and what each one costs."""
+    names = _names(backbones)
     from headstart.comparison import compare as measure
 
     started = time.perf_counter()
     if out:
         shared.check_results(out, _REPORT)
     dataset = shared.opened(data, cache, image_column, label_column, classes_from)
-    extractors, left_out = _opened(
-        _names(backbones), engine, precision, cache, allow_download=allow_download
-    )
+    extractors, left_out = _opened(names, engine, precision, cache, allow_download=allow_download)
     with progress() as bars:
         found = measure(
             dataset,
@@ -95,10 +95,15 @@ def compare(
 
 
 def _names(backbones: str | None) -> list[str]:
-    """What is to be compared, each once."""
-    if backbones is None:
-        from headstart.backbones import list_backbones
+    """What is to be compared, each once.
 
+    Raises:
+        BackboneError: a name belongs to no network, or there is none. A name that is wrong is a
+            slip, so nothing is measured without it; weights that are not to be had are left out.
+    """
+    from headstart.backbones import check_name, list_backbones
+
+    if backbones is None:
         return [info.name for info in list_backbones() if info.on_this_machine]
     names = list(dict.fromkeys(name.strip() for name in backbones.split(",")))
     names = [name for name in names if name]
@@ -107,6 +112,9 @@ def _names(backbones: str | None) -> list[str]:
             f"--backbones {backbones!r} names none; write names separated by commas, such as "
             "efficientnet-lite0,resnet18"
         )
+    for name in names:
+        with suppress(MissingExtraError):  # what is not installed is left out with its reason
+            check_name(name)
     return names
 
 
@@ -221,10 +229,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float, *, logme: boo
         say(f"copies    {found.duplicates:,} identical images count once")
     if found.conflicts:
         say(f"conflicts {len(found.conflicts):,} with two labels, left out")
-    if found.skipped:
-        first = found.skipped[0]
-        where = f"; all in {out / _REPORT}" if out else ""
-        say(f"skipped   {len(found.skipped):,} files, such as {first.path} ({first.reason}){where}")
+    say_skipped(found.skipped, out / _REPORT if out else None)
     say(f"advice    {found.recommendation.sentence}.")
     if found.recommendation.against:
         choice = found.recommendation.choice
