@@ -120,6 +120,23 @@ class TestDamage:
         change(saved, **entries)
         assert "damaged" in refusal(saved) or "does not fit" in refusal(saved)
 
+    @pytest.mark.parametrize(
+        ("entries", "said"),
+        [
+            ({"temperature": -1}, "'temperature' is -1: Input should be greater than 0"),
+            ({"seed": None}, "it lacks 'seed'"),
+            ({"surplus": 1}, "it has 'surplus', which no model has"),
+            (
+                {"measured": {"accuracy": 2, "interval": None, "images": 1, "estimate": "unknown"}},
+                "'measured.accuracy' is 2: Input should be less than or equal to 1",
+            ),
+        ],
+        ids=str,
+    )
+    def test_the_entry_and_its_fault_are_named_in_a_line(self, saved, entries, said):
+        change(saved, **entries)
+        assert refusal(saved).startswith(f"{saved / MANIFEST} is damaged: {said}; ")
+
     @pytest.mark.parametrize("part", ["origin", "data", "measured"])
     def test_a_surplus_entry_within_a_part(self, saved, part):
         manifest = json.loads((saved / MANIFEST).read_text())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import HeadstartError, UserError
-from headstart.files import check_spared, sweep, write_file
+from headstart.files import check_place, check_spared, sweep, write_file
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_draft(
@@ -30,6 +30,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_file(tmp_path / "file" / "t.csv", b"")
     with pytest.raises(HeadstartError, match="cannot write"):
         write_file(tmp_path, b"")
+
+
+def test_a_place_for_results_is_tried_without_a_trace(tmp_path: Path) -> None:
+    check_place(tmp_path / "new" / "newer")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "new", tmp_path / ("x" * 300)):
+        with pytest.raises(UserError, match=r"cannot write to .*; name another folder"):
+            check_place(place)
 
 
 def test_only_old_temporary_files_are_swept(tmp_path: Path) -> None:

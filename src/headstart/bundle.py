@@ -7,6 +7,7 @@ no machine and no path is written, so that the same training gives the same file
 from __future__ import annotations
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from safetensors.numpy import load, save
 from headstart.card import card
 from headstart.digests import DIGEST_BYTES, bytes_digest
 from headstart.errors import BundleError, HeadstartError
-from headstart.files import write_file
+from headstart.files import check_place, write_file
 from headstart.heads.head import head_from_tensors
 from headstart.model import Measured, Model, Origin, TrainingData, Tuning
 from headstart.types import HeadKind
@@ -106,16 +107,15 @@ def check_target(folder: Path) -> None:
 
     Raises:
         BundleError: the folder holds something that is no model.
+        UserError: it cannot be made or written.
     """
-    if folder.is_dir():
-        if _is_ours(folder / MANIFEST) or next(folder.iterdir(), None) is None:
-            return
-        raise BundleError(f"{folder} holds files and no model; name a new folder for the model")
     for place in (folder, *folder.parents):
-        if place.is_dir():
-            return
-        if place.exists():
+        if place.is_file():
             raise BundleError(f"{place} is a file; name a folder for the model")
+    check_place(folder)
+    taken = folder.is_dir() and next(folder.iterdir(), None) is not None
+    if taken and not _is_ours(folder / MANIFEST):
+        raise BundleError(f"{folder} holds files and no model; name a new folder for the model")
 
 
 def _is_ours(manifest: Path) -> bool:
@@ -183,10 +183,23 @@ def _read_manifest(folder: Path) -> _Manifest:
                 f"one reads up to {SCHEMA}); upgrade with: pip install --upgrade headstart"
             )
         return _Manifest.model_validate_json(text)
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        first = str(error).splitlines()
-        reason = "; ".join(line.strip() for line in first[1:3]) or first[0]
-        raise BundleError(f"{path} is damaged ({reason}); {_AGAIN}") from error
+    except ValidationError as error:
+        raise BundleError(f"{path} is damaged: {_fault(error)}; {_AGAIN}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} is damaged ({error}); {_AGAIN}") from error
+
+
+def _fault(error: ValidationError) -> str:
+    """The first thing that is wrong, in a line: which entry, and what it should be."""
+    first = error.errors(include_url=False)[0]
+    entry = ".".join(str(part) for part in first["loc"])
+    if not entry:  # no JSON at all; the input would be the whole file
+        return first["msg"]
+    if first["type"] == "missing":
+        return f"it lacks {entry!r}"
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"it has {entry!r}, which no model has"
+    return f"{entry!r} is {reprlib.repr(first['input'])}: {first['msg']}"
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,6 +39,26 @@ def write_file(path: Path, content: bytes) -> None:
     except OSError as error:
         raise HeadstartError(
             f"cannot write {path}: {error.strerror or error}. Free the place or choose another"
+        ) from error
+
+
+def check_place(folder: Path) -> None:
+    """Refuse a folder for results that cannot be made or written, before any work is done.
+
+    Nothing is left there: a nameless file is made, and gone again.
+
+    Raises:
+        UserError: it cannot be; says why.
+    """
+    try:
+        # Permissions say too little: nobody, and root neither, can make a folder in /proc.
+        whole = folder.absolute()
+        place = next(one for one in (whole, *whole.parents) if one.exists())
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror or error}; name another folder"
         ) from error
 
 

@@ -99,12 +99,13 @@ def attack(
     chosen = method or (Method.MINIMUM_NORM if norm is Norm.L2 and epsilon is None else Method.APGD)
     if chosen is Method.MINIMUM_NORM and norm is not Norm.L2:
         raise UserError(f"--method {chosen} searches the smallest change in l2; add --norm l2")
+    from headstart.files import check_place, check_spared
     from headstart.images import open_picture
 
+    check_place(out.parent)
     open_picture(image)  # before the network is loaded, which takes its time
     study = shared.study(backbone, model, weights)
     from headstart.adversary import attack_picture
-    from headstart.files import check_spared
 
     resaved = out.with_name(f"{out.stem}-quality{_QUALITY}.jpg")
     comparison = out.with_name(f"{out.stem}-comparison.png")

@@ -66,7 +66,9 @@ def explain(
     compared with the same map in wrong places.
     """
     from headstart.datasets.images import find_images
+    from headstart.files import check_place
 
+    check_place(out)
     paths = list(dict.fromkeys(find_images(images)))
     names = dict(zip(paths, _names(out, paths, method or list(Method)), strict=True))
     _spare(paths, names.values(), method or list(Method))

@@ -38,9 +38,11 @@ def features(
     as_json: shared.Json = False,
 ) -> None:
     """Draw what each stage of a network extracts from a picture."""
+    from headstart.files import check_place, check_spared
+
+    check_place(out)
     study = shared.study(backbone, model, weights)
     from headstart.feature_maps import check_stages, first_filters, stage_maps
-    from headstart.files import check_spared
     from headstart.images import open_picture
     from headstart.preprocessing import prepare
 

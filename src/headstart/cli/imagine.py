@@ -100,6 +100,8 @@ def imagine(
     as_json: shared.Json = False,
 ) -> None:
     """Draw the network's ideal picture of a class, or of a channel of a stage."""
+    from headstart.files import check_place
+
     place = _check(classes or [], out, stage, channel, at)
     if method is Method.LESSON and start is not None and grid > 1:
         raise UserError(
@@ -107,6 +109,7 @@ def imagine(
         )
     if tv is not None and not math.isfinite(tv):
         raise UserError(f"--tv {tv} is no weight; give a number such as 10")
+    check_place(out.parent)
     study = shared.study(backbone, model, weights)
     from headstart.imagination import BEST, LESSON
     from headstart.imagination import imagine as run

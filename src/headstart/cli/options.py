@@ -104,9 +104,11 @@ def check_results(folder: Path, report: str) -> None:
         report: name of a file that earlier results left there.
     """
     from headstart.errors import DataError
+    from headstart.files import check_place
 
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder for the results")
+    check_place(folder)
     taken = folder.is_dir() and any(folder.iterdir())
     if taken and not (folder / report).is_file():
         raise DataError(f"{folder} holds other files; name a new folder for the results")
