@@ -59,7 +59,7 @@ def test_a_person_is_told_the_same(cli: Cli, own: Path, tmp_path: Path):
         "cross-validated",
         "1 identical image counts once",
         "conflicts 1 with two labels",
-        f"skipped   1 file: {own / 'noise' / 'broken.jpg'} (empty file)",
+        "skipped   1 file; all in ",
         f"model     {tmp_path / 'model'}",
     ):
         assert text in outcome.out
@@ -297,3 +297,10 @@ def test_the_same_pixels_in_other_bytes_count_once(cli: Cli, own: Path, tmp_path
     seen = cli("evaluate", tmp_path / "model", own, "--json")
     assert seen.code == 2
     assert "no image to test with" in seen.err
+
+
+def test_auto_stands_alone(cli: Cli, tmp_path: Path):
+    arguments = ("fit", "nowhere", "--out", tmp_path / "model", "--stage", "auto")
+    outcome = cli(*arguments, "--stage", "blocks.4")
+    assert (outcome.code, one_sentence(outcome)) == (2, True)
+    assert "--stage auto stands alone, and here is --stage blocks.4 beside it" in outcome.err

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headstart.cli.left_out import copies_text, seen_text, skipped_text
+from headstart.cli.left_out import copies_text, say_skipped, seen_text
 from headstart.types import Skipped
 
 NOTES = Skipped("a/notes.txt", "not an image")
@@ -10,12 +10,23 @@ TEXT = Skipped("b/text.jpg", "not an image")
 BROKEN = Skipped("c/broken.jpg", "truncated")
 
 
-def test_a_damaged_image_is_shown_rather_than_what_is_none():
-    assert skipped_text([NOTES, TEXT, BROKEN], Path("skipped.csv")) == (
-        "3 files, such as c/broken.jpg (truncated); all in skipped.csv"
-    )
-    assert skipped_text([NOTES, TEXT], None) == "2 files, such as b/text.jpg (not an image)"
-    assert skipped_text([NOTES], None) == "1 file: a/notes.txt (not an image)"
+def test_damaged_images_come_before_what_is_none(capsys):
+    say_skipped([NOTES, TEXT, BROKEN], Path("skipped.csv"))
+    assert capsys.readouterr().out.splitlines() == [
+        "skipped   3 files; all in skipped.csv",
+        "          c/broken.jpg (truncated)",
+        "          b/text.jpg (not an image)",
+        "          a/notes.txt (not an image)",
+    ]
+
+
+def test_many_are_counted(capsys):
+    say_skipped([BROKEN] * 5 + [NOTES] * 3, None, width=12)
+    *_, last_named, more = capsys.readouterr().out.splitlines()
+    assert last_named == " " * 12 + "c/broken.jpg (truncated)"
+    assert more == " " * 12 + "and 3 more"
+    say_skipped([], None)
+    assert capsys.readouterr().out == ""
 
 
 def test_one_is_singular():

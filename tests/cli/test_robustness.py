@@ -44,7 +44,7 @@ def test_tells_people_what_it_left_out(cli: Cli, model: Path, new: Path, tmp_pat
         "epsilon (linf)",
         "brightness",
         "images     12 of 13, drawn with seed 0",
-        "skipped    1 file: ",
+        "skipped    1 file; all in ",
         "(empty file)",
         f"written    {tmp_path / 'out'}",
     ):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import note, print_json, progress, say, say_skipped, table, warn
+from headstart.cli.console import note, print_json, progress, say, table, warn
+from headstart.cli.left_out import copies_text, say_skipped
 from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotHereError
 from headstart.types import ClassLevel, EngineName, Precision
 
@@ -226,7 +227,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float, *, logme: boo
     say("")
     say(f"data      {found.data}: {found.images:,} images, {len(found.classes)} classes")
     if found.duplicates:
-        say(f"copies    {found.duplicates:,} identical images count once")
+        say(f"copies    {copies_text(found.duplicates)}")
     if found.conflicts:
         say(f"conflicts {len(found.conflicts):,} with two labels, left out")
     say_skipped(found.skipped, out / _REPORT if out else None)

@@ -6,7 +6,7 @@ import ctypes
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,7 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from headstart.types import Progress, Skipped
-
-_LISTED = 5
-"""Skipped files that are named; thousands of them would hide the result."""
+    from headstart.types import Progress
 
 
 def say(text: str) -> None:
@@ -37,24 +34,6 @@ def warn(texts: Iterable[str]) -> None:
     """Lines about what went less than well."""
     for text in texts:
         typer.echo(f"headstart: warning: {text}", err=True)
-
-
-def say_skipped(skipped: Sequence[Skipped], file: Path | None, *, width: int = 10) -> None:
-    """The first files that could not be used, each with its reason; nothing if there are none.
-
-    Args:
-        skipped: all of them.
-        file: where all are listed.
-        width: of the column that says what a line is about.
-    """
-    if not skipped:
-        return
-    files = "file" if len(skipped) == 1 else "files"
-    say("skipped".ljust(width) + f"{len(skipped):,} {files}" + (f"; all in {file}" if file else ""))
-    for one in skipped[:_LISTED]:
-        say(" " * width + f"{one.path} ({one.reason})")
-    if len(skipped) > _LISTED:
-        say(" " * width + f"and {len(skipped) - _LISTED:,} more")
 
 
 def print_json(document: Any) -> None:

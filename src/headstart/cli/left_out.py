@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from headstart.cli.console import say
 from headstart.types import Skipped
 from headstart.wording import counted
+
+_LISTED = 5
+"""Files that are named; thousands of them would hide the result."""
 
 
 def copies_text(copies: int) -> str:
@@ -19,16 +23,26 @@ def seen_text(seen: int) -> str:
     return f"{counted(seen, 'image')} that the model was trained on"
 
 
-def skipped_text(skipped: Sequence[Skipped], where: Path | None) -> str:
-    """Of files, with an example: rather a damaged image than what never was one.
+def say_skipped(skipped: Sequence[Skipped], file: Path | None, *, width: int = 10) -> None:
+    """The first files that could not be used, each with its reason; nothing if there are none.
+
+    Damaged images come before what never was one.
 
     Args:
-        skipped: one or more.
-        where: what holds them all.
+        skipped: all of them.
+        file: where all are listed.
+        width: of the column that says what a line is about.
     """
     from headstart.images import NO_IMAGE, looks_like_image
 
-    first = min(skipped, key=lambda one: (one.reason == NO_IMAGE, not looks_like_image(one.path)))
-    such = ":" if len(skipped) == 1 else ", such as"
-    file = f"; all in {where}" if where else ""
-    return f"{counted(len(skipped), 'file')}{such} {first.path} ({first.reason}){file}"
+    if not skipped:
+        return
+    listed = sorted(
+        skipped, key=lambda one: (one.reason == NO_IMAGE, not looks_like_image(one.path))
+    )[:_LISTED]
+    where = f"; all in {file}" if file else ""
+    say("skipped".ljust(width) + counted(len(skipped), "file") + where)
+    for one in listed:
+        say(" " * width + f"{one.path} ({one.reason})")
+    if len(skipped) > _LISTED:
+        say(" " * width + f"and {len(skipped) - _LISTED:,} more")

@@ -11,7 +11,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
-from headstart.cli.left_out import seen_text, skipped_text
+from headstart.cli.left_out import say_skipped, seen_text
 from headstart.errors import DataError
 from headstart.types import ClassLevel, Norm
 
@@ -175,7 +175,6 @@ def _describe(found: Robustness, norm: Norm, out: Path, seconds: float) -> None:
         say(f"left out   {seen_text(sample.seen)}")
     if sample.conflicts:
         say(f"conflicts  {len(sample.conflicts):,} with two labels, left out")
-    if sample.skipped:
-        say(f"skipped    {skipped_text(sample.skipped, out / _REPORT)}")
+    say_skipped(sample.skipped, out / _REPORT, width=11)
     say(f"time       {seconds:.1f} s")
     say(f"written    {out}")

@@ -10,8 +10,8 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, warn
-from headstart.cli.left_out import copies_text, seen_text, skipped_text
-from headstart.errors import DataError
+from headstart.cli.left_out import copies_text, say_skipped, seen_text
+from headstart.errors import DataError, UserError
 from headstart.types import ClassLevel, EngineName, Estimate, HeadKind, Precision
 from headstart.wording import counted
 
@@ -73,6 +73,12 @@ def fit(
     from headstart.training import Recipe, train
 
     started = time.perf_counter()
+    if stage and AUTO in stage and stage != [AUTO]:
+        others = ", ".join(name for name in stage if name != AUTO) or AUTO
+        raise UserError(
+            f"--stage auto stands alone, and here is --stage {others} beside it; leave out one of "
+            "them: auto chooses, names are taken as they are"
+        )
     check_target(out)
     _check_report(report)
     dataset = shared.opened(data, cache, image_column, label_column, classes_from)
@@ -201,17 +207,20 @@ def evaluate(
         say(f"left out           {seen_text(report.seen)}")
     if report.conflicts:
         say(f"conflicts          {len(report.conflicts):,} with two labels, left out")
-    if report.skipped:
-        where = out / "skipped.csv" if out else None
-        say(f"skipped            {skipped_text(report.skipped, where)}")
+    say_skipped(report.skipped, out / "skipped.csv" if out else None, width=19)
     if out:
         say(f"written            {out}")
 
 
 def _check_report(folder: Path | None) -> None:
     """Pictures and tables do not go among somebody's photos."""
-    taken = folder is not None and folder.is_dir() and any(folder.iterdir())
-    if folder is not None and taken and not (folder / "metrics.json").is_file():
+    from headstart.files import check_place
+
+    if folder is None:
+        return
+    check_place(folder)
+    taken = folder.is_dir() and any(folder.iterdir())
+    if taken and not (folder / "metrics.json").is_file():
         raise DataError(f"{folder} holds files and no report; name a new folder for the report")
 
 
@@ -324,5 +333,4 @@ def say_left_out(trained: Trained, out: Path) -> None:
             f"conflicts {len(trained.conflicts):,} with two labels, left out; the first: "
             f"{', '.join(f'{p} ({n})' for p, n in zip(first.paths, first.labels, strict=True))}"
         )
-    if trained.skipped:
-        say(f"skipped   {skipped_text(trained.skipped, out / 'skipped.csv')}")
+    say_skipped(trained.skipped, out / "skipped.csv")

@@ -10,7 +10,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
-from headstart.cli.left_out import copies_text, skipped_text
+from headstart.cli.left_out import copies_text, say_skipped
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
@@ -155,8 +155,7 @@ def _describe(found: Transfer, out: Path) -> None:
         near = ", ".join(f"{name} {share:.1%}" for name, share in found.likeness.overall)
         say(f"nearest    {near}; mean confidence {found.likeness.confidence:.2f}")
     say(f"more       {found.curve.price or UNPRICED}")
-    if found.skipped:
-        say(f"skipped    {skipped_text(found.skipped, out / _RESULTS)}")
+    say_skipped(found.skipped, out / _RESULTS, width=11)
     if found.conflicts:
         say(f"conflicts  {len(found.conflicts):,} with two labels, left out")
     if found.duplicates:
