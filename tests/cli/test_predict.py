@@ -109,6 +109,28 @@ def test_what_is_not_there_is_refused_in_a_sentence(
     assert one_sentence(outcome)
 
 
+def test_a_path_that_leads_nowhere_is_skipped(cli: Cli, model: Path, new: Path, broken: Path):
+    image = files(new / "checks")[0]
+    outcome = cli("predict", model, image, "absent.jpg", "absent", "--json")
+    assert outcome.code == 0
+    assert outcome.err == "headstart: warning: 2 of 3 images could not be read\n"
+    assert outcome.document[0]["label"] == "checks"
+    assert outcome.document[1:] == [
+        {"image": name, "error": "no such file"} for name in ("absent.jpg", "absent")
+    ]
+    assert cli("predict", model, image, broken, "absent").code == 1
+    assert cli("predict", model, broken, "absent").code == 2  # no answer at all
+
+
+@pytest.mark.parametrize("form", ["csv", "table"])
+def test_json_in_another_format_is_refused(form: str, cli: Cli, model: Path, new: Path):
+    for verb in (["predict", model, new], ["classify", new]):
+        outcome = cli(*verb, "--json", "--format", form)
+        assert (outcome.code, one_sentence(outcome)) == (2, True)
+        assert f"--json and --format {form} contradict each other" in outcome.err
+    assert cli("predict", model, new, "--json", "--format", "json").document
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 @pytest.mark.parametrize("form", ["json", "csv", "table"])
 def test_a_file_name_that_is_no_text_is_answered(form: str, cli: Cli, model: Path, new: Path):

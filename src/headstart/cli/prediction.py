@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.errors import UserError
 from headstart.types import EngineName, Precision
 
 if TYPE_CHECKING:
@@ -27,14 +29,16 @@ class Format(StrEnum):
 
 
 Top = Annotated[int, typer.Option("--top", min=1, help="How many classes to give for each image.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the predictions.")]
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="How to print the predictions. [default: table]")
+]
 
 
 def predict(
     model: shared.ModelFolder,
     images: shared.Images,
     top: Top = 1,
-    form: FormatOption = Format.TABLE,
+    form: FormatOption = None,
     weights: shared.WeightsFile = None,
     engine: shared.EngineOption = EngineName.AUTO,
     precision: shared.PrecisionOption = Precision.AUTO,
@@ -46,19 +50,20 @@ def predict(
     from headstart.datasets.images import find_images
     from headstart.prediction import predict as run
 
+    form = _form(form, as_json=as_json)
     trained = load_model(model)
     paths = find_images(images)
     extractor = shared.extractor_of(trained, weights, engine, precision, cache)
     with progress() as bars:
         found = run(trained, extractor, paths, progress=bars.bar("images", "images"))
     warn(extractor.warnings)
-    _show(paths, found, top, Format.JSON if as_json else form)
+    _show(paths, found, top, form)
 
 
 def classify(
     images: shared.Images,
     top: Top = 5,
-    form: FormatOption = Format.TABLE,
+    form: FormatOption = None,
     backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
     weights: shared.WeightsFile = None,
     engine: shared.EngineOption = EngineName.AUTO,
@@ -70,16 +75,32 @@ def classify(
     from headstart.datasets.images import find_images
     from headstart.prediction import classify as run
 
+    form = _form(form, as_json=as_json)
     paths = find_images(images)
     extractor = shared.extractor_for(backbone, weights, engine, precision, cache)
     with progress() as bars:
         found = run(extractor, paths, progress=bars.bar("images", "images"))
     warn(extractor.warnings)
-    _show(paths, found, top, Format.JSON if as_json else form)
+    _show(paths, found, top, form)
+
+
+def _form(form: Format | None, *, as_json: bool) -> Format:
+    """The one form that both options ask for.
+
+    Raises:
+        UserError: they contradict each other.
+    """
+    if as_json and form not in (None, Format.JSON):
+        raise UserError(f"--json and --format {form} contradict each other; leave out one of them")
+    return Format.JSON if as_json else form or Format.TABLE
 
 
 def _show(paths: list[Path], found: Predictions, top: int, form: Format) -> None:
-    """Print all images in the order asked for; exit with 1 if one could not be read."""
+    """Print all images in the order asked for.
+
+    Exits with 2 if there is an answer to none of them, else with 1 if a file that is there could
+    not be read: that one is damaged, while a path that leads nowhere is only skipped.
+    """
     answers = _answers(paths, found, top)
     if form is Format.JSON:
         print_json(answers)
@@ -89,7 +110,10 @@ def _show(paths: list[Path], found: Predictions, top: int, form: Format) -> None
         table(["image", "label", "probability"], _table_rows(answers), right={2})
     if found.skipped:
         warn([f"{len(found.skipped)} of {len(paths)} images could not be read"])
-        raise typer.Exit(1)
+        if not len(found.rows):
+            raise typer.Exit(2)
+        if any(os.path.lexists(one.path) for one in found.skipped):
+            raise typer.Exit(1)
 
 
 def _answers(paths: list[Path], found: Predictions, top: int) -> list[dict[str, Any]]:

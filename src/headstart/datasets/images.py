@@ -15,20 +15,22 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
     """The image files among files and folders.
 
     Args:
-        sources: files are taken as they are, readable or not; of folders, at any depth, the files
-            with an image's ending, sorted by path.
+        sources: files are taken as they are, readable or not, there or not: whoever reads them
+            lists what cannot be read; of folders, at any depth, the files with an image's ending,
+            sorted by path.
 
     Raises:
-        DataError: a source does not exist, or no image is found.
+        DataError: no source exists, or no image is found.
     """
+    if not any(source.exists() or source.is_symlink() for source in sources):
+        names = ", ".join(f"'{source}'" for source in sources)
+        raise DataError(f"no such file or folder: {names}; give images, or folders of images")
     found: list[Path] = []
     for source in sources:
         if source.is_dir():
             found.extend(sorted(_inside(source)))
-        elif source.exists() or source.is_symlink():
-            found.append(source)
         else:
-            raise DataError(f"no such file or folder: '{source}'")
+            found.append(source)
     if not found:
         names = ", ".join(f"'{source}'" for source in sources)
         raise DataError(f"no image in {names}; give image files, or a folder that holds some")
