@@ -72,7 +72,7 @@ class FeatureRows:
             with self._lock:
                 self._store.append(self._digests, self._joined())
         except StoreError as error:
-            self._warnings.append(f"{error} Going on without keeping features.")
+            self._warnings.append(f"{error}; this run goes on and keeps no features")
             self._writable = False
         else:
             self._digests, self._blocks = [], []

@@ -177,9 +177,9 @@ class FeatureStore:
             )
         except OSError as error:
             raise StoreError(
-                f"Could not keep the features of {len(keys)} image(s) in {self._folder}: "
-                f"{_REASONS.get(error.errno or 0, error.strerror or str(error))}. "
-                "Make room there, or name another folder in the variable HEADSTART_CACHE."
+                f"the cache folder {self._root} cannot be written "
+                f"({_REASONS.get(error.errno or 0, error.strerror or str(error))}); "
+                "make room there or set HEADSTART_CACHE to another folder"
             ) from error
         self.compact()
 

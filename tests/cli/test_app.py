@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from headstart import __version__
+from headstart.cli.console import say_skipped
+from headstart.types import Skipped
 from tests.cli.conftest import Cli, one_sentence
+from tests.conftest import files
 
 HEADSTART = [sys.executable, "-m", "headstart"]
 VERBS = (
@@ -148,3 +151,58 @@ def test_a_terminal_sees_progress_and_a_clean_result(photos: Path, tmp_path: Pat
     assert "downloading" not in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor comes back
     assert out.read_text().startswith("data      photos: 24 images")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--head", "forest", "'--head': 'forest' is not one of 'logistic', 'centroid', 'knn'."),
+        ("--holdout", "5", "'--holdout': '5' will not do: should be less than or equal to 0.9"),
+        ("--seed", "x", "'--seed': 'x' will not do: should be a valid integer"),
+    ],
+)
+def test_a_wrong_value_of_an_option_is_named(option: str, value: str, said: str, cli: Cli):
+    outcome = cli("fit", "data", "--out", "model", option, value)
+    assert outcome.code == 2
+    assert f"Invalid value for {said}" in outcome.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fit", "x"],
+        ["fit", "x", "--out", "model", "--report"],
+        ["evaluate", "x", "x"],
+        ["finetune", "x"],
+        ["compare", "x"],
+        ["transfer", "x"],
+        ["robustness", "efficientnet-lite0", "x"],
+        ["explain", "efficientnet-lite0", "IMAGE"],
+        ["features", "x"],
+        ["attack", "x"],
+        ["imagine", "zebra"],
+    ],
+    ids=" ".join,
+)
+def test_a_place_where_nothing_can_be_made_is_refused_before_the_work(
+    arguments: list[str], cli: Cli, new: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(new)
+    image = str(files(new)[0])
+    words = [image if word == "IMAGE" else word for word in arguments]
+    place = "/proc/x/y.png" if words[0] in ("attack", "imagine") else "/proc/x"
+    outcome = cli(*words, *([] if "--report" in words else ["--out"]), place)
+    assert (outcome.code, one_sentence(outcome)) == (2, True)
+    assert "cannot write to /proc/x: No such file or directory; name another" in outcome.err
+
+
+def test_skipped_files_are_listed_up_to_some(capsys: pytest.CaptureFixture[str]):
+    say_skipped([], None)
+    assert capsys.readouterr().out == ""
+    say_skipped([Skipped(f"{number}.jpg", "empty file") for number in range(7)], Path("all.csv"))
+    assert capsys.readouterr().out.splitlines() == [
+        "skipped   7 files; all in all.csv",
+        *(f"          {number}.jpg (empty file)" for number in range(5)),
+        "          and 2 more",
+    ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from headstart import __version__
 from headstart.cli import (
@@ -26,8 +27,27 @@ from headstart.errors import HeadstartError
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of the signal."""
 
+
+class _Verbs(TyperGroup):
+    """Says what was wrong with an option in our words: Typer passes on pydantic's."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError  # Typer has it only where it checks something
+
+            error.message = error.message.removeprefix("Value error, ")
+            if error.message.startswith("Input ") and isinstance(error.__cause__, ValidationError):
+                value = error.__cause__.errors()[0]["input"]
+                error.message = f"{value!r} will not do: {error.message.removeprefix('Input ')}"
+            raise
+
+
 app = typer.Typer(
     name="headstart",
+    cls=_Verbs,
     help="A folder of photos in, a tested image classifier out.",
     no_args_is_help=True,
     add_completion=False,
