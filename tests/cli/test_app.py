@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from headstart import __version__
-from headstart.cli.console import say_skipped
-from headstart.types import Skipped
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import files
 
@@ -195,14 +193,3 @@ def test_a_place_where_nothing_can_be_made_is_refused_before_the_work(
     outcome = cli(*words, *([] if "--report" in words else ["--out"]), place)
     assert (outcome.code, one_sentence(outcome)) == (2, True)
     assert "cannot write to /proc/x: No such file or directory; name another" in outcome.err
-
-
-def test_skipped_files_are_listed_up_to_some(capsys: pytest.CaptureFixture[str]):
-    say_skipped([], None)
-    assert capsys.readouterr().out == ""
-    say_skipped([Skipped(f"{number}.jpg", "empty file") for number in range(7)], Path("all.csv"))
-    assert capsys.readouterr().out.splitlines() == [
-        "skipped   7 files; all in all.csv",
-        *(f"          {number}.jpg (empty file)" for number in range(5)),
-        "          and 2 more",
-    ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,11 +95,7 @@ def _form(form: Format | None, *, as_json: bool) -> Format:
 
 
 def _show(paths: list[Path], found: Predictions, top: int, form: Format) -> None:
-    """Print all images in the order asked for.
-
-    Exits with 2 if there is an answer to none of them, else with 1 if a file that is there could
-    not be read: that one is damaged, while a path that leads nowhere is only skipped.
-    """
+    """Print all images in the order asked for; exit with 1 if one could not be read."""
     answers = _answers(paths, found, top)
     if form is Format.JSON:
         print_json(answers)
@@ -110,10 +105,7 @@ def _show(paths: list[Path], found: Predictions, top: int, form: Format) -> None
         table(["image", "label", "probability"], _table_rows(answers), right={2})
     if found.skipped:
         warn([f"{len(found.skipped)} of {len(paths)} images could not be read"])
-        if not len(found.rows):
-            raise typer.Exit(2)
-        if any(os.path.lexists(one.path) for one in found.skipped):
-            raise typer.Exit(1)
+        raise typer.Exit(1)
 
 
 def _answers(paths: list[Path], found: Predictions, top: int) -> list[dict[str, Any]]:
