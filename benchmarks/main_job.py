@@ -6,10 +6,10 @@
 DATA is a folder with train/ and test/, `textiles`, or `photographs:N`, N generated ones. All get
 the same files and the same weights of EfficientNet-Lite0. In a round every job runs once with all
 imports, headstart from an empty cache and then once more with a hundredth of its images new;
-ratios are taken within a round, so that a machine whose speed drifts drifts for all. A job that
+ratios are taken within a round, so that a machine whose speed drifts drifts for all. A peer that
 takes more than `--once` seconds runs in the first round only; one that would take more than
-`--budget` seconds, by its images a second on the data before, is not run, and the page says so.
-FOLDER holds the packages of benchmarks/peers.txt.
+`--budget` seconds, by its images a second on the largest data before, is not run, and the page
+says so. FOLDER holds the packages of benchmarks/peers.txt.
 """
 
 import argparse
@@ -179,9 +179,12 @@ def table(data: str, rounds: Sequence[Mapping[str, Run]]) -> list[str]:
 
 
 def expected(job: str, images: int, measured: Sequence[Mapping[str, Run]]) -> float:
-    """Seconds that a job will take, by the slowest rate it was seen to have; 0 if never seen."""
-    rates = [one[job].seconds / one[job].images for one in measured if job in one]
-    return images * max(rates, default=0.0)
+    """Seconds that a job will take, by its rate on the largest data so far; 0 if never seen."""
+    seen = [one[job] for one in measured if job in one]
+    if not seen:
+        return 0.0
+    last = max(seen, key=lambda run: run.images)
+    return last.seconds * images / last.images
 
 
 PAGE = """\
@@ -190,7 +193,7 @@ PAGE = """\
 `make bench DATA='FOLDER ...'` writes this page: from files to a tested classifier. FOLDERS have
 `train/` and `test/`; `photographs:10000` are as many generated pictures, whose class is their tint.
 Whole processes, imports included, on the same files and weights (EfficientNet-Lite0), in turn, in
-{rounds} rounds; a job of more than {once:.0f} seconds only in the first. Seconds are medians, with
+{rounds} rounds; a peer of more than {once:.0f} seconds only in the first. Seconds are medians, with
 the fastest and the slowest round. headstart begins with an empty cache; its second line is a run
 whose cache holds 99 of 100 training images, and the test. Times: how many times as long as
 headstart, the median of the rounds' ratios. Memory: the most that all processes of a job were seen

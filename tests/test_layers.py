@@ -116,6 +116,7 @@ LAYERS = (
         "attribution.method",
         "attribution.occlusion",
         "attribution.placement",
+        "choices",
         "features",
         "model",
         "partition",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart import training
+from headstart import choices, training
 from headstart.bundle import save_model
 from headstart.datasets import ImageDataset, open_dataset
 from headstart.errors import BackboneError, DataError
@@ -307,6 +307,21 @@ def test_the_second_training_computes_no_feature(photos: Path, tiny: Tiny):
     assert (first.cached, first.computed) == (0, 24)
     assert (second.cached, second.computed) == (24, 0)
     assert first.feature_seconds <= first.seconds
+
+
+def test_the_second_training_chooses_nothing_anew(
+    photos: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first = train(open_dataset(photos), tiny(), Recipe())
+    asked: list[int] = []
+    select = choices.select
+    monkeypatch.setattr(choices, "select", lambda *a, **k: asked.append(1) or select(*a, **k))
+    second = train(open_dataset(photos), tiny(), Recipe())
+    assert asked == []
+    assert bytes_of(first, tmp_path / "first") == bytes_of(second, tmp_path / "second")
+    for other in (Recipe(seed=1), Recipe(balance=True, head=HeadKind.KNN), Recipe(hold_out=0.3)):
+        train(open_dataset(photos), tiny(), other)
+    assert len(asked) == 3
 
 
 def test_the_model_says_where_it_comes_from(photos: Path, tiny: Tiny):

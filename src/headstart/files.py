@@ -53,7 +53,7 @@ def check_place(folder: Path) -> None:
     try:
         # Permissions say too little: nobody, and root neither, can make a folder in /proc.
         whole = folder.absolute()
-        place = next(one for one in (whole, *whole.parents) if one.exists())
+        place = next((one for one in (whole, *whole.parents) if one.exists()), whole)
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:

@@ -28,7 +28,7 @@ _RESAMPLES: Final = 200
 _RATES: Final = (0.1, 1.5)
 """Bounds of c. Measured learning curves lie between (Hestness et al. 2017: 0.07 to 0.35 for deep
 networks; 0.5 to 1 for linear models)."""
-_SLOWEST: Final = 0.01
+_SLOWEST: Final = 0.001
 """The lower bound where the floor is 0: what is flat has no floor to say so then."""
 _EXPONENT: Final = 700
 """The exponential of more than that is no float."""
@@ -96,7 +96,7 @@ class Price:
 
     def __str__(self) -> str:
         """What a person is told of it."""
-        if self.images is None:
+        if self.images is None or self.low is None:
             return "no number of images that the learning curve could name buys one more point"
         low, high = ("no end" if end is None else f"{end:,}" for end in (self.low, self.high))
         return f"one more point costs about {counted(self.images, 'more image')} ({low} to {high})"

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from headstart.backbones.backbone import LOGITS
+from headstart.choices import chosen
 from headstart.datasets import ImageDataset
 from headstart.errors import BackboneError
 from headstart.features import Extractor, Features
 from headstart.heads.candidates import Candidate, candidates
-from headstart.heads.families import FAMILIES, train_head
+from headstart.heads.families import train_head
 from headstart.heads.rows import Rows
-from headstart.heads.selection import Selection, fold_count, select
+from headstart.heads.selection import Selection, fold_count
 from headstart.metrics import wilson
 from headstart.model import Measured, Model, Origin, TrainingData, class_counts
 from headstart.partition import Partition, usable
@@ -139,6 +140,7 @@ def train(
         choices=choices,
         classes=len(classes),
         folds=fold_count(labels, classes=len(classes)),
+        cache=extractor.cache,
         progress=on_candidates,
     )
     head = train_head(
@@ -202,6 +204,7 @@ def choose_stages(
     choices: Sequence[Candidate],
     classes: int,
     folds: int | None = None,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Selection:
     """Where a head grows best, and how good it is there, on folds that the digests decide.
@@ -214,14 +217,16 @@ def choose_stages(
         choices: see `headstart.heads.selection.select`.
         classes: how many.
         folds: how many; as many as these images can fill by default.
+        cache: folder that remembers choices; None keeps nothing.
         progress: called with (done, total) choices.
     """
     folds = fold_count(labels, classes=classes) if folds is None else folds
-    return select(
+    return chosen(
+        cache,
         X,
         labels,
         fold_of(digests, labels, folds=folds, seed=recipe.seed) if folds else None,
-        family=FAMILIES[recipe.head],
+        head=recipe.head,
         choices=choices,
         classes=classes,
         row_weights=row_weights(labels, classes, balance=recipe.balance),

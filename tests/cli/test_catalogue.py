@@ -72,7 +72,9 @@ class TestCache:
         assert shown["folder"] == str(cache)
         (features,) = shown["features"]
         assert features["rows"] == 24
-        assert list(shown["bytes"]) == ["features", "activations", "archives", "datasets", "index"]
+        assert list(shown["bytes"]) == [
+            *("features", "activations", "choices", "archives", "datasets", "index")
+        ]
         assert shown["total_bytes"] == sum(shown["bytes"].values())
         assert shown["bytes"]["features"] >= features["bytes"] > 0
         cleared = cli("cache", "--cache", cache, "--clear", "--json").document

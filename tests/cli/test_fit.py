@@ -282,7 +282,7 @@ def test_a_report_does_not_go_among_photos(cli: Cli, own: Path, tmp_path: Path):
     before = files(own)
     outcome = cli("fit", own, "--out", tmp_path / "model", "--report", own)
     assert outcome.code == 2
-    assert "holds files and no report" in outcome.err
+    assert "holds other files; name a new folder" in outcome.err
     assert files(own) == before
     assert not (tmp_path / "model").exists()
 

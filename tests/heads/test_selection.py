@@ -252,6 +252,23 @@ def test_classes_of_very_different_sizes_work(kind):
     assert np.isfinite(found.probabilities).all()
 
 
+def test_what_lost_the_race_for_a_fold_is_not_chosen_for_it():
+    y, ones = np.arange(6) % 2, np.ones(6, np.float32)
+    task = trials.Task(noise(1, 6), y, LOGISTIC, 2, ones, np.arange(6) % 3)
+    losses = np.repeat(np.float32([[1], [0]]), 6, axis=1)
+    trial = trials.Trial(
+        settings=np.arange(2),
+        standing=np.array([[1, 0], [1, 1], [1, 1]], bool),
+        losses=losses,
+        correct=losses == 0,
+        inner=[losses] * 3,
+        temperatures=np.ones((3, 2)),
+        logits=None,
+    )
+    picks = selection._nested(task, {0: trial}, [Candidate(("s0",), 0)])
+    assert picks == [(0, 0), (0, 1), (0, 1)]
+
+
 def test_progress_counts_the_candidates():
     X, y = blobs(30, 4, 2)
     seen = []

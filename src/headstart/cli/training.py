@@ -11,10 +11,12 @@ import typer
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, warn
 from headstart.cli.left_out import copies_text, say_skipped, seen_text
-from headstart.errors import DataError, UserError
+from headstart.errors import UserError
 from headstart.types import ClassLevel, EngineName, Estimate, HeadKind, Precision
 from headstart.wording import counted
 
+_METRICS = "metrics.json"
+"""What tells a report from other files."""
 HISTORY, CURVES = "history.csv", "curves.png"
 """What fine-tuning leaves beside its model."""
 
@@ -73,14 +75,16 @@ def fit(
     from headstart.training import Recipe, train
 
     started = time.perf_counter()
-    if stage and AUTO in stage and stage != [AUTO]:
-        others = ", ".join(name for name in stage if name != AUTO) or AUTO
+    asked = stage or [AUTO]
+    named = tuple(name for name in asked if name != AUTO)
+    if named and AUTO in asked:
         raise UserError(
-            f"--stage auto stands alone, and here is --stage {others} beside it; leave out one of "
-            "them: auto chooses, names are taken as they are"
+            f"--stage auto stands alone, and here is --stage {', '.join(named)} beside it; leave "
+            "out one of them: auto chooses, names are taken as they are"
         )
     check_target(out)
-    _check_report(report)
+    if report:
+        shared.check_results(report, _METRICS)
     dataset = shared.opened(data, cache, image_column, label_column, classes_from)
     extractor = shared.extractor_for(backbone, weights, engine, precision, cache)
     if nested := [name for name in dataset.classes if "/" in name]:
@@ -90,7 +94,7 @@ def fit(
         warn([f"{dataset.name} has a test part of its own, so --holdout changes nothing"])
     recipe = Recipe(
         head=head,
-        stages=() if not stage or stage == [AUTO] else tuple(stage),
+        stages=named,
         balance=balance,
         hold_out=holdout,
         seed=seed,
@@ -155,7 +159,8 @@ def evaluate(
     from headstart.prediction import evaluate as test
     from headstart.report import build_report, write_skipped
 
-    _check_report(out)
+    if out:
+        shared.check_results(out, _METRICS)
     trained = load_model(model)
     dataset = shared.opened(
         data, cache, image_column, label_column, classes_from, require_classes=1
@@ -210,18 +215,6 @@ def evaluate(
     say_skipped(report.skipped, out / "skipped.csv" if out else None, width=19)
     if out:
         say(f"written            {out}")
-
-
-def _check_report(folder: Path | None) -> None:
-    """Pictures and tables do not go among somebody's photos."""
-    from headstart.files import check_place
-
-    if folder is None:
-        return
-    check_place(folder)
-    taken = folder.is_dir() and any(folder.iterdir())
-    if taken and not (folder / "metrics.json").is_file():
-        raise DataError(f"{folder} holds files and no report; name a new folder for the report")
 
 
 def _report_training(trained: Trained, folder: Path) -> None:

@@ -119,6 +119,7 @@ class Entrant:
             recipe,
             choices=candidates(widths),
             classes=len(ground.classes),
+            cache=self.extractor.cache,
             progress=on_candidates,
         )
         if selection.probabilities is None:

@@ -40,7 +40,8 @@ class Selection:
         temperature: of the calibration.
         folds: how many; 0 where nothing could be held out.
         probabilities: (N, K) of each image, by a head, a choice and a temperature that have not
-            seen its fold; None where `folds` is 0.
+            seen its fold; None where `folds` is 0. With two folds there is no choice, and the
+            logits that the temperature is fitted on come from a head that has seen it.
         correct_by_stage: (N,) bool, whether a head on each single stage alone is right, its
             setting chosen in the same way.
     """

@@ -37,7 +37,8 @@ _BEATEN = 4.0
 """Standard errors of the paired difference behind the best from which on nobody can win: the choice
 takes what is behind by one at most."""
 _KEPT = 128 * 2**20
-"""Bytes of logits that are kept for later; where there are more, those needed are solved again."""
+"""Bytes of out-of-fold logits up to which they are kept for later, and for as long as the race
+needs them those of the pairs it began with; where there are more, those needed are solved again."""
 _MEMORY = 4 * 2**30
 """Bytes that the candidates may take that are tried at the same time."""
 
@@ -77,12 +78,10 @@ class Task:
 
     @cached_property
     def openings(self) -> list[Pair]:
-        """The pairs that the race begins with: every fold is in one."""
-        count = len(self.single)
-        if count < 3 or min(mask.sum() for mask in self.single) < _RACED:
-            return []
-        partners = [(first, first + 1) for first in range(0, count - 1, 2)]
-        return partners if count % 2 == 0 else [*partners, (0, count - 1)]
+        """The pairs that the race begins with, every fold in one; none if there is no race."""
+        large = min(mask.sum() for mask in self.single) >= _RACED
+        # Sets worth a race have three folds, see `fold_count`.
+        return [(0, 1), (0, 2)] if large and len(self.single) == 3 else []
 
     def width(self, candidate: Candidate) -> int:
         """Features of a candidate."""
@@ -92,8 +91,6 @@ class Task:
         self, candidate: Candidate, out: Sequence[np.ndarray], settings: Labels
     ) -> list[Floats]:
         """Logits (G, K, n) for the rows at each mask (N,), by heads trained on the others."""
-        if not out:
-            return []
         return self.family.held_out(
             candidate.gather(self.values),
             self.y,
@@ -172,10 +169,15 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """One candidate's part in the first of the pairs: logits, if they are kept, and losses."""
+    """One candidate in the first of the pairs.
+
+    Attributes:
+        scores: logits (G, K, n), if they are kept.
+        losses: of each outer fold the mask (N,) of the images that were tested, and (G, n).
+    """
 
     scores: Mapping[Pair, Floats]
-    losses: list[Floats]  # of each outer fold, (G, n)
+    losses: list[tuple[np.ndarray, Floats]]
 
 
 def behind(table: Floats, weights: Floats) -> tuple[Doubles, Doubles]:
@@ -198,33 +200,43 @@ def try_all(
     Args:
         task: what they have in common.
         choices: the candidates.
-        progress: called with (done, total) candidates.
+        progress: called with (done, total); a candidate counts twice where there is a race.
 
     Returns:
         A trial of each; None for a combination of stages that lost the race.
     """
     every = np.arange(len(task.family.settings))
     keep = 4 * len(choices) * len(every) * task.classes * len(task.y) <= _KEPT
-    workers = _workers(task, choices)
+    standing = [np.ones((len(task.single), len(every)), bool) for _ in choices]
+    openings = [_Opening({}, []) for _ in choices]
+    total = len(choices) * (2 if task.openings else 1)
 
-    def opened(candidate: Candidate) -> _Opening:
+    def opened(place: int) -> _Opening:
         out = [task.without(pair) for pair in task.openings]
-        scores = dict(zip(task.openings, task.held_out(candidate, out, every), strict=True))
-        losses = [task.inner(scores, outer)[1] for outer in range(len(task.single))]
+        solved = task.held_out(choices[place], out, every)
+        scores = dict(zip(task.openings, solved, strict=True))
+        losses = [task.inner(scores, outer)[:2] for outer in range(len(task.single))]
         return _Opening(scores if keep else {}, losses)
 
-    if not task.openings:
-        openings = [_Opening({}, []) for _ in choices]
-        standing = [np.ones((len(task.single), len(every)), bool) for _ in choices]
-    else:
-        openings = _side_by_side(opened, choices, task.width, workers, None)
+    def finished(place: int) -> Trial | None:
+        known = openings[place].scores
+        return _finish(task, choices[place], known, standing[place], keep=keep)
+
+    if task.openings:
+        openings = _side_by_side(opened, task, choices, _from(0, total, progress))
         standing = _race(task, openings, choices)
+    begun = total - len(choices)
+    return _side_by_side(finished, task, choices, _from(begun, total, progress))
 
-    def finished(candidate: Candidate) -> Trial | None:
-        place = choices.index(candidate)
-        return _finish(task, candidate, openings[place].scores, standing[place], keep=keep)
 
-    return _side_by_side(finished, choices, task.width, workers, progress)
+def _from(begun: int, total: int, progress: Progress | None) -> Callable[[int], None]:
+    """Told how many are done now, tells `progress` how many are in all."""
+
+    def update(done: int) -> None:
+        if progress:
+            progress(begun + done, total)
+
+    return update
 
 
 def _race(
@@ -235,19 +247,26 @@ def _race(
     A stage alone is reported with its best setting, so it only races against itself; combinations
     race against all.
     """
-    standing = [np.ones((len(task.single), len(task.family.settings)), bool) for _ in choices]
+    standing = []
     for outer in range(len(task.single)):
-        rows = np.any([task.single[sum(p) - outer] for p in task.openings if outer in p], axis=0)
+        rows, _ = openings[0].losses[outer]
         weights = task.row_weights[rows]
-        losses = [opening.losses[outer] for opening in openings]
-        gap, error = behind(np.concatenate(losses), weights)
-        lost = (gap > _BEATEN * error).reshape(len(choices), -1)
-        for place, candidate in enumerate(choices):
-            if len(candidate.stages) == 1:
-                gap, error = behind(losses[place], weights)
-                lost[place] = gap > _BEATEN * error
-            standing[place][outer] = ~lost[place]
-    return standing
+        losses = [opening.losses[outer][1] for opening in openings]
+        together = _in_reach(np.concatenate(losses), weights).reshape(len(choices), -1)
+        standing.append(
+            [
+                _in_reach(own, weights) if len(choice.stages) == 1 else among_all
+                for choice, own, among_all in zip(choices, losses, together, strict=True)
+            ]
+        )
+    return list(np.stack(standing, axis=1))
+
+
+def _in_reach(losses: Floats, weights: Floats) -> np.ndarray:
+    """(A,) which rows of losses (A, n) may still win."""
+    gap, error = behind(losses, weights)
+    near: np.ndarray = gap <= _BEATEN * error
+    return near
 
 
 def _finish(
@@ -295,26 +314,25 @@ def _workers(task: Task, choices: Sequence[Candidate]) -> int:
 
 
 def _side_by_side(
-    attempt: Callable[[Candidate], _Result],
+    attempt: Callable[[int], _Result],
+    task: Task,
     choices: Sequence[Candidate],
-    width: Callable[[Candidate], int],
-    workers: int,
-    progress: Progress | None,
+    progress: Callable[[int], None],
 ) -> list[_Result]:
-    """Several candidates at a time, the widest first, each on its share of the cores.
+    """Several candidates at a time, by their places, the widest first, each on its share of cores.
 
     The matrices are small: threads inside each product would mostly wait for each other, and on a
     busy machine for the scheduler (measured: 5 times slower).
     """
+    workers = _workers(task, choices)
     threads = max(1, cores() // workers)
     with threadpool_limits(threads, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        first = sorted(choices, key=width, reverse=True)
-        waiting = {candidate: pool.submit(attempt, candidate) for candidate in first}
+        first = sorted(range(len(choices)), key=lambda place: -task.width(choices[place]))
+        waiting = {place: pool.submit(attempt, place) for place in first}
         try:
-            for done, _ in enumerate(as_completed(waiting.values())):
-                if progress:
-                    progress(done + 1, len(choices))
-            return [waiting[candidate].result() for candidate in choices]
+            for done, _ in enumerate(as_completed(waiting.values()), start=1):
+                progress(done)
+            return [waiting[place].result() for place in range(len(choices))]
         except BaseException:  # Ctrl-C too: nobody waits for what is not begun
             pool.shutdown(wait=False, cancel_futures=True)
             raise
