@@ -61,21 +61,6 @@ def chosen(
         row_weights: (N,).
         progress: called with (done, total) candidates.
     """
-
-    def anew() -> Selection:
-        return select(
-            values,
-            y,
-            folds,
-            family=FAMILIES[head],
-            choices=choices,
-            classes=classes,
-            row_weights=row_weights,
-            progress=progress,
-        )
-
-    if root is None or folds is None:
-        return anew()
     question = {
         "format": _FORMAT,
         "versions": [__version__, np.__version__],
@@ -83,12 +68,24 @@ def chosen(
         "choices": [asdict(choice) for choice in choices],
         "classes": classes,
     }
-    arrays = {**values, "labels, folds and weights": np.stack([y, folds, row_weights])}
-    path = root / _KIND / f"{_digest(question, arrays)}.safetensors"
-    if found := _read(path):
-        return found
-    selection = anew()
-    _keep(root, path, selection)
+    path = None
+    if root is not None and folds is not None:
+        arrays = {**values, "labels, folds and weights": np.stack([y, folds, row_weights])}
+        path = root / _KIND / f"{_digest(question, arrays)}.safetensors"
+        if found := _read(path):
+            return found
+    selection = select(
+        values,
+        y,
+        folds,
+        family=FAMILIES[head],
+        choices=choices,
+        classes=classes,
+        row_weights=row_weights,
+        progress=progress,
+    )
+    if root is not None and path is not None:
+        _keep(root, path, selection)
     return selection
 
 

@@ -234,15 +234,15 @@ def check_name(name: str) -> None:
         from headstart.backbones import torchvision
 
         torchvision.default_weights(name)
-    elif name.startswith((_TIMM, _HUB)):
+    elif name.startswith(_TIMM):
         from headstart.backbones import timm
 
-        timm.check_name(name)
+        timm.registered(name)
     elif name.startswith(_KERAS):
         from headstart.backbones import keras
 
         keras.application(name)
-    elif name not in lite.LITE_NAMES:
+    elif name not in lite.LITE_NAMES and not name.startswith(_HUB):
         raise _unknown(name)
 
 

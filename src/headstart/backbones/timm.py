@@ -105,7 +105,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
     if short.startswith(HUB):
         source = _from_hub(name, short.removeprefix(HUB), allow_download=allow_download)
     else:
-        source = _from_registry(name, short)
+        source = registered(name)
     preprocessing = preprocessing_of(source.config, name)
     if weights:
         tensors = read_tensors(weights)
@@ -130,18 +130,6 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
         ),
         **forms(network),
     )
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that timm does not know, without loading a network.
-
-    Raises:
-        BackboneError: no such network, or timm publishes no weights for it.
-        MissingExtraError: torch, torchvision or timm is not installed.
-    """
-    short = name.removeprefix(PREFIX)
-    if not short.startswith(HUB):
-        _from_registry(name, short)
 
 
 def lite_network(name: str, tensors: Mapping[str, np.ndarray]) -> StagedNetwork:
@@ -220,8 +208,10 @@ def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
     )
 
 
-def _from_registry(name: str, short: str) -> _Source:
+def registered(name: str) -> _Source:
+    """What timm knows of one of its own networks, without loading it."""
     timm = import_timm(name)
+    short = name.removeprefix(PREFIX)
     architecture = short.partition(".")[0]
     if not timm.is_model(architecture):
         close = get_close_matches(architecture, timm.list_models(), n=3)
