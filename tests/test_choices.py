@@ -86,11 +86,18 @@ def test_another_question_is_another_answer(change: dict, asked: list, tmp_path:
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
-def test_a_damaged_answer_is_asked_for_again(damage: bytes | None, asked: list, tmp_path: Path):
+def flipped(content: bytes) -> bytes:
+    """One bit of the last array is another."""
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda _: b"", lambda _: b"nonsense", lambda content: content[:-1], flipped]
+)
+def test_a_damaged_answer_is_asked_for_again(damage, asked: list, tmp_path: Path):
     choices.chosen(tmp_path, **question())
-    (kept,) = (tmp_path / "choices").glob("*.safetensors")
-    kept.write_bytes(kept.read_bytes()[:-1] if damage is None else damage)
+    (kept,) = (tmp_path / "choices").glob("*.choice")
+    kept.write_bytes(damage(kept.read_bytes()))
     again = choices.chosen(tmp_path, **question())
     assert len(asked) == 2
     assert same(again, choices.chosen(tmp_path, **question()))
@@ -117,10 +124,10 @@ def test_the_oldest_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     for number, weight in enumerate((1, 2, 3), start=1):
         weights = np.full(60, weight, np.float32)
         choices.chosen(tmp_path, **question() | {"row_weights": weights})
-        for kept in (tmp_path / "choices").glob("*.safetensors"):
+        for kept in (tmp_path / "choices").glob("*.choice"):
             if kept.stat().st_mtime > 1e6:
                 os.utime(kept, (number, number))
-    ages = sorted(int(kept.stat().st_mtime) for kept in (tmp_path / "choices").glob("*.safetens*"))
+    ages = sorted(int(kept.stat().st_mtime) for kept in (tmp_path / "choices").glob("*.choice"))
     assert ages == [2, 3]
 
 

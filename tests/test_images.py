@@ -153,6 +153,12 @@ def test_floats_are_scaled_by_the_range_that_holds_them(values, expected):
     assert got.tolist() == expected
 
 
+def test_floats_that_are_no_numbers():
+    image = Image.fromarray(np.full((2, 2), np.nan, np.float32))
+    with pytest.raises(UnreadableImageError, match="no pixel is a number"):
+        decode(encoded(image, "TIFF"))
+
+
 def test_integers_of_32_bits():
     image = Image.fromarray(np.array([[0, 1 << 20, 1 << 21]], dtype=np.int32))
     assert np.asarray(decode(encoded(image, "TIFF")))[0, :, 0].tolist() == [0, 128, 255]

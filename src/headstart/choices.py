@@ -1,7 +1,8 @@
 """Choices of stages that were made before: the same arrays are not cross-validated twice.
 
 A choice is kept under a digest of all that goes into it, the features themselves included, so that
-no old one can be taken for another's.
+no old one can be taken for another's. A file is a digest of the rest, then arrays as safetensors:
+what a disk has changed is found out, and computed again.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from headstart import __version__
 from headstart.cache import cache_folder
-from headstart.digests import hasher
+from headstart.digests import DIGEST_BYTES, hasher
 from headstart.errors import HeadstartError
 from headstart.files import write_file
 from headstart.heads.candidates import Candidate
@@ -33,7 +34,8 @@ _LARGEST = 16 * 2**20
 """Bytes of probabilities that are kept at most."""
 _MOST = 100
 """Choices that are kept; the oldest go."""
-_PROBABILITIES, _CORRECT = "probabilities", "correct by "
+_ENDING = ".choice"
+_SELECTION, _PROBABILITIES, _CORRECT = "selection", "probabilities", "correct by "
 
 
 def chosen(
@@ -71,7 +73,7 @@ def chosen(
     path = None
     if root is not None and folds is not None:
         arrays = {**values, "labels, folds and weights": np.stack([y, folds, row_weights])}
-        path = root / _KIND / f"{_digest(question, arrays)}.safetensors"
+        path = root / _KIND / f"{_digest(question, arrays)}{_ENDING}"
         if found := _read(path):
             return found
     selection = select(
@@ -100,13 +102,17 @@ def _digest(question: object, arrays: Mapping[str, np.ndarray]) -> str:
 def _read(path: Path) -> Selection | None:
     """What `_keep` wrote; None if there is nothing, or it is damaged."""
     try:
-        with safe_open(path, "numpy") as file:
-            known = json.loads(file.metadata()["selection"])
-            correct = {stage: file.get_tensor(_CORRECT + stage) for stage in known.pop("by_stage")}
-            probabilities = file.get_tensor(_PROBABILITIES)
-        candidate = Candidate(tuple(known.pop("stages")), known.pop("depth"))
+        content = path.read_bytes()
+        body = content[DIGEST_BYTES:]
+        if hasher(body).digest() != content[:DIGEST_BYTES]:
+            return None
+        arrays = load(body)
+        known = json.loads(arrays[_SELECTION].tobytes())
         return Selection(
-            candidate=candidate, probabilities=probabilities, correct_by_stage=correct, **known
+            candidate=Candidate(tuple(known.pop("stages")), known.pop("depth")),
+            probabilities=arrays[_PROBABILITIES],
+            correct_by_stage={stage: arrays[_CORRECT + stage] for stage in known.pop("by_stage")},
+            **known,
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
@@ -125,11 +131,15 @@ def _keep(root: Path, path: Path, selection: Selection) -> None:
         "folds": selection.folds,
         "by_stage": list(correct),
     }
-    arrays = {_PROBABILITIES: probabilities}
-    arrays |= {_CORRECT + stage: right for stage, right in correct.items()}
+    arrays: dict[str, np.ndarray] = {
+        _SELECTION: np.frombuffer(json.dumps(description).encode(), np.uint8),
+        _PROBABILITIES: probabilities,
+        **{_CORRECT + stage: right for stage, right in correct.items()},
+    }
     with contextlib.suppress(OSError, HeadstartError):
         folder = cache_folder(root, _KIND)
-        write_file(path, save(arrays, {"selection": json.dumps(description)}))
-        by_age = sorted(folder.glob("*.safetensors"), key=lambda one: one.stat().st_mtime)
+        body = save(arrays)
+        write_file(path, hasher(body).digest() + body)
+        by_age = sorted(folder.glob(f"*{_ENDING}"), key=lambda one: one.stat().st_mtime)
         for old in by_age[:-_MOST]:
             old.unlink(missing_ok=True)

@@ -287,7 +287,9 @@ def _grey(image: Image.Image) -> Image.Image:
         return Image.fromarray(_EIGHT_BITS[np.asarray(image)])
     values: npt.NDArray[np.float64] = np.asarray(image, dtype=np.float64)
     finite = values[np.isfinite(values)]
-    least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if not finite.size:
+        raise UnreadableImageError("no pixel is a number")
+    least, most = float(finite.min()), float(finite.max())
     usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
     fitting = [top for top in usual if least >= 0 and most <= top]
     low, high = (0.0, fitting[0]) if fitting else (least, most)

@@ -20,6 +20,13 @@ def test_damaged_images_come_before_what_is_none(capsys):
     ]
 
 
+def test_names_stay_in_their_line(capsys):
+    say_skipped([Skipped("a\nb\x1b[2J\t.jpg", "truncated")], None)
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        " " * 10 + "a\\nb\\x1b[2J\\t.jpg (truncated)"
+    ]
+
+
 def test_many_are_counted(capsys):
     say_skipped([BROKEN] * 5 + [NOTES] * 3, None, width=12)
     *_, last_named, more = capsys.readouterr().out.splitlines()

@@ -158,10 +158,31 @@ def test_an_unreadable_folder_does_not_stop_the_rest(tmp_path, monkeypatch):
     assert reasons(found, tmp_path) == {"locked": "unreadable folder: permission denied"}
 
 
+def test_an_unreadable_folder_may_be_what_is_missing(tmp_path, monkeypatch):
+    make(tmp_path, "a/1.jpg", "locked/3.jpg")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=r"one class only .*locked is an unreadable folder"):
+        open_folder(tmp_path)
+
+
 def test_an_empty_class_is_mentioned(tmp_path):
     make(tmp_path, "a/1.jpg", "b/2.jpg")
     (tmp_path / "c").mkdir()
     assert reasons(open_folder(tmp_path), tmp_path) == {"c": "no images in this folder"}
+
+
+def test_an_empty_split_is_mentioned(tmp_path):
+    make(tmp_path, "train/a/1.jpg", "train/b/2.jpg")
+    (tmp_path / "test").mkdir()
+    found = open_folder(tmp_path)
+    assert reasons(found, tmp_path) == {"test": "no class folders in this folder"}
 
 
 def test_names_that_are_not_utf_8(tmp_path):

@@ -167,11 +167,35 @@ def test_parquet_without_the_extra(folder, monkeypatch):
         ("image,label\n", "holds no rows"),
         ("image,label\nimg/a.jpg,x\n", r"one class only \('x'\)"),
         ("image,label\nno.jpg,x\n", "none of the 1 images.*no such file.*relative to"),
+        ("image,label\nimg/a.jpg,\n", "none of the 1 images.*no label.*mend the table"),
     ],
 )
 def test_tables_without_use(folder, text, message):
     with pytest.raises(DataError, match=message):
         open_table(table(folder, text))
+
+
+def test_one_column_cannot_be_both(folder):
+    path = table(folder, "image,label\nimg/a.jpg,x\n")
+    with pytest.raises(DataError, match=r"in one column \('image'\).*--label-column"):
+        open_table(path, label_column="image")
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"), [("", ""), ("{broken\n", r" \(.*line 1: not a JSON object\)")]
+)
+def test_json_lines_without_rows(folder, text, wrong):
+    with pytest.raises(DataError, match=f"holds no rows{wrong}; write one JSON object a line"):
+        open_table(table(folder, text, "t.jsonl"))
+
+
+def test_a_quotation_mark_left_open(folder):
+    rows = ["image,label", "img/a.jpg,x", "img/b.jpg,y", '"img/c.jpg,x', "img/d.jpg,x"]
+    found = open_table(table(folder, "\n".join(rows)))
+    assert len(found) == 2
+    (lost,) = found.skipped
+    assert lost.path == f"{folder / 't.csv'}, line 4"
+    assert "a line break in the file's name" in lost.reason
 
 
 def test_one_class_may_do(folder):
@@ -182,7 +206,7 @@ def test_one_class_may_do(folder):
 def test_damaged_tables(folder):
     with pytest.raises(DataError, match="not UTF-8"):
         open_table(table(folder, "image,label\nimg/a.jpg,Müll\n", encoding="latin-1"))
-    with pytest.raises(DataError, match="cannot be read as a table"):
-        open_table(table(folder, 'image,label\n"' + "x" * 200_000))
+    with pytest.raises(DataError, match=r"cannot be read as a table.* line 3; mend that row"):
+        open_table(table(folder, 'image,label\nimg/a.jpg,x\n"' + "x\n" * 100_000))
     with pytest.raises(DataError, match="cannot read"):
         open_table(folder / "none.csv")

@@ -22,6 +22,7 @@ from headstart.cli import (
     training,
     transfer,
 )
+from headstart.cli.console import note
 from headstart.errors import HeadstartError
 
 INTERRUPTED = 130
@@ -140,5 +141,5 @@ def run(arguments: list[str]) -> int:
 
 
 def _say(text: str, code: int = 1) -> int:
-    typer.echo(f"headstart: {text}", err=True)
+    note(text)
     return code

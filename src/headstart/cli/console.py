@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -19,21 +19,33 @@ if TYPE_CHECKING:
     from headstart.types import Progress
 
 
+_CONTROLS: Final = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"
+}
+"""A file's name may hold what moves a terminal's cursor or hides a line."""
+_BREAKS: Final = {ord("\n"): "\\n", ord("\t"): "\\t"}
+
+
+def one_line(text: str) -> str:
+    """The text with its line breaks shown, not made."""
+    return text.translate(_BREAKS)
+
+
 def say(text: str) -> None:
-    """A line of the result; what the terminal cannot show becomes an escape."""
+    """Lines of the result; what the terminal cannot or must not show becomes an escape."""
     encoding = sys.stdout.encoding or "utf-8"
-    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+    typer.echo(text.translate(_CONTROLS).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def note(text: str) -> None:
     """A line about what is going on."""
-    typer.echo(f"headstart: {text}", err=True)
+    typer.echo(f"headstart: {text.translate(_CONTROLS)}", err=True)
 
 
 def warn(texts: Iterable[str]) -> None:
     """Lines about what went less than well."""
     for text in texts:
-        typer.echo(f"headstart: warning: {text}", err=True)
+        note(f"warning: {text}")
 
 
 def print_json(document: Any) -> None:
@@ -54,7 +66,7 @@ def table(header: list[str], rows: Iterable[list[str]], *, right: set[int] | Non
         rows: cells.
         right: columns that are aligned to the right.
     """
-    lines = [header, *rows]
+    lines = [header, *([one_line(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for line in lines:
         cells = [

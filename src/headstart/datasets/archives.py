@@ -8,6 +8,7 @@ listed as skipped.
 
 from __future__ import annotations
 
+import errno
 import json
 import lzma
 import re
@@ -135,7 +136,9 @@ def open_archive(
             f"{path} holds no two folders of images, one per class, and not one table either; "
             f"it was unpacked to {top}"
         )
-    return replace(found, skipped=(*found.skipped, *refused))
+    # The cache knows the archive by its bytes, whatever its name was then.
+    named = (Skipped(f"{path.name}/{one.path}", one.reason) for one in refused)
+    return replace(found, skipped=(*found.skipped, *named))
 
 
 def _digest(path: Path, cache: Path) -> str:
@@ -163,7 +166,7 @@ def unpack(path: Path, into: Path, *, limits: Limits | None = None) -> tuple[Ski
         limits: how much may be unpacked.
 
     Returns:
-        The members that were left out, each named after the archive, and why.
+        The members that were left out, and why.
 
     Raises:
         DataError: it is encrypted, truncated, damaged, no archive, cannot be read, or is beyond
@@ -192,13 +195,13 @@ def unpack(path: Path, into: Path, *, limits: Limits | None = None) -> tuple[Ski
                     reason = str(lost)
             if reason is not None:
                 shown = member.name.encode("utf-8", "replace").decode()  # names may be any bytes
-                refused.append(Skipped(f"{path.name}/{shown}", reason))
+                refused.append(Skipped(shown, reason))
     except (*_BROKEN, OSError, _ReadError) as caught:
         error = caught.__cause__ if isinstance(caught, _ReadError) else caught
         # Decompressors raise plain OSErrors too, but without a number.
         if isinstance(error, OSError) and error.errno is not None:
             raise _cannot_read(path, error) from error
-        said = (str(error).splitlines() or [type(error).__name__])[0]
+        said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
         raise DataError(
             f"{path} is truncated, damaged or no archive ({said}); get it again"
         ) from error
@@ -239,7 +242,7 @@ def _write(member: _Member, into: Path, allowed: int) -> int:
         except (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError) as error:
             raise _LostError("its name cannot be used here") from error
         except OSError as error:
-            if len(target.name.encode()) > 255:
+            if error.errno == errno.ENAMETOOLONG:
                 raise _LostError("its name cannot be used here") from error
             raise
         try:

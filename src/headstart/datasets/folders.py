@@ -37,6 +37,7 @@ _LITTER: Final = frozenset(
     | {"system volume information", "lost+found"}
 )
 _LAYOUT: Final = "make one folder per class, such as {0}/cats and {0}/dogs, with its images in it"
+_CLOSED: Final = "unreadable folder"
 _NO_CLASS: Final = "no class: it lies outside the class folders"
 
 
@@ -77,9 +78,11 @@ def open_folder(
             inner = scan.entered(folder, above)
             scan.loose([entry for entry in inner if not scan.is_folder(entry)])
             here = (*above, _identity(folder))
-            for entry in inner:
-                if scan.is_folder(entry):
-                    scan.walk(entry, here, splits[folder_name])
+            inside = [entry for entry in inner if scan.is_folder(entry)]
+            for entry in inside:
+                scan.walk(entry, here, splits[folder_name])
+            if not inside:
+                scan.skip(folder, "no class folders in this folder")
     found = assembled(
         name or root.resolve().name or str(root), scan.entries, scan.skipped, licence=licence
     )
@@ -117,7 +120,9 @@ def _check_classes(found: ImageDataset, root: Path, required: int, files: list[s
     else:
         hint = _LAYOUT.format(root)
     if found.classes:
-        what = f"{root} holds images of one class only ('{found.classes[0]}')"
+        closed = [one for one in found.skipped if one.reason.startswith(_CLOSED)]
+        also = f"; {closed[0].path} is an {closed[0].reason}" if closed else ""
+        what = f"{root} holds images of one class only ('{found.classes[0]}'){also}"
         hint = hint if tables else "put at least two folders, one per class, in it"
     elif loose:
         what = f"{root} holds {loose} images but no class folders"
@@ -190,7 +195,7 @@ class _Scan:
                 kept = [entry for entry in entries if not is_litter(entry.name)]
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            self.skipped.append(Skipped(_readable(str(folder)), f"unreadable folder: {reason}"))
+            self.skipped.append(Skipped(_readable(str(folder)), f"{_CLOSED}: {reason}"))
             return None
         return sorted(kept, key=lambda entry: entry.name)
 

@@ -26,6 +26,8 @@ _LABEL_NAMES: Final = frozenset(
     | {"labelname", "categoryname"}
 )
 _SPLIT_NAMES: Final = frozenset({"split", "set", "subset"})
+_JSON_LINES: Final = (".jsonl", ".ndjson")
+_ABSENT: Final = "no such file"
 _REMOTE: Final = re.compile(r"(?:[a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
 
 Row = tuple[str, dict[str, Any]]
@@ -68,9 +70,14 @@ def open_table(
     rows = _rows(path, skipped)
     columns = list(dict.fromkeys(column for _, values in rows for column in values))
     if not rows:
-        raise DataError(f"{path} holds no rows; write one per image, below a line of column names")
+        raise DataError(_no_rows(path, skipped))
     image = _column(path, columns, "image", _IMAGE_NAMES, image_column)
     label = _column(path, columns, "label", _LABEL_NAMES, label_column)
+    if image == label:
+        raise DataError(
+            f"{path} cannot hold the images and the labels in one column ('{image}'); choose "
+            "another with --image-column or --label-column"
+        )
     split = _split_column(rows, [one for one in columns if one not in (image, label)])
     entries: dict[tuple[Path, str], Entry] = {}
     for where, values in rows:
@@ -83,7 +90,8 @@ def open_table(
             )
         except _Unusable as reason:
             # A row that names no file is found again by where it stands.
-            skipped.append(Skipped(named or f"{path}, {where}", str(reason)))
+            file = named if named and "\n" not in named else f"{path}, {where}"
+            skipped.append(Skipped(file, str(reason)))
             continue
         if (found.path, found.label) in entries:
             skipped.append(Skipped(str(found.path), f"listed twice ({path.name}, {where})"))
@@ -102,6 +110,8 @@ class _Unusable(Exception):  # noqa: N818 - the reason why a row is skipped, nev
 def _file(folder: Path, named: str | None, within: Path | None) -> Path:
     if named is None:
         raise _Unusable("no image file named")
+    if "\n" in named:  # and the rows from there on are one cell
+        raise _Unusable("a line break in the file's name; is a quotation mark left open there?")
     if _REMOTE.match(named):
         raise _Unusable("remote file: download it, and name the copy in the table")
     file = folder / named
@@ -111,7 +121,7 @@ def _file(folder: Path, named: str | None, within: Path | None) -> Path:
         if within is not None and not file.resolve().is_relative_to(within.resolve()):
             raise _Unusable("outside the archive")
         if not file.exists():
-            raise _Unusable("broken link" if file.is_symlink() else "no such file")
+            raise _Unusable("broken link" if file.is_symlink() else _ABSENT)
         if not file.is_file():
             raise _Unusable("a folder" if file.is_dir() else "not a regular file")
     except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a link loop
@@ -184,10 +194,18 @@ def _too_few(dataset: ImageDataset, path: Path) -> str:
             "add images of at least one more"
         )
     first = dataset.skipped[0]
+    hint = f"paths are relative to {path.parent}" if first.reason == _ABSENT else "mend the table"
     return (
         f"none of the {len(dataset.skipped)} images in {path} can be used ({first.path}: "
-        f"{first.reason}); paths are relative to {path.parent}"
+        f"{first.reason}); {hint}"
     )
+
+
+def _no_rows(path: Path, skipped: list[Skipped]) -> str:
+    if path.suffix.lower() in _JSON_LINES:
+        wrong = f" ({skipped[0].path}: {skipped[0].reason})" if skipped else ""
+        return f"{path} holds no rows{wrong}; write one JSON object a line, one for each image"
+    return f"{path} holds no rows; write one per image, below a line of column names"
 
 
 def _rows(path: Path, skipped: list[Skipped]) -> list[Row]:
@@ -195,12 +213,9 @@ def _rows(path: Path, skipped: list[Skipped]) -> list[Row]:
     if suffix in (".parquet", ".pq"):
         return _parquet_rows(path)
     text = _decoded(path)
-    if suffix in (".jsonl", ".ndjson"):
+    if suffix in _JSON_LINES:
         return list(_json_rows(path, text, skipped))
-    try:
-        return list(_csv_rows(text, "\t" if suffix == ".tsv" else _delimiter(text)))
-    except csv.Error as error:
-        raise DataError(f"{path} cannot be read as a table: {error}") from error
+    return list(_csv_rows(path, text, "\t" if suffix == ".tsv" else _delimiter(text)))
 
 
 def _decoded(path: Path) -> str:
@@ -223,10 +238,26 @@ def _delimiter(text: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _csv_rows(text: str, delimiter: str) -> Iterator[Row]:
+def _csv_rows(path: Path, text: str, delimiter: str) -> Iterator[Row]:
+    """The rows below the header.
+
+    Raises:
+        DataError: a cell is longer than Python's reader allows, as where a quotation mark that is
+            left open makes one cell of all that follows.
+    """
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     header: list[str] | None = None
-    for cells in reader:
+    while True:
+        began = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise DataError(
+                f"{path} cannot be read as a table: {error}, in the row that begins in line "
+                f"{began}; mend that row"
+            ) from error
+        if cells is None:
+            return
         if not any(cell.strip() for cell in cells):
             continue
         if header is None:
@@ -234,7 +265,7 @@ def _csv_rows(text: str, delimiter: str) -> Iterator[Row]:
             continue
         # Short rows lack their last cells; what is beyond the header has no name to go by.
         padded = [*cells, *[""] * (len(header) - len(cells))]
-        yield f"line {reader.line_num}", dict(zip(header, padded, strict=False))
+        yield f"line {began}", dict(zip(header, padded, strict=False))
 
 
 def _json_rows(path: Path, text: str, skipped: list[Skipped]) -> Iterator[Row]:
