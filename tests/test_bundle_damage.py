@@ -1,7 +1,9 @@
 """A model that is damaged, too new or not one is refused in a sentence."""
 
+import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +38,19 @@ class TestDamage:
     def test_a_manifest_without_arrays(self, saved):
         arrays_of(saved).unlink()
         assert "missing or damaged" in refusal(saved)
+
+    @pytest.mark.parametrize("name", [MANIFEST, "model-*.safetensors"])
+    def test_a_file_that_may_not_be_read_is_not_called_damaged(self, saved, monkeypatch, name):
+        (closed,) = saved.glob(name)
+        opened = io.open
+
+        def refuse(path, *arguments, **options):  # chmod does not keep root out
+            if path == closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return opened(path, *arguments, **options)
+
+        monkeypatch.setattr(io, "open", refuse)
+        assert refusal(saved) == f"cannot read {closed}: Permission denied; make it readable"
 
     @pytest.mark.parametrize("version", [SCHEMA + 1, 10**30])
     def test_a_newer_schema_says_upgrade_whatever_else_it_holds(self, saved, version):
@@ -102,6 +117,10 @@ class TestDamage:
             {"head": "forest"},
             {"temperature": 0},
             {"temperature": -1},
+            {"temperature": 1e-9},
+            {"temperature": 51},
+            {"classes": ["ant", "ant", "bee"]},
+            {"classes": ["ant", "", "bee"]},
             {"temperature": float("inf")},
             {"temperature": float("nan")},
             {"setting": float("nan")},
@@ -123,7 +142,10 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("entries", "said"),
         [
-            ({"temperature": -1}, "'temperature' is -1: Input should be greater than 0"),
+            (
+                {"temperature": -1},
+                "'temperature' is -1: Input should be greater than or equal to 0.02",
+            ),
             ({"seed": None}, "it lacks 'seed'"),
             ({"surplus": 1}, "it has 'surplus', which no model has"),
             (

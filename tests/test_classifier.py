@@ -93,6 +93,10 @@ class TestFit:
             (["a.jpg", "b.jpg"], ["a"], "2 paths and 1 labels"),
             ("a.jpg", ["a"], "give a list of image files"),
             (["a.jpg", "b.jpg"], [1, "1"], "look the same"),
+            (["a.jpg", "b.jpg"], ["x", None], "label 1 is None; give each path"),
+            (["a.jpg", "b.jpg"], [1.0, float("nan")], "label 1 is nan; give each path"),
+            (["a.jpg", "b.jpg"], np.ones((2, 2)), r"label 0 is array.*; give each path"),
+            (None, ["a"], "given as a list of paths, and None is none"),
         ],
     )
     def test_refuses_what_does_not_fit_together(self, X: Any, y: Any, message: str):

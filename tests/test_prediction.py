@@ -11,7 +11,7 @@ import pytest
 from headstart import prediction
 from headstart.backbones import Backbone
 from headstart.datasets import open_dataset
-from headstart.errors import BundleError, DataError
+from headstart.errors import BundleError, DataError, UserError
 from headstart.features import Extractor
 from headstart.model import Model, check_weights
 from headstart.prediction import classify, evaluate, predict
@@ -52,6 +52,8 @@ class TestPredict:
         assert {name for name, _ in top} == set(KINDS)
         assert [p for _, p in top] == sorted((p for _, p in top), reverse=True)
         assert found.top(0, 2) == top[:2]
+        with pytest.raises(UserError, match="the -1 most probable classes are none"):
+            found.top(0, -1)
 
     def test_goes_on_past_an_unreadable_image(self, model: Model, own: Path, tiny: Tiny):
         broken = own / "broken.png"

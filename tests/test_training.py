@@ -188,6 +188,13 @@ class TestRefusal:
         with pytest.raises(DataError, match="no class has an image to learn from"):
             train(dataset.subset(np.zeros(len(dataset), bool)), tiny(), Recipe())
 
+    def test_of_a_training_part_that_is_the_test_part(self, tmp_path: Path, tiny: Tiny):
+        root = split_folder(tmp_path / "data", train=4, test=4)
+        shutil.rmtree(root / "test")
+        shutil.copytree(root / "train", root / "test")
+        with pytest.raises(DataError, match=r"; \d+ images of the test part stand in the training"):
+            train(open_dataset(root), tiny(), Recipe())
+
     def test_of_classes_whose_files_cannot_be_read(self, own: Path, tiny: Tiny):
         dataset = open_dataset(own)
         for path in files(own):

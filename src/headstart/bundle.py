@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import reprlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
@@ -20,6 +20,7 @@ from headstart.card import card
 from headstart.digests import DIGEST_BYTES, bytes_digest
 from headstart.errors import BundleError, HeadstartError
 from headstart.files import check_place, write_file
+from headstart.heads.calibration import LIMIT
 from headstart.heads.head import head_from_tensors
 from headstart.model import Measured, Model, Origin, TrainingData, Tuning
 from headstart.types import HeadKind
@@ -38,6 +39,9 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+_ClassName = Annotated[str, Field(min_length=1)]
+
+
 class _Data(_Part):
     """What of `TrainingData` is no array."""
 
@@ -54,10 +58,10 @@ class _Facts(_Part):
 
     format: Literal["headstart model"] = "headstart model"
     schema_version: int = Field(default=SCHEMA, ge=1)
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: tuple[_ClassName, ...] = Field(min_length=2)
     head: HeadKind
     setting: float
-    temperature: float = Field(gt=0)
+    temperature: float = Field(ge=1 / LIMIT, le=LIMIT)
     balanced: bool
     seed: int
     origin: Origin
@@ -185,8 +189,10 @@ def _read_manifest(folder: Path) -> _Manifest:
         return _Manifest.model_validate_json(text)
     except ValidationError as error:
         raise BundleError(f"{path} is damaged: {_fault(error)}; {_AGAIN}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise BundleError(f"{path} is damaged ({error}); {_AGAIN}") from error
+    except OSError as error:
+        raise _unread(path, error) from error
 
 
 def _fault(error: ValidationError) -> str:
@@ -208,9 +214,16 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         if path.name != _named(content):
             raise BundleError(f"{path} is damaged: its bytes are not those written; {_AGAIN}")
         arrays: dict[str, np.ndarray] = load(content)
-    except (OSError, LookupError, SafetensorError) as error:
+    except (FileNotFoundError, LookupError, SafetensorError) as error:
         raise BundleError(f"{path} is missing or damaged ({error}); {_AGAIN}") from error
+    except OSError as error:
+        raise _unread(path, error) from error
     return arrays
+
+
+def _unread(path: Path, error: OSError) -> BundleError:
+    """The model may be whole, and to make it anew would be no help."""
+    return BundleError(f"cannot read {path}: {error.strerror or error}; make it readable")
 
 
 class _Header(BaseModel):
@@ -224,7 +237,7 @@ def _check(model: Model, path: Path) -> None:
     """Arrays that do not fit the manifest would give wrong answers rather than none."""
     digests = model.data.digests
     fits = (
-        len(model.classes) == len(model.data.images)
+        len(model.classes) == len(set(model.classes)) == len(model.data.images)
         and digests.dtype == np.uint8
         and digests.ndim == 2
         and digests.shape[1] == DIGEST_BYTES

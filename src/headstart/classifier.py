@@ -205,6 +205,12 @@ def _dataset(X: Paths, y: Iterable[object] | None) -> tuple[ImageDataset, dict[s
     if y is None:
         raise DataError("paths need labels: fit(paths, labels)")
     labels = list(y)
+    for place, label in enumerate(labels):
+        several = isinstance(label, list | tuple | np.ndarray)
+        if several or label is None or label != label:  # NaN is not itself
+            raise DataError(
+                f"label {place} is {label!r}; give each path a text, a whole number or a bool"
+            )
     if len(labels) != len(paths):
         raise DataError(
             f"{len(paths)} paths and {len(labels)} labels: give one label for each path"
@@ -234,6 +240,8 @@ def _paths(X: Paths) -> list[Path]:
         raise DataError(
             f"give a list of image files, or open_dataset({str(X)!r}) for a folder of classes"
         )
+    if not isinstance(X, Iterable):
+        raise DataError(f"images are given as a list of paths, and {X!r} is none")
     paths = list(X)
     # A scikit-learn Pipeline may hand on a column.
     if paths and isinstance(paths[0], np.ndarray | list | tuple) and len(paths[0]) == 1:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import stat
 import warnings
@@ -32,6 +33,7 @@ MAX_BYTES: Final = 2 * 1024**3
 """Larger files are refused unread; a picture within `MAX_PIXELS` is smaller."""
 NO_IMAGE: Final = "not an image"
 """Why a file whose content is of no known format cannot be used."""
+_CLOSED: Final = "a folder that may not be opened"
 _HEAD_BYTES: Final = 512
 """How many of a file's first bytes tell its format: ISO media may list many brands there."""
 
@@ -188,6 +190,8 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise UnreadableImageError("a folder" if os.access(path, os.R_OK) else _CLOSED)
         _check_file(found.st_mode, found.st_size)
         return path.read_bytes()
     except UnreadableImageError:  # a ValueError as well
@@ -204,7 +208,7 @@ def read_bytes(path: Path) -> bytes:
 
 def _check_file(mode: int, size: int) -> None:
     if not stat.S_ISREG(mode):  # opening a named pipe would wait for ever
-        raise UnreadableImageError("a folder" if stat.S_ISDIR(mode) else "not a regular file")
+        raise UnreadableImageError("not a regular file")
     if size > MAX_BYTES:
         limit = f"limit {MAX_BYTES / 1e9:.1f} GB"
         raise UnreadableImageError(f"too large: {size / 1e9:.1f} GB ({limit})")

@@ -11,6 +11,7 @@ from headstart.curation import Curated, curate
 from headstart.errors import DataError
 from headstart.splits import holdout
 from headstart.types import Labels, Skipped, Split
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
@@ -77,6 +78,7 @@ class Partition:
             DataError: fewer than two classes have an image to learn from.
         """
         held = np.array([split is not Split.TRAIN for split in dataset.splits], dtype=bool)
+        held = held if dataset.splits else np.zeros(len(dataset), dtype=bool)
         identities = features.identities()
         curated = curate(
             features.digests,
@@ -100,7 +102,7 @@ class Partition:
         learnt = {identities[row] for row in train}
         present = np.unique(dataset.labels[train])
         if len(present) < 2:
-            raise DataError(_too_few(dataset, present, features, curated))
+            raise DataError(_too_few(dataset, present, features, curated, held))
         known = np.isin(dataset.labels[test], present)
         return cls(
             curated=curated,
@@ -122,12 +124,18 @@ class Partition:
         )
 
 
-def _too_few(dataset: ImageDataset, present: Labels, features: Features, curated: Curated) -> str:
+def _too_few(
+    dataset: ImageDataset, present: Labels, features: Features, curated: Curated, held: np.ndarray
+) -> str:
+    identities = features.identities()
+    training = {identities[row] for row in np.flatnonzero(~held)}
+    shared = sum(identities[row] in training for row in curated.rows[held[curated.rows]])
     names = [dataset.classes[index] for index in present]
     left = f"only the class {names[0]!r}" if names else "no class"
     files = len(features.skipped) + len(features)
+    tested = f"; {counted(shared, 'image')} of the test part stand in the training part as well"
     return (
         f"{dataset.name}: {left} has an image to learn from ({len(features.skipped)} of {files} "
         f"files could not be read; {len(curated.conflicts)} pictures stand in two classes at "
-        "once); give readable images of at least two classes"
+        f"once{tested if shared else ''}); give readable images of at least two classes"
     )

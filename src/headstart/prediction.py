@@ -12,7 +12,7 @@ import numpy as np
 from headstart.backbones.backbone import LOGITS
 from headstart.curation import curate
 from headstart.datasets import ImageDataset
-from headstart.errors import DataError
+from headstart.errors import DataError, UserError
 from headstart.features import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.model import Model
@@ -39,7 +39,13 @@ class Predictions:
     skipped: tuple[Skipped, ...]
 
     def top(self, row: int, count: int) -> list[tuple[str, float]]:
-        """The most probable classes of the `row`-th readable image, best first."""
+        """The most probable classes of the `row`-th readable image, best first.
+
+        Raises:
+            UserError: fewer than one is asked for.
+        """
+        if count < 1:
+            raise UserError(f"the {count} most probable classes are none; ask for 1 or more")
         p = self.probabilities[row]
         best = np.argsort(-p, kind="stable")[:count]
         return [(self.classes[index], float(p[index])) for index in best]

@@ -113,6 +113,28 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize(("closed", "kept"), [(">&-", ""), ("2>&-", f"headstart {__version__}\n")])
+def test_a_closed_stream_stops_nothing(closed: str, kept: str):
+    done = subprocess.run(
+        f"{sys.executable} -m headstart --version {closed}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, kept, "")
+    refused = subprocess.run(
+        f"{sys.executable} -m headstart info nowhere {closed}",
+        shell=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 2
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
 def test_a_terminal_sees_progress_and_a_clean_result(photos: Path, tmp_path: Path):
     import pty

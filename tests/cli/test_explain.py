@@ -96,7 +96,7 @@ def test_other_mistakes(cli: Cli, cat: Path, tmp_path: Path):
         ([LITE, tmp_path / "none.jpg", "--out", tmp_path / "out"], "no such file"),
         ([LITE, tmp_path / "empty", "--out", tmp_path / "out"], "no image in"),
         (["efficientnet-lite9", cat, "--out", tmp_path / "out"], "there is no backbone"),
-        ([LITE, tmp_path / "cat.png", "--out", tmp_path], "is a picture to explain"),
+        ([LITE, tmp_path / "cat.png", "--out", tmp_path], "give another folder as --out"),
     ]:
         done = cli("explain", *arguments)
         assert done.code == 2

@@ -282,9 +282,35 @@ def test_a_report_does_not_go_among_photos(cli: Cli, own: Path, tmp_path: Path):
     before = files(own)
     outcome = cli("fit", own, "--out", tmp_path / "model", "--report", own)
     assert outcome.code == 2
+    assert f"{own} lies among the images in {own}" in outcome.err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "photo.jpg").touch()
+    outcome = cli("fit", own, "--out", tmp_path / "model", "--report", tmp_path / "mine")
+    assert outcome.code == 2
     assert "holds other files; name a new folder" in outcome.err
     assert files(own) == before
     assert not (tmp_path / "model").exists()
+
+
+def test_nothing_is_written_among_the_images(cli: Cli, own: Path, tmp_path: Path):
+    within = own / "results"
+    for arguments in (
+        ["fit", own, "--out", tmp_path / "model", "--report"],
+        ["finetune", own, "--out"],
+        ["transfer", own, "--out"],
+    ):
+        outcome = cli(*arguments, within)
+        assert outcome.code == 2
+        assert f"{within} lies among the images in {own}; name a folder outside" in outcome.err
+        assert not within.exists()
+
+
+def test_a_class_that_is_lost_is_named(cli: Cli, own: Path, tmp_path: Path):
+    (own / "lost").mkdir()
+    (own / "lost" / "1.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    outcome = cli("fit", own, "--out", tmp_path / "model")
+    assert outcome.code == 0
+    assert "no image to learn lost from could be used" in outcome.err
 
 
 def test_the_same_pixels_in_other_bytes_count_once(cli: Cli, own: Path, tmp_path: Path):

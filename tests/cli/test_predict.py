@@ -139,6 +139,29 @@ def test_a_file_name_that_is_no_text_is_answered(form: str, cli: Cli, model: Pat
     assert "caf\\udce9.jpg" in outcome.out
 
 
+def test_a_folder_that_may_not_be_opened_is_listed(
+    cli: Cli, model: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (new / "locked").mkdir()
+    scandir, access = os.scandir, os.access
+
+    def refuse(path):
+        if str(path).endswith("locked"):  # chmod does not keep root out
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    def closed(path, how):
+        return not str(path).endswith("locked") and access(path, how)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "access", closed)
+    outcome = cli("predict", model, new, "--json")
+    assert outcome.code == 1
+    lost = {"image": str(new / "locked"), "error": "a folder that may not be opened"}
+    assert [one for one in outcome.document if "label" not in one] == [lost]
+    assert len(outcome.document) == len(files(new)) + 1
+
+
 def test_a_terminal_without_unicode_gets_escapes(model: Path, new: Path):
     path = files(new)[0].rename(new / "日本.jpg")
     command = [sys.executable, "-m", "headstart", "predict", str(model), str(path)]

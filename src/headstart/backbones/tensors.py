@@ -118,10 +118,10 @@ def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        # What PyTorch says here tells people how to run code from the file after all.
         raise BackboneError(
-            f"{path} is not a file of tensors that can be read without running code ({reason}); "
-            f"save the network's state_dict() as safetensors"
+            f"{path} is damaged, or not a file of tensors that can be read without running code; "
+            f"copy it again, or save the network's state_dict() as safetensors"
         ) from error
     for key in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):

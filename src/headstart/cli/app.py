@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -96,7 +98,12 @@ def options(
 
 def main() -> None:
     """Run the command line and exit: 0, 1 for a failure, 2 for a user's mistake, 130 for Ctrl-C."""
-    sys.exit(run(sys.argv[1:]))
+    # A caller may have closed either; what opens a file next must not be given its number.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    code = run(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once, in silence
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

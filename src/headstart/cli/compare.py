@@ -72,7 +72,7 @@ def compare(
 
     started = time.perf_counter()
     if out:
-        shared.check_results(out, _REPORT)
+        shared.check_results(out, _REPORT, data)
     dataset = shared.opened(data, cache, image_column, label_column, classes_from)
     extractors, left_out = _opened(names, engine, precision, cache, allow_download=allow_download)
     with progress() as bars:

@@ -71,7 +71,7 @@ def explain(
     check_place(out)
     paths = list(dict.fromkeys(find_images(images)))
     names = dict(zip(paths, _names(out, paths, method or list(Method)), strict=True))
-    _spare(paths, names.values(), method or list(Method))
+    _spare(paths, out)
     study = shared.study_of(model, weights)
     from headstart.explanation import Explainer, read
 
@@ -121,19 +121,18 @@ def _files(names: Names, methods: Sequence[Method]) -> list[Path]:
     return [names.sheet, *(names.overlay(method) for method in methods)]
 
 
-def _spare(paths: Sequence[Path], several: Any, methods: Sequence[Method]) -> None:
-    """Refuse to write over the pictures themselves.
+def _spare(paths: Sequence[Path], out: Path) -> None:
+    """Refuse to write beside the pictures, where the results might replace one.
 
     Raises:
-        UserError: a file to write is one of them.
+        UserError: one of them lies in the folder for the results.
     """
     from headstart.errors import UserError
 
-    sources = {path.resolve() for path in paths}
-    for names in several:
-        for file in _files(names, methods):
-            if file.resolve() in sources:
-                raise UserError(f"{file} is a picture to explain; give another folder as --out")
+    folder = out.resolve()
+    for path in paths:
+        if folder in (path.parent.resolve(), path.resolve().parent):
+            raise UserError(f"{path} lies in {out}; give another folder as --out")
 
 
 def _draw(found: Explanation, names: Names) -> None:

@@ -231,6 +231,7 @@ def finetune(
     if model is not None and balance:
         raise UserError("the model weighs classes as it was fitted to; leave out --balance")
     where = _where(model, source, data, cache_root(cache), image_column, label_column, classes_from)
+    shared.check_outside(out, where.data)
     settings = replace(settings, seed=where.seed if seed is None else seed)
     extractor = _extractor(model, backbone, weights, engine, precision, cache)
     dataset = shared.opened(

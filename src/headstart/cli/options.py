@@ -49,7 +49,9 @@ ModelFolder = Annotated[
     Path, typer.Argument(help="The folder that 'headstart fit' wrote.", show_default=False)
 ]
 Images = Annotated[
-    list[Path], typer.Argument(help="Images, and folders of images.", show_default=False)
+    list[Path],
+    # One that may not be read is listed with the others, and does not stop them.
+    typer.Argument(help="Images, and folders of images.", show_default=False, readable=False),
 ]
 BackboneName = Annotated[
     str, typer.Option("--backbone", help="The pre-trained network; see 'headstart backbones'.")
@@ -96,18 +98,34 @@ ClassesFrom = Annotated[
 ]
 
 
-def check_results(folder: Path, report: str) -> None:
+def check_outside(folder: Path, data: str) -> None:
+    """Pictures of results among images would be taken for a class of theirs.
+
+    Raises:
+        DataError: the folder for results lies within the data.
+    """
+    from headstart.errors import DataError
+
+    images = Path(data)
+    if images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
+        raise DataError(f"{folder} lies among the images in {data}; name a folder outside")
+
+
+def check_results(folder: Path, report: str, data: str | None = None) -> None:
     """Nothing is written among somebody's photos, and this is found out before the work.
 
     Args:
         folder: where results are to go.
         report: name of a file that earlier results left there.
+        data: the images that they are made of.
     """
     from headstart.errors import DataError
     from headstart.files import check_place
 
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder for the results")
+    if data is not None:
+        check_outside(folder, data)
     check_place(folder)
     taken = folder.is_dir() and any(folder.iterdir())
     if taken and not (folder / report).is_file():

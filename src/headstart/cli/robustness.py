@@ -68,7 +68,7 @@ def robustness(
 ) -> None:
     """Measure how accuracy falls under attack, and under noise, blur and fog."""
     started = time.perf_counter()
-    shared.check_results(out, _REPORT)
+    shared.check_results(out, _REPORT, data)
     sizes = None if epsilons is None else _sizes(epsilons)
     study = shared.study_of(model, weights)
 

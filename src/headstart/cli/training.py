@@ -84,7 +84,7 @@ def fit(
         )
     check_target(out)
     if report:
-        shared.check_results(report, _METRICS)
+        shared.check_results(report, _METRICS, data)
     dataset = shared.opened(data, cache, image_column, label_column, classes_from)
     extractor = shared.extractor_for(backbone, weights, engine, precision, cache)
     if nested := [name for name in dataset.classes if "/" in name]:
@@ -127,6 +127,10 @@ def fit(
     if report:
         _report_training(trained, report)
     warn(extractor.warnings)
+    if unknown := sorted(set(dataset.classes) - set(trained.model.classes)):
+        more = f" and {len(unknown) - _CLASSES} more" if len(unknown) > _CLASSES else ""
+        names = ", ".join(unknown[:_CLASSES])
+        warn([f"no image to learn {names}{more} from could be used: the model does not know it"])
     seconds = time.perf_counter() - started
     if as_json:
         print_json(_summary(trained, seconds))
@@ -160,7 +164,7 @@ def evaluate(
     from headstart.report import build_report, write_skipped
 
     if out:
-        shared.check_results(out, _METRICS)
+        shared.check_results(out, _METRICS, data)
     trained = load_model(model)
     dataset = shared.opened(
         data, cache, image_column, label_column, classes_from, require_classes=1

@@ -44,7 +44,7 @@ def transfer(
     as_json: shared.Json = False,
 ) -> None:
     """Measure how well a backbone transfers to labelled images, and say what to do next."""
-    shared.check_results(out, _RESULTS)
+    shared.check_results(out, _RESULTS, data)
 
     from headstart.files import write_file
     from headstart.transfer import measure_transfer

@@ -17,7 +17,7 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
     Args:
         sources: files are taken as they are, readable or not, there or not: whoever reads them
             lists what cannot be read; of folders, at any depth, the files with an image's ending,
-            sorted by path.
+            sorted by path, and the folders that cannot be opened, which are listed likewise.
 
     Raises:
         DataError: no source exists, or no image is found.
@@ -39,8 +39,10 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
 
 def _inside(folder: Path) -> Iterator[Path]:
     # os.walk goes on past folders that cannot be read, and does not follow links into loops.
-    for place, folders, files in os.walk(folder):
+    closed: list[OSError] = []
+    for place, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = [name for name in folders if not is_litter(name)]
         for name in files:
             if looks_like_image(name) and not is_litter(name):
                 yield Path(place, name)
+    yield from (Path(error.filename) for error in closed)

@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.types import Doubles, Floats, Labels
 
-_LIMIT = 50.0
+LIMIT = 50.0
 """Temperatures are sought from 1 / 50 to 50."""
 
 
@@ -61,7 +61,7 @@ def fit_temperatures(logits: Floats, labels: Labels, weights: Floats) -> Doubles
         step = slope / np.maximum(bend, 1e-12)
         # At most a factor of three at a time: far out the likelihood is flat and Newton overshoots.
         moved = np.clip(inverse - step, inverse / 3, inverse * 3)
-        moved = np.clip(moved, 1 / _LIMIT, _LIMIT)
+        moved = np.clip(moved, 1 / LIMIT, LIMIT)
         done = np.abs(moved - inverse) <= 1e-3 * inverse
         inverse = moved
         if done.all():
