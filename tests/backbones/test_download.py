@@ -3,12 +3,13 @@
 import http.server
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from headstart.backbones import download_size
 from headstart.backbones.download import fetch_from_hub, fetch_from_url
-from headstart.errors import NotHereError
+from headstart.errors import DownloadError, NotHereError
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,3 +80,24 @@ def test_of_the_hub_it_is_the_weights_that_are_large():
     assert addresses("someone/insects@v2", "config.json", then=("a.safetensors",)) == (
         f"{home}/v2/a.safetensors",
     )
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    asked: list[tuple[str, bool]] = []
+    here = {"b.bin": tmp_path / "b.bin"}
+
+    def ask(repository: str, file: str, *, revision: str | None, local_files_only: bool) -> str:
+        asked.append((file, local_files_only))
+        if file not in here:
+            raise LocalEntryNotFoundError("offline")
+        return str(here[file])
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", ask)
+    files = ("a.safetensors", "b.bin")
+    assert fetch_from_hub("x", "someone/insects", files, allow_download=True) == here["b.bin"]
+    assert asked == [("a.safetensors", False), ("b.bin", True)]
+    here.clear()
+    with pytest.raises(DownloadError, match=r"a\.safetensors of x .*the Hub did not answer"):
+        fetch_from_hub("x", "someone/insects", files, allow_download=True)

@@ -104,6 +104,7 @@ def fetch_from_hub(
     except ImportError:
         raise MissingExtraError(name, extra="torch") from None
     owner_and_name, _, revision = repository.partition("@")
+    ask = allow_download
     absent: Exception | None = None
     for file in files:
         try:
@@ -112,7 +113,7 @@ def fetch_from_hub(
                     owner_and_name,
                     file,
                     revision=revision or None,
-                    local_files_only=not allow_download,
+                    local_files_only=not ask,
                 )
             )
         except (RepositoryNotFoundError, HFValidationError) as error:
@@ -120,7 +121,10 @@ def fetch_from_hub(
                 f"the Hugging Face Hub has no public repository {owner_and_name!r}; "
                 f"check the spelling of {name}"
             ) from error
-        except (LocalEntryNotFoundError, EntryNotFoundError) as error:
+        except LocalEntryNotFoundError as error:
+            absent = error
+            ask = False  # it has been asked several times: another file may still be here
+        except EntryNotFoundError as error:
             absent = error
         except (HfHubHTTPError, OSError) as error:
             absent = error

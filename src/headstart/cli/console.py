@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -144,10 +145,14 @@ def progress() -> Iterator[Bars]:
         bars.close()
 
 
-def hush_decoders() -> None:
-    """Keep Pillow and libtiff from writing to stderr about files that we report ourselves."""
+def hush_libraries() -> None:
+    """Keep libraries from writing to stderr about what we report ourselves.
+
+    Pillow and libtiff do so about broken files, huggingface_hub about each attempt to go online.
+    """
     import PIL
 
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     logging.getLogger("PIL").propagate = False
     package = Path(PIL.__file__).parent

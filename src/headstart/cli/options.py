@@ -228,9 +228,9 @@ def fraction(text: str) -> float:
 
 def _backbone(name: str, weights: Path | None, *, allow_download: bool = True) -> Backbone:
     from headstart.backbones import load_backbone
-    from headstart.cli.console import hush_decoders
+    from headstart.cli.console import hush_libraries
 
-    hush_decoders()
+    hush_libraries()
     return load_backbone(name, weights=weights, allow_download=allow_download)
 
 
