@@ -60,6 +60,8 @@ def test_sentences_give_the_evidence():
         "last layer by 7.0 points (4.0 to 10.0), and raw pixels and descriptors beat the last "
         "layer, so what the last stages learned does not suit these images."
     )
+    alone = verdict(replace(EARLIER, chosen=STAGES[:1]))
+    assert alone.sentence.startswith("Fine-tune blocks.0: the head on blocks.0 beats")
 
 
 @pytest.mark.parametrize("accuracy", [0.96, 0.86])

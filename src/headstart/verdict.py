@@ -128,8 +128,8 @@ def judge(
     elif action is Action.FINE_TUNE:
         whole = depth == len(evidence.stages)
         ends = evidence.chosen[-1]
-        some = f"Fine-tune the {depth} stages that end at {ends}"
-        advice = "Fine-tune the whole network" if whole else some
+        what = ends if depth == 1 else f"the {depth} stages that end at {ends}"
+        advice = f"Fine-tune {'the whole network' if whole else what}"
         verb = ["finetune", data, "--depth", str(depth)]
     elif action is Action.COLLECT_MORE:
         advice = "Collect more images"
