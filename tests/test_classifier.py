@@ -63,6 +63,19 @@ class TestFit:
             other.predict_proba(open_dataset(new_photos)), fitted.predict_proba(files(new_photos))
         )
 
+    def test_scores_a_dataset_or_paths_and_labels(
+        self, fitted: Classifier, paths: list[Path], labels: list[str], new_photos: Path
+    ):
+        new = open_dataset(new_photos)
+        named = [new.classes[label] for label in new.labels]
+        share = float(np.mean(fitted.predict(new) == np.array(named)))
+        assert fitted.score(new) == fitted.score(list(new.paths), named) == share > 0.8
+        numbers = [KINDS.index(label) for label in labels]
+        renamed = replace(new, classes=tuple(str(KINDS.index(name)) for name in new.classes))
+        assert Classifier().fit(paths, numbers).score(renamed) == share
+        with pytest.raises(DataError, match="paths need labels"):
+            fitted.score(paths)
+
     def test_takes_strings_and_columns(self, paths: list[Path], labels: list[str]):
         text = [str(path) for path in paths]
         for X in (text, np.array(text), np.array(text, dtype=object)[:, None]):

@@ -68,11 +68,11 @@ def test_a_number_of_images_beyond_floats_is_infinite():
         (Price(1300, 200, None), "one more point costs about 1,300 more images (200 to no end)"),
         (
             Price(900, None, None),
-            "no number of images that the learning curve could name buys one more point",
+            "one more point is beyond the reach of the learning curve",
         ),
         (
             Price(None, 200, None),
-            "no number of images that the learning curve could name buys one more point",
+            "one more point is beyond the reach of the learning curve",
         ),
     ],
 )

@@ -137,6 +137,28 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         labels: np.ndarray = self.classes_[best]
         return labels
 
+    def score(
+        self, X: Paths, y: Iterable[object] | None = None, sample_weight: object = None
+    ) -> float:
+        """The share of N images that is named right, in [0, 1].
+
+        Args:
+            X: N paths of image files, or an `ImageDataset`, which has its labels with it.
+            y: N labels as `fit` took them.
+            sample_weight: (N,) what each image counts for; the same by default.
+
+        Raises:
+            DataError: there are no labels, or an image cannot be read.
+        """
+        check_is_fitted(self, "model_")
+        if y is None:
+            if not isinstance(X, ImageDataset):
+                raise DataError("paths need labels: score(paths, labels)")
+            given = {str(label): label for label in self.classes_}
+            y = [given.get(name, name) for name in np.array(X.classes)[X.labels]]
+        share: float = super().score(X, y, sample_weight)
+        return share
+
     def predictions(self, X: Paths) -> Predictions:
         """Class probabilities of those images that can be read, and a list of the others."""
         check_is_fitted(self, "model_")

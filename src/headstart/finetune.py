@@ -166,6 +166,9 @@ def finetune(
         on_images=reports.images,
         on_candidates=reports.candidates,
     )
+    if model is not None and np.array_equal(model.data.digests, probe.model.data.digests):
+        # The same images: the model's own cross-validation compared more stages than this one.
+        probe = replace(probe, model=replace(probe.model, by_stage=model.by_stage))
     images = Images.of(dataset, extractor, recipe)
     _check_images(model, images)
     prepared = prepare_tuning(

@@ -97,7 +97,7 @@ class Price:
     def __str__(self) -> str:
         """What a person is told of it."""
         if self.images is None or self.low is None:
-            return "no number of images that the learning curve could name buys one more point"
+            return "one more point is beyond the reach of the learning curve"
         low, high = ("no end" if end is None else f"{end:,}" for end in (self.low, self.high))
         return f"one more point costs about {counted(self.images, 'more image')} ({low} to {high})"
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from headstart import plots
 from headstart.files import write_file
 from headstart.model import Measured
@@ -60,7 +62,7 @@ def write_report(
             [one.accuracy or 0.0 for one in known.values()],
             [one.interval for one in known.values() if one.interval],
             [stage in chosen for stage in known],
-            chance=1 / len(report.classes),
+            largest=float(np.bincount(labels).max() / len(labels)),
         )
     for name, figure in figures.items():
         plots.save(figure, folder / name)

@@ -86,6 +86,6 @@ class TestCache:
     def test_is_where_the_variable_says(self, cli: Cli, tmp_path: Path):
         outcome = cli("cache")
         assert outcome.code == 0
-        assert f"folder    {tmp_path / 'cache'}" in outcome.out
+        assert f"folder       {tmp_path / 'cache'}" in outcome.out
         assert "datasets  0.0 MB" in outcome.out
         assert "freed" in cli("cache", "--clear").out

@@ -51,8 +51,9 @@ def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
     assert said.keys() == {
         "backbone", "engine", "precision", "stages", "kept", "depth", "cut", "parameters",
         "share", "temperature", "result", "probe", "validation", "augmentation", "history",
-        "images", "classes", "skipped", "duplicates", "conflicts", "seconds",
+        "images", "classes", "skipped", "duplicates", "conflicts", "seconds", "verdict",
     }  # fmt: skip
+    assert said["verdict"]["sentence"].startswith("Fine-tuning did")
     assert (said["backbone"], said["depth"], said["images"]) == ("efficientnet-lite0", 1, 24)
     for one in (*said["validation"].values(), said["result"], said["probe"]):
         assert one["interval"][0] <= one["accuracy"] <= one["interval"][1]
@@ -84,7 +85,12 @@ def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, 
     outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE)
     assert outcome.code == 0
     assert "Fine-tuning did not surely pay, so the probe is kept" in outcome.out
-    assert json.loads((tmp_path / "m" / "model.json").read_text())["tuning"] is None
+    kept, begun_with = (
+        json.loads((folder / "model.json").read_text()) for folder in (tmp_path / "m", model)
+    )
+    assert kept["tuning"] is None
+    assert kept["by_stage"] == begun_with["by_stage"]
+    assert len(kept["by_stage"]) > 1
     assert (tmp_path / "m" / CURVES).is_file()
     again = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE, "--json")
     assert again.document["kept"] is False

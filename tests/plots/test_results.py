@@ -70,7 +70,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "list": lambda: plots.confusion_matrix(matrix(41), [f"class {i}" for i in range(41)]),
     "stages": lambda: plots.accuracy_by_stage(
         ["stem", "head"], [0.5, 0.8], [Interval(0.4, 0.6), Interval(0.7, 0.9)], [False, True],
-        chance=0.1,
+        largest=0.1,
     ),
     "reliability": lambda: plots.reliability(*scored(4)),
 }  # fmt: skip
@@ -151,7 +151,7 @@ def test_stage_titles() -> None:
     draw = plots.accuracy_by_stage
 
     def named(*chosen: bool) -> str:
-        return title(draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, chosen, chance=0.1))
+        return title(draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, chosen, largest=0.1))
 
     # The intervals of b and c overlap, so no gain is claimed.
     assert named(False, True, False) == "Grown on b: 0.850 (0.800 to 0.900)"
@@ -159,17 +159,17 @@ def test_stage_titles() -> None:
     assert named(False, False, True) == "Grown on c: 0.800 (0.700 to 0.900)"
     assert named(True, True, False) == "Grown on a + b"
     assert named(False, False, False) == "Grown on no stage yet"
-    apart = draw(["a", "b"], [0.8, 0.5], [at[2], at[0]], [True, False], chance=0.1)
+    apart = draw(["a", "b"], [0.8, 0.5], [at[2], at[0]], [True, False], largest=0.1)
     assert title(apart) == "Grown on a: 0.800 (0.700 to 0.900), 0.300 above b"
     assert "cross-validated accuracy on the training images" in apart.axes[0].get_ylabel()
     with pytest.raises(DataError, match="'chosen': 1"):
-        draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, [True], chance=0.1)
+        draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, [True], largest=0.1)
 
 
 @pytest.mark.parametrize("s", [1, 30])
 def test_few_and_many_stages(s: int, tmp_path: Path) -> None:
     figure = plots.accuracy_by_stage(
-        [f"stage {i}" for i in range(s)], [0.5] * s, [Interval(0, 1)] * s, [True] * s, chance=0.5
+        [f"stage {i}" for i in range(s)], [0.5] * s, [Interval(0, 1)] * s, [True] * s, largest=0.5
     )
     png(figure, tmp_path / "s.png")
 
@@ -216,6 +216,8 @@ def test_reliability_verdicts() -> None:
     assert "over-confident" in title(plots.reliability(sure, [0] * 50 + [1] * 50))
     assert "under-confident" in title(plots.reliability(sure, [0] * 100))
     assert "well calibrated" in title(plots.reliability(sure, [0] * 90 + [1] * 10))
+    few = title(plots.reliability(sure[:10], [0] * 8 + [1] * 2))
+    assert "no sure lean" in few  # 8 of 10 may well be 9 of 10
 
 
 def test_odd_names_are_drawn_without_a_warning(pictures: list[Path], tmp_path: Path) -> None:
@@ -223,7 +225,7 @@ def test_odd_names_are_drawn_without_a_warning(pictures: list[Path], tmp_path: P
     png(plots.confusion_matrix(matrix(k), ODD), tmp_path / "1.png")
     png(plots.most_wrong(pictures[:4], ODD[:4], ODD[1:5], [0.5] * 4), tmp_path / "3.png")
     at = [Interval(0, 1)] * k
-    png(plots.accuracy_by_stage(ODD, [0.5] * k, at, [True] * k, chance=0), tmp_path / "4.png")
+    png(plots.accuracy_by_stage(ODD, [0.5] * k, at, [True] * k, largest=0), tmp_path / "4.png")
 
 
 @given(st.text(st.characters(), max_size=40))

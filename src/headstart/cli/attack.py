@@ -58,7 +58,9 @@ def attack(
     ] = Norm.LINF,
     method: Annotated[
         Method | None,
-        typer.Option("--method", help="[default: apgd; minimum-norm for l2 without --epsilon]"),
+        typer.Option(
+            "--method", help="How to search. [default: apgd; minimum-norm for l2 without --epsilon]"
+        ),
     ] = None,
     steps: Annotated[
         int | None,

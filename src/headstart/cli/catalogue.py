@@ -108,6 +108,7 @@ def cache(
     """Show what is kept from earlier runs, or clear it."""
     from headstart.cache import cache_root, usage
     from headstart.cache import clear as remove
+    from headstart.download import readable_size
 
     root = cache_root(folder)
     freed = remove(root) if clear else None
@@ -116,10 +117,10 @@ def cache(
         document = {"folder": str(root), **asdict(used), "total_bytes": used.total_bytes}
         print_json(document if freed is None else {**document, "freed_bytes": freed})
         return
-    say(f"folder    {root}")
+    say(f"folder       {root}")
     if freed is not None:
-        say(f"freed     {freed / 1e6:,.1f} MB")
+        say(f"freed        {readable_size(freed)}")
     images = f", {counted(sum(one.rows for one in used.features), 'image')}"
     for kind, size in used.bytes.items():
-        say(f"{kind:<9} {size / 1e6:,.1f} MB{images if kind == 'features' else ''}")
-    say(f"total     {used.total_bytes / 1e6:,.1f} MB")
+        say(f"{kind:<12} {readable_size(size)}{images if kind == 'features' else ''}")
+    say(f"total        {readable_size(used.total_bytes)}")

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,8 +78,12 @@ def table(header: list[str], rows: Iterable[list[str]], *, right: set[int] | Non
         say("  ".join(cells).rstrip())
 
 
+_NEWS = 30.0
+"""Seconds between lines about progress where there is no terminal, as in a log."""
+
+
 class Bars:
-    """Progress bars with rate and time left, on a terminal.
+    """Progress bars with rate and time left, on a terminal; elsewhere a line now and then.
 
     One display holds them all, because a terminal has only one; it and each bar appear with the
     first news, so that nothing flickers where there is nothing to wait for.
@@ -86,6 +91,7 @@ class Bars:
 
     def __init__(self) -> None:
         self._display: RichProgress | None = None
+        self._told = time.monotonic()
 
     def bar(self, what: str, unit: str, *, scale: int = 1) -> Progress:
         """A bar to be told of (done, total).
@@ -99,9 +105,13 @@ class Bars:
 
         def update(done: int, total: int) -> None:
             nonlocal task
+            done, total = done // scale, total // scale
             if not sys.stderr.isatty():
+                if time.monotonic() - self._told >= _NEWS:
+                    self._told = time.monotonic()
+                    note(f"{what}: {done:,} of {total:,}")
                 return
-            display, done, total = self._shown(), done // scale, total // scale
+            display = self._shown()
             if task is None:  # what was done before says nothing of the rate
                 task = display.add_task(what, total=total, completed=done, rate="")
                 return

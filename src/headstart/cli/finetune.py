@@ -71,7 +71,9 @@ def finetune(
     recipe: Annotated[
         TuningRecipe | None, typer.Option("--recipe", help="A well-known depth, by name.")
     ] = None,
-    epochs: Annotated[int, _number("epochs", "Passes over the images.")] = _BY_DEFAULT.epochs,
+    epochs: Annotated[
+        int, _number("epochs", "Passes over the images, before the closing ones.")
+    ] = _BY_DEFAULT.epochs,
     views: Annotated[
         int,
         _number("views", "Views of each image, the plain one included."),
@@ -160,7 +162,10 @@ def finetune(
     ] = _BY_DEFAULT.validation,
     closing: Annotated[
         float,
-        _number("closing", "Share of the epochs that go on with all images."),
+        _number(
+            "closing",
+            "Epochs that follow with all images where fine-tuning is kept, as a share of --epochs.",
+        ),
     ] = _BY_DEFAULT.closing,
     mixed_precision: Annotated[
         bool | None,

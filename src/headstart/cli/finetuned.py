@@ -52,7 +52,7 @@ def _verdict(attempt: Attempt | None, *, kept: bool) -> str:
     )
     if kept:
         way = "" if attempt.share == 1 else f" {attempt.share:.0%} of the way is kept."
-        return f"Fine-tuning paid: {figures}.{way}"
+        return f"Fine-tuning did better and is kept: {figures}.{way}"
     return f"Fine-tuning did not surely pay, so the probe is kept: {figures}."
 
 
@@ -66,6 +66,7 @@ def summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
         "precision": model.origin.precision,
         "stages": list(model.origin.stages),
         "kept": tuned.kept,
+        "verdict": {"sentence": _verdict(attempt, kept=tuned.kept)},
         "depth": attempt.depth if attempt else 0,
         "cut": attempt.cut if attempt else "",
         "parameters": attempt.parameters if attempt else 0,

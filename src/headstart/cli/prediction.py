@@ -96,6 +96,7 @@ def _form(form: Format | None, *, as_json: bool) -> Format:
 
 def _show(paths: list[Path], found: Predictions, top: int, form: Format) -> None:
     """Print all images in the order asked for; exit with 1 if one could not be read."""
+    top = min(top, len(found.classes))
     answers = _answers(paths, found, top)
     if form is Format.JSON:
         print_json(answers)

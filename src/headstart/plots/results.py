@@ -95,7 +95,7 @@ def accuracy_by_stage(
     intervals: Sequence[Interval],
     chosen: Sequence[bool],
     *,
-    chance: float,
+    largest: float,
 ) -> Figure:
     """How well a head does on each stage of the backbone, and which was chosen.
 
@@ -104,7 +104,7 @@ def accuracy_by_stage(
         accuracies: S of [0, 1], cross-validated on the training images.
         intervals: S 95% intervals of them.
         chosen: S marks.
-        chance: accuracy of guessing, [0, 1].
+        largest: share of the largest class, [0, 1]: the accuracy of always naming that.
     """
     same_length(names=names, accuracies=accuracies, intervals=intervals, chosen=chosen)
     labels = [label(name) for name in names]
@@ -117,13 +117,14 @@ def accuracy_by_stage(
             f"{value:.3f}", (x, value), (8, 0), textcoords="offset points", va="center",
             color=colour, fontsize=9, weight="bold" if mark else "normal",
         )  # fmt: skip
-    axes.axhline(chance, color=GREY, linewidth=1, linestyle="--")
+    axes.axhline(largest, color=GREY, linewidth=1, linestyle="--")
     axes.annotate(
-        f"chance {chance:.3f}", (1, chance), (-2, 4), xycoords=("axes fraction", "data"),
-        textcoords="offset points", ha="right", va="bottom", color=GREY, fontsize=9,
+        f"always the largest class: {largest:.3f}", (1, largest), (-2, 4),
+        xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va="bottom",
+        color=GREY, fontsize=9,
     )  # fmt: skip
     axes.set_xlim(-0.5, len(names) - 0.1)
-    axes.set_ylim(max(0.0, min([chance, *(i.low for i in intervals)]) - 0.05), 1.02)
+    axes.set_ylim(max(0.0, min([largest, *(i.low for i in intervals)]) - 0.05), 1.02)
     slanted = len(names) > 4 or max(map(text_width, labels), default=0) > 12
     axes.set_xticks(
         range(len(names)), labels, fontsize=9, rotation=30 if slanted else 0,
@@ -223,9 +224,14 @@ def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: in
     lower.set_ylabel("images", color=GREY)
     lower.set_xlabel(f"confidence of the prediction, {len(p):,} images", color=GREY)
     quiet(upper, lower)
-    says, right = float(np.max(p, axis=1).mean()), float(grouped.correct.sum() / len(p))
-    tilt = "over-confident" if says > right else "under-confident"
-    verdict = "well calibrated" if ece < 0.02 else tilt
+    says, count = float(np.max(p, axis=1).mean()), int(grouped.correct.sum())
+    right, chance = count / len(p), metrics.wilson(count, len(p))
+    if ece < 0.02:
+        verdict = "well calibrated"
+    elif chance.low <= says <= chance.high:
+        verdict = "no sure lean"
+    else:
+        verdict = "over-confident" if says > right else "under-confident"
     return finish(figure, f"Says {says:.3f}, is right {right:.3f}: {verdict} (ECE {ece:.3f})")
 
 
