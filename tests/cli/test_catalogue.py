@@ -87,5 +87,5 @@ class TestCache:
         outcome = cli("cache")
         assert outcome.code == 0
         assert f"folder       {tmp_path / 'cache'}" in outcome.out
-        assert "datasets  0.0 MB" in outcome.out
+        assert "datasets     0 bytes" in outcome.out
         assert "freed" in cli("cache", "--clear").out
