@@ -10,6 +10,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
@@ -22,6 +23,7 @@ import headstart
 from headstart import Classifier, ImageDataset, classifier, open_dataset
 from headstart.backbones import load_backbone
 from headstart.errors import BackboneError, BundleError, DataError
+from headstart.types import Split
 from tests.conftest import KINDS, files, tiny_backbone
 
 
@@ -73,6 +75,11 @@ class TestFit:
         numbers = [KINDS.index(label) for label in labels]
         renamed = replace(new, classes=tuple(str(KINDS.index(name)) for name in new.classes))
         assert Classifier().fit(paths, numbers).score(renamed) == share
+        strange = replace(new, classes=("checks", "noise", "zebras"))
+        assert Classifier().fit(paths, numbers).score(strange) == 0
+        assert fitted.score(strange) == pytest.approx(share * 2 / 3)
+        parted = replace(new, splits=(Split.TRAIN,) * 11 + (Split.TEST,))
+        assert fitted.score(parted) in (0, 1)
         with pytest.raises(DataError, match="paths need labels"):
             fitted.score(paths)
 
@@ -109,7 +116,9 @@ class TestFit:
             (["a.jpg", "b.jpg"], ["x", None], "label 1 is None; give each path"),
             (["a.jpg", "b.jpg"], [1.0, float("nan")], "label 1 is nan; give each path"),
             (["a.jpg", "b.jpg"], np.ones((2, 2)), r"label 0 is array.*; give each path"),
-            (None, ["a"], "given as a list of paths, and None is none"),
+            (["a.jpg", "b.jpg"], ["x", ""], "label 1 is ''; give each path"),
+            (["a.jpg", "b.jpg"], ["x", pd.NA], "label 1 is <NA>; give each path"),
+            (None, ["a"], "give a list of paths of image files, not None"),
         ],
     )
     def test_refuses_what_does_not_fit_together(self, X: Any, y: Any, message: str):

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from headstart.features import Extractor
 from headstart.model import Model, check_weights
 from headstart.prediction import classify, evaluate, predict
 from headstart.training import Recipe, train
+from headstart.wording import listed
 from tests.conftest import F32, KINDS, files, tiny_backbone
 
 Tiny = Callable[..., Extractor]
@@ -52,7 +54,7 @@ class TestPredict:
         assert {name for name, _ in top} == set(KINDS)
         assert [p for _, p in top] == sorted((p for _, p in top), reverse=True)
         assert found.top(0, 2) == top[:2]
-        with pytest.raises(UserError, match="the -1 most probable classes are none"):
+        with pytest.raises(UserError, match="cannot name the -1 most probable classes"):
             found.top(0, -1)
 
     def test_goes_on_past_an_unreadable_image(self, model: Model, own: Path, tiny: Tiny):
@@ -125,7 +127,7 @@ class TestEvaluate:
     def test_of_many_strange_classes_some_are_named(
         self, model: Model, own: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(prediction, "_NAMED", 2)
+        monkeypatch.setattr(prediction, "listed", partial(listed, most=2))
         for kind in KINDS:
             (own / kind).rename(own / f"other-{kind}")
         with pytest.raises(DataError, match=r"other-noise and 1 more, and .* noise and 1 more;"):

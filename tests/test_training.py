@@ -192,7 +192,7 @@ class TestRefusal:
         root = split_folder(tmp_path / "data", train=4, test=4)
         shutil.rmtree(root / "test")
         shutil.copytree(root / "train", root / "test")
-        with pytest.raises(DataError, match=r"; \d+ images of the test part stand in the training"):
+        with pytest.raises(DataError, match=r"; \d+ test images are in the training part as well"):
             train(open_dataset(root), tiny(), Recipe())
 
     def test_of_classes_whose_files_cannot_be_read(self, own: Path, tiny: Tiny):

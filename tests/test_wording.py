@@ -1,4 +1,9 @@
-from headstart.wording import counted
+from headstart.wording import counted, listed
+
+
+def test_many_names_are_counted():
+    assert listed(["a", "b"]) == "a, b"
+    assert listed([str(name) for name in range(1203)], most=2) == "0, 1 and 1,201 more"
 
 
 def test_one_is_singular():

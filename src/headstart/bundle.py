@@ -173,12 +173,12 @@ def describe(model: Model) -> dict[str, Any]:
 
 def _read_manifest(folder: Path) -> _Manifest:
     path = folder / MANIFEST
-    if not folder.is_dir() or not path.is_file():
-        what = "holds no " + MANIFEST if folder.is_dir() else "is not a folder"
-        raise BundleError(
-            f"{folder} {what}; give the folder that 'headstart fit DATA --out MODEL' wrote"
-        )
     try:
+        if not path.is_file():
+            what = "holds no " + MANIFEST if folder.is_dir() else "is not a folder"
+            raise BundleError(
+                f"{folder} {what}; give the folder that 'headstart fit DATA --out MODEL' wrote"
+            )
         text = path.read_text(encoding="utf-8")
         header = _Header.model_validate_json(text)
         if header.schema_version > SCHEMA:

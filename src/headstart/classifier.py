@@ -9,6 +9,7 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from headstart.backbones import load_backbone
@@ -143,21 +144,26 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """The share of N images that is named right, in [0, 1].
 
         Args:
-            X: N paths of image files, or an `ImageDataset`, which has its labels with it.
-            y: N labels as `fit` took them.
+            X: N paths of image files, or an `ImageDataset`, which has its labels with it; if it
+                has a test part, that is what counts.
+            y: N labels for the paths; one that the model does not know is never right.
             sample_weight: (N,) what each image counts for; the same by default.
 
         Raises:
             DataError: there are no labels, or an image cannot be read.
+            ValueError: there are not as many labels as paths.
+            NotFittedError: nothing was fitted yet.
         """
         check_is_fitted(self, "model_")
+        if isinstance(X, ImageDataset):
+            X = X.for_testing()
+            y = np.array(X.classes)[X.labels]
         if y is None:
-            if not isinstance(X, ImageDataset):
-                raise DataError("paths need labels: score(paths, labels)")
-            given = {str(label): label for label in self.classes_}
-            y = [given.get(name, name) for name in np.array(X.classes)[X.labels]]
-        share: float = super().score(X, y, sample_weight)
-        return share
+            raise DataError("paths need labels: score(paths, labels)")
+        named = [str(label) for label in self.predict(X)]
+        return float(
+            accuracy_score([str(label) for label in y], named, sample_weight=sample_weight)
+        )
 
     def predictions(self, X: Paths) -> Predictions:
         """Class probabilities of those images that can be read, and a list of the others."""
@@ -228,11 +234,9 @@ def _dataset(X: Paths, y: Iterable[object] | None) -> tuple[ImageDataset, dict[s
         raise DataError("paths need labels: fit(paths, labels)")
     labels = list(y)
     for place, label in enumerate(labels):
-        several = isinstance(label, list | tuple | np.ndarray)
-        if several or label is None or label != label:  # NaN is not itself
-            raise DataError(
-                f"label {place} is {label!r}; give each path a text, a whole number or a bool"
-            )
+        known = isinstance(label, str | int | float | np.generic)
+        if not known or label != label or str(label) == "":  # NaN is not itself
+            raise DataError(f"label {place} is {label!r}; give each path a text or a number")
     if len(labels) != len(paths):
         raise DataError(
             f"{len(paths)} paths and {len(labels)} labels: give one label for each path"
@@ -263,7 +267,7 @@ def _paths(X: Paths) -> list[Path]:
             f"give a list of image files, or open_dataset({str(X)!r}) for a folder of classes"
         )
     if not isinstance(X, Iterable):
-        raise DataError(f"images are given as a list of paths, and {X!r} is none")
+        raise DataError(f"give a list of paths of image files, not {X!r}")
     paths = list(X)
     # A scikit-learn Pipeline may hand on a column.
     if paths and isinstance(paths[0], np.ndarray | list | tuple) and len(paths[0]) == 1:

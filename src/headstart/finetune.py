@@ -166,11 +166,10 @@ def finetune(
         on_images=reports.images,
         on_candidates=reports.candidates,
     )
-    if model is not None and np.array_equal(model.data.digests, probe.model.data.digests):
-        # The same images: the model's own cross-validation compared more stages than this one.
-        probe = replace(probe, model=replace(probe.model, by_stage=model.by_stage))
     images = Images.of(dataset, extractor, recipe)
     _check_images(model, images)
+    if model is not None:
+        probe = replace(probe, model=_with_all_stages(probe.model, model))
     prepared = prepare_tuning(
         images,
         extractor,
@@ -245,6 +244,15 @@ def _stages_of(
             "--epochs"
         )
     return (LOGITS,) if recipe is TuningRecipe.CLASSIFIER else model.origin.stages
+
+
+def _with_all_stages(probe: Model, model: Model) -> Model:
+    """The probe with the accuracies of the stages that only the model compared, on these images."""
+    same = np.array_equal(probe.data.digests, model.data.digests) and all(
+        model.by_stage.get(stage, measured) == measured
+        for stage, measured in probe.by_stage.items()
+    )
+    return replace(probe, by_stage={**model.by_stage, **probe.by_stage}) if same else probe
 
 
 def _check_images(model: Model | None, images: Images) -> None:

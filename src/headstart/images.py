@@ -33,7 +33,6 @@ MAX_BYTES: Final = 2 * 1024**3
 """Larger files are refused unread; a picture within `MAX_PIXELS` is smaller."""
 NO_IMAGE: Final = "not an image"
 """Why a file whose content is of no known format cannot be used."""
-_CLOSED: Final = "a folder that may not be opened"
 _HEAD_BYTES: Final = 512
 """How many of a file's first bytes tell its format: ISO media may list many brands there."""
 
@@ -191,7 +190,8 @@ def read_bytes(path: Path) -> bytes:
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
-            raise UnreadableImageError("a folder" if os.access(path, os.R_OK) else _CLOSED)
+            closed = "" if os.access(path, os.R_OK) else " that may not be opened"
+            raise UnreadableImageError(f"a folder{closed}")
         _check_file(found.st_mode, found.st_size)
         return path.read_bytes()
     except UnreadableImageError:  # a ValueError as well

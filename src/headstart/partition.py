@@ -77,8 +77,9 @@ class Partition:
         Raises:
             DataError: fewer than two classes have an image to learn from.
         """
-        held = np.array([split is not Split.TRAIN for split in dataset.splits], dtype=bool)
-        held = held if dataset.splits else np.zeros(len(dataset), dtype=bool)
+        held = np.zeros(len(dataset), dtype=bool)
+        if dataset.splits:
+            held = np.array([split is not Split.TRAIN for split in dataset.splits])
         identities = features.identities()
         curated = curate(
             features.digests,
@@ -133,7 +134,7 @@ def _too_few(
     names = [dataset.classes[index] for index in present]
     left = f"only the class {names[0]!r}" if names else "no class"
     files = len(features.skipped) + len(features)
-    tested = f"; {counted(shared, 'image')} of the test part stand in the training part as well"
+    tested = f"; {counted(shared, 'test image is', 'test images are')} in the training part as well"
     return (
         f"{dataset.name}: {left} has an image to learn from ({len(features.skipped)} of {files} "
         f"files could not be read; {len(curated.conflicts)} pictures stand in two classes at "

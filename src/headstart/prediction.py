@@ -17,9 +17,7 @@ from headstart.features import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.model import Model
 from headstart.types import Conflict, Floats, Labels, Progress, Skipped
-
-_NAMED = 10
-"""Classes that an error names."""
+from headstart.wording import listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +43,7 @@ class Predictions:
             UserError: fewer than one is asked for.
         """
         if count < 1:
-            raise UserError(f"the {count} most probable classes are none; ask for 1 or more")
+            raise UserError(f"cannot name the {count} most probable classes; ask for 1 or more")
         p = self.probabilities[row]
         best = np.argsort(-p, kind="stable")[:count]
         return [(self.classes[index], float(p[index])) for index in best]
@@ -126,8 +124,8 @@ def evaluate(
     mine = np.array([name in known for name in dataset.classes], dtype=bool)
     if not mine.any():
         raise DataError(
-            f"{dataset.name} has the classes {_listed(dataset.classes)}, and the model "
-            f"knows only {_listed(model.classes)}; give images of the same classes"
+            f"{dataset.name} has the classes {listed(dataset.classes)}, and the model "
+            f"knows only {listed(model.classes)}; give images of the same classes"
         )
     strange = tuple(
         Skipped(str(path), f"the model does not know its class ({dataset.classes[label]})")
@@ -162,8 +160,3 @@ def evaluate(
         seen=int(seen.sum()),
         seconds=time.perf_counter() - started,
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from headstart import plots
 from headstart.files import write_file
-from headstart.model import Measured
+from headstart.model import Model
 from headstart.report import Report, predictions_table, write_csv
 from headstart.types import Floats, Labels
 
@@ -22,8 +20,7 @@ def write_report(
     probabilities: Floats,
     folder: Path,
     *,
-    by_stage: Mapping[str, Measured],
-    chosen: Sequence[str] = (),
+    model: Model,
 ) -> None:
     """Write a test's numbers and pictures.
 
@@ -33,8 +30,7 @@ def write_report(
         labels: (N,) what they are.
         probabilities: (N, K).
         folder: made if need be; files of the same names are replaced.
-        by_stage: accuracies of each stage alone; no picture of them where there are none.
-        chosen: the stages that the head grows on.
+        model: what was tested; where no stage alone was measured, no picture shows them.
 
     Raises:
         HeadstartError: the folder cannot be written.
@@ -55,14 +51,14 @@ def write_report(
         ),
         "reliability.png": plots.reliability(probabilities, labels),
     }
-    known = {stage: one for stage, one in by_stage.items() if one.accuracy is not None}
+    known = {stage: one for stage, one in model.by_stage.items() if one.accuracy is not None}
     if known:
         figures["accuracy_by_stage.png"] = plots.accuracy_by_stage(
             list(known),
             [one.accuracy or 0.0 for one in known.values()],
             [one.interval for one in known.values() if one.interval],
-            [stage in chosen for stage in known],
-            largest=float(np.bincount(labels).max() / len(labels)),
+            [stage in model.origin.stages for stage in known],
+            largest=max(model.data.images) / sum(model.data.images),
         )
     for name, figure in figures.items():
         plots.save(figure, folder / name)

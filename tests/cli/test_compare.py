@@ -198,7 +198,7 @@ class TestWithMadeUpCosts:
         outcome = cli("compare", own, "--backbones", "a", "--out", own)
         assert outcome.code == 2
         assert one_sentence(outcome)
-        assert "holds other files" in outcome.err
+        assert "lies among the images in" in outcome.err
 
     def test_one_class_is_refused(self, cli: Cli, tmp_path: Path):
         write_photos(tmp_path / "one", 3, kinds=("noise",))

@@ -1,7 +1,9 @@
 """What is said of images and files that were not used."""
 
+import json
 from pathlib import Path
 
+from headstart.cli.console import print_json
 from headstart.cli.left_out import copies_text, say_skipped, seen_text
 from headstart.types import Skipped
 
@@ -25,6 +27,13 @@ def test_names_stay_in_their_line(capsys):
     assert capsys.readouterr().out.splitlines()[1:] == [
         " " * 10 + "a\\nb\\x1b[2J\\t.jpg (truncated)"
     ]
+
+
+def test_json_moves_no_cursor_either(capsys):
+    print_json({"image": "a\x9b2J\x1b\x7f\u00e9"})
+    text = capsys.readouterr().out
+    assert json.loads(text) == {"image": "a\x9b2J\x1b\x7f\u00e9"}
+    assert text.isprintable() or set("\n") == {one for one in text if not one.isprintable()}
 
 
 def test_many_are_counted(capsys):

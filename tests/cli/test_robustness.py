@@ -83,7 +83,7 @@ def test_mistakes_are_said(
 def test_a_folder_of_photos_is_no_place_for_results(cli: Cli, model: Path, new: Path):
     outcome = cli("robustness", model, new, "--out", new)
     assert outcome.code == 2
-    assert "holds other files; name a new folder" in outcome.err
+    assert "lies among the images in" in outcome.err
     assert one_sentence(outcome)
     assert cli("robustness", model, new, "--out", model / "model.json").code == 2
 

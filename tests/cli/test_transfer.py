@@ -61,7 +61,7 @@ def test_the_text_ends_with_what_to_do(written: Path, capsys: pytest.CaptureFixt
 def test_other_peoples_folders_are_not_written_to(written: Path, capsys):
     photos = str(written / "photos")
     assert run(["transfer", photos, "--out", photos]) == 2
-    assert "holds other files" in capsys.readouterr().err
+    assert "lies among the images in" in capsys.readouterr().err
     file = written / "out" / "transfer.json"
     assert run(["transfer", photos, "--out", str(file)]) == 2
     assert "is a file" in capsys.readouterr().err

@@ -170,6 +170,9 @@ def test_an_unreadable_folder_may_be_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match=r"one class only .*locked is an unreadable folder"):
         open_folder(tmp_path)
+    make(tmp_path, "s/train/a/1.jpg", "s/train/b/2.jpg", "s/test/locked/3.jpg")
+    found = open_folder(tmp_path / "s")
+    assert reasons(found, tmp_path / "s") == {"test/locked": "unreadable folder: permission denied"}
 
 
 def test_an_empty_class_is_mentioned(tmp_path):

@@ -217,7 +217,7 @@ def test_reliability_verdicts() -> None:
     assert "under-confident" in title(plots.reliability(sure, [0] * 100))
     assert "well calibrated" in title(plots.reliability(sure, [0] * 90 + [1] * 10))
     few = title(plots.reliability(sure[:10], [0] * 8 + [1] * 2))
-    assert "no sure lean" in few  # 8 of 10 may well be 9 of 10
+    assert "not surely over- or under-confident" in few  # 8 of 10 may well be 9 of 10
 
 
 def test_odd_names_are_drawn_without_a_warning(pictures: list[Path], tmp_path: Path) -> None:

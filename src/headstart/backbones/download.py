@@ -122,8 +122,8 @@ def fetch_from_hub(
                 f"check the spelling of {name}"
             ) from error
         except LocalEntryNotFoundError as error:
-            absent = error
-            ask = False  # it has been asked several times: another file may still be here
+            absent = absent or error
+            ask = False  # its library has retried; the next file may still be on this machine
         except EntryNotFoundError as error:
             absent = error
         except (HfHubHTTPError, OSError) as error:

@@ -21,22 +21,24 @@ if TYPE_CHECKING:
     from headstart.types import Progress
 
 
+_UPPER: Final = {code: f"\\u{code:04x}" for code in range(127, 160)}
 _CONTROLS: Final = {
-    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"
+    code: f"\\x{code:02x}" for code in (*range(32), *_UPPER) if chr(code) not in "\t\n"
 }
 """A file's name may hold what moves a terminal's cursor or hides a line."""
 _BREAKS: Final = {ord("\n"): "\\n", ord("\t"): "\\t"}
 
 
 def one_line(text: str) -> str:
-    """The text with its line breaks shown, not made."""
-    return text.translate(_BREAKS)
+    """A name, or a line with names in it: what would break or rewrite the line is an escape."""
+    return text.translate(_CONTROLS | _BREAKS)
 
 
 def say(text: str) -> None:
-    """Lines of the result; what the terminal cannot or must not show becomes an escape."""
+    """Lines of the result; what a terminal cannot or must not show becomes an escape."""
     encoding = sys.stdout.encoding or "utf-8"
-    typer.echo(text.translate(_CONTROLS).encode(encoding, "backslashreplace").decode(encoding))
+    text = text.translate(_CONTROLS) if sys.stdout.isatty() else text
+    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def note(text: str) -> None:
@@ -47,7 +49,7 @@ def note(text: str) -> None:
 def warn(texts: Iterable[str]) -> None:
     """Lines about what went less than well."""
     for text in texts:
-        note(f"warning: {text}")
+        note(f"warning: {one_line(text)}")
 
 
 def print_json(document: Any) -> None:
@@ -57,7 +59,7 @@ def print_json(document: Any) -> None:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # a file's name that is no text, or a terminal without Unicode
         text = json.dumps(document, indent=2, allow_nan=False)
-    typer.echo(text)
+    typer.echo(text.translate(_UPPER))
 
 
 def table(header: list[str], rows: Iterable[list[str]], *, right: set[int] | None = None) -> None:
@@ -98,7 +100,7 @@ class Bars:
 
         Args:
             what: stands before it.
-            unit: of the rate.
+            unit: what is counted.
             scale: both numbers are divided by it.
         """
         task = None
@@ -109,7 +111,8 @@ class Bars:
             if not sys.stderr.isatty():
                 if time.monotonic() - self._told >= _NEWS:
                     self._told = time.monotonic()
-                    note(f"{what}: {done:,} of {total:,}")
+                    counted = "" if what == unit else f" {unit}"
+                    note(f"{what}: {done:,} of {total:,}{counted}")
                 return
             display = self._shown()
             if task is None:  # what was done before says nothing of the rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +70,9 @@ def explain(
     from headstart.files import check_place
 
     check_place(out)
+    _spare(images, out)
     paths = list(dict.fromkeys(find_images(images)))
     names = dict(zip(paths, _names(out, paths, method or list(Method)), strict=True))
-    _spare(paths, out)
     study = shared.study_of(model, weights)
     from headstart.explanation import Explainer, read
 
@@ -121,17 +122,19 @@ def _files(names: Names, methods: Sequence[Method]) -> list[Path]:
     return [names.sheet, *(names.overlay(method) for method in methods)]
 
 
-def _spare(paths: Sequence[Path], out: Path) -> None:
-    """Refuse to write beside the pictures, where the results might replace one.
+def _spare(images: Sequence[Path], out: Path) -> None:
+    """Refuse to write among the pictures, where the results might replace one.
 
     Raises:
-        UserError: one of them lies in the folder for the results.
+        UserError: the folder for the results lies in a folder of pictures, or holds one.
     """
     from headstart.errors import UserError
 
     folder = out.resolve()
-    for path in paths:
-        if folder in (path.parent.resolve(), path.resolve().parent):
+    for path in images:
+        if os.path.isdir(path):  # noqa: PTH112 - no error where a folder on the way is closed
+            shared.check_outside(out, str(path))
+        elif folder in (path.parent.resolve(), path.resolve().parent):
             raise UserError(f"{path} lies in {out}; give another folder as --out")
 
 

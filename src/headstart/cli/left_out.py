@@ -43,6 +43,6 @@ def say_skipped(skipped: Sequence[Skipped], file: Path | None, *, width: int = 1
     where = f"; all in {file}" if file else ""
     say("skipped".ljust(width) + counted(len(skipped), "file") + where)
     for one in listed:
-        say(" " * width + f"{one_line(one.path)} ({one.reason})")
+        say(" " * width + one_line(f"{one.path} ({one.reason})"))
     if len(skipped) > _LISTED:
         say(" " * width + f"and {len(skipped) - _LISTED:,} more")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import print_json, progress, say, warn
+from headstart.cli.console import one_line, print_json, progress, say, warn
 from headstart.cli.left_out import copies_text, say_skipped, seen_text
 from headstart.errors import UserError
 from headstart.types import ClassLevel, EngineName, Estimate, HeadKind, Precision
-from headstart.wording import counted
+from headstart.wording import counted, listed
 
 _METRICS = "metrics.json"
 """What tells a report from other files."""
@@ -128,9 +128,8 @@ def fit(
         _report_training(trained, report)
     warn(extractor.warnings)
     if unknown := sorted(set(dataset.classes) - set(trained.model.classes)):
-        more = f" and {len(unknown) - _CLASSES} more" if len(unknown) > _CLASSES else ""
-        names = ", ".join(unknown[:_CLASSES])
-        warn([f"no image to learn {names}{more} from could be used: the model does not know it"])
+        lost = counted(len(unknown), "class is", "classes are")
+        warn([f"{lost} not in the model, for none of the images could be used: {listed(unknown)}"])
     seconds = time.perf_counter() - started
     if as_json:
         print_json(_summary(trained, seconds))
@@ -192,8 +191,7 @@ def evaluate(
             found.labels,
             found.probabilities,
             out,
-            by_stage=trained.by_stage,
-            chosen=trained.origin.stages,
+            model=trained,
         )
         write_skipped(report.skipped, out / "skipped.csv")
     warn(extractor.warnings)
@@ -243,8 +241,7 @@ def _report_training(trained: Trained, folder: Path) -> None:
         tested.labels,
         tested.probabilities,
         folder,
-        by_stage=trained.model.by_stage,
-        chosen=trained.model.origin.stages,
+        model=trained.model,
     )
 
 
@@ -316,7 +313,7 @@ def say_data(name: str, trained: Trained) -> None:
     held = f" and {measured.images:,} held out" if measured.estimate is Estimate.HELD_OUT else ""
     say(
         f"data      {name}: {counted(trained.images, 'image')}{held}, {len(classes)} classes "
-        f"({', '.join(classes[:_CLASSES])}{more})"
+        f"({one_line(', '.join(classes[:_CLASSES]))}{more})"
     )
 
 
@@ -328,6 +325,8 @@ def say_left_out(trained: Trained, out: Path) -> None:
         first = trained.conflicts[0]
         say(
             f"conflicts {len(trained.conflicts):,} with two labels, left out; the first: "
-            f"{', '.join(f'{p} ({n})' for p, n in zip(first.paths, first.labels, strict=True))}"
+            + ", ".join(
+                one_line(f"{p} ({n})") for p, n in zip(first.paths, first.labels, strict=True)
+            )
         )
     say_skipped(trained.skipped, out / "skipped.csv")

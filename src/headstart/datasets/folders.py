@@ -75,13 +75,14 @@ def open_folder(
         elif folder_name not in splits:
             scan.skip(folder, "no split: it lies outside the train, validation and test folders")
         else:
+            noted = len(scan.skipped)
             inner = scan.entered(folder, above)
             scan.loose([entry for entry in inner if not scan.is_folder(entry)])
             here = (*above, _identity(folder))
             inside = [entry for entry in inner if scan.is_folder(entry)]
             for entry in inside:
                 scan.walk(entry, here, splits[folder_name])
-            if not inside:
+            if not inside and len(scan.skipped) == noted:
                 scan.skip(folder, "no class folders in this folder")
     found = assembled(
         name or root.resolve().name or str(root), scan.entries, scan.skipped, licence=licence

@@ -22,12 +22,13 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
     Raises:
         DataError: no source exists, or no image is found.
     """
-    if not any(source.exists() or source.is_symlink() for source in sources):
+    # What os.path asks is no error where a folder on the way may not be entered.
+    if not any(os.path.lexists(source) for source in sources):
         names = ", ".join(f"'{source}'" for source in sources)
         raise DataError(f"no such file or folder: {names}; give images, or folders of images")
     found: list[Path] = []
     for source in sources:
-        if source.is_dir():
+        if os.path.isdir(source):  # noqa: PTH112
             found.extend(sorted(_inside(source)))
         else:
             found.append(source)

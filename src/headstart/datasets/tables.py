@@ -82,7 +82,10 @@ def open_table(
     entries: dict[tuple[Path, str], Entry] = {}
     for where, values in rows:
         named = _text(values.get(image))
+        broken = any("\n" in (_text(values.get(one)) or "") for one in (image, label, split) if one)
         try:
+            if broken:  # and the rows from there on are one cell
+                raise _Unusable("a line break in a cell; is a quotation mark left open there?")
             found = Entry(
                 _file(path.parent, named, within),
                 _label(values.get(label)),
@@ -90,7 +93,7 @@ def open_table(
             )
         except _Unusable as reason:
             # A row that names no file is found again by where it stands.
-            file = named if named and "\n" not in named else f"{path}, {where}"
+            file = named if named and not broken else f"{path}, {where}"
             skipped.append(Skipped(file, str(reason)))
             continue
         if (found.path, found.label) in entries:
@@ -110,8 +113,6 @@ class _Unusable(Exception):  # noqa: N818 - the reason why a row is skipped, nev
 def _file(folder: Path, named: str | None, within: Path | None) -> Path:
     if named is None:
         raise _Unusable("no image file named")
-    if "\n" in named:  # and the rows from there on are one cell
-        raise _Unusable("a line break in the file's name; is a quotation mark left open there?")
     if _REMOTE.match(named):
         raise _Unusable("remote file: download it, and name the copy in the table")
     file = folder / named

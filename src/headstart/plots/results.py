@@ -104,7 +104,8 @@ def accuracy_by_stage(
         accuracies: S of [0, 1], cross-validated on the training images.
         intervals: S 95% intervals of them.
         chosen: S marks.
-        largest: share of the largest class, [0, 1]: the accuracy of always naming that.
+        largest: share of the largest class among the training images, [0, 1]: the accuracy of
+            always naming that.
     """
     same_length(names=names, accuracies=accuracies, intervals=intervals, chosen=chosen)
     labels = [label(name) for name in names]
@@ -197,7 +198,8 @@ def most_wrong(
 def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int = 15) -> Figure:
     """Whether 0.9 means right nine times in ten (Guo et al. 2017, figure 1).
 
-    Points with intervals, not the usual bars, which hide that a bin holds three images.
+    Points with intervals, not the usual bars, which hide that a bin holds three images. Over- or
+    under-confident it is called where the mean confidence lies outside the accuracy's interval.
 
     Args:
         probabilities: (N, K), rows that sum to 1.
@@ -225,11 +227,11 @@ def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: in
     lower.set_xlabel(f"confidence of the prediction, {len(p):,} images", color=GREY)
     quiet(upper, lower)
     says, count = float(np.max(p, axis=1).mean()), int(grouped.correct.sum())
-    right, chance = count / len(p), metrics.wilson(count, len(p))
+    right, interval = count / len(p), metrics.wilson(count, len(p))
     if ece < 0.02:
         verdict = "well calibrated"
-    elif chance.low <= says <= chance.high:
-        verdict = "no sure lean"
+    elif interval.low <= says <= interval.high:
+        verdict = "not surely over- or under-confident"
     else:
         verdict = "over-confident" if says > right else "under-confident"
     return finish(figure, f"Says {says:.3f}, is right {right:.3f}: {verdict} (ECE {ece:.3f})")
