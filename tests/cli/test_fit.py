@@ -310,7 +310,7 @@ def test_a_class_that_is_lost_is_named(cli: Cli, own: Path, tmp_path: Path):
     (own / "lost" / "1.jpg").write_bytes(b"\xff\xd8\xff no picture")
     outcome = cli("fit", own, "--out", tmp_path / "model")
     assert outcome.code == 0
-    assert "1 class is not in the model, for none of the images could be used: lost" in outcome.err
+    assert "1 class is not in the model, for want of an image to learn from: lost" in outcome.err
 
 
 def test_the_same_pixels_in_other_bytes_count_once(cli: Cli, own: Path, tmp_path: Path):

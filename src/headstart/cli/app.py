@@ -101,8 +101,11 @@ def main() -> None:
     # A caller may have closed either; what opens a file next must not be given its number.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-    code = run(sys.argv[1:])
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once, in silence
+    try:
+        code = run(sys.argv[1:])
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once, in silence
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     sys.exit(code)
 
 

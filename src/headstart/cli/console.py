@@ -26,12 +26,12 @@ _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(32), *_UPPER) if chr(code) not in "\t\n"
 }
 """A file's name may hold what moves a terminal's cursor or hides a line."""
-_BREAKS: Final = {ord("\n"): "\\n", ord("\t"): "\\t"}
+_ALL: Final = _CONTROLS | {ord("\n"): "\\n", ord("\t"): "\\t"}
 
 
 def one_line(text: str) -> str:
     """A name, or a line with names in it: what would break or rewrite the line is an escape."""
-    return text.translate(_CONTROLS | _BREAKS)
+    return text.translate(_ALL)
 
 
 def say(text: str) -> None:

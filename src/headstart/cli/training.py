@@ -129,7 +129,7 @@ def fit(
     warn(extractor.warnings)
     if unknown := sorted(set(dataset.classes) - set(trained.model.classes)):
         lost = counted(len(unknown), "class is", "classes are")
-        warn([f"{lost} not in the model, for none of the images could be used: {listed(unknown)}"])
+        warn([f"{lost} not in the model, for want of an image to learn from: {listed(unknown)}"])
     seconds = time.perf_counter() - started
     if as_json:
         print_json(_summary(trained, seconds))

@@ -81,15 +81,16 @@ def open_table(
     split = _split_column(rows, [one for one in columns if one not in (image, label)])
     entries: dict[tuple[Path, str], Entry] = {}
     for where, values in rows:
-        named = _text(values.get(image))
-        broken = any("\n" in (_text(values.get(one)) or "") for one in (image, label, split) if one)
+        named, kind = _text(values.get(image)), _text(values.get(label))
+        part = None if split is None else _text(values.get(split))
+        broken = any("\n" in cell for cell in (named, kind, part) if cell)
         try:
             if broken:  # and the rows from there on are one cell
                 raise _Unusable("a line break in a cell; is a quotation mark left open there?")
             found = Entry(
                 _file(path.parent, named, within),
-                _label(values.get(label)),
-                None if split is None else _split(values.get(split)),
+                _label(kind),
+                None if split is None else _split(part),
             )
         except _Unusable as reason:
             # A row that names no file is found again by where it stands.
@@ -130,15 +131,13 @@ def _file(folder: Path, named: str | None, within: Path | None) -> Path:
     return file
 
 
-def _label(value: object) -> str:
-    text = _text(value)
+def _label(text: str | None) -> str:
     if text is None:
         raise _Unusable("no label")
     return text
 
 
-def _split(value: object) -> Split:
-    text = _text(value)
+def _split(text: str | None) -> Split:
     found = None if text is None else split_named(text)
     if found is None:
         raise _Unusable("no split" if text is None else f"unknown split '{text}'")
