@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.adversary import attack_picture
-from headstart.attacks import APGD, PGD, Attack, Goal, Norm, Threat
 from headstart.backbones import load_backbone
+from headstart.backbones.imagenet_names import find_classes
 from headstart.backbones.vision_ops import import_torchvision
-from headstart.datasets.images import find_images
-from headstart.images import decode
-from headstart.metrics import wilson
-from headstart.preprocessing import prepare
-from headstart.study import Study
-from headstart.vocabulary import find_classes
+from headstart.datasets.files import find_images
+from headstart.evaluation.metrics import wilson
+from headstart.images.decode import decode
+from headstart.images.preprocessing import prepare
+from headstart.inspection.adversarial_file import attack_picture
+from headstart.inspection.attacks import APGD, PGD, Attack, Goal, Norm, Threat
+from headstart.inspection.inspected_network import Study
 
 EPSILON, STEPS, BATCH = 4 / 255, 10, 16
 COMPARED = 32  # photos in the comparison, since the peers take all steps on each

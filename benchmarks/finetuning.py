@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from headstart.metrics import wilson
+from headstart.evaluation.metrics import wilson
 from processes import run
 
 PEER = Path(__file__).with_name("plain_finetune.py")

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from headstart.backbones import Backbone, load_backbone
 from headstart.backbones.vision_ops import import_torchvision
-from headstart.cost import time_engine
+from headstart.comparison.cost import time_engine
 from headstart.engines import build_engine, make_plan
-from headstart.features import Extractor
-from headstart.images import decode, read_bytes
-from headstart.machine import cores
-from headstart.preprocessing import prepare
+from headstart.features.extractor import Extractor
+from headstart.images.decode import decode, read_bytes
+from headstart.images.preprocessing import prepare
+from headstart.system.machine import cores
 from photographs import photographs
 
 SIZES = ((500, 375), (180, 180), (4000, 3000))

@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from headstart.heads.families import train_head
 from headstart.heads.rows import PIECE, Rows
 from headstart.heads.softmax import solve
-from headstart.machine import cores
+from headstart.system.machine import cores
 from headstart.types import Doubles, Floats, HeadKind, Labels
 
 STRENGTHS = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])

@@ -23,9 +23,9 @@ from PIL import Image
 
 from headstart import plots
 from headstart.backbones import load_backbone
-from headstart.imagination import BEST, LESSON, WANTED, Imagined, class_target, imagine
-from headstart.metrics import wilson
-from headstart.study import Study
+from headstart.evaluation.metrics import wilson
+from headstart.inspection.ideal_image import BEST, LESSON, WANTED, Imagined, class_target, imagine
+from headstart.inspection.inspected_network import Study
 from headstart.types import Floats
 
 CLASSES = (

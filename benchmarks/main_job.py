@@ -28,9 +28,9 @@ import numpy as np
 from PIL import Image
 
 from headstart.datasets import open_dataset
-from headstart.digests import file_digest
-from headstart.metrics import wilson
-from headstart.splits import holdout
+from headstart.datasets.splits import holdout
+from headstart.evaluation.metrics import wilson
+from headstart.system.digests import file_digest
 from photographs import photographs
 from processes import run
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from headstart.backbones import load_backbone
 from headstart.datasets import open_dataset
 from headstart.engines import make_plan
-from headstart.features import Extractor
-from headstart.finetune import FineTuned, finetune
+from headstart.features.extractor import Extractor
+from headstart.finetuning.finetune import FineTuned, finetune
 from headstart.finetuning.settings import BatchNorm, Optimiser, Schedule, Settings
-from headstart.training import Recipe, train
+from headstart.models.fit import Recipe, train
 
 HOLD_OUT = 0.8
 BASE = Settings(

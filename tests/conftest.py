@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart import stat_index
 from headstart.backbones import Backbone, load_backbone
 from headstart.backbones.backbone import Stage, Weights
-from headstart.bundle import save_model
 from headstart.cli.app import run
 from headstart.engines import Plan
-from headstart.features import Extractor
-from headstart.preprocessing import Interpolation, Preprocessing
+from headstart.features import path_index
+from headstart.features.extractor import Extractor
+from headstart.images.preprocessing import Interpolation, Preprocessing
+from headstart.models.saved_model import save_model
 from headstart.types import EngineName, Precision
-from tests.models import make_model
+from tests.models.trained_models import make_model
 
 LITE = "efficientnet-lite0"
 F32 = Plan(EngineName.OPENVINO, Precision.FLOAT32)
@@ -105,7 +105,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files written just now count as old: no test waits for the clock of a file system."""
-    monkeypatch.setattr(stat_index, "_RACY", 0)
+    monkeypatch.setattr(path_index, "_RACY", 0)
 
 
 @pytest.fixture(scope="session")

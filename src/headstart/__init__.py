@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone, list_backbones, load_backbone
-    from headstart.classifier import Classifier
     from headstart.comparison import Comparison, compare
     from headstart.datasets import ImageDataset, open_dataset
     from headstart.errors import HeadstartError, UserError
-    from headstart.model import Model
-    from headstart.prediction import Predictions
-    from headstart.report import Report, build_report
-    from headstart.training import Trained
-    from headstart.transfer import Transfer, measure_transfer
+    from headstart.evaluation.report import Report, build_report
+    from headstart.models.estimator import Classifier
+    from headstart.models.fit import Trained
+    from headstart.models.prediction import Predictions
+    from headstart.models.trained_model import Model
+    from headstart.transfer.transfer_report import Transfer, measure_transfer
 
 __version__ = "0.1.0"
 __all__ = [
@@ -46,21 +46,21 @@ __all__ = [
 ]
 _HOMES = {
     "Backbone": "backbones",
-    "Classifier": "classifier",
+    "Classifier": "models.estimator",
     "Comparison": "comparison",
     "HeadstartError": "errors",
     "ImageDataset": "datasets",
-    "Model": "model",
-    "Predictions": "prediction",
-    "Report": "report",
-    "Trained": "training",
-    "Transfer": "transfer",
+    "Model": "models.trained_model",
+    "Predictions": "models.prediction",
+    "Report": "evaluation.report",
+    "Trained": "models.fit",
+    "Transfer": "transfer.transfer_report",
     "UserError": "errors",
-    "build_report": "report",
+    "build_report": "evaluation.report",
     "compare": "comparison",
     "list_backbones": "backbones",
     "load_backbone": "backbones",
-    "measure_transfer": "transfer",
+    "measure_transfer": "transfer.transfer_report",
     "open_dataset": "datasets",
 }
 

@@ -14,7 +14,7 @@ from headstart.backbones.keras_backend import import_keras
 from headstart.backbones.keras_graph import LayerGraph, layer_graph
 from headstart.backbones.keras_network import KerasNetwork, find_stages
 from headstart.backbones.staged import fill
-from headstart.preprocessing import Interpolation, Preprocessing
+from headstart.images.preprocessing import Interpolation, Preprocessing
 
 with pytest.MonkeyPatch.context() as _patch:
     _patch.setenv("KERAS_HOME", tempfile.mkdtemp())  # where Keras writes its settings on import

@@ -11,7 +11,7 @@ from headstart.backbones.staged import StagedNetwork
 from headstart.errors import BackboneError
 from headstart.finetuning.depth import convolutional_section
 from headstart.finetuning.trunk import CUT, trunk_backbone
-from headstart.preprocessing import Interpolation, Preprocessing
+from headstart.images.preprocessing import Interpolation, Preprocessing
 
 # A residual one, fully connected stages, a pooled map after the last stage, tokens, (B, H, W, C);
 # each with the input that it takes least time on.

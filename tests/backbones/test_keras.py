@@ -21,7 +21,7 @@ from headstart.backbones.keras_graph import layer_graph
 from headstart.backbones.keras_network import find_stages
 from headstart.backbones.keras_weights import PUBLISHED
 from headstart.errors import BackboneError, MissingExtraError
-from headstart.preprocessing import Interpolation
+from headstart.images.preprocessing import Interpolation
 from tests.backbones.keras_models import (
     application,
     assert_computes_the_same,

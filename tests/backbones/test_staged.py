@@ -9,7 +9,7 @@ from torch import nn
 
 from headstart.backbones.staged import StagedNetwork, on_grid, pooled
 from headstart.errors import BackboneError
-from headstart.preprocessing import Interpolation, Preprocessing
+from headstart.images.preprocessing import Interpolation, Preprocessing
 
 PREPROCESSING = Preprocessing(
     size=32,

@@ -13,7 +13,7 @@ from timm.data import ImageNetInfo, create_transform, resolve_data_config
 from headstart.backbones import timm as backbones
 from headstart.backbones.imagenet import imagenet_classes
 from headstart.errors import BackboneError, DownloadError
-from headstart.preprocessing import Interpolation, Resize, prepare
+from headstart.images.preprocessing import Interpolation, Resize, prepare
 
 CONFIG = {
     "input_size": [3, 64, 64],

@@ -14,7 +14,7 @@ from headstart.backbones import torchvision as backbones
 from headstart.backbones.imagenet import imagenet_classes
 from headstart.backbones.stages import find_stages
 from headstart.errors import BackboneError, DownloadError
-from headstart.preprocessing import prepare
+from headstart.images.preprocessing import prepare
 
 ALL = list_models(module=__import__("torchvision.models").models)
 

@@ -8,9 +8,9 @@ from headstart.backbones.backbone import Backbone
 from headstart.engines.engine import Plan
 from headstart.engines.openvino import OpenVINOEngine
 from headstart.errors import BackboneError
-from headstart.features import configuration_key
+from headstart.features.extractor import configuration_key
+from headstart.transfer.random_weights import untrained
 from headstart.types import EngineName, Precision
-from headstart.untrained import untrained
 from tests.conftest import tiny_backbone
 
 PLAN = Plan(EngineName.OPENVINO, Precision.FLOAT32)

@@ -60,7 +60,7 @@ def test_a_bug_is_said_in_a_sentence_too(cli: Cli, model: Path, monkeypatch: pyt
     def fail(*args: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("headstart.bundle.load_model", fail)
+    monkeypatch.setattr("headstart.models.saved_model.load_model", fail)
     outcome = cli("info", model)
     assert outcome.code == 1
     assert outcome.err.startswith("headstart: error: ZeroDivisionError: oh")
@@ -71,7 +71,7 @@ def test_too_little_memory_is_said(cli: Cli, model: Path, monkeypatch: pytest.Mo
     def fail(*args: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("headstart.bundle.load_model", fail)
+    monkeypatch.setattr("headstart.models.saved_model.load_model", fail)
     outcome = cli("info", model)
     assert outcome.code == 1
     assert "the memory does not suffice" in outcome.err
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_with_130_and_a_sentence(
     def interrupt(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("headstart.training.train", interrupt)
+    monkeypatch.setattr("headstart.models.fit.train", interrupt)
     outcome = cli("fit", photos, "--out", tmp_path / "model")
     assert outcome.code == 130
     assert outcome.err == (

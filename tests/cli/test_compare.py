@@ -14,10 +14,10 @@ from headstart import comparison
 from headstart.backbones import Backbone
 from headstart.cli import compare, options
 from headstart.comparison import contest
-from headstart.cost import Cost
+from headstart.comparison.cost import Cost
 from headstart.engines import Plan
 from headstart.errors import BackboneError, DownloadError, NotHereError
-from headstart.features import Extractor
+from headstart.features.extractor import Extractor
 from headstart.types import EngineName
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, write_photos

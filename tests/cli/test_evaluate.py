@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from headstart import plots, reporting
+from headstart import plots
+from headstart.plots import report_folder
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, files
 
@@ -91,7 +92,7 @@ def test_the_picture_of_the_stages_marks_those_that_the_head_grows_on(
         marked.update(zip(stages, chosen, strict=True))
         return draw(stages, accuracies, intervals, chosen, **more)
 
-    monkeypatch.setattr(reporting.plots, "accuracy_by_stage", spy)
+    monkeypatch.setattr(report_folder.plots, "accuracy_by_stage", spy)
     cli("evaluate", model, new, "--out", tmp_path / "report")
     stages = json.loads((model / "model.json").read_text())["origin"]["stages"]
     assert [stage for stage, chosen in marked.items() if chosen] == stages

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from headstart.attribution.method import Method
 from headstart.cli.explain import _names
+from headstart.inspection.attribution.method import Method
 from tests.cli.conftest import Cli, one_sentence
 
 LITE = "efficientnet-lite0"

@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from headstart.backbones import Backbone
-from headstart.feature_maps import stage_maps
-from headstart.images import decode
-from headstart.preprocessing import prepare
-from headstart.subject import backbone_subject
+from headstart.images.decode import decode
+from headstart.images.preprocessing import prepare
+from headstart.inspection.differentiable_model import backbone_subject
+from headstart.inspection.feature_maps import stage_maps
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import files
 

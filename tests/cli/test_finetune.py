@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from headstart import finetune as module
 from headstart.cli.app import run
 from headstart.cli.finetune import finetune
 from headstart.cli.training import CURVES, HISTORY
+from headstart.finetuning import finetune as module
 from headstart.finetuning.settings import Settings
-from tests.bundles import contents
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import write_photos
+from tests.models.saved_models import contents
 
 TINY = ("--depth", 1, "--epochs", 2, "--views", 2, "--validation", 0.5, "--precision", "f32")
 WORSE = (*TINY, "--rate", 10, "--no-interpolate")

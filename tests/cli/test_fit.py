@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from headstart import training
+from headstart.models import fit
 from headstart.types import HeadKind
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, files, write_photos
@@ -151,8 +151,8 @@ def test_a_class_of_one_image_is_said_to_be_untested(cli: Cli, own: Path, tmp_pa
 def test_a_sample_that_compared_is_named(
     cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(training, "_SAMPLE", 15)
-    monkeypatch.setattr(training, "_SAMPLE_PER_CLASS", 1)
+    monkeypatch.setattr(fit, "_SAMPLE", 15)
+    monkeypatch.setattr(fit, "_SAMPLE_PER_CLASS", 1)
     outcome = cli("fit", photos, "--out", tmp_path / "model", *QUICK)
     assert "stages    head, compared on 15 of the images" in outcome.out
     said = cli("fit", photos, "--out", tmp_path / "model", *QUICK, "--json").document

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from headstart.corruptions import Corruption
+from headstart.images.corruptions import Corruption
 from tests.cli.conftest import Cli, one_sentence
 
 QUICK = ("--images", 2, "--steps", 4)

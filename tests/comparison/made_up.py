@@ -3,7 +3,7 @@
 import numpy as np
 
 from headstart.comparison import Compared
-from headstart.cost import Cost
+from headstart.comparison.cost import Cost
 
 
 def compared(name: str, right: np.ndarray, milliseconds: float, **changed) -> Compared:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from headstart.comparison import LeftOut, compare, contest
-from headstart.cost import Cost
+from headstart.comparison.cost import Cost
 from headstart.datasets import open_dataset
 from headstart.errors import BackboneError, DataError
-from headstart.features import Extractor
-from headstart.training import Recipe, train
+from headstart.features.extractor import Extractor
+from headstart.models.fit import Recipe, train
 from tests.conftest import KINDS, files, picture, write_photos
 
 Tiny = Callable[..., Extractor]

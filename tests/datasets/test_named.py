@@ -15,10 +15,10 @@ from headstart.datasets import list_datasets, open_dataset
 from headstart.datasets.layouts import read_idx
 from headstart.datasets.named import open_named
 from headstart.datasets.png import png_bytes
-from headstart.digests import bytes_digest
-from headstart.download import Download
 from headstart.errors import DataError, DownloadError, MissingExtraError
-from headstart.images import decode
+from headstart.images.decode import decode
+from headstart.system.digests import bytes_digest
+from headstart.system.download import Download
 from headstart.types import Split
 
 KNOWN = {one.name: one for one in list_datasets()}
@@ -278,5 +278,5 @@ def test_torch_is_not_needed():
     """Opening data must stay quick; the whole package is checked for layers elsewhere."""
     import subprocess
 
-    code = "import sys, headstart.datasets, headstart.splits; sys.exit('torch' in sys.modules)"
+    code = "import sys, headstart.datasets.splits; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

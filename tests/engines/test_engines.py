@@ -16,7 +16,7 @@ from headstart.engines import Plan, build_engine, engine, make_plan, openvino
 from headstart.engines.openvino import ConversionError, OpenVINOEngine
 from headstart.engines.pytorch import PyTorchEngine
 from headstart.errors import BackboneError, MissingExtraError
-from headstart.preprocessing import prepare
+from headstart.images.preprocessing import prepare
 from headstart.types import EngineName, Floats, Pixels, Precision
 from tests.conftest import KINDS, picture, tiny_backbone
 

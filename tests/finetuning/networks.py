@@ -7,17 +7,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from headstart.activations import Activations
 from headstart.backbones.backbone import LOGITS, Backbone, Weights
 from headstart.backbones.cut import cut
 from headstart.backbones.staged import StagedNetwork, forms, stages_of
 from headstart.backbones.tensors import digest
 from headstart.engines import Plan
-from headstart.features import Extractor
+from headstart.features.extractor import Extractor
+from headstart.features.view_activations import Activations
 from headstart.finetuning.examples import Examples
 from headstart.finetuning.network import Graft, TunedNetwork
 from headstart.heads.head import LinearHead, Standardisation
-from headstart.preprocessing import Interpolation, Preprocessing
+from headstart.images.preprocessing import Interpolation, Preprocessing
 from headstart.types import EngineName, Precision
 
 SIDE = 32

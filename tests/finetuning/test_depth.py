@@ -8,9 +8,9 @@ from headstart.backbones.cut import PIXELS
 from headstart.errors import UserError
 from headstart.finetuning.depth import LEAST, automatic_depth, completed, place_of
 from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
-from headstart.model import Model
+from headstart.models.trained_model import Model
 from tests.finetuning.networks import STAGES, small_backbone, small_network
-from tests.models import make_model, measured
+from tests.models.trained_models import make_model, measured
 
 
 def model(*stages: str) -> Model:

@@ -9,7 +9,7 @@ from headstart.backbones.cut import PIXELS, cut
 from headstart.backbones.staged import forms, stages_of
 from headstart.backbones.tensors import digest
 from headstart.finetuning.network import Graft, TunedNetwork
-from headstart.finetuning.optimisation import optimiser_for
+from headstart.finetuning.optimization import optimiser_for
 from headstart.finetuning.settings import BatchNorm, Settings
 from headstart.heads.head import LinearHead, Standardisation
 from tests.backbones.keras_models import PLAIN, network_of, tiny_model

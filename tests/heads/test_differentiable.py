@@ -4,7 +4,7 @@ import torch
 
 from headstart.heads.differentiable import head_logits
 from headstart.types import HeadKind
-from tests.models import features, make_model
+from tests.models.trained_models import features, make_model
 
 
 @pytest.mark.parametrize("kind", list(HeadKind))

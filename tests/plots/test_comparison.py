@@ -11,7 +11,7 @@ from PIL import Image
 
 from headstart import plots
 from headstart.errors import DataError
-from headstart.metrics import wilson
+from headstart.evaluation.metrics import wilson
 
 IMAGES = 500
 

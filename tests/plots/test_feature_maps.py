@@ -9,7 +9,7 @@ from matplotlib.text import Text
 
 from headstart import plots
 from headstart.errors import DataError
-from headstart.feature_maps import Channel, Filters, StageMaps
+from headstart.inspection.feature_maps import Channel, Filters, StageMaps
 from tests.plots.test_pages import drawn, found_at
 from tests.plots.test_results import ODD
 

@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.text import Text
 
 from headstart import plots
-from headstart.attribution.faithfulness import Faithfulness
-from headstart.attribution.method import Method
-from headstart.attribution.placement import Placed
-from headstart.explanation import Explanation, HeatMap, Reading
+from headstart.inspection.attribution.faithfulness import Faithfulness
+from headstart.inspection.attribution.method import Method
+from headstart.inspection.attribution.placement import Placed
+from headstart.inspection.explanation import Explanation, HeatMap, Reading
 from tests.plots.test_pages import drawn
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (30, 40, 3), dtype=np.uint8)

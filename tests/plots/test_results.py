@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from headstart import metrics, plots
+from headstart import plots
 from headstart.errors import DataError
+from headstart.evaluation import metrics
 from headstart.plots import canvas
 from headstart.types import Interval
 

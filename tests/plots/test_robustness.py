@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from headstart import plots
 from headstart.errors import DataError
-from headstart.metrics import wilson
+from headstart.evaluation.metrics import wilson
 from headstart.types import Interval
 
 Point = tuple[float, Interval]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from headstart.errors import DataError
-from headstart.learning_curve import LearningCurve, Point, PowerLaw, Price
 from headstart.plots import Bars, save, transfer_sheet
+from headstart.transfer.learning_curve import LearningCurve, Point, PowerLaw, Price
 from headstart.types import Interval
 
 STAGES = Bars(

@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.backbones.tensors import digest, without_counters
 from headstart.errors import BackboneError
-from headstart.preprocessing import Preprocessing
+from headstart.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # torch and OpenVINO are imported only by those who run a network
     from headstart.backbones.staged import StagedNetwork

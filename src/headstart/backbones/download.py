@@ -13,8 +13,8 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from headstart.download import Download, fetch
 from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotHereError
+from headstart.system.download import Download, fetch
 
 _TIMEOUT = 10.0
 """Seconds to wait for the size of a file."""

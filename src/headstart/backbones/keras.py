@@ -27,7 +27,7 @@ from headstart.backbones.keras_backend import import_keras
 from headstart.backbones.keras_weights import PUBLISHED
 from headstart.backbones.tensors import digest, read_tensors
 from headstart.errors import BackboneError, DownloadError
-from headstart.preprocessing import Interpolation, Preprocessing
+from headstart.images.preprocessing import Interpolation, Preprocessing
 
 if TYPE_CHECKING:
     from headstart.backbones.keras_graph import LayerGraph

@@ -13,7 +13,7 @@ from headstart.backbones.keras_graph import Entry, LayerGraph, Operation, Step
 from headstart.backbones.staged import StagedNetwork
 from headstart.backbones.stages import Output, shrinking, width_of
 from headstart.errors import BackboneError
-from headstart.preprocessing import Preprocessing
+from headstart.images.preprocessing import Preprocessing
 
 # Layers that only move numbers about, or prepare the picture; no stage is named after one.
 _PASSIVE = re.compile(

@@ -26,7 +26,7 @@ from headstart.backbones.checkpoint import read_legacy_checkpoint
 from headstart.backbones.imagenet import imagenet_classes
 from headstart.backbones.tensors import digest, frozen, read_tensors, without_counters
 from headstart.errors import BackboneError, MissingExtraError
-from headstart.preprocessing import Interpolation, Preprocessing
+from headstart.images.preprocessing import Interpolation, Preprocessing
 
 if TYPE_CHECKING:
     from headstart.backbones.staged import StagedNetwork

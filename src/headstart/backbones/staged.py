@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from headstart.backbones.backbone import Backbone, Stage, Tensors
 from headstart.backbones.tensors import frozen, without_counters
 from headstart.errors import BackboneError
-from headstart.preprocessing import Preprocessing
+from headstart.images.preprocessing import Preprocessing
 
 # Where the hooks of the running forward pass deliver. A context variable, not an attribute of the
 # network: threads do not see each other's pass, nothing stays behind, and copies share no state.

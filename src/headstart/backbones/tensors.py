@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
-from headstart.digests import hasher
 from headstart.errors import BackboneError, MissingExtraError
+from headstart.system.digests import hasher
 
 _DTYPES = {
     "BOOL": "?",

@@ -24,7 +24,7 @@ from headstart.backbones.imagenet import imagenet_classes
 from headstart.backbones.tensors import digest, read_tensors
 from headstart.backbones.vision_ops import import_timm
 from headstart.errors import BackboneError
-from headstart.preprocessing import Interpolation, Preprocessing, Resize
+from headstart.images.preprocessing import Interpolation, Preprocessing, Resize
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,7 +15,7 @@ from headstart.backbones.imagenet import imagenet_classes
 from headstart.backbones.tensors import digest, read_tensors
 from headstart.backbones.vision_ops import import_torchvision
 from headstart.errors import BackboneError
-from headstart.preprocessing import Interpolation, Preprocessing
+from headstart.images.preprocessing import Interpolation, Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from headstart import __version__
 from headstart.cli import (
     attack,
     catalogue,
@@ -81,7 +81,7 @@ for verb in (
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"headstart {__version__}")
+        typer.echo(f"headstart {version('headstart')}")
         raise typer.Exit
 
 

@@ -12,12 +12,12 @@ import typer
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, say, warn
 from headstart.errors import UserError
+from headstart.system.text import counted
 from headstart.types import Norm
-from headstart.wording import counted
 
 if TYPE_CHECKING:
-    from headstart.adversary import Adversarial, Reading
-    from headstart.attacks import Attack, Threat
+    from headstart.inspection.adversarial_file import Adversarial, Reading
+    from headstart.inspection.attacks import Attack, Threat
 
 
 class Method(StrEnum):
@@ -101,13 +101,13 @@ def attack(
     chosen = method or (Method.MINIMUM_NORM if norm is Norm.L2 and epsilon is None else Method.APGD)
     if chosen is Method.MINIMUM_NORM and norm is not Norm.L2:
         raise UserError(f"--method {chosen} searches the smallest change in l2; add --norm l2")
-    from headstart.files import check_place, check_spared
-    from headstart.images import open_picture
+    from headstart.images.decode import open_picture
+    from headstart.system.files import check_place, check_spared
 
     check_place(out.parent)
     open_picture(image)  # before the network is loaded, which takes its time
     study = shared.study(backbone, model, weights)
-    from headstart.adversary import attack_picture
+    from headstart.inspection.adversarial_file import attack_picture
 
     resaved = out.with_name(f"{out.stem}-quality{_QUALITY}.jpg")
     comparison = out.with_name(f"{out.stem}-comparison.png")
@@ -153,7 +153,7 @@ def _attack(
     Raises:
         UserError: an option is given that it does not have.
     """
-    from headstart.attacks import APGD, FGSM, PGD, MinimumNorm
+    from headstart.inspection.attacks import APGD, FGSM, PGD, MinimumNorm
 
     makers: dict[Method, Callable[..., Attack]] = {
         Method.APGD: APGD,
@@ -180,8 +180,8 @@ def _threat(norm: Norm, text: str | None, method: Method, image: Path) -> Threat
     Raises:
         UserError: it is no number, not positive, or for linf above 1.
     """
-    from headstart.adversary import largest_epsilon
-    from headstart.attacks import Threat
+    from headstart.inspection.adversarial_file import largest_epsilon
+    from headstart.inspection.attacks import Threat
 
     if text is None:
         if method is Method.MINIMUM_NORM:

@@ -9,13 +9,13 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, say, table
-from headstart.wording import counted
+from headstart.system.text import counted
 
 
 def info(model: shared.ModelFolder, as_json: shared.Json = False) -> None:
     """Print a model's card: data, backbone and licence, accuracy, classes, limits."""
-    from headstart.bundle import describe, load_model
-    from headstart.card import card
+    from headstart.models.model_card import card
+    from headstart.models.saved_model import describe, load_model
 
     trained = load_model(model)
     if as_json:
@@ -106,9 +106,10 @@ def cache(
     as_json: shared.Json = False,
 ) -> None:
     """Show what is kept from earlier runs, or clear it."""
-    from headstart.cache import cache_root, usage
-    from headstart.cache import clear as remove
-    from headstart.download import readable_size
+    from headstart.features.cache_usage import clear as remove
+    from headstart.features.cache_usage import usage
+    from headstart.system.cache_folder import cache_root
+    from headstart.system.download import readable_size
 
     root = cache_root(folder)
     freed = remove(root) if clear else None

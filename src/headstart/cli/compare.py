@@ -18,7 +18,7 @@ from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
     from headstart.comparison import Compared, Comparison, LeftOut
-    from headstart.features import Extractor
+    from headstart.features.extractor import Extractor
 
 _REPORT = "comparison.json"
 _ADVICE = "its weights are not on this machine; add --allow-download to fetch them"
@@ -167,7 +167,7 @@ def _opened(
 
 def _state_sizes(missing: dict[str, NotHereError]) -> None:
     from headstart.backbones import download_size
-    from headstart.download import readable_size
+    from headstart.system.download import readable_size
 
     sizes = {name: download_size(error) for name, error in missing.items()}
     for name, size in sizes.items():
@@ -180,8 +180,8 @@ def _state_sizes(missing: dict[str, NotHereError]) -> None:
 
 def _write(found: Comparison, folder: Path) -> None:
     from headstart import plots
-    from headstart.files import write_file
-    from headstart.report import write_csv
+    from headstart.evaluation.report import write_csv
+    from headstart.system.files import write_file
 
     text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     write_file(folder / _REPORT, f"{text}\n".encode(errors="surrogateescape"))
@@ -205,7 +205,7 @@ def _write(found: Comparison, folder: Path) -> None:
 
 
 def _describe(found: Comparison, out: Path | None, seconds: float, *, logme: bool) -> None:
-    from headstart.metrics import wilson
+    from headstart.evaluation.metrics import wilson
 
     header = [
         "", "backbone", "accuracy", "95% interval", "images", "stages", "core-ms", "images/s",

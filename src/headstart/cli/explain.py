@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.attribution.method import Method
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
-from headstart.wording import counted
+from headstart.inspection.attribution.method import Method
+from headstart.system.text import counted
 
 if TYPE_CHECKING:
-    from headstart.explanation import Explanation, HeatMap
+    from headstart.inspection.explanation import Explanation, HeatMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +66,15 @@ def explain(
     most relevant first; low is good. Insertion: likewise while it is given; high is good. Both are
     compared with the same map in wrong places.
     """
-    from headstart.datasets.images import find_images
-    from headstart.files import check_place
+    from headstart.datasets.files import find_images
+    from headstart.system.files import check_place
 
     check_place(out)
     _spare(images, out)
     paths = list(dict.fromkeys(find_images(images)))
     names = dict(zip(paths, _names(out, paths, method or list(Method)), strict=True))
     study = shared.study_of(model, weights)
-    from headstart.explanation import Explainer, read
+    from headstart.inspection.explanation import Explainer, read
 
     explainer = Explainer(study, method or tuple(Method), stage=stage, seed=seed)
     readings, skipped = read(study, paths, name=class_name)
@@ -145,7 +145,7 @@ def _draw(found: Explanation, names: Names) -> None:
     from PIL import Image
 
     from headstart import plots
-    from headstart.files import write_file
+    from headstart.system.files import write_file
 
     overlays = [
         plots.overlay(found.pixels, one.placed.values, one.placed.seen) for one in found.maps

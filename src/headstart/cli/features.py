@@ -12,7 +12,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import print_json, say, table
 
 if TYPE_CHECKING:
-    from headstart.feature_maps import Filters, StageMaps
+    from headstart.inspection.feature_maps import Filters, StageMaps
 
 _OVERVIEW, _FILTERS = "overview.png", "filters.png"
 
@@ -38,13 +38,13 @@ def features(
     as_json: shared.Json = False,
 ) -> None:
     """Draw what each stage of a network extracts from a picture."""
-    from headstart.files import check_place, check_spared
+    from headstart.system.files import check_place, check_spared
 
     check_place(out)
     study = shared.study(backbone, model, weights)
-    from headstart.feature_maps import check_stages, first_filters, stage_maps
-    from headstart.images import open_picture
-    from headstart.preprocessing import prepare
+    from headstart.images.decode import open_picture
+    from headstart.images.preprocessing import prepare
+    from headstart.inspection.feature_maps import check_stages, first_filters, stage_maps
 
     picture = open_picture(image)
     asked = stage or []

@@ -24,10 +24,10 @@ from headstart.finetuning.settings import (
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
-    from headstart.features import Extractor
+    from headstart.features.extractor import Extractor
     from headstart.finetuning.loop import Epoch
-    from headstart.model import Model
-    from headstart.sources import Source
+    from headstart.models.data_location import Source
+    from headstart.models.trained_model import Model
 
 AUTO = "auto"
 _BY_DEFAULT = Settings()
@@ -226,8 +226,8 @@ def finetune(
         closing=closing,
         mixed_precision=mixed_precision,
     )
-    from headstart.bundle import check_target, save_model
-    from headstart.cache import cache_root
+    from headstart.models.saved_model import check_target, save_model
+    from headstart.system.cache_folder import cache_root
 
     check_target(out)
     model = _model(source, data)
@@ -246,9 +246,9 @@ def finetune(
         where.label_column,
         ClassLevel(where.classes_from),
     )
-    from headstart.finetune import Reports
-    from headstart.finetune import finetune as tune
-    from headstart.report import write_skipped
+    from headstart.evaluation.report import write_skipped
+    from headstart.finetuning.finetune import Reports
+    from headstart.finetuning.finetune import finetune as tune
 
     with progress() as bars:
         tuned = tune(
@@ -287,7 +287,7 @@ def _depth(text: str) -> int | None:
 
 def _model(source: str, data: str | None) -> Model | None:
     """The model to start from, if the first argument is one."""
-    from headstart.bundle import MANIFEST, load_model
+    from headstart.models.saved_model import MANIFEST, load_model
 
     folder = Path(source)
     if data is not None or (folder / MANIFEST).is_file():
@@ -305,7 +305,7 @@ def _where(
     classes_from: ClassLevel,
 ) -> Source:
     """Where the images are: as said, or as it was said when the model was fitted."""
-    from headstart.sources import Source, known_source
+    from headstart.models.data_location import Source, known_source
 
     known = None if model is None else known_source(root, model.data)
     said = source if model is None else data

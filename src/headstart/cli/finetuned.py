@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cli.console import say
 from headstart.cli.training import CURVES, HISTORY, say_data, say_left_out
-from headstart.wording import counted
+from headstart.system.text import counted
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
-    from headstart.finetune import Attempt, FineTuned
+    from headstart.finetuning.finetune import Attempt, FineTuned
 
 
 def write_history(tuned: FineTuned, out: Path) -> None:
     """history.csv and curves.png; those of a run before go, where nothing was trained now."""
-    from headstart.report import write_csv
+    from headstart.evaluation.report import write_csv
 
     attempt = tuned.attempt
     if attempt is None:
@@ -103,7 +103,7 @@ def _finite(value: Any) -> Any:
 
 def describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path) -> None:
     """A dozen lines for people."""
-    from headstart.card import accuracy_text
+    from headstart.models.model_card import accuracy_text
 
     model, attempt = tuned.model, tuned.attempt
     say_data(dataset.name, tuned.probe)

@@ -14,8 +14,8 @@ from headstart.cli.console import print_json, progress, say, table, warn
 from headstart.errors import UserError
 
 if TYPE_CHECKING:
-    from headstart.imagination import Imagined, Target
-    from headstart.study import Study
+    from headstart.inspection.ideal_image import Imagined, Target
+    from headstart.inspection.inspected_network import Study
 
 
 class Method(StrEnum):
@@ -100,7 +100,7 @@ def imagine(
     as_json: shared.Json = False,
 ) -> None:
     """Draw the network's ideal picture of a class, or of a channel of a stage."""
-    from headstart.files import check_place
+    from headstart.system.files import check_place
 
     place = _check(classes or [], out, stage, channel, at)
     if method is Method.LESSON and start is not None and grid > 1:
@@ -111,8 +111,8 @@ def imagine(
         raise UserError(f"--tv {tv} is no weight; give a number such as 10")
     check_place(out.parent)
     study = shared.study(backbone, model, weights)
-    from headstart.imagination import BEST, LESSON
-    from headstart.imagination import imagine as run
+    from headstart.inspection.ideal_image import BEST, LESSON
+    from headstart.inspection.ideal_image import imagine as run
 
     targets = _targets(study, classes or [], stage, channel, place)
     recipe = {Method.BEST: BEST, Method.LESSON: LESSON}[method].changed(steps=steps, tv=tv)
@@ -167,7 +167,7 @@ def _targets(
     channel: int | None,
     at: tuple[int, int] | None,
 ) -> list[Target]:
-    from headstart.imagination import class_target, unit_target
+    from headstart.inspection.ideal_image import class_target, unit_target
 
     if stage is not None and channel is not None:
         return [unit_target(study, stage, channel, at)]
@@ -203,7 +203,7 @@ def _print_json(
 
 
 def _numbers(one: Imagined, method: Method, backbone: str) -> dict[str, Any]:
-    from headstart.imagination import ClassTarget
+    from headstart.inspection.ideal_image import ClassTarget
 
     kind = "class" if isinstance(one.target, ClassTarget) else "target"
     return {
@@ -243,7 +243,7 @@ def _print(found: tuple[Imagined, ...], out: Path) -> None:
 
 
 def _warn(found: tuple[Imagined, ...]) -> None:
-    from headstart.imagination import WANTED, ClassTarget
+    from headstart.inspection.ideal_image import WANTED, ClassTarget
 
     warn(
         f"{one.path} reaches only {one.probability:.3f} for {one.target.name}; "

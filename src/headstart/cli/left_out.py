@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.cli.console import one_line, say
+from headstart.system.text import counted
 from headstart.types import Skipped
-from headstart.wording import counted
 
 _LISTED = 5
 """Files that are named; thousands of them would hide the result."""
@@ -33,7 +33,7 @@ def say_skipped(skipped: Sequence[Skipped], file: Path | None, *, width: int = 1
         file: where all are listed.
         width: of the column that says what a line is about.
     """
-    from headstart.images import NO_IMAGE, looks_like_image
+    from headstart.images.decode import NO_IMAGE, looks_like_image
 
     if not skipped:
         return

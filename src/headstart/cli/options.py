@@ -13,9 +13,9 @@ from headstart.types import ClassLevel, EngineName, Precision
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.datasets import ImageDataset
-    from headstart.features import Extractor
-    from headstart.model import Model
-    from headstart.study import Study
+    from headstart.features.extractor import Extractor
+    from headstart.inspection.inspected_network import Study
+    from headstart.models.trained_model import Model
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
 
@@ -120,7 +120,7 @@ def check_results(folder: Path, report: str, data: str | None = None) -> None:
         data: the images that they are made of.
     """
     from headstart.errors import DataError
-    from headstart.files import check_place
+    from headstart.system.files import check_place
 
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder for the results")
@@ -142,9 +142,9 @@ def extractor_for(
     allow_download: bool = True,
 ) -> Extractor:
     """The backbone, ready to run as the options say."""
-    from headstart.cache import cache_root
     from headstart.engines import make_plan
-    from headstart.features import Extractor
+    from headstart.features.extractor import Extractor
+    from headstart.system.cache_folder import cache_root
 
     return Extractor(
         backbone=_backbone(backbone, weights, allow_download=allow_download),
@@ -162,7 +162,7 @@ def extractor_of(
     cache: Path | None,
 ) -> Extractor:
     """The backbone that a model belongs to, with the very weights it was trained on."""
-    from headstart.model import check_file_given, own_backbone
+    from headstart.models.trained_model import check_file_given, own_backbone
 
     check_file_given(model, weights)
     extractor = extractor_for(model.origin.backbone, weights, engine, precision, cache)
@@ -196,8 +196,8 @@ def study_of(name: str, weights: Path | None) -> Study:
 
 
 def _study_of_model(folder: Path, weights: Path | None) -> Study:
-    from headstart.bundle import load_model
-    from headstart.model import check_file_given, own_backbone
+    from headstart.models.saved_model import load_model
+    from headstart.models.trained_model import check_file_given, own_backbone
 
     trained = load_model(folder)
     check_file_given(trained, weights)
@@ -205,7 +205,7 @@ def _study_of_model(folder: Path, weights: Path | None) -> Study:
 
 
 def _study(backbone: Backbone, model: Model | None = None) -> Study:
-    from headstart.study import Study
+    from headstart.inspection.inspected_network import Study
 
     opened_study = Study(backbone, model)
     # Built at once: it says what is missing before the caller imports what needs PyTorch.
@@ -244,9 +244,9 @@ def opened(
     require_classes: int = 2,
 ) -> ImageDataset:
     """The data set, downloaded or unpacked if need be."""
-    from headstart.cache import cache_root
     from headstart.cli.console import progress
     from headstart.datasets import open_dataset
+    from headstart.system.cache_folder import cache_root
 
     with progress() as bars:
         megabytes = bars.bar(f"downloading {data}", "MB", scale=1_000_000)

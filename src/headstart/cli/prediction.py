@@ -16,7 +16,7 @@ from headstart.errors import UserError
 from headstart.types import EngineName, Precision
 
 if TYPE_CHECKING:
-    from headstart.prediction import Predictions
+    from headstart.models.prediction import Predictions
 
 
 class Format(StrEnum):
@@ -45,9 +45,9 @@ def predict(
     as_json: shared.Json = False,
 ) -> None:
     """Say what is in images, with a trained model."""
-    from headstart.bundle import load_model
-    from headstart.datasets.images import find_images
-    from headstart.prediction import predict as run
+    from headstart.datasets.files import find_images
+    from headstart.models.prediction import predict as run
+    from headstart.models.saved_model import load_model
 
     form = _form(form, as_json=as_json)
     trained = load_model(model)
@@ -71,8 +71,8 @@ def classify(
     as_json: shared.Json = False,
 ) -> None:
     """Say what is in images, in the 1,000 classes of ImageNet that a backbone knows."""
-    from headstart.datasets.images import find_images
-    from headstart.prediction import classify as run
+    from headstart.datasets.files import find_images
+    from headstart.models.prediction import classify as run
 
     form = _form(form, as_json=as_json)
     paths = find_images(images)

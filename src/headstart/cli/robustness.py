@@ -16,7 +16,7 @@ from headstart.errors import DataError
 from headstart.types import ClassLevel, Norm
 
 if TYPE_CHECKING:
-    from headstart.robustness import Robustness
+    from headstart.inspection.robustness import Robustness
 
 _REPORT = "robustness.json"
 _DOUBT = (
@@ -73,10 +73,10 @@ def robustness(
     study = shared.study_of(model, weights)
 
     from headstart import plots
-    from headstart.attacks import APGD
-    from headstart.files import write_file
-    from headstart.robustness import measure_robustness
-    from headstart.sampling import draw_sample
+    from headstart.inspection.attacks import APGD
+    from headstart.inspection.labeled_sample import draw_sample
+    from headstart.inspection.robustness import measure_robustness
+    from headstart.system.files import write_file
 
     dataset = shared.opened(
         data, cache, image_column, label_column, classes_from, require_classes=1

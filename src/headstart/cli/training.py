@@ -12,8 +12,8 @@ from headstart.cli import options as shared
 from headstart.cli.console import one_line, print_json, progress, say, warn
 from headstart.cli.left_out import copies_text, say_skipped, seen_text
 from headstart.errors import UserError
+from headstart.system.text import counted, listed
 from headstart.types import ClassLevel, EngineName, Estimate, HeadKind, Precision
-from headstart.wording import counted, listed
 
 _METRICS = "metrics.json"
 """What tells a report from other files."""
@@ -22,7 +22,7 @@ HISTORY, CURVES = "history.csv", "curves.png"
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
-    from headstart.training import Trained
+    from headstart.models.fit import Trained
 
 AUTO = "auto"
 _CLASSES = 8
@@ -68,11 +68,11 @@ def fit(
     as_json: shared.Json = False,
 ) -> None:
     """Train a classifier on labelled images, and say how good it is."""
-    from headstart.bundle import check_target, save_model
-    from headstart.cache import cache_root
-    from headstart.report import write_skipped
-    from headstart.sources import Source, remember_source
-    from headstart.training import Recipe, train
+    from headstart.evaluation.report import write_skipped
+    from headstart.models.data_location import Source, remember_source
+    from headstart.models.fit import Recipe, train
+    from headstart.models.saved_model import check_target, save_model
+    from headstart.system.cache_folder import cache_root
 
     started = time.perf_counter()
     asked = stage or [AUTO]
@@ -156,11 +156,11 @@ def evaluate(
     as_json: shared.Json = False,
 ) -> None:
     """Test a model on labelled images that it was not trained on."""
-    from headstart.bundle import load_model
-    from headstart.card import accuracy_text
-    from headstart.model import Measured
-    from headstart.prediction import evaluate as test
-    from headstart.report import build_report, write_skipped
+    from headstart.evaluation.report import build_report, write_skipped
+    from headstart.models.model_card import accuracy_text
+    from headstart.models.prediction import evaluate as test
+    from headstart.models.saved_model import load_model
+    from headstart.models.trained_model import Measured
 
     if out:
         shared.check_results(out, _METRICS, data)
@@ -183,7 +183,9 @@ def evaluate(
         seconds=found.seconds,
     )
     if out:
-        from headstart.reporting import write_report  # brings matplotlib, which takes its time
+        from headstart.plots.report_folder import (
+            write_report,  # brings matplotlib, which takes its time
+        )
 
         write_report(
             report,
@@ -220,8 +222,8 @@ def evaluate(
 
 
 def _report_training(trained: Trained, folder: Path) -> None:
-    from headstart.report import build_report
-    from headstart.reporting import write_report
+    from headstart.evaluation.report import build_report
+    from headstart.plots.report_folder import write_report
 
     if trained.tested is None:
         warn([f"too few images to test any, so there is no report to write to {folder}"])
@@ -285,7 +287,7 @@ def _rate(trained: Trained) -> float | None:
 def _describe(
     dataset: ImageDataset, trained: Trained, seconds: float, out: Path, report: Path | None
 ) -> None:
-    from headstart.card import accuracy_text
+    from headstart.models.model_card import accuracy_text
 
     model, origin = trained.model, trained.model.origin
     read = trained.cached + trained.computed

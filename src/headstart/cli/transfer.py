@@ -14,9 +14,9 @@ from headstart.cli.left_out import copies_text, say_skipped
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
-    from headstart.metrics import Difference
-    from headstart.paired import Scored
-    from headstart.transfer import Transfer
+    from headstart.evaluation.metrics import Difference
+    from headstart.transfer.paired_scores import Scored
+    from headstart.transfer.transfer_report import Transfer
 
 _RESULTS = "transfer.json"
 _UNUSUAL = 0.3
@@ -46,8 +46,8 @@ def transfer(
     """Measure how well a backbone transfers to labelled images, and say what to do next."""
     shared.check_results(out, _RESULTS, data)
 
-    from headstart.files import write_file
-    from headstart.transfer import measure_transfer
+    from headstart.system.files import write_file
+    from headstart.transfer.transfer_report import measure_transfer
 
     dataset = shared.opened(data, cache, image_column, label_column, classes_from)
     extractor = shared.extractor_for(backbone, weights, engine, precision, cache)
@@ -117,8 +117,8 @@ def _draw(found: Transfer, file: Path) -> None:
 
 
 def _describe(found: Transfer, out: Path) -> None:
-    from headstart.metrics import paired_difference
-    from headstart.verdict import UNPRICED
+    from headstart.evaluation.metrics import paired_difference
+    from headstart.transfer.advice import UNPRICED
 
     chosen, last = found.chosen, found.last
     say(f"data       {found.data}: {found.images:,} images, {len(found.classes):,} classes")

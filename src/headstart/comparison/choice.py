@@ -1,7 +1,8 @@
 """Which backbone to take, and what that choice is worth.
 
 The rule: the cheapest whose accuracy is not measurably below the best, image by image
-(`headstart.comparison.pairs`). Only backbones that were measured on the same images take part.
+(`headstart.evaluation.paired_tests`). Only backbones that were measured on the same images take
+part.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.comparison.pairs import Paired, Right, paired
 from headstart.comparison.result import Compared, Recommendation
+from headstart.evaluation.paired_tests import Paired, Right, paired
 from headstart.types import Labels
 
 _SAME_COST = 0.05

@@ -22,17 +22,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headstart.comparison.choice import frontier, recommend
+from headstart.comparison.cost import Cost, measure_cost
 from headstart.comparison.entrant import Entrant, Ground
-from headstart.comparison.pairs import Right, paired
 from headstart.comparison.result import Comparison, LeftOut, rank_correlation
-from headstart.cost import Cost, measure_cost
 from headstart.datasets import ImageDataset
+from headstart.datasets.splits import draw, fold_of
 from headstart.errors import BackboneError, MissingExtraError
-from headstart.features import Extractor
-from headstart.machine import cores
-from headstart.partition import Partition, usable
-from headstart.splits import draw, fold_of
-from headstart.training import Recipe
+from headstart.evaluation.paired_tests import Right, paired
+from headstart.features.extractor import Extractor
+from headstart.models.fit import Recipe
+from headstart.models.train_test_split import Partition, usable
+from headstart.system.machine import cores
 from headstart.types import Bars, Skipped, no_bars
 
 _FIRST, _FIRST_OF_CLASS = 200, 10

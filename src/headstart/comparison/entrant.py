@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from headstart.backbones import Backbone, list_backbones
-from headstart.comparison.pairs import Right
+from headstart.comparison.cost import Cost
 from headstart.comparison.result import Compared
-from headstart.cost import Cost
 from headstart.errors import DataError, MissingExtraError
-from headstart.features import Extractor, Features
+from headstart.evaluation.paired_tests import Right
+from headstart.features.extractor import Extractor, Features
 from headstart.heads.candidates import candidates
 from headstart.heads.logme import logme
-from headstart.training import Recipe, choose_stages
+from headstart.models.fit import Recipe, choose_stages
 from headstart.types import Labels, Progress
 
 

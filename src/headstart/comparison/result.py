@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.comparison.pairs import Paired, Right
-from headstart.cost import Cost
-from headstart.metrics import wilson
+from headstart.comparison.cost import Cost
+from headstart.evaluation.metrics import wilson
+from headstart.evaluation.paired_tests import Paired, Right
 from headstart.types import Conflict, Interval, Skipped
 
 

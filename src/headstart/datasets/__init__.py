@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from headstart.cache import cache_root
 from headstart.datasets.archives import ARCHIVE_ENDINGS, is_archive, open_archive
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.folders import open_folder
 from headstart.datasets.named import NamedDataset, list_datasets, open_named
 from headstart.datasets.tables import TABLE_ENDINGS, is_table, open_table
-from headstart.download import Progress
 from headstart.errors import DataError
-from headstart.images import looks_like_image
+from headstart.images.decode import looks_like_image
+from headstart.system.cache_folder import cache_root
+from headstart.system.download import Progress
 
 __all__ = ["ImageDataset", "NamedDataset", "list_datasets", "open_dataset"]
 

@@ -29,9 +29,9 @@ from headstart.datasets.entries import split_named
 from headstart.datasets.folders import is_litter, open_folder
 from headstart.datasets.staging import cache_place, staged, writing
 from headstart.datasets.tables import is_table, open_table
-from headstart.digests import file_digest
 from headstart.errors import DataError
-from headstart.stat_index import StatIndex
+from headstart.features.path_index import StatIndex
+from headstart.system.digests import file_digest
 from headstart.types import Skipped
 
 ARCHIVE_ENDINGS: Final = (

@@ -29,7 +29,7 @@ from typing import Final, TypeAlias
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.entries import Entry, assembled, split_named
 from headstart.errors import DataError
-from headstart.images import NO_IMAGE, file_format, looks_like_image
+from headstart.images.decode import NO_IMAGE, file_format, looks_like_image
 from headstart.types import Skipped, Split
 
 _LITTER: Final = frozenset(

@@ -13,8 +13,8 @@ from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.entries import Entry, assembled
 from headstart.datasets.folders import open_folder
 from headstart.datasets.staging import cache_place, staged
-from headstart.download import Download, Progress, fetch
 from headstart.errors import DataError, MissingExtraError
+from headstart.system.download import Download, Progress, fetch
 
 Layout: TypeAlias = Callable[[tuple[Path, ...], Path], None]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headstart.cache import cache_folder
 from headstart.errors import StoreError
+from headstart.system.cache_folder import cache_folder
 
 
 @contextmanager

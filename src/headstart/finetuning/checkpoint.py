@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from headstart.files import write_file
+from headstart.system.files import write_file
 
 _FACTS = "facts"
 

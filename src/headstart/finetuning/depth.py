@@ -14,7 +14,7 @@ from headstart.backbones.staged import StagedNetwork
 from headstart.errors import UserError
 from headstart.finetuning.precision import has_half
 from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
-from headstart.model import Model
+from headstart.models.trained_model import Model
 
 LEAST = 3
 """Fewer stages hold too little to change what the features are."""

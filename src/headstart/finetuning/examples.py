@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from headstart.activations import Activations
+from headstart.features.view_activations import Activations
 from headstart.types import Labels
 
 

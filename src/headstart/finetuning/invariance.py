@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from headstart.augmentation import Augmentation
 from headstart.engines import Engine
 from headstart.finetuning.settings import Settings
-from headstart.images import decode, read_bytes
-from headstart.prefetch import prefetched, stacked
-from headstart.preprocessing import Preprocessing, prepare
+from headstart.images.augmentation import Augmentation
+from headstart.images.decode import decode, read_bytes
+from headstart.images.preprocessing import Preprocessing, prepare
+from headstart.system.prefetch import prefetched, stacked
 from headstart.types import Floats, Labels, Pixels
 
 SHARES = (0.5, 0.7, 0.85)

@@ -24,7 +24,7 @@ from torch.nn.functional import cross_entropy
 from headstart.finetuning.checkpoint import read_checkpoint, write_checkpoint
 from headstart.finetuning.examples import Batch, Examples, cut_mixed, mixed_up, shuffled
 from headstart.finetuning.network import TunedNetwork
-from headstart.finetuning.optimisation import clip, optimiser_for, rate_of, schedule_for
+from headstart.finetuning.optimization import clip, optimiser_for, rate_of, schedule_for
 from headstart.finetuning.precision import half_precision
 from headstart.finetuning.settings import Settings
 from headstart.heads.calibration import calibrate, log_softmax

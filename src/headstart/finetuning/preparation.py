@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from headstart.activations import Task, Views, activations
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import Cut, cut
 from headstart.datasets import ImageDataset
-from headstart.digests import bytes_digest
+from headstart.datasets.splits import holdout
 from headstart.engines import Engine, build_engine
 from headstart.errors import DataError
-from headstart.features import Extractor, Features, configuration_key
+from headstart.features.extractor import Extractor, Features, configuration_key
+from headstart.features.view_activations import Task, Views, activations
 from headstart.finetuning.depth import place_of
 from headstart.finetuning.examples import Examples
 from headstart.finetuning.invariance import Borne, borne
@@ -24,10 +24,10 @@ from headstart.finetuning.settings import Settings
 from headstart.finetuning.trunk import trunk_backbone
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import LinearHead, Standardisation
-from headstart.model import Model
-from headstart.partition import Partition, usable
-from headstart.splits import holdout
-from headstart.training import Recipe, row_weights
+from headstart.models.fit import Recipe, row_weights
+from headstart.models.train_test_split import Partition, usable
+from headstart.models.trained_model import Model
+from headstart.system.digests import bytes_digest
 from headstart.types import Floats, HeadKind, Progress
 
 _FEWEST = 8
@@ -75,7 +75,7 @@ class Images:
 
     @classmethod
     def of(cls, dataset: ImageDataset, extractor: Extractor, recipe: Recipe) -> Images:
-        """Look up what `headstart.training.train` computed from the same arguments."""
+        """Look up what `headstart.models.fit.train` computed from the same arguments."""
         dataset = usable(dataset)
         names = [stage.name for stage in extractor.backbone.stages]
         wanted = [*names, LOGITS] if LOGITS in recipe.stages else names

@@ -20,7 +20,7 @@ from headstart.heads.curvature import Curvature
 from headstart.heads.head import Standardisation
 from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
-from headstart.prefetch import prefetched
+from headstart.system.prefetch import prefetched
 from headstart.types import Doubles, Floats, Labels, Progress
 
 WHOLE = 64 * 2**20

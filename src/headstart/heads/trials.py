@@ -27,7 +27,7 @@ from headstart.heads import softmax
 from headstart.heads.calibration import calibrate, fit_temperatures
 from headstart.heads.candidates import Candidate
 from headstart.heads.families import HeadFamily
-from headstart.machine import cores
+from headstart.system.machine import cores
 from headstart.types import Doubles, Floats, Labels, Progress
 
 _RACED = 150

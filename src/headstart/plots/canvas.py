@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from headstart.errors import DataError
-from headstart.files import write_file
+from headstart.system.files import write_file
 from headstart.types import Interval
 
 DPI = 150

@@ -20,7 +20,7 @@ from headstart.plots.pages import SMALL_TYPE, Page
 from headstart.types import Doubles, Floats, Pixels
 
 if TYPE_CHECKING:
-    from headstart.feature_maps import Channel, Filters, StageMaps
+    from headstart.inspection.feature_maps import Channel, Filters, StageMaps
 
 # All lengths are in pixels of the page.
 _SIDE: Final = 210  # a map's, as nearly as whole pixels of the map allow

@@ -16,7 +16,7 @@ from headstart.plots.sheets import Panel, sheet
 from headstart.types import Floats, Pixels
 
 if TYPE_CHECKING:
-    from headstart.explanation import Explanation, HeatMap
+    from headstart.inspection.explanation import Explanation, HeatMap
 
 _COLOURS = matplotlib.colormaps["inferno"]  # perceptually uniform: equal steps look equal
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601

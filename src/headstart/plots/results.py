@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from headstart import metrics
 from headstart.errors import DataError, UnreadableImageError
-from headstart.images import decode
+from headstart.evaluation import metrics
+from headstart.images.decode import decode
 from headstart.plots.canvas import (
     BLUE,
     GREY,

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from headstart.errors import DataError
-from headstart.learning_curve import LearningCurve
 from headstart.plots.canvas import (
     BLUE,
     GREY,
@@ -24,6 +23,7 @@ from headstart.plots.canvas import (
     quiet,
     same_length,
 )
+from headstart.transfer.learning_curve import LearningCurve
 from headstart.types import Interval
 
 _ORDINARY = (0.2, 0.3)

@@ -1,0 +1,98 @@
+"""Choose the engine that runs a frozen network."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import platform
+import sys
+from importlib.util import find_spec
+
+from headstart.backbones.backbone import Backbone
+from headstart.engines.engine import Engine, Plan
+from headstart.errors import BackboneError, MissingExtraError
+from headstart.types import EngineName, Precision
+
+_log = logging.getLogger(__name__)
+
+
+def make_plan(engine: EngineName = EngineName.AUTO, precision: Precision = Precision.AUTO) -> Plan:
+    """Fill in what the user left open: a GPU if there is one, else OpenVINO, else PyTorch.
+
+    Raises:
+        MissingExtraError: an engine was asked for that is not installed.
+        BackboneError: a precision was asked for that this machine does not have.
+    """
+    device = _gpu() if engine is not EngineName.OPENVINO else None
+    if engine is EngineName.AUTO:
+        engine = EngineName.PYTORCH if device else EngineName.OPENVINO
+    if engine is EngineName.OPENVINO:
+        from headstart.engines.openvino import has_bfloat16
+
+        native = has_bfloat16()
+        if precision is Precision.BFLOAT16 and not native:
+            raise BackboneError(
+                "this processor has no bf16 arithmetic; use --precision f32, which is as fast here"
+            )
+        if precision is Precision.AUTO:
+            precision = Precision.BFLOAT16 if native else Precision.FLOAT32
+        return Plan(engine, precision)
+    if find_spec("torch") is None:
+        raise MissingExtraError("--engine pytorch", extra="torch")
+    if precision is Precision.AUTO:
+        precision = Precision.BFLOAT16 if device == "cuda" else Precision.FLOAT32
+    return Plan(engine, precision, device or "cpu")
+
+
+def build_engine(backbone: Backbone, plan: Plan, *, asked: EngineName = EngineName.AUTO) -> Engine:
+    """Compile a backbone.
+
+    Args:
+        backbone: what to run.
+        plan: where and how.
+        asked: what the user named. If that is AUTO, the other engine steps in where the planned
+            one cannot: eager PyTorch where OpenVINO cannot convert the network, OpenVINO where
+            packages are missing that the PyTorch form needs. `Engine.plan` says which it was.
+
+    Raises:
+        ConversionError: OpenVINO was asked for by name and cannot run this network.
+        MissingExtraError: the network's PyTorch form needs a package that is not installed.
+    """
+    from headstart.engines.openvino import ConversionError, OpenVINOEngine
+
+    if plan.engine is EngineName.OPENVINO:
+        try:
+            return OpenVINOEngine(backbone, plan)
+        except ConversionError as error:
+            if asked is not EngineName.AUTO:
+                raise
+            _log.info("%s", error)
+            plan = Plan(EngineName.PYTORCH, Precision.FLOAT32)
+    try:
+        from headstart.engines.pytorch import PyTorchEngine
+
+        return PyTorchEngine(backbone, plan)
+    except MissingExtraError as error:
+        if asked is not EngineName.AUTO or backbone.graph is None:
+            raise
+        _log.info("%s", error)
+        return OpenVINOEngine(backbone, make_plan(EngineName.OPENVINO))
+
+
+def _gpu() -> str | None:
+    """The device PyTorch would find, asked of the system: importing PyTorch takes seconds."""
+    if find_spec("torch") is None:
+        return None
+    if sys.platform == "darwin":
+        return "mps" if platform.machine() == "arm64" else None
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int()
+        found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    except (OSError, AttributeError):
+        return None
+    if not (found and count.value):
+        return None
+    import torch  # a driver alone is not enough: this may be PyTorch's CPU build
+
+    return "cuda" if torch.cuda.is_available() else None

@@ -1,0 +1,1 @@
+"""Metrics, the numbers of a report, and paired tests."""

@@ -1,0 +1,236 @@
+"""What a test found, as plain data, and the tables it is written to."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.errors import DataError
+from headstart.evaluation import metrics
+from headstart.evaluation.metrics import ClassScore
+from headstart.system.files import write_file
+from headstart.types import Conflict, Interval, Labels, Skipped
+
+Cell: TypeAlias = str | int | float | bool | None
+Row: TypeAlias = dict[str, Cell]
+
+TOP = 5
+"""With this many classes or fewer, the true one is always among the first five."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Report:
+    """The result of a test on labelled images.
+
+    Attributes:
+        accuracy: share of the images whose most probable class is right.
+        interval: 95% interval of it (Wilson).
+        top5: share whose class is among the five most probable; None with 5 classes or fewer.
+        balanced_accuracy: mean recall of the classes that have images.
+        nll: mean negative log likelihood, in nats.
+        ece: expected calibration error, 15 bins.
+        per_class: the scores of each class by its name, in the order of `classes`.
+        confusion: (K, K) images, row = truth, column = prediction.
+        classes: K names.
+        images: how many were scored.
+        skipped: files that could not be used.
+        conflicts: byte-identical files with different labels, left out.
+        seen: test images that were in the training data, left out.
+        seconds: what the test took.
+    """
+
+    accuracy: float
+    interval: Interval
+    top5: float | None
+    balanced_accuracy: float
+    nll: float
+    ece: float
+    per_class: Mapping[str, ClassScore]
+    confusion: Labels
+    classes: tuple[str, ...]
+    images: int
+    skipped: tuple[Skipped, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    seen: int = 0
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON knows it; always the same keys.
+
+        `top5` is null with five classes or fewer, a class's precision, recall or f1 where it is
+        undefined (see `ClassScore`).
+        """
+        return {
+            "accuracy": self.accuracy,
+            "interval": [self.interval.low, self.interval.high],
+            "top5": self.top5,
+            "balanced_accuracy": self.balanced_accuracy,
+            "nll": self.nll,
+            "ece": self.ece,
+            "per_class": {
+                name: {
+                    "precision": score.precision,
+                    "recall": score.recall,
+                    "f1": score.f1,
+                    "support": score.support,
+                }
+                for name, score in self.per_class.items()
+            },
+            "confusion": self.confusion.tolist(),
+            "classes": list(self.classes),
+            "images": self.images,
+            "skipped": [{"path": s.path, "reason": s.reason} for s in self.skipped],
+            "conflicts": [
+                {"paths": list(c.paths), "labels": list(c.labels)} for c in self.conflicts
+            ],
+            "seen": self.seen,
+            "seconds": self.seconds,
+        }
+
+
+def build_report(
+    probabilities: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    classes: Sequence[str],
+    *,
+    skipped: Sequence[Skipped] = (),
+    conflicts: Sequence[Conflict] = (),
+    seen: int = 0,
+    seconds: float = 0.0,
+) -> Report:
+    """Scores predictions.
+
+    Args:
+        probabilities: (N, K), rows that sum to 1.
+        labels: (N,) true classes, 0 to K - 1.
+        classes: K names, all different.
+        skipped: files that could not be used.
+        conflicts: byte-identical files with different labels, left out.
+        seen: test images that were in the training data, left out.
+        seconds: what the test took.
+
+    Raises:
+        DataError: no image is left to score, or the arguments do not fit each other.
+    """
+    if len(np.asarray(labels)) == 0:
+        raise DataError(
+            f"no image is left to test with: {len(skipped)} could not be read, {seen} were in the "
+            f"training data, {len(conflicts)} had conflicting labels. Give other test images"
+        )
+    p, truth = metrics.check_probabilities(probabilities, labels)
+    _check_classes(p, classes)
+    predicted = np.argmax(p, axis=1)  # (N,)
+    matrix = metrics.confusion(truth, predicted, len(classes))
+    matrix.setflags(write=False)
+    return Report(
+        accuracy=metrics.accuracy(truth, predicted),
+        interval=metrics.wilson(int(np.trace(matrix)), len(truth)),
+        top5=metrics.top_k_accuracy(p, truth, TOP) if len(classes) > TOP else None,
+        balanced_accuracy=metrics.balanced_accuracy(truth, predicted),
+        nll=metrics.nll(p, truth),
+        ece=metrics.expected_calibration_error(p, truth),
+        per_class=dict(zip(classes, metrics.per_class(matrix), strict=True)),
+        confusion=matrix,
+        classes=tuple(classes),
+        images=len(truth),
+        skipped=tuple(skipped),
+        conflicts=tuple(conflicts),
+        seen=int(seen),
+        seconds=float(seconds),
+    )
+
+
+def predictions_table(
+    paths: Sequence[str | Path],
+    labels: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    classes: Sequence[str],
+) -> list[Row]:
+    """One row an image: path, truth, correct, predicted, probability.
+
+    If there are more than two classes, the second guess and its probability follow. Probabilities
+    are rounded to 6 digits: float32 carries no more.
+
+    Args:
+        paths: N files.
+        labels: (N,) true classes, 0 to K - 1.
+        probabilities: (N, K), rows that sum to 1.
+        classes: K names, all different.
+    """
+    if len(paths) == 0:
+        return []
+    p, truth = metrics.check_probabilities(probabilities, labels)
+    if len(p) != len(paths):
+        raise DataError(f"there are {len(paths)} paths for {len(p)} predictions: give one of each")
+    _check_classes(p, classes)
+    ranked = np.argsort(-p, axis=1, kind="stable")  # (N, K), the first of equals first
+    rows: list[Row] = []
+    for i, path in enumerate(paths):
+        best = int(ranked[i, 0])
+        row: Row = {
+            "path": str(path),
+            "truth": classes[int(truth[i])],
+            "correct": best == int(truth[i]),
+            "predicted": classes[best],
+            "probability": round(float(p[i, best]), 6),
+        }
+        if len(classes) > 2:
+            second = int(ranked[i, 1])
+            row |= {"second": classes[second], "second_probability": round(float(p[i, second]), 6)}
+        rows.append(row)
+    return rows
+
+
+def write_csv(
+    rows: Sequence[Mapping[str, Cell]], path: Path, *, columns: Sequence[str] | None = None
+) -> None:
+    r"""Writes rows of equal keys as a table with a header: UTF-8, a line feed ends a line.
+
+    Text stays as it is: file names are data, and a path changed to please a spreadsheet (a leading
+    "=" is a formula to it) would no longer lead to its file. Bytes of a file name that are no text
+    are written as an escape (\udcff), so that the table is always valid UTF-8.
+
+    Args:
+        rows: what to write; None becomes an empty cell.
+        path: where to; its folder is made if need be.
+        columns: the header; by default the keys of the first row, and nothing without rows.
+    """
+    header = list(columns if columns is not None else rows[0] if rows else ())
+    buffer = io.StringIO(newline="")
+    # Python's csv leaves a bare carriage return unquoted, which readers take for the end of a line.
+    plain = csv.writer(buffer, lineterminator="\n")
+    quoted = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    lines: list[list[Cell]] = [list(header)] if header else []
+    for row in rows:
+        if set(row) != set(header):
+            raise ValueError(f"a row has the columns {list(row)}, the table has {header}")
+        lines.append([row[column] for column in header])
+    for line in lines:
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in line)
+        (quoted if returns else plain).writerow(line)
+    write_file(path, buffer.getvalue().encode("utf-8", errors="backslashreplace"))
+
+
+def write_skipped(skipped: Sequence[Skipped], path: Path) -> None:
+    """Writes the files that could not be used as a table: path, reason."""
+    rows = [{"path": entry.path, "reason": entry.reason} for entry in skipped]
+    write_csv(rows, path, columns=("path", "reason"))
+
+
+def _check_classes(p: npt.NDArray[np.float64], classes: Sequence[str]) -> None:
+    if p.shape[1] != len(classes):
+        raise DataError(
+            f"there are {len(classes)} class names for {p.shape[1]} columns of probabilities: "
+            "give one name a column"
+        )
+    twice = [name for name, count in Counter(classes).items() if count > 1]
+    if twice:
+        raise DataError(f"class names occur twice: {twice}. Give each class its own name")

@@ -1,0 +1,1 @@
+"""Run the frozen network once over images, and keep what it computes."""

@@ -1,0 +1,374 @@
+"""Linear probe, then fine-tuning (Kumar et al. 2022): train part of the network further.
+
+The network is cut in a frozen trunk and a tail that is trained. The trunk runs once, over several
+views of each image, on the engine that also computes features; the tail learns from what it gave.
+In the end tail and head go back into one network, which is what every other command runs.
+
+Nothing is believed: images that train nothing decide when to stop, how far to go from the probe
+towards the fine-tuned weights, and whether to go at all.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from headstart.errors import MissingExtraError
+
+if find_spec("torch") is None:  # said before anything below needs it
+    raise MissingExtraError("fine-tuning", extra="torch")
+
+from headstart.backbones.backbone import LOGITS
+from headstart.datasets import ImageDataset
+from headstart.errors import UserError
+from headstart.features.extractor import Extractor
+from headstart.features.view_activations import KIND
+from headstart.finetuning.decision import Decision, decide
+from headstart.finetuning.depth import completed
+from headstart.finetuning.invariance import Borne
+from headstart.finetuning.loop import Epoch, Loop, Phase, Plan, Watch
+from headstart.finetuning.preparation import Images, Prepared, prepare_tuning
+from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
+from headstart.models.fit import Recipe, Tested, Trained, measured, train
+from headstart.models.trained_model import Measured, Model, Tuning, own_backbone
+from headstart.system.digests import bytes_digest
+from headstart.system.machine import kept_memory
+from headstart.types import Estimate, HeadKind, Progress
+
+_CLOSING_RATE = 0.2
+"""Of the rate: in the closing phase little is left to learn, and nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What was trained besides the head, and what the validation images said to that.
+
+    Attributes:
+        depth: stages that were trained.
+        cut: the last stage that was not; "" where all of the network was trained.
+        parameters: numbers that were trained.
+        augmentation: what views differed in, and what the probe said to that.
+        history: a row an epoch.
+        share: of the way from the probe to the fine-tuned weights that is kept; 0 for the probe.
+        probe_loss: calibrated loss of the probe on the validation images, in nats.
+        tuned_loss: of the fine-tuned network on the same, which is what decides; None if the
+            training diverged.
+        probe: accuracy of the probe of the training part on the validation images.
+        tuned: of the fine-tuned network on the same; it was chosen by them.
+    """
+
+    depth: int
+    cut: str
+    parameters: int
+    augmentation: Borne
+    history: tuple[Epoch, ...]
+    share: float
+    probe_loss: float
+    tuned_loss: float | None
+    probe: Measured
+    tuned: Measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuned:
+    """A model, and how it came about.
+
+    Attributes:
+        model: the better one, by the validation images: fine-tuned, or the probe.
+        probe: the probe, trained on the same images.
+        attempt: at fine-tuning; None where nothing but the head was to be trained.
+        tested: predictions of the model for images that decided nothing; where there are none,
+            the probe's own, if that is kept, and else None.
+        seconds: of everything.
+    """
+
+    model: Model
+    probe: Trained
+    attempt: Attempt | None
+    tested: Tested | None
+    seconds: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the model is fine-tuned."""
+        return self.model.tuning is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """Who is told of the work; nobody by default.
+
+    Attributes:
+        images: (done, total) of the pass that computes the probe's features.
+        candidates: (done, total) of the stages that the probe compares.
+        views: (done, total) images whose views went through the trunk.
+        steps: (done, total) steps of an epoch.
+        epoch: each row of the history.
+    """
+
+    images: Progress | None = None
+    candidates: Progress | None = None
+    views: Progress | None = None
+    steps: Progress | None = None
+    epoch: Watch | None = None
+
+
+def finetune(
+    dataset: ImageDataset,
+    extractor: Extractor,
+    settings: Settings,
+    *,
+    model: Model | None = None,
+    stages: Sequence[str] = (),
+    balance: bool = False,
+    hold_out: float = 0.0,
+    reports: Reports | None = None,
+) -> FineTuned:
+    """Train a probe and then, from there, part of the network.
+
+    Args:
+        dataset: images with labels; its training part is trained on, and its test part, or else
+            its validation part, tested on.
+        extractor: the backbone, with a cache: what is computed once is kept there.
+        settings: how.
+        model: a probe to start from: its head grows where this one's does, and weighs classes as
+            it; by default the place is chosen as `train` does.
+        stages: where the head grows, instead; see `Recipe`.
+        balance: weigh classes equally, however many images each has.
+        hold_out: see `Recipe`.
+        reports: who is told of the work.
+
+    Raises:
+        DataError: too few images to decide anything by.
+        UserError: the model has a head that cannot be trained further, or a setting is impossible.
+        BackboneError: the network cannot be cut there.
+    """
+    started = time.perf_counter()
+    reports = reports or Reports()
+    if extractor.cache is None:
+        raise UserError("fine-tuning keeps activations on disk; give a cache folder")
+    recipe = Recipe(
+        stages=_stages_of(model, stages, settings.recipe),
+        balance=model.balanced if model else balance,
+        hold_out=hold_out,
+        seed=settings.seed,
+    )
+    probe = train(
+        dataset,
+        extractor,
+        recipe,
+        on_images=reports.images,
+        on_candidates=reports.candidates,
+    )
+    images = Images.of(dataset, extractor, recipe)
+    _check_images(model, images)
+    if model is not None:
+        probe = replace(probe, model=_with_all_stages(probe.model, model))
+    prepared = prepare_tuning(
+        images,
+        extractor,
+        extractor.cache,
+        recipe,
+        probe.model,
+        settings,
+        progress=reports.views,
+    )
+    if prepared is None:
+        return FineTuned(
+            model=probe.model,
+            probe=probe,
+            attempt=None,
+            tested=probe.tested,
+            seconds=time.perf_counter() - started,
+        )
+    settings = completed(
+        settings,
+        prepared.network,
+        extractor.backbone,
+        probe.model,
+        device=prepared.examples.device,
+    )
+    run = bytes_digest(f"{prepared.key} {settings}".encode())
+    checkpoint = extractor.cache / KIND / f"run-{run}"
+    with kept_memory():
+        decision, history = _trained(prepared, settings, checkpoint, reports)
+    tuned, tested = probe.model, probe.tested
+    if decision.kept:
+        tuned = _tuned_model(probe.model, extractor, prepared, decision, history)
+        tested = _tested(tuned, extractor, images)
+    validated = measured(decision.tuned_right, Estimate.VALIDATION)
+    accuracy = (
+        measured(tested.probabilities.argmax(1) == tested.labels, Estimate.HELD_OUT)
+        if tested is not None and len(images.partition.test)
+        else validated
+    )
+    return FineTuned(
+        model=replace(tuned, measured=accuracy) if decision.kept else probe.model,
+        probe=probe,
+        attempt=Attempt(
+            depth=prepared.depth,
+            cut=prepared.cut,
+            parameters=sum(one.numel() for one in prepared.network.parameters()),
+            augmentation=prepared.augmentation,
+            history=history,
+            share=decision.share if decision.kept else 0.0,
+            probe_loss=decision.probe_loss,
+            tuned_loss=decision.tuned_loss,
+            probe=measured(decision.probe_right, Estimate.VALIDATION),
+            tuned=validated,
+        ),
+        tested=tested,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _stages_of(
+    model: Model | None, stages: Sequence[str], recipe: TuningRecipe | None
+) -> tuple[str, ...]:
+    if model is None:
+        return (LOGITS,) if recipe is TuningRecipe.CLASSIFIER else tuple(stages)
+    if model.head.kind is not HeadKind.LOGISTIC:
+        raise UserError(
+            f"the model has a {model.head.kind} head, which has no gradient to follow; fit one "
+            "with --head logistic"
+        )
+    if model.tuning is not None:
+        raise UserError(
+            "the model is fine-tuned already; start from the one that it was made of, with more "
+            "--epochs"
+        )
+    return (LOGITS,) if recipe is TuningRecipe.CLASSIFIER else model.origin.stages
+
+
+def _with_all_stages(probe: Model, model: Model) -> Model:
+    """The probe with the accuracies of the stages that only the model compared, on these images."""
+    same = np.array_equal(probe.data.digests, model.data.digests) and all(
+        model.by_stage.get(stage, measured) == measured
+        for stage, measured in probe.by_stage.items()
+    )
+    return replace(probe, by_stage={**model.by_stage, **probe.by_stage}) if same else probe
+
+
+def _check_images(model: Model | None, images: Images) -> None:
+    """Refuse images of other classes, and tests with images that chose where the head grows."""
+    if model is None:
+        return
+    if images.partition.classes != model.classes:
+        raise UserError(
+            f"the model knows {', '.join(model.classes[:8])}, and these images show "
+            f"{', '.join(images.partition.classes[:8])}; give the images that it was fitted to, or "
+            "leave the model out"
+        )
+    digests = tuple(images.features.digests[row] for row in images.partition.test)
+    if seen := int(model.data.contains(digests).sum()):
+        raise UserError(
+            f"{seen} of {len(digests)} images that would test the result trained the model given; "
+            "leave out --seed and --holdout, or start from the images alone"
+        )
+
+
+def _trained(
+    prepared: Prepared, settings: Settings, checkpoint: Path, reports: Reports
+) -> tuple[Decision, tuple[Epoch, ...]]:
+    """Search without the validation images, decide by them, and close with all images."""
+    assert settings.rate is not None  # `completed` saw to it
+    everything = np.arange(len(prepared.aside))
+    start = {name: value.clone() for name, value in prepared.network.state_dict().items()}
+    loop = Loop(
+        prepared.network,
+        prepared.examples,
+        prepared.stages,
+        settings,
+        checkpoint=checkpoint,
+        on_epoch=reports.epoch,
+        on_steps=reports.steps,
+    )
+    search = loop.run(
+        Plan(
+            phase=Phase.SEARCH,
+            rows=everything[~prepared.aside],
+            validation=everything[prepared.aside],
+            epochs=settings.epochs,
+            rate=settings.rate,
+        ),
+        start,
+    )
+    decision = decide(
+        loop,
+        start,
+        search.best,
+        everything[prepared.aside],
+        # Between two sets of running moments lie none that belong to the weights in between.
+        interpolate=settings.interpolate and settings.batch_norm is BatchNorm.FROZEN,
+    )
+    epochs = math.ceil(settings.epochs * settings.closing)
+    if not decision.kept or not epochs:
+        return decision, tuple(search.history)
+    closed = loop.run(
+        Plan(
+            phase=Phase.CLOSING,
+            rows=everything,
+            validation=everything[:0],
+            epochs=epochs,
+            rate=settings.rate * _CLOSING_RATE,
+            first=search.epoch + 1,
+        ),
+        decision.state,
+        search.history,
+    )
+    return replace(decision, state=closed.best), tuple(closed.history)
+
+
+def _tuned_model(
+    probe: Model,
+    extractor: Extractor,
+    prepared: Prepared,
+    decision: Decision,
+    history: Sequence[Epoch],
+) -> Model:
+    """The probe's model with the head and the tail that were trained."""
+    network = prepared.network
+    network.load_state_dict(dict(decision.state))
+    given = extractor.backbone.tensors()
+    tail = {
+        name: array
+        for name, array in network.tensors().items()
+        if name in given and not np.array_equal(array, given[name])
+    }
+    whole = extractor.backbone.with_tensors({**given, **tail})
+    return replace(
+        probe,
+        head=network.folded(),
+        temperature=decision.temperature,
+        tail=tail,
+        tuning=Tuning(
+            depth=prepared.depth,
+            cut=prepared.cut,
+            epochs=len(history),
+            share=decision.share,
+            weights=whole.weights.digest,
+            probe=measured(decision.probe_right, Estimate.VALIDATION),
+            tuned=measured(decision.tuned_right, Estimate.VALIDATION),
+        ),
+    )
+
+
+def _tested(model: Model, extractor: Extractor, images: Images) -> Tested | None:
+    """What the model says of the images held out, read and run as any other command does."""
+    partition = images.partition
+    if not len(partition.test):
+        return None
+    paths = tuple(images.dataset.paths[row] for row in partition.test)
+    own = replace(extractor, backbone=own_backbone(model, extractor.backbone), _engine=None)
+    features = own.extract(paths, stages=model.origin.stages)
+    return Tested(
+        paths=tuple(paths[row] for row in features.rows),
+        labels=partition.test_labels[features.rows],
+        probabilities=model.probabilities(features.values),
+    )

@@ -1,0 +1,135 @@
+"""`prepare` in PyTorch: the same pixels, and gradients back to the picture as it was.
+
+Pillow resizes along one axis, rounds to 8 bits, and goes on along the other. Each is a matrix, read
+off Pillow itself by resizing the identity, so that no filter is written down twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from headstart.images.preprocessing import RESAMPLING, Preprocessing, middle, only_middle
+
+_NUMBERS = 2**22  # of the identity at a time: bounds the memory for long sides
+
+
+class Twin:
+    """The differentiable `prepare` for pictures of one size.
+
+    Args:
+        preprocessing: what the backbone expects.
+        width: of the pictures, in pixels.
+        height: likewise.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, width: int, height: int) -> None:
+        self._crop, self._fill = preprocessing.crop, preprocessing.fill
+        sizes = preprocessing.resized(width, height)
+        part = only_middle(*sizes, preprocessing.crop)
+        self._across, self._down = (
+            _Axis.of(source, resized, preprocessing, part=part)
+            for source, resized in zip((width, height), sizes, strict=True)
+        )
+        self._width_first = _width_first((width, height), sizes, preprocessing)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """What the network sees of a picture.
+
+        For pictures on the grid of 8 bits it is what `prepare` gives, but for numbers halfway
+        between two levels, which Pillow's integer arithmetic may round the other way. The
+        gradient passes through the roundings as if they were not there (straight-through,
+        Bengio et al. 2013).
+
+        Args:
+            pixels: (B, 3, height, width) in [0, 1].
+
+        Returns:
+            (B, 3, crop, crop) in [0, 1].
+        """
+        if self._width_first:
+            x = self._down.along_width(self._across.along_width(pixels).mT).mT
+        else:
+            x = self._across.along_width(self._down.along_width(pixels.mT).mT)
+        if x.shape[2:] == (self._crop, self._crop):
+            return x
+        fill = torch.tensor(self._fill, dtype=x.dtype, device=x.device) / 255
+        whole = fill.view(1, 3, 1, 1).expand(len(x), 3, self._crop, self._crop).clone()
+        top, left = self._down.before, self._across.before
+        whole[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
+        return whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Resizing and cropping along one axis.
+
+    Attributes:
+        weights: (source, kept) float32, from pixels to resized pixels; None where nothing is
+            resized.
+        kept: the part of the resized pixels inside the crop.
+        before: pixels of the fill before them.
+    """
+
+    weights: Tensor | None
+    kept: slice
+    before: int
+
+    @classmethod
+    def of(cls, source: int, resized: int, preprocessing: Preprocessing, *, part: bool) -> _Axis:
+        crop = preprocessing.crop
+        before = max(0, crop - resized) // 2
+        if part:
+            length, box = middle(source, resized, crop)
+            return cls(_weights(source, length, box, preprocessing), slice(None), before)
+        # The picture is padded first and cut then; where it is padded, nothing is cut.
+        start = max(0, round((resized - crop) / 2))
+        kept = slice(start, start + crop)
+        if resized == source:
+            return cls(None, kept, before)
+        whole = (0.0, float(source))
+        return cls(_weights(source, resized, whole, preprocessing)[:, kept], slice(None), before)
+
+    def along_width(self, x: Tensor) -> Tensor:
+        """(B, 3, H, source) to (B, 3, H, kept)."""
+        if self.weights is None:
+            return x[..., self.kept]
+        exact = x @ self.weights.to(x)
+        # Halves up, as Pillow does it; the little more is for halves that float32 falls short of.
+        rounded = (exact.detach() * 255 + 0.50002).floor().clamp(0, 255) / 255
+        return exact + (rounded - exact).detach()
+
+
+def _width_first(
+    source: tuple[int, int], target: tuple[int, int], preprocessing: Preprocessing
+) -> bool:
+    """Which axis Pillow resizes first; the newer ones choose by the sizes, so this one is asked."""
+    noise = np.random.default_rng(0).integers(0, 256, (source[1], source[0]), dtype=np.uint8)
+    image, filtering = Image.fromarray(noise), RESAMPLING[preprocessing.interpolation]
+    if only_middle(*target, preprocessing.crop):
+        target = (min(target[0], preprocessing.crop), min(target[1], preprocessing.crop))
+    in_turn = image.resize((target[0], source[1]), filtering).resize(target, filtering)
+    return image.resize(target, filtering) == in_turn
+
+
+def _weights(
+    source: int, target: int, box: tuple[float, float], preprocessing: Preprocessing
+) -> Tensor:
+    """(source, target): what each pixel gives to each resized one."""
+    blocks = []
+    block = max(1, _NUMBERS // source)
+    for first in range(0, source, block):
+        rows = min(block, source - first)
+        identity = Image.fromarray(np.eye(rows, source, k=first, dtype=np.float32))
+        # Rows stay as they are, so Pillow resizes along the width alone.
+        turned = identity.resize(
+            (target, rows),
+            RESAMPLING[preprocessing.interpolation],
+            box=(box[0], 0, box[1], rows),
+        )
+        blocks.append(np.asarray(turned))
+    return torch.from_numpy(np.concatenate(blocks))

@@ -1,0 +1,1 @@
+"""Look inside a network: attacks, attribution, synthesis, feature maps, robustness."""

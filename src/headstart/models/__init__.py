@@ -1,0 +1,1 @@
+"""Fit, save, load, and apply a classifier."""

@@ -1,0 +1,64 @@
+"""The folder that a test leaves: metrics.json, predictions.csv and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from headstart import plots
+from headstart.evaluation.report import Report, predictions_table, write_csv
+from headstart.models.trained_model import Model
+from headstart.system.files import write_file
+from headstart.types import Floats, Labels
+
+
+def write_report(
+    report: Report,
+    paths: Sequence[Path],
+    labels: Labels,
+    probabilities: Floats,
+    folder: Path,
+    *,
+    model: Model,
+) -> None:
+    """Write a test's numbers and pictures.
+
+    Args:
+        report: the numbers.
+        paths: N files.
+        labels: (N,) what they are.
+        probabilities: (N, K).
+        folder: made if need be; files of the same names are replaced.
+        model: what was tested; where no stage alone was measured, no picture shows them.
+
+    Raises:
+        HeadstartError: the folder cannot be written.
+    """
+    text = json.dumps(report.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    write_file(folder / "metrics.json", f"{text}\n".encode())
+    write_csv(
+        predictions_table(paths, labels, probabilities, report.classes), folder / "predictions.csv"
+    )
+    predicted = probabilities.argmax(1)
+    figures = {
+        "confusion.png": plots.confusion_matrix(report.confusion, report.classes),
+        "most_wrong.png": plots.most_wrong(
+            paths,
+            [report.classes[label] for label in labels],
+            [report.classes[label] for label in predicted],
+            probabilities.max(1),
+        ),
+        "reliability.png": plots.reliability(probabilities, labels),
+    }
+    known = {stage: one for stage, one in model.by_stage.items() if one.accuracy is not None}
+    if known:
+        figures["accuracy_by_stage.png"] = plots.accuracy_by_stage(
+            list(known),
+            [one.accuracy or 0.0 for one in known.values()],
+            [one.interval for one in known.values() if one.interval],
+            [stage in model.origin.stages for stage in known],
+            largest=max(model.data.images) / sum(model.data.images),
+        )
+    for name, figure in figures.items():
+        plots.save(figure, folder / name)

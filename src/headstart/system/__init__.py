@@ -1,0 +1,1 @@
+"""Files, digests, downloads, and the machine."""

@@ -1,0 +1,1 @@
+"""How well transfer works on a data set."""

@@ -1,0 +1,258 @@
+"""The frozen part runs once: what is computed is kept, found again by content, and never stale."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart.engines import Plan
+from headstart.errors import BackboneError
+from headstart.features import extractor
+from headstart.features.extractor import LOGITS, Extractor, Features, configuration_key
+from headstart.images.preprocessing import prepare
+from headstart.system.digests import bytes_digest
+from headstart.types import EngineName, Precision
+from tests.conftest import F32, files, picture, tiny_backbone, write_photos
+
+Tiny = Callable[..., Extractor]
+
+
+def assert_same(one: Features, other: Features) -> None:
+    assert one.digests == other.digests
+    assert one.values.keys() == other.values.keys()
+    for stage, values in one.values.items():
+        np.testing.assert_array_equal(values, other.values[stage])
+
+
+def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> bytes:
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr(extractor, "read_bytes", fail)
+
+
+def test_features_are_those_of_each_prepared_picture(photos: Path, tiny: Tiny):
+    extractor = tiny()
+    paths = files(photos)
+    found = extractor.extract(paths)
+    for row, path in enumerate(paths):
+        preprocessing = extractor.backbone.preprocessing
+        with Image.open(path) as image:
+            image.draft("RGB", preprocessing.least(*image.size))
+            pixels = prepare(image.convert("RGB"), preprocessing)
+        expected = pixels.mean((0, 1)) / 255
+        np.testing.assert_allclose(found.values["coarse"][row], expected, rtol=1e-4)
+        assert found.digests[row] == bytes_digest(path.read_bytes())
+    assert found.rows.tolist() == list(range(len(paths)))
+    assert found.values["fine"].shape == (len(paths), 48)
+    assert found.plan == F32
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_second_pass_computes_nothing_and_reads_no_image(
+    photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+):
+    first = tiny().extract(files(photos))
+    forbid_reading(monkeypatch)
+    extractor = tiny()
+    monkeypatch.setattr(extractor.__class__, "engine", lambda self: pytest.fail("compiled"))
+    second = extractor.extract(files(photos))
+    assert (first.computed, first.cached) == (24, 0)
+    assert (second.computed, second.cached) == (0, 24)
+    assert_same(first, second)
+
+
+def test_files_written_just_now_are_read_again_but_not_computed(photos: Path, tiny: Tiny):
+    fresh = files(photos)
+    for path in fresh:
+        path.touch()
+    first, second = tiny().extract(fresh), tiny().extract(fresh)
+    assert second.computed == 0
+    assert_same(first, second)
+
+
+def test_only_added_images_are_computed(own: Path, tiny: Tiny):
+    tiny().extract(files(own))
+    write_photos(own, 5, kinds=("checks", "noise"), first=50)
+    found = tiny().extract(files(own))
+    assert (found.computed, found.cached, len(found)) == (10, 24, 34)
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("change", ["renamed", "copied", "touched", "moved"])
+def test_images_are_known_by_their_bytes(change: str, own: Path, tiny: Tiny, tmp_path: Path):
+    before = files(own)
+    first = tiny().extract(before)
+    if change == "renamed":
+        after = [path.rename(path.with_name(f"new-{path.name}")) for path in before]
+    elif change == "copied":
+        after = [Path(shutil.copy(path, path.with_name(f"copy-{path.name}"))) for path in before]
+    elif change == "touched":
+        for path in before:
+            os.utime(path, (1, 1))
+        after = before
+    else:
+        shutil.move(own, tmp_path / "elsewhere")
+        after = [tmp_path / "elsewhere" / path.relative_to(own) for path in before]
+    second = tiny().extract(after)
+    assert second.computed == 0
+    assert_same(first, second)
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_changed_file_of_the_same_name_is_computed_anew(own: Path, tiny: Tiny):
+    path = files(own)[0]
+    before = tiny().extract([path])
+    picture("stripes", 999).save(path)
+    after = tiny().extract([path])
+    assert after.computed == 1
+    assert not np.array_equal(before.values["fine"], after.values["fine"])
+    assert_same(after, tiny(cache=None).extract([path]))
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_change_that_keeps_size_and_time_of_the_file_is_noticed(tmp_path: Path, tiny: Tiny):
+    path = tmp_path / "same.bmp"  # no compression: equal sizes
+    Image.new("RGB", (40, 40), (10, 20, 30)).save(path)
+    before, status = tiny().extract([path]), path.stat()
+    Image.new("RGB", (40, 40), (200, 20, 30)).save(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    after = tiny().extract([path])
+    assert after.values["coarse"][0, 0] > before.values["coarse"][0, 0] + 0.5
+
+
+def test_identical_files_are_run_once_and_each_gets_its_row(own: Path, tiny: Tiny):
+    original = files(own)[0]
+    copies = [Path(shutil.copy(original, own / f"copy{n}{original.suffix}")) for n in range(5)]
+    found = tiny().extract([original, *copies, files(own / "noise")[0], original])
+    assert found.computed == 2
+    assert found.cached == 0
+    assert len(found) == 8
+    for row in (1, 5, 7):
+        np.testing.assert_array_equal(found.values["fine"][row], found.values["fine"][0])
+
+
+def test_files_that_cannot_be_read_are_skipped_with_a_reason_and_the_rest_is_right(
+    own: Path, tiny: Tiny
+):
+    good = files(own)
+    bad = {
+        own / "empty.jpg": "empty file",
+        own / "text.png": "not an image",
+        own / "truncated.png": "truncated",
+        own / "absent.jpg": "no such file",
+        own / "link.jpg": "broken link",
+        own / "folder.jpg": "a folder",
+        Path("with\0nul.jpg"): "",
+    }
+    (own / "empty.jpg").touch()
+    (own / "text.png").write_text("these are no pixels")
+    content = (own / "checks" / "001.png").read_bytes()
+    (own / "truncated.png").write_bytes(content[: len(content) // 2])
+    (own / "link.jpg").symlink_to(own / "nowhere.jpg")
+    (own / "folder.jpg").mkdir()
+    mixed = [*good[:5], *bad, *good[5:]]
+    found = tiny().extract(mixed)
+    assert found.rows.tolist() == [row for row, path in enumerate(mixed) if path not in bad]
+    assert [entry.path for entry in found.skipped] == [str(path) for path in bad]
+    for entry, reason in zip(found.skipped, bad.values(), strict=True):
+        assert reason in entry.reason
+        assert "Errno" not in entry.reason
+    assert_same(found, tiny(cache=None).extract(good))
+
+
+def test_no_readable_image_gives_empty_features(tmp_path: Path, tiny: Tiny):
+    found = tiny().extract([tmp_path / "absent.jpg"])
+    assert len(found) == 0
+    assert found.values["fine"].shape == (0, 48)
+    assert tiny(cache=None).extract([]).values["coarse"].shape == (0, 3)
+
+
+def test_the_order_of_paths_does_not_matter_to_the_values(photos: Path, tiny: Tiny):
+    paths = files(photos)
+    order = np.random.default_rng(0).permutation(len(paths))
+    straight = tiny(cache=None).extract(paths)
+    mixed = tiny(cache=None).extract([paths[place] for place in order])
+    for stage, values in straight.values.items():
+        np.testing.assert_array_equal(values[order], mixed.values[stage])
+
+
+def test_without_a_cache_everything_is_computed_and_nothing_written(
+    photos: Path, tiny: Tiny, tmp_path: Path
+):
+    kept = tiny().extract(files(photos))
+    for _ in range(2):
+        found = tiny(cache=None).extract(files(photos))
+        assert found.computed == 24
+        assert_same(kept, found)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_the_stages_asked_for_come_and_the_logits_only_when_named(photos: Path, tiny: Tiny):
+    paths = files(photos)[:3]
+    assert list(tiny().extract(paths).values) == ["fine", "coarse"]
+    found = tiny().extract(paths, stages=[LOGITS, "coarse"])
+    assert {name: values.shape for name, values in found.values.items()} == {
+        LOGITS: (3, 5),
+        "coarse": (3, 3),
+    }
+    assert found.computed == 0
+    with pytest.raises(BackboneError, match="no stage 'deep'; its stages are fine, coarse"):
+        tiny().extract(paths, stages=["deep"])
+
+
+class TestKey:
+    def test_is_the_same_for_the_same_configuration(self):
+        assert configuration_key(tiny_backbone(), F32) == configuration_key(tiny_backbone(), F32)
+
+    def test_differs_by_all_that_may_change_a_feature(self, monkeypatch: pytest.MonkeyPatch):
+        tiny = tiny_backbone()
+        keys = [
+            configuration_key(tiny, F32),
+            configuration_key(tiny, Plan(EngineName.OPENVINO, Precision.BFLOAT16)),
+            configuration_key(tiny, Plan(EngineName.PYTORCH, Precision.FLOAT32)),
+            configuration_key(tiny, Plan(EngineName.PYTORCH, Precision.FLOAT32, "cuda")),
+            configuration_key(tiny_backbone(digest="1" * 32), F32),
+            configuration_key(tiny_backbone(size=40), F32),
+            configuration_key(replace(tiny, stages=tiny.stages[:1]), F32),
+        ]
+        monkeypatch.setattr(extractor, "_version", {"pillow": "0.0"}.get)
+        keys.append(configuration_key(tiny, F32))
+        assert len(set(keys)) == len(keys)
+
+    def test_another_configuration_never_sees_these_features(self, photos: Path, tiny: Tiny):
+        paths = files(photos)[:4]
+        tiny().extract(paths)
+        for other in (tiny(digest="1" * 32), tiny(size=40)):
+            assert other.extract(paths).computed == 4
+        assert tiny().extract(paths).computed == 0
+
+
+def test_progress_reaches_the_total_and_never_goes_back(own: Path, tiny: Tiny):
+    paths = files(own)
+    tiny().extract(paths[:7])
+    (own / "text.png").write_text("no image")
+    shutil.copy(paths[-1], own / "copy.jpg")
+    seen: list[tuple[int, int]] = []
+    everything = [*paths, own / "text.png", own / "copy.jpg", paths[0]]
+    tiny().extract(everything, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (27, 27)
+    assert {total for _, total in seen} == {27}
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_a_released_network_is_made_anew_when_needed(photos: Path, tiny: Tiny):
+    extractor = tiny(cache=None)
+    paths = files(photos)[:2]
+    before = extractor.extract(paths)
+    first = extractor.engine()
+    extractor.release()
+    after = extractor.extract(paths)
+    assert extractor.engine() is not first
+    np.testing.assert_array_equal(before.values["fine"], after.values["fine"])

@@ -1,0 +1,135 @@
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.optim import SGD, AdamW
+
+from headstart.finetuning.optimization import clip, optimiser_for, rate_at, rate_of, schedule_for
+from headstart.finetuning.settings import Optimiser, Schedule, Settings
+from tests.finetuning.networks import STAGES, tuned_network
+
+STEPS = st.integers(1, 400)
+SHARE = st.floats(0, 0.9)
+SCHEDULES = st.sampled_from(list(Schedule))
+
+
+@given(steps=STEPS, share=SHARE, schedule=SCHEDULES)
+def test_the_rate_rises_and_then_falls_between_0_and_1(
+    steps: int, share: float, schedule: Schedule
+):
+    rising = share * steps
+    rates = [rate_at(step, steps, rising, schedule) for step in range(steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+    top = min(math.ceil(rising), steps)
+    up, down = rates[:top], rates[top:]
+    assert all(a < b for a, b in itertools.pairwise(up))
+    assert all(a >= b for a, b in itertools.pairwise(down))
+
+
+@given(steps=st.integers(20, 400))
+def test_a_cosine_ends_near_nothing_and_halves_in_the_middle(steps: int):
+    assert rate_at(0, steps, 0, Schedule.COSINE) == 1
+    assert rate_at(steps - 1, steps, 0, Schedule.COSINE) < 0.01
+    assert rate_at(steps, steps, 0, Schedule.COSINE) == pytest.approx(0, abs=1e-12)
+    assert rate_at(steps, 2 * steps, 0, Schedule.COSINE) == pytest.approx(0.5)
+
+
+def test_steps_are_at_a_half_and_at_three_quarters():
+    rates = [rate_at(step, 100, 0, Schedule.STEP) for step in range(100)]
+    assert rates == [1.0] * 50 + [0.1] * 25 + [0.01] * 25
+    after = [rate_at(step, 120, 20, Schedule.STEP) for step in range(20, 120)]
+    assert after == rates
+
+
+def test_constant_is_constant_after_the_warm_up():
+    rates = [rate_at(step, 10, 4, Schedule.CONSTANT) for step in range(10)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1, 1])
+
+
+def groups(settings: Settings, rate: float = 0.1) -> dict[str, dict]:
+    network = tuned_network("stem")
+    optimiser = optimiser_for(network, STAGES, settings, rate=rate)
+    names = {id(one): name for name, one in network.named_parameters()}
+    found = {names[id(one)]: g for g in optimiser.param_groups for one in g["params"]}
+    assert found.keys() == set(names.values())
+    return found
+
+
+def test_each_stage_learns_at_a_share_of_the_next_ones_rate():
+    found = groups(Settings(rate_decay=0.5, head_rate=3.0))
+    assert found["tail.graph.top.0.weight"]["lr"] == pytest.approx(0.1)
+    assert found["tail.graph.top.1.bias"]["lr"] == pytest.approx(0.1)
+    assert found["tail.graph.middle.0.weight"]["lr"] == pytest.approx(0.05)
+    assert found["head.weight"]["lr"] == found["head.bias"]["lr"] == pytest.approx(0.3)
+
+
+def test_the_rate_is_that_of_the_last_stage():
+    settings = Settings(rate_decay=0.5, head_rate=3.0)
+    optimiser = optimiser_for(tuned_network("stem"), STAGES, settings, rate=0.1)
+    assert rate_of(optimiser) == pytest.approx(0.1)
+
+
+def test_only_filters_decay():
+    found = groups(Settings(weight_decay=0.03))
+    assert {name for name, group in found.items() if group["weight_decay"]} == {
+        "tail.graph.middle.0.weight",
+        "tail.graph.top.0.weight",
+    }
+    assert found["tail.graph.top.0.weight"]["weight_decay"] == 0.03
+
+
+def test_sgd_has_momentum_and_ten_times_the_rate():
+    network = tuned_network("stem")
+    adam = optimiser_for(network, STAGES, Settings(), rate=0.1)
+    sgd = optimiser_for(network, STAGES, Settings(optimiser=Optimiser.SGD), rate=0.1)
+    assert isinstance(adam, AdamW)
+    assert isinstance(sgd, SGD)
+    for one, other in zip(adam.param_groups, sgd.param_groups, strict=True):
+        assert other["lr"] == pytest.approx(10 * one["lr"])
+        assert other["momentum"] == 0.9
+        assert other["nesterov"]
+
+
+def test_the_schedule_moves_every_groups_own_rate():
+    settings = Settings(rate_decay=0.5, head_rate=1.0, warm_up=0.5, schedule=Schedule.CONSTANT)
+    optimiser = optimiser_for(tuned_network("stem"), STAGES, settings, rate=0.1)
+    whole = [group["lr"] for group in optimiser.param_groups]
+    schedule_for(optimiser, settings, steps=6)
+    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx(
+        [one / 4 for one in whole]
+    )
+    again = optimiser_for(tuned_network("stem"), STAGES, settings, rate=0.1)
+    schedule_for(again, settings, steps=6, done=3)
+    assert [group["lr"] for group in again.param_groups] == pytest.approx(whole)
+
+
+def test_parameters_between_stages_count_with_the_next_one():
+    class Odd(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = torch.nn.ModuleList([torch.nn.Linear(1, 1) for _ in range(4)])
+            self.norm = torch.nn.LayerNorm(1)
+
+    network = torch.nn.Module()
+    network.tail = torch.nn.Module()
+    network.tail.graph = Odd()
+    stages = ("features.0", "features.2", "features.3")
+    optimiser = optimiser_for(network, stages, Settings(rate_decay=0.1), rate=1.0)  # type: ignore[arg-type]
+    names = {id(one): name for name, one in network.named_parameters()}
+    rates = {names[id(g["params"][0])]: g["lr"] for g in optimiser.param_groups}
+    assert [rates[f"tail.graph.features.{n}.weight"] for n in range(4)] == pytest.approx(
+        [0.01, 0.1, 0.1, 1.0]
+    )
+    assert rates["tail.graph.norm.weight"] == 1.0
+
+
+@given(longest=st.floats(1e-3, 100))
+def test_a_gradient_is_shortened_and_never_lengthened(longest: float):
+    network = torch.nn.Linear(3, 2)
+    network.weight.grad, network.bias.grad = torch.ones(2, 3), torch.ones(2)
+    clip(network, longest)
+    length = torch.cat([one.grad.flatten() for one in network.parameters()]).norm()
+    assert float(length) == pytest.approx(min(longest, 8**0.5), rel=1e-4)

@@ -1,0 +1,297 @@
+"""The classifier keeps scikit-learn's contract, with paths of images for X."""
+
+import copy
+import doctest
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+import headstart
+from headstart import Classifier, ImageDataset, open_dataset
+from headstart.backbones import load_backbone
+from headstart.errors import BackboneError, BundleError, DataError
+from headstart.models import estimator
+from headstart.types import Split
+from tests.conftest import KINDS, files, tiny_backbone
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name of a backbone stands for the tiny one."""
+    monkeypatch.setattr(estimator, "load_backbone", lambda name, weights: tiny_backbone())
+
+
+@pytest.fixture
+def paths(photos: Path) -> list[Path]:
+    return files(photos)
+
+
+@pytest.fixture
+def labels(paths: list[Path]) -> list[str]:
+    return [path.parent.name for path in paths]
+
+
+@pytest.fixture
+def fitted(paths: list[Path], labels: list[str]) -> Classifier:
+    return Classifier().fit(paths, labels)
+
+
+class TestFit:
+    def test_takes_paths_and_labels(self, fitted: Classifier, new_photos: Path):
+        assert fitted.classes_.tolist() == list(KINDS)
+        new = files(new_photos)
+        truth = [path.parent.name for path in new]
+        assert fitted.score(new, truth) >= 0.9
+        probabilities = fitted.predict_proba(new)
+        assert probabilities.shape == (12, 3)
+        np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+        assert fitted.predict(new).tolist() == [KINDS[best] for best in probabilities.argmax(1)]
+
+    def test_takes_an_image_dataset(self, photos: Path, fitted: Classifier, new_photos: Path):
+        other = Classifier().fit(open_dataset(photos))
+        np.testing.assert_array_equal(
+            other.predict_proba(open_dataset(new_photos)), fitted.predict_proba(files(new_photos))
+        )
+
+    def test_scores_a_dataset_or_paths_and_labels(
+        self, fitted: Classifier, paths: list[Path], labels: list[str], new_photos: Path
+    ):
+        new = open_dataset(new_photos)
+        named = [new.classes[label] for label in new.labels]
+        share = float(np.mean(fitted.predict(new) == np.array(named)))
+        assert fitted.score(new) == fitted.score(list(new.paths), named) == share > 0.8
+        numbers = [KINDS.index(label) for label in labels]
+        renamed = replace(new, classes=tuple(str(KINDS.index(name)) for name in new.classes))
+        assert Classifier().fit(paths, numbers).score(renamed) == share
+        strange = replace(new, classes=("checks", "noise", "zebras"))
+        assert Classifier().fit(paths, numbers).score(strange) == 0
+        assert fitted.score(strange) == pytest.approx(share * 2 / 3)
+        parted = replace(new, splits=(Split.TRAIN,) * 11 + (Split.TEST,))
+        assert fitted.score(parted) in (0, 1)
+        with pytest.raises(DataError, match="paths need labels"):
+            fitted.score(paths)
+
+    def test_takes_strings_and_columns(self, paths: list[Path], labels: list[str]):
+        text = [str(path) for path in paths]
+        for X in (text, np.array(text), np.array(text, dtype=object)[:, None]):
+            assert Classifier().fit(X, np.array(labels)).predict(X[:1]).tolist() == labels[:1]
+
+    @pytest.mark.parametrize("numbers", [[3, 10, 7], [True, False, True], [0.5, -2.0, 10.0]])
+    def test_gives_labels_back_as_they_were_given(
+        self, numbers: list[Any], paths: list[Path], labels: list[str]
+    ):
+        y = np.array([numbers[KINDS.index(label)] for label in labels])
+        fitted = Classifier().fit(paths, y)
+        assert fitted.classes_.tolist() == sorted(set(numbers))
+        assert fitted.classes_.dtype == y.dtype
+        assert fitted.predict(paths).dtype == y.dtype
+        assert (fitted.predict(paths) == y).mean() >= 0.9
+
+    def test_keeps_columns_in_the_order_of_the_classes(self, paths: list[Path], labels: list[str]):
+        # As text "10" comes before "9"; scikit-learn's metrics expect numbers in their order.
+        y = [{"checks": 10, "noise": 9, "stripes": 100}[label] for label in labels]
+        fitted = Classifier().fit(paths, y)
+        assert fitted.classes_.tolist() == [9, 10, 100]
+        assert log_loss(y, fitted.predict_proba(paths)) < 0.5
+
+    @pytest.mark.parametrize(
+        ("X", "y", "message"),
+        [
+            (["a.jpg"], None, "paths need labels"),
+            (["a.jpg", "b.jpg"], ["a"], "2 paths and 1 labels"),
+            ("a.jpg", ["a"], "give a list of image files"),
+            (["a.jpg", "b.jpg"], [1, "1"], "look the same"),
+            (["a.jpg", "b.jpg"], ["x", None], "label 1 is None; give each path"),
+            (["a.jpg", "b.jpg"], [1.0, float("nan")], "label 1 is nan; give each path"),
+            (["a.jpg", "b.jpg"], np.ones((2, 2)), r"label 0 is array.*; give each path"),
+            (["a.jpg", "b.jpg"], ["x", ""], "label 1 is ''; give each path"),
+            (["a.jpg", "b.jpg"], ["x", pd.NA], "label 1 is <NA>; give each path"),
+            (None, ["a"], "give a list of paths of image files, not None"),
+        ],
+    )
+    def test_refuses_what_does_not_fit_together(self, X: Any, y: Any, message: str):
+        with pytest.raises(DataError, match=message):
+            Classifier().fit(X, y)
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"head": "forest"}, {"engine": "steam"}, {"precision": "f7"}, {"stage": "deep"}],
+    )
+    def test_refuses_unknown_options_naming_the_known(
+        self, options: dict[str, str], paths: list[Path], labels: list[str]
+    ):
+        with pytest.raises(BackboneError, match=r"choose one of|its stages are"):
+            Classifier(**options).fit(paths, labels)
+
+    def test_takes_one_stage_or_several(self, paths: list[Path], labels: list[str]):
+        one = Classifier(stage="coarse").fit(paths, labels)
+        two = Classifier(stage=["coarse", "fine"]).fit(paths, labels)
+        assert one.model_.origin.stages == ("coarse",)
+        assert two.model_.origin.stages == ("fine", "coarse")
+
+
+class TestContract:
+    def test_the_constructor_stores_and_does_nothing_else(self):
+        options = Classifier(backbone="no such", head="forest", cache="/nowhere").get_params()
+        assert options == {
+            "backbone": "no such",
+            "weights": None,
+            "head": "forest",
+            "stage": "auto",
+            "balance": False,
+            "engine": "auto",
+            "precision": "auto",
+            "cache": "/nowhere",
+            "seed": 0,
+        }
+        assert is_classifier(Classifier())
+
+    def test_clones_are_unfitted_and_have_the_same_options(self, fitted: Classifier):
+        other = clone(fitted.set_params(seed=4))
+        assert other.get_params() == fitted.get_params()
+        with pytest.raises(NotFittedError):
+            other.predict(["a.jpg"])
+
+    def test_cross_validates(self, paths: list[Path], labels: list[str]):
+        scores = cross_val_score(Classifier(), paths, labels, cv=3)
+        assert scores.mean() >= 0.9
+
+    def test_scores_by_probabilities_in_cross_validation(
+        self, paths: list[Path], labels: list[str]
+    ):
+        y = [KINDS.index(label) + 9 for label in labels]
+        losses = -cross_val_score(Classifier(), paths, y, cv=3, scoring="neg_log_loss")
+        assert losses.max() < 0.6
+
+    def test_stands_at_the_end_of_a_pipeline(self, paths: list[Path], labels: list[str]):
+        column = FunctionTransformer(lambda X: np.array([str(x) for x in X], dtype=object)[:, None])
+        pipeline = Pipeline([("column", column), ("classify", Classifier())])
+        assert pipeline.fit(paths, labels).score(paths, labels) >= 0.9
+
+    def test_is_searched_over(self, paths: list[Path], labels: list[str]):
+        search = GridSearchCV(Classifier(), {"head": ["centroid", "knn"]}, cv=2)
+        assert search.fit(paths, labels).best_score_ >= 0.9
+
+    @pytest.mark.parametrize("how", ["pickle", "joblib", "copy"])
+    def test_survives_a_copy(self, how: str, fitted: Classifier, paths: list[Path], tmp_path: Path):
+        if how == "pickle":
+            other = pickle.loads(pickle.dumps(fitted))
+        elif how == "joblib":
+            joblib.dump(fitted, tmp_path / "fitted.joblib")
+            other = joblib.load(tmp_path / "fitted.joblib")
+        else:
+            other = copy.deepcopy(fitted)
+        np.testing.assert_array_equal(other.predict_proba(paths), fitted.predict_proba(paths))
+
+    def test_a_copy_refuses_other_weights_where_it_arrives(
+        self, fitted: Classifier, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+    ):
+        content = pickle.dumps(fitted)
+        monkeypatch.setattr(
+            estimator, "load_backbone", lambda name, weights: tiny_backbone(digest="f" * 32)
+        )
+        with pytest.raises(BundleError, match="was trained on tiny with weights 000"):
+            pickle.loads(content).predict(paths)
+
+
+class TestUnreadable:
+    @pytest.fixture
+    def mixed(self, new_photos: Path, tmp_path: Path) -> list[Path]:
+        own = shutil.copytree(new_photos, tmp_path / "own")
+        broken = Path(own) / "noise" / "broken.jpg"
+        broken.write_bytes(b"")
+        return files(Path(own))
+
+    def test_predict_names_the_file(self, fitted: Classifier, mixed: list[Path]):
+        with pytest.raises(DataError, match=r"1 of 13 images .*broken\.jpg \(empty file\)"):
+            fitted.predict(mixed)
+
+    def test_predictions_go_on_without_it(self, fitted: Classifier, mixed: list[Path]):
+        found = fitted.predictions(mixed)
+        assert len(found.rows) == 12
+        assert [Path(entry.path).name for entry in found.skipped] == ["broken.jpg"]
+
+    def test_one_path_is_not_taken_for_a_list_of_letters(self, fitted: Classifier):
+        with pytest.raises(DataError, match="give a list of image files"):
+            fitted.predict("photo.jpg")
+
+
+class TestSaveAndLoad:
+    def test_a_loaded_model_predicts_the_same(
+        self, fitted: Classifier, new_photos: Path, tmp_path: Path
+    ):
+        fitted.save(tmp_path / "model")
+        other = Classifier.load(tmp_path / "model")
+        new = files(new_photos)
+        np.testing.assert_array_equal(other.predict_proba(new), fitted.predict_proba(new))
+        assert other.predict(new).tolist() == fitted.predict(new).tolist()
+        assert other.model_.measured == fitted.model_.measured
+
+    def test_a_loaded_model_fits_again_with_the_same_options(
+        self, paths: list[Path], labels: list[str], tmp_path: Path
+    ):
+        first = Classifier(head="knn", stage="coarse", balance=True, seed=3).fit(paths, labels)
+        first.save(tmp_path / "first")
+        second = Classifier.load(tmp_path / "first").fit(paths, labels)
+        second.save(tmp_path / "second")
+        assert (tmp_path / "first" / "model.json").read_bytes() == (
+            tmp_path / "second" / "model.json"
+        ).read_bytes()
+
+    def test_an_unfitted_classifier_is_not_saved(self, tmp_path: Path):
+        with pytest.raises(NotFittedError):
+            Classifier().save(tmp_path / "model")
+        assert not (tmp_path / "model").exists()
+
+    def test_other_weights_are_refused(
+        self, fitted: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        fitted.save(tmp_path / "model")
+        other = replace(tiny_backbone(), weights=replace(tiny_backbone().weights, digest="f" * 32))
+        monkeypatch.setattr(estimator, "load_backbone", lambda name, weights: other)
+        with pytest.raises(BundleError, match="--weights FILE"):
+            Classifier.load(tmp_path / "model")
+
+    def test_a_folder_that_is_no_model_is_refused(self, tmp_path: Path):
+        with pytest.raises(BundleError, match=r"holds no model\.json"):
+            Classifier.load(tmp_path)
+
+
+def test_the_cache_may_be_named(paths: list[Path], labels: list[str], tmp_path: Path):
+    Classifier(cache=tmp_path / "elsewhere").fit(paths, labels)
+    assert (tmp_path / "elsewhere" / "features").is_dir()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_documented_example_runs(monkeypatch: pytest.MonkeyPatch):
+    # With the real backbone, and a twelfth of the digits for speed.
+    monkeypatch.setattr(estimator, "load_backbone", load_backbone)
+
+    def some(name: str) -> ImageDataset:
+        dataset = open_dataset(name)
+        return dataset.subset(np.arange(0, len(dataset), 12))
+
+    monkeypatch.setattr(headstart, "open_dataset", some, raising=False)
+    (example,) = doctest.DocTestFinder(recurse=False).find(Classifier, "Classifier")
+    assert example.examples
+    assert doctest.DocTestRunner(verbose=False).run(example).failed == 0
+
+
+def test_every_public_name_is_there():
+    for name in headstart.__all__:
+        assert getattr(headstart, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        headstart.nonsense  # noqa: B018

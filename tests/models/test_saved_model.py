@@ -1,0 +1,216 @@
+"""A saved model comes back as it was, and replaces nothing but a model."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from headstart.backbones import lite, load_backbone
+from headstart.errors import BundleError, HeadstartError
+from headstart.models import saved_model
+from headstart.models.model_card import card
+from headstart.models.saved_model import (
+    CARD,
+    MANIFEST,
+    SCHEMA,
+    check_target,
+    describe,
+    load_model,
+    save_model,
+)
+from headstart.types import HeadKind
+from tests.models.saved_models import arrays_of, contents
+from tests.models.trained_models import UNKNOWN, features, make_model
+
+KINDS = list(HeadKind)
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_predictions_are_equal_to_the_bit(self, kind, tmp_path):
+        model = make_model(kind)
+        save_model(model, tmp_path / "m")
+        loaded = load_model(tmp_path / "m")
+        values = features()
+        expected = model.probabilities(values)
+        assert loaded.probabilities(values).tobytes() == expected.tobytes()
+        np.testing.assert_allclose(expected.sum(1), 1, rtol=1e-5)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_everything_else_comes_back_too(self, kind, tmp_path):
+        model = make_model(kind)
+        save_model(model, tmp_path / "m")
+        loaded = load_model(tmp_path / "m")
+        assert loaded.head.kind is kind
+        assert loaded.data.digests.tolist() == model.data.digests.tolist()
+        for name in ("classes", "temperature", "setting", "balanced", "seed", "origin"):
+            assert getattr(loaded, name) == getattr(model, name)
+        assert loaded.measured == model.measured
+        assert loaded.by_stage == model.by_stage
+        assert list(loaded.by_stage) == list(model.by_stage)
+        assert describe(loaded) == describe(model)
+
+    def test_an_unknown_accuracy_stays_unknown(self, tmp_path):
+        save_model(make_model(measured=UNKNOWN, by_stage={}), tmp_path / "m")
+        assert load_model(tmp_path / "m").measured == UNKNOWN
+
+    def test_it_knows_the_images_it_was_trained_on(self, saved):
+        model = load_model(saved)
+        mine = model.data.digests[3].tobytes().hex()
+        assert model.data.contains((mine, "00" * 16)).tolist() == [True, False]
+
+
+class TestFiles:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_same_model_gives_the_same_bytes_anywhere_at_any_time(self, kind, tmp_path):
+        for name in ("one", "two"):
+            save_model(make_model(kind), tmp_path / "deep" / name)
+        again = load_model(tmp_path / "deep" / "one")
+        save_model(again, tmp_path / "three")
+        first = contents(tmp_path / "deep" / "one")
+        assert contents(tmp_path / "deep" / "two") == first
+        assert contents(tmp_path / "three") == first
+
+    def test_there_is_a_manifest_a_card_and_arrays_and_no_pickle(self, saved):
+        names = sorted(path.name for path in saved.iterdir())
+        assert names[0] == CARD == "README.md"
+        assert names[2] == MANIFEST
+        assert re.fullmatch(r"model-[0-9a-f]{16}\.safetensors", names[1])
+        assert len(names) == 3
+        # Protocols 2 and up start with 0x80 and a small number.
+        assert not any(content.startswith(b"\x80") for content in contents(saved).values())
+
+    def test_the_manifest_is_json_with_a_schema_version(self, saved):
+        manifest = json.loads((saved / MANIFEST).read_text())
+        assert manifest["format"] == "headstart model"
+        assert manifest["schema_version"] == SCHEMA
+        assert manifest.pop("arrays") == arrays_of(saved).name
+        assert manifest == describe(load_model(saved))
+
+    def test_the_card_is_the_models(self, saved):
+        assert (saved / CARD).read_text() == card(make_model())
+
+    def test_no_path_and_no_machine_is_written(self, tmp_path):
+        weights = tmp_path / "weights.safetensors"
+        places = lite._places(lite._VARIANTS["efficientnet-lite0"])
+        save_file({name: np.zeros(shape, np.float32) for name, shape in places}, weights)
+        used = load_backbone("efficientnet-lite0", weights=weights).weights
+        origin = replace(make_model().origin, source=used.source, weights=used.digest)
+        save_model(make_model(origin=origin), tmp_path / "m")
+        written = contents(tmp_path / "m")
+        assert b'"weights.safetensors"' in written[MANIFEST]
+        assert not any(str(tmp_path).encode() in content for content in written.values())
+
+
+class TestOverwriting:
+    def test_a_new_model_replaces_the_old_one_and_leaves_one_arrays_file(self, saved):
+        save_model(make_model(HeadKind.KNN), saved)
+        assert load_model(saved).head.kind is HeadKind.KNN
+        assert len(list(saved.iterdir())) == 3
+
+    def test_files_of_others_stay(self, saved):
+        others = ["notes.txt", "model-best.safetensors", "model-0123.safetensors"]
+        for name in others:
+            (saved / name).write_text("mine")
+        save_model(make_model(seed=1), saved)
+        assert [(saved / name).read_text() for name in others] == ["mine"] * 3
+        assert len(list(saved.iterdir())) == 6
+
+    def test_saving_the_same_again_changes_nothing(self, saved):
+        before = contents(saved)
+        save_model(make_model(), saved)
+        assert contents(saved) == before
+
+    @pytest.mark.parametrize("call", [1, 2, 3])
+    def test_whatever_is_cut_off_the_old_model_still_loads(self, saved, call, monkeypatch):
+        calls = []
+        write = saved_model.write_file
+
+        def failing(path, content):
+            calls.append(path)
+            if len(calls) == call:
+                raise HeadstartError("the disk is full")
+            write(path, content)
+
+        monkeypatch.setattr(saved_model, "write_file", failing)
+        with pytest.raises(HeadstartError, match="the disk is full"):
+            save_model(make_model(HeadKind.KNN, seed=1), saved)
+        old = load_model(saved)
+        assert old.seed == 0
+        assert old.probabilities(features()).tobytes() == (
+            make_model().probabilities(features()).tobytes()
+        )
+        # The next attempt clears up.
+        monkeypatch.setattr(saved_model, "write_file", write)
+        save_model(make_model(HeadKind.KNN, seed=1), saved)
+        assert load_model(saved).seed == 1
+        assert len(list(saved.iterdir())) == 3
+
+    def test_cut_off_before_the_old_arrays_are_deleted_the_new_model_loads(
+        self, saved, monkeypatch
+    ):
+        def stopped(*_, **__):
+            raise KeyboardInterrupt
+
+        # `write_file` deletes its drafts, so only the deletion of the arrays may be cut off.
+        with monkeypatch.context() as patch:
+            patch.setattr(type(saved), "unlink", stopped)
+            patch.setattr(
+                saved_model, "write_file", lambda path, content: path.write_bytes(content)
+            )
+            with pytest.raises(KeyboardInterrupt):
+                save_model(make_model(seed=1), saved)
+        assert load_model(saved).seed == 1
+
+    def test_a_place_that_cannot_be_written_is_an_error_with_a_sentence(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(HeadstartError, match=re.escape(str(tmp_path))):
+            save_model(make_model(), tmp_path / "file" / "model")
+
+
+class TestTarget:
+    def test_a_new_an_empty_and_a_models_folder_are_right(self, saved, tmp_path):
+        (tmp_path / "empty").mkdir()
+        for folder in (saved, tmp_path / "empty", tmp_path / "new" / "deep"):
+            check_target(folder)
+
+    def test_a_folder_of_other_things_is_refused_and_untouched(self, tmp_path):
+        (tmp_path / "photo.jpg").write_text("")
+        for refuse in (check_target, lambda folder: save_model(make_model(), folder)):
+            with pytest.raises(BundleError, match="holds files and no model; name a new folder"):
+                refuse(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+    @pytest.mark.parametrize("content", [b"", b"{}", b'{"format": "layers-model"}', b"\xff\x00"])
+    def test_a_model_json_of_another_tool_is_not_overwritten(self, tmp_path, content):
+        (tmp_path / MANIFEST).write_bytes(content)
+        with pytest.raises(BundleError, match="holds files and no model"):
+            save_model(make_model(), tmp_path)
+        assert contents(tmp_path) == {MANIFEST: content}
+
+    def test_a_damaged_model_may_be_replaced(self, saved):
+        manifest = saved / MANIFEST
+        manifest.write_bytes(manifest.read_bytes()[:200])
+        save_model(make_model(), saved)
+        load_model(saved)
+
+    def test_a_file_is_refused(self, tmp_path):
+        (tmp_path / "model").write_text("")
+        with pytest.raises(BundleError, match="is a file; name a folder"):
+            check_target(tmp_path / "model")
+
+
+def test_a_model_of_two_classes_comes_back(tmp_path):
+    model = make_model()
+    head = replace(
+        model.head,
+        coefficients=model.head.coefficients[:2],
+        intercepts=model.head.intercepts[:2],
+    )
+    data = replace(model.data, images=(10, 10))
+    two = replace(model, classes=("ant", "bee"), head=head, data=data)
+    save_model(two, tmp_path / "m")
+    assert load_model(tmp_path / "m").probabilities(features()).shape == (20, 2)

@@ -1,0 +1,60 @@
+"""Made-up models, for the tests of what is written and shown of them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from headstart.evaluation.metrics import wilson
+from headstart.heads.families import FAMILIES
+from headstart.models.trained_model import Measured, Model, Origin, TrainingData
+from headstart.types import Estimate, HeadKind
+from tests.heads.samples import blobs
+
+UNKNOWN = Measured(accuracy=None, interval=None, images=0, estimate=Estimate.UNKNOWN)
+
+
+def measured(right: int, images: int, estimate: Estimate = Estimate.CROSS_VALIDATION) -> Measured:
+    return Measured(
+        accuracy=right / images, interval=wilson(right, images), images=images, estimate=estimate
+    )
+
+
+def make_model(kind: HeadKind = HeadKind.LOGISTIC, *, seed: int = 0, **changed) -> Model:
+    """A model of three classes on two stages of three and five features."""
+    X, y = blobs(30, 8, 3, seed=seed)
+    family = FAMILIES[kind]
+    setting = family.settings[family.default]
+    model = Model(
+        classes=("ant", "bee", "wäsp"),
+        head=family.fit(X, y, np.ones(30, np.float32), setting, classes=3),
+        temperature=0.75,
+        setting=setting,
+        balanced=False,
+        seed=seed,
+        origin=Origin(
+            backbone="tiny",
+            weights="0123456789abcdef" * 2,
+            source="PyPI: made-up",
+            licence="MIT",
+            stages=("fine", "coarse"),
+            engine="openvino",
+            precision="f32",
+        ),
+        data=TrainingData(
+            name="insects",
+            licence="CC0-1.0",
+            images=(10, 10, 10),
+            duplicates=2,
+            conflicts=1,
+            skipped=3,
+            digests=np.random.default_rng(seed).integers(0, 256, (30, 16)).astype(np.uint8),
+        ),
+        measured=measured(27, 30),
+        by_stage={"fine": measured(20, 30), "coarse": measured(25, 30)},
+    )
+    return replace(model, **changed)
+
+
+def features(images: int = 20, seed: int = 1) -> dict[str, np.ndarray]:
+    X, _ = blobs(images, 8, 3, seed=seed)
+    return {"fine": X[:, :3], "coarse": X[:, 3:]}

@@ -1,0 +1,104 @@
+"""What is recommended, for evidence of every kind."""
+
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from headstart.backbones import list_backbones
+from headstart.evaluation.metrics import Difference
+from headstart.transfer.advice import UNPRICED, Action, Evidence, better_backbone, judge
+from headstart.transfer.learning_curve import Price
+
+STAGES = (*(f"blocks.{index}" for index in range(7)), "head")
+NOTHING = Difference(0.0, -0.01, 0.01)
+GAIN = Difference(0.07, 0.04, 0.1)
+DEAR = Price(images=None, low=800, high=None)
+CHEAP = Price(images=300, low=200, high=None)
+
+FITTING = Evidence(
+    images=500, classes=5, accuracy=0.96, stages=STAGES, chosen=("head",), graft_gain=NOTHING,
+    beaten_by=(), price=DEAR,
+)  # fmt: skip
+EARLIER = replace(FITTING, chosen=STAGES[2:7], graft_gain=GAIN, accuracy=0.9)
+
+
+def verdict(evidence: Evidence, *, data: str = "photos", options=(), backbone="efficientnet-lite0"):
+    return judge(evidence, data=data, options=options, backbone=backbone, known=list_backbones())
+
+
+@pytest.mark.parametrize(
+    ("evidence", "action", "depth"),
+    [
+        (FITTING, Action.KEEP_PROBE, None),
+        (replace(FITTING, price=None), Action.KEEP_PROBE, None),
+        (replace(FITTING, accuracy=0.995, price=CHEAP), Action.KEEP_PROBE, None),
+        (replace(FITTING, price=CHEAP), Action.COLLECT_MORE, None),
+        (replace(FITTING, price=CHEAP, images=250), Action.KEEP_PROBE, None),
+        (replace(FITTING, accuracy=0.86), Action.ANOTHER_BACKBONE, None),
+        (EARLIER, Action.FINE_TUNE, 5),
+        (replace(EARLIER, chosen=("blocks.5",)), Action.FINE_TUNE, 3),
+        (replace(EARLIER, chosen=("blocks.1",)), Action.FINE_TUNE, 2),
+        (replace(EARLIER, beaten_by=("raw pixels",)), Action.FINE_TUNE, 5),
+        (replace(FITTING, beaten_by=("raw pixels",)), Action.FINE_TUNE, 8),
+        (replace(EARLIER, accuracy=0.985), Action.GRAFT_EARLIER, None),
+        (replace(EARLIER, classes=10), Action.GRAFT_EARLIER, None),
+        (replace(EARLIER, graft_gain=NOTHING, accuracy=0.96), Action.GRAFT_EARLIER, None),
+    ],
+)
+def test_the_first_question_that_is_answered_decides(evidence, action, depth):
+    found = verdict(evidence)
+    assert (found.action, found.depth) == (action, depth)
+    assert found.sentence.endswith(".")
+    assert found.command.startswith("headstart ")
+
+
+def test_sentences_give_the_evidence():
+    found = verdict(replace(EARLIER, beaten_by=("raw pixels", "descriptors")))
+    assert found.sentence == (
+        "Fine-tune the 5 stages that end at blocks.6: the head on blocks.2 to blocks.6 beats the "
+        "last layer by 7.0 points (4.0 to 10.0), and raw pixels and descriptors beat the last "
+        "layer, so what the last stages learned does not suit these images."
+    )
+    alone = verdict(replace(EARLIER, chosen=STAGES[:1]))
+    assert alone.sentence.startswith("Fine-tune blocks.0: the head on blocks.0 beats")
+
+
+@pytest.mark.parametrize("accuracy", [0.96, 0.86])
+@pytest.mark.parametrize("price", [None, DEAR, replace(CHEAP, images=900), CHEAP])
+def test_what_more_images_would_buy_is_said_in_the_words_of_their_price(price, accuracy):
+    sentence = verdict(replace(FITTING, price=price, accuracy=accuracy)).sentence
+    assert sentence.endswith(f"and {price or UNPRICED}.")
+
+
+def test_an_unproven_graft_is_not_called_the_last_layer():
+    found = verdict(replace(EARLIER, graft_gain=NOTHING, accuracy=0.96))
+    assert "last layer is the best" not in found.sentence
+
+
+def test_commands_can_be_run_as_they_stand():
+    options = ["--backbone", "timm:x", "--weights", "my file", "--image-column", "file"]
+    kept = verdict(FITTING, data="my photos", options=options)
+    assert shlex.split(kept.command) == [
+        "headstart", "fit", "my photos", *options, "--out", "model"
+    ]  # fmt: skip
+    tuned = verdict(EARLIER)
+    assert tuned.command == "headstart finetune photos --depth 5 --out model"
+    grafted = verdict(replace(EARLIER, accuracy=0.985, chosen=STAGES[5:7]))
+    assert grafted.command == ("headstart fit photos --stage blocks.5 --stage blocks.6 --out model")
+    other = verdict(replace(FITTING, accuracy=0.86), options=options, backbone="timm:x")
+    assert shlex.split(other.command)[3:] == [
+        "--backbone", "NAME", "--image-column", "file", "--out", "model"
+    ]  # fmt: skip
+
+
+def test_the_next_backbone_is_better_and_the_cheapest_of_those_at_hand():
+    known = list_backbones()
+    here = next(info for info in known if info.name == "efficientnet-lite0")
+    found = better_backbone("efficientnet-lite0", known)
+    assert found is not None
+    assert found.top1 >= here.top1 + 0.02
+    assert found.on_this_machine
+    best = max(known, key=lambda info: info.top1)
+    assert better_backbone(best.name, known) is None
+    assert better_backbone("timm:unheard", known) is None

@@ -1,0 +1,186 @@
+"""Fits against curves whose parameters are known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from headstart.datasets.splits import fold_of
+from headstart.errors import DataError
+from headstart.heads.families import FAMILIES
+from headstart.transfer import learning_curve
+from headstart.transfer.learning_curve import PowerLaw, Price, fit_power_law, fitted
+from headstart.types import HeadKind
+from tests.heads.samples import blobs
+
+SIZES = np.array([100.0, 200.0, 400.0, 800.0])
+CURVES = [
+    PowerLaw(0.0, 0.8, 0.3),
+    PowerLaw(0.05, 1.0, 0.5),
+    PowerLaw(0.02, 3.0, 0.7),
+    PowerLaw(0.1, 5.0, 1.0),
+]
+
+
+@pytest.mark.parametrize("true", CURVES)
+def test_exact_errors_give_back_their_curve(true: PowerLaw):
+    errors = np.array([true.error(size) for size in SIZES])
+    found = fit_power_law(SIZES, errors, np.full(4, 1e-4))
+    for size in (50, 300, 1600):
+        assert found.error(size) == pytest.approx(true.error(size), rel=0.02)
+    assert found.rate == pytest.approx(true.rate, abs=0.05)
+    assert found.floor == pytest.approx(true.floor, abs=0.01)
+
+
+def test_the_bounds_hold_whatever_the_errors():
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        found = fit_power_law(SIZES, rng.random(4), np.full(4, 0.05))
+        assert 0 <= found.floor <= 1
+        assert found.scale >= 0
+        assert found.error(1000) <= found.error(100) + 1e-12
+
+
+def test_three_points_leave_no_floor():
+    true = PowerLaw(0.0, 2.0, 0.5)
+    errors = np.array([true.error(size) for size in SIZES[:3]])
+    found = fit_power_law(SIZES[:3], errors, np.full(3, 0.01))
+    assert found.floor == 0
+    assert found.rate == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("error", [0.011, 0.1, 0.4, 0.9])
+def test_three_equal_points_promise_nothing(error: float):
+    found = fit_power_law(SIZES[:3], np.full(3, error), np.full(3, 0.01))
+    at = SIZES[2]
+    assert found.error(at) == pytest.approx(error, rel=0.01)
+    assert found.images_for(found.error(at) - 0.01) > 101 * at  # more than is a number to plan with
+
+
+def test_a_number_of_images_beyond_floats_is_infinite():
+    assert PowerLaw(0.0, 1.0, 0.01).images_for(1e-9) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("price", "words"),
+    [
+        (Price(1, 1, 2), "one more point costs about 1 more image (1 to 2)"),
+        (Price(1300, 200, None), "one more point costs about 1,300 more images (200 to no end)"),
+        (
+            Price(900, None, None),
+            "one more point is beyond the reach of the learning curve",
+        ),
+        (
+            Price(None, 200, None),
+            "one more point is beyond the reach of the learning curve",
+        ),
+    ],
+)
+def test_a_price_has_words(price: Price, words: str):
+    assert str(price) == words
+
+
+def test_images_for_an_error_is_the_inverse():
+    curve = PowerLaw(0.05, 1.0, 0.5)
+    assert curve.images_for(curve.error(640)) == pytest.approx(640)
+    assert curve.images_for(0.05) == math.inf
+    assert PowerLaw(0.1, 0.0, 0.5).images_for(0.2) == math.inf
+
+
+def guesses(true: PowerLaw, *, images: int = 2000, draws=(8, 6, 4, 1), seed: int = 0):
+    """Right and wrong as some images, harder than others, would have it."""
+    rng = np.random.default_rng(seed)
+    hard = rng.random(images)
+    return [
+        (hard + rng.uniform(0, 0.1, (draw, images))) % 1 < true.error(size)
+        for size, draw in zip(SIZES, draws, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("true", CURVES[:3])
+def test_the_price_of_a_point_lies_in_its_interval(true: PowerLaw):
+    curve = fitted(SIZES, guesses(true), at=1000, seed=0)
+    expected = true.images_for(true.error(1000) - 0.01) - 1000
+    assert curve.price is not None
+    assert curve.price.low is not None
+    assert curve.price.low <= expected <= (curve.price.high or math.inf)
+    for point, size in zip(curve.points, SIZES, strict=True):
+        assert point.interval.low - 0.01 <= 1 - true.error(size) <= point.interval.high + 0.01
+
+
+def test_where_nothing_is_left_to_learn_no_number_is_named():
+    curve = fitted(SIZES, [np.zeros((1, 300), dtype=bool)] * 4, at=1000, seed=0)
+    assert curve.price is not None
+    assert curve.price.images is None
+    assert curve.as_dict()["images_for_one_point"] == {"images": None, "interval": [None, None]}
+
+
+def test_two_sizes_are_no_curve():
+    curve = fitted(SIZES[:2], guesses(CURVES[0])[:2], at=300, seed=0)
+    assert curve.fit is None
+    assert curve.price is None
+    assert curve.as_dict()["fit"] is None
+    with pytest.raises(DataError, match="at least one"):
+        fitted([], [], at=3, seed=0)
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    first, second = (fitted(SIZES, guesses(CURVES[1]), at=900, seed=3) for _ in range(2))
+    assert first == second
+
+
+def measured(order: np.ndarray | None = None):
+    X, y = blobs(240, 12, 3, seed=0)
+    digests = [f"{row:032x}" for row in range(240)]
+    if order is not None:
+        X, y, digests = X[order], y[order], [digests[row] for row in order]
+    folds = fold_of(digests, y, folds=3, seed=0)
+    return learning_curve.measure(
+        X, y, digests, folds, family=FAMILIES[HeadKind.LOGISTIC], classes=3, blocks=[12], at=240,
+        seed=0,
+    )  # fmt: skip
+
+
+def test_sizes_are_shares_of_what_a_fold_trains_on():
+    curve = measured()
+    sizes = [point.images for point in curve.points]
+    np.testing.assert_allclose(sizes, [20, 40, 80, 160], rtol=0.25)
+    assert sizes[-1] == pytest.approx(160)
+    assert [point.draws for point in curve.points] == [8, 6, 4, 1]
+    assert curve.points[-1].accuracy >= curve.points[0].accuracy
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_part_that_lies_in_one_fold_is_no_size(seed: int):
+    X, y = blobs(16, 4, 2, seed=seed)
+    digests = [f"{row:032x}" for row in range(16)]
+    folds = fold_of(digests, y, folds=4, seed=seed)
+    curve = learning_curve.measure(
+        X, y, digests, folds, family=FAMILIES[HeadKind.LOGISTIC], classes=2, blocks=[4], at=16,
+        seed=seed,
+    )  # fmt: skip
+    assert curve.points[0].images > 2  # two images, one a class, are not spared by every fold
+    assert curve.points[-1].images == 12
+
+
+def test_the_order_of_the_images_changes_no_prediction():
+    shuffled = np.random.default_rng(0).permutation(240)
+    for one, other in zip(measured().points, measured(shuffled).points, strict=True):
+        assert one.images == other.images
+        assert one.accuracy == pytest.approx(other.accuracy, abs=0.01)
+
+
+def test_all_images_are_what_the_selection_measures():
+    """With every image used, the curve ends where cross-validation with the best setting does."""
+    X, y = blobs(240, 12, 3, seed=0)
+    digests = [f"{row:032x}" for row in range(240)]
+    folds = fold_of(digests, y, folds=3, seed=0)
+    family = FAMILIES[HeadKind.LOGISTIC]
+    weights = np.stack([folds != fold for fold in range(3)]).astype(np.float32)
+    scores = family.held_out(X, y, weights, classes=3)
+    right = np.zeros((len(family.settings), 240))
+    for fold, score in enumerate(scores):
+        right[:, folds == fold] = score.argmax(axis=1) == y[folds == fold]
+    shares = right.mean(axis=1)
+    assert shares.min() < shares.max()  # or any choice of the setting would do
+    assert measured().points[-1].accuracy >= shares.max() - 0.02
