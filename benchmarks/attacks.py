@@ -28,15 +28,15 @@ from headstart.evaluation.metrics import wilson
 from headstart.images.decode import decode
 from headstart.images.preprocessing import prepare
 from headstart.inspection.adversarial_file import attack_picture
-from headstart.inspection.attacks import APGD, PGD, Attack, Goal, Norm, Threat
-from headstart.inspection.inspected_network import Study
+from headstart.inspection.attacks import APGD, PGD, Attack, AttackGoal, Norm, Threat
+from headstart.inspection.inspected_network import InspectedNetwork
 
 EPSILON, STEPS, BATCH = 4 / 255, 10, 16
 COMPARED = 32  # photos in the comparison, since the peers take all steps on each
 NEVER = float("inf")  # a confidence that no picture reaches: all steps are taken
 
 
-def dogs(study: Study, folder: Path, count: int) -> list[Path]:
+def dogs(study: InspectedNetwork, folder: Path, count: int) -> list[Path]:
     """The first photos that the network takes for a dog."""
     paths = find_images([folder])
     predictions = study.read(paths)
@@ -45,7 +45,7 @@ def dogs(study: Study, folder: Path, count: int) -> list[Path]:
     return [paths[row] for row in predictions.rows[right]][:count]
 
 
-def whole_path(study: Study, photos: list[Path]) -> str:
+def whole_path(study: InspectedNetwork, photos: list[Path]) -> str:
     """Every photo to "cat" through the resizing, saved, read back."""
     rows = ["| attack | success | 95% interval | seconds, median | longest | steps, median |"]
     rows.append("|---|---|---|---|---|---|")
@@ -78,7 +78,7 @@ def whole_path(study: Study, photos: list[Path]) -> str:
 class Module(nn.Module):
     """The network as the peers want it."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: InspectedNetwork) -> None:
         super().__init__()
         self.logits = study.subject.logits
         self.register_buffer("anywhere", torch.zeros(1))
@@ -89,7 +89,7 @@ class Module(nn.Module):
         return self.logits(pixels)
 
 
-def contenders(study: Study) -> dict[str, Callable[[Tensor, Tensor, bool], Tensor]]:
+def contenders(study: InspectedNetwork) -> dict[str, Callable[[Tensor, Tensor, bool], Tensor]]:
     """(pixels, labels, all steps or stop when reached) to attacked pixels, by name."""
     import_torchvision("the peers")
     import foolbox
@@ -102,7 +102,7 @@ def contenders(study: Study) -> dict[str, Callable[[Tensor, Tensor, bool], Tenso
 
     def own(attack: Attack) -> Callable[[Tensor, Tensor, bool], Tensor]:
         def run(x: Tensor, y: Tensor, full: bool) -> Tensor:
-            goal = Goal.away(y, classes=classes)
+            goal = AttackGoal.away(y, classes=classes)
             confidence = NEVER if full else 0.0
             return attack.run(study.subject.logits, x, goal, threat, confidence=confidence).pixels
 
@@ -123,7 +123,7 @@ def contenders(study: Study) -> dict[str, Callable[[Tensor, Tensor, bool], Tenso
     }
 
 
-def against_peers(study: Study, photos: list[Path], rounds: int) -> str:
+def against_peers(study: InspectedNetwork, photos: list[Path], rounds: int) -> str:
     """Milliseconds a picture and step, and success with the same number of steps."""
     pixels = np.stack([prepare(decode(p), study.subject.preprocessing) for p in photos])
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous() / 255
@@ -147,7 +147,7 @@ def against_peers(study: Study, photos: list[Path], rounds: int) -> str:
         assert (found - x).abs().max() <= EPSILON + 1e-6
         with torch.no_grad():
             logits = study.subject.logits(found)
-        margins = Goal.away(y, classes=logits.shape[1]).margin(logits)
+        margins = AttackGoal.away(y, classes=logits.shape[1]).margin(logits)
         cost = statistics.median(seconds[name]) / STEPS / BATCH * 1000
         rows.append(
             f"| {name} | {cost:.1f} | {int((margins > 0).sum())} of {len(x)} "
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="folder of foolbox and torchattacks")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    study = Study(load_backbone())
+    study = InspectedNetwork(load_backbone())
     photos = dogs(study, options.photos, options.pictures)
     text = (
         f"# Attacks, measured\n\n"

@@ -2,10 +2,10 @@
 
     python benchmarks/head.py [--large 1000000] [--rounds 3] [--write docs/heads.md]
 
-The search is one of folds and strengths of regularisation, as in choosing a stage. For each solver
+The search is one of folds and strengths of regularization, as in choosing a stage. For each solver
 and tolerance: its time, and how far its held-out losses are at most from those of a solution to
 1e-8. Features are made up: correlated and rectified like a network's, with overlapping classes.
-scikit-learn gets float32, standardised once a fold, and starts from the solution before.
+scikit-learn gets float32, standardized once a fold, and starts from the solution before.
 """
 
 import argparse
@@ -57,10 +57,10 @@ def features(images: int, width: int, classes: int) -> tuple[Floats, Labels]:
     rng = np.random.default_rng(0)
     fall = np.sqrt(1 + np.arange(width, dtype=np.float32))[:, None]
     mixing = rng.standard_normal((width, width), np.float32) / fall
-    centres = 0.12 * rng.standard_normal((classes, width), np.float32)
+    centers = 0.12 * rng.standard_normal((classes, width), np.float32)
     y = rng.integers(0, classes, images)
     return np.maximum(
-        (centres[y] + rng.standard_normal((images, width), np.float32)) @ mixing, 0
+        (centers[y] + rng.standard_normal((images, width), np.float32)) @ mixing, 0
     ), y
 
 

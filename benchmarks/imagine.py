@@ -24,8 +24,8 @@ from PIL import Image
 from headstart import plots
 from headstart.backbones import load_backbone
 from headstart.evaluation.metrics import wilson
-from headstart.inspection.ideal_image import BEST, LESSON, WANTED, Imagined, class_target, imagine
-from headstart.inspection.inspected_network import Study
+from headstart.inspection.ideal_image import BEST, LESSON, WANTED, IdealImage, class_target, imagine
+from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.types import Floats
 
 CLASSES = (
@@ -51,20 +51,20 @@ class Row:
         others: by name of another network, (N, K) probabilities.
     """
 
-    found: tuple[Imagined, ...]
+    found: tuple[IdealImage, ...]
     others: dict[str, Floats]
 
-    def recognised(self, name: str) -> list[bool]:
+    def recognized(self, name: str) -> list[bool]:
         """Whether another network has the class among its first five."""
         indices = [one.target.index for one in self.found]
         best = np.argsort(-self.others[name], axis=1)[:, :TOP]
         return [index in row for index, row in zip(indices, best, strict=True)]
 
 
-def measure(way: str, seeds: int, studies: dict[str, Study], folder: Path) -> Row:
+def measure(way: str, seeds: int, studies: dict[str, InspectedNetwork], folder: Path) -> Row:
     """Make all pictures of one way, and have them read by all."""
     maker = studies[MAKER]
-    found: list[Imagined] = []
+    found: list[IdealImage] = []
     for name in CLASSES:
         for seed in range(seeds):
             out = folder / f"{way}-{name}-{seed}.png"
@@ -90,7 +90,7 @@ def line(way: str, row: Row) -> str:
         f"`{way}`" if way == "best" else f"`--method {way}`",
         share([one.probability >= WANTED for one in row.found]),
         f"{min(one.probability for one in row.found):.4f}",
-        *(share(row.recognised(name)) for name in OTHERS),
+        *(share(row.recognized(name)) for name in OTHERS),
         f"{statistics.median(one.steps for one in row.found):.0f}",
         f"{statistics.median(one.seconds for one in row.found):.1f}",
     ]
@@ -98,7 +98,7 @@ def line(way: str, row: Row) -> str:
 
 
 def draw(rows: dict[str, Row], path: Path) -> None:
-    """A few classes, a way a row; 256 colours, because noise does not compress."""
+    """A few classes, a way a row; 256 colors, because noise does not compress."""
     panels = [
         [
             plots.Panel(
@@ -138,7 +138,7 @@ The first column of shares counts pictures with a probability of at least {wante
 of `best` were chosen on these classes with seeds 0 and 1.
 
 - `best` fixes the strength of every frequency and moves only the phases (MACO, Fel et al. 2023),
-  in decorrelated colours (Olah et al. 2017), seen shifted, scaled, turned and mirrored at random.
+  in decorrelated colors (Olah et al. 2017), seen shifted, scaled, turned and mirrored at random.
   What is raised is the log-odds of the class.
 - `lesson` moves every pixel: cross-entropy plus a weight times the total variation, from noise
   (Simonyan et al. 2014, Mahendran and Vedaldi 2015).
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    studies = {name: Study(load_backbone(name)) for name in (MAKER, *OTHERS)}
+    studies = {name: InspectedNetwork(load_backbone(name)) for name in (MAKER, *OTHERS)}
     with tempfile.TemporaryDirectory() as scratch:
         rows = {way: measure(way, options.seeds, studies, Path(scratch)) for way in WAYS}
     text = page(rows, options.seeds)

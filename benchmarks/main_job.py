@@ -197,7 +197,7 @@ Whole processes, imports included, on the same files and weights (EfficientNet-L
 the fastest and the slowest round. headstart begins with an empty cache; its second line is a run
 whose cache holds 99 of 100 training images, and the test. Times: how many times as long as
 headstart, the median of the rounds' ratios. Memory: the most that all processes of a job were seen
-to hold at once. In this time headstart tries all stages and strengths of regularisation by nested
+to hold at once. In this time headstart tries all stages and strengths of regularization by nested
 cross-validation; the peers train one head, as their documentation has it (see the scripts in
 `benchmarks/`).
 

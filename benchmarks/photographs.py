@@ -36,7 +36,7 @@ def _photograph(rng: np.random.Generator, width: int, height: int) -> Image.Imag
         noise = np.fft.rfft2(rng.standard_normal((height, width), dtype=np.float32))
         plane = np.fft.irfft2(noise * falling, s=(height, width))
         planes.append(plane / plane.std())
-    # Brightness varies more than colours do; each picture has a tint of its own.
+    # Brightness varies more than colors do; each picture has a tint of its own.
     channels = np.stack([planes[0] + 0.3 * plane for plane in planes[1:]], axis=-1)
     tint = rng.normal(0, 20, 3)
     return Image.fromarray(np.clip(128 + tint + 50 * channels, 0, 255).astype(np.uint8))

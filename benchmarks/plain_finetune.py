@@ -50,21 +50,21 @@ def main() -> None:
     )
     model.reset_classifier(len(images.classes))
     loader = DataLoader(images, BATCH, shuffle=True, num_workers=WORKERS, drop_last=True)
-    optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.05)
     steps = options.epochs * len(loader)
 
     def rate(step: int) -> float:
         warm = step / (WARM_UP * steps)
         return min(warm, 0.5 + 0.5 * math.cos(math.pi * step / steps))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     for _ in range(options.epochs):
         model.train()
         for pixels, labels in loader:
             loss = nn.functional.cross_entropy(model(pixels), labels, label_smoothing=0.1)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
     trained = time.perf_counter() - started
     model.eval()

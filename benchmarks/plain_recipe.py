@@ -1,7 +1,7 @@
 """The recipe everyone writes first: timm, a DataLoader, scikit-learn.
 
 A frozen timm network in eager float32 on a CPU, timm's own transform, a DataLoader with two
-workers, and logistic regression on the standardised features of the last layer. It gets the same
+workers, and logistic regression on the standardized features of the last layer. It gets the same
 weights and the same files as headstart, prints one JSON line, and uses nothing of headstart but
 the reader of the weights' old file format.
 

@@ -16,12 +16,12 @@ from headstart.backbones import load_backbone
 from headstart.datasets import open_dataset
 from headstart.engines import make_plan
 from headstart.features.extractor import Extractor
-from headstart.finetuning.finetune import FineTuned, finetune
-from headstart.finetuning.settings import BatchNorm, Optimiser, Schedule, Settings
-from headstart.models.fit import Recipe, train
+from headstart.finetuning.finetune import FineTuneResult, finetune
+from headstart.finetuning.settings import BatchNorm, Optimizer, Schedule, TuningSettings
+from headstart.models.fit import FitSettings, train
 
 HOLD_OUT = 0.8
-BASE = Settings(
+BASE = TuningSettings(
     depth=3,
     epochs=6,
     patience=6,
@@ -40,11 +40,11 @@ TRICKS: tuple[dict[str, object], ...] = (
     {"depth": 5},
     {"views": 1},
     {"crop": 1.0, "flip": False, "upside_down": False},
-    {"colour": 0.0},
+    {"color": 0.0},
     {"batch_norm": BatchNorm.FROZEN},
     {"batch_norm": BatchNorm.FROZEN, "rate": 1e-4},
     {"batch_norm": BatchNorm.FROZEN, "interpolate": True},
-    {"optimiser": Optimiser.SGD},
+    {"optimizer": Optimizer.SGD},
     {"rate": 5e-5},
     {"rate": 5e-3},
     {"head_rate": 0.1},
@@ -63,7 +63,7 @@ TRICKS: tuple[dict[str, object], ...] = (
 )
 
 
-def start(found: FineTuned) -> str:
+def start(found: FineTuneResult) -> str:
     """The line of what all of them begin with."""
     assert found.attempt is not None
     before = found.attempt.probe
@@ -72,7 +72,7 @@ def start(found: FineTuned) -> str:
     return f"| the probe | {before.accuracy:.3f} ({span}) | {found.attempt.probe_loss:.3f} | | |"
 
 
-def row(trick: dict[str, object], found: FineTuned) -> str:
+def row(trick: dict[str, object], found: FineTuneResult) -> str:
     """A line of the table."""
     assert found.attempt is not None
     tuned, history = found.attempt.tuned, found.attempt.history
@@ -97,7 +97,7 @@ def main() -> None:
     lines = ["| setting | accuracy | loss | best epoch | an epoch |", "|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as cache:
         extractor = Extractor(backbone=load_backbone(), plan=make_plan(), cache=Path(cache))
-        probe = train(dataset, extractor, Recipe(hold_out=HOLD_OUT)).model
+        probe = train(dataset, extractor, FitSettings(hold_out=HOLD_OUT)).model
         for trick in TRICKS:
             settings = replace(BASE, **trick)  # type: ignore[arg-type]
             found = finetune(
@@ -111,7 +111,7 @@ def main() -> None:
                 options.write.write_text(page(options.data, found, lines), encoding="utf-8")
 
 
-def page(data: str, found: FineTuned, lines: list[str]) -> str:
+def page(data: str, found: FineTuneResult, lines: list[str]) -> str:
     """The table with what it was measured on."""
     assert found.attempt is not None
     images = found.attempt.tuned.images

@@ -43,14 +43,14 @@ def main() -> None:
     for parameter in model.parameters():
         parameter.requires_grad = False
     model.reset_classifier(len(images.classes))
-    optimiser = torch.optim.SGD(model.classifier.parameters(), lr=0.001, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.StepLR(optimiser, step_size=7, gamma=0.1)
+    optimizer = torch.optim.SGD(model.classifier.parameters(), lr=0.001, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
     for _ in range(options.epochs):
         model.train()
         for pixels, labels in DataLoader(images, BATCH, shuffle=True, num_workers=WORKERS):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             nn.functional.cross_entropy(model(pixels), labels).backward()
-            optimiser.step()
+            optimizer.step()
         schedule.step()
     model.eval()
     right = 0

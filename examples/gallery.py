@@ -52,7 +52,7 @@ def features(photo: Path, pictures: Path, work: Path) -> str:
 headstart features cat.png --filters --out features
 ```
 
-From edges and colours to parts, a row a stage:
+From edges and colors to parts, a row a stage:
 
 ![feature maps](gallery/features.png)
 

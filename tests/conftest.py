@@ -12,7 +12,7 @@ from PIL import Image
 from headstart.backbones import Backbone, load_backbone
 from headstart.backbones.backbone import Stage, Weights
 from headstart.cli.app import run
-from headstart.engines import Plan
+from headstart.engines import EnginePlan
 from headstart.features import path_index
 from headstart.features.extractor import Extractor
 from headstart.images.preprocessing import Interpolation, Preprocessing
@@ -21,13 +21,13 @@ from headstart.types import EngineName, Precision
 from tests.models.trained_models import make_model
 
 LITE = "efficientnet-lite0"
-F32 = Plan(EngineName.OPENVINO, Precision.FLOAT32)
+F32 = EnginePlan(EngineName.OPENVINO, Precision.FLOAT32)
 KINDS = ("checks", "noise", "stripes")
 _SIDE = 32
 
 
 def picture(kind: str, seed: int) -> Image.Image:
-    """A texture of 64 to 200 px; the kinds differ in pattern and colour, the seeds in detail."""
+    """A texture of 64 to 200 px; the kinds differ in pattern and color, the seeds in detail."""
     rng = np.random.default_rng([KINDS.index(kind), seed])
     height, width = rng.integers(64, 200, 2)
     y, x = np.mgrid[0:height, 0:width]
@@ -37,8 +37,8 @@ def picture(kind: str, seed: int) -> Image.Image:
         "noise": rng.random((height, width)),
         "stripes": (x // period) % 2,
     }[kind]
-    colour = {"checks": (220, 60, 60), "noise": (60, 200, 90), "stripes": (70, 90, 220)}[kind]
-    pixels = pattern[..., None] * np.array(colour) + rng.normal(20, 15, (height, width, 3))
+    color = {"checks": (220, 60, 60), "noise": (60, 200, 90), "stripes": (70, 90, 220)}[kind]
+    pixels = pattern[..., None] * np.array(color) + rng.normal(20, 15, (height, width, 3))
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
@@ -90,7 +90,7 @@ def tiny_backbone(*, digest: str = "0" * 32, size: int = _SIDE) -> Backbone:
         ),
         stages=(Stage("fine", 48), Stage("coarse", 3)),
         labels=("a", "b", "c", "d", "e"),
-        weights=Weights(source="PyPI: made-up", digest=digest, licence="MIT"),
+        weights=Weights(source="PyPI: made-up", digest=digest, license="MIT"),
         network=network,
         graph=tiny_graph,
     )
@@ -136,7 +136,7 @@ def tiny(tmp_path: Path) -> Callable[..., Extractor]:
     """Makes extractors of the tiny backbone that share the test's cache."""
 
     def make(
-        *, cache: Path | None = tmp_path / "cache", plan: Plan = F32, **more: Any
+        *, cache: Path | None = tmp_path / "cache", plan: EnginePlan = F32, **more: Any
     ) -> Extractor:
         return Extractor(backbone=tiny_backbone(**more), plan=plan, cache=cache)
 

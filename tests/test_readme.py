@@ -25,9 +25,9 @@ def commands(program: str) -> list[str]:
     return [line for line in lines if line.split()[:1] == [program]]
 
 
-def photo(colour: tuple[int, int, int], seed: int) -> Image.Image:
+def photo(color: tuple[int, int, int], seed: int) -> Image.Image:
     noise = np.random.default_rng(seed).normal(0, 40, (96, 120, 3))
-    return Image.fromarray(np.clip(noise + colour, 0, 255).astype(np.uint8))
+    return Image.fromarray(np.clip(noise + color, 0, 255).astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the README takes for granted: photos/, test-photos/ and new.jpg."""
     folder = tmp_path_factory.mktemp("desk")
     for part, first in (("photos", 0), ("test-photos", 100)):
-        for name, colour in (("cat", (180, 90, 60)), ("dog", (60, 90, 180))):
+        for name, color in (("cat", (180, 90, 60)), ("dog", (60, 90, 180))):
             (folder / part / name).mkdir(parents=True)
             for seed in range(first, first + (24 if part == "photos" else 8)):
-                photo(colour, seed).save(folder / part / name / f"{seed}.jpg")
+                photo(color, seed).save(folder / part / name / f"{seed}.jpg")
     photo((180, 90, 60), 7_000).save(folder / "new.jpg")
     return folder
 

@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from headstart.errors import HeadstartError, UserError
     from headstart.evaluation.report import Report, build_report
     from headstart.models.estimator import Classifier
-    from headstart.models.fit import Trained
+    from headstart.models.fit import FitResult
     from headstart.models.prediction import Predictions
     from headstart.models.trained_model import Model
-    from headstart.transfer.transfer_report import Transfer, measure_transfer
+    from headstart.transfer.transfer_report import TransferReport, measure_transfer
 
 __version__ = "0.1.0"
 __all__ = [
     "Backbone",
     "Classifier",
     "Comparison",
+    "FitResult",
     "HeadstartError",
     "ImageDataset",
     "Model",
     "Predictions",
     "Report",
-    "Trained",
-    "Transfer",
+    "TransferReport",
     "UserError",
     "__version__",
     "build_report",
@@ -53,8 +53,8 @@ _HOMES = {
     "Model": "models.trained_model",
     "Predictions": "models.prediction",
     "Report": "evaluation.report",
-    "Trained": "models.fit",
-    "Transfer": "transfer.transfer_report",
+    "FitResult": "models.fit",
+    "TransferReport": "transfer.transfer_report",
     "UserError": "errors",
     "build_report": "evaluation.report",
     "compare": "comparison",

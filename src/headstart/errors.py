@@ -33,7 +33,7 @@ class DownloadError(HeadstartError):
     """A download failed, or the machine is offline."""
 
 
-class NotHereError(DownloadError):
+class NotCachedError(DownloadError):
     """Weights that are not on this machine were not to be fetched.
 
     Attributes:
@@ -63,7 +63,7 @@ class BackboneError(UserError):
     """An unknown backbone or stage, or weights that do not fit it."""
 
 
-class BundleError(UserError):
+class SavedModelError(UserError):
     """A folder that is not a saved model, is damaged, or was written by a newer headstart."""
 
 

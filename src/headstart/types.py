@@ -16,9 +16,9 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Labels: TypeAlias = npt.NDArray[np.int64]
 """Indices into a list of class names: (N,)."""
-Progress: TypeAlias = Callable[[int, int], None]
+ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Is told of long work: (done, total)."""
-Bars: TypeAlias = Callable[[str, str], Progress]
+ProgressBarFactory: TypeAlias = Callable[[str, str], ProgressCallback]
 """Gives a progress bar, by what is done and the unit of its rate."""
 
 
@@ -65,7 +65,7 @@ class ClassLevel(StrEnum):
     """The innermost folder: "camera 1"."""
 
 
-class Estimate(StrEnum):
+class EstimateMethod(StrEnum):
     """How an accuracy was measured."""
 
     CROSS_VALIDATION = "cross-validation"
@@ -108,11 +108,11 @@ class Interval:
     high: float
 
 
-def unwatched(done: int, total: int) -> None:
+def no_progress(done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
-def no_bars(what: str, unit: str) -> Progress:
+def no_progress_bars(what: str, unit: str) -> ProgressCallback:
     """Bars that nobody watches."""
     del what, unit
-    return unwatched
+    return no_progress

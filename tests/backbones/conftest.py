@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.backbones import catalogue
+from headstart.backbones import catalog
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.vision_ops import import_timm
 
@@ -59,7 +59,7 @@ def with_random_weights(
         model = random_model(name)
         file = folder / "weights.safetensors"
         save_file({key: value.contiguous() for key, value in model.state_dict().items()}, file)
-        backbone = catalogue.load_backbone(name, weights=file, allow_download=False)
+        backbone = catalog.load_backbone(name, weights=file, allow_download=False)
         file.unlink()  # VGG-16 alone is half a gigabyte
         return backbone, model
 
@@ -83,5 +83,5 @@ def small_keras(tmp_path_factory: pytest.TempPathFactory) -> KerasCase:
     model = random_model(short)
     file = tmp_path_factory.mktemp("keras") / "small.weights.h5"
     model.save_weights(file)
-    backbone = catalogue.load_backbone(f"keras:{short}", weights=file, allow_download=False)
+    backbone = catalog.load_backbone(f"keras:{short}", weights=file, allow_download=False)
     return KerasCase(backbone.name, model, file, backbone)

@@ -47,7 +47,7 @@ def predict(model: Any, pictures: np.ndarray) -> Any:
         return model.predict(pictures, verbose=0)
 
 
-def randomise(model: Any, seed: int = 0) -> Any:
+def randomize(model: Any, seed: int = 0) -> Any:
     """Statistics, scales and offsets too: as Keras makes them, they would hide mistakes."""
     rng = np.random.default_rng(seed)
     for variable in model.weights:
@@ -66,14 +66,14 @@ def randomise(model: Any, seed: int = 0) -> Any:
 
 def random_model(short: str) -> Any:
     options = {"input_shape": (224, 224, 3)} if short.startswith("MobileNetV3") else {}
-    model = randomise(application(short)(weights=None, **options))
+    model = randomize(application(short)(weights=None, **options))
     side = model.input_shape[1]
     shown = pictures(side, 4).astype(np.float32)
     return calibrate(model, preprocess_input(short)(shown))
 
 
 def pictures(side: int, count: int = 2) -> np.ndarray:
-    """Smooth, so that the channels differ and neighbours do not: (count, side, side, 3) uint8."""
+    """Smooth, so that the channels differ and neighbors do not: (count, side, side, 3) uint8."""
     rng = np.random.default_rng(side)
     coarse = rng.integers(0, 256, (count, 8, 8, 3), np.uint8)
     return coarse.repeat(-(-side // 8), axis=1).repeat(-(-side // 8), axis=2)[:, :side, :side]
@@ -130,7 +130,7 @@ def tiny_model() -> Any:
     x = layers.GlobalAveragePooling2D(name="mean")(x)
     x = layers.Dropout(0.5, name="drop")(x)
     outputs = layers.Dense(10, name="logits")(x)
-    return randomise(keras.Model(inputs, outputs))
+    return randomize(keras.Model(inputs, outputs))
 
 
 def graph_of(model: Any, channels: tuple[int, ...] = (0, 1, 2)) -> LayerGraph:

@@ -116,10 +116,10 @@ def test_training_the_tail_leaves_the_network_alone(small: StagedNetwork):
     before = {name: value.clone() for name, value in small.model.state_dict().items()}
     halves = cut(small, "0", 32, wanted=("4", LOGITS))
     tail = halves.tail.requires_grad_(True)
-    optimiser = torch.optim.SGD(tail.parameters(), lr=1.0)
+    optimizer = torch.optim.SGD(tail.parameters(), lr=1.0)
     *_, flat = halves.trunk(pixels(32))
     sum(one.square().sum() for one in tail(flat.view(-1, *halves.shape))).backward()
-    optimiser.step()
+    optimizer.step()
     assert not torch.equal(tail.graph.state_dict()["2.weight"], before["2.weight"])
     for name, value in small.model.state_dict().items():
         assert torch.equal(value, before[name])

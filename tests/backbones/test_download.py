@@ -9,7 +9,7 @@ import pytest
 
 from headstart.backbones import download_size
 from headstart.backbones.download import fetch_from_hub, fetch_from_url
-from headstart.errors import DownloadError, NotHereError
+from headstart.errors import DownloadError, NotCachedError
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -44,12 +44,12 @@ def nothing_here(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
 
 
-def missing(*addresses: str) -> NotHereError:
-    return NotHereError("x", addresses=addresses)
+def missing(*addresses: str) -> NotCachedError:
+    return NotCachedError("x", addresses=addresses)
 
 
 def test_the_size_is_asked_of_the_server(address: str):
-    with pytest.raises(NotHereError) as caught:
+    with pytest.raises(NotCachedError) as caught:
         fetch_from_url("resnet", f"{address}/weights.pth", allow_download=False)
     assert download_size(caught.value) == 46_830_571
 
@@ -68,7 +68,7 @@ def test_nobody_may_tell(address: str):
 
 def test_of_the_hub_it_is_the_weights_that_are_large():
     def addresses(repository: str, *files: str, **more) -> tuple[str, ...]:
-        with pytest.raises(NotHereError) as caught:
+        with pytest.raises(NotCachedError) as caught:
             fetch_from_hub("x", repository, files, allow_download=False, **more)
         return caught.value.addresses
 

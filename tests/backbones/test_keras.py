@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from headstart.backbones import keras as backbones
 from headstart.backbones import keras_backend
-from headstart.backbones.catalogue import list_backbones, load_backbone
+from headstart.backbones.catalog import list_backbones, load_backbone
 from headstart.backbones.imagenet import imagenet_classes
 from headstart.backbones.keras_graph import layer_graph
 from headstart.backbones.keras_network import find_stages

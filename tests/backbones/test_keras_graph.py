@@ -22,7 +22,7 @@ from tests.backbones.keras_models import (
     keras,
     network_of,
     predict,
-    randomise,
+    randomize,
     tiny_model,
 )
 
@@ -117,12 +117,12 @@ def test_a_trained_tail_put_back_changes_the_whole(model):
     network = network_of(model)
     halves = cut(network, "wide", 32, wanted=[LOGITS])
     tail = halves.tail.requires_grad_(True)
-    optimiser = torch.optim.SGD(tail.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(tail.parameters(), lr=0.1)
     before = network.logits(pixels())
     activation = halves.trunk(pixels())[-1].unflatten(1, halves.shape)
     tail(activation)[-1].square().sum().backward()
     assert all(parameter.grad is not None for parameter in tail.parameters())
-    optimiser.step()
+    optimizer.step()
     after = tail(activation)[-1].detach()
     assert not torch.allclose(after, before, rtol=1e-3)
     assert torch.equal(network.logits(pixels()), before)  # the tail is a copy
@@ -200,11 +200,11 @@ def test_the_first_layer_is_in_the_order_red_green_blue(network):
     assert path == "first"
     assert isinstance(layer, nn.Conv2d)
     assert (layer.in_channels, layer.groups) == (3, 1)
-    normalised = (pixels() - network.mean) / network.std
-    same = nn.functional.pad(normalised, (0, 1, 0, 1))  # TensorFlow's way of padding by "same"
+    normalized = (pixels() - network.mean) / network.std
+    same = nn.functional.pad(normalized, (0, 1, 0, 1))  # TensorFlow's way of padding by "same"
     kernel = network.model.first
     ours = nn.functional.conv2d(same, layer.weight, kernel.bias, stride=2)
-    keras_own = network.model.run(normalised, {"first"})["first"].permute(0, 3, 1, 2)
+    keras_own = network.model.run(normalized, {"first"})["first"].permute(0, 3, 1, 2)
     torch.testing.assert_close(ours, keras_own, rtol=1e-4, atol=1e-5)
 
 
@@ -227,7 +227,7 @@ def test_layers_within_layers_keep_their_variables_apart():
     )
     inputs = keras.Input((8, 8, 3))
     outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(inner(inputs)))
-    model = randomise(keras.Model(inputs, outputs))
+    model = randomize(keras.Model(inputs, outputs))
     graph = graph_of(model)
     assert [key for key in graph.state_dict() if key.startswith("two")] == [
         "two_in_one.kernel_0",

@@ -14,8 +14,8 @@ import torch
 from safetensors.numpy import save_file
 
 from headstart.backbones import keras as backbones
-from headstart.backbones.catalogue import list_backbones
-from headstart.backbones.keras_graph import Normalisation
+from headstart.backbones.catalog import list_backbones
+from headstart.backbones.keras_graph import Normalization
 from headstart.backbones.keras_weights import PUBLISHED, Published
 from headstart.errors import BackboneError, DownloadError
 from tests.backbones.keras_models import (
@@ -115,7 +115,7 @@ def test_published_weights_are_checked(
     here.write_bytes(content)
     backbone = backbones.load(f"keras:{SMALL}", weights=None, allow_download=False)
     assert backbone.weights.source == published.url
-    assert backbone.weights.licence == "unstated"
+    assert backbone.weights.license == "unstated"
     here.write_bytes(b"broken off")
     with pytest.raises(DownloadError, match=r"is not the file that Keras publishes.*delete it"):
         backbones.load(f"keras:{SMALL}", weights=None, allow_download=False)
@@ -149,7 +149,7 @@ def test_efficientnets_published_form(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_weights_from_scratch_are_not_taken_for_published_ones():
     numbers = [SimpleNamespace(name=n, value=torch.zeros(3)) for n in ("mean", "variance")]
-    layer = Normalisation(SimpleNamespace(input_mean=None, weights=numbers), 1e-7)
+    layer = Normalization(SimpleNamespace(input_mean=None, weights=numbers), 1e-7)
     for variance in ([1, 1, 1], np.square([0.229, 0.224, 0.225])):
         state = {"mean": torch.zeros(3), "variance": torch.tensor(variance)}
         layer.load_state_dict(state)

@@ -16,14 +16,14 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.checkpoint import read_legacy_checkpoint
 from headstart.backbones.timm import preprocessing_of
 from headstart.backbones.vision_ops import import_timm
-from headstart.engines.engine import Plan
+from headstart.engines.engine import EnginePlan
 from headstart.engines.openvino import OpenVINOEngine
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.types import EngineName, Precision
 
 timm = import_timm("tests")
 
-# Largest difference over the largest value. Folding batch normalisation into the convolutions
+# Largest difference over the largest value. Folding batch normalization into the convolutions
 # changes the order of float32 sums; measured: 2e-6 to 2e-5.
 TOLERANCE = 1e-4
 
@@ -48,7 +48,7 @@ def timm_tensors(backbone: Backbone) -> dict[str, np.ndarray]:
 def test_every_stage_and_the_logits_equal_timms_network_in_float32(variant: Backbone):
     side = variant.preprocessing.crop
     pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
-    engine = OpenVINOEngine(variant, Plan(EngineName.OPENVINO, Precision.FLOAT32))
+    engine = OpenVINOEngine(variant, EnginePlan(EngineName.OPENVINO, Precision.FLOAT32))
     (ours,) = engine.stream([pixels])
     with torch.inference_mode():
         theirs = variant.network()(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
@@ -113,13 +113,13 @@ def test_weights_under_timms_names_are_the_same_network_in_whatever_order(
     loaded = load_backbone("efficientnet-lite0", weights=file)
     side = loaded.preprocessing.crop
     pixels = np.random.default_rng(1).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
-    plan = Plan(EngineName.OPENVINO, Precision.FLOAT32)
+    plan = EnginePlan(EngineName.OPENVINO, Precision.FLOAT32)
     (expected,) = OpenVINOEngine(lite0, plan).stream([pixels])
     (found,) = OpenVINOEngine(loaded, plan).stream([pixels])
     for mine, reference in zip(found, expected, strict=True):
         np.testing.assert_array_equal(mine, reference)
     assert loaded.weights.source == "timm.safetensors"
-    assert loaded.weights.licence == "unstated"
+    assert loaded.weights.license == "unstated"
 
 
 def test_weights_in_float16_are_taken(lite0: Backbone, tmp_path: Path):
@@ -187,6 +187,6 @@ def test_an_absent_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_embedded_weights_are_identified(variant: Backbone):
-    assert variant.weights.licence == "Apache-2.0"
+    assert variant.weights.license == "Apache-2.0"
     assert len(bytes.fromhex(variant.weights.digest)) == 16
     assert len(variant.labels) == 1000

@@ -18,7 +18,7 @@ PREPROCESSING = Preprocessing(
     mean=(0.5, 0.4, 0.3),
     std=(0.2, 0.3, 0.4),
 )
-# One of every way to end: pooled map, hidden layer, token, normalised map, (B, H, W, C), mutated
+# One of every way to end: pooled map, hidden layer, token, normalized map, (B, H, W, C), mutated
 # in place, pooled after the classifier.
 FAMILIES = (
     "torchvision:resnet18",
@@ -123,7 +123,7 @@ def small() -> StagedNetwork:
     )
 
 
-def test_normalises(small):
+def test_normalizes(small):
     x = torch.rand(2, 3, 32, 32)
     mean, std = torch.tensor(PREPROCESSING.mean), torch.tensor(PREPROCESSING.std)
     expected = small.model(((x.permute(0, 2, 3, 1) - mean) / std).permute(0, 3, 1, 2))

@@ -166,7 +166,7 @@ def test_a_repository_on_the_hub(prefix, offline, tmp_path):
     backbone = backbones.load(f"{prefix}hf-hub:someone/insects", weights=None, allow_download=False)
     assert backbone.labels == ("ant", "bee")
     assert backbone.weights.source == "https://huggingface.co/someone/insects"
-    assert backbone.weights.licence == "MIT"
+    assert backbone.weights.license == "MIT"
     assert backbone.preprocessing.size == 73
     network = backbone.network()
     x = torch.rand(2, 3, 64, 64)
@@ -314,9 +314,9 @@ def test_the_embedded_network_in_pytorch():
     x = torch.rand(1, 3, 224, 224)
     with torch.no_grad():
         found = network(x)
-        normalised = (x - network.mean) / network.std
-        assert torch.equal(found[-1], model(normalised))
-        features = model.forward_head(model.forward_features(normalised), pre_logits=True)
+        normalized = (x - network.mean) / network.std
+        assert torch.equal(found[-1], model(normalized))
+        features = model.forward_head(model.forward_features(normalized), pre_logits=True)
     assert torch.equal(found[-2], features)
     assert [y.shape[1] for y in found] == [16, 24, 40, 80, 112, 192, 320, 1280, 1000]
     short = dict(list(tensors.items())[:-1])

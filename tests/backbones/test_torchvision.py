@@ -33,7 +33,7 @@ def test_equals_torchvision(name, with_random_weights, pictures):
     preset = get_model_weights(name).DEFAULT.transforms()
     pairs = [(pixels(image, backbone.preprocessing), preset(image)[None]) for image in pictures]
     for ours, theirs in pairs:
-        # The resized picture is the same to the last bit; its normalisation to a rounding.
+        # The resized picture is the same to the last bit; its normalization to a rounding.
         back = theirs * network.std + network.mean
         assert torch.equal((back * 255).round(), (ours * 255).round())
     for ours, theirs in pairs[:3]:
@@ -170,7 +170,7 @@ def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         backbones.load("torchvision:resnet18", weights=None, allow_download=True)
 
 
-def test_licences():
+def test_licenses():
     entries = get_model_weights("vit_b_16")
-    assert backbones.licence_of(entries.IMAGENET1K_SWAG_E2E_V1) == "CC-BY-NC-4.0"
-    assert backbones.licence_of(entries.DEFAULT) == "unstated"
+    assert backbones.license_of(entries.IMAGENET1K_SWAG_E2E_V1) == "CC-BY-NC-4.0"
+    assert backbones.license_of(entries.DEFAULT) == "unstated"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from headstart.backbones.backbone import Backbone
-from headstart.engines.engine import Plan
+from headstart.engines.engine import EnginePlan
 from headstart.engines.openvino import OpenVINOEngine
 from headstart.errors import BackboneError
 from headstart.features.extractor import configuration_key
@@ -13,7 +13,7 @@ from headstart.transfer.random_weights import untrained
 from headstart.types import EngineName, Precision
 from tests.conftest import tiny_backbone
 
-PLAN = Plan(EngineName.OPENVINO, Precision.FLOAT32)
+PLAN = EnginePlan(EngineName.OPENVINO, Precision.FLOAT32)
 TORCH_NAMES = ("torchvision:resnet18", "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k")
 
 
@@ -90,7 +90,7 @@ def test_the_source_says_that_the_weights_changed_and_says_it_once(lite0: Backbo
     assert once.weights.source == f"{lite0.weights.source}, changed"
     assert once.with_tensors(tensors).weights.source == once.weights.source
     assert lite0.with_tensors(tensors, source="drawn").weights.source == "drawn"
-    assert once.weights.licence == lite0.weights.licence
+    assert once.weights.license == lite0.weights.license
 
 
 def test_weights_cannot_be_changed_behind_the_digest(lite0: Backbone):
@@ -104,7 +104,7 @@ def test_weights_cannot_be_changed_behind_the_digest(lite0: Backbone):
         other.tensors()["classifier.bias"][:] = 7
 
 
-def test_counters_of_batch_normalisation_change_nothing(lite0: Backbone, with_random_weights):
+def test_counters_of_batch_normalization_change_nothing(lite0: Backbone, with_random_weights):
     resnet, _ = with_random_weights("torchvision:resnet18")
     for backbone in (lite0, resnet):
         tensors = backbone.tensors()

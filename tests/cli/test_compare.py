@@ -13,10 +13,10 @@ from PIL import Image
 from headstart import comparison
 from headstart.backbones import Backbone
 from headstart.cli import compare, options
-from headstart.comparison import contest
+from headstart.comparison import race
 from headstart.comparison.cost import Cost
-from headstart.engines import Plan
-from headstart.errors import BackboneError, DownloadError, NotHereError
+from headstart.engines import EnginePlan
+from headstart.errors import BackboneError, DownloadError, NotCachedError
 from headstart.features.extractor import Extractor
 from headstart.types import EngineName
 from tests.cli.conftest import Cli, one_sentence
@@ -27,13 +27,13 @@ LITES = ("efficientnet-lite0", "efficientnet-lite1")
 
 @pytest.fixture(autouse=True)
 def _made_up_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measure_cost(backbone: Backbone, plan: Plan, *, asked: EngineName) -> Cost:
+    def measure_cost(backbone: Backbone, plan: EnginePlan, *, asked: EngineName) -> Cost:
         assert plan.engine is not EngineName.AUTO
         assert asked is EngineName.AUTO
         cost = {"a": 1.5, "b": 3.0}.get(backbone.name, 4.0)
         return Cost(images_per_second=2000 / cost, milliseconds=cost, memory_bytes=100_000_000)
 
-    monkeypatch.setattr(contest, "measure_cost", measure_cost)
+    monkeypatch.setattr(race, "measure_cost", measure_cost)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def tinies(tiny: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch) -> N
             raise BackboneError("these weights do not fit broken")
         if name in ("far", "farther", "gone") and name not in fetched:
             if not allow_download:
-                raise NotHereError("not here", addresses=[f"https://x.example/{name}"])
+                raise NotCachedError("not here", addresses=[f"https://x.example/{name}"])
             if name == "gone":
                 raise DownloadError("cannot download gone")
             fetched.add(name)
@@ -63,7 +63,7 @@ def tinies(tiny: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch) -> N
     sizes = {"far": 46_830_571, "farther": None, "gone": 1_000_000}
     monkeypatch.setattr(options, "extractor_for", opened)
     monkeypatch.setattr("headstart.backbones.check_name", check_name)
-    monkeypatch.setattr("headstart.comparison.entrant._parameters", lambda _backbone: None)
+    monkeypatch.setattr("headstart.comparison.backbone_trial._parameters", lambda _backbone: None)
     monkeypatch.setattr(
         "headstart.backbones.download_size",
         lambda error: sizes[error.addresses[0].rpartition("/")[2]],
@@ -83,7 +83,7 @@ def test_the_embedded_backbones_as_they_are(cli: Cli, photos: Path, tmp_path: Pa
         assert row["images"] == 24
         assert row["images_per_second"] > 0
         assert row["core_milliseconds"] > 0
-        assert row["licence"] == "Apache-2.0"
+        assert row["license"] == "Apache-2.0"
         assert row["logme"] is not None
     assert rows[LITES[0]]["parameters"] == 4_652_008
     assert rows[LITES[1]]["multiply_adds"] == 631_000_000
@@ -112,7 +112,7 @@ class TestWithMadeUpCosts:
         lines = outcome.out.splitlines()
         header = (
             "backbone accuracy 95% interval images stages core-ms images/s parameters "
-            "multiply-adds memory licence top-1"
+            "multiply-adds memory license top-1"
         )
         assert " ".join(lines[0].split()) == header
         assert lines[1].startswith("*  a ")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from headstart.cli.explain import _names
-from headstart.inspection.attribution.method import Method
+from headstart.inspection.attribution.method import AttributionMethod
 from tests.cli.conftest import Cli, one_sentence
 
 LITE = "efficientnet-lite0"
@@ -53,9 +53,9 @@ def test_a_model_and_a_class_for_people(cli: Cli, model: Path, new_photos: Path,
 def test_names_never_meet(tmp_path: Path):
     """Equal stems, names on systems that fold case, a sheet and an overlay of another picture."""
     paths = [Path(name) for name in ("a/cat.png", "b/Cat.jpg", "a/cat-grad-cam.png", "cat-2.png")]
-    found = list(_names(tmp_path, paths, [Method.GRAD_CAM]))
+    found = list(_names(tmp_path, paths, [AttributionMethod.GRAD_CAM]))
     assert [one.stem for one in found] == ["cat", "Cat-2", "cat-grad-cam-2", "cat-2-2"]
-    files = [file for one in found for file in (one.sheet, one.overlay(Method.GRAD_CAM))]
+    files = [file for one in found for file in (one.sheet, one.overlay(AttributionMethod.GRAD_CAM))]
     assert len({str(file).casefold() for file in files}) == 8
 
 

@@ -12,7 +12,7 @@ from headstart.cli.app import run
 from headstart.cli.finetune import finetune
 from headstart.cli.training import CURVES, HISTORY
 from headstart.finetuning import finetune as module
-from headstart.finetuning.settings import Settings
+from headstart.finetuning.settings import TuningSettings
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import write_photos
 from tests.models.saved_models import contents
@@ -104,7 +104,7 @@ def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, 
 
 def test_a_training_that_diverged_is_still_one_document(cli: Cli, begun, tmp_path: Path):
     model, cache = begun
-    lost = (*WORSE, "--optimiser", "sgd", "--clip", 1e6, "--warm-up", 0, "--batch", 4)
+    lost = (*WORSE, "--optimizer", "sgd", "--clip", 1e6, "--warm-up", 0, "--batch", 4)
     outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *lost, "--json")
     assert outcome.code == 0
     assert outcome.document["kept"] is False
@@ -228,7 +228,7 @@ def test_a_fit_leaves_nothing_of_a_fine_tuning_before(cli: Cli, photos: Path, tm
 
 def test_every_setting_is_an_option_with_the_same_default():
     options = inspect.signature(finetune).parameters
-    for setting in fields(Settings):
+    for setting in fields(TuningSettings):
         if setting.name not in ("depth", "seed"):
             assert options[setting.name].default == setting.default, setting.name
 

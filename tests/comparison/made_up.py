@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from headstart.comparison import Compared
+from headstart.comparison import BackboneResult
 from headstart.comparison.cost import Cost
 
 
-def compared(name: str, right: np.ndarray, milliseconds: float, **changed) -> Compared:
-    return Compared(
+def compared(name: str, right: np.ndarray, milliseconds: float, **changed) -> BackboneResult:
+    return BackboneResult(
         **{
             "name": name,
             "right": right,
@@ -21,7 +21,7 @@ def compared(name: str, right: np.ndarray, milliseconds: float, **changed) -> Co
             "precision": "f32",
             "parameters": 4_000_000,
             "multiply_adds": None,
-            "licence": "MIT",
+            "license": "MIT",
             "top1": None,
             **changed,
         }

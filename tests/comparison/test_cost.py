@@ -14,7 +14,7 @@ import pytest
 from headstart.backbones import Backbone
 from headstart.comparison import cost
 from headstart.comparison.cost import measure_cost, peak_memory, time_engine
-from headstart.engines import Plan, make_plan
+from headstart.engines import EnginePlan, make_plan
 from headstart.errors import BackboneError
 from headstart.types import EngineName, Precision
 
@@ -25,7 +25,7 @@ class Dozing:
     batch = 4
 
     def __init__(self, device: str) -> None:
-        self.plan = Plan(EngineName.PYTORCH, Precision.FLOAT32, device)
+        self.plan = EnginePlan(EngineName.PYTORCH, Precision.FLOAT32, device)
 
     def stream(self, batches: Iterable[np.ndarray]):
         for pixels in batches:

@@ -28,7 +28,7 @@ def test_the_list():
     assert list(KNOWN)[:2] == ["digits", "textiles"]
     for one in list_datasets():
         assert one.embedded == (one.size == 0)
-        assert (one.title and one.licence) != ""
+        assert (one.title and one.license) != ""
         assert one.classes >= 2
         for download in one.downloads:
             assert download.url.startswith("https://")
@@ -43,7 +43,7 @@ def digits(tmp_path_factory):
 def test_digits(digits):
     assert len(digits) == KNOWN["digits"].images
     assert digits.classes == tuple("0123456789")
-    assert (digits.name, digits.licence, digits.skipped) == ("digits", "CC BY 4.0", ())
+    assert (digits.name, digits.license, digits.skipped) == ("digits", "CC BY 4.0", ())
     pixels = np.stack([np.asarray(decode(path)) for path in digits.paths])
     assert pixels.shape == (1797, 8, 8, 3)
     assert (pixels.min(), pixels.max()) == (0, 255)
@@ -192,7 +192,7 @@ def test_oxford_pets(serve, tmp_path):
     # The same files under other names: nothing is downloaded again.
     species = open_named(KNOWN["oxford-pets-species"], cache=tmp_path)
     assert (species.name, species.classes) == ("oxford-pets-species", ("cat", "dog"))
-    assert species.licence == breeds.licence
+    assert species.license == breeds.license
     assert sorted(species.paths) == sorted(breeds.paths)
     assert [part[:2] for part in parts(species)] == [
         ("test", "cat"),

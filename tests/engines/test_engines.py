@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from headstart.backbones import Backbone, load_backbone
 from headstart.backbones.vision_ops import import_torchvision
-from headstart.engines import Plan, build_engine, engine, make_plan, openvino
+from headstart.engines import EnginePlan, build_engine, engine, make_plan, openvino
 from headstart.engines.openvino import ConversionError, OpenVINOEngine
 from headstart.engines.pytorch import PyTorchEngine
 from headstart.errors import BackboneError, MissingExtraError
@@ -20,9 +20,9 @@ from headstart.images.preprocessing import prepare
 from headstart.types import EngineName, Floats, Pixels, Precision
 from tests.conftest import KINDS, picture, tiny_backbone
 
-OPENVINO_F32 = Plan(EngineName.OPENVINO, Precision.FLOAT32)
-OPENVINO_BF16 = Plan(EngineName.OPENVINO, Precision.BFLOAT16)
-PYTORCH_F32 = Plan(EngineName.PYTORCH, Precision.FLOAT32)
+OPENVINO_F32 = EnginePlan(EngineName.OPENVINO, Precision.FLOAT32)
+OPENVINO_BF16 = EnginePlan(EngineName.OPENVINO, Precision.BFLOAT16)
+PYTORCH_F32 = EnginePlan(EngineName.PYTORCH, Precision.FLOAT32)
 
 # Largest difference over the largest value of a stage. Measured: 4e-6 in float32.
 FLOAT32_TOLERANCE = 5e-5
@@ -55,7 +55,7 @@ def random_pixels(count: int, side: int = 224, seed: int = 0) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
-def run(backbone: Backbone, plan: Plan, *batches: Pixels) -> list[Floats]:
+def run(backbone: Backbone, plan: EnginePlan, *batches: Pixels) -> list[Floats]:
     """All batches' outputs joined: one array a stage, then the logits."""
     outputs = list(build_engine(backbone, plan, asked=plan.engine).stream(batches))
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
@@ -81,7 +81,9 @@ def test_bfloat16_is_close_to_float32(lite0: Backbone):
 
 
 @pytest.mark.parametrize("plan", [OPENVINO_F32, pytest.param(OPENVINO_BF16, marks=needs_bfloat16)])
-def test_features_depend_neither_on_the_batch_nor_on_the_place_in_it(plan: Plan, lite0: Backbone):
+def test_features_depend_neither_on_the_batch_nor_on_the_place_in_it(
+    plan: EnginePlan, lite0: Backbone
+):
     pixels = random_pixels(11)
     runner = build_engine(lite0, plan)
     together = [
@@ -176,7 +178,7 @@ class TestPlan:
         self, device: str | None, precision: Precision, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(engine, "_gpu", lambda: device)
-        expected = Plan(EngineName.PYTORCH, precision, device or "cpu")
+        expected = EnginePlan(EngineName.PYTORCH, precision, device or "cpu")
         assert make_plan(EngineName.PYTORCH) == expected
         if device:
             assert make_plan() == expected
@@ -235,7 +237,7 @@ class TestWhatStepsIn:
             raise MissingExtraError("tiny", extra="torch")
 
         backbone = replace(tiny_backbone(), network=network)
-        plan = Plan(EngineName.PYTORCH, Precision.BFLOAT16, "cuda")
+        plan = EnginePlan(EngineName.PYTORCH, Precision.BFLOAT16, "cuda")
         assert build_engine(backbone, plan).plan.engine is EngineName.OPENVINO
         with pytest.raises(MissingExtraError):
             build_engine(backbone, plan, asked=EngineName.PYTORCH)

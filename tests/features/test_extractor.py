@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.engines import Plan
+from headstart.engines import EnginePlan
 from headstart.errors import BackboneError
 from headstart.features import extractor
 from headstart.features.extractor import LOGITS, Extractor, Features, configuration_key
@@ -215,9 +215,9 @@ class TestKey:
         tiny = tiny_backbone()
         keys = [
             configuration_key(tiny, F32),
-            configuration_key(tiny, Plan(EngineName.OPENVINO, Precision.BFLOAT16)),
-            configuration_key(tiny, Plan(EngineName.PYTORCH, Precision.FLOAT32)),
-            configuration_key(tiny, Plan(EngineName.PYTORCH, Precision.FLOAT32, "cuda")),
+            configuration_key(tiny, EnginePlan(EngineName.OPENVINO, Precision.BFLOAT16)),
+            configuration_key(tiny, EnginePlan(EngineName.PYTORCH, Precision.FLOAT32)),
+            configuration_key(tiny, EnginePlan(EngineName.PYTORCH, Precision.FLOAT32, "cuda")),
             configuration_key(tiny_backbone(digest="1" * 32), F32),
             configuration_key(tiny_backbone(size=40), F32),
             configuration_key(replace(tiny, stages=tiny.stages[:1]), F32),

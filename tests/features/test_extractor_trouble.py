@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.engines import Plan
+from headstart.engines import EnginePlan
 from headstart.errors import StoreError
 from headstart.features import buffer
 from headstart.features import extractor as module
@@ -78,7 +78,7 @@ class TestTrouble:
         assert_same(extractor.extract(files(photos)), expected)
 
     def test_another_engine_steps_in_and_the_user_is_told(self, photos: Path, tiny: Tiny):
-        other = Plan(EngineName.PYTORCH, Precision.FLOAT32)
+        other = EnginePlan(EngineName.PYTORCH, Precision.FLOAT32)
 
         class Other:
             plan, batch = other, 4

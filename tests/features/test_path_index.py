@@ -13,7 +13,7 @@ import pytest
 
 from headstart.errors import StoreError
 from headstart.features import path_index
-from headstart.features.path_index import StatIndex
+from headstart.features.path_index import PathIndex
 
 ONE, TWO = "0" * 31 + "1", "ab" * 15 + "00"
 LATER = 10_000_000_000  # ns: as if the file had been looked at 10 s after it was made
@@ -24,7 +24,7 @@ def make(path: Path, content: bytes = b"photo") -> Path:
     return path
 
 
-def remember(index: StatIndex, path: Path, digest: str) -> None:
+def remember(index: PathIndex, path: Path, digest: str) -> None:
     index.remember(path, path.stat(), digest, taken=time.time_ns() + LATER)
 
 
@@ -34,14 +34,14 @@ def file_of(root: Path) -> Path:
 
 def test_remembers_over_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = make(tmp_path / "a"), make(tmp_path / "b")
-    index = StatIndex(tmp_path)
+    index = PathIndex(tmp_path)
     assert index.digest(a) is None
     remember(index, a, ONE)
     remember(index, b, TWO)
     assert index.digest(a) == ONE
     assert index.save()
     assert index.digest(b) == TWO
-    again = StatIndex(tmp_path)
+    again = PathIndex(tmp_path)
     assert (again.digest(a), again.digest(b)) == (ONE, TWO)
     monkeypatch.chdir(tmp_path)
     assert again.digest(Path("b")) == TWO
@@ -49,7 +49,7 @@ def test_remembers_over_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_nothing_is_created_before_saving(tmp_path: Path) -> None:
-    index = StatIndex(tmp_path / "cache")
+    index = PathIndex(tmp_path / "cache")
     assert index.digest(make(tmp_path / "a")) is None
     assert index.save()
     assert not (tmp_path / "cache").exists()
@@ -57,13 +57,13 @@ def test_nothing_is_created_before_saving(tmp_path: Path) -> None:
 
 def test_any_change_is_seen(tmp_path: Path) -> None:
     path = make(tmp_path / "a")
-    index = StatIndex(tmp_path)
+    index = PathIndex(tmp_path)
 
-    def forget() -> StatIndex:
+    def forget() -> PathIndex:
         remember(index, path, ONE)
         assert index.save()
-        assert StatIndex(tmp_path).digest(path) == ONE
-        return StatIndex(tmp_path)
+        assert PathIndex(tmp_path).digest(path) == ONE
+        return PathIndex(tmp_path)
 
     fresh = forget()
     make(path, b"longer photo")
@@ -87,36 +87,36 @@ def test_any_change_is_seen(tmp_path: Path) -> None:
 
 def test_a_file_that_has_just_changed_is_not_trusted(tmp_path: Path) -> None:
     path = make(tmp_path / "a")
-    first = StatIndex(tmp_path)
+    first = PathIndex(tmp_path)
     taken = time.time_ns()  # after the file was made, but perhaps in the same tick
     first.remember(path, path.stat(), ONE, taken=taken)
     assert first.digest(path) is None
     assert first.save()
     changed = path.stat().st_ctime_ns
     for taken, expected in [(changed + 1_900_000_000, None), (changed + 2_100_000_000, ONE)]:
-        index = StatIndex(tmp_path)
+        index = PathIndex(tmp_path)
         index.remember(path, path.stat(), ONE, taken=taken)
         assert index.save()
-        assert StatIndex(tmp_path).digest(path) == expected
+        assert PathIndex(tmp_path).digest(path) == expected
 
 
 def test_saves_of_two_processes_are_merged(tmp_path: Path) -> None:
     a, b, c = (make(tmp_path / name) for name in "abc")
-    first, second = StatIndex(tmp_path), StatIndex(tmp_path)
+    first, second = PathIndex(tmp_path), PathIndex(tmp_path)
     remember(first, a, ONE)
     remember(first, c, ONE)
     remember(second, b, ONE)
     remember(second, c, TWO)
     assert first.save()
     assert second.save()
-    last = StatIndex(tmp_path)
+    last = PathIndex(tmp_path)
     assert [last.digest(path) for path in (a, b, c)] == [ONE, ONE, TWO]
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "noise", "folder"])
 def test_a_damaged_index_is_thrown_away(tmp_path: Path, damage: str) -> None:
     path = make(tmp_path / "a")
-    index = StatIndex(tmp_path)
+    index = PathIndex(tmp_path)
     remember(index, path, ONE)
     assert index.save()
     file = file_of(tmp_path)
@@ -129,7 +129,7 @@ def test_a_damaged_index_is_thrown_away(tmp_path: Path, damage: str) -> None:
         file.write_bytes(
             {"flip": flipped, "cut": raw[:-8], "empty": b"", "noise": b"noise" * 99}[damage]
         )
-    index = StatIndex(tmp_path)
+    index = PathIndex(tmp_path)
     assert index.digest(path) is None
     remember(index, path, TWO)
     assert index.save() == (damage != "folder")
@@ -138,7 +138,7 @@ def test_a_damaged_index_is_thrown_away(tmp_path: Path, damage: str) -> None:
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     path = make(tmp_path / "a")
-    index = StatIndex(path)  # a file where a folder is due
+    index = PathIndex(path)  # a file where a folder is due
     remember(index, path, ONE)
     assert not index.save()
     assert index.digest(path) == ONE
@@ -146,7 +146,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = make(tmp_path / "a"), make(tmp_path / "b")
-    index = StatIndex(tmp_path)
+    index = PathIndex(tmp_path)
     remember(index, a, ONE)
     assert index.save()
 
@@ -158,13 +158,13 @@ def test_a_full_disk_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.Mo
         remember(index, b, TWO)
         assert not index.save()
     assert [p.suffix for p in (tmp_path / "index").glob("*.tmp")] == []
-    assert StatIndex(tmp_path).digest(a) == ONE
+    assert PathIndex(tmp_path).digest(a) == ONE
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_killed_while_saving(tmp_path: Path) -> None:
     kept = make(tmp_path / "kept")
-    index = StatIndex(tmp_path)
+    index = PathIndex(tmp_path)
     remember(index, kept, TWO)
     assert index.save()
     code = f"""
@@ -189,7 +189,7 @@ while True:
             process.stdout.readline()
             time.sleep(delay)
             process.kill()
-        after = StatIndex(tmp_path)
+        after = PathIndex(tmp_path)
         assert after.digest(kept) == TWO
         assert {after.digest(tmp_path / f"photo{i}") for i in range(200)} <= {ONE, None}
     for path in (tmp_path / "index").glob("*.tmp"):
@@ -203,22 +203,22 @@ def test_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(path_index, "_LIMIT", 3)
     paths = [make(tmp_path / str(i)) for i in range(6)]
     for path in paths:
-        index = StatIndex(tmp_path)
+        index = PathIndex(tmp_path)
         remember(index, path, ONE)
         assert index.save()
-    last = StatIndex(tmp_path)
+    last = PathIndex(tmp_path)
     assert [last.digest(path) for path in paths] == [None] * 3 + [ONE] * 3
 
 
 def test_keys_that_end_in_zeros_are_not_mixed_up(tmp_path: Path) -> None:
     paths = [make(tmp_path / f"{i}") for i in range(600)]  # about two path digests end in a zero
-    index = StatIndex(tmp_path)
+    index = PathIndex(tmp_path)
     expected = [f"{i:032x}" for i in range(600)]
     for path, digest in zip(paths, expected, strict=True):
         remember(index, path, digest)
     assert index.save()
     start = time.perf_counter()
-    last = StatIndex(tmp_path)
+    last = PathIndex(tmp_path)
     assert [last.digest(path) for path in paths] == expected
     assert time.perf_counter() - start < 1  # 10 ms, but machines are shared
 
@@ -227,4 +227,4 @@ def test_keys_that_end_in_zeros_are_not_mixed_up(tmp_path: Path) -> None:
 def test_a_wrong_digest_is_refused(tmp_path: Path, wrong: str) -> None:
     path = make(tmp_path / "a")
     with pytest.raises(StoreError, match="32 hex digits"):
-        StatIndex(tmp_path).remember(path, path.stat(), wrong, taken=time.time_ns())
+        PathIndex(tmp_path).remember(path, path.stat(), wrong, taken=time.time_ns())

@@ -12,11 +12,17 @@ import pytest
 import torch
 
 from headstart.backbones.cut import cut
-from headstart.engines import Engine, Plan, build_engine
+from headstart.engines import Engine, EnginePlan, build_engine
 from headstart.errors import DataError, HeadstartError
 from headstart.features import view_activations as module
 from headstart.features.cache_usage import clear, usage
-from headstart.features.view_activations import KIND, Activations, Task, Views, activations
+from headstart.features.view_activations import (
+    KIND,
+    ActivationRequest,
+    Activations,
+    AugmentedViews,
+    activations,
+)
 from headstart.finetuning.trunk import trunk_backbone
 from headstart.images.augmentation import Augmentation
 from headstart.images.decode import decode
@@ -26,7 +32,7 @@ from headstart.types import Floats, Pixels
 from tests.conftest import files
 from tests.finetuning.networks import EAGER, PREPROCESSING, SIDE, small_backbone, write_sided
 
-VIEWS = Views(count=3, augmentation=Augmentation(), seed=0)
+VIEWS = AugmentedViews(count=3, augmentation=Augmentation(), seed=0)
 
 
 class Counting:
@@ -37,7 +43,7 @@ class Counting:
         self.batch = 4  # so that a batch ends in the middle of a picture's views
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> EnginePlan:
         return self.inner.plan
 
     def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
@@ -66,9 +72,11 @@ def engine(halves) -> Counting:
     return Counting(build_engine(trunk_backbone(small_backbone(), halves), EAGER))
 
 
-def task(folder: Path, views: Views = VIEWS, configuration: str = "small") -> Task:
+def task(
+    folder: Path, views: AugmentedViews = VIEWS, configuration: str = "small"
+) -> ActivationRequest:
     paths = files(folder)
-    return Task(
+    return ActivationRequest(
         paths=paths,
         digests=[bytes_digest(path.read_bytes()) for path in paths],
         views=views,
@@ -79,7 +87,7 @@ def task(folder: Path, views: Views = VIEWS, configuration: str = "small") -> Ta
     )
 
 
-def pixels_task(folder: Path, views: Views = VIEWS) -> Task:
+def pixels_task(folder: Path, views: AugmentedViews = VIEWS) -> ActivationRequest:
     return replace(task(folder, views), widths=(), numbers=3 * SIDE**2)
 
 
@@ -130,7 +138,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_other_views(pictures: Pa
     assert not np.array_equal(other.maps[:, 1], one.maps[:, 1])
 
 
-def test_a_pictures_views_depend_on_its_bytes_and_not_on_its_neighbours(
+def test_a_pictures_views_depend_on_its_bytes_and_not_on_its_neighbors(
     pictures: Path, tmp_path: Path
 ):
     one = activations(pixels_task(pictures), None, tmp_path)

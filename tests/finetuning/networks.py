@@ -11,18 +11,18 @@ from headstart.backbones.backbone import LOGITS, Backbone, Weights
 from headstart.backbones.cut import cut
 from headstart.backbones.staged import StagedNetwork, forms, stages_of
 from headstart.backbones.tensors import digest
-from headstart.engines import Plan
+from headstart.engines import EnginePlan
 from headstart.features.extractor import Extractor
 from headstart.features.view_activations import Activations
 from headstart.finetuning.examples import Examples
-from headstart.finetuning.network import Graft, TunedNetwork
-from headstart.heads.head import LinearHead, Standardisation
+from headstart.finetuning.network import HeadPlacement, TunedNetwork
+from headstart.heads.head import LinearHead, Standardization
 from headstart.images.preprocessing import Interpolation, Preprocessing
 from headstart.types import EngineName, Precision
 
 SIDE = 32
 STAGES = ("stem", "middle", "top")
-EAGER = Plan(EngineName.PYTORCH, Precision.FLOAT32)
+EAGER = EnginePlan(EngineName.PYTORCH, Precision.FLOAT32)
 PREPROCESSING = Preprocessing(
     size=SIDE,
     crop=SIDE,
@@ -70,12 +70,12 @@ def small_backbone(seed: int = 0) -> Backbone:
         preprocessing=PREPROCESSING,
         stages=stages_of(network, SIDE),
         labels=("a", "b", "c", "d", "e"),
-        weights=Weights(source="PyPI: made-up", digest=digest(parts["tensors"]()), licence="MIT"),
+        weights=Weights(source="PyPI: made-up", digest=digest(parts["tensors"]()), license="MIT"),
         **parts,
     )
 
 
-def small_extractor(cache: Path, *, plan: Plan = EAGER) -> Extractor:
+def small_extractor(cache: Path, *, plan: EnginePlan = EAGER) -> Extractor:
     return Extractor(backbone=small_backbone(), plan=plan, cache=cache)
 
 
@@ -106,13 +106,13 @@ def tuned_network(stage: str, *, heads: tuple[str, ...] = ("top",), dropout: flo
     rng = np.random.default_rng(seed)
     sizes = {"stem": 8, "middle": 12, "top": 16, LOGITS: 5}
     width = sum(sizes[name] for name in heads)
-    graft = Graft(
+    graft = HeadPlacement(
         stages=heads,
         head=LinearHead(
             rng.normal(size=(2, width)).astype(np.float32), rng.normal(size=2).astype(np.float32)
         ),
         temperature=0.7,
-        moments=Standardisation(
+        moments=Standardization(
             rng.normal(size=width).astype(np.float32),
             rng.uniform(0.5, 2, width).astype(np.float32),
         ),

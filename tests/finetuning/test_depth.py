@@ -7,7 +7,7 @@ from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import PIXELS
 from headstart.errors import UserError
 from headstart.finetuning.depth import LEAST, automatic_depth, completed, place_of
-from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
+from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
 from headstart.models.trained_model import Model
 from tests.finetuning.networks import STAGES, small_backbone, small_network
 from tests.models.trained_models import make_model, measured
@@ -18,7 +18,7 @@ def model(*stages: str) -> Model:
     return replace(made, origin=replace(made.origin, stages=stages))
 
 
-def place(settings: Settings, *stages: str):
+def place(settings: TuningSettings, *stages: str):
     found = place_of(small_network(), small_backbone(), model(*(stages or ("top",))), settings)
     return found.stages, found.cut, found.depth
 
@@ -26,35 +26,35 @@ def place(settings: Settings, *stages: str):
 @pytest.mark.parametrize(
     ("settings", "cut", "depth"),
     [
-        (Settings(depth=1), "middle", 1),
-        (Settings(depth=2), "stem", 2),
-        (Settings(depth=3), PIXELS, 3),
-        (Settings(recipe=TuningRecipe.LAST_STAGE), "middle", 1),
-        (Settings(recipe=TuningRecipe.FULL), PIXELS, 3),
+        (TuningSettings(depth=1), "middle", 1),
+        (TuningSettings(depth=2), "stem", 2),
+        (TuningSettings(depth=3), PIXELS, 3),
+        (TuningSettings(recipe=TuningRecipe.LAST_STAGE), "middle", 1),
+        (TuningSettings(recipe=TuningRecipe.FULL), PIXELS, 3),
     ],
 )
-def test_depths_and_recipes_say_where_to_cut(settings: Settings, cut: str, depth: int):
+def test_depths_and_recipes_say_where_to_cut(settings: TuningSettings, cut: str, depth: int):
     assert place(settings) == (STAGES, cut, depth)
 
 
 def test_a_depth_beyond_all_stages_is_refused():
     with pytest.raises(UserError, match="99, and the head stands on 3 stages; give 0 to 3"):
-        place(Settings(depth=99))
+        place(TuningSettings(depth=99))
 
 
 def test_the_probe_trains_nothing():
-    for settings in (Settings(depth=0), Settings(recipe=TuningRecipe.PROBE)):
+    for settings in (TuningSettings(depth=0), TuningSettings(recipe=TuningRecipe.PROBE)):
         assert place(settings)[2] == 0
 
 
 def test_depth_is_counted_from_where_the_head_grows():
-    assert place(Settings(depth=1), "stem", "middle") == (("stem", "middle"), "stem", 1)
-    assert place(Settings(depth=2), "middle") == (("stem", "middle"), PIXELS, 2)
-    assert place(Settings(depth=1), LOGITS) == (STAGES, "middle", 1)
+    assert place(TuningSettings(depth=1), "stem", "middle") == (("stem", "middle"), "stem", 1)
+    assert place(TuningSettings(depth=2), "middle") == (("stem", "middle"), PIXELS, 2)
+    assert place(TuningSettings(depth=1), LOGITS) == (STAGES, "middle", 1)
 
 
 def test_without_fully_connected_stages_the_classifier_is_the_textbooks_part():
-    settings = Settings(recipe=TuningRecipe.CLASSIFIER)
+    settings = TuningSettings(recipe=TuningRecipe.CLASSIFIER)
     assert place(settings, LOGITS) == (STAGES, "top", 1)
 
 
@@ -66,14 +66,16 @@ def test_an_automatic_depth_trains_what_the_head_grows_on():
     assert automatic_depth(stages, ()) == automatic_depth(stages, ("h",)) == LEAST
 
 
-def test_batch_normalisation_and_the_rate_are_as_asked_or_as_the_probe_says():
+def test_batch_normalization_and_the_rate_are_as_asked_or_as_the_probe_says():
     backbone, network = small_backbone(), nn.Sequential(nn.BatchNorm2d(3))
     for kind in (BatchNorm.FROZEN, BatchNorm.UPDATED):
-        asked = Settings(batch_norm=kind, rate=0.25, mixed_precision=True)
+        asked = TuningSettings(batch_norm=kind, rate=0.25, mixed_precision=True)
         assert completed(asked, network, backbone, model("stem"), device="cpu") == asked
-    fits = completed(Settings(), network, backbone, model("top"), device="cpu")
-    unlike = completed(Settings(), network, backbone, model("stem", "middle"), device="cpu")
-    plain = completed(Settings(), nn.Linear(2, 2), backbone, model("stem", "middle"), device="cpu")
+    fits = completed(TuningSettings(), network, backbone, model("top"), device="cpu")
+    unlike = completed(TuningSettings(), network, backbone, model("stem", "middle"), device="cpu")
+    plain = completed(
+        TuningSettings(), nn.Linear(2, 2), backbone, model("stem", "middle"), device="cpu"
+    )
     assert plain == fits
     assert fits.batch_norm is BatchNorm.FROZEN
     assert unlike.batch_norm is BatchNorm.UPDATED
@@ -86,15 +88,15 @@ def test_batch_normalisation_and_the_rate_are_as_asked_or_as_the_probe_says():
     ("name", "value"),
     [("epochs", 0), ("views", 0), ("rate", float("nan")), ("rate", 0), ("dropout", 1),
      ("validation", 0), ("validation", 0.9), ("mixup", -1), ("batch", 1), ("crop", 0),
-     ("depth", -1), ("warm_up", 1), ("closing", 2), ("colour", 1)],
+     ("depth", -1), ("warm_up", 1), ("closing", 2), ("color", 1)],
 )  # fmt: skip
 def test_impossible_settings_are_refused_with_their_name_and_range(name: str, value: float):
     with pytest.raises(
         UserError, match=rf"{name.replace('_', '-')} is {value}; give a number from"
     ):
-        Settings(**{name: value})
+        TuningSettings(**{name: value})
 
 
 def test_a_recipe_and_a_depth_are_one_too_many():
     with pytest.raises(UserError, match=r"recipe full .* depth 2; give one"):
-        Settings(recipe=TuningRecipe.FULL, depth=2)
+        TuningSettings(recipe=TuningRecipe.FULL, depth=2)

@@ -104,7 +104,7 @@ def test_a_batch_is_the_views_asked_for():
     assert found.targets.sum().item() == 3
 
 
-def test_pixels_are_normalised_as_the_network_does():
+def test_pixels_are_normalized_as_the_network_does():
     examples, network = small_examples(stage=""), small_network()
     rows = np.array([2, 7])
     found = examples.batch(rows, np.array([0, 0]))

@@ -11,23 +11,23 @@ import torch
 from headstart.backbones.backbone import LOGITS
 from headstart.datasets import ImageDataset, open_dataset
 from headstart.datasets.files import find_images
-from headstart.errors import BundleError, DataError, UserError
+from headstart.errors import DataError, SavedModelError, UserError
 from headstart.features.extractor import Extractor
 from headstart.finetuning import finetune as module
-from headstart.finetuning.finetune import FineTuned, Reports, finetune
-from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
+from headstart.finetuning.finetune import FineTuneResult, TuningProgress, finetune
+from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
 from headstart.inspection.differentiable_model import model_subject
-from headstart.models.fit import Recipe, train
+from headstart.models.fit import FitSettings, train
 from headstart.models.prediction import evaluate, predict
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import own_backbone
-from headstart.types import Estimate, HeadKind
+from headstart.types import EstimateMethod, HeadKind
 from tests.conftest import F32, files
 from tests.finetuning.networks import small_backbone, small_extractor, write_sided
 from tests.inspection.test_differentiable_model import pixels
 from tests.models.saved_models import contents
 
-LEARNS = Settings(
+LEARNS = TuningSettings(
     depth=2, epochs=12, views=2, batch=16, rate=5e-3, patience=12, averaging=0.5, warm_up=0.1,
     batch_norm=BatchNorm.FROZEN, closing=0.25,
 )  # fmt: skip
@@ -54,17 +54,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def tuned_on(folder: Path, cache: Path, settings: Settings = QUICK, **more) -> FineTuned:
+def tuned_on(folder: Path, cache: Path, settings: TuningSettings = QUICK, **more) -> FineTuneResult:
     more.setdefault("stages", ("top",))
     return finetune(opened(folder), small_extractor(cache), settings, **more)
 
 
 @pytest.fixture(scope="module")
-def tuned(sided: Path, cache: Path) -> FineTuned:
+def tuned(sided: Path, cache: Path) -> FineTuneResult:
     return tuned_on(sided, cache, LEARNS)
 
 
-def test_what_the_probe_confuses_is_learnt(tuned: FineTuned, new: Path, cache: Path):
+def test_what_the_probe_confuses_is_learned(tuned: FineTuneResult, new: Path, cache: Path):
     assert tuned.kept
     assert tuned.attempt.tuned.accuracy > tuned.attempt.probe.accuracy
     before, after = (
@@ -85,18 +85,18 @@ def own(model, cache: Path, **more) -> Extractor:
     return extractor
 
 
-def test_nobody_mirrors_where_left_and_right_are_the_classes(tuned: FineTuned):
+def test_nobody_mirrors_where_left_and_right_are_the_classes(tuned: FineTuneResult):
     assert not tuned.attempt.augmentation.augmentation.flip
 
 
-def test_the_model_says_how_it_came_about(tuned: FineTuned):
+def test_the_model_says_how_it_came_about(tuned: FineTuneResult):
     told = tuned.model.tuning
     assert (told.depth, told.cut) == (tuned.attempt.depth, tuned.attempt.cut) == (2, "stem")
     assert told.epochs == len(tuned.attempt.history)
     assert told.share == tuned.attempt.share
     assert (told.probe, told.tuned) == (tuned.attempt.probe, tuned.attempt.tuned)
     assert tuned.model.measured == tuned.attempt.tuned
-    assert tuned.model.measured.estimate is Estimate.VALIDATION
+    assert tuned.model.measured.estimate is EstimateMethod.VALIDATION
     assert tuned.model.origin == tuned.probe.model.origin
     assert tuned.model.data == tuned.probe.model.data
     assert tuned.attempt.parameters == sum(
@@ -105,7 +105,7 @@ def test_the_model_says_how_it_came_about(tuned: FineTuned):
     ) + 2 * 16 + 2  # fmt: skip
 
 
-def test_the_tail_is_what_changed_and_nothing_else(tuned: FineTuned):
+def test_the_tail_is_what_changed_and_nothing_else(tuned: FineTuneResult):
     given = small_backbone().tensors()
     assert tuned.model.tail
     for name, array in tuned.model.tail.items():
@@ -116,7 +116,7 @@ def test_the_tail_is_what_changed_and_nothing_else(tuned: FineTuned):
 
 
 def test_saved_and_loaded_it_predicts_through_openvino_as_the_network_does(
-    tuned: FineTuned, new: Path, cache: Path, tmp_path: Path
+    tuned: FineTuneResult, new: Path, cache: Path, tmp_path: Path
 ):
     save_model(tuned.model, tmp_path / "model")
     loaded = load_model(tmp_path / "model")
@@ -132,21 +132,21 @@ def test_saved_and_loaded_it_predicts_through_openvino_as_the_network_does(
     assert np.ptp(found.probabilities) > 0
 
 
-def test_a_damaged_tail_is_refused(tuned: FineTuned):
+def test_a_damaged_tail_is_refused(tuned: FineTuneResult):
     name, array = next(iter(tuned.model.tail.items()))
     changed = replace(tuned.model, tail={**tuned.model.tail, name: array + 1})
     missing = replace(tuned.model, tail={k: v for k, v in tuned.model.tail.items() if k != name})
     shape = replace(tuned.model, tail={**tuned.model.tail, name: array.ravel()[:1]})
     unknown = replace(tuned.model, tail={**tuned.model.tail, "nowhere": array})
     for damaged in (changed, missing, shape, unknown):
-        with pytest.raises(BundleError, match="damaged"):
+        with pytest.raises(SavedModelError, match="damaged"):
             own_backbone(damaged, small_backbone())
     other = small_backbone(seed=1)
-    with pytest.raises(BundleError, match="trained on small with weights"):
+    with pytest.raises(SavedModelError, match="trained on small with weights"):
         own_backbone(tuned.model, other)
 
 
-def test_its_own_backbone_is_taken_as_it_is(tuned: FineTuned):
+def test_its_own_backbone_is_taken_as_it_is(tuned: FineTuneResult):
     mine = own_backbone(tuned.model, small_backbone())
     assert own_backbone(tuned.model, mine) is mine
 
@@ -160,7 +160,7 @@ def test_the_same_seed_gives_the_same_bytes(sided: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("where", ["images", "views", "steps", "epoch", "closing"])
 def test_a_run_interrupted_anywhere_ends_with_the_same_model(
-    where: str, tuned: FineTuned, sided: Path, tmp_path: Path
+    where: str, tuned: FineTuneResult, sided: Path, tmp_path: Path
 ):
     count = 0
 
@@ -172,7 +172,7 @@ def test_a_run_interrupted_anywhere_ends_with_the_same_model(
 
     name = "epoch" if where == "closing" else where
     with pytest.raises(KeyboardInterrupt):
-        tuned_on(sided, tmp_path, LEARNS, reports=Reports(**{name: stop}))
+        tuned_on(sided, tmp_path, LEARNS, reports=TuningProgress(**{name: stop}))
     found = tuned_on(sided, tmp_path, LEARNS)
     for one, other in ((found, tuned),):
         assert [replace(row, seconds=0) for row in one.attempt.history] == [
@@ -211,7 +211,7 @@ def test_the_deepest_setting_trains_the_first_convolution(sided: Path, cache: Pa
 
 
 def test_depth_0_and_the_recipe_probe_are_what_fit_does(sided: Path, cache: Path):
-    plain = train(opened(sided), small_extractor(cache), Recipe(stages=("top",)))
+    plain = train(opened(sided), small_extractor(cache), FitSettings(stages=("top",)))
     for changed in ({"depth": 0}, {"depth": None, "recipe": TuningRecipe.PROBE}):
         found = tuned_on(sided, cache, replace(QUICK, **changed))
         assert not found.kept
@@ -222,7 +222,9 @@ def test_depth_0_and_the_recipe_probe_are_what_fit_does(sided: Path, cache: Path
 
 
 def test_a_probe_may_be_given(sided: Path, cache: Path):
-    start = train(opened(sided), small_extractor(cache), Recipe(stages=("middle",), balance=True))
+    start = train(
+        opened(sided), small_extractor(cache), FitSettings(stages=("middle",), balance=True)
+    )
     found = tuned_on(sided, cache, replace(QUICK, depth=1), model=start.model)
     assert found.model.origin.stages == ("middle",)
     assert found.model.balanced
@@ -241,14 +243,16 @@ def test_the_network_s_own_outputs_may_carry_the_head(sided: Path, cache: Path):
 @pytest.mark.parametrize("kind", [HeadKind.KNN, HeadKind.CENTROID])
 @pytest.mark.parametrize("recipe", [None, TuningRecipe.CLASSIFIER])
 def test_a_head_without_a_gradient_is_refused(kind, recipe, sided: Path, cache: Path):
-    model = train(opened(sided), small_extractor(cache), Recipe(head=kind, stages=("top",))).model
+    model = train(
+        opened(sided), small_extractor(cache), FitSettings(head=kind, stages=("top",))
+    ).model
     settings = replace(QUICK, recipe=recipe, depth=None)
     with pytest.raises(UserError, match=rf"{kind} head.*--head logistic"):
         tuned_on(sided, cache, settings, model=model)
 
 
 @pytest.mark.parametrize("recipe", [None, TuningRecipe.CLASSIFIER])
-def test_a_fine_tuned_model_is_no_start(recipe, tuned: FineTuned, sided: Path, cache: Path):
+def test_a_fine_tuned_model_is_no_start(recipe, tuned: FineTuneResult, sided: Path, cache: Path):
     settings = replace(QUICK, recipe=recipe, depth=None)
     with pytest.raises(UserError, match="fine-tuned already"):
         finetune(opened(sided), own(tuned.model, cache), settings, model=tuned.model)
@@ -286,7 +290,7 @@ def test_held_out_images_train_nothing_and_decide_nothing(
     assert found.kept
     assert set(found.tested.paths) == held
     right = found.tested.probabilities.argmax(1) == found.tested.labels
-    assert found.model.measured.estimate is Estimate.HELD_OUT
+    assert found.model.measured.estimate is EstimateMethod.HELD_OUT
     assert found.model.measured.images == len(held)
     assert found.model.measured.accuracy == pytest.approx(right.mean())
     trained = {row.tobytes().hex() for row in found.model.data.digests}

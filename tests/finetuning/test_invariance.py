@@ -9,8 +9,8 @@ from PIL import Image
 
 from headstart.engines import build_engine
 from headstart.finetuning import invariance
-from headstart.finetuning.invariance import Borne, borne
-from headstart.finetuning.settings import Settings
+from headstart.finetuning.invariance import InvarianceTest, borne
+from headstart.finetuning.settings import TuningSettings
 from headstart.types import Floats
 from tests.finetuning.networks import EAGER, PREPROCESSING, SIDE, small_backbone
 
@@ -54,7 +54,12 @@ def overall(outputs: list[Floats]) -> Floats:
     return np.stack([np.full(len(brightness), 120.0), brightness.mean(1)], axis=1)
 
 
-def asked(folder: Path, *, sided: bool, settings: Settings = Settings()) -> Borne:  # noqa: B008
+def asked(
+    folder: Path,
+    *,
+    sided: bool,
+    settings: TuningSettings = TuningSettings(),  # noqa: B008
+) -> InvarianceTest:
     paths, labels = pictures(folder, sided)
     return borne(
         paths,
@@ -85,10 +90,10 @@ def test_where_it_is_not_all_is_borne(tmp_path: Path):
 
 
 def test_what_is_said_is_not_asked(tmp_path: Path):
-    said = Settings(flip=True, upside_down=False, crop=0.6, colour=0.4)
+    said = TuningSettings(flip=True, upside_down=False, crop=0.6, color=0.4)
     found = asked(tmp_path / "x", sided=True, settings=said).augmentation
     assert (found.flip, found.upside_down) == (True, False)
-    assert (found.scale, found.colour) == ((0.6, 1.0), 0.4)
+    assert (found.scale, found.color) == ((0.6, 1.0), 0.4)
 
 
 def test_no_crop_is_taken_that_costs_the_class(tmp_path: Path):
@@ -106,7 +111,7 @@ def test_no_crop_is_taken_that_costs_the_class(tmp_path: Path):
         engine=Looking(),
         logits=plain_alone,
         preprocessing=PREPROCESSING,
-        settings=Settings(),
+        settings=TuningSettings(),
     )
     assert found.accuracy == 1
     kept = found.augmentation.scale[0]
@@ -123,5 +128,5 @@ def test_of_many_images_some_are_asked(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_same_seed_says_the_same(tmp_path: Path):
     one, two = (asked(tmp_path / name, sided=True) for name in "ab")
     assert one == two
-    other = asked(tmp_path / "c", sided=True, settings=replace(Settings(), seed=1))
+    other = asked(tmp_path / "c", sided=True, settings=replace(TuningSettings(), seed=1))
     assert other.under["flip"] == one.under["flip"]

@@ -8,10 +8,10 @@ from headstart.backbones.backbone import LOGITS, Backbone, Weights
 from headstart.backbones.cut import PIXELS, cut
 from headstart.backbones.staged import forms, stages_of
 from headstart.backbones.tensors import digest
-from headstart.finetuning.network import Graft, TunedNetwork
-from headstart.finetuning.optimization import optimiser_for
-from headstart.finetuning.settings import BatchNorm, Settings
-from headstart.heads.head import LinearHead, Standardisation
+from headstart.finetuning.network import HeadPlacement, TunedNetwork
+from headstart.finetuning.optimization import optimizer_for
+from headstart.finetuning.settings import BatchNorm, TuningSettings
+from headstart.heads.head import LinearHead, Standardization
 from tests.backbones.keras_models import PLAIN, network_of, tiny_model
 
 MOMENTS = ("first_bn.moving_mean", "first_bn.moving_variance")
@@ -26,7 +26,7 @@ def backbone() -> Backbone:
         preprocessing=PLAIN,
         stages=stages_of(network, 32),
         labels=tuple("0123456789"),
-        weights=Weights(source="made-up", digest=digest(parts["tensors"]()), licence="MIT"),
+        weights=Weights(source="made-up", digest=digest(parts["tensors"]()), license="MIT"),
         **parts,
     )
 
@@ -36,13 +36,13 @@ def tuned_network(backbone: Backbone, stage: str) -> TunedNetwork:
     heads = ("last", LOGITS)
     halves = cut(backbone.network(), stage, 32, wanted=heads)
     rng = np.random.default_rng(0)
-    graft = Graft(
+    graft = HeadPlacement(
         stages=heads,
         head=LinearHead(
             rng.normal(size=(3, 34)).astype(np.float32), rng.normal(size=3).astype(np.float32)
         ),
         temperature=1.0,
-        moments=Standardisation(np.zeros(34, np.float32), np.ones(34, np.float32)),
+        moments=Standardization(np.zeros(34, np.float32), np.ones(34, np.float32)),
     )
     return TunedNetwork(halves, graft, halves.trunk.stages if halves.trunk else ())
 
@@ -50,11 +50,11 @@ def tuned_network(backbone: Backbone, stage: str) -> TunedNetwork:
 def train(backbone: Backbone, network: TunedNetwork, batch_norm: BatchNorm) -> None:
     """One step on noise, all of the network being tail."""
     stages = [stage.name for stage in backbone.stages]
-    optimiser = optimiser_for(network, stages, Settings(), rate=0.01)
+    optimizer = optimizer_for(network, stages, TuningSettings(), rate=0.01)
     network.prepare_training(batch_norm)
     shown = torch.rand((8, 3, 32, 32), generator=torch.Generator().manual_seed(0))
     network(shown, []).square().sum().backward()
-    optimiser.step()
+    optimizer.step()
     network.eval()
 
 
@@ -84,11 +84,13 @@ def test_each_layer_learns_at_the_rate_of_its_stage(backbone: Backbone):
     network = tuned_network(backbone, PIXELS)
     stages = [stage.name for stage in backbone.stages]
     assert stages == ["wide", "add", "last"]
-    optimiser = optimiser_for(network, stages, Settings(rate_decay=0.5, head_rate=1.0), rate=1.0)
+    optimizer = optimizer_for(
+        network, stages, TuningSettings(rate_decay=0.5, head_rate=1.0), rate=1.0
+    )
     names = {id(one): name for name, one in network.named_parameters()}
     rates = {
         names[id(one)].removeprefix("tail.graph."): group["lr"]
-        for group in optimiser.param_groups
+        for group in optimizer.param_groups
         for one in group["params"]
     }
     assert rates["first.kernel"] == rates["first_bn.gamma"] == rates["wide.bias"] == 0.25

@@ -9,11 +9,11 @@ import torch
 
 from headstart.backbones.cut import PIXELS
 from headstart.finetuning.checkpoint import read_checkpoint, write_checkpoint
-from headstart.finetuning.loop import Epoch, Loop, Phase, Plan, Standing
-from headstart.finetuning.settings import BatchNorm, Optimiser, Schedule, Settings
+from headstart.finetuning.loop import Epoch, Phase, PhaseSettings, TrainingLoop, TrainingState
+from headstart.finetuning.settings import BatchNorm, Optimizer, Schedule, TuningSettings
 from tests.finetuning.networks import STAGES, small_examples, tuned_network
 
-QUICK = Settings(
+QUICK = TuningSettings(
     epochs=4,
     views=2,
     batch=8,
@@ -29,16 +29,18 @@ ROWS, ASIDE = np.arange(18), np.arange(18, 24)
 
 
 def loop(
-    settings: Settings = QUICK, *, checkpoint: Path | None = None, stage: str = "stem", **told
-) -> Loop:
+    settings: TuningSettings = QUICK, *, checkpoint: Path | None = None, stage: str = "stem", **told
+) -> TrainingLoop:
     examples = EXAMPLES if stage == "stem" else small_examples(stage=stage)
     network = tuned_network(stage, dropout=settings.dropout)
-    return Loop(network, examples, STAGES, settings, checkpoint=checkpoint, **told)
+    return TrainingLoop(network, examples, STAGES, settings, checkpoint=checkpoint, **told)
 
 
-def plan(settings: Settings = QUICK, *, phase: Phase = Phase.SEARCH, **changed) -> Plan:
+def plan(
+    settings: TuningSettings = QUICK, *, phase: Phase = Phase.SEARCH, **changed
+) -> PhaseSettings:
     closing = phase is Phase.CLOSING
-    base = Plan(
+    base = PhaseSettings(
         phase=phase,
         rows=np.arange(24) if closing else ROWS,
         validation=ASIDE[:0] if closing else ASIDE,
@@ -48,11 +50,11 @@ def plan(settings: Settings = QUICK, *, phase: Phase = Phase.SEARCH, **changed) 
     return replace(base, **changed)
 
 
-def start_of(one: Loop) -> dict[str, torch.Tensor]:
+def start_of(one: TrainingLoop) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in one.network.state_dict().items()}
 
 
-def run(one: Loop, settings: Settings = QUICK, **changed) -> Standing:
+def run(one: TrainingLoop, settings: TuningSettings = QUICK, **changed) -> TrainingState:
     return one.run(plan(settings, **changed), start_of(one))
 
 
@@ -64,7 +66,7 @@ def timeless(history: list[Epoch]) -> list[Epoch]:
     return [replace(row, seconds=0.0) for row in history]
 
 
-def assert_equal(found: Standing, expected: Standing) -> None:
+def assert_equal(found: TrainingState, expected: TrainingState) -> None:
     assert same(found.best, expected.best)
     assert same(found.average, expected.average)
     assert timeless(found.history) == timeless(expected.history)
@@ -100,13 +102,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_others():
     assert not same(run(loop(other), other).average, run(loop()).average)
 
 
-@pytest.mark.parametrize("optimiser", list(Optimiser))
+@pytest.mark.parametrize("optimizer", list(Optimizer))
 @pytest.mark.parametrize("kind", [BatchNorm.FROZEN, BatchNorm.UPDATED])
 def test_a_run_stopped_after_any_epoch_or_within_one_ends_the_same(
-    optimiser: Optimiser, kind: BatchNorm, tmp_path: Path
+    optimizer: Optimizer, kind: BatchNorm, tmp_path: Path
 ):
     settings = replace(
-        QUICK, optimiser=optimiser, batch_norm=kind, dropout=0.2, mixup=0.3, cutmix=0.5, epochs=3
+        QUICK, optimizer=optimizer, batch_norm=kind, dropout=0.2, mixup=0.3, cutmix=0.5, epochs=3
     )
     expected = run(loop(settings), settings)
     for stop in range(1, 9):
@@ -223,7 +225,7 @@ def test_frozen_moments_stay_and_updated_ones_follow():
 
 
 def test_an_absurd_rate_leaves_the_best_weights_finite():
-    settings = replace(QUICK, rate=10.0, optimiser=Optimiser.SGD, clip=1e6)
+    settings = replace(QUICK, rate=10.0, optimizer=Optimizer.SGD, clip=1e6)
     found = run(loop(settings), settings)
     assert all(torch.isfinite(value).all() for value in found.best.values())
     assert len(found.history) < QUICK.epochs or np.isfinite(found.history[-1].loss)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import SGD, AdamW
 
-from headstart.finetuning.optimization import clip, optimiser_for, rate_at, rate_of, schedule_for
-from headstart.finetuning.settings import Optimiser, Schedule, Settings
+from headstart.finetuning.optimization import clip, optimizer_for, rate_at, rate_of, schedule_for
+from headstart.finetuning.settings import Optimizer, Schedule, TuningSettings
 from tests.finetuning.networks import STAGES, tuned_network
 
 STEPS = st.integers(1, 400)
@@ -49,17 +49,17 @@ def test_constant_is_constant_after_the_warm_up():
     assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1, 1])
 
 
-def groups(settings: Settings, rate: float = 0.1) -> dict[str, dict]:
+def groups(settings: TuningSettings, rate: float = 0.1) -> dict[str, dict]:
     network = tuned_network("stem")
-    optimiser = optimiser_for(network, STAGES, settings, rate=rate)
+    optimizer = optimizer_for(network, STAGES, settings, rate=rate)
     names = {id(one): name for name, one in network.named_parameters()}
-    found = {names[id(one)]: g for g in optimiser.param_groups for one in g["params"]}
+    found = {names[id(one)]: g for g in optimizer.param_groups for one in g["params"]}
     assert found.keys() == set(names.values())
     return found
 
 
 def test_each_stage_learns_at_a_share_of_the_next_ones_rate():
-    found = groups(Settings(rate_decay=0.5, head_rate=3.0))
+    found = groups(TuningSettings(rate_decay=0.5, head_rate=3.0))
     assert found["tail.graph.top.0.weight"]["lr"] == pytest.approx(0.1)
     assert found["tail.graph.top.1.bias"]["lr"] == pytest.approx(0.1)
     assert found["tail.graph.middle.0.weight"]["lr"] == pytest.approx(0.05)
@@ -67,13 +67,13 @@ def test_each_stage_learns_at_a_share_of_the_next_ones_rate():
 
 
 def test_the_rate_is_that_of_the_last_stage():
-    settings = Settings(rate_decay=0.5, head_rate=3.0)
-    optimiser = optimiser_for(tuned_network("stem"), STAGES, settings, rate=0.1)
-    assert rate_of(optimiser) == pytest.approx(0.1)
+    settings = TuningSettings(rate_decay=0.5, head_rate=3.0)
+    optimizer = optimizer_for(tuned_network("stem"), STAGES, settings, rate=0.1)
+    assert rate_of(optimizer) == pytest.approx(0.1)
 
 
 def test_only_filters_decay():
-    found = groups(Settings(weight_decay=0.03))
+    found = groups(TuningSettings(weight_decay=0.03))
     assert {name for name, group in found.items() if group["weight_decay"]} == {
         "tail.graph.middle.0.weight",
         "tail.graph.top.0.weight",
@@ -83,8 +83,8 @@ def test_only_filters_decay():
 
 def test_sgd_has_momentum_and_ten_times_the_rate():
     network = tuned_network("stem")
-    adam = optimiser_for(network, STAGES, Settings(), rate=0.1)
-    sgd = optimiser_for(network, STAGES, Settings(optimiser=Optimiser.SGD), rate=0.1)
+    adam = optimizer_for(network, STAGES, TuningSettings(), rate=0.1)
+    sgd = optimizer_for(network, STAGES, TuningSettings(optimizer=Optimizer.SGD), rate=0.1)
     assert isinstance(adam, AdamW)
     assert isinstance(sgd, SGD)
     for one, other in zip(adam.param_groups, sgd.param_groups, strict=True):
@@ -94,14 +94,16 @@ def test_sgd_has_momentum_and_ten_times_the_rate():
 
 
 def test_the_schedule_moves_every_groups_own_rate():
-    settings = Settings(rate_decay=0.5, head_rate=1.0, warm_up=0.5, schedule=Schedule.CONSTANT)
-    optimiser = optimiser_for(tuned_network("stem"), STAGES, settings, rate=0.1)
-    whole = [group["lr"] for group in optimiser.param_groups]
-    schedule_for(optimiser, settings, steps=6)
-    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx(
+    settings = TuningSettings(
+        rate_decay=0.5, head_rate=1.0, warm_up=0.5, schedule=Schedule.CONSTANT
+    )
+    optimizer = optimizer_for(tuned_network("stem"), STAGES, settings, rate=0.1)
+    whole = [group["lr"] for group in optimizer.param_groups]
+    schedule_for(optimizer, settings, steps=6)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
         [one / 4 for one in whole]
     )
-    again = optimiser_for(tuned_network("stem"), STAGES, settings, rate=0.1)
+    again = optimizer_for(tuned_network("stem"), STAGES, settings, rate=0.1)
     schedule_for(again, settings, steps=6, done=3)
     assert [group["lr"] for group in again.param_groups] == pytest.approx(whole)
 
@@ -117,9 +119,9 @@ def test_parameters_between_stages_count_with_the_next_one():
     network.tail = torch.nn.Module()
     network.tail.graph = Odd()
     stages = ("features.0", "features.2", "features.3")
-    optimiser = optimiser_for(network, stages, Settings(rate_decay=0.1), rate=1.0)  # type: ignore[arg-type]
+    optimizer = optimizer_for(network, stages, TuningSettings(rate_decay=0.1), rate=1.0)  # type: ignore[arg-type]
     names = {id(one): name for name, one in network.named_parameters()}
-    rates = {names[id(g["params"][0])]: g["lr"] for g in optimiser.param_groups}
+    rates = {names[id(g["params"][0])]: g["lr"] for g in optimizer.param_groups}
     assert [rates[f"tail.graph.features.{n}.weight"] for n in range(4)] == pytest.approx(
         [0.01, 0.1, 0.1, 1.0]
     )

@@ -12,8 +12,8 @@ def blobs(
     rng = np.random.default_rng(seed)
     y = np.arange(images) % classes
     rng.shuffle(y)
-    centres = apart * rng.normal(size=(classes, width))
-    X = centres[y] + rng.normal(size=(images, width))
+    centers = apart * rng.normal(size=(classes, width))
+    X = centers[y] + rng.normal(size=(images, width))
     X = X * rng.uniform(0.1, 10, width) + 5 * rng.normal(size=width)
     return X.astype(np.float32), y
 

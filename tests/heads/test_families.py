@@ -104,7 +104,7 @@ def test_weights_move_the_answer_towards_the_heavier_class(kind):
     even, heavy = (
         family.fit(X, y, w, setting, classes=2).logits(X) for w in (np.ones_like(weights), weights)
     )
-    # Centroids know no prior: there the weights only move what is standardised.
+    # Centroids know no prior: there the weights only move what is standardized.
     shift = (heavy[:, 1] - heavy[:, 0]).mean() - (even[:, 1] - even[:, 0]).mean()
     assert shift > 0.5 if kind is HeadKind.LOGISTIC else np.isfinite(shift)
 

@@ -9,7 +9,7 @@ from headstart.heads.head import (
     CentroidHead,
     KnnHead,
     LinearHead,
-    Standardisation,
+    Standardization,
     head_from_tensors,
     unit,
 )
@@ -69,9 +69,9 @@ def test_each_image_is_judged_for_itself(kind):
     np.testing.assert_allclose(head.logits(X), alone, rtol=1e-4, atol=1e-4)
 
 
-def test_standardised_features_have_mean_0_and_spread_1():
+def test_standardized_features_have_mean_0_and_spread_1():
     X, _ = blobs(60, 7, 3)
-    Z = Standardisation.of(X, ONES)(X)
+    Z = Standardization.of(X, ONES)(X)
     np.testing.assert_allclose(Z.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(Z.std(0), 1, rtol=1e-4)
 
@@ -79,21 +79,21 @@ def test_standardised_features_have_mean_0_and_spread_1():
 def test_a_weight_of_two_is_two_images():
     X, _ = blobs(60, 7, 3)
     weights = np.where(np.arange(60) < 20, 2, 1).astype(np.float32)
-    weighted = Standardisation.of(X, weights)
-    repeated = Standardisation.of(np.concatenate([X, X[:20]]), np.ones(80, np.float32))
+    weighted = Standardization.of(X, weights)
+    repeated = Standardization.of(np.concatenate([X, X[:20]]), np.ones(80, np.float32))
     np.testing.assert_allclose(weighted.mean, repeated.mean, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(weighted.scale, repeated.scale, rtol=1e-5)
 
 
 def test_a_constant_feature_does_not_become_noise():
     X = np.full((9, 2), 0.1, np.float32)
-    np.testing.assert_allclose(Standardisation.of(X, np.ones(9, np.float32))(X), 0, atol=1e-6)
+    np.testing.assert_allclose(Standardization.of(X, np.ones(9, np.float32))(X), 0, atol=1e-6)
 
 
 def test_the_prior_draws_each_variance_to_the_mean_of_its_block():
     X, _ = blobs(60, 7, 3)
-    plain = np.square(Standardisation.of(X, ONES).scale)
-    half = np.square(Standardisation.of(X, ONES, blocks=[3, 4], prior=60).scale)
+    plain = np.square(Standardization.of(X, ONES).scale)
+    half = np.square(Standardization.of(X, ONES, blocks=[3, 4], prior=60).scale)
     np.testing.assert_allclose(half[:3], (plain[:3] + plain[:3].mean()) / 2, rtol=1e-4)
     np.testing.assert_allclose(half[3:], (plain[3:] + plain[3:].mean()) / 2, rtol=1e-4)
 
@@ -101,24 +101,24 @@ def test_the_prior_draws_each_variance_to_the_mean_of_its_block():
 def test_the_prior_gives_a_feature_that_happens_not_to_vary_an_ordinary_scale():
     X, _ = blobs(6, 7, 3)
     X[:, 0] = 0
-    scale = Standardisation.of(X, np.ones(6, np.float32), prior=30).scale
+    scale = Standardization.of(X, np.ones(6, np.float32), prior=30).scale
     assert scale[0] > 0.5 * scale.mean()
 
 
-def test_centroids_predict_as_scikit_learns_on_standardised_features():
+def test_centroids_predict_as_scikit_learns_on_standardized_features():
     head, X, y = trained(HeadKind.CENTROID, classes=4, apart=0.5)
     assert isinstance(head, CentroidHead)
-    Z = head.standardisation(X)
-    new = head.standardisation(blobs(500, 7, 4, seed=1, apart=0.5)[0])
+    Z = head.standardization(X)
+    new = head.standardization(blobs(500, 7, 4, seed=1, apart=0.5)[0])
     reference = NearestCentroid().fit(Z, y)
     np.testing.assert_allclose(head.centroids, reference.centroids_, atol=1e-4)
-    pixels = new * head.standardisation.scale + head.standardisation.mean
+    pixels = new * head.standardization.scale + head.standardization.mean
     assert (head.logits(pixels).argmax(1) == reference.predict(new)).mean() > 0.99
 
 
 def test_centroid_logits_are_minus_half_the_squared_distance_by_the_root_of_the_width():
     head, X, _ = trained(HeadKind.CENTROID)
-    Z = head.standardisation(X)
+    Z = head.standardization(X)
     distance = np.square(Z[:, None] - head.centroids[None]).sum(2)
     expected = -distance / 2 / np.sqrt(7)
     logits = head.logits(X)
@@ -130,21 +130,21 @@ def test_centroid_logits_are_minus_half_the_squared_distance_by_the_root_of_the_
     )
 
 
-def test_the_nearest_neighbour_is_scikit_learns():
+def test_the_nearest_neighbor_is_scikit_learns():
     head, X, y = trained(HeadKind.KNN, classes=4, setting=1.0, apart=0.5)
     new = blobs(200, 7, 4, seed=1, apart=0.5)[0]
-    reference = KNeighborsClassifier(1, metric="cosine").fit(head.standardisation(X), y)
-    assert (head.logits(new).argmax(1) == reference.predict(head.standardisation(new))).all()
+    reference = KNeighborsClassifier(1, metric="cosine").fit(head.standardization(X), y)
+    assert (head.logits(new).argmax(1) == reference.predict(head.standardization(new))).all()
 
 
-def test_nearer_neighbours_have_more_to_say():
+def test_nearer_neighbors_have_more_to_say():
     head, X, y = trained(HeadKind.KNN, classes=4, setting=5.0, apart=0.5)
     assert isinstance(head, KnnHead)
     new = blobs(200, 7, 4, seed=1, apart=0.5)[0]
     reference = KNeighborsClassifier(
         5, metric="cosine", weights=lambda distance: np.exp(-distance / 0.07)
-    ).fit(head.standardisation(X), y)
-    expected = reference.predict_proba(head.standardisation(new))
+    ).fit(head.standardization(X), y)
+    expected = reference.predict_proba(head.standardization(new))
     p = softmax(head.logits(new).astype(np.float64), axis=1)
     np.testing.assert_allclose(p, (expected + 1e-3 / 4) / (1 + 1e-3), atol=1e-3)
 
@@ -157,7 +157,7 @@ def test_one_search_answers_for_several_k():
         np.testing.assert_allclose(found, alone.logits(X), rtol=1e-5, atol=1e-5)
 
 
-def test_more_neighbours_than_examples_are_all_of_them():
+def test_more_neighbors_than_examples_are_all_of_them():
     X, y = blobs(4, 7, 2)
     ones = np.ones(4, np.float32)
     many, four = (FAMILIES[HeadKind.KNN].fit(X, y, ones, k, classes=2) for k in (25, 4))
@@ -173,7 +173,7 @@ def test_searching_block_by_block_finds_the_same(monkeypatch):
 
 def test_an_image_without_any_feature_has_no_direction_and_yet_an_answer():
     head, _, _ = trained(HeadKind.KNN)
-    p = softmax(head.logits(head.standardisation.mean[None]), axis=1)
+    p = softmax(head.logits(head.standardization.mean[None]), axis=1)
     assert np.isfinite(p).all()
     assert unit(np.zeros((1, 3), np.float32)).tolist() == [[0, 0, 0]]
 

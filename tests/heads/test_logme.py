@@ -1,4 +1,4 @@
-"""LogME against the evidence itself, evaluated slowly and maximised by a general optimiser."""
+"""LogME against the evidence itself, evaluated slowly and maximized by a general optimizer."""
 
 import numpy as np
 import pytest

@@ -30,7 +30,7 @@ def sklearns(X, y, weights, strength):
 
 
 def objective(X, y, weights, strength, coefficients, intercepts, classes):
-    """The loss in the module's docstring, by weights on standardised features, in float64."""
+    """The loss in the module's docstring, by weights on standardized features, in float64."""
     used = weights > 0
     Z = scale_of(X[used], weights[used]).transform(X[used].astype(np.float64))
     z = Z @ coefficients.T + intercepts
@@ -48,7 +48,7 @@ def check_against_sklearn(X, y, weights, classes, strengths=STRENGTHS, tolerance
     for problem in range(len(logits)):
         fold, strength = problem // len(strengths), strengths[problem % len(strengths)]
         classifier, scaler = sklearns(X, y, weights[fold], strength)
-        # Undo what folds the standardisation into the weights, to compare the penalty too.
+        # Undo what folds the standardization into the weights, to compare the penalty too.
         coefficients = maps.coefficients[problem].astype(np.float64) * scaler.scale_
         intercepts = maps.intercepts[problem] + maps.coefficients[problem] @ scaler.mean_
         arguments = X, y, weights[fold], strength

@@ -9,7 +9,7 @@ from headstart.heads import softmax, trials
 from headstart.heads.candidates import Candidate, candidates
 from headstart.heads.families import FAMILIES
 from headstart.heads.selection import select
-from headstart.heads.trials import Task, behind, try_all
+from headstart.heads.trials import SelectionProblem, behind, try_all
 from headstart.types import HeadKind
 from tests.heads.samples import blobs, noise
 
@@ -19,7 +19,9 @@ KINDS = list(HeadKind)
 
 def task_of(values, y, count=3, kind=HeadKind.LOGISTIC):
     ones = np.ones(len(y), np.float32)
-    return Task(values, y, FAMILIES[kind], int(y.max()) + 1, ones, np.arange(len(y)) % count)
+    return SelectionProblem(
+        values, y, FAMILIES[kind], int(y.max()) + 1, ones, np.arange(len(y)) % count
+    )
 
 
 def two_good_stages(images=600, width=8, apart=1.0):
@@ -155,5 +157,5 @@ def test_as_many_candidates_at_a_time_as_memory_allows(
         monkeypatch.setattr(trials, "_MEMORY", 100 * softmax.MEMORY)
     values = {"a": np.broadcast_to(np.float32(0), (images, width))}
     y = np.broadcast_to(0, images)
-    task = Task(values, y, LOGISTIC, classes, y, y)
+    task = SelectionProblem(values, y, LOGISTIC, classes, y, y)
     assert trials._workers(task, [Candidate(("a",), 0)]) == workers

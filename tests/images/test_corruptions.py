@@ -70,8 +70,8 @@ def test_only_noise_and_fog_depend_on_chance(kind: Corruption, photo: Pixels):
     ("strength", "deviation"), [*enumerate((0.08, 0.12, 0.18, 0.26, 0.38), start=1)]
 )
 def test_noise_has_the_deviation_of_the_table(strength: int, deviation: float):
-    grey = np.full((200, 200, 3), 128, np.uint8)
-    x = made(Corruption.NOISE, strength, grey) / 255
+    gray = np.full((200, 200, 3), 128, np.uint8)
+    x = made(Corruption.NOISE, strength, gray) / 255
     drawn = np.clip(128 / 255 + rng(9).normal(0, deviation, 10**6), 0, 1)
     assert x.mean() == pytest.approx(drawn.mean(), abs=5e-3)
     assert x.std() == pytest.approx(drawn.std(), rel=0.02)
@@ -111,7 +111,7 @@ def test_jpeg_is_a_jpeg_of_that_quality(strength: int, quality: int, photo: Pixe
     assert np.array_equal(made(Corruption.JPEG, strength, photo), np.asarray(Image.open(file)))
 
 
-def test_fog_is_bright_and_without_colour():
+def test_fog_is_bright_and_without_color():
     pixels = np.asarray(picture("stripes", 1))
     found = made(Corruption.FOG, 5, pixels).astype(float)
     top = pixels.max() / 255

@@ -32,8 +32,8 @@ def encoded(image, kind, **options):
     return buffer.getvalue()
 
 
-def near(colour, expected, by=12):
-    return max(abs(a - b) for a, b in zip(colour, expected, strict=True)) <= by
+def near(color, expected, by=12):
+    return max(abs(a - b) for a, b in zip(color, expected, strict=True)) <= by
 
 
 def reason(data):
@@ -104,23 +104,23 @@ def test_transparency_becomes_white():
     assert decode(encoded(clear, "PNG")).getpixel((1, 1)) == (255, 255, 255)
     half = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
     assert near(decode(encoded(half, "PNG")).getpixel((1, 1)), (255, 127, 127), by=2)
-    grey = Image.new("LA", (4, 4), (0, 0))
-    assert decode(encoded(grey, "WEBP", lossless=True)).getpixel((1, 1)) == (255, 255, 255)
+    gray = Image.new("LA", (4, 4), (0, 0))
+    assert decode(encoded(gray, "WEBP", lossless=True)).getpixel((1, 1)) == (255, 255, 255)
 
 
-def test_a_transparent_palette_colour_becomes_white():
+def test_a_transparent_palette_color_becomes_white():
     image = halves().quantize(2)
     index = image.getpixel((0, 0))
     for kind in ("PNG", "GIF"):
         decoded = decode(encoded(image, kind, transparency=index))
         assert decoded.getpixel((2, 2)) == (255, 255, 255)
         assert near(decoded.getpixel((38, 2)), BLUE)
-    # One byte of alpha per colour, of which Pillow warns.
+    # One byte of alpha per color, of which Pillow warns.
     decoded = decode(encoded(image, "PNG", transparency=bytes([128, 128])))
     assert near(decoded.getpixel((2, 2)), (227, 142, 147), by=3)
 
 
-def test_a_transparent_rgb_colour_becomes_white():
+def test_a_transparent_rgb_color_becomes_white():
     decoded = decode(encoded(halves(), "PNG", transparency=RED))
     assert decoded.getpixel((2, 2)) == (255, 255, 255)
     assert decoded.getpixel((38, 2)) == BLUE
@@ -185,7 +185,7 @@ def test_broken_metadata_do_not_spoil_the_picture():
 
 
 def test_only_the_first_frame_counts():
-    frames = [Image.new("RGB", (5, 5), colour) for colour in (RED, BLUE)]
+    frames = [Image.new("RGB", (5, 5), color) for color in (RED, BLUE)]
     for kind in ("GIF", "PNG", "WEBP", "TIFF"):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
         assert near(decode(data).getpixel((2, 2)), RED)

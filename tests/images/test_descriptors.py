@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from skimage import color, feature
 
-from headstart.images.decode import descriptors
+from headstart.images import descriptors
 from tests.conftest import KINDS, picture
 
 
@@ -19,40 +19,40 @@ def pictures() -> list[np.ndarray]:
 @pytest.mark.parametrize("pixels", pictures())
 def test_local_binary_patterns_are_scikit_images(pixels: np.ndarray):
     noise = np.random.default_rng(0).integers(0, 1000, pixels.shape[:2])
-    grey = noise + 1000 * pixels.astype(np.int64).sum(axis=2)
-    theirs = feature.local_binary_pattern(grey, 8, 1, "uniform")[1:-1, 1:-1]
+    gray = noise + 1000 * pixels.astype(np.int64).sum(axis=2)
+    theirs = feature.local_binary_pattern(gray, 8, 1, "uniform")[1:-1, 1:-1]
     expected = np.bincount(theirs.astype(int).ravel(), minlength=10) / theirs.size
-    np.testing.assert_allclose(descriptors.local_binary_patterns(grey), expected, atol=1e-12)
+    np.testing.assert_allclose(descriptors.local_binary_patterns(gray), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("pixels", pictures())
 def test_oriented_gradients_are_scikit_images(pixels: np.ndarray):
-    grey = pixels.mean(axis=2) / 255
-    height, width = (side // 4 * 4 for side in grey.shape)
-    grey = grey[:height, :width]
+    gray = pixels.mean(axis=2) / 255
+    height, width = (side // 4 * 4 for side in gray.shape)
+    gray = gray[:height, :width]
     theirs = feature.hog(
-        grey,
+        gray,
         orientations=9,
         pixels_per_cell=(height // 4, width // 4),
         cells_per_block=(4, 4),
         block_norm="L2-Hys",
     )
-    np.testing.assert_allclose(descriptors.oriented_gradients(grey), theirs, atol=1e-4)
+    np.testing.assert_allclose(descriptors.oriented_gradients(gray), theirs, atol=1e-4)
 
 
-def test_colours_fall_into_the_bins_of_hsv():
+def test_colors_fall_into_the_bins_of_hsv():
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
-    found = descriptors.colour_histogram(pixels)
+    found = descriptors.color_histogram(pixels)
     hsv = color.rgb2hsv(pixels).reshape(-1, 3)
     expected, _ = np.histogramdd(hsv, bins=(8, 3, 3), range=[(0, 1)] * 3)
     # Pillow rounds hue, saturation and value to 8 bits.
     assert np.abs(found - expected.ravel() / len(hsv)).sum() < 0.05
 
 
-def test_one_colour_is_one_bin():
+def test_one_color_is_one_bin():
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
-    found = descriptors.colour_histogram(red)
+    found = descriptors.color_histogram(red)
     assert found.max() == 1
     assert found.argmax() == 0 * 9 + 2 * 3 + 2
 
@@ -81,7 +81,7 @@ def test_plain_areas_have_one_pattern():
         np.testing.assert_array_equal(found, np.eye(10)[8])
 
 
-def test_a_mirrored_picture_keeps_its_colours_and_textures():
+def test_a_mirrored_picture_keeps_its_colors_and_textures():
     pixels = np.asarray(Image.new("RGB", (64, 64)))
     pixels = np.random.default_rng(1).integers(0, 256, pixels.shape, dtype=np.uint8)
     found, mirrored = descriptors.describe(pixels), descriptors.describe(pixels[:, ::-1])

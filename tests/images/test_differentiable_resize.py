@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from headstart.images.differentiable_resize import Twin
+from headstart.images.differentiable_resize import DifferentiableResize
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize, prepare
 
 LITE = Preprocessing(
@@ -18,7 +18,7 @@ def both(preprocessing: Preprocessing, width: int, height: int, seed: int = 0):
     pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     expected = prepare(Image.fromarray(pixels), preprocessing).astype(int)
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
-    found = Twin(preprocessing, width, height)(x)[0].permute(1, 2, 0).numpy() * 255
+    found = DifferentiableResize(preprocessing, width, height)(x)[0].permute(1, 2, 0).numpy() * 255
     return found, expected
 
 
@@ -63,7 +63,7 @@ def test_the_gradient_is_that_of_the_resizing():
     preprocessing = Preprocessing(
         size=40, crop=32, interpolation=Interpolation.BICUBIC, mean=(0, 0, 0), std=(1, 1, 1)
     )
-    twin = Twin(preprocessing, width, height)
+    twin = DifferentiableResize(preprocessing, width, height)
     rng = np.random.default_rng(0)
     plane = rng.uniform(0.2, 0.8, (height, width)).astype(np.float32)
     ahead = rng.normal(size=(height, width)).astype(np.float32)
@@ -84,7 +84,7 @@ def test_the_gradient_is_that_of_the_resizing():
 
 
 def test_outside_the_crop_there_is_no_gradient():
-    twin = Twin(LITE, 600, 300)
+    twin = DifferentiableResize(LITE, 600, 300)
     x = torch.rand(1, 3, 300, 600, requires_grad=True)
     (gradient,) = torch.autograd.grad(twin(x).sum(), x)
     assert not gradient[..., :100].any()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from headstart.images.decode import preprocessing
+from headstart.images import preprocessing
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize, prepare
 
 USUAL = Preprocessing(

@@ -9,19 +9,21 @@ from headstart.errors import DataError, HeadstartError, UnreadableImageError, Us
 from headstart.images.decode import decode
 from headstart.inspection.adversarial_file import attack_picture, largest_epsilon
 from headstart.inspection.attacks import APGD, FGSM, PGD, Attack, MinimumNorm, Norm, Threat
-from headstart.inspection.inspected_network import Study
+from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.models.saved_model import load_model
 
 FOUR, EIGHT = Threat(Norm.LINF, 4 / 255), Threat(Norm.LINF, 8 / 255)
 
 
 @pytest.fixture(scope="session")
-def lite_study(lite0: Backbone) -> Study:
-    return Study(lite0)
+def lite_study(lite0: Backbone) -> InspectedNetwork:
+    return InspectedNetwork(lite0)
 
 
 @pytest.mark.parametrize("attack", [APGD(steps=40), PGD(steps=40)])
-def test_a_cat_becomes_a_dog(lite_study: Study, cat: Path, tmp_path: Path, attack: Attack):
+def test_a_cat_becomes_a_dog(
+    lite_study: InspectedNetwork, cat: Path, tmp_path: Path, attack: Attack
+):
     out = tmp_path / "adversarial.png"
     found = attack_picture(lite_study, cat, out=out, to="dog", attack=attack, threat=FOUR)
     assert found.success
@@ -38,7 +40,7 @@ def test_a_cat_becomes_a_dog(lite_study: Study, cat: Path, tmp_path: Path, attac
     assert np.array_equal(found.original, original)
 
 
-def test_untargeted_and_one_step(lite_study: Study, cat: Path, tmp_path: Path):
+def test_untargeted_and_one_step(lite_study: InspectedNetwork, cat: Path, tmp_path: Path):
     out = tmp_path / "adversarial.png"
     found = attack_picture(lite_study, cat, out=out, to=None, attack=FGSM(), threat=FOUR)
     assert found.success
@@ -46,7 +48,7 @@ def test_untargeted_and_one_step(lite_study: Study, cat: Path, tmp_path: Path):
     assert found.steps == 2
 
 
-def test_the_smallest_change(lite_study: Study, cat: Path, tmp_path: Path):
+def test_the_smallest_change(lite_study: InspectedNetwork, cat: Path, tmp_path: Path):
     threat = Threat(Norm.L2, largest_epsilon(Norm.L2, cat))
     found = attack_picture(
         lite_study, cat, out=tmp_path / "a.png", to="zebra", attack=MinimumNorm(steps=40),
@@ -57,7 +59,7 @@ def test_the_smallest_change(lite_study: Study, cat: Path, tmp_path: Path):
     assert found.l2 < 3  # 4/255 everywhere would be 10
 
 
-def test_a_picture_that_survives_jpeg(lite_study: Study, cat: Path, tmp_path: Path):
+def test_a_picture_that_survives_jpeg(lite_study: InspectedNetwork, cat: Path, tmp_path: Path):
     jpeg = tmp_path / "a.jpg"
     found = attack_picture(
         lite_study, cat, out=tmp_path / "a.png", to="dog", attack=APGD(steps=60), threat=FOUR,
@@ -74,7 +76,7 @@ def test_a_picture_that_survives_jpeg(lite_study: Study, cat: Path, tmp_path: Pa
 def test_a_model_is_attacked_in_its_own_classes(
     lite0: Backbone, model: Path, new_photos: Path, tmp_path: Path
 ):
-    study = Study(lite0, load_model(model))
+    study = InspectedNetwork(lite0, load_model(model))
     image = new_photos / "checks" / "100.jpg"
     found = attack_picture(
         study, image, out=tmp_path / "a.png", to="stripes", attack=APGD(steps=30), threat=EIGHT
@@ -84,7 +86,7 @@ def test_a_model_is_attacked_in_its_own_classes(
     assert found.after.label == "stripes"
 
 
-def test_failure_is_said(lite_study: Study, cat: Path, tmp_path: Path):
+def test_failure_is_said(lite_study: InspectedNetwork, cat: Path, tmp_path: Path):
     found = attack_picture(
         lite_study, cat, out=tmp_path / "a.png", to="airliner", attack=FGSM(),
         threat=Threat(Norm.LINF, 1 / 255),
@@ -93,7 +95,7 @@ def test_failure_is_said(lite_study: Study, cat: Path, tmp_path: Path):
     assert found.after.label != "airliner"
 
 
-def test_the_same_seed_gives_the_same_file(lite_study: Study, cat: Path, tmp_path: Path):
+def test_the_same_seed_gives_the_same_file(lite_study: InspectedNetwork, cat: Path, tmp_path: Path):
     files = []
     for name in ("a.png", "b.png"):
         attack_picture(
@@ -104,7 +106,7 @@ def test_the_same_seed_gives_the_same_file(lite_study: Study, cat: Path, tmp_pat
     assert files[0] == files[1]
 
 
-def test_mistakes_are_named(lite_study: Study, cat: Path, tmp_path: Path):
+def test_mistakes_are_named(lite_study: InspectedNetwork, cat: Path, tmp_path: Path):
     def attack(image: Path, to: str | None, out: Path) -> None:
         attack_picture(lite_study, image, out=out, to=to, attack=FGSM(), threat=FOUR)
 

@@ -11,13 +11,17 @@ from headstart.errors import DataError, MissingExtraError
 from headstart.features.extractor import Extractor
 from headstart.images.decode import decode
 from headstart.images.preprocessing import prepare
-from headstart.inspection.differentiable_model import Subject, backbone_subject, model_subject
+from headstart.inspection.differentiable_model import (
+    DifferentiableModel,
+    backbone_subject,
+    model_subject,
+)
 from headstart.models.prediction import classify, predict
 from headstart.models.saved_model import load_model
 from tests.conftest import F32
 
 
-def pixels(subject: Subject, paths) -> torch.Tensor:
+def pixels(subject: DifferentiableModel, paths) -> torch.Tensor:
     prepared = [prepare(decode(path), subject.preprocessing) for path in paths]
     return torch.tensor(np.stack(prepared)).permute(0, 3, 1, 2) / 255
 

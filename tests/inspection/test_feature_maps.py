@@ -15,7 +15,7 @@ from headstart.backbones import Backbone
 from headstart.backbones.staged import StagedNetwork
 from headstart.errors import BackboneError, DataError
 from headstart.images.preprocessing import Interpolation, Preprocessing, prepare
-from headstart.inspection.differentiable_model import Subject, backbone_subject
+from headstart.inspection.differentiable_model import DifferentiableModel, backbone_subject
 from headstart.inspection.feature_maps import first_filters, stage_maps, strengths
 from tests.backbones.conftest import picture, with_random_weights  # noqa: F401 - a fixture
 
@@ -29,14 +29,14 @@ NETWORKS = (
     "torchvision:swin_t",
     "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k",
 )
-GREY = np.full((8, 8, 3), 100, np.uint8)
+GRAY = np.full((8, 8, 3), 100, np.uint8)
 
 
 @dataclass(frozen=True)
 class Pair:
     """A subject, and the library's own network with the same weights."""
 
-    subject: Subject
+    subject: DifferentiableModel
     peer: nn.Module
     pixels: np.ndarray
 
@@ -52,9 +52,9 @@ class Pair:
             np.array(values, np.float32)
             for values in (self.subject.preprocessing.mean, self.subject.preprocessing.std)
         )
-        normalised = (self.pixels.astype(np.float32) / 255 - mean) / std
+        normalized = (self.pixels.astype(np.float32) / 255 - mean) / std
         with torch.no_grad():
-            self.peer(torch.from_numpy(normalised.transpose(2, 0, 1)[None]))
+            self.peer(torch.from_numpy(normalized.transpose(2, 0, 1)[None]))
         for handle in handles:
             handle.remove()
         return seen
@@ -142,11 +142,11 @@ class Given(nn.Module):
         return self.out(self.stage(self.values).mean((1, 2, 3))[:, None])
 
 
-def subject_of(model: nn.Module, stages: list[str], head: str) -> Subject:
+def subject_of(model: nn.Module, stages: list[str], head: str) -> DifferentiableModel:
     preprocessing = Preprocessing(
         size=8, crop=8, interpolation=Interpolation.BILINEAR, mean=(0, 0, 0), std=(1, 1, 1)
     )
-    return Subject(
+    return DifferentiableModel(
         name="small",
         classes=("a", "b"),
         preprocessing=preprocessing,
@@ -156,24 +156,24 @@ def subject_of(model: nn.Module, stages: list[str], head: str) -> Subject:
     )
 
 
-def given_subject(values: torch.Tensor) -> Subject:
+def given_subject(values: torch.Tensor) -> DifferentiableModel:
     return subject_of(Given(values), ["stage"], "out")
 
 
 def test_of_equals_the_first_comes_first_and_there_are_never_more_than_asked():
     values = torch.zeros(1, 6, 2, 2)
     values[0, 4, 0, 0] = 1
-    (found,) = stage_maps(given_subject(values), GREY, top=3)
+    (found,) = stage_maps(given_subject(values), GRAY, top=3)
     assert [channel.index for channel in found.ranked] == [4, 0, 1]
     assert found.maps.shape == (3, 2, 2)
-    (all_,) = stage_maps(given_subject(values), GREY, top=100)
+    (all_,) = stage_maps(given_subject(values), GRAY, top=100)
     assert len(all_.ranked) == all_.channels == 6
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_refused(bad: float):
     with pytest.raises(DataError, match="stage stage computes numbers that are not finite"):
-        stage_maps(given_subject(torch.full((1, 2, 2, 2), bad)), GREY)
+        stage_maps(given_subject(torch.full((1, 2, 2, 2), bad)), GRAY)
 
 
 def test_stages_come_from_shallow_to_deep_whatever_the_order_asked_for(lite0: Backbone):

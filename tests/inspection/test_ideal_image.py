@@ -19,7 +19,7 @@ from headstart.inspection.ideal_image import (
     imagine,
     unit_target,
 )
-from headstart.inspection.inspected_network import Study
+from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.models.saved_model import load_model
 from tests.conftest import picture
 
@@ -27,8 +27,8 @@ STAGE = "blocks.3"
 
 
 @pytest.fixture(scope="module")
-def study(lite0: Backbone) -> Study:
-    return Study(lite0)
+def study(lite0: Backbone) -> InspectedNetwork:
+    return InspectedNetwork(lite0)
 
 
 def short(recipe=BEST, steps: int = 4):
@@ -36,7 +36,7 @@ def short(recipe=BEST, steps: int = 4):
     return dataclasses.replace(changed, settings=dataclasses.replace(changed.settings, further=0))
 
 
-def test_the_lessons_picture_is_read_back_with_certainty(study: Study, tmp_path: Path):
+def test_the_lessons_picture_is_read_back_with_certainty(study: InspectedNetwork, tmp_path: Path):
     out = tmp_path / "new" / "zebra.png"
     recipe = LESSON.changed(steps=30, tv=None)
     (found,) = imagine(study, [class_target(study, "Zebra")], recipe, out=out)
@@ -48,7 +48,7 @@ def test_the_lessons_picture_is_read_back_with_certainty(study: Study, tmp_path:
     assert found.pixels.shape == (224, 224, 3)
 
 
-def test_best_makes_progress_and_a_larger_picture(study: Study, tmp_path: Path):
+def test_best_makes_progress_and_a_larger_picture(study: InspectedNetwork, tmp_path: Path):
     target = class_target(study, "zebra")
     before, after = (
         imagine(study, [target], short(steps=steps), out=tmp_path / "a.png", size=256)[0]
@@ -58,7 +58,7 @@ def test_best_makes_progress_and_a_larger_picture(study: Study, tmp_path: Path):
     assert after.probability > max(0.01, 10 * before.probability)
 
 
-def test_several_pictures_get_files_of_their_own(study: Study, tmp_path: Path):
+def test_several_pictures_get_files_of_their_own(study: InspectedNetwork, tmp_path: Path):
     targets = [class_target(study, name) for name in ("goldfish", "Siamese cat")]
     told: list[tuple[int, int]] = []
     found = imagine(
@@ -79,7 +79,7 @@ def test_several_pictures_get_files_of_their_own(study: Study, tmp_path: Path):
     assert not np.array_equal(found[0].pixels, found[1].pixels)
 
 
-def test_a_picture_does_not_depend_on_its_neighbours(study: Study, tmp_path: Path):
+def test_a_picture_does_not_depend_on_its_neighbors(study: InspectedNetwork, tmp_path: Path):
     target = class_target(study, "teapot")
     pair = imagine(study, [target], short(), out=tmp_path / "pair.png", seeds=[0, 1])
     alone = imagine(study, [target], short(), out=tmp_path / "alone.png", seeds=[1])
@@ -87,7 +87,7 @@ def test_a_picture_does_not_depend_on_its_neighbours(study: Study, tmp_path: Pat
 
 
 @pytest.mark.parametrize("recipe", [BEST, LESSON])
-def test_it_starts_at_a_picture(recipe, study: Study, tmp_path: Path):
+def test_it_starts_at_a_picture(recipe, study: InspectedNetwork, tmp_path: Path):
     start = tmp_path / "start.jpg"
     picture("checks", 0).resize((300, 224)).save(start)
     target = class_target(study, "teapot")
@@ -105,7 +105,7 @@ def test_it_starts_at_a_picture(recipe, study: Study, tmp_path: Path):
 
 
 @pytest.mark.parametrize("at", [None, (3, 5)])
-def test_a_channel_is_raised(at, study: Study, tmp_path: Path):
+def test_a_channel_is_raised(at, study: InspectedNetwork, tmp_path: Path):
     target = unit_target(study, STAGE, 7, at)
 
     def strength(pixels: np.ndarray) -> float:
@@ -124,13 +124,13 @@ def test_a_channel_is_raised(at, study: Study, tmp_path: Path):
     assert (found.label, found.probability) == study.read([found.path]).top(0, 1)[0]
 
 
-def test_names_of_channels(study: Study):
+def test_names_of_channels(study: InspectedNetwork):
     assert unit_target(study, STAGE, 7).name == "blocks.3 channel 7"
     assert unit_target(study, STAGE, 7, (1, 2)).name == "blocks.3 channel 7 at 1,2"
     assert class_target(study, "SIAMESE cat") == ClassTarget("Siamese cat", 284)
 
 
-def test_what_the_network_does_not_have_is_refused(study: Study):
+def test_what_the_network_does_not_have_is_refused(study: InspectedNetwork):
     with pytest.raises(DataError, match="did you mean 'zebra'"):
         class_target(study, "zebrra")
     with pytest.raises(BackboneError, match=r"no stage 'block\.3'; its stages are .*blocks\.3"):
@@ -143,7 +143,7 @@ def test_what_the_network_does_not_have_is_refused(study: Study):
         unit_target(study, STAGE, 0, (3, 14))
 
 
-def test_the_start_is_a_picture_and_is_kept(study: Study, tmp_path: Path):
+def test_the_start_is_a_picture_and_is_kept(study: InspectedNetwork, tmp_path: Path):
     target = class_target(study, "teapot")
     text = tmp_path / "a.jpg"
     text.write_text("words")
@@ -158,7 +158,7 @@ def test_the_start_is_a_picture_and_is_kept(study: Study, tmp_path: Path):
 
 
 def test_a_models_class(lite0: Backbone, model: Path, tmp_path: Path):
-    study = Study(lite0, load_model(model))
+    study = InspectedNetwork(lite0, load_model(model))
     target = class_target(study, "stripes")
     recipe = LESSON.changed(steps=25, tv=None)
     (found,) = imagine(study, [target], recipe, out=tmp_path / "a.png")

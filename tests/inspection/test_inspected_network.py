@@ -9,9 +9,9 @@ from headstart.backbones import Backbone
 from headstart.cli import options
 from headstart.datasets.files import find_images
 from headstart.engines import make_plan
-from headstart.errors import BackboneError, BundleError, UserError
+from headstart.errors import BackboneError, SavedModelError, UserError
 from headstart.features.extractor import Extractor
-from headstart.inspection.inspected_network import Study
+from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.models.prediction import classify, predict
 from headstart.models.saved_model import load_model
 from headstart.types import EngineName, Precision
@@ -24,7 +24,7 @@ def extractor(backbone: Backbone) -> Extractor:
 
 
 def test_a_backbone_is_read_as_classify_does(lite0: Backbone, new_photos: Path):
-    study, paths = Study(lite0), find_images([new_photos])
+    study, paths = InspectedNetwork(lite0), find_images([new_photos])
     found, expected = study.read(paths), classify(extractor(lite0), paths)
     assert found.classes == expected.classes == lite0.labels
     assert np.array_equal(found.probabilities, expected.probabilities)
@@ -35,7 +35,7 @@ def test_a_backbone_is_read_as_classify_does(lite0: Backbone, new_photos: Path):
 
 def test_a_model_is_read_as_predict_does(lite0: Backbone, model: Path, new_photos: Path):
     trained, paths = load_model(model), find_images([new_photos])
-    study = Study(lite0, trained)
+    study = InspectedNetwork(lite0, trained)
     found, expected = study.read(paths), predict(trained, extractor(lite0), paths)
     assert found.classes == expected.classes == trained.classes
     assert np.array_equal(found.probabilities, expected.probabilities)
@@ -44,21 +44,21 @@ def test_a_model_is_read_as_predict_does(lite0: Backbone, model: Path, new_photo
 
 
 def test_reading_writes_nothing(lite0: Backbone, new_photos: Path, tmp_path: Path):
-    Study(lite0).read(find_images([new_photos])[:1])
+    InspectedNetwork(lite0).read(find_images([new_photos])[:1])
     assert not (tmp_path / "cache").exists()
 
 
 def test_unreadable_files_are_skipped(lite0: Backbone, new_photos: Path, tmp_path: Path):
     bad = tmp_path / "bad.png"
     bad.write_text("no picture")
-    found = Study(lite0).read([bad, find_images([new_photos])[0]])
+    found = InspectedNetwork(lite0).read([bad, find_images([new_photos])[0]])
     assert [one.path for one in found.skipped] == [str(bad)]
     assert found.rows.tolist() == [1]
 
 
 def test_another_backbone_than_the_models_is_refused(model: Path):
-    with pytest.raises(BundleError):
-        _ = Study(tiny_backbone(), load_model(model)).subject
+    with pytest.raises(SavedModelError):
+        _ = InspectedNetwork(tiny_backbone(), load_model(model)).subject
 
 
 def test_options_open_the_embedded_backbone_by_default(lite0: Backbone):
@@ -94,7 +94,7 @@ def test_a_model_and_a_backbone_are_one_too_many(model: Path):
 def test_a_name_that_is_nothing_is_refused(tmp_path: Path):
     with pytest.raises(BackboneError, match="efficientnet-lite9"):
         options.study_of("efficientnet-lite9", None)
-    with pytest.raises(BundleError):
+    with pytest.raises(SavedModelError):
         options.study_of(str(tmp_path), None)
 
 

@@ -11,7 +11,7 @@ from headstart.datasets import open_dataset
 from headstart.errors import DataError
 from headstart.images.decode import decode
 from headstart.images.preprocessing import Preprocessing, prepare
-from headstart.inspection.labeled_sample import Sample, draw_sample
+from headstart.inspection.labeled_sample import LabeledSample, draw_sample
 from headstart.models.saved_model import load_model
 from tests.conftest import KINDS, files, tiny_backbone, write_photos
 
@@ -22,7 +22,7 @@ class Network:
     preprocessing: Preprocessing = tiny_backbone().preprocessing
 
 
-def draw(folder: Path, *, images: int = 100, seed: int = 0, model=None, **network) -> Sample:
+def draw(folder: Path, *, images: int = 100, seed: int = 0, model=None, **network) -> LabeledSample:
     dataset = open_dataset(folder, require_classes=1)
     return draw_sample(dataset, Network(**network), model=model, images=images, seed=seed)
 

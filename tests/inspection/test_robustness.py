@@ -22,9 +22,9 @@ from headstart.features.extractor import Extractor
 from headstart.images.corruptions import STRENGTHS, Corruption
 from headstart.images.decode import decode
 from headstart.inspection.attacks import APGD
-from headstart.inspection.inspected_network import Study
-from headstart.inspection.labeled_sample import Sample, draw_sample
-from headstart.inspection.robustness import EPSILONS, Robustness, Share, measure_robustness
+from headstart.inspection.inspected_network import InspectedNetwork
+from headstart.inspection.labeled_sample import LabeledSample, draw_sample
+from headstart.inspection.robustness import EPSILONS, CorrectCount, Robustness, measure_robustness
 from headstart.models.prediction import evaluate
 from headstart.models.saved_model import load_model
 from headstart.types import Norm
@@ -33,7 +33,7 @@ from tests.conftest import tiny_backbone
 LINF = [level / 255 for level in (0, 2, 4, 8, 16, 24)]
 
 
-def brightest_channel() -> Study:
+def brightest_channel() -> InspectedNetwork:
     """A backbone whose logits are the means of red, green and blue: soft, and linear."""
 
     def network() -> StagedNetwork:
@@ -49,16 +49,18 @@ def brightest_channel() -> Study:
 
     tiny = tiny_backbone()
     stages, labels = (Stage("1", 3),), ("red", "green", "blue")
-    return Study(replace(tiny, network=network, graph=graph, stages=stages, labels=labels))
+    return InspectedNetwork(
+        replace(tiny, network=network, graph=graph, stages=stages, labels=labels)
+    )
 
 
 @pytest.fixture(scope="module")
-def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Plain colours with grain, far from black and white; most are in the folder of their class."""
-    root, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(1)
+def colors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Plain colors with grain, far from black and white; most are in the folder of their class."""
+    root, rng = tmp_path_factory.mktemp("colors"), np.random.default_rng(1)
     for place in range(40):
-        colour = rng.uniform(60, 195, 3)
-        pixels = np.clip(colour + rng.normal(0, 5, (32, 32, 3)), 40, 215).astype(np.uint8)
+        color = rng.uniform(60, 195, 3)
+        pixels = np.clip(color + rng.normal(0, 5, (32, 32, 3)), 40, 215).astype(np.uint8)
         label = int(pixels.mean((0, 1)).argmax()) + (place % 10 == 0)
         folder = root / ("red", "green", "blue", "red")[label]
         folder.mkdir(exist_ok=True)
@@ -66,7 +68,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def drawn(folder: Path, study: Study, *, images: int = 100) -> Sample:
+def drawn(folder: Path, study: InspectedNetwork, *, images: int = 100) -> LabeledSample:
     dataset = open_dataset(folder, require_classes=1)
     return draw_sample(dataset, study.subject, model=study.model, images=images, seed=0)
 
@@ -78,11 +80,11 @@ def measured(folder: Path, *, seed: int = 0, steps: int = 10, **options) -> Robu
 
 
 @pytest.fixture(scope="module")
-def found(colours: Path) -> Robustness:
-    return measured(colours, epsilons=LINF)
+def found(colors: Path) -> Robustness:
+    return measured(colors, epsilons=LINF)
 
 
-def distances(sample: Sample, norm: Norm) -> np.ndarray:
+def distances(sample: LabeledSample, norm: Norm) -> np.ndarray:
     """(N,) how far each picture is from a wrong answer, in closed form; negative if it is one."""
     mean = sample.pixels.mean((1, 2)) / 255
     own = mean[sample.accepted]
@@ -93,9 +95,9 @@ def distances(sample: Sample, norm: Norm) -> np.ndarray:
 
 
 @pytest.mark.parametrize("norm", Norm)
-def test_the_worst_case_is_the_closed_form_of_a_linear_network(norm: Norm, colours: Path):
+def test_the_worst_case_is_the_closed_form_of_a_linear_network(norm: Norm, colors: Path):
     epsilons = LINF if norm is Norm.LINF else [40 * epsilon for epsilon in LINF]
-    found = measured(colours, norm=norm, epsilons=epsilons)
+    found = measured(colors, norm=norm, epsilons=epsilons)
     exact = distances(found.sample, norm)
     # An attack comes close to the border. Whether a picture is right at all, bf16 may decide.
     near = np.abs(exact[:, None] / np.array(epsilons[1:]) - 1).min(1) < 0.02
@@ -127,12 +129,12 @@ def test_every_corruption_has_five_strengths(found: Robustness):
     assert found.corruption_accuracy == pytest.approx(np.mean([one.accuracy for one in shares]))
 
 
-def test_each_share_is_that_of_its_corruption(colours: Path, monkeypatch: pytest.MonkeyPatch):
+def test_each_share_is_that_of_its_corruption(colors: Path, monkeypatch: pytest.MonkeyPatch):
     def turned(pixels, kind, strength, rng):
         return np.roll(pixels, 1, axis=2) if (kind, strength) == (Corruption.JPEG, 4) else pixels
 
     monkeypatch.setattr("headstart.inspection.robustness.corrupt", turned)
-    found = measured(colours, epsilons=[])
+    found = measured(colors, epsilons=[])
     changed = [
         (kind, strength)
         for kind, row in found.corrupted.items()
@@ -156,17 +158,17 @@ def test_the_document_says_it_all(found: Robustness):
         assert wrong[str(path)] == ([*LINF, None][place])
 
 
-def test_the_same_seed_gives_the_same(colours: Path):
-    first, again = (measured(colours, steps=2, epsilons=[1 / 255]).as_dict() for _ in range(2))
+def test_the_same_seed_gives_the_same(colors: Path):
+    first, again = (measured(colors, steps=2, epsilons=[1 / 255]).as_dict() for _ in range(2))
     assert first == again
     assert [one["epsilon"] for one in first["attack"]] == [0, 1 / 255]
 
 
-def test_progress_ends_at_the_end(colours: Path):
+def test_progress_ends_at_the_end(colors: Path):
     steps: list[tuple[int, int]] = []
     pictures: list[tuple[int, int]] = []
     measured(
-        colours, epsilons=[1 / 255, 4 / 255], steps=3,
+        colors, epsilons=[1 / 255, 4 / 255], steps=3,
         on_steps=lambda *news: steps.append(news),
         on_pictures=lambda *news: pictures.append(news),
     )  # fmt: skip
@@ -176,14 +178,14 @@ def test_progress_ends_at_the_end(colours: Path):
 
 
 @pytest.mark.parametrize("epsilon", [-1.0, float("nan"), float("inf")])
-def test_an_epsilon_is_a_size(epsilon: float, colours: Path):
+def test_an_epsilon_is_a_size(epsilon: float, colors: Path):
     with pytest.raises(DataError, match="give sizes of a change, 0 or more"):
-        measured(colours, epsilons=[epsilon])
+        measured(colors, epsilons=[epsilon])
 
 
 def test_survivors_of_four_levels_are_doubted(found: Robustness):
     def at(correct: int, epsilon: float, norm: Norm = Norm.LINF) -> bool:
-        shares = (Share(100, 100), Share(correct, 100))
+        shares = (CorrectCount(100, 100), CorrectCount(correct, 100))
         return replace(found, norm=norm, epsilons=(0, epsilon), attacked=shares).doubtful
 
     assert at(2, 4 / 255)
@@ -198,7 +200,7 @@ def test_an_ordinary_backbone_resists_nothing(lite0: Backbone, cat: Path, tmp_pa
     photo = decode(cat)
     photo.save(tmp_path / "cat" / "plain.png")
     ImageOps.mirror(photo).save(tmp_path / "cat" / "mirrored.png")
-    study = Study(lite0)
+    study = InspectedNetwork(lite0)
     sample = drawn(tmp_path, study)
     found = measure_robustness(study, sample, epsilons=[1 / 255, 4 / 255], attack=APGD(steps=10))
     assert [share.correct for share in found.attacked] == [2, 0, 0]
@@ -208,7 +210,7 @@ def test_an_ordinary_backbone_resists_nothing(lite0: Backbone, cat: Path, tmp_pa
 def test_what_is_right_untouched_is_what_evaluate_says(
     lite0: Backbone, model: Path, new_photos: Path
 ):
-    study = Study(lite0, load_model(model))
+    study = InspectedNetwork(lite0, load_model(model))
     assert study.model is not None
     sample = drawn(new_photos, study)
     found = measure_robustness(study, sample, epsilons=[], attack=APGD(steps=1))

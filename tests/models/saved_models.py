@@ -5,7 +5,7 @@ import json
 import pytest
 from safetensors.numpy import load_file, save
 
-from headstart.errors import BundleError
+from headstart.errors import SavedModelError
 from headstart.models.saved_model import MANIFEST, load_model
 from headstart.system.digests import bytes_digest
 
@@ -38,7 +38,7 @@ def contents(folder):
 
 def refusal(folder):
     """What `load_model` says; a sentence that names the place and what to do."""
-    with pytest.raises(BundleError) as caught:
+    with pytest.raises(SavedModelError) as caught:
         load_model(folder)
     message = str(caught.value)
     assert str(folder) in message

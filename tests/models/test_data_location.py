@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from headstart.features.cache_usage import clear, usage
-from headstart.models.data_location import Source, known_source, remember_source
+from headstart.models.data_location import DataLocation, known_source, remember_source
 from tests.models.trained_models import make_model
 
 DATA = make_model().data
-SOURCE = Source(
+SOURCE = DataLocation(
     data="/photos/insects",
     image_column=None,
     label_column="species",

@@ -22,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 import headstart
 from headstart import Classifier, ImageDataset, open_dataset
 from headstart.backbones import load_backbone
-from headstart.errors import BackboneError, BundleError, DataError
+from headstart.errors import BackboneError, DataError, SavedModelError
 from headstart.models import estimator
 from headstart.types import Split
 from tests.conftest import KINDS, files, tiny_backbone
@@ -203,7 +203,7 @@ class TestContract:
         monkeypatch.setattr(
             estimator, "load_backbone", lambda name, weights: tiny_backbone(digest="f" * 32)
         )
-        with pytest.raises(BundleError, match="was trained on tiny with weights 000"):
+        with pytest.raises(SavedModelError, match="was trained on tiny with weights 000"):
             pickle.loads(content).predict(paths)
 
 
@@ -262,11 +262,11 @@ class TestSaveAndLoad:
         fitted.save(tmp_path / "model")
         other = replace(tiny_backbone(), weights=replace(tiny_backbone().weights, digest="f" * 32))
         monkeypatch.setattr(estimator, "load_backbone", lambda name, weights: other)
-        with pytest.raises(BundleError, match="--weights FILE"):
+        with pytest.raises(SavedModelError, match="--weights FILE"):
             Classifier.load(tmp_path / "model")
 
     def test_a_folder_that_is_no_model_is_refused(self, tmp_path: Path):
-        with pytest.raises(BundleError, match=r"holds no model\.json"):
+        with pytest.raises(SavedModelError, match=r"holds no model\.json"):
             Classifier.load(tmp_path)
 
 

@@ -12,9 +12,9 @@ from headstart.datasets import ImageDataset, open_dataset
 from headstart.errors import BackboneError, DataError
 from headstart.features.extractor import Extractor
 from headstart.models import fit, selection_cache
-from headstart.models.fit import Recipe, Trained, train
+from headstart.models.fit import FitResult, FitSettings, train
 from headstart.models.saved_model import save_model
-from headstart.types import Estimate, HeadKind, Split
+from headstart.types import EstimateMethod, HeadKind, Split
 from tests.conftest import KINDS, files, picture, write_photos
 
 Tiny = Callable[..., Extractor]
@@ -33,20 +33,20 @@ def split_folder(root: Path, **counts: int) -> Path:
     return root
 
 
-def digests(trained: Trained) -> set[bytes]:
+def digests(trained: FitResult) -> set[bytes]:
     return {row.tobytes() for row in trained.model.data.digests}
 
 
-def bytes_of(trained: Trained, folder: Path) -> dict[str, bytes]:
+def bytes_of(trained: FitResult, folder: Path) -> dict[str, bytes]:
     save_model(trained.model, folder)
     return {path.name: path.read_bytes() for path in files(folder)}
 
 
 class TestEstimate:
     def test_is_cross_validated_where_the_data_has_one_part(self, photos: Path, tiny: Tiny):
-        trained = train(open_dataset(photos), tiny(), Recipe())
+        trained = train(open_dataset(photos), tiny(), FitSettings())
         measured = trained.model.measured
-        assert measured.estimate is Estimate.CROSS_VALIDATION
+        assert measured.estimate is EstimateMethod.CROSS_VALIDATION
         assert measured.images == trained.images == 24
         assert measured.accuracy is not None
         assert measured.interval is not None
@@ -57,10 +57,10 @@ class TestEstimate:
     def test_of_many_images_a_sample_chooses_and_all_train(
         self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     ):
-        whole = train(open_dataset(photos), tiny(), Recipe())
+        whole = train(open_dataset(photos), tiny(), FitSettings())
         monkeypatch.setattr(fit, "_SAMPLE", 15)
         monkeypatch.setattr(fit, "_SAMPLE_PER_CLASS", 1)
-        trained = train(open_dataset(photos), tiny(), Recipe())
+        trained = train(open_dataset(photos), tiny(), FitSettings())
         assert (whole.compared_on, trained.compared_on) == (24, 15)
         assert trained.images == sum(trained.model.data.images) == 24
         assert trained.model.measured.images == 15
@@ -72,7 +72,7 @@ class TestEstimate:
             name.parent.name == trained.model.classes[label]
             for name, label in zip(trained.tested.paths, trained.tested.labels, strict=True)
         )
-        again = train(open_dataset(photos), tiny(), Recipe())
+        again = train(open_dataset(photos), tiny(), FitSettings())
         assert again.tested is not None
         assert again.tested.paths == trained.tested.paths
 
@@ -81,8 +81,8 @@ class TestEstimate:
         self, part: str, tmp_path: Path, tiny: Tiny
     ):
         dataset = open_dataset(split_folder(tmp_path / "data", train=6, **{part: 4}))
-        trained = train(dataset, tiny(), Recipe())
-        assert trained.model.measured.estimate is Estimate.HELD_OUT
+        trained = train(dataset, tiny(), FitSettings())
+        assert trained.model.measured.estimate is EstimateMethod.HELD_OUT
         assert (trained.images, trained.model.measured.images) == (18, 12)
         assert trained.tested is not None
         assert {path.parts[-3] for path in trained.tested.paths} == {part}
@@ -91,15 +91,15 @@ class TestEstimate:
         self, tmp_path: Path, tiny: Tiny
     ):
         dataset = open_dataset(split_folder(tmp_path / "data", train=5, valid=3, test=4))
-        trained = train(dataset, tiny(), Recipe())
+        trained = train(dataset, tiny(), FitSettings())
         assert (trained.images, trained.model.measured.images) == (24, 12)
         assert trained.tested is not None
         assert {path.parts[-3] for path in trained.tested.paths} == {"test"}
 
     def test_is_held_out_on_the_share_asked_for(self, photos: Path, tiny: Tiny):
-        trained = train(open_dataset(photos), tiny(), Recipe(hold_out=0.4))
+        trained = train(open_dataset(photos), tiny(), FitSettings(hold_out=0.4))
         measured = trained.model.measured
-        assert measured.estimate is Estimate.HELD_OUT
+        assert measured.estimate is EstimateMethod.HELD_OUT
         assert trained.images + measured.images == 24
         assert 3 <= measured.images <= 15
         assert trained.tested is not None
@@ -107,7 +107,7 @@ class TestEstimate:
 
     def test_counts_what_the_tested_predictions_say(self, tmp_path: Path, tiny: Tiny):
         dataset = open_dataset(split_folder(tmp_path / "data", train=4, test=6))
-        trained = train(dataset, tiny(), Recipe())
+        trained = train(dataset, tiny(), FitSettings())
         assert trained.tested is not None
         right = trained.tested.probabilities.argmax(1) == trained.tested.labels
         assert trained.model.measured.accuracy == right.mean()
@@ -116,9 +116,9 @@ class TestEstimate:
 
     def test_is_unknown_with_one_image_a_class(self, tmp_path: Path, tiny: Tiny):
         extractor = tiny()
-        trained = train(open_dataset(write_photos(tmp_path / "one", 1)), extractor, Recipe())
+        trained = train(open_dataset(write_photos(tmp_path / "one", 1)), extractor, FitSettings())
         measured = trained.model.measured
-        assert measured.estimate is Estimate.UNKNOWN
+        assert measured.estimate is EstimateMethod.UNKNOWN
         assert (measured.accuracy, measured.interval, measured.images) == (None, None, 0)
         assert trained.tested is None
         assert extractor.warnings == []
@@ -130,8 +130,8 @@ class TestEstimate:
         self, count: int, head: HeadKind, tmp_path: Path, tiny: Tiny
     ):
         dataset = open_dataset(write_photos(tmp_path / "few", count))
-        trained = train(dataset, tiny(), Recipe(head=head))
-        assert trained.model.measured.estimate is Estimate.CROSS_VALIDATION
+        trained = train(dataset, tiny(), FitSettings(head=head))
+        assert trained.model.measured.estimate is EstimateMethod.CROSS_VALIDATION
         assert trained.model.measured.images == 3 * count
 
 
@@ -140,26 +140,26 @@ class TestCopiesAndConflicts:
         root = split_folder(tmp_path / "data", train=6, test=4)
         for path in files(root / "test" / "checks")[:3]:
             shutil.copy(path, root / "train" / "checks" / f"copy-of-{path.name}")
-        trained = train(open_dataset(root), tiny(), Recipe())
+        trained = train(open_dataset(root), tiny(), FitSettings())
         assert (trained.images, trained.model.measured.images) == (18, 12)
         assert trained.model.data.duplicates == 3
         assert trained.tested is not None
         held_out = {path.read_bytes() for path in trained.tested.paths}
-        learnt = {path.read_bytes() for path in files(root / "train")}
-        assert len(held_out & learnt) == 3  # they are in both folders,
-        assert len(digests(trained)) == 18  # and were not learnt from
+        learned = {path.read_bytes() for path in files(root / "train")}
+        assert len(held_out & learned) == 3  # they are in both folders,
+        assert len(digests(trained)) == 18  # and were not learned from
 
     def test_copies_within_a_class_count_once(self, own: Path, tiny: Tiny):
         for path in files(own / "noise"):
             shutil.copy(path, path.with_stem(f"{path.stem}-copy"))
-        trained = train(open_dataset(own), tiny(), Recipe())
+        trained = train(open_dataset(own), tiny(), FitSettings())
         assert trained.images == trained.model.measured.images == 24
         assert trained.model.data.duplicates == 8
 
     def test_a_picture_with_two_labels_is_reported_and_not_used(self, own: Path, tiny: Tiny):
         twice = files(own / "noise")[0]
         shutil.copy(twice, own / "checks" / "also-noise.jpg")
-        trained = train(open_dataset(own), tiny(), Recipe())
+        trained = train(open_dataset(own), tiny(), FitSettings())
         (conflict,) = trained.conflicts
         assert sorted(conflict.labels) == ["checks", "noise"]
         assert sorted(Path(path).name for path in conflict.paths) == [twice.name, "also-noise.jpg"]
@@ -171,7 +171,7 @@ class TestCopiesAndConflicts:
     ):
         root = split_folder(tmp_path / "data", train=4, test=4)
         shutil.copy(files(root / "test" / "noise")[0], root / "train" / "checks" / "x.jpg")
-        trained = train(open_dataset(root), tiny(), Recipe())
+        trained = train(open_dataset(root), tiny(), FitSettings())
         assert len(trained.conflicts) == 1
         assert (trained.images, trained.model.measured.images) == (12, 11)
 
@@ -181,47 +181,47 @@ class TestRefusal:
         dataset = open_dataset(own)
         one = dataset.subset(dataset.labels == 1)
         with pytest.raises(DataError, match="only the class 'noise' has an image to learn from"):
-            train(one, tiny(), Recipe())
+            train(one, tiny(), FitSettings())
 
     def test_of_no_class(self, own: Path, tiny: Tiny):
         dataset = open_dataset(own)
         with pytest.raises(DataError, match="no class has an image to learn from"):
-            train(dataset.subset(np.zeros(len(dataset), bool)), tiny(), Recipe())
+            train(dataset.subset(np.zeros(len(dataset), bool)), tiny(), FitSettings())
 
     def test_of_a_training_part_that_is_the_test_part(self, tmp_path: Path, tiny: Tiny):
         root = split_folder(tmp_path / "data", train=4, test=4)
         shutil.rmtree(root / "test")
         shutil.copytree(root / "train", root / "test")
         with pytest.raises(DataError, match=r"; \d+ test images are in the training part as well"):
-            train(open_dataset(root), tiny(), Recipe())
+            train(open_dataset(root), tiny(), FitSettings())
 
     def test_of_classes_whose_files_cannot_be_read(self, own: Path, tiny: Tiny):
         dataset = open_dataset(own)
         for path in files(own):
             path.write_bytes(b"\xff\xd8\xff no picture")
         with pytest.raises(DataError, match="24 of 24 files could not be read"):
-            train(dataset, tiny(), Recipe())
+            train(dataset, tiny(), FitSettings())
 
     def test_of_data_without_a_training_part(self, own: Path, tiny: Tiny):
         dataset = open_dataset(own)
         dataset = replace(dataset, splits=(Split.TEST,) * len(dataset))
         with pytest.raises(DataError, match="no training part"):
-            train(dataset, tiny(), Recipe())
+            train(dataset, tiny(), FitSettings())
 
     def test_of_an_unknown_stage_lists_the_stages(self, photos: Path, tiny: Tiny):
         with pytest.raises(BackboneError, match="no stage 'deep'; its stages are fine, coarse"):
-            train(open_dataset(photos), tiny(), Recipe(stages=("deep",)))
+            train(open_dataset(photos), tiny(), FitSettings(stages=("deep",)))
 
     @pytest.mark.parametrize("share", [-0.1, 1.0])
     def test_of_an_impossible_share_to_hold_out(self, share: float, photos: Path, tiny: Tiny):
         with pytest.raises(DataError, match="hold out"):
-            train(open_dataset(photos), tiny(), Recipe(hold_out=share))
+            train(open_dataset(photos), tiny(), FitSettings(hold_out=share))
 
 
 def test_an_unreadable_file_is_skipped_and_the_rest_is_used(own: Path, tiny: Tiny):
     broken = own / "noise" / "broken.jpg"
     broken.write_bytes(b"")
-    trained = train(open_dataset(own), tiny(), Recipe())
+    trained = train(open_dataset(own), tiny(), FitSettings())
     assert [(entry.path, entry.reason) for entry in trained.skipped] == [
         (str(broken), "empty file")
     ]
@@ -233,7 +233,7 @@ def test_a_class_that_only_the_test_part_has_is_left_out_with_a_reason(tmp_path:
     root = split_folder(tmp_path / "data", train=4, test=2)
     (root / "test" / "dots").mkdir()
     picture("noise", 777).save(root / "test" / "dots" / "0.png")
-    trained = train(open_dataset(root), tiny(), Recipe())
+    trained = train(open_dataset(root), tiny(), FitSettings())
     assert trained.model.classes == KINDS
     assert trained.model.measured.images == 6
     (skipped,) = trained.skipped
@@ -242,7 +242,7 @@ def test_a_class_that_only_the_test_part_has_is_left_out_with_a_reason(tmp_path:
 
 class TestStages:
     def test_named_ones_are_taken_shallow_to_deep_and_once(self, photos: Path, tiny: Tiny):
-        recipe = Recipe(stages=("coarse", "fine", "coarse"))
+        recipe = FitSettings(stages=("coarse", "fine", "coarse"))
         trained = train(open_dataset(photos), tiny(), recipe)
         assert trained.model.origin.stages == ("fine", "coarse")
 
@@ -251,7 +251,7 @@ class TestStages:
         trained = train(
             open_dataset(photos),
             tiny(),
-            Recipe(),
+            FitSettings(),
             on_candidates=lambda done, total: seen.append((done, total)),
         )
         assert set(trained.model.origin.stages) <= {"fine", "coarse"}
@@ -265,9 +265,9 @@ def test_balance_gives_small_classes_more_weight(tmp_path: Path, tiny: Tiny):
     write_photos(tmp_path / "more", 5, kinds=("checks",), first=500)
     (tmp_path / "more" / "checks").rename(root / "rare")
     dataset = open_dataset(root)
-    recipe = Recipe(stages=("coarse",))
+    recipe = FitSettings(stages=("coarse",))
 
-    def share_of_rare(trained: Trained) -> float:
+    def share_of_rare(trained: FitResult) -> float:
         assert trained.tested is not None
         return float(trained.tested.probabilities[:, 1].mean())
 
@@ -285,8 +285,8 @@ class TestReproducibility:
         self, head: HeadKind, photos: Path, tiny: Tiny, tmp_path: Path
     ):
         dataset = open_dataset(photos)
-        first = train(dataset, tiny(), Recipe(head=head, seed=3))
-        second = train(dataset, tiny(cache=None), Recipe(head=head, seed=3))
+        first = train(dataset, tiny(), FitSettings(head=head, seed=3))
+        second = train(dataset, tiny(cache=None), FitSettings(head=head, seed=3))
         assert bytes_of(first, tmp_path / "first") == bytes_of(second, tmp_path / "second")
 
     def test_the_order_of_the_images_changes_nothing(
@@ -294,23 +294,23 @@ class TestReproducibility:
     ):
         dataset = open_dataset(photos)
         mixed = dataset.subset(np.random.default_rng(0).permutation(len(dataset)))
-        first, second = (train(one, tiny(), Recipe(hold_out=0.2)) for one in (dataset, mixed))
+        first, second = (train(one, tiny(), FitSettings(hold_out=0.2)) for one in (dataset, mixed))
         assert bytes_of(first, tmp_path / "first") == bytes_of(second, tmp_path / "second")
 
     def test_the_names_of_the_files_change_nothing(self, own: Path, tiny: Tiny, tmp_path: Path):
-        first = train(open_dataset(own), tiny(), Recipe())
+        first = train(open_dataset(own), tiny(), FitSettings())
         for place, path in enumerate(reversed(files(own))):
             path.rename(path.with_stem(f"renamed-{place:03}"))
-        second = train(open_dataset(own), tiny(), Recipe())
+        second = train(open_dataset(own), tiny(), FitSettings())
         assert bytes_of(first, tmp_path / "first") == bytes_of(second, tmp_path / "second")
 
     def test_another_seed_is_recorded(self, photos: Path, tiny: Tiny):
-        assert train(open_dataset(photos), tiny(), Recipe(seed=5)).model.seed == 5
+        assert train(open_dataset(photos), tiny(), FitSettings(seed=5)).model.seed == 5
 
 
 def test_the_second_training_computes_no_feature(photos: Path, tiny: Tiny):
     dataset = open_dataset(photos)
-    first, second = (train(dataset, tiny(), Recipe()) for _ in range(2))
+    first, second = (train(dataset, tiny(), FitSettings()) for _ in range(2))
     assert (first.cached, first.computed) == (0, 24)
     assert (second.cached, second.computed) == (24, 0)
     assert first.feature_seconds <= first.seconds
@@ -319,27 +319,31 @@ def test_the_second_training_computes_no_feature(photos: Path, tiny: Tiny):
 def test_the_second_training_chooses_nothing_anew(
     photos: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    first = train(open_dataset(photos), tiny(), Recipe())
+    first = train(open_dataset(photos), tiny(), FitSettings())
     asked: list[int] = []
     select = selection_cache.select
     monkeypatch.setattr(
         selection_cache, "select", lambda *a, **k: asked.append(1) or select(*a, **k)
     )
-    second = train(open_dataset(photos), tiny(), Recipe())
+    second = train(open_dataset(photos), tiny(), FitSettings())
     assert asked == []
     assert bytes_of(first, tmp_path / "first") == bytes_of(second, tmp_path / "second")
-    for other in (Recipe(seed=1), Recipe(balance=True, head=HeadKind.KNN), Recipe(hold_out=0.3)):
+    for other in (
+        FitSettings(seed=1),
+        FitSettings(balance=True, head=HeadKind.KNN),
+        FitSettings(hold_out=0.3),
+    ):
         train(open_dataset(photos), tiny(), other)
     assert len(asked) == 3
 
 
 def test_the_model_says_where_it_comes_from(photos: Path, tiny: Tiny):
-    dataset = replace(open_dataset(photos), licence="CC0-1.0")
-    model = train(dataset, tiny(), Recipe()).model
+    dataset = replace(open_dataset(photos), license="CC0-1.0")
+    model = train(dataset, tiny(), FitSettings()).model
     assert model.classes == KINDS
     assert (model.origin.backbone, model.origin.weights) == ("tiny", "0" * 32)
     assert (model.origin.engine, model.origin.precision) == ("openvino", "f32")
-    assert (model.data.name, model.data.licence) == ("photos", "CC0-1.0")
+    assert (model.data.name, model.data.license) == ("photos", "CC0-1.0")
     assert model.data.images == (8, 8, 8)
 
 
@@ -351,4 +355,4 @@ def test_an_image_dataset_made_by_hand_trains(photos: Path, tiny: Tiny):
         labels=np.array([KINDS.index(path.parent.name) for path in paths]),
         classes=KINDS,
     )
-    assert train(dataset, tiny(), Recipe()).images == 24
+    assert train(dataset, tiny(), FitSettings()).images == 24

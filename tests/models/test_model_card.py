@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from headstart.models.model_card import accuracy_text, card
-from headstart.types import Estimate, HeadKind
+from headstart.types import EstimateMethod, HeadKind
 from tests.models.trained_models import UNKNOWN, make_model, measured
 
 
@@ -19,9 +19,9 @@ def test_it_says_what_the_model_is_and_what_it_rests_on():
     for fact in (
         "# insects: an image classifier of 3 classes",
         "0.900 (95% interval 0.744 to 0.965, 30 images, cross-validated)",
-        "30 images (insects, licence: CC0-1.0)",
+        "30 images (insects, license: CC0-1.0)",
         "2 copies, 1 conflict, 3 unusable files",
-        "tiny, weights from PyPI: made-up, licence: MIT",
+        "tiny, weights from PyPI: made-up, license: MIT",
         "`0123456789abcdef0123456789abcdef`",
         "| stages | fine + coarse |",
         "temperature 0.75",
@@ -36,7 +36,7 @@ def test_it_says_what_the_model_is_and_what_it_rests_on():
     [
         (HeadKind.LOGISTIC, "multinomial logistic regression, C = 0.1, "),
         (HeadKind.CENTROID, "nearest centroid, temperature"),
-        (HeadKind.KNN, "k nearest neighbours, k = 1, "),
+        (HeadKind.KNN, "k nearest neighbors, k = 1, "),
     ],
 )
 def test_it_names_the_head_with_its_setting(kind, words):
@@ -52,9 +52,9 @@ def test_it_lists_classes_and_stages():
 @pytest.mark.parametrize(
     ("estimate", "reason"),
     [
-        (Estimate.CROSS_VALIDATION, "for each fold, the stages were chosen anew without it."),
-        (Estimate.HELD_OUT, "it was measured on other images."),
-        (Estimate.VALIDATION, "it was measured on other images."),
+        (EstimateMethod.CROSS_VALIDATION, "for each fold, the stages were chosen anew without it."),
+        (EstimateMethod.HELD_OUT, "it was measured on other images."),
+        (EstimateMethod.VALIDATION, "it was measured on other images."),
     ],
 )
 def test_it_says_how_the_two_accuracies_differ(estimate, reason):
@@ -91,7 +91,7 @@ def test_names_break_no_table_and_are_not_escaped_as_html():
     model = make_model(classes=("a|b", "c\nd", "R&D <x>"))
     text = card(replace(model, data=replace(model.data, name="x|y\nz")))
     assert [row[0] for row in rows_of(text, "Classes")] == [r"a\|b", "c d", "R&D <x>"]
-    assert r"(x\|y z, licence" in text
+    assert r"(x\|y z, license" in text
 
 
 def test_names_are_text_and_never_templates():
@@ -102,7 +102,7 @@ def test_names_are_text_and_never_templates():
 
 def test_an_accuracy_is_never_without_its_interval_and_its_source():
     assert accuracy_text(UNKNOWN) == "unknown: too few images to hold any out"
-    held_out = measured(1_900, 2_000, Estimate.HELD_OUT)
+    held_out = measured(1_900, 2_000, EstimateMethod.HELD_OUT)
     assert accuracy_text(held_out) == (
         "0.950 (95% interval 0.940 to 0.959, 2,000 images, held out)"
     )
@@ -114,8 +114,8 @@ def test_the_same_model_gives_the_same_card():
 
 
 def test_images_that_chose_the_model_are_not_called_held_out():
-    said = accuracy_text(measured(18, 20, Estimate.VALIDATION))
+    said = accuracy_text(measured(18, 20, EstimateMethod.VALIDATION))
     assert said.startswith("0.900 (95% interval ")
     assert said.endswith("20 images, which also chose the model: a little too good)")
     assert "held out" not in said
-    assert accuracy_text(measured(18, 20, Estimate.HELD_OUT)).endswith("20 images, held out)")
+    assert accuracy_text(measured(18, 20, EstimateMethod.HELD_OUT)).endswith("20 images, held out)")

@@ -11,10 +11,10 @@ import pytest
 
 from headstart.backbones import Backbone
 from headstart.datasets import open_dataset
-from headstart.errors import BundleError, DataError, UserError
+from headstart.errors import DataError, SavedModelError, UserError
 from headstart.features.extractor import Extractor
 from headstart.models import prediction
-from headstart.models.fit import Recipe, train
+from headstart.models.fit import FitSettings, train
 from headstart.models.prediction import classify, evaluate, predict
 from headstart.models.trained_model import Model, check_weights
 from headstart.system.text import listed
@@ -25,7 +25,7 @@ Tiny = Callable[..., Extractor]
 
 @pytest.fixture
 def model(photos: Path, tiny: Tiny) -> Model:
-    return train(open_dataset(photos), tiny(), Recipe()).model
+    return train(open_dataset(photos), tiny(), FitSettings()).model
 
 
 @pytest.fixture
@@ -168,5 +168,5 @@ class TestWeights:
             if other == "another"
             else request.getfixturevalue("lite0")
         )
-        with pytest.raises(BundleError, match=f"(?s){'0' * 32}.*{backbone.weights.digest}"):
+        with pytest.raises(SavedModelError, match=f"(?s){'0' * 32}.*{backbone.weights.digest}"):
             check_weights(model, backbone)

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from headstart.backbones import lite, load_backbone
-from headstart.errors import BundleError, HeadstartError
+from headstart.errors import HeadstartError, SavedModelError
 from headstart.models import saved_model
 from headstart.models.model_card import card
 from headstart.models.saved_model import (
@@ -180,14 +180,16 @@ class TestTarget:
     def test_a_folder_of_other_things_is_refused_and_untouched(self, tmp_path):
         (tmp_path / "photo.jpg").write_text("")
         for refuse in (check_target, lambda folder: save_model(make_model(), folder)):
-            with pytest.raises(BundleError, match="holds files and no model; name a new folder"):
+            with pytest.raises(
+                SavedModelError, match="holds files and no model; name a new folder"
+            ):
                 refuse(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
     @pytest.mark.parametrize("content", [b"", b"{}", b'{"format": "layers-model"}', b"\xff\x00"])
     def test_a_model_json_of_another_tool_is_not_overwritten(self, tmp_path, content):
         (tmp_path / MANIFEST).write_bytes(content)
-        with pytest.raises(BundleError, match="holds files and no model"):
+        with pytest.raises(SavedModelError, match="holds files and no model"):
             save_model(make_model(), tmp_path)
         assert contents(tmp_path) == {MANIFEST: content}
 
@@ -199,7 +201,7 @@ class TestTarget:
 
     def test_a_file_is_refused(self, tmp_path):
         (tmp_path / "model").write_text("")
-        with pytest.raises(BundleError, match="is a file; name a folder"):
+        with pytest.raises(SavedModelError, match="is a file; name a folder"):
             check_target(tmp_path / "model")
 
 

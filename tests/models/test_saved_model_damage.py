@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
-from headstart.errors import BundleError
+from headstart.errors import SavedModelError
 from headstart.models.saved_model import MANIFEST, SCHEMA, load_model, save_model
 from headstart.system.digests import bytes_digest
 from headstart.types import HeadKind
@@ -208,7 +208,7 @@ class TestDamage:
             {"head.labels": np.full(30, 3)},
             {"head.labels": np.full(30, -1)},
             {"head.labels": np.full(30, 0.5)},
-            {"head.neighbours": np.array([0])},
+            {"head.neighbors": np.array([0])},
             {"head.classes": np.array([2])},
             {"head.classes": np.array([10**15])},
             {"head.scale": np.zeros(8, np.float32)},
@@ -260,7 +260,7 @@ class TestDamage:
             (folder / name).write_bytes(content)
             try:
                 loaded = load_model(folder)
-            except BundleError as error:
+            except SavedModelError as error:
                 assert str(folder) in str(error)  # noqa: PT017 # either way is right
             else:
                 # Only what a person may edit has changed, such as a name.

@@ -1,4 +1,4 @@
-"""Which images are learnt from; more of it in test_training.py."""
+"""Which images are learned from; more of it in test_training.py."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,25 +9,25 @@ import pytest
 from headstart.datasets import open_dataset
 from headstart.errors import DataError
 from headstart.features.extractor import Extractor
-from headstart.models.train_test_split import Partition, usable
+from headstart.models.train_test_split import TrainTestSplit, usable
 from headstart.types import Split
 
 Tiny = Callable[..., Extractor]
 
 
-def test_every_image_is_learnt_from_or_tested_on(photos: Path, tiny: Tiny):
+def test_every_image_is_learned_from_or_tested_on(photos: Path, tiny: Tiny):
     dataset = open_dataset(photos)
     features = tiny().extract(dataset.paths)
-    part = Partition.of(dataset, features, hold_out=0.3, seed=0)
+    part = TrainTestSplit.of(dataset, features, hold_out=0.3, seed=0)
     assert sorted([*part.train, *part.test]) == list(range(24))
     assert len(part.test)
     assert (part.labels == dataset.labels[part.train]).all()
     assert part.seen == sorted(features.digests[row] for row in part.train)
-    whole = Partition.of(dataset, features, hold_out=0.0, seed=0)
+    whole = TrainTestSplit.of(dataset, features, hold_out=0.0, seed=0)
     assert len(whole.train) == 24
 
 
-def test_a_validation_part_is_learnt_from_where_there_is_a_test_part(photos: Path):
+def test_a_validation_part_is_learned_from_where_there_is_a_test_part(photos: Path):
     dataset = open_dataset(photos)
     parts = (Split.TRAIN, Split.VALIDATION, Split.TEST) * 8
     both = usable(replace(dataset, splits=parts))

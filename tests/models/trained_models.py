@@ -6,15 +6,17 @@ import numpy as np
 
 from headstart.evaluation.metrics import wilson
 from headstart.heads.families import FAMILIES
-from headstart.models.trained_model import Measured, Model, Origin, TrainingData
-from headstart.types import Estimate, HeadKind
+from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
+from headstart.types import EstimateMethod, HeadKind
 from tests.heads.samples import blobs
 
-UNKNOWN = Measured(accuracy=None, interval=None, images=0, estimate=Estimate.UNKNOWN)
+UNKNOWN = AccuracyEstimate(accuracy=None, interval=None, images=0, estimate=EstimateMethod.UNKNOWN)
 
 
-def measured(right: int, images: int, estimate: Estimate = Estimate.CROSS_VALIDATION) -> Measured:
-    return Measured(
+def measured(
+    right: int, images: int, estimate: EstimateMethod = EstimateMethod.CROSS_VALIDATION
+) -> AccuracyEstimate:
+    return AccuracyEstimate(
         accuracy=right / images, interval=wilson(right, images), images=images, estimate=estimate
     )
 
@@ -31,18 +33,18 @@ def make_model(kind: HeadKind = HeadKind.LOGISTIC, *, seed: int = 0, **changed) 
         setting=setting,
         balanced=False,
         seed=seed,
-        origin=Origin(
+        origin=BackboneOrigin(
             backbone="tiny",
             weights="0123456789abcdef" * 2,
             source="PyPI: made-up",
-            licence="MIT",
+            license="MIT",
             stages=("fine", "coarse"),
             engine="openvino",
             precision="f32",
         ),
         data=TrainingData(
             name="insects",
-            licence="CC0-1.0",
+            license="CC0-1.0",
             images=(10, 10, 10),
             duplicates=2,
             conflicts=1,

@@ -42,7 +42,7 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text().replace("\n", " ") for text in figure.findobj(Text)]
 
 
-def coloured(values: np.ndarray, name: str, low: float, high: float) -> np.ndarray:
+def colored(values: np.ndarray, name: str, low: float, high: float) -> np.ndarray:
     share = (values - low) / (high - low)
     return np.rint(matplotlib.colormaps[name](share)[..., :3] * 255).astype(np.uint8)
 
@@ -57,17 +57,17 @@ def test_maps_are_enlarged_by_a_whole_factor_and_never_smoothed(side: int):
     image = drawn(plots.strongest_channels(stage(maps), PICTURE, **NAMES))
     for own in maps.astype(np.float32):
         expected = enlarged(
-            coloured(own.astype(np.float64), "viridis", own.min(), own.max()),
+            colored(own.astype(np.float64), "viridis", own.min(), own.max()),
             max(1, round(210 / side)),
         )
         assert len(found_at(image, expected)) == 1
     assert len(found_at(image, enlarged(PICTURE, 448 // 20))) == 1
 
 
-def test_signed_maps_have_colours_symmetric_around_zero():
+def test_signed_maps_have_colors_symmetric_around_zero():
     maps = np.array([[[-2.0, 0, 1], [2, 4, -1], [0, 0, 3]]], np.float32)
     image = drawn(plots.strongest_channels(stage(maps), PICTURE, **NAMES))
-    expected = coloured(maps[0].astype(np.float64), "RdBu_r", -4, 4)
+    expected = colored(maps[0].astype(np.float64), "RdBu_r", -4, 4)
     assert (expected[0, 1] > 240).all()  # zero is white
     assert len(found_at(image, enlarged(expected, 70))) == 1
 
@@ -78,12 +78,12 @@ def test_a_stage_with_no_more_channels_is_shown_whole():
     assert "layer1 of a network: all 3 channels of 7 × 7" in shown
 
 
-@pytest.mark.parametrize(("least", "colours"), [(-0.17, "viridis"), (-1.5, "RdBu_r")])
-def test_the_small_dip_of_gelu_makes_no_stage_signed(least: float, colours: str):
+@pytest.mark.parametrize(("least", "colors"), [(-0.17, "viridis"), (-1.5, "RdBu_r")])
+def test_the_small_dip_of_gelu_makes_no_stage_signed(least: float, colors: str):
     maps = np.array([[[least, 0, 1], [2, 4, 5.5], [0, 0, 3]]], np.float32)
     image = drawn(plots.strongest_channels(stage(maps), PICTURE, **NAMES))
-    low, high = (-5.5, 5.5) if colours == "RdBu_r" else (maps.min(), 5.5)
-    expected = coloured(maps[0].astype(np.float64), colours, low, high)
+    low, high = (-5.5, 5.5) if colors == "RdBu_r" else (maps.min(), 5.5)
+    expected = colored(maps[0].astype(np.float64), colors, low, high)
     assert len(found_at(image, enlarged(expected, 70))) == 1
 
 
@@ -112,10 +112,10 @@ def test_a_flat_map_is_drawn_and_its_value_said(value: float, said: str):
 
 
 def bars(figure: Figure, count: int) -> np.ndarray:
-    """(count, 150): the colours down the middle of each bar, from the top of its room."""
+    """(count, 150): the colors down the middle of each bar, from the top of its room."""
     image = drawn(figure)
     (x, y), *_ = found_at(image, np.full((1, 37, 3), 238, np.uint8))
-    # 150 pixels for each, 16 between them; the first row of the first is grey beside its bar.
+    # 150 pixels for each, 16 between them; the first row of the first is gray beside its bar.
     return np.stack([image[y : y + 150, x + 75 + 166 * place] for place in range(count)])
 
 
@@ -154,9 +154,9 @@ def test_the_overview_has_a_row_a_stage_with_its_size():
     image = drawn(figure)
     own = deep[0].astype(np.float32).astype(np.float64)
     most = np.abs(own).max()
-    ((x, low),) = found_at(image, enlarged(coloured(own, "RdBu_r", -most, most), 16))
+    ((x, low),) = found_at(image, enlarged(colored(own, "RdBu_r", -most, most), 16))
     own = shallow[0].astype(np.float32).astype(np.float64)
-    fine = coloured(own, "viridis", own.min(), own.max()).astype(float)
+    fine = colored(own, "viridis", own.min(), own.max()).astype(float)
     halved = fine.reshape(112, 2, 112, 2, 3).mean((1, 3))  # averages of blocks
     rows = [y for y in range(low) if np.abs(image[y : y + 112, x : x + 112] - halved).max() <= 1]
     assert len(rows) == 1
@@ -168,7 +168,7 @@ def test_one_stage_alone_is_no_way_from_edges_to_parts():
 
 
 @pytest.mark.parametrize(("count", "height", "width"), [(5, 3, 3), (70, 11, 11), (3, 1, 7)])
-def test_filters_are_symmetric_around_grey_each_with_its_range(count, height, width):
+def test_filters_are_symmetric_around_gray_each_with_its_range(count, height, width):
     values = np.random.default_rng(0).normal(size=(count, 3, height, width)).astype(np.float32)
     values[0] *= 0.83 / np.abs(values[0]).max()
     figure = plots.filters(Filters("conv1", values), network="a network")
@@ -186,12 +186,12 @@ def test_filters_are_symmetric_around_grey_each_with_its_range(count, height, wi
 
 
 @pytest.mark.parametrize("scales", [[0.0], [1.0, 1e-8], [1.0, 1e-4]])
-def test_filters_that_are_zero_up_to_rounding_are_grey(scales: list[float]):
+def test_filters_that_are_zero_up_to_rounding_are_gray(scales: list[float]):
     values = np.random.default_rng(0).normal(size=(len(scales), 3, 3, 3)).astype(np.float32)
     values *= np.array(scales, np.float32)[:, None, None, None]
     image = drawn(plots.filters(Filters("conv1", values), network="n"))
-    grey = found_at(image, np.full((129, 129, 3), 128, np.uint8))
-    assert len(grey) == (scales[-1] < 1e-6)
+    gray = found_at(image, np.full((129, 129, 3), 128, np.uint8))
+    assert len(gray) == (scales[-1] < 1e-6)
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -5,20 +5,20 @@ from matplotlib.text import Text
 
 from headstart import plots
 from headstart.inspection.attribution.faithfulness import Faithfulness
-from headstart.inspection.attribution.method import Method
-from headstart.inspection.attribution.placement import Placed
-from headstart.inspection.explanation import Explanation, HeatMap, Reading
+from headstart.inspection.attribution.method import AttributionMethod
+from headstart.inspection.attribution.placement import FullSizeMap
+from headstart.inspection.explanation import ExplainedPrediction, Explanation, HeatMap
 from tests.plots.test_pages import drawn
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 
 
 def test_the_picture_glows_where_the_map_is_high():
-    grey = np.full((1500, 40, 3), 128, np.uint8)
+    gray = np.full((1500, 40, 3), 128, np.uint8)
     heat = np.zeros((1500, 40), np.float32)
     heat[:, 20:] = np.linspace(0, 1, 1500, dtype=np.float32)[:, None]
-    found = plots.overlay(grey, heat, np.ones((1500, 40), bool)).astype(int)
-    assert found.shape == grey.shape
+    found = plots.overlay(gray, heat, np.ones((1500, 40), bool)).astype(int)
+    assert found.shape == gray.shape
     calm, hottest = found[0, 0], found[-1, -1]
     assert (found[:, :20] == calm).all()
     assert np.ptp(calm) == 0
@@ -29,7 +29,7 @@ def test_the_picture_glows_where_the_map_is_high():
     assert (np.diff(red) >= -1).all()
 
 
-def test_what_was_not_seen_is_dark_and_grey():
+def test_what_was_not_seen_is_dark_and_gray():
     seen = np.zeros((30, 40), bool)
     seen[:, :20] = True
     found = plots.overlay(PICTURE, np.zeros((30, 40), np.float32), seen)
@@ -39,7 +39,7 @@ def test_what_was_not_seen_is_dark_and_grey():
 
 
 def explanation(explained: str = "cat") -> Explanation:
-    reading = Reading(
+    reading = ExplainedPrediction(
         image=Path("a$b.jpg"), label="cat", probability=0.9, explained=explained,
         explained_probability=0.9 if explained == "cat" else 0.05,
     )  # fmt: skip
@@ -47,10 +47,11 @@ def explanation(explained: str = "cat") -> Explanation:
     zeros = np.zeros((30, 40), np.float32)
     maps = tuple(
         HeatMap(
-            method=method, stage="s4" if method is Method.GRAD_CAM else None, relevance=zeros,
-            placed=Placed(zeros, zeros == 0), faithfulness=scores,
+            method=method,
+            stage="s4" if method is AttributionMethod.GRAD_CAM else None, relevance=zeros,
+            placed=FullSizeMap(zeros, zeros == 0), faithfulness=scores,
         )
-        for method in Method
+        for method in AttributionMethod
     )  # fmt: skip
     return Explanation(reading=reading, pixels=PICTURE, maps=maps)
 

@@ -52,7 +52,7 @@ def png(figure: Figure, path: Path) -> bytes:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
-    """Upright, wide, one pixel, grey, unreadable, missing."""
+    """Upright, wide, one pixel, gray, unreadable, missing."""
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{i}.png" for i in range(6)]
     for path, shape in zip(paths, [(90, 40, 3), (9, 400, 3), (1, 1, 3), (28, 28)], strict=False):
@@ -137,7 +137,7 @@ def test_the_matrix_states_the_finding_and_counts_what_it_shows() -> None:
     assert sum(" → " in text for text in texts(big)) == 16  # 15 pairs and the heading
 
 
-def test_the_colours_of_the_matrix_are_shares_of_rows() -> None:
+def test_the_colors_of_the_matrix_are_shares_of_rows() -> None:
     figure = plots.confusion_matrix([[5, 5, 0], [0, 200, 0], [0, 0, 0]], ["a", "b", "c"])
     pixels = np.asarray(figure.axes[0].images[0].get_array())
     np.testing.assert_allclose(pixels[1, 1], to_rgb(canvas.BLUE))

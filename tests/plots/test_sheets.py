@@ -21,7 +21,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 250, (height, width, 3), dtype=np.uint8)
 
 
-def colours(image: np.ndarray) -> set[int]:
+def colors(image: np.ndarray) -> set[int]:
     return set(np.unique(image.astype(int) @ (1 << 16, 1 << 8, 1)).tolist())
 
 
@@ -46,7 +46,7 @@ def test_pixels_are_enlarged_and_never_mixed(height: int, width: int, seed: int)
     figure = plots.sheet([[Panel(pixels)]], title="")
     image = drawn(figure)
     ((left, top, across, down),) = placed(figure)
-    assert colours(image) <= colours(pixels) | {0xFFFFFF}
+    assert colors(image) <= colors(pixels) | {0xFFFFFF}
     y = (top + (np.arange(height) + 0.5) * down / height).astype(int)
     x = (left + (np.arange(width) + 0.5) * across / width).astype(int)
     assert np.array_equal(image[np.ix_(y, x)], pixels)  # the middles of the enlarged pixels
@@ -88,7 +88,7 @@ def test_captions_are_cut_to_their_room(width: float):
         assert box.x1 < own[0] + (width + 0.14) * 150  # where the next one begins
 
 
-def test_a_caption_is_black_its_note_grey_and_both_below_the_picture():
+def test_a_caption_is_black_its_note_gray_and_both_below_the_picture():
     figure = plots.sheet([[Panel(noise(9, 9), caption="cat", note="0.98")]], title="")
     caption, note = texts(figure)
     assert (caption.get_text(), caption.get_color()) == ("cat", "black")

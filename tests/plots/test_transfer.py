@@ -7,24 +7,24 @@ import pytest
 from PIL import Image
 
 from headstart.errors import DataError
-from headstart.plots import Bars, save, transfer_sheet
-from headstart.transfer.learning_curve import LearningCurve, Point, PowerLaw, Price
+from headstart.plots import AccuracyBars, save, transfer_sheet
+from headstart.transfer.learning_curve import CurvePoint, LearningCurve, PowerLaw, SampleCost
 from headstart.types import Interval
 
-STAGES = Bars(
+STAGES = AccuracyBars(
     names=["blocks.0", "blocks.1", "head"],
     values=[0.5, 0.9, 0.8],
     intervals=[Interval(0.4, 0.6), Interval(0.85, 0.93), Interval(0.75, 0.84)],
 )
-COMPARED = Bars(
+COMPARED = AccuracyBars(
     names=["chosen graft", "last layer", "raw pixels", "descriptors", "random weights"],
     values=[0.9, 0.8, 0.85, 0.7, 0.4],
     intervals=[Interval(v - 0.05, v + 0.05) for v in (0.9, 0.8, 0.85, 0.7, 0.4)],
 )
 POINTS = tuple(
-    Point(float(size), 1 - size**-0.3, Interval(0.5, 0.95), 2) for size in (50, 100, 200, 400)
+    CurvePoint(float(size), 1 - size**-0.3, Interval(0.5, 0.95), 2) for size in (50, 100, 200, 400)
 )
-CURVE = LearningCurve(POINTS, PowerLaw(0.0, 1.0, 0.3), Price(120, 90, None), 500)
+CURVE = LearningCurve(POINTS, PowerLaw(0.0, 1.0, 0.3), SampleCost(120, 90, None), 500)
 
 
 def drawn(path: Path, **changed) -> np.ndarray:
@@ -60,9 +60,9 @@ def test_the_same_numbers_are_the_same_bytes(tmp_path: Path):
 def test_what_is_unknown_is_called_so(tmp_path: Path):
     few = LearningCurve(POINTS[:1], None, None, 20)
     drawn(tmp_path / "sheet.png", distance=[], nearest=[], curve=few)
-    assert "unknown: the network has no batch normalisation" in drawn.said
+    assert "unknown: the network has no batch normalization" in drawn.said
     assert "too few to tell" in drawn.said
-    none = LearningCurve(POINTS, CURVE.fit, Price(None, None, None), 500)
+    none = LearningCurve(POINTS, CURVE.fit, SampleCost(None, None, None), 500)
     drawn(tmp_path / "sheet.png", curve=none)
     assert "names no number" in drawn.said
 
@@ -72,8 +72,8 @@ def test_what_is_unknown_is_called_so(tmp_path: Path):
     [
         {"random_stages": [0.1]},
         {"curve": LearningCurve((), None, None, 1)},
-        {"stages": Bars(names=[], values=[], intervals=[]), "random_stages": []},
-        {"compared": Bars(names=["x"], values=[], intervals=[])},
+        {"stages": AccuracyBars(names=[], values=[], intervals=[]), "random_stages": []},
+        {"compared": AccuracyBars(names=["x"], values=[], intervals=[])},
     ],
 )
 def test_what_cannot_be_drawn_is_refused(changed, tmp_path: Path):

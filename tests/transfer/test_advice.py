@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 
 from headstart.backbones import list_backbones
-from headstart.evaluation.metrics import Difference
+from headstart.evaluation.metrics import ProportionDifference
 from headstart.transfer.advice import UNPRICED, Action, Evidence, better_backbone, judge
-from headstart.transfer.learning_curve import Price
+from headstart.transfer.learning_curve import SampleCost
 
 STAGES = (*(f"blocks.{index}" for index in range(7)), "head")
-NOTHING = Difference(0.0, -0.01, 0.01)
-GAIN = Difference(0.07, 0.04, 0.1)
-DEAR = Price(images=None, low=800, high=None)
-CHEAP = Price(images=300, low=200, high=None)
+NOTHING = ProportionDifference(0.0, -0.01, 0.01)
+GAIN = ProportionDifference(0.07, 0.04, 0.1)
+DEAR = SampleCost(images=None, low=800, high=None)
+CHEAP = SampleCost(images=300, low=200, high=None)
 
 FITTING = Evidence(
     images=500, classes=5, accuracy=0.96, stages=STAGES, chosen=("head",), graft_gain=NOTHING,

@@ -1,4 +1,4 @@
-"""Both forms of a network see the same moments before each batch normalisation."""
+"""Both forms of a network see the same moments before each batch normalization."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import torch
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.staged import StagedNetwork
-from headstart.engines import moments
+from headstart.transfer import batch_norm_statistics
 from headstart.transfer.batch_norm_statistics import batch_moments
 from headstart.transfer.random_weights import natural_noise
 from tests.conftest import tiny_backbone
@@ -48,7 +48,7 @@ def test_fresh_moments_are_those_that_training_stores(lite0: Backbone):
 def test_batches_add_up_to_the_moments_of_all(lite0: Backbone, monkeypatch: pytest.MonkeyPatch):
     pixels = natural_noise(3, lite0.preprocessing.crop, seed=5)
     whole = batch_moments(lite0, pixels)
-    monkeypatch.setattr(moments, "BATCH", 2)
+    monkeypatch.setattr(batch_norm_statistics, "BATCH", 2)
     for name, parts in batch_moments(lite0, pixels).items():
         np.testing.assert_allclose(parts.mean, whole[name].mean, rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(parts.variance, whole[name].variance, rtol=1e-3, atol=1e-4)
@@ -56,7 +56,7 @@ def test_batches_add_up_to_the_moments_of_all(lite0: Backbone, monkeypatch: pyte
         batch_moments(lite0, pixels, fresh=True)
 
 
-def test_a_network_without_batch_normalisation_has_none():
+def test_a_network_without_batch_normalization_has_none():
     class Plain(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()

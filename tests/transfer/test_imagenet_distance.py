@@ -40,7 +40,7 @@ def test_a_shift_is_in_standard_deviations(lite0: Backbone):
         assert one.spread == pytest.approx(2, rel=0.1)
 
 
-def test_a_grey_picture_is_further_than_noise_like_photographs(lite0: Backbone):
+def test_a_gray_picture_is_further_than_noise_like_photographs(lite0: Backbone):
     side = lite0.preprocessing.crop
     noise = natural_noise(2, side, seed=0)
     flat = np.full_like(noise, 255)
@@ -52,7 +52,7 @@ def test_a_grey_picture_is_further_than_noise_like_photographs(lite0: Backbone):
     assert far.stages[0].spread < near.stages[0].spread
 
 
-def test_without_batch_normalisation_it_is_unknown(lite0: Backbone):
+def test_without_batch_normalization_it_is_unknown(lite0: Backbone):
     assert distance(lite0, {}, 3) is None
 
 

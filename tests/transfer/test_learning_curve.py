@@ -9,7 +9,7 @@ from headstart.datasets.splits import fold_of
 from headstart.errors import DataError
 from headstart.heads.families import FAMILIES
 from headstart.transfer import learning_curve
-from headstart.transfer.learning_curve import PowerLaw, Price, fit_power_law, fitted
+from headstart.transfer.learning_curve import PowerLaw, SampleCost, fit_power_law, fitted
 from headstart.types import HeadKind
 from tests.heads.samples import blobs
 
@@ -64,19 +64,22 @@ def test_a_number_of_images_beyond_floats_is_infinite():
 @pytest.mark.parametrize(
     ("price", "words"),
     [
-        (Price(1, 1, 2), "one more point costs about 1 more image (1 to 2)"),
-        (Price(1300, 200, None), "one more point costs about 1,300 more images (200 to no end)"),
+        (SampleCost(1, 1, 2), "one more point costs about 1 more image (1 to 2)"),
         (
-            Price(900, None, None),
+            SampleCost(1300, 200, None),
+            "one more point costs about 1,300 more images (200 to no end)",
+        ),
+        (
+            SampleCost(900, None, None),
             "one more point is beyond the reach of the learning curve",
         ),
         (
-            Price(None, 200, None),
+            SampleCost(None, 200, None),
             "one more point is beyond the reach of the learning curve",
         ),
     ],
 )
-def test_a_price_has_words(price: Price, words: str):
+def test_a_price_has_words(price: SampleCost, words: str):
     assert str(price) == words
 
 

@@ -14,14 +14,14 @@ def folds_for(y: np.ndarray, count: int = 3) -> np.ndarray:
     return fold_of([f"{row:032x}" for row in range(len(y))], y, folds=count, seed=0)
 
 
-def test_it_learns_what_can_be_learnt():
+def test_it_learns_what_can_be_learned():
     X, y = blobs(120, 6, 3, apart=3.0)
     found = best_of(X / X.std(axis=0), y, folds_for(y), classes=3)
     assert found.correct.mean() > 0.9
     assert found.correct.shape == (120,)
 
 
-def test_a_ring_needs_support_vectors_or_neighbours():
+def test_a_ring_needs_support_vectors_or_neighbors():
     rng = np.random.default_rng(0)
     y = np.arange(200) % 2
     radius, angle = 1 + 1.5 * y + 0.1 * rng.normal(size=200), rng.uniform(0, 2 * np.pi, 200)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from headstart.backbones.backbone import Backbone
-from headstart.engines.engine import Plan
+from headstart.engines.engine import EnginePlan
 from headstart.engines.openvino import OpenVINOEngine
 from headstart.transfer.batch_norm_statistics import batch_moments
 from headstart.transfer.random_weights import natural_noise, redrawn, untrained
@@ -50,7 +50,7 @@ def test_signals_neither_vanish_nor_explode(lite0: Backbone):
         for name, found in batch_moments(backbone, pixels).items()
     ]
     assert max(float(shift.mean()) for shift in shifts) < 1
-    plan = Plan(EngineName.OPENVINO, Precision.FLOAT32)
+    plan = EnginePlan(EngineName.OPENVINO, Precision.FLOAT32)
     (outputs,) = OpenVINOEngine(backbone, plan).stream([pixels])
     assert all(1e-3 < output.std(axis=0).mean() < 10 for output in outputs)
 

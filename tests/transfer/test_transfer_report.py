@@ -14,10 +14,10 @@ from headstart.datasets import open_dataset
 from headstart.errors import DataError
 from headstart.evaluation.metrics import paired_difference
 from headstart.features.extractor import Extractor
-from headstart.models.fit import Recipe, train
+from headstart.models.fit import FitSettings, train
 from headstart.transfer import transfer_report
 from headstart.transfer.advice import Action
-from headstart.transfer.paired_scores import Scored
+from headstart.transfer.paired_scores import ClassifierScore
 from headstart.transfer.transfer_report import measure_transfer
 from tests.conftest import F32, KINDS, picture, tiny_backbone, write_photos
 
@@ -52,7 +52,7 @@ def mixing(backbone: Backbone, tensors: Mapping[str, np.ndarray]) -> Backbone:
 
 @pytest.fixture
 def extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Extractor:
-    # It has no batch normalisation, and no PyTorch form to look for any in.
+    # It has no batch normalization, and no PyTorch form to look for any in.
     monkeypatch.setattr(transfer_report, "batch_moments", lambda *_: {})
     monkeypatch.setattr("headstart.transfer.random_weights.batch_moments", lambda *_, **__: {})
     weights = {"mix.weight": np.eye(48, dtype=np.float32)}
@@ -67,7 +67,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_numbers_of_fit_are_found_again(extractor: Extractor, many: Path):
     dataset = open_dataset(str(many))
     found = measure_transfer(dataset, extractor, seed=3)
-    model = train(dataset, extractor, Recipe(seed=3)).model
+    model = train(dataset, extractor, FitSettings(seed=3)).model
     assert found.chosen.accuracy == model.measured.accuracy
     assert found.chosen.interval == model.measured.interval
     assert found.grown_on == model.origin.stages
@@ -112,7 +112,7 @@ def test_the_document_has_every_key_and_is_json(extractor: Extractor, many: Path
         "learning_curve", "verdict", "skipped", "seconds",
     } <= json.loads(text).keys()  # fmt: skip
     assert found["distance"] is None
-    assert "no batch normalisation" in found["distance_unknown"]
+    assert "no batch normalization" in found["distance_unknown"]
     assert set(found["gain"]) == {"value", "interval"}
     assert found["verdict"]["action"] in list(Action)
     assert len(found["nearest_classes"]["by_class"]) == 3
@@ -138,7 +138,7 @@ def striped(root: Path, count: int) -> Path:
 
 
 def test_negative_transfer_is_called_by_its_name(extractor: Extractor, tmp_path: Path):
-    # The last layer knows only the mean colour, which is the same in both classes.
+    # The last layer knows only the mean color, which is the same in both classes.
     found = measure_transfer(open_dataset(str(striped(tmp_path / "x", 24))), extractor)
     document = found.as_dict()["negative_transfer"]
     assert document["found"]
@@ -150,9 +150,11 @@ def test_negative_transfer_is_called_by_its_name(extractor: Extractor, tmp_path:
 
 def test_only_what_is_surely_better_is_ahead():
     rng = np.random.default_rng(0)
-    last = Scored(name="last", detail="", correct=rng.random(200) < 0.8)
-    better = Scored(name="better", detail="", correct=last.correct | (rng.random(200) < 0.7))
-    luckier = Scored(name="luckier", detail="", correct=np.array(last.correct))
+    last = ClassifierScore(name="last", detail="", correct=rng.random(200) < 0.8)
+    better = ClassifierScore(
+        name="better", detail="", correct=last.correct | (rng.random(200) < 0.7)
+    )
+    luckier = ClassifierScore(name="luckier", detail="", correct=np.array(last.correct))
     luckier.correct[np.flatnonzero(~last.correct)[:1]] = True
     assert transfer_report.beating([better, luckier, last], last) == (better,)
 

@@ -1,7 +1,7 @@
 """Pre-trained networks: by name, frozen, each with its own preprocessing."""
 
 from headstart.backbones.backbone import Backbone, Stage, Weights
-from headstart.backbones.catalogue import BackboneInfo, check_name, list_backbones, load_backbone
+from headstart.backbones.catalog import BackboneInfo, check_name, list_backbones, load_backbone
 from headstart.backbones.download import download_size
 
 __all__ = [

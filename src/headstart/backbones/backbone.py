@@ -43,12 +43,12 @@ class Weights:
     Attributes:
         source: package, URL or file.
         digest: 32 hex digits over names, shapes, dtypes and bytes of all tensors.
-        licence: SPDX identifier where there is one; "unstated" otherwise.
+        license: SPDX identifier where there is one; "unstated" otherwise.
     """
 
     source: str
     digest: str
-    licence: str
+    license: str
 
 
 def _sealed() -> Tensors:
@@ -76,11 +76,11 @@ class Backbone:
             order of `stages`, then the logits (N, len(labels)). With `until=stage` it ends there:
             the stages up to that one, then its activation, not averaged, flattened: (N, numbers).
         tensors: gives its weights, read only: everything that counts in the network's state, its
-            classifier and the moments of batch normalisation included.
-        moments_graph: builds the OpenVINO form that watches batch normalisation, where there is
+            classifier and the moments of batch normalization included.
+        moments_graph: builds the OpenVINO form that watches batch normalization, where there is
             such a way: from the same pixels to the mean (1, C, 1, 1) and the variance of what
-            each batch normalisation is given, two outputs each, in the order of `tensors`. Called
-            with True it builds a network that normalises by these instead of by those stored.
+            each batch normalization is given, two outputs each, in the order of `tensors`. Called
+            with True it builds a network that normalizes by these instead of by those stored.
         refill: gives a backbone other weights; `with_tensors` is how to ask for it.
     """
 
@@ -100,7 +100,7 @@ class Backbone:
 
         The digest is that of the tensors given, so that their features are kept apart from all
         others; the same tensors have the same digest, whatever backbone they are put into. The
-        order of their names plays no part, and counters of batch normalisation are ignored.
+        order of their names plays no part, and counters of batch normalization are ignored.
 
         Args:
             tensors: by the names of `tensors()`, of the same shapes.
@@ -114,7 +114,7 @@ class Backbone:
         weights = Weights(
             source=source or f"{self.weights.source.removesuffix(_CHANGED)}{_CHANGED}",
             digest=digest(named),
-            licence=self.weights.licence,
+            license=self.weights.license,
         )
         return replace(self.refill(self, named), weights=weights)
 

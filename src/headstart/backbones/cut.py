@@ -26,7 +26,7 @@ class Trunk(nn.Module):
     """From pixels to the cut.
 
     Args:
-        graph: from normalised pixels to the activations of `stages`, then that at the cut.
+        graph: from normalized pixels to the activations of `stages`, then that at the cut.
         network: gives the mean and the standard deviation, and the layout of the activations.
         stages: those up to the cut, shallow to deep.
     """
@@ -85,7 +85,7 @@ class Tail(nn.Module):
         """What the rest of the network makes of activations at the cut.
 
         Args:
-            activation: (B, ...) as the trunk gives it, in its shape; the normalised pixels
+            activation: (B, ...) as the trunk gives it, in its shape; the normalized pixels
                 (B, 3, H, W) where all of the network is tail.
 
         Returns:

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotHereError
+from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotCachedError
 from headstart.system.download import Download, fetch
 
 _TIMEOUT = 10.0
@@ -62,7 +62,7 @@ def fetch_from_url(name: str, url: str, *, allow_download: bool, file: Path | No
         return file
     otherwise = f"fetch {url} on a machine that is online and give it with --weights FILE"
     if not allow_download:
-        raise NotHereError(
+        raise NotCachedError(
             f"the weights of {name} are not on this machine; {otherwise}", addresses=[url]
         )
     checksum = re.search(r"-([0-9a-f]{8,})\.", file.name)
@@ -135,7 +135,7 @@ def fetch_from_hub(
     advice = f"fetch it from {address} on a machine that is online and give the weights with "
     advice += "--weights FILE"
     if not allow_download:
-        raise NotHereError(
+        raise NotCachedError(
             f"{files[0]} of {name} is not on this machine; {advice}",
             addresses=[f"{address}/resolve/{revision or 'main'}/{one}" for one in then or files],
         ) from absent
@@ -144,7 +144,7 @@ def fetch_from_hub(
     ) from absent
 
 
-def download_size(missing: NotHereError) -> int | None:
+def download_size(missing: NotCachedError) -> int | None:
     """Bytes of what is not here, asked of the server that has it; None if it does not tell."""
     for address in missing.addresses:
         request = urllib.request.Request(

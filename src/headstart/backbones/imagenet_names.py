@@ -12,7 +12,7 @@ from headstart.backbones.vision_ops import import_timm
 from headstart.errors import DataError
 
 # Groups of WordNet 3.0 that many classes of ImageNet fall under, as (first, last) of their
-# indices: ImageNet's classes are ordered by WordNet's numbers, so that relatives are neighbours.
+# indices: ImageNet's classes are ordered by WordNet's numbers, so that relatives are neighbors.
 _GROUPS: Mapping[str, Sequence[tuple[int, int]]] = {
     "ape": [(365, 369)],
     "bear": [(294, 297)],

@@ -1,8 +1,8 @@
 """The classifiers of Keras Applications, run by Keras 3 on its PyTorch backend.
 
 Preprocessing. What happens to the numbers is asked of Keras itself: its `preprocess_input` is
-measured on black, red, green and blue, so mean, deviation and order of the colours are Keras's own,
-whether it scales to [-1, 1], standardises, subtracts means in the order blue, green, red, or leaves
+measured on black, red, green and blue, so mean, deviation and order of the colors are Keras's own,
+whether it scales to [-1, 1], standardizes, subtracts means in the order blue, green, red, or leaves
 everything to the network. How a picture is brought to size Keras does not state with its weights.
 Its examples stretch it, but the published accuracies are those of a central crop, so that is what
 headstart does; docs/decisions/0007-keras.md says which one and why.
@@ -76,7 +76,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
         weights=Weights(
             source=weights.name if weights else PUBLISHED[short].url,
             digest=digest(tensors),
-            licence="unstated",
+            license="unstated",
         ),
         **forms(network),
     )
@@ -134,7 +134,7 @@ def application(name: str) -> Any:
 
 
 def _preprocessing(name: str, side: int) -> tuple[tuple[int, ...], Preprocessing]:
-    """The order of the colours that the network expects, and what is done to a picture before."""
+    """The order of the colors that the network expects, and what is done to a picture before."""
     module = importlib.import_module(application(name).__module__)
 
     def preprocess(pixels: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def _preprocessing(name: str, side: int) -> tuple[tuple[int, ...], Preprocessing
         return result.reshape(-1, 3)
 
     offset = preprocess(np.zeros((1, 1, 1, 3)))[0]
-    gains = preprocess(255 * np.eye(3).reshape(3, 1, 1, 3)) - offset  # (colour, channel)
+    gains = preprocess(255 * np.eye(3).reshape(3, 1, 1, 3)) - offset  # (color, channel)
     channels = gains.argmax(axis=0)
     back = channels.argsort()  # from the network's channels to red, green and blue
     std = 1 / gains.max(axis=0)[back]

@@ -41,7 +41,7 @@ class Step:
         shape: of the result, with B = 1.
         joint: whether everything later depends on earlier steps through this result alone.
         convolves: whether it multiplies with a kernel (convolutions, fully connected layers).
-        affine: whether it does so and no more, or normalises: half a block.
+        affine: whether it does so and no more, or normalizes: half a block.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Operation(nn.Module):
         return result
 
 
-class BatchNormalisation(Operation):
+class BatchNormalization(Operation):
     """Keras's layer of that name: in training it goes by the batch, and its moments follow."""
 
     keeps_moments = True
@@ -129,11 +129,11 @@ class Entry(nn.Module):
         self.channels = list(channels)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB to (B, H, W, 3) in the network's order of colours."""
+        """(B, 3, H, W) RGB to (B, H, W, 3) in the network's order of colors."""
         return pixels.permute(0, 2, 3, 1)[..., self.channels]
 
 
-class Normalisation(nn.Module):
+class Normalization(nn.Module):
     """Keras's layer of that name, which keeps its statistics where no device finds them.
 
     EfficientNet's published weights hold ImageNet's deviations where variances belong, so Keras
@@ -169,7 +169,7 @@ class Normalisation(nn.Module):
         return x if self.rescale is None else x * x.new_tensor(self.rescale)
 
 
-def _rescale(layer: Normalisation, _: Any) -> None:
+def _rescale(layer: Normalization, _: Any) -> None:
     if layer.constants is None:
         variance = layer.variance.tolist()
         published = np.allclose(variance, _EFFICIENTNET_STD, atol=1e-6)
@@ -185,7 +185,7 @@ class Operations(nn.Module):
     Args:
         steps: in an order in which each finds what it needs.
         operations: the modules, by the names of the steps.
-        source: name of what goes in: the first step that is not among `steps`, or the `Entry`.
+        source: name of what goes in: the first step that is not among `steps`, or the `ImageEntry`.
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class Operations(nn.Module):
                 for name in spent:
                     del results[name]
         for operation in operations:
-            if isinstance(operation, BatchNormalisation) and operation.training:
+            if isinstance(operation, BatchNormalization) and operation.training:
                 operation.follow(scope)
         return found
 
@@ -234,7 +234,7 @@ class LayerGraph(Operations):
     """All operations of a Keras model."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised pixels to what the last step computes."""
+        """(B, 3, H, W) normalized pixels to what the last step computes."""
         last = self.steps[-1].name
         return self.run(x, {last})[last]
 
@@ -243,7 +243,7 @@ class LayerGraph(Operations):
         return {
             f"{step}.{name}": variable
             for step, operation in self.named_children()
-            if isinstance(operation, Operation | Normalisation)
+            if isinstance(operation, Operation | Normalization)
             for name, variable in operation.shared.variables.items()
         }
 
@@ -322,9 +322,9 @@ def layer_graph(model: Any, channels: Sequence[int], *, epsilon: float) -> Layer
         if node.is_input:
             operations[name] = Entry(channels)
         elif steps[-1].kind == "Normalization":
-            operations[name] = Normalisation(node.operation, epsilon)
+            operations[name] = Normalization(node.operation, epsilon)
         elif steps[-1].kind == "BatchNormalization":
-            operations[name] = BatchNormalisation(node.operation)
+            operations[name] = BatchNormalization(node.operation)
         else:
             operations[name] = Operation(node.operation)
     return LayerGraph(steps, operations, source=_PIXELS.name)

@@ -97,7 +97,7 @@ class KerasNetwork(StagedNetwork):
             if isinstance(module, Operation) and kernel is not None:
                 height, width, inputs, outputs = kernel.shape
                 layer = nn.Conv2d(inputs, outputs, (height, width), device="meta")
-                order = [channels.index(colour) for colour in range(3)]
+                order = [channels.index(color) for color in range(3)]
                 filters = kernel.detach().permute(3, 2, 0, 1)[:, order]
                 layer.weight = nn.Parameter(filters, requires_grad=False)
                 return name, layer

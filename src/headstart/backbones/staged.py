@@ -61,7 +61,7 @@ def on_grid(activation: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class ForwardPass:
     """What one pass computed.
 
     Attributes:
@@ -78,11 +78,11 @@ class Watched:
 class StagedNetwork(nn.Module):
     """A frozen classifier that shows what it computes on the way.
 
-    It normalises its input itself, stays in eval mode whatever happens to it, and needs no
+    It normalizes its input itself, stays in eval mode whatever happens to it, and needs no
     gradients for its weights; gradients for the pixels flow.
 
     Args:
-        model: maps normalised pixels (B, 3, H, W) to logits (B, classes).
+        model: maps normalized pixels (B, 3, H, W) to logits (B, classes).
         preprocessing: gives the mean and the standard deviation.
         stages: from the shallowest to the deepest: module paths in `model`. The last one stands
             for the input of `head`.
@@ -156,7 +156,7 @@ class StagedNetwork(nn.Module):
         """
         return self.watch(pixels).maps
 
-    def watch(self, pixels: Tensor) -> Watched:
+    def watch(self, pixels: Tensor) -> ForwardPass:
         """All of one pass, joined for gradients: features and logits depend on the very maps.
 
         So `torch.autograd.grad(logits[:, k].sum(), maps[stage])` works if pixels require gradients.
@@ -178,7 +178,7 @@ class StagedNetwork(nn.Module):
             return activation
 
         logits = self._run(pixels, deliver)
-        return Watched(
+        return ForwardPass(
             {stage: maps[stage] for stage in self.stages},
             {stage: features[stage] for stage in self.stages},
             logits,
@@ -193,7 +193,7 @@ class StagedNetwork(nn.Module):
 
         Args:
             start: the stage whose activation, in the network's own layout, goes in; None for the
-                normalised pixels.
+                normalized pixels.
             results: the stages whose activations come out, as a tuple, shallow to deep; `LOGITS`
                 too. The last stage stands for the input of the classifier.
 
@@ -289,7 +289,7 @@ def fill(model: nn.Module, tensors: Mapping[str, np.ndarray], *, name: str) -> N
 
     Args:
         model: on the meta device or not; its tensors are replaced.
-        tensors: by name; counters of batch normalisation may be missing.
+        tensors: by name; counters of batch normalization may be missing.
         name: the backbone's, for messages.
 
     Raises:

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from headstart.backbones.backbone import Stage
 from headstart.errors import BackboneError
 
-TOKEN_BLOCKS = 6  # stages of a transformer; neighbouring blocks hardly differ
+TOKEN_BLOCKS = 6  # stages of a transformer; neighboring blocks hardly differ
 _SHRINKS = 1.5  # InceptionV3 loses two pixels here and there without a change of resolution
 _WIDENS = 1.4  # by a final 1 x 1 convolution: the block before it is a stage of its own
 # Modules that only move numbers about; no stage is named after one.
 _PASSIVE = re.compile(r"Pool|Drop|Identity|Flatten|Permute")
 _AFFINE = (nn.Linear, nn.Conv2d, nn.LayerNorm)  # half a block: what follows completes it
-# The first convolution of networks that go on with blocks: edges and colours, nothing to grow on.
+# The first convolution of networks that go on with blocks: edges and colors, nothing to grow on.
 STEM = re.compile(r"(relu|act1|bn1|stem|conv1|features\.(relu|norm)0)(\.\d+)?")
 # What is looked into; every other module counts as one block. "encoder" is torchvision's name for
 # the wrapper around a transformer's blocks.

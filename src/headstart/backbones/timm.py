@@ -126,7 +126,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
         weights=Weights(
             source=weights.name if weights else _address(source.config),
             digest=digest(tensors),
-            licence="unstated" if weights else _licence(source.config),
+            license="unstated" if weights else _license(source.config),
         ),
         **forms(network),
     )
@@ -138,7 +138,7 @@ def lite_network(name: str, tensors: Mapping[str, np.ndarray]) -> StagedNetwork:
     Args:
         name: "efficientnet-lite0", 1 or 2.
         tensors: its weights in the order of the network, under whatever names, without counters
-            of batch normalisation.
+            of batch normalization.
 
     Raises:
         BackboneError: the tensors do not fit.
@@ -201,7 +201,7 @@ def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
         mean=mean,
         std=tuple(config["std"]),
         resize=_CROP_MODES[crop_mode],
-        # timm fills borders with the mean, so that they are zero once normalised.
+        # timm fills borders with the mean, so that they are zero once normalized.
         fill=(round(255 * mean[0]), round(255 * mean[1]), round(255 * mean[2]))
         if crop_mode == "border"
         else (0, 0, 0),
@@ -234,10 +234,10 @@ def _from_hub(name: str, repository: str, *, allow_download: bool) -> _Source:
         stated = json.loads(file.read_text(encoding="utf-8"))
         architecture = stated["architecture"]
         published = stated["pretrained_cfg"]
-        recognised = isinstance(published, dict) and timm.is_model(architecture)
+        recognized = isinstance(published, dict) and timm.is_model(architecture)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        recognised = False
-    if not recognised:
+        recognized = False
+    if not recognized:
         raise BackboneError(
             f"{name} is not in timm's format; choose a repository whose config.json names a "
             f"network of timm and its pretrained_cfg"
@@ -388,7 +388,7 @@ def _distinct(names: Sequence[str], identifiers: Sequence[str]) -> tuple[str, ..
     )
 
 
-def _licence(config: Mapping[str, Any]) -> str:
+def _license(config: Mapping[str, Any]) -> str:
     stated = config.get("license") or "unstated"
     return _SPDX.get(stated, stated)
 

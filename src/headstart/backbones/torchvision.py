@@ -80,7 +80,7 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
         weights=Weights(
             source=weights.name if weights else entry.url,
             digest=digest(tensors),
-            licence="unstated" if weights else licence_of(entry),
+            license="unstated" if weights else license_of(entry),
         ),
         **forms(network),
     )
@@ -103,8 +103,8 @@ def default_weights(name: str) -> Any:
     return models.get_model_weights(short).DEFAULT
 
 
-def licence_of(entry: Any) -> str:
-    """Only for SWAG's weights torchvision states a licence; BSD-3-Clause is that of its code."""
+def license_of(entry: Any) -> str:
+    """Only for SWAG's weights torchvision states a license; BSD-3-Clause is that of its code."""
     return "CC-BY-NC-4.0" if "SWAG" in entry.name else "unstated"
 
 

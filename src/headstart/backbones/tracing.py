@@ -25,7 +25,7 @@ def part_of(
     """What a model computes between two places.
 
     Args:
-        model: maps normalised pixels (B, 3, H, W) to logits.
+        model: maps normalized pixels (B, 3, H, W) to logits.
         stages: path of the module that ends each stage, by its name, shallow to deep; the last one
             stands for the input of `head`.
         head: path of the classifier.

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from headstart.cli import (
     attack,
-    catalogue,
+    catalog,
     compare,
     explain,
     features,
@@ -71,10 +71,10 @@ for verb in (
     attack.attack,
     explain.explain,
     imagine.imagine,
-    catalogue.info,
-    catalogue.backbones,
-    catalogue.datasets,
-    catalogue.cache,
+    catalog.info,
+    catalog.backbones,
+    catalog.datasets,
+    catalog.cache,
 ):
     app.command()(verb)
 

@@ -16,11 +16,11 @@ from headstart.system.text import counted
 from headstart.types import Norm
 
 if TYPE_CHECKING:
-    from headstart.inspection.adversarial_file import Adversarial, Reading
+    from headstart.inspection.adversarial_file import AdversarialImage, FilePrediction
     from headstart.inspection.attacks import Attack, Threat
 
 
-class Method(StrEnum):
+class AttackMethod(StrEnum):
     """The attacks."""
 
     APGD = "apgd"
@@ -57,7 +57,7 @@ def attack(
         typer.Option("--norm", help="Measure the largest change (linf) or the total one (l2)."),
     ] = Norm.LINF,
     method: Annotated[
-        Method | None,
+        AttackMethod | None,
         typer.Option(
             "--method", help="How to search. [default: apgd; minimum-norm for l2 without --epsilon]"
         ),
@@ -98,8 +98,10 @@ def attack(
         raise UserError(
             f"--out {out} does not end in .png; the result is a PNG, which keeps every change"
         )
-    chosen = method or (Method.MINIMUM_NORM if norm is Norm.L2 and epsilon is None else Method.APGD)
-    if chosen is Method.MINIMUM_NORM and norm is not Norm.L2:
+    chosen = method or (
+        AttackMethod.MINIMUM_NORM if norm is Norm.L2 and epsilon is None else AttackMethod.APGD
+    )
+    if chosen is AttackMethod.MINIMUM_NORM and norm is not Norm.L2:
         raise UserError(f"--method {chosen} searches the smallest change in l2; add --norm l2")
     from headstart.images.decode import open_picture
     from headstart.system.files import check_place, check_spared
@@ -146,7 +148,7 @@ def attack(
 
 
 def _attack(
-    method: Method, steps: int | None, restarts: int | None, momentum: float | None
+    method: AttackMethod, steps: int | None, restarts: int | None, momentum: float | None
 ) -> Attack:
     """The attack with the options that it has.
 
@@ -155,17 +157,17 @@ def _attack(
     """
     from headstart.inspection.attacks import APGD, FGSM, PGD, MinimumNorm
 
-    makers: dict[Method, Callable[..., Attack]] = {
-        Method.APGD: APGD,
-        Method.PGD: PGD,
-        Method.FGSM: FGSM,
-        Method.MINIMUM_NORM: MinimumNorm,
+    makers: dict[AttackMethod, Callable[..., Attack]] = {
+        AttackMethod.APGD: APGD,
+        AttackMethod.PGD: PGD,
+        AttackMethod.FGSM: FGSM,
+        AttackMethod.MINIMUM_NORM: MinimumNorm,
     }
     has = {
-        Method.APGD: {"steps", "restarts"},
-        Method.PGD: {"steps", "restarts", "momentum"},
-        Method.FGSM: set(),
-        Method.MINIMUM_NORM: {"steps"},
+        AttackMethod.APGD: {"steps", "restarts"},
+        AttackMethod.PGD: {"steps", "restarts", "momentum"},
+        AttackMethod.FGSM: set(),
+        AttackMethod.MINIMUM_NORM: {"steps"},
     }[method]
     asked = {"steps": steps, "restarts": restarts, "momentum": momentum}
     given = {name: value for name, value in asked.items() if value is not None}
@@ -174,7 +176,7 @@ def _attack(
     return makers[method](**({"steps": _STEPS} if "steps" in has else {}) | given)
 
 
-def _threat(norm: Norm, text: str | None, method: Method, image: Path) -> Threat:
+def _threat(norm: Norm, text: str | None, method: AttackMethod, image: Path) -> Threat:
     """The size of the change as the user wrote it.
 
     Raises:
@@ -184,7 +186,7 @@ def _threat(norm: Norm, text: str | None, method: Method, image: Path) -> Threat
     from headstart.inspection.attacks import Threat
 
     if text is None:
-        if method is Method.MINIMUM_NORM:
+        if method is AttackMethod.MINIMUM_NORM:
             return Threat(norm, largest_epsilon(norm, image))
         if norm is Norm.L2:
             raise UserError(f"--method {method} --norm l2 needs an --epsilon, such as 3")
@@ -205,8 +207,8 @@ def _threat(norm: Norm, text: str | None, method: Method, image: Path) -> Threat
     return Threat(norm, epsilon)
 
 
-def _numbers(found: Adversarial) -> dict[str, Any]:
-    def reading(one: Reading) -> dict[str, Any]:
+def _numbers(found: AdversarialImage) -> dict[str, Any]:
+    def reading(one: FilePrediction) -> dict[str, Any]:
         return {"label": one.label, "probability": one.probability}
 
     return {
@@ -221,7 +223,7 @@ def _numbers(found: Adversarial) -> dict[str, Any]:
     }
 
 
-def _print(found: Adversarial, out: Path, comparison: Path, resaved: Path) -> None:
+def _print(found: AdversarialImage, out: Path, comparison: Path, resaved: Path) -> None:
     rows = [
         ("before", f"{found.before.label} ({found.before.probability:.3f})"),
         ("after", f"{found.after.label} ({found.after.probability:.3f}), read back from {out}"),
@@ -238,7 +240,7 @@ def _print(found: Adversarial, out: Path, comparison: Path, resaved: Path) -> No
         say(f"{name:<9} {text}")
 
 
-def _draw(found: Adversarial, path: Path) -> None:
+def _draw(found: AdversarialImage, path: Path) -> None:
     """Original, attacked picture and their difference, side by side."""
     import numpy as np
 
@@ -250,7 +252,7 @@ def _draw(found: Adversarial, path: Path) -> None:
     row = [
         plots.Panel(found.original, found.before.label, f"{found.before.probability:.3f}"),
         plots.Panel(found.pixels, found.after.label, f"{found.after.probability:.3f}"),
-        plots.Panel(magnified, "difference", f"{gain} times; grey is none"),
+        plots.Panel(magnified, "difference", f"{gain} times; gray is none"),
     ]
     verb = "is taken for" if found.success else "still counts as"
     finding = f"{found.before.label} {verb} {found.after.label}; changes of at most "

@@ -13,17 +13,17 @@ import typer
 from headstart.cli import options as shared
 from headstart.cli.console import note, print_json, progress, say, table, warn
 from headstart.cli.left_out import copies_text, say_skipped
-from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotHereError
+from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotCachedError
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
-    from headstart.comparison import Compared, Comparison, LeftOut
+    from headstart.comparison import BackboneResult, Comparison, ExcludedBackbone
     from headstart.features.extractor import Extractor
 
 _REPORT = "comparison.json"
 _ADVICE = "its weights are not on this machine; add --allow-download to fetch them"
 _MANY_STAGES = 2
-"""More than so many neighbours are named by the first and the last."""
+"""More than so many neighbors are named by the first and the last."""
 
 
 def compare(
@@ -126,24 +126,24 @@ def _opened(
     cache: Path | None,
     *,
     allow_download: bool,
-) -> tuple[list[Extractor], list[LeftOut]]:
+) -> tuple[list[Extractor], list[ExcludedBackbone]]:
     """The backbones, ready to run, and those that are not to be had, with the reason.
 
     Raises:
         BackboneError: none is left.
     """
-    from headstart.comparison import LeftOut
+    from headstart.comparison import ExcludedBackbone
 
     extractors: dict[str, Extractor] = {}
     reasons: dict[str, str] = {}
-    missing: dict[str, NotHereError] = {}
+    missing: dict[str, NotCachedError] = {}
 
     def attempt(name: str, *, fetch: bool) -> None:
         try:
             extractor = shared.extractor_for(
                 name, None, engine, precision, cache, allow_download=fetch
             )
-        except NotHereError as error:
+        except NotCachedError as error:
             missing[name], reasons[name] = error, _ADVICE
         except (BackboneError, DownloadError, MissingExtraError) as error:
             reasons[name] = str(error)
@@ -162,10 +162,10 @@ def _opened(
             "there is no backbone to compare: "
             + "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         )
-    return list(extractors.values()), [LeftOut(name, reasons[name]) for name in reasons]
+    return list(extractors.values()), [ExcludedBackbone(name, reasons[name]) for name in reasons]
 
 
-def _state_sizes(missing: dict[str, NotHereError]) -> None:
+def _state_sizes(missing: dict[str, NotCachedError]) -> None:
     from headstart.backbones import download_size
     from headstart.system.download import readable_size
 
@@ -209,7 +209,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float, *, logme: boo
 
     header = [
         "", "backbone", "accuracy", "95% interval", "images", "stages", "core-ms", "images/s",
-        "parameters", "multiply-adds", "memory", "licence", "top-1", *(["logme"] if logme else []),
+        "parameters", "multiply-adds", "memory", "license", "top-1", *(["logme"] if logme else []),
     ]  # fmt: skip
     table(
         header,
@@ -250,7 +250,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float, *, logme: boo
         say(f"written   {out}")
 
 
-def _cells(one: Compared, found: Comparison, *, logme: bool) -> list[str]:
+def _cells(one: BackboneResult, found: Comparison, *, logme: bool) -> list[str]:
     memory = one.cost.memory_bytes
     score = [] if not logme else ["-" if one.logme is None else f"{one.logme:.3f}"]
     return [
@@ -265,14 +265,14 @@ def _cells(one: Compared, found: Comparison, *, logme: bool) -> list[str]:
         "-" if one.parameters is None else f"{one.parameters / 1e6:.1f} M",
         "-" if one.multiply_adds is None else f"{one.multiply_adds / 1e9:.2f} G",
         "-" if memory is None else f"{memory / 1e6:,.0f} MB",
-        one.licence,
+        one.license,
         "-" if one.top1 is None else f"{one.top1:.3f}",
         *score,
     ]
 
 
 def _stages(names: tuple[str, ...]) -> str:
-    """Several are always neighbours."""
+    """Several are always neighbors."""
     if len(names) > _MANY_STAGES:
         return f"{names[0]} to {names[-1]}"
     return " + ".join(names)

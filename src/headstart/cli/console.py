@@ -18,7 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from headstart.types import Progress
+    from headstart.types import ProgressCallback
 
 
 _UPPER: Final = {code: f"\\u{code:04x}" for code in range(127, 160)}
@@ -84,7 +84,7 @@ _NEWS = 30.0
 """Seconds between lines about progress where there is no terminal, as in a log."""
 
 
-class Bars:
+class ProgressBars:
     """Progress bars with rate and time left, on a terminal; elsewhere a line now and then.
 
     One display holds them all, because a terminal has only one; it and each bar appear with the
@@ -95,7 +95,7 @@ class Bars:
         self._display: RichProgress | None = None
         self._told = time.monotonic()
 
-    def bar(self, what: str, unit: str, *, scale: int = 1) -> Progress:
+    def bar(self, what: str, unit: str, *, scale: int = 1) -> ProgressCallback:
         """A bar to be told of (done, total).
 
         Args:
@@ -149,9 +149,9 @@ class Bars:
 
 
 @contextmanager
-def progress() -> Iterator[Bars]:
+def progress() -> Iterator[ProgressBars]:
     """Bars that are gone when done, whatever ends the work."""
-    bars = Bars()
+    bars = ProgressBars()
     try:
         yield bars
     finally:

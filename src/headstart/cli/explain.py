@@ -12,7 +12,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
-from headstart.inspection.attribution.method import Method
+from headstart.inspection.attribution.method import AttributionMethod
 from headstart.system.text import counted
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class OutputNames:
     """Where the pictures of one explanation go."""
 
     folder: Path
@@ -31,7 +31,7 @@ class Names:
         """All of it, side by side."""
         return self.folder / f"{self.stem}.png"
 
-    def overlay(self, method: Method) -> Path:
+    def overlay(self, method: AttributionMethod) -> Path:
         """One map over the picture."""
         return self.folder / f"{self.stem}-{method}.png"
 
@@ -41,7 +41,7 @@ def explain(
     images: shared.Images,
     out: Annotated[Path, typer.Option("--out", file_okay=False, help="Folder for the pictures.")],
     method: Annotated[
-        list[Method] | None,
+        list[AttributionMethod] | None,
         typer.Option("--method", help="Only this one; may be given several times. [default: all]"),
     ] = None,
     class_name: Annotated[
@@ -72,11 +72,11 @@ def explain(
     check_place(out)
     _spare(images, out)
     paths = list(dict.fromkeys(find_images(images)))
-    names = dict(zip(paths, _names(out, paths, method or list(Method)), strict=True))
+    names = dict(zip(paths, _names(out, paths, method or list(AttributionMethod)), strict=True))
     study = shared.study_of(model, weights)
     from headstart.inspection.explanation import Explainer, read
 
-    explainer = Explainer(study, method or tuple(Method), stage=stage, seed=seed)
+    explainer = Explainer(study, method or tuple(AttributionMethod), stage=stage, seed=seed)
     readings, skipped = read(study, paths, name=class_name)
     answers: list[dict[str, Any]] = []
     with progress() as bars:
@@ -103,13 +103,15 @@ def explain(
         raise typer.Exit(1)
 
 
-def _names(out: Path, paths: Sequence[Path], methods: Sequence[Method]) -> Iterator[Names]:
+def _names(
+    out: Path, paths: Sequence[Path], methods: Sequence[AttributionMethod]
+) -> Iterator[OutputNames]:
     """A stem for each picture such that no two files share a name, in upper or lower case."""
     taken: set[str] = set()
     for path in paths:
         number = 1
         while True:
-            names = Names(out, path.stem if number == 1 else f"{path.stem}-{number}")
+            names = OutputNames(out, path.stem if number == 1 else f"{path.stem}-{number}")
             files = {file.name.casefold() for file in _files(names, methods)}
             if taken.isdisjoint(files):
                 break
@@ -118,7 +120,7 @@ def _names(out: Path, paths: Sequence[Path], methods: Sequence[Method]) -> Itera
         yield names
 
 
-def _files(names: Names, methods: Sequence[Method]) -> list[Path]:
+def _files(names: OutputNames, methods: Sequence[AttributionMethod]) -> list[Path]:
     return [names.sheet, *(names.overlay(method) for method in methods)]
 
 
@@ -138,7 +140,7 @@ def _spare(images: Sequence[Path], out: Path) -> None:
             raise UserError(f"{path} lies in {out}; give another folder as --out")
 
 
-def _draw(found: Explanation, names: Names) -> None:
+def _draw(found: Explanation, names: OutputNames) -> None:
     """Writes an overlay for each map, and the sheet."""
     import io
 
@@ -157,7 +159,7 @@ def _draw(found: Explanation, names: Names) -> None:
     plots.save(plots.explained(found, overlays), names.sheet)
 
 
-def _answer(found: Explanation, names: Names) -> dict[str, Any]:
+def _answer(found: Explanation, names: OutputNames) -> dict[str, Any]:
     reading = found.reading
     return {
         "image": str(reading.image),
@@ -170,7 +172,7 @@ def _answer(found: Explanation, names: Names) -> dict[str, Any]:
     }
 
 
-def _scores(one: HeatMap, names: Names) -> dict[str, Any]:
+def _scores(one: HeatMap, names: OutputNames) -> dict[str, Any]:
     return {
         "method": one.method,
         "stage": one.stage,

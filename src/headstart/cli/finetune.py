@@ -16,21 +16,21 @@ from headstart.errors import UserError
 from headstart.finetuning.settings import (
     RANGES,
     BatchNorm,
-    Optimiser,
+    Optimizer,
     Schedule,
-    Settings,
     TuningRecipe,
+    TuningSettings,
 )
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
     from headstart.features.extractor import Extractor
     from headstart.finetuning.loop import Epoch
-    from headstart.models.data_location import Source
+    from headstart.models.data_location import DataLocation
     from headstart.models.trained_model import Model
 
 AUTO = "auto"
-_BY_DEFAULT = Settings()
+_BY_DEFAULT = TuningSettings()
 
 
 def _number(name: str, said: str) -> Any:
@@ -44,7 +44,7 @@ def finetune(
         str,
         typer.Argument(
             metavar="MODEL|DATA",
-            help="A folder that 'headstart fit' wrote, to start from, or labelled images as for "
+            help="A folder that 'headstart fit' wrote, to start from, or labeled images as for "
             "'headstart fit', whose probe is then trained first.",
             show_default=False,
         ),
@@ -96,18 +96,16 @@ def finetune(
             "Smallest share of a picture that a view may show. [default: what the probe bears]",
         ),
     ] = None,
-    colour: Annotated[
-        float, _number("colour", "Change of the colours of views.")
-    ] = _BY_DEFAULT.colour,
-    optimiser: Annotated[
-        Optimiser, typer.Option("--optimiser", help="How weights follow the gradient.")
-    ] = _BY_DEFAULT.optimiser,
+    color: Annotated[float, _number("color", "Change of the colors of views.")] = _BY_DEFAULT.color,
+    optimizer: Annotated[
+        Optimizer, typer.Option("--optimizer", help="How weights follow the gradient.")
+    ] = _BY_DEFAULT.optimizer,
     rate: Annotated[
         float | None,
         _number(
             "rate",
             "Learning rate of the last stage. [default: 5e-4, or 1e-4 with frozen batch "
-            "normalisation]",
+            "normalization]",
         ),
     ] = _BY_DEFAULT.rate,
     head_rate: Annotated[
@@ -132,7 +130,7 @@ def finetune(
     ] = _BY_DEFAULT.dropout,
     clip: Annotated[float, _number("clip", "Longest gradient.")] = _BY_DEFAULT.clip,
     batch_norm: Annotated[
-        BatchNorm, typer.Option("--batch-norm", help="Which moments batch normalisation uses.")
+        BatchNorm, typer.Option("--batch-norm", help="Which moments batch normalization uses.")
     ] = _BY_DEFAULT.batch_norm,
     smoothing: Annotated[
         float, _number("smoothing", "Share of each label spread over all classes.")
@@ -196,7 +194,7 @@ def finetune(
 ) -> None:
     """Train part of the network further, and keep the result if it is better than the probe."""
     started = time.perf_counter()
-    settings = Settings(
+    settings = TuningSettings(
         recipe=recipe,
         depth=_depth(depth),
         epochs=epochs,
@@ -204,8 +202,8 @@ def finetune(
         flip=flip,
         upside_down=upside_down,
         crop=crop,
-        colour=colour,
-        optimiser=optimiser,
+        color=color,
+        optimizer=optimizer,
         rate=rate,
         head_rate=head_rate,
         rate_decay=rate_decay,
@@ -247,7 +245,7 @@ def finetune(
         ClassLevel(where.classes_from),
     )
     from headstart.evaluation.report import write_skipped
-    from headstart.finetuning.finetune import Reports
+    from headstart.finetuning.finetune import TuningProgress
     from headstart.finetuning.finetune import finetune as tune
 
     with progress() as bars:
@@ -258,7 +256,7 @@ def finetune(
             model=model,
             balance=balance,
             hold_out=where.holdout if holdout is None else holdout,
-            reports=Reports(
+            reports=TuningProgress(
                 images=bars.bar("images", "images"),
                 candidates=bars.bar("choosing stages", "candidates"),
                 views=bars.bar("views", "images"),
@@ -303,9 +301,9 @@ def _where(
     image_column: str | None,
     label_column: str | None,
     classes_from: ClassLevel,
-) -> Source:
+) -> DataLocation:
     """Where the images are: as said, or as it was said when the model was fitted."""
-    from headstart.models.data_location import Source, known_source
+    from headstart.models.data_location import DataLocation, known_source
 
     known = None if model is None else known_source(root, model.data)
     said = source if model is None else data
@@ -326,7 +324,7 @@ def _where(
                 f"finetune {source} DATA --out ..."
             )
         return known
-    return Source(
+    return DataLocation(
         data=said,
         image_column=image_column,
         label_column=label_column,

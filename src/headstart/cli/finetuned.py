@@ -13,10 +13,10 @@ from headstart.system.text import counted
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
-    from headstart.finetuning.finetune import Attempt, FineTuned
+    from headstart.finetuning.finetune import FineTuneResult, TuningAttempt
 
 
-def write_history(tuned: FineTuned, out: Path) -> None:
+def write_history(tuned: FineTuneResult, out: Path) -> None:
     """history.csv and curves.png; those of a run before go, where nothing was trained now."""
     from headstart.evaluation.report import write_csv
 
@@ -40,7 +40,7 @@ def write_history(tuned: FineTuned, out: Path) -> None:
     plots.save(figure, out / CURVES)
 
 
-def _verdict(attempt: Attempt | None, *, kept: bool) -> str:
+def _verdict(attempt: TuningAttempt | None, *, kept: bool) -> str:
     """One sentence: whether fine-tuning paid."""
     if attempt is None:
         return "Only the head was trained: the model is the probe."
@@ -56,7 +56,7 @@ def _verdict(attempt: Attempt | None, *, kept: bool) -> str:
     return f"Fine-tuning did not surely pay, so the probe is kept: {figures}."
 
 
-def summary(tuned: FineTuned, seconds: float) -> dict[str, Any]:
+def summary(tuned: FineTuneResult, seconds: float) -> dict[str, Any]:
     """The document of `--json`; what was not measured is null."""
     model, attempt = tuned.model, tuned.attempt
     borne = attempt.augmentation if attempt else None
@@ -101,7 +101,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def describe(dataset: ImageDataset, tuned: FineTuned, seconds: float, out: Path) -> None:
+def describe(dataset: ImageDataset, tuned: FineTuneResult, seconds: float, out: Path) -> None:
     """A dozen lines for people."""
     from headstart.models.model_card import accuracy_text
 

@@ -14,11 +14,11 @@ from headstart.cli.console import print_json, progress, say, table, warn
 from headstart.errors import UserError
 
 if TYPE_CHECKING:
-    from headstart.inspection.ideal_image import Imagined, Target
-    from headstart.inspection.inspected_network import Study
+    from headstart.inspection.ideal_image import IdealImage, Target
+    from headstart.inspection.inspected_network import InspectedNetwork
 
 
-class Method(StrEnum):
+class SynthesisMethod(StrEnum):
     """The ways to make a picture."""
 
     BEST = "best"
@@ -42,13 +42,13 @@ def imagine(
         typer.Argument(metavar="CLASS", help="What to imagine.", show_default=False),
     ] = None,
     method: Annotated[
-        Method,
+        SynthesisMethod,
         typer.Option(
             "--method",
             help="best: MACO, fixed Fourier magnitudes seen from changing points of view. "
             "lesson: plain pixels, cross-entropy and total variation.",
         ),
-    ] = Method.BEST,
+    ] = SynthesisMethod.BEST,
     stage: Annotated[
         str | None,
         typer.Option("--stage", help="Imagine what a channel of this stage wants, not a class."),
@@ -103,7 +103,7 @@ def imagine(
     from headstart.system.files import check_place
 
     place = _check(classes or [], out, stage, channel, at)
-    if method is Method.LESSON and start is not None and grid > 1:
+    if method is SynthesisMethod.LESSON and start is not None and grid > 1:
         raise UserError(
             f"--grid {grid} of lesson --from {start} would be the same picture; drop one"
         )
@@ -115,7 +115,9 @@ def imagine(
     from headstart.inspection.ideal_image import imagine as run
 
     targets = _targets(study, classes or [], stage, channel, place)
-    recipe = {Method.BEST: BEST, Method.LESSON: LESSON}[method].changed(steps=steps, tv=tv)
+    recipe = {SynthesisMethod.BEST: BEST, SynthesisMethod.LESSON: LESSON}[method].changed(
+        steps=steps, tv=tv
+    )
     with progress() as bars:
         found = run(
             study,
@@ -161,7 +163,7 @@ def _check(
 
 
 def _targets(
-    study: Study,
+    study: InspectedNetwork,
     classes: list[str],
     stage: str | None,
     channel: int | None,
@@ -174,7 +176,7 @@ def _targets(
     return list(dict.fromkeys(class_target(study, name) for name in classes))
 
 
-def _draw(found: tuple[Imagined, ...], columns: int, backbone: str, path: Path) -> None:
+def _draw(found: tuple[IdealImage, ...], columns: int, backbone: str, path: Path) -> None:
     """A row a target, or few columns where each has one picture."""
     from headstart import plots
 
@@ -188,7 +190,7 @@ def _draw(found: tuple[Imagined, ...], columns: int, backbone: str, path: Path) 
 
 
 def _print_json(
-    found: tuple[Imagined, ...], method: Method, backbone: str, seed: int, out: Path
+    found: tuple[IdealImage, ...], method: SynthesisMethod, backbone: str, seed: int, out: Path
 ) -> None:
     pictures = [_numbers(one, method, backbone) for one in found]
     whole = {
@@ -202,7 +204,7 @@ def _print_json(
     print_json({**alone, **whole, "pictures": pictures})
 
 
-def _numbers(one: Imagined, method: Method, backbone: str) -> dict[str, Any]:
+def _numbers(one: IdealImage, method: SynthesisMethod, backbone: str) -> dict[str, Any]:
     from headstart.inspection.ideal_image import ClassTarget
 
     kind = "class" if isinstance(one.target, ClassTarget) else "target"
@@ -220,7 +222,7 @@ def _numbers(one: Imagined, method: Method, backbone: str) -> dict[str, Any]:
     }
 
 
-def _print(found: tuple[Imagined, ...], out: Path) -> None:
+def _print(found: tuple[IdealImage, ...], out: Path) -> None:
     rows = [
         [
             one.target.name,
@@ -242,7 +244,7 @@ def _print(found: tuple[Imagined, ...], out: Path) -> None:
             say(f"animation: {one.animation}")
 
 
-def _warn(found: tuple[Imagined, ...]) -> None:
+def _warn(found: tuple[IdealImage, ...]) -> None:
     from headstart.inspection.ideal_image import WANTED, ClassTarget
 
     warn(

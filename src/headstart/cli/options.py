@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.datasets import ImageDataset
     from headstart.features.extractor import Extractor
-    from headstart.inspection.inspected_network import Study
+    from headstart.inspection.inspected_network import InspectedNetwork
     from headstart.models.trained_model import Model
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
@@ -170,7 +170,7 @@ def extractor_of(
     return extractor
 
 
-def study(backbone: str | None, model: Path | None, weights: Path | None) -> Study:
+def study(backbone: str | None, model: Path | None, weights: Path | None) -> InspectedNetwork:
     """What `--backbone` or `--model` names, opened for a look inside.
 
     Raises:
@@ -187,7 +187,7 @@ def study(backbone: str | None, model: Path | None, weights: Path | None) -> Stu
     return _study_of_model(model, weights)
 
 
-def study_of(name: str, weights: Path | None) -> Study:
+def study_of(name: str, weights: Path | None) -> InspectedNetwork:
     """What an argument names, opened for a look inside: a model's folder or else a backbone."""
     folder = Path(name)
     if folder.exists():
@@ -195,7 +195,7 @@ def study_of(name: str, weights: Path | None) -> Study:
     return _study(_backbone(name, weights))
 
 
-def _study_of_model(folder: Path, weights: Path | None) -> Study:
+def _study_of_model(folder: Path, weights: Path | None) -> InspectedNetwork:
     from headstart.models.saved_model import load_model
     from headstart.models.trained_model import check_file_given, own_backbone
 
@@ -204,10 +204,10 @@ def _study_of_model(folder: Path, weights: Path | None) -> Study:
     return _study(own_backbone(trained, _backbone(trained.origin.backbone, weights)), trained)
 
 
-def _study(backbone: Backbone, model: Model | None = None) -> Study:
-    from headstart.inspection.inspected_network import Study
+def _study(backbone: Backbone, model: Model | None = None) -> InspectedNetwork:
+    from headstart.inspection.inspected_network import InspectedNetwork
 
-    opened_study = Study(backbone, model)
+    opened_study = InspectedNetwork(backbone, model)
     # Built at once: it says what is missing before the caller imports what needs PyTorch.
     _ = opened_study.subject
     return opened_study

@@ -22,7 +22,7 @@ _REPORT = "robustness.json"
 _DOUBT = (
     "more than 1% stays right within 4/255, so the attack is too weak, unless the network was "
     "trained against attacks; look again with --steps 200 --restarts 5. Votes of k-NN give an "
-    "attack no slope where all neighbours agree"
+    "attack no slope where all neighbors agree"
 )
 
 

@@ -13,7 +13,7 @@ from headstart.cli.console import one_line, print_json, progress, say, warn
 from headstart.cli.left_out import copies_text, say_skipped, seen_text
 from headstart.errors import UserError
 from headstart.system.text import counted, listed
-from headstart.types import ClassLevel, EngineName, Estimate, HeadKind, Precision
+from headstart.types import ClassLevel, EngineName, EstimateMethod, HeadKind, Precision
 
 _METRICS = "metrics.json"
 """What tells a report from other files."""
@@ -22,7 +22,7 @@ HISTORY, CURVES = "history.csv", "curves.png"
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
-    from headstart.models.fit import Trained
+    from headstart.models.fit import FitResult
 
 AUTO = "auto"
 _CLASSES = 8
@@ -67,10 +67,10 @@ def fit(
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
-    """Train a classifier on labelled images, and say how good it is."""
+    """Train a classifier on labeled images, and say how good it is."""
     from headstart.evaluation.report import write_skipped
-    from headstart.models.data_location import Source, remember_source
-    from headstart.models.fit import Recipe, train
+    from headstart.models.data_location import DataLocation, remember_source
+    from headstart.models.fit import FitSettings, train
     from headstart.models.saved_model import check_target, save_model
     from headstart.system.cache_folder import cache_root
 
@@ -92,7 +92,7 @@ def fit(
         warn([f"folders in folders are classes of their own, such as {nested[0]!r}; {hint}"])
     if holdout and dataset.splits:
         warn([f"{dataset.name} has a test part of its own, so --holdout changes nothing"])
-    recipe = Recipe(
+    recipe = FitSettings(
         head=head,
         stages=named,
         balance=balance,
@@ -115,7 +115,7 @@ def fit(
     remember_source(
         cache_root(cache),
         trained.model.data,
-        Source(
+        DataLocation(
             data=str(Path(data).resolve()) if Path(data).exists() else data,
             image_column=image_column,
             label_column=label_column,
@@ -155,12 +155,12 @@ def evaluate(
     cache: shared.CacheFolder = None,
     as_json: shared.Json = False,
 ) -> None:
-    """Test a model on labelled images that it was not trained on."""
+    """Test a model on labeled images that it was not trained on."""
     from headstart.evaluation.report import build_report, write_skipped
     from headstart.models.model_card import accuracy_text
     from headstart.models.prediction import evaluate as test
     from headstart.models.saved_model import load_model
-    from headstart.models.trained_model import Measured
+    from headstart.models.trained_model import AccuracyEstimate
 
     if out:
         shared.check_results(out, _METRICS, data)
@@ -200,11 +200,11 @@ def evaluate(
     if as_json:
         print_json(report.as_dict())
         return
-    accuracy = Measured(
+    accuracy = AccuracyEstimate(
         accuracy=report.accuracy,
         interval=report.interval,
         images=report.images,
-        estimate=Estimate.HELD_OUT,
+        estimate=EstimateMethod.HELD_OUT,
     )
     say(f"accuracy           {accuracy_text(accuracy)}")
     if report.top5 is not None:
@@ -221,7 +221,7 @@ def evaluate(
         say(f"written            {out}")
 
 
-def _report_training(trained: Trained, folder: Path) -> None:
+def _report_training(trained: FitResult, folder: Path) -> None:
     from headstart.evaluation.report import build_report
     from headstart.plots.report_folder import write_report
 
@@ -247,7 +247,7 @@ def _report_training(trained: Trained, folder: Path) -> None:
     )
 
 
-def _summary(trained: Trained, seconds: float) -> dict[str, Any]:
+def _summary(trained: FitResult, seconds: float) -> dict[str, Any]:
     model = trained.model
     measured = model.measured.as_dict()
     return {
@@ -279,13 +279,13 @@ def _summary(trained: Trained, seconds: float) -> dict[str, Any]:
     }
 
 
-def _rate(trained: Trained) -> float | None:
+def _rate(trained: FitResult) -> float | None:
     """Images a second through the network; None where all features were there already."""
     return trained.computed / trained.feature_seconds if trained.computed else None
 
 
 def _describe(
-    dataset: ImageDataset, trained: Trained, seconds: float, out: Path, report: Path | None
+    dataset: ImageDataset, trained: FitResult, seconds: float, out: Path, report: Path | None
 ) -> None:
     from headstart.models.model_card import accuracy_text
 
@@ -307,19 +307,21 @@ def _describe(
     say(f"model     {out}" + (f"; report in {report}" if report else ""))
 
 
-def say_data(name: str, trained: Trained) -> None:
+def say_data(name: str, trained: FitResult) -> None:
     """A line about the images that were used."""
     classes = trained.model.classes
     more = ", ..." if len(classes) > _CLASSES else ""
     measured = trained.model.measured
-    held = f" and {measured.images:,} held out" if measured.estimate is Estimate.HELD_OUT else ""
+    held = (
+        f" and {measured.images:,} held out" if measured.estimate is EstimateMethod.HELD_OUT else ""
+    )
     say(
         f"data      {name}: {counted(trained.images, 'image')}{held}, {len(classes)} classes "
         f"({one_line(', '.join(classes[:_CLASSES]))}{more})"
     )
 
 
-def say_left_out(trained: Trained, out: Path) -> None:
+def say_left_out(trained: FitResult, out: Path) -> None:
     """Lines about those that were not, if there are any."""
     if copies := trained.model.data.duplicates:
         say(f"copies    {copies_text(copies)}")

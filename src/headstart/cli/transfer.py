@@ -14,9 +14,9 @@ from headstart.cli.left_out import copies_text, say_skipped
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
-    from headstart.evaluation.metrics import Difference
-    from headstart.transfer.paired_scores import Scored
-    from headstart.transfer.transfer_report import Transfer
+    from headstart.evaluation.metrics import ProportionDifference
+    from headstart.transfer.paired_scores import ClassifierScore
+    from headstart.transfer.transfer_report import TransferReport
 
 _RESULTS = "transfer.json"
 _UNUSUAL = 0.3
@@ -43,7 +43,7 @@ def transfer(
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
-    """Measure how well a backbone transfers to labelled images, and say what to do next."""
+    """Measure how well a backbone transfers to labeled images, and say what to do next."""
     shared.check_results(out, _RESULTS, data)
 
     from headstart.system.files import write_file
@@ -84,17 +84,17 @@ def transfer(
         _describe(found, out)
 
 
-def _draw(found: Transfer, file: Path) -> None:
+def _draw(found: TransferReport, file: Path) -> None:
     from headstart import plots
 
     raw, descriptors, random = found.baselines
     figure = plots.transfer_sheet(
-        plots.Bars(
+        plots.AccuracyBars(
             names=[one.name for one in found.stages],
             values=[one.accuracy for one in found.stages],
             intervals=[one.interval for one in found.stages],
         ),
-        plots.Bars(
+        plots.AccuracyBars(
             names=["chosen graft", "last layer", "raw pixels", "descriptors", "random weights"],
             values=[one.accuracy for one in (found.chosen, found.last, raw, descriptors, random)],
             intervals=[
@@ -116,7 +116,7 @@ def _draw(found: Transfer, file: Path) -> None:
     plots.save(figure, file)
 
 
-def _describe(found: Transfer, out: Path) -> None:
+def _describe(found: TransferReport, out: Path) -> None:
     from headstart.evaluation.metrics import paired_difference
     from headstart.transfer.advice import UNPRICED
 
@@ -150,7 +150,7 @@ def _describe(found: Transfer, out: Path) -> None:
         scale = "as ordinary photos are" if shift < _UNUSUAL else "further than ordinary photos"
         say(f"distance   {shift:.2f} standard deviations from the pre-training data, {scale}")
     else:
-        say("distance   unknown: the network has no batch normalisation")
+        say("distance   unknown: the network has no batch normalization")
     if found.likeness:
         near = ", ".join(f"{name} {share:.1%}" for name, share in found.likeness.overall)
         say(f"nearest    {near}; mean confidence {found.likeness.confidence:.2f}")
@@ -167,7 +167,7 @@ def _describe(found: Transfer, out: Path) -> None:
     say(f"  {found.verdict.command}")
 
 
-def _row(name: str, one: Scored, over: Difference | None) -> list[str]:
+def _row(name: str, one: ClassifierScore, over: ProportionDifference | None) -> list[str]:
     span = one.interval
     return [
         name,
@@ -177,7 +177,7 @@ def _row(name: str, one: Scored, over: Difference | None) -> list[str]:
     ]
 
 
-def _points(difference: Difference) -> str:
+def _points(difference: ProportionDifference) -> str:
     return (
         f"{100 * difference.value:+.1f} points "
         f"({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.backbones import Backbone, load_backbone
-from headstart.engines import Engine, Plan, build_engine
+from headstart.engines import Engine, EnginePlan, build_engine
 from headstart.errors import BackboneError, HeadstartError
 from headstart.system.files import write_file
 from headstart.types import EngineName, Precision
@@ -57,7 +57,9 @@ class Cost:
     memory_bytes: int | None
 
 
-def measure_cost(backbone: Backbone, plan: Plan, *, asked: EngineName = EngineName.AUTO) -> Cost:
+def measure_cost(
+    backbone: Backbone, plan: EnginePlan, *, asked: EngineName = EngineName.AUTO
+) -> Cost:
     """Load a backbone by its name in a new process, and run it.
 
     Args:
@@ -138,7 +140,7 @@ def peak_memory() -> int | None:
 
 def _measured(asks: dict[str, str]) -> Cost:
     backbone = load_backbone(asks["name"], allow_download=False)
-    plan = Plan(EngineName(asks["engine"]), Precision(asks["precision"]), asks["device"])
+    plan = EnginePlan(EngineName(asks["engine"]), Precision(asks["precision"]), asks["device"])
     engine = build_engine(backbone, plan, asked=EngineName(asks["asked"]))
     speed, milliseconds = time_engine(engine, backbone.preprocessing.crop)
     return Cost(images_per_second=speed, milliseconds=milliseconds, memory_bytes=peak_memory())

@@ -8,12 +8,12 @@ from typing import Any
 
 from headstart.comparison.cost import Cost
 from headstart.evaluation.metrics import wilson
-from headstart.evaluation.paired_tests import Paired, Right
+from headstart.evaluation.paired_tests import PairedTest, Right
 from headstart.types import Conflict, Interval, Skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Compared:
+class BackboneResult:
     """A backbone as it was measured.
 
     Attributes:
@@ -30,7 +30,7 @@ class Compared:
         precision: in which arithmetic.
         parameters: numbers in its weights; None if unknown.
         multiply_adds: for one picture; None if unknown.
-        licence: of its weights.
+        license: of its weights.
         top1: published ImageNet accuracy, 0 to 1; None if unknown.
         logme: of its last stage; None if not asked for, or if it left early.
     """
@@ -45,7 +45,7 @@ class Compared:
     precision: str
     parameters: int | None
     multiply_adds: int | None
-    licence: str
+    license: str
     top1: float | None
     logme: float | None = None
 
@@ -71,7 +71,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class ExcludedBackbone:
     """A backbone that could not be compared, and why."""
 
     name: str
@@ -95,7 +95,7 @@ class Recommendation:
 
     backbone: str
     sentence: str
-    against: dict[str, Paired]
+    against: dict[str, PairedTest]
     choice: Right
 
 
@@ -130,11 +130,11 @@ class Comparison:
     duplicates: int
     conflicts: tuple[Conflict, ...]
     skipped: tuple[Skipped, ...]
-    backbones: tuple[Compared, ...]
+    backbones: tuple[BackboneResult, ...]
     frontier: frozenset[str]
     recommendation: Recommendation
     rank_correlation: float | None
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[ExcludedBackbone, ...]
     folds: int
     seed: int
     cores: int
@@ -198,7 +198,7 @@ class Comparison:
                 "parameters": one.parameters,
                 "multiply_adds": one.multiply_adds,
                 "memory_bytes": one.cost.memory_bytes,
-                "licence": one.licence,
+                "license": one.license,
                 "top1": one.top1,
                 "frontier": one.name in self.frontier,
                 "logme": one.logme,
@@ -207,7 +207,7 @@ class Comparison:
         ]
 
 
-def rank_correlation(backbones: Sequence[Compared]) -> float | None:
+def rank_correlation(backbones: Sequence[BackboneResult]) -> float | None:
     """Kendall's tau-b of LogME and accuracy among backbones that have both on all images."""
     from scipy.stats import kendalltau
 

@@ -1,4 +1,4 @@
-"""Labelled images, wherever they come from: folders, tables, archives, known data sets."""
+"""Labeled images, wherever they come from: folders, tables, archives, known data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headstart.datasets.tables import TABLE_ENDINGS, is_table, open_table
 from headstart.errors import DataError
 from headstart.images.decode import looks_like_image
 from headstart.system.cache_folder import cache_root
-from headstart.system.download import Progress
+from headstart.system.download import ByteProgress
 
 __all__ = ["ImageDataset", "NamedDataset", "list_datasets", "open_dataset"]
 
@@ -24,10 +24,10 @@ def open_dataset(
     cache: Path | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
-    """Open labelled images; none of them is decoded yet.
+    """Open labeled images; none of them is decoded yet.
 
     Args:
         source: a folder with a folder of images per class; a table (CSV, TSV, JSON lines,

@@ -30,7 +30,7 @@ from headstart.datasets.folders import is_litter, open_folder
 from headstart.datasets.staging import cache_place, staged, writing
 from headstart.datasets.tables import is_table, open_table
 from headstart.errors import DataError
-from headstart.features.path_index import StatIndex
+from headstart.features.path_index import PathIndex
 from headstart.system.digests import file_digest
 from headstart.types import Skipped
 
@@ -143,7 +143,7 @@ def open_archive(
 
 def _digest(path: Path, cache: Path) -> str:
     """The digest of an archive, read only if it has changed since it was last asked for."""
-    index = StatIndex(cache)
+    index = PathIndex(cache)
     if (known := index.digest(path)) is not None:
         return known
     taken = time.time_ns()
@@ -309,7 +309,7 @@ def _tar_members(path: Path) -> Iterator[_Member]:
                 continue
             reason = _unsafe(info.name)
             try:
-                # Python's own judgement besides ours. It would strip the slash of an absolute
+                # Python's own judgment besides ours. It would strip the slash of an absolute
                 # path, and here such a member is refused.
                 tarfile.data_filter(info, str(path.parent))
             except tarfile.FilterError:

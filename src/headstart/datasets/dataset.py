@@ -1,4 +1,4 @@
-"""The one form that every source of labelled images is brought to."""
+"""The one form that every source of labeled images is brought to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ImageDataset:
         classes: the class names, sorted.
         splits: one per image where the data say which part it belongs to; else empty.
         skipped: files and folders that were found and cannot be used.
-        licence: what the source says of itself, "unstated" where it says nothing.
+        license: what the source says of itself, "unstated" where it says nothing.
     """
 
     name: str
@@ -30,7 +30,7 @@ class ImageDataset:
     classes: tuple[str, ...]
     splits: tuple[Split, ...] = ()
     skipped: tuple[Skipped, ...] = ()
-    licence: str = "unstated"
+    license: str = "unstated"
 
     def __len__(self) -> int:
         return len(self.paths)

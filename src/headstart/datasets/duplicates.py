@@ -17,7 +17,7 @@ from headstart.types import Conflict, Labels
 
 
 @dataclass(frozen=True, slots=True)
-class Curated:
+class UniqueImages:
     """What is left.
 
     Attributes:
@@ -40,7 +40,7 @@ def curate(
     *,
     identities: Sequence[str],
     last: np.ndarray | None = None,
-) -> Curated:
+) -> UniqueImages:
     """Leave out copies and conflicts.
 
     Args:
@@ -67,4 +67,4 @@ def curate(
         duplicates += len(rows) - 1
     kept.sort(key=lambda row: digests[row])
     conflicts.sort(key=lambda conflict: conflict.paths)
-    return Curated(np.array(kept, dtype=np.int64), duplicates, tuple(conflicts))
+    return UniqueImages(np.array(kept, dtype=np.int64), duplicates, tuple(conflicts))

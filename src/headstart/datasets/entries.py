@@ -25,7 +25,7 @@ _SPLIT_NAMES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ImageEntry:
     """One image that was found, not opened yet."""
 
     path: Path
@@ -40,10 +40,10 @@ def split_named(name: str) -> Split | None:
 
 def assembled(
     name: str,
-    entries: Iterable[Entry],
+    entries: Iterable[ImageEntry],
     skipped: Iterable[Skipped],
     *,
-    licence: str = "unstated",
+    license: str = "unstated",
 ) -> ImageDataset:
     """Sort the entries by class and path, whatever order they were found in, and number them."""
     ordered = sorted(entries, key=lambda entry: (entry.label, str(entry.path)))
@@ -59,5 +59,5 @@ def assembled(
         classes=classes,
         splits=splits,
         skipped=tuple(sorted(skipped, key=lambda one: (one.path, one.reason))),
-        licence=licence,
+        license=license,
     )

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from headstart.datasets.dataset import ImageDataset
-from headstart.datasets.entries import Entry, assembled, split_named
+from headstart.datasets.entries import ImageEntry, assembled, split_named
 from headstart.errors import DataError
 from headstart.images.decode import NO_IMAGE, file_format, looks_like_image
 from headstart.types import Skipped, Split
@@ -47,14 +47,14 @@ def is_litter(name: str) -> bool:
 
 
 def open_folder(
-    root: Path, *, name: str = "", licence: str = "unstated", require_classes: int = 2
+    root: Path, *, name: str = "", license: str = "unstated", require_classes: int = 2
 ) -> ImageDataset:
     """Read a folder that holds a folder of images for each class; no image is opened.
 
     Args:
         root: the folder.
         name: what to call the data set; the folder's own name if empty.
-        licence: what the source says of itself.
+        license: what the source says of itself.
         require_classes: how many classes there must be.
 
     Raises:
@@ -85,7 +85,7 @@ def open_folder(
             if not inside and len(scan.skipped) == noted:
                 scan.skip(folder, "no class folders in this folder")
     found = assembled(
-        name or root.resolve().name or str(root), scan.entries, scan.skipped, licence=licence
+        name or root.resolve().name or str(root), scan.entries, scan.skipped, license=license
     )
     _check_classes(found, root, require_classes, [entry.name for entry in files])
     return found
@@ -143,7 +143,7 @@ _Ancestors: TypeAlias = tuple[tuple[int, int], ...]
 class _Scan:
     """A walk through folders, and what it has found so far."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[ImageEntry] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     _followed: set[tuple[int, int]] = field(default_factory=set)
 
@@ -169,7 +169,7 @@ class _Scan:
                     waiting.append((entry, f"{label}/", here))
                     used = True
                 elif self.is_image(entry):
-                    self.entries.append(Entry(Path(entry.path), label, split))
+                    self.entries.append(ImageEntry(Path(entry.path), label, split))
                     used = True
             if not used and len(self.skipped) == noted:
                 self.skip(folder, "no images in this folder")

@@ -65,7 +65,7 @@ def species(breed: str) -> str:
 
 
 def cifar10(files: tuple[Path, ...], into: Path) -> None:
-    """The binary version: records of a label and 32 x 32 pixels, one colour after the other."""
+    """The binary version: records of a label and 32 x 32 pixels, one color after the other."""
     for file in files:
         unpack(file, into)
     source = into / "cifar-10-batches-bin"

@@ -10,11 +10,11 @@ from typing import Final, TypeAlias
 
 from headstart.datasets import layouts
 from headstart.datasets.dataset import ImageDataset
-from headstart.datasets.entries import Entry, assembled
+from headstart.datasets.entries import ImageEntry, assembled
 from headstart.datasets.folders import open_folder
 from headstart.datasets.staging import cache_place, staged
 from headstart.errors import DataError, MissingExtraError
-from headstart.system.download import Download, Progress, fetch
+from headstart.system.download import ByteProgress, Download, fetch
 
 Layout: TypeAlias = Callable[[tuple[Path, ...], Path], None]
 
@@ -28,7 +28,7 @@ class NamedDataset:
         title: what it is, in a line.
         images: how many images it says it has.
         classes: how many classes.
-        licence: what the source says.
+        license: what the source says.
         split: which split the source defines, for people.
         layout: turns the downloaded files into folders; None if a package has them already.
         downloads: the files to fetch; none if it is embedded.
@@ -43,7 +43,7 @@ class NamedDataset:
     title: str
     images: int
     classes: int
-    licence: str
+    license: str
     split: str = "none"
     layout: Layout | None = None
     downloads: tuple[Download, ...] = ()
@@ -85,7 +85,7 @@ _DATASETS: Final = (
         title="handwritten digits, 8 x 8 pixels, from scikit-learn",
         images=1797,
         classes=10,
-        licence="CC BY 4.0",
+        license="CC BY 4.0",
         layout=layouts.digits,
     ),
     NamedDataset(
@@ -93,7 +93,7 @@ _DATASETS: Final = (
         title="fabric without and with defects (nominal, local, global)",
         images=2000,
         classes=3,
-        licence="MIT",
+        license="MIT",
         folder="data/textile_images/simulated",
         package="conformal_clip_data",
         extra="textiles",
@@ -103,7 +103,7 @@ _DATASETS: Final = (
         title="ants and bees in nature, the PyTorch transfer tutorial's set",
         images=397,
         classes=2,
-        licence="unstated",
+        license="unstated",
         split="train and validation",
         layout=layouts.archive,
         downloads=(
@@ -120,7 +120,7 @@ _DATASETS: Final = (
         title="cats and dogs from animal shelters (Asirra); a few files are broken",
         images=25_000,
         classes=2,
-        licence="Microsoft's terms, non-commercial research",
+        license="Microsoft's terms, non-commercial research",
         layout=layouts.archive,
         downloads=(
             Download(
@@ -137,7 +137,7 @@ _DATASETS: Final = (
         title="37 breeds of cats and dogs",
         images=7349,
         classes=37,
-        licence="CC BY-SA 4.0",
+        license="CC BY-SA 4.0",
         split="train and test",
         layout=layouts.oxford_pets,
         downloads=_PETS_FILES,
@@ -147,7 +147,7 @@ _DATASETS: Final = (
         title="the pictures of oxford-pets as cats and dogs",
         images=7349,
         classes=2,
-        licence="CC BY-SA 4.0",
+        license="CC BY-SA 4.0",
         split="train and test",
         layout=layouts.oxford_pets,
         downloads=_PETS_FILES,
@@ -159,7 +159,7 @@ _DATASETS: Final = (
         title="handwritten digits, 28 x 28 pixels",
         images=70_000,
         classes=10,
-        licence="CC BY-SA 3.0",
+        license="CC BY-SA 3.0",
         split="train and test",
         layout=layouts.mnist,
         downloads=(
@@ -190,7 +190,7 @@ _DATASETS: Final = (
         title="small photos of animals and vehicles, 32 x 32 pixels",
         images=60_000,
         classes=10,
-        licence="unstated",
+        license="unstated",
         split="train and test",
         layout=layouts.cifar10,
         downloads=(
@@ -213,7 +213,7 @@ def open_named(
     dataset: NamedDataset,
     *,
     cache: Path,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
     """Open a known data set, getting it first if it is not in the cache.
@@ -241,14 +241,18 @@ def open_named(
     found = open_folder(
         root / dataset.folder,
         name=dataset.name,
-        licence=dataset.licence,
+        license=dataset.license,
         require_classes=require_classes,
     )
     return found if dataset.rename is None else _renamed(found, dataset.rename)
 
 
 def _lay_out(
-    dataset: NamedDataset, layout: Layout, root: Path, downloads: Path, progress: Progress | None
+    dataset: NamedDataset,
+    layout: Layout,
+    root: Path,
+    downloads: Path,
+    progress: ByteProgress | None,
 ) -> None:
     folder = downloads / root.name
     files = tuple(fetch(one, folder, progress=progress) for one in dataset.downloads)
@@ -279,8 +283,8 @@ def _renamed(found: ImageDataset, rename: Callable[[str], str]) -> ImageDataset:
     """The same images under other class names, several of which may become one."""
     splits = found.splits or (None,) * len(found)
     entries = [
-        Entry(path, rename(found.classes[label]), split)
+        ImageEntry(path, rename(found.classes[label]), split)
         for path, label, split in zip(found.paths, found.labels.tolist(), splits, strict=True)
     ]
     renamed = assembled(found.name, entries, found.skipped)
-    return replace(renamed, licence=found.licence)
+    return replace(renamed, license=found.license)

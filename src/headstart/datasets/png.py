@@ -19,13 +19,13 @@ def png_bytes(pixels: Pixels) -> bytes:
     """Encode an 8-bit picture without compression.
 
     Args:
-        pixels: (H, W) uint8 grey, or (H, W, 3) uint8 RGB.
+        pixels: (H, W) uint8 gray, or (H, W, 3) uint8 RGB.
 
     Returns:
         The content of a PNG file.
     """
     height, width = pixels.shape[:2]
-    colour = 2 if pixels.ndim == 3 else 0
+    color = 2 if pixels.ndim == 3 else 0
     # Each row is preceded by the number of its filter; 0 is none.
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
     blocks = [rows[at : at + _BLOCK] for at in range(0, len(rows), _BLOCK)]
@@ -35,7 +35,7 @@ def png_bytes(pixels: Pixels) -> bytes:
     )
     return (
         b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 0))
         + _chunk(b"IDAT", stream + struct.pack(">I", zlib.adler32(rows)))
         + _chunk(b"IEND", b"")
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headstart.datasets.dataset import ImageDataset
-from headstart.datasets.entries import Entry, assembled, split_named
+from headstart.datasets.entries import ImageEntry, assembled, split_named
 from headstart.errors import DataError, MissingExtraError
 from headstart.types import Skipped, Split
 
@@ -79,7 +79,7 @@ def open_table(
             "another with --image-column or --label-column"
         )
     split = _split_column(rows, [one for one in columns if one not in (image, label)])
-    entries: dict[tuple[Path, str], Entry] = {}
+    entries: dict[tuple[Path, str], ImageEntry] = {}
     for where, values in rows:
         named, kind = _text(values.get(image)), _text(values.get(label))
         part = None if split is None else _text(values.get(split))
@@ -87,7 +87,7 @@ def open_table(
         try:
             if broken:  # and the rows from there on are one cell
                 raise _Unusable("a line break in a cell; is a quotation mark left open there?")
-            found = Entry(
+            found = ImageEntry(
                 _file(path.parent, named, within),
                 _label(kind),
                 None if split is None else _split(part),

@@ -9,14 +9,16 @@ import sys
 from importlib.util import find_spec
 
 from headstart.backbones.backbone import Backbone
-from headstart.engines.engine import Engine, Plan
+from headstart.engines.engine import Engine, EnginePlan
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.types import EngineName, Precision
 
 _log = logging.getLogger(__name__)
 
 
-def make_plan(engine: EngineName = EngineName.AUTO, precision: Precision = Precision.AUTO) -> Plan:
+def make_plan(
+    engine: EngineName = EngineName.AUTO, precision: Precision = Precision.AUTO
+) -> EnginePlan:
     """Fill in what the user left open: a GPU if there is one, else OpenVINO, else PyTorch.
 
     Raises:
@@ -36,15 +38,17 @@ def make_plan(engine: EngineName = EngineName.AUTO, precision: Precision = Preci
             )
         if precision is Precision.AUTO:
             precision = Precision.BFLOAT16 if native else Precision.FLOAT32
-        return Plan(engine, precision)
+        return EnginePlan(engine, precision)
     if find_spec("torch") is None:
         raise MissingExtraError("--engine pytorch", extra="torch")
     if precision is Precision.AUTO:
         precision = Precision.BFLOAT16 if device == "cuda" else Precision.FLOAT32
-    return Plan(engine, precision, device or "cpu")
+    return EnginePlan(engine, precision, device or "cpu")
 
 
-def build_engine(backbone: Backbone, plan: Plan, *, asked: EngineName = EngineName.AUTO) -> Engine:
+def build_engine(
+    backbone: Backbone, plan: EnginePlan, *, asked: EngineName = EngineName.AUTO
+) -> Engine:
     """Compile a backbone.
 
     Args:
@@ -67,7 +71,7 @@ def build_engine(backbone: Backbone, plan: Plan, *, asked: EngineName = EngineNa
             if asked is not EngineName.AUTO:
                 raise
             _log.info("%s", error)
-            plan = Plan(EngineName.PYTORCH, Precision.FLOAT32)
+            plan = EnginePlan(EngineName.PYTORCH, Precision.FLOAT32)
     try:
         from headstart.engines.pytorch import PyTorchEngine
 

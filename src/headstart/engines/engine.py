@@ -14,7 +14,7 @@ class Engine(Protocol):
     """Runs one backbone."""
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> EnginePlan:
         """What it runs on."""
         ...
 
@@ -38,7 +38,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EnginePlan:
     """An engine and the arithmetic it is asked for.
 
     Attributes:

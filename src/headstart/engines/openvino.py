@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones.backbone import Backbone
-from headstart.engines.engine import Plan
+from headstart.engines.engine import EnginePlan
 from headstart.errors import BackboneError
 from headstart.types import EngineName, Floats, Pixels
 
@@ -48,7 +48,7 @@ class OpenVINOEngine:
         ConversionError: the network has an operation that OpenVINO lacks.
     """
 
-    def __init__(self, backbone: Backbone, plan: Plan) -> None:
+    def __init__(self, backbone: Backbone, plan: EnginePlan) -> None:
         self.plan = plan
         self.batch = BATCH
         side = backbone.preprocessing.crop

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.staged import StagedNetwork
-from headstart.engines.engine import Plan
+from headstart.engines.engine import EnginePlan
 from headstart.types import Floats, Pixels, Precision
 
 _CPU_BATCH, _GPU_BATCH = 16, 64
@@ -34,7 +34,7 @@ class FromBytes(nn.Module):
 class PyTorchEngine:
     """Runs a backbone in eager PyTorch."""
 
-    def __init__(self, backbone: Backbone, plan: Plan) -> None:
+    def __init__(self, backbone: Backbone, plan: EnginePlan) -> None:
         self.plan = plan
         self.batch = _CPU_BATCH if plan.device == "cpu" else _GPU_BATCH
         network = FromBytes(backbone.network()).to(plan.device)

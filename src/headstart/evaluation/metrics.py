@@ -74,16 +74,16 @@ def wilson(correct: int, n: int, *, z: float = 1.959964) -> Interval:
     if n == 0:
         return Interval(0.0, 1.0)
     p, z2 = correct / n, z * z
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    center = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * float(np.sqrt(p * (1 - p) / n + z2 / (4 * n * n)))
     # At the ends the formula is exact, its rounding is not.
-    low = 0.0 if correct == 0 else max(0.0, centre - half)
-    high = 1.0 if correct == n else min(1.0, centre + half)
+    low = 0.0 if correct == 0 else max(0.0, center - half)
+    high = 1.0 if correct == n else min(1.0, center + half)
     return Interval(low, high)
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ProportionDifference:
     """Between two proportions, [-1, 1], with its 95% interval.
 
     Attributes:
@@ -99,7 +99,7 @@ class Difference:
 
 def paired_difference(
     first: npt.ArrayLike, second: npt.ArrayLike, *, z: float = 1.959964
-) -> Difference:
+) -> ProportionDifference:
     """How much more often one is right than the other on the same images.
 
     The interval is the adjusted Wald interval of Bonett and Price 2012 (J. Educ. Behav. Stat. 37):
@@ -117,8 +117,10 @@ def paired_difference(
     n, gained, lost = len(a), int(np.sum(a & ~b)), int(np.sum(b & ~a))
     up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
     half = z * float(np.sqrt((up + down - (up - down) ** 2) / (n + 2)))
-    centre = up - down
-    return Difference((gained - lost) / n, max(-1.0, centre - half), min(1.0, centre + half))
+    center = up - down
+    return ProportionDifference(
+        (gained - lost) / n, max(-1.0, center - half), min(1.0, center + half)
+    )
 
 
 def accuracy(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> float:

@@ -18,7 +18,7 @@ Right = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paired:
+class PairedTest:
     """The accuracy of one classifier less that of another, on the same images.
 
     Attributes:
@@ -41,7 +41,7 @@ class Paired:
         return self.low > 0
 
 
-def paired(first: Right, second: Right, *, z: float = 1.959964) -> Paired:
+def paired(first: Right, second: Right, *, z: float = 1.959964) -> PairedTest:
     """Compare two classifiers image by image.
 
     The interval is that of `headstart.evaluation.metrics.paired_difference`.
@@ -53,7 +53,7 @@ def paired(first: Right, second: Right, *, z: float = 1.959964) -> Paired:
     """
     found = paired_difference(first, second, z=z)
     ahead, behind = int((first & ~second).sum()), int((second & ~first).sum())
-    return Paired(
+    return PairedTest(
         difference=found.value,
         low=found.low,
         high=found.high,

@@ -28,7 +28,7 @@ TOP = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Report:
-    """The result of a test on labelled images.
+    """The result of a test on labeled images.
 
     Attributes:
         accuracy: share of the images whose most probable class is right.

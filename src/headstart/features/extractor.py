@@ -21,16 +21,24 @@ from pathlib import Path
 import numpy as np
 
 from headstart.backbones.backbone import LOGITS, Backbone
-from headstart.engines import Engine, Plan, build_engine
+from headstart.engines import Engine, EnginePlan, build_engine
 from headstart.errors import BackboneError, StoreError, UnreadableImageError
 from headstart.features.buffer import FeatureRows
-from headstart.features.path_index import StatIndex
+from headstart.features.path_index import PathIndex
 from headstart.features.store import FeatureStore
 from headstart.images.decode import decode, read_bytes
 from headstart.images.preprocessing import LEAST, prepare
 from headstart.system.digests import bytes_digest, hasher
 from headstart.system.prefetch import prefetched
-from headstart.types import EngineName, Floats, Labels, Pixels, Progress, Skipped, unwatched
+from headstart.types import (
+    EngineName,
+    Floats,
+    Labels,
+    Pixels,
+    ProgressCallback,
+    Skipped,
+    no_progress,
+)
 
 _NETWORKS = ("timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
@@ -59,7 +67,7 @@ class Features:
     rows: Labels
     digests: tuple[str, ...]
     skipped: tuple[Skipped, ...]
-    plan: Plan
+    plan: EnginePlan
     cached: int
     computed: int
     seconds: float
@@ -93,7 +101,7 @@ class Extractor:
     """
 
     backbone: Backbone
-    plan: Plan
+    plan: EnginePlan
     cache: Path | None
     asked: EngineName = EngineName.AUTO
     warnings: list[str] = field(default_factory=list)
@@ -104,7 +112,7 @@ class Extractor:
         paths: Sequence[Path],
         *,
         stages: Sequence[str] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Features:
         """Features of image files.
 
@@ -169,7 +177,7 @@ class Extractor:
         return FeatureStore(self.cache, key=key, widths=self.widths())
 
 
-def configuration_key(backbone: Backbone, plan: Plan) -> str:
+def configuration_key(backbone: Backbone, plan: EnginePlan) -> str:
     """32 hex digits over everything that may change a feature, the images apart."""
     description = {
         "format": _FORMAT,
@@ -205,12 +213,12 @@ class _Pass:
         extractor: Extractor,
         paths: list[Path],
         stages: list[str],
-        progress: Progress | None,
+        progress: ProgressCallback | None,
     ) -> None:
         self.extractor, self.paths, self.stages = extractor, paths, stages
-        self.report = progress or unwatched
+        self.report = progress or no_progress
         self.rows = FeatureRows(extractor.store(), extractor.widths(), extractor.warnings)
-        self.index = StatIndex(extractor.cache) if extractor.cache else None
+        self.index = PathIndex(extractor.cache) if extractor.cache else None
         self.digests: list[str | None] = [None] * len(paths)
         self.skipped: list[Skipped] = []
         self.fresh: set[str] = set()

@@ -41,7 +41,7 @@ _RACY = 2_000_000_000  # ns: the coarsest clock of a file system still in use
 _LIMIT = 1_000_000  # records: 80 MB, read in 0.15 s
 
 
-class StatIndex:
+class PathIndex:
     """Path -> content digest, for files that have not changed. Nothing is touched until used.
 
     Args:
@@ -157,7 +157,7 @@ def _merge(old: _Records, new: dict[bytes, tuple[_Status, int, bytes]]) -> _Reco
 
 
 def _key(path: Path) -> bytes:
-    # Neither resolved nor normalised: that costs a look at every folder on the way, and a second
+    # Neither resolved nor normalized: that costs a look at every folder on the way, and a second
     # name for a file only means that it is read once more.
     absolute = path if path.is_absolute() else path.absolute()
     return hasher(os.fsencode(absolute)).digest()

@@ -28,7 +28,7 @@ from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
 from headstart.system.files import write_file
 from headstart.system.prefetch import prefetched, stacked
-from headstart.types import Floats, Pixels, Progress, unwatched
+from headstart.types import Floats, Pixels, ProgressCallback, no_progress
 
 KIND = "activations"
 ROOM = 12 * 2**30
@@ -41,7 +41,7 @@ Halves = npt.NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Views:
+class AugmentedViews:
     """Which views of a picture there are.
 
     Attributes:
@@ -66,7 +66,7 @@ class Views:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class ActivationRequest:
     """What is to be computed.
 
     Attributes:
@@ -81,7 +81,7 @@ class Task:
 
     paths: Sequence[Path]
     digests: Sequence[str]
-    views: Views
+    views: AugmentedViews
     preprocessing: Preprocessing
     configuration: str
     widths: tuple[int, ...]
@@ -107,7 +107,11 @@ class Activations:
 
 
 def activations(
-    task: Task, engine: Engine | None, root: Path, *, progress: Progress | None = None
+    task: ActivationRequest,
+    engine: Engine | None,
+    root: Path,
+    *,
+    progress: ProgressCallback | None = None,
 ) -> Activations:
     """Look up what is kept, and compute what is not.
 
@@ -124,7 +128,7 @@ def activations(
     """
     try:
         folder = cache_folder(root, KIND) / task.key()
-        return _Pass(task, engine, folder).run(progress or unwatched)
+        return _Pass(task, engine, folder).run(progress or no_progress)
     except OSError as error:
         raise HeadstartError(
             f"cannot keep activations in {root / KIND} ({error.strerror or error}); make room, "
@@ -133,7 +137,7 @@ def activations(
 
 
 class _Pass:
-    def __init__(self, task: Task, engine: Engine | None, folder: Path) -> None:
+    def __init__(self, task: ActivationRequest, engine: Engine | None, folder: Path) -> None:
         self.task, self.engine, self.folder = task, engine, folder
         count, views = len(task.paths), task.views.count
         halves = np.dtype(np.float16 if engine else np.uint8)
@@ -142,7 +146,7 @@ class _Pass:
             *(((count, views, width), np.dtype(np.float32)) for width in task.widths),
         ]
 
-    def run(self, progress: Progress) -> Activations:
+    def run(self, progress: ProgressCallback) -> Activations:
         total = len(self.task.paths)
         if not self._progress_file.exists():
             self._make_room()
@@ -199,7 +203,7 @@ class _Pass:
         if wanted > free:
             raise OSError(None, f"{wanted / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
 
-    def _compute(self, rows: range, files: list[np.memmap], progress: Progress) -> None:
+    def _compute(self, rows: range, files: list[np.memmap], progress: ProgressCallback) -> None:
         pictures = prefetched(self._read, rows)
         if self.engine is None:
             for row, pixels in pictures:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from headstart.finetuning.loop import Loop, judged
+from headstart.finetuning.loop import TrainingLoop, judged
 from headstart.finetuning.network import blended
 from headstart.types import Doubles, Labels
 
@@ -45,7 +45,7 @@ class Decision:
 
 
 def decide(
-    loop: Loop,
+    loop: TrainingLoop,
     probe: Mapping[str, Tensor],
     tuned: Mapping[str, Tensor],
     rows: Labels,

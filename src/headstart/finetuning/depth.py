@@ -13,7 +13,7 @@ from headstart.backbones.cut import PIXELS, keeps_moments
 from headstart.backbones.staged import StagedNetwork
 from headstart.errors import UserError
 from headstart.finetuning.precision import has_half
-from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
+from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
 from headstart.models.trained_model import Model
 
 LEAST = 3
@@ -21,7 +21,7 @@ LEAST = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class CutPoint:
     """Where a network is cut.
 
     Attributes:
@@ -35,7 +35,9 @@ class Place:
     depth: int
 
 
-def place_of(network: StagedNetwork, backbone: Backbone, model: Model, settings: Settings) -> Place:
+def place_of(
+    network: StagedNetwork, backbone: Backbone, model: Model, settings: TuningSettings
+) -> CutPoint:
     """Where the settings, or else the probe, say to cut.
 
     Args:
@@ -51,7 +53,9 @@ def place_of(network: StagedNetwork, backbone: Backbone, model: Model, settings:
     match settings.recipe:
         case TuningRecipe.CLASSIFIER:
             last = convolutional_section(network, backbone.preprocessing.crop)
-            return Place(stages=stages, cut=last, depth=len(stages) - stages.index(last) - 1 or 1)
+            return CutPoint(
+                stages=stages, cut=last, depth=len(stages) - stages.index(last) - 1 or 1
+            )
         case TuningRecipe.PROBE:
             depth = 0
         case TuningRecipe.LAST_STAGE:
@@ -67,7 +71,7 @@ def place_of(network: StagedNetwork, backbone: Backbone, model: Model, settings:
             )
         case None:
             depth = settings.depth
-    return Place(
+    return CutPoint(
         stages=stages, cut=stages[-depth - 1] if depth < len(stages) else PIXELS, depth=depth
     )
 
@@ -94,20 +98,20 @@ def automatic_depth(stages: Sequence[str], grafted: Sequence[str]) -> int:
 
     Returns:
         Stages to train: from the shallowest that the head grows on, but no fewer than `LEAST`, and
-        not the first one, which holds edges and colours.
+        not the first one, which holds edges and colors.
     """
     first = list(stages).index(grafted[0]) if grafted else len(stages) - 1
     return max(1, min(max(len(stages) - first, LEAST), len(stages) - 1))
 
 
 def completed(
-    settings: Settings, network: nn.Module, backbone: Backbone, model: Model, *, device: str
-) -> Settings:
-    """The settings with what they leave open: batch normalisation, the rate and the precision.
+    settings: TuningSettings, network: nn.Module, backbone: Backbone, model: Model, *, device: str
+) -> TuningSettings:
+    """The settings with what they leave open: batch normalization, the rate and the precision.
 
     Args:
         settings: as given.
-        network: what is trained; without batch normalisation there are no moments to follow.
+        network: what is trained; without batch normalization there are no moments to follow.
         backbone: the whole network.
         model: the probe.
         device: where it is trained.

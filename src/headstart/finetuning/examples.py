@@ -19,7 +19,7 @@ class Batch:
     """Some examples, ready for a `TunedNetwork`.
 
     Attributes:
-        maps: (B, ...) activations at the cut, or normalised pixels.
+        maps: (B, ...) activations at the cut, or normalized pixels.
         features: (B, width) of each stage up to the cut.
         targets: (B, K) probabilities.
     """
@@ -31,7 +31,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """N labelled images in K views each.
+    """N labeled images in K views each.
 
     Attributes:
         activations: of all views.
@@ -39,7 +39,7 @@ class Examples:
         classes: how many.
         weights: (K,) what an image of each class counts for.
         shape: of one view's activation.
-        mean: (1, 3, 1, 1), what pixels are normalised by where there is no trunk.
+        mean: (1, 3, 1, 1), what pixels are normalized by where there is no trunk.
         std: likewise.
         device: where batches go.
     """

@@ -31,22 +31,22 @@ from headstart.features.extractor import Extractor
 from headstart.features.view_activations import KIND
 from headstart.finetuning.decision import Decision, decide
 from headstart.finetuning.depth import completed
-from headstart.finetuning.invariance import Borne
-from headstart.finetuning.loop import Epoch, Loop, Phase, Plan, Watch
-from headstart.finetuning.preparation import Images, Prepared, prepare_tuning
-from headstart.finetuning.settings import BatchNorm, Settings, TuningRecipe
-from headstart.models.fit import Recipe, Tested, Trained, measured, train
-from headstart.models.trained_model import Measured, Model, Tuning, own_backbone
+from headstart.finetuning.invariance import InvarianceTest
+from headstart.finetuning.loop import Epoch, Phase, PhaseSettings, TrainingLoop, Watch
+from headstart.finetuning.preparation import ProbeImages, TrainingSetup, prepare_tuning
+from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
+from headstart.models.fit import FitResult, FitSettings, HeldOutPredictions, measured, train
+from headstart.models.trained_model import AccuracyEstimate, FineTuning, Model, own_backbone
 from headstart.system.digests import bytes_digest
 from headstart.system.machine import kept_memory
-from headstart.types import Estimate, HeadKind, Progress
+from headstart.types import EstimateMethod, HeadKind, ProgressCallback
 
 _CLOSING_RATE = 0.2
 """Of the rate: in the closing phase little is left to learn, and nobody watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class TuningAttempt:
     """What was trained besides the head, and what the validation images said to that.
 
     Attributes:
@@ -66,17 +66,17 @@ class Attempt:
     depth: int
     cut: str
     parameters: int
-    augmentation: Borne
+    augmentation: InvarianceTest
     history: tuple[Epoch, ...]
     share: float
     probe_loss: float
     tuned_loss: float | None
-    probe: Measured
-    tuned: Measured
+    probe: AccuracyEstimate
+    tuned: AccuracyEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FineTuned:
+class FineTuneResult:
     """A model, and how it came about.
 
     Attributes:
@@ -89,9 +89,9 @@ class FineTuned:
     """
 
     model: Model
-    probe: Trained
-    attempt: Attempt | None
-    tested: Tested | None
+    probe: FitResult
+    attempt: TuningAttempt | None
+    tested: HeldOutPredictions | None
     seconds: float
 
     @property
@@ -101,7 +101,7 @@ class FineTuned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reports:
+class TuningProgress:
     """Who is told of the work; nobody by default.
 
     Attributes:
@@ -112,24 +112,24 @@ class Reports:
         epoch: each row of the history.
     """
 
-    images: Progress | None = None
-    candidates: Progress | None = None
-    views: Progress | None = None
-    steps: Progress | None = None
+    images: ProgressCallback | None = None
+    candidates: ProgressCallback | None = None
+    views: ProgressCallback | None = None
+    steps: ProgressCallback | None = None
     epoch: Watch | None = None
 
 
 def finetune(
     dataset: ImageDataset,
     extractor: Extractor,
-    settings: Settings,
+    settings: TuningSettings,
     *,
     model: Model | None = None,
     stages: Sequence[str] = (),
     balance: bool = False,
     hold_out: float = 0.0,
-    reports: Reports | None = None,
-) -> FineTuned:
+    reports: TuningProgress | None = None,
+) -> FineTuneResult:
     """Train a probe and then, from there, part of the network.
 
     Args:
@@ -139,9 +139,9 @@ def finetune(
         settings: how.
         model: a probe to start from: its head grows where this one's does, and weighs classes as
             it; by default the place is chosen as `train` does.
-        stages: where the head grows, instead; see `Recipe`.
+        stages: where the head grows, instead; see `FitSettings`.
         balance: weigh classes equally, however many images each has.
-        hold_out: see `Recipe`.
+        hold_out: see `FitSettings`.
         reports: who is told of the work.
 
     Raises:
@@ -150,10 +150,10 @@ def finetune(
         BackboneError: the network cannot be cut there.
     """
     started = time.perf_counter()
-    reports = reports or Reports()
+    reports = reports or TuningProgress()
     if extractor.cache is None:
         raise UserError("fine-tuning keeps activations on disk; give a cache folder")
-    recipe = Recipe(
+    recipe = FitSettings(
         stages=_stages_of(model, stages, settings.recipe),
         balance=model.balanced if model else balance,
         hold_out=hold_out,
@@ -166,7 +166,7 @@ def finetune(
         on_images=reports.images,
         on_candidates=reports.candidates,
     )
-    images = Images.of(dataset, extractor, recipe)
+    images = ProbeImages.of(dataset, extractor, recipe)
     _check_images(model, images)
     if model is not None:
         probe = replace(probe, model=_with_all_stages(probe.model, model))
@@ -180,7 +180,7 @@ def finetune(
         progress=reports.views,
     )
     if prepared is None:
-        return FineTuned(
+        return FineTuneResult(
             model=probe.model,
             probe=probe,
             attempt=None,
@@ -202,16 +202,16 @@ def finetune(
     if decision.kept:
         tuned = _tuned_model(probe.model, extractor, prepared, decision, history)
         tested = _tested(tuned, extractor, images)
-    validated = measured(decision.tuned_right, Estimate.VALIDATION)
+    validated = measured(decision.tuned_right, EstimateMethod.VALIDATION)
     accuracy = (
-        measured(tested.probabilities.argmax(1) == tested.labels, Estimate.HELD_OUT)
+        measured(tested.probabilities.argmax(1) == tested.labels, EstimateMethod.HELD_OUT)
         if tested is not None and len(images.partition.test)
         else validated
     )
-    return FineTuned(
+    return FineTuneResult(
         model=replace(tuned, measured=accuracy) if decision.kept else probe.model,
         probe=probe,
-        attempt=Attempt(
+        attempt=TuningAttempt(
             depth=prepared.depth,
             cut=prepared.cut,
             parameters=sum(one.numel() for one in prepared.network.parameters()),
@@ -220,7 +220,7 @@ def finetune(
             share=decision.share if decision.kept else 0.0,
             probe_loss=decision.probe_loss,
             tuned_loss=decision.tuned_loss,
-            probe=measured(decision.probe_right, Estimate.VALIDATION),
+            probe=measured(decision.probe_right, EstimateMethod.VALIDATION),
             tuned=validated,
         ),
         tested=tested,
@@ -255,7 +255,7 @@ def _with_all_stages(probe: Model, model: Model) -> Model:
     return replace(probe, by_stage={**model.by_stage, **probe.by_stage}) if same else probe
 
 
-def _check_images(model: Model | None, images: Images) -> None:
+def _check_images(model: Model | None, images: ProbeImages) -> None:
     """Refuse images of other classes, and tests with images that chose where the head grows."""
     if model is None:
         return
@@ -274,13 +274,13 @@ def _check_images(model: Model | None, images: Images) -> None:
 
 
 def _trained(
-    prepared: Prepared, settings: Settings, checkpoint: Path, reports: Reports
+    prepared: TrainingSetup, settings: TuningSettings, checkpoint: Path, reports: TuningProgress
 ) -> tuple[Decision, tuple[Epoch, ...]]:
     """Search without the validation images, decide by them, and close with all images."""
     assert settings.rate is not None  # `completed` saw to it
     everything = np.arange(len(prepared.aside))
     start = {name: value.clone() for name, value in prepared.network.state_dict().items()}
-    loop = Loop(
+    loop = TrainingLoop(
         prepared.network,
         prepared.examples,
         prepared.stages,
@@ -290,7 +290,7 @@ def _trained(
         on_steps=reports.steps,
     )
     search = loop.run(
-        Plan(
+        PhaseSettings(
             phase=Phase.SEARCH,
             rows=everything[~prepared.aside],
             validation=everything[prepared.aside],
@@ -311,7 +311,7 @@ def _trained(
     if not decision.kept or not epochs:
         return decision, tuple(search.history)
     closed = loop.run(
-        Plan(
+        PhaseSettings(
             phase=Phase.CLOSING,
             rows=everything,
             validation=everything[:0],
@@ -328,7 +328,7 @@ def _trained(
 def _tuned_model(
     probe: Model,
     extractor: Extractor,
-    prepared: Prepared,
+    prepared: TrainingSetup,
     decision: Decision,
     history: Sequence[Epoch],
 ) -> Model:
@@ -347,19 +347,19 @@ def _tuned_model(
         head=network.folded(),
         temperature=decision.temperature,
         tail=tail,
-        tuning=Tuning(
+        tuning=FineTuning(
             depth=prepared.depth,
             cut=prepared.cut,
             epochs=len(history),
             share=decision.share,
             weights=whole.weights.digest,
-            probe=measured(decision.probe_right, Estimate.VALIDATION),
-            tuned=measured(decision.tuned_right, Estimate.VALIDATION),
+            probe=measured(decision.probe_right, EstimateMethod.VALIDATION),
+            tuned=measured(decision.tuned_right, EstimateMethod.VALIDATION),
         ),
     )
 
 
-def _tested(model: Model, extractor: Extractor, images: Images) -> Tested | None:
+def _tested(model: Model, extractor: Extractor, images: ProbeImages) -> HeldOutPredictions | None:
     """What the model says of the images held out, read and run as any other command does."""
     partition = images.partition
     if not len(partition.test):
@@ -367,7 +367,7 @@ def _tested(model: Model, extractor: Extractor, images: Images) -> Tested | None
     paths = tuple(images.dataset.paths[row] for row in partition.test)
     own = replace(extractor, backbone=own_backbone(model, extractor.backbone), _engine=None)
     features = own.extract(paths, stages=model.origin.stages)
-    return Tested(
+    return HeldOutPredictions(
         paths=tuple(paths[row] for row in features.rows),
         labels=partition.test_labels[features.rows],
         probabilities=model.probabilities(features.values),

@@ -1,7 +1,7 @@
 """Which changes of a picture leave its class alone: asked of the data, not assumed.
 
 A mirrored cat is a cat, a mirrored 3 is nothing. The probe knows the difference: a change under
-which it recognises images that it was not trained on nearly as well as before (within 5 points, and
+which it recognizes images that it was not trained on nearly as well as before (within 5 points, and
 10 for crops) is one that training may use; one that costs it more would teach what is not so.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from headstart.engines import Engine
-from headstart.finetuning.settings import Settings
+from headstart.finetuning.settings import TuningSettings
 from headstart.images.augmentation import Augmentation
 from headstart.images.decode import decode, read_bytes
 from headstart.images.preprocessing import Preprocessing, prepare
@@ -38,7 +38,7 @@ _TRIES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Borne:
+class InvarianceTest:
     """What a probe made of changed images.
 
     Attributes:
@@ -61,8 +61,8 @@ def borne(
     engine: Engine,
     logits: Callable[[list[Floats]], Floats],
     preprocessing: Preprocessing,
-    settings: Settings,
-) -> Borne:
+    settings: TuningSettings,
+) -> InvarianceTest:
     """Find the changes that the class of these images does not depend on.
 
     Args:
@@ -75,7 +75,9 @@ def borne(
     """
     asked = (settings.flip, settings.upside_down, settings.crop)
     if settings.views == 1 or None not in asked:  # nothing is left to ask
-        return Borne(images=0, accuracy=0.0, under={}, augmentation=_taken(settings, set()))
+        return InvarianceTest(
+            images=0, accuracy=0.0, under={}, augmentation=_taken(settings, set())
+        )
     # Spread over all: the rows may be sorted in some way.
     rows = np.unique(np.linspace(0, len(paths) - 1, min(SAMPLE, len(paths))).astype(int))
     names = ["plain", "flip", "upside_down", *(f"crop {share}" for share in SHARES)]
@@ -105,7 +107,7 @@ def borne(
     share = {name: float(np.mean(hits)) for name, hits in right.items()}
     plain = share.pop("plain")
     kept = {name for name, one in share.items() if one >= plain - _COST.get(name, _COST_OF_CROPS)}
-    return Borne(
+    return InvarianceTest(
         images=len(rows),
         accuracy=plain,
         under=share,
@@ -113,7 +115,7 @@ def borne(
     )
 
 
-def _taken(settings: Settings, kept: set[str]) -> Augmentation:
+def _taken(settings: TuningSettings, kept: set[str]) -> Augmentation:
     """What the settings say, and else what was borne."""
     crop = next((one for one in SHARES if f"crop {one}" in kept), 1.0)
     return Augmentation(
@@ -122,7 +124,7 @@ def _taken(settings: Settings, kept: set[str]) -> Augmentation:
         upside_down=(
             "upside_down" in kept if settings.upside_down is None else settings.upside_down
         ),
-        colour=settings.colour,
+        color=settings.color,
     )
 
 
@@ -134,6 +136,6 @@ def _changed(
     yield "flip", plain[:, ::-1]
     yield "upside_down", plain[::-1]
     for share in SHARES:
-        crop = Augmentation(scale=(share, share), ratio=1.0, flip=False, colour=0.0)
+        crop = Augmentation(scale=(share, share), ratio=1.0, flip=False, color=0.0)
         for _ in range(_TRIES):
             yield f"crop {share}", crop.view(image, preprocessing, rng)

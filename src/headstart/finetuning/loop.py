@@ -24,9 +24,9 @@ from torch.nn.functional import cross_entropy
 from headstart.finetuning.checkpoint import read_checkpoint, write_checkpoint
 from headstart.finetuning.examples import Batch, Examples, cut_mixed, mixed_up, shuffled
 from headstart.finetuning.network import TunedNetwork
-from headstart.finetuning.optimization import clip, optimiser_for, rate_of, schedule_for
+from headstart.finetuning.optimization import clip, optimizer_for, rate_of, schedule_for
 from headstart.finetuning.precision import half_precision
-from headstart.finetuning.settings import Settings
+from headstart.finetuning.settings import TuningSettings
 from headstart.heads.calibration import calibrate, log_softmax
 from headstart.types import Doubles, Floats, Labels
 
@@ -77,7 +77,7 @@ Steps = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class PhaseSettings:
     """One phase of training.
 
     Attributes:
@@ -98,7 +98,7 @@ class Plan:
 
 
 @dataclass(slots=True, kw_only=True)
-class Standing:
+class TrainingState:
     """Where a phase stands after an epoch; all of it goes to the checkpoint.
 
     Attributes:
@@ -118,7 +118,7 @@ class Standing:
     history: list[Epoch] = field(default_factory=list)
 
 
-class Loop:
+class TrainingLoop:
     """Trains one network on one set of examples.
 
     Args:
@@ -136,7 +136,7 @@ class Loop:
         network: TunedNetwork,
         examples: Examples,
         stages: Sequence[str],
-        settings: Settings,
+        settings: TuningSettings,
         *,
         checkpoint: Path | None,
         on_epoch: Watch | None = None,
@@ -146,8 +146,10 @@ class Loop:
         self.stages, self.settings, self.checkpoint = stages, settings, checkpoint
         self.on_epoch, self.on_steps = on_epoch, on_steps
 
-    def run(self, plan: Plan, start: State, history: Sequence[Epoch] = ()) -> Standing:
-        """Train from the weights `start`; `Standing.best` is the result.
+    def run(
+        self, plan: PhaseSettings, start: State, history: Sequence[Epoch] = ()
+    ) -> TrainingState:
+        """Train from the weights `start`; `TrainingState.best` is the result.
 
         Args:
             plan: the phase.
@@ -156,9 +158,9 @@ class Loop:
         """
         settings = self.settings
         self.network.load_state_dict(dict(start))
-        optimiser = optimiser_for(self.network, self.stages, settings, rate=plan.rate)
+        optimizer = optimizer_for(self.network, self.stages, settings, rate=plan.rate)
         batches = len(shuffled(plan.rows, settings.batch, np.random.default_rng(0)))
-        now = Standing(
+        now = TrainingState(
             epoch=0,
             average=_copy(start),
             best=_copy(start),
@@ -169,16 +171,16 @@ class Loop:
         if self.checkpoint:
             kept = read_checkpoint(self.checkpoint / f"{plan.phase}.safetensors")
             if kept is not None:
-                now = self._restored(kept, optimiser)
+                now = self._restored(kept, optimizer)
         schedule = schedule_for(
-            optimiser,
+            optimizer,
             settings,
             steps=plan.epochs * batches,
             done=now.epoch * batches,
         )
         while now.epoch < plan.epochs and now.waited < settings.patience:
             began = time.perf_counter()
-            loss, accuracy, rate = self._epoch(plan, now, optimiser, schedule)
+            loss, accuracy, rate = self._epoch(plan, now, optimizer, schedule)
             now.epoch += 1
             row = Epoch(
                 phase=plan.phase,
@@ -202,7 +204,7 @@ class Loop:
                 now.waited = settings.patience
             now.history.append(replace(row, seconds=time.perf_counter() - began))
             if self.checkpoint:
-                self._save(self.checkpoint / f"{plan.phase}.safetensors", now, optimiser)
+                self._save(self.checkpoint / f"{plan.phase}.safetensors", now, optimizer)
             if self.on_epoch:
                 self.on_epoch(now.history[-1])
         return now
@@ -225,7 +227,11 @@ class Loop:
         return joined
 
     def _epoch(
-        self, plan: Plan, now: Standing, optimiser: torch.optim.Optimizer, schedule: object
+        self,
+        plan: PhaseSettings,
+        now: TrainingState,
+        optimizer: torch.optim.Optimizer,
+        schedule: object,
     ) -> tuple[float, float, float]:
         settings, number = self.settings, plan.first + now.epoch
         rng = np.random.default_rng([settings.seed, number])
@@ -237,8 +243,8 @@ class Loop:
             for done, rows in enumerate(parts):
                 views = rng.integers(0, settings.views, len(rows))
                 batch = self._mixed(self.examples.batch(rows, views), rng)
-                loss, logits = self._step(batch, optimiser)
-                rate = rate_of(optimiser)
+                loss, logits = self._step(batch, optimizer)
+                rate = rate_of(optimizer)
                 schedule.step()  # type: ignore[attr-defined]
                 self._average(now, now.epoch * len(parts) + done, len(parts))
                 total += loss * len(rows)
@@ -259,7 +265,7 @@ class Loop:
         mix, alpha = ways[int(rng.integers(len(ways)))]
         return mix(batch, alpha, rng)
 
-    def _step(self, batch: Batch, optimiser: torch.optim.Optimizer) -> tuple[float, Tensor]:
+    def _step(self, batch: Batch, optimizer: torch.optim.Optimizer) -> tuple[float, Tensor]:
         with self._precision():
             logits = self.network(batch.maps, batch.features)
         loss = cross_entropy(
@@ -268,17 +274,17 @@ class Loop:
             weight=self.examples.weights,
             label_smoothing=self.settings.smoothing,
         )
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         clip(self.network, self.settings.clip)
-        optimiser.step()
+        optimizer.step()
         return float(loss.detach()), logits.detach()
 
     def _precision(self) -> AbstractContextManager[None]:
         half = self.settings.mixed_precision
         return half_precision(self.examples.device) if half else nullcontext()
 
-    def _average(self, now: Standing, step: int, steps: int) -> None:
+    def _average(self, now: TrainingState, step: int, steps: int) -> None:
         window = self.settings.averaging * steps
         # The first steps count for little in a long average: it begins as a plain mean.
         kept = min(math.exp(-1 / window), (step + 1) / (step + 10)) if window else 0.0
@@ -288,14 +294,14 @@ class Loop:
             else:
                 now.average[name].copy_(value)
 
-    def _save(self, path: Path, now: Standing, optimiser: torch.optim.Optimizer) -> None:
+    def _save(self, path: Path, now: TrainingState, optimizer: torch.optim.Optimizer) -> None:
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in now.average.items()}
         tensors |= {f"best.{name}": value for name, value in now.best.items()}
-        for place, moments in optimiser.state_dict()["state"].items():
+        for place, moments in optimizer.state_dict()["state"].items():
             for name, value in moments.items():
                 if value is not None:
-                    tensors[f"optimiser.{place}.{name}"] = torch.as_tensor(value)
+                    tensors[f"optimizer.{place}.{name}"] = torch.as_tensor(value)
         facts = {
             "epoch": now.epoch,
             "lowest": now.lowest if np.isfinite(now.lowest) else None,
@@ -305,21 +311,21 @@ class Loop:
         write_checkpoint(path, tensors, facts)
 
     def _restored(
-        self, kept: tuple[dict[str, Tensor], dict[str, Any]], optimiser: torch.optim.Optimizer
-    ) -> Standing:
+        self, kept: tuple[dict[str, Tensor], dict[str, Any]], optimizer: torch.optim.Optimizer
+    ) -> TrainingState:
         tensors, facts = kept
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "best": {}}
-        state = optimiser.state_dict()
+        state = optimizer.state_dict()
         for key, value in tensors.items():
             part, _, name = key.partition(".")
-            if part == "optimiser":
+            if part == "optimizer":
                 place, _, moment = name.partition(".")
                 state["state"].setdefault(int(place), {})[moment] = value
             else:
                 parts[part][name] = value.to(self.examples.device)
         self.network.load_state_dict(parts["network"])
-        optimiser.load_state_dict(state)
-        return Standing(
+        optimizer.load_state_dict(state)
+        return TrainingState(
             epoch=facts["epoch"],
             average=parts["average"],
             best=parts["best"],

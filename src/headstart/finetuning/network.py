@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from headstart.backbones.cut import Cut, keeps_moments
 from headstart.finetuning.settings import BatchNorm
-from headstart.heads.head import LinearHead, Standardisation
+from headstart.heads.head import LinearHead, Standardization
 from headstart.types import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Graft:
+class HeadPlacement:
     """Where a head grows, and what it sees there before the tail is trained.
 
     Attributes:
@@ -29,13 +29,13 @@ class Graft:
     stages: tuple[str, ...]
     head: LinearHead
     temperature: float
-    moments: Standardisation
+    moments: Standardization
 
 
 class TunedNetwork(nn.Module):
     """A tail with a head, from the activation at the cut to the logits of the classes.
 
-    The head works on standardised features, so that one learning rate suits all of them; `folded`
+    The head works on standardized features, so that one learning rate suits all of them; `folded`
     gives it back on plain ones. It begins as the probe, its temperature included.
 
     Args:
@@ -49,7 +49,7 @@ class TunedNetwork(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, cut: Cut, graft: Graft, before: Sequence[str], *, dropout: float = 0.0
+        self, cut: Cut, graft: HeadPlacement, before: Sequence[str], *, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.tail = cut.tail.requires_grad_(True)
@@ -82,7 +82,7 @@ class TunedNetwork(nn.Module):
         return logits
 
     def prepare_training(self, batch_norm: BatchNorm) -> None:
-        """Training mode, with batch normalisation as asked for."""
+        """Training mode, with batch normalization as asked for."""
         self.train()
         if batch_norm is BatchNorm.FROZEN:
             for module in self.modules():

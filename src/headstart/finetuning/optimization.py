@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch import nn, optim
+from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from headstart.backbones.backbone import stages_of_modules
 from headstart.finetuning.network import TunedNetwork
-from headstart.finetuning.settings import Optimiser, Schedule, Settings
+from headstart.finetuning.settings import Optimizer, Schedule, TuningSettings
 
 _SGD_FACTOR = 10.0
 """SGD's steps are as long as the gradient, Adam's as long as the rate: it needs a higher one."""
@@ -22,10 +22,10 @@ _STEPS = ((0.5, 0.1), (0.75, 0.01))
 """Of the step schedule: from this share of the steps on, this share of the rate."""
 
 
-def optimiser_for(
-    network: TunedNetwork, stages: Sequence[str], settings: Settings, *, rate: float
-) -> Optimizer:
-    """An optimiser with a rate for each stage.
+def optimizer_for(
+    network: TunedNetwork, stages: Sequence[str], settings: TuningSettings, *, rate: float
+) -> optim.Optimizer:
+    """An optimizer with a rate for each stage.
 
     Args:
         network: its tail and its head are trained.
@@ -35,7 +35,7 @@ def optimiser_for(
     """
     owners = stages_of_modules([name for name, _ in network.tail.graph.named_modules()], stages)
     depths = {module: len(stages) - 1 - stages.index(stage) for module, stage in owners.items()}
-    factor = _SGD_FACTOR if settings.optimiser is Optimiser.SGD else 1.0
+    factor = _SGD_FACTOR if settings.optimizer is Optimizer.SGD else 1.0
     groups = []
     for name, parameter in network.named_parameters():
         inside = name.removeprefix(_TAIL)
@@ -51,26 +51,26 @@ def optimiser_for(
                 "weight_decay": settings.weight_decay if filters else 0.0,
             }
         )
-    if settings.optimiser is Optimiser.ADAMW:
+    if settings.optimizer is Optimizer.ADAMW:
         return AdamW(groups)
     return SGD(groups, momentum=_MOMENTUM, nesterov=True)
 
 
-def rate_of(optimiser: Optimizer) -> float:
+def rate_of(optimizer: optim.Optimizer) -> float:
     """The present rate of the deepest stage that is trained: no earlier one has a higher."""
-    groups = optimiser.param_groups
+    groups = optimizer.param_groups
     return max(float(group["lr"]) for group in groups if group["name"].startswith(_TAIL))
 
 
 def schedule_for(
-    optimiser: Optimizer, settings: Settings, *, steps: int, done: int = 0
+    optimizer: optim.Optimizer, settings: TuningSettings, *, steps: int, done: int = 0
 ) -> LambdaLR:
     """The learning rate over `steps` steps, `done` of them taken, as a share of each group's own.
 
     The groups must have their own rates: no schedule may have changed them.
     """
     rising = settings.warm_up * steps
-    return LambdaLR(optimiser, lambda step: rate_at(done + step, steps, rising, settings.schedule))
+    return LambdaLR(optimizer, lambda step: rate_at(done + step, steps, rising, settings.schedule))
 
 
 def rate_at(step: int, steps: int, rising: float, schedule: Schedule) -> float:

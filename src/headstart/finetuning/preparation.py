@@ -15,27 +15,27 @@ from headstart.datasets.splits import holdout
 from headstart.engines import Engine, build_engine
 from headstart.errors import DataError
 from headstart.features.extractor import Extractor, Features, configuration_key
-from headstart.features.view_activations import Task, Views, activations
+from headstart.features.view_activations import ActivationRequest, AugmentedViews, activations
 from headstart.finetuning.depth import place_of
 from headstart.finetuning.examples import Examples
-from headstart.finetuning.invariance import Borne, borne
-from headstart.finetuning.network import Graft, TunedNetwork
-from headstart.finetuning.settings import Settings
+from headstart.finetuning.invariance import InvarianceTest, borne
+from headstart.finetuning.network import HeadPlacement, TunedNetwork
+from headstart.finetuning.settings import TuningSettings
 from headstart.finetuning.trunk import trunk_backbone
 from headstart.heads.families import FAMILIES
-from headstart.heads.head import LinearHead, Standardisation
-from headstart.models.fit import Recipe, row_weights
-from headstart.models.train_test_split import Partition, usable
+from headstart.heads.head import LinearHead, Standardization
+from headstart.models.fit import FitSettings, row_weights
+from headstart.models.train_test_split import TrainTestSplit, usable
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
-from headstart.types import Floats, HeadKind, Progress
+from headstart.types import Floats, HeadKind, ProgressCallback
 
 _FEWEST = 8
 """Validation images below which chance alone would decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class TrainingSetup:
     """A network ready to be trained, and what it is trained from.
 
     Attributes:
@@ -55,12 +55,12 @@ class Prepared:
     stages: tuple[str, ...]
     cut: str
     depth: int
-    augmentation: Borne
+    augmentation: InvarianceTest
     key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Images:
+class ProbeImages:
     """The images behind a probe, with their features.
 
     Attributes:
@@ -71,30 +71,30 @@ class Images:
 
     dataset: ImageDataset
     features: Features
-    partition: Partition
+    partition: TrainTestSplit
 
     @classmethod
-    def of(cls, dataset: ImageDataset, extractor: Extractor, recipe: Recipe) -> Images:
+    def of(cls, dataset: ImageDataset, extractor: Extractor, recipe: FitSettings) -> ProbeImages:
         """Look up what `headstart.models.fit.train` computed from the same arguments."""
         dataset = usable(dataset)
         names = [stage.name for stage in extractor.backbone.stages]
         wanted = [*names, LOGITS] if LOGITS in recipe.stages else names
         features = extractor.extract(dataset.paths, stages=wanted)
         dataset = dataset.subset(features.rows)
-        partition = Partition.of(dataset, features, hold_out=recipe.hold_out, seed=recipe.seed)
+        partition = TrainTestSplit.of(dataset, features, hold_out=recipe.hold_out, seed=recipe.seed)
         return cls(dataset=dataset, features=features, partition=partition)
 
 
 def prepare_tuning(
-    images: Images,
+    images: ProbeImages,
     extractor: Extractor,
     root: Path,
-    recipe: Recipe,
+    recipe: FitSettings,
     model: Model,
-    settings: Settings,
+    settings: TuningSettings,
     *,
-    progress: Progress | None = None,
-) -> Prepared | None:
+    progress: ProgressCallback | None = None,
+) -> TrainingSetup | None:
     """Cut the network, run the trunk over all views, and put the probe's head on the tail.
 
     Args:
@@ -152,11 +152,11 @@ def prepare_tuning(
     found = activations(task, engine, root, progress=progress)
     by_class = np.ones(len(partition.classes), np.float32)
     by_class[partition.labels] = weights
-    graft = Graft(
+    graft = HeadPlacement(
         stages=grafted,
         head=head,
         temperature=model.temperature,
-        moments=Standardisation.of(X, (~aside).astype(np.float32)),
+        moments=Standardization.of(X, (~aside).astype(np.float32)),
     )
     tuned = TunedNetwork(
         halves,
@@ -164,7 +164,7 @@ def prepare_tuning(
         halves.trunk.stages if halves.trunk else (),
         dropout=settings.dropout,
     )
-    return Prepared(
+    return TrainingSetup(
         network=tuned.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         examples=Examples(
             activations=found,
@@ -186,13 +186,13 @@ def prepare_tuning(
 
 
 def _borne(
-    images: Images,
+    images: ProbeImages,
     extractor: Extractor,
     head: LinearHead,
     grafted: tuple[str, ...],
     aside: np.ndarray,
-    settings: Settings,
-) -> Borne:
+    settings: TuningSettings,
+) -> InvarianceTest:
     """What changes of the images that are aside the probe of the others bears."""
     names = [*(stage.name for stage in extractor.backbone.stages), LOGITS]
     places = [names.index(stage) for stage in grafted]
@@ -211,13 +211,13 @@ def _borne(
 
 
 def _task(
-    images: Images,
+    images: ProbeImages,
     extractor: Extractor,
     halves: Cut,
-    seen: Borne,
+    seen: InvarianceTest,
     digests: list[str],
-    settings: Settings,
-) -> tuple[Task, Engine | None]:
+    settings: TuningSettings,
+) -> tuple[ActivationRequest, Engine | None]:
     backbone, plan, engine = extractor.backbone, extractor.plan, None
     widths: list[int] = []
     numbers = 3 * backbone.preprocessing.crop**2
@@ -226,8 +226,8 @@ def _task(
         engine = build_engine(backbone, plan, asked=extractor.asked)
         plan = engine.plan
         *widths, numbers = (stage.width for stage in backbone.stages)
-    views = Views(count=settings.views, augmentation=seen.augmentation, seed=settings.seed)
-    task = Task(
+    views = AugmentedViews(count=settings.views, augmentation=seen.augmentation, seed=settings.seed)
+    task = ActivationRequest(
         paths=[images.dataset.paths[row] for row in images.partition.train],
         digests=digests,
         views=views,
@@ -239,7 +239,7 @@ def _task(
     return task, engine
 
 
-def _key(task: Task, head: LinearHead, labels: np.ndarray) -> str:
+def _key(task: ActivationRequest, head: LinearHead, labels: np.ndarray) -> str:
     arrays = (*head.tensors().values(), labels)
     numbers = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
     return bytes_digest(task.key().encode() + torch.__version__.encode() + numbers)

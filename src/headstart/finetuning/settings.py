@@ -29,7 +29,7 @@ class TuningRecipe(StrEnum):
     """All of the network."""
 
 
-class Optimiser(StrEnum):
+class Optimizer(StrEnum):
     """How weights follow the gradient."""
 
     ADAMW = "adamw"
@@ -50,7 +50,7 @@ class Schedule(StrEnum):
 
 
 class BatchNorm(StrEnum):
-    """What the layers of batch normalisation in the tail go by."""
+    """What the layers of batch normalization in the tail go by."""
 
     AUTO = "auto"
     """Updated where the probe grows on an earlier stage than the last, or several: the images are
@@ -66,7 +66,7 @@ RANGES: Final = {
     "epochs": (1, 10_000),
     "views": (1, 1_000),
     "crop": (0.05, 1),
-    "colour": (0, 0.9),
+    "color": (0, 0.9),
     "rate": (1e-8, 10),
     "head_rate": (0, 1_000),
     "rate_decay": (0.01, 1),
@@ -87,7 +87,7 @@ RANGES: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class TuningSettings:
     """How a tail is trained.
 
     Attributes:
@@ -100,10 +100,10 @@ class Settings:
         flip: whether views may be mirrored; None finds out (see `headstart.finetuning.invariance`).
         upside_down: whether they may stand on their head; likewise.
         crop: the smallest share of a picture that a view may show; likewise.
-        colour: greatest change of brightness, contrast and saturation, as a share.
-        optimiser: see `Optimiser`.
+        color: greatest change of brightness, contrast and saturation, as a share.
+        optimizer: see `Optimizer`.
         rate: learning rate of the last stage, of AdamW; ten times that is taken for SGD. None
-            goes with batch normalisation: 5e-4 where it is updated, 1e-4 where it is frozen.
+            goes with batch normalization: 5e-4 where it is updated, 1e-4 where it is frozen.
         head_rate: of the head, as a share of `rate`.
         rate_decay: each stage further from the head learns at this share of the next one's rate
             (Howard and Ruder 2018, ULMFiT, "discriminative fine-tuning"; 1: all at the same).
@@ -111,7 +111,7 @@ class Settings:
         schedule: see `Schedule`.
         batch: images a step.
         weight_decay: of matrices and filters, not of biases, norms and the head, which begins as
-            a regularised solution.
+            a regularized solution.
         dropout: share of the head's features that are left out of each step (Srivastava et al.
             2014).
         clip: longest gradient; a longer one is shortened (Pascanu et al. 2013).
@@ -126,7 +126,7 @@ class Settings:
             counts (Polyak and Juditsky 1992); 0 takes the last weights.
         interpolate: whether weights between the probe's and the fine-tuned ones are tried on the
             validation images too (Wortsman et al. 2022, "WiSE-FT"); with frozen batch
-            normalisation only.
+            normalization only.
         patience: epochs without a better validation loss after which training ends.
         validation: share of the training images that decide when to stop and what to keep.
         closing: share of `epochs` that go on from there with all training images, those of the
@@ -144,8 +144,8 @@ class Settings:
     flip: bool | None = None
     upside_down: bool | None = None
     crop: float | None = None
-    colour: float = 0.2
-    optimiser: Optimiser = Optimiser.ADAMW
+    color: float = 0.2
+    optimizer: Optimizer = Optimizer.ADAMW
     rate: float | None = None
     head_rate: float = 1.0
     rate_decay: float = 1.0

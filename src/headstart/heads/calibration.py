@@ -34,7 +34,7 @@ def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:
 
 
 def fit_temperatures(logits: Floats, labels: Labels, weights: Floats) -> Doubles:
-    """The temperatures that minimise the mean negative log-likelihood, with Platt's targets.
+    """The temperatures that minimize the mean negative log-likelihood, with Platt's targets.
 
     Args:
         logits: (G, K, N), G sets of logits for the same N images.

@@ -34,7 +34,7 @@ class Candidate:
 
 
 def candidates(widths: Mapping[str, int]) -> tuple[Candidate, ...]:
-    """Every stage alone, and runs of neighbours that end at one of the two deepest.
+    """Every stage alone, and runs of neighbors that end at one of the two deepest.
 
     Args:
         widths: features of each stage, shallow to deep.

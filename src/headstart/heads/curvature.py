@@ -22,7 +22,7 @@ _LEAST = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Curvature:
-    """The eigendecomposition of Z^T Z / N, for standardised features Z (N, D).
+    """The eigendecomposition of Z^T Z / N, for standardized features Z (N, D).
 
     Attributes:
         values: (D,) not negative.

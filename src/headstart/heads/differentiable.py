@@ -13,14 +13,14 @@ from headstart.heads.head import (
     Head,
     KnnHead,
     LinearHead,
-    Standardisation,
+    Standardization,
 )
 
 
 def head_logits(head: Head, X: Tensor) -> Tensor:
     """(B, D) features to (B, K) logits, the numbers that `head.logits` gives.
 
-    Of k-NN the gradient is that of the votes: which images are the neighbours has none.
+    Of k-NN the gradient is that of the votes: which images are the neighbors has none.
     """
     match head:
         case LinearHead():
@@ -28,7 +28,7 @@ def head_logits(head: Head, X: Tensor) -> Tensor:
             return logits
         case CentroidHead():
             centroids = _like(head.centroids, X)
-            products: Tensor = _standardised(head.standardisation, X) @ centroids.T
+            products: Tensor = _standardized(head.standardization, X) @ centroids.T
             half = 0.5 * centroids.square().sum(1)
             return (products - half).div(X.shape[1] ** 0.5)
         case KnnHead():
@@ -38,9 +38,9 @@ def head_logits(head: Head, X: Tensor) -> Tensor:
 
 
 def _votes(head: KnnHead, X: Tensor) -> Tensor:
-    unit = torch.nn.functional.normalize(_standardised(head.standardisation, X), dim=1)
+    unit = torch.nn.functional.normalize(_standardized(head.standardization, X), dim=1)
     cosine = unit @ _like(head.examples, X).T  # (B, M)
-    nearest = cosine.topk(min(head.neighbours, cosine.shape[1]), dim=1)
+    nearest = cosine.topk(min(head.neighbors, cosine.shape[1]), dim=1)
     strength = ((nearest.values - 1) / VOTE_WIDTH).exp()
     labels = torch.as_tensor(head.labels, device=X.device)[nearest.indices]
     votes = X.new_zeros(len(X), head.classes).scatter_add(1, labels, strength)
@@ -49,8 +49,8 @@ def _votes(head: KnnHead, X: Tensor) -> Tensor:
     return share.clamp_min(FLOOR).log()
 
 
-def _standardised(standardisation: Standardisation, X: Tensor) -> Tensor:
-    return (X - _like(standardisation.mean, X)) / _like(standardisation.scale, X)
+def _standardized(standardization: Standardization, X: Tensor) -> Tensor:
+    return (X - _like(standardization.mean, X)) / _like(standardization.scale, X)
 
 
 def _like(array: object, X: Tensor) -> Tensor:

@@ -8,19 +8,19 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from headstart.heads.head import CentroidHead, Head, KnnHead, LinearHead, Standardisation, unit
+from headstart.heads.head import CentroidHead, Head, KnnHead, LinearHead, Standardization, unit
 from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
 from headstart.heads.streaming import WHOLE, solve_streamed
-from headstart.types import Doubles, Floats, HeadKind, Labels, Progress
+from headstart.types import Doubles, Floats, HeadKind, Labels, ProgressCallback
 
 _SEARCH_TOLERANCE = 3e-4
 """Stopping test while settings are compared. On six sets of photos it chose as well as 1e-4 in two
-thirds of the time; 1e-3 stops so early that weak regularisation looks better than it is (pets).
+thirds of the time; 1e-3 stops so early that weak regularization looks better than it is (pets).
 The head that is kept is solved to 1e-4, and so is
 the search where images are many (`softmax.solve`)."""
 PRIOR = 100.0
-"""Images that the mean variance of a stage counts for in standardising; docs/decisions/0004."""
+"""Images that the mean variance of a stage counts for in standardizing; docs/decisions/0004."""
 
 Blocks: TypeAlias = Sequence[int] | None
 
@@ -55,7 +55,7 @@ class HeadFamily(Protocol):
             y: (N,) labels.
             weights: (F, N) row weights; 0 for the rows that are left out.
             classes: K.
-            blocks: widths of the stages side by side in X; see `Standardisation.of`.
+            blocks: widths of the stages side by side in X; see `Standardization.of`.
             settings: G of the family's; all by default.
 
         Returns:
@@ -183,16 +183,16 @@ class CentroidFamily:
     ) -> Head:
         """See `HeadFamily`; there is no setting."""
         del setting
-        standardisation = Standardisation.of(X, weights, blocks=blocks, prior=PRIOR)
+        standardization = Standardization.of(X, weights, blocks=blocks, prior=PRIOR)
         members = (y[None] == np.arange(classes)[:, None]) * weights
         mass = members.sum(1, keepdims=True)
-        centroids = (members / np.maximum(mass, 1e-12)).astype(np.float32) @ standardisation(X)
-        return CentroidHead(standardisation, centroids)
+        centroids = (members / np.maximum(mass, 1e-12)).astype(np.float32) @ standardization(X)
+        return CentroidHead(standardization, centroids)
 
 
 @dataclass(frozen=True)
 class KnnFamily:
-    """k nearest neighbours; the setting is k."""
+    """k nearest neighbors; the setting is k."""
 
     settings: tuple[float, ...] = (25.0, 10.0, 5.0, 1.0)
     default: int = 3
@@ -233,14 +233,14 @@ class KnnFamily:
         X: Floats,
         y: Labels,
         weights: Floats,
-        neighbours: int,
+        neighbors: int,
         classes: int,
         blocks: Blocks,
     ) -> KnnHead:
         used = weights > 0
-        standardisation = Standardisation.of(X, used.astype(np.float32), blocks=blocks, prior=PRIOR)
-        examples = unit(standardisation(X[used]))
-        return KnnHead(standardisation, examples, y[used], neighbours, classes)
+        standardization = Standardization.of(X, used.astype(np.float32), blocks=blocks, prior=PRIOR)
+        examples = unit(standardization(X[used]))
+        return KnnHead(standardization, examples, y[used], neighbors, classes)
 
 
 FAMILIES: dict[HeadKind, HeadFamily] = {
@@ -258,7 +258,7 @@ def train_head(
     setting: float,
     *,
     classes: int,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Head:
     """The head that is kept, trained on all rows; logistic regression copies only a few.
 

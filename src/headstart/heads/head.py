@@ -1,6 +1,6 @@
 """The classifiers that grow on frozen features: arrays and a formula, nothing that runs code.
 
-Every head works on standardised features and gives logits: numbers whose softmax, divided by a
+Every head works on standardized features and gives logits: numbers whose softmax, divided by a
 temperature, are its probabilities (see `headstart.heads.calibration`).
 """
 
@@ -17,7 +17,7 @@ from headstart.types import Doubles, Floats, HeadKind, Labels
 
 Tensors = Mapping[str, np.ndarray]
 VOTE_WIDTH = 0.07
-"""A neighbour's vote in k-NN is exp(cosine / this) (Wu et al. 2018)."""
+"""A neighbor's vote in k-NN is exp(cosine / this) (Wu et al. 2018)."""
 PRIOR_VOTE = 1e-3
 """Share of all votes that every class gets for nothing."""
 FLOOR = 1e-30
@@ -50,7 +50,7 @@ class Head(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LinearHead:
-    """Multinomial logistic regression; the standardisation is folded into the weights.
+    """Multinomial logistic regression; the standardization is folded into the weights.
 
     Attributes:
         coefficients: (K, D) float32.
@@ -86,7 +86,7 @@ class LinearHead:
 
 
 @dataclass(frozen=True, slots=True)
-class Standardisation:
+class Standardization:
     """Moves features to mean 0 and spread 1, as seen in training.
 
     Attributes:
@@ -118,7 +118,7 @@ class Standardisation:
             weights: (N,) of the rows.
             blocks: widths of the stages side by side in X, each with a scale of its own; one
                 block by default.
-            prior: images that the mean variance counts for; 0 is the plain standardisation.
+            prior: images that the mean variance counts for; 0 is the plain standardization.
         """
         share = weights / weights.sum()
         mean = _weighted(X, share)
@@ -134,7 +134,7 @@ class Standardisation:
         return cls(mean, scale)
 
     def __call__(self, X: Floats) -> Floats:
-        """(N, D), standardised."""
+        """(N, D), standardized."""
         moved: Floats = X - self.mean
         moved /= self.scale
         return moved
@@ -164,11 +164,11 @@ class CentroidHead:
     2017).
 
     Attributes:
-        standardisation: applied first.
-        centroids: (K, D) float32, standardised.
+        standardization: applied first.
+        centroids: (K, D) float32, standardized.
     """
 
-    standardisation: Standardisation
+    standardization: Standardization
     centroids: Floats
 
     @property
@@ -179,13 +179,13 @@ class CentroidHead:
     @property
     def width(self) -> int:
         """Features it sees."""
-        return len(self.standardisation.mean)
+        return len(self.standardization.mean)
 
     def logits(self, X: Floats) -> Floats:
         """(N, D) to (N, K)."""
         # |x|^2 is the same for all classes, so the softmax does not see it.
         half = 0.5 * np.square(self.centroids).sum(1)
-        scores: Floats = (self.standardisation(X) @ self.centroids.T - half) / np.float32(
+        scores: Floats = (self.standardization(X) @ self.centroids.T - half) / np.float32(
             np.sqrt(X.shape[1])
         )
         return scores
@@ -193,36 +193,36 @@ class CentroidHead:
     def tensors(self) -> dict[str, np.ndarray]:
         """All three arrays."""
         return {
-            "mean": self.standardisation.mean,
-            "scale": self.standardisation.scale,
+            "mean": self.standardization.mean,
+            "scale": self.standardization.scale,
             "centroids": self.centroids,
         }
 
     @classmethod
     def from_tensors(cls, tensors: Tensors) -> Self:
         """What `tensors` gave."""
-        return cls(Standardisation(tensors["mean"], tensors["scale"]), tensors["centroids"])
+        return cls(Standardization(tensors["mean"], tensors["scale"]), tensors["centroids"])
 
 
 @dataclass(frozen=True, slots=True)
 class KnnHead:
-    """k nearest neighbours by cosine; logits are the logarithms of the smoothed votes.
+    """k nearest neighbors by cosine; logits are the logarithms of the smoothed votes.
 
-    A neighbour's vote is exp(cosine / 0.07), the weighting of Wu et al. 2018 that evaluations of
+    A neighbor's vote is exp(cosine / 0.07), the weighting of Wu et al. 2018 that evaluations of
     self-supervised features use.
 
     Attributes:
-        standardisation: applied first.
-        examples: (M, D) float32, standardised and of length 1.
+        standardization: applied first.
+        examples: (M, D) float32, standardized and of length 1.
         labels: (M,) int64.
-        neighbours: k.
+        neighbors: k.
         classes: K.
     """
 
-    standardisation: Standardisation
+    standardization: Standardization
     examples: Floats
     labels: Labels
-    neighbours: int
+    neighbors: int
     classes: int
 
     @property
@@ -233,11 +233,11 @@ class KnnHead:
     @property
     def width(self) -> int:
         """Features it sees."""
-        return len(self.standardisation.mean)
+        return len(self.standardization.mean)
 
     def logits(self, X: Floats) -> Floats:
         """(N, D) to (N, K)."""
-        logits: Floats = self.logits_by_count(X, [self.neighbours])[0]
+        logits: Floats = self.logits_by_count(X, [self.neighbors])[0]
         return logits
 
     def logits_by_count(self, X: Floats, counts: Sequence[int]) -> Floats:
@@ -248,7 +248,7 @@ class KnnHead:
         return np.concatenate([empty, *blocks], axis=1)
 
     def _search(self, X: Floats, counts: Sequence[int]) -> Floats:
-        cosine = unit(self.standardisation(X)) @ self.examples.T
+        cosine = unit(self.standardization(X)) @ self.examples.T
         most = min(max(counts), len(self.labels))
         nearest = np.argpartition(cosine, -most, axis=1)[:, -most:]
         nearest_first = np.argsort(-np.take_along_axis(cosine, nearest, 1), axis=1, kind="stable")
@@ -257,11 +257,11 @@ class KnnHead:
         return np.stack([self._vote(nearest[:, :k], strength[:, :k]) for k in counts])
 
     def _vote(self, nearest: Labels, strength: Floats) -> Floats:
-        """(N, k) neighbours and the strength of their votes to (N, K) logits."""
+        """(N, k) neighbors and the strength of their votes to (N, K) logits."""
         votes = np.zeros((len(nearest), self.classes), np.float32)
         rows = np.repeat(np.arange(len(nearest)), nearest.shape[1])
         np.add.at(votes, (rows, self.labels[nearest].ravel()), strength.ravel())
-        # Nobody's vote is nought: a class that no neighbour has is unlikely, not impossible.
+        # Nobody's vote is nought: a class that no neighbor has is unlikely, not impossible.
         total = votes.sum(1, keepdims=True)
         share = (votes + PRIOR_VOTE * total / self.classes) / np.maximum(total, FLOOR)
         logits: Floats = np.log(np.maximum(share, FLOOR))
@@ -270,26 +270,26 @@ class KnnHead:
     def tensors(self) -> dict[str, np.ndarray]:
         """Arrays; the two counts as arrays of one number."""
         return {
-            "mean": self.standardisation.mean,
-            "scale": self.standardisation.scale,
+            "mean": self.standardization.mean,
+            "scale": self.standardization.scale,
             "examples": self.examples,
             "labels": self.labels,
-            "neighbours": np.array([self.neighbours]),
+            "neighbors": np.array([self.neighbors]),
             "classes": np.array([self.classes]),
         }
 
     @classmethod
     def from_tensors(cls, tensors: Tensors) -> Self:
         """What `tensors` gave."""
-        neighbours, classes = int(tensors["neighbours"][0]), int(tensors["classes"][0])
+        neighbors, classes = int(tensors["neighbors"][0]), int(tensors["classes"][0])
         labels = tensors["labels"]
-        if neighbours < 1 or labels.min() < 0 or labels.max() >= classes:
-            raise ValueError(f"{neighbours} neighbours and {classes} classes do not fit the labels")
+        if neighbors < 1 or labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(f"{neighbors} neighbors and {classes} classes do not fit the labels")
         return cls(
-            Standardisation(tensors["mean"], tensors["scale"]),
+            Standardization(tensors["mean"], tensors["scale"]),
             tensors["examples"],
             labels,
-            neighbours,
+            neighbors,
             classes,
         )
 
@@ -305,15 +305,15 @@ _KINDS: dict[HeadKind, type[LinearHead] | type[CentroidHead] | type[KnnHead]] = 
     HeadKind.CENTROID: CentroidHead,
     HeadKind.KNN: KnnHead,
 }
-_STANDARDISATION = {"mean": "D", "scale": "D"}
+_STANDARDIZATION = {"mean": "D", "scale": "D"}
 _SHAPES = {
     HeadKind.LOGISTIC: {"coefficients": "KD", "intercepts": "K"},
-    HeadKind.CENTROID: {**_STANDARDISATION, "centroids": "KD"},
+    HeadKind.CENTROID: {**_STANDARDIZATION, "centroids": "KD"},
     HeadKind.KNN: {
-        **_STANDARDISATION,
+        **_STANDARDIZATION,
         "examples": "MD",
         "labels": "M",
-        "neighbours": "1",
+        "neighbors": "1",
         "classes": "1",
     },
 }

@@ -29,7 +29,7 @@ def logme(X: Floats, y: Labels, *, classes: int) -> float:
     """The score of features for labels; higher is better.
 
     Args:
-        X: (N, D) features, used as they are: the method neither centres nor scales.
+        X: (N, D) features, used as they are: the method neither centers nor scales.
         y: (N,) labels.
         classes: how many; one without images counts for nothing.
 

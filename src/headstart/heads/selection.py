@@ -5,7 +5,7 @@ Nothing is scored on what selected it: see `headstart.heads.trials`.
 The rule (docs/decisions/0003-graft-point.md has the measurements): the score is each image's
 negative log-likelihood after temperature scaling. All candidates that are not worse than the best
 by more than one standard error of the paired difference (Breiman et al. 1984) are tied; of those
-the deepest stage wins, then the fewest stages, then the strongest regularisation.
+the deepest stage wins, then the fewest stages, then the strongest regularization.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from headstart.heads.calibration import fit_temperatures, probabilities
 from headstart.heads.candidates import Candidate
 from headstart.heads.families import HeadFamily
-from headstart.heads.trials import Task, Trial, behind, try_all
-from headstart.types import Floats, Labels, Progress
+from headstart.heads.trials import SelectionProblem, Trial, behind, try_all
+from headstart.types import Floats, Labels, ProgressCallback
 
 MAX_FOLDS = 5
 MIN_FOLDS = 3
@@ -76,7 +76,7 @@ def select(
     choices: Sequence[Candidate],
     classes: int,
     row_weights: Floats,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Selection:
     """Choose among candidates, and estimate what the choice is worth.
 
@@ -101,7 +101,7 @@ def select(
             probabilities=None,
             correct_by_stage={},
         )
-    task = Task(values, y, family, classes, row_weights, folds)
+    task = SelectionProblem(values, y, family, classes, row_weights, folds)
     count = len(task.single)
     if count < MIN_FOLDS:
         return _unchosen(task, default)
@@ -138,7 +138,7 @@ def select(
 
 
 def _nested(
-    task: Task, trials: Mapping[int, Trial], choices: Sequence[Candidate]
+    task: SelectionProblem, trials: Mapping[int, Trial], choices: Sequence[Candidate]
 ) -> list[tuple[int, int]]:
     """For each fold the candidate and its row in the trial, chosen without the fold."""
     picks = []
@@ -171,7 +171,7 @@ def _choose(
     return min(tied, key=lambda arm: (-choices[arm[0]].depth, len(choices[arm[0]].stages), arm[1]))
 
 
-def _unchosen(task: Task, candidate: Candidate) -> Selection:
+def _unchosen(task: SelectionProblem, candidate: Candidate) -> Selection:
     """Too few images to choose by: the default, estimated on the two folds that can be had."""
     default = task.family.default
     logits = task.out_of_fold(candidate, np.array([default]))[0]

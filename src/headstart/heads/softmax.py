@@ -1,18 +1,18 @@
-"""Many regularised logistic regressions on the same features, solved at once.
+"""Many regularized logistic regressions on the same features, solved at once.
 
-Cross-validating the stage and the strength of regularisation means hundreds of fits that differ
+Cross-validating the stage and the strength of regularization means hundreds of fits that differ
 only in which rows they see and how strongly they are held back. Solved one by one, each reads the
 whole matrix of features for a handful of columns. Here they stand side by side: one matrix product
 serves all of them, and L-BFGS (Liu & Nocedal 1989) runs with a history, a step and a stopping test
 of its own for each problem. With many images the curvature that all have in common, see
 `headstart.heads.curvature`, is where its estimate of the Hessian begins.
 
-Problem p minimises, over weights W (K, D) and biases b (K,),
+Problem p minimizes, over weights W (K, D) and biases b (K,),
 
     sum_i s_pi * CE(y_i, softmax(W x_pi + b)) + |W|^2 / (2 C_p),    x_pi = (x_i - mean_p) / scale_p
 
-which is scikit-learn's `LogisticRegression(C=C_p)` on features standardised by the rows of p alone.
-Two classes are solved with one logit, as there. The standardisation is never applied to the
+which is scikit-learn's `LogisticRegression(C=C_p)` on features standardized by the rows of p alone.
+Two classes are solved with one logit, as there. The standardization is never applied to the
 features: it is folded into the weights, so that all problems share one matrix.
 """
 
@@ -24,21 +24,21 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from headstart.heads.curvature import Curvature
-from headstart.heads.head import Standardisation
+from headstart.heads.head import Standardization
 from headstart.types import Doubles, Floats, Labels
 
 HISTORY = 8
 """Pairs of steps and gradient changes that each problem remembers."""
 _NEAR = 1e-4
 """Stopping test, at most, where the common curvature leads: its steps are long, so that the loss
-is soon flat where weak regularisation is still far from its solution."""
+is soon flat where weak regularization is still far from its solution."""
 MEMORY = 64 * 2**20
 """Bytes that one group of problems may take; more problems are solved group by group."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinearMaps:
-    """Solutions, with the standardisation folded in: logits = x @ coefficients + intercepts.
+    """Solutions, with the standardization folded in: logits = x @ coefficients + intercepts.
 
     Attributes:
         coefficients: (P, K, D) float32.
@@ -79,13 +79,13 @@ def solve(
     """Solve every pairing of row weights and strength.
 
     Args:
-        X: (N, D) float32 features, not standardised.
+        X: (N, D) float32 features, not standardized.
         y: (N,) labels in [0, classes).
         weights: (F, N) weight of each row, 0 where a fold leaves it out.
-        strengths: (G,) inverse strengths of regularisation, scikit-learn's C.
+        strengths: (G,) inverse strengths of regularization, scikit-learn's C.
         classes: K; 2 classes are solved with one logit.
-        blocks: see `Standardisation.of`.
-        prior: see `Standardisation.of`.
+        blocks: see `Standardization.of`.
+        prior: see `Standardization.of`.
         tolerance: stop when no partial derivative of the mean loss is larger; 1e-4 at most where
             the common curvature leads.
         max_iterations: stop after so many steps in any case.
@@ -93,11 +93,11 @@ def solve(
     Returns:
         F * G linear maps, the strengths of the first fold first.
     """
-    # Standardised once for all, so that moving on to the mean and scale of a fold, inside the
+    # Standardized once for all, so that moving on to the mean and scale of a fold, inside the
     # weights, costs no precision.
-    common = Standardisation.of(X, np.ones(len(X), np.float32))
+    common = Standardization.of(X, np.ones(len(X), np.float32))
     Z = common(X)
-    own = [Standardisation.of(X, row, blocks=blocks, prior=prior) for row in weights]
+    own = [Standardization.of(X, row, blocks=blocks, prior=prior) for row in weights]
     mean = np.stack([(one.mean - common.mean) / common.scale for one in own])
     scale = np.stack([one.scale / common.scale for one in own])
     targets = _targets(y, classes)
@@ -157,7 +157,7 @@ class _State:
     decay: Floats  # (A,) 1 / C
     mean: Floats  # (A, D)
     scale: Floats  # (A, D)
-    theta: Floats  # (A, K, D + 1): weights on standardised features, then the bias
+    theta: Floats  # (A, K, D + 1): weights on standardized features, then the bias
     logits: Floats  # (A, K, N)
     gradient: Floats  # (A, K, D + 1)
     bend: Floats  # (A, K): sum of p (1 - p) over the images
@@ -322,7 +322,7 @@ class _Group:
         return 0.5 * state.decay * square
 
     def _slopes(self, state: _State) -> tuple[Floats, Floats]:
-        """Gradient of loss and penalty by standardised weights and bias; and the bend."""
+        """Gradient of loss and penalty by standardized weights and bias; and the bend."""
         count = len(state.index)
         residual: Floats
         if self.outputs == 1:

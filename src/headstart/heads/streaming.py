@@ -1,4 +1,4 @@
-"""One regularised logistic regression on more features than a solver may copy.
+"""One regularized logistic regression on more features than a solver may copy.
 
 The problem is that of `headstart.heads.softmax`. Each step of L-BFGS reads the features once, piece
 by piece, so that no more than a few pieces are ever held beside them; they may lie in a file. A
@@ -17,11 +17,11 @@ from threadpoolctl import threadpool_limits
 
 from headstart.heads.calibration import log_softmax
 from headstart.heads.curvature import Curvature
-from headstart.heads.head import Standardisation
+from headstart.heads.head import Standardization
 from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
 from headstart.system.prefetch import prefetched
-from headstart.types import Doubles, Floats, Labels, Progress
+from headstart.types import Doubles, Floats, Labels, ProgressCallback
 
 WHOLE = 64 * 2**20
 """Bytes of features up to which they are simply copied."""
@@ -43,7 +43,7 @@ def solve_streamed(
     prior: float = 0.0,
     tolerance: float = 1e-4,
     max_iterations: int = 300,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[Floats, Floats]:
     """Solve one problem.
 
@@ -51,27 +51,27 @@ def solve_streamed(
         rows: N of them.
         y: (N,) labels in [0, classes).
         weights: (N,) of each row.
-        strength: inverse strength of regularisation, scikit-learn's C.
+        strength: inverse strength of regularization, scikit-learn's C.
         classes: K; 2 classes are solved with one logit.
-        prior: see `Standardisation.of`; the parts of `rows` are its blocks.
+        prior: see `Standardization.of`; the parts of `rows` are its blocks.
         tolerance: stop when no partial derivative of the mean loss is larger.
         max_iterations: stop after so many steps in any case.
         progress: called with (steps, the most there can be).
 
     Returns:
-        Coefficients (K, D) and intercepts (K,), float32, for features that are not standardised;
+        Coefficients (K, D) and intercepts (K,), float32, for features that are not standardized;
         of two classes only those of the second.
     """
     from scipy.optimize import minimize
 
-    standardisation = Standardisation.of(rows, weights, blocks=rows.widths, prior=prior)
+    standardization = Standardization.of(rows, weights, blocks=rows.widths, prior=prior)
     mass, width = float(weights.sum(dtype=np.float64)), sum(rows.widths)
     outputs = 1 if classes == 2 else classes
     decay = 1 / (strength * mass)
 
     def part(span: slice, theta: Floats) -> tuple[float, Floats]:
         """Loss and gradient of a piece, summed over its rows."""
-        Z = standardisation(rows.at(span))
+        Z = standardization(rows.at(span))
         logits = Z @ theta[:, :-1].T + theta[:, -1]
         own, share = y[span], weights[span]
         if outputs == 1:
@@ -90,7 +90,7 @@ def solve_streamed(
         gradient = np.concatenate([residual.T @ Z, residual.sum(0)[:, None]], axis=1)
         return float(share.astype(np.float64) @ each), gradient
 
-    basis = _Basis.of(rows, y, weights, strength, classes, standardisation)
+    basis = _Basis.of(rows, y, weights, strength, classes, standardization)
     gradient = np.zeros((outputs, width + 1))
     steps = itertools.count(1)
 
@@ -126,8 +126,8 @@ def solve_streamed(
             options={"gtol": 0, "ftol": _ROUNDING, "maxiter": max_iterations, "maxls": 50},
         )
     theta = basis.weights(found.x.reshape(outputs, width + 1))
-    coefficients = theta[:, :-1] / standardisation.scale
-    intercepts = theta[:, -1] - coefficients @ standardisation.mean
+    coefficients = theta[:, :-1] / standardization.scale
+    intercepts = theta[:, -1] - coefficients @ standardization.mean
     if outputs > 1:
         intercepts -= intercepts.mean()
     return coefficients.astype(np.float32), intercepts.astype(np.float32)
@@ -155,11 +155,11 @@ class _Basis:
         weights: Floats,
         strength: float,
         classes: int,
-        standardisation: Standardisation,
+        standardization: Standardization,
     ) -> Self:
         """From evenly spaced rows, held back about as strongly for their mass as all rows are."""
         places = rows.evenly(_STARTING)
-        Z, share = standardisation(rows.picked(places).whole()), weights[places]
+        Z, share = standardization(rows.picked(places).whole()), weights[places]
         mass = float(weights.sum(dtype=np.float64))
         own = float(share.sum(dtype=np.float64))
         scaled = np.array([strength * mass / own])

@@ -28,7 +28,7 @@ from headstart.heads.calibration import calibrate, fit_temperatures
 from headstart.heads.candidates import Candidate
 from headstart.heads.families import HeadFamily
 from headstart.system.machine import cores
-from headstart.types import Doubles, Floats, Labels, Progress
+from headstart.types import Doubles, Floats, Labels, ProgressCallback
 
 _RACED = 150
 """Images of the smallest fold from which on there is a race: standard errors of fewer say little,
@@ -47,7 +47,7 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
-class Task:
+class SelectionProblem:
     """What all candidates have in common.
 
     Attributes:
@@ -168,7 +168,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opening:
+class _FirstRound:
     """One candidate in the first of the pairs.
 
     Attributes:
@@ -193,7 +193,10 @@ def behind(table: Floats, weights: Floats) -> tuple[Doubles, Doubles]:
 
 
 def try_all(
-    task: Task, choices: Sequence[Candidate], *, progress: Progress | None = None
+    task: SelectionProblem,
+    choices: Sequence[Candidate],
+    *,
+    progress: ProgressCallback | None = None,
 ) -> list[Trial | None]:
     """Cross-validate all candidates, several at a time.
 
@@ -208,15 +211,15 @@ def try_all(
     every = np.arange(len(task.family.settings))
     keep = 4 * len(choices) * len(every) * task.classes * len(task.y) <= _KEPT
     standing = [np.ones((len(task.single), len(every)), bool) for _ in choices]
-    openings = [_Opening({}, []) for _ in choices]
+    openings = [_FirstRound({}, []) for _ in choices]
     total = len(choices) * (2 if task.openings else 1)
 
-    def opened(place: int) -> _Opening:
+    def opened(place: int) -> _FirstRound:
         out = [task.without(pair) for pair in task.openings]
         solved = task.held_out(choices[place], out, every)
         scores = dict(zip(task.openings, solved, strict=True))
         losses = [task.inner(scores, outer)[:2] for outer in range(len(task.single))]
-        return _Opening(scores if keep else {}, losses)
+        return _FirstRound(scores if keep else {}, losses)
 
     def finished(place: int) -> Trial | None:
         known = openings[place].scores
@@ -229,7 +232,7 @@ def try_all(
     return _side_by_side(finished, task, choices, _from(begun, total, progress))
 
 
-def _from(begun: int, total: int, progress: Progress | None) -> Callable[[int], None]:
+def _from(begun: int, total: int, progress: ProgressCallback | None) -> Callable[[int], None]:
     """Told how many are done now, tells `progress` how many are in all."""
 
     def update(done: int) -> None:
@@ -240,7 +243,7 @@ def _from(begun: int, total: int, progress: Progress | None) -> Callable[[int], 
 
 
 def _race(
-    task: Task, openings: Sequence[_Opening], choices: Sequence[Candidate]
+    task: SelectionProblem, openings: Sequence[_FirstRound], choices: Sequence[Candidate]
 ) -> list[np.ndarray]:
     """(folds, G) for each candidate: which of its settings stay in the choice of which fold.
 
@@ -270,7 +273,7 @@ def _in_reach(losses: Floats, weights: Floats) -> np.ndarray:
 
 
 def _finish(
-    task: Task,
+    task: SelectionProblem,
     candidate: Candidate,
     known: Mapping[Pair, Floats],
     standing: np.ndarray,
@@ -305,7 +308,7 @@ def _finish(
     )
 
 
-def _workers(task: Task, choices: Sequence[Candidate]) -> int:
+def _workers(task: SelectionProblem, choices: Sequence[Candidate]) -> int:
     """How many candidates to try at a time: one a core, as long as they fit into `_MEMORY`."""
     widest = max(map(task.width, choices))
     # Measured peaks: five copies of the features, eight of the logits of all settings.
@@ -315,7 +318,7 @@ def _workers(task: Task, choices: Sequence[Candidate]) -> int:
 
 def _side_by_side(
     attempt: Callable[[int], _Result],
-    task: Task,
+    task: SelectionProblem,
     choices: Sequence[Candidate],
     progress: Callable[[int], None],
 ) -> list[_Result]:

@@ -22,14 +22,14 @@ class Augmentation:
         ratio: greatest change of the ratio of the sides, 1 or more.
         flip: whether half of the views are mirrored.
         upside_down: whether half of the views stand on their head.
-        colour: greatest change of brightness, contrast and saturation, as a share, 0 to below 1.
+        color: greatest change of brightness, contrast and saturation, as a share, 0 to below 1.
     """
 
     scale: tuple[float, float] = (0.5, 1.0)
     ratio: float = 1.15
     flip: bool = True
     upside_down: bool = False
-    colour: float = 0.2
+    color: float = 0.2
 
     def least(self, preprocessing: Preprocessing, width: int, height: int) -> tuple[int, int]:
         """The (width, height) that is enough for the smallest view; see `decode`."""
@@ -68,7 +68,7 @@ class Augmentation:
         if self.upside_down and turned:
             seen = seen.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
         for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-            factor = 1 + self.colour * rng.uniform(-1, 1)
-            if self.colour:
+            factor = 1 + self.color * rng.uniform(-1, 1)
+            if self.color:
                 seen = change(seen).enhance(factor)
         return np.asarray(seen)

@@ -20,7 +20,7 @@ from headstart.errors import DataError
 from headstart.types import Doubles, Pixels
 
 STRENGTHS: Final = (1, 2, 3, 4, 5)
-"""From hardly seen to hardly recognised."""
+"""From hardly seen to hardly recognized."""
 
 
 class Corruption(StrEnum):
@@ -33,7 +33,7 @@ class Corruption(StrEnum):
     JPEG = "jpeg"
     """Compressed hard."""
     BRIGHTNESS = "brightness"
-    """Brighter, until it is overexposed; colours stay."""
+    """Brighter, until it is overexposed; colors stay."""
     CONTRAST = "contrast"
     """Drawn to the mean of each channel."""
     FOG = "fog"
@@ -84,7 +84,7 @@ def _brightness(pixels: Pixels, level: int, _rng: np.random.Generator) -> Pixels
     x = pixels / 255
     value = x.max(axis=2, keepdims=True)  # (H, W, 1), the V of HSV
     brighter = np.minimum(value + more, 1)
-    # With hue and saturation as they are, all channels grow by one factor; black becomes grey.
+    # With hue and saturation as they are, all channels grow by one factor; black becomes gray.
     return _rounded(np.where(value > 0, x * (brighter / np.maximum(value, 1 / 255)), brighter))
 
 
@@ -131,11 +131,11 @@ def plasma(side: int, decay: float, rng: np.random.Generator) -> Doubles:
         n = len(field)
         chance = spread * rng.uniform(-1, 1, (3, n, n))
         below, right = np.roll(field, -1, 0), np.roll(field, -1, 1)
-        centres = (field + below + right + np.roll(below, -1, 1)) / 4 + chance[0]
+        centers = (field + below + right + np.roll(below, -1, 1)) / 4 + chance[0]
         finer = np.empty((2 * n, 2 * n))
-        finer[::2, ::2], finer[1::2, 1::2] = field, centres
-        finer[::2, 1::2] = (field + right + centres + np.roll(centres, 1, 0)) / 4 + chance[1]
-        finer[1::2, ::2] = (field + below + centres + np.roll(centres, 1, 1)) / 4 + chance[2]
+        finer[::2, ::2], finer[1::2, 1::2] = field, centers
+        finer[::2, 1::2] = (field + right + centers + np.roll(centers, 1, 0)) / 4 + chance[1]
+        finer[1::2, ::2] = (field + below + centers + np.roll(centers, 1, 1)) / 4 + chance[2]
         field, spread = finer, spread / decay**2
     span = np.ptp(field)
     return (field - field.min()) / span if span > 0 else field

@@ -130,8 +130,8 @@ def decode(
     """Decode a picture, turn it upright and bring it to 8-bit RGB.
 
     The first frame of an animation and the first page of a document count. What is transparent
-    becomes white. 16-bit greys are scaled by 255 / 65535; 32-bit integers and floats have no
-    nominal range, see `_grey`.
+    becomes white. 16-bit grays are scaled by 255 / 65535; 32-bit integers and floats have no
+    nominal range, see `_gray`.
 
     Args:
         data: the bytes of a file, or its path.
@@ -265,7 +265,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def _rgb(image: Image.Image) -> Image.Image:
     """Bring a loaded picture of any mode to RGB."""
     if image.mode.startswith("I") or image.mode == "F":
-        image = _grey(image)
+        image = _gray(image)
     elif image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
@@ -280,7 +280,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _grey(image: Image.Image) -> Image.Image:
+def _gray(image: Image.Image) -> Image.Image:
     """Scale a picture with more than 8 bits a pixel to mode L.
 
     Modes I;16 span 0 to 65535 by definition. Modes I and F say nothing of their range, so the

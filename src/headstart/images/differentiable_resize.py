@@ -18,7 +18,7 @@ from headstart.images.preprocessing import RESAMPLING, Preprocessing, middle, on
 _NUMBERS = 2**22  # of the identity at a time: bounds the memory for long sides
 
 
-class Twin:
+class DifferentiableResize:
     """The differentiable `prepare` for pictures of one size.
 
     Args:

@@ -56,7 +56,7 @@ class Preprocessing:
         resize: which side `size` speaks of.
         mean: subtracted from pixels in [0, 1], one number a channel (R, G, B).
         std: what the difference is divided by.
-        fill: grey value, 0 to 255 a channel, of what lies outside the picture.
+        fill: gray value, 0 to 255 a channel, of what lies outside the picture.
     """
 
     size: int

@@ -20,10 +20,10 @@ from torch import Tensor
 from headstart.backbones.imagenet_names import find_classes
 from headstart.errors import DataError
 from headstart.images.decode import open_picture
-from headstart.images.differentiable_resize import Twin
-from headstart.inspection.attacks import Attack, Goal, Threat
+from headstart.images.differentiable_resize import DifferentiableResize
+from headstart.inspection.attacks import Attack, AttackGoal, Threat
 from headstart.inspection.attacks.search import Logits
-from headstart.inspection.inspected_network import Study
+from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.system.files import check_spared, write_file
 from headstart.types import Norm, Pixels
 
@@ -34,7 +34,7 @@ JPEG may ask for more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FilePrediction:
     """What the ordinary prediction path says of a file.
 
     Attributes:
@@ -47,7 +47,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adversarial:
+class AdversarialImage:
     """An attacked picture.
 
     Attributes:
@@ -65,9 +65,9 @@ class Adversarial:
     """
 
     success: bool
-    before: Reading
-    after: Reading
-    jpeg: Reading | None
+    before: FilePrediction
+    after: FilePrediction
+    jpeg: FilePrediction | None
     linf: float
     l2: float
     steps: int
@@ -77,7 +77,7 @@ class Adversarial:
 
 
 def attack_picture(
-    study: Study,
+    study: InspectedNetwork,
     image: Path,
     *,
     out: Path,
@@ -86,7 +86,7 @@ def attack_picture(
     threat: Threat,
     jpeg: tuple[Path, int] | None = None,
     seed: int = 0,
-) -> Adversarial:
+) -> AdversarialImage:
     """Make a network see something else in a picture.
 
     Args:
@@ -113,17 +113,17 @@ def attack_picture(
     before = _read(study, image)
     goal = _goal(subject.classes, before, to)
     pixels = _tensor(original).to(subject.device)
-    twin = Twin(subject.preprocessing, original.shape[1], original.shape[0])
+    twin = DifferentiableResize(subject.preprocessing, original.shape[1], original.shape[0])
 
     def logits(x: Tensor) -> Tensor:
         if jpeg is None:
             return subject.logits(twin(x))
         return (subject.logits(twin(x)) + subject.logits(twin(_resaved(x, jpeg[1])))) / 2
 
-    work = _Work(study, logits, pixels, goal, attack, threat, seed)
+    work = _FileAttack(study, logits, pixels, goal, attack, threat, seed)
     found, after, again = work.until_read_back(out, jpeg)
     change = found.astype(np.int16) - original
-    return Adversarial(
+    return AdversarialImage(
         success=all(work.reached(one) for one in (after, again) if one is not None),
         before=before,
         after=after,
@@ -145,15 +145,15 @@ def largest_epsilon(norm: Norm, image: Path) -> float:
     return math.sqrt(3 * width * height)
 
 
-class _Work:
+class _FileAttack:
     """Attack, save, read back; again with more confidence if the file disappoints."""
 
     def __init__(
         self,
-        study: Study,
+        study: InspectedNetwork,
         logits: Logits,
         pixels: Tensor,
-        goal: Goal,
+        goal: AttackGoal,
         attack: Attack,
         threat: Threat,
         seed: int,
@@ -164,7 +164,7 @@ class _Work:
 
     def until_read_back(
         self, out: Path, jpeg: tuple[Path, int] | None
-    ) -> tuple[Pixels, Reading, Reading | None]:
+    ) -> tuple[Pixels, FilePrediction, FilePrediction | None]:
         start = None
         for confidence in _CONFIDENCES:
             attacked = self._attack.run(
@@ -190,30 +190,30 @@ class _Work:
             start = attacked.pixels
         return found, after, again
 
-    def reached(self, reading: Reading) -> bool:
+    def reached(self, reading: FilePrediction) -> bool:
         """Whether a label is one that was wanted."""
         index = self._study.subject.classes.index(reading.label)
         return bool(self._goal.wanted[0, index])
 
 
-def _goal(classes: tuple[str, ...], before: Reading, to: str | None) -> Goal:
+def _goal(classes: tuple[str, ...], before: FilePrediction, to: str | None) -> AttackGoal:
     present = classes.index(before.label)
     if to is None:
-        return Goal.away(torch.tensor([present]), classes=len(classes))
+        return AttackGoal.away(torch.tensor([present]), classes=len(classes))
     targets = find_classes(to, classes)
     if present in targets:
         raise DataError(
             f"the network takes the picture for {before.label} already, which is what {to!r} asks "
             f"for; name another class"
         )
-    return Goal.into(targets, classes=len(classes))
+    return AttackGoal.into(targets, classes=len(classes))
 
 
-def _read(study: Study, path: Path) -> Reading:
+def _read(study: InspectedNetwork, path: Path) -> FilePrediction:
     predictions = study.read([path])
     if predictions.skipped:
         raise DataError(f"{path} cannot be used: {predictions.skipped[0].reason}")
-    return Reading(*predictions.top(0, 1)[0])
+    return FilePrediction(*predictions.top(0, 1)[0])
 
 
 def _resaved(pixels: Tensor, quality: int) -> Tensor:

@@ -18,7 +18,7 @@ except ImportError:
 from torch import Tensor
 
 from headstart.backbones.backbone import LOGITS, Backbone
-from headstart.backbones.staged import StagedNetwork, Watched
+from headstart.backbones.staged import ForwardPass, StagedNetwork
 from headstart.errors import DataError
 from headstart.heads.differentiable import head_logits
 from headstart.images.preprocessing import Preprocessing
@@ -26,7 +26,7 @@ from headstart.models.trained_model import Model, own_backbone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class DifferentiableModel:
     """A frozen network whose classes have names.
 
     Attributes:
@@ -59,12 +59,12 @@ class Subject:
         by_stage = dict(zip(self.network.stages, features, strict=True))
         return self.head(self._grafted(by_stage, logits))
 
-    def watch(self, pixels: Tensor) -> Watched:
+    def watch(self, pixels: Tensor) -> ForwardPass:
         """The maps and features of every stage with the (B, K) logits, joined for gradients."""
         seen = self.network.watch(pixels)
         if self.head is None:
             return seen
-        return Watched(
+        return ForwardPass(
             seen.maps, seen.features, self.head(self._grafted(seen.features, seen.logits))
         )
 
@@ -74,7 +74,7 @@ class Subject:
         return torch.cat([known[stage] for stage in self.graft], dim=1)
 
 
-def backbone_subject(backbone: Backbone) -> Subject:
+def backbone_subject(backbone: Backbone) -> DifferentiableModel:
     """A backbone with the classes that it was pre-trained on.
 
     Raises:
@@ -88,7 +88,7 @@ def backbone_subject(backbone: Backbone) -> Subject:
     return _subject(backbone, backbone.labels, (backbone.stages[-1].name,), None)
 
 
-def model_subject(model: Model, backbone: Backbone) -> Subject:
+def model_subject(model: Model, backbone: Backbone) -> DifferentiableModel:
     """A trained model with its own classes; its probabilities are calibrated as it reports them.
 
     Raises:
@@ -108,11 +108,11 @@ def _subject(
     classes: tuple[str, ...],
     graft: tuple[str, ...],
     head: Callable[[Tensor], Tensor] | None,
-) -> Subject:
+) -> DifferentiableModel:
     network = backbone.network()
     if torch.cuda.is_available():
         network = network.cuda()
-    return Subject(
+    return DifferentiableModel(
         name=backbone.name,
         classes=classes,
         preprocessing=backbone.preprocessing,

@@ -20,9 +20,9 @@ from headstart.images.decode import decode
 from headstart.images.preprocessing import prepare
 from headstart.inspection.attribution.faithfulness import Faithfulness, faithfulness
 from headstart.inspection.attribution.gradcam import enlarged, grad_cam
-from headstart.inspection.attribution.method import Method
-from headstart.inspection.attribution.placement import Placed, place
-from headstart.inspection.inspected_network import Study
+from headstart.inspection.attribution.method import AttributionMethod
+from headstart.inspection.attribution.placement import FullSizeMap, place
+from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.types import Floats, Pixels, Skipped
 
 SMOOTHING = 1 / 56
@@ -30,7 +30,7 @@ SMOOTHING = 1 / 56
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ExplainedPrediction:
     """What the ordinary prediction path says of a file, and which class is to be explained.
 
     Attributes:
@@ -61,10 +61,10 @@ class HeatMap:
         faithfulness: whether the network needs what the map shows.
     """
 
-    method: Method
+    method: AttributionMethod
     stage: str | None
     relevance: Floats
-    placed: Placed
+    placed: FullSizeMap
     faithfulness: Faithfulness
 
 
@@ -78,14 +78,14 @@ class Explanation:
         maps: one a method, in the order asked for.
     """
 
-    reading: Reading
+    reading: ExplainedPrediction
     pixels: Pixels
     maps: tuple[HeatMap, ...]
 
 
 def read(
-    study: Study, paths: Sequence[Path], *, name: str | None = None
-) -> tuple[list[Reading], tuple[Skipped, ...]]:
+    study: InspectedNetwork, paths: Sequence[Path], *, name: str | None = None
+) -> tuple[list[ExplainedPrediction], tuple[Skipped, ...]]:
     """What the network says of files.
 
     Args:
@@ -113,7 +113,7 @@ def read(
         explained = label if wanted is None else classes[wanted]
         own = float(predictions.probabilities[place_, classes.index(explained)])
         readings.append(
-            Reading(
+            ExplainedPrediction(
                 image=paths[row],
                 label=label,
                 probability=probability,
@@ -142,24 +142,26 @@ class Explainer:
 
     def __init__(
         self,
-        study: Study,
-        methods: Sequence[Method] = tuple(Method),
+        study: InspectedNetwork,
+        methods: Sequence[AttributionMethod] = tuple(AttributionMethod),
         *,
         stage: str | None = None,
         seed: int = 0,
     ) -> None:
         self._study, self._subject = study, study.subject
         self._methods, self._seed = tuple(dict.fromkeys(methods)), seed
-        if stage is not None and Method.GRAD_CAM not in methods:
-            raise UserError(f"--stage {stage} is for grad-cam; add --method {Method.GRAD_CAM}")
+        if stage is not None and AttributionMethod.GRAD_CAM not in methods:
+            raise UserError(
+                f"--stage {stage} is for grad-cam; add --method {AttributionMethod.GRAD_CAM}"
+            )
         self._stages = self._deepest_first() if stage is None else (self._known(stage),)
         # captum is imported at once, not after the work of the methods that need none.
-        if Method.INTEGRATED_GRADIENTS in methods:
+        if AttributionMethod.INTEGRATED_GRADIENTS in methods:
             import headstart.inspection.attribution.integrated
-        if Method.OCCLUSION in methods:
+        if AttributionMethod.OCCLUSION in methods:
             import headstart.inspection.attribution.occlusion  # noqa: F401
 
-    def explain(self, reading: Reading) -> Explanation:
+    def explain(self, reading: ExplainedPrediction) -> Explanation:
         """Maps and scores for the class that the reading names.
 
         Raises:
@@ -196,19 +198,21 @@ class Explainer:
             )
         return Explanation(reading=reading, pixels=np.asarray(picture), maps=tuple(maps))
 
-    def _relevance(self, method: Method, pixels: Tensor, target: int) -> tuple[str | None, Tensor]:
+    def _relevance(
+        self, method: AttributionMethod, pixels: Tensor, target: int
+    ) -> tuple[str | None, Tensor]:
         """The stage, if it is one's, and (crop, crop)."""
         targets = torch.tensor([target], device=pixels.device)
         match method:
-            case Method.GRAD_CAM:
+            case AttributionMethod.GRAD_CAM:
                 cam = grad_cam(self._subject.watch, pixels, targets, self._stages)
                 return cam.stage, enlarged(cam.relevance, pixels.shape[2])[0]
-            case Method.INTEGRATED_GRADIENTS:
+            case AttributionMethod.INTEGRATED_GRADIENTS:
                 from headstart.inspection.attribution.integrated import integrated_gradients
 
                 found = integrated_gradients(self._subject.logits, pixels, targets)
                 return None, found.relevance(SMOOTHING)[0]
-            case Method.OCCLUSION:
+            case AttributionMethod.OCCLUSION:
                 from headstart.inspection.attribution.occlusion import occlusion
 
                 return None, occlusion(self._fast_logits, pixels, targets)[0]
@@ -234,7 +238,7 @@ class Explainer:
         return build_engine(self._study.backbone, make_plan())
 
     def _fast_logits(self, pixels: Tensor) -> Tensor:
-        """`Subject.logits` without gradients by the inference engine, on 8-bit pictures.
+        """Logits without gradients, by the inference engine, on 8-bit pictures.
 
         Nearly all of the work needs no gradient, and on CPUs this is several times as fast.
         Its bfloat16 ranks what occlusion finds as float32 does (0.99), and changes no verdict.

@@ -16,7 +16,7 @@ from torch import nn
 
 from headstart.backbones.staged import StagedNetwork, on_grid
 from headstart.errors import BackboneError, DataError
-from headstart.inspection.differentiable_model import Subject
+from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.types import Doubles, Floats, Pixels
 
 TOP = 16
@@ -65,7 +65,7 @@ class StageMaps:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filters:
-    """The first layer's filters: patterns of colours, since its input is the picture itself.
+    """The first layer's filters: patterns of colors, since its input is the picture itself.
 
     Attributes:
         layer: its path in the network.
@@ -77,7 +77,7 @@ class Filters:
 
 
 def stage_maps(
-    subject: Subject, pixels: Pixels, *, stages: Sequence[str] = (), top: int = TOP
+    subject: DifferentiableModel, pixels: Pixels, *, stages: Sequence[str] = (), top: int = TOP
 ) -> tuple[StageMaps, ...]:
     """The strongest channels of each stage, in one pass.
 
@@ -122,10 +122,10 @@ def strengths(maps: Floats) -> Doubles:
     """How strongly each channel answers to the picture.
 
     It is the standard deviation over positions: the same channel says different things of
-    different places. After a ReLU that favours, as the mean does, large answers to a part of the
+    different places. After a ReLU that favors, as the mean does, large answers to a part of the
     picture. The mean fails elsewhere: outputs of linear bottlenecks, of residual streams and of
     GELU are signed, or carry an offset that is the same everywhere and says nothing of the
-    picture. The maximum favours maps that are flat but for one corner of the padding.
+    picture. The maximum favors maps that are flat but for one corner of the padding.
 
     With a single position there is nothing to deviate from, and the magnitude counts.
 
@@ -145,7 +145,7 @@ def strengths(maps: Floats) -> Doubles:
 def first_filters(network: StagedNetwork) -> Filters:
     """The filters that look at the picture itself; of a vision transformer, its patch embedding.
 
-    They look at normalised pixels: differences in the channels' standard deviations are not in
+    They look at normalized pixels: differences in the channels' standard deviations are not in
     these weights.
 
     Raises:

@@ -22,17 +22,17 @@ from headstart.backbones.imagenet_names import find_class
 from headstart.backbones.staged import on_grid
 from headstart.errors import UserError
 from headstart.images.decode import open_picture
-from headstart.images.differentiable_resize import Twin
+from headstart.images.differentiable_resize import DifferentiableResize
 from headstart.inspection.feature_maps import check_stages
-from headstart.inspection.inspected_network import Study
+from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.synthesis import (
-    Goal,
+    AscentSettings,
     Latent,
     Objective,
     Phases,
     PlainPixels,
-    Settings,
-    Views,
+    StopCriterion,
+    TransformRanges,
     activation,
     ascend,
     log_likelihood,
@@ -50,7 +50,7 @@ _LAST_FRAME = 1500
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class SynthesisRecipe:
     """A way to make pictures.
 
     Attributes:
@@ -61,9 +61,9 @@ class Recipe:
 
     latent: type[Phases] | type[PlainPixels]
     loss: Callable[[Objective, int], Objective]
-    settings: Settings
+    settings: AscentSettings
 
-    def changed(self, *, steps: int | None, tv: float | None) -> Recipe:
+    def changed(self, *, steps: int | None, tv: float | None) -> SynthesisRecipe:
         """The same with other steps or another weight of the total variation, where given.
 
         Few steps are meant: never more than as many again are added to reach the goal.
@@ -76,18 +76,18 @@ class Recipe:
         return replace(self, settings=settings)
 
 
-BEST = Recipe(
+BEST = SynthesisRecipe(
     Phases,
     log_odds,
-    Settings(
+    AscentSettings(
         steps=250,
         rate=0.5,
-        views=Views(scale=(0.4, 1.1), turn=10, shift=0.05, flip=True),
+        views=TransformRanges(scale=(0.4, 1.1), turn=10, shift=0.05, flip=True),
     ),
 )
-"""Fixed magnitudes, decorrelated colours, changing points of view: measured in
+"""Fixed magnitudes, decorrelated colors, changing points of view: measured in
 docs/ideal-pictures.md."""
-LESSON = Recipe(PlainPixels, log_likelihood, Settings(steps=100, rate=0.1, tv=10.0))
+LESSON = SynthesisRecipe(PlainPixels, log_likelihood, AscentSettings(steps=100, rate=0.1, tv=10.0))
 """As it is taught: plain pixels, cross-entropy and total variation."""
 
 
@@ -129,7 +129,7 @@ Target = ClassTarget | UnitTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Imagined:
+class IdealImage:
     """A picture that was saved and read back.
 
     Attributes:
@@ -155,7 +155,7 @@ class Imagined:
     pixels: Pixels
 
 
-def class_target(study: Study, name: str) -> ClassTarget:
+def class_target(study: InspectedNetwork, name: str) -> ClassTarget:
     """A class by its name.
 
     Raises:
@@ -167,7 +167,7 @@ def class_target(study: Study, name: str) -> ClassTarget:
 
 
 def unit_target(
-    study: Study, stage: str, channel: int, at: tuple[int, int] | None = None
+    study: InspectedNetwork, stage: str, channel: int, at: tuple[int, int] | None = None
 ) -> UnitTarget:
     """A channel, or a unit, that the network has.
 
@@ -193,9 +193,9 @@ def unit_target(
 
 
 def imagine(
-    study: Study,
+    study: InspectedNetwork,
     targets: Sequence[Target],
-    recipe: Recipe,
+    recipe: SynthesisRecipe,
     *,
     out: Path,
     seeds: Sequence[int] = (0,),
@@ -203,7 +203,7 @@ def imagine(
     start: Path | None = None,
     frames: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[Imagined, ...]:
+) -> tuple[IdealImage, ...]:
     """Make, save and read back a picture of each target with each seed.
 
     Args:
@@ -250,23 +250,23 @@ def imagine(
 
 
 def _picture(
-    study: Study,
+    study: InspectedNetwork,
     target: Target,
-    recipe: Recipe,
+    recipe: SynthesisRecipe,
     latent: Latent,
     path: Path,
     seed: int,
     side: int,
     frames: int,
     progress: Callable[[int, int], None],
-) -> Imagined:
+) -> IdealImage:
     started = time.perf_counter()
     objective, goal = _objective(study, target, recipe)
     made = ascend(
         latent,
         objective,
         recipe.settings,
-        prepare=Twin(study.subject.preprocessing, side, side),
+        prepare=DifferentiableResize(study.subject.preprocessing, side, side),
         side=study.subject.preprocessing.crop,
         seed=seed,
         goal=goal,
@@ -281,7 +281,7 @@ def _picture(
     label, probable = read.top(0, 1)[0]
     if isinstance(target, ClassTarget):
         probable = float(read.probabilities[0, target.index])
-    return Imagined(
+    return IdealImage(
         target=target,
         seed=seed,
         path=path,
@@ -294,7 +294,9 @@ def _picture(
     )
 
 
-def _objective(study: Study, target: Target, recipe: Recipe) -> tuple[Objective, Goal | None]:
+def _objective(
+    study: InspectedNetwork, target: Target, recipe: SynthesisRecipe
+) -> tuple[Objective, StopCriterion | None]:
     """What to raise, and when it is enough."""
     subject = study.subject
 
@@ -304,7 +306,9 @@ def _objective(study: Study, target: Target, recipe: Recipe) -> tuple[Objective,
         def logits(pixels: Tensor) -> Tensor:
             return subject.logits(pixels.to(subject.device))
 
-        return recipe.loss(logits, target.index), Goal(probability(logits, target.index), _AIM)
+        return recipe.loss(logits, target.index), StopCriterion(
+            probability(logits, target.index), _AIM
+        )
 
     def maps(pixels: Tensor) -> Tensor:
         return on_grid(subject.network.activations(pixels.to(subject.device))[target.stage])
@@ -312,7 +316,7 @@ def _objective(study: Study, target: Target, recipe: Recipe) -> tuple[Objective,
     return activation(maps, target.channel, target.at), None
 
 
-def _latent(recipe: Recipe, first: Tensor | None, side: int, seed: int) -> Latent:
+def _latent(recipe: SynthesisRecipe, first: Tensor | None, side: int, seed: int) -> Latent:
     if first is None:
         return recipe.latent.noise(side, torch.Generator().manual_seed(seed))
     return recipe.latent.of(first)

@@ -14,14 +14,18 @@ from pathlib import Path
 from headstart.backbones.backbone import Backbone
 from headstart.engines import make_plan
 from headstart.features.extractor import Extractor
-from headstart.inspection.differentiable_model import Subject, backbone_subject, model_subject
+from headstart.inspection.differentiable_model import (
+    DifferentiableModel,
+    backbone_subject,
+    model_subject,
+)
 from headstart.models.prediction import Predictions, classify, predict
 from headstart.models.trained_model import Model
 from headstart.types import EngineName, Precision
 
 
 @dataclass(frozen=True)
-class Study:
+class InspectedNetwork:
     """A backbone with its own classes, or a trained model on it.
 
     Attributes:
@@ -33,7 +37,7 @@ class Study:
     model: Model | None = None
 
     @cached_property
-    def subject(self) -> Subject:
+    def subject(self) -> DifferentiableModel:
         """The differentiable form.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A sample of labelled pictures, as a network sees them."""
+"""A sample of labeled pictures, as a network sees them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from headstart.images.preprocessing import Preprocessing, prepare
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.system.prefetch import prefetched
-from headstart.types import Conflict, Labels, Pixels, Progress, Skipped
+from headstart.types import Conflict, Labels, Pixels, ProgressCallback, Skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sample:
-    """Labelled pictures.
+class LabeledSample:
+    """Labeled pictures.
 
     Attributes:
         name: of the data set.
@@ -52,7 +52,7 @@ class Sample:
         return len(self.paths)
 
 
-class _Asked(Protocol):
+class _SampleRequest(Protocol):
     """What a sample is drawn for."""
 
     @property
@@ -64,20 +64,20 @@ class _Asked(Protocol):
 
 def draw_sample(
     dataset: ImageDataset,
-    network: _Asked,
+    network: _SampleRequest,
     *,
     model: Model | None,
     images: int,
     seed: int,
-    progress: Progress | None = None,
-) -> Sample:
+    progress: ProgressCallback | None = None,
+) -> LabeledSample:
     """Draw pictures by chance, from each class about the same share.
 
     Only as many files are read as that takes. Copies count once, and what `model` was trained on
     is left out, as when it is evaluated.
 
     Args:
-        dataset: labelled images; its test part should be given.
+        dataset: labeled images; its test part should be given.
         network: its K classes and its preprocessing.
         model: the classifier on it, whose classes must be named exactly; None means a backbone,
             where "cat" stands for all cats (see `headstart.backbones.imagenet_names`).
@@ -97,17 +97,17 @@ def draw_sample(
     ]
     pool = dataset.subset(known[dataset.labels])
 
-    def read(row: int) -> _Read | Skipped:
+    def read(row: int) -> _SampleRow | Skipped:
         path = pool.paths[row]
         try:
             data = read_bytes(path)
             image = decode(data, least=network.preprocessing.least)
-            return _Read(row, bytes_digest(data), prepare(image, network.preprocessing))
+            return _SampleRow(row, bytes_digest(data), prepare(image, network.preprocessing))
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
 
     order = _order(pool.labels, np.random.default_rng(seed))
-    kept: list[_Read] = []
+    kept: list[_SampleRow] = []
     rows: list[int] = []
     failed: list[Skipped] = []
     conflicts: tuple[Conflict, ...] = ()
@@ -145,7 +145,7 @@ def draw_sample(
     accepted = np.zeros((len(chosen), len(network.classes)), dtype=bool)
     for place, label in enumerate(labels):
         accepted[place, list(meant[label])] = True
-    return Sample(
+    return LabeledSample(
         name=dataset.name,
         paths=tuple(pool.paths[one.row] for one in chosen),
         labels=tuple(pool.classes[label] for label in labels),
@@ -159,7 +159,7 @@ def draw_sample(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Read:
+class _SampleRow:
     """A prepared picture, its row in the pool and the digest of its file."""
 
     row: int
@@ -167,7 +167,7 @@ class _Read:
     pixels: Pixels
 
 
-def _trained_on(model: Model | None, read: Sequence[_Read]) -> npt.NDArray[np.bool_]:
+def _trained_on(model: Model | None, read: Sequence[_SampleRow]) -> npt.NDArray[np.bool_]:
     if model is None:
         return np.zeros(len(read), dtype=bool)
     return model.data.contains(tuple(one.digest for one in read))

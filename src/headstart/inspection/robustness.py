@@ -27,12 +27,12 @@ from headstart.engines import Engine, build_engine, make_plan
 from headstart.errors import DataError
 from headstart.evaluation import metrics
 from headstart.images.corruptions import STRENGTHS, Corruption, corrupt
-from headstart.inspection.attacks import APGD, Goal, Threat
-from headstart.inspection.differentiable_model import Subject
-from headstart.inspection.inspected_network import Study
-from headstart.inspection.labeled_sample import Sample
+from headstart.inspection.attacks import APGD, AttackGoal, Threat
+from headstart.inspection.differentiable_model import DifferentiableModel
+from headstart.inspection.inspected_network import InspectedNetwork
+from headstart.inspection.labeled_sample import LabeledSample
 from headstart.system.prefetch import prefetched, stacked
-from headstart.types import Floats, Interval, Labels, Norm, Pixels, Progress
+from headstart.types import Floats, Interval, Labels, Norm, Pixels, ProgressCallback
 
 EPSILONS: Final[Mapping[Norm, tuple[float, ...]]] = MappingProxyType(
     {
@@ -51,7 +51,7 @@ _BATCH, _BATCH_CUDA = 16, 64
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class CorrectCount:
     """How many of some images are right."""
 
     correct: int
@@ -93,12 +93,12 @@ class Robustness:
         seed: of all that was drawn by chance.
     """
 
-    sample: Sample
+    sample: LabeledSample
     norm: Norm
     epsilons: tuple[float, ...]
-    attacked: tuple[Share, ...]
+    attacked: tuple[CorrectCount, ...]
     broken: Labels
-    corrupted: Mapping[Corruption, tuple[Share, ...]]
+    corrupted: Mapping[Corruption, tuple[CorrectCount, ...]]
     steps: int
     restarts: int
     seed: int
@@ -163,15 +163,15 @@ class Robustness:
 
 
 def measure_robustness(
-    study: Study,
-    sample: Sample,
+    study: InspectedNetwork,
+    sample: LabeledSample,
     *,
     norm: Norm = Norm.LINF,
     epsilons: Sequence[float] | None = None,
     attack: APGD,
     seed: int = 0,
-    on_steps: Progress | None = None,
-    on_pictures: Progress | None = None,
+    on_steps: ProgressCallback | None = None,
+    on_pictures: ProgressCallback | None = None,
 ) -> Robustness:
     """Attack and corrupt a sample of pictures.
 
@@ -190,7 +190,7 @@ def measure_robustness(
         MissingExtraError: PyTorch is not installed.
     """
     sizes = _sizes(EPSILONS[norm] if epsilons is None else epsilons)
-    reader = _Reader(study)
+    reader = _PredictionPath(study)
     (clean,) = reader.right([sample.pixels.__getitem__], sample.accepted)
     threats = [Threat(norm, epsilon, levels=None) for epsilon in sizes[1:]]
     broken = np.zeros(len(sample), dtype=np.int64)
@@ -209,15 +209,15 @@ def measure_robustness(
         sample.accepted,
         progress=on_pictures,
     )
-    shares: dict[Corruption, tuple[Share, ...]] = dict.fromkeys(Corruption, ())
+    shares: dict[Corruption, tuple[CorrectCount, ...]] = dict.fromkeys(Corruption, ())
     for (kind, _), right in zip(kinds, spoilt, strict=True):
-        shares[kind] += (Share(int(right.sum()), len(sample)),)
+        shares[kind] += (CorrectCount(int(right.sum()), len(sample)),)
     return Robustness(
         sample=sample,
         norm=norm,
         epsilons=sizes,
         attacked=tuple(
-            Share(int((broken > place).sum()), len(sample)) for place in range(len(sizes))
+            CorrectCount(int((broken > place).sum()), len(sample)) for place in range(len(sizes))
         ),
         broken=broken,
         corrupted=shares,
@@ -247,10 +247,10 @@ def _corruption(
     return make
 
 
-class _Reader:
+class _PredictionPath:
     """The ordinary prediction path, for pictures that are in no file."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: InspectedNetwork) -> None:
         self._study = study
         self._engine: Engine = build_engine(study.backbone, make_plan())
 
@@ -259,7 +259,7 @@ class _Reader:
         versions: Sequence[Callable[[int], Pixels]],
         accepted: npt.NDArray[np.bool_],
         *,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> list[npt.NDArray[np.bool_]]:
         """For each version of the N pictures, (N,): whether the prediction is an accepted one."""
         count = len(accepted)
@@ -290,14 +290,14 @@ class _Reader:
 
 
 def _broken(
-    subject: Subject,
+    subject: DifferentiableModel,
     pixels: Pixels,
     accepted: npt.NDArray[np.bool_],
     threats: Sequence[Threat],
     attack: APGD,
     *,
     seed: int,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> Labels:
     """(N,): index of the first threat, of growing size, that holds a wrong picture; T for none.
 
@@ -312,7 +312,7 @@ def _broken(
     sharpness = _SHARPNESS if accepted.shape[1] > 2 else _SHARPNESS[:1]
     runs = [(place, sharp) for place in range(len(threats)) for sharp in sharpness]
     budget = attack.steps * attack.restarts
-    meter = _Meter(progress, len(pixels) * len(runs) * budget)
+    meter = _StepProgress(progress, len(pixels) * len(runs) * budget)
     for first in range(0, len(pixels), size):
         rows = np.arange(first, min(first + size, len(pixels)))
         x = torch.from_numpy(pixels[rows]).to(device).permute(0, 3, 1, 2) / 255
@@ -321,7 +321,7 @@ def _broken(
         for done, (place, sharp) in enumerate(runs, start=1):
             threat = threats[place]
             result = attack.run(
-                meter.counting(subject.logits, sharp), x, Goal(wanted), threat,
+                meter.counting(subject.logits, sharp), x, AttackGoal(wanted), threat,
                 start=x + direction * threat.epsilon, seed=seed,
             )  # fmt: skip
             reached = result.margins > 0
@@ -336,10 +336,10 @@ def _broken(
     return found
 
 
-class _Meter:
+class _StepProgress:
     """Progress in steps of an attack: those taken, and those that are not needed any more."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: ProgressCallback | None, total: int) -> None:
         self._progress, self._total = progress, total
         self._settled = self._running = 0
 

@@ -21,7 +21,7 @@ _KIND = "index"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DataLocation:
     """How a data set was named, in the words of the command line.
 
     Attributes:
@@ -41,17 +41,17 @@ class Source:
     seed: int
 
 
-def remember_source(root: Path, data: TrainingData, source: Source) -> None:
+def remember_source(root: Path, data: TrainingData, source: DataLocation) -> None:
     """Note where the images of a model are; where that cannot be written, nothing is lost."""
     with contextlib.suppress(OSError, HeadstartError):
         cache_folder(root, _KIND)
         write_file(_note(root, data), json.dumps(asdict(source)).encode())
 
 
-def known_source(root: Path, data: TrainingData) -> Source | None:
+def known_source(root: Path, data: TrainingData) -> DataLocation | None:
     """Where the images of a model were found on this machine; None if nothing was noted."""
     try:
-        return Source(**json.loads(_note(root, data).read_text(encoding="utf-8")))
+        return DataLocation(**json.loads(_note(root, data).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 

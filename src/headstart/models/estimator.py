@@ -17,7 +17,7 @@ from headstart.datasets import ImageDataset
 from headstart.engines import make_plan
 from headstart.errors import BackboneError, DataError, HeadstartWarning
 from headstart.features.extractor import Extractor
-from headstart.models.fit import Recipe, train
+from headstart.models.fit import FitSettings, train
 from headstart.models.prediction import Predictions, predict
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model, check_file_given, own_backbone
@@ -94,7 +94,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             BackboneError: an unknown backbone, stage, engine or precision.
         """
         stages = () if self.stage == AUTO else _names(self.stage)
-        recipe = Recipe(
+        recipe = FitSettings(
             head=_choice(HeadKind, self.head, "head"),
             stages=stages,
             balance=self.balance,

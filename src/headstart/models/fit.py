@@ -1,4 +1,4 @@
-"""From labelled images to a tested model."""
+"""From labeled images to a tested model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,23 @@ from headstart.heads.families import train_head
 from headstart.heads.rows import Rows
 from headstart.heads.selection import Selection, fold_count
 from headstart.models.selection_cache import chosen
-from headstart.models.train_test_split import Partition, usable
-from headstart.models.trained_model import Measured, Model, Origin, TrainingData, class_counts
-from headstart.types import Conflict, Estimate, Floats, HeadKind, Labels, Progress, Skipped
+from headstart.models.train_test_split import TrainTestSplit, usable
+from headstart.models.trained_model import (
+    AccuracyEstimate,
+    BackboneOrigin,
+    Model,
+    TrainingData,
+    class_counts,
+)
+from headstart.types import (
+    Conflict,
+    EstimateMethod,
+    Floats,
+    HeadKind,
+    Labels,
+    ProgressCallback,
+    Skipped,
+)
 
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
 """Images, and images a class, that are enough to choose by: the interval of an accuracy of 0.9 is
@@ -30,7 +44,7 @@ then 0.6 points to either side. The head is trained on all in any case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class FitSettings:
     """How a head is trained.
 
     Attributes:
@@ -51,7 +65,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class HeldOutPredictions:
     """Predictions for images that the model was not trained on.
 
     Attributes:
@@ -66,7 +80,7 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
+class FitResult:
     """A model and how it came about.
 
     Attributes:
@@ -87,7 +101,7 @@ class Trained:
     compared_on: int
     skipped: tuple[Skipped, ...]
     conflicts: tuple[Conflict, ...]
-    tested: Tested | None
+    tested: HeldOutPredictions | None
     seconds: float
     feature_seconds: float
     cached: int
@@ -97,12 +111,12 @@ class Trained:
 def train(
     dataset: ImageDataset,
     extractor: Extractor,
-    recipe: Recipe,
+    recipe: FitSettings,
     *,
-    on_images: Progress | None = None,
-    on_candidates: Progress | None = None,
-    on_steps: Progress | None = None,
-) -> Trained:
+    on_images: ProgressCallback | None = None,
+    on_candidates: ProgressCallback | None = None,
+    on_steps: ProgressCallback | None = None,
+) -> FitResult:
     """Train a head on a data set.
 
     Args:
@@ -127,7 +141,7 @@ def train(
         wanted.append(LOGITS)
     features = extractor.extract(dataset.paths, stages=wanted, progress=on_images)
     dataset = dataset.subset(features.rows)
-    cut = Partition.of(dataset, features, hold_out=recipe.hold_out, seed=recipe.seed)
+    cut = TrainTestSplit.of(dataset, features, hold_out=recipe.hold_out, seed=recipe.seed)
     classes, labels = cut.classes, cut.labels
     digests = [features.digests[row] for row in cut.train]
     places = _sample(digests, labels, classes=len(classes), seed=recipe.seed)
@@ -163,7 +177,7 @@ def train(
         origin=_origin(extractor, features, selection),
         data=TrainingData(
             name=dataset.name,
-            licence=dataset.licence,
+            license=dataset.license,
             images=class_counts(labels, len(classes)),
             duplicates=cut.curated.duplicates,
             conflicts=len(cut.curated.conflicts),
@@ -181,7 +195,7 @@ def train(
         },
     )
     model, tested = _tested(model, selection, places, cut, dataset, features)
-    return Trained(
+    return FitResult(
         model=model,
         images=len(labels),
         compared_on=len(places),
@@ -199,13 +213,13 @@ def choose_stages(
     X: Mapping[str, Floats],
     labels: Labels,
     digests: Sequence[str],
-    recipe: Recipe,
+    recipe: FitSettings,
     *,
     choices: Sequence[Candidate],
     classes: int,
     folds: int | None = None,
     cache: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Selection:
     """Where a head grows best, and how good it is there, on folds that the digests decide.
 
@@ -234,7 +248,7 @@ def choose_stages(
     )
 
 
-def _choices(extractor: Extractor, recipe: Recipe) -> tuple[Candidate, ...]:
+def _choices(extractor: Extractor, recipe: FitSettings) -> tuple[Candidate, ...]:
     stages = {stage.name: stage.width for stage in extractor.backbone.stages}
     if not recipe.stages:
         return candidates(stages)
@@ -266,16 +280,18 @@ def _sample(digests: Sequence[str], labels: Labels, *, classes: int, seed: int) 
     return np.flatnonzero(draw(digests, labels, size=size, seed=seed))
 
 
-def _cross_validated(correct: np.ndarray | None) -> Measured:
+def _cross_validated(correct: np.ndarray | None) -> AccuracyEstimate:
     if correct is None:
-        return Measured(accuracy=None, interval=None, images=0, estimate=Estimate.UNKNOWN)
-    return measured(correct, Estimate.CROSS_VALIDATION)
+        return AccuracyEstimate(
+            accuracy=None, interval=None, images=0, estimate=EstimateMethod.UNKNOWN
+        )
+    return measured(correct, EstimateMethod.CROSS_VALIDATION)
 
 
-def measured(correct: np.ndarray, estimate: Estimate) -> Measured:
+def measured(correct: np.ndarray, estimate: EstimateMethod) -> AccuracyEstimate:
     """An accuracy with its interval from whether each image was right, (N,) bool."""
     count = int(correct.sum())
-    return Measured(
+    return AccuracyEstimate(
         accuracy=count / len(correct),
         interval=wilson(count, len(correct)),
         images=len(correct),
@@ -287,35 +303,35 @@ def _tested(
     model: Model,
     selection: Selection,
     places: Labels,
-    cut: Partition,
+    cut: TrainTestSplit,
     dataset: ImageDataset,
     features: Features,
-) -> tuple[Model, Tested | None]:
+) -> tuple[Model, HeldOutPredictions | None]:
     """The model with its accuracy on the held-out part, where there is one."""
     if len(cut.test):
         values = {stage: features.values[stage][cut.test] for stage in model.origin.stages}
-        tested = Tested(
+        tested = HeldOutPredictions(
             paths=tuple(dataset.paths[row] for row in cut.test),
             labels=cut.test_labels,
             probabilities=model.probabilities(values),
         )
         right = tested.probabilities.argmax(1) == cut.test_labels
-        return replace(model, measured=measured(right, Estimate.HELD_OUT)), tested
+        return replace(model, measured=measured(right, EstimateMethod.HELD_OUT)), tested
     if selection.probabilities is None:
         return model, None
-    return model, Tested(
+    return model, HeldOutPredictions(
         paths=tuple(dataset.paths[row] for row in cut.train[places]),
         labels=cut.labels[places],
         probabilities=selection.probabilities,
     )
 
 
-def _origin(extractor: Extractor, features: Features, selection: Selection) -> Origin:
-    return Origin(
+def _origin(extractor: Extractor, features: Features, selection: Selection) -> BackboneOrigin:
+    return BackboneOrigin(
         backbone=extractor.backbone.name,
         weights=extractor.backbone.weights.digest,
         source=extractor.backbone.weights.source,
-        licence=extractor.backbone.weights.licence,
+        license=extractor.backbone.weights.license,
         stages=selection.candidate.stages,
         engine=str(features.plan.engine),
         precision=str(features.plan.precision),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from jinja2 import Environment, StrictUndefined
 
-from headstart.models.trained_model import Measured, Model
+from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.text import counted
-from headstart.types import Estimate, HeadKind
+from headstart.types import EstimateMethod, HeadKind
 
 _HEADS = {
     HeadKind.LOGISTIC: "multinomial logistic regression",
     HeadKind.CENTROID: "nearest centroid",
-    HeadKind.KNN: "k nearest neighbours",
+    HeadKind.KNN: "k nearest neighbors",
 }
 
 _TEMPLATE = """\
@@ -22,12 +22,12 @@ _TEMPLATE = """\
 | accuracy | {{ accuracy }} |
 | classes | {{ model.classes | length }} |
 | trained on | {{ images }} images ({{ model.data.name | cell }}, \
-licence: {{ model.data.licence | cell }}) |
+license: {{ model.data.license | cell }}) |
 | left out | {{ model.data.duplicates | counted("copy", "copies") }}, \
 {{ model.data.conflicts | counted("conflict") }}, \
 {{ model.data.skipped | counted("unusable file") }} |
 | backbone | {{ model.origin.backbone | cell }}, weights from {{ model.origin.source | cell }}, \
-licence: {{ model.origin.licence | cell }} |
+license: {{ model.origin.license | cell }} |
 | weights' digest | `{{ model.origin.weights }}` |
 | stages | {{ model.origin.stages | join(" + ") }} |
 {% if model.tuning -%}
@@ -62,7 +62,7 @@ above, can differ: {{ differs }}.
 - It always answers with one of its classes, also for a picture of something else.
 - The accuracy holds for images like those it was tested on: another camera, place or season can \
 lower it. Test it there: `headstart evaluate MODEL FOLDER`.
-- The backbone's weights and the training images have licences of their own; both bind its use.
+- The backbone's weights and the training images have licenses of their own; both bind its use.
 {%- if smallest < 10 %}
 - Its smallest class has {{ smallest | counted("training image") }}; trust it \
 least there.
@@ -76,14 +76,14 @@ def _cell(text: str) -> str:
 
 
 _HOW = {
-    Estimate.CROSS_VALIDATION: "cross-validated",
-    Estimate.HELD_OUT: "held out",
-    Estimate.VALIDATION: "which also chose the model: a little too good",
-    Estimate.UNKNOWN: "measured in an unknown way",
+    EstimateMethod.CROSS_VALIDATION: "cross-validated",
+    EstimateMethod.HELD_OUT: "held out",
+    EstimateMethod.VALIDATION: "which also chose the model: a little too good",
+    EstimateMethod.UNKNOWN: "measured in an unknown way",
 }
 
 
-def accuracy_text(measured: Measured) -> str:
+def accuracy_text(measured: AccuracyEstimate) -> str:
     """An accuracy with its interval, its images and how it was measured."""
     if measured.accuracy is None or measured.interval is None:
         return "unknown: too few images to hold any out"
@@ -107,7 +107,7 @@ def card(model: Model) -> str:
         model=model,
         accuracy=accuracy_text(model.measured),
         differs="for each fold, the stages were chosen anew without it"
-        if model.measured.estimate is Estimate.CROSS_VALIDATION
+        if model.measured.estimate is EstimateMethod.CROSS_VALIDATION
         else "it was measured on other images",
         images=f"{sum(model.data.images):,}",
         head=_HEADS[model.head.kind],

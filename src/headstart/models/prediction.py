@@ -17,7 +17,7 @@ from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.models.trained_model import Model
 from headstart.system.text import listed
-from headstart.types import Conflict, Floats, Labels, Progress, Skipped
+from headstart.types import Conflict, Floats, Labels, ProgressCallback, Skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Predictions for labelled images that a model was not trained on.
+    """Predictions for labeled images that a model was not trained on.
 
     Attributes:
         paths: N files.
@@ -73,7 +73,11 @@ class Evaluation:
 
 
 def predict(
-    model: Model, extractor: Extractor, paths: Sequence[Path], *, progress: Progress | None = None
+    model: Model,
+    extractor: Extractor,
+    paths: Sequence[Path],
+    *,
+    progress: ProgressCallback | None = None,
 ) -> Predictions:
     """Class probabilities by a trained model."""
     features = extractor.extract(paths, stages=model.origin.stages, progress=progress)
@@ -86,9 +90,9 @@ def predict(
 
 
 def classify(
-    extractor: Extractor, paths: Sequence[Path], *, progress: Progress | None = None
+    extractor: Extractor, paths: Sequence[Path], *, progress: ProgressCallback | None = None
 ) -> Predictions:
-    """Class probabilities by a backbone's own classifier: what it learnt on ImageNet.
+    """Class probabilities by a backbone's own classifier: what it learned on ImageNet.
 
     Raises:
         DataError: the backbone has no classes of its own.
@@ -112,9 +116,9 @@ def evaluate(
     extractor: Extractor,
     dataset: ImageDataset,
     *,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Evaluation:
-    """Test a model on labelled images, leaving out those that it was trained on.
+    """Test a model on labeled images, leaving out those that it was trained on.
 
     Raises:
         DataError: no image is left, or none is of a class that the model knows.

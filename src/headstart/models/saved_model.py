@@ -16,11 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from headstart.errors import BundleError, HeadstartError
+from headstart.errors import HeadstartError, SavedModelError
 from headstart.heads.calibration import LIMIT
 from headstart.heads.head import head_from_tensors
 from headstart.models.model_card import card
-from headstart.models.trained_model import Measured, Model, Origin, TrainingData, Tuning
+from headstart.models.trained_model import (
+    AccuracyEstimate,
+    BackboneOrigin,
+    FineTuning,
+    Model,
+    TrainingData,
+)
 from headstart.system.digests import DIGEST_BYTES, bytes_digest
 from headstart.system.files import check_place, write_file
 from headstart.types import HeadKind
@@ -46,7 +52,7 @@ class _Data(_Part):
     """What of `TrainingData` is no array."""
 
     name: str
-    licence: str
+    license: str
     images: tuple[NonNegativeInt, ...]
     duplicates: NonNegativeInt
     conflicts: NonNegativeInt
@@ -64,11 +70,11 @@ class _Facts(_Part):
     temperature: float = Field(ge=1 / LIMIT, le=LIMIT)
     balanced: bool
     seed: int
-    origin: Origin
+    origin: BackboneOrigin
     data: _Data
-    measured: Measured
-    by_stage: dict[str, Measured]
-    tuning: Tuning | None = None
+    measured: AccuracyEstimate
+    by_stage: dict[str, AccuracyEstimate]
+    tuning: FineTuning | None = None
 
 
 class _Manifest(_Facts):
@@ -115,11 +121,11 @@ def check_target(folder: Path) -> None:
     """
     for place in (folder, *folder.parents):
         if place.is_file():
-            raise BundleError(f"{place} is a file; name a folder for the model")
+            raise SavedModelError(f"{place} is a file; name a folder for the model")
     check_place(folder)
     taken = folder.is_dir() and next(folder.iterdir(), None) is not None
     if taken and not _is_ours(folder / MANIFEST):
-        raise BundleError(f"{folder} holds files and no model; name a new folder for the model")
+        raise SavedModelError(f"{folder} holds files and no model; name a new folder for the model")
 
 
 def _is_ours(manifest: Path) -> bool:
@@ -147,7 +153,7 @@ def load_model(folder: Path) -> Model:
         )
         digests = arrays[_DIGESTS]
     except (KeyError, ValueError) as error:
-        raise BundleError(f"{path} does not fit {MANIFEST} ({error}); {_AGAIN}") from error
+        raise SavedModelError(f"{path} does not fit {MANIFEST} ({error}); {_AGAIN}") from error
     model = Model(
         classes=manifest.classes,
         head=head,
@@ -176,21 +182,21 @@ def _read_manifest(folder: Path) -> _Manifest:
     try:
         if not path.is_file():
             what = "holds no " + MANIFEST if folder.is_dir() else "is not a folder"
-            raise BundleError(
+            raise SavedModelError(
                 f"{folder} {what}; give the folder that 'headstart fit DATA --out MODEL' wrote"
             )
         text = path.read_text(encoding="utf-8")
         header = _Header.model_validate_json(text)
         if header.schema_version > SCHEMA:
-            raise BundleError(
+            raise SavedModelError(
                 f"{folder} was written by a newer headstart (schema {header.schema_version}, this "
                 f"one reads up to {SCHEMA}); upgrade with: pip install --upgrade headstart"
             )
         return _Manifest.model_validate_json(text)
     except ValidationError as error:
-        raise BundleError(f"{path} is damaged: {_fault(error)}; {_AGAIN}") from error
+        raise SavedModelError(f"{path} is damaged: {_fault(error)}; {_AGAIN}") from error
     except UnicodeDecodeError as error:
-        raise BundleError(f"{path} is damaged ({error}); {_AGAIN}") from error
+        raise SavedModelError(f"{path} is damaged ({error}); {_AGAIN}") from error
     except OSError as error:
         raise _unread(path, error) from error
 
@@ -212,18 +218,18 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         content = path.read_bytes()
         if path.name != _named(content):
-            raise BundleError(f"{path} is damaged: its bytes are not those written; {_AGAIN}")
+            raise SavedModelError(f"{path} is damaged: its bytes are not those written; {_AGAIN}")
         arrays: dict[str, np.ndarray] = load(content)
     except (FileNotFoundError, LookupError, SafetensorError) as error:
-        raise BundleError(f"{path} is missing or damaged ({error}); {_AGAIN}") from error
+        raise SavedModelError(f"{path} is missing or damaged ({error}); {_AGAIN}") from error
     except OSError as error:
         raise _unread(path, error) from error
     return arrays
 
 
-def _unread(path: Path, error: OSError) -> BundleError:
+def _unread(path: Path, error: OSError) -> SavedModelError:
     """The model may be whole, and to make it anew would be no help."""
-    return BundleError(f"cannot read {path}: {error.strerror or error}; make it readable")
+    return SavedModelError(f"cannot read {path}: {error.strerror or error}; make it readable")
 
 
 class _Header(BaseModel):
@@ -250,7 +256,7 @@ def _check(model: Model, path: Path) -> None:
         except (ValueError, LookupError, TypeError, MemoryError):
             fits = False
     if not fits:
-        raise BundleError(f"{path} does not fit {MANIFEST}: one of them is damaged; {_AGAIN}")
+        raise SavedModelError(f"{path} does not fit {MANIFEST}: one of them is damaged; {_AGAIN}")
 
 
 def _facts(model: Model) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from headstart.heads.selection import Selection, select
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import DIGEST_BYTES, hasher
 from headstart.system.files import write_file
-from headstart.types import Floats, HeadKind, Labels, Progress
+from headstart.types import Floats, HeadKind, Labels, ProgressCallback
 
 _KIND = "choices"
 _FORMAT = "1"
@@ -48,7 +48,7 @@ def chosen(
     choices: Sequence[Candidate],
     classes: int,
     row_weights: Floats,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Selection:
     """What `select` says, or said when it was asked the same before.
 

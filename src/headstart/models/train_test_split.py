@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.datasets.duplicates import Curated, curate
+from headstart.datasets.duplicates import UniqueImages, curate
 from headstart.datasets.splits import holdout
 from headstart.errors import DataError
 from headstart.system.text import counted
@@ -33,13 +33,13 @@ def usable(dataset: ImageDataset) -> ImageDataset:
         )
     if Split.TEST not in dataset.splits or Split.VALIDATION not in dataset.splits:
         return dataset
-    # Cross-validation chooses; with a test part the validation part is free to be learnt from.
+    # Cross-validation chooses; with a test part the validation part is free to be learned from.
     splits = tuple(s if s is Split.TEST else Split.TRAIN for s in dataset.splits)
     return replace(dataset, splits=splits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
+class TrainTestSplit:
     """Which rows train and which test.
 
     Attributes:
@@ -53,7 +53,7 @@ class Partition:
         skipped: test images of no such class.
     """
 
-    curated: Curated
+    curated: UniqueImages
     seen: list[str]
     train: Labels
     labels: Labels
@@ -65,7 +65,7 @@ class Partition:
     @classmethod
     def of(
         cls, dataset: ImageDataset, features: Features, *, hold_out: float, seed: int
-    ) -> Partition:
+    ) -> TrainTestSplit:
         """Curate a data set and divide it.
 
         Args:
@@ -100,7 +100,7 @@ class Partition:
                 seed=seed,
             )
         train, test = rows[~aside], rows[aside]
-        learnt = {identities[row] for row in train}
+        learned = {identities[row] for row in train}
         present = np.unique(dataset.labels[train])
         if len(present) < 2:
             raise DataError(_too_few(dataset, present, features, curated, held))
@@ -108,7 +108,7 @@ class Partition:
         return cls(
             curated=curated,
             seen=sorted(
-                {d for d, name in zip(features.digests, identities, strict=True) if name in learnt}
+                {d for d, name in zip(features.digests, identities, strict=True) if name in learned}
             ),
             train=train,
             labels=np.searchsorted(present, dataset.labels[train]),
@@ -126,7 +126,11 @@ class Partition:
 
 
 def _too_few(
-    dataset: ImageDataset, present: Labels, features: Features, curated: Curated, held: np.ndarray
+    dataset: ImageDataset,
+    present: Labels,
+    features: Features,
+    curated: UniqueImages,
+    held: np.ndarray,
 ) -> str:
     identities = features.identities()
     training = {identities[row] for row in np.flatnonzero(~held)}

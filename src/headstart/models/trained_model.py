@@ -11,14 +11,14 @@ import numpy as np
 from pydantic import Field, NonNegativeInt
 
 from headstart.backbones.backbone import LOGITS, Backbone, Tensors
-from headstart.errors import BackboneError, BundleError
+from headstart.errors import BackboneError, SavedModelError
 from headstart.heads.calibration import probabilities
 from headstart.heads.head import Head
-from headstart.types import Estimate, Floats, Interval, Labels
+from headstart.types import EstimateMethod, Floats, Interval, Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class AccuracyEstimate:
     """An accuracy with what it rests on. The manifest of a saved model holds it as it is.
 
     Attributes:
@@ -31,7 +31,7 @@ class Measured:
     accuracy: Annotated[float, Field(ge=0, le=1)] | None
     interval: Interval | None
     images: NonNegativeInt
-    estimate: Estimate
+    estimate: EstimateMethod
 
     def as_dict(self) -> dict[str, Any]:
         """As every verb's JSON holds it."""
@@ -44,14 +44,14 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class BackboneOrigin:
     """The backbone that a head belongs to; it works with no other. In the manifest as it is.
 
     Attributes:
         backbone: its name.
         weights: digest of its weights, 32 hex digits.
         source: where the weights came from.
-        licence: of the weights.
+        license: of the weights.
         stages: names of the stages whose features the head sees, shallow to deep.
         engine: what computed the features in training.
         precision: in which arithmetic.
@@ -60,14 +60,14 @@ class Origin:
     backbone: str
     weights: str
     source: str
-    licence: str
+    license: str
     stages: Annotated[tuple[str, ...], Field(min_length=1)]
     engine: str
     precision: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tuning:
+class FineTuning:
     """How part of the backbone was trained further. In the manifest as it is.
 
     Attributes:
@@ -85,8 +85,8 @@ class Tuning:
     epochs: NonNegativeInt
     share: Annotated[float, Field(ge=0, le=1)]
     weights: str
-    probe: Measured
-    tuned: Measured
+    probe: AccuracyEstimate
+    tuned: AccuracyEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class TrainingData:
 
     Attributes:
         name: what the user called the data.
-        licence: what its source says.
+        license: what its source says.
         images: (K,) training images of each class.
         duplicates: identical images left out.
         conflicts: groups of identical images with different labels, left out.
@@ -105,7 +105,7 @@ class TrainingData:
     """
 
     name: str
-    licence: str
+    license: str
     images: tuple[int, ...]
     duplicates: int
     conflicts: int
@@ -143,12 +143,12 @@ class Model:
     setting: float
     balanced: bool
     seed: int
-    origin: Origin
+    origin: BackboneOrigin
     data: TrainingData
-    measured: Measured
-    by_stage: Mapping[str, Measured]
+    measured: AccuracyEstimate
+    by_stage: Mapping[str, AccuracyEstimate]
     tail: Tensors = field(default_factory=dict)
-    tuning: Tuning | None = None
+    tuning: FineTuning | None = None
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
         """Class probabilities.
@@ -177,7 +177,7 @@ def check_file_given(model: Model, weights: Path | None) -> None:
     """
     source = model.origin.source
     if weights is None and ":" not in source:  # neither a package nor a URL
-        raise BundleError(
+        raise SavedModelError(
             f"the model was trained with the weights in a file named {source} (digest "
             f"{model.origin.weights}); give it with --weights FILE"
         )
@@ -191,7 +191,7 @@ def check_weights(model: Model, backbone: Backbone) -> None:
     """
     here = backbone.weights
     if here.digest != model.origin.weights:
-        raise BundleError(
+        raise SavedModelError(
             f"the model was trained on {model.origin.backbone} with weights "
             f"{model.origin.weights} (from {model.origin.source}), and those here are "
             f"{here.digest} (from {here.source}); give the right ones with --weights FILE"
@@ -199,7 +199,7 @@ def check_weights(model: Model, backbone: Backbone) -> None:
     widths = {stage.name: stage.width for stage in backbone.stages} | {LOGITS: len(backbone.labels)}
     wanted = sum(widths.get(stage, 0) for stage in model.origin.stages)
     if not widths.keys() >= set(model.origin.stages) or wanted != model.head.width:
-        raise BundleError(
+        raise SavedModelError(
             f"the model's stages ({', '.join(model.origin.stages)}) do not fit its head and "
             f"{backbone.name}; it is damaged: copy or fit it again"
         )
@@ -223,9 +223,9 @@ def own_backbone(model: Model, backbone: Backbone) -> Backbone:
     try:
         own = backbone.with_tensors({**backbone.tensors(), **model.tail})
     except BackboneError as error:
-        raise BundleError(f"the model is damaged ({error}); copy or fit it again") from error
+        raise SavedModelError(f"the model is damaged ({error}); copy or fit it again") from error
     if own.weights.digest != model.tuning.weights:
-        raise BundleError(
+        raise SavedModelError(
             f"the model's weights have the digest {own.weights.digest} where its manifest says "
             f"{model.tuning.weights}; it is damaged: copy or fit it again"
         )

@@ -8,10 +8,10 @@ from headstart.plots.overlays import explained, overlay
 from headstart.plots.results import accuracy_by_stage, confusion_matrix, most_wrong, reliability
 from headstart.plots.robustness import robustness_curves
 from headstart.plots.sheets import Panel, sheet
-from headstart.plots.transfer import Bars, transfer_sheet
+from headstart.plots.transfer import AccuracyBars, transfer_sheet
 
 __all__ = [
-    "Bars",
+    "AccuracyBars",
     "Panel",
     "accuracy_and_cost",
     "accuracy_by_stage",

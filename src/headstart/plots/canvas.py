@@ -2,7 +2,7 @@
 
 Each figure is a `Figure` of its own and leaves no trace elsewhere: no pyplot, no settings changed,
 so that threads may draw at the same time. Blue is right and orange is wrong, both from Okabe and
-Ito's palette that colour-blind readers can tell apart.
+Ito's palette that color-blind readers can tell apart.
 
 Class names are data and may hold anything: long ones lose their middle, and a character that no
 installed font can draw is shown as its code, [732B], instead of one same box for all.
@@ -29,7 +29,7 @@ from headstart.system.files import write_file
 from headstart.types import Interval
 
 DPI = 150
-BLUE, ORANGE, GREY, SILVER, PALE = "#0072B2", "#D55E00", "#666666", "#BBBBBB", "#EEEEEE"
+BLUE, ORANGE, GRAY, SILVER, PALE = "#0072B2", "#D55E00", "#666666", "#BBBBBB", "#EEEEEE"
 
 _FONT = "DejaVu Sans"  # comes with matplotlib, so it is always there
 # Sans-serif families with many scripts, as systems ship them; "Noto Sans ..." are added to these.
@@ -84,12 +84,12 @@ def quiet(*several: Axes) -> None:
 
 
 def points(
-    axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, at: Sequence[Interval], colour: str, face: str
+    axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, at: Sequence[Interval], color: str, face: str
 ) -> None:
     """Points with a line through each, as long as its interval; whole even at the frame."""
     lows, highs = [i.low for i in at], [i.high for i in at]
-    axes.vlines(x, lows, highs, color=colour, linewidth=1.5, clip_on=False)
-    axes.plot(x, y, "o", color=colour, markersize=7, markerfacecolor=face, clip_on=False)
+    axes.vlines(x, lows, highs, color=color, linewidth=1.5, clip_on=False)
+    axes.plot(x, y, "o", color=color, markersize=7, markerfacecolor=face, clip_on=False)
 
 
 def label(name: str, *, limit: int = 24) -> str:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from headstart.errors import DataError
 from headstart.plots.canvas import (
     BLUE,
-    GREY,
+    GRAY,
     ORANGE,
     SILVER,
     finish,
@@ -77,22 +77,22 @@ def accuracy_and_cost(
         if mark
     )
     axes.plot([x for x, _ in edge], [y for _, y in edge], color=BLUE, linewidth=1, zorder=1)
-    colours = []
+    colors = []
     for name, x, y, span, front, whole in zip(
         names, milliseconds, accuracies, intervals, on_frontier, complete, strict=True
     ):
-        colour = ORANGE if name == recommended else BLUE if front else GREY if whole else SILVER
-        points(axes, [x], [y], [span], colour, colour if front else "white")
-        colours.append(colour if whole else GREY)
+        color = ORANGE if name == recommended else BLUE if front else GRAY if whole else SILVER
+        points(axes, [x], [y], [span], color, color if front else "white")
+        colors.append(color if whole else GRAY)
     _scale(axes, milliseconds, intervals)
-    axes.set_xlabel("core-milliseconds an image, on this machine", color=GREY)
-    axes.set_ylabel("accuracy, cross-validated", color=GREY)
+    axes.set_xlabel("core-milliseconds an image, on this machine", color=GRAY)
+    axes.set_ylabel("accuracy, cross-validated", color=GRAY)
     quiet(axes)
     texts = [
         label(name, limit=_LONGEST) + ("" if whole else " (fewer images)")
         for name, whole in zip(names, complete, strict=True)
     ]
-    _write_names(axes, texts, milliseconds, accuracies, intervals, colours, edge)
+    _write_names(axes, texts, milliseconds, accuracies, intervals, colors, edge)
     return finish(figure, _finding(names, accuracies, milliseconds, recommended, images))
 
 
@@ -120,7 +120,7 @@ def _write_names(
     costs: Sequence[float],
     accuracies: Sequence[float],
     intervals: Sequence[Interval],
-    colours: Sequence[str],
+    colors: Sequence[str],
     edge: Sequence[tuple[float, float]],
 ) -> None:
     """Each name as near to its point as it fits without touching anything else.
@@ -138,10 +138,10 @@ def _write_names(
         [(*place((x, i.low)), *place((x, i.high))) for x, i in zip(costs, intervals, strict=True)],
         place(edge),
     )
-    for name, x, y, colour in zip(names, costs, accuracies, colours, strict=True):
+    for name, x, y, color in zip(names, costs, accuracies, colors, strict=True):
         text = axes.annotate(
             name, (x, y), (0, 0), textcoords="offset pixels", va="center",
-            color=colour, fontsize=9, annotation_clip=False,
+            color=color, fontsize=9, annotation_clip=False,
         )  # fmt: skip
         size = text.get_window_extent(renderer)
         # Of equally free places the nearest, the right before the left, above before below.

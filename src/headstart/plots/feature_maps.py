@@ -1,6 +1,6 @@
 """Feature maps beside the picture they were found in, and the filters of a first layer.
 
-Values become colours pixel by pixel; nothing is smoothed.
+Values become colors pixel by pixel; nothing is smoothed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _SMALL, _BAR, _PICTURE = 112, 150, 448
 _FILTER, _MANY, _SMALL_FILTER = 130, 64, 66  # where there are more than so many
 _GAP, _LINE, _SMALL_LINE = 16, 25, 18
 _ROW: Final = 8  # maps of a stage in the overview
-_EMPTY: Final = 238  # grey behind bars
+_EMPTY: Final = 238  # gray behind bars
 _ZERO: Final = 1e-6  # share of the layer's greatest weight that counts as zero
 
 _POSITIVE = matplotlib.colormaps["viridis"]
 _SIGNED = matplotlib.colormaps["RdBu_r"]
 _LEGEND = {
     False: ("yellow: the map's greatest value", "violet: its least value", ""),
-    True: ("red: above zero; blue: below zero", "full colour: the map's greatest magnitude", ""),
+    True: ("red: above zero; blue: below zero", "full color: the map's greatest magnitude", ""),
 }
 _RANKED = ("ranked by standard deviation over a map,", "numbered as in the network, from 0")
 _BARS = ("a channel is one number here: a bar,", "ranked by magnitude,", _RANKED[1])
@@ -47,7 +47,7 @@ magnitude is a stage drawn as signed."""
 def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, picture: str) -> Figure:
     """A stage's strongest channels, each with its range, beside the picture.
 
-    Maps are enlarged by a whole factor. Where a stage has signed values, colours are symmetric
+    Maps are enlarged by a whole factor. Where a stage has signed values, colors are symmetric
     around zero; elsewhere they run from a map's least to its greatest value.
 
     Args:
@@ -73,7 +73,7 @@ def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, pictur
         page.put(x, y, tile)
         y += tile.shape[0] + 6
         page.write(x, y, f"{place + 1}.  channel {channel.index}")
-        page.write(x, y + _LINE, _range(channel), grey=True)
+        page.write(x, y + _LINE, _range(channel), gray=True)
     share = "all" if count == stage.channels else f"the {count} strongest of"
     return page.figure(
         f"{_name(stage)} of {label(network, limit=60)}: "
@@ -115,7 +115,7 @@ def channels_by_stage(
             page.put(x, y, tile)
             below = y + _SMALL + 4
             page.write(x, below, f"channel {channel.index}", size=SMALL_TYPE)
-            page.write(x, below + _SMALL_LINE, _range(channel), size=SMALL_TYPE, grey=True)
+            page.write(x, below + _SMALL_LINE, _range(channel), size=SMALL_TYPE, gray=True)
         y += _SMALL + 2 * _SMALL_LINE + 2 * _GAP
     if len(stages) == 1:
         finding = f"what {_name(stages[0])} of {label(network, limit=60)} extracts"
@@ -125,10 +125,10 @@ def channels_by_stage(
 
 
 def filters(first: Filters, *, network: str) -> Figure:
-    """All filters of a first layer, as the patterns of colour that they answer to.
+    """All filters of a first layer, as the patterns of color that they answer to.
 
-    Each is shown with its own range: grey is zero, and the greatest magnitude is full colour. What
-    training has driven to zero, up to rounding, is grey.
+    Each is shown with its own range: gray is zero, and the greatest magnitude is full color. What
+    training has driven to zero, up to rounding, is gray.
 
     Args:
         first: the filters.
@@ -148,21 +148,21 @@ def filters(first: Filters, *, network: str) -> Figure:
     zero = _ZERO * float(np.abs(first.values).max())
     for index, values in enumerate(first.values):
         most = float(np.abs(values).max())
-        grey = np.full(values.shape, 0.5) if most <= zero else 0.5 + values / (2 * most)
-        pixels = _bytes(grey.transpose(1, 2, 0))
+        gray = np.full(values.shape, 0.5) if most <= zero else 0.5 + values / (2 * most)
+        pixels = _bytes(gray.transpose(1, 2, 0))
         x = index % columns * (max(room, width * factor) + _GAP)
         y = index // columns * (height * factor + (1 if many else 2) * _SMALL_LINE + _GAP)
         page.put(x, y, pixels.repeat(factor, 0).repeat(factor, 1))
         y += height * factor + 3
         own = f"±{_number(most, most)}"
         if many:  # words take longer to draw than all the rest
-            page.write(x, y, f"{index}: {own}", size=SMALL_TYPE, grey=True)
+            page.write(x, y, f"{index}: {own}", size=SMALL_TYPE, gray=True)
             continue
         page.write(x, y, f"filter {index}", size=SMALL_TYPE)
-        page.write(x, y + _SMALL_LINE, own, size=SMALL_TYPE, grey=True)
+        page.write(x, y + _SMALL_LINE, own, size=SMALL_TYPE, gray=True)
     return page.figure(
         f"{label(network, limit=60)} begins with {count} filters of {height} × {width} pixels "
-        f"({label(first.layer, limit=40)}); grey is zero"
+        f"({label(first.layer, limit=40)}); gray is zero"
     )
 
 
@@ -180,10 +180,10 @@ def _put_picture(page: Page, pixels: Pixels, name: str, notes: Sequence[str]) ->
     y = pixels.shape[0] * factor + 6
     page.write(0, y, label(name, limit=side // 11))
     height, width = pixels.shape[:2]
-    page.write(0, y + _LINE, f"{width} × {height} pixels, as the network sees it", grey=True)
+    page.write(0, y + _LINE, f"{width} × {height} pixels, as the network sees it", gray=True)
     y += 3 * _LINE
     for note in notes:
-        page.write(0, y, note, grey=True)
+        page.write(0, y, note, gray=True)
         y += _LINE
     return side + 2 * _GAP
 
@@ -193,10 +193,10 @@ def _tiles(stage: StageMaps, side: int) -> list[Pixels]:
     if _is_vector(stage):
         return _bars(stage.maps[:, 0, 0], side)
     signed = _is_signed(stage)
-    return [_resized(_coloured(values, signed=signed), side) for values in stage.maps]
+    return [_resized(_colored(values, signed=signed), side) for values in stage.maps]
 
 
-def _coloured(values: Floats, *, signed: bool) -> Pixels:
+def _colored(values: Floats, *, signed: bool) -> Pixels:
     """(H, W) to (H, W, 3): symmetric around zero if signed, else from minimum to maximum."""
     if signed:
         low, high = -float(np.abs(values).max()), float(np.abs(values).max())

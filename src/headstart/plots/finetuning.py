@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from headstart.errors import DataError
-from headstart.plots.canvas import BLUE, GREY, ORANGE, finish, new_figure, quiet, same_length
+from headstart.plots.canvas import BLUE, GRAY, ORANGE, finish, new_figure, quiet, same_length
 
 
 def training_curves(
@@ -48,9 +48,9 @@ def training_curves(
     figure = new_figure(10.0, 4.2)
     left, right = figure.subplots(1, 2)
     _curve(left, losses, validation_losses, probe[0], closing)
-    left.set_ylabel("loss in nats", color=GREY)
+    left.set_ylabel("loss in nats", color=GRAY)
     _curve(right, accuracies, validation_accuracies, probe[1], closing)
-    right.set_ylabel("accuracy", color=GREY)
+    right.set_ylabel("accuracy", color=GRAY)
     right.legend(frameon=False, labelcolor="#333333", fontsize=9, loc="best")
     return finish(figure, finding)
 
@@ -63,7 +63,7 @@ def _curve(
     closing: int,
 ) -> None:
     epochs = range(1, len(training) + 1)
-    axes.axhline(probe, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="probe, validation")
+    axes.axhline(probe, color=GRAY, linewidth=1, linestyle=(0, (4, 3)), label="probe, validation")
     axes.plot(
         epochs,
         [value if math.isfinite(value) else math.nan for value in training],
@@ -89,8 +89,8 @@ def _curve(
         axes.axvspan(len(training) - closing + 0.5, len(training) + 0.5, color="#F2F2F2", zorder=0)
         axes.text(
             len(training) - closing + 0.6, 1.01, "all images",
-            color=GREY, fontsize=9, transform=axes.get_xaxis_transform(),
+            color=GRAY, fontsize=9, transform=axes.get_xaxis_transform(),
         )  # fmt: skip
-    axes.set_xlabel("epoch", color=GREY)
+    axes.set_xlabel("epoch", color=GRAY)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     quiet(axes)

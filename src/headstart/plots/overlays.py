@@ -18,19 +18,19 @@ from headstart.types import Floats, Pixels
 if TYPE_CHECKING:
     from headstart.inspection.explanation import Explanation, HeatMap
 
-_COLOURS = matplotlib.colormaps["inferno"]  # perceptually uniform: equal steps look equal
-_GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
-_CALM, _CALM_GREY = 0.75, 0.5  # brightness, and share of grey, where nothing is relevant
-_UNSEEN: Final = 0.35  # brightness of what the network did not see, all grey
+_COLORS = matplotlib.colormaps["inferno"]  # perceptually uniform: equal steps look equal
+_GRAY: Final = np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
+_CALM, _CALM_GRAY = 0.75, 0.5  # brightness, and share of gray, where nothing is relevant
+_UNSEEN: Final = 0.35  # brightness of what the network did not see, all gray
 _OPAQUE: Final = 0.8  # of the most relevant; the picture must stay visible
 _WIDTH: Final = 3.2  # inches of a picture on the sheet
-_ROWS: Final = 1024  # coloured at a time: bounds the memory for large photos
+_ROWS: Final = 1024  # colored at a time: bounds the memory for large photos
 
 
 def overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixels:
     """A picture that glows where a map is high: violet, orange, yellow.
 
-    Elsewhere the picture calms down a little; what the network did not see is grey and dark.
+    Elsewhere the picture calms down a little; what the network did not see is gray and dark.
 
     Args:
         pixels: (H, W, 3).
@@ -49,15 +49,15 @@ def overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixels
 
 def _overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixels:
     picture = pixels.astype(np.float32)
-    grey = (picture @ _GREY)[..., None]
-    calm = _CALM * (_CALM_GREY * grey + (1 - _CALM_GREY) * picture)
-    # The colours' black end would only darken: they begin where they are coloured.
-    colours = _COLOURS(0.2 + 0.75 * heat)[..., :3].astype(np.float32) * 255
+    gray = (picture @ _GRAY)[..., None]
+    calm = _CALM * (_CALM_GRAY * gray + (1 - _CALM_GRAY) * picture)
+    # The colors' black end would only darken: they begin where they are colored.
+    colors = _COLORS(0.2 + 0.75 * heat)[..., :3].astype(np.float32) * 255
     share = heat[..., None]
-    # Where the map is high, the picture is at full brightness under the colour.
+    # Where the map is high, the picture is at full brightness under the color.
     lit = (1 - share) * calm + share * picture
-    mixed = (1 - _OPAQUE * share) * lit + _OPAQUE * share * colours
-    return np.where(seen[..., None], mixed, _UNSEEN * grey).round().clip(0, 255).astype(np.uint8)
+    mixed = (1 - _OPAQUE * share) * lit + _OPAQUE * share * colors
+    return np.where(seen[..., None], mixed, _UNSEEN * gray).round().clip(0, 255).astype(np.uint8)
 
 
 def explained(explanation: Explanation, overlays: Sequence[Pixels]) -> Figure:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from headstart.plots.canvas import DPI, GREY, finish, new_figure
+from headstart.plots.canvas import DPI, GRAY, finish, new_figure
 from headstart.types import Pixels
 
 TYPE, SMALL_TYPE = 8.0, 6.5  # points
@@ -41,7 +41,7 @@ class Page:
         self.width = max(self.width, x + pixels.shape[1])
         self.height = max(self.height, y + pixels.shape[0])
 
-    def write(self, x: int, y: int, text: str, *, size: float = TYPE, grey: bool = False) -> None:
+    def write(self, x: int, y: int, text: str, *, size: float = TYPE, gray: bool = False) -> None:
         """Place a line of words with its upper left corner at (x, y); they widen no page.
 
         Args:
@@ -49,9 +49,9 @@ class Page:
             y: from the top.
             text: names of others must have passed `canvas.label`.
             size: in points.
-            grey: for what matters less.
+            gray: for what matters less.
         """
-        self._words.append((x, y, text, size, GREY if grey else "black"))
+        self._words.append((x, y, text, size, GRAY if gray else "black"))
         self.height = max(self.height, y + round(size * DPI / 72))
 
     def figure(self, title: str) -> Figure:
@@ -67,7 +67,7 @@ class Page:
             paper[top + y : top + y + rows, _MARGIN + x : _MARGIN + x + columns] = pixels
         figure = new_figure(width / DPI, height / DPI, layout="none")
         figure.figimage(paper, origin="upper")
-        for x, y, text, size, colour in self._words:
+        for x, y, text, size, color in self._words:
             place = ((_MARGIN + x) / width, 1 - (top + y) / height)
-            figure.text(*place, text, fontsize=size, color=colour, va="top")
+            figure.text(*place, text, fontsize=size, color=color, va="top")
         return finish(figure, title)

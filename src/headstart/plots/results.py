@@ -17,7 +17,7 @@ from headstart.evaluation import metrics
 from headstart.images.decode import decode
 from headstart.plots.canvas import (
     BLUE,
-    GREY,
+    GRAY,
     ORANGE,
     PALE,
     SILVER,
@@ -39,7 +39,7 @@ def confusion_matrix(confusion: npt.ArrayLike, classes: Sequence[str]) -> Figure
     """What is taken for what: one row a true class, one column a prediction.
 
     A cell's depth is its share of the row; that of errors starts at 0.15 and grows with the root,
-    or one error in fifty images would look white. A row without images is grey.
+    or one error in fifty images would look white. A row without images is gray.
 
     Args:
         confusion: (K, K) images, row = truth.
@@ -65,18 +65,18 @@ def confusion_matrix(confusion: npt.ArrayLike, classes: Sequence[str]) -> Figure
     right = np.eye(k, dtype=bool)
     shade[~right & (cells > 0)] = 0.15 + 0.85 * shade[~right & (cells > 0)] ** 0.5
     base = np.where(right[..., None], to_rgb(BLUE), to_rgb(ORANGE))  # (K, K, 3)
-    colours = 1.0 - (1.0 - base) * shade[..., None]
-    colours[cells.sum(axis=1) == 0] = to_rgb(PALE)
-    axes.imshow(colours, interpolation="antialiased", aspect="equal", origin="upper")
-    _count_cells(axes, cells, colours, cell)
+    colors = 1.0 - (1.0 - base) * shade[..., None]
+    colors[cells.sum(axis=1) == 0] = to_rgb(PALE)
+    axes.imshow(colors, interpolation="antialiased", aspect="equal", origin="upper")
+    _count_cells(axes, cells, colors, cell)
 
     shown = np.arange(0, k, step)
     turn = 0 if longest < 0.95 * cell else 90
     axes.set_xticks(shown, names[::step], fontsize=size, rotation=turn)
     axes.set_yticks(shown, names[::step], fontsize=size)
     axes.tick_params(length=0, pad=3)
-    axes.set_xlabel("predicted", color=GREY)
-    axes.set_ylabel("true", color=GREY)
+    axes.set_xlabel("predicted", color=GRAY)
+    axes.set_ylabel("true", color=GRAY)
     axes.spines[:].set_color(SILVER)
     for other in beside:
         _list_pairs(other, cells, classes)
@@ -112,17 +112,17 @@ def accuracy_by_stage(
     figure = new_figure(min(16.0, max(6.0, 0.8 * len(names) + 2)), 4.5)
     axes = figure.add_subplot()
     for x, (value, interval, mark) in enumerate(zip(accuracies, intervals, chosen, strict=True)):
-        colour = BLUE if mark else GREY
-        points(axes, [x], [value], [interval], colour, colour if mark else "white")
+        color = BLUE if mark else GRAY
+        points(axes, [x], [value], [interval], color, color if mark else "white")
         axes.annotate(
             f"{value:.3f}", (x, value), (8, 0), textcoords="offset points", va="center",
-            color=colour, fontsize=9, weight="bold" if mark else "normal",
+            color=color, fontsize=9, weight="bold" if mark else "normal",
         )  # fmt: skip
-    axes.axhline(largest, color=GREY, linewidth=1, linestyle="--")
+    axes.axhline(largest, color=GRAY, linewidth=1, linestyle="--")
     axes.annotate(
         f"always the largest class: {largest:.3f}", (1, largest), (-2, 4),
         xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va="bottom",
-        color=GREY, fontsize=9,
+        color=GRAY, fontsize=9,
     )  # fmt: skip
     axes.set_xlim(-0.5, len(names) - 0.1)
     axes.set_ylim(max(0.0, min([largest, *(i.low for i in intervals)]) - 0.05), 1.02)
@@ -132,9 +132,9 @@ def accuracy_by_stage(
         ha="right" if slanted else "center", rotation_mode="anchor",
     )  # fmt: skip
     axes.set_ylabel(
-        "cross-validated accuracy on the training images,\nwith 95% interval", color=GREY
+        "cross-validated accuracy on the training images,\nwith 95% interval", color=GRAY
     )
-    axes.set_xlabel("stage of the backbone, from shallow to deep", color=GREY)
+    axes.set_xlabel("stage of the backbone, from shallow to deep", color=GRAY)
     quiet(axes)
 
     picked = [i for i, mark in enumerate(chosen) if mark]
@@ -189,8 +189,8 @@ def most_wrong(
         _thumbnail(axes, images[i])
         says = f"{label(predictions[i], limit=20)} {float(probabilities[i]):.2f}"
         truth = f"is {label(truths[i], limit=20)}"
-        for text, colour, below in ((says, ORANGE, 0.04), (truth, BLUE, 0.21)):
-            figure.text(left, (bottom - below) / height, text, color=colour, fontsize=8, va="top")
+        for text, color, below in ((says, ORANGE, 0.04), (truth, BLUE, 0.21)):
+            figure.text(left, (bottom - below) / height, text, color=color, fontsize=8, va="top")
     scope = "most confident first" + (f", {len(shown)} shown" if len(shown) < len(wrong) else "")
     return finish(figure, f"{len(wrong):,} of {len(images):,} wrong; {scope}")
 
@@ -215,16 +215,16 @@ def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: in
 
     figure = new_figure(6.0, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+    upper.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle="--")
     upper.vlines(confidence, confidence, share, color=ORANGE, linewidth=5, alpha=0.35)
     points(upper, confidence, share, intervals, BLUE, BLUE)
     upper.set_xlim(0, 1.01)
     upper.set_ylim(0, 1.01)
-    upper.set_ylabel("share that is right, with 95% interval", color=GREY)
+    upper.set_ylabel("share that is right, with 95% interval", color=GRAY)
     edges = np.arange(bins) / bins
     lower.bar(edges, grouped.counts, 1 / bins, align="edge", color=SILVER, edgecolor="white")
-    lower.set_ylabel("images", color=GREY)
-    lower.set_xlabel(f"confidence of the prediction, {len(p):,} images", color=GREY)
+    lower.set_ylabel("images", color=GRAY)
+    lower.set_xlabel(f"confidence of the prediction, {len(p):,} images", color=GRAY)
     quiet(upper, lower)
     says, count = float(np.max(p, axis=1).mean()), int(grouped.correct.sum())
     right, interval = count / len(p), metrics.wilson(count, len(p))
@@ -237,12 +237,12 @@ def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: in
     return finish(figure, f"Says {says:.3f}, is right {right:.3f}: {verdict} (ECE {ece:.3f})")
 
 
-def _count_cells(axes: Axes, cells: Labels, colours: Doubles, cell: float) -> None:
+def _count_cells(axes: Axes, cells: Labels, colors: Doubles, cell: float) -> None:
     """Writes the counts into cells of `cell` points, if they can be read there."""
     size = min(11.0, 0.55 * cell, 0.9 * cell / (0.64 * len(f"{cells.max():,}")))
     for i, j in np.argwhere(cells > 0) if size >= _SMALLEST_TYPE else ():
-        colour = "white" if colours[i, j] @ (0.299, 0.587, 0.114) < 0.55 else "black"  # luma
-        axes.text(j, i, f"{cells[i, j]:,}", fontsize=size, color=colour, ha="center", va="center")
+        color = "white" if colors[i, j] @ (0.299, 0.587, 0.114) < 0.55 else "black"  # luma
+        axes.text(j, i, f"{cells[i, j]:,}", fontsize=size, color=color, ha="center", va="center")
 
 
 def _list_pairs(axes: Axes, cells: Labels, classes: Sequence[str]) -> None:
@@ -253,10 +253,10 @@ def _list_pairs(axes: Axes, cells: Labels, classes: Sequence[str]) -> None:
         axes.text(0, y - 0.12, text, fontsize=8, va="bottom")
         axes.barh(y, n / support, height=0.2, align="edge", color=ORANGE)
         count = f"  {n:,} of {support:,}"
-        axes.text(n / support, y + 0.1, count, fontsize=7, va="center", color=GREY)
+        axes.text(n / support, y + 0.1, count, fontsize=7, va="center", color=GRAY)
     axes.set_xlim(0, 1.25)
     axes.set_ylim(_PAIRS - 0.4, -0.8)
-    axes.set_title("Most confused: true → predicted", fontsize=9, loc="left", color=GREY)
+    axes.set_title("Most confused: true → predicted", fontsize=9, loc="left", color=GRAY)
     axes.set_axis_off()
 
 
@@ -265,7 +265,7 @@ def _thumbnail(axes: Axes, path: Path) -> None:
     try:
         image = decode(path).convert("RGB")
     except UnreadableImageError:
-        axes.text(0.5, 0.5, "cannot be read", ha="center", color=GREY, fontsize=8)
+        axes.text(0.5, 0.5, "cannot be read", ha="center", color=GRAY, fontsize=8)
         return
     image.thumbnail((320, 320))
     axes.imshow(np.asarray(image), interpolation="antialiased", aspect="equal", origin="upper")

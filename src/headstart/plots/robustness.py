@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headstart.errors import DataError
-from headstart.plots.canvas import BLUE, GREY, finish, label, new_figure, points, quiet, same_length
+from headstart.plots.canvas import BLUE, GRAY, finish, label, new_figure, points, quiet, same_length
 from headstart.types import Interval
 
 # Okabe and Ito's, the yellow left out: on white it cannot be seen.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#666666")
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#666666")
 _APART = 0.055  # of the axis: names that are closer than this would touch
 
 
@@ -46,11 +46,11 @@ def robustness_curves(
     figure = new_figure(11.0, 4.6)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
     _attacked(left, epsilons, attacked)
-    left.set_xlabel(axis, color=GREY)
+    left.set_xlabel(axis, color=GRAY)
     _corrupted(right, attacked[0], corrupted)
-    right.set_xlabel("strength of the corruption (Hendrycks and Dietterich 2019)", color=GREY)
+    right.set_xlabel("strength of the corruption (Hendrycks and Dietterich 2019)", color=GRAY)
     for axes in (left, right):
-        axes.set_ylabel("accuracy", color=GREY)
+        axes.set_ylabel("accuracy", color=GRAY)
         axes.set_ylim(-0.02, 1.02)
         quiet(axes)
     return finish(figure, _finding(epsilons, attacked, corrupted, images))
@@ -81,17 +81,17 @@ def _corrupted(
     strengths = len(next(iter(corrupted.values())))
     ends = _spread({name: row[-1][0] for name, row in corrupted.items()})
     for index, (name, row) in enumerate(corrupted.items()):
-        colour = _COLOURS[index % len(_COLOURS)]
+        color = _COLORS[index % len(_COLORS)]
         # Beside each other, or their intervals would be one line.
         shift = (index - (len(corrupted) - 1) / 2) * 0.06
         places = [0.0, *(strength + shift for strength in range(1, strengths + 1))]
-        axes.plot(places, [untouched[0], *(v for v, _ in row)], color=colour, linewidth=1.2)
-        axes.plot(places[1:], [v for v, _ in row], "o", color=colour, markersize=4)
+        axes.plot(places, [untouched[0], *(v for v, _ in row)], color=color, linewidth=1.2)
+        axes.plot(places[1:], [v for v, _ in row], "o", color=color, markersize=4)
         spans = [interval for _, interval in row]
         axes.vlines(places[1:], [s.low for s in spans], [s.high for s in spans],
-                    color=colour, linewidth=0.8, alpha=0.6)  # fmt: skip
+                    color=color, linewidth=0.8, alpha=0.6)  # fmt: skip
         axes.annotate(
-            label(name), (strengths + 0.3, ends[name]), va="center", color=colour, fontsize=9
+            label(name), (strengths + 0.3, ends[name]), va="center", color=color, fontsize=9
         )
     points(axes, [0], [untouched[0]], [untouched[1]], BLUE, "white")
     axes.set_xticks(range(strengths + 1), ["none", *map(str, range(1, strengths + 1))])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from headstart.errors import DataError
-from headstart.plots.canvas import DPI, GREY, finish, label, new_figure
+from headstart.plots.canvas import DPI, GRAY, finish, label, new_figure
 from headstart.types import Pixels
 
 _TALLEST = 3.0  # of a picture, in widths; the strip of a panorama would make a page of metres
@@ -24,7 +24,7 @@ class Panel:
     Attributes:
         pixels: (H, W, 3) uint8.
         caption: the first line under it, black.
-        note: the second, grey.
+        note: the second, gray.
     """
 
     pixels: Pixels
@@ -76,14 +76,14 @@ def sheet(rows: Sequence[Sequence[Panel]], *, title: str, width: float = 1.9) ->
                 aspect="auto",
             )
             below = top - height - 0.04
-            for line, colour in ((panel.caption, "black"), (panel.note, GREY)):
+            for line, color in ((panel.caption, "black"), (panel.note, GRAY)):
                 if line:
                     figure.text(
                         left / page_width,
                         below / page_height,
                         label(line, limit=room),
                         fontsize=_TYPE,
-                        color=colour,
+                        color=color,
                         va="top",
                     )
                     below -= _LINE

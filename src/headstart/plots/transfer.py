@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from headstart.errors import DataError
 from headstart.plots.canvas import (
     BLUE,
-    GREY,
+    GRAY,
     ORANGE,
     SILVER,
     finish,
@@ -33,7 +33,7 @@ _AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
+class AccuracyBars:
     """Accuracies side by side.
 
     Attributes:
@@ -48,8 +48,8 @@ class Bars:
 
 
 def transfer_sheet(
-    stages: Bars,
-    compared: Bars,
+    stages: AccuracyBars,
+    compared: AccuracyBars,
     *,
     grown_on: Sequence[str],
     ahead: Sequence[str],
@@ -94,13 +94,13 @@ def transfer_sheet(
 
 def _by_stage(
     axes: Axes,
-    stages: Bars,
+    stages: AccuracyBars,
     grown_on: Sequence[str],
     random_stages: Sequence[float],
     chance: float,
 ) -> None:
     places = range(len(stages.names))
-    axes.plot(places, random_stages, "x:", color=GREY, linewidth=1, label="random weights")
+    axes.plot(places, random_stages, "x:", color=GRAY, linewidth=1, label="random weights")
     axes.plot(places, stages.values, color=BLUE, linewidth=1)
     for place in places:
         face = BLUE if stages.names[place] in grown_on else "white"
@@ -113,28 +113,28 @@ def _by_stage(
         places, [label(name, limit=16) for name in stages.names], rotation=30, ha="right"
     )
     axes.set_ylim(0, 1.03)
-    axes.set_ylabel("cross-validated accuracy", color=GREY)
+    axes.set_ylabel("cross-validated accuracy", color=GRAY)
     axes.set_title("a head on one stage, shallow to deep", loc="left", fontsize=10)
 
 
-def _against(axes: Axes, compared: Bars, ahead: Sequence[str], chance: float) -> None:
+def _against(axes: Axes, compared: AccuracyBars, ahead: Sequence[str], chance: float) -> None:
     last = compared.values[1]
     for place, (value, interval) in enumerate(
         zip(compared.values, compared.intervals, strict=True)
     ):
-        colour = BLUE if place < 2 else ORANGE if compared.names[place] in ahead else GREY
-        axes.hlines(place, interval.low, interval.high, color=colour, linewidth=1.5)
-        axes.plot([value], [place], "o", color=colour, markersize=7)
+        color = BLUE if place < 2 else ORANGE if compared.names[place] in ahead else GRAY
+        axes.hlines(place, interval.low, interval.high, color=color, linewidth=1.5)
+        axes.plot([value], [place], "o", color=color, markersize=7)
         axes.annotate(
             f"{value:.3f}", (value, place), (0, 7), textcoords="offset points", ha="center",
-            color=colour, fontsize=9,
+            color=color, fontsize=9,
         )  # fmt: skip
     axes.axvline(last, color=BLUE, linewidth=0.8, linestyle=":")
     axes.axvline(chance, color=SILVER, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(compared.names)), list(compared.names))
     axes.set_ylim(len(compared.names) - 0.5, -0.6)
     axes.set_xlim(0, 1.03)
-    axes.set_xlabel("cross-validated accuracy; dashed: chance", color=GREY)
+    axes.set_xlabel("cross-validated accuracy; dashed: chance", color=GRAY)
     axes.set_title(
         "against classifiers without pre-training\n(orange: surely better than the last layer)",
         loc="left", fontsize=10,
@@ -159,8 +159,8 @@ def _by_images(axes: Axes, curve: LearningCurve) -> None:
     axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("training images", color=GREY)
-    axes.set_ylabel("cross-validated accuracy", color=GREY)
+    axes.set_xlabel("training images", color=GRAY)
+    axes.set_ylabel("cross-validated accuracy", color=GRAY)
     axes.set_title(f"more images: {_price(curve)}", loc="left", fontsize=10)
 
 
@@ -188,14 +188,14 @@ def _apart(
             places, [label(name, limit=16) for name, _ in distance], rotation=30, ha="right"
         )
         axes.set_ylim(0, max(0.8, 1.1 * max(shift for _, shift in distance)))
-        axes.set_ylabel("shift of the channels' means,\nin standard deviations", color=GREY)
+        axes.set_ylabel("shift of the channels' means,\nin standard deviations", color=GRAY)
     else:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.text(
-            0.5, 0.5, "unknown: the network has no batch normalisation", ha="center", color=GREY
+            0.5, 0.5, "unknown: the network has no batch normalization", ha="center", color=GRAY
         )
     axes.set_title(title, loc="left", fontsize=10)
     if nearest:
         names = ", ".join(f"{label(name)} {share:.0%}" for name, share in nearest[:3])
-        axes.set_xlabel(f"looks most like: {names}", color=GREY)
+        axes.set_xlabel(f"looks most like: {names}", color=GRAY)

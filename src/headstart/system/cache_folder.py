@@ -19,7 +19,7 @@ from headstart.system.files import TEMPORARY
 
 KINDS = ("features", "activations", "choices", "archives", "datasets", "index")
 """The subfolders: features, activations, choices of stages, unpacked archives, known data sets, the
-`StatIndex`."""
+`PathIndex`."""
 TAG = "CACHEDIR.TAG"
 _MARK = """Signature: 8a477f597d28d172789f06886806bc55
 # Made by headstart, which can make all of this again: `headstart cache --clear` removes it.

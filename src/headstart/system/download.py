@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 
 from headstart.errors import DownloadError, StoreError
 
-Progress: TypeAlias = Callable[[int, int | None], None]
+ByteProgress: TypeAlias = Callable[[int, int | None], None]
 """Called with the bytes there are so far, and how many there will be, if known."""
 
 _ATTEMPTS: Final = 5
@@ -56,7 +56,7 @@ def fetch(
     download: Download,
     folder: Path,
     *,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
     otherwise: str | None = None,
 ) -> Path:
     """Download a file, unless it is there and whole.
@@ -134,7 +134,9 @@ def _claimed(part: Path) -> Iterator[Path]:
             own.replace(part)
 
 
-def _complete(download: Download, part: Path, progress: Progress | None, otherwise: str) -> None:
+def _complete(
+    download: Download, part: Path, progress: ByteProgress | None, otherwise: str
+) -> None:
     """Bring the partial file to its full length."""
     problem: object = ""
     for _ in range(_ATTEMPTS):
@@ -166,7 +168,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _continue(download: Download, part: Path, progress: Progress | None) -> bool:
+def _continue(download: Download, part: Path, progress: ByteProgress | None) -> bool:
     """Append what is missing, as far as the connection lasts; whether that is all."""
     have = _size(part)
     if download.size is not None and have > download.size:

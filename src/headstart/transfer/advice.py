@@ -22,8 +22,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from headstart.backbones import BackboneInfo
-from headstart.evaluation.metrics import Difference
-from headstart.transfer.learning_curve import Price
+from headstart.evaluation.metrics import ProportionDifference
+from headstart.transfer.learning_curve import SampleCost
 
 LITTLE: Final = 0.02
 MUCH: Final = 0.05
@@ -68,13 +68,13 @@ class Evidence:
     accuracy: float
     stages: tuple[str, ...]
     chosen: tuple[str, ...]
-    graft_gain: Difference
+    graft_gain: ProportionDifference
     beaten_by: tuple[str, ...]
-    price: Price | None
+    price: SampleCost | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Advice:
     """What to do next, and why.
 
     Attributes:
@@ -106,7 +106,7 @@ def judge(
     options: Sequence[str] = (),
     backbone: str,
     known: Sequence[BackboneInfo],
-) -> Verdict:
+) -> Advice:
     """Apply the rule of the module's docstring.
 
     Args:
@@ -142,7 +142,7 @@ def judge(
         words = [*verb, "--backbone", name, *rest]
     else:
         words = [*verb, *options]
-    return Verdict(
+    return Advice(
         action=action,
         depth=depth,
         sentence=f"{advice}: {reason}.",

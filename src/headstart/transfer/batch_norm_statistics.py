@@ -1,6 +1,6 @@
-"""The moments of what batch normalisation is given: how pictures differ from those of training.
+"""The moments of what batch normalization is given: how pictures differ from those of training.
 
-A network with batch normalisation carries the mean and the variance of every channel over the data
+A network with batch normalization carries the mean and the variance of every channel over the data
 that it was trained on (Ioffe and Szegedy 2015). The same two numbers over other pictures say how
 unlike they are, and put in their place they make a network with random weights run as it would at
 the first step of its training.
@@ -22,13 +22,13 @@ BATCH: Final = 32
 """Pictures at a time: every map of the network is kept for its moments."""
 
 _MEAN = ".running_mean"
-_Moment: TypeAlias = tuple[Doubles | float, Doubles | float]
-_Watched: TypeAlias = tuple[int, str, np.ndarray, np.ndarray]
+_RunningSums: TypeAlias = tuple[Doubles | float, Doubles | float]
+_BatchStatistics: TypeAlias = tuple[int, str, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Of one batch normalisation's input, over pictures and positions.
+    """Of one batch normalization's input, over pictures and positions.
 
     Attributes:
         mean: (C,).
@@ -42,17 +42,17 @@ class Moments:
 def batch_moments(
     backbone: Backbone, pixels: Pixels, *, fresh: bool = False
 ) -> Mapping[str, Moments]:
-    """Run pictures and watch each batch normalisation. Always float32, on the CPU.
+    """Run pictures and watch each batch normalization. Always float32, on the CPU.
 
     Args:
         backbone: the network.
         pixels: (N, crop, crop, 3), prepared for it; with `fresh` at most `BATCH`.
-        fresh: normalise by the moments of these pictures instead of by those stored, as training
+        fresh: normalize by the moments of these pictures instead of by those stored, as training
             does.
 
     Returns:
         By the module's name in the network ("blocks.0.0.bn1"), in the order of the network; empty
-        where it has no batch normalisation.
+        where it has no batch normalization.
 
     Raises:
         ValueError: more pictures than one batch, and `fresh`.
@@ -61,20 +61,20 @@ def batch_moments(
     if fresh and len(pixels) > BATCH:
         raise ValueError(f"{len(pixels)} pictures cannot be one batch; give at most {BATCH}")
     run = _by_pytorch if backbone.moments_graph is None else _by_openvino
-    sums: dict[str, _Moment] = {}
+    sums: dict[str, _RunningSums] = {}
     for count, name, mean, variance in run(backbone, pixels, fresh):
         first, second = sums.get(name, (0.0, 0.0))
         square = variance + np.square(mean)
         sums[name] = (first + mean * count, second + square * count)
     found = {}
     for name, (first, second) in sums.items():
-        centre = np.asarray(first) / len(pixels)
-        spread = np.asarray(second) / len(pixels) - np.square(centre)
-        found[name] = Moments(centre, np.maximum(spread, 0.0))
+        center = np.asarray(first) / len(pixels)
+        spread = np.asarray(second) / len(pixels) - np.square(center)
+        found[name] = Moments(center, np.maximum(spread, 0.0))
     return found
 
 
-def _by_openvino(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_Watched]:
+def _by_openvino(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_BatchStatistics]:
     assert backbone.moments_graph is not None
     graph = backbone.moments_graph(fresh)
     compiled = openvino_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -85,7 +85,7 @@ def _by_openvino(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_W
             yield len(batch), name, mean, variance
 
 
-def _by_pytorch(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_Watched]:
+def _by_pytorch(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_BatchStatistics]:
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 

@@ -1,6 +1,6 @@
 """How far pictures are from those that a network was trained on.
 
-No picture of the pre-training data is needed: batch normalisation has stored the mean and the
+No picture of the pre-training data is needed: batch normalization has stored the mean and the
 variance of every channel over them. And the network's own classifier says what the pictures look
 most like to it, and how sure it is.
 """
@@ -25,7 +25,7 @@ NEAREST: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class StageShift:
-    """How the inputs of batch normalisation in one stage differ from pre-training.
+    """How the inputs of batch normalization in one stage differ from pre-training.
 
     Attributes:
         stage: its name; what comes before the first stage counts to that.
@@ -41,7 +41,7 @@ class StageShift:
 
 
 @dataclass(frozen=True, slots=True)
-class Distance:
+class ImageNetDistance:
     """How far pictures are from the pre-training data.
 
     Attributes:
@@ -69,7 +69,7 @@ class Distance:
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class NearestClasses:
     """What the network's own classifier takes pictures for.
 
     Attributes:
@@ -98,7 +98,9 @@ class Likeness:
         }
 
 
-def distance(backbone: Backbone, moments: Mapping[str, Moments], images: int) -> Distance | None:
+def distance(
+    backbone: Backbone, moments: Mapping[str, Moments], images: int
+) -> ImageNetDistance | None:
     """Compare moments of pictures with those that the network has stored.
 
     Args:
@@ -107,7 +109,7 @@ def distance(backbone: Backbone, moments: Mapping[str, Moments], images: int) ->
         images: on how many pictures.
 
     Returns:
-        None where the network has no batch normalisation, and so stored nothing.
+        None where the network has no batch normalization, and so stored nothing.
     """
     if not moments:
         return None
@@ -116,7 +118,7 @@ def distance(backbone: Backbone, moments: Mapping[str, Moments], images: int) ->
     names = [stage.name for stage in backbone.stages]
     for name, stage in stages_of_modules(list(moments), names).items():
         found.setdefault(stage, []).append(_compared(moments[name], tensors, name))
-    return Distance(
+    return ImageNetDistance(
         tuple(
             StageShift(
                 stage,
@@ -130,7 +132,7 @@ def distance(backbone: Backbone, moments: Mapping[str, Moments], images: int) ->
 
 
 def _compared(here: Moments, tensors: Tensors, name: str) -> tuple[Doubles, Doubles]:
-    """By channel: the standardised difference of the means, and the log of the ratio of spreads."""
+    """By channel: the standardized difference of the means, and the log of the ratio of spreads."""
     mean = tensors[f"{name}.running_mean"].astype(np.float64)
     variance = tensors[f"{name}.running_var"].astype(np.float64) + _EPSILON
     z = (here.mean - mean) / np.sqrt(variance)
@@ -139,7 +141,7 @@ def _compared(here: Moments, tensors: Tensors, name: str) -> tuple[Doubles, Doub
 
 def likeness(
     logits: Floats, labels: Labels, classes: Sequence[str], names: Sequence[str]
-) -> Likeness:
+) -> NearestClasses:
     """The nearest of the network's own classes.
 
     Args:
@@ -158,7 +160,7 @@ def likeness(
         order = np.argsort(-mean, kind="stable")[:NEAREST]
         return tuple((names[place], float(mean[place])) for place in order)
 
-    return Likeness(
+    return NearestClasses(
         overall=nearest(np.ones(len(p), dtype=bool)),
         by_class={name: nearest(labels == index) for index, name in enumerate(classes)},
         confidence=float(p.max(axis=1).mean()),

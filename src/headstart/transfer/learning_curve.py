@@ -18,7 +18,7 @@ from headstart.datasets.splits import holdout
 from headstart.errors import DataError
 from headstart.heads.families import HeadFamily
 from headstart.system.text import counted
-from headstart.types import Doubles, Floats, Interval, Labels, Progress
+from headstart.types import Doubles, Floats, Interval, Labels, ProgressCallback
 
 SHARES: Final = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """Of the images that a fold trains on."""
@@ -38,7 +38,7 @@ _UNLIKELY: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class CurvePoint:
     """One size of the training set.
 
     Attributes:
@@ -81,7 +81,7 @@ class PowerLaw:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class SampleCost:
     """How many more images one more point of accuracy costs.
 
     Attributes:
@@ -113,9 +113,9 @@ class LearningCurve:
         at: how many images there are.
     """
 
-    points: tuple[Point, ...]
+    points: tuple[CurvePoint, ...]
     fit: PowerLaw | None
-    price: Price | None
+    price: SampleCost | None
     at: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def measure(
     blocks: Sequence[int],
     at: int,
     seed: int,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> LearningCurve:
     """Train on parts of each fold's training images, and test on the fold, always the same images.
 
@@ -162,7 +162,7 @@ def measure(
         digests: N digests, which the draws depend on.
         folds: (N,) fold of each image.
         family: of the head. Its setting is chosen for every size, and for every fold by how the
-            heads tested on the other folds did: few images need a stronger regularisation.
+            heads tested on the other folds did: few images need a stronger regularization.
         classes: how many.
         blocks: widths of the stages side by side in X.
         at: images that there are: what more are added to.
@@ -243,7 +243,7 @@ def fitted(
             row[place] = one[draws].mean(axis=0) @ weights
     low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
     points = tuple(
-        Point(size, 1 - error, Interval(max(0.0, 1 - top), min(1.0, 1 - bottom)), len(one))
+        CurvePoint(size, 1 - error, Interval(max(0.0, 1 - top), min(1.0, 1 - bottom)), len(one))
         for size, error, bottom, top, one in zip(sizes, errors, low, high, wrong, strict=True)
     )
     if len(points) < 3:
@@ -253,7 +253,9 @@ def fitted(
     fit, *others = _fits(np.array(sizes), np.vstack([errors, resampled]), spread)
     prices = [_more(other, at) for other in others]
     lowest, highest = np.quantile(prices, (0.025, 0.975), method="nearest")
-    price = Price(_plannable(_more(fit, at), at), _plannable(lowest, at), _plannable(highest, at))
+    price = SampleCost(
+        _plannable(_more(fit, at), at), _plannable(lowest, at), _plannable(highest, at)
+    )
     return LearningCurve(points, fit, price, at)
 
 

@@ -15,13 +15,13 @@ from headstart.heads.candidates import candidates
 from headstart.heads.families import LogisticFamily
 from headstart.heads.selection import MIN_FOLDS, Selection, fold_count, select
 from headstart.images.descriptors import THUMBNAIL
-from headstart.models.train_test_split import Partition
+from headstart.models.train_test_split import TrainTestSplit
 from headstart.transfer.plain_classifiers import best_of
-from headstart.types import Floats, Interval, Labels, Progress
+from headstart.types import Floats, Interval, Labels, ProgressCallback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scored:
+class ClassifierScore:
     """A classifier, cross-validated.
 
     Attributes:
@@ -55,7 +55,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairedContest:
+class SharedFolds:
     """Images in folds that are the same for every classifier: all can be compared in pairs.
 
     Attributes:
@@ -73,8 +73,8 @@ class PairedContest:
     classes: int
 
     def grown(
-        self, values: Mapping[str, Floats], progress: Progress
-    ) -> tuple[Selection, tuple[Scored, ...], Scored]:
+        self, values: Mapping[str, Floats], progress: ProgressCallback
+    ) -> tuple[Selection, tuple[ClassifierScore, ...], ClassifierScore]:
         """Heads on every stage, and on the stages that are chosen."""
         selection = select(
             values,
@@ -89,13 +89,15 @@ class PairedContest:
         assert selection.probabilities is not None  # there are folds
         right = selection.probabilities.argmax(axis=1) == self.labels
         stages = tuple(
-            Scored(name=name, detail=name, correct=correct)
+            ClassifierScore(name=name, detail=name, correct=correct)
             for name, correct in selection.correct_by_stage.items()
         )
         detail = " + ".join(selection.candidate.stages)
-        return selection, stages, Scored(name="chosen", detail=detail, correct=right)
+        return selection, stages, ClassifierScore(name="chosen", detail=detail, correct=right)
 
-    def plain(self, name: str, X: Floats, progress: Progress, *, pixels: bool = False) -> Scored:
+    def plain(
+        self, name: str, X: Floats, progress: ProgressCallback, *, pixels: bool = False
+    ) -> ClassifierScore:
         """The best plain classifier on some numbers a picture."""
         best = best_of(
             X,
@@ -105,10 +107,10 @@ class PairedContest:
             shape=(THUMBNAIL, THUMBNAIL, 3) if pixels else None,
             progress=progress,
         )
-        return Scored(name=name, detail=best.classifier, correct=best.correct)
+        return ClassifierScore(name=name, detail=best.classifier, correct=best.correct)
 
 
-def contest_of(cut: Partition, rows: Labels, digests: Sequence[str], seed: int) -> PairedContest:
+def contest_of(cut: TrainTestSplit, rows: Labels, digests: Sequence[str], seed: int) -> SharedFolds:
     """Some of the training images, dealt out to folds by their contents.
 
     Args:
@@ -129,6 +131,6 @@ def contest_of(cut: Partition, rows: Labels, digests: Sequence[str], seed: int) 
             f"classifiers by cross-validation; give at least {MIN_FOLDS} images of most classes"
         )
     folds = fold_of(own, labels, folds=count, seed=seed)
-    return PairedContest(
+    return SharedFolds(
         labels=labels, digests=own, folds=folds, count=count, classes=len(cut.classes)
     )

@@ -1,6 +1,6 @@
 """The best plain classifier on a few numbers a picture, honestly chosen and tested.
 
-Logistic regression, nearest neighbours and support vector machines are tried, each with some
+Logistic regression, nearest neighbors and support vector machines are tried, each with some
 settings. For every fold of the test the choice is made anew among the others, as
 `headstart.heads.selection` does it for stages: what is reported was never chosen on what it is
 tested on.
@@ -18,7 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from headstart.heads.families import FAMILIES
-from headstart.types import Floats, HeadKind, Labels, Progress, unwatched
+from headstart.types import Floats, HeadKind, Labels, ProgressCallback, no_progress
 
 _PENALTIES: Final = (1.0, 10.0)
 _WIDTHS: Final = (1.0, 3.0)
@@ -43,7 +43,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class _Contender:
+class _PlainClassifier:
     """A classifier under one setting.
 
     Attributes:
@@ -62,7 +62,7 @@ def best_of(
     *,
     classes: int,
     shape: tuple[int, int, int] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Baseline:
     """Choose among plain classifiers and test the choice, by nested cross-validation.
 
@@ -81,7 +81,7 @@ def best_of(
     pairs = list(combinations(range(count), 2))
     masks = [*single, *(single[j] | single[k] for j, k in pairs)]
     with threadpool_limits(1, user_api="blas"):  # the matrices are small, as in selection
-        contenders = _contenders(X, y, masks, classes, shape, progress or unwatched)
+        contenders = _contenders(X, y, masks, classes, shape, progress or no_progress)
     names, correct = [], np.zeros(len(y), dtype=bool)
     for outer in range(count):
         # By pairs of folds: the classifiers that saw neither, tested on the one that is not outer.
@@ -111,18 +111,18 @@ def _contenders(
     masks: Masks,
     classes: int,
     shape: tuple[int, int, int] | None,
-    progress: Progress,
-) -> list[_Contender]:
-    kinds = {HeadKind.LOGISTIC: "logistic regression, C = {:g}", HeadKind.KNN: "{:g} neighbours"}
+    progress: ProgressCallback,
+) -> list[_PlainClassifier]:
+    kinds = {HeadKind.LOGISTIC: "logistic regression, C = {:g}", HeadKind.KNN: "{:g} neighbors"}
     total = len(kinds) + len(_WIDTHS)
-    found: list[_Contender] = []
+    found: list[_PlainClassifier] = []
     weights = np.stack([~mask for mask in masks]).astype(np.float32)
     for done, (kind, text) in enumerate(kinds.items(), start=1):
         family = FAMILIES[kind]
         scores = family.held_out(X, y, weights, classes=classes)  # (G, K, n) a mask
         for place, setting in enumerate(family.settings):
             guesses = [score[place].argmax(axis=0) for score in scores]
-            found.append(_Contender(text.format(setting), guesses))
+            found.append(_PlainClassifier(text.format(setting), guesses))
         progress(done, total)
     squared = _distances(X, X) if shape is None else _shifted_distances(X, shape)
     scale = np.median(squared) or 1.0
@@ -131,7 +131,7 @@ def _contenders(
         for penalty in _PENALTIES:
             guesses = [_support_vectors(kernel, y, mask, penalty) for mask in masks]
             name = f"support vectors, C = {penalty:g}, gamma = {width:g} / median distance"
-            found.append(_Contender(name, guesses))
+            found.append(_PlainClassifier(name, guesses))
         progress(done, total)
     return found
 

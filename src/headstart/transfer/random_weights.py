@@ -1,7 +1,7 @@
 """The same network as if it had never been trained: what pre-training gave is the difference.
 
 Weights of convolutions and of fully connected layers are drawn as He et al. 2015 do (normal,
-variance 2 / fan-in). Normalisation scales by 1 and shifts by 0, and batch normalisation gets the
+variance 2 / fan-in). Normalization scales by 1 and shifts by 0, and batch normalization gets the
 moments of the first batch of a training, so that signals neither vanish nor explode on their way
 through the network. Its pictures are noise with the spectrum of photographs: the network has seen
 none of the user's images, and is the same for all of them.
@@ -88,7 +88,7 @@ def natural_noise(count: int, side: int, *, seed: int) -> Pixels:
         seed: of the noise.
 
     Returns:
-        (count, side, side, 3); each picture fills 0 to 255 around its middle grey.
+        (count, side, side, 3); each picture fills 0 to 255 around its middle gray.
     """
     rng = np.random.default_rng(seed)
     across, down = np.fft.rfftfreq(side), np.fft.fftfreq(side)

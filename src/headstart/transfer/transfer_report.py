@@ -19,22 +19,36 @@ from headstart.backbones import Backbone, list_backbones
 from headstart.backbones.backbone import LOGITS
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import draw
-from headstart.evaluation.metrics import Difference, paired_difference
+from headstart.evaluation.metrics import ProportionDifference, paired_difference
 from headstart.features.extractor import Extractor
 from headstart.heads.families import LogisticFamily
 from headstart.images.decode import decode, read_bytes
 from headstart.images.descriptors import BLOCKS, describe, thumbnail
 from headstart.images.preprocessing import prepare
-from headstart.models.train_test_split import Partition, usable
+from headstart.models.train_test_split import TrainTestSplit, usable
 from headstart.system.prefetch import prefetched
 from headstart.transfer import learning_curve
-from headstart.transfer.advice import Evidence, Verdict, judge
+from headstart.transfer.advice import Advice, Evidence, judge
 from headstart.transfer.batch_norm_statistics import batch_moments
-from headstart.transfer.imagenet_distance import Distance, Likeness, distance, likeness
+from headstart.transfer.imagenet_distance import (
+    ImageNetDistance,
+    NearestClasses,
+    distance,
+    likeness,
+)
 from headstart.transfer.learning_curve import LearningCurve
-from headstart.transfer.paired_scores import Scored, contest_of
+from headstart.transfer.paired_scores import ClassifierScore, contest_of
 from headstart.transfer.random_weights import untrained
-from headstart.types import Bars, Conflict, Floats, Labels, Pixels, Progress, Skipped, no_bars
+from headstart.types import (
+    Conflict,
+    Floats,
+    Labels,
+    Pixels,
+    ProgressBarFactory,
+    ProgressCallback,
+    Skipped,
+    no_progress_bars,
+)
 
 IMAGES: Final = 2_000
 """Images that are measured on, unless asked otherwise: enough for intervals of a point or two."""
@@ -43,7 +57,7 @@ _MOMENTS: Final = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Transfer:
+class TransferReport:
     """What was found.
 
     Attributes:
@@ -74,22 +88,22 @@ class Transfer:
     available: int
     folds: int
     seed: int
-    stages: tuple[Scored, ...]
-    chosen: Scored
+    stages: tuple[ClassifierScore, ...]
+    chosen: ClassifierScore
     grown_on: tuple[str, ...]
-    baselines: tuple[Scored, ...]
-    random_stages: tuple[Scored, ...]
-    distance: Distance | None
-    likeness: Likeness | None
+    baselines: tuple[ClassifierScore, ...]
+    random_stages: tuple[ClassifierScore, ...]
+    distance: ImageNetDistance | None
+    likeness: NearestClasses | None
     curve: LearningCurve
-    verdict: Verdict
+    verdict: Advice
     skipped: tuple[Skipped, ...]
     conflicts: tuple[Conflict, ...]
     duplicates: int
     seconds: float
 
     @property
-    def last(self) -> Scored:
+    def last(self) -> ClassifierScore:
         """The head on the last layer."""
         return self.stages[-1]
 
@@ -99,11 +113,11 @@ class Transfer:
         return len(self.chosen.correct)
 
     @property
-    def gain(self) -> Difference:
+    def gain(self) -> ProportionDifference:
         """Of pre-training: the chosen head over that on the network with random weights."""
         return paired_difference(self.chosen.correct, self.baselines[-1].correct)
 
-    def ahead(self, of: Scored) -> tuple[Scored, ...]:
+    def ahead(self, of: ClassifierScore) -> tuple[ClassifierScore, ...]:
         """The baselines that are better, by more than the interval of the difference."""
         return beating(self.baselines, of)
 
@@ -113,7 +127,7 @@ class Transfer:
         `stages`, `chosen`, `raw_pixels`, `descriptors` and `random_weights` hold accuracy,
         interval and images each; the last three also `over_last` and `over_chosen`, which are
         differences of accuracies, as `gain` and `graft_gain` are: value and 95% interval.
-        `distance` is null where the network has no batch normalisation, with the reason in
+        `distance` is null where the network has no batch normalization, with the reason in
         `distance_unknown`; `nearest_classes` is null where it has no classes of its own;
         `learning_curve.fit` is null with fewer than three sizes, and
         `learning_curve.images_for_one_point.images` where no number of images is likely to do.
@@ -156,7 +170,7 @@ class Transfer:
             "seconds": self.seconds,
         }
 
-    def _compared(self, one: Scored) -> dict[str, Any]:
+    def _compared(self, one: ClassifierScore) -> dict[str, Any]:
         return {
             **one.as_dict(),
             "over_last": _difference(one, self.last),
@@ -164,19 +178,19 @@ class Transfer:
         }
 
 
-_NO_MOMENTS = "the network has no batch normalisation, and so stored nothing of its training images"
+_NO_MOMENTS = "the network has no batch normalization, and so stored nothing of its training images"
 
 
-def _difference(first: Scored, second: Scored) -> dict[str, Any]:
+def _difference(first: ClassifierScore, second: ClassifierScore) -> dict[str, Any]:
     found = paired_difference(first.correct, second.correct)
     return {"value": found.value, "interval": [found.low, found.high]}
 
 
-def _key(one: Scored) -> str:
+def _key(one: ClassifierScore) -> str:
     return one.name.replace(" ", "_")
 
 
-def beating(some: Sequence[Scored], of: Scored) -> tuple[Scored, ...]:
+def beating(some: Sequence[ClassifierScore], of: ClassifierScore) -> tuple[ClassifierScore, ...]:
     """Those that are better than another, by more than the interval of the difference."""
     return tuple(one for one in some if paired_difference(one.correct, of.correct).low > 0)
 
@@ -189,8 +203,8 @@ def measure_transfer(
     seed: int = 0,
     named: str | None = None,
     options: Sequence[str] = (),
-    watch: Bars | None = None,
-) -> Transfer:
+    watch: ProgressBarFactory | None = None,
+) -> TransferReport:
     """Measure how well a backbone transfers to a data set.
 
     Args:
@@ -210,18 +224,18 @@ def measure_transfer(
         BackboneError: the backbone takes no other weights.
     """
     started = time.perf_counter()
-    bar = watch or no_bars
+    bar = watch or no_progress_bars
     backbone = extractor.backbone
-    learnt = usable(dataset)
+    learned = usable(dataset)
     names = [stage.name for stage in backbone.stages]
     wanted = [*names, LOGITS] if backbone.labels else names
-    found = extractor.extract(learnt.paths, stages=wanted, progress=bar("images", "images"))
-    learnt = learnt.subset(found.rows)
-    cut = Partition.of(learnt, found, hold_out=0.0, seed=seed)
+    found = extractor.extract(learned.paths, stages=wanted, progress=bar("images", "images"))
+    learned = learned.subset(found.rows)
+    cut = TrainTestSplit.of(learned, found, hold_out=0.0, seed=seed)
     rows = _drawn([found.digests[row] for row in cut.train], cut.labels, images, seed)
     task = contest_of(cut, rows, found.digests, seed)
     at = cut.train[rows]
-    paths = [learnt.paths[row] for row in at]
+    paths = [learned.paths[row] for row in at]
     values = {name: found.values[name][at] for name in names}
     selection, stages, chosen = task.grown(values, bar("choosing stages", "candidates"))
     read, pixels = _read(paths, backbone, bar("reading", "images"))
@@ -264,7 +278,7 @@ def measure_transfer(
         backbone=backbone.name,
         known=list_backbones(),
     )
-    return Transfer(
+    return TransferReport(
         data=dataset.name,
         backbone=backbone.name,
         classes=cut.classes,
@@ -282,7 +296,7 @@ def measure_transfer(
         else None,
         curve=curve,
         verdict=verdict,
-        skipped=(*learnt.skipped, *found.skipped, *cut.skipped),
+        skipped=(*learned.skipped, *found.skipped, *cut.skipped),
         conflicts=cut.curated.conflicts,
         duplicates=cut.curated.duplicates,
         seconds=time.perf_counter() - started,
@@ -297,7 +311,7 @@ def _drawn(digests: Sequence[str], labels: Labels, images: int, seed: int) -> La
 
 
 def _read(
-    paths: Sequence[Path], backbone: Backbone, progress: Progress
+    paths: Sequence[Path], backbone: Backbone, progress: ProgressCallback
 ) -> tuple[tuple[Floats, Floats], Pixels]:
     """Thumbnails and descriptors of all pictures, and some of the pictures as they are."""
 
@@ -317,10 +331,10 @@ def _read(
 
 
 def _balanced(described: Floats) -> Floats:
-    """Descriptors with their mean at 0, colour, texture and shape varying by the same amount."""
+    """Descriptors with their mean at 0, color, texture and shape varying by the same amount."""
     ends = np.cumsum(BLOCKS)
     parts = []
     for part in np.split(described, ends[:-1], axis=1):
-        centred = part - part.mean(axis=0)
-        parts.append(centred / max(1e-6, float(np.sqrt(np.square(centred).sum(axis=1).mean()))))
+        centered = part - part.mean(axis=0)
+        parts.append(centered / max(1e-6, float(np.sqrt(np.square(centered).sum(axis=1).mean()))))
     return np.concatenate(parts, axis=1)

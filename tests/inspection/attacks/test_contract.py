@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from headstart.inspection.attacks import APGD, FGSM, PGD, Attack, Goal, MinimumNorm, Norm, Threat
+from headstart.inspection.attacks import (
+    APGD,
+    FGSM,
+    PGD,
+    Attack,
+    AttackGoal,
+    MinimumNorm,
+    Norm,
+    Threat,
+)
 from headstart.inspection.attacks.threat import l2
 from tests.inspection.attacks.networks import convolutional, linear, pictures
 
@@ -32,10 +41,10 @@ combinations = pytest.mark.parametrize(
 )
 
 
-def goals(logits, x: torch.Tensor) -> list[Goal]:
+def goals(logits, x: torch.Tensor) -> list[AttackGoal]:
     out = logits(x)
-    untargeted = Goal.away(out.argmax(1), classes=out.shape[1])
-    targeted = Goal(torch.nn.functional.one_hot(out.argmin(1), out.shape[1]).bool())
+    untargeted = AttackGoal.away(out.argmax(1), classes=out.shape[1])
+    targeted = AttackGoal(torch.nn.functional.one_hot(out.argmin(1), out.shape[1]).bool())
     return [untargeted, targeted]
 
 
@@ -84,8 +93,8 @@ def test_a_picture_is_attacked_on_its_own(name: str):
 @pytest.mark.parametrize("name", ["pgd", "apgd"])
 def test_what_has_reached_the_goal_is_left_alone(name: str):
     logits, x = linear(), pictures(4, 6)
-    goal = Goal.away(logits(x).argmax(1), classes=4)
-    reached = Goal(~goal.wanted)  # their present class: nothing to do
+    goal = AttackGoal.away(logits(x).argmax(1), classes=4)
+    reached = AttackGoal(~goal.wanted)  # their present class: nothing to do
     found = ATTACKS[name].run(logits, x, reached, Threat(Norm.LINF, 4 / 255))
     assert torch.equal(found.pixels, x)
     assert found.steps.tolist() == [1, 1, 1, 1]

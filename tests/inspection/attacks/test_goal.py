@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.inspection.attacks import Goal
+from headstart.inspection.attacks import AttackGoal
 
 
 @given(st.integers(0, 10_000), st.integers(2, 8))
@@ -12,7 +12,7 @@ def test_margin_and_gain_against_numpy(seed: int, classes: int):
     logits = rng.normal(size=(3, classes)) * 5
     targets = rng.choice(classes, size=rng.integers(1, classes), replace=False)
     others = np.setdiff1d(np.arange(classes), targets)
-    goal = Goal.into(targets.tolist(), classes=classes, pictures=3)
+    goal = AttackGoal.into(targets.tolist(), classes=classes, pictures=3)
     x = torch.tensor(logits)
     margin = logits[:, targets].max(1) - logits[:, others].max(1)
     np.testing.assert_allclose(goal.margin(x).numpy(), margin)
@@ -24,7 +24,7 @@ def test_margin_and_gain_against_numpy(seed: int, classes: int):
 
 def test_away_is_into_all_others():
     labels = torch.tensor([2, 0])
-    goal = Goal.away(labels, classes=3)
+    goal = AttackGoal.away(labels, classes=3)
     assert goal.wanted.tolist() == [[True, True, False], [False, True, True]]
     assert goal[torch.tensor([1])].wanted.tolist() == [[False, True, True]]
     assert goal[torch.tensor([True, False])].wanted.tolist() == [[True, True, False]]
@@ -33,6 +33,6 @@ def test_away_is_into_all_others():
 def test_the_gradient_survives_certainty():
     """Cross-entropy's is 0 in float32 here."""
     logits = torch.tensor([[200.0, 0.0, 1.0]], requires_grad=True)
-    (gradient,) = torch.autograd.grad(Goal.into([1], classes=3).gain(logits).sum(), logits)
+    (gradient,) = torch.autograd.grad(AttackGoal.into([1], classes=3).gain(logits).sum(), logits)
     assert gradient[0, 0] == -1
     assert gradient[0, 1] == 1

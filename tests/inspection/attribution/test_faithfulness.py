@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.inspection.attribution.baselines import blurred, mean_colour
+from headstart.inspection.attribution.baselines import blurred, mean_color
 from headstart.inspection.attribution.faithfulness import (
     Faithfulness,
     area,
@@ -40,12 +40,12 @@ def test_the_curves_are_those_of_a_direct_loop():
     x, _ = corner()
     heat = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(2))
     order = np.argsort(-heat.numpy().ravel())
-    grey, soft = mean_colour(x[None])[0], blurred(x[None])[0]
+    gray, soft = mean_color(x[None])[0], blurred(x[None])[0]
     deletion, insertion = [], []
     for step in range(9):
         first = order[: round(step * SIDE * SIDE / 8)]
         without, given = x.clone().flatten(1), soft.clone().flatten(1)
-        without[:, first] = grey.flatten(1)[:, first]
+        without[:, first] = gray.flatten(1)[:, first]
         given[:, first] = x.flatten(1)[:, first]
         for pixels, curve in ((without, deletion), (given, insertion)):
             logits = bright_corner(pixels.view(1, 3, SIDE, SIDE))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from headstart.errors import MissingExtraError
-from headstart.inspection.attribution.baselines import blurred, mean_colour
+from headstart.inspection.attribution.baselines import blurred, mean_color
 from headstart.inspection.attribution.integrated import integrated_gradients
 from tests.inspection.attribution.networks import bright_corner, convolutional, pictures
 
@@ -35,7 +35,7 @@ def test_it_is_the_path_integral():
 
 
 def test_of_a_linear_network_it_is_weight_times_change():
-    x, start = pictures(1), mean_colour(pictures(1))
+    x, start = pictures(1), mean_color(pictures(1))
     found = integrated_gradients(bright_corner, x, torch.tensor([0]), baseline=start, steps=2)
     expected = torch.zeros_like(x)
     expected[:, :, :8, :8] = 12 / (3 * 64)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from headstart.inspection.attribution.baselines import mean_colour
+from headstart.inspection.attribution.baselines import mean_color
 from headstart.inspection.attribution.occlusion import occlusion
 from tests.inspection.attribution.networks import bright_corner, convolutional, pictures
 
@@ -22,7 +22,7 @@ def test_it_is_the_mean_loss_over_the_windows_that_cover_a_pixel(window: int, st
         for left in starts:
             place = (slice(top, top + window), slice(left, left + window))
             hidden = x.clone()
-            hidden[:, :, *place] = mean_colour(x)[:, :, *place]
+            hidden[:, :, *place] = mean_color(x)[:, :, *place]
             change = whole - network(hidden)[[0, 1], TARGETS]
             loss[:, *place] += change[:, None, None]
             covered[place] += 1

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from headstart.inspection.synthesis import Phases, PlainPixels
 
 KINDS = (Phases, PlainPixels)
-GREY = np.array([1, 1, 1]) / np.sqrt(3)
+GRAY = np.array([1, 1, 1]) / np.sqrt(3)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -20,7 +20,7 @@ def generator(seed: int = 0) -> torch.Generator:
 def brightness(picture: Phases) -> np.ndarray:
     """Before the sigmoid: (H, W)."""
     latent = picture.pixels().detach().double().logit().numpy()[0]
-    return np.tensordot(GREY, latent, axes=1)
+    return np.tensordot(GRAY, latent, axes=1)
 
 
 def pictures(least: int = 2) -> st.SearchStrategy[np.ndarray]:
@@ -39,7 +39,7 @@ def test_a_picture_comes_back(kind, values: np.ndarray):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_noise_is_grey_on_average_and_drawn_from_the_generator(kind):
+def test_noise_is_gray_on_average_and_drawn_from_the_generator(kind):
     first, same, other = (kind.noise(33, generator(seed)).pixels().detach() for seed in (0, 0, 1))
     assert torch.equal(first, same)
     assert not torch.allclose(first, other, atol=0.01)
@@ -59,11 +59,11 @@ def test_the_noise_of_phases_has_the_spectrum_of_photographs(side: int):
     assert slope == pytest.approx(-1.2, abs=0.01)
 
 
-def test_brightness_varies_more_than_colour():
+def test_brightness_varies_more_than_color():
     latent = Phases.noise(64, generator()).pixels().detach().logit().numpy()[0]
     red_blue = (latent[0] - latent[2]) / np.sqrt(2)
     magenta_green = (latent[0] - 2 * latent[1] + latent[2]) / np.sqrt(6)
-    spreads = np.array([(GREY @ latent.reshape(3, -1)).std(), red_blue.std(), magenta_green.std()])
+    spreads = np.array([(GRAY @ latent.reshape(3, -1)).std(), red_blue.std(), magenta_green.std()])
     np.testing.assert_allclose(spreads / spreads[0], [1, 0.28, 0.13], rtol=0.15)
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from headstart.inspection.attacks.goal import Goal
-from headstart.inspection.attacks.search import Attacked, Logits, Search
+from headstart.inspection.attacks.goal import AttackGoal
+from headstart.inspection.attacks.search import AttackResult, Logits, Search
 from headstart.inspection.attacks.threat import Threat
 
 _INERTIA = 0.75  # alpha: share of the new step against the last one
@@ -36,13 +36,13 @@ class APGD:
         self,
         logits: Logits,
         pixels: Tensor,
-        goal: Goal,
+        goal: AttackGoal,
         threat: Threat,
         *,
         start: Tensor | None = None,
         confidence: float = 0.0,
         seed: int = 0,
-    ) -> Attacked:
+    ) -> AttackResult:
         """See `Attack.run`."""
         search = Search(logits, pixels, goal, threat, confidence)
         generator = torch.Generator().manual_seed(seed)

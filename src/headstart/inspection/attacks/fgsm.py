@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from headstart.inspection.attacks.goal import Goal
-from headstart.inspection.attacks.search import Attacked, Logits, Search
+from headstart.inspection.attacks.goal import AttackGoal
+from headstart.inspection.attacks.search import AttackResult, Logits, Search
 from headstart.inspection.attacks.threat import Threat
 
 
@@ -23,13 +23,13 @@ class FGSM:
         self,
         logits: Logits,
         pixels: Tensor,
-        goal: Goal,
+        goal: AttackGoal,
         threat: Threat,
         *,
         start: Tensor | None = None,
         confidence: float = 0.0,
         seed: int = 0,
-    ) -> Attacked:
+    ) -> AttackResult:
         """See `Attack.run`; nothing is drawn by chance."""
         del seed
         search = Search(logits, pixels, goal, threat, confidence)

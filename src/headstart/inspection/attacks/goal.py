@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class AttackGoal:
     """Classes of which one must win, for every picture.
 
     Both kinds of attack are this one: a targeted attack wants a class, or any of a group; an
@@ -35,9 +35,9 @@ class Goal:
         """Anything but `labels`, (B,) int64."""
         return cls(torch.arange(classes, device=labels.device) != labels[:, None])
 
-    def __getitem__(self, rows: Tensor) -> Goal:
+    def __getitem__(self, rows: Tensor) -> AttackGoal:
         """The goal of some of the pictures: indices or a mask."""
-        return Goal(self.wanted[rows.to(self.wanted.device)])
+        return AttackGoal(self.wanted[rows.to(self.wanted.device)])
 
     def margin(self, logits: Tensor) -> Tensor:
         """(B, K) to (B,): the best wanted logit less the best other one; positive is reached.

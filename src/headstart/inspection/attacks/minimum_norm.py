@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headstart.inspection.attacks.goal import Goal
-from headstart.inspection.attacks.search import Attacked, Logits
+from headstart.inspection.attacks.goal import AttackGoal
+from headstart.inspection.attacks.search import AttackResult, Logits
 from headstart.inspection.attacks.threat import Threat, l2
 
 
@@ -36,13 +36,13 @@ class MinimumNorm:
         self,
         logits: Logits,
         pixels: Tensor,
-        goal: Goal,
+        goal: AttackGoal,
         threat: Threat,
         *,
         start: Tensor | None = None,
         confidence: float = 0.0,
         seed: int = 0,
-    ) -> Attacked:
+    ) -> AttackResult:
         """See `Attack.run`: the smallest changes that reach `confidence`, at most epsilon.
 
         Where none does, the picture with the largest margin. Nothing is drawn by chance; `start`
@@ -76,4 +76,4 @@ class MinimumNorm:
             change = change * (radius / l2(change).clamp_min(1e-12)).view(-1, 1, 1, 1)
             change = (pixels + change).clamp(0, 1) - pixels
         steps = torch.full((len(pixels),), self.steps, dtype=torch.int64, device=pixels.device)
-        return Attacked(best, margins, steps)
+        return AttackResult(best, margins, steps)

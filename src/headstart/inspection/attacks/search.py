@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from headstart.inspection.attacks.goal import Goal
+from headstart.inspection.attacks.goal import AttackGoal
 from headstart.inspection.attacks.threat import Threat
 
 Logits = Callable[[Tensor], Tensor]
@@ -17,7 +17,7 @@ Logits = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Attacked:
+class AttackResult:
     """What an attack found.
 
     Attributes:
@@ -38,13 +38,13 @@ class Attack(Protocol):
         self,
         logits: Logits,
         pixels: Tensor,
-        goal: Goal,
+        goal: AttackGoal,
         threat: Threat,
         *,
         start: Tensor | None = None,
         confidence: float = 0.0,
         seed: int = 0,
-    ) -> Attacked:
+    ) -> AttackResult:
         """Attack pictures, each on its own.
 
         Args:
@@ -69,7 +69,7 @@ class Search:
     """
 
     def __init__(
-        self, logits: Logits, pixels: Tensor, goal: Goal, threat: Threat, confidence: float
+        self, logits: Logits, pixels: Tensor, goal: AttackGoal, threat: Threat, confidence: float
     ) -> None:
         self._logits, self._goals, self._confidence = logits, goal, confidence
         self.threat = threat
@@ -117,6 +117,6 @@ class Search:
             self.originals, self._goals = self.originals[going], self._goals[going]
         return going
 
-    def result(self) -> Attacked:
+    def result(self) -> AttackResult:
         """What was found so far."""
-        return Attacked(self._best, self._margins, self._steps)
+        return AttackResult(self._best, self._margins, self._steps)

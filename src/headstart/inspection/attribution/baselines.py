@@ -10,8 +10,8 @@ BLUR = 10 / 224
 the 10 pixels of Fong & Vedaldi 2017."""
 
 
-def mean_colour(pixels: Tensor) -> Tensor:
-    """Each picture's own mean colour everywhere.
+def mean_color(pixels: Tensor) -> Tensor:
+    """Each picture's own mean color everywhere.
 
     Args:
         pixels: (B, 3, H, W).

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.inspection.attribution.baselines import blurred, mean_colour
+from headstart.inspection.attribution.baselines import blurred, mean_color
 from headstart.types import Doubles
 
 STEPS = 16
@@ -95,7 +95,7 @@ def faithfulness(
 def deletion_curve(
     logits: Logits, pixels: Tensor, relevance: Tensor, target: int, *, steps: int = STEPS
 ) -> Doubles:
-    """The class's probability while the relevant pixels take on the picture's mean colour.
+    """The class's probability while the relevant pixels take on the picture's mean color.
 
     Args:
         logits: see `faithfulness`.
@@ -107,7 +107,7 @@ def deletion_curve(
     Returns:
         (steps + 1,) from the whole picture to none of it.
     """
-    empty = mean_colour(pixels[None])[0]
+    empty = mean_color(pixels[None])[0]
     return _curve(logits, pixels, empty, relevance, target, steps)
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headstart.backbones.staged import Watched, on_grid
+from headstart.backbones.staged import ForwardPass, on_grid
 from headstart.errors import BackboneError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ClassActivation:
+class ClassActivationMap:
     """Where a stage found what speaks for a class.
 
     Attributes:
@@ -27,8 +27,8 @@ class ClassActivation:
 
 
 def grad_cam(
-    watch: Callable[[Tensor], Watched], pixels: Tensor, targets: Tensor, stages: Sequence[str]
-) -> ClassActivation:
+    watch: Callable[[Tensor], ForwardPass], pixels: Tensor, targets: Tensor, stages: Sequence[str]
+) -> ClassActivationMap:
     """The channels of a stage, each weighted by the mean of its gradient.
 
     A stage serves if it has a map and if what it computes at the places of the picture changes the
@@ -57,7 +57,7 @@ def grad_cam(
         if gradient.any():
             weights = gradient.mean((2, 3), keepdim=True)  # equation 1
             relevance = (weights * on_grid(activation)).sum(1)  # equation 2 without the ReLU
-            return ClassActivation(stage, relevance.detach())
+            return ClassActivationMap(stage, relevance.detach())
     raise _useless(stages, mapped, seen)
 
 
@@ -73,7 +73,7 @@ def enlarged(relevance: Tensor, side: int) -> Tensor:
     )[:, 0]
 
 
-def _useless(asked: Sequence[str], mapped: Sequence[str], seen: Watched) -> BackboneError:
+def _useless(asked: Sequence[str], mapped: Sequence[str], seen: ForwardPass) -> BackboneError:
     names = ", ".join(stage for stage, activation in seen.maps.items() if has_map(activation))
     if not mapped:
         return BackboneError(

@@ -23,7 +23,7 @@ _BATCH = 16  # of them at a time; bounds the memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Integrated:
+class Attributions:
     """Relevance of every number of pictures.
 
     Attributes:
@@ -56,7 +56,7 @@ def integrated_gradients(
     *,
     baseline: Tensor | None = None,
     steps: int = STEPS,
-) -> Integrated:
+) -> Attributions:
     """Gradients, averaged over the straight path from a baseline to the picture, times the way.
 
     Args:
@@ -67,7 +67,7 @@ def integrated_gradients(
             blurred. Black, the usual choice, gives black fur no relevance, since a pixel that
             equals its baseline gets none; and the way is long, so that few steps miss much: on
             20 photos of cats and dogs 42% of the change with 32 steps from black, 24% from the
-            mean colour, 6% from the blurred picture.
+            mean color, 6% from the blurred picture.
         steps: on the path.
     """
     start = blurred(pixels) if baseline is None else baseline
@@ -82,4 +82,4 @@ def integrated_gradients(
         reached, began = (logits(end).gather(1, targets[:, None])[:, 0] for end in (pixels, start))
     change = reached - began
     attributions = attributions.detach().to(pixels.dtype)
-    return Integrated(attributions, change, attributions.sum((1, 2, 3)) - change)
+    return Attributions(attributions, change, attributions.sum((1, 2, 3)) - change)

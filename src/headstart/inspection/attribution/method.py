@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Method(StrEnum):
+class AttributionMethod(StrEnum):
     """How the relevance of pixels is found."""
 
     GRAD_CAM = "grad-cam"

@@ -14,7 +14,7 @@ except ImportError:
 
     raise MissingExtraError("occlusion", extra="explain") from None
 
-from headstart.inspection.attribution.baselines import mean_colour
+from headstart.inspection.attribution.baselines import mean_color
 
 WINDOW, STRIDE = 1 / 7, 1 / 14
 """Of the side: 32 and 16 pixels of 224, so 169 passes a picture."""
@@ -29,9 +29,9 @@ def occlusion(
     window: int | None = None,
     stride: int | None = None,
 ) -> Tensor:
-    """What the logit of a class loses where a square of the picture's mean colour covers it.
+    """What the logit of a class loses where a square of the picture's mean color covers it.
 
-    The paper slides a grey square and draws the class's probability; of a network that is sure,
+    The paper slides a gray square and draws the class's probability; of a network that is sure,
     that hardly moves, and the logit does.
 
     It takes one pass for each position of the window, ((side - window) / stride + 1)^2.
@@ -54,7 +54,7 @@ def occlusion(
             pixels,
             sliding_window_shapes=(pixels.shape[1], window, window),
             strides=(pixels.shape[1], stride, stride),
-            baselines=mean_colour(pixels),
+            baselines=mean_color(pixels),
             target=targets,
             perturbations_per_eval=max(1, _BATCH // len(pixels)),
         )

@@ -12,7 +12,7 @@ from headstart.types import Doubles, Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class FullSizeMap:
     """A map over a whole picture.
 
     Attributes:
@@ -24,7 +24,7 @@ class Placed:
     seen: npt.NDArray[np.bool_]
 
 
-def place(values: Floats, preprocessing: Preprocessing, width: int, height: int) -> Placed:
+def place(values: Floats, preprocessing: Preprocessing, width: int, height: int) -> FullSizeMap:
     """Put a map of the crop where it belongs, bilinear.
 
     Args:
@@ -41,16 +41,16 @@ def place(values: Floats, preprocessing: Preprocessing, width: int, height: int)
     )
     seen = rows[:, None] & columns
     found = _interpolated(_interpolated(values, down).T, across).T
-    return Placed(np.where(seen, found, np.float32(0)), seen)
+    return FullSizeMap(np.where(seen, found, np.float32(0)), seen)
 
 
 def _along(source: int, resized: int, crop: int) -> tuple[Doubles, npt.NDArray[np.bool_]]:
-    """Of one side: each pixel's place in the crop, 0 for its first centre, and if it is seen."""
+    """Of one side: each pixel's place in the crop, 0 for its first center, and if it is seen."""
     kept, (first, last) = middle(source, resized, crop)
     before = (crop - kept) // 2  # of the fill
     begins = np.arange(source)
     places = before + (begins + 0.5 - first) * (kept / (last - first)) - 0.5
-    # Beyond the outermost centres, but within their pixels, the outermost values go on. Pixels
+    # Beyond the outermost centers, but within their pixels, the outermost values go on. Pixels
     # that the crop cuts through count as seen: of tiny pictures there are no others.
     return places.clip(before, before + kept - 1), (begins + 1 > first) & (begins < last)
 

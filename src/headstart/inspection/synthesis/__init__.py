@@ -1,11 +1,16 @@
 """The picture that a network likes best, by gradient ascent on the picture itself.
 
-A picture is made of parameters (`parametrisation`), looked at from changing points of view
+A picture is made of parameters (`parameterization`), looked at from changing points of view
 (`transforms`), judged by an `objective`, and improved step by step (`ascent`). All take callables
 from pixels in [0, 1] and know nothing of files or classes.
 """
 
-from headstart.inspection.synthesis.ascent import Ascended, Goal, Settings, ascend
+from headstart.inspection.synthesis.ascent import (
+    AscentResult,
+    AscentSettings,
+    StopCriterion,
+    ascend,
+)
 from headstart.inspection.synthesis.objective import (
     Objective,
     activation,
@@ -15,17 +20,17 @@ from headstart.inspection.synthesis.objective import (
     total_variation,
 )
 from headstart.inspection.synthesis.parameterization import Latent, Phases, PlainPixels
-from headstart.inspection.synthesis.transforms import Views
+from headstart.inspection.synthesis.transforms import TransformRanges
 
 __all__ = [
-    "Ascended",
-    "Goal",
+    "AscentResult",
+    "AscentSettings",
     "Latent",
     "Objective",
     "Phases",
     "PlainPixels",
-    "Settings",
-    "Views",
+    "StopCriterion",
+    "TransformRanges",
     "activation",
     "ascend",
     "log_likelihood",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headstart.inspection.synthesis.objective import Objective, total_variation
 from headstart.inspection.synthesis.parameterization import Latent
-from headstart.inspection.synthesis.transforms import Views
+from headstart.inspection.synthesis.transforms import TransformRanges
 from headstart.types import Pixels
 
 _WARM_UP = 10  # steps in which the rate grows, while Adam's averages settle
@@ -19,7 +19,7 @@ _LAST_RATE = 0.02  # share of the rate that is left in the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class AscentSettings:
     """How to climb.
 
     Attributes:
@@ -33,12 +33,12 @@ class Settings:
     steps: int
     rate: float
     tv: float = 0.0
-    views: Views | None = None
+    views: TransformRanges | None = None
     further: int = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class StopCriterion:
     """When a picture is good enough.
 
     Attributes:
@@ -51,7 +51,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Ascended:
+class AscentResult:
     """A finished picture.
 
     Attributes:
@@ -68,15 +68,15 @@ class Ascended:
 def ascend(
     picture: Latent,
     objective: Objective,
-    settings: Settings,
+    settings: AscentSettings,
     *,
     prepare: Callable[[Tensor], Tensor],
     side: int,
     seed: int,
-    goal: Goal | None = None,
+    goal: StopCriterion | None = None,
     frames: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> Ascended:
+) -> AscentResult:
     """Improve a picture by gradient ascent (Adam; the rate falls as a cosine).
 
     Args:
@@ -92,13 +92,13 @@ def ascend(
         progress: told of (done, planned).
     """
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam([picture.parameters], lr=settings.rate)
+    optimizer = torch.optim.Adam([picture.parameters], lr=settings.rate)
     kept = {round(i * settings.steps / max(1, frames - 1)) for i in range(frames - 1)}
     way: list[Pixels] = []
 
     def improve(rate: float, *, plainly: bool) -> None:
-        optimiser.param_groups[0]["lr"] = rate
-        optimiser.zero_grad()
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
         pixels = picture.pixels()
         seen = []
         if plainly:
@@ -109,7 +109,7 @@ def ascend(
         if settings.tv:
             value = value - settings.tv * total_variation(pixels).sum()
         (-value).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
 
     for step in range(settings.steps):
         if step in kept:
@@ -125,17 +125,19 @@ def ascend(
         value = _measured(picture, goal, prepare)
         if value > best_value:
             best, best_value = _saved(picture), value
-    return Ascended(best, taken, (*way, best) if frames else ())
+    return AscentResult(best, taken, (*way, best) if frames else ())
 
 
-def _rate(settings: Settings, step: int) -> float:
+def _rate(settings: AscentSettings, step: int) -> float:
     warm = min(1.0, (step + 1) / _WARM_UP)
     falling = 0.5 + 0.5 * math.cos(math.pi * step / settings.steps)
     return settings.rate * warm * max(_LAST_RATE, falling)
 
 
 @torch.no_grad()
-def _measured(picture: Latent, goal: Goal | None, prepare: Callable[[Tensor], Tensor]) -> float:
+def _measured(
+    picture: Latent, goal: StopCriterion | None, prepare: Callable[[Tensor], Tensor]
+) -> float:
     if goal is None:
         return 0.0
     return float(goal.measure(prepare(_in_levels(picture.pixels())))[0])

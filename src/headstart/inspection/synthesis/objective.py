@@ -61,7 +61,7 @@ def activation(
 
 
 def total_variation(pixels: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours below and beside, added: (B, 3, H, W) to (B,).
+    """Mean absolute difference of neighbors below and beside, added: (B, 3, H, W) to (B,).
 
     The anisotropic form of Rudin, Osher and Fatemi 1992, in pixels of [0, 1], so that it does not
     depend on the size of the picture.

@@ -14,7 +14,7 @@ _DARKEST = 0.5 / 255  # pictures with black or white pixels stand for finite num
 _FAINT = 0.1  # before the sigmoid: about 6 levels of 255 after it
 _FALL = 1.2  # exponent (Tolhurst, Tadmor and Chao 1992, "Amplitude spectra of natural images")
 _CONTRAST = 1.2  # standard deviation of brightness before the sigmoid: few pixels saturate
-# Brightness, red against blue, green against both, close to the principal components of colour in
+# Brightness, red against blue, green against both, close to the principal components of color in
 # photographs (Ruderman, Cronin and Chiao 1998, "Statistics of cone responses to natural images").
 _OPPONENTS = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0))
 # Their standard deviations, the first as 1: the norms of the columns of Lucid's
@@ -36,7 +36,7 @@ class Latent(Protocol):
 class PlainPixels:
     """Every number of the picture on its own, through a sigmoid.
 
-    The parametrisation of Simonyan, Vedaldi and Zisserman 2014, "Deep inside convolutional
+    The parameterization of Simonyan, Vedaldi and Zisserman 2014, "Deep inside convolutional
     networks", and of Mahendran and Vedaldi 2015, but bounded.
 
     Args:
@@ -48,7 +48,7 @@ class PlainPixels:
 
     @classmethod
     def noise(cls, side: int, generator: torch.Generator) -> PlainPixels:
-        """Faint noise around grey, each number for itself."""
+        """Faint noise around gray, each number for itself."""
         return cls(_FAINT * torch.randn(3, side, side, generator=generator))
 
     @classmethod
@@ -62,11 +62,11 @@ class PlainPixels:
 
 
 class Phases:
-    """The phases of a Fourier transform whose magnitudes stay fixed, in decorrelated colours.
+    """The phases of a Fourier transform whose magnitudes stay fixed, in decorrelated colors.
 
     MACO (Fel et al. 2023, "Unlocking feature visualization for deep networks with magnitude
     constrained optimization"): the strength of every frequency is that of photographs, so that
-    ascent can place things but not add the fine noise that networks fall for. Colours are
+    ascent can place things but not add the fine noise that networks fall for. Colors are
     decorrelated as by Olah, Mordvintsev and Schubert 2017, "Feature visualization".
 
     Args:
@@ -78,7 +78,7 @@ class Phases:
     def __init__(self, magnitude: Tensor, phase: Tensor, *, width: int) -> None:
         self.parameters = phase[None].clone().requires_grad_()
         self._magnitude, self._size = magnitude, (magnitude.shape[1], width)
-        self._to_rgb = _colours().to(magnitude)
+        self._to_rgb = _colors().to(magnitude)
 
     @classmethod
     def noise(cls, side: int, generator: torch.Generator) -> Phases:
@@ -86,7 +86,7 @@ class Phases:
         along, across = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None]
         frequency = (along.square() + across.square()).sqrt()
         strength = frequency.clamp_min(1 / side) ** -_FALL
-        strength[0, 0] = 0  # on average grey
+        strength[0, 0] = 0  # on average gray
         # Parseval: the mean square of the picture, each pair of frequencies counted twice.
         strength = strength / (strength.square() * _times(side)).sum().sqrt() * side
         phase = 2 * torch.pi * torch.rand(3, *strength.shape, generator=generator)
@@ -95,7 +95,7 @@ class Phases:
     @classmethod
     def of(cls, pixels: Tensor) -> Phases:
         """Magnitudes and phases of a picture, (3, H, W) in [0, 1]."""
-        opponent = torch.einsum("chw,cd->dhw", _logit(pixels), torch.linalg.inv(_colours()))
+        opponent = torch.einsum("chw,cd->dhw", _logit(pixels), torch.linalg.inv(_colors()))
         spectrum = torch.fft.rfft2(opponent, norm="ortho")
         return cls(spectrum.abs(), spectrum.angle(), width=pixels.shape[2])
 
@@ -115,8 +115,8 @@ def _times(side: int) -> Tensor:
     return times
 
 
-def _colours() -> Tensor:
-    """(3, 3): row by row, what each decorrelated colour adds to red, green and blue."""
+def _colors() -> Tensor:
+    """(3, 3): row by row, what each decorrelated color adds to red, green and blue."""
     axes = torch.nn.functional.normalize(torch.tensor(_OPPONENTS), dim=1)
     return torch.tensor(_SPREAD)[:, None] * axes
 

@@ -15,7 +15,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Views:
+class TransformRanges:
     """How far points of view may differ; each is drawn uniformly.
 
     Attributes:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.comparison.choice import frontier, recommend
+from headstart.comparison.recommendation import frontier, recommend
 from headstart.comparison.result import rank_correlation
 from tests.comparison.made_up import compared, right
 

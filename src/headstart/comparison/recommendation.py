@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.comparison.result import Compared, Recommendation
-from headstart.evaluation.paired_tests import Paired, Right, paired
+from headstart.comparison.result import BackboneResult, Recommendation
+from headstart.evaluation.paired_tests import PairedTest, Right, paired
 from headstart.types import Labels
 
 _SAME_COST = 0.05
 """Relative difference of two costs that is not worth a word."""
 
 
-def frontier(rows: Sequence[Compared]) -> frozenset[str]:
+def frontier(rows: Sequence[BackboneResult]) -> frozenset[str]:
     """Names of those that no other is at least as good as in accuracy and cost, and better in one.
 
     Args:
@@ -38,7 +38,7 @@ def frontier(rows: Sequence[Compared]) -> frozenset[str]:
     )
 
 
-def recommend(rows: Sequence[Compared], folds: Labels) -> Recommendation:
+def recommend(rows: Sequence[BackboneResult], folds: Labels) -> Recommendation:
     """Choose, and estimate what the choice is worth.
 
     Args:
@@ -74,7 +74,7 @@ def _pick(right: Sequence[Right]) -> int:
 
 
 def _sentence(
-    rows: Sequence[Compared], chosen: int, against: dict[str, Paired], *, early: int
+    rows: Sequence[BackboneResult], chosen: int, against: dict[str, PairedTest], *, early: int
 ) -> str:
     taken = rows[chosen]
     span = taken.interval
@@ -91,7 +91,7 @@ def _sentence(
     return f"{start}; {_evidence(rival, taken, against[rival.name])}"
 
 
-def _rival(rows: Sequence[Compared], chosen: int) -> Compared:
+def _rival(rows: Sequence[BackboneResult], chosen: int) -> BackboneResult:
     """The one that speaks most against the choice: the best, or the best that costs less."""
     best = max(rows, key=lambda row: row.accuracy)
     if best.accuracy > rows[chosen].accuracy:
@@ -99,7 +99,7 @@ def _rival(rows: Sequence[Compared], chosen: int) -> Compared:
     return max(rows[:chosen] or rows[chosen + 1 :], key=lambda row: row.accuracy)
 
 
-def _evidence(rival: Compared, taken: Compared, gap: Paired) -> str:
+def _evidence(rival: BackboneResult, taken: BackboneResult, gap: PairedTest) -> str:
     overlap = (
         rival.interval.low <= taken.interval.high and taken.interval.low <= rival.interval.high
     )

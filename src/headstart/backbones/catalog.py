@@ -34,7 +34,7 @@ class BackboneInfo:
         multiply_adds: for one picture.
         input_size: side of the input in pixels.
         top1: published ImageNet accuracy, 0 to 1.
-        licence: of the weights: SPDX identifier, or "unstated".
+        license: of the weights: SPDX identifier, or "unstated".
         on_this_machine: whether loading needs no download.
     """
 
@@ -44,7 +44,7 @@ class BackboneInfo:
     multiply_adds: int
     input_size: int
     top1: float
-    licence: str
+    license: str
     on_this_machine: bool
 
 
@@ -58,17 +58,17 @@ class _Row:
     input_size: int
     top1: float
     file: str = ""
-    licence: str = "unstated"
+    license: str = "unstated"
 
 
 # TensorFlow's own evaluation of its float models.
 _LITE_ROWS = (
-    _Row("efficientnet-lite0", 4_652_008, 407, 224, 75.1, licence="Apache-2.0"),
-    _Row("efficientnet-lite1", 5_416_680, 631, 240, 76.7, licence="Apache-2.0"),
-    _Row("efficientnet-lite2", 6_092_072, 899, 260, 77.6, licence="Apache-2.0"),
+    _Row("efficientnet-lite0", 4_652_008, 407, 224, 75.1, license="Apache-2.0"),
+    _Row("efficientnet-lite1", 5_416_680, 631, 240, 76.7, license="Apache-2.0"),
+    _Row("efficientnet-lite2", 6_092_072, 899, 260, 77.6, license="Apache-2.0"),
 )
 
-# torchvision's weights meta; it states no licence for these weights.
+# torchvision's weights meta; it states no license for these weights.
 _TORCHVISION_ROWS = (
     _Row("alexnet", 61_100_840, 714, 224, 56.522, "alexnet-owt-7be5be79.pth"),
     _Row("squeezenet1_1", 1_235_496, 349, 224, 58.178, "squeezenet1_1-b8a52dc0.pth"),
@@ -117,29 +117,29 @@ _TORCHVISION_ROWS = (
 
 # timm's results on ImageNet's validation pictures, at the size that the weights are made for.
 _TIMM_ROWS = (
-    _Row("deit_tiny_patch16_224.fb_in1k", 5_717_416, 1_258, 224, 72.172, licence="Apache-2.0"),
+    _Row("deit_tiny_patch16_224.fb_in1k", 5_717_416, 1_258, 224, 72.172, license="Apache-2.0"),
     _Row(
         "vit_tiny_patch16_224.augreg_in21k_ft_in1k",
         5_717_416,
         1_258,
         224,
         75.454,
-        licence="Apache-2.0",
+        license="Apache-2.0",
     ),
-    _Row("efficientnet_b0.ra_in1k", 5_288_548, 386, 224, 77.694, licence="Apache-2.0"),
+    _Row("efficientnet_b0.ra_in1k", 5_288_548, 386, 224, 77.694, license="Apache-2.0"),
     _Row(
         "mobilenetv3_large_100.miil_in21k_ft_in1k",
         5_483_032,
         217,
         224,
         77.918,
-        licence="Apache-2.0",
+        license="Apache-2.0",
     ),
-    _Row("tf_efficientnet_lite3.in1k", 8_197_096, 1_608, 300, 79.808, licence="Apache-2.0"),
+    _Row("tf_efficientnet_lite3.in1k", 8_197_096, 1_608, 300, 79.808, license="Apache-2.0"),
 )
 
 # The table in Keras's documentation; for MobileNetV3, which is not in it, that in Keras's code.
-# Keras states no licence for these weights, and has no NASNetMobile for PyTorch.
+# Keras states no license for these weights, and has no NASNetMobile for PyTorch.
 _KERAS_ROWS = (
     _Row("Xception", 22_910_480, 8_357, 299, 79.0),
     _Row("VGG16", 138_357_544, 15_470, 224, 71.3),
@@ -301,6 +301,6 @@ def _info(row: _Row, name: str, source: str, file: Path | None) -> BackboneInfo:
         multiply_adds=row.multiply_adds * 1_000_000,
         input_size=row.input_size,
         top1=round(row.top1 / 100, 5),
-        licence=row.licence,
+        license=row.license,
         on_this_machine=file is not None,
     )

@@ -10,18 +10,18 @@ import numpy as np
 
 from headstart.backbones import Backbone, list_backbones
 from headstart.comparison.cost import Cost
-from headstart.comparison.result import Compared
+from headstart.comparison.result import BackboneResult
 from headstart.errors import DataError, MissingExtraError
 from headstart.evaluation.paired_tests import Right
 from headstart.features.extractor import Extractor, Features
 from headstart.heads.candidates import candidates
 from headstart.heads.logme import logme
-from headstart.models.fit import Recipe, choose_stages
-from headstart.types import Labels, Progress
+from headstart.models.fit import FitSettings, choose_stages
+from headstart.types import Labels, ProgressCallback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class EvaluationImages:
     """Different images with one label each.
 
     Attributes:
@@ -41,7 +41,7 @@ class Ground:
 
 
 @dataclass(slots=True, kw_only=True)
-class Entrant:
+class BackboneTrial:
     """A backbone, and how far it has come.
 
     Attributes:
@@ -59,7 +59,7 @@ class Entrant:
 
     extractor: Extractor
     cost: Cost
-    on_images: Progress | None = None
+    on_images: ProgressCallback | None = None
     inside: Right | None = None
     right: Right | None = None
     stages: tuple[str, ...] = ()
@@ -91,11 +91,11 @@ class Entrant:
 
     def measure(
         self,
-        ground: Ground,
+        ground: EvaluationImages,
         inside: Right,
-        recipe: Recipe,
+        recipe: FitSettings,
         *,
-        on_candidates: Progress | None = None,
+        on_candidates: ProgressCallback | None = None,
     ) -> None:
         """Cross-validate heads on some of the images.
 
@@ -129,19 +129,19 @@ class Entrant:
         self.inside, self.right = inside, selection.probabilities.argmax(1) == labels
         self.stages, self.folds = selection.candidate.stages, selection.folds
 
-    def measure_logme(self, ground: Ground) -> None:
+    def measure_logme(self, ground: EvaluationImages) -> None:
         """LogME of the last stage on all images."""
         last = self.extractor.backbone.stages[-1].name
         features = self._of(ground, np.ones(len(ground), dtype=bool), [last])
         self.score = logme(features.values[last], ground.labels, classes=len(ground.classes))
 
-    def row(self, ground: Ground) -> Compared:
+    def row(self, ground: EvaluationImages) -> BackboneResult:
         """What was measured, and what is known besides."""
         if self.right is None:
             raise ValueError(f"{self.name} was not measured; call `measure` first")
         backbone = self.extractor.backbone
         known = {info.name: info for info in list_backbones()}.get(self.name)
-        return Compared(
+        return BackboneResult(
             name=self.name,
             right=self.right,
             stages=self.stages,
@@ -152,12 +152,14 @@ class Entrant:
             precision=str(self.extractor.plan.precision),
             parameters=known.parameters if known else _parameters(backbone),
             multiply_adds=known.multiply_adds if known else None,
-            licence=backbone.weights.licence,
+            license=backbone.weights.license,
             top1=known.top1 if known else None,
             logme=self.score,
         )
 
-    def _of(self, ground: Ground, inside: Right, stages: Sequence[str] | None) -> Features:
+    def _of(
+        self, ground: EvaluationImages, inside: Right, stages: Sequence[str] | None
+    ) -> Features:
         """Features of some of the images, all of which are as they were."""
         rows = np.flatnonzero(inside)
         features = self.extract([ground.paths[row] for row in rows], stages)

@@ -21,19 +21,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from headstart.comparison.choice import frontier, recommend
+from headstart.comparison.backbone_trial import BackboneTrial, EvaluationImages
 from headstart.comparison.cost import Cost, measure_cost
-from headstart.comparison.entrant import Entrant, Ground
-from headstart.comparison.result import Comparison, LeftOut, rank_correlation
+from headstart.comparison.recommendation import frontier, recommend
+from headstart.comparison.result import Comparison, ExcludedBackbone, rank_correlation
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import draw, fold_of
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.evaluation.paired_tests import Right, paired
 from headstart.features.extractor import Extractor
-from headstart.models.fit import Recipe
-from headstart.models.train_test_split import Partition, usable
+from headstart.models.fit import FitSettings
+from headstart.models.train_test_split import TrainTestSplit, usable
 from headstart.system.machine import cores
-from headstart.types import Bars, Skipped, no_bars
+from headstart.types import ProgressBarFactory, Skipped, no_progress_bars
 
 _FIRST, _FIRST_OF_CLASS = 200, 10
 """Images of the first round; of fewer, intervals are wider than what backbones differ by."""
@@ -53,9 +53,9 @@ def compare(
     balance: bool = False,
     with_logme: bool = False,
     seed: int = 0,
-    left_out: Sequence[LeftOut] = (),
+    left_out: Sequence[ExcludedBackbone] = (),
     meter: Meter | None = None,
-    bars: Bars | None = None,
+    bars: ProgressBarFactory | None = None,
 ) -> Comparison:
     """Measure what heads on several backbones are worth for a data set.
 
@@ -75,9 +75,9 @@ def compare(
         BackboneError: no backbone can be run.
     """
     started = time.perf_counter()
-    contest = _Contest(
-        recipe=Recipe(balance=balance, seed=seed),
-        bars=bars or no_bars,
+    contest = _Race(
+        recipe=FitSettings(balance=balance, seed=seed),
+        bars=bars or no_progress_bars,
         left_out=list(left_out),
     )
     contest.enter(extractors, meter or _in_a_process)
@@ -114,7 +114,7 @@ def compare(
 
 
 @dataclass(slots=True, kw_only=True)
-class _Contest:
+class _Race:
     """The course of `compare`.
 
     Attributes:
@@ -125,11 +125,11 @@ class _Contest:
         left_out: those that could not be measured.
     """
 
-    recipe: Recipe
-    bars: Bars
-    left_out: list[LeftOut]
-    playing: list[Entrant] = field(default_factory=list)
-    retired: list[Entrant] = field(default_factory=list)
+    recipe: FitSettings
+    bars: ProgressBarFactory
+    left_out: list[ExcludedBackbone]
+    playing: list[BackboneTrial] = field(default_factory=list)
+    retired: list[BackboneTrial] = field(default_factory=list)
 
     def enter(self, extractors: Sequence[Extractor], meter: Meter) -> None:
         """Measure what each costs."""
@@ -140,14 +140,16 @@ class _Contest:
             try:
                 cost = meter(extractor)
             except (BackboneError, MissingExtraError) as error:
-                self.left_out.append(LeftOut(name, str(error)))
+                self.left_out.append(ExcludedBackbone(name, str(error)))
                 continue
             bar = self.bars(name, "images")
-            self.playing.append(Entrant(extractor=extractor, cost=cost, on_images=bar))
+            self.playing.append(BackboneTrial(extractor=extractor, cost=cost, on_images=bar))
         on_costs(len(extractors), len(extractors))
         self.playing.sort(key=lambda one: (one.milliseconds, one.name))
 
-    def survey(self, dataset: ImageDataset) -> tuple[Ground, Partition, tuple[Skipped, ...]]:
+    def survey(
+        self, dataset: ImageDataset
+    ) -> tuple[EvaluationImages, TrainTestSplit, tuple[Skipped, ...]]:
         """Run the cheapest over all files, and find what can be compared on."""
         while self.playing:
             try:
@@ -157,8 +159,8 @@ class _Contest:
                 continue
             skipped = (*dataset.skipped, *features.skipped)
             dataset = dataset.subset(features.rows)
-            part = Partition.of(dataset, features, hold_out=0.0, seed=self.recipe.seed)
-            ground = Ground(
+            part = TrainTestSplit.of(dataset, features, hold_out=0.0, seed=self.recipe.seed)
+            ground = EvaluationImages(
                 paths=tuple(dataset.paths[row] for row in part.train),
                 digests=tuple(features.digests[row] for row in part.train),
                 labels=part.labels,
@@ -170,7 +172,7 @@ class _Contest:
             + "; ".join(f"{one.name}: {one.reason}" for one in self.left_out)
         )
 
-    def play(self, ground: Ground) -> None:
+    def play(self, ground: EvaluationImages) -> None:
         """Rounds of growing size, the last one on everything."""
         size = max(_FIRST, _FIRST_OF_CLASS * len(ground.classes))
         while len(self.playing) > _FEW and 2 * size <= len(ground):
@@ -183,12 +185,12 @@ class _Contest:
             size *= 2
         self._round(ground, np.ones(len(ground), dtype=bool))
 
-    def score(self, ground: Ground) -> None:
+    def score(self, ground: EvaluationImages) -> None:
         """LogME of those that were measured on everything."""
         for one in self.playing:
             one.measure_logme(ground)
 
-    def _round(self, ground: Ground, inside: Right) -> None:
+    def _round(self, ground: EvaluationImages, inside: Right) -> None:
         on_candidates = self.bars("choosing stages", "candidates")
         for one in list(self.playing):
             try:
@@ -201,12 +203,12 @@ class _Contest:
                 + "; ".join(f"{one.name}: {one.reason}" for one in self.left_out)
             )
 
-    def _leave_out(self, one: Entrant, error: Exception) -> None:
+    def _leave_out(self, one: BackboneTrial, error: Exception) -> None:
         self.playing.remove(one)
-        self.left_out.append(LeftOut(one.name, str(error)))
+        self.left_out.append(ExcludedBackbone(one.name, str(error)))
 
 
-def _hopeless(playing: Sequence[Entrant]) -> list[Entrant]:
+def _hopeless(playing: Sequence[BackboneTrial]) -> list[BackboneTrial]:
     """Those of the worse half that one no dearer measurably beats."""
     results = [(one, one.right) for one in playing if one.right is not None]
     results.sort(key=lambda pair: -int(pair[1].sum()))

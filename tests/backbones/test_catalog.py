@@ -15,7 +15,7 @@ from torchvision.models import get_model_weights
 
 from headstart.backbones import lite
 from headstart.backbones import torchvision as torchvision_backbones
-from headstart.backbones.catalogue import BackboneInfo, check_name, list_backbones, load_backbone
+from headstart.backbones.catalog import BackboneInfo, check_name, list_backbones, load_backbone
 from headstart.errors import BackboneError
 
 INFOS = list_backbones()
@@ -42,7 +42,7 @@ def test_numbers_of_torchvision(info):
     assert info.multiply_adds == round(entry.meta["_ops"] * 1000) * 1_000_000
     assert [info.input_size] == entry.transforms().crop_size
     assert info.top1 == pytest.approx(entry.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
-    assert info.licence == torchvision_backbones.licence_of(entry)
+    assert info.license == torchvision_backbones.license_of(entry)
 
 
 @pytest.mark.parametrize("info", [*TIMM, *INFOS[:3]], ids=by_name)
@@ -59,15 +59,15 @@ def test_numbers_of_timm(info):
     config = model.pretrained_cfg
     assert config["input_size"] == (3, info.input_size, info.input_size)
     assert info.parameters == sum(p.numel() for p in model.parameters())
-    assert info.licence.lower() == config["license"]
-    # TensorFlow counts additions of biases and normalisation as well: 5% more for the Lite ones.
+    assert info.license.lower() == config["license"]
+    # TensorFlow counts additions of biases and normalization as well: 5% more for the Lite ones.
     slack = 0.06 if is_lite else 0.01
     assert counter.get_total_flops() / 2 == pytest.approx(info.multiply_adds, rel=slack)
 
 
 def test_listing_needs_no_torch():
     code = (
-        "import sys, headstart.backbones.catalogue as c; c.list_backbones();"
+        "import sys, headstart.backbones.catalog as c; c.list_backbones();"
         "heavy = {'torch', 'torchvision', 'timm', 'openvino', 'huggingface_hub'};"
         "loaded = heavy & set(sys.modules);"
         "assert not loaded, loaded"
@@ -97,7 +97,7 @@ def test_plain_names(tmp_path: Path):
     plain = load_backbone("squeezenet1_1", weights=file)
     assert plain.name == "torchvision:squeezenet1_1"
     assert plain.weights.source == "w.safetensors"
-    assert plain.weights.licence == "unstated"
+    assert plain.weights.license == "unstated"
 
 
 def test_default_is_embedded():

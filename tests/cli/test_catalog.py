@@ -37,7 +37,7 @@ class TestBackbones:
         "multiply_adds",
         "input_size",
         "top1",
-        "licence",
+        "license",
         "on_this_machine",
     )
 
@@ -60,7 +60,7 @@ class TestDatasets:
         expected = {"digits", "textiles", "cats-vs-dogs", "oxford-pets", "ants-bees", "mnist"}
         assert found.keys() >= expected | {"cifar10"}
         assert found["digits"]["embedded"]
-        assert all(one["licence"] for one in found.values())
+        assert all(one["license"] for one in found.values())
         assert "1,797" in cli("datasets").out
 
 

@@ -13,7 +13,7 @@ from headstart.system.text import counted
 
 
 def info(model: shared.ModelFolder, as_json: shared.Json = False) -> None:
-    """Print a model's card: data, backbone and licence, accuracy, classes, limits."""
+    """Print a model's card: data, backbone and license, accuracy, classes, limits."""
     from headstart.models.model_card import card
     from headstart.models.saved_model import describe, load_model
 
@@ -38,7 +38,7 @@ def backbones(as_json: shared.Json = False) -> None:
     if as_json:
         print_json([asdict(one) for one in found])
         return
-    header = ["name", "parameters", "multiply-adds", "input", "top-1", "licence", "here", "source"]
+    header = ["name", "parameters", "multiply-adds", "input", "top-1", "license", "here", "source"]
     table(
         header,
         [
@@ -48,7 +48,7 @@ def backbones(as_json: shared.Json = False) -> None:
                 f"{one.multiply_adds / 1e9:.2f} G",
                 str(one.input_size),
                 f"{one.top1:.3f}",
-                one.licence,
+                one.license,
                 "yes" if one.on_this_machine else "no",
                 one.source,
             ]
@@ -75,7 +75,7 @@ def datasets(as_json: shared.Json = False) -> None:
                     "images": one.images,
                     "classes": one.classes,
                     "download_bytes": one.size,
-                    "licence": one.licence,
+                    "license": one.license,
                     "split": one.split,
                     "embedded": one.embedded,
                 }
@@ -84,14 +84,14 @@ def datasets(as_json: shared.Json = False) -> None:
         )
         return
     table(
-        ["name", "images", "classes", "download", "licence", "title"],
+        ["name", "images", "classes", "download", "license", "title"],
         [
             [
                 one.name,
                 f"{one.images:,}",
                 str(one.classes),
                 f"{one.size / 1e6:,.0f} MB" if one.size else "-",
-                one.licence,
+                one.license,
                 one.title,
             ]
             for one in found

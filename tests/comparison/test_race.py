@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.comparison import LeftOut, compare, contest
+from headstart.comparison import ExcludedBackbone, compare, race
 from headstart.comparison.cost import Cost
 from headstart.datasets import open_dataset
 from headstart.errors import BackboneError, DataError
 from headstart.features.extractor import Extractor
-from headstart.models.fit import Recipe, train
+from headstart.models.fit import FitSettings, train
 from tests.conftest import KINDS, files, picture, write_photos
 
 Tiny = Callable[..., Extractor]
@@ -73,7 +73,7 @@ def make(tiny: Tiny, *names: str) -> list[Extractor]:
 def test_says_of_each_what_fit_says(photos: Path, tiny: Tiny):
     dataset = open_dataset(photos)
     found = compare(dataset, make(tiny, "slow", "tiny"), meter=meter, seed=3)
-    model = train(dataset, tiny(), Recipe(seed=3)).model
+    model = train(dataset, tiny(), FitSettings(seed=3)).model
     assert [one.name for one in found.backbones] == ["tiny", "slow"]
     for one in found.backbones:
         assert one.accuracy == model.measured.accuracy
@@ -81,7 +81,7 @@ def test_says_of_each_what_fit_says(photos: Path, tiny: Tiny):
         assert one.stages == model.origin.stages
         assert (one.images, one.complete) == (24, True)
         assert one.parameters == 10
-        assert (one.multiply_adds, one.top1, one.licence) == (None, None, "MIT")
+        assert (one.multiply_adds, one.top1, one.license) == (None, None, "MIT")
     assert found.classes == KINDS
     assert found.frontier == {"tiny"}
     assert found.recommendation.backbone == "tiny"
@@ -95,7 +95,7 @@ def test_nothing_is_computed_twice(photos: Path, tiny: Tiny):
     again = compare(dataset, make(tiny, "tiny", "slow"), meter=meter)
     assert all(one.pass_images_per_second for one in first.backbones)
     assert [one.pass_images_per_second for one in again.backbones] == [None, None]
-    assert train(dataset, make(tiny, "slow")[0], Recipe()).computed == 0
+    assert train(dataset, make(tiny, "slow")[0], FitSettings()).computed == 0
 
 
 def test_the_same_seed_gives_the_same_numbers(photos: Path, tiny: Tiny):
@@ -130,7 +130,7 @@ def test_copies_and_conflicts_go_as_in_fit(own: Path, tiny: Tiny):
     assert (found.images, found.duplicates, len(found.conflicts)) == (23, 1, 1)
     assert [one.reason for one in found.skipped] == ["empty file"]
     assert {one.images for one in found.backbones} == {23}
-    train_images = train(open_dataset(own), tiny(), Recipe()).images
+    train_images = train(open_dataset(own), tiny(), FitSettings()).images
     assert train_images == found.images
 
 
@@ -148,9 +148,9 @@ class TestHalving:
 
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(contest, "_FIRST", 12)
-        monkeypatch.setattr(contest, "_FIRST_OF_CLASS", 1)
-        monkeypatch.setattr(contest, "_SURE", 1.0)
+        monkeypatch.setattr(race, "_FIRST", 12)
+        monkeypatch.setattr(race, "_FIRST_OF_CLASS", 1)
+        monkeypatch.setattr(race, "_SURE", 1.0)
 
     def test_the_hopeless_leave_and_what_is_within_noise_stays(self, photos: Path, tiny: Tiny):
         names = ("tiny", "slow", "slower", "blind")
@@ -196,13 +196,16 @@ class TestTrouble:
 
         extractors[0].backbone = replace(damaged, graph=graph)
         found = compare(
-            open_dataset(photos), extractors, meter=fails, left_out=[LeftOut("x", "absent")]
+            open_dataset(photos),
+            extractors,
+            meter=fails,
+            left_out=[ExcludedBackbone("x", "absent")],
         )
         assert [one.name for one in found.backbones] == ["blind"]
         assert found.left_out == (
-            LeftOut("x", "absent"),
-            LeftOut("slow", "it is too large"),
-            LeftOut("tiny", "its weights are damaged"),
+            ExcludedBackbone("x", "absent"),
+            ExcludedBackbone("slow", "it is too large"),
+            ExcludedBackbone("tiny", "its weights are damaged"),
         )
 
     def test_what_breaks_down_later_is_listed(self, photos: Path, tiny: Tiny):
@@ -214,7 +217,7 @@ class TestTrouble:
         extractors[1].backbone = replace(extractors[1].backbone, graph=graph)
         found = compare(open_dataset(photos), extractors, meter=meter)
         assert [one.name for one in found.backbones] == ["tiny"]
-        assert found.left_out == (LeftOut("slow", "no such operation"),)
+        assert found.left_out == (ExcludedBackbone("slow", "no such operation"),)
 
     def test_none_left_is_an_error_that_says_why(self, photos: Path, tiny: Tiny):
         def fails(extractor: Extractor) -> Cost:
