@@ -107,13 +107,23 @@ class _Axis:
 def _width_first(
     source: tuple[int, int], target: tuple[int, int], preprocessing: Preprocessing
 ) -> bool:
-    """Which axis Pillow resizes first; the newer ones choose by the sizes, so this one is asked."""
-    noise = np.random.default_rng(0).integers(0, 256, (source[1], source[0]), dtype=np.uint8)
+    """Return which axis Pillow resizes first: newer versions choose by the sizes, so it is asked.
+
+    The order counts: filters overshoot, and what leaves [0, 255] is clipped between the two passes.
+    """
+    width, height = source
+    noise = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
     image, filtering = Image.fromarray(noise), RESAMPLING[preprocessing.interpolation]
+    left, top, right, bottom = 0.0, 0.0, float(width), float(height)
     if only_middle(*target, preprocessing.crop):
-        target = (min(target[0], preprocessing.crop), min(target[1], preprocessing.crop))
-    in_turn = image.resize((target[0], source[1]), filtering).resize(target, filtering)
-    return image.resize(target, filtering) == in_turn
+        (across, (left, right)), (down, (top, bottom)) = (
+            middle(size, resized, preprocessing.crop)
+            for size, resized in zip(source, target, strict=True)
+        )
+        target = (across, down)
+    widened = image.resize((target[0], height), filtering, box=(left, 0, right, height))
+    in_turn = widened.resize(target, filtering, box=(0, top, target[0], bottom))
+    return image.resize(target, filtering, box=(left, top, right, bottom)) == in_turn
 
 
 def _weights(
