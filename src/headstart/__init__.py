@@ -8,6 +8,7 @@ Example:
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from headstart.models.prediction import Predictions
     from headstart.models.trained_model import Model
     from headstart.transfer.transfer_report import TransferReport, measure_transfer
+
+# headstart sends nothing anywhere. OpenVINO reports each import to an analytics service through
+# this package, without asking, and writes an identifier into the home folder. A module that is
+# None cannot be imported, which OpenVINO takes as "not installed".
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 __version__ = "0.1.0"
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,9 +65,22 @@ WeightsFile = Annotated[
 ]
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]
 PrecisionOption = Annotated[Precision, typer.Option("--precision", help="In which arithmetic.")]
+
+
+def _use_cache(folder: Path | None) -> Path | None:
+    """Let the option hold for whatever asks for the cache folder, in child processes too."""
+    if folder is not None:
+        os.environ["HEADSTART_CACHE"] = str(folder)
+    return folder
+
+
 CacheFolder = Annotated[
     Path | None,
-    typer.Option("--cache", help="Folder of kept features; also the variable HEADSTART_CACHE."),
+    typer.Option(
+        "--cache",
+        callback=_use_cache,
+        help="Cache folder; the environment variable HEADSTART_CACHE sets it as well.",
+    ),
 ]
 Seed = Annotated[
     int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of all that is drawn by chance.")

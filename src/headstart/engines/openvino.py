@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import sys
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -26,11 +27,25 @@ class ConversionError(BackboneError):
 
 @cache
 def openvino_core() -> Any:
-    """The one OpenVINO of this process."""
-    os.environ.setdefault("OPENVINO_TELEMETRY_DISABLE", "1")
+    """Return the one OpenVINO of this process."""
+    return _silent_openvino().Core()
+
+
+def _silent_openvino() -> Any:
+    """Import OpenVINO without its telemetry.
+
+    `headstart/__init__.py` keeps the telemetry from being imported; where the program had imported
+    OpenVINO before headstart, its own stub takes the telemetry's place here.
+    """
     import openvino
 
-    return openvino.Core()
+    with suppress(ImportError):  # builds without the converter have no telemetry
+        from openvino.tools.ovc import telemetry_stub
+
+        for name, module in list(sys.modules.items()):
+            if name.startswith("openvino.tools.ovc.") and hasattr(module, "tm"):
+                module.tm = telemetry_stub
+    return openvino
 
 
 def has_bfloat16() -> bool:
@@ -107,7 +122,6 @@ def _graph(backbone: Backbone, shape: list[int]) -> Any:
 
 def _converted(backbone: Backbone, shape: list[int]) -> Any:
     """A PyTorch network, by way of torch.export."""
-    import openvino
     import torch
 
     from headstart.engines.pytorch import FromBytes
@@ -119,7 +133,7 @@ def _converted(backbone: Backbone, shape: list[int]) -> Any:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.export.export(network, (example,), strict=False)
-            return openvino.convert_model(exported)
+            return _silent_openvino().convert_model(exported)
     except Exception as error:  # both libraries raise whatever they meet
         raise _cannot(backbone, error) from error
 

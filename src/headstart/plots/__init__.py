@@ -1,4 +1,14 @@
-"""Pictures of results; the only place with matplotlib."""
+"""Figures of results; the only place with matplotlib."""
+
+import os
+from contextlib import suppress
+
+from headstart.system.cache_folder import cache_folder, cache_root
+
+# Without this, matplotlib writes its list of fonts into the home folder.
+if "MPLCONFIGDIR" not in os.environ:
+    with suppress(OSError):  # matplotlib then falls back to a temporary folder
+        os.environ["MPLCONFIGDIR"] = str(cache_folder(cache_root(), "fonts"))
 
 from headstart.plots.canvas import save
 from headstart.plots.comparison import accuracy_and_cost

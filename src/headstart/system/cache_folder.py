@@ -17,9 +17,9 @@ import platformdirs
 
 from headstart.system.files import TEMPORARY
 
-KINDS = ("features", "activations", "choices", "archives", "datasets", "index")
-"""The subfolders: features, activations, choices of stages, unpacked archives, known data sets, the
-`PathIndex`."""
+KINDS = ("features", "activations", "choices", "archives", "datasets", "index", "fonts")
+"""The subfolders: features, activations, selected stages, unpacked archives, named data sets, the
+`PathIndex`, and matplotlib's list of fonts."""
 TAG = "CACHEDIR.TAG"
 _MARK = """Signature: 8a477f597d28d172789f06886806bc55
 # Made by headstart, which can make all of this again: `headstart cache --clear` removes it.
