@@ -44,7 +44,7 @@ def _silent_openvino() -> Any:
 
         for name, module in list(sys.modules.items()):
             if name.startswith("openvino.tools.ovc.") and hasattr(module, "tm"):
-                module.tm = telemetry_stub
+                setattr(module, "tm", telemetry_stub)  # noqa: B010 - mypy knows no such attribute
     return openvino
 
 
