@@ -56,9 +56,7 @@ def tinies(tiny: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch) -> N
                 raise DownloadError("cannot download gone")
             fetched.add(name)
         extractor = tiny()
-        return replace(
-            extractor, backbone=replace(extractor.backbone, name=name), warnings=[], _engine=None
-        )
+        return replace(extractor, backbone=replace(extractor.backbone, name=name), warnings=[])
 
     sizes = {"far": 46_830_571, "farther": None, "gone": 1_000_000}
     monkeypatch.setattr(options, "extractor_for", opened)

@@ -27,7 +27,6 @@ def named(extractor: Extractor, name: str) -> Extractor:
         extractor,
         backbone=replace(extractor.backbone, name=name, network=network),
         warnings=[],
-        _engine=None,
     )
 
 

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.engines import EnginePlan
+from headstart.engines import EnginePlan, lazy_engine
 from headstart.errors import StoreError
 from headstart.features import buffer
-from headstart.features import extractor as module
 from headstart.features.extractor import Features
 from headstart.features.segment_file import segment_names
 from headstart.features.store import FeatureStore
@@ -90,7 +89,7 @@ class TestTrouble:
 
         extractor = tiny()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "build_engine", lambda *args, **more: Other())
+            patch.setattr(lazy_engine, "build_engine", lambda *args, **more: Other())
             found = extractor.extract(files(photos))
         assert found.plan == other
         assert (found.values["fine"] == 1).all()

@@ -81,8 +81,7 @@ def test_what_the_probe_confuses_is_learned(tuned: FineTuneResult, new: Path, ca
 
 def own(model, cache: Path, **more) -> Extractor:
     extractor = small_extractor(cache, **more)
-    extractor.backbone = own_backbone(model, extractor.backbone)
-    return extractor
+    return extractor.with_backbone(own_backbone(model, extractor.backbone))
 
 
 def test_nobody_mirrors_where_left_and_right_are_the_classes(tuned: FineTuneResult):

@@ -164,7 +164,7 @@ def extractor_for(
         backbone=_backbone(backbone, weights, allow_download=allow_download),
         plan=make_plan(engine, precision),
         cache=cache_root(cache),
-        asked=engine,
+        requested_engine=engine,
     )
 
 
@@ -180,8 +180,7 @@ def extractor_of(
 
     check_file_given(model, weights)
     extractor = extractor_for(model.origin.backbone, weights, engine, precision, cache)
-    extractor.backbone = own_backbone(model, extractor.backbone)
-    return extractor
+    return extractor.with_backbone(own_backbone(model, extractor.backbone))
 
 
 def study(backbone: str | None, model: Path | None, weights: Path | None) -> InspectedNetwork:

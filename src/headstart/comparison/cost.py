@@ -141,7 +141,7 @@ def peak_memory() -> int | None:
 def _measured(asks: dict[str, str]) -> Cost:
     backbone = load_backbone(asks["name"], allow_download=False)
     plan = EnginePlan(EngineName(asks["engine"]), Precision(asks["precision"]), asks["device"])
-    engine = build_engine(backbone, plan, asked=EngineName(asks["asked"]))
+    engine = build_engine(backbone, plan, requested=EngineName(asks["asked"]))
     speed, milliseconds = time_engine(engine, backbone.preprocessing.crop)
     return Cost(images_per_second=speed, milliseconds=milliseconds, memory_bytes=peak_memory())
 

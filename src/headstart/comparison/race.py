@@ -223,4 +223,6 @@ def _hopeless(playing: Sequence[BackboneTrial]) -> list[BackboneTrial]:
 
 
 def _in_a_process(extractor: Extractor) -> Cost:
-    return measure_cost(extractor.backbone, extractor.plan, asked=extractor.asked)
+    return measure_cost(
+        extractor.backbone, extractor.effective_plan, asked=extractor.requested_engine
+    )

@@ -47,14 +47,14 @@ def make_plan(
 
 
 def build_engine(
-    backbone: Backbone, plan: EnginePlan, *, asked: EngineName = EngineName.AUTO
+    backbone: Backbone, plan: EnginePlan, *, requested: EngineName = EngineName.AUTO
 ) -> Engine:
     """Compile a backbone.
 
     Args:
         backbone: what to run.
         plan: where and how.
-        asked: what the user named. If that is AUTO, the other engine steps in where the planned
+        requested: what the user named. If that is AUTO, the other engine steps in where the planned
             one cannot: eager PyTorch where OpenVINO cannot convert the network, OpenVINO where
             packages are missing that the PyTorch form needs. `Engine.plan` says which it was.
 
@@ -68,7 +68,7 @@ def build_engine(
         try:
             return OpenVINOEngine(backbone, plan)
         except ConversionError as error:
-            if asked is not EngineName.AUTO:
+            if requested is not EngineName.AUTO:
                 raise
             _log.info("%s", error)
             plan = EnginePlan(EngineName.PYTORCH, Precision.FLOAT32)
@@ -77,7 +77,7 @@ def build_engine(
 
         return PyTorchEngine(backbone, plan)
     except MissingExtraError as error:
-        if asked is not EngineName.AUTO or backbone.graph is None:
+        if requested is not EngineName.AUTO or backbone.graph is None:
             raise
         _log.info("%s", error)
         return OpenVINOEngine(backbone, make_plan(EngineName.OPENVINO))

@@ -14,14 +14,14 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from headstart.backbones.backbone import LOGITS, Backbone
-from headstart.engines import Engine, EnginePlan, build_engine
+from headstart.engines import Engine, EnginePlan, LazyEngine
 from headstart.errors import BackboneError, StoreError, UnreadableImageError
 from headstart.features.buffer import FeatureRows
 from headstart.features.path_index import PathIndex
@@ -88,24 +88,42 @@ class Features:
         return [one.hexdigest() for one in hashes]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Extractor:
-    """A backbone with all that is needed to run it over files, again and again.
+    """A backbone with everything that is needed to compute features of image files.
+
+    Immutable, so that the compiled network always belongs to `backbone`: for another network
+    make another extractor with `with_backbone` or `dataclasses.replace`.
 
     Attributes:
-        backbone: the frozen network.
-        plan: engine and precision.
-        cache: folder of the store; None keeps nothing.
-        asked: the engine that the user named; see `build_engine`.
-        warnings: sentences for the user that came up, such as a full disk.
+        backbone: The frozen network.
+        plan: The planned engine and precision; `effective_plan` says what is really used.
+        cache: The cache folder; None stores nothing.
+        requested_engine: The engine that the user named; see `build_engine`.
+        warnings: Collects sentences for the user, such as that the disk is full. Extractors
+            derived from this one add to the same list.
     """
 
     backbone: Backbone
     plan: EnginePlan
     cache: Path | None
-    asked: EngineName = EngineName.AUTO
-    warnings: list[str] = field(default_factory=list)
-    _engine: Engine | None = None
+    requested_engine: EngineName = EngineName.AUTO
+    warnings: list[str] = field(default_factory=list, compare=False)
+    # `init=False`: `replace` cannot hand the engine of one backbone on to another.
+    _engine: LazyEngine = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        engine = LazyEngine(
+            self.backbone,
+            self.plan,
+            requested=self.requested_engine,
+            warn=self.warnings.append,
+        )
+        object.__setattr__(self, "_engine", engine)
+
+    def with_backbone(self, backbone: Backbone) -> Extractor:
+        """Return an extractor for another network that uses the engine in effect here."""
+        return replace(self, backbone=backbone, plan=self.effective_plan)
 
     def extract(
         self,
@@ -148,21 +166,18 @@ class Extractor:
                     vanished = error
         raise vanished or StoreError(f"no engine runs {self.backbone.name} to the end")
 
+    @property
+    def effective_plan(self) -> EnginePlan:
+        """`plan`, or what is used instead since the planned engine failed to run the network."""
+        return self._engine.plan
+
     def engine(self) -> Engine:
-        """The compiled network, made when first needed."""
-        if self._engine is None:
-            self._engine = build_engine(self.backbone, self.plan, asked=self.asked)
-            if self._engine.plan.engine is not self.plan.engine:
-                self.warnings.append(
-                    f"{self.plan.engine} cannot run {self.backbone.name} here; "
-                    f"{self._engine.plan.engine} runs it instead"
-                )
-            self.plan = self._engine.plan
-        return self._engine
+        """Return the compiled network; the first call compiles it."""
+        return self._engine.get()
 
     def release(self) -> None:
-        """Let go of the compiled network and its memory; it is made anew when next needed."""
-        self._engine = None
+        """Free the compiled network and its memory; it is compiled again when next needed."""
+        self._engine.release()
 
     def widths(self) -> dict[str, int]:
         """Numbers an image, by stage, and of the logits."""
@@ -173,7 +188,7 @@ class Extractor:
         """Where this configuration's features are kept."""
         if self.cache is None:
             return None
-        key = configuration_key(self.backbone, self.plan)
+        key = configuration_key(self.backbone, self.effective_plan)
         return FeatureStore(self.cache, key=key, widths=self.widths())
 
 
@@ -232,7 +247,7 @@ class _Pass:
         todo = [row for row, digest in enumerate(self.digests) if digest not in held]
         self.done = len(self.paths) - len(todo)
         self.report(self.done, len(self.paths))
-        plan = self.extractor.plan
+        plan = self.extractor.effective_plan
         work = self._pictures(todo)
         try:
             # Only a picture that the store lacks brings the network to life.
@@ -305,7 +320,7 @@ class _Pass:
             rows=np.array(rows, dtype=np.int64),
             digests=digests,
             skipped=tuple(self.skipped),
-            plan=self.extractor.plan,
+            plan=self.extractor.effective_plan,
             cached=sum(digest not in self.fresh for digest in digests),
             computed=len(self.fresh),
             seconds=time.perf_counter() - started,

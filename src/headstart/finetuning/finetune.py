@@ -365,7 +365,7 @@ def _tested(model: Model, extractor: Extractor, images: ProbeImages) -> HeldOutP
     if not len(partition.test):
         return None
     paths = tuple(images.dataset.paths[row] for row in partition.test)
-    own = replace(extractor, backbone=own_backbone(model, extractor.backbone), _engine=None)
+    own = extractor.with_backbone(own_backbone(model, extractor.backbone))
     features = own.extract(paths, stages=model.origin.stages)
     return HeldOutPredictions(
         paths=tuple(paths[row] for row in features.rows),

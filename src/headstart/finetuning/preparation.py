@@ -218,12 +218,12 @@ def _task(
     digests: list[str],
     settings: TuningSettings,
 ) -> tuple[ActivationRequest, Engine | None]:
-    backbone, plan, engine = extractor.backbone, extractor.plan, None
+    backbone, plan, engine = extractor.backbone, extractor.effective_plan, None
     widths: list[int] = []
     numbers = 3 * backbone.preprocessing.crop**2
     if halves.trunk is not None:
         backbone = trunk_backbone(backbone, halves)
-        engine = build_engine(backbone, plan, asked=extractor.asked)
+        engine = build_engine(backbone, plan, requested=extractor.requested_engine)
         plan = engine.plan
         *widths, numbers = (stage.width for stage in backbone.stages)
     views = AugmentedViews(count=settings.views, augmentation=seen.augmentation, seed=settings.seed)

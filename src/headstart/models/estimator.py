@@ -212,8 +212,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
     def _extractor_of(self, model: Model) -> Extractor:
         check_file_given(model, Path(self.weights) if self.weights else None)
         extractor = self._new_extractor(model.origin.backbone)
-        extractor.backbone = own_backbone(model, extractor.backbone)
-        return extractor
+        return extractor.with_backbone(own_backbone(model, extractor.backbone))
 
     def _new_extractor(self, backbone: str) -> Extractor:
         asked = _choice(EngineName, self.engine, "engine")
@@ -221,7 +220,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             backbone=load_backbone(backbone, weights=Path(self.weights) if self.weights else None),
             plan=make_plan(asked, _choice(Precision, self.precision, "precision")),
             cache=cache_root(Path(self.cache) if self.cache else None),
-            asked=asked,
+            requested_engine=asked,
         )
 
 

@@ -239,7 +239,7 @@ def measure_transfer(
     values = {name: found.values[name][at] for name in names}
     selection, stages, chosen = task.grown(values, bar("choosing stages", "candidates"))
     read, pixels = _read(paths, backbone, bar("reading", "images"))
-    blank = replace(extractor, backbone=untrained(backbone, seed=seed), _engine=None)
+    blank = extractor.with_backbone(untrained(backbone, seed=seed))
     random_values = blank.extract(paths, progress=bar("random weights", "images")).values
     drawn, random_stages, random = task.grown(
         random_values, bar("choosing stages of random weights", "candidates")
