@@ -193,7 +193,7 @@ class TestTrouble:
         def graph():
             raise BackboneError("its weights are damaged")
 
-        extractors[0].backbone = replace(damaged, graph=graph)
+        extractors[0] = extractors[0].with_backbone(replace(damaged, graph=graph))
         found = compare(
             open_dataset(photos),
             extractors,
@@ -213,7 +213,7 @@ class TestTrouble:
         def graph():
             raise BackboneError("no such operation")
 
-        extractors[1].backbone = replace(extractors[1].backbone, graph=graph)
+        extractors[1] = extractors[1].with_backbone(replace(extractors[1].backbone, graph=graph))
         found = compare(open_dataset(photos), extractors, meter=meter)
         assert [one.name for one in found.backbones] == ["tiny"]
         assert found.left_out == (ExcludedBackbone("slow", "no such operation"),)

@@ -15,6 +15,7 @@ from headstart.engines import EnginePlan
 from headstart.errors import BackboneError
 from headstart.features import extractor
 from headstart.features.extractor import LOGITS, Extractor, Features, configuration_key
+from headstart.images import reading
 from headstart.images.preprocessing import prepare
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision
@@ -34,7 +35,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: Path) -> bytes:
         raise AssertionError(f"{path} was read")
 
-    monkeypatch.setattr(extractor, "read_bytes", fail)
+    monkeypatch.setattr(reading, "read_bytes", fail)
 
 
 def test_features_are_those_of_each_prepared_picture(photos: Path, tiny: Tiny):

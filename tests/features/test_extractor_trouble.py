@@ -141,15 +141,15 @@ class TestTrouble:
 _SLOW_FIT = """
 import sys, time
 from headstart.features import buffer
-from headstart.features import extractor
+from headstart.images import reading
 from headstart.cli.app import run
 
 buffer._FLUSH_ROWS = 8
-read = extractor.read_bytes
+read = reading.read_bytes
 def slow(path):
     time.sleep(0.05)
     return read(path)
-extractor.read_bytes = slow
+reading.read_bytes = slow
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -26,8 +26,8 @@ from headstart.errors import BackboneError, StoreError, UnreadableImageError
 from headstart.features.buffer import FeatureRows
 from headstart.features.path_index import PathIndex
 from headstart.features.store import FeatureStore
-from headstart.images.decode import decode, read_bytes
-from headstart.images.preprocessing import LEAST, prepare
+from headstart.images.preprocessing import LEAST
+from headstart.images.reading import EncodedImage
 from headstart.system.digests import bytes_digest, hasher
 from headstart.system.prefetch import prefetched
 from headstart.types import (
@@ -299,18 +299,16 @@ class _Pass:
         path = self.paths[row]
         try:
             taken, status = time.time_ns(), _status(path)
-            data = read_bytes(path)
-            digest = bytes_digest(data)
+            image = EncodedImage.read(path)
+            digest = image.digest()
             if self.index is not None and status is not None:
                 self.index.remember(path, status, digest, taken=taken)
             # Where the index knew the content, the store was asked already.
             if digest != self.digests[row] and self.rows.held([digest], self.stages):
                 return digest, None
-            preprocessing = self.extractor.backbone.preprocessing
-            pixels = prepare(decode(data, least=preprocessing.least), preprocessing)
+            return digest, image.prepared(self.extractor.backbone.preprocessing)
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
-        return digest, pixels
 
     def result(self, started: float) -> Features:
         rows = [row for row, digest in enumerate(self.digests) if digest is not None]

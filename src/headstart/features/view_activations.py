@@ -22,8 +22,8 @@ import numpy.typing as npt
 from headstart.engines import Engine
 from headstart.errors import DataError, HeadstartError, UnreadableImageError
 from headstart.images.augmentation import Augmentation
-from headstart.images.decode import decode, read_bytes
 from headstart.images.preprocessing import Preprocessing, prepare
+from headstart.images.reading import EncodedImage
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
 from headstart.system.files import write_file
@@ -54,9 +54,9 @@ class AugmentedViews:
     augmentation: Augmentation
     seed: int
 
-    def of(self, data: bytes, digest: str, preprocessing: Preprocessing) -> Pixels:
+    def of(self, encoded: EncodedImage, digest: str, preprocessing: Preprocessing) -> Pixels:
         """All views of the picture in a file: (K, crop, crop, 3) uint8."""
-        image = decode(data, least=partial(self.augmentation.least, preprocessing))
+        image = encoded.decode(partial(self.augmentation.least, preprocessing))
         chance = np.random.SeedSequence([self.seed, int(digest, 16)])
         others = [
             self.augmentation.view(image, preprocessing, np.random.default_rng(one))
@@ -225,9 +225,9 @@ class _Pass:
     def _read(self, row: int) -> Pixels:
         path, digest = self.task.paths[row], self.task.digests[row]
         with suppress(UnreadableImageError):
-            data = read_bytes(path)
-            if bytes_digest(data) == digest:
-                return self.task.views.of(data, digest, self.task.preprocessing)
+            image = EncodedImage.read(path)
+            if image.digest() == digest:
+                return self.task.views.of(image, digest, self.task.preprocessing)
         raise DataError(f"{path} has changed since it was first read; run the command again")
 
 

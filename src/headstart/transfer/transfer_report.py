@@ -22,9 +22,8 @@ from headstart.datasets.splits import draw
 from headstart.evaluation.metrics import ProportionDifference, paired_difference
 from headstart.features.extractor import Extractor
 from headstart.heads.families import LogisticFamily
-from headstart.images.decode import decode, read_bytes
 from headstart.images.descriptors import BLOCKS, describe, thumbnail
-from headstart.images.preprocessing import prepare
+from headstart.images.reading import EncodedImage
 from headstart.models.train_test_split import TrainTestSplit, usable
 from headstart.system.prefetch import prefetched
 from headstart.transfer import learning_curve
@@ -316,8 +315,7 @@ def _read(
     """Thumbnails and descriptors of all pictures, and some of the pictures as they are."""
 
     def read(place: int) -> tuple[Floats, Floats, Pixels | None]:
-        image = decode(read_bytes(paths[place]), least=backbone.preprocessing.least)
-        pixels = prepare(image, backbone.preprocessing)
+        pixels = EncodedImage.read(paths[place]).prepared(backbone.preprocessing)
         return thumbnail(pixels).ravel(), describe(pixels), pixels if place < _MOMENTS else None
 
     small, described, kept = [], [], []
