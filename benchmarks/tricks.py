@@ -18,7 +18,8 @@ from headstart.engines import make_plan
 from headstart.features.extractor import Extractor
 from headstart.finetuning.finetune import FineTuneResult, finetune
 from headstart.finetuning.settings import BatchNorm, Optimizer, Schedule, TuningSettings
-from headstart.models.fit import FitSettings, train
+from headstart.models.fit import fit
+from headstart.models.fit_settings import FitSettings
 
 HOLD_OUT = 0.8
 BASE = TuningSettings(
@@ -97,7 +98,7 @@ def main() -> None:
     lines = ["| setting | accuracy | loss | best epoch | an epoch |", "|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as cache:
         extractor = Extractor(backbone=load_backbone(), plan=make_plan(), cache=Path(cache))
-        probe = train(dataset, extractor, FitSettings(hold_out=HOLD_OUT)).model
+        probe = fit(dataset, extractor, FitSettings(hold_out=HOLD_OUT)).model
         for trick in TRICKS:
             settings = replace(BASE, **trick)  # type: ignore[arg-type]
             found = finetune(

@@ -89,8 +89,8 @@ def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, 
         json.loads((folder / "model.json").read_text()) for folder in (tmp_path / "m", model)
     )
     assert kept["tuning"] is None
-    assert kept["by_stage"] == begun_with["by_stage"]
-    assert len(kept["by_stage"]) > 1
+    assert kept["accuracy_by_stage"] == begun_with["accuracy_by_stage"]
+    assert len(kept["accuracy_by_stage"]) > 1
     assert (tmp_path / "m" / CURVES).is_file()
     again = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE, "--json")
     assert again.document["kept"] is False

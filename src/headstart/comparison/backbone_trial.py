@@ -16,7 +16,8 @@ from headstart.evaluation.paired_tests import Right
 from headstart.features.extractor import Extractor, Features
 from headstart.heads.candidates import candidates
 from headstart.heads.logme import logme
-from headstart.models.fit import FitSettings, choose_stages
+from headstart.models.fit import select_stages
+from headstart.models.fit_settings import FitSettings
 from headstart.types import Labels, ProgressCallback
 
 
@@ -112,7 +113,7 @@ class BackboneTrial:
         features = self._of(ground, inside, None)
         labels = ground.labels[inside]
         widths = {stage.name: stage.width for stage in self.extractor.backbone.stages}
-        selection = choose_stages(
+        selection = select_stages(
             features.values,
             labels,
             features.digests,

@@ -30,8 +30,8 @@ from headstart.datasets.splits import draw, fold_of
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.evaluation.paired_tests import Right, paired
 from headstart.features.extractor import Extractor
-from headstart.models.fit import FitSettings
-from headstart.models.train_test_split import TrainTestSplit, usable
+from headstart.models.fit_settings import FitSettings
+from headstart.models.train_test_split import TrainTestSplit, train_test_parts
 from headstart.system.machine import cores
 from headstart.types import ProgressBarFactory, Skipped, no_progress_bars
 
@@ -81,7 +81,7 @@ def compare(
         left_out=list(left_out),
     )
     contest.enter(extractors, meter or _in_a_process)
-    dataset = usable(dataset)
+    dataset = train_test_parts(dataset)
     ground, part, skipped = contest.survey(dataset)
     contest.play(ground)
     if with_logme:

@@ -20,14 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.backbones import load_backbone
 from headstart.backbones.backbone import LOGITS, Backbone
-from headstart.engines import Engine, EnginePlan, LazyEngine
+from headstart.engines import Engine, EnginePlan, LazyEngine, make_plan
 from headstart.errors import BackboneError, StoreError, UnreadableImageError
 from headstart.features.buffer import FeatureRows
 from headstart.features.path_index import PathIndex
 from headstart.features.store import FeatureStore
 from headstart.images.preprocessing import LEAST
 from headstart.images.reading import EncodedImage
+from headstart.system.cache_folder import cache_root
 from headstart.system.digests import bytes_digest, hasher
 from headstart.system.prefetch import prefetched
 from headstart.types import (
@@ -35,6 +37,7 @@ from headstart.types import (
     Floats,
     Labels,
     Pixels,
+    Precision,
     ProgressCallback,
     Skipped,
     no_progress,
@@ -190,6 +193,39 @@ class Extractor:
             return None
         key = configuration_key(self.backbone, self.effective_plan)
         return FeatureStore(self.cache, key=key, widths=self.widths())
+
+
+def build_extractor(
+    backbone: str,
+    *,
+    weights: Path | None = None,
+    engine: EngineName = EngineName.AUTO,
+    precision: Precision = Precision.AUTO,
+    cache: Path | None = None,
+    allow_download: bool = True,
+) -> Extractor:
+    """Load a backbone and choose an engine for it.
+
+    Args:
+        backbone: Name of the backbone; see `headstart.backbones.load_backbone`.
+        weights: A file with the weights, instead of those that belong to the name.
+        engine: The engine to use; AUTO chooses by what the machine has.
+        precision: Numeric precision of the frozen network; AUTO chooses by engine and machine.
+        cache: The cache folder; by default HEADSTART_CACHE or the platform's.
+        allow_download: Whether weights that are not on this machine may be downloaded.
+
+    Raises:
+        BackboneError: There is no such backbone, its weights do not fit, or the machine lacks the
+            precision.
+        DownloadError: The weights cannot be downloaded, or may not be.
+        MissingExtraError: The engine or the backbone needs a package that is not installed.
+    """
+    return Extractor(
+        backbone=load_backbone(backbone, weights=weights, allow_download=allow_download),
+        plan=make_plan(engine, precision),
+        cache=cache_root(cache),
+        requested_engine=engine,
+    )
 
 
 def configuration_key(backbone: Backbone, plan: EnginePlan) -> str:

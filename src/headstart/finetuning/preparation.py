@@ -24,8 +24,9 @@ from headstart.finetuning.settings import TuningSettings
 from headstart.finetuning.trunk import trunk_backbone
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import LinearHead, Standardization
-from headstart.models.fit import FitSettings, row_weights
-from headstart.models.train_test_split import TrainTestSplit, usable
+from headstart.models.fit import sample_weights
+from headstart.models.fit_settings import FitSettings
+from headstart.models.train_test_split import TrainTestSplit, train_test_parts
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.types import Floats, HeadKind, ProgressCallback
@@ -76,7 +77,7 @@ class ProbeImages:
     @classmethod
     def of(cls, dataset: ImageDataset, extractor: Extractor, recipe: FitSettings) -> ProbeImages:
         """Look up what `headstart.models.fit.train` computed from the same arguments."""
-        dataset = usable(dataset)
+        dataset = train_test_parts(dataset)
         names = [stage.name for stage in extractor.backbone.stages]
         wanted = [*names, LOGITS] if LOGITS in recipe.stages else names
         features = extractor.extract(dataset.paths, stages=wanted)
@@ -136,7 +137,7 @@ def prepare_tuning(
         )
     parts = [features.values[stage][partition.train] for stage in grafted]
     X = np.concatenate(parts, axis=1)
-    weights = row_weights(partition.labels, len(partition.classes), balance=recipe.balance)
+    weights = sample_weights(partition.labels, len(partition.classes), balance=recipe.balance)
     head = FAMILIES[HeadKind.LOGISTIC].fit(
         X,
         partition.labels,

@@ -24,7 +24,7 @@ from headstart.features.extractor import Extractor
 from headstart.heads.families import LogisticFamily
 from headstart.images.descriptors import BLOCKS, describe, thumbnail
 from headstart.images.reading import EncodedImage
-from headstart.models.train_test_split import TrainTestSplit, usable
+from headstart.models.train_test_split import TrainTestSplit, train_test_parts
 from headstart.system.prefetch import prefetched
 from headstart.transfer import learning_curve
 from headstart.transfer.advice import Advice, Evidence, judge
@@ -225,7 +225,7 @@ def measure_transfer(
     started = time.perf_counter()
     bar = watch or no_progress_bars
     backbone = extractor.backbone
-    learned = usable(dataset)
+    learned = train_test_parts(dataset)
     names = [stage.name for stage in backbone.stages]
     wanted = [*names, LOGITS] if backbone.labels else names
     found = extractor.extract(learned.paths, stages=wanted, progress=bar("images", "images"))
