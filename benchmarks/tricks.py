@@ -70,7 +70,7 @@ def start(found: FineTuneResult) -> str:
     before = found.attempt.probe
     assert before.interval is not None
     span = f"{before.interval.low:.3f} to {before.interval.high:.3f}"
-    return f"| the probe | {before.accuracy:.3f} ({span}) | {found.attempt.probe_loss:.3f} | | |"
+    return f"| the probe | {before.value:.3f} ({span}) | {found.attempt.probe_loss:.3f} | | |"
 
 
 def row(trick: dict[str, object], found: FineTuneResult) -> str:
@@ -83,7 +83,7 @@ def row(trick: dict[str, object], found: FineTuneResult) -> str:
     name = ", ".join(f"{name} {value}" for name, value in trick.items()) or "as it is"
     span = f"{tuned.interval.low:.3f} to {tuned.interval.high:.3f}"
     return (
-        f"| {name} | {tuned.accuracy:.3f} ({span}) | {best.validation_loss:.3f} "
+        f"| {name} | {tuned.value:.3f} ({span}) | {best.validation_loss:.3f} "
         f"| {best.epoch} | {seconds:.1f} s |"
     )
 

@@ -188,7 +188,7 @@ def test_a_folder_of_other_things_is_not_written_to(cli: Cli, begun, tmp_path: P
     (tmp_path / "photo.jpg").touch()
     outcome = cli("finetune", begun[0], "--out", tmp_path, "--cache", begun[1])
     assert outcome.code != 0
-    assert "holds files and no model" in outcome.err
+    assert "contains files but no model" in outcome.err
 
 
 def test_the_model_to_start_from_is_not_written_over(cli: Cli, begun):

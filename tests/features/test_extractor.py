@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.engines import EnginePlan
+from headstart.backbones.backbone import LOGITS
+from headstart.engines import EnginePlan, LazyEngine
 from headstart.errors import BackboneError
 from headstart.features import extractor
-from headstart.features.extractor import LOGITS, Extractor, Features, configuration_key
+from headstart.features.extraction import Features
+from headstart.features.extractor import Extractor, configuration_key
 from headstart.images import reading
 from headstart.images.preprocessing import prepare
 from headstart.system.digests import bytes_digest
@@ -62,7 +64,7 @@ def test_a_second_pass_computes_nothing_and_reads_no_image(
     first = tiny().extract(files(photos))
     forbid_reading(monkeypatch)
     extractor = tiny()
-    monkeypatch.setattr(extractor.__class__, "engine", lambda self: pytest.fail("compiled"))
+    monkeypatch.setattr(LazyEngine, "get", lambda self: pytest.fail("compiled"))
     second = extractor.extract(files(photos))
     assert (first.computed, first.cached) == (24, 0)
     assert (second.computed, second.cached) == (0, 24)
@@ -299,7 +301,7 @@ class TestAnotherBackbone:
             store = one.store()
             assert (store is not None) == cached
             if store is not None:
-                assert store.known(computed.digests).all()
+                assert store.contains(computed.digests).all()
                 for stage, values in store.read(computed.digests, ["fine", "coarse"]).items():
                     np.testing.assert_array_equal(values, computed.values[stage])
 

@@ -17,7 +17,7 @@ import pytest
 from headstart.engines import EnginePlan, lazy_engine
 from headstart.errors import StoreError
 from headstart.features import buffer
-from headstart.features.extractor import Features
+from headstart.features.extraction import Features
 from headstart.features.segment_file import segment_names
 from headstart.features.store import FeatureStore
 from headstart.types import EngineName, Precision
@@ -38,7 +38,9 @@ class TestTrouble:
         extractor = tiny()
         assert_same(extractor.extract(files(photos)), expected)
         assert len(extractor.warnings) == 1
-        assert extractor.warnings[0] == "the disk is full; this run goes on and keeps no features"
+        assert (
+            extractor.warnings[0] == "the disk is full; this run continues without storing features"
+        )
 
     def test_a_disk_that_fills_up_midway_loses_nothing(
         self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
@@ -64,15 +66,15 @@ class TestTrouble:
         self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     ):
         expected = tiny().extract(files(photos))
-        gather, cleared = buffer.FeatureRows.gather, []
+        values, cleared = buffer.FeatureBuffer.values, []
 
         def clear_first(self: Any, *args: Any) -> Any:
             if not cleared:
                 cleared.append(1)
                 shutil.rmtree(extractor.cache / "features")
-            return gather(self, *args)
+            return values(self, *args)
 
-        monkeypatch.setattr(buffer.FeatureRows, "gather", clear_first)
+        monkeypatch.setattr(buffer.FeatureBuffer, "values", clear_first)
         extractor = tiny()
         assert_same(extractor.extract(files(photos)), expected)
 

@@ -67,7 +67,7 @@ def tuned(sided: Path, cache: Path) -> FineTuneResult:
 
 def test_what_the_probe_confuses_is_learned(tuned: FineTuneResult, new: Path, cache: Path):
     assert tuned.kept
-    assert tuned.attempt.tuned.accuracy > tuned.attempt.probe.accuracy
+    assert tuned.attempt.tuned.value > tuned.attempt.probe.value
     before, after = (
         evaluate(model, Extractor(backbone=small_backbone(), plan=small_extractor(cache).plan,
                                   cache=None), opened(new))

@@ -73,7 +73,7 @@ def test_the_numbers_of_fit_are_found_again(extractor: Extractor, many: Path):
     assert found.chosen.interval == model.accuracy.interval
     assert found.grown_on == model.origin.stages
     assert {one.name: one.accuracy for one in found.stages} == {
-        stage: measured.accuracy for stage, measured in model.accuracy_by_stage.items()
+        stage: measured.value for stage, measured in model.accuracy_by_stage.items()
     }
 
 

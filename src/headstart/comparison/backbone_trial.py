@@ -13,7 +13,8 @@ from headstart.comparison.cost import Cost
 from headstart.comparison.result import BackboneResult
 from headstart.errors import DataError, MissingExtraError
 from headstart.evaluation.paired_tests import Right
-from headstart.features.extractor import Extractor, Features
+from headstart.features.extraction import Features
+from headstart.features.extractor import Extractor
 from headstart.heads.candidates import candidates
 from headstart.heads.logme import logme
 from headstart.models.fit import select_stages

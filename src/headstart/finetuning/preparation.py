@@ -14,7 +14,8 @@ from headstart.datasets import ImageDataset
 from headstart.datasets.splits import holdout
 from headstart.engines import Engine, build_engine
 from headstart.errors import DataError
-from headstart.features.extractor import Extractor, Features, configuration_key
+from headstart.features.extraction import Features
+from headstart.features.extractor import Extractor, configuration_key
 from headstart.features.view_activations import ActivationRequest, AugmentedViews, activations
 from headstart.finetuning.depth import place_of
 from headstart.finetuning.examples import Examples

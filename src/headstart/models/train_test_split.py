@@ -11,7 +11,8 @@ from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import UniqueImages, curate
 from headstart.datasets.splits import holdout
 from headstart.errors import DataError
-from headstart.features.extractor import Extractor, Features
+from headstart.features.extraction import Features
+from headstart.features.extractor import Extractor
 from headstart.system.text import counted
 from headstart.types import Labels, ProgressCallback, Skipped, Split
 
