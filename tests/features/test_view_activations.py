@@ -205,7 +205,9 @@ def test_without_room_nothing_is_begun(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: _Disk(10, 10, 0))
-    with pytest.raises(HeadstartError, match=r"cannot keep activations in .*0\.0 GB free.*--cache"):
+    with pytest.raises(
+        HeadstartError, match=r"cannot store activations in .*0\.0 GB free.*--cache"
+    ):
         activations(pixels_task(pictures), None, tmp_path)
     assert not list((tmp_path / KIND).glob("*/*.bin"))
 
