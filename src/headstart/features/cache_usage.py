@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,8 +96,9 @@ def clear(root: Path) -> int:
                     _remove(child)
                 elif child.name != TAG:  # deleted last: what a kill leaves stays marked
                     child.unlink(missing_ok=True)
-        if all(child.name == TAG for child in _children(folder)):
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if all(child.name == TAG for child in folder.iterdir()):
+                shutil.rmtree(folder, ignore_errors=True)
         freed += before - _size(folder)
         if folder.exists():
             stuck.append(str(folder))
@@ -124,30 +125,12 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _children(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _files(Path(entry.path))
-                else:
-                    yield entry
-    except OSError:
-        return
-
-
 def _size(folder: Path) -> int:
     total = 0
-    for entry in _files(folder):
-        with contextlib.suppress(OSError):
-            total += entry.stat(follow_symlinks=False).st_size
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(parent, name).lstat().st_size
     return total
 
 

@@ -67,17 +67,9 @@ class Features:
 class ExtractionPass:
     """One pass over some files.
 
-    Files are read and decoded by threads while the network computes. Only files whose features
-    the store lacks are decoded.
-
-    Args:
-        paths: N image files.
-        stages: Names of the stages whose features are needed.
-        engine: Runs the network; compiled only if an image has to be computed.
-        preprocessing: What the backbone expects.
-        buffer: Receives the computed features, and finds stored ones.
-        index: Knows the digests of unchanged files; None reads every file.
-        progress: Called with (done, total) images.
+    Files are read and decoded by threads while the network computes; only files whose features
+    the store lacks are decoded. The engine is compiled only if there is such a file, and a file
+    that the index knows to be unchanged is not even read.
     """
 
     def __init__(

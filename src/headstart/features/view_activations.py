@@ -130,8 +130,8 @@ def activations(
         return _Pass(task, engine, folder).run(progress or no_progress)
     except OSError as error:
         raise HeadstartError(
-            f"cannot store activations in {root / KIND} ({error.strerror or error}); free some space, "
-            "name another folder with --cache, or use fewer --views"
+            f"cannot store activations in {root / KIND} ({error.strerror or error}); free some "
+            "space, name another folder with --cache, or use fewer --views"
         ) from error
 
 

@@ -19,14 +19,7 @@ def build_model_extractor(
     precision: Precision = Precision.AUTO,
     cache: Path | None = None,
 ) -> Extractor:
-    """Load the backbone that a model was trained on, and choose an engine for it.
-
-    Args:
-        model: A trained model.
-        weights: A file with the weights of its backbone, if the model was trained with one.
-        engine: See `build_extractor`, also for the remaining arguments.
-        precision: Numeric precision of the frozen network.
-        cache: The cache folder.
+    """Load the backbone that a model was trained on; see `build_extractor` for the arguments.
 
     Raises:
         SavedModelError: The weights found are not those that the model was trained with.

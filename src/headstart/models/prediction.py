@@ -79,14 +79,7 @@ def predict(
     *,
     progress: ProgressCallback | None = None,
 ) -> Predictions:
-    """Predict images with a trained model.
-
-    Args:
-        model: A trained model.
-        extractor: Runs the model's backbone; see `build_model_extractor`.
-        paths: Image files.
-        progress: Called with (done, total) images.
-    """
+    """Predict images with a trained model, whose backbone `extractor` runs."""
     features = extractor.extract(paths, stages=model.origin.stages, progress=progress)
     return Predictions(
         classes=model.classes,
@@ -100,11 +93,6 @@ def classify(
     extractor: Extractor, paths: Sequence[Path], *, progress: ProgressCallback | None = None
 ) -> Predictions:
     """Predict images with a backbone's own classifier, that is, as classes of ImageNet.
-
-    Args:
-        extractor: Runs the backbone.
-        paths: Image files.
-        progress: Called with (done, total) images.
 
     Raises:
         DataError: The backbone has no classes of its own.
@@ -129,12 +117,6 @@ def evaluate(
     progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Test a model on labeled images, leaving out those that it was trained on.
-
-    Args:
-        model: A trained model.
-        extractor: Runs the model's backbone; see `build_model_extractor`.
-        dataset: Images with labels.
-        progress: Called with (done, total) images.
 
     Raises:
         DataError: No image is left, or the model knows none of the classes.

@@ -52,16 +52,8 @@ def select_cached(
 ) -> Selection:
     """Select stages by cross-validation, or return the stored result of an equal call.
 
-    Args:
-        root: The cache folder; None stores nothing.
-        values: See `headstart.heads.selection.select`, also for the remaining arguments.
-        y: (N,) labels.
-        folds: (N,) fold of each image; None if nothing can be held out.
-        head: Names the head's family.
-        choices: One or more candidates.
-        classes: Number of classes.
-        row_weights: (N,) weight of each image in training.
-        progress: Called with (done, total) candidates.
+    `root` is the cache folder, None to store nothing; for the other arguments see
+    `headstart.heads.selection.select`.
     """
     inputs = {
         "format": _FORMAT,

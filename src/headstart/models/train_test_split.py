@@ -149,15 +149,7 @@ class SplitFeatures:
         seed: int,
         progress: ProgressCallback | None = None,
     ) -> SplitFeatures:
-        """Compute the features of a data set, and divide it.
-
-        Args:
-            dataset: Images with labels.
-            extractor: Computes the features.
-            stages: Names of the stages whose features are needed.
-            hold_out: Share of the images to test on, in [0, 1), if the data set has no test part.
-            seed: Random seed of that share.
-            progress: Called with (done, total) images.
+        """Compute the features of a data set, and divide it; see `TrainTestSplit.of`.
 
         Raises:
             DataError: Fewer than two classes have a readable training image.
