@@ -96,7 +96,7 @@ def test_ctrl_c_ends_with_130_and_a_sentence(
     def interrupt(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("headstart.models.fit.train", interrupt)
+    monkeypatch.setattr("headstart.models.fit.fit", interrupt)
     outcome = cli("fit", photos, "--out", tmp_path / "model")
     assert outcome.code == 130
     assert outcome.err == (

@@ -77,7 +77,7 @@ class ProbeImages:
 
     @classmethod
     def of(cls, dataset: ImageDataset, extractor: Extractor, recipe: FitSettings) -> ProbeImages:
-        """Look up what `headstart.models.fit.train` computed from the same arguments."""
+        """Look up what `headstart.models.fit.fit` computed from the same arguments."""
         dataset = train_test_parts(dataset)
         names = [stage.name for stage in extractor.backbone.stages]
         wanted = [*names, LOGITS] if LOGITS in recipe.stages else names
