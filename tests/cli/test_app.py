@@ -53,7 +53,7 @@ def test_debug_shows_where_an_error_came_from(tmp_path: Path):
     assert plain.returncode == 2
     assert "Traceback" not in plain.stderr
     assert "Traceback" in debug.stderr
-    assert "BundleError" in debug.stderr
+    assert "SavedModelError" in debug.stderr
 
 
 def test_a_bug_is_said_in_a_sentence_too(cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch):

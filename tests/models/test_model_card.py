@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from headstart.models.model_card import accuracy_text, model_card
+from headstart.models.trained_model import FineTuning
 from headstart.types import EstimateMethod, HeadKind
 from tests.models.trained_models import UNKNOWN, estimate, make_model
 
@@ -23,9 +24,8 @@ def test_it_says_what_the_model_is_and_what_it_rests_on():
         "2 duplicates, 1 image with conflicting labels, 3 unusable files",
         "tiny, weights from PyPI: made-up, license: MIT",
         "`0123456789abcdef0123456789abcdef`",
-        "| layers | fine + coarse |",
+        "| features | stages fine + coarse, computed with openvino, f32 |",
         "temperature 0.75",
-        "openvino, f32",
         "| seed | 0 |",
     ):
         assert fact in text
@@ -121,3 +121,15 @@ def test_images_that_chose_the_model_are_not_called_held_out():
     assert said.endswith("20 images, which also selected the model: slightly optimistic)")
     assert "held out" not in said
     assert accuracy_text(estimate(18, 20, EstimateMethod.HELD_OUT)).endswith("20 images, held out)")
+
+
+@pytest.mark.parametrize(
+    ("cut", "row"), [("stem", "2 stages after stem, 5 epochs"), ("", "the whole network, 5 epochs")]
+)
+def test_it_says_what_was_fine_tuned(cut, row):
+    accuracy = estimate(20, 30)
+    tuning = FineTuning(
+        depth=2, cut=cut, epochs=5, share=1, weights="0" * 32, probe=accuracy, tuned=accuracy
+    )
+    assert f"| fine-tuned | {row} |" in model_card(make_model(tuning=tuning))
+    assert "fine-tuned" not in model_card(make_model())

@@ -29,14 +29,15 @@ license: {{ model.data.license | cell }}) |
 | backbone | {{ model.origin.backbone | cell }}, weights from {{ model.origin.source | cell }}, \
 license: {{ model.origin.license | cell }} |
 | digest of the weights | `{{ model.origin.weights }}` |
-| {{ "layer" if model.origin.stages | length == 1 else "layers" }} | \
-{{ model.origin.stages | join(" + ") }} |
 {% if model.tuning -%}
-| fine-tuned | {{ model.tuning.depth | counted("stage") }} after \
-{{ model.tuning.cut or "the input" }}, {{ model.tuning.epochs | counted("epoch") }} |
+| fine-tuned | {% if model.tuning.cut %}{{ model.tuning.depth | counted("stage") }} after \
+{{ model.tuning.cut }}{% else %}the whole network{% endif %}, \
+{{ model.tuning.epochs | counted("epoch") }} |
 {% endif -%}
+| features | {{ "stage" if model.origin.stages | length == 1 else "stages" }} \
+{{ model.origin.stages | join(" + ") }}, computed with {{ model.origin.engine }}, \
+{{ model.origin.precision }} |
 | head | {{ head }}{{ setting }}, temperature {{ "%.3g" | format(model.temperature) }} |
-| features computed with | {{ model.origin.engine }}, {{ model.origin.precision }} |
 | seed | {{ model.seed }} |
 
 ## Classes

@@ -78,9 +78,8 @@ class TrainTestSplit:
         Raises:
             DataError: Fewer than two classes have a training image.
         """
-        in_test_part = np.array([s is not Split.TRAIN for s in dataset.splits], dtype=bool)
-        if not dataset.splits:
-            in_test_part = np.zeros(len(dataset), dtype=bool)
+        parts = dataset.splits or (Split.TRAIN,) * len(dataset)
+        in_test_part = np.array([part is not Split.TRAIN for part in parts], dtype=bool)
         identities = features.identities()
         curated = curate(
             features.digests,
