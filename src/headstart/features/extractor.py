@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -91,13 +91,8 @@ class Extractor:
             StoreError: The stored features are deleted again and again.
         """
         started = time.perf_counter()
-        widths = self.widths()
         names = list(stages) if stages else [stage.name for stage in self.backbone.stages]
-        if unknown := [name for name in names if name not in widths]:
-            raise BackboneError(
-                f"{self.backbone.name} has no stage {unknown[0]!r}; its stages are "
-                f"{', '.join(widths)}"
-            )
+        self.check_stages(names)
         deleted = None
         for _ in range(_ATTEMPTS):
             work = ExtractionPass(
@@ -105,7 +100,7 @@ class Extractor:
                 names,
                 engine=self._engine,
                 preprocessing=self.backbone.preprocessing,
-                buffer=FeatureBuffer(self.store(), widths, self.warnings),
+                buffer=FeatureBuffer(self.store(), self.widths(), self.warnings),
                 index=PathIndex(self.cache) if self.cache else None,
                 progress=progress or no_progress,
             )
@@ -129,6 +124,15 @@ class Extractor:
     def release(self) -> None:
         """Free the compiled network and its memory; it is compiled again when next needed."""
         self._engine.release()
+
+    def check_stages(self, names: Iterable[str]) -> None:
+        """Raise BackboneError if one of the names is neither a stage nor `LOGITS`."""
+        known = self.widths()
+        if unknown := [name for name in names if name not in known]:
+            raise BackboneError(
+                f"{self.backbone.name} has no stage {unknown[0]!r}; its stages are "
+                f"{', '.join(known)}"
+            )
 
     def widths(self) -> dict[str, int]:
         """Return the number of features of each stage, and of the logits if there are any."""

@@ -11,7 +11,6 @@ import numpy as np
 from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import draw, fold_of
-from headstart.errors import BackboneError
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import Candidate, candidates
@@ -140,13 +139,8 @@ def _candidates(extractor: Extractor, settings: FitSettings) -> tuple[Candidate,
     """The combinations of stages to select from: only one if the settings name it."""
     if not settings.stages:
         return candidates({stage.name: stage.width for stage in extractor.backbone.stages})
+    extractor.check_stages(settings.stages)
     names = list(extractor.widths())
-    for stage in settings.stages:
-        if stage not in names:
-            raise BackboneError(
-                f"{extractor.backbone.name} has no stage {stage!r}; its stages are "
-                f"{', '.join(names)}"
-            )
     ordered = tuple(sorted(set(settings.stages), key=names.index))
     return (Candidate(ordered, names.index(ordered[-1])),)
 
