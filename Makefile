@@ -52,8 +52,8 @@ bench-pass: .venv/dev-installed ## the pass over files against what the machine 
 bench-head: .venv/dev-installed ## the search for a head against scikit-learn's; a head on a million images
 	$(BIN)/python benchmarks/head.py --write docs/heads.md
 
-bench-imagine: .venv/dev-installed ## ideal pictures read by other networks; writes docs/ideal-pictures.md
-	$(BIN)/python benchmarks/imagine.py --write docs/ideal-pictures.md
+bench-imagine: .venv/dev-installed ## ideal pictures read by other networks; writes docs/ideal-images.md
+	$(BIN)/python benchmarks/imagine.py --write docs/ideal-images.md
 
 gallery: .venv/dev-installed ## docs/gallery.md and its pictures
 	$(BIN)/python examples/gallery.py docs

@@ -1,4 +1,4 @@
-"""Every command that the README and the pages of docs/ show is run, on photos laid out as they say."""
+"""Every command that the README and the pages in docs/ show is run."""
 
 from __future__ import annotations
 
