@@ -126,8 +126,8 @@ def explain(images: Path) -> str:
 
 ![explanations](gallery/explain.png)
 
-A map deserves trust if removing the pixels that it marks lowers the probability faster than removing
-other pixels (deletion), and showing them raises it faster (insertion):
+A map deserves trust if removing the pixels that it marks lowers the probability faster than
+removing other pixels (deletion), and showing them raises it faster (insertion):
 
 | method | deletion, lower is better | insertion, higher is better |
 |---|---|---|
@@ -164,8 +164,8 @@ def main(docs: Path) -> None:
         sections = [part(images) for part in (features, imagine, attack, explain, robustness)]
     page = """# Gallery
 
-Made by `make gallery` with the embedded backbone. The photo shows Chelsea, the cat that scikit-image
-ships (by Stefan van der Walt, CC0).
+Made by `make gallery` with the embedded backbone. The photo shows Chelsea, the cat that
+scikit-image ships (by Stefan van der Walt, CC0).
 
 """
     (images.parent / "gallery.md").write_text(page + "\n".join(sections), encoding="utf-8")
