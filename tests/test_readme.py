@@ -13,8 +13,6 @@ from PIL import Image
 
 from headstart.cli.app import run
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
@@ -22,24 +20,21 @@ PAGES = {
 }
 FROM_NOTHING = ("README.md", "docs/usage.md")
 """Pages that train the model that they use; the others take it for granted."""
-CHEAPER = {
-    ' "zebra" "goldfish" "strawberry" "teapot"': "",
-    "--images 40": "--images 4",
-}
-"""Parts of commands whose repetition costs a minute and tests nothing more."""
-
-
-def blocks(page: str, language: str) -> list[str]:
-    text = PAGES[page].read_text(encoding="utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+RUNS_ITSELF = "docs/gallery.md"
+"""`make gallery` runs the commands of this page to write it; they take minutes."""
 
 
 def commands(page: str, program: str) -> list[str]:
-    """What blocks of shell commands, and lines with a prompt in transcripts, call."""
-    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
-    shown = [line for block in blocks(page, "console") for line in block.splitlines()]
-    lines += [line.removeprefix("$ ") for line in shown if line.startswith("$ ")]
+    """Calls of a program in blocks of shell commands, and after a prompt in transcripts."""
+    text = PAGES[page].read_text(encoding="utf-8")
+    lines = []
+    for language, block in re.findall(r"```(sh|console)\n(.*?)```", text, flags=re.DOTALL):
+        prompt = "$ " if language == "console" else ""
+        lines += [one.removeprefix(prompt) for one in block.splitlines() if one.startswith(prompt)]
     return [line for line in lines if line.split()[:1] == [program]]
+
+
+WITH_COMMANDS = {page for page in PAGES if commands(page, "headstart")}
 
 
 def photo(color: tuple[int, int, int], seed: int) -> Image.Image:
@@ -60,7 +55,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def at_the_desk(desk: Path, cat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     monkeypatch.setenv("HEADSTART_CACHE", str(desk / "cache"))
@@ -68,17 +63,16 @@ def at_the_desk(desk: Path, cat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(cat, desk / "cat.jpg")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page, "headstart")])
+@pytest.mark.slow
+@pytest.mark.usefixtures("at_the_desk")
+@pytest.mark.parametrize("page", sorted(WITH_COMMANDS - {RUNS_ITSELF}))
 def test_every_command_works_in_the_order_shown(
     page: str, desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(desk / "model", ignore_errors=True)
     if page not in FROM_NOTHING:
         assert run(["fit", "photos/", "--out", "model"]) == 0
-    for shown in commands(page, "headstart"):
-        command = shown
-        for costly, cheap in CHEAPER.items():
-            command = command.replace(costly, cheap)
+    for command in commands(page, "headstart"):
         capsys.readouterr()
         code = run(shlex.split(command)[1:])
         captured = capsys.readouterr()
@@ -87,16 +81,20 @@ def test_every_command_works_in_the_order_shown(
 
 
 def test_the_pages_that_show_commands_are_found() -> None:
+    assert {"docs/fine-tuning.md", "docs/transfer.md", RUNS_ITSELF} < WITH_COMMANDS
     assert len(commands("README.md", "headstart")) >= 10
     assert len(commands("docs/usage.md", "headstart")) >= 12
     assert len(commands("docs/inspection.md", "headstart")) == 5
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("at_the_desk")
 @pytest.mark.parametrize("page", FROM_NOTHING)
 def test_python_runs(page: str, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if page != "README.md" and not (desk / "model").exists():
         assert run(["fit", "photos/", "--out", "model"]) == 0
-    (code,) = blocks(page, "python")
+    text = PAGES[page].read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     exec(compile(code, page, "exec"), {})
     assert "cat" in capsys.readouterr().out
 
