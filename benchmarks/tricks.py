@@ -69,7 +69,7 @@ def start(found: FineTuneResult) -> str:
     before = found.attempt.probe
     assert before.interval is not None
     span = f"{before.interval.low:.3f} to {before.interval.high:.3f}"
-    return f"| probe | {before.accuracy:.3f} ({span}) | {found.attempt.probe_loss:.3f} | | |"
+    return f"| the probe | {before.accuracy:.3f} ({span}) | {found.attempt.probe_loss:.3f} | | |"
 
 
 def row(trick: dict[str, object], found: FineTuneResult) -> str:
