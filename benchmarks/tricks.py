@@ -80,7 +80,7 @@ def row(trick: dict[str, object], found: FineTuneResult) -> str:
     assert tuned.interval is not None
     best = min(history, key=lambda one: one.validation_loss or 0.0)
     seconds = statistics.median(one.seconds for one in history)
-    name = ", ".join(f"{name} {value}" for name, value in trick.items()) or "as it is"
+    name = ", ".join(f"{name} {value}" for name, value in trick.items()) or "baseline"
     span = f"{tuned.interval.low:.3f} to {tuned.interval.high:.3f}"
     return (
         f"| {name} | {tuned.value:.3f} ({span}) | {best.validation_loss:.3f} "
@@ -95,7 +95,10 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     dataset = open_dataset(options.data)
-    lines = ["| setting | accuracy | loss | best epoch | an epoch |", "|---|---|---|---|---|"]
+    lines = [
+        "| setting | accuracy | loss | best epoch | seconds per epoch |",
+        "|---|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as cache:
         extractor = Extractor(backbone=load_backbone(), plan=make_plan(), cache=Path(cache))
         probe = fit(dataset, extractor, FitSettings(hold_out=HOLD_OUT)).model
@@ -117,7 +120,7 @@ def page(data: str, found: FineTuneResult, lines: list[str]) -> str:
     assert found.attempt is not None
     images = found.attempt.tuned.images
     said = ", ".join(f"{name} {value}" for name, value in asdict(BASE).items() if value is not None)
-    how = f"{data}, {HOLD_OUT:.0%} of it left out, {images} validation images, one seed; {said}."
+    how = f"{data}, {HOLD_OUT:.0%} held out, {images} validation images, one seed; {said}."
     return "\n".join([f"Written by `make bench-tricks`: {how}", "", *lines, ""])
 
 

@@ -22,6 +22,8 @@ from headstart.types import EngineName
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, write_photos
 
+pytestmark = pytest.mark.slow
+
 LITES = ("efficientnet-lite0", "efficientnet-lite1")
 
 

@@ -17,6 +17,8 @@ from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import write_photos
 from tests.models.saved_models import contents
 
+pytestmark = pytest.mark.slow
+
 TINY = ("--depth", 1, "--epochs", 2, "--views", 2, "--validation", 0.5, "--precision", "f32")
 WORSE = (*TINY, "--rate", 10, "--no-interpolate")
 

@@ -61,6 +61,7 @@ def run(backbone: Backbone, plan: EnginePlan, *batches: Pixels) -> list[Floats]:
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
+@pytest.mark.slow
 def test_openvino_and_eager_pytorch_agree_in_float32(backbone: Backbone):
     pixels = random_pixels(3)
     ours, reference = run(backbone, OPENVINO_F32, pixels), run(backbone, PYTORCH_F32, pixels)

@@ -139,6 +139,7 @@ def writer(root: Path, start: int, stop: int) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_killed_writers_lose_nothing_committed(tmp_path: Path) -> None:
     chance = random.Random(0)
@@ -172,6 +173,7 @@ def test_killed_writers_lose_nothing_committed(tmp_path: Path) -> None:
     assert_holds(store, sorted(committed))
 
 
+@pytest.mark.slow
 def test_two_processes_append_and_compact_beside_a_reader(tmp_path: Path) -> None:
     with writer(tmp_path, 0, 150) as one, writer(tmp_path, 100, 250) as two:
         store, expected = new_store(tmp_path), list(range(251))
@@ -240,6 +242,7 @@ print("passed")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare to mount a tiny disk")
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     code = PRELUDE + FULL.format(root=str(tmp_path))

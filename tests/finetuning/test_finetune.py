@@ -28,6 +28,8 @@ from tests.finetuning.networks import small_backbone, small_extractor, write_sid
 from tests.inspection.test_differentiable_model import pixels
 from tests.models.saved_models import contents
 
+pytestmark = pytest.mark.slow
+
 LEARNS = TuningSettings(
     depth=2, epochs=12, views=2, batch=16, rate=5e-3, patience=12, averaging=0.5, warm_up=0.1,
     batch_norm=BatchNorm.FROZEN, closing=0.25,

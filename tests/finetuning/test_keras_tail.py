@@ -14,6 +14,8 @@ from headstart.finetuning.settings import BatchNorm, TuningSettings
 from headstart.heads.head import LinearHead, Standardization
 from tests.backbones.keras_models import PLAIN, network_of, tiny_model
 
+pytestmark = pytest.mark.slow
+
 MOMENTS = ("first_bn.moving_mean", "first_bn.moving_variance")
 
 

@@ -276,6 +276,7 @@ def test_the_cache_may_be_named(paths: list[Path], labels: list[str], tmp_path: 
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_the_documented_example_runs(monkeypatch: pytest.MonkeyPatch):
     # With the real backbone, and a twelfth of the digits for speed.
     monkeypatch.setattr(extractor, "load_backbone", load_backbone)
