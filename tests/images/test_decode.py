@@ -237,7 +237,7 @@ def test_files(tmp_path, monkeypatch):
     assert reason(tmp_path / "pipe.jpg") == "not a regular file"
     (tmp_path / "empty.jpg").touch()
     assert reason(tmp_path / "empty.jpg") == "empty file"
-    monkeypatch.setattr(decode, "MAX_BYTES", 10)
+    monkeypatch.setattr("headstart.images.decode.MAX_BYTES", 10)
     (tmp_path / "big.jpg").write_bytes(b"x" * 11)
     assert reason(tmp_path / "big.jpg").startswith("too large: 0.0 GB")
 
