@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from headstart.errors import UnreadableImageError
-from headstart.images.decode import decode, image_format, looks_like_image
+from headstart.images.decode import decode
+from headstart.images.formats import image_format, looks_like_image
 
 RED, BLUE = (200, 30, 40), (20, 40, 210)
 
@@ -154,7 +155,7 @@ def test_floats_are_scaled_by_the_range_that_holds_them(values, expected):
 
 def test_floats_that_are_no_numbers():
     image = Image.fromarray(np.full((2, 2), np.nan, np.float32))
-    with pytest.raises(UnreadableImageError, match="no pixel is a number"):
+    with pytest.raises(UnreadableImageError, match="no finite pixel values"):
         decode(encoded(image, "TIFF"))
 
 

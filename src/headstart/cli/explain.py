@@ -66,7 +66,7 @@ def explain(
     most relevant first; low is good. Insertion: likewise while it is given; high is good. Both are
     compared with the same map in wrong places.
     """
-    from headstart.datasets.files import find_images
+    from headstart.datasets.unlabeled import find_images
     from headstart.system.files import check_place
 
     check_place(out)

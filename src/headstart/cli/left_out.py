@@ -33,12 +33,12 @@ def say_skipped(skipped: Sequence[Skipped], file: Path | None, *, width: int = 1
         file: where all are listed.
         width: of the column that says what a line is about.
     """
-    from headstart.images.decode import NO_IMAGE, looks_like_image
+    from headstart.images.formats import NOT_AN_IMAGE, looks_like_image
 
     if not skipped:
         return
     listed = sorted(
-        skipped, key=lambda one: (one.reason == NO_IMAGE, not looks_like_image(one.path))
+        skipped, key=lambda one: (one.reason == NOT_AN_IMAGE, not looks_like_image(one.path))
     )[:_LISTED]
     where = f"; all in {file}" if file else ""
     say("skipped".ljust(width) + counted(len(skipped), "file") + where)

@@ -275,4 +275,4 @@ def opened(
             require_classes=require_classes,
             progress=lambda done, total: megabytes(done, total or 0),
         )
-    return dataset.regrouped(classes_from)
+    return dataset.with_class_level(classes_from)

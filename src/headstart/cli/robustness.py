@@ -83,7 +83,7 @@ def robustness(
     )
     with progress() as bars:
         sample = draw_sample(
-            dataset.for_testing(),
+            dataset.test_images(),
             study.subject,
             model=study.model,
             images=images,

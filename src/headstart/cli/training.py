@@ -172,7 +172,7 @@ def evaluate(
     extractor = shared.extractor_of(trained, weights, engine, precision, cache)
     with progress() as bars:
         found = test(
-            trained, extractor, dataset.for_testing(), progress=bars.bar("images", "images")
+            trained, extractor, dataset.test_images(), progress=bars.bar("images", "images")
         )
     report = build_report(
         found.probabilities,

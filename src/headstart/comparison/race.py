@@ -26,7 +26,7 @@ from headstart.comparison.cost import Cost, measure_cost
 from headstart.comparison.recommendation import frontier, recommend
 from headstart.comparison.result import Comparison, ExcludedBackbone, rank_correlation
 from headstart.datasets import ImageDataset
-from headstart.datasets.splits import draw, fold_of
+from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.evaluation.paired_tests import Right, paired
 from headstart.features.extractor import Extractor
@@ -101,7 +101,7 @@ def compare(
         backbones=rows,
         frontier=frontier(rows),
         recommendation=recommend(
-            rows, fold_of(ground.digests, ground.labels, folds=folds, seed=seed)
+            rows, assign_folds(ground.digests, ground.labels, folds=folds, seed=seed)
         ),
         rank_correlation=rank_correlation(rows),
         left_out=tuple(contest.left_out),
@@ -177,7 +177,8 @@ class _Race:
         size = max(_FIRST, _FIRST_OF_CLASS * len(ground.classes))
         while len(self.playing) > _FEW and 2 * size <= len(ground):
             self._round(
-                ground, draw(ground.digests, ground.labels, size=size, seed=self.recipe.seed)
+                ground,
+                stratified_sample(ground.digests, ground.labels, size=size, seed=self.recipe.seed),
             )
             for one in _hopeless(self.playing):
                 self.playing.remove(one)

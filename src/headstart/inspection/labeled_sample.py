@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from headstart.backbones.imagenet_names import find_classes
 from headstart.datasets import ImageDataset
-from headstart.datasets.duplicates import curate
+from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UnreadableImageError
 from headstart.images.preprocessing import Preprocessing
 from headstart.images.reading import EncodedImage
@@ -126,7 +126,7 @@ def draw_sample(
         trained = _trained_on(model, fresh)
         seen += int(trained.sum())
         kept += [one for one, there in zip(fresh, trained, strict=True) if not there]
-        curated = curate(
+        curated = deduplicate(
             [one.digest for one in kept],
             pool.labels[[one.row for one in kept]],
             [pool.paths[one.row] for one in kept],

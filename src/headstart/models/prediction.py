@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart.backbones.backbone import LOGITS
 from headstart.datasets import ImageDataset
-from headstart.datasets.duplicates import curate
+from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UserError
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
@@ -137,7 +137,7 @@ def evaluate(
     kept = dataset.subset(known[dataset.labels])
     features = extractor.extract(kept.paths, stages=model.origin.stages, progress=progress)
     kept = kept.subset(features.rows)
-    curated = curate(
+    curated = deduplicate(
         features.digests,
         kept.labels,
         kept.paths,

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from headstart.datasets.splits import holdout
+from headstart.datasets.splits import holdout_mask
 from headstart.errors import DataError
 from headstart.heads.families import HeadFamily
 from headstart.system.text import counted
@@ -189,7 +189,7 @@ def measure(
 
 
 def _subset(digests: Sequence[str], y: Labels, share: float, seed: int, draw: int) -> np.ndarray:
-    return ~holdout(digests, y, fraction=1 - share, seed=seed, purpose=f"curve {draw}")
+    return ~holdout_mask(digests, y, fraction=1 - share, seed=seed, purpose=f"curve {draw}")
 
 
 def _wrong(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.datasets.splits import fold_of
+from headstart.datasets.splits import assign_folds
 from headstart.errors import DataError
 from headstart.evaluation.metrics import wilson
 from headstart.heads.candidates import candidates
@@ -130,7 +130,7 @@ def contest_of(cut: TrainTestSplit, rows: Labels, digests: Sequence[str], seed: 
             f"{len(labels):,} images of {len(cut.classes):,} classes are too few to compare "
             f"classifiers by cross-validation; give at least {MIN_FOLDS} images of most classes"
         )
-    folds = fold_of(own, labels, folds=count, seed=seed)
+    folds = assign_folds(own, labels, folds=count, seed=seed)
     return SharedFolds(
         labels=labels, digests=own, folds=folds, count=count, classes=len(cut.classes)
     )

@@ -18,7 +18,7 @@ import numpy as np
 from headstart.backbones import Backbone, list_backbones
 from headstart.backbones.backbone import LOGITS
 from headstart.datasets import ImageDataset
-from headstart.datasets.splits import draw
+from headstart.datasets.splits import stratified_sample
 from headstart.evaluation.metrics import ProportionDifference, paired_difference
 from headstart.features.extractor import Extractor
 from headstart.heads.families import LogisticFamily
@@ -306,7 +306,7 @@ def _drawn(digests: Sequence[str], labels: Labels, images: int, seed: int) -> La
     """Rows of about so many images, from each class the same share and at least one."""
     if len(labels) <= images:
         return np.arange(len(labels))
-    return np.flatnonzero(draw(digests, labels, size=images, seed=seed))
+    return np.flatnonzero(stratified_sample(digests, labels, size=images, seed=seed))
 
 
 def _read(
