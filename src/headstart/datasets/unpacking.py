@@ -105,8 +105,8 @@ def unpack(path: Path, into: Path, *, limits: Limits | None = None) -> tuple[Ski
                     )
                 try:
                     written += _write(member, into, allowed - written)
-                except _MemberError as error:
-                    reason = str(error)
+                except _MemberError as refusal:
+                    reason = str(refusal)
                 if written > allowed:
                     raise DataError(
                         f"{path} unpacks to more than {allowed / 1e6:.0f} MB, as decompression "
