@@ -256,4 +256,5 @@ def _draw(found: AdversarialImage, path: Path) -> None:
     ]
     verb = "is taken for" if found.success else "still counts as"
     finding = f"{found.before.label} {verb} {found.after.label}; changes of at most "
-    plots.save(plots.sheet([row], title=f"{finding}{found.linf * 255:.0f}/255", width=3.0), path)
+    title = f"{finding}{found.linf * 255:.0f}/255"
+    plots.save(plots.image_grid([row], title=title, width=3.0), path)

@@ -156,7 +156,7 @@ def _draw(found: Explanation, names: OutputNames) -> None:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
         write_file(names.overlay(one.method), buffer.getvalue())
-    plots.save(plots.explained(found, overlays), names.sheet)
+    plots.save(plots.explanation_figure(found, overlays), names.sheet)
 
 
 def _answer(found: Explanation, names: OutputNames) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def write_history(tuned: FineTuneResult, out: Path) -> None:
         [row.validation_accuracy for row in attempt.history],
         probe=(attempt.probe_loss, attempt.probe.value or 0.0),
         closing=sum(row.validation_loss is None for row in attempt.history),
-        finding=_verdict(attempt, kept=tuned.kept),
+        title=_verdict(attempt, kept=tuned.kept),
     )
     plots.save(figure, out / CURVES)
 

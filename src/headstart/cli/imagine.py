@@ -186,7 +186,7 @@ def _draw(found: tuple[IdealImage, ...], columns: int, backbone: str, path: Path
         for one in found
     ]
     rows = [panels[first : first + columns] for first in range(0, len(panels), columns)]
-    plots.save(plots.sheet(rows, title=f"What {backbone} imagines", width=2.2), path)
+    plots.save(plots.image_grid(rows, title=f"What {backbone} imagines", width=2.2), path)
 
 
 def _print_json(

@@ -88,7 +88,7 @@ def _draw(found: TransferReport, file: Path) -> None:
     from headstart import plots
 
     raw, descriptors, random = found.baselines
-    figure = plots.transfer_sheet(
+    figure = plots.transfer_figure(
         plots.AccuracyBars(
             names=[one.name for one in found.stages],
             values=[one.accuracy for one in found.stages],
@@ -101,8 +101,8 @@ def _draw(found: TransferReport, file: Path) -> None:
                 one.interval for one in (found.chosen, found.last, raw, descriptors, random)
             ],
         ),
-        grown_on=found.grown_on,
-        ahead=[one.name for one in found.ahead(found.last)],
+        chosen=found.grown_on,
+        better=[one.name for one in found.ahead(found.last)],
         random_stages=[one.accuracy for one in found.random_stages],
         curve=found.curve,
         distance=[(one.stage, one.shift) for one in found.distance.stages]
@@ -110,7 +110,7 @@ def _draw(found: TransferReport, file: Path) -> None:
         else [],
         chance=1 / len(found.classes),
         nearest=found.likeness.overall if found.likeness else (),
-        finding=f"{found.data}, {found.images:,} images on {found.backbone}. "
+        title=f"{found.data}, {found.images:,} images on {found.backbone}. "
         f"{found.verdict.sentence}",
     )
     plots.save(figure, file)
