@@ -37,7 +37,7 @@ def test_a_place_for_results_is_tried_without_a_trace(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "new", tmp_path / ("x" * 300)):
-        with pytest.raises(UserError, match=r"cannot write to .*; name another folder"):
+        with pytest.raises(UserError, match=r"cannot write to .*; choose another folder"):
             check_place(place)
 
 
@@ -58,5 +58,5 @@ def test_what_results_are_made_of_is_spared(tmp_path: Path) -> None:
     other.write_bytes(b"")
     check_spared(photo, [other, tmp_path / "none.png"])
     for result in (photo, link):
-        with pytest.raises(UserError, match="is the picture itself"):
+        with pytest.raises(UserError, match="is the input image"):
             check_spared(photo, [other, result])
