@@ -197,7 +197,7 @@ def test_the_model_to_start_from_is_not_written_over(cli: Cli, begun):
     model, cache = begun
     outcome = cli("finetune", model, "--out", model, "--cache", cache, *TINY)
     assert outcome.code == 2
-    assert "choose another folder" in outcome.err
+    assert "name another folder" in outcome.err
     assert json.loads((model / "model.json").read_text())["tuning"] is None
 
 
