@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from headstart.errors import DataError
 from headstart.plots.canvas import (
@@ -24,7 +24,7 @@ from headstart.plots.canvas import (
     plot_intervals,
     style_axes,
 )
-from headstart.types import Doubles, Interval
+from headstart.types import Interval
 
 _WIDTH, _HEIGHT = 9.0, 5.6  # inches
 _FRAME = (0.085, 0.115, 0.885, 0.735)  # position of the axes, fixed before names are placed
@@ -32,7 +32,7 @@ _LONGEST = 34  # columns of a name
 _TICKS, _FEWEST_TICKS = (1, 2, 5), 3
 _GAP = 3.0  # pixels between a name and anything else
 _STEP, _STEPS = 12.0, 14  # pixels between two candidate positions, and steps up or down
-_BEAD = 6.0  # pixels, side of the boxes that stand for the frontier
+_POINT = 8.0  # pixels around an interval that belong to its point
 _OFFSET = 12.0  # pixels from a point to its name
 
 
@@ -131,79 +131,50 @@ def _write_names(
     if figure is None:
         raise ValueError("the axes belong to no figure")
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
-    frame = np.array(axes.get_window_extent(renderer).extents)
-    to_pixels = axes.transData.transform
-    taken = _obstacles(
-        [
-            (*to_pixels((x, i.low)), *to_pixels((x, i.high)))
-            for x, i in zip(costs, intervals, strict=True)
-        ],
-        to_pixels(frontier),
-    )
+    frame = axes.get_window_extent(renderer)
+    line = Path(axes.transData.transform(frontier))
+    points = [
+        axes.transData.transform_bbox(Bbox([[x, i.low], [x, i.high]])).padded(_POINT)
+        for x, i in zip(costs, intervals, strict=True)
+    ]
+    written: list[Bbox] = []
+    # Of equally free positions the nearest is used, right before left, above before below.
+    candidates = [
+        (side * _OFFSET, lift * _STEP)
+        for lift in sorted(range(-_STEPS, _STEPS + 1), key=lambda lift: (abs(lift), -lift))
+        for side in (1, -1)
+    ]
+
+    def overlaps(box: Bbox) -> tuple[int, bool, int]:
+        padded = box.padded(_GAP)
+        outside = not (frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1))
+        crossed = padded.count_overlaps(points) + line.intersects_bbox(padded, filled=False)
+        return padded.count_overlaps(written), outside, crossed
+
     for name, x, y, color in zip(names, costs, accuracies, colors, strict=True):
         text = axes.annotate(
             name, (x, y), (0, 0), textcoords="offset pixels", va="center",
             color=color, fontsize=9, annotation_clip=False,
         )  # fmt: skip
-        size = text.get_window_extent(renderer)
-        # Of equally free positions the nearest is used, right before left, above before below.
-        candidates = [
-            (side, lift * _STEP)
-            for lift in sorted(range(-_STEPS, _STEPS + 1), key=lambda lift: (abs(lift), -lift))
-            for side in (1, -1)
-        ]
-        at = to_pixels((x, y))
-        boxes = np.array([_box(at, size.width, size.height, *one) for one in candidates])
-        best = int(_overlaps(boxes, taken, frame).argmin())
-        taken = np.concatenate([taken, boxes[best : best + 1]])
-        side, lift = candidates[best]
-        text.set_position((_OFFSET * side, lift))
-        text.set_horizontalalignment("left" if side > 0 else "right")
-        if abs(lift) > size.height:
+        extent = text.get_window_extent(renderer)
+        left, bottom = axes.transData.transform((x, y)) - (0, extent.height / 2)
+        boxes = [
+            Bbox.from_bounds(
+                left + (aside if aside > 0 else aside - extent.width), bottom + lift,
+                extent.width, extent.height,
+            )
+            for aside, lift in candidates
+        ]  # fmt: skip
+        best = min(range(len(boxes)), key=lambda at: overlaps(boxes[at]))
+        written.append(boxes[best])
+        aside, lift = candidates[best]
+        text.set_position((aside, lift))
+        text.set_horizontalalignment("left" if aside > 0 else "right")
+        if abs(lift) > extent.height:
             axes.annotate(
-                "", (x, y), (_OFFSET * side, lift), textcoords="offset pixels",
+                "", (x, y), (aside, lift), textcoords="offset pixels",
                 arrowprops={"arrowstyle": "-", "color": SILVER, "linewidth": 0.8}, zorder=0,
             )  # fmt: skip
-
-
-def _obstacles(intervals: Sequence[tuple[float, ...]], frontier: Doubles) -> Doubles:
-    """Return (M, 4) boxes x0, y0, x1, y1 in pixels that names must not cover.
-
-    Args:
-        intervals: both ends of each interval, x0, y0, x1, y1 in pixels.
-        frontier: (F, 2) corners of the frontier in pixels, which becomes a chain of small boxes.
-    """
-    boxes = [(left - 8, low - 2, right + 8, high + 2) for left, low, right, high in intervals]
-    for start, end in pairwise(frontier):
-        for share in np.linspace(0, 1, 2 + int(np.hypot(*(end - start)) // _BEAD)):
-            x, y = start + share * (end - start)
-            half = _BEAD / 2
-            boxes.append((x - half, y - half, x + half, y + half))
-    return np.array(boxes)
-
-
-def _box(at: Doubles, width: float, height: float, side: int, lift: float) -> tuple[float, ...]:
-    """Return the box of a name at one side of a point, raised by `lift` pixels."""
-    left = at[0] + _OFFSET if side > 0 else at[0] - _OFFSET - width
-    low = at[1] + lift - height / 2
-    return (left, low, left + width, low + height)
-
-
-def _overlaps(boxes: Doubles, taken: Doubles, frame: Doubles) -> Doubles:
-    """Return (B,) areas of (B, 4) boxes that overlap others or are outside the frame."""
-    sizes = boxes[:, 2:] - boxes[:, :2]
-    outside = sizes.prod(axis=1) - _shared(boxes, frame[None])[:, 0]
-    wide = boxes + np.array([-_GAP, -_GAP, _GAP, _GAP])
-    overlaps: Doubles = outside + _shared(wide, taken).sum(axis=1)
-    return overlaps
-
-
-def _shared(boxes: Doubles, others: Doubles) -> Doubles:
-    """Return the (B, M) areas that boxes (B, 4) and (M, 4) have in common."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared: Doubles = np.maximum(high - low, 0).prod(axis=2)
-    return shared
 
 
 def _title(
