@@ -11,7 +11,7 @@ from typing import Final
 from headstart.datasets.dataset import ImageDataset, parse_split
 from headstart.datasets.folders import open_folder
 from headstart.datasets.tables import is_table, open_table
-from headstart.datasets.unpacking import Limits, unpack
+from headstart.datasets.unpacking import unpack
 from headstart.errors import DataError
 from headstart.features.path_index import PathIndex
 from headstart.system.cache_folder import atomic_folder, cache_errors, cache_folder
@@ -35,7 +35,6 @@ def open_archive(
     image_column: str | None = None,
     label_column: str | None = None,
     require_classes: int = 2,
-    limits: Limits | None = None,
 ) -> ImageDataset:
     """Unpack an archive, unless the cache already has it, and read its contents.
 
@@ -49,7 +48,6 @@ def open_archive(
         image_column: the table's column of image files, see `open_table`.
         label_column: the table's column of labels, see `open_table`.
         require_classes: the smallest number of classes to accept.
-        limits: how much may be unpacked; defaults to `Limits()`.
 
     Raises:
         DataError: the archive is encrypted, truncated, damaged, not an archive, exceeds the limits,
@@ -63,7 +61,7 @@ def open_archive(
         with atomic_folder(unpacked) as work:
             with cache_errors(unpacked):
                 (work / "files").mkdir()
-            refused = unpack(path, work / "files", limits=limits)
+            refused = unpack(path, work / "files")
             with cache_errors(unpacked):
                 (work / "refused.json").write_text(
                     json.dumps([asdict(one) for one in refused]), encoding="utf-8"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,7 @@ class ImageDataset:
 
     Attributes:
         name: what the user called it, for messages and the model card.
-        paths: N files in a fixed order (sorted by class, then by path).
+        paths: N files in a fixed order, whatever the order on disk.
         labels: (N,) int64 indices into `classes`.
         classes: K class names, sorted.
         splits: N splits if the source defines them, otherwise empty.
@@ -58,15 +58,19 @@ class ImageDataset:
             splits=tuple(self.splits[row] for row in chosen) if self.splits else (),
         )
 
+    def rename_classes(self, rename: Callable[[str], str]) -> ImageDataset:
+        """Return the same images with renamed classes; classes of equal names are merged."""
+        names = [rename(name) for name in self.classes]
+        classes = tuple(sorted(set(names)))
+        index = np.array([classes.index(name) for name in names], dtype=np.int64)
+        return replace(self, classes=classes, labels=index[self.labels])
+
     def with_class_level(self, level: ClassLevel) -> ImageDataset:
         """Return the same images with classes named by one level of their folder path."""
         if level is ClassLevel.PATH:
             return self
         part = 0 if level is ClassLevel.FIRST else -1
-        names = [name.split("/")[part] for name in self.classes]
-        classes = tuple(sorted(set(names)))
-        index = np.array([classes.index(name) for name in names], dtype=np.int64)
-        return replace(self, classes=classes, labels=index[self.labels])
+        return self.rename_classes(lambda name: name.split("/")[part])
 
     def in_split(self, split: Split) -> ImageDataset:
         """Return the images of one split; none if the source defines no splits."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from headstart.datasets import layouts
-from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset
+from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.folders import open_folder
 from headstart.errors import DataError, MissingExtraError
 from headstart.system.cache_folder import atomic_folder, cache_errors, cache_folder
@@ -243,7 +243,7 @@ def open_named(
         license=dataset.license,
         require_classes=require_classes,
     )
-    return found if dataset.rename is None else _renamed(found, dataset.rename)
+    return found if dataset.rename is None else found.rename_classes(dataset.rename)
 
 
 def _convert(
@@ -277,13 +277,3 @@ def _package_folder(dataset: NamedDataset) -> Path:
         if (Path(place) / dataset.folder).is_dir():
             return Path(place)
     raise MissingExtraError(f"The data set '{dataset.name}'", extra=dataset.extra or "all")
-
-
-def _renamed(found: ImageDataset, rename: Callable[[str], str]) -> ImageDataset:
-    """Rename the classes; several of them may become one."""
-    splits = found.splits or (None,) * len(found)
-    entries = [
-        ImageEntry(path, rename(found.classes[label]), split)
-        for path, label, split in zip(found.paths, found.labels.tolist(), splits, strict=True)
-    ]
-    return build_dataset(found.name, entries, found.skipped, license=found.license)

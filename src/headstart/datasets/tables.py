@@ -9,7 +9,7 @@ from typing import Final
 from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset, parse_split
 from headstart.datasets.table_rows import JSON_LINES, Row, read_rows
 from headstart.errors import DataError
-from headstart.types import Skipped, Split
+from headstart.types import Skipped
 
 TABLE_ENDINGS: Final = (".csv", ".tsv", *JSON_LINES, ".parquet", ".pq")
 _IMAGE_NAMES: Final = frozenset(
@@ -77,11 +77,13 @@ def open_table(
         try:
             if multiline:  # all rows from there on have become one cell
                 raise _RowError("line break in a cell; check for an unclosed quotation mark")
-            entry = ImageEntry(
-                _resolve_file(path.parent, file, within),
-                _label(class_name),
-                None if split is None else _split(part),
-            )
+            resolved = _resolve_file(path.parent, file, within)
+            if class_name is None:
+                raise _RowError("no label")
+            known = parse_split(part) if part else None
+            if split is not None and known is None:
+                raise _RowError(f"unknown split '{part}'" if part else "no split")
+            entry = ImageEntry(resolved, class_name, known)
         except _RowError as reason:
             # A row without a file name is identified by its position.
             shown = file if file and not multiline else f"{path}, {where}"
@@ -119,19 +121,6 @@ def _resolve_file(folder: Path, name: str | None, within: Path | None) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a link loop
         raise _RowError(str(getattr(error, "strerror", None) or error).lower()) from error
     return file
-
-
-def _label(text: str | None) -> str:
-    if text is None:
-        raise _RowError("no label")
-    return text
-
-
-def _split(text: str | None) -> Split:
-    found = None if text is None else parse_split(text)
-    if found is None:
-        raise _RowError("no split" if text is None else f"unknown split '{text}'")
-    return found
 
 
 def _text(value: object) -> str | None:
