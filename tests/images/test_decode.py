@@ -377,7 +377,7 @@ def test_a_jpeg_is_scaled_while_decoding_and_never_below_what_is_enough(size, de
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(halves(size=size), "JPEG", exif=exif)
-    image = decode(data, least=lambda width, height: (width * 200 // height, 200))
+    image = decode(data, min_size=lambda width, height: (width * 200 // height, 200))
     assert image.size == (decoded if orientation == 1 else decoded[::-1])
     whole = decode(data).resize(image.size, Image.Resampling.BOX)
     assert np.abs(np.asarray(image, int) - np.asarray(whole)).mean() < 0.5
@@ -387,5 +387,5 @@ def test_a_jpeg_is_scaled_while_decoding_and_never_below_what_is_enough(size, de
 def test_other_formats_stay_whole(kind):
     image = halves(size=(64, 64))
     data = encoded(image, kind)
-    small = decode(data, least=lambda width, height: (width // 4, height // 4))
+    small = decode(data, min_size=lambda width, height: (width // 4, height // 4))
     assert small.size == ((16, 16) if kind == "JPEG" else (64, 64))

@@ -100,7 +100,7 @@ def imagine(
     as_json: shared.Json = False,
 ) -> None:
     """Draw the network's ideal picture of a class, or of a channel of a stage."""
-    from headstart.system.files import check_place
+    from headstart.system.files import check_writable
 
     place = _check(classes or [], out, stage, channel, at)
     if method is SynthesisMethod.LESSON and start is not None and grid > 1:
@@ -109,7 +109,7 @@ def imagine(
         )
     if tv is not None and not math.isfinite(tv):
         raise UserError(f"--tv {tv} is no weight; give a number such as 10")
-    check_place(out.parent)
+    check_writable(out.parent)
     study = shared.study(backbone, model, weights)
     from headstart.inspection.ideal_image import BEST, LESSON
     from headstart.inspection.ideal_image import imagine as run

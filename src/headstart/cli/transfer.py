@@ -46,7 +46,7 @@ def transfer(
     """Measure how well a backbone transfers to labeled images, and say what to do next."""
     shared.check_results(out, _RESULTS, data)
 
-    from headstart.system.files import write_file
+    from headstart.system.files import atomic_write
     from headstart.transfer.transfer_report import measure_transfer
 
     dataset = shared.opened(data, cache, image_column, label_column, classes_from)
@@ -75,7 +75,7 @@ def transfer(
         )
     document = found.as_dict()
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    write_file(out / _RESULTS, f"{text}\n".encode(errors="surrogateescape"))
+    atomic_write(out / _RESULTS, f"{text}\n".encode(errors="surrogateescape"))
     _draw(found, out / "transfer.png")
     warn(extractor.warnings)
     if as_json:

@@ -25,7 +25,7 @@ import numpy as np
 from headstart.backbones import Backbone, load_backbone
 from headstart.engines import Engine, EnginePlan, build_engine
 from headstart.errors import BackboneError, HeadstartError
-from headstart.system.files import write_file
+from headstart.system.files import atomic_write
 from headstart.types import EngineName, Precision
 
 _SECONDS = 1.0
@@ -153,7 +153,7 @@ def _main() -> None:
         found = asdict(_measured(asks))
     except HeadstartError as error:
         found = {"error": str(error)}
-    write_file(answer, json.dumps(found).encode())
+    atomic_write(answer, json.dumps(found).encode())
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from headstart.heads.curvature import Curvature
 from headstart.heads.head import Standardization
 from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
-from headstart.system.prefetch import prefetched
+from headstart.system.prefetch import prefetch
 from headstart.types import Doubles, Floats, Labels, ProgressCallback
 
 WHOLE = 64 * 2**20
@@ -100,7 +100,7 @@ def solve_streamed(
         single = theta.astype(np.float32)
         loss, gradient = 0.0, np.zeros_like(theta)
         # Summed in order: the same to the last bit, however fast each thread is.
-        for _, (one, slope) in prefetched(lambda span: part(span, single), list(rows.spans())):
+        for _, (one, slope) in prefetch(lambda span: part(span, single), list(rows.spans())):
             loss += one
             gradient += slope
         gradient /= mass

@@ -31,9 +31,11 @@ class Augmentation:
     upside_down: bool = False
     color: float = 0.2
 
-    def least(self, preprocessing: Preprocessing, width: int, height: int) -> tuple[int, int]:
+    def min_decode_size(
+        self, preprocessing: Preprocessing, width: int, height: int
+    ) -> tuple[int, int]:
         """Return the (width, height) that is sufficient for the smallest view; see `decode`."""
-        wide, high = preprocessing.least(width, height)
+        wide, high = preprocessing.min_decode_size(width, height)
         side = math.sqrt(self.scale[0])
         return math.ceil(wide / side), math.ceil(high / side)
 

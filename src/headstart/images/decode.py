@@ -47,7 +47,7 @@ _TRANSPOSES: Final = {
 
 
 def decode(
-    data: bytes | Path, *, least: Callable[[int, int], tuple[int, int]] | None = None
+    data: bytes | Path, *, min_size: Callable[[int, int], tuple[int, int]] | None = None
 ) -> Image.Image:
     """Decode an image, apply its orientation, and convert it to 8-bit RGB.
 
@@ -57,9 +57,9 @@ def decode(
 
     Args:
         data: the content of a file, or its path.
-        least: maps the (width, height) of the image to the smallest (width, height) needed. A JPEG
-            is then decoded at a half, a quarter or an eighth of its size, never below that, which
-            is faster (Pillow's `draft`). By default it is decoded at full size.
+        min_size: maps the (width, height) of the image to the smallest (width, height) needed. A
+            JPEG is then decoded at a half, a quarter or an eighth of its size, never below that,
+            which is faster (Pillow's `draft`). By default it is decoded at full size.
 
     Returns:
         A loaded image in mode RGB.
@@ -77,8 +77,8 @@ def decode(
     try:
         image = _plugin(name)(io.BytesIO(content), "")
         _check_size(*image.size)
-        if least is not None:
-            image.draft(None, least(*image.size))
+        if min_size is not None:
+            image.draft(None, min_size(*image.size))
         image.load()
         return _rgb(_upright(image))
     except UnreadableImageError:
@@ -89,7 +89,7 @@ def decode(
         raise UnreadableImageError(_reason(error, name)) from error
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
     """Decode the image that a user named, with an error message that names it.
 
     Raises:

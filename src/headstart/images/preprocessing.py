@@ -78,13 +78,13 @@ class Preprocessing:
         # Truncated as in torchvision and timm, to at least one pixel.
         return max(1, self.size * width // side), max(1, self.size * height // side)
 
-    def least(self, width: int, height: int) -> tuple[int, int]:
+    def min_decode_size(self, width: int, height: int) -> tuple[int, int]:
         """Return the (width, height) that is sufficient for `decode` of an image of this size."""
         wide, high = self.resized(width, height)
-        return LEAST * wide, LEAST * high
+        return DECODE_FACTOR * wide, DECODE_FACTOR * high
 
 
-LEAST: Final = 2
+DECODE_FACTOR: Final = 2
 """A JPEG is decoded at no less than this multiple of the resized size, where scaled decoding hardly
 changes any feature (docs/decisions/0010-scaled-decoding.md)."""
 _LARGEST = 32

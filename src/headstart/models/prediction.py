@@ -16,7 +16,7 @@ from headstart.errors import DataError, UserError
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.models.trained_model import Model
-from headstart.system.text import listed
+from headstart.system.text import join_names
 from headstart.types import Conflict, Floats, Labels, ProgressCallback, Skipped
 
 
@@ -126,8 +126,8 @@ def evaluate(
     known = np.array([name in index for name in dataset.classes], dtype=bool)
     if not known.any():
         raise DataError(
-            f"{dataset.name} has the classes {listed(dataset.classes)}, and the model "
-            f"knows only {listed(model.classes)}; give images of the same classes"
+            f"{dataset.name} has the classes {join_names(dataset.classes)}, and the model "
+            f"knows only {join_names(model.classes)}; give images of the same classes"
         )
     unknown = tuple(
         Skipped(str(path), f"the model does not know its class ({dataset.classes[label]})")

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from headstart.errors import DataError
-from headstart.system.files import write_file
+from headstart.system.files import atomic_write
 from headstart.types import Interval
 
 DPI = 150
@@ -51,7 +51,7 @@ def save(figure: Figure, path: Path) -> None:
         raise DataError(f"{path.name} does not end in .png: figures are written as PNG only")
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    write_file(path, buffer.getvalue())
+    atomic_write(path, buffer.getvalue())
 
 
 def new_figure(width: float, height: float, *, layout: str = "constrained") -> Figure:

@@ -10,7 +10,7 @@ from headstart import plots
 from headstart.evaluation import metrics
 from headstart.evaluation.report import Report, predictions_table, write_csv
 from headstart.models.trained_model import Model
-from headstart.system.files import write_file
+from headstart.system.files import atomic_write
 from headstart.types import Floats, Labels
 
 
@@ -38,7 +38,7 @@ def write_report(
         HeadstartError: the folder cannot be written.
     """
     text = json.dumps(report.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_file(folder / "metrics.json", f"{text}\n".encode())
+    atomic_write(folder / "metrics.json", f"{text}\n".encode())
     write_csv(
         predictions_table(paths, labels, probabilities, report.classes), folder / "predictions.csv"
     )

@@ -21,7 +21,7 @@ TEMPORARY: Final = ".tmp"
 _STALE: Final = 3600.0  # seconds after which the writer of a temporary file is assumed dead
 
 
-def write_file(path: Path, content: bytes) -> None:
+def atomic_write(path: Path, content: bytes) -> None:
     """Write a file completely or not at all, creating its folder if necessary.
 
     Raises:
@@ -43,7 +43,7 @@ def write_file(path: Path, content: bytes) -> None:
         ) from error
 
 
-def check_place(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Check that a folder for results can be created and written, leaving nothing behind.
 
     Raises:
@@ -61,7 +61,7 @@ def check_place(folder: Path) -> None:
         ) from error
 
 
-def check_spared(image: Path, results: Iterable[Path]) -> None:
+def check_not_input(image: Path, results: Iterable[Path]) -> None:
     """Check that no result would overwrite the image it is made from.
 
     Raises:
@@ -72,7 +72,7 @@ def check_spared(image: Path, results: Iterable[Path]) -> None:
             raise UserError(f"{path} is the input image; choose another file for the result")
 
 
-def sweep(folder: Path) -> None:
+def remove_stale_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder."""
     for path in folder.glob(f"*{TEMPORARY}"):
         with contextlib.suppress(OSError):

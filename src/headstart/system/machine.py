@@ -27,7 +27,7 @@ def cores() -> int:
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
+def keep_freed_memory() -> Iterator[None]:
     """Keep freed memory in the process for reuse while the block runs.
 
     Each step of training frees and allocates the same hundreds of megabytes. By default glibc

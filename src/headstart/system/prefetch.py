@@ -19,7 +19,7 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-def prefetched(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tuple[_In, _Out]]:
+def prefetch(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tuple[_In, _Out]]:
     """Yield each item with its result, in order, computed by threads ahead of the consumer.
 
     Args:
@@ -44,7 +44,7 @@ def prefetched(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tu
                 future.cancel()
 
 
-def stacked(images: Iterator[Pixels], size: int) -> Iterator[Pixels]:
+def stack_batches(images: Iterator[Pixels], size: int) -> Iterator[Pixels]:
     """Yield batches (N, ...) of at most `size` images (...)."""
     while batch := list(itertools.islice(images, size)):
         yield np.stack(batch)

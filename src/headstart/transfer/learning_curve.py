@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from headstart.datasets.splits import holdout_mask
 from headstart.errors import DataError
 from headstart.heads.families import HeadFamily
-from headstart.system.text import counted
+from headstart.system.text import pluralize
 from headstart.types import Doubles, Floats, Interval, Labels, ProgressCallback
 
 SHARES: Final = (1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -99,7 +99,9 @@ class SampleCost:
         if self.images is None or self.low is None:
             return "one more point is beyond the reach of the learning curve"
         low, high = ("no end" if end is None else f"{end:,}" for end in (self.low, self.high))
-        return f"one more point costs about {counted(self.images, 'more image')} ({low} to {high})"
+        return (
+            f"one more point costs about {pluralize(self.images, 'more image')} ({low} to {high})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
