@@ -55,12 +55,7 @@ def assign_folds(digests: Sequence[str], labels: Labels, *, folds: int, seed: in
 
 
 def holdout_mask(
-    digests: Sequence[str],
-    labels: Labels,
-    *,
-    fraction: float,
-    seed: int,
-    purpose: str = "holdout",
+    digests: Sequence[str], labels: Labels, *, fraction: float, seed: int, purpose: str = "holdout"
 ) -> npt.NDArray[np.bool_]:
     """Choose the images to hold out.
 

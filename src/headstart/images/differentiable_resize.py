@@ -136,9 +136,7 @@ def _weights(
         identity = Image.fromarray(np.eye(rows, source, k=first, dtype=np.float32))
         # The number of rows stays, so Pillow resizes along the width only.
         turned = identity.resize(
-            (target, rows),
-            RESAMPLING[preprocessing.interpolation],
-            box=(box[0], 0, box[1], rows),
+            (target, rows), RESAMPLING[preprocessing.interpolation], box=(box[0], 0, box[1], rows)
         )
         blocks.append(np.asarray(turned))
     return torch.from_numpy(np.concatenate(blocks))
