@@ -13,7 +13,7 @@ from headstart.inspection.feature_maps import Channel, Filters, StageMaps
 from tests.plots.test_pages import drawn, found_at
 from tests.plots.test_results import ODD
 
-NAMES = {"network": "a network", "picture": "cat.jpg"}
+NAMES = {"network": "a network", "image": "cat.jpg"}
 PICTURE = np.random.default_rng(1).integers(0, 250, (20, 20, 3), dtype=np.uint8)
 
 
@@ -198,8 +198,8 @@ def test_filters_that_are_zero_up_to_rounding_are_gray(scales: list[float]):
 def test_names_may_hold_anything(name: str, tmp_path: Path):
     one = stage(positive(1), name=name)
     for figure in (
-        plots.strongest_channels(one, PICTURE, network=name, picture=name),
-        plots.channels_by_stage([one], PICTURE, network=name, picture=name),
+        plots.strongest_channels(one, PICTURE, network=name, image=name),
+        plots.channels_by_stage([one], PICTURE, network=name, image=name),
     ):
         plots.save(figure, tmp_path / "page.png")
 

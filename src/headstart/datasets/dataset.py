@@ -1,4 +1,4 @@
-"""The common representation of labeled images, whatever their source."""
+"""The common representation of labeled images from any source."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ImageDataset:
 
     Attributes:
         name: what the user called it, for messages and the model card.
-        paths: N files in a fixed order, whatever the order on disk.
+        paths: N files in an order that does not depend on the order on disk.
         labels: (N,) int64 indices into `classes`.
         classes: K class names, sorted.
         splits: N splits if the source defines them, otherwise empty.
@@ -111,7 +111,7 @@ def build_dataset(
     *,
     license: str = "unstated",
 ) -> ImageDataset:
-    """Sort entries by class and path, in whatever order they were found, and number the classes.
+    """Sort entries by class and path, so that their order has no influence, and number the classes.
 
     Args:
         name: what to call the data set.

@@ -1,7 +1,7 @@
 """Cross-validation folds and held-out images, decided by each image's own digest.
 
-For an assignment to stay the same for old images whatever is added, it must depend on nothing but
-the image itself: if it looked at the other images, adding some would change it. So every image
+For old images to keep their assignment when others are added, it must depend on nothing but the
+image itself: if it looked at the other images, adding some would change it. So every image
 gets a pseudo-random number from its digest and the seed, and that number alone decides. The price
 is that the parts are balanced binomially, not exactly: of 100 images of a class, a fifth is 20
 plus or minus 4. An exact quota (sort by number and deal out in turn) would move almost every

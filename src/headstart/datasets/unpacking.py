@@ -42,7 +42,7 @@ class Limits:
         total: largest number of bytes to unpack.
         ratio: largest ratio of unpacked size to archive size. Images are already compressed, and
             even blank bitmaps rarely shrink a hundredfold.
-        free: number of bytes that may be unpacked whatever the ratio.
+        free: number of bytes that may be unpacked at any ratio.
         members: largest number of files to unpack.
     """
 

@@ -44,7 +44,7 @@ _TAIL: Final = 0.1
 it has values below this share of its greatest magnitude."""
 
 
-def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, picture: str) -> Figure:
+def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, image: str) -> Figure:
     """Draw the strongest channels of a stage with their ranges, next to the image.
 
     Maps are enlarged by a whole factor. If the stage has signed values, colors are symmetric
@@ -54,7 +54,7 @@ def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, pictur
         stage: the feature maps of the image.
         pixels: (H, W, 3) uint8, the image as the network sees it.
         network: name of the network.
-        picture: name of the image.
+        image: name of the image.
 
     Raises:
         DataError: the stage has no channels.
@@ -63,7 +63,7 @@ def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, pictur
     page = Page()
     tiles = _tiles(stage, _enlarged_side(stage))
     notes = _BARS if _is_vector(stage) else (*_LEGEND[_is_signed(stage)], *_RANKED)
-    left = _put_image(page, pixels, picture, notes)
+    left = _put_image(page, pixels, image, notes)
     count = len(tiles)
     columns = _ROW if _is_vector(stage) else max(4, math.ceil(math.sqrt(count)))
     side = max(tiles[0].shape[1], _BAR)
@@ -82,7 +82,7 @@ def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, pictur
 
 
 def channels_by_stage(
-    stages: Sequence[StageMaps], pixels: Pixels, *, network: str, picture: str
+    stages: Sequence[StageMaps], pixels: Pixels, *, network: str, image: str
 ) -> Figure:
     """Draw a row of the strongest channels of each stage, shallow to deep, next to the image.
 
@@ -92,7 +92,7 @@ def channels_by_stage(
         stages: feature maps of the image, at least one stage.
         pixels: (H, W, 3) uint8, the image as the network sees it.
         network: name of the network.
-        picture: name of the image.
+        image: name of the image.
 
     Raises:
         DataError: there are no stages, or one of them has no channels.
@@ -102,7 +102,7 @@ def channels_by_stage(
     notes: list[str] = []
     for signed in {_is_signed(stage): None for stage in stages if not _is_vector(stage)}:
         notes += _LEGEND[signed]
-    left = _put_image(page, pixels, picture, (*notes, *_RANKED))
+    left = _put_image(page, pixels, image, (*notes, *_RANKED))
     y = 0
     for stage in stages:
         heading = f"{stage.number}.  {_name(stage)}:  {stage.channels:,} channels{_size(stage)}"
@@ -119,7 +119,7 @@ def channels_by_stage(
         y += _SMALL + 2 * _SMALL_LINE + 2 * _GAP
     scope = f"Stage {_name(stages[0])}" if len(stages) == 1 else "Strongest channels of each stage"
     return page.figure(
-        f"{scope} of {display_name(network, limit=60)} for {display_name(picture, limit=40)}"
+        f"{scope} of {display_name(network, limit=60)} for {display_name(image, limit=40)}"
     )
 
 
