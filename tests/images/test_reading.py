@@ -26,7 +26,7 @@ def photo(tmp_path: Path) -> Path:
 
 def test_pixels_are_decoded_scaled_and_prepared(photo: Path):
     image = EncodedImage.read(photo)
-    expected = prepare(decode(photo, least=PREPROCESSING.least), PREPROCESSING)
+    expected = prepare(decode(photo, min_size=PREPROCESSING.least), PREPROCESSING)
     np.testing.assert_array_equal(image.prepared(PREPROCESSING), expected)
     assert image.decode(PREPROCESSING.least).size < (300, 400)
 

@@ -18,7 +18,7 @@ from headstart.images.preprocessing import Preprocessing
 from headstart.images.reading import EncodedImage
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
-from headstart.system.prefetch import prefetched
+from headstart.system.prefetch import prefetch
 from headstart.types import Conflict, Labels, Pixels, ProgressCallback, Skipped
 
 
@@ -116,7 +116,7 @@ def draw_sample(
         batch = order[at : at + images - len(rows)].tolist()
         at += len(batch)
         fresh = []
-        for _, found in prefetched(read, batch):
+        for _, found in prefetch(read, batch):
             if isinstance(found, Skipped):
                 failed.append(found)
             else:

@@ -25,7 +25,7 @@ from headstart.heads.families import LogisticFamily
 from headstart.images.descriptors import BLOCKS, describe, thumbnail
 from headstart.images.reading import EncodedImage
 from headstart.models.train_test_split import TrainTestSplit, train_test_parts
-from headstart.system.prefetch import prefetched
+from headstart.system.prefetch import prefetch
 from headstart.transfer import learning_curve
 from headstart.transfer.advice import Advice, Evidence, judge
 from headstart.transfer.batch_norm_statistics import batch_moments
@@ -319,7 +319,7 @@ def _read(
         return thumbnail(pixels).ravel(), describe(pixels), pixels if place < _MOMENTS else None
 
     small, described, kept = [], [], []
-    for place, (thumb, numbers, pixels) in prefetched(read, range(len(paths))):
+    for place, (thumb, numbers, pixels) in prefetch(read, range(len(paths))):
         small.append(thumb)
         described.append(numbers)
         if pixels is not None:
