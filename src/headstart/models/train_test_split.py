@@ -113,13 +113,7 @@ class TrainTestSplit:
             test=test[known],
             test_labels=np.searchsorted(present, dataset.labels[test[known]]),
             classes=tuple(dataset.classes[index] for index in present),
-            skipped=tuple(
-                Skipped(
-                    str(dataset.paths[row]),
-                    f"no training image of its class ({dataset.classes[dataset.labels[row]]})",
-                )
-                for row in test[~known]
-            ),
+            skipped=tuple(_untrained_class(dataset, row) for row in test[~known]),
         )
 
 
@@ -163,6 +157,11 @@ class SplitFeatures:
     def skipped(self) -> tuple[Skipped, ...]:
         """Files that could not be used, with reasons."""
         return (*self.dataset.skipped, *self.features.skipped, *self.split.skipped)
+
+
+def _untrained_class(dataset: ImageDataset, row: int) -> Skipped:
+    name = dataset.classes[dataset.labels[row]]
+    return Skipped(str(dataset.paths[row]), f"no training image of its class ({name})")
 
 
 def _too_few_classes(
