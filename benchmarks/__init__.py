@@ -1,1 +1,1 @@
-"""What headstart is measured against; run with `make bench`."""
+"""Benchmarks of headstart against other tools; run them with `make bench` and its variants."""

@@ -1,10 +1,11 @@
-"""headstart's attacks: through the whole path, and against foolbox and torchattacks.
+"""Adversarial attacks of headstart: on image files, and against foolbox and torchattacks.
 
-    python benchmarks/attacks.py PHOTOS [--pictures 100] [--peers FOLDER] [--write docs/attacks.md]
+    python benchmarks/attacks.py PHOTOS [--images 100] [--peers FOLDER] [--write docs/attacks.md]
 
-PHOTOS is a folder of photos of dogs; those that the network takes for a dog become "cats". The
-peers are compared on the prepared pictures, where they can work too: the same network, norm,
-epsilon and steps, in turn within each round. FOLDER holds them (see the Makefile).
+PHOTOS is a folder of photos of dogs; those that the network classifies as a dog are attacked to
+become cats. The other libraries are compared on preprocessed images, because they cannot attack
+files: the same network, norm, epsilon and steps, one after the other within each round. FOLDER
+contains their packages (see the Makefile).
 """
 
 import argparse
@@ -32,12 +33,12 @@ from headstart.inspection.attacks import APGD, PGD, Attack, AttackGoal, Norm, Th
 from headstart.inspection.inspected_network import InspectedNetwork
 
 EPSILON, STEPS, BATCH = 4 / 255, 10, 16
-COMPARED = 32  # photos in the comparison, since the peers take all steps on each
-NEVER = float("inf")  # a confidence that no picture reaches: all steps are taken
+COMPARED = 32  # photos in the comparison, because the peers make all steps on each
+NEVER = float("inf")  # a confidence that no image reaches, so all steps are made
 
 
 def dogs(study: InspectedNetwork, folder: Path, count: int) -> list[Path]:
-    """The first photos that the network takes for a dog."""
+    """Return the first photos that the network classifies as a dog."""
     paths = find_images([folder])
     predictions = study.read(paths)
     members = set(find_classes("dog", study.subject.classes))
@@ -46,7 +47,7 @@ def dogs(study: InspectedNetwork, folder: Path, count: int) -> list[Path]:
 
 
 def whole_path(study: InspectedNetwork, photos: list[Path]) -> str:
-    """Every photo to "cat" through the resizing, saved, read back."""
+    """Attack every photo file towards "cat", save it and read it back; return a table."""
     rows = ["| attack | success | 95% interval | seconds, median | longest | steps, median |"]
     rows.append("|---|---|---|---|---|---|")
     for name, jpeg in (("APGD", False), ("APGD, surviving JPEG at quality 90", True)):
@@ -76,7 +77,7 @@ def whole_path(study: InspectedNetwork, photos: list[Path]) -> str:
 
 
 class Module(nn.Module):
-    """The network as the peers want it."""
+    """The network as a module, which the peers require."""
 
     def __init__(self, study: InspectedNetwork) -> None:
         super().__init__()
@@ -85,12 +86,12 @@ class Module(nn.Module):
         self.register_parameter("unused", nn.Parameter(torch.zeros(1)))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits."""
+        """Compute logits (B, K) of pixels (B, 3, H, W)."""
         return self.logits(pixels)
 
 
 def contenders(study: InspectedNetwork) -> dict[str, Callable[[Tensor, Tensor, bool], Tensor]]:
-    """(pixels, labels, all steps or stop when reached) to attacked pixels, by name."""
+    """Return functions (pixels, labels, whether to make all steps) -> attacked pixels, by name."""
     import_torchvision("the peers")
     import foolbox
     import torchattacks
@@ -124,7 +125,7 @@ def contenders(study: InspectedNetwork) -> dict[str, Callable[[Tensor, Tensor, b
 
 
 def against_peers(study: InspectedNetwork, photos: list[Path], rounds: int) -> str:
-    """Milliseconds a picture and step, and success with the same number of steps."""
+    """Measure milliseconds per image and step, and the success with the same number of steps."""
     pixels = np.stack([prepare(decode(p), study.subject.preprocessing) for p in photos])
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous() / 255
     with torch.no_grad():
@@ -158,16 +159,16 @@ def against_peers(study: InspectedNetwork, photos: list[Path], rounds: int) -> s
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Run the benchmark, print the tables and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--pictures", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", type=Path, help="folder of foolbox and torchattacks")
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("photos", type=Path, help="folder with photos of dogs")
+    parser.add_argument("--images", type=int, default=100, help="number of photos to attack")
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of the comparison")
+    parser.add_argument("--peers", type=Path, help="folder with foolbox and torchattacks")
+    parser.add_argument("--write", type=Path, help="Markdown file to write")
     options = parser.parse_args()
     study = InspectedNetwork(load_backbone())
-    photos = dogs(study, options.photos, options.pictures)
+    photos = dogs(study, options.photos, options.images)
     text = (
         f"# Attacks, measured\n\n"
         f"`efficientnet-lite0`, L-infinity {round(EPSILON * 255)}/255, {len(photos)} photos that "

@@ -1,8 +1,8 @@
-"""fastai's `vision_learner` on a frozen network, as its documentation has it.
+"""fastai's `vision_learner` on a frozen network, as in its documentation.
 
-A fifth of FOLDER/train is its validation part; images are squished to 224 pixels, augmented by
-`aug_transforms`, and the head is trained by `fine_tune`'s frozen epochs at its own rate. It
-gets the same weights, their own mean and standard deviation, and the same files as headstart.
+A fifth of FOLDER/train is the validation set. Images are squished to 224 pixels and augmented by
+`aug_transforms`; the head is trained by the frozen epochs of `fine_tune` at its default learning
+rate. The weights, with their mean and standard deviation, and the files are those of headstart.
 
     python benchmarks/fastai_recipe.py FOLDER_WITH_TRAIN_AND_TEST [--epochs 1]
 """
@@ -14,9 +14,14 @@ from pathlib import Path
 
 started = time.perf_counter()
 
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("folder", type=Path, help="folder with train/ and test/")
+parser.add_argument("--epochs", type=int, default=1, help="epochs with a frozen network")
+options = parser.parse_args()  # before the imports, so that --help needs no packages
+
 from plain_recipe import WORKERS, network, timm  # noqa: E402 - imports are part of the time
 
-assert timm  # with it torchvision can be imported beside any build of PyTorch
+assert timm  # after it, torchvision can be imported with any build of PyTorch
 
 from fastai.vision.all import (  # noqa: E402
     ImageDataLoaders,
@@ -33,10 +38,6 @@ from fastai.vision.all import (  # noqa: E402
 
 def main() -> None:
     """Train on FOLDER/train, test on FOLDER/test."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--epochs", type=int, default=1)
-    options = parser.parse_args()
     set_seed(0)
     weights = network()
     loaders = ImageDataLoaders.from_folder(
@@ -54,9 +55,9 @@ def main() -> None:
         learner.fine_tune(0, freeze_epochs=options.epochs)
         probabilities, _ = learner.get_preds(dl=learner.dls.test_dl(files))
     names = [learner.dls.vocab[int(one)] for one in probabilities.argmax(1)]
-    right = sum(file.parent.name == name for file, name in zip(files, names, strict=True))
+    correct = sum(file.parent.name == name for file, name in zip(files, names, strict=True))
     result = {
-        "accuracy": right / len(files),
+        "accuracy": correct / len(files),
         "images": len(loaders.train_ds) + len(loaders.valid_ds) + len(files),
         "tested": len(files),
         "seconds": time.perf_counter() - started,

@@ -1,11 +1,11 @@
-"""`headstart finetune` against the probe, and against full fine-tuning in plain PyTorch.
+"""`headstart finetune` against the linear probe, and against full fine-tuning in plain PyTorch.
 
     python benchmarks/finetuning.py DATA [DATA ...] [--seeds 3] [--peer-seeds 1] [--epochs 10]
         [--no-flip mnist] [--write docs/fine-tuning-measured.md]
 
-DATA are folders with train/ and test/. Whole processes, from an empty cache, in turn on the same
-files: the probe, its pass and its search included, is part of headstart's time. Training sees
-train/ alone; test/ decides nothing.
+DATA are folders with train/ and test/. Whole processes run one after the other on the same files,
+headstart from an empty cache, so its time includes the features and the selection of the probe.
+Training uses only train/; test/ decides nothing.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _HEADER = (
 
 
 @dataclass(frozen=True)
-class Tuned:
+class HeadstartRun:
     """One run of headstart."""
 
     seed: int
@@ -45,22 +45,22 @@ class Tuned:
 
 
 @dataclass(frozen=True)
-class Peer:
+class PyTorchRun:
     """One run of plain PyTorch."""
 
     accuracy: float
     seconds: float
 
 
-def tuned(folder: Path, seed: int, epochs: int) -> Tuned:
-    """Fine-tune from an empty cache."""
+def run_headstart(folder: Path, seed: int, epochs: int) -> HeadstartRun:
+    """Fine-tune with headstart from an empty cache."""
     with tempfile.TemporaryDirectory() as work:
         command = [sys.executable, "-m", "headstart", "finetune", str(folder)]
         command += ["--out", f"{work}/model", "--seed", str(seed), "--epochs", str(epochs)]
         environment = {**os.environ, "HEADSTART_CACHE": f"{work}/cache"}
         done = run([*command, "--json"], environment)
         found = done.document
-    return Tuned(
+    return HeadstartRun(
         seed=seed,
         probe=found["probe"]["accuracy"],
         accuracy=found["result"]["accuracy"],
@@ -71,16 +71,16 @@ def tuned(folder: Path, seed: int, epochs: int) -> Tuned:
     )
 
 
-def peer(folder: Path, seed: int, epochs: int, *, flip: bool) -> Peer:
-    """Fine-tune all of the network in plain PyTorch."""
+def run_pytorch(folder: Path, seed: int, epochs: int, *, flip: bool) -> PyTorchRun:
+    """Fine-tune the whole network in plain PyTorch."""
     command = [sys.executable, str(PEER), str(folder), "--seed", str(seed)]
     command += ["--epochs", str(epochs), *([] if flip else ["--no-flip"])]
     done = run(command)
-    return Peer(done.document["accuracy"], done.document["seconds"])  # without its test
+    return PyTorchRun(done.document["accuracy"], done.document["seconds"])  # without the test
 
 
-def row(folder: Path, ours: list[Tuned], theirs: list[Peer]) -> str:
-    """A line of the table."""
+def row(folder: Path, ours: list[HeadstartRun], theirs: list[PyTorchRun]) -> str:
+    """Return a row of the table."""
     mean = statistics.mean(one.accuracy for one in ours)
     probe = statistics.mean(one.probe for one in ours)
     tested = ours[0].tested
@@ -116,25 +116,27 @@ def _how(options: argparse.Namespace) -> str:
 
 
 def main() -> None:
-    """Run all, print a table, and write it where asked."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--peer-seeds", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--no-flip", nargs="*", default=["mnist"], help="sets of things to read")
-    parser.add_argument("--write", type=Path)
+    """Run the benchmark, print a table and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data", nargs="+", type=Path, help="folders with train/ and test/")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of headstart per folder")
+    parser.add_argument("--peer-seeds", type=int, default=1, help="runs of PyTorch per folder")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of both")
+    parser.add_argument(
+        "--no-flip", nargs="*", default=["mnist"], help="folders whose images are not mirrored"
+    )
+    parser.add_argument("--write", type=Path, help="Markdown file to write")
     options = parser.parse_args()
     lines = [_HEADER, re.sub(r"[^|]+", "---", _HEADER)]
     gains = []
     for folder in options.data:
         ours, theirs = [], []
         for seed in range(options.seeds):
-            ours.append(tuned(folder, seed, options.epochs))
+            ours.append(run_headstart(folder, seed, options.epochs))
             print(ours[-1], file=sys.stderr, flush=True)
             if seed < options.peer_seeds:
                 flip = folder.name not in options.no_flip
-                theirs.append(peer(folder, seed, options.epochs, flip=flip))
+                theirs.append(run_pytorch(folder, seed, options.epochs, flip=flip))
                 print(theirs[-1], file=sys.stderr, flush=True)
         gains += [one.accuracy - one.probe for one in ours]
         lines.append(row(folder, ours, theirs))

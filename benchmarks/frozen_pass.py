@@ -1,11 +1,12 @@
-"""How near the pass from files to features comes to what this machine can do at most.
+"""How close the pass from files to features comes to the limit of the hardware.
 
     python benchmarks/frozen_pass.py [--networks NAME ...] [--images 600] [--write docs/pass.md]
 
-An image costs decoding and resizing, and the network's forward pass; both are measured alone. With
-n cores no pass over the files can be faster than n / (decoding + forward), but for what the clock
-of a shared machine drifts between the three measurements. Weights are random where they are not
-embedded: they change no speed. The pictures are noise with the spectrum of photographs.
+Each image is decoded, resized and passed through the network; both parts are measured alone. With n
+cores no pass over the files can process more than n / (decoding + forward) images/s, except for
+drifts in the speed of a shared machine between the three measurements. Networks without embedded
+weights get random ones, which run at the same speed. The images are noise with the spectrum of
+photographs.
 """
 
 import argparse
@@ -45,37 +46,37 @@ and the best of {rounds} rounds. All other numbers are medians.
 {machine}; {versions}.
 """
 _SAMPLE = 300
-"""Images whose decoding is timed, more than the processor's caches hold; of a dozen megapixels a
-tenth of them."""
+"""Images whose decoding is timed, too many for the processor's caches; a tenth of them if they are
+large."""
 _LARGE = 1_000_000
-"""Pixels from which on a tenth of the images has to do."""
+"""Pixels from which on an image counts as large."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """One network on pictures of one size."""
+    """Speed of one network on images of one size."""
 
     network: str
     size: tuple[int, int]
     whole: float
-    """Core-milliseconds an image, decoded whole and then resized."""
+    """Core-milliseconds per image, decoded in full size and then resized."""
     decoding: float
-    """The same as headstart does it: large JPEGs are scaled while they are decoded."""
+    """Core-milliseconds per image as in headstart: large JPEGs are scaled during decoding."""
     forward: float
-    """Core-milliseconds an image of the engine alone: cores over its images a second."""
+    """Core-milliseconds per image of the engine alone: number of cores / (images/s)."""
     processor: float
-    """Milliseconds of processor time that the engine alone takes."""
+    """Milliseconds of processor time per image of the engine alone."""
     reached: float
-    """Images a second, from files to features in the store."""
+    """Images/s from files to features in the store."""
 
     @property
-    def floor(self) -> float:
-        """Images a second of a pass in which no core ever waits: the most there can be."""
+    def limit(self) -> float:
+        """Images/s of a pass in which no core ever waits, which is the limit."""
         return 1000 * cores() / (self.decoding + self.forward)
 
 
 def network(name: str, scratch: Path) -> Backbone:
-    """An embedded backbone, or one of torchvision's with random weights."""
+    """Return an embedded backbone, or one of torchvision's with random weights."""
     kind, _, builder = name.partition(":")
     if not builder:
         return load_backbone(name)
@@ -89,7 +90,7 @@ def network(name: str, scratch: Path) -> Backbone:
 
 
 def decoding(paths: Sequence[Path], backbone: Backbone, *, scaled: bool = True) -> float:
-    """Core-milliseconds an image, in one thread; not scaled is Pillow's plain way."""
+    """Return core-milliseconds per image in one thread; unscaled is how Pillow decodes."""
     preprocessing = backbone.preprocessing
     least = preprocessing.min_decode_size if scaled else None
     started = time.thread_time()
@@ -99,7 +100,7 @@ def decoding(paths: Sequence[Path], backbone: Backbone, *, scaled: bool = True) 
 
 
 def measure(name: str, paths: list[Path], size: tuple[int, int], scratch: Path) -> Speed:
-    """One network on pictures of one size, each part alone and then the whole."""
+    """Measure a network on images of one size, each part alone and then the whole pass."""
     backbone, plan = network(name, scratch), make_plan()
     count = _SAMPLE if size[0] * size[1] < _LARGE else _SAMPLE // 10
     whole = decoding(paths[:count], backbone, scaled=False)
@@ -108,7 +109,7 @@ def measure(name: str, paths: list[Path], size: tuple[int, int], scratch: Path) 
     alone, processor = time_engine(engine, backbone.preprocessing.crop)
     with tempfile.TemporaryDirectory(dir=scratch) as cache:
         extractor = Extractor(backbone=backbone, plan=engine.plan, cache=Path(cache))
-        extractor.engine()  # compiled before the clock runs, as the engine alone was
+        extractor.engine()  # compiled before the clock starts, as for the engine alone
         started = time.perf_counter()
         extractor.extract(paths)
         seconds = time.perf_counter() - started
@@ -118,32 +119,32 @@ def measure(name: str, paths: list[Path], size: tuple[int, int], scratch: Path) 
 
 
 def row(rounds: Sequence[Speed]) -> str:
-    """A line of the table, of medians."""
+    """Return a row of the table, with medians."""
 
-    def middle(name: str) -> float:
+    def median(name: str) -> float:
         return statistics.median([float(getattr(one, name)) for one in rounds])
 
-    shares = sorted(one.reached / one.floor for one in rounds)
+    shares = sorted(one.reached / one.limit for one in rounds)
     first = rounds[0]
     cells = [
         first.network,
         f"{first.size[0]} x {first.size[1]}",
-        f"{middle('decoding'):.2f} ({middle('whole'):.2f})",
-        f"{middle('forward'):.2f} ({middle('processor'):.2f})",
-        f"{middle('floor'):.0f}",
-        f"{middle('reached'):.0f}",
+        f"{median('decoding'):.2f} ({median('whole'):.2f})",
+        f"{median('forward'):.2f} ({median('processor'):.2f})",
+        f"{median('limit'):.0f}",
+        f"{median('reached'):.0f}",
         f"{statistics.median(shares):.2f} ({shares[0]:.2f} to {shares[-1]:.2f})",
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
-    """Measure all, print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS)
-    parser.add_argument("--images", type=int, default=600)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", type=Path)
+    """Run the benchmark, print a table and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="names of backbones")
+    parser.add_argument("--images", type=int, default=600, help="images per size")
+    parser.add_argument("--rounds", type=int, default=5, help="repetitions of each measurement")
+    parser.add_argument("--write", type=Path, help="Markdown file to write")
     options = parser.parse_args()
     lines = [
         "| network | JPEGs | decoding (whole) | forward (processor) | limit | reached | share |",
@@ -164,7 +165,7 @@ def main() -> None:
 
 
 def page(lines: Sequence[str], rounds: int) -> str:
-    """The table with how it was made."""
+    """Return the page: the table and how it was measured."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return PAGE.format(
         rounds=rounds,

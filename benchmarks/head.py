@@ -1,11 +1,12 @@
-"""The search for a head against scikit-learn's, and a head on a million images.
+"""Training of logistic regression heads against scikit-learn, and a head on a million images.
 
     python benchmarks/head.py [--large 1000000] [--rounds 3] [--write docs/heads.md]
 
-The search is one of folds and strengths of regularization, as in choosing a stage. For each solver
-and tolerance: its time, and how far its held-out losses are at most from those of a solution to
-1e-8. Features are made up: correlated and rectified like a network's, with overlapping classes.
-scikit-learn gets float32, standardized once a fold, and starts from the solution before.
+The task is a grid of folds and regularization strengths, as in the selection of a stage. For each
+solver and tolerance the table shows the time, and the largest difference of the held-out losses
+from those of a solution with tolerance 1e-8. The features are synthetic: correlated and rectified
+like those of a network, with overlapping classes. scikit-learn gets float32 features, standardized
+once per fold, and starts each strength from the previous solution.
 """
 
 import argparse
@@ -53,7 +54,7 @@ solution. With many images, headstart never stops before 1e-4.
 
 
 def features(images: int, width: int, classes: int) -> tuple[Floats, Labels]:
-    """Made-up features of overlapping classes, and their labels."""
+    """Return synthetic features (N, D) of overlapping classes, and their labels (N,)."""
     rng = np.random.default_rng(0)
     fall = np.sqrt(1 + np.arange(width, dtype=np.float32))[:, None]
     mixing = rng.standard_normal((width, width), np.float32) / fall
@@ -65,7 +66,7 @@ def features(images: int, width: int, classes: int) -> tuple[Floats, Labels]:
 
 
 def ours(X: Floats, y: Labels, tolerance: float) -> Doubles:
-    """Held-out losses: (FOLDS * strengths,)."""
+    """Return headstart's held-out losses in nats, (FOLDS * strengths,)."""
     out = np.arange(len(y)) % FOLDS == np.arange(FOLDS)[:, None]
     weights = (~out).astype(np.float32)
     classes = int(y.max()) + 1
@@ -81,7 +82,7 @@ def ours(X: Floats, y: Labels, tolerance: float) -> Doubles:
 
 
 def theirs(X: Floats, y: Labels, tolerance: float) -> Doubles:
-    """The same by scikit-learn."""
+    """Return scikit-learn's held-out losses in nats, (FOLDS * strengths,)."""
     losses = []
     for fold in range(FOLDS):
         rows = np.arange(len(y)) % FOLDS == fold
@@ -96,14 +97,14 @@ def theirs(X: Floats, y: Labels, tolerance: float) -> Doubles:
 
 
 def timed(work: Callable[[], Doubles]) -> tuple[float, Doubles]:
-    """Seconds and the result."""
+    """Return the seconds and the result of a call."""
     started = time.perf_counter()
     result = work()
     return time.perf_counter() - started, result
 
 
 def search(size: tuple[int, int, int], rounds: int) -> list[str]:
-    """Lines of the table for one size."""
+    """Return the rows of the table for one size."""
     X, y = features(*size)
     reference = ours(X, y, 1e-8)
     lines = []
@@ -127,21 +128,21 @@ def search(size: tuple[int, int, int], rounds: int) -> list[str]:
 
 
 def large(images: int, width: int, classes: int) -> str:
-    """A sentence about a head on features in a file."""
+    """Return a sentence about a head on features in a memory-mapped file."""
     X, y = features(50_000, width, classes)
     noise = np.random.default_rng(1)
     labels = np.empty(images, np.int64)
     with tempfile.TemporaryDirectory() as folder:
-        lying = np.memmap(f"{folder}/X", np.float32, "w+", shape=(images, width))
+        mapped = np.memmap(f"{folder}/X", np.float32, "w+", shape=(images, width))
         for start in range(0, images, PIECE):
             rows = noise.integers(0, len(y), min(PIECE, images - start))
             moved = noise.standard_normal((len(rows), width), np.float32)
-            lying[start : start + PIECE] = np.maximum(X[rows] + moved, 0)
+            mapped[start : start + PIECE] = np.maximum(X[rows] + moved, 0)
             labels[start : start + PIECE] = y[rows]
         del X
-        rows = Rows((lying,), np.random.default_rng(2).permutation(images))
+        rows = Rows((mapped,), np.random.default_rng(2).permutation(images))
         labels, ones = labels[rows.chosen], np.ones(images, np.float32)
-        with watched() as memory:
+        with recorded_memory() as memory:
             started = time.perf_counter()
             head = train_head(HeadKind.LOGISTIC, rows, labels, ones, 0.01, classes=classes)
             seconds = time.perf_counter() - started
@@ -155,16 +156,16 @@ def large(images: int, width: int, classes: int) -> str:
 
 
 @contextmanager
-def watched() -> Iterator[list[int]]:
-    """Bytes of memory that no file backs, looked at twice a second; Linux alone tells."""
+def recorded_memory() -> Iterator[list[int]]:
+    """Record the anonymous memory of this process in bytes twice a second; Linux only."""
     seen, done = [0], threading.Event()
 
-    def look() -> None:
+    def record() -> None:
         while not done.wait(0.5):
             text = Path("/proc/self/status").read_text()
             seen.append(1024 * int(text.split("RssAnon:")[1].split()[0]))
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=record)
     thread.start()
     try:
         yield seen
@@ -174,11 +175,13 @@ def watched() -> Iterator[list[int]]:
 
 
 def main() -> None:
-    """Measure, print, and write where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--large", type=int, default=1_000_000, help="images; 0 for none")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", type=Path)
+    """Run the benchmark, print the results and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--large", type=int, default=1_000_000, help="images of the large head; 0 skips it"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of each measurement")
+    parser.add_argument("--write", type=Path, help="Markdown file to write")
     options = parser.parse_args()
     sentence = large(options.large, 1_280, 100) if options.large else ""
     print(sentence, flush=True)
@@ -194,7 +197,7 @@ def main() -> None:
 
 
 def document(lines: Sequence[str], sentence: str, rounds: int) -> str:
-    """The page."""
+    """Return the page: the results and how they were measured."""
     versions = [f"{name} {version(name)}" for name in ("headstart", "scikit-learn", "numpy")]
     return PAGE.format(
         folds=FOLDS,

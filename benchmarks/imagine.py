@@ -44,25 +44,25 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Row:
-    """What became of the pictures of one way.
+    """The images of one method.
 
     Attributes:
-        found: N pictures.
-        others: by name of another network, (N, K) probabilities.
+        found: N images with their probabilities on the network that made them.
+        others: (N, K) probabilities of each other network, by its name.
     """
 
     found: tuple[IdealImage, ...]
     others: dict[str, Floats]
 
     def recognized(self, name: str) -> list[bool]:
-        """Whether another network has the class among its first five."""
+        """Return whether the class is among the top 5 of another network, for each image."""
         indices = [one.target.index for one in self.found]
         best = np.argsort(-self.others[name], axis=1)[:, :TOP]
         return [index in row for index, row in zip(indices, best, strict=True)]
 
 
 def measure(way: str, seeds: int, studies: dict[str, InspectedNetwork], folder: Path) -> Row:
-    """Make all pictures of one way, and have them read by all."""
+    """Make all images of one method and classify them with the other networks."""
     maker = studies[MAKER]
     found: list[IdealImage] = []
     for name in CLASSES:
@@ -78,14 +78,14 @@ def measure(way: str, seeds: int, studies: dict[str, InspectedNetwork], folder: 
 
 
 def share(flags: Sequence[bool]) -> str:
-    """A proportion with its interval and its counts."""
+    """Format a proportion with its confidence interval and its counts."""
     interval = wilson(sum(flags), len(flags))
     counts = f"{sum(flags)} of {len(flags)}"
     return f"{np.mean(flags):.2f} ({interval.low:.2f} to {interval.high:.2f}; {counts})"
 
 
 def line(way: str, row: Row) -> str:
-    """Of the table."""
+    """Return a row of the table."""
     cells = [
         f"`{way}`" if way == "best" else f"`--method {way}`",
         share([one.probability >= WANTED for one in row.found]),
@@ -98,7 +98,7 @@ def line(way: str, row: Row) -> str:
 
 
 def draw(rows: dict[str, Row], path: Path) -> None:
-    """A few classes, a way a row; 256 colors, because noise does not compress."""
+    """Draw a few classes with a row per method; in 256 colors, because noise does not compress."""
     panels = [
         [
             plots.Panel(
@@ -109,7 +109,9 @@ def draw(rows: dict[str, Row], path: Path) -> None:
         ]
         for way, row in rows.items()
     ]
-    title = "The same network is as sure of all of these; only the first row shows why"
+    title = (
+        "The network is equally confident about all of these; only the first row shows the class"
+    )
     plots.save(plots.image_grid(panels, title=title, width=1.2), path)
     with Image.open(path) as image:
         small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
@@ -152,7 +154,7 @@ No contrast is stretched for display: a sigmoid keeps the pixels between 0 and 1
 
 
 def page(rows: dict[str, Row], seeds: int) -> str:
-    """The whole document."""
+    """Return the page."""
     python = f"Python {platform.python_version()}"
     others = " | ".join(f"top {TOP} on {name}" for name in ("Lite1", "Lite2"))
     header = f"| method | at least {WANTED} on Lite0 | lowest | {others} | steps | seconds |"
@@ -169,10 +171,10 @@ def page(rows: dict[str, Row], seeds: int) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write page and sheet."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--write", type=Path)
+    """Run the benchmark, print the page and write it with its figure."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3, help="images per class and method")
+    parser.add_argument("--write", type=Path, help="Markdown file to write")
     options = parser.parse_args()
     studies = {name: InspectedNetwork(load_backbone(name)) for name in (MAKER, *OTHERS)}
     with tempfile.TemporaryDirectory() as scratch:

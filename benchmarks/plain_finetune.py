@@ -1,9 +1,9 @@
-"""Full fine-tuning as everyone writes it: timm, a DataLoader with two workers, eager float32.
+"""Full fine-tuning in plain PyTorch: timm, a DataLoader with two workers, eager float32.
 
-All of a timm EfficientNet-Lite0 is trained with AdamW on a warm-up and a cosine, from ImageNet's
-weights and a new last layer, on random crops (flipped too, unless told not to). It gets the same
-weights and the same files as headstart, prints one JSON line, and uses nothing of headstart but
-the reader of the weights' old file format.
+A whole timm EfficientNet-Lite0 with ImageNet weights and a new last layer is trained with AdamW,
+warm-up and cosine decay, on random crops and (without --no-flip) horizontal flips. The weights and
+the files are those of headstart. The script prints one JSON line. It uses headstart only to read
+the old file format of the weights.
 
     python benchmarks/plain_finetune.py FOLDER_WITH_TRAIN_AND_TEST [--epochs 10] [--no-flip]
 """
@@ -17,7 +17,7 @@ started = time.perf_counter()
 
 from plain_recipe import WORKERS, network, timm  # noqa: E402 - imports are part of the time
 
-assert timm  # with it torchvision can be imported beside any build of PyTorch
+assert timm  # after it, torchvision can be imported with any build of PyTorch
 
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
@@ -32,11 +32,11 @@ WARM_UP = 0.1
 
 def main() -> None:
     """Train on FOLDER/train, test on FOLDER/test after the last epoch."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--no-flip", action="store_true")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", help="folder with train/ and test/")
+    parser.add_argument("--epochs", type=int, default=10, help="passes over the training images")
+    parser.add_argument("--no-flip", action="store_true", help="do not mirror images at random")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     model = network()
@@ -53,11 +53,11 @@ def main() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.05)
     steps = options.epochs * len(loader)
 
-    def rate(step: int) -> float:
-        warm = step / (WARM_UP * steps)
-        return min(warm, 0.5 + 0.5 * math.cos(math.pi * step / steps))
+    def factor(step: int) -> float:
+        warm_up = step / (WARM_UP * steps)
+        return min(warm_up, 0.5 + 0.5 * math.cos(math.pi * step / steps))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     for _ in range(options.epochs):
         model.train()
         for pixels, labels in loader:
@@ -69,12 +69,12 @@ def main() -> None:
     trained = time.perf_counter() - started
     model.eval()
     tested = ImageFolder(f"{options.folder}/test", plain)
-    right = 0
+    correct = 0
     with torch.inference_mode():
         for pixels, labels in DataLoader(tested, BATCH, num_workers=WORKERS):
-            right += int((model(pixels).argmax(1) == labels).sum())
+            correct += int((model(pixels).argmax(1) == labels).sum())
     result = {
-        "accuracy": right / len(tested),
+        "accuracy": correct / len(tested),
         "images": len(images),
         "tested": len(tested),
         "epochs": options.epochs,

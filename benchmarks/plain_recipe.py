@@ -1,15 +1,15 @@
-"""The recipe everyone writes first: timm, a DataLoader, scikit-learn.
+"""The usual recipe for features: timm, a DataLoader, scikit-learn.
 
 A frozen timm network in eager float32 on a CPU, timm's own transform, a DataLoader with two
-workers, and logistic regression on the standardized features of the last layer. It gets the same
-weights and the same files as headstart, prints one JSON line, and uses nothing of headstart but
-the reader of the weights' old file format.
+workers, and logistic regression on the standardized features of the last layer. The weights and
+the files are those of headstart. The script prints one JSON line. It uses headstart only to read
+the old file format of the weights.
 
     python benchmarks/plain_recipe.py FOLDER_WITH_TRAIN_AND_TEST
 """
 
+import argparse
 import json
-import sys
 import time
 
 started = time.perf_counter()
@@ -34,7 +34,7 @@ BATCH = 32
 
 
 def network() -> torch.nn.Module:
-    """The EfficientNet-Lite0 of timm with the published weights, without its classifier."""
+    """Return timm's EfficientNet-Lite0 with the published weights, without its classifier."""
     model = timm.create_model("tf_efficientnet_lite0")
     file = weights_file("efficientnet-lite0")
     if file is None:
@@ -50,8 +50,11 @@ def network() -> torch.nn.Module:
     return model.eval()
 
 
-def main(folder: str) -> None:
+def main() -> None:
     """Train on FOLDER/train, test on FOLDER/test."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", help="folder with train/ and test/")
+    folder = parser.parse_args().folder
     model = network()
     transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=model))
 
@@ -77,4 +80,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -1,4 +1,4 @@
-"""A command as a whole: its seconds, the memory of all its processes, and the JSON it prints."""
+"""Run a command and measure its time, the memory of all its processes and its JSON output."""
 
 import json
 import re
@@ -11,25 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _EVERY = 1.0
-"""Seconds between two looks at the memory: rare enough to cost a job of many processes nothing."""
+"""Seconds between two measurements of the memory, long enough not to slow the command down."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that ended well."""
+    """A command that succeeded."""
 
     seconds: float
     peak: int
-    """Bytes, the most that all its processes were seen to hold; what they share counts once."""
+    """Peak memory of all its processes in bytes; shared memory counts once."""
     document: dict
-    """The JSON that it printed."""
+    """The JSON document that it printed."""
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Finished:
-    """Run a command to its end.
+    """Run a command and wait for its end.
 
     Raises:
-        SystemExit: it failed; with what it said.
+        SystemExit: the command failed; the message contains its standard error.
     """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
@@ -44,9 +44,9 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
         errors.seek(0)
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{errors.read()}")
-        said = out.read().strip()
-    # headstart prints one document; a peer's library may print lines before its own.
-    document = json.loads(said if said.startswith("{\n") else said.splitlines()[-1])
+        output = out.read().strip()
+    # headstart prints one document; other libraries may print lines before theirs.
+    document = json.loads(output if output.startswith("{\n") else output.splitlines()[-1])
     return Finished(seconds, peak, document)
 
 
@@ -60,7 +60,7 @@ def _descendants(process: int) -> list[int]:
 
 
 def _memory(process: int) -> int:
-    """Bytes, what is shared in equal parts; 0 where the system does not tell."""
+    """Return the proportional set size in bytes; 0 if the system does not report it."""
     try:
         text = Path(f"/proc/{process}/smaps_rollup").read_text()
     except OSError:

@@ -1,8 +1,9 @@
 """Hugging Face's `Trainer` on a frozen network.
 
-timm's EfficientNet-Lite0 in `TimmWrapperForImageClassification`, all but the classifier frozen, the
-batch of 16 and the warm-up of the image classification guide, and a rate of 1e-3, for the guide's
-5e-5 is meant for a whole network. It gets the same weights and files as headstart.
+timm's EfficientNet-Lite0 in `TimmWrapperForImageClassification` with everything but the classifier
+frozen. Batch size (16) and warm-up are those of the image classification guide; the learning rate
+is 1e-3, because the guide's 5e-5 is meant for training the whole network. The weights and the files
+are those of headstart.
 
     python benchmarks/trainer_recipe.py FOLDER_WITH_TRAIN_AND_TEST [--epochs 3]
 """
@@ -14,9 +15,14 @@ import time
 
 started = time.perf_counter()
 
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("folder", help="folder with train/ and test/")
+parser.add_argument("--epochs", type=int, default=3, help="passes over the training images")
+options = parser.parse_args()  # before the imports, so that --help needs no packages
+
 from plain_recipe import WORKERS, network, timm  # noqa: E402 - imports are part of the time
 
-assert timm  # with it torchvision can be imported beside any build of PyTorch
+assert timm  # after it, torchvision can be imported with any build of PyTorch
 
 import torch  # noqa: E402
 from torchvision import transforms  # noqa: E402
@@ -30,32 +36,28 @@ from transformers import (  # noqa: E402
 )
 
 
-def collated(batch: list) -> dict[str, torch.Tensor]:
-    """Pixels and labels, by the names that the model knows."""
+def collate(batch: list) -> dict[str, torch.Tensor]:
+    """Return a batch under the argument names of the model."""
     pixels, labels = zip(*batch, strict=True)
     return {"pixel_values": torch.stack(pixels), "labels": torch.tensor(labels)}
 
 
 def main() -> None:
     """Train on FOLDER/train, test on FOLDER/test."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("--epochs", type=int, default=3)
-    options = parser.parse_args()
     weights = network()
     plain = timm.data.create_transform(**timm.data.resolve_data_config({}, model=weights))
-    varied = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip()]
+    augmentation = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip()]
     images = ImageFolder(
-        f"{options.folder}/train", transforms.Compose([*varied, *plain.transforms[2:]])
+        f"{options.folder}/train", transforms.Compose([*augmentation, *plain.transforms[2:]])
     )
     tested = ImageFolder(f"{options.folder}/test", plain)
     config = TimmWrapperConfig(
         architecture="tf_efficientnet_lite0", num_labels=len(images.classes), do_pooling=True
     )
     model = TimmWrapperForImageClassification(config)
-    lacking, unknown = model.timm_model.load_state_dict(weights.state_dict(), strict=False)
-    assert not unknown
-    assert all(name.startswith("classifier.") for name in lacking), lacking
+    missing, unexpected = model.timm_model.load_state_dict(weights.state_dict(), strict=False)
+    assert not unexpected
+    assert all(name.startswith("classifier.") for name in missing), missing
     for parameter in model.parameters():
         parameter.requires_grad = False
     for parameter in model.timm_model.get_classifier().parameters():
@@ -76,13 +78,13 @@ def main() -> None:
             disable_tqdm=True,
             seed=0,
         )
-        trainer = Trainer(model, arguments, data_collator=collated, train_dataset=images)
+        trainer = Trainer(model, arguments, data_collator=collate, train_dataset=images)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-        guesses = trainer.predict(tested).predictions.argmax(1)
-    right = int((guesses == torch.tensor(tested.targets).numpy()).sum())
+        predicted = trainer.predict(tested).predictions.argmax(1)
+    correct = int((predicted == torch.tensor(tested.targets).numpy()).sum())
     result = {
-        "accuracy": right / len(tested),
+        "accuracy": correct / len(tested),
         "images": len(images) + len(tested),
         "tested": len(tested),
         "seconds": time.perf_counter() - started,

@@ -1,9 +1,10 @@
-"""What each trick of `headstart finetune` changes, one at a time, on embedded data.
+"""The effect of each setting of `headstart finetune`, one at a time, on embedded data.
 
     python benchmarks/tricks.py [--data textiles] [--write docs/tricks-measured.md]
 
-Half of the training images train and half decide, so that the figures rest on hundreds of images;
-every row differs from the first in the setting it names. The head's place is chosen once, for all.
+Half of the training images train and half validate, so that the results rest on hundreds of images.
+Each row differs from the first in the setting that it names. The stages that feed the head are
+selected once for all rows.
 """
 
 import argparse
@@ -65,7 +66,7 @@ TRICKS: tuple[dict[str, object], ...] = (
 
 
 def start(found: FineTuneResult) -> str:
-    """The line of what all of them begin with."""
+    """Return the row of the probe, from which all runs start."""
     assert found.attempt is not None
     before = found.attempt.probe
     assert before.interval is not None
@@ -74,7 +75,7 @@ def start(found: FineTuneResult) -> str:
 
 
 def row(trick: dict[str, object], found: FineTuneResult) -> str:
-    """A line of the table."""
+    """Return a row of the table."""
     assert found.attempt is not None
     tuned, history = found.attempt.tuned, found.attempt.history
     assert tuned.interval is not None
@@ -89,9 +90,9 @@ def row(trick: dict[str, object], found: FineTuneResult) -> str:
 
 
 def main() -> None:
-    """Run all, print a table, and write it where asked."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", default="textiles")
+    """Run the benchmark, print a table and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", default="textiles", help="data set or folder")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     dataset = open_dataset(options.data)
@@ -116,7 +117,7 @@ def main() -> None:
 
 
 def page(data: str, found: FineTuneResult, lines: list[str]) -> str:
-    """The table with what it was measured on."""
+    """Return the page: the table and how it was measured."""
     assert found.attempt is not None
     images = found.attempt.tuned.images
     said = ", ".join(f"{name} {value}" for name, value in asdict(BASE).items() if value is not None)

@@ -1,8 +1,9 @@
 """torchvision's transfer-learning tutorial: the network as a fixed feature extractor.
 
-As it stands there: random crops and flips, batches of 4, 4 workers, SGD at 0.001 with momentum 0.9,
-a tenth after 7 epochs, only the last layer trained. It gets the same weights, their own mean and
-standard deviation, and the same files as headstart; it is tested once, after the last epoch.
+As in the tutorial: random crops and flips, batches of 4, 4 workers, and SGD with a learning rate of
+0.001, momentum 0.9 and a decay by 10 after 7 epochs; only the last layer is trained. The weights,
+with their mean and standard deviation, and the files are those of headstart. The test runs once,
+after the last epoch.
 
     python benchmarks/tutorial_recipe.py FOLDER_WITH_TRAIN_AND_TEST [--epochs 1]
 """
@@ -15,7 +16,7 @@ started = time.perf_counter()
 
 from plain_recipe import network, timm  # noqa: E402 - imports are part of the time
 
-assert timm  # with it torchvision can be imported beside any build of PyTorch
+assert timm  # after it, torchvision can be imported with any build of PyTorch
 
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
@@ -28,16 +29,16 @@ BATCH, WORKERS = 4, 4
 
 def main() -> None:
     """Train on FOLDER/train, test on FOLDER/test."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("--epochs", type=int, default=1)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", help="folder with train/ and test/")
+    parser.add_argument("--epochs", type=int, default=1, help="passes over the training images")
     options = parser.parse_args()
     torch.manual_seed(0)
     model = network()
     plain = timm.data.create_transform(**timm.data.resolve_data_config({}, model=model))
-    varied = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip()]
+    augmentation = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip()]
     images = ImageFolder(
-        f"{options.folder}/train", transforms.Compose([*varied, *plain.transforms[2:]])
+        f"{options.folder}/train", transforms.Compose([*augmentation, *plain.transforms[2:]])
     )
     tested = ImageFolder(f"{options.folder}/test", plain)
     for parameter in model.parameters():
@@ -53,12 +54,12 @@ def main() -> None:
             optimizer.step()
         schedule.step()
     model.eval()
-    right = 0
+    correct = 0
     with torch.inference_mode():
         for pixels, labels in DataLoader(tested, BATCH, num_workers=WORKERS):
-            right += int((model(pixels).argmax(1) == labels).sum())
+            correct += int((model(pixels).argmax(1) == labels).sum())
     result = {
-        "accuracy": right / len(tested),
+        "accuracy": correct / len(tested),
         "images": len(images) + len(tested),
         "tested": len(tested),
         "seconds": time.perf_counter() - started,

@@ -9,7 +9,7 @@ from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.backbones.cut import PIXELS, Cut, cut
 from headstart.backbones.staged import StagedNetwork
 from headstart.errors import BackboneError
-from headstart.finetuning.depth import convolutional_section
+from headstart.finetuning.depth import last_convolutional_stage
 from headstart.finetuning.trunk import CUT, trunk_backbone
 from headstart.images.preprocessing import Interpolation, Preprocessing
 
@@ -93,7 +93,7 @@ def test_behind_the_last_stage_the_classifier_is_left(whole):
 
 def test_of_alexnet_the_textbooks_recipe_trains_the_fully_connected_layers(with_random_weights):
     network = with_random_weights("torchvision:alexnet")[0].network()
-    section = convolutional_section(network, 64)
+    section = last_convolutional_stage(network, 64)
     tail = cut(network, section, 64, wanted=(LOGITS,)).tail.graph
     dense = {name for name in network.model.state_dict() if name.startswith("classifier.")}
     assert len(dense) == 6

@@ -15,7 +15,7 @@ from headstart.engines import EnginePlan
 from headstart.features.extractor import Extractor
 from headstart.features.view_activations import Activations
 from headstart.finetuning.examples import Examples
-from headstart.finetuning.network import HeadPlacement, TunedNetwork
+from headstart.finetuning.network import ProbeHead, TunedNetwork
 from headstart.heads.head import LinearHead, Standardization
 from headstart.images.preprocessing import Interpolation, Preprocessing
 from headstart.types import EngineName, Precision
@@ -106,7 +106,7 @@ def tuned_network(stage: str, *, heads: tuple[str, ...] = ("top",), dropout: flo
     rng = np.random.default_rng(seed)
     sizes = {"stem": 8, "middle": 12, "top": 16, LOGITS: 5}
     width = sum(sizes[name] for name in heads)
-    graft = HeadPlacement(
+    probe = ProbeHead(
         stages=heads,
         head=LinearHead(
             rng.normal(size=(2, width)).astype(np.float32), rng.normal(size=2).astype(np.float32)
@@ -118,8 +118,7 @@ def tuned_network(stage: str, *, heads: tuple[str, ...] = ("top",), dropout: flo
         ),
     )
     halves = cut(network, stage, SIDE, wanted=heads)
-    before = halves.trunk.stages if halves.trunk else ()
-    return TunedNetwork(halves, graft, before, dropout=dropout)
+    return TunedNetwork(halves, probe, dropout=dropout)
 
 
 def small_examples(count: int = 24, views: int = 2, *, stage: str = "stem") -> Examples:

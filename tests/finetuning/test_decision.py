@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from headstart.finetuning.decision import SHARES, decide
-from headstart.finetuning.loop import FEW, judged
-from headstart.finetuning.network import blended
-from tests.finetuning.test_loop import ASIDE, EXAMPLES, QUICK, loop, run, start_of
+from headstart.finetuning.decision import INTERPOLATIONS, decide
+from headstart.finetuning.network import interpolated
+from headstart.finetuning.validation import MIN_CALIBRATION_IMAGES, ValidationResult
+from tests.finetuning.test_loop import EXAMPLES, QUICK, VALIDATION, loop, run
 
 ROWS = np.arange(24)
 
@@ -17,7 +17,7 @@ ROWS = np.arange(24)
 def searched():
     settings = replace(QUICK, epochs=10)
     one = loop(settings)
-    start = start_of(one)
+    start = one.weights()
     return one, start, run(one, settings).best
 
 
@@ -25,48 +25,52 @@ def test_better_weights_are_taken(searched):
     one, probe, tuned = searched
     found = decide(one, probe, tuned, ROWS, interpolate=False)
     assert found.kept
-    assert found.share == 1.0
-    assert found.tuned_right.sum() > found.probe_right.sum()
-    assert found.probe_loss == pytest.approx(one.validate(probe, ROWS)[0])
-    assert found.tuned_right.mean() == one.validate(tuned, ROWS)[1]
-    assert one.validate(found.state, ROWS)[0] < found.probe_loss
-    assert 1 / 50 <= found.temperature <= 50
+    assert found.interpolation == 1.0
+    assert found.tuned.correct.sum() > found.probe.correct.sum()
+    assert found.probe.loss == pytest.approx(one.evaluate(probe, ROWS).loss)
+    assert found.tuned.correct.mean() == one.evaluate(tuned, ROWS).accuracy
+    assert one.evaluate(found.weights, ROWS).loss < found.probe.loss
+    assert 1 / 50 <= found.tuned.temperature <= 50
 
 
 def test_worse_weights_are_not(searched):
     one, probe, tuned = searched
     found = decide(one, tuned, probe, ROWS, interpolate=False)
     assert not found.kept
-    assert found.probe_right.sum() >= found.tuned_right.sum()
+    assert found.probe.correct.sum() >= found.tuned.correct.sum()
 
 
 def test_what_is_right_as_often_is_a_tie_and_ties_go_to_the_probe(searched):
     one, probe, _ = searched
     # Sharper by far, and so likelier on what the probe gets right; no prediction changes.
     surer = {**probe, "head.weight": probe["head.weight"] * 3, "head.bias": probe["head.bias"] * 3}
-    right = ROWS[decide(one, probe, probe, ROWS, interpolate=False).probe_right]
+    right = ROWS[decide(one, probe, probe, ROWS, interpolate=False).probe.correct]
     found = decide(one, probe, surer, right, interpolate=False)
-    assert found.tuned_loss < found.probe_loss
+    assert found.tuned.loss < found.probe.loss
     assert not found.kept
 
 
-@pytest.mark.parametrize(("images", "fitted"), [(FEW - 1, False), (FEW, True)])
+@pytest.mark.parametrize(
+    ("images", "fitted"), [(MIN_CALIBRATION_IMAGES - 1, False), (MIN_CALIBRATION_IMAGES, True)]
+)
 def test_a_temperature_is_fitted_to_no_handful_of_images(images: int, fitted: bool):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, images)
     logits = rng.normal(0, 5, (images, 3)).astype(np.float32)
-    losses, temperature, right = judged(logits, labels)
-    assert (temperature != 1) is fitted
+    found = ValidationResult.of(logits, labels)
+    assert (found.temperature != 1) is fitted
     expected = cross_entropy(
-        torch.from_numpy(logits).double() / temperature, torch.from_numpy(labels), reduction="none"
+        torch.from_numpy(logits).double() / found.temperature,
+        torch.from_numpy(labels),
+        reduction="none",
     )
-    np.testing.assert_allclose(losses, expected, rtol=1e-3, atol=1e-6)
-    np.testing.assert_array_equal(right, logits.argmax(1) == labels)
+    np.testing.assert_allclose(found.losses, expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(found.correct, logits.argmax(1) == labels)
 
 
 def test_the_probe_itself_is_no_better_than_the_probe(searched):
     one, probe, _ = searched
-    assert not decide(one, probe, probe, ASIDE, interpolate=True).kept
+    assert not decide(one, probe, probe, VALIDATION, interpolate=True).kept
 
 
 def test_the_best_weights_on_the_way_are_taken(searched):
@@ -77,10 +81,12 @@ def test_the_best_weights_on_the_way_are_taken(searched):
         for name, value in tuned.items()
     }
     found = decide(one, probe, far, ROWS, interpolate=True)
-    losses = [one.validate(blended(probe, far, share), ROWS)[0] for share in SHARES]
-    assert found.share == SHARES[int(np.argmin(losses))]
-    expected = blended(probe, far, found.share)
-    assert all(torch.equal(found.state[name], value) for name, value in expected.items())
+    losses = [
+        one.evaluate(interpolated(probe, far, position), ROWS).loss for position in INTERPOLATIONS
+    ]
+    assert found.interpolation == INTERPOLATIONS[int(np.argmin(losses))]
+    expected = interpolated(probe, far, found.interpolation)
+    assert all(torch.equal(found.weights[name], value) for name, value in expected.items())
 
 
 def test_numbers_that_are_not_finite_lose(searched):
@@ -89,4 +95,4 @@ def test_numbers_that_are_not_finite_lose(searched):
               for name, value in tuned.items()}  # fmt: skip
     found = decide(one, probe, broken, ROWS, interpolate=True)
     assert not found.kept
-    assert len(found.tuned_right) == len(EXAMPLES.labels)
+    assert len(found.tuned.correct) == len(EXAMPLES.labels)

@@ -6,7 +6,8 @@ from torch import nn
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import PIXELS
 from headstart.errors import UserError
-from headstart.finetuning.depth import LEAST, automatic_depth, completed, place_of
+from headstart.finetuning.depth import MIN_DEPTH, automatic_depth, choose_cut
+from headstart.finetuning.preparation import resolve_settings
 from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
 from headstart.models.trained_model import Model
 from tests.finetuning.networks import STAGES, small_backbone, small_network
@@ -18,9 +19,9 @@ def model(*stages: str) -> Model:
     return replace(made, origin=replace(made.origin, stages=stages))
 
 
-def place(settings: TuningSettings, *stages: str):
-    found = place_of(small_network(), small_backbone(), model(*(stages or ("top",))), settings)
-    return found.stages, found.cut, found.depth
+def cut_point(settings: TuningSettings, *stages: str):
+    found = choose_cut(small_network(), small_backbone(), stages or ("top",), settings)
+    return found.stages, found.last_frozen, found.depth
 
 
 @pytest.mark.parametrize(
@@ -34,28 +35,28 @@ def place(settings: TuningSettings, *stages: str):
     ],
 )
 def test_depths_and_recipes_say_where_to_cut(settings: TuningSettings, cut: str, depth: int):
-    assert place(settings) == (STAGES, cut, depth)
+    assert cut_point(settings) == (STAGES, cut, depth)
 
 
 def test_a_depth_beyond_all_stages_is_refused():
-    with pytest.raises(UserError, match="99, and the head stands on 3 stages; give 0 to 3"):
-        place(TuningSettings(depth=99))
+    with pytest.raises(UserError, match="99, but only 3 stages come before the head; give 0 to 3"):
+        cut_point(TuningSettings(depth=99))
 
 
 def test_the_probe_trains_nothing():
     for settings in (TuningSettings(depth=0), TuningSettings(recipe=TuningRecipe.PROBE)):
-        assert place(settings)[2] == 0
+        assert cut_point(settings)[2] == 0
 
 
 def test_depth_is_counted_from_where_the_head_grows():
-    assert place(TuningSettings(depth=1), "stem", "middle") == (("stem", "middle"), "stem", 1)
-    assert place(TuningSettings(depth=2), "middle") == (("stem", "middle"), PIXELS, 2)
-    assert place(TuningSettings(depth=1), LOGITS) == (STAGES, "middle", 1)
+    assert cut_point(TuningSettings(depth=1), "stem", "middle") == (("stem", "middle"), "stem", 1)
+    assert cut_point(TuningSettings(depth=2), "middle") == (("stem", "middle"), PIXELS, 2)
+    assert cut_point(TuningSettings(depth=1), LOGITS) == (STAGES, "middle", 1)
 
 
 def test_without_fully_connected_stages_the_classifier_is_the_textbooks_part():
     settings = TuningSettings(recipe=TuningRecipe.CLASSIFIER)
-    assert place(settings, LOGITS) == (STAGES, "top", 1)
+    assert cut_point(settings, LOGITS) == (STAGES, "top", 1)
 
 
 def test_an_automatic_depth_trains_what_the_head_grows_on():
@@ -63,17 +64,19 @@ def test_an_automatic_depth_trains_what_the_head_grows_on():
     assert automatic_depth(stages, ("c", "d", "h")) == 6
     for first in stages:
         assert 1 <= automatic_depth(stages, (first,)) < len(stages)
-    assert automatic_depth(stages, ()) == automatic_depth(stages, ("h",)) == LEAST
+    assert automatic_depth(stages, ()) == automatic_depth(stages, ("h",)) == MIN_DEPTH
 
 
 def test_batch_normalization_and_the_rate_are_as_asked_or_as_the_probe_says():
     backbone, network = small_backbone(), nn.Sequential(nn.BatchNorm2d(3))
     for kind in (BatchNorm.FROZEN, BatchNorm.UPDATED):
         asked = TuningSettings(batch_norm=kind, rate=0.25, mixed_precision=True)
-        assert completed(asked, network, backbone, model("stem"), device="cpu") == asked
-    fits = completed(TuningSettings(), network, backbone, model("top"), device="cpu")
-    unlike = completed(TuningSettings(), network, backbone, model("stem", "middle"), device="cpu")
-    plain = completed(
+        assert resolve_settings(asked, network, backbone, model("stem"), device="cpu") == asked
+    fits = resolve_settings(TuningSettings(), network, backbone, model("top"), device="cpu")
+    unlike = resolve_settings(
+        TuningSettings(), network, backbone, model("stem", "middle"), device="cpu"
+    )
+    plain = resolve_settings(
         TuningSettings(), nn.Linear(2, 2), backbone, model("stem", "middle"), device="cpu"
     )
     assert plain == fits

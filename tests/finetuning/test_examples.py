@@ -4,7 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.finetuning.examples import Batch, cut_mixed, mixed_up, shuffled
+from headstart.finetuning.examples import Batch, shuffled
+from headstart.finetuning.mixing import cutmix, mixup
 from tests.finetuning.networks import SIDE, small_examples, small_network
 
 
@@ -28,7 +29,7 @@ def partners(mixed: Batch) -> tuple[np.ndarray, float]:
 
 def test_mixup_against_numpy():
     plain = batch()
-    mixed = mixed_up(plain, 0.8, np.random.default_rng(3))
+    mixed = mixup(plain, 0.8, np.random.default_rng(3))
     order, share = partners(mixed)
     assert sorted(order) == list(range(8))
     assert 0 < share < 1
@@ -41,7 +42,7 @@ def test_mixup_against_numpy():
 
 def test_cutmix_against_numpy():
     plain = batch()
-    mixed = cut_mixed(plain, 1.0, np.random.default_rng(5))
+    mixed = cutmix(plain, 1.0, np.random.default_rng(5))
     order, share = partners(mixed)
     values, found = plain.maps.numpy(), mixed.maps.numpy()
     moved = order != np.arange(8)
@@ -62,15 +63,15 @@ def test_cutmix_against_numpy():
 
 def test_cutmix_of_vectors_and_tokens_is_mixup():
     for shape in ((7,), (9, 4)):
-        one = cut_mixed(batch(shape), 0.5, np.random.default_rng(1))
-        other = mixed_up(batch(shape), 0.5, np.random.default_rng(1))
+        one = cutmix(batch(shape), 0.5, np.random.default_rng(1))
+        other = mixup(batch(shape), 0.5, np.random.default_rng(1))
         assert torch.equal(one.maps, other.maps)
         assert torch.equal(one.targets, other.targets)
 
 
 @given(seed=st.integers(0, 1000), alpha=st.floats(0.05, 5), cutting=st.booleans())
 def test_targets_stay_probabilities(seed: int, alpha: float, cutting: bool):
-    mix = cut_mixed if cutting else mixed_up
+    mix = cutmix if cutting else mixup
     mixed = mix(batch(), alpha, np.random.default_rng(seed))
     assert mixed.targets.min() >= 0
     np.testing.assert_allclose(mixed.targets.sum(1), 1, rtol=1e-5)

@@ -88,14 +88,18 @@ def own(model, cache: Path, **more) -> Extractor:
 
 
 def test_nobody_mirrors_where_left_and_right_are_the_classes(tuned: FineTuneResult):
-    assert not tuned.attempt.augmentation.augmentation.flip
+    assert not tuned.attempt.invariance.augmentation.flip
 
 
 def test_the_model_says_how_it_came_about(tuned: FineTuneResult):
     told = tuned.model.tuning
-    assert (told.depth, told.cut) == (tuned.attempt.depth, tuned.attempt.cut) == (2, "stem")
+    assert (
+        (told.depth, told.cut)
+        == (tuned.attempt.depth, tuned.attempt.last_frozen_stage)
+        == (2, "stem")
+    )
     assert told.epochs == len(tuned.attempt.history)
-    assert told.share == tuned.attempt.share
+    assert told.share == tuned.attempt.interpolation
     assert (told.probe, told.tuned) == (tuned.attempt.probe, tuned.attempt.tuned)
     assert tuned.model.accuracy == tuned.attempt.tuned
     assert tuned.model.accuracy.method is EstimateMethod.VALIDATION
@@ -174,7 +178,7 @@ def test_a_run_interrupted_anywhere_ends_with_the_same_model(
 
     name = "epoch" if where == "closing" else where
     with pytest.raises(KeyboardInterrupt):
-        tuned_on(sided, tmp_path, LEARNS, reports=TuningProgress(**{name: stop}))
+        tuned_on(sided, tmp_path, LEARNS, progress=TuningProgress(**{name: stop}))
     found = tuned_on(sided, tmp_path, LEARNS)
     for one, other in ((found, tuned),):
         assert [replace(row, seconds=0) for row in one.attempt.history] == [
@@ -197,8 +201,8 @@ def test_the_probe_is_kept_where_training_only_harms(how: str, sided: Path, cach
     assert found.model is found.probe.model
     assert found.model.tuning is None
     assert not found.model.tail
-    assert found.attempt.share == 0
-    assert found.held_out is found.probe.tested
+    assert found.attempt.interpolation == 0
+    assert found.held_out is found.probe.held_out
     assert found.attempt.history
     assert all(row.phase == "search" for row in found.attempt.history)
 
@@ -206,7 +210,7 @@ def test_the_probe_is_kept_where_training_only_harms(how: str, sided: Path, cach
 def test_the_deepest_setting_trains_the_first_convolution(sided: Path, cache: Path):
     settings = replace(LEARNS, depth=3, batch_norm=BatchNorm.UPDATED)
     found = tuned_on(sided, cache, settings)
-    assert (found.attempt.depth, found.attempt.cut) == (3, "")
+    assert (found.attempt.depth, found.attempt.last_frozen_stage) == (3, "")
     assert found.kept
     assert {"stem.0.weight", "top.0.weight", "stem.1.running_mean"} <= found.model.tail.keys()
     model_subject(found.model, small_backbone())
@@ -230,14 +234,14 @@ def test_a_probe_may_be_given(sided: Path, cache: Path):
     found = tuned_on(sided, cache, replace(QUICK, depth=1), model=start.model)
     assert found.model.origin.stages == ("middle",)
     assert found.model.balanced
-    assert (found.attempt.depth, found.attempt.cut) == (1, "stem")
+    assert (found.attempt.depth, found.attempt.last_frozen_stage) == (1, "stem")
 
 
 def test_the_network_s_own_outputs_may_carry_the_head(sided: Path, cache: Path):
     settings = replace(QUICK, depth=None, recipe=TuningRecipe.CLASSIFIER, epochs=6)
     found = tuned_on(sided, cache, settings)
     assert found.probe.model.origin.stages == (LOGITS,)
-    assert found.attempt.cut == "top"
+    assert found.attempt.last_frozen_stage == "top"
     assert found.attempt.parameters == 16 * 5 + 5 + 2 * 5 + 2
     assert found.model.tail.keys() <= {"classifier.weight", "classifier.bias"}
 
@@ -262,7 +266,7 @@ def test_a_fine_tuned_model_is_no_start(recipe, tuned: FineTuneResult, sided: Pa
 
 def test_too_few_images_decide_nothing(tmp_path: Path):
     few = write_sided(tmp_path / "few", 8)
-    with pytest.raises(DataError, match=r"of 16 images would decide.*--recipe probe"):
+    with pytest.raises(DataError, match=r"of 16 images would validate.*--recipe probe"):
         tuned_on(few, tmp_path / "cache")
 
 
@@ -286,7 +290,7 @@ def test_held_out_images_train_nothing_and_decide_nothing(
     monkeypatch.setattr(module, "prepare_tuning", noted)
     found = tuned_on(sided, cache, LEARNS, hold_out=0.25)
     images, prepared = seen["one"].images, seen["one"].prepared
-    held = {images.dataset.paths[row] for row in images.partition.test}
+    held = {images.dataset.paths[row] for row in images.split.test}
     assert 15 < len(held) < 45
     assert len(prepared.examples.labels) == len(files(sided)) - len(held)
     assert found.kept
@@ -296,6 +300,6 @@ def test_held_out_images_train_nothing_and_decide_nothing(
     assert found.model.accuracy.images == len(held)
     assert found.model.accuracy.value == pytest.approx(right.mean())
     trained = {row.tobytes().hex() for row in found.model.data.digests}
-    assert not trained & {images.features.digests[row] for row in images.partition.test}
+    assert not trained & {images.features.digests[row] for row in images.split.test}
     # The decision is that of other images.
-    assert found.attempt.tuned.images == int(prepared.aside.sum())
+    assert found.attempt.tuned.images == int(prepared.validation.sum())

@@ -9,7 +9,7 @@ from PIL import Image
 
 from headstart.engines import build_engine
 from headstart.finetuning import invariance
-from headstart.finetuning.invariance import InvarianceTest, borne
+from headstart.finetuning.invariance import InvarianceTest, measure_invariance
 from headstart.finetuning.settings import TuningSettings
 from headstart.types import Floats
 from tests.finetuning.networks import EAGER, PREPROCESSING, SIDE, small_backbone
@@ -63,7 +63,7 @@ def asked(
     settings: TuningSettings = TuningSettings(),  # noqa: B008
 ) -> InvarianceTest:
     paths, labels = pictures(folder, sided)
-    return borne(
+    return measure_invariance(
         paths,
         labels,
         engine=Looking(),
@@ -76,19 +76,19 @@ def asked(
 def test_where_the_side_is_the_class_nothing_is_mirrored(tmp_path: Path):
     found = asked(tmp_path / "x", sided=True)
     assert found.accuracy == 1
-    assert found.under["flip"] == 0
-    assert found.under["upside_down"] == 1
+    assert found.accuracy_by_transform["flip"] == 0
+    assert found.accuracy_by_transform["upside_down"] == 1
     assert not found.augmentation.flip
     assert found.augmentation.upside_down
 
 
-def test_where_it_is_not_all_is_borne(tmp_path: Path):
+def test_where_it_is_not_all_augmentations_are_used(tmp_path: Path):
     found = asked(tmp_path / "x", sided=False)
     assert found.images == 12
-    assert set(found.under.values()) == {1.0}
+    assert set(found.accuracy_by_transform.values()) == {1.0}
     assert found.augmentation.flip
     assert found.augmentation.upside_down
-    assert found.augmentation.scale == (min(invariance.SHARES), 1.0)
+    assert found.augmentation.scale == (min(invariance.CROP_SCALES), 1.0)
 
 
 def test_what_is_said_is_not_asked(tmp_path: Path):
@@ -107,7 +107,7 @@ def test_no_crop_is_taken_that_costs_the_class(tmp_path: Path):
         whole = np.abs(brightness[:, 0] - brightness[:, 1]) > 165
         return np.where(whole[:, None], brightness, brightness[:, ::-1])
 
-    found = borne(
+    found = measure_invariance(
         paths,
         labels,
         engine=Looking(),
@@ -117,13 +117,13 @@ def test_no_crop_is_taken_that_costs_the_class(tmp_path: Path):
     )
     assert found.accuracy == 1
     kept = found.augmentation.scale[0]
-    refused = [share for share in invariance.SHARES if share < kept]
+    refused = [share for share in invariance.CROP_SCALES if share < kept]
     assert refused
-    assert all(found.under[f"crop {share}"] < 0.95 for share in refused)
+    assert all(found.accuracy_by_transform[f"crop {share}"] < 0.95 for share in refused)
 
 
 def test_of_many_images_some_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(invariance, "SAMPLE", 5)
+    monkeypatch.setattr(invariance, "MAX_IMAGES", 5)
     assert asked(tmp_path / "x", sided=False).images == 5
 
 
@@ -131,4 +131,4 @@ def test_the_same_seed_says_the_same(tmp_path: Path):
     one, two = (asked(tmp_path / name, sided=True) for name in "ab")
     assert one == two
     other = asked(tmp_path / "c", sided=True, settings=replace(TuningSettings(), seed=1))
-    assert other.under["flip"] == one.under["flip"]
+    assert other.accuracy_by_transform["flip"] == one.accuracy_by_transform["flip"]

@@ -8,8 +8,8 @@ from headstart.backbones.backbone import LOGITS, Backbone, Weights
 from headstart.backbones.cut import PIXELS, cut
 from headstart.backbones.staged import forms, stages_of
 from headstart.backbones.tensors import digest
-from headstart.finetuning.network import HeadPlacement, TunedNetwork
-from headstart.finetuning.optimization import optimizer_for
+from headstart.finetuning.network import ProbeHead, TunedNetwork
+from headstart.finetuning.optimization import build_optimizer
 from headstart.finetuning.settings import BatchNorm, TuningSettings
 from headstart.heads.head import LinearHead, Standardization
 from tests.backbones.keras_models import PLAIN, network_of, tiny_model
@@ -38,7 +38,7 @@ def tuned_network(backbone: Backbone, stage: str) -> TunedNetwork:
     heads = ("last", LOGITS)
     halves = cut(backbone.network(), stage, 32, wanted=heads)
     rng = np.random.default_rng(0)
-    graft = HeadPlacement(
+    probe = ProbeHead(
         stages=heads,
         head=LinearHead(
             rng.normal(size=(3, 34)).astype(np.float32), rng.normal(size=3).astype(np.float32)
@@ -46,13 +46,13 @@ def tuned_network(backbone: Backbone, stage: str) -> TunedNetwork:
         temperature=1.0,
         moments=Standardization(np.zeros(34, np.float32), np.ones(34, np.float32)),
     )
-    return TunedNetwork(halves, graft, halves.trunk.stages if halves.trunk else ())
+    return TunedNetwork(halves, probe)
 
 
 def train(backbone: Backbone, network: TunedNetwork, batch_norm: BatchNorm) -> None:
     """One step on noise, all of the network being tail."""
     stages = [stage.name for stage in backbone.stages]
-    optimizer = optimizer_for(network, stages, TuningSettings(), rate=0.01)
+    optimizer = build_optimizer(network, stages, TuningSettings(), rate=0.01)
     network.prepare_training(batch_norm)
     shown = torch.rand((8, 3, 32, 32), generator=torch.Generator().manual_seed(0))
     network(shown, []).square().sum().backward()
@@ -73,7 +73,7 @@ def test_what_was_trained_goes_back_by_name(backbone: Backbone, batch_norm: Batc
     with torch.no_grad():
         *_, last, logits = whole(shown)
         found = network((shown - whole.mean) / whole.std, [])
-    expected = network.folded().logits(torch.cat([last, logits], 1).numpy())
+    expected = network.linear_head().logits(torch.cat([last, logits], 1).numpy())
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -86,7 +86,7 @@ def test_each_layer_learns_at_the_rate_of_its_stage(backbone: Backbone):
     network = tuned_network(backbone, PIXELS)
     stages = [stage.name for stage in backbone.stages]
     assert stages == ["wide", "add", "last"]
-    optimizer = optimizer_for(
+    optimizer = build_optimizer(
         network, stages, TuningSettings(rate_decay=0.5, head_rate=1.0), rate=1.0
     )
     names = {id(one): name for name, one in network.named_parameters()}

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from headstart.backbones.cut import PIXELS
-from headstart.finetuning.checkpoint import read_checkpoint, write_checkpoint
-from headstart.finetuning.loop import Epoch, Phase, PhaseSettings, TrainingLoop, TrainingState
+from headstart.finetuning.checkpoint import TrainingState, read_checkpoint, write_checkpoint
+from headstart.finetuning.history import Epoch, Phase
+from headstart.finetuning.loop import TrainingLoop
 from headstart.finetuning.settings import BatchNorm, Optimizer, Schedule, TuningSettings
 from tests.finetuning.networks import STAGES, small_examples, tuned_network
 
@@ -27,7 +28,7 @@ QUICK = TuningSettings(
     mixed_precision=False,
 )
 EXAMPLES = small_examples()
-ROWS, ASIDE = np.arange(18), np.arange(18, 24)
+ROWS, VALIDATION = np.arange(18), np.arange(18, 24)
 
 
 def loop(
@@ -38,26 +39,22 @@ def loop(
     return TrainingLoop(network, examples, STAGES, settings, checkpoint=checkpoint, **told)
 
 
-def plan(
-    settings: TuningSettings = QUICK, *, phase: Phase = Phase.SEARCH, **changed
-) -> PhaseSettings:
+def run(
+    one: TrainingLoop,
+    settings: TuningSettings = QUICK,
+    *,
+    phase: Phase = Phase.SEARCH,
+    weights: dict[str, torch.Tensor] | None = None,
+    **changed,
+) -> TrainingState:
     closing = phase is Phase.CLOSING
-    base = PhaseSettings(
-        phase=phase,
-        rows=np.arange(24) if closing else ROWS,
-        validation=ASIDE[:0] if closing else ASIDE,
-        epochs=settings.epochs,
-        rate=settings.rate,
-    )
-    return replace(base, **changed)
-
-
-def start_of(one: TrainingLoop) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in one.network.state_dict().items()}
-
-
-def run(one: TrainingLoop, settings: TuningSettings = QUICK, **changed) -> TrainingState:
-    return one.run(plan(settings, **changed), start_of(one))
+    base = {
+        "rows": np.arange(24) if closing else ROWS,
+        "validation": VALIDATION[:0] if closing else VALIDATION,
+        "epochs": settings.epochs,
+        "rate": settings.rate,
+    }
+    return one.run(phase, weights or one.weights(), **{**base, **changed})
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -86,10 +83,10 @@ def test_the_loss_falls_and_the_history_says_so():
     assert told[-1].loss < 0.5 * told[0].loss
     assert all(0 <= row.accuracy <= 1 and row.seconds > 0 for row in told)
     assert all(row.phase is Phase.SEARCH for row in told)
-    assert found.lowest == min(row.validation_loss for row in told)
-    loss, accuracy = one.validate(found.best, ASIDE)
+    assert found.lowest_loss == min(row.validation_loss for row in told)
+    result = one.evaluate(found.best, VALIDATION)
     best = min(told, key=lambda row: row.validation_loss)
-    assert (loss, accuracy) == (best.validation_loss, best.validation_accuracy)
+    assert (result.loss, result.accuracy) == (best.validation_loss, best.validation_accuracy)
 
 
 def test_the_rate_in_the_history_is_the_last_stages():
@@ -149,15 +146,12 @@ def test_a_run_stopped_by_its_watcher_ends_the_same(tmp_path: Path):
 def test_the_closing_phase_trains_on_everything_and_goes_on_counting(tmp_path: Path):
     one = loop(checkpoint=tmp_path)
     search = run(one)
-    closed = one.run(plan(phase=Phase.CLOSING, epochs=2, first=5), search.best, search.history)
-    assert [row.epoch for row in closed.history] == [1, 2, 3, 4, 5, 6]
-    assert [row.validation_loss for row in closed.history[4:]] == [None, None]
+    closing = {"phase": Phase.CLOSING, "weights": search.best, "epochs": 2, "first_epoch": 5}
+    closed = run(one, **closing)
+    assert [row.epoch for row in (*search.history, *closed.history)] == [1, 2, 3, 4, 5, 6]
+    assert [row.validation_loss for row in closed.history] == [None, None]
     assert same(closed.best, closed.average)
-    again = loop(checkpoint=tmp_path)
-    assert_equal(
-        again.run(plan(phase=Phase.CLOSING, epochs=2, first=5), search.best, search.history),
-        closed,
-    )
+    assert_equal(run(loop(checkpoint=tmp_path), **closing), closed)
 
 
 @pytest.mark.parametrize("damage", ["cut short", "empty", "other bytes"])
@@ -187,7 +181,7 @@ def test_without_progress_it_stops_early():
     settings = replace(QUICK, rate=1e-8, patience=2, epochs=50)
     found = run(loop(settings), settings)
     assert 2 < len(found.history) < 50
-    assert found.waited == 2
+    assert found.epochs_since_best == 2
     best = min(found.history, key=lambda row: row.validation_loss)
     assert best.epoch == len(found.history) - 2
 
@@ -211,7 +205,7 @@ def test_all_tricks_work_together(stage: str):
     found = run(one, settings)
     assert all(np.isfinite([row.loss, row.validation_loss]).all() for row in found.history)
     assert all(value.dtype is not torch.bfloat16 for value in found.best.values())
-    before = start_of(loop(settings, stage=stage))
+    before = loop(settings, stage=stage).weights()
     changed = {name for name in before if not torch.equal(before[name], found.best[name])}
     assert {"head.weight", "tail.graph.top.0.weight", "tail.graph.top.1.running_mean"} <= changed
     assert ("tail.graph.stem.0.weight" in changed) == (stage == PIXELS)
@@ -221,7 +215,7 @@ def test_frozen_moments_stay_and_updated_ones_follow():
     for kind in (BatchNorm.FROZEN, BatchNorm.UPDATED):
         settings = replace(QUICK, batch_norm=kind, epochs=1)
         one = loop(settings)
-        before = start_of(one)["tail.graph.top.1.running_mean"]
+        before = one.weights()["tail.graph.top.1.running_mean"]
         found = run(one, settings).average["tail.graph.top.1.running_mean"]
         assert torch.equal(before, found) == (kind is BatchNorm.FROZEN)
 
@@ -232,5 +226,21 @@ def test_an_absurd_rate_leaves_the_best_weights_finite():
     assert all(torch.isfinite(value).all() for value in found.best.values())
     assert len(found.history) < QUICK.epochs or np.isfinite(found.history[-1].loss)
     closed = loop(settings)
-    result = run(closed, settings, rows=np.arange(24), validation=ASIDE[:0], phase=Phase.CLOSING)
+    result = run(
+        closed, settings, rows=np.arange(24), validation=VALIDATION[:0], phase=Phase.CLOSING
+    )
     assert all(torch.isfinite(value).all() for value in result.best.values())
+
+
+@pytest.mark.parametrize("longest", [1e-3, 0.05, 1e6])
+def test_a_gradient_is_shortened_and_never_lengthened(longest: float):
+    def gradient(settings: TuningSettings) -> torch.Tensor:
+        one = loop(settings)
+        run(one, settings, rows=ROWS[: settings.batch])  # a single step, so nothing else differs
+        return torch.cat([p.grad.flatten() for p in one.network.parameters()])
+
+    settings = replace(QUICK, epochs=1, clip=1e6)
+    plain, clipped = gradient(settings), gradient(replace(settings, clip=longest))
+    assert float(plain.norm()) > 0.05
+    assert float(clipped.norm()) == pytest.approx(min(longest, float(plain.norm())), rel=1e-4)
+    assert torch.allclose(clipped / clipped.norm(), plain / plain.norm(), atol=1e-5)

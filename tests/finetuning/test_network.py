@@ -4,7 +4,7 @@ import torch
 
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import PIXELS, cut
-from headstart.finetuning.network import blended
+from headstart.finetuning.network import interpolated
 from headstart.finetuning.settings import BatchNorm
 from tests.finetuning.networks import SIDE, STAGES, small_network, tuned_network
 
@@ -48,13 +48,13 @@ def test_it_begins_as_the_probe(stage: str, heads: tuple[str, ...]):
 
 
 @pytest.mark.parametrize("heads", HEADS, ids="+".join)
-def test_folded_back_it_says_the_same_on_plain_features(heads: tuple[str, ...]):
+def test_the_linear_head_says_the_same_on_plain_features(heads: tuple[str, ...]):
     network = tuned_network("middle", heads=heads).eval()
     with torch.no_grad():
         for parameter in network.head.parameters():
             parameter.normal_(generator=torch.Generator().manual_seed(1))
         expected = network(*inputs("middle")).numpy()
-    head = network.folded()
+    head = network.linear_head()
     assert head.coefficients.dtype == head.intercepts.dtype == np.float32
     np.testing.assert_allclose(head.logits(joined(heads)), expected, rtol=1e-4, atol=1e-4)
 
@@ -72,10 +72,10 @@ def test_tensors_have_the_names_of_the_whole_network():
 def test_in_between_lies_the_middle_and_the_ends_are_the_ends():
     start = {"w": torch.tensor([0.0, 2.0]), "steps": torch.tensor(3)}
     end = {"w": torch.tensor([1.0, 0.0]), "steps": torch.tensor(5)}
-    assert blended(start, end, 0.0)["w"].tolist() == [0, 2]
-    assert blended(start, end, 1.0)["w"].tolist() == [1, 0]
-    assert blended(start, end, 0.25)["w"].tolist() == [0.25, 1.5]
-    assert blended(start, end, 0.25)["steps"].item() == 5
+    assert interpolated(start, end, 0.0)["w"].tolist() == [0, 2]
+    assert interpolated(start, end, 1.0)["w"].tolist() == [1, 0]
+    assert interpolated(start, end, 0.25)["w"].tolist() == [0.25, 1.5]
+    assert interpolated(start, end, 0.25)["steps"].item() == 5
     assert start["w"].tolist() == [0, 2]
 
 

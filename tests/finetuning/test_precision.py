@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from headstart.finetuning import precision
-from headstart.finetuning.precision import half_precision, has_half
+from headstart.finetuning.precision import bfloat16_autocast, supports_bfloat16
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 )
 def test_depthwise_convolutions_stay_in_full(groups: int, dtype: torch.dtype):
     maps, weight = torch.randn(2, 8, 5, 5), torch.randn(8, 8 // groups, 3, 3)
-    with half_precision("cpu"):
+    with bfloat16_autocast("cpu"):
         assert nn.Conv2d(8, 8, 3, groups=groups)(maps).dtype is dtype
         assert conv2d(maps, weight, groups=groups).dtype is dtype
         assert conv2d(input=maps, weight=weight, groups=groups).dtype is dtype
@@ -37,7 +37,7 @@ def test_gradients_are_those_of_full_precision_but_for_rounding():
     for half in (False, True):
         network.zero_grad()
         if half:
-            with half_precision("cpu"):
+            with bfloat16_autocast("cpu"):
                 outputs = network(pixels)
         else:
             outputs = network(pixels)
@@ -53,4 +53,4 @@ def test_half_is_for_processors_that_have_it(monkeypatch: pytest.MonkeyPatch):
     for has in (True, False):
         monkeypatch.setattr(precision, "has_bfloat16", lambda has=has: has)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has, **_: has)
-        assert has_half("cpu") is has_half("cuda") is has
+        assert supports_bfloat16("cpu") is supports_bfloat16("cuda") is has

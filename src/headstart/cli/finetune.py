@@ -25,7 +25,7 @@ from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
     from headstart.features.extractor import Extractor
-    from headstart.finetuning.loop import Epoch
+    from headstart.finetuning.history import Epoch
     from headstart.models.data_location import DataLocation
     from headstart.models.trained_model import Model
 
@@ -256,7 +256,7 @@ def finetune(
             model=model,
             balance=balance,
             hold_out=where.holdout if holdout is None else holdout,
-            reports=TuningProgress(
+            progress=TuningProgress(
                 images=bars.bar("images", "images"),
                 candidates=bars.bar("choosing stages", "candidates"),
                 views=bars.bar("views", "images"),

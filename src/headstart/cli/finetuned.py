@@ -51,7 +51,11 @@ def _verdict(attempt: TuningAttempt | None, *, kept: bool) -> str:
         f"accuracy {attempt.tuned.value:.3f} after {attempt.probe.value:.3f}"
     )
     if kept:
-        way = "" if attempt.share == 1 else f" {attempt.share:.0%} of the way is kept."
+        way = (
+            ""
+            if attempt.interpolation == 1
+            else f" {attempt.interpolation:.0%} of the way is kept."
+        )
         return f"Fine-tuning did better and is kept: {figures}.{way}"
     return f"Fine-tuning did not surely pay, so the probe is kept: {figures}."
 
@@ -59,7 +63,7 @@ def _verdict(attempt: TuningAttempt | None, *, kept: bool) -> str:
 def summary(tuned: FineTuneResult, seconds: float) -> dict[str, Any]:
     """The document of `--json`; what was not measured is null."""
     model, attempt = tuned.model, tuned.attempt
-    borne = attempt.augmentation if attempt else None
+    invariance = attempt.invariance if attempt else None
     return {
         "backbone": model.origin.backbone,
         "engine": model.origin.engine,
@@ -68,9 +72,9 @@ def summary(tuned: FineTuneResult, seconds: float) -> dict[str, Any]:
         "kept": tuned.kept,
         "verdict": {"sentence": _verdict(attempt, kept=tuned.kept)},
         "depth": attempt.depth if attempt else 0,
-        "cut": attempt.cut if attempt else "",
+        "cut": attempt.last_frozen_stage if attempt else "",
         "parameters": attempt.parameters if attempt else 0,
-        "share": attempt.share if attempt else 0.0,
+        "share": attempt.interpolation if attempt else 0.0,
         "temperature": model.temperature,
         "result": model.accuracy.as_dict(),
         "probe": tuned.probe.model.accuracy.as_dict(),
@@ -79,8 +83,12 @@ def summary(tuned: FineTuneResult, seconds: float) -> dict[str, Any]:
             "tuned": attempt.tuned.as_dict() if attempt else None,
         },
         "augmentation": None
-        if borne is None
-        else {**asdict(borne.augmentation), "probe_under": borne.under, "images": borne.images},
+        if invariance is None
+        else {
+            **asdict(invariance.augmentation),
+            "probe_under": invariance.accuracy_by_transform,
+            "images": invariance.images,
+        },
         "history": [
             {name: _finite(value) for name, value in asdict(row).items()}
             for row in (attempt.history if attempt else ())
@@ -110,7 +118,7 @@ def describe(dataset: ImageDataset, tuned: FineTuneResult, seconds: float, out: 
     say(f"backbone  {model.origin.backbone} on {model.origin.engine}, {model.origin.precision}")
     say(f"stages    {' + '.join(model.origin.stages)}")
     if attempt is not None:
-        views = attempt.augmentation.augmentation
+        views = attempt.invariance.augmentation
         flips = [
             name
             for name, on in (("mirrored", views.flip), ("upside down", views.upside_down))
@@ -120,7 +128,11 @@ def describe(dataset: ImageDataset, tuned: FineTuneResult, seconds: float, out: 
             f"views     crops of {views.scale[0]:.0%} and more"
             + "".join(f", {name}" for name in flips)
         )
-        place = f"behind {attempt.cut}" if attempt.cut else "the whole network"
+        place = (
+            f"behind {attempt.last_frozen_stage}"
+            if attempt.last_frozen_stage
+            else "the whole network"
+        )
         stages = pluralize(attempt.depth, "stage")
         say(f"trained   {stages}, {place}: {attempt.parameters / 1e6:.1f} M numbers")
     say(f"probe     {accuracy_text(tuned.probe.model.accuracy)}")

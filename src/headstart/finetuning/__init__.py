@@ -1,1 +1,1 @@
-"""Training part of a network further than its head: settings, a loop, and what both are made of."""
+"""Fine-tuning: train part of the backbone further, starting from a linear probe."""

@@ -1,4 +1,4 @@
-"""What the validation images say: how far from the probe to go, or to stay with it."""
+"""Choose between the probe and the fine-tuned weights by the validation images."""
 
 from __future__ import annotations
 
@@ -6,42 +6,37 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
-from headstart.finetuning.loop import TrainingLoop, judged
-from headstart.finetuning.network import blended
-from headstart.types import Doubles, Labels
+from headstart.finetuning.loop import TrainingLoop
+from headstart.finetuning.network import interpolated
+from headstart.finetuning.validation import ValidationResult
+from headstart.types import Labels
 
-SHARES = (0.25, 0.5, 0.75, 1.0)
-"""Of the way from the probe's weights to the fine-tuned ones, that are tried."""
+INTERPOLATIONS = (0.25, 0.5, 0.75, 1.0)
+"""Positions between the probe's weights (0) and the fine-tuned ones (1) that are tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Which weights are kept.
+    """The best fine-tuned weights, and whether they replace the probe.
 
     Attributes:
-        kept: whether they are better than the probe's: their calibrated loss is lower by more than
-            one standard error of the paired difference, and they are right more often. A tie goes
-            to the probe, as ties go to the simpler candidate in `heads.selection`.
-        share: of the way from the probe's weights to the fine-tuned ones.
-        state: of the network there.
-        temperature: that its logits are divided by.
-        probe_loss: calibrated, of the probe on the validation images, in nats.
-        tuned_loss: of the weights at `share`; None if the training diverged.
-        probe_right: (V,) whether the probe is right about each validation image.
-        tuned_right: (V,) whether the weights at `share` are.
+        kept: whether they are measurably better than the probe: their calibrated loss is lower by
+            more than one standard error of the paired difference, and more images are classified
+            correctly. A tie goes to the probe, as it does to the simpler candidate in
+            `heads.selection`.
+        interpolation: their position between the probe's weights (0) and the fine-tuned ones (1).
+        weights: state of the network there, by name.
+        probe: performance of the probe on the V validation images.
+        tuned: performance of `weights` on the same images, by which they were chosen.
     """
 
     kept: bool
-    share: float
-    state: Mapping[str, Tensor]
-    temperature: float
-    probe_loss: float
-    tuned_loss: float | None
-    probe_right: np.ndarray
-    tuned_right: np.ndarray
+    interpolation: float
+    weights: Mapping[str, Tensor]
+    probe: ValidationResult
+    tuned: ValidationResult
 
 
 def decide(
@@ -52,48 +47,35 @@ def decide(
     *,
     interpolate: bool,
 ) -> Decision:
-    """Compare on images that trained neither.
+    """Compare fine-tuned weights with the probe on images that neither was trained on.
 
     Args:
-        loop: computes logits.
-        probe: weights before.
-        tuned: and after.
-        rows: (V,) validation examples.
-        interpolate: whether weights in between may be kept.
+        loop: training loop that evaluates weights.
+        probe: state of the network before training, by name.
+        tuned: state of the network after training, by name.
+        rows: (V,) indices of the validation examples.
+        interpolate: whether to try weights between the two as well.
     """
-    labels = loop.examples.labels[rows]
+    before = loop.evaluate(probe, rows)
 
-    def measured(state: Mapping[str, Tensor]) -> tuple[Doubles, float, np.ndarray]:
-        return judged(loop.logits(state, rows), labels)
+    def candidate(position: float) -> Decision:
+        weights = interpolated(probe, tuned, position)
+        after = loop.evaluate(weights, rows)
+        return Decision(
+            kept=_is_better(after, before),
+            interpolation=position,
+            weights=weights,
+            probe=before,
+            tuned=after,
+        )
 
-    before, _, probe_right = measured(probe)
-    best: tuple[float, Decision] | None = None
-    for share in SHARES if interpolate else SHARES[-1:]:
-        state = blended(probe, tuned, share)
-        losses, temperature, right = measured(state)
-        loss = float(losses.mean())
-        if best is None or loss < best[0]:
-            better = _surely_lower(losses, before) and int(right.sum()) > int(probe_right.sum())
-            best = (
-                loss,
-                Decision(
-                    kept=better,
-                    share=share,
-                    state=state,
-                    temperature=temperature,
-                    probe_loss=float(before.mean()),
-                    tuned_loss=loss if math.isfinite(loss) else None,
-                    probe_right=probe_right,
-                    tuned_right=right,
-                ),
-            )
-    assert best is not None
-    return best[1]
+    positions = INTERPOLATIONS if interpolate else (1.0,)
+    return min(map(candidate, positions), key=lambda one: one.tuned.loss)
 
 
-def _surely_lower(losses: Doubles, than: Doubles) -> bool:
-    """Whether the mean is lower by more than one standard error of the paired difference."""
-    if not np.isfinite(losses).all():  # the training diverged
+def _is_better(tuned: ValidationResult, probe: ValidationResult) -> bool:
+    if not math.isfinite(tuned.loss):  # training diverged
         return False
-    gain = than - losses
-    return float(gain.mean()) > float(gain.std()) / math.sqrt(len(gain))
+    gains = probe.losses - tuned.losses
+    standard_error = float(gains.std()) / math.sqrt(len(gains))
+    return float(gains.mean()) > standard_error and tuned.correct.sum() > probe.correct.sum()

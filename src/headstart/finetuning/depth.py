@@ -1,87 +1,87 @@
-"""How much of a network is trained: from a recipe, a number or the probe to a place to cut."""
+"""Which stages are trained: from a recipe, a number or the probe's stages to the cut."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from headstart.backbones.backbone import LOGITS, Backbone
-from headstart.backbones.cut import PIXELS, keeps_moments
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.cut import PIXELS
 from headstart.backbones.staged import StagedNetwork
 from headstart.errors import UserError
-from headstart.finetuning.precision import has_half
-from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
-from headstart.models.trained_model import Model
+from headstart.finetuning.settings import TuningRecipe, TuningSettings
 
-LEAST = 3
-"""Fewer stages hold too little to change what the features are."""
+MIN_DEPTH = 3
+"""Fewer stages have too few parameters to change what the features represent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutPoint:
-    """Where a network is cut.
+    """Which stages are frozen and which are trained.
 
     Attributes:
-        stages: shallow to deep, down to the deepest that the head grows on.
-        cut: the last of them that stays as it is; `PIXELS` for none.
-        depth: how many are trained.
+        stages: names of the stages, shallow to deep, up to the deepest one that feeds the head.
+        last_frozen: name of the last stage that is not trained; `PIXELS` if all are.
+        depth: number of trained stages.
     """
 
     stages: tuple[str, ...]
-    cut: str
+    last_frozen: str
     depth: int
 
 
-def place_of(
-    network: StagedNetwork, backbone: Backbone, model: Model, settings: TuningSettings
+def choose_cut(
+    network: StagedNetwork,
+    backbone: Backbone,
+    head_stages: Sequence[str],
+    settings: TuningSettings,
 ) -> CutPoint:
-    """Where the settings, or else the probe, say to cut.
+    """Choose where to cut the network: by recipe or depth, or else by the stages of the probe.
 
     Args:
-        network: of the backbone.
-        backbone: its stages are counted.
-        model: the probe.
-        settings: `recipe` or `depth` of it.
+        network: PyTorch form of the backbone.
+        backbone: the whole network.
+        head_stages: names of the stages that feed the probe's head, shallow to deep.
+        settings: recipe or depth; with neither, `automatic_depth` chooses.
+
+    Raises:
+        UserError: the depth exceeds the number of stages.
     """
     names = tuple(stage.name for stage in backbone.stages)
-    grafted = [stage for stage in model.origin.stages if stage in names]
-    # A head on the network's own logits stands behind all stages.
-    stages = names[: names.index(grafted[-1]) + 1] if grafted else names
-    match settings.recipe:
-        case TuningRecipe.CLASSIFIER:
-            last = convolutional_section(network, backbone.preprocessing.crop)
-            return CutPoint(
-                stages=stages, cut=last, depth=len(stages) - stages.index(last) - 1 or 1
-            )
-        case TuningRecipe.PROBE:
-            depth = 0
-        case TuningRecipe.LAST_STAGE:
-            depth = 1
-        case TuningRecipe.FULL:
-            depth = len(stages)
-        case None if settings.depth is None:
-            depth = automatic_depth(stages, grafted)
-        case None if settings.depth > len(stages):
-            raise UserError(
-                f"depth is {settings.depth}, and the head stands on {len(stages)} stages; give 0 "
-                f"to {len(stages)}"
-            )
-        case None:
-            depth = settings.depth
-    return CutPoint(
-        stages=stages, cut=stages[-depth - 1] if depth < len(stages) else PIXELS, depth=depth
-    )
+    used = [stage for stage in head_stages if stage in names]
+    # A head on the network's own logits comes after all stages.
+    stages = names[: names.index(used[-1]) + 1] if used else names
+    if settings.recipe is TuningRecipe.CLASSIFIER:
+        last = last_convolutional_stage(network, backbone.preprocessing.crop)
+        depth = len(stages) - stages.index(last) - 1 or 1
+        return CutPoint(stages=stages, last_frozen=last, depth=depth)
+    depth = _depth(stages, used, settings)
+    last = stages[-depth - 1] if depth < len(stages) else PIXELS
+    return CutPoint(stages=stages, last_frozen=last, depth=depth)
 
 
-def convolutional_section(network: StagedNetwork, side: int) -> str:
-    """The deepest stage that has a map: what the textbook's recipe leaves as it is.
+def _depth(stages: Sequence[str], used: Sequence[str], settings: TuningSettings) -> int:
+    by_recipe = {TuningRecipe.PROBE: 0, TuningRecipe.LAST_STAGE: 1, TuningRecipe.FULL: len(stages)}
+    if settings.recipe is not None:
+        return by_recipe[settings.recipe]
+    if settings.depth is None:
+        return automatic_depth(stages, used)
+    if settings.depth > len(stages):
+        raise UserError(
+            f"depth is {settings.depth}, but only {len(stages)} stages come before the head; give "
+            f"0 to {len(stages)}"
+        )
+    return settings.depth
 
-    For AlexNet and VGG this is the end of the convolutions, and their fully connected layers
-    follow. Other networks have but one such layer, the classifier itself; for them it is their
-    last stage.
+
+def last_convolutional_stage(network: StagedNetwork, side: int) -> str:
+    """Return the deepest stage with a spatial map, up to which the classifier recipe freezes.
+
+    In AlexNet and VGG it is the end of the convolutions, and the fully connected layers follow. In
+    other networks the classifier is the only fully connected layer, so it is their last stage.
+    `side` is the height and width of the network's input in pixels.
     """
     with torch.no_grad():
         device = network.mean.device
@@ -89,42 +89,15 @@ def convolutional_section(network: StagedNetwork, side: int) -> str:
     return [stage for stage, values in maps.items() if values.ndim > 2][-1]
 
 
-def automatic_depth(stages: Sequence[str], grafted: Sequence[str]) -> int:
-    """A depth from where the probe grows best.
+def automatic_depth(stages: Sequence[str], used: Sequence[str]) -> int:
+    """Return the number of stages to train, by the stages that the probe selected.
+
+    Train from the shallowest stage that feeds the head, at least `MIN_DEPTH` stages, but never the
+    first one, which detects edges and colors.
 
     Args:
-        stages: shallow to deep, down to the deepest that the head grows on.
-        grafted: those that it grows on.
-
-    Returns:
-        Stages to train: from the shallowest that the head grows on, but no fewer than `LEAST`, and
-        not the first one, which holds edges and colors.
+        stages: names of the stages, shallow to deep, up to the deepest one that feeds the head.
+        used: those of them that feed the head; empty if the network's own logits do.
     """
-    first = list(stages).index(grafted[0]) if grafted else len(stages) - 1
-    return max(1, min(max(len(stages) - first, LEAST), len(stages) - 1))
-
-
-def completed(
-    settings: TuningSettings, network: nn.Module, backbone: Backbone, model: Model, *, device: str
-) -> TuningSettings:
-    """The settings with what they leave open: batch normalization, the rate and the precision.
-
-    Args:
-        settings: as given.
-        network: what is trained; without batch normalization there are no moments to follow.
-        backbone: the whole network.
-        model: the probe.
-        device: where it is trained.
-    """
-    batch_norm = settings.batch_norm
-    if not any(keeps_moments(module) for module in network.modules()):
-        batch_norm = BatchNorm.FROZEN
-    elif batch_norm is BatchNorm.AUTO:
-        unlike = model.origin.stages not in {(backbone.stages[-1].name,), (LOGITS,)}
-        batch_norm = BatchNorm.UPDATED if unlike else BatchNorm.FROZEN
-    # Moments that follow each batch bear longer steps than those of other pictures do.
-    rate = settings.rate or (5e-4 if batch_norm is BatchNorm.UPDATED else 1e-4)
-    half = settings.mixed_precision
-    if half is None:
-        half = has_half(device)
-    return replace(settings, batch_norm=batch_norm, rate=rate, mixed_precision=half)
+    first = list(stages).index(used[0]) if used else len(stages) - 1
+    return max(1, min(max(len(stages) - first, MIN_DEPTH), len(stages) - 1))

@@ -1,4 +1,4 @@
-"""What a tail is trained from: activations, features and labels, batch by batch."""
+"""Training examples of the tail: activations, features and labels, in batches."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from headstart.types import Labels
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some examples, ready for a `TunedNetwork`.
+    """B examples, ready for a `TunedNetwork`.
 
     Attributes:
-        maps: (B, ...) activations at the cut, or normalized pixels.
-        features: (B, width) of each stage up to the cut.
-        targets: (B, K) probabilities.
+        maps: (B, ...) float32 activations at the cut, or normalized pixels (B, 3, H, W).
+        features: (B, width) float32 features of each stage up to the cut.
+        targets: (B, K) float32 class probabilities.
     """
 
     maps: Tensor
@@ -31,17 +31,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """N labeled images in K views each.
+    """N labeled images in several views each.
 
     Attributes:
-        activations: of all views.
-        labels: (N,).
-        classes: how many.
-        weights: (K,) what an image of each class counts for.
-        shape: of one view's activation.
-        mean: (1, 3, 1, 1), what pixels are normalized by where there is no trunk.
-        std: likewise.
-        device: where batches go.
+        activations: activations of all views at the cut.
+        labels: (N,) class indices in [0, K).
+        classes: number of classes K.
+        weights: (K,) float32 weight of each class in the loss.
+        shape: shape of one view's activation; (3, H, W) if the views are pixels.
+        mean: (1, 3, 1, 1) channel means that normalize pixels; unused if there is a trunk.
+        std: (1, 3, 1, 1) channel standard deviations that normalize pixels.
+        device: torch device of the batches, "cpu" or "cuda".
     """
 
     activations: Activations
@@ -54,79 +54,41 @@ class Examples:
     device: str
 
     def batch(self, rows: Labels, views: Labels) -> Batch:
-        """The images at `rows` (B,), each in one of its views (B,)."""
-        raw = torch.from_numpy(np.ascontiguousarray(self.activations.maps[rows, views]))
-        moved = raw.to(self.device)
-        if raw.dtype is torch.uint8:  # pixels, as they are prepared: channels last
+        """Return the images at `rows` (B,), each in its view from `views` (B,)."""
+        maps = self._on_device(self.activations.maps[rows, views])
+        if maps.dtype is torch.uint8:  # pixels as `prepare` returns them: channels last
             _, height, width = self.shape
-            pixels = moved.view(len(rows), height, width, 3).permute(0, 3, 1, 2)
+            pixels = maps.view(len(rows), height, width, 3).permute(0, 3, 1, 2)
             maps = (pixels.float() / 255 - self.mean) / self.std
         else:
-            maps = moved.float().view(len(rows), *self.shape)
-        if maps.ndim == 4:  # convolutions are faster on this layout; it changes no shape
+            maps = maps.float().view(len(rows), *self.shape)
+        if maps.ndim == 4:  # convolutions are faster in this memory layout
             maps = maps.contiguous(memory_format=torch.channels_last)
-        features = tuple(
-            torch.from_numpy(np.ascontiguousarray(values[rows, views])).to(self.device)
-            for values in self.activations.features
+        return Batch(
+            maps=maps,
+            features=tuple(
+                self._on_device(values[rows, views]) for values in self.activations.features
+            ),
+            targets=one_hot(self._on_device(self.labels[rows]), self.classes).float(),
         )
-        labels = torch.as_tensor(self.labels[rows], device=self.device)
-        return Batch(maps=maps, features=features, targets=one_hot(labels, self.classes).float())
 
     def plain(self, rows: Labels, size: int) -> Iterator[Batch]:
-        """The images at `rows` as they are, in order."""
+        """Yield the unaugmented images at `rows` in order, in batches of up to `size`."""
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             yield self.batch(part, np.zeros(len(part), np.int64))
 
-
-def mixed_up(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
-    """Each example mixed with another: mixup (Zhang et al. 2018, eq. 1), at the cut."""
-    share, order = float(rng.beta(alpha, alpha)), _order(batch, rng)
-
-    def mix(values: Tensor) -> Tensor:
-        return values * share + values[order] * (1 - share)
-
-    return Batch(
-        maps=mix(batch.maps),
-        features=tuple(mix(one) for one in batch.features),
-        targets=mix(batch.targets),
-    )
-
-
-def cut_mixed(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
-    """A rectangle of each map replaced by another's: CutMix (Yun et al. 2019, eq. 1 and 2).
-
-    The features of stages before the cut are averages over positions, and so become the
-    averages of the two in the share of the areas. Maps without positions are mixed as by
-    `mixed_up`.
-    """
-    if batch.maps.ndim != 4:
-        return mixed_up(batch, alpha, rng)
-    height, width = batch.maps.shape[2:]  # the trunk gives (B, C, H, W) whatever the network's own
-    side = float(np.sqrt(1 - rng.beta(alpha, alpha)))
-    down, across = (max(1, round(length * side)) for length in (height, width))
-    top, left = rng.integers(0, height - down + 1), rng.integers(0, width - across + 1)
-    share, order = 1 - down * across / (height * width), _order(batch, rng)
-    maps = batch.maps.clone()
-    box = (..., slice(top, top + down), slice(left, left + across))
-    maps[box] = batch.maps[order][box]
-
-    def mix(values: Tensor) -> Tensor:
-        return values * share + values[order] * (1 - share)
-
-    return Batch(
-        maps=maps,
-        features=tuple(mix(one) for one in batch.features),
-        targets=mix(batch.targets),
-    )
-
-
-def _order(batch: Batch, rng: np.random.Generator) -> Tensor:
-    return torch.as_tensor(rng.permutation(len(batch.maps)), device=batch.maps.device)
+    def _on_device(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
 
 def shuffled(rows: Labels, size: int, rng: np.random.Generator) -> Sequence[Labels]:
-    """All rows in random order, in batches of `size`; a last one of a single row is left out."""
+    """Split all rows in random order into batches of `size`; drop a last batch of one row."""
     order = rng.permutation(rows)
-    parts = [order[start : start + size] for start in range(0, len(order), size)]
-    return parts[:-1] if len(parts) > 1 and len(parts[-1]) < 2 else parts
+    starts = range(0, len(order), size)[: batch_count(len(order), size)]
+    return [order[start : start + size] for start in starts]
+
+
+def batch_count(rows: int, size: int) -> int:
+    """Return the number of batches that `shuffled` makes."""
+    return rows // size + (rows % size > 1 or rows == 1)

@@ -1,17 +1,16 @@
-"""Linear probe, then fine-tuning (Kumar et al. 2022): train part of the network further.
+"""Linear probing, then fine-tuning (Kumar et al. 2022): train part of the network further.
 
-The network is cut in a frozen trunk and a tail that is trained. The trunk runs once, over several
-views of each image, on the engine that also computes features; the tail learns from what it gave.
-In the end tail and head go back into one network, which is what every other command runs.
+The network is cut into a frozen trunk and a tail that is trained. The trunk runs once over several
+views of each image, on the engine that also computes features; the tail learns from its
+activations. In the end tail and head become one network again, which every other command can run.
 
-Nothing is believed: images that train nothing decide when to stop, how far to go from the probe
-towards the fine-tuned weights, and whether to go at all.
+Validation images, which are not trained on, decide when to stop, how far to move from the probe's
+weights towards the fine-tuned ones, and whether to keep the result at all.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -21,57 +20,59 @@ import numpy as np
 
 from headstart.errors import MissingExtraError
 
-if find_spec("torch") is None:  # said before anything below needs it
+if find_spec("torch") is None:  # the imports below need it
     raise MissingExtraError("fine-tuning", extra="torch")
 
-from headstart.backbones.backbone import LOGITS
+from headstart.backbones.backbone import Backbone
 from headstart.datasets import ImageDataset
 from headstart.errors import UserError
 from headstart.features.extractor import Extractor
 from headstart.features.view_activations import KIND
 from headstart.finetuning.decision import Decision, decide
-from headstart.finetuning.depth import completed
+from headstart.finetuning.history import Epoch, EpochCallback, Phase
 from headstart.finetuning.invariance import InvarianceTest
-from headstart.finetuning.loop import Epoch, Phase, PhaseSettings, TrainingLoop, Watch
-from headstart.finetuning.preparation import ProbeImages, TrainingSetup, prepare_tuning
-from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
-from headstart.models.fit import fit
+from headstart.finetuning.loop import TrainingLoop
+from headstart.finetuning.preparation import TrainingSetup, prepare_tuning
+from headstart.finetuning.probe import probe_stages, train_probe
+from headstart.finetuning.settings import BatchNorm, TuningSettings
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
-from headstart.models.model_backbone import tuned_backbone
+from headstart.models.prediction import predict
+from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import AccuracyEstimate, FineTuning, Model
-from headstart.system.digests import bytes_digest
 from headstart.system.machine import keep_freed_memory
-from headstart.types import EstimateMethod, HeadKind, ProgressCallback
+from headstart.types import EstimateMethod, ProgressCallback
 
 _CLOSING_RATE = 0.2
-"""Of the rate: in the closing phase little is left to learn, and nobody watches."""
+"""Factor of the learning rate in the closing phase, in which little is left to learn and no
+validation images tell when to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningAttempt:
-    """What was trained besides the head, and what the validation images said to that.
+    """What was trained besides the head, and how well it did on the validation images.
 
     Attributes:
-        depth: stages that were trained.
-        cut: the last stage that was not; "" where all of the network was trained.
-        parameters: numbers that were trained.
-        augmentation: what views differed in, and what the probe said to that.
-        history: a row an epoch.
-        share: of the way from the probe to the fine-tuned weights that is kept; 0 for the probe.
-        probe_loss: calibrated loss of the probe on the validation images, in nats.
-        tuned_loss: of the fine-tuned network on the same, which is what decides; None if the
+        depth: number of trained stages.
+        last_frozen_stage: name of the last stage that was not trained; "" if all were.
+        parameters: number of trained parameters.
+        invariance: the test that chose the augmentation.
+        history: one row per epoch.
+        interpolation: position of the kept weights between the probe's (0) and the fine-tuned
+            ones (1).
+        probe_loss: calibrated log loss of the probe, in nats.
+        tuned_loss: calibrated log loss of the fine-tuned network, in nats, which decides; None if
             training diverged.
-        probe: accuracy of the probe of the training part on the validation images.
-        tuned: of the fine-tuned network on the same; it was chosen by them.
+        probe: accuracy of the probe, trained without the validation images.
+        tuned: accuracy of the fine-tuned network; optimistic, because the same images chose it.
     """
 
     depth: int
-    cut: str
+    last_frozen_stage: str
     parameters: int
-    augmentation: InvarianceTest
+    invariance: InvarianceTest
     history: tuple[Epoch, ...]
-    share: float
+    interpolation: float
     probe_loss: float
     tuned_loss: float | None
     probe: AccuracyEstimate
@@ -83,19 +84,18 @@ class FineTuneResult:
     """A model, and how it came about.
 
     Attributes:
-        model: the better one, by the validation images: fine-tuned, or the probe.
+        model: the fine-tuned model if it is measurably better on the validation images, otherwise
+            the probe.
         probe: the probe, trained on the same images.
-        attempt: at fine-tuning; None where nothing but the head was to be trained.
-        tested: predictions of the model for images that decided nothing; where there are none,
-            the probe's own, if that is kept, and else None.
-        seconds: of everything.
+        attempt: the attempt at fine-tuning; None if only the head was to be trained.
+        held_out: predictions of the model for held-out images. If there are none, cross-validated
+            predictions of the probe if that is kept, otherwise None.
     """
 
     model: Model
     probe: FitResult
     attempt: TuningAttempt | None
-    tested: HeldOutPredictions | None
-    seconds: float
+    held_out: HeldOutPredictions | None
 
     @property
     def kept(self) -> bool:
@@ -105,21 +105,21 @@ class FineTuneResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningProgress:
-    """Who is told of the work; nobody by default.
+    """Callbacks for progress; None calls nothing.
 
     Attributes:
-        images: (done, total) of the pass that computes the probe's features.
-        candidates: (done, total) of the stages that the probe compares.
-        views: (done, total) images whose views went through the trunk.
-        steps: (done, total) steps of an epoch.
-        epoch: each row of the history.
+        images: called with (done, total) images whose features are computed for the probe.
+        candidates: called with (done, total) stages that the probe compares.
+        views: called with (done, total) images whose views went through the trunk.
+        steps: called with (done, total) steps of the current epoch.
+        epoch: called with each finished epoch.
     """
 
     images: ProgressCallback | None = None
     candidates: ProgressCallback | None = None
     views: ProgressCallback | None = None
     steps: ProgressCallback | None = None
-    epoch: Watch | None = None
+    epoch: EpochCallback | None = None
 
 
 def finetune(
@@ -131,249 +131,170 @@ def finetune(
     stages: Sequence[str] = (),
     balance: bool = False,
     hold_out: float = 0.0,
-    reports: TuningProgress | None = None,
+    progress: TuningProgress | None = None,
 ) -> FineTuneResult:
-    """Train a probe and then, from there, part of the network.
+    """Train a probe, and then part of the network from there.
 
     Args:
-        dataset: images with labels; its training part is trained on, and its test part, or else
-            its validation part, tested on.
-        extractor: the backbone, with a cache: what is computed once is kept there.
-        settings: how.
-        model: a probe to start from: its head grows where this one's does, and weighs classes as
-            it; by default the place is chosen as `train` does.
-        stages: where the head grows, instead; see `FitSettings`.
-        balance: weigh classes equally, however many images each has.
-        hold_out: see `FitSettings`.
-        reports: who is told of the work.
+        dataset: labeled images. Its training part is used for training, and its test part, or
+            else its validation part, for testing.
+        extractor: the backbone, with a cache folder.
+        settings: how to train.
+        model: probe to start from, whose stages and class weights are used; by default a probe is
+            trained as `headstart.models.fit.fit` does.
+        stages: stages that feed the head without a `model`; empty to choose by cross-validation.
+        balance: whether all classes count equally, however many images each has; ignored with a
+            `model`.
+        hold_out: fraction of the images to hold out, [0, 1), if the data set has no test part.
+        progress: callbacks for progress.
 
     Raises:
-        DataError: too few images to decide anything by.
-        UserError: the model has a head that cannot be trained further, or a setting is impossible.
+        DataError: too few images to validate with.
+        UserError: the model's head cannot be trained further, or a setting is impossible.
         BackboneError: the network cannot be cut there.
     """
-    started = time.perf_counter()
-    reports = reports or TuningProgress()
+    progress = progress or TuningProgress()
     if extractor.cache is None:
         raise UserError("fine-tuning keeps activations on disk; give a cache folder")
-    recipe = FitSettings(
-        stages=_stages_of(model, stages, settings.recipe),
+    fit_settings = FitSettings(
+        stages=probe_stages(model, stages, settings.recipe),
         balance=model.balanced if model else balance,
         hold_out=hold_out,
         seed=settings.seed,
     )
-    probe = fit(
+    probe, images = train_probe(
         dataset,
         extractor,
-        recipe,
-        on_images=reports.images,
-        on_candidates=reports.candidates,
+        fit_settings,
+        model,
+        on_images=progress.images,
+        on_candidates=progress.candidates,
     )
-    images = ProbeImages.of(dataset, extractor, recipe)
-    _check_images(model, images)
-    if model is not None:
-        probe = replace(probe, model=_with_all_stages(probe.model, model))
-    prepared = prepare_tuning(
-        images,
-        extractor,
-        extractor.cache,
-        recipe,
-        probe.model,
-        settings,
-        progress=reports.views,
+    setup = prepare_tuning(
+        images, extractor, extractor.cache, probe.model, settings, progress=progress.views
     )
-    if prepared is None:
-        return FineTuneResult(
-            model=probe.model,
-            probe=probe,
-            attempt=None,
-            tested=probe.held_out,
-            seconds=time.perf_counter() - started,
-        )
-    settings = completed(
-        settings,
-        prepared.network,
-        extractor.backbone,
-        probe.model,
-        device=prepared.examples.device,
-    )
-    run = bytes_digest(f"{prepared.key} {settings}".encode())
-    checkpoint = extractor.cache / KIND / f"run-{run}"
+    if setup is None:
+        return FineTuneResult(model=probe.model, probe=probe, attempt=None, held_out=probe.held_out)
     with keep_freed_memory():
-        decision, history = _trained(prepared, settings, checkpoint, reports)
-    tuned, tested = probe.model, probe.held_out
+        decision, history = _train(setup, extractor.cache, progress)
+    tuned, held_out = probe.model, probe.held_out
     if decision.kept:
-        tuned = _tuned_model(probe.model, extractor, prepared, decision, history)
-        tested = _tested(tuned, extractor, images)
-    validated = AccuracyEstimate.of(decision.tuned_right, EstimateMethod.VALIDATION)
-    accuracy = (
-        AccuracyEstimate.of(tested.correct, EstimateMethod.HELD_OUT)
-        if tested is not None and len(images.partition.test)
-        else validated
-    )
-    return FineTuneResult(
-        model=replace(tuned, accuracy=accuracy) if decision.kept else probe.model,
-        probe=probe,
-        attempt=TuningAttempt(
-            depth=prepared.depth,
-            cut=prepared.cut,
-            parameters=sum(one.numel() for one in prepared.network.parameters()),
-            augmentation=prepared.augmentation,
-            history=history,
-            share=decision.share if decision.kept else 0.0,
-            probe_loss=decision.probe_loss,
-            tuned_loss=decision.tuned_loss,
-            probe=AccuracyEstimate.of(decision.probe_right, EstimateMethod.VALIDATION),
-            tuned=validated,
-        ),
-        tested=tested,
-        seconds=time.perf_counter() - started,
-    )
+        tuned, backbone = _tuned_model(probe.model, extractor.backbone, setup, decision, history)
+        tuned, held_out = _with_test(tuned, extractor.with_backbone(backbone), images)
+    attempt = _attempt(setup, decision, history)
+    return FineTuneResult(model=tuned, probe=probe, attempt=attempt, held_out=held_out)
 
 
-def _stages_of(
-    model: Model | None, stages: Sequence[str], recipe: TuningRecipe | None
-) -> tuple[str, ...]:
-    if model is None:
-        return (LOGITS,) if recipe is TuningRecipe.CLASSIFIER else tuple(stages)
-    if model.head.kind is not HeadKind.LOGISTIC:
-        raise UserError(
-            f"the model has a {model.head.kind} head, which has no gradient to follow; fit one "
-            "with --head logistic"
-        )
-    if model.tuning is not None:
-        raise UserError(
-            "the model is fine-tuned already; start from the one that it was made of, with more "
-            "--epochs"
-        )
-    return (LOGITS,) if recipe is TuningRecipe.CLASSIFIER else model.origin.stages
-
-
-def _with_all_stages(probe: Model, model: Model) -> Model:
-    """The probe with the accuracies of the stages that only the model compared, on these images."""
-    same = np.array_equal(probe.data.digests, model.data.digests) and all(
-        model.accuracy_by_stage.get(stage, measured) == measured
-        for stage, measured in probe.accuracy_by_stage.items()
-    )
-    if not same:
-        return probe
-    return replace(probe, accuracy_by_stage={**model.accuracy_by_stage, **probe.accuracy_by_stage})
-
-
-def _check_images(model: Model | None, images: ProbeImages) -> None:
-    """Refuse images of other classes, and tests with images that chose where the head grows."""
-    if model is None:
-        return
-    if images.partition.classes != model.classes:
-        raise UserError(
-            f"the model knows {', '.join(model.classes[:8])}, and these images show "
-            f"{', '.join(images.partition.classes[:8])}; give the images that it was fitted to, or "
-            "leave the model out"
-        )
-    digests = tuple(images.features.digests[row] for row in images.partition.test)
-    if seen := int(model.data.contains(digests).sum()):
-        raise UserError(
-            f"{seen} of {len(digests)} images that would test the result trained the model given; "
-            "leave out --seed and --holdout, or start from the images alone"
-        )
-
-
-def _trained(
-    prepared: TrainingSetup, settings: TuningSettings, checkpoint: Path, reports: TuningProgress
+def _train(
+    setup: TrainingSetup, cache: Path, progress: TuningProgress
 ) -> tuple[Decision, tuple[Epoch, ...]]:
-    """Search without the validation images, decide by them, and close with all images."""
-    assert settings.rate is not None  # `completed` saw to it
-    everything = np.arange(len(prepared.aside))
-    start = {name: value.clone() for name, value in prepared.network.state_dict().items()}
+    """Train without the validation images, decide by them, and continue on all images."""
+    settings, rows = setup.settings, np.arange(len(setup.validation))
+    assert settings.rate is not None  # resolved by `prepare_tuning`
     loop = TrainingLoop(
-        prepared.network,
-        prepared.examples,
-        prepared.stages,
+        setup.network,
+        setup.examples,
+        setup.cut.stages,
         settings,
-        checkpoint=checkpoint,
-        on_epoch=reports.epoch,
-        on_steps=reports.steps,
+        checkpoint=cache / KIND / f"run-{setup.key}",
+        on_epoch=progress.epoch,
+        on_steps=progress.steps,
     )
+    validation, probe = rows[setup.validation], loop.weights()
     search = loop.run(
-        PhaseSettings(
-            phase=Phase.SEARCH,
-            rows=everything[~prepared.aside],
-            validation=everything[prepared.aside],
-            epochs=settings.epochs,
-            rate=settings.rate,
-        ),
-        start,
+        Phase.SEARCH,
+        probe,
+        rows=rows[~setup.validation],
+        validation=validation,
+        epochs=settings.epochs,
+        rate=settings.rate,
     )
     decision = decide(
         loop,
-        start,
+        probe,
         search.best,
-        everything[prepared.aside],
-        # Between two sets of running moments lie none that belong to the weights in between.
+        validation,
+        # Interpolated running statistics would not be those of the interpolated weights.
         interpolate=settings.interpolate and settings.batch_norm is BatchNorm.FROZEN,
     )
     epochs = math.ceil(settings.epochs * settings.closing)
     if not decision.kept or not epochs:
         return decision, tuple(search.history)
-    closed = loop.run(
-        PhaseSettings(
-            phase=Phase.CLOSING,
-            rows=everything,
-            validation=everything[:0],
-            epochs=epochs,
-            rate=settings.rate * _CLOSING_RATE,
-            first=search.epoch + 1,
-        ),
-        decision.state,
-        search.history,
+    closing = loop.run(
+        Phase.CLOSING,
+        decision.weights,
+        rows=rows,
+        validation=rows[:0],
+        epochs=epochs,
+        rate=settings.rate * _CLOSING_RATE,
+        first_epoch=len(search.history) + 1,
     )
-    return replace(decision, state=closed.best), tuple(closed.history)
+    return replace(decision, weights=closing.best), (*search.history, *closing.history)
 
 
 def _tuned_model(
     probe: Model,
-    extractor: Extractor,
-    prepared: TrainingSetup,
+    backbone: Backbone,
+    setup: TrainingSetup,
     decision: Decision,
     history: Sequence[Epoch],
-) -> Model:
-    """The probe's model with the head and the tail that were trained."""
-    network = prepared.network
-    network.load_state_dict(dict(decision.state))
-    given = extractor.backbone.tensors()
+) -> tuple[Model, Backbone]:
+    """Put the trained head and tail into the probe's model, and the tail into its backbone."""
+    setup.network.load_state_dict(dict(decision.weights))
+    original = backbone.tensors()
     tail = {
         name: array
-        for name, array in network.tensors().items()
-        if name in given and not np.array_equal(array, given[name])
+        for name, array in setup.network.tensors().items()
+        if name in original and not np.array_equal(array, original[name])
     }
-    whole = extractor.backbone.with_tensors({**given, **tail})
-    return replace(
-        probe,
-        head=network.folded(),
-        temperature=decision.temperature,
-        tail=tail,
-        tuning=FineTuning(
-            depth=prepared.depth,
-            cut=prepared.cut,
-            epochs=len(history),
-            share=decision.share,
-            weights=whole.weights.digest,
-            probe=AccuracyEstimate.of(decision.probe_right, EstimateMethod.VALIDATION),
-            tuned=AccuracyEstimate.of(decision.tuned_right, EstimateMethod.VALIDATION),
-        ),
+    backbone = backbone.with_tensors({**original, **tail})
+    tuning = FineTuning(
+        depth=setup.cut.depth,
+        cut=setup.cut.last_frozen,
+        epochs=len(history),
+        share=decision.interpolation,
+        weights=backbone.weights.digest,
+        probe=decision.probe.estimate,
+        tuned=decision.tuned.estimate,
     )
+    model = replace(
+        probe,
+        head=setup.network.linear_head(),
+        temperature=decision.tuned.temperature,
+        tail=tail,
+        tuning=tuning,
+        accuracy=tuning.tuned,
+    )
+    return model, backbone
 
 
-def _tested(model: Model, extractor: Extractor, images: ProbeImages) -> HeldOutPredictions | None:
-    """What the model says of the images held out, read and run as any other command does."""
-    partition = images.partition
-    if not len(partition.test):
-        return None
-    paths = tuple(images.dataset.paths[row] for row in partition.test)
-    own = extractor.with_backbone(tuned_backbone(model, extractor.backbone))
-    features = own.extract(paths, stages=model.origin.stages)
-    return HeldOutPredictions(
-        paths=tuple(paths[row] for row in features.rows),
-        labels=partition.test_labels[features.rows],
-        probabilities=model.probabilities(features.values),
+def _with_test(
+    model: Model, extractor: Extractor, images: SplitFeatures
+) -> tuple[Model, HeldOutPredictions | None]:
+    """Test a fine-tuned model on the held-out images, if there are any."""
+    if not len(images.split.test):
+        return model, None
+    paths = tuple(images.dataset.paths[row] for row in images.split.test)
+    found = predict(model, extractor, paths)
+    held_out = HeldOutPredictions(
+        paths=tuple(paths[row] for row in found.rows),
+        labels=images.split.test_labels[found.rows],
+        probabilities=found.probabilities,
+    )
+    accuracy = AccuracyEstimate.of(held_out.correct, EstimateMethod.HELD_OUT)
+    return replace(model, accuracy=accuracy), held_out
+
+
+def _attempt(setup: TrainingSetup, decision: Decision, history: tuple[Epoch, ...]) -> TuningAttempt:
+    return TuningAttempt(
+        depth=setup.cut.depth,
+        last_frozen_stage=setup.cut.last_frozen,
+        parameters=sum(one.numel() for one in setup.network.parameters()),
+        invariance=setup.invariance,
+        history=history,
+        interpolation=decision.interpolation if decision.kept else 0.0,
+        probe_loss=decision.probe.loss,
+        tuned_loss=decision.tuned.loss if math.isfinite(decision.tuned.loss) else None,
+        probe=decision.probe.estimate,
+        tuned=decision.tuned.estimate,
     )

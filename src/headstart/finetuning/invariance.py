@@ -1,8 +1,8 @@
-"""Which changes of a picture leave its class alone: asked of the data, not assumed.
+"""Find out which augmentations leave the class unchanged: measured on the data, not assumed.
 
-A mirrored cat is a cat, a mirrored 3 is nothing. The probe knows the difference: a change under
-which it recognizes images that it was not trained on nearly as well as before (within 5 points, and
-10 for crops) is one that training may use; one that costs it more would teach what is not so.
+A mirrored cat is still a cat, but a mirrored 3 is not a digit. The probe can tell: an augmentation
+is used if the probe classifies augmented images that it was not trained on nearly as accurately as
+the plain ones. Others would teach the network wrong labels.
 """
 
 from __future__ import annotations
@@ -24,37 +24,38 @@ from headstart.images.reading import EncodedImage
 from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Floats, Labels, Pixels
 
-SHARES = (0.5, 0.7, 0.85)
-"""Of a picture's area, the smallest crop: the first that is borne is taken."""
-SAMPLE = 200
-"""Images that are asked about, at most."""
-_COST = {"flip": 0.05, "upside_down": 0.05}
-_COST_OF_CROPS = 0.1
-"""Accuracy that a change may cost. The probe has not been taught to bear any, and a few images more
-or less are chance; a mirrored digit costs half of it. Crops also change the scale, which the tail
-learns to bear."""
-_TRIES = 2
-"""Crops of each size that are looked at."""
+CROP_SCALES = (0.5, 0.7, 0.85)
+"""Tested fractions of an image's area; the smallest one that the probe tolerates is used."""
+MAX_IMAGES = 200
+"""Maximum number of images in the test."""
+_TOLERANCE = {"flip": 0.05, "upside_down": 0.05}
+_CROP_TOLERANCE = 0.1
+"""Accuracy that an augmentation may cost. The probe was not trained with any, and a few images are
+chance; mirroring digits costs half of the accuracy. Crops also change the scale, which the tail
+learns to tolerate."""
+_CROPS = 2
+"""Random crops per image and scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvarianceTest:
-    """What a probe made of changed images.
+    """Accuracy of a probe on augmented images.
 
     Attributes:
-        images: how many were asked about; 0 where the settings leave nothing to ask.
-        accuracy: of the plain ones.
-        under: of the changed ones, by the change's name.
-        augmentation: what is taken.
+        images: number of images tested; 0 if the settings leave nothing to test.
+        accuracy: accuracy on the plain images, [0, 1].
+        accuracy_by_transform: accuracy under each transform, [0, 1]: "flip", "upside_down" and
+            "crop 0.5" for crops of half the area.
+        augmentation: the augmentation to train with.
     """
 
     images: int
     accuracy: float
-    under: dict[str, float]
+    accuracy_by_transform: dict[str, float]
     augmentation: Augmentation
 
 
-def borne(
+def measure_invariance(
     paths: Sequence[Path],
     labels: Labels,
     *,
@@ -63,66 +64,65 @@ def borne(
     preprocessing: Preprocessing,
     settings: TuningSettings,
 ) -> InvarianceTest:
-    """Find the changes that the class of these images does not depend on.
+    """Find the augmentations that the class of these images does not depend on.
 
     Args:
-        paths: N files that the probe was not trained on.
-        labels: (N,) what they are.
-        engine: runs the backbone.
-        logits: of the probe, (N, K), from what `Engine.stream` gives.
-        preprocessing: of the backbone.
-        settings: says what is not to be asked.
+        paths: N image files that the probe was not trained on.
+        labels: (N,) their class indices.
+        engine: engine that runs the backbone.
+        logits: function that maps the outputs of `Engine.stream` to the probe's logits (N, K).
+        preprocessing: preprocessing of the backbone.
+        settings: augmentations that they fix are used as they are; the others are measured.
     """
-    asked = (settings.flip, settings.upside_down, settings.crop)
-    if settings.views == 1 or None not in asked:  # nothing is left to ask
+    fixed = (settings.flip, settings.upside_down, settings.crop)
+    if settings.views == 1 or None not in fixed:
+        augmentation = _augmentation(settings, tolerated=set())
         return InvarianceTest(
-            images=0, accuracy=0.0, under={}, augmentation=_taken(settings, set())
+            images=0, accuracy=0.0, accuracy_by_transform={}, augmentation=augmentation
         )
-    # Spread over all: the rows may be sorted in some way.
-    rows = np.unique(np.linspace(0, len(paths) - 1, min(SAMPLE, len(paths))).astype(int))
-    names = ["plain", "flip", "upside_down", *(f"crop {share}" for share in SHARES)]
-    right: dict[str, list[np.ndarray]] = {name: [] for name in names}
-
-    enough = partial(Augmentation(scale=(min(SHARES), 1.0)).min_decode_size, preprocessing)
+    # Evenly spaced, because the images may be sorted.
+    rows = np.unique(np.linspace(0, len(paths) - 1, min(MAX_IMAGES, len(paths))).astype(int))
+    enough = partial(Augmentation(scale=(min(CROP_SCALES), 1.0)).min_decode_size, preprocessing)
 
     def views(row: int) -> list[tuple[str, Pixels]]:
         image = EncodedImage.read(paths[row]).decode(enough)
         return list(_changed(image, preprocessing, np.random.default_rng([settings.seed, row])))
 
-    shown: list[tuple[int, str]] = []
-
     def pixels() -> Iterator[Pixels]:
         for row, found in prefetch(views, rows.tolist()):
-            for name, one in found:
+            for name, view in found:
                 shown.append((row, name))
-                yield one
+                yield view
 
-    at = 0
+    shown: list[tuple[int, str]] = []
     with closing(engine.stream(stack_batches(pixels(), engine.batch))) as stream:
-        for outputs in stream:
-            said = logits(outputs).argmax(1)
-            for (row, name), guess in zip(shown[at : at + len(said)], said, strict=True):
-                right[name].append(guess == labels[row])
-            at += len(said)
-    share = {name: float(np.mean(hits)) for name, hits in right.items()}
-    plain = share.pop("plain")
-    kept = {name for name, one in share.items() if one >= plain - _COST.get(name, _COST_OF_CROPS)}
+        predicted = [label for outputs in stream for label in logits(outputs).argmax(1)]
+    correct: dict[str, list[bool]] = {}
+    for (row, name), label in zip(shown, predicted, strict=True):
+        correct.setdefault(name, []).append(label == labels[row])
+    accuracy = {name: float(np.mean(hits)) for name, hits in correct.items()}
+    plain = accuracy.pop("plain")
+    tolerated = {
+        name
+        for name, value in accuracy.items()
+        if value >= plain - _TOLERANCE.get(name, _CROP_TOLERANCE)
+    }
     return InvarianceTest(
         images=len(rows),
         accuracy=plain,
-        under=share,
-        augmentation=_taken(settings, kept),
+        accuracy_by_transform=accuracy,
+        augmentation=_augmentation(settings, tolerated=tolerated),
     )
 
 
-def _taken(settings: TuningSettings, kept: set[str]) -> Augmentation:
-    """What the settings say, and else what was borne."""
-    crop = next((one for one in SHARES if f"crop {one}" in kept), 1.0)
+def _augmentation(settings: TuningSettings, *, tolerated: set[str]) -> Augmentation:
+    """Return what the settings fix, and otherwise what the probe tolerates."""
+    crop = next((scale for scale in CROP_SCALES if f"crop {scale}" in tolerated), 1.0)
     return Augmentation(
         scale=(crop if settings.crop is None else settings.crop, 1.0),
-        flip="flip" in kept if settings.flip is None else settings.flip,
+        flip="flip" in tolerated if settings.flip is None else settings.flip,
         upside_down=(
-            "upside_down" in kept if settings.upside_down is None else settings.upside_down
+            "upside_down" in tolerated if settings.upside_down is None else settings.upside_down
         ),
         color=settings.color,
     )
@@ -135,7 +135,7 @@ def _changed(
     yield "plain", plain
     yield "flip", plain[:, ::-1]
     yield "upside_down", plain[::-1]
-    for share in SHARES:
-        crop = Augmentation(scale=(share, share), ratio=1.0, flip=False, color=0.0)
-        for _ in range(_TRIES):
-            yield f"crop {share}", crop.view(image, preprocessing, rng)
+    for scale in CROP_SCALES:
+        crop = Augmentation(scale=(scale, scale), ratio=1.0, flip=False, color=0.0)
+        for _ in range(_CROPS):
+            yield f"crop {scale}", crop.view(image, preprocessing, rng)

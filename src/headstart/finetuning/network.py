@@ -1,4 +1,4 @@
-"""What is trained: the tail of a network and a linear head on some of its stages."""
+"""The network in training: the tail of a backbone and a linear head on some of its stages."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from headstart.types import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeadPlacement:
-    """Where a head grows, and what it sees there before the tail is trained.
+class ProbeHead:
+    """The head of a linear probe, from which training starts.
 
     Attributes:
-        stages: names, shallow to deep; `LOGITS` stands for the network's own outputs.
-        head: from the features of those stages to logits.
-        temperature: that they are divided by.
-        moments: of the features over the training images.
+        stages: names of the stages that feed it, shallow to deep; `LOGITS` means the network's
+            own logits.
+        head: linear map from the D concatenated features of those stages to K logits.
+        temperature: divisor of the logits.
+        moments: mean and standard deviation of the D features over the training images.
     """
 
     stages: tuple[str, ...]
@@ -31,34 +32,36 @@ class HeadPlacement:
     temperature: float
     moments: Standardization
 
+    def logits(self, features: Mapping[str, Floats]) -> Floats:
+        """Map the features (N, width) of each stage to logits (N, K), before the temperature."""
+        joined = np.concatenate([features[stage] for stage in self.stages], axis=1)
+        return self.head.logits(joined)
+
 
 class TunedNetwork(nn.Module):
     """A tail with a head, from the activation at the cut to the logits of the classes.
 
-    The head works on standardized features, so that one learning rate suits all of them; `folded`
-    gives it back on plain ones. It begins as the probe, its temperature included.
+    It starts as the probe, including its temperature. The head works on standardized features, so
+    that a single learning rate suits all of them; `linear_head` converts it back.
 
     Args:
-        cut: the network in two halves; the tail is trained.
-        graft: the probe.
-        before: stages up to the cut, whose features are given and not computed.
-        dropout: share of the head's features left out in training.
+        cut: the backbone in two halves, of which the tail is trained.
+        probe: head to start from.
+        dropout: fraction of the head's features that are dropped in training, [0, 1).
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(
-        self, cut: Cut, graft: HeadPlacement, before: Sequence[str], *, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, cut: Cut, probe: ProbeHead, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.tail = cut.tail.requires_grad_(True)
-        self.stages, self.before = graft.stages, tuple(before)
-        self.shape = cut.shape
-        self.register_buffer("mean", torch.tensor(graft.moments.mean), persistent=False)
-        self.register_buffer("scale", torch.tensor(graft.moments.scale), persistent=False)
-        weight = torch.tensor(graft.head.coefficients / np.float32(graft.temperature))
-        bias = torch.tensor(graft.head.intercepts / np.float32(graft.temperature))
+        self.stages = probe.stages
+        self.trunk_stages = cut.trunk.stages if cut.trunk else ()
+        self.register_buffer("mean", torch.tensor(probe.moments.mean), persistent=False)
+        self.register_buffer("scale", torch.tensor(probe.moments.scale), persistent=False)
+        weight = torch.tensor(probe.head.coefficients / np.float32(probe.temperature))
+        bias = torch.tensor(probe.head.intercepts / np.float32(probe.temperature))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(weight.shape[1], weight.shape[0])
         with torch.no_grad():
@@ -66,52 +69,52 @@ class TunedNetwork(nn.Module):
             self.head.bias.copy_(bias + weight @ self.mean)
 
     def forward(self, maps: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Logits of the classes.
+        """Compute the logits of the classes.
 
         Args:
             maps: (B, ...) activations at the cut.
-            features: (B, width) of each stage up to the cut.
+            features: (B, width) features of each stage up to the cut.
 
         Returns:
-            (B, K), already divided by the probe's temperature.
+            (B, K) logits, already divided by the probe's temperature.
         """
-        found = dict(zip(self.before, features, strict=True))
-        found.update(zip(self.tail.stages, self.tail(maps), strict=True))
-        joined = torch.cat([found[stage] for stage in self.stages], dim=1)
+        by_stage = dict(zip(self.trunk_stages, features, strict=True))
+        by_stage.update(zip(self.tail.stages, self.tail(maps), strict=True))
+        joined = torch.cat([by_stage[stage] for stage in self.stages], dim=1)
         logits: Tensor = self.head(self.dropout((joined - self.mean) / self.scale))
         return logits
 
     def prepare_training(self, batch_norm: BatchNorm) -> None:
-        """Training mode, with batch normalization as asked for."""
+        """Switch to training mode, with frozen batch normalization in evaluation mode."""
         self.train()
         if batch_norm is BatchNorm.FROZEN:
             for module in self.modules():
                 if keeps_moments(module):
                     module.eval()
 
-    def folded(self) -> LinearHead:
-        """The head on features as they are."""
+    def linear_head(self) -> LinearHead:
+        """Return the head on features that are not standardized."""
         weight = (self.head.weight / self.scale).detach()
         bias = (self.head.bias - weight @ self.mean).detach()
         return LinearHead(_array(weight), _array(bias))
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """The tail's weights by the names that they have in the whole network."""
+        """Return the tail's weights by their names in the whole network."""
         return {name: _array(value) for name, value in self.tail.graph.state_dict().items()}
 
 
-def blended(
-    start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float
+def interpolated(
+    start: Mapping[str, Tensor], end: Mapping[str, Tensor], position: float
 ) -> dict[str, Tensor]:
-    """Weights between two states of a network (Wortsman et al. 2022, eq. 1).
+    """Interpolate between two states of a network (WiSE-FT; Wortsman et al. 2022, eq. 1).
 
     Args:
-        start: at a share of 0.
-        end: at 1.
-        share: of the way.
+        start: state at position 0, by name.
+        end: state at position 1, by name; its integers, such as counters, are taken as they are.
+        position: where in between, [0, 1].
     """
     return {
-        name: start[name].lerp(value, share) if value.is_floating_point() else value
+        name: start[name].lerp(value, position) if value.is_floating_point() else value
         for name, value in end.items()
     }
 

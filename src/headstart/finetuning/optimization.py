@@ -1,11 +1,11 @@
-"""How weights move: which learn how fast, and how the rate changes over time."""
+"""The optimizer and the learning rate schedule."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from torch import nn, optim
+from torch import optim
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -14,84 +14,78 @@ from headstart.finetuning.network import TunedNetwork
 from headstart.finetuning.settings import Optimizer, Schedule, TuningSettings
 
 _SGD_FACTOR = 10.0
-"""SGD's steps are as long as the gradient, Adam's as long as the rate: it needs a higher one."""
+"""SGD's steps scale with the gradient, Adam's with the rate alone, so SGD needs a higher rate."""
 _MOMENTUM = 0.9
 _TAIL = "tail.graph."
-"""Where a `TunedNetwork` has the network's own weights."""
-_STEPS = ((0.5, 0.1), (0.75, 0.01))
-"""Of the step schedule: from this share of the steps on, this share of the rate."""
+"""Prefix of the backbone's own parameters in a `TunedNetwork`."""
+_STEP_FACTORS = ((0.5, 0.1), (0.75, 0.01))
+"""The step schedule: from this fraction of the steps on, this factor of the learning rate."""
 
 
-def optimizer_for(
+def build_optimizer(
     network: TunedNetwork, stages: Sequence[str], settings: TuningSettings, *, rate: float
 ) -> optim.Optimizer:
-    """An optimizer with a rate for each stage.
+    """Build an optimizer with a learning rate for each stage.
 
     Args:
-        network: its tail and its head are trained.
-        stages: of the whole network, shallow to deep, down to the deepest the head grows on.
-        settings: how.
-        rate: of the deepest stage.
+        network: tail and head to train.
+        stages: names of the whole network's stages, shallow to deep, up to the deepest one that
+            feeds the head.
+        settings: kind of optimizer, weight decay and relative learning rates.
+        rate: learning rate of the deepest stage, for AdamW.
     """
     owners = stages_of_modules([name for name, _ in network.tail.graph.named_modules()], stages)
-    depths = {module: len(stages) - 1 - stages.index(stage) for module, stage in owners.items()}
-    factor = _SGD_FACTOR if settings.optimizer is Optimizer.SGD else 1.0
+    distance = {module: len(stages) - 1 - stages.index(stage) for module, stage in owners.items()}
+    sgd = settings.optimizer is Optimizer.SGD
     groups = []
     for name, parameter in network.named_parameters():
-        inside = name.removeprefix(_TAIL)
-        own = rate * settings.head_rate
-        if inside != name:
-            own = rate * settings.rate_decay ** depths[inside.rpartition(".")[0]]
-        filters = inside != name and parameter.ndim > 1
+        in_tail = name.startswith(_TAIL)
+        module = name.removeprefix(_TAIL).rpartition(".")[0]
+        factor = settings.rate_decay ** distance[module] if in_tail else settings.head_rate
         groups.append(
             {
                 "name": name,
                 "params": [parameter],
-                "lr": own * factor,
-                "weight_decay": settings.weight_decay if filters else 0.0,
+                "lr": rate * factor * (_SGD_FACTOR if sgd else 1.0),
+                "weight_decay": settings.weight_decay if in_tail and parameter.ndim > 1 else 0.0,
             }
         )
-    if settings.optimizer is Optimizer.ADAMW:
-        return AdamW(groups)
-    return SGD(groups, momentum=_MOMENTUM, nesterov=True)
+    return SGD(groups, momentum=_MOMENTUM, nesterov=True) if sgd else AdamW(groups)
 
 
-def rate_of(optimizer: optim.Optimizer) -> float:
-    """The present rate of the deepest stage that is trained: no earlier one has a higher."""
+def current_rate(optimizer: optim.Optimizer) -> float:
+    """Return the present learning rate of the deepest stage in training, the highest of all."""
     groups = optimizer.param_groups
     return max(float(group["lr"]) for group in groups if group["name"].startswith(_TAIL))
 
 
-def schedule_for(
+def build_schedule(
     optimizer: optim.Optimizer, settings: TuningSettings, *, steps: int, done: int = 0
 ) -> LambdaLR:
-    """The learning rate over `steps` steps, `done` of them taken, as a share of each group's own.
+    """Build the schedule over `steps` steps, `done` of which were taken before a resumed run.
 
-    The groups must have their own rates: no schedule may have changed them.
+    It scales the learning rate of each parameter group, which must still be its peak rate.
     """
-    rising = settings.warm_up * steps
-    return LambdaLR(optimizer, lambda step: rate_at(done + step, steps, rising, settings.schedule))
+    warm_up = settings.warm_up * steps
+    return LambdaLR(
+        optimizer, lambda step: rate_factor(done + step, steps, warm_up, settings.schedule)
+    )
 
 
-def rate_at(step: int, steps: int, rising: float, schedule: Schedule) -> float:
-    """Share of the rate at a step, [0, 1].
+def rate_factor(step: int, steps: int, warm_up: float, schedule: Schedule) -> float:
+    """Return the factor of the learning rate at a step, [0, 1].
 
     Args:
-        step: from 0.
-        steps: in all.
-        rising: first steps, in which the rate rises in proportion.
-        schedule: what follows.
+        step: number of the step, from 0.
+        steps: total number of steps.
+        warm_up: number of first steps in which the rate rises linearly.
+        schedule: how the rate falls after the warm-up.
     """
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    done = (step - rising) / max(1.0, steps - rising)
+    if step < warm_up:
+        return (step + 1) / (warm_up + 1)
+    progress = (step - warm_up) / max(1.0, steps - warm_up)
     if schedule is Schedule.COSINE:
-        return 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))
+        return 0.5 + 0.5 * math.cos(math.pi * min(progress, 1.0))
     if schedule is Schedule.STEP:
-        return min((share for start, share in _STEPS if done >= start), default=1.0)
+        return min((factor for start, factor in _STEP_FACTORS if progress >= start), default=1.0)
     return 1.0
-
-
-def clip(network: nn.Module, longest: float) -> None:
-    """Shorten the gradient of all weights together to a length of at most `longest`."""
-    nn.utils.clip_grad_norm_(network.parameters(), longest)

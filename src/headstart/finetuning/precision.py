@@ -1,4 +1,4 @@
-"""The arithmetic of training: bfloat16 where that is faster, float32 where it is not."""
+"""Mixed precision: train in bfloat16 where it is faster than float32."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from torch.overrides import TorchFunctionMode
 from headstart.engines.openvino import has_bfloat16
 
 
-def has_half(device: str) -> bool:
-    """Whether a device has instructions for bfloat16."""
+def supports_bfloat16(device: str) -> bool:
+    """Return whether a device, "cpu" or "cuda", has bfloat16 instructions."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return has_bfloat16()
 
 
 @contextmanager
-def half_precision(device: str) -> Iterator[None]:
-    """Matrix products and convolutions in bfloat16; weights and sums stay float32.
+def bfloat16_autocast(device: str, *, enabled: bool = True) -> Iterator[None]:
+    """Compute matrix products and convolutions in bfloat16; weights and sums stay in float32.
 
-    On CPUs depthwise convolutions keep float32: there their gradient in bfloat16 takes three to
-    six times as long (oneDNN 3.12), which is more than all other convolutions gain.
+    On CPUs depthwise convolutions stay in float32 too: their bfloat16 gradient takes three to six
+    times as long (oneDNN 3.12), which costs more than all other convolutions gain.
     """
-    depthwise = _DepthwiseInFull() if device == "cpu" else nullcontext()
-    with torch.autocast(device, torch.bfloat16), depthwise:
+    depthwise = _DepthwiseInFloat32() if enabled and device == "cpu" else nullcontext()
+    with torch.autocast(device, torch.bfloat16, enabled=enabled), depthwise:
         yield
 
 
-class _DepthwiseInFull(TorchFunctionMode):
-    """Runs `conv2d` outside of autocast where each filter sees one channel."""
+class _DepthwiseInFloat32(TorchFunctionMode):
+    """Run `conv2d` outside of autocast if each filter sees a single channel."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        given = kwargs or {}
-        if func is torch.conv2d and _weight(*args, **given).shape[1] == 1:
+        named = kwargs or {}
+        if func is torch.conv2d and _weight(*args, **named).shape[1] == 1:
             with torch.autocast("cpu", enabled=False):
-                return func(*map(_full, args), **{name: _full(one) for name, one in given.items()})
-        return func(*args, **given)
+                float32 = {name: _float32(value) for name, value in named.items()}
+                return func(*map(_float32, args), **float32)
+        return func(*args, **named)
 
 
-def _weight(input: Tensor, weight: Tensor, *rest: Any, **more: Any) -> Tensor:  # noqa: A002 - as there
+def _weight(input: Tensor, weight: Tensor, *rest: Any, **more: Any) -> Tensor:  # noqa: A002 - conv2d's own names
     del input, rest, more
     return weight
 
 
-def _full(argument: Any) -> Any:
+def _float32(argument: Any) -> Any:
     return argument.float() if isinstance(argument, Tensor) else argument

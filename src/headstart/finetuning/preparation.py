@@ -1,247 +1,254 @@
-"""All that comes before the first step: the cut, the probe's head, the views and the examples."""
+"""Prepare training: cut the network, put the probe's head on its tail and run its trunk."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from headstart.backbones.backbone import LOGITS
-from headstart.backbones.cut import Cut, cut
-from headstart.datasets import ImageDataset
+from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.backbones.cut import Cut, cut, keeps_moments
+from headstart.backbones.staged import StagedNetwork
 from headstart.datasets.splits import holdout_mask
 from headstart.engines import Engine, build_engine
 from headstart.errors import DataError
-from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor, configuration_key
-from headstart.features.view_activations import ActivationRequest, AugmentedViews, activations
-from headstart.finetuning.depth import place_of
+from headstart.features.view_activations import (
+    ActivationRequest,
+    Activations,
+    AugmentedViews,
+    activations,
+)
+from headstart.finetuning.depth import CutPoint, choose_cut
 from headstart.finetuning.examples import Examples
-from headstart.finetuning.invariance import InvarianceTest, borne
-from headstart.finetuning.network import HeadPlacement, TunedNetwork
-from headstart.finetuning.settings import TuningSettings
+from headstart.finetuning.invariance import InvarianceTest, measure_invariance
+from headstart.finetuning.network import ProbeHead, TunedNetwork
+from headstart.finetuning.precision import supports_bfloat16
+from headstart.finetuning.settings import BatchNorm, TuningSettings
 from headstart.finetuning.trunk import trunk_backbone
-from headstart.heads.families import FAMILIES
+from headstart.heads.families import train_head
 from headstart.heads.head import LinearHead, Standardization
+from headstart.heads.rows import Rows
+from headstart.images.augmentation import Augmentation
 from headstart.models.fit import sample_weights
-from headstart.models.fit_settings import FitSettings
-from headstart.models.train_test_split import TrainTestSplit, train_test_parts
+from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
-from headstart.types import Floats, HeadKind, ProgressCallback
+from headstart.types import Floats, HeadKind, Labels, ProgressCallback
 
-_FEWEST = 8
-"""Validation images below which chance alone would decide."""
+_MIN_VALIDATION_IMAGES = 8
+"""With fewer validation images the decision would be left to chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSetup:
-    """A network ready to be trained, and what it is trained from.
+    """A network ready to be trained, and what it is trained on.
 
     Attributes:
-        network: begins as the probe of the images that are not `aside`.
-        examples: all training images.
-        aside: (N,) bool, those that decide.
-        stages: of the backbone, down to the deepest that the head grows on.
-        cut: name of the last stage that is not trained; "" where all are.
-        depth: how many stages are trained.
-        augmentation: what the views differ in.
-        key: 32 hex digits over all that the result depends on, the settings apart.
+        network: tail and head; it starts as the probe of the images that do not validate.
+        examples: all N training images.
+        validation: (N,) bool, which of them validate.
+        cut: which stages are frozen and which are trained.
+        invariance: the test that chose the augmentation.
+        settings: the settings, with all defaults resolved.
+        key: 32 hex digits, a digest of everything that the result depends on.
     """
 
     network: TunedNetwork
     examples: Examples
-    aside: np.ndarray
-    stages: tuple[str, ...]
-    cut: str
-    depth: int
-    augmentation: InvarianceTest
+    validation: np.ndarray
+    cut: CutPoint
+    invariance: InvarianceTest
+    settings: TuningSettings
     key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeImages:
-    """The images behind a probe, with their features.
-
-    Attributes:
-        dataset: those that can be read.
-        features: of all stages.
-        partition: which of them train.
-    """
-
-    dataset: ImageDataset
-    features: Features
-    partition: TrainTestSplit
-
-    @classmethod
-    def of(cls, dataset: ImageDataset, extractor: Extractor, recipe: FitSettings) -> ProbeImages:
-        """Look up what `headstart.models.fit.fit` computed from the same arguments."""
-        dataset = train_test_parts(dataset)
-        names = [stage.name for stage in extractor.backbone.stages]
-        wanted = [*names, LOGITS] if LOGITS in recipe.stages else names
-        features = extractor.extract(dataset.paths, stages=wanted)
-        dataset = dataset.subset(features.rows)
-        partition = TrainTestSplit.of(dataset, features, hold_out=recipe.hold_out, seed=recipe.seed)
-        return cls(dataset=dataset, features=features, partition=partition)
-
-
 def prepare_tuning(
-    images: ProbeImages,
+    images: SplitFeatures,
     extractor: Extractor,
-    root: Path,
-    recipe: FitSettings,
+    cache: Path,
     model: Model,
     settings: TuningSettings,
     *,
     progress: ProgressCallback | None = None,
 ) -> TrainingSetup | None:
-    """Cut the network, run the trunk over all views, and put the probe's head on the tail.
+    """Cut the network, run the trunk on all views and put the probe's head on the tail.
 
     Args:
-        images: with features.
-        extractor: the backbone.
-        root: the cache folder.
-        recipe: of the probe.
+        images: images of the probe `model`, with their features.
+        extractor: the backbone and its engine.
+        cache: cache folder, where the trunk's activations are stored.
         model: the probe.
-        settings: how it will be trained.
+        settings: how to train.
         progress: called with (done, total) images whose views went through the trunk.
 
     Returns:
-        None where nothing but the head is to be trained.
+        The setup, or None if the settings train nothing but the head.
 
     Raises:
-        DataError: too few images to decide anything by.
+        DataError: too few images to validate with.
         BackboneError: the network cannot be cut there.
     """
-    backbone, grafted = extractor.backbone, model.origin.stages
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = backbone.network()
-    place = place_of(network, backbone, model, settings)
-    if place.depth == 0:
+    backbone, network = extractor.backbone, extractor.backbone.network()
+    point = choose_cut(network, backbone, model.origin.stages, settings)
+    if point.depth == 0:
         return None
-    partition, features = images.partition, images.features
-    digests = [features.digests[row] for row in partition.train]
-    aside = holdout_mask(
-        digests,
-        partition.labels,
+    validation = _validation_mask(images, settings)
+    weights = sample_weights(images.split.labels, len(images.split.classes), balance=model.balanced)
+    probe = _probe_head(images, model, weights, validation)
+    invariance = _invariance(images, extractor, probe, validation, settings)
+    halves = cut(network, point.last_frozen, backbone.preprocessing.crop, wanted=probe.stages)
+    request, engine = _request(images, extractor, halves, invariance.augmentation, settings)
+    found = activations(request, engine, cache, progress=progress)
+    examples = _examples(images.split, found, weights, halves, network)
+    tuned = TunedNetwork(halves, probe, dropout=settings.dropout)
+    settings = resolve_settings(settings, tuned, backbone, model, device=examples.device)
+    return TrainingSetup(
+        network=tuned.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        examples=examples,
+        validation=validation,
+        cut=point,
+        invariance=invariance,
+        settings=settings,
+        key=_key(request, probe.head, examples.labels, settings),
+    )
+
+
+def resolve_settings(
+    settings: TuningSettings, network: nn.Module, backbone: Backbone, model: Model, *, device: str
+) -> TuningSettings:
+    """Fill in the defaults that depend on the network: batch normalization, rate and precision.
+
+    Batch normalization is updated if the probe uses more than the last stage of `backbone`: the
+    images are then unlike the pre-training data. `device` is "cpu" or "cuda".
+    """
+    batch_norm = settings.batch_norm
+    if not any(keeps_moments(module) for module in network.modules()):
+        batch_norm = BatchNorm.FROZEN
+    elif batch_norm is BatchNorm.AUTO:
+        unlike = model.origin.stages not in {(backbone.stages[-1].name,), (LOGITS,)}
+        batch_norm = BatchNorm.UPDATED if unlike else BatchNorm.FROZEN
+    # Training is stable at a higher rate when each batch is normalized by its own statistics.
+    rate = settings.rate or (5e-4 if batch_norm is BatchNorm.UPDATED else 1e-4)
+    bfloat16 = settings.mixed_precision
+    if bfloat16 is None:
+        bfloat16 = supports_bfloat16(device)
+    return replace(settings, batch_norm=batch_norm, rate=rate, mixed_precision=bfloat16)
+
+
+def _validation_mask(images: SplitFeatures, settings: TuningSettings) -> np.ndarray:
+    validation = holdout_mask(
+        [images.features.digests[row] for row in images.split.train],
+        images.split.labels,
         fraction=settings.validation,
         seed=settings.seed,
         purpose="validation",
     )
-    if aside.sum() < _FEWEST:
+    if (count := int(validation.sum())) < _MIN_VALIDATION_IMAGES:
         raise DataError(
-            f"{int(aside.sum())} of {len(aside)} images would decide whether fine-tuning pays, and "
-            f"fewer than {_FEWEST} say nothing; give more images, or keep the probe (--recipe "
-            "probe)"
+            f"only {count} of {len(validation)} images would validate the result, and fewer than "
+            f"{_MIN_VALIDATION_IMAGES} are too few to decide; give more images, or train only the "
+            "head (--recipe probe)"
         )
-    parts = [features.values[stage][partition.train] for stage in grafted]
-    X = np.concatenate(parts, axis=1)
-    weights = sample_weights(partition.labels, len(partition.classes), balance=recipe.balance)
-    head = FAMILIES[HeadKind.LOGISTIC].fit(
-        X,
-        partition.labels,
-        (weights * ~aside).astype(np.float32),
+    return validation
+
+
+def _probe_head(
+    images: SplitFeatures, model: Model, weights: Floats, validation: np.ndarray
+) -> ProbeHead:
+    """Train the probe's head again, without the validation images."""
+    features = images.features.values
+    rows = Rows(tuple(features[stage] for stage in model.origin.stages), images.split.train)
+    head = train_head(
+        HeadKind.LOGISTIC,
+        rows,
+        images.split.labels,
+        (weights * ~validation).astype(np.float32),
         model.setting,
-        classes=len(partition.classes),
-        blocks=[part.shape[1] for part in parts],
+        classes=len(images.split.classes),
     )
     assert isinstance(head, LinearHead)
-    seen = _borne(images, extractor, head, grafted, aside, settings)
-    halves = cut(network, place.cut, backbone.preprocessing.crop, wanted=grafted)
-    task, engine = _task(images, extractor, halves, seen, digests, settings)
-    found = activations(task, engine, root, progress=progress)
-    by_class = np.ones(len(partition.classes), np.float32)
-    by_class[partition.labels] = weights
-    graft = HeadPlacement(
-        stages=grafted,
+    return ProbeHead(
+        stages=model.origin.stages,
         head=head,
         temperature=model.temperature,
-        moments=Standardization.of(X, (~aside).astype(np.float32)),
-    )
-    tuned = TunedNetwork(
-        halves,
-        graft,
-        halves.trunk.stages if halves.trunk else (),
-        dropout=settings.dropout,
-    )
-    return TrainingSetup(
-        network=tuned.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        examples=Examples(
-            activations=found,
-            labels=partition.labels,
-            classes=len(partition.classes),
-            weights=torch.tensor(by_class, device=device),
-            shape=halves.shape,
-            mean=network.mean.to(device),
-            std=network.std.to(device),
-            device=device,
-        ),
-        aside=aside,
-        stages=place.stages,
-        cut=place.cut,
-        depth=place.depth,
-        augmentation=seen,
-        key=_key(task, head, partition.labels),
+        moments=Standardization.of(rows, (~validation).astype(np.float32)),
     )
 
 
-def _borne(
-    images: ProbeImages,
+def _invariance(
+    images: SplitFeatures,
     extractor: Extractor,
-    head: LinearHead,
-    grafted: tuple[str, ...],
-    aside: np.ndarray,
+    probe: ProbeHead,
+    validation: np.ndarray,
     settings: TuningSettings,
 ) -> InvarianceTest:
-    """What changes of the images that are aside the probe of the others bears."""
     names = [*(stage.name for stage in extractor.backbone.stages), LOGITS]
-    places = [names.index(stage) for stage in grafted]
-
-    def logits(outputs: list[Floats]) -> Floats:
-        return head.logits(np.concatenate([outputs[place] for place in places], axis=1))
-
-    return borne(
-        [images.dataset.paths[row] for row in images.partition.train[aside]],
-        images.partition.labels[aside],
+    return measure_invariance(
+        [images.dataset.paths[row] for row in images.split.train[validation]],
+        images.split.labels[validation],
         engine=extractor.engine(),
-        logits=logits,
+        logits=lambda outputs: probe.logits(dict(zip(names, outputs, strict=False))),
         preprocessing=extractor.backbone.preprocessing,
         settings=settings,
     )
 
 
-def _task(
-    images: ProbeImages,
+def _request(
+    images: SplitFeatures,
     extractor: Extractor,
     halves: Cut,
-    seen: InvarianceTest,
-    digests: list[str],
+    augmentation: Augmentation,
     settings: TuningSettings,
 ) -> tuple[ActivationRequest, Engine | None]:
-    backbone, plan, engine = extractor.backbone, extractor.effective_plan, None
-    widths: list[int] = []
-    numbers = 3 * backbone.preprocessing.crop**2
+    """Return what the trunk has to compute, and the engine that runs it, if there is a trunk."""
+    backbone, plan, engine, widths = extractor.backbone, extractor.effective_plan, None, []
     if halves.trunk is not None:
         backbone = trunk_backbone(backbone, halves)
         engine = build_engine(backbone, plan, requested=extractor.requested_engine)
         plan = engine.plan
-        *widths, numbers = (stage.width for stage in backbone.stages)
-    views = AugmentedViews(count=settings.views, augmentation=seen.augmentation, seed=settings.seed)
-    task = ActivationRequest(
-        paths=[images.dataset.paths[row] for row in images.partition.train],
-        digests=digests,
-        views=views,
+        widths = [stage.width for stage in backbone.stages[:-1]]
+    request = ActivationRequest(
+        paths=[images.dataset.paths[row] for row in images.split.train],
+        digests=[images.features.digests[row] for row in images.split.train],
+        views=AugmentedViews(count=settings.views, augmentation=augmentation, seed=settings.seed),
         preprocessing=backbone.preprocessing,
         configuration=configuration_key(backbone, plan),
         widths=tuple(widths),
-        numbers=numbers,
+        numbers=math.prod(halves.shape),
     )
-    return task, engine
+    return request, engine
 
 
-def _key(task: ActivationRequest, head: LinearHead, labels: np.ndarray) -> str:
+def _examples(
+    split: TrainTestSplit,
+    found: Activations,
+    weights: Floats,
+    halves: Cut,
+    network: StagedNetwork,
+) -> Examples:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    class_weights = np.ones(len(split.classes), np.float32)
+    class_weights[split.labels] = weights
+    return Examples(
+        activations=found,
+        labels=split.labels,
+        classes=len(split.classes),
+        weights=torch.tensor(class_weights, device=device),
+        shape=halves.shape,
+        mean=network.mean.to(device),
+        std=network.std.to(device),
+        device=device,
+    )
+
+
+def _key(
+    request: ActivationRequest, head: LinearHead, labels: Labels, settings: TuningSettings
+) -> str:
+    facts = f"{request.key()} {torch.__version__} {settings}"
     arrays = (*head.tensors().values(), labels)
-    numbers = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-    return bytes_digest(task.key().encode() + torch.__version__.encode() + numbers)
+    return bytes_digest(b"".join([facts.encode(), *(array.tobytes() for array in arrays)]))

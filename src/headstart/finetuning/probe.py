@@ -1,0 +1,102 @@
+"""The linear probe that fine-tuning starts from, and the images behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from headstart.backbones.backbone import LOGITS
+from headstart.datasets import ImageDataset
+from headstart.errors import UserError
+from headstart.features.extractor import Extractor
+from headstart.finetuning.settings import TuningRecipe
+from headstart.models.fit import fit, stages_to_extract
+from headstart.models.fit_result import FitResult
+from headstart.models.fit_settings import FitSettings
+from headstart.models.train_test_split import SplitFeatures
+from headstart.models.trained_model import Model
+from headstart.types import HeadKind, ProgressCallback
+
+
+def probe_stages(
+    model: Model | None, stages: Sequence[str], recipe: TuningRecipe | None
+) -> tuple[str, ...]:
+    """Return the stages that feed the probe's head; empty to choose by cross-validation.
+
+    Args:
+        model: model to start from, if any; its stages are used.
+        stages: stages to use without a model.
+        recipe: the classifier recipe uses the network's own logits instead.
+
+    Raises:
+        UserError: the model's head cannot be trained further, or the model is fine-tuned already.
+    """
+    if model is not None and model.head.kind is not HeadKind.LOGISTIC:
+        raise UserError(
+            f"the model has a {model.head.kind} head, which has no gradient; fit a model with "
+            "--head logistic and start from that"
+        )
+    if model is not None and model.tuning is not None:
+        raise UserError(
+            "the model is fine-tuned already; start from the model that it was made from, with "
+            "more --epochs"
+        )
+    if recipe is TuningRecipe.CLASSIFIER:
+        return (LOGITS,)
+    return tuple(stages) if model is None else model.origin.stages
+
+
+def train_probe(
+    dataset: ImageDataset,
+    extractor: Extractor,
+    fit_settings: FitSettings,
+    model: Model | None,
+    *,
+    on_images: ProgressCallback | None = None,
+    on_candidates: ProgressCallback | None = None,
+) -> tuple[FitResult, SplitFeatures]:
+    """Train a probe as `headstart.models.fit.fit` does, and return it with its images.
+
+    Raises:
+        UserError: the images have other classes than `model`, or their test part contains images
+            that it was trained on.
+    """
+    probe = fit(dataset, extractor, fit_settings, on_images=on_images, on_candidates=on_candidates)
+    images = SplitFeatures.extract(
+        dataset,
+        extractor,
+        stages=stages_to_extract(extractor.backbone, fit_settings),
+        hold_out=fit_settings.hold_out,
+        seed=fit_settings.seed,
+    )
+    if model is not None:
+        _check_images(model, images)
+        probe = replace(probe, model=_with_all_stages(probe.model, model))
+    return probe, images
+
+
+def _check_images(model: Model, images: SplitFeatures) -> None:
+    if images.split.classes != model.classes:
+        raise UserError(
+            f"the model was trained on the classes {', '.join(model.classes[:8])}, but these "
+            f"images have {', '.join(images.split.classes[:8])}; give the images that it was "
+            "fitted to, or start from the images alone"
+        )
+    digests = tuple(images.features.digests[row] for row in images.split.test)
+    if seen := int(model.data.contains(digests).sum()):
+        raise UserError(
+            f"{seen} of the {len(digests)} test images were used to train the model; leave out "
+            "--seed and --holdout, or start from the images alone"
+        )
+
+
+def _with_all_stages(probe: Model, model: Model) -> Model:
+    """Add the accuracies of the stages that only `model` compared, if its images are the same."""
+    same = np.array_equal(probe.data.digests, model.data.digests) and all(
+        model.accuracy_by_stage.get(stage, accuracy) == accuracy
+        for stage, accuracy in probe.accuracy_by_stage.items()
+    )
+    accuracies = {**model.accuracy_by_stage, **probe.accuracy_by_stage}
+    return replace(probe, accuracy_by_stage=accuracies) if same else probe
