@@ -16,7 +16,7 @@ from headstart.errors import DataError
 from headstart.types import ClassLevel, Norm
 
 if TYPE_CHECKING:
-    from headstart.inspection.robustness import Robustness
+    from headstart.inspection.robustness_result import Robustness
 
 _REPORT = "robustness.json"
 _DOUBT = (
@@ -84,7 +84,7 @@ def robustness(
     with progress() as bars:
         sample = draw_sample(
             dataset.test_images(),
-            study.subject,
+            study.differentiable,
             model=study.model,
             images=images,
             seed=seed,

@@ -1,7 +1,7 @@
-"""A network opened for a look inside: differentiable on one side, as users run it on the other.
+"""A network to inspect, in two forms: differentiable, and as users run it.
 
-What gradients find is believed only after the ordinary prediction path (file, decoder, inference
-engine) has read it back.
+A result found by gradients counts only after the ordinary prediction path (file, decoder, inference
+engine) has confirmed it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,11 @@ from functools import cached_property
 from pathlib import Path
 
 from headstart.backbones.backbone import Backbone
-from headstart.engines import make_plan
+from headstart.engines import Engine, build_engine, make_plan
 from headstart.features.extractor import Extractor
-from headstart.inspection.differentiable_model import (
-    DifferentiableModel,
-    backbone_subject,
-    model_subject,
-)
+from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.models.prediction import Predictions, classify, predict
 from headstart.models.trained_model import Model
-from headstart.types import EngineName, Precision
 
 
 @dataclass(frozen=True)
@@ -30,32 +25,34 @@ class InspectedNetwork:
 
     Attributes:
         backbone: the frozen network.
-        model: the classifier trained on it; None means the network's own.
+        model: the classifier trained on it; None for the backbone's own classifier.
     """
 
     backbone: Backbone
     model: Model | None = None
 
     @cached_property
-    def subject(self) -> DifferentiableModel:
-        """The differentiable form.
+    def differentiable(self) -> DifferentiableModel:
+        """The form with gradients, built once.
 
         Raises:
-            BundleError: the backbone is not the model's.
-            DataError: the backbone does not say what its classes are.
+            BundleError: the model was not trained on this backbone.
+            DataError: the backbone has no class names.
             MissingExtraError: PyTorch is not installed.
         """
-        if self.model is None:
-            return backbone_subject(self.backbone)
-        return model_subject(self.model, self.backbone)
+        return DifferentiableModel.of(self.backbone, self.model)
 
-    def read(self, paths: Sequence[Path]) -> Predictions:
-        """What `headstart predict` or `headstart classify` says of files."""
+    @cached_property
+    def engine(self) -> Engine:
+        """The backbone in the inference engine, for images that are in no file."""
+        return build_engine(self.backbone, make_plan())
+
+    def predict(self, paths: Sequence[Path]) -> Predictions:
+        """Predict files as `headstart predict` or `headstart classify` does."""
         if self.model is None:
             return classify(self._extractor, paths)
         return predict(self.model, self._extractor, paths)
 
     @cached_property
     def _extractor(self) -> Extractor:
-        plan = make_plan(EngineName.AUTO, Precision.AUTO)
-        return Extractor(backbone=self.backbone, plan=plan, cache=None)
+        return Extractor(backbone=self.backbone, plan=make_plan(), cache=None)

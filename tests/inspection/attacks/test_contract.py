@@ -45,7 +45,7 @@ combinations = pytest.mark.parametrize(
 
 def goals(logits, x: torch.Tensor) -> list[AttackGoal]:
     out = logits(x)
-    untargeted = AttackGoal.away(out.argmax(1), classes=out.shape[1])
+    untargeted = AttackGoal.untargeted(out.argmax(1), classes=out.shape[1])
     targeted = AttackGoal(torch.nn.functional.one_hot(out.argmin(1), out.shape[1]).bool())
     return [untargeted, targeted]
 
@@ -95,7 +95,7 @@ def test_a_picture_is_attacked_on_its_own(name: str):
 @pytest.mark.parametrize("name", ["pgd", "apgd"])
 def test_what_has_reached_the_goal_is_left_alone(name: str):
     logits, x = linear(), pictures(4, 6)
-    goal = AttackGoal.away(logits(x).argmax(1), classes=4)
+    goal = AttackGoal.untargeted(logits(x).argmax(1), classes=4)
     reached = AttackGoal(~goal.wanted)  # their present class: nothing to do
     found = ATTACKS[name].run(logits, x, reached, Threat(Norm.LINF, 4 / 255))
     assert torch.equal(found.pixels, x)
