@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,13 +219,10 @@ class Explainer:
         Most of the work needs no gradients, and the engine is several times as fast on CPUs. Its
         bfloat16 ranks the regions of occlusion like float32 (rank correlation 0.99).
         """
-        levels = to_array(pixels)
-        engine, model = self._network.engine, self._model
-        batches = [levels[i : i + engine.batch] for i in range(0, len(levels), engine.batch)]
-        with closing(engine.stream(batches)) as stream:
-            outputs = [np.concatenate(arrays) for arrays in zip(*stream, strict=True)]
-        if model.head is None:
-            return torch.from_numpy(outputs[-1]).to(pixels.device)
-        by_stage = dict(zip((*model.network.stages, LOGITS), outputs, strict=False))
-        features = np.concatenate([by_stage[stage] for stage in model.head_stages], axis=1)
-        return model.head(torch.from_numpy(features).to(pixels.device))
+        parts = torch.from_numpy(to_array(pixels)).split(self._network.engine.batch)
+        outputs = self._network.engine_outputs(part.numpy() for part in parts)
+        model = self._model
+        used = (LOGITS,) if model.head is None else model.head_stages
+        rows = [np.concatenate([one[name] for name in used], axis=1) for one in outputs]
+        values = torch.from_numpy(np.concatenate(rows)).to(pixels.device)
+        return values if model.head is None else model.head(values)

@@ -6,17 +6,22 @@ engine) has confirmed it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from headstart.backbones.backbone import Backbone
+import numpy as np
+
+from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.engines import Engine, build_engine, make_plan
+from headstart.errors import DataError
 from headstart.features.extractor import Extractor
 from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.models.prediction import Predictions, classify, predict
 from headstart.models.trained_model import Model
+from headstart.types import Floats, Pixels
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,27 @@ class InspectedNetwork:
 
     @cached_property
     def engine(self) -> Engine:
-        """The backbone in the inference engine, for images that are in no file."""
+        """The backbone in the inference engine."""
         return build_engine(self.backbone, make_plan())
+
+    def engine_outputs(self, batches: Iterable[Pixels]) -> Iterator[dict[str, Floats]]:
+        """Run prepared images, (B, crop, crop, 3) each, through the inference engine.
+
+        Yields:
+            For each batch, (B, D) features by stage, and (B, K) `LOGITS` if the backbone has them.
+
+        Raises:
+            DataError: the network computes NaN or infinity.
+        """
+        names = (*(stage.name for stage in self.backbone.stages), LOGITS)
+        with closing(self.engine.stream(batches)) as stream:
+            for outputs in stream:
+                if not all(np.isfinite(values).all() for values in outputs):
+                    raise DataError(
+                        f"{self.backbone.name} computes NaN or infinity; its weights may be "
+                        f"damaged: download them again"
+                    )
+                yield dict(zip(names, outputs, strict=False))
 
     def predict(self, paths: Sequence[Path]) -> Predictions:
         """Predict files as `headstart predict` or `headstart classify` does."""

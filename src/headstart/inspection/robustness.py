@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from types import MappingProxyType
 from typing import Final
 
@@ -21,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from headstart.backbones.backbone import LOGITS
 from headstart.errors import DataError
 from headstart.images.corruptions import STRENGTHS, Corruption, corrupt
 from headstart.inspection.attacks import APGD, AttackGoal, Threat
@@ -30,7 +30,7 @@ from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.labeled_sample import LabeledSample
 from headstart.inspection.robustness_result import CorrectCount, Robustness
 from headstart.system.prefetch import prefetch, stack_batches
-from headstart.types import Floats, Labels, Norm, Pixels, ProgressCallback, no_progress
+from headstart.types import Labels, Norm, Pixels, ProgressCallback, no_progress
 
 EPSILONS: Final[Mapping[Norm, tuple[float, ...]]] = MappingProxyType(
     {
@@ -147,25 +147,12 @@ def _correct(
         return stack_batches(images, network.engine.batch)
 
     predicted: list[int] = []
-    with closing(network.engine.stream(batches())) as stream:
-        for outputs in stream:
-            predicted += _scores(network, outputs).argmax(1).tolist()
-            progress(len(predicted), len(work))
+    for outputs in network.engine_outputs(batches()):
+        scores = network.model.probabilities(outputs) if network.model else outputs[LOGITS]
+        predicted += scores.argmax(1).tolist()
+        progress(len(predicted), len(work))
     classes = np.array(predicted, dtype=np.int64).reshape(len(versions), len(rows))
     return [accepted[rows, row] for row in classes]
-
-
-def _scores(network: InspectedNetwork, outputs: Sequence[Floats]) -> Floats:
-    """Return (B, K) logits or probabilities from the outputs of the engine."""
-    if not all(np.isfinite(values).all() for values in outputs):
-        raise DataError(
-            f"{network.backbone.name} computes NaN or infinity; its weights may be damaged: "
-            f"download them again"
-        )
-    if network.model is None:
-        return outputs[-1]
-    names = (stage.name for stage in network.backbone.stages)
-    return network.model.probabilities(dict(zip(names, outputs, strict=False)))
 
 
 def _first_success(

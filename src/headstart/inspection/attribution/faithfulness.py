@@ -57,7 +57,6 @@ def faithfulness(
     target: int,
     *,
     steps: int = STEPS,
-    shifts: int = SHIFTS,
     seed: int = 0,
 ) -> Faithfulness:
     """Score a map, and shifted copies of it as the random baseline.
@@ -71,11 +70,10 @@ def faithfulness(
         pixels: (3, H, W) in [0, 1].
         relevance: (H, W), signed; only the order of its values matters.
         target: index of the class.
-        steps: points of each curve, less 1; 2 (steps + 1) (shifts + 1) forward passes in all.
-        shifts: number of shifted maps.
+        steps: points of each curve, less 1; 2 (steps + 1) (SHIFTS + 1) forward passes in all.
         seed: random seed of the shifts.
     """
-    maps = (relevance, *_shifted(relevance, shifts, seed))
+    maps = (relevance, *_shifted(relevance, seed))
     deletion, insertion = (
         [area(curve(logits, pixels, one, target, steps=steps)) for one in maps]
         for curve in (deletion_curve, insertion_curve)
@@ -115,14 +113,12 @@ def _curve(
     counts = torch.linspace(0, ranks.numel(), steps + 1, device=ranks.device).round()
     changed = (ranks < counts[:, None]).view(-1, 1, *relevance.shape)  # (steps + 1, 1, H, W)
     with torch.no_grad():
-        batches = [
-            logits(torch.where(part, after, before)) for part in torch.split(changed, _BATCH)
-        ]
-    probabilities: Doubles = torch.cat(batches).double().softmax(1)[:, target].cpu().numpy()
+        parts = [logits(torch.where(part, after, before)) for part in changed.split(_BATCH)]
+    probabilities: Doubles = torch.cat(parts).double().softmax(1)[:, target].cpu().numpy()
     return probabilities
 
 
-def _shifted(relevance: Tensor, shifts: int, seed: int) -> list[Tensor]:
+def _shifted(relevance: Tensor, seed: int) -> list[Tensor]:
     """Return copies of a map, shifted cyclically by a quarter to three quarters of each side."""
     rng = np.random.default_rng(seed)
 
@@ -130,4 +126,4 @@ def _shifted(relevance: Tensor, shifts: int, seed: int) -> list[Tensor]:
         return int(rng.integers(side // 4, side - side // 4 + 1))
 
     height, width = relevance.shape
-    return [relevance.roll((shift(height), shift(width)), (0, 1)) for _ in range(shifts)]
+    return [relevance.roll((shift(height), shift(width)), (0, 1)) for _ in range(SHIFTS)]
