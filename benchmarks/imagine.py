@@ -157,7 +157,9 @@ def page(rows: dict[str, Row], seeds: int) -> str:
     """The whole document."""
     python = f"Python {platform.python_version()}"
     others = " | ".join(f"top {TOP} on {name}" for name in ("Lite1", "Lite2"))
-    header = f"| method | at least {WANTED} on Lite0 | lowest | {others} | steps | seconds |"
+    header = (
+        f"| method | at least {TARGET_PROBABILITY} on Lite0 | lowest | {others} | steps | seconds |"
+    )
     return PAGE.format(
         classes=textwrap.fill(", ".join(CLASSES), 99),
         seeds=seeds,

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
 from headstart.inspection.attacks import ATTACKS, Attack, AttackResult, AttackState
-from headstart.inspection.attribution import ATTRIBUTION_METHODS, NetworkFunctions, Relevance
+from headstart.inspection.attribution import (
+    ATTRIBUTION_METHODS,
+    AttributionMethod,
+    NetworkFunctions,
+    Relevance,
+)
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
 
 LITE = "efficientnet-lite0"
@@ -28,10 +32,8 @@ class RandomSearch(Attack):
         return state.result()
 
 
-class Saliency:
+class Saliency(AttributionMethod):
     """Absolute gradients (Simonyan et al. 2014)."""
-
-    uses_stage: ClassVar[bool] = False
 
     def attribute(self, network: NetworkFunctions, pixels: Tensor, targets: Tensor) -> Relevance:
         x = pixels.detach().requires_grad_()

@@ -173,7 +173,7 @@ def test_progress_ends_at_the_end(colors: Path):
     measured(
         colors, epsilons=[1 / 255, 4 / 255], steps=3,
         on_steps=lambda *news: steps.append(news),
-        on_pictures=lambda *news: pictures.append(news),
+        on_images=lambda *news: pictures.append(news),
     )  # fmt: skip
     assert steps[-1] == (36 * 2 * 2 * 3, 36 * 2 * 2 * 3)
     assert steps == sorted(steps)

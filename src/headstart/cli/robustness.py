@@ -98,7 +98,7 @@ def robustness(
             attack=APGD(steps=steps, restarts=restarts),
             seed=seed,
             on_steps=bars.bar("attacking", "steps"),
-            on_pictures=bars.bar("corrupting", "images"),
+            on_images=bars.bar("corrupting", "images"),
         )
     document = {
         "backbone": study.backbone.name,

@@ -219,7 +219,7 @@ class Explainer:
         Most of the work needs no gradients, and the engine is several times as fast on CPUs. Its
         bfloat16 ranks the regions of occlusion like float32 (rank correlation 0.99).
         """
-        parts = torch.from_numpy(to_array(pixels)).split(self._network.engine.batch)
+        parts = torch.split(torch.from_numpy(to_array(pixels)), self._network.engine.batch)
         outputs = self._network.engine_outputs(part.numpy() for part in parts)
         model = self._model
         used = (LOGITS,) if model.head is None else model.head_stages

@@ -168,4 +168,6 @@ def _strongest(name: str, number: int, maps: Floats, top: int) -> StageMaps:
         Channel(int(i), float(strength[i]), float(maps[i].min()), float(maps[i].max()))
         for i in order
     )
-    return StageMaps(name, number, *maps.shape, ranked, np.ascontiguousarray(maps[order]))
+    channels, height, width = maps.shape
+    best = np.ascontiguousarray(maps[order])
+    return StageMaps(name, number, channels, height, width, ranked, best)

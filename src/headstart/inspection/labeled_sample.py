@@ -54,7 +54,7 @@ class LabeledSample:
 
 
 class _Network(Protocol):
-    """What a network must tell about itself."""
+    """The properties of a network that sampling needs."""
 
     @property
     def classes(self) -> Sequence[str]: ...

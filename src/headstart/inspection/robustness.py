@@ -57,7 +57,7 @@ def measure_robustness(
     attack: APGD,
     seed: int = 0,
     on_steps: ProgressCallback = no_progress,
-    on_pictures: ProgressCallback = no_progress,
+    on_images: ProgressCallback = no_progress,
 ) -> Robustness:
     """Attack and corrupt a sample of images.
 
@@ -69,7 +69,7 @@ def measure_robustness(
         attack: the attack, with its steps and restarts.
         seed: random seed of the attack's starts, of noise and of fog.
         on_steps: called with (done, total) steps of the attack.
-        on_pictures: called with (done, total) corrupted images.
+        on_images: called with (done, total) corrupted images.
 
     Raises:
         DataError: an epsilon is negative, NaN or infinite, or the network computes such numbers.
@@ -91,7 +91,7 @@ def measure_robustness(
     kinds = list(itertools.product(Corruption, STRENGTHS))
     versions = [_corrupted(sample.pixels, kind, strength, seed) for kind, strength in kinds]
     corrupted: dict[Corruption, tuple[CorrectCount, ...]] = dict.fromkeys(Corruption, ())
-    masks = _correct(network, versions, sample.accepted, on_pictures)
+    masks = _correct(network, versions, sample.accepted, on_images)
     for (kind, _), correct in zip(kinds, masks, strict=True):
         corrupted[kind] += (CorrectCount(int(correct.sum()), count),)
     return Robustness(

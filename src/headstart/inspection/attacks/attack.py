@@ -68,8 +68,7 @@ class Attack(ABC):
 class AttackState:
     """The images of one attack: the originals, the best found so far, and the active ones.
 
-    An image is active until it reaches the goal. A is the number of active images; all arguments
-    and return values of the methods have these rows only.
+    An image is active until it reaches the goal. Methods take and return only the A active images.
 
     Attributes:
         threat: which changes are allowed.
@@ -99,10 +98,7 @@ class AttackState:
         self._steps = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
 
     def starts(self, count: int) -> Iterator[Tensor]:
-        """Yield (A, 3, H, W) for each of `count` restarts; all but the first are random.
-
-        There are fewer if all images reach the goal before.
-        """
+        """Yield (A, 3, H, W) for each of `count` starts, random but for the first, while A > 0."""
         for restart in range(count):
             if not len(self.active):
                 return
@@ -129,10 +125,7 @@ class AttackState:
         return images.detach(), self._goal.margin(logits.detach()), values.detach(), gradients
 
     def evaluate(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """Remember candidates that are better than all before.
-
-        Args:
-            candidates: (A, 3, H, W), within the threat.
+        """Remember candidates, (A, 3, H, W), that are better than all before.
 
         Returns:
             (A,) values of the objective and (A, 3, H, W) gradients.
@@ -152,11 +145,11 @@ class AttackState:
         """Deactivate the images that have reached the goal.
 
         Returns:
-            An index of the rows that stay active, for the caller's own tensors: (A,) bool, or the
-            full slice, which copies nothing, if all do.
+            The rows that stay active: (A,) bool, or if all do, the full slice, which copies
+            nothing when it indexes the caller's tensors.
         """
         margins = self._margins[self.active]
-        # A margin of exactly 0 is a tie, and no success.
+        # A margin of exactly 0 is a tie, not a success.
         keep = margins < self.confidence if self.confidence else margins <= 0
         if keep.all():
             return slice(None)

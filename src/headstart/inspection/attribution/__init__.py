@@ -4,14 +4,12 @@ Methods take callables on pixels in [0, 1] and return signed maps: positive valu
 class, negative values oppose it. They depend on neither files nor class names.
 """
 
-from collections.abc import Callable
-
 from headstart.inspection.attribution.grad_cam import GradCAM
 from headstart.inspection.attribution.integrated_gradients import IntegratedGradients
 from headstart.inspection.attribution.method import AttributionMethod, NetworkFunctions, Relevance
 from headstart.inspection.attribution.occlusion import Occlusion
 
-ATTRIBUTION_METHODS: dict[str, Callable[[], AttributionMethod]] = {
+ATTRIBUTION_METHODS: dict[str, type[AttributionMethod]] = {
     "grad-cam": GradCAM,
     "integrated-gradients": IntegratedGradients,
     "occlusion": Occlusion,
@@ -21,9 +19,6 @@ ATTRIBUTION_METHODS: dict[str, Callable[[], AttributionMethod]] = {
 __all__ = [
     "ATTRIBUTION_METHODS",
     "AttributionMethod",
-    "GradCAM",
-    "IntegratedGradients",
     "NetworkFunctions",
-    "Occlusion",
     "Relevance",
 ]

@@ -113,7 +113,7 @@ def _curve(
     counts = torch.linspace(0, ranks.numel(), steps + 1, device=ranks.device).round()
     changed = (ranks < counts[:, None]).view(-1, 1, *relevance.shape)  # (steps + 1, 1, H, W)
     with torch.no_grad():
-        parts = [logits(torch.where(part, after, before)) for part in changed.split(_BATCH)]
+        parts = [logits(torch.where(part, after, before)) for part in torch.split(changed, _BATCH)]
     probabilities: Doubles = torch.cat(parts).double().softmax(1)[:, target].cpu().numpy()
     return probabilities
 

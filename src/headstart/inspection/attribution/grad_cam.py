@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from headstart.backbones.staged import ForwardPass, on_grid
 from headstart.errors import BackboneError
-from headstart.inspection.attribution.method import NetworkFunctions, Relevance
+from headstart.inspection.attribution.method import AttributionMethod, NetworkFunctions, Relevance
 
 
-@dataclass(frozen=True, slots=True)
-class GradCAM:
+class GradCAM(AttributionMethod):
     """One gradient on the coarse grid of a deep stage; fast."""
 
-    uses_stage: ClassVar[bool] = True
+    uses_stage = True
 
     def attribute(self, network: NetworkFunctions, pixels: Tensor, targets: Tensor) -> Relevance:
         """See `AttributionMethod.attribute`."""

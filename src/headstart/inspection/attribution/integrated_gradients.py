@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
 from headstart.inspection.attribution.baselines import blur
-from headstart.inspection.attribution.method import NetworkFunctions, Relevance, captum_attr
+from headstart.inspection.attribution.method import (
+    AttributionMethod,
+    NetworkFunctions,
+    Relevance,
+    captum_attr,
+)
 
 STEPS = 32
 """Gradients on the path, by Gauss-Legendre quadrature."""
@@ -18,17 +21,14 @@ SMOOTHING = 1 / 56
 _BATCH = 16  # gradients per backward pass, to limit memory
 
 
-@dataclass(frozen=True, slots=True)
-class IntegratedGradients:
+class IntegratedGradients(AttributionMethod):
     """Integrate the gradients from a blurred image to the image; fine-grained.
 
     Raises:
         MissingExtraError: captum is not installed.
     """
 
-    uses_stage: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
         captum_attr("integrated gradients")
 
     def attribute(self, network: NetworkFunctions, pixels: Tensor, targets: Tensor) -> Relevance:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
+from torch import Tensor
+
+from headstart.backbones.staged import ForwardPass
 from headstart.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from headstart.backbones.staged import ForwardPass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +44,13 @@ class Relevance:
     stage: str | None = None
 
 
-class AttributionMethod(Protocol):
-    """Finds the pixels that a class depends on."""
+class AttributionMethod(ABC):
+    """A way to find the pixels that a class depends on; constructed without arguments."""
 
-    uses_stage: ClassVar[bool]
+    uses_stage: ClassVar[bool] = False
     """Whether the method reads `NetworkFunctions.stages`."""
 
+    @abstractmethod
     def attribute(self, network: NetworkFunctions, pixels: Tensor, targets: Tensor) -> Relevance:
         """Explain one class of each image.
 
@@ -59,7 +59,6 @@ class AttributionMethod(Protocol):
             pixels: (B, 3, H, W) in [0, 1].
             targets: (B,) int64, indices of the classes to explain.
         """
-        ...
 
 
 def captum_attr(method: str) -> Any:

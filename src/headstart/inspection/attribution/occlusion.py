@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from headstart.inspection.attribution.baselines import mean_color
-from headstart.inspection.attribution.method import NetworkFunctions, Relevance, captum_attr
+from headstart.inspection.attribution.method import (
+    AttributionMethod,
+    NetworkFunctions,
+    Relevance,
+    captum_attr,
+)
 
 WINDOW, STRIDE = 1 / 7, 1 / 14
 """Fractions of the side: 32 and 16 pixels of 224, which takes 169 forward passes per image."""
 _BATCH = 32  # windows per forward pass, to limit memory
 
 
-@dataclass(frozen=True, slots=True)
-class Occlusion:
+class Occlusion(AttributionMethod):
     """Cover a window of the image and measure how much the class loses.
 
     Raises:
         MissingExtraError: captum is not installed.
     """
 
-    uses_stage: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
         captum_attr("occlusion")
 
     def attribute(self, network: NetworkFunctions, pixels: Tensor, targets: Tensor) -> Relevance:

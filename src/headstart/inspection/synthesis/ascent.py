@@ -123,7 +123,8 @@ def ascend(
         return float(goal.measure(prepare(quantized(image.pixels())))[0]) if goal else 0.0
 
     def snapshot() -> Pixels:
-        return to_array(image.pixels())[0]
+        array: Pixels = to_array(image.pixels())[0]
+        return array
 
     for step in range(settings.steps):
         if step in keep:
