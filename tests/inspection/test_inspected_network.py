@@ -46,14 +46,14 @@ def test_a_model_is_read_as_predict_does(lite0: Backbone, model: Path, new_photo
 
 
 def test_reading_writes_nothing(lite0: Backbone, new_photos: Path, tmp_path: Path):
-    InspectedNetwork(lite0).read(find_images([new_photos])[:1])
+    InspectedNetwork(lite0).predict(find_images([new_photos])[:1])
     assert not (tmp_path / "cache").exists()
 
 
 def test_unreadable_files_are_skipped(lite0: Backbone, new_photos: Path, tmp_path: Path):
     bad = tmp_path / "bad.png"
     bad.write_text("no picture")
-    found = InspectedNetwork(lite0).read([bad, find_images([new_photos])[0]])
+    found = InspectedNetwork(lite0).predict([bad, find_images([new_photos])[0]])
     assert [one.path for one in found.skipped] == [str(bad)]
     assert found.rows.tolist() == [1]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -194,7 +195,7 @@ def _first_success(
         for number, (index, scale) in enumerate(runs, start=1):
             threat = threats[index]
             result = attack.run(
-                lambda images, scale=scale: network(images, scale),
+                partial(network, scale=scale),
                 x,
                 AttackGoal(wanted),
                 threat,
