@@ -24,7 +24,7 @@ from headstart.images.differentiable_resize import DifferentiableResize
 from headstart.inspection.attacks import Attack, AttackGoal, Threat
 from headstart.inspection.image_tensor import encode, straight_through, to_array, to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
-from headstart.system.files import check_not_input, atomic_write
+from headstart.system.files import atomic_write, check_not_input
 from headstart.types import Norm, Pixels
 
 _CONFIDENCES = (3.0, 6.0, 12.0)

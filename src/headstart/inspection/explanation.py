@@ -170,7 +170,8 @@ class Explainer:
         model = self._model
         # The heat maps are shown on the whole image, but computed on the network's input.
         image, preprocessing = decode(prediction.image), model.preprocessing
-        prepared = prepare(decode(prediction.image, min_size=preprocessing.min_decode_size), preprocessing)
+        reduced = decode(prediction.image, min_size=preprocessing.min_decode_size)
+        prepared = prepare(reduced, preprocessing)
         pixels = to_tensor(prepared, model.device)
         target = model.classes.index(prediction.explained)
         functions = NetworkFunctions(

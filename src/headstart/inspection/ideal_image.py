@@ -25,7 +25,7 @@ from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.synthesis.ascent import ascend
 from headstart.inspection.synthesis.recipe import SynthesisRecipe
 from headstart.inspection.synthesis_target import ClassTarget, Target
-from headstart.system.files import check_not_input, atomic_write
+from headstart.system.files import atomic_write, check_not_input
 from headstart.types import Pixels, ProgressCallback
 
 TARGET_PROBABILITY = 0.95
