@@ -28,7 +28,7 @@ from headstart.datasets.unlabeled import find_images
 from headstart.evaluation.metrics import wilson
 from headstart.images.decode import decode
 from headstart.images.preprocessing import prepare
-from headstart.inspection.adversarial_file import attack_picture
+from headstart.inspection.adversarial_file import attack_file
 from headstart.inspection.attacks import APGD, PGD, Attack, AttackGoal, Norm, Threat
 from headstart.inspection.inspected_network import InspectedNetwork
 
@@ -40,8 +40,8 @@ NEVER = float("inf")  # a confidence that no image reaches, so all steps are mad
 def dogs(study: InspectedNetwork, folder: Path, count: int) -> list[Path]:
     """Return the first photos that the network classifies as a dog."""
     paths = find_images([folder])
-    predictions = study.read(paths)
-    members = set(find_classes("dog", study.subject.classes))
+    predictions = study.predict(paths)
+    members = set(find_classes("dog", study.differentiable.classes))
     right = np.isin(predictions.probabilities.argmax(1), list(members))
     return [paths[row] for row in predictions.rows[right]][:count]
 
@@ -54,7 +54,7 @@ def whole_path(study: InspectedNetwork, photos: list[Path]) -> str:
         seconds, steps, successes = [], [], 0
         with tempfile.TemporaryDirectory() as scratch:
             for photo in photos:
-                found = attack_picture(
+                found = attack_file(
                     study,
                     photo,
                     out=Path(scratch) / "a.png",
@@ -81,7 +81,7 @@ class Module(nn.Module):
 
     def __init__(self, study: InspectedNetwork) -> None:
         super().__init__()
-        self.logits = study.subject.logits
+        self.logits = study.differentiable.logits
         self.register_buffer("anywhere", torch.zeros(1))
         self.register_parameter("unused", nn.Parameter(torch.zeros(1)))
 
@@ -98,14 +98,16 @@ def contenders(study: InspectedNetwork) -> dict[str, Callable[[Tensor, Tensor, b
 
     module = Module(study).eval()
     theirs = foolbox.PyTorchModel(module, bounds=(0, 1))
-    classes = len(study.subject.classes)
+    classes = len(study.differentiable.classes)
     threat = Threat(Norm.LINF, EPSILON, levels=None)
 
     def own(attack: Attack) -> Callable[[Tensor, Tensor, bool], Tensor]:
         def run(x: Tensor, y: Tensor, full: bool) -> Tensor:
-            goal = AttackGoal.away(y, classes=classes)
+            goal = AttackGoal.untargeted(y, classes=classes)
             confidence = NEVER if full else 0.0
-            return attack.run(study.subject.logits, x, goal, threat, confidence=confidence).pixels
+            return attack.run(
+                study.differentiable.logits, x, goal, threat, confidence=confidence
+            ).pixels
 
         return run
 
@@ -126,10 +128,10 @@ def contenders(study: InspectedNetwork) -> dict[str, Callable[[Tensor, Tensor, b
 
 def against_peers(study: InspectedNetwork, photos: list[Path], rounds: int) -> str:
     """Measure milliseconds per image and step, and the success with the same number of steps."""
-    pixels = np.stack([prepare(decode(p), study.subject.preprocessing) for p in photos])
+    pixels = np.stack([prepare(decode(p), study.differentiable.preprocessing) for p in photos])
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous() / 255
     with torch.no_grad():
-        y = study.subject.logits(x).argmax(1)
+        y = study.differentiable.logits(x).argmax(1)
     runs = contenders(study)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
@@ -147,8 +149,8 @@ def against_peers(study: InspectedNetwork, photos: list[Path], rounds: int) -> s
         ).detach()
         assert (found - x).abs().max() <= EPSILON + 1e-6
         with torch.no_grad():
-            logits = study.subject.logits(found)
-        margins = AttackGoal.away(y, classes=logits.shape[1]).margin(logits)
+            logits = study.differentiable.logits(found)
+        margins = AttackGoal.untargeted(y, classes=logits.shape[1]).margin(logits)
         cost = statistics.median(seconds[name]) / STEPS / BATCH * 1000
         rows.append(
             f"| {name} | {cost:.1f} | {int((margins > 0).sum())} of {len(x)} "

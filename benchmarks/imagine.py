@@ -24,8 +24,10 @@ from PIL import Image
 from headstart import plots
 from headstart.backbones import load_backbone
 from headstart.evaluation.metrics import wilson
-from headstart.inspection.ideal_image import BEST, LESSON, WANTED, IdealImage, class_target, imagine
+from headstart.inspection.ideal_image import TARGET_PROBABILITY, IdealImage, synthesize
 from headstart.inspection.inspected_network import InspectedNetwork
+from headstart.inspection.synthesis.recipe import BEST, LESSON
+from headstart.inspection.synthesis_target import class_target
 from headstart.types import Floats
 
 CLASSES = (
@@ -36,7 +38,7 @@ SHOWN = ("Siamese cat", "golden retriever", "zebra", "teapot", "mosque")
 WAYS = {
     "best": BEST,
     "lesson": LESSON,
-    "lesson --tv 0": LESSON.changed(steps=None, tv=0.0),
+    "lesson --tv 0": LESSON.with_settings(steps=None, tv=0.0),
 }
 MAKER, OTHERS = "efficientnet-lite0", ("efficientnet-lite1", "efficientnet-lite2")
 TOP = 5
@@ -68,13 +70,13 @@ def measure(way: str, seeds: int, studies: dict[str, InspectedNetwork], folder: 
     for name in CLASSES:
         for seed in range(seeds):
             out = folder / f"{way}-{name}-{seed}.png"
-            made = imagine(maker, [class_target(maker, name)], WAYS[way], out=out, seeds=[seed])
+            made = synthesize(maker, [class_target(maker, name)], WAYS[way], out=out, seeds=[seed])
             found += made
             one = made[0]
             said = f"{one.probability:.4f}, {one.steps} steps, {one.seconds:.1f} s"
             print(f"{way}: {name}, seed {seed}: {said}", flush=True)
     paths = [one.path for one in found]
-    return Row(tuple(found), {name: studies[name].read(paths).probabilities for name in OTHERS})
+    return Row(tuple(found), {name: studies[name].predict(paths).probabilities for name in OTHERS})
 
 
 def share(flags: Sequence[bool]) -> str:
@@ -88,7 +90,7 @@ def line(way: str, row: Row) -> str:
     """Return a row of the table."""
     cells = [
         f"`{way}`" if way == "best" else f"`--method {way}`",
-        share([one.probability >= WANTED for one in row.found]),
+        share([one.probability >= TARGET_PROBABILITY for one in row.found]),
         f"{min(one.probability for one in row.found):.4f}",
         *(share(row.recognized(name)) for name in OTHERS),
         f"{statistics.median(one.steps for one in row.found):.0f}",
@@ -157,11 +159,13 @@ def page(rows: dict[str, Row], seeds: int) -> str:
     """Return the page."""
     python = f"Python {platform.python_version()}"
     others = " | ".join(f"top {TOP} on {name}" for name in ("Lite1", "Lite2"))
-    header = f"| method | at least {WANTED} on Lite0 | lowest | {others} | steps | seconds |"
+    header = (
+        f"| method | at least {TARGET_PROBABILITY} on Lite0 | lowest | {others} | steps | seconds |"
+    )
     return PAGE.format(
         classes=textwrap.fill(", ".join(CLASSES), 99),
         seeds=seeds,
-        wanted=WANTED,
+        wanted=TARGET_PROBABILITY,
         header=header,
         lines="\n".join(line(way, row) for way, row in rows.items()),
         machine=f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {python}",

@@ -8,7 +8,7 @@ from PIL import Image
 from headstart.backbones import Backbone
 from headstart.images.decode import decode
 from headstart.images.preprocessing import prepare
-from headstart.inspection.differentiable_model import backbone_subject
+from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.inspection.feature_maps import stage_maps
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import files
@@ -38,7 +38,7 @@ def test_every_stage_is_drawn_and_described(cli: Cli, image: Path, tmp_path: Pat
         "layer": "conv_stem", "count": 32, "height": 3, "width": 3, "file": "filters.png",
     }  # fmt: skip
     pixels = prepare(decode(image), lite0.preprocessing)
-    expected = stage_maps(backbone_subject(lite0), pixels, top=4)
+    expected = stage_maps(DifferentiableModel.of(lite0), pixels, top=4)
     for said, one, known in zip(document["stages"], expected, lite0.stages, strict=True):
         assert said == {
             "name": known.name,

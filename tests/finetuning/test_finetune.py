@@ -16,7 +16,7 @@ from headstart.features.extractor import Extractor
 from headstart.finetuning import finetune as module
 from headstart.finetuning.finetune import FineTuneResult, TuningProgress, finetune
 from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
-from headstart.inspection.differentiable_model import model_subject
+from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
 from headstart.models.model_backbone import tuned_backbone
@@ -129,9 +129,9 @@ def test_saved_and_loaded_it_predicts_through_openvino_as_the_network_does(
     assert loaded.tuning == tuned.model.tuning
     assert loaded.tail.keys() == tuned.model.tail.keys()
     paths = find_images([new])[:12]
-    subject = model_subject(loaded, small_backbone())
+    network = DifferentiableModel.of(small_backbone(), loaded)
     with torch.no_grad():
-        expected = subject.logits(pixels(subject, paths).to(subject.device)).softmax(1).cpu()
+        expected = network.logits(pixels(network, paths).to(network.device)).softmax(1).cpu()
     extractor = own(loaded, tmp_path / "cache", plan=F32)
     found = predict(loaded, extractor, paths)
     np.testing.assert_allclose(found.probabilities, expected.numpy(), atol=1e-4)
@@ -213,7 +213,7 @@ def test_the_deepest_setting_trains_the_first_convolution(sided: Path, cache: Pa
     assert (found.attempt.depth, found.attempt.last_frozen_stage) == (3, "")
     assert found.kept
     assert {"stem.0.weight", "top.0.weight", "stem.1.running_mean"} <= found.model.tail.keys()
-    model_subject(found.model, small_backbone())
+    DifferentiableModel.of(small_backbone(), found.model)
 
 
 def test_depth_0_and_the_recipe_probe_are_what_fit_does(sided: Path, cache: Path):

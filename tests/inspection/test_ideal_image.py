@@ -11,15 +11,10 @@ from PIL import Image
 from headstart.backbones import Backbone
 from headstart.backbones.staged import on_grid
 from headstart.errors import BackboneError, DataError, UnreadableImageError, UserError
-from headstart.inspection.ideal_image import (
-    BEST,
-    LESSON,
-    ClassTarget,
-    class_target,
-    imagine,
-    unit_target,
-)
+from headstart.inspection.ideal_image import synthesize
 from headstart.inspection.inspected_network import InspectedNetwork
+from headstart.inspection.synthesis.recipe import BEST, LESSON
+from headstart.inspection.synthesis_target import ClassTarget, class_target, unit_target
 from headstart.models.saved_model import load_model
 from tests.conftest import picture
 
@@ -29,42 +24,42 @@ STAGE = "blocks.3"
 
 
 @pytest.fixture(scope="module")
-def study(lite0: Backbone) -> InspectedNetwork:
+def network(lite0: Backbone) -> InspectedNetwork:
     return InspectedNetwork(lite0)
 
 
 def short(recipe=BEST, steps: int = 4):
-    changed = recipe.changed(steps=steps, tv=None)
+    changed = recipe.with_settings(steps=steps, tv=None)
     return dataclasses.replace(changed, settings=dataclasses.replace(changed.settings, further=0))
 
 
-def test_the_lessons_picture_is_read_back_with_certainty(study: InspectedNetwork, tmp_path: Path):
+def test_the_lessons_picture_is_read_back_with_certainty(network: InspectedNetwork, tmp_path: Path):
     out = tmp_path / "new" / "zebra.png"
-    recipe = LESSON.changed(steps=30, tv=None)
-    (found,) = imagine(study, [class_target(study, "Zebra")], recipe, out=out)
+    recipe = LESSON.with_settings(steps=30, tv=None)
+    (found,) = synthesize(network, [class_target(network, "Zebra")], recipe, out=out)
     assert found.label == "zebra"
     assert found.probability > 0.95
-    read = study.read([out])
+    read = network.predict([out])
     assert read.top(0, 1) == [("zebra", found.probability)]
     assert np.array_equal(np.asarray(Image.open(out)), found.pixels)
     assert found.pixels.shape == (224, 224, 3)
 
 
-def test_best_makes_progress_and_a_larger_picture(study: InspectedNetwork, tmp_path: Path):
-    target = class_target(study, "zebra")
+def test_best_makes_progress_and_a_larger_picture(network: InspectedNetwork, tmp_path: Path):
+    target = class_target(network, "zebra")
     before, after = (
-        imagine(study, [target], short(steps=steps), out=tmp_path / "a.png", size=256)[0]
+        synthesize(network, [target], short(steps=steps), out=tmp_path / "a.png", size=256)[0]
         for steps in (1, 25)
     )
     assert after.pixels.shape == (256, 256, 3)
     assert after.probability > max(0.01, 10 * before.probability)
 
 
-def test_several_pictures_get_files_of_their_own(study: InspectedNetwork, tmp_path: Path):
-    targets = [class_target(study, name) for name in ("goldfish", "Siamese cat")]
+def test_several_pictures_get_files_of_their_own(network: InspectedNetwork, tmp_path: Path):
+    targets = [class_target(network, name) for name in ("goldfish", "Siamese cat")]
     told: list[tuple[int, int]] = []
-    found = imagine(
-        study,
+    found = synthesize(
+        network,
         targets,
         short(steps=2),
         out=tmp_path / "all.png",
@@ -81,20 +76,20 @@ def test_several_pictures_get_files_of_their_own(study: InspectedNetwork, tmp_pa
     assert not np.array_equal(found[0].pixels, found[1].pixels)
 
 
-def test_a_picture_does_not_depend_on_its_neighbors(study: InspectedNetwork, tmp_path: Path):
-    target = class_target(study, "teapot")
-    pair = imagine(study, [target], short(), out=tmp_path / "pair.png", seeds=[0, 1])
-    alone = imagine(study, [target], short(), out=tmp_path / "alone.png", seeds=[1])
+def test_a_picture_does_not_depend_on_its_neighbors(network: InspectedNetwork, tmp_path: Path):
+    target = class_target(network, "teapot")
+    pair = synthesize(network, [target], short(), out=tmp_path / "pair.png", seeds=[0, 1])
+    alone = synthesize(network, [target], short(), out=tmp_path / "alone.png", seeds=[1])
     assert pair[1].path.read_bytes() == alone[0].path.read_bytes()
 
 
 @pytest.mark.parametrize("recipe", [BEST, LESSON])
-def test_it_starts_at_a_picture(recipe, study: InspectedNetwork, tmp_path: Path):
+def test_it_starts_at_a_picture(recipe, network: InspectedNetwork, tmp_path: Path):
     start = tmp_path / "start.jpg"
     picture("checks", 0).resize((300, 224)).save(start)
-    target = class_target(study, "teapot")
-    (found,) = imagine(
-        study, [target], short(recipe, 5), out=tmp_path / "a.png", start=start, frames=2
+    target = class_target(network, "teapot")
+    (found,) = synthesize(
+        network, [target], short(recipe, 5), out=tmp_path / "a.png", start=start, frames=2
     )
     middle = np.asarray(Image.open(start).crop((38, 0, 262, 224)))
     difference = np.abs(found.pixels.astype(int) - middle)
@@ -107,62 +102,62 @@ def test_it_starts_at_a_picture(recipe, study: InspectedNetwork, tmp_path: Path)
 
 
 @pytest.mark.parametrize("at", [None, (3, 5)])
-def test_a_channel_is_raised(at, study: InspectedNetwork, tmp_path: Path):
-    target = unit_target(study, STAGE, 7, at)
+def test_a_channel_is_raised(at, network: InspectedNetwork, tmp_path: Path):
+    target = unit_target(network, STAGE, 7, at)
 
     def strength(pixels: np.ndarray) -> float:
         batch = torch.tensor(pixels).permute(2, 0, 1)[None] / 255
         with torch.no_grad():
-            maps = on_grid(study.subject.network.activations(batch)[STAGE])[0, 7]
+            maps = on_grid(network.differentiable.network.activations(batch)[STAGE])[0, 7]
         return float(maps.mean() if at is None else maps[at])
 
-    recipe = short(LESSON.changed(steps=None, tv=0), 12)
-    (found,) = imagine(study, [target], recipe, out=tmp_path / "a.png", frames=2, size=224)
+    recipe = short(LESSON.with_settings(steps=None, tv=0), 12)
+    (found,) = synthesize(network, [target], recipe, out=tmp_path / "a.png", frames=2, size=224)
     with Image.open(tmp_path / "a.webp") as way:
         assert way.n_frames == 2
         first = np.asarray(way.convert("RGB"))
     assert strength(found.pixels) > strength(first) + 0.5
     # The most probable class is told, whatever it is.
-    assert (found.label, found.probability) == study.read([found.path]).top(0, 1)[0]
+    assert (found.label, found.probability) == network.predict([found.path]).top(0, 1)[0]
 
 
-def test_names_of_channels(study: InspectedNetwork):
-    assert unit_target(study, STAGE, 7).name == "blocks.3 channel 7"
-    assert unit_target(study, STAGE, 7, (1, 2)).name == "blocks.3 channel 7 at 1,2"
-    assert class_target(study, "SIAMESE cat") == ClassTarget("Siamese cat", 284)
+def test_names_of_channels(network: InspectedNetwork):
+    assert unit_target(network, STAGE, 7).name == "blocks.3 channel 7"
+    assert unit_target(network, STAGE, 7, (1, 2)).name == "blocks.3 channel 7 at 1,2"
+    assert class_target(network, "SIAMESE cat") == ClassTarget("Siamese cat", 284)
 
 
-def test_what_the_network_does_not_have_is_refused(study: InspectedNetwork):
+def test_what_the_network_does_not_have_is_refused(network: InspectedNetwork):
     with pytest.raises(DataError, match="did you mean 'zebra'"):
-        class_target(study, "zebrra")
+        class_target(network, "zebrra")
     with pytest.raises(BackboneError, match=r"no stage 'block\.3'; its stages are .*blocks\.3"):
-        unit_target(study, "block.3", 0)
+        unit_target(network, "block.3", 0)
     with pytest.raises(UserError, match="no channel 80; its channels are 0 to 79"):
-        unit_target(study, STAGE, 80)
+        unit_target(network, STAGE, 80)
     with pytest.raises(UserError, match="no channel -1"):
-        unit_target(study, STAGE, -1)
+        unit_target(network, STAGE, -1)
     with pytest.raises(UserError, match=r"no unit at 3,14; its rows are 0 to 13"):
-        unit_target(study, STAGE, 0, (3, 14))
+        unit_target(network, STAGE, 0, (3, 14))
 
 
-def test_the_start_is_a_picture_and_is_kept(study: InspectedNetwork, tmp_path: Path):
-    target = class_target(study, "teapot")
+def test_the_start_is_a_picture_and_is_kept(network: InspectedNetwork, tmp_path: Path):
+    target = class_target(network, "teapot")
     text = tmp_path / "a.jpg"
     text.write_text("words")
     with pytest.raises(UnreadableImageError, match=r"cannot use .*a\.jpg: not an image"):
-        imagine(study, [target], short(), out=tmp_path / "b.png", start=text)
+        synthesize(network, [target], short(), out=tmp_path / "b.png", start=text)
     own = tmp_path / "own.png"
     picture("noise", 0).save(own)
     content = own.read_bytes()
     with pytest.raises(UserError, match="is the input image"):
-        imagine(study, [target], short(), out=own, start=own)
+        synthesize(network, [target], short(), out=own, start=own)
     assert own.read_bytes() == content
 
 
 def test_a_models_class(lite0: Backbone, model: Path, tmp_path: Path):
-    study = InspectedNetwork(lite0, load_model(model))
-    target = class_target(study, "stripes")
-    recipe = LESSON.changed(steps=25, tv=None)
-    (found,) = imagine(study, [target], recipe, out=tmp_path / "a.png")
+    network = InspectedNetwork(lite0, load_model(model))
+    target = class_target(network, "stripes")
+    recipe = LESSON.with_settings(steps=25, tv=None)
+    (found,) = synthesize(network, [target], recipe, out=tmp_path / "a.png")
     assert found.label == "stripes"
     assert found.probability > 0.9

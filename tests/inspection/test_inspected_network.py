@@ -1,4 +1,4 @@
-"""A study says of a file what `predict` and `classify` say; options open what they name."""
+"""A network predicts for a file what `predict` and `classify` say; options open what they name."""
 
 from pathlib import Path
 
@@ -26,62 +26,62 @@ def extractor(backbone: Backbone) -> Extractor:
 
 
 def test_a_backbone_is_read_as_classify_does(lite0: Backbone, new_photos: Path):
-    study, paths = InspectedNetwork(lite0), find_images([new_photos])
-    found, expected = study.read(paths), classify(extractor(lite0), paths)
+    network, paths = InspectedNetwork(lite0), find_images([new_photos])
+    found, expected = network.predict(paths), classify(extractor(lite0), paths)
     assert found.classes == expected.classes == lite0.labels
     assert np.array_equal(found.probabilities, expected.probabilities)
-    assert study.subject.classes == lite0.labels
-    assert study.subject is study.subject  # built once
-    assert study.subject.head is None
+    assert network.differentiable.classes == lite0.labels
+    assert network.differentiable is network.differentiable  # built once
+    assert network.differentiable.head is None
 
 
 def test_a_model_is_read_as_predict_does(lite0: Backbone, model: Path, new_photos: Path):
     trained, paths = load_model(model), find_images([new_photos])
-    study = InspectedNetwork(lite0, trained)
-    found, expected = study.read(paths), predict(trained, extractor(lite0), paths)
+    network = InspectedNetwork(lite0, trained)
+    found, expected = network.predict(paths), predict(trained, extractor(lite0), paths)
     assert found.classes == expected.classes == trained.classes
     assert np.array_equal(found.probabilities, expected.probabilities)
-    assert study.subject.classes == trained.classes
-    assert study.subject.graft == trained.origin.stages
+    assert network.differentiable.classes == trained.classes
+    assert network.differentiable.head_stages == trained.origin.stages
 
 
 def test_reading_writes_nothing(lite0: Backbone, new_photos: Path, tmp_path: Path):
-    InspectedNetwork(lite0).read(find_images([new_photos])[:1])
+    InspectedNetwork(lite0).predict(find_images([new_photos])[:1])
     assert not (tmp_path / "cache").exists()
 
 
 def test_unreadable_files_are_skipped(lite0: Backbone, new_photos: Path, tmp_path: Path):
     bad = tmp_path / "bad.png"
     bad.write_text("no picture")
-    found = InspectedNetwork(lite0).read([bad, find_images([new_photos])[0]])
+    found = InspectedNetwork(lite0).predict([bad, find_images([new_photos])[0]])
     assert [one.path for one in found.skipped] == [str(bad)]
     assert found.rows.tolist() == [1]
 
 
 def test_another_backbone_than_the_models_is_refused(model: Path):
     with pytest.raises(SavedModelError):
-        _ = InspectedNetwork(tiny_backbone(), load_model(model)).subject
+        _ = InspectedNetwork(tiny_backbone(), load_model(model)).differentiable
 
 
 def test_options_open_the_embedded_backbone_by_default(lite0: Backbone):
-    study = options.study(None, None, None)
-    assert study.model is None
-    assert study.backbone.name == LITE
-    assert study.backbone.weights == lite0.weights
+    network = options.study(None, None, None)
+    assert network.model is None
+    assert network.backbone.name == LITE
+    assert network.backbone.weights == lite0.weights
 
 
 def test_options_open_a_models_folder_with_its_backbone(lite0: Backbone, model: Path):
-    for study in (options.study(None, model, None), options.study_of(str(model), None)):
-        assert study.model is not None
-        assert study.model.classes == load_model(model).classes
-        assert study.backbone.weights == lite0.weights
+    for network in (options.study(None, model, None), options.study_of(str(model), None)):
+        assert network.model is not None
+        assert network.model.classes == load_model(model).classes
+        assert network.backbone.weights == lite0.weights
 
 
 def test_options_open_a_backbone_by_name():
-    for study in (options.study("efficientnet-lite1", None, None),
+    for network in (options.study("efficientnet-lite1", None, None),
                   options.study_of("efficientnet-lite1", None)):  # fmt: skip
-        assert study.model is None
-        assert study.backbone.name == "efficientnet-lite1"
+        assert network.model is None
+        assert network.backbone.name == "efficientnet-lite1"
 
 
 def test_a_model_and_a_backbone_are_one_too_many(model: Path):

@@ -24,7 +24,8 @@ from headstart.images.decode import decode
 from headstart.inspection.attacks import APGD
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.labeled_sample import LabeledSample, draw_sample
-from headstart.inspection.robustness import EPSILONS, CorrectCount, Robustness, measure_robustness
+from headstart.inspection.robustness import EPSILONS, measure_robustness
+from headstart.inspection.robustness_result import CorrectCount, Robustness
 from headstart.models.prediction import evaluate
 from headstart.models.saved_model import load_model
 from headstart.types import Norm
@@ -70,15 +71,15 @@ def colors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def drawn(folder: Path, study: InspectedNetwork, *, images: int = 100) -> LabeledSample:
+def drawn(folder: Path, network: InspectedNetwork, *, images: int = 100) -> LabeledSample:
     dataset = open_dataset(folder, require_classes=1)
-    return draw_sample(dataset, study.subject, model=study.model, images=images, seed=0)
+    return draw_sample(dataset, network.differentiable, model=network.model, images=images, seed=0)
 
 
 def measured(folder: Path, *, seed: int = 0, steps: int = 10, **options) -> Robustness:
-    study = brightest_channel()
-    sample = drawn(folder, study)
-    return measure_robustness(study, sample, attack=APGD(steps=steps), seed=seed, **options)
+    network = brightest_channel()
+    sample = drawn(folder, network)
+    return measure_robustness(network, sample, attack=APGD(steps=steps), seed=seed, **options)
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +107,14 @@ def test_the_worst_case_is_the_closed_form_of_a_linear_network(norm: Norm, color
     clear = ~near & (np.abs(exact) > epsilons[1] / 2)
     assert clear.sum() >= 30
     expected = np.where(exact < 0, 0, np.searchsorted(epsilons, exact))  # the first that is larger
-    assert np.array_equal(found.broken[clear], expected[clear])
+    assert np.array_equal(found.wrong_at[clear], expected[clear])
     assert len(set(expected[clear].tolist())) >= 4
 
 
 def test_accuracies_count_what_is_not_broken(found: Robustness):
     n = len(found.sample)
     for place, share in enumerate(found.attacked):
-        correct = int((found.broken > place).sum())
+        correct = int((found.wrong_at > place).sum())
         assert (share.correct, share.images) == (correct, n)
         assert share.accuracy == correct / n
         assert share.interval == wilson(correct, n)
@@ -156,7 +157,7 @@ def test_the_document_says_it_all(found: Robustness):
     }
     assert [one["strength"] for one in document["corruptions"]["fog"]] == list(STRENGTHS)
     wrong = {one["image"]: one["wrong_at"] for one in document["by_image"]}
-    for path, place in zip(found.sample.paths, found.broken.tolist(), strict=True):
+    for path, place in zip(found.sample.paths, found.wrong_at.tolist(), strict=True):
         assert wrong[str(path)] == ([*LINF, None][place])
 
 
@@ -172,7 +173,7 @@ def test_progress_ends_at_the_end(colors: Path):
     measured(
         colors, epsilons=[1 / 255, 4 / 255], steps=3,
         on_steps=lambda *news: steps.append(news),
-        on_pictures=lambda *news: pictures.append(news),
+        on_images=lambda *news: pictures.append(news),
     )  # fmt: skip
     assert steps[-1] == (36 * 2 * 2 * 3, 36 * 2 * 2 * 3)
     assert steps == sorted(steps)
@@ -181,7 +182,7 @@ def test_progress_ends_at_the_end(colors: Path):
 
 @pytest.mark.parametrize("epsilon", [-1.0, float("nan"), float("inf")])
 def test_an_epsilon_is_a_size(epsilon: float, colors: Path):
-    with pytest.raises(DataError, match="give sizes of a change, 0 or more"):
+    with pytest.raises(DataError, match="give finite numbers, 0 or more"):
         measured(colors, epsilons=[epsilon])
 
 
@@ -202,9 +203,9 @@ def test_an_ordinary_backbone_resists_nothing(lite0: Backbone, cat: Path, tmp_pa
     photo = decode(cat)
     photo.save(tmp_path / "cat" / "plain.png")
     ImageOps.mirror(photo).save(tmp_path / "cat" / "mirrored.png")
-    study = InspectedNetwork(lite0)
-    sample = drawn(tmp_path, study)
-    found = measure_robustness(study, sample, epsilons=[1 / 255, 4 / 255], attack=APGD(steps=10))
+    network = InspectedNetwork(lite0)
+    sample = drawn(tmp_path, network)
+    found = measure_robustness(network, sample, epsilons=[1 / 255, 4 / 255], attack=APGD(steps=10))
     assert [share.correct for share in found.attacked] == [2, 0, 0]
     assert not found.doubtful
 
@@ -212,12 +213,14 @@ def test_an_ordinary_backbone_resists_nothing(lite0: Backbone, cat: Path, tmp_pa
 def test_what_is_right_untouched_is_what_evaluate_says(
     lite0: Backbone, model: Path, new_photos: Path
 ):
-    study = InspectedNetwork(lite0, load_model(model))
-    assert study.model is not None
-    sample = drawn(new_photos, study)
-    found = measure_robustness(study, sample, epsilons=[], attack=APGD(steps=1))
+    network = InspectedNetwork(lite0, load_model(model))
+    assert network.model is not None
+    sample = drawn(new_photos, network)
+    found = measure_robustness(network, sample, epsilons=[], attack=APGD(steps=1))
     dataset = open_dataset(new_photos)
-    plain = evaluate(study.model, Extractor(backbone=lite0, plan=make_plan(), cache=None), dataset)
+    plain = evaluate(
+        network.model, Extractor(backbone=lite0, plan=make_plan(), cache=None), dataset
+    )
     assert sample.paths == plain.paths
     right = plain.probabilities.argmax(1) == plain.labels
-    assert np.array_equal(found.broken > 0, right)
+    assert np.array_equal(found.wrong_at > 0, right)

@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.text import Text
 
 from headstart import plots
+from headstart.inspection.attribution import ATTRIBUTION_METHODS
 from headstart.inspection.attribution.faithfulness import Faithfulness
-from headstart.inspection.attribution.method import AttributionMethod
-from headstart.inspection.attribution.placement import FullSizeMap
+from headstart.inspection.attribution.full_size import FullSizeMap
 from headstart.inspection.explanation import ExplainedPrediction, Explanation, HeatMap
 from tests.plots.test_pages import drawn
 
@@ -39,7 +39,7 @@ def test_what_was_not_seen_is_dark_and_gray():
 
 
 def explanation(explained: str = "cat") -> Explanation:
-    reading = ExplainedPrediction(
+    prediction = ExplainedPrediction(
         image=Path("a$b.jpg"), label="cat", probability=0.9, explained=explained,
         explained_probability=0.9 if explained == "cat" else 0.05,
     )  # fmt: skip
@@ -48,12 +48,12 @@ def explanation(explained: str = "cat") -> Explanation:
     maps = tuple(
         HeatMap(
             method=method,
-            stage="s4" if method is AttributionMethod.GRAD_CAM else None, relevance=zeros,
-            placed=FullSizeMap(zeros, zeros == 0), faithfulness=scores,
+            stage="s4" if method == "grad-cam" else None, relevance=zeros,
+            full_size=FullSizeMap(zeros, zeros == 0), faithfulness=scores,
         )
-        for method in AttributionMethod
+        for method in ATTRIBUTION_METHODS
     )  # fmt: skip
-    return Explanation(reading=reading, pixels=PICTURE, maps=maps)
+    return Explanation(prediction=prediction, pixels=PICTURE, maps=maps)
 
 
 def texts(figure) -> str:

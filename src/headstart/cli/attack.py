@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,15 +19,7 @@ if TYPE_CHECKING:
     from headstart.inspection.attacks import Attack, Threat
 
 
-class AttackMethod(StrEnum):
-    """The attacks."""
-
-    APGD = "apgd"
-    PGD = "pgd"
-    FGSM = "fgsm"
-    MINIMUM_NORM = "minimum-norm"
-
-
+_MINIMUM_NORM = "minimum-norm"
 _EPSILON = "4/255"
 _QUALITY, _STEPS = 90, 100
 
@@ -57,9 +48,11 @@ def attack(
         typer.Option("--norm", help="Measure the largest change (linf) or the total one (l2)."),
     ] = Norm.LINF,
     method: Annotated[
-        AttackMethod | None,
+        str | None,
         typer.Option(
-            "--method", help="How to search. [default: apgd; minimum-norm for l2 without --epsilon]"
+            "--method",
+            help="Attack, such as apgd, pgd, fgsm or minimum-norm. [default: apgd; minimum-norm "
+            "for l2 without --epsilon]",
         ),
     ] = None,
     steps: Annotated[
@@ -98,10 +91,8 @@ def attack(
         raise UserError(
             f"--out {out} does not end in .png; the result is a PNG, which keeps every change"
         )
-    chosen = method or (
-        AttackMethod.MINIMUM_NORM if norm is Norm.L2 and epsilon is None else AttackMethod.APGD
-    )
-    if chosen is AttackMethod.MINIMUM_NORM and norm is not Norm.L2:
+    chosen = method or (_MINIMUM_NORM if norm is Norm.L2 and epsilon is None else "apgd")
+    if chosen == _MINIMUM_NORM and norm is not Norm.L2:
         raise UserError(f"--method {chosen} searches the smallest change in l2; add --norm l2")
     from headstart.images.decode import open_image
     from headstart.system.files import check_not_input, check_writable
@@ -109,12 +100,12 @@ def attack(
     check_writable(out.parent)
     open_image(image)  # before the network is loaded, which takes its time
     study = shared.study(backbone, model, weights)
-    from headstart.inspection.adversarial_file import attack_picture
+    from headstart.inspection.adversarial_file import attack_file
 
     resaved = out.with_name(f"{out.stem}-quality{_QUALITY}.jpg")
     comparison = out.with_name(f"{out.stem}-comparison.png")
     check_not_input(image, [comparison])
-    found = attack_picture(
+    found = attack_file(
         study,
         image,
         out=out,
@@ -147,36 +138,26 @@ def attack(
         raise typer.Exit(1)
 
 
-def _attack(
-    method: AttackMethod, steps: int | None, restarts: int | None, momentum: float | None
-) -> Attack:
+def _attack(method: str, steps: int | None, restarts: int | None, momentum: float | None) -> Attack:
     """The attack with the options that it has.
 
     Raises:
-        UserError: an option is given that it does not have.
+        UserError: there is no such attack, or it does not have an option that is given.
     """
-    from headstart.inspection.attacks import APGD, FGSM, PGD, MinimumNorm
+    from headstart.inspection.attacks import ATTACKS
 
-    makers: dict[AttackMethod, Callable[..., Attack]] = {
-        AttackMethod.APGD: APGD,
-        AttackMethod.PGD: PGD,
-        AttackMethod.FGSM: FGSM,
-        AttackMethod.MINIMUM_NORM: MinimumNorm,
-    }
-    has = {
-        AttackMethod.APGD: {"steps", "restarts"},
-        AttackMethod.PGD: {"steps", "restarts", "momentum"},
-        AttackMethod.FGSM: set(),
-        AttackMethod.MINIMUM_NORM: {"steps"},
-    }[method]
+    if method not in ATTACKS:
+        raise UserError(f"there is no attack {method!r}; choose from {', '.join(ATTACKS)}")
+    has = signature(ATTACKS[method]).parameters
     asked = {"steps": steps, "restarts": restarts, "momentum": momentum}
     given = {name: value for name, value in asked.items() if value is not None}
-    if spare := sorted(given.keys() - has):
+    if spare := sorted(given.keys() - has.keys()):
         raise UserError(f"--method {method} has no --{spare[0]}; leave it out")
-    return makers[method](**({"steps": _STEPS} if "steps" in has else {}) | given)
+    options: dict[str, Any] = ({"steps": _STEPS} if "steps" in has else {}) | given
+    return ATTACKS[method](**options)
 
 
-def _threat(norm: Norm, text: str | None, method: AttackMethod, image: Path) -> Threat:
+def _threat(norm: Norm, text: str | None, method: str, image: Path) -> Threat:
     """The size of the change as the user wrote it.
 
     Raises:
@@ -186,7 +167,7 @@ def _threat(norm: Norm, text: str | None, method: AttackMethod, image: Path) -> 
     from headstart.inspection.attacks import Threat
 
     if text is None:
-        if method is AttackMethod.MINIMUM_NORM:
+        if method == _MINIMUM_NORM:
             return Threat(norm, largest_epsilon(norm, image))
         if norm is Norm.L2:
             raise UserError(f"--method {method} --norm l2 needs an --epsilon, such as 3")

@@ -12,7 +12,6 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
-from headstart.inspection.attribution.method import AttributionMethod
 from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class OutputNames:
         """All of it, side by side."""
         return self.folder / f"{self.stem}.png"
 
-    def overlay(self, method: AttributionMethod) -> Path:
+    def overlay(self, method: str) -> Path:
         """One map over the picture."""
         return self.folder / f"{self.stem}-{method}.png"
 
@@ -41,8 +40,12 @@ def explain(
     images: shared.Images,
     out: Annotated[Path, typer.Option("--out", file_okay=False, help="Folder for the pictures.")],
     method: Annotated[
-        list[AttributionMethod] | None,
-        typer.Option("--method", help="Only this one; may be given several times. [default: all]"),
+        list[str] | None,
+        typer.Option(
+            "--method",
+            help="Attribution method, such as grad-cam, integrated-gradients or occlusion; may be "
+            "given several times. [default: all]",
+        ),
     ] = None,
     class_name: Annotated[
         str | None,
@@ -72,20 +75,22 @@ def explain(
     check_writable(out)
     _spare(images, out)
     paths = list(dict.fromkeys(find_images(images)))
-    names = dict(zip(paths, _names(out, paths, method or list(AttributionMethod)), strict=True))
     study = shared.study_of(model, weights)
-    from headstart.inspection.explanation import Explainer, read
+    from headstart.inspection.attribution import ATTRIBUTION_METHODS
+    from headstart.inspection.explanation import Explainer, predict_files
 
-    explainer = Explainer(study, method or tuple(AttributionMethod), stage=stage, seed=seed)
-    readings, skipped = read(study, paths, name=class_name)
+    methods = method or list(ATTRIBUTION_METHODS)
+    names = dict(zip(paths, _names(out, paths, methods), strict=True))
+    explainer = Explainer(study, methods, stage=stage, seed=seed)
+    predictions, skipped = predict_files(study, paths, explain=class_name)
     answers: list[dict[str, Any]] = []
     with progress() as bars:
         bar = bars.bar("pictures", "pictures")
-        for done, reading in enumerate(readings):
-            bar(done, len(readings))
-            found = explainer.explain(reading)
-            _draw(found, names[reading.image])
-            answers.append(_answer(found, names[reading.image]))
+        for done, prediction in enumerate(predictions):
+            bar(done, len(predictions))
+            found = explainer.explain(prediction)
+            _draw(found, names[prediction.image])
+            answers.append(_answer(found, names[prediction.image]))
     if as_json:
         document = {
             "backbone": study.backbone.name,
@@ -103,9 +108,7 @@ def explain(
         raise typer.Exit(1)
 
 
-def _names(
-    out: Path, paths: Sequence[Path], methods: Sequence[AttributionMethod]
-) -> Iterator[OutputNames]:
+def _names(out: Path, paths: Sequence[Path], methods: Sequence[str]) -> Iterator[OutputNames]:
     """A stem for each picture such that no two files share a name, in upper or lower case."""
     taken: set[str] = set()
     for path in paths:
@@ -120,7 +123,7 @@ def _names(
         yield names
 
 
-def _files(names: OutputNames, methods: Sequence[AttributionMethod]) -> list[Path]:
+def _files(names: OutputNames, methods: Sequence[str]) -> list[Path]:
     return [names.sheet, *(names.overlay(method) for method in methods)]
 
 
@@ -150,7 +153,7 @@ def _draw(found: Explanation, names: OutputNames) -> None:
     from headstart.system.files import atomic_write
 
     overlays = [
-        plots.overlay(found.pixels, one.placed.values, one.placed.seen) for one in found.maps
+        plots.overlay(found.pixels, one.full_size.values, one.full_size.seen) for one in found.maps
     ]
     for one, pixels in zip(found.maps, overlays, strict=True):
         buffer = io.BytesIO()
@@ -160,13 +163,13 @@ def _draw(found: Explanation, names: OutputNames) -> None:
 
 
 def _answer(found: Explanation, names: OutputNames) -> dict[str, Any]:
-    reading = found.reading
+    prediction = found.prediction
     return {
-        "image": str(reading.image),
-        "label": reading.label,
-        "probability": reading.probability,
-        "explained": reading.explained,
-        "explained_probability": reading.explained_probability,
+        "image": str(prediction.image),
+        "label": prediction.label,
+        "probability": prediction.probability,
+        "explained": prediction.explained,
+        "explained_probability": prediction.explained_probability,
         "sheet": str(names.sheet),
         "maps": [_scores(one, names) for one in found.maps],
     }

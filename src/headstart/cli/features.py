@@ -50,8 +50,8 @@ def features(
     asked = stage or []
     check_stages(study.backbone.name, [one.name for one in study.backbone.stages], asked)
     pixels = prepare(picture, study.backbone.preprocessing)
-    found = stage_maps(study.subject, pixels, stages=asked, top=top)
-    first = first_filters(study.subject.network) if filters else None
+    found = stage_maps(study.differentiable, pixels, stages=asked, top=top)
+    first = first_filters(study.differentiable.network) if filters else None
 
     check_not_input(image, [out / name for name in (_OVERVIEW, _FILTERS, *map(_file, found))])
 

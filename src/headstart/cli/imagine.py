@@ -14,8 +14,9 @@ from headstart.cli.console import print_json, progress, say, table, warn
 from headstart.errors import UserError
 
 if TYPE_CHECKING:
-    from headstart.inspection.ideal_image import IdealImage, Target
+    from headstart.inspection.ideal_image import IdealImage
     from headstart.inspection.inspected_network import InspectedNetwork
+    from headstart.inspection.synthesis_target import Target
 
 
 class SynthesisMethod(StrEnum):
@@ -111,15 +112,15 @@ def imagine(
         raise UserError(f"--tv {tv} is no weight; give a number such as 10")
     check_writable(out.parent)
     study = shared.study(backbone, model, weights)
-    from headstart.inspection.ideal_image import BEST, LESSON
-    from headstart.inspection.ideal_image import imagine as run
+    from headstart.inspection.ideal_image import synthesize
+    from headstart.inspection.synthesis.recipe import BEST, LESSON
 
     targets = _targets(study, classes or [], stage, channel, place)
-    recipe = {SynthesisMethod.BEST: BEST, SynthesisMethod.LESSON: LESSON}[method].changed(
+    recipe = {SynthesisMethod.BEST: BEST, SynthesisMethod.LESSON: LESSON}[method].with_settings(
         steps=steps, tv=tv
     )
     with progress() as bars:
-        found = run(
+        found = synthesize(
             study,
             targets,
             recipe,
@@ -169,7 +170,7 @@ def _targets(
     channel: int | None,
     at: tuple[int, int] | None,
 ) -> list[Target]:
-    from headstart.inspection.ideal_image import class_target, unit_target
+    from headstart.inspection.synthesis_target import class_target, unit_target
 
     if stage is not None and channel is not None:
         return [unit_target(study, stage, channel, at)]
@@ -205,7 +206,7 @@ def _print_json(
 
 
 def _numbers(one: IdealImage, method: SynthesisMethod, backbone: str) -> dict[str, Any]:
-    from headstart.inspection.ideal_image import ClassTarget
+    from headstart.inspection.synthesis_target import ClassTarget
 
     kind = "class" if isinstance(one.target, ClassTarget) else "target"
     return {
@@ -245,11 +246,12 @@ def _print(found: tuple[IdealImage, ...], out: Path) -> None:
 
 
 def _warn(found: tuple[IdealImage, ...]) -> None:
-    from headstart.inspection.ideal_image import WANTED, ClassTarget
+    from headstart.inspection.ideal_image import TARGET_PROBABILITY
+    from headstart.inspection.synthesis_target import ClassTarget
 
     warn(
         f"{one.path} reaches only {one.probability:.3f} for {one.target.name}; "
         "try more --steps or another --seed"
         for one in found
-        if isinstance(one.target, ClassTarget) and one.probability < WANTED
+        if isinstance(one.target, ClassTarget) and one.probability < TARGET_PROBABILITY
     )

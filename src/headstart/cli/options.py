@@ -226,7 +226,7 @@ def _study(backbone: Backbone, model: Model | None = None) -> InspectedNetwork:
 
     opened_study = InspectedNetwork(backbone, model)
     # Built at once: it says what is missing before the caller imports what needs PyTorch.
-    _ = opened_study.subject
+    _ = opened_study.differentiable
     return opened_study
 
 

@@ -16,7 +16,7 @@ from headstart.errors import DataError
 from headstart.types import ClassLevel, Norm
 
 if TYPE_CHECKING:
-    from headstart.inspection.robustness import Robustness
+    from headstart.inspection.robustness_result import Robustness
 
 _REPORT = "robustness.json"
 _DOUBT = (
@@ -84,7 +84,7 @@ def robustness(
     with progress() as bars:
         sample = draw_sample(
             dataset.test_images(),
-            study.subject,
+            study.differentiable,
             model=study.model,
             images=images,
             seed=seed,
@@ -98,7 +98,7 @@ def robustness(
             attack=APGD(steps=steps, restarts=restarts),
             seed=seed,
             on_steps=bars.bar("attacking", "steps"),
-            on_pictures=bars.bar("corrupting", "images"),
+            on_images=bars.bar("corrupting", "images"),
         )
     document = {
         "backbone": study.backbone.name,

@@ -1,7 +1,7 @@
-"""A network under study: differentiable, from pixels in [0, 1] to the logits of named classes.
+"""The differentiable form of a classifier, from pixels in [0, 1] to the logits of named classes.
 
-What looks inside a network (`attacks`, `synthesis`, `attribution`) needs no more than this, be it a
-backbone with its own classes or a trained model.
+`attacks`, `synthesis` and `attribution` need no more than this. It is made from a backbone with its
+own classes or from a trained model.
 """
 
 from __future__ import annotations
@@ -28,28 +28,61 @@ from headstart.models.trained_model import Model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DifferentiableModel:
-    """A frozen network whose classes have names.
+    """A frozen network with named classes.
 
     Attributes:
-        name: of the backbone.
-        classes: K names, in the order of the logits.
-        preprocessing: what makes its input of a picture.
+        name: name of the backbone.
+        classes: K class names, in the order of the logits.
+        preprocessing: how the network's input is made from an image.
         network: the backbone.
-        graft: the stages that the logits are computed from, shallow to deep.
-        head: from the features of those stages, (B, D), to logits; None where the network's own
-            classifier is meant.
+        head_stages: the stages whose features the head uses, shallow to deep; of the network's own
+            classifier, the last stage.
+        head: features of those stages, (B, D), to (B, K) logits; None for the network's own
+            classifier.
     """
 
     name: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     network: StagedNetwork
-    graft: tuple[str, ...]
+    head_stages: tuple[str, ...]
     head: Callable[[Tensor], Tensor] | None
+
+    @classmethod
+    def of(cls, backbone: Backbone, model: Model | None = None) -> DifferentiableModel:
+        """Use a trained model with its calibrated probabilities, or else the backbone's classes.
+
+        Raises:
+            BundleError: the model was not trained on this backbone.
+            DataError: there is no model, and the backbone has no class names.
+            MissingExtraError: the PyTorch form needs packages that are not installed.
+        """
+        head = None
+        if model is not None:
+            backbone = tuned_backbone(model, backbone)
+            trained = model
+
+            def head(features: Tensor) -> Tensor:
+                return head_logits(trained.head, features) / trained.temperature
+
+        elif not backbone.labels:
+            raise DataError(f"{backbone.name} has no class names; choose another backbone")
+        network = backbone.network()
+        if torch.cuda.is_available():
+            network = network.cuda()
+        return cls(
+            name=backbone.name,
+            classes=model.classes if model else backbone.labels,
+            preprocessing=backbone.preprocessing,
+            # The faster memory layout for convolutions; shapes stay the same.
+            network=network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+            head_stages=model.origin.stages if model else (backbone.stages[-1].name,),
+            head=head,
+        )
 
     @property
     def device(self) -> torch.device:
-        """Where the network is; pixels must be there too."""
+        """The device of the network; pixels must be there too."""
         return self.network.mean.device
 
     def logits(self, pixels: Tensor) -> Tensor:
@@ -58,67 +91,17 @@ class DifferentiableModel:
             return self.network.logits(pixels)
         *features, logits = self.network(pixels)
         by_stage = dict(zip(self.network.stages, features, strict=True))
-        return self.head(self._grafted(by_stage, logits))
+        return self.head(self._head_input(by_stage, logits))
 
-    def watch(self, pixels: Tensor) -> ForwardPass:
-        """The maps and features of every stage with the (B, K) logits, joined for gradients."""
-        seen = self.network.watch(pixels)
+    def forward_pass(self, pixels: Tensor) -> ForwardPass:
+        """Maps and features of every stage and the (B, K) logits, connected for gradients."""
+        outputs = self.network.watch(pixels)
         if self.head is None:
-            return seen
-        return ForwardPass(
-            seen.maps, seen.features, self.head(self._grafted(seen.features, seen.logits))
-        )
+            return outputs
+        logits = self.head(self._head_input(outputs.features, outputs.logits))
+        return ForwardPass(outputs.maps, outputs.features, logits)
 
-    def _grafted(self, features: Mapping[str, Tensor], logits: Tensor) -> Tensor:
-        """What the head sees: (B, D)."""
-        known = {**features, LOGITS: logits}
-        return torch.cat([known[stage] for stage in self.graft], dim=1)
-
-
-def backbone_subject(backbone: Backbone) -> DifferentiableModel:
-    """A backbone with the classes that it was pre-trained on.
-
-    Raises:
-        DataError: it does not say what its classes are.
-        MissingExtraError: its PyTorch form needs packages that are not installed.
-    """
-    if not backbone.labels:
-        raise DataError(
-            f"{backbone.name} does not say what its classes are; choose another backbone"
-        )
-    return _subject(backbone, backbone.labels, (backbone.stages[-1].name,), None)
-
-
-def model_subject(model: Model, backbone: Backbone) -> DifferentiableModel:
-    """A trained model with its own classes; its probabilities are calibrated as it reports them.
-
-    Raises:
-        BundleError: the backbone is not the one that the model was trained on.
-        MissingExtraError: its PyTorch form needs packages that are not installed.
-    """
-    backbone = tuned_backbone(model, backbone)
-
-    def head(features: Tensor) -> Tensor:
-        return head_logits(model.head, features) / model.temperature
-
-    return _subject(backbone, model.classes, model.origin.stages, head)
-
-
-def _subject(
-    backbone: Backbone,
-    classes: tuple[str, ...],
-    graft: tuple[str, ...],
-    head: Callable[[Tensor], Tensor] | None,
-) -> DifferentiableModel:
-    network = backbone.network()
-    if torch.cuda.is_available():
-        network = network.cuda()
-    return DifferentiableModel(
-        name=backbone.name,
-        classes=classes,
-        preprocessing=backbone.preprocessing,
-        # Convolutions on CPUs and GPUs are faster on this layout; it changes no shape.
-        network=network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        graft=graft,
-        head=head,
-    )
+    def _head_input(self, features: Mapping[str, Tensor], logits: Tensor) -> Tensor:
+        """(B, D)."""
+        outputs = {**features, LOGITS: logits}
+        return torch.cat([outputs[stage] for stage in self.head_stages], dim=1)

@@ -1,11 +1,9 @@
-"""What a network looked at when it named what is in pictures, and if that can be trusted."""
+"""Explain which pixels of an image a prediction depends on, and check that with the network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,31 +12,28 @@ from torch import Tensor
 
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.imagenet_names import find_class
-from headstart.engines import Engine, build_engine, make_plan
-from headstart.errors import BackboneError, DataError, UserError
+from headstart.errors import DataError, UserError
 from headstart.images.decode import decode
 from headstart.images.preprocessing import prepare
+from headstart.inspection.attribution import ATTRIBUTION_METHODS, NetworkFunctions
 from headstart.inspection.attribution.faithfulness import Faithfulness, faithfulness
-from headstart.inspection.attribution.gradcam import enlarged, grad_cam
-from headstart.inspection.attribution.method import AttributionMethod
-from headstart.inspection.attribution.placement import FullSizeMap, place
+from headstart.inspection.attribution.full_size import FullSizeMap, to_full_size
+from headstart.inspection.feature_maps import check_stages
+from headstart.inspection.image_tensor import to_array, to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.types import Floats, Pixels, Skipped
-
-SMOOTHING = 1 / 56
-"""Blur of integrated gradients, in shares of the side: 4 pixels of 224."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedPrediction:
-    """What the ordinary prediction path says of a file, and which class is to be explained.
+    """The prediction for a file, and the class to explain.
 
     Attributes:
         image: the file.
         label: the most probable class.
-        probability: of it, in [0, 1].
+        probability: probability of `label`, in [0, 1].
         explained: the class to explain: `label`, or the one asked for.
-        explained_probability: of that one.
+        explained_probability: probability of `explained`, in [0, 1].
     """
 
     image: Path
@@ -50,209 +45,185 @@ class ExplainedPrediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeatMap:
-    """What one method found relevant.
+    """The result of one attribution method for one image.
 
     Attributes:
-        method: which.
-        stage: whose grid the map has; None where it is found on the pixels themselves.
-        relevance: (crop, crop) float32 on the pixels that the network saw; above zero speaks for
-            the class, below against it.
-        placed: what speaks for the class over the whole picture, from 0 to 1 for the greatest.
-        faithfulness: whether the network needs what the map shows.
+        method: its name in `ATTRIBUTION_METHODS`.
+        stage: the stage whose map it is; None for methods that work on pixels.
+        relevance: (crop, crop) float32 on the network's input; positive values support the class,
+            negative ones oppose it.
+        full_size: the positive part over the whole image, scaled to a maximum of 1.
+        faithfulness: whether the network needs the relevant pixels.
     """
 
-    method: AttributionMethod
+    method: str
     stage: str | None
     relevance: Floats
-    placed: FullSizeMap
+    full_size: FullSizeMap
     faithfulness: Faithfulness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Explanation:
-    """What a network looked at in one picture.
+    """All heat maps of one image.
 
     Attributes:
-        reading: what it says.
-        pixels: (H, W, 3), the picture upright, in its own size.
-        maps: one a method, in the order asked for.
+        prediction: what was predicted, and which class is explained.
+        pixels: (H, W, 3), the upright image in its original size.
+        maps: one per method, in the order asked for.
     """
 
-    reading: ExplainedPrediction
+    prediction: ExplainedPrediction
     pixels: Pixels
     maps: tuple[HeatMap, ...]
 
 
-def read(
-    study: InspectedNetwork, paths: Sequence[Path], *, name: str | None = None
+def predict_files(
+    network: InspectedNetwork, paths: Sequence[Path], *, explain: str | None = None
 ) -> tuple[list[ExplainedPrediction], tuple[Skipped, ...]]:
-    """What the network says of files.
+    """Predict files, and choose the class to explain for each.
 
     Args:
-        study: the network.
-        paths: files.
-        name: the class to explain; the most probable one of each picture by default.
+        network: the network.
+        paths: image files.
+        explain: name of the class to explain; by default the predicted class of each image.
 
     Returns:
-        Readings in the order of `paths`, and the files that are no pictures.
+        Predictions in the order of `paths`, and the files that could not be read.
 
     Raises:
-        DataError: no file is a picture, or no class is called so.
+        DataError: no file is an image, or there is no such class.
     """
-    classes = study.backbone.labels if study.model is None else study.model.classes
-    wanted = None if name is None else find_class(name, classes)
-    predictions = study.read(paths)
+    classes = network.backbone.labels if network.model is None else network.model.classes
+    asked = None if explain is None else find_class(explain, classes)
+    predictions = network.predict(paths)
     if not len(predictions.rows):
         first = predictions.skipped[0]
         raise DataError(
-            f"no picture among {len(paths)} files ({first.path}: {first.reason}); give photos"
+            f"no image among {len(paths)} files ({first.path}: {first.reason}); give photos"
         )
-    readings = []
-    for place_, row in enumerate(predictions.rows):
-        label, probability = predictions.top(place_, 1)[0]
-        explained = label if wanted is None else classes[wanted]
-        own = float(predictions.probabilities[place_, classes.index(explained)])
-        readings.append(
+    found = []
+    for row, probabilities in zip(predictions.rows, predictions.probabilities, strict=True):
+        best = int(probabilities.argmax())
+        explained = best if asked is None else asked
+        found.append(
             ExplainedPrediction(
                 image=paths[row],
-                label=label,
-                probability=probability,
-                explained=explained,
-                explained_probability=own,
+                label=classes[best],
+                probability=float(probabilities[best]),
+                explained=classes[explained],
+                explained_probability=float(probabilities[explained]),
             )
         )
-    return readings, predictions.skipped
+    return found, predictions.skipped
 
 
 class Explainer:
-    """Explains one picture after the other.
+    """Explains predictions with several attribution methods.
 
     Args:
-        study: the network.
-        methods: in the order wanted.
-        stage: for Grad-CAM; by default the deepest one that the classifier grows on, or the
-            next shallower one if that has no map.
-        seed: of the wrong places that maps are compared with.
+        network: the network.
+        methods: names in `ATTRIBUTION_METHODS`, in the order wanted; all by default.
+        stage: the stage for methods such as Grad-CAM. By default the deepest stage that the head
+            uses, or the next shallower one that has a map.
+        seed: random seed of the shifted maps that `faithfulness` compares with.
 
     Raises:
         BackboneError: the network has no such stage.
-        MissingExtraError: PyTorch, or captum for another method than Grad-CAM, is not installed.
-        UserError: a stage without Grad-CAM.
+        MissingExtraError: PyTorch, or captum for a method that needs it, is not installed.
+        UserError: a method is unknown, or `stage` is given but no method uses it.
     """
 
     def __init__(
         self,
-        study: InspectedNetwork,
-        methods: Sequence[AttributionMethod] = tuple(AttributionMethod),
+        network: InspectedNetwork,
+        methods: Sequence[str] = (),
         *,
         stage: str | None = None,
         seed: int = 0,
     ) -> None:
-        self._study, self._subject = study, study.subject
-        self._methods, self._seed = tuple(dict.fromkeys(methods)), seed
-        if stage is not None and AttributionMethod.GRAD_CAM not in methods:
+        self._network, self._model, self._seed = network, network.differentiable, seed
+        names = dict.fromkeys(methods or ATTRIBUTION_METHODS)
+        if unknown := [name for name in names if name not in ATTRIBUTION_METHODS]:
             raise UserError(
-                f"--stage {stage} is for grad-cam; add --method {AttributionMethod.GRAD_CAM}"
+                f"there is no attribution method {unknown[0]!r}; choose from "
+                f"{', '.join(ATTRIBUTION_METHODS)}"
             )
-        self._stages = self._deepest_first() if stage is None else (self._known(stage),)
-        # captum is imported at once, not after the work of the methods that need none.
-        if AttributionMethod.INTEGRATED_GRADIENTS in methods:
-            import headstart.inspection.attribution.integrated
-        if AttributionMethod.OCCLUSION in methods:
-            import headstart.inspection.attribution.occlusion  # noqa: F401
+        # Built at once, so that a missing package is reported before any work is done.
+        self._methods = {name: ATTRIBUTION_METHODS[name]() for name in names}
+        if stage is not None:
+            check_stages(self._model.name, self._model.network.stages, [stage])
+            if not any(method.uses_stage for method in self._methods.values()):
+                raise UserError(
+                    f"--stage {stage} has no effect on {', '.join(names)}; add --method grad-cam"
+                )
+        self._stages = self._deepest_first() if stage is None else (stage,)
 
-    def explain(self, reading: ExplainedPrediction) -> Explanation:
-        """Maps and scores for the class that the reading names.
+    def explain(self, prediction: ExplainedPrediction) -> Explanation:
+        """Compute and score the heat maps for the class to explain.
 
         Raises:
-            BackboneError: the stage asked for has no map, or does not reach the class.
-            DataError: the network computes numbers that are not finite.
-            UnreadableImageError: the file cannot be read any more.
+            BackboneError: the stage asked for has no map, or does not affect the class.
+            DataError: the network computes NaN or infinity.
+            UnreadableImageError: the file can no longer be read.
         """
-        # Shown is all of the picture; explained is what was predicted from.
-        picture, preprocessing = decode(reading.image), self._subject.preprocessing
-        prepared = prepare(
-            decode(reading.image, min_size=preprocessing.min_decode_size), preprocessing
+        model = self._model
+        # The heat maps are shown on the whole image, but computed on the network's input.
+        image, preprocessing = decode(prediction.image), model.preprocessing
+        reduced = decode(prediction.image, min_size=preprocessing.min_decode_size)
+        prepared = prepare(reduced, preprocessing)
+        pixels = to_tensor(prepared, model.device)
+        target = model.classes.index(prediction.explained)
+        functions = NetworkFunctions(
+            logits=model.logits,
+            fast_logits=self._engine_logits,
+            forward_pass=model.forward_pass,
+            stages=self._stages,
         )
-        pixels = torch.tensor(prepared, device=self._subject.device).permute(2, 0, 1)[None] / 255
-        target = self._subject.classes.index(reading.explained)
         maps = []
-        for method in self._methods:
-            stage, relevance = self._relevance(method, pixels, target)
+        for name, method in self._methods.items():
+            found = method.attribute(functions, pixels, torch.tensor([target], device=model.device))
+            relevance = found.values[0]
             values = relevance.float().cpu().numpy()
             if not np.isfinite(values).all():
                 raise DataError(
-                    f"{self._subject.name} computes numbers that are not finite for "
-                    f"{reading.image}; its weights may be damaged: load them anew"
+                    f"{model.name} computes NaN or infinity for {prediction.image}; its weights "
+                    f"may be damaged: download them again"
                 )
             heat = np.maximum(values, 0)
             heat /= heat.max() or 1
+            scores = faithfulness(
+                self._engine_logits, pixels[0], relevance, target, seed=self._seed
+            )
             maps.append(
                 HeatMap(
-                    method=method,
-                    stage=stage,
+                    method=name,
+                    stage=found.stage,
                     relevance=values,
-                    placed=place(heat, preprocessing, *picture.size),
-                    faithfulness=faithfulness(
-                        self._fast_logits, pixels[0], relevance, target, seed=self._seed
-                    ),
+                    full_size=to_full_size(heat, preprocessing, *image.size),
+                    faithfulness=scores,
                 )
             )
-        return Explanation(reading=reading, pixels=np.asarray(picture), maps=tuple(maps))
-
-    def _relevance(
-        self, method: AttributionMethod, pixels: Tensor, target: int
-    ) -> tuple[str | None, Tensor]:
-        """The stage, if it is one's, and (crop, crop)."""
-        targets = torch.tensor([target], device=pixels.device)
-        match method:
-            case AttributionMethod.GRAD_CAM:
-                cam = grad_cam(self._subject.watch, pixels, targets, self._stages)
-                return cam.stage, enlarged(cam.relevance, pixels.shape[2])[0]
-            case AttributionMethod.INTEGRATED_GRADIENTS:
-                from headstart.inspection.attribution.integrated import integrated_gradients
-
-                found = integrated_gradients(self._subject.logits, pixels, targets)
-                return None, found.relevance(SMOOTHING)[0]
-            case AttributionMethod.OCCLUSION:
-                from headstart.inspection.attribution.occlusion import occlusion
-
-                return None, occlusion(self._fast_logits, pixels, targets)[0]
+        return Explanation(prediction=prediction, pixels=np.asarray(image), maps=tuple(maps))
 
     def _deepest_first(self) -> tuple[str, ...]:
-        """The stages that the classifier reads, then those that lead to them."""
-        stages = self._subject.network.stages
-        # A head on the network's own logits reads what they are computed from: the last stage.
-        graft = [stage for stage in self._subject.graft if stage in stages] or [stages[-1]]
-        before = stages[: stages.index(graft[-1])]
-        return (*graft[::-1], *(stage for stage in before[::-1] if stage not in graft))
+        """Return the stages that the head uses, then the shallower ones."""
+        stages = self._model.network.stages
+        # A head on the network's own logits depends on the last stage.
+        used = [stage for stage in self._model.head_stages if stage in stages] or [stages[-1]]
+        shallower = stages[: stages.index(used[-1])]
+        return (*used[::-1], *(stage for stage in shallower[::-1] if stage not in used))
 
-    def _known(self, stage: str) -> str:
-        stages = self._subject.network.stages
-        if stage not in stages:
-            raise BackboneError(
-                f"{self._subject.name} has no stage {stage!r}; its stages are {', '.join(stages)}"
-            )
-        return stage
+    def _engine_logits(self, pixels: Tensor) -> Tensor:
+        """Compute logits without gradients, in the inference engine, on images of 8 bits.
 
-    @cached_property
-    def _engine(self) -> Engine:
-        return build_engine(self._study.backbone, make_plan())
-
-    def _fast_logits(self, pixels: Tensor) -> Tensor:
-        """Logits without gradients, by the inference engine, on 8-bit pictures.
-
-        Nearly all of the work needs no gradient, and on CPUs this is several times as fast.
-        Its bfloat16 ranks what occlusion finds as float32 does (0.99), and changes no verdict.
+        Most of the work needs no gradients, and the engine is several times as fast on CPUs. Its
+        bfloat16 ranks the regions of occlusion like float32 (rank correlation 0.99).
         """
-        levels = (pixels.permute(0, 2, 3, 1) * 255).round().byte().contiguous().cpu().numpy()
-        batch = self._engine.batch
-        parts = [levels[at : at + batch] for at in range(0, len(levels), batch)]
-        with closing(self._engine.stream(parts)) as stream:
-            outputs = [np.concatenate(arrays) for arrays in zip(*stream, strict=True)]
-        subject = self._subject
-        if subject.head is None:
-            return torch.from_numpy(outputs[-1]).to(pixels.device)
-        found = dict(zip((*subject.network.stages, LOGITS), outputs, strict=False))
-        features = np.concatenate([found[stage] for stage in subject.graft], axis=1)
-        return subject.head(torch.from_numpy(features).to(pixels.device))
+        parts = torch.split(torch.from_numpy(to_array(pixels)), self._network.engine.batch)
+        outputs = self._network.engine_outputs(part.numpy() for part in parts)
+        model = self._model
+        used = (LOGITS,) if model.head is None else model.head_stages
+        rows = [np.concatenate([one[name] for name in used], axis=1) for one in outputs]
+        values = torch.from_numpy(np.concatenate(rows)).to(pixels.device)
+        return values if model.head is None else model.head(values)

@@ -1,8 +1,7 @@
-"""What each stage of a network extracts from one picture, and the filters that it begins with.
+"""The activations of each stage for one image, and the filters of the first layer.
 
-The figure of the textbooks: a channel's map shows where in the picture its pattern was found.
-Zeiler & Fergus 2014 looked into a network this way; see Chollet, Deep Learning with Python,
-"Visualizing intermediate activations".
+The figure of the textbooks: a channel's map shows where in the image its pattern was found. See
+Zeiler & Fergus 2014 and Chollet, Deep Learning with Python, "Visualizing intermediate activations".
 """
 
 from __future__ import annotations
@@ -17,10 +16,11 @@ from torch import nn
 from headstart.backbones.staged import StagedNetwork, on_grid
 from headstart.errors import BackboneError, DataError
 from headstart.inspection.differentiable_model import DifferentiableModel
+from headstart.inspection.image_tensor import to_tensor
 from headstart.types import Doubles, Floats, Pixels
 
 TOP = 16
-"""Channels that are shown of a stage."""
+"""Default number of channels to show per stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class Channel:
     """One channel of a stage.
 
     Attributes:
-        index: from 0, in the stage's activation.
+        index: index from 0 in the stage's activation.
         strength: see `strengths`.
-        minimum: least value in the picture.
-        maximum: greatest value in the picture.
+        minimum: smallest value for the image.
+        maximum: largest value for the image.
     """
 
     index: int
@@ -42,16 +42,16 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageMaps:
-    """What a stage made of one picture.
+    """The strongest activations of a stage for one image.
 
     Attributes:
-        name: of the stage.
-        number: of the stage, from 1 for the shallowest of the network.
-        channels: how many the stage has.
-        height: of a map; 1 in fully connected layers.
-        width: of a map; 1 in fully connected layers.
-        ranked: the strongest channels, the strongest first.
-        maps: (len(ranked), height, width) float32, theirs.
+        name: name of the stage.
+        number: position of the stage in the network, from 1 for the shallowest.
+        channels: number of channels of the stage.
+        height: height of a map; 1 in fully connected layers.
+        width: width of a map; 1 in fully connected layers.
+        ranked: the strongest channels in descending order.
+        maps: (len(ranked), height, width) float32, the maps of those channels.
     """
 
     name: str
@@ -65,10 +65,10 @@ class StageMaps:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filters:
-    """The first layer's filters: patterns of colors, since its input is the picture itself.
+    """The filters of the first layer, which are small color images.
 
     Attributes:
-        layer: its path in the network.
+        layer: module path of the layer in the network.
         values: (F, 3, height, width) float32, the weights for red, green and blue.
     """
 
@@ -77,28 +77,27 @@ class Filters:
 
 
 def stage_maps(
-    subject: DifferentiableModel, pixels: Pixels, *, stages: Sequence[str] = (), top: int = TOP
+    model: DifferentiableModel, pixels: Pixels, *, stages: Sequence[str] = (), top: int = TOP
 ) -> tuple[StageMaps, ...]:
-    """The strongest channels of each stage, in one pass.
+    """Compute the strongest channels of each stage in one forward pass.
 
     Args:
-        subject: the network.
-        pixels: (crop, crop, 3) uint8, a picture as `prepare` leaves it.
-        stages: names of those wanted; all by default.
-        top: channels of each; fewer where a stage has fewer.
+        model: the network.
+        pixels: (crop, crop, 3) uint8, an image made by `prepare`.
+        stages: names of the stages; all by default.
+        top: largest number of channels per stage.
 
     Returns:
-        From the shallowest stage to the deepest, each once, whatever the order asked for.
+        From the shallowest stage to the deepest, regardless of the order of `stages`.
 
     Raises:
-        BackboneError: a stage that the network does not have.
-        DataError: the network computes numbers that are not finite.
+        BackboneError: the network does not have one of the stages.
+        DataError: the network computes NaN or infinity.
     """
-    network = subject.network
-    check_stages(subject.name, network.stages, stages)
-    batch = torch.tensor(pixels, device=subject.device).permute(2, 0, 1)[None] / 255
+    network = model.network
+    check_stages(model.name, network.stages, stages)
     with torch.no_grad():
-        activations = network.activations(batch)
+        activations = network.activations(to_tensor(pixels, model.device))
     return tuple(
         _strongest(name, number, on_grid(activations[name])[0].float().cpu().numpy(), top)
         for number, name in enumerate(network.stages, start=1)
@@ -107,10 +106,10 @@ def stage_maps(
 
 
 def check_stages(network: str, known: Sequence[str], asked: Sequence[str]) -> None:
-    """Refuse names of stages that a network does not have.
+    """Check names of stages against those that the network has.
 
     Raises:
-        BackboneError: one is not known; the message lists those that are.
+        BackboneError: a stage is unknown; the message lists the known ones.
     """
     if unknown := [stage for stage in asked if stage not in known]:
         raise BackboneError(
@@ -119,15 +118,12 @@ def check_stages(network: str, known: Sequence[str], asked: Sequence[str]) -> No
 
 
 def strengths(maps: Floats) -> Doubles:
-    """How strongly each channel answers to the picture.
+    """Return how strongly each channel responds to the image.
 
-    It is the standard deviation over positions: the same channel says different things of
-    different places. After a ReLU that favors, as the mean does, large answers to a part of the
-    picture. The mean fails elsewhere: outputs of linear bottlenecks, of residual streams and of
-    GELU are signed, or carry an offset that is the same everywhere and says nothing of the
-    picture. The maximum favors maps that are flat but for one corner of the padding.
-
-    With a single position there is nothing to deviate from, and the magnitude counts.
+    This is the standard deviation over positions; with a single position, the magnitude. Like the
+    mean after a ReLU, it favors strong responses to part of the image. The mean fails elsewhere:
+    outputs of linear bottlenecks, residual streams and GELU are signed or have a constant offset
+    unrelated to the image. The maximum favors flat maps with a large value at the padding.
 
     Args:
         maps: (C, H, W).
@@ -143,20 +139,19 @@ def strengths(maps: Floats) -> Doubles:
 
 
 def first_filters(network: StagedNetwork) -> Filters:
-    """The filters that look at the picture itself; of a vision transformer, its patch embedding.
+    """Return the filters of the first layer; of a vision transformer, its patch embedding.
 
-    They look at normalized pixels: differences in the channels' standard deviations are not in
-    these weights.
+    They apply to normalized pixels, so the channels' standard deviations are not in the weights.
 
     Raises:
-        DataError: the first layer is no convolution of red, green and blue.
+        DataError: the first layer is not a convolution of red, green and blue.
     """
     path, module = network.first_layer()
     if not isinstance(module, nn.Conv2d) or module.in_channels != 3 or module.groups != 1:
         raise DataError(
             f"the network begins with {path}, a {type(module).__name__} of "
             f"{module.weight[0].shape[0]} inputs and not of red, green and blue, so its filters "
-            f"are no pictures; leave out --filters"
+            f"cannot be shown as images; leave out --filters"
         )
     return Filters(path, module.weight.detach().float().cpu().numpy())
 
@@ -164,25 +159,15 @@ def first_filters(network: StagedNetwork) -> Filters:
 def _strongest(name: str, number: int, maps: Floats, top: int) -> StageMaps:
     if not np.isfinite(maps).all():
         raise DataError(
-            f"stage {name} computes numbers that are not finite; the weights may be damaged: "
-            f"load them anew or choose others"
+            f"stage {name} computes NaN or infinity; the weights may be damaged: download them "
+            f"again or choose others"
         )
     strength = strengths(maps)
-    order = np.argsort(-strength, kind="stable")[:top]  # of equals, the first
-    return StageMaps(
-        name=name,
-        number=number,
-        channels=maps.shape[0],
-        height=maps.shape[1],
-        width=maps.shape[2],
-        ranked=tuple(
-            Channel(
-                int(index),
-                float(strength[index]),
-                float(maps[index].min()),
-                float(maps[index].max()),
-            )
-            for index in order
-        ),
-        maps=np.ascontiguousarray(maps[order]),
+    order = np.argsort(-strength, kind="stable")[:top]  # ties: the first channel
+    ranked = tuple(
+        Channel(int(i), float(strength[i]), float(maps[i].min()), float(maps[i].max()))
+        for i in order
     )
+    channels, height, width = maps.shape
+    best = np.ascontiguousarray(maps[order])
+    return StageMaps(name, number, channels, height, width, ranked, best)

@@ -1,8 +1,8 @@
-"""A sample of labeled pictures, as a network sees them."""
+"""A random sample of labeled images, prepared for a network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,18 +24,19 @@ from headstart.types import Conflict, Labels, Pixels, ProgressCallback, Skipped
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabeledSample:
-    """Labeled pictures.
+    """Labeled images.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         paths: N files, in the order of their digests.
-        labels: N names of classes, as the data set has them.
+        labels: N class names of the data set.
         pixels: (N, crop, crop, 3) uint8, prepared for the network.
-        accepted: (N, K) bool, the network's classes that are right; a "cat" may be any of several.
-        available: images of the data set that the network has a class for.
-        skipped: files that were met and could not be used.
-        conflicts: the same picture with two labels, left out.
-        seen: images that were met and left out because the model was trained on them.
+        accepted: (N, K) bool, the network's classes that count as correct; for "cat" there may be
+            several.
+        available: number of images in the data set whose class the network knows.
+        skipped: files that could not be used.
+        conflicts: identical images with different labels, left out.
+        seen: number of images left out because the model was trained on them.
     """
 
     name: str
@@ -52,8 +53,8 @@ class LabeledSample:
         return len(self.paths)
 
 
-class _SampleRequest(Protocol):
-    """What a sample is drawn for."""
+class _Network(Protocol):
+    """The properties of a network that sampling needs."""
 
     @property
     def classes(self) -> Sequence[str]: ...
@@ -64,33 +65,33 @@ class _SampleRequest(Protocol):
 
 def draw_sample(
     dataset: ImageDataset,
-    network: _SampleRequest,
+    network: _Network,
     *,
     model: Model | None,
     images: int,
     seed: int,
     progress: ProgressCallback | None = None,
 ) -> LabeledSample:
-    """Draw pictures by chance, from each class about the same share.
+    """Draw a random sample, stratified by class.
 
-    Only as many files are read as that takes. Copies count once, and what `model` was trained on
-    is left out, as when it is evaluated.
+    No more files are read than necessary. Copies of an image count once, and the training images of
+    `model` are left out, as in its evaluation.
 
     Args:
-        dataset: labeled images; its test part should be given.
-        network: its K classes and its preprocessing.
-        model: the classifier on it, whose classes must be named exactly; None means a backbone,
-            where "cat" stands for all cats (see `headstart.backbones.imagenet_names`).
-        images: how many to draw; fewer come where there are no more.
-        seed: of the draw.
-        progress: called with (done, total).
+        dataset: labeled images, usually the test split.
+        network: the network's K classes and preprocessing.
+        model: the trained classifier, which must have classes of the same names; None for a
+            backbone, where "cat" stands for all cats (see `headstart.backbones.imagenet_names`).
+        images: sample size; all usable images if there are fewer.
+        seed: random seed.
+        progress: called with (done, total) images.
 
     Raises:
-        DataError: no image is left, or none is of a class that the network knows.
+        DataError: no image is left, or the network knows none of the classes.
     """
-    meant, unknown = _meant(dataset, network.classes, groups=model is None)
-    known = np.array([label in meant for label in range(len(dataset.classes))], dtype=bool)
-    strange = [
+    targets, unknown = _targets(dataset, network.classes, exact=model is not None)
+    known = np.array([label in targets for label in range(len(dataset.classes))], dtype=bool)
+    without_class = [
         Skipped(str(path), unknown[label])
         for path, label in zip(dataset.paths, dataset.labels.tolist(), strict=True)
         if not known[label]
@@ -105,16 +106,16 @@ def draw_sample(
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
 
-    order = _order(pool.labels, np.random.default_rng(seed))
+    order = _stratified_order(pool.labels, np.random.default_rng(seed))
     kept: list[_SampleRow] = []
     rows: list[int] = []
     failed: list[Skipped] = []
     conflicts: tuple[Conflict, ...] = ()
-    seen, at = 0, 0
+    seen, position = 0, 0
     total = min(images, len(pool))
-    while at < len(order) and len(rows) < images:
-        batch = order[at : at + images - len(rows)].tolist()
-        at += len(batch)
+    while position < len(order) and len(rows) < images:
+        batch = order[position : position + images - len(rows)].tolist()
+        position += len(batch)
         fresh = []
         for _, found in prefetch(read, batch):
             if isinstance(found, Skipped):
@@ -123,9 +124,11 @@ def draw_sample(
                 fresh.append(found)
             if progress:
                 progress(len(rows) + len(fresh), total)
-        trained = _trained_on(model, fresh)
-        seen += int(trained.sum())
-        kept += [one for one, there in zip(fresh, trained, strict=True) if not there]
+        if model is not None:
+            trained = model.data.contains(tuple(one.digest for one in fresh))
+            seen += int(trained.sum())
+            fresh = [one for one, there in zip(fresh, trained, strict=True) if not there]
+        kept += fresh
         curated = deduplicate(
             [one.digest for one in kept],
             pool.labels[[one.row for one in kept]],
@@ -142,8 +145,8 @@ def draw_sample(
     chosen = [kept[row] for row in rows]
     labels = [int(pool.labels[one.row]) for one in chosen]
     accepted = np.zeros((len(chosen), len(network.classes)), dtype=bool)
-    for place, label in enumerate(labels):
-        accepted[place, list(meant[label])] = True
+    for row, label in enumerate(labels):
+        accepted[row, targets[label]] = True
     return LabeledSample(
         name=dataset.name,
         paths=tuple(pool.paths[one.row] for one in chosen),
@@ -151,7 +154,7 @@ def draw_sample(
         pixels=np.stack([one.pixels for one in chosen]),
         accepted=accepted,
         available=len(pool),
-        skipped=(*dataset.skipped, *strange, *failed),
+        skipped=(*dataset.skipped, *without_class, *failed),
         conflicts=conflicts,
         seen=seen,
     )
@@ -159,50 +162,41 @@ def draw_sample(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _SampleRow:
-    """A prepared picture, its row in the pool and the digest of its file."""
+    """A prepared image, its row in the pool and the digest of its file."""
 
     row: int
     digest: str
     pixels: Pixels
 
 
-def _trained_on(model: Model | None, read: Sequence[_SampleRow]) -> npt.NDArray[np.bool_]:
-    if model is None:
-        return np.zeros(len(read), dtype=bool)
-    return model.data.contains(tuple(one.digest for one in read))
-
-
-def _meant(
-    dataset: ImageDataset, classes: Sequence[str], *, groups: bool
-) -> tuple[Mapping[int, tuple[int, ...]], Mapping[int, str]]:
-    """By label: the network's classes that it stands for, or why there is none."""
-    meant: dict[int, tuple[int, ...]] = {}
+def _targets(
+    dataset: ImageDataset, classes: Sequence[str], *, exact: bool
+) -> tuple[dict[int, list[int]], dict[int, str]]:
+    """Return the network's classes for each label, or the reason why there are none."""
+    targets: dict[int, list[int]] = {}
     unknown: dict[int, str] = {}
-    places = {name: place for place, name in enumerate(classes)}
     for label, name in enumerate(dataset.classes):
-        if not groups:
-            if name in places:
-                meant[label] = (places[name],)
+        try:
+            if not exact:
+                targets[label] = list(find_classes(name, classes))
+            elif name in classes:
+                targets[label] = [classes.index(name)]
             else:
                 unknown[label] = f"the model does not know its class ({name})"
-            continue
-        try:
-            meant[label] = find_classes(name, classes)
         except DataError as error:
             unknown[label] = str(error)
-    if not meant:
-        what = "model" if not groups else "network"
+    if not targets:
         raise DataError(
-            f"the {what} knows none of the classes of {dataset.name} "
+            f"the {'model' if exact else 'network'} knows none of the classes of {dataset.name} "
             f"({', '.join(dataset.classes[:10])}): {next(iter(unknown.values()))}"
         )
-    return meant, unknown
+    return targets, unknown
 
 
-def _order(labels: Labels, rng: np.random.Generator) -> Labels:
-    """Rows in an order by chance; any first part of it has each class about as often as all."""
-    places = np.empty(len(labels))
+def _stratified_order(labels: Labels, rng: np.random.Generator) -> Labels:
+    """Return a random order of the rows, whose every prefix has about the same class shares."""
+    positions = np.empty(len(labels))
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
-        places[rows] = (np.arange(len(rows)) + rng.random(len(rows))) / len(rows)
-    return np.argsort(places, kind="stable")
+        positions[rows] = (np.arange(len(rows)) + rng.random(len(rows))) / len(rows)
+    return np.argsort(positions, kind="stable")

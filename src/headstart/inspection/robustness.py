@@ -1,38 +1,37 @@
-"""How often a network stays right when its pictures change.
+"""Measure how often a network stays correct under attack and under common corruptions.
 
-Two kinds of change, both made to the prepared picture, which is what the network sees: the worst
-that an attacker finds within epsilon, and what cameras, weather and files do. A change of 4/255
-there is a smaller one of a large photo, whose pixels the preparation averages.
+Both change the network's input, after resizing: a change of 4/255 there is smaller than one of a
+large photo, whose pixels the resizing averages.
 
-What is right is what the ordinary prediction path (inference engine, its precision) gets right.
-Attacks need gradients and run on the network's differentiable form, on a continuous range of
-values, since 0.25/255 is less than one step of 8 bits.
+The clean and corrupted accuracies are those of the ordinary prediction path (inference engine, in
+its precision). Attacks need gradients and run on the differentiable form, without rounding to 8
+bits, because 0.25/255 is less than one level.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from headstart.engines import Engine, build_engine, make_plan
+from headstart.backbones.backbone import LOGITS
 from headstart.errors import DataError
-from headstart.evaluation import metrics
 from headstart.images.corruptions import STRENGTHS, Corruption, corrupt
 from headstart.inspection.attacks import APGD, AttackGoal, Threat
 from headstart.inspection.differentiable_model import DifferentiableModel
+from headstart.inspection.image_tensor import to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.labeled_sample import LabeledSample
+from headstart.inspection.robustness_result import CorrectCount, Robustness
 from headstart.system.prefetch import prefetch, stack_batches
-from headstart.types import Floats, Interval, Labels, Norm, Pixels, ProgressCallback
+from headstart.types import Labels, Norm, Pixels, ProgressCallback, no_progress
 
 EPSILONS: Final[Mapping[Norm, tuple[float, ...]]] = MappingProxyType(
     {
@@ -40,162 +39,49 @@ EPSILONS: Final[Mapping[Norm, tuple[float, ...]]] = MappingProxyType(
         Norm.L2: (0, 0.1, 0.25, 0.5, 1, 2, 4),
     }
 )
-"""Sizes of change by default, of pixels in [0, 1]. Those of l2 are for about 224 x 224 pixels."""
-_ORDINARY = 4 / 255
-"""No network that was not trained against attacks stays right within this (RobustBench)."""
-_SHARPNESS = (1.0, 100.0)
+"""Default sizes of the changes of pixels in [0, 1]; l2 is for inputs of about 224 x 224."""
+_SCALES = (1.0, 100.0)
 """Factors of the logits. With a large one, log-odds become the margin (Carlini & Wagner 2017),
-which finds its way where the network's own answers are so soft that all classes pull at once."""
+which is easier to raise if the network's probabilities are so flat that all classes compete."""
 _BATCH, _BATCH_CUDA = 16, 64
-"""Pictures attacked at once. More are no faster; a backward pass keeps every layer of each."""
+"""Images per attack. More are not faster; the backward pass stores every layer of each."""
 
-
-@dataclass(frozen=True, slots=True)
-class CorrectCount:
-    """How many of some images are right."""
-
-    correct: int
-    images: int
-
-    @property
-    def accuracy(self) -> float:
-        """Their share, [0, 1]."""
-        return self.correct / self.images
-
-    @property
-    def interval(self) -> Interval:
-        """95% interval of it (Wilson)."""
-        return metrics.wilson(self.correct, self.images)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Accuracy, interval and counts."""
-        return {
-            "accuracy": self.accuracy,
-            "interval": [self.interval.low, self.interval.high],
-            "correct": self.correct,
-            "images": self.images,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Robustness:
-    """What was found.
-
-    Attributes:
-        sample: the pictures.
-        norm: of the attacker's changes.
-        epsilons: E sizes of them, ascending, the first 0.
-        attacked: E shares that stay right, whatever the attack tries within each size.
-        broken: (N,) index of the smallest epsilon at which each picture is wrong; E for never.
-        corrupted: for each corruption, the shares right at strengths 1 to 5.
-        steps: gradients of the attack, for each start.
-        restarts: its starts.
-        seed: of all that was drawn by chance.
-    """
-
-    sample: LabeledSample
-    norm: Norm
-    epsilons: tuple[float, ...]
-    attacked: tuple[CorrectCount, ...]
-    broken: Labels
-    corrupted: Mapping[Corruption, tuple[CorrectCount, ...]]
-    steps: int
-    restarts: int
-    seed: int
-
-    @property
-    def corruption_accuracy(self) -> float:
-        """Mean accuracy over all corruptions and strengths."""
-        return float(np.mean([one.accuracy for row in self.corrupted.values() for one in row]))
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether more survives 4/255 than an ordinary network lets: the attack may be too weak.
-
-        One picture may be chance.
-        """
-        return self.norm is Norm.LINF and any(
-            share.accuracy > 0.01 and share.correct > 1
-            for epsilon, share in zip(self.epsilons, self.attacked, strict=True)
-            if epsilon >= _ORDINARY - 1e-9
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """All numbers, as JSON knows them; always the same keys."""
-        sample = self.sample
-        return {
-            "data": sample.name,
-            "images": len(sample),
-            "available": sample.available,
-            "norm": str(self.norm),
-            "steps": self.steps,
-            "restarts": self.restarts,
-            "seed": self.seed,
-            "clean": self.attacked[0].as_dict(),
-            "attack": [
-                {"epsilon": epsilon, "epsilon_255": round(epsilon * 255, 9), **share.as_dict()}
-                for epsilon, share in zip(self.epsilons, self.attacked, strict=True)
-            ],
-            "corruptions": {
-                str(corruption): [
-                    {"strength": strength, **share.as_dict()}
-                    for strength, share in zip(STRENGTHS, shares, strict=True)
-                ]
-                for corruption, shares in self.corrupted.items()
-            },
-            "corruption_accuracy": self.corruption_accuracy,
-            "by_image": [
-                {
-                    "image": str(path),
-                    "label": label,
-                    "wrong_at": self.epsilons[place] if place < len(self.epsilons) else None,
-                }
-                for path, label, place in zip(
-                    sample.paths, sample.labels, self.broken.tolist(), strict=True
-                )
-            ],
-            "skipped": [{"path": one.path, "reason": one.reason} for one in sample.skipped],
-            "conflicts": [
-                {"paths": list(one.paths), "labels": list(one.labels)} for one in sample.conflicts
-            ],
-            "seen": sample.seen,
-        }
+Mask = npt.NDArray[np.bool_]
 
 
 def measure_robustness(
-    study: InspectedNetwork,
+    network: InspectedNetwork,
     sample: LabeledSample,
     *,
     norm: Norm = Norm.LINF,
     epsilons: Sequence[float] | None = None,
     attack: APGD,
     seed: int = 0,
-    on_steps: ProgressCallback | None = None,
-    on_pictures: ProgressCallback | None = None,
+    on_steps: ProgressCallback = no_progress,
+    on_images: ProgressCallback = no_progress,
 ) -> Robustness:
-    """Attack and corrupt a sample of pictures.
+    """Attack and corrupt a sample of images.
 
     Args:
-        study: the network.
-        sample: pictures prepared for it.
-        norm: of the attacker's changes.
-        epsilons: their sizes for pixels in [0, 1]; 0 is always among them.
-        attack: what searches for the worst case.
-        seed: of the attack's random starts, of noise and of fog.
-        on_steps: called with (done, total) of the attack's steps.
-        on_pictures: likewise with corrupted pictures.
+        network: the network.
+        sample: images prepared for the network.
+        norm: norm of the adversarial changes.
+        epsilons: sizes of the changes for pixels in [0, 1]; 0 is always included.
+        attack: the attack, with its steps and restarts.
+        seed: random seed of the attack's starts, of noise and of fog.
+        on_steps: called with (done, total) steps of the attack.
+        on_images: called with (done, total) corrupted images.
 
     Raises:
-        DataError: an epsilon is negative, or not a number.
+        DataError: an epsilon is negative, NaN or infinite, or the network computes such numbers.
         MissingExtraError: PyTorch is not installed.
     """
-    sizes = _sizes(EPSILONS[norm] if epsilons is None else epsilons)
-    reader = _PredictionPath(study)
-    (clean,) = reader.right([sample.pixels.__getitem__], sample.accepted)
+    sizes, count = _sizes(EPSILONS[norm] if epsilons is None else epsilons), len(sample)
+    (clean,) = _correct(network, [sample.pixels.__getitem__], sample.accepted, no_progress)
     threats = [Threat(norm, epsilon, levels=None) for epsilon in sizes[1:]]
-    broken = np.zeros(len(sample), dtype=np.int64)
-    broken[clean] = 1 + _broken(
-        study.subject,
+    wrong_at = np.zeros(count, dtype=np.int64)
+    wrong_at[clean] = 1 + _first_success(
+        network.differentiable,
         sample.pixels[clean],
         sample.accepted[clean],
         threats,
@@ -204,23 +90,20 @@ def measure_robustness(
         progress=on_steps,
     )
     kinds = list(itertools.product(Corruption, STRENGTHS))
-    spoilt = reader.right(
-        [_corruption(sample.pixels, kind, strength, seed) for kind, strength in kinds],
-        sample.accepted,
-        progress=on_pictures,
-    )
-    shares: dict[Corruption, tuple[CorrectCount, ...]] = dict.fromkeys(Corruption, ())
-    for (kind, _), right in zip(kinds, spoilt, strict=True):
-        shares[kind] += (CorrectCount(int(right.sum()), len(sample)),)
+    versions = [_corrupted(sample.pixels, kind, strength, seed) for kind, strength in kinds]
+    corrupted: dict[Corruption, tuple[CorrectCount, ...]] = dict.fromkeys(Corruption, ())
+    masks = _correct(network, versions, sample.accepted, on_images)
+    for (kind, _), correct in zip(kinds, masks, strict=True):
+        corrupted[kind] += (CorrectCount(int(correct.sum()), count),)
     return Robustness(
         sample=sample,
         norm=norm,
         epsilons=sizes,
         attacked=tuple(
-            CorrectCount(int((broken > place).sum()), len(sample)) for place in range(len(sizes))
+            CorrectCount(int((wrong_at > index).sum()), count) for index in range(len(sizes))
         ),
-        broken=broken,
-        corrupted=shares,
+        wrong_at=wrong_at,
+        corrupted=corrupted,
         steps=attack.steps,
         restarts=attack.restarts,
         seed=seed,
@@ -228,139 +111,106 @@ def measure_robustness(
 
 
 def _sizes(epsilons: Sequence[float]) -> tuple[float, ...]:
-    """Ascending, without copies, 0 first."""
+    """Sort, remove duplicates, and add 0."""
     for epsilon in epsilons:
         if not 0 <= epsilon < float("inf"):
-            raise DataError(f"an epsilon is {epsilon:g}; give sizes of a change, 0 or more")
+            raise DataError(f"an epsilon is {epsilon:g}; give finite numbers, 0 or more")
     return tuple(sorted({0.0, *map(float, epsilons)}))
 
 
-def _corruption(
+def _corrupted(
     pixels: Pixels, kind: Corruption, strength: int, seed: int
 ) -> Callable[[int], Pixels]:
-    """What makes the corrupted form of one picture; its pattern is that of all strengths."""
+    """Return a function that corrupts one image, with the same random pattern at all strengths."""
 
-    def make(row: int) -> Pixels:
+    def version(row: int) -> Pixels:
         rng = np.random.default_rng([seed, list(Corruption).index(kind), row])
         return corrupt(pixels[row], kind, strength, rng)
 
-    return make
+    return version
 
 
-class _PredictionPath:
-    """The ordinary prediction path, for pictures that are in no file."""
+def _correct(
+    network: InspectedNetwork,
+    versions: Sequence[Callable[[int], Pixels]],
+    accepted: Mask,
+    progress: ProgressCallback,
+) -> list[Mask]:
+    """Predict versions of N images in the inference engine.
 
-    def __init__(self, study: InspectedNetwork) -> None:
-        self._study = study
-        self._engine: Engine = build_engine(study.backbone, make_plan())
+    Returns:
+        For each version, (N,): whether the predicted class is an accepted one.
+    """
+    rows, work = np.arange(len(accepted)), list(itertools.product(versions, range(len(accepted))))
 
-    def right(
-        self,
-        versions: Sequence[Callable[[int], Pixels]],
-        accepted: npt.NDArray[np.bool_],
-        *,
-        progress: ProgressCallback | None = None,
-    ) -> list[npt.NDArray[np.bool_]]:
-        """For each version of the N pictures, (N,): whether the prediction is an accepted one."""
-        count = len(accepted)
-        work = [(version, row) for version in versions for row in range(count)]
-        predicted: list[int] = []
-        with closing(self._engine.stream(self._batches(work))) as stream:
-            for outputs in stream:
-                predicted += self._scores(outputs).argmax(1).tolist()
-                if progress:
-                    progress(len(predicted), len(work))
-        guesses = np.array(predicted, dtype=np.int64).reshape(len(versions), count)
-        return [accepted[np.arange(count), guess] for guess in guesses]
+    def batches() -> Iterator[Pixels]:
+        images = (image for _, image in prefetch(lambda item: item[0](item[1]), work))
+        return stack_batches(images, network.engine.batch)
 
-    def _batches(self, work: Sequence[tuple[Callable[[int], Pixels], int]]) -> Iterator[Pixels]:
-        pictures = (made for _, made in prefetch(lambda item: item[0](item[1]), work))
-        return stack_batches(pictures, self._engine.batch)
-
-    def _scores(self, outputs: Sequence[Floats]) -> Floats:
-        if not all(np.isfinite(values).all() for values in outputs):
-            raise DataError(
-                f"{self._study.backbone.name} computes numbers that are not finite; its weights "
-                "may be damaged: load them anew"
-            )
-        if self._study.model is None:
-            return outputs[-1]
-        names = (stage.name for stage in self._study.backbone.stages)
-        return self._study.model.probabilities(dict(zip(names, outputs, strict=False)))
+    predicted: list[int] = []
+    for outputs in network.engine_outputs(batches()):
+        scores = network.model.probabilities(outputs) if network.model else outputs[LOGITS]
+        predicted += scores.argmax(1).tolist()
+        progress(len(predicted), len(work))
+    classes = np.array(predicted, dtype=np.int64).reshape(len(versions), len(rows))
+    return [accepted[rows, row] for row in classes]
 
 
-def _broken(
-    subject: DifferentiableModel,
+def _first_success(
+    model: DifferentiableModel,
     pixels: Pixels,
-    accepted: npt.NDArray[np.bool_],
+    accepted: Mask,
     threats: Sequence[Threat],
     attack: APGD,
     *,
     seed: int,
-    progress: ProgressCallback | None,
+    progress: ProgressCallback,
 ) -> Labels:
-    """(N,): index of the first threat, of growing size, that holds a wrong picture; T for none.
+    """Return the (N,) index of the first threat in which the attack succeeds; T if there is none.
 
-    What is broken stays so within all larger sizes. What is not goes on from the best change so
-    far, enlarged: networks are nearly linear at this scale, so it has most of its way behind it.
-    Within each size the attack climbs two hills: the log-odds of a wrong answer, and the margin of
-    the strongest wrong class. With two classes they are the same.
+    Threats grow, and an image that is misclassified in one is so in all larger ones. For the other
+    images the best change so far, scaled up, is the next start: networks are nearly linear at this
+    scale, so it is most of the way. Each threat is searched twice: for the log-odds of any wrong
+    class, and for the margin of the strongest wrong class. With two classes these are the same.
     """
     found = np.full(len(pixels), len(threats), dtype=np.int64)
-    device = subject.device
-    size = _BATCH_CUDA if device.type == "cuda" else _BATCH
-    sharpness = _SHARPNESS if accepted.shape[1] > 2 else _SHARPNESS[:1]
-    runs = [(place, sharp) for place in range(len(threats)) for sharp in sharpness]
+    size = _BATCH_CUDA if model.device.type == "cuda" else _BATCH
+    scales = _SCALES if accepted.shape[1] > 2 else _SCALES[:1]
+    runs = list(itertools.product(range(len(threats)), scales))
     budget = attack.steps * attack.restarts
-    meter = _StepProgress(progress, len(pixels) * len(runs) * budget)
+    total = len(pixels) * len(runs) * budget
+    done = running = 0  # steps of finished runs, whether taken or not, and of the present run
+
+    def network(x: Tensor, scale: float) -> Tensor:
+        nonlocal running
+        running += len(x)
+        progress(min(done + running, total), total)
+        return model.logits(x) * scale
+
     for first in range(0, len(pixels), size):
         rows = np.arange(first, min(first + size, len(pixels)))
-        x = torch.from_numpy(pixels[rows]).to(device).permute(0, 3, 1, 2) / 255
-        wanted = torch.from_numpy(~accepted[rows]).to(device)
-        direction = torch.zeros_like(x)  # the best change so far, over its epsilon
-        for done, (place, sharp) in enumerate(runs, start=1):
-            threat = threats[place]
+        x = to_tensor(pixels[rows], model.device)
+        wanted = torch.from_numpy(~accepted[rows]).to(model.device)
+        direction = torch.zeros_like(x)  # the best change so far, divided by its epsilon
+        for number, (index, scale) in enumerate(runs, start=1):
+            threat = threats[index]
             result = attack.run(
-                meter.counting(subject.logits, sharp), x, AttackGoal(wanted), threat,
-                start=x + direction * threat.epsilon, seed=seed,
-            )  # fmt: skip
-            reached = result.margins > 0
-            gone = reached.cpu().numpy()
-            found[rows[gone]] = place
-            # What is broken needs none of the runs that are left.
-            meter.settle(budget * (len(rows) + int(gone.sum()) * (len(runs) - done)))
-            direction = (result.pixels - x)[~reached] / threat.epsilon
-            x, wanted, rows = x[~reached], wanted[~reached], rows[~gone]
+                partial(network, scale=scale),
+                x,
+                AttackGoal(wanted),
+                threat,
+                start=x + direction * threat.epsilon,
+                seed=seed,
+            )
+            success = result.margins > 0
+            finished = success.cpu().numpy()
+            found[rows[finished]] = index
+            # Finished images need none of the remaining runs.
+            done += budget * (len(rows) + int(finished.sum()) * (len(runs) - number))
+            running = 0
+            progress(min(done, total), total)
+            direction = (result.pixels - x)[~success] / threat.epsilon
+            x, wanted, rows = x[~success], wanted[~success], rows[~finished]
             if not len(rows):
                 break
     return found
-
-
-class _StepProgress:
-    """Progress in steps of an attack: those taken, and those that are not needed any more."""
-
-    def __init__(self, progress: ProgressCallback | None, total: int) -> None:
-        self._progress, self._total = progress, total
-        self._settled = self._running = 0
-
-    def counting(
-        self, logits: Callable[[Tensor], Tensor], sharp: float
-    ) -> Callable[[Tensor], Tensor]:
-        """The same network with logits so many times as large, heard at each step."""
-
-        def count(pixels: Tensor) -> Tensor:
-            self._running += len(pixels)
-            self._report()
-            return logits(pixels) * sharp
-
-        return count
-
-    def settle(self, steps: int) -> None:
-        """So many steps are done with, the running ones among them."""
-        self._settled += steps
-        self._running = 0
-        self._report()
-
-    def _report(self) -> None:
-        if self._progress:
-            self._progress(min(self._settled + self._running, self._total), self._total)

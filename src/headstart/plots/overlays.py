@@ -67,7 +67,7 @@ def explanation_figure(explanation: Explanation, overlays: Sequence[Pixels]) -> 
         explanation: the prediction and its M maps.
         overlays: M images as returned by `overlay`, one per map.
     """
-    reading = explanation.reading
+    reading = explanation.prediction
     prediction = f"{reading.label} {reading.probability:.3f}"
     note = f"evidence for {reading.explained}"
     if reading.explained != reading.label:

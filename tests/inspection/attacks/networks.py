@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from headstart.inspection.attacks.search import Logits
+from headstart.inspection.attacks.attack import Logits
 
 
 def linear(classes: int = 4, side: int = 6, seed: int = 0) -> Logits:

@@ -23,7 +23,7 @@ def test_fgsm_is_one_signed_step():
     w, logits = two_classes()
     x = pictures(2, 6) * 0.8 + 0.1
     found = FGSM().run(
-        logits, x, AttackGoal.into([1], classes=2, pictures=2), Threat(Norm.LINF, 0.05, None),
+        logits, x, AttackGoal.targeted([1], classes=2, images=2), Threat(Norm.LINF, 0.05, None),
         confidence=FAR,
     )  # fmt: skip
     assert torch.allclose(found.pixels, x + 0.05 * w.sign().view(1, 3, 6, 6))
@@ -35,7 +35,7 @@ def test_the_best_change_of_a_linear_network_is_found(attack, norm: Norm):
     w, logits = two_classes()
     x = torch.full((1, 3, 6, 6), 0.5)
     found = attack.run(
-        logits, x, AttackGoal.into([1], classes=2), Threat(norm, 0.1, None), confidence=FAR
+        logits, x, AttackGoal.targeted([1], classes=2), Threat(norm, 0.1, None), confidence=FAR
     )
     best = w.abs().sum() if norm is Norm.LINF else w.norm()
     expected = x.flatten(1) @ w + 0.1 * best
@@ -50,7 +50,7 @@ def test_the_smallest_change_of_a_linear_network_is_the_distance_to_the_plane():
     weights = torch.autograd.functional.jacobian(logits, x)[0].flatten(1)
     distance = (out.max() - out.min()) / (weights[0] - weights[1]).norm()
     found = MinimumNorm(steps=300).run(
-        logits, x, AttackGoal.away(label, classes=2), Threat(Norm.L2, 5.0, None)
+        logits, x, AttackGoal.untargeted(label, classes=2), Threat(Norm.L2, 5.0, None)
     )
     assert found.margins > 0
     assert distance <= l2(found.pixels - x) <= 1.1 * distance
@@ -58,7 +58,7 @@ def test_the_smallest_change_of_a_linear_network_is_the_distance_to_the_plane():
 
 def test_minimum_norm_stays_below_what_pgd_needs():
     logits, x = convolutional(), pictures()
-    goal = AttackGoal.away(logits(x).argmax(1), classes=5)
+    goal = AttackGoal.untargeted(logits(x).argmax(1), classes=5)
     small = MinimumNorm(steps=100).run(logits, x, goal, Threat(Norm.L2, 10.0, None))
     assert (small.margins > 0).all()
     lengths = l2(small.pixels - x)
@@ -68,7 +68,7 @@ def test_minimum_norm_stays_below_what_pgd_needs():
 
 def test_out_of_reach_the_best_effort_is_given():
     logits, x = convolutional(), pictures()
-    goal = AttackGoal.away(logits(x).argmax(1), classes=5)
+    goal = AttackGoal.untargeted(logits(x).argmax(1), classes=5)
     found = MinimumNorm(steps=30).run(logits, x, goal, Threat(Norm.L2, 1e-3, None))
     assert (found.margins < 0).all()
     assert (found.margins > goal.margin(logits(x))).all()
@@ -82,7 +82,7 @@ def test_checkpoints_of_the_paper():
 @pytest.mark.parametrize("norm", list(Norm))
 def test_apgd_climbs_as_high_as_many_fixed_steps(norm: Norm):
     logits, x = convolutional(), pictures(6)
-    goal = AttackGoal.away(logits(x).argmax(1), classes=5)
+    goal = AttackGoal.untargeted(logits(x).argmax(1), classes=5)
     threat = Threat(norm, 0.05 if norm is Norm.LINF else 0.5, None)
     fixed = [
         PGD(steps=50, momentum=0, step=step).run(logits, x, goal, threat, confidence=FAR).margins
@@ -101,7 +101,7 @@ def test_restarts_help_where_the_first_start_is_flat():
         return torch.stack([torch.zeros(len(x)), out], dim=1)
 
     x = torch.full((1, 3, 6, 6), 0.5)
-    goal, threat = AttackGoal.into([1], classes=2), Threat(Norm.LINF, 0.2, None)
+    goal, threat = AttackGoal.targeted([1], classes=2), Threat(Norm.LINF, 0.2, None)
     for attack in (PGD, APGD):
         assert attack(steps=10).run(logits, x, goal, threat).margins < 0
         assert attack(steps=10, restarts=20).run(logits, x, goal, threat).margins > 0

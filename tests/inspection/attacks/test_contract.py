@@ -3,26 +3,19 @@
 import pytest
 import torch
 
-from headstart.inspection.attacks import (
-    APGD,
-    FGSM,
-    PGD,
-    Attack,
-    AttackGoal,
-    MinimumNorm,
-    Norm,
-    Threat,
-)
+from headstart.inspection.attacks import ATTACKS, Attack, AttackGoal, Norm, Threat
 from headstart.inspection.attacks.threat import l2
 from tests.inspection.attacks.networks import convolutional, linear, pictures
 
 pytestmark = pytest.mark.slow
 
-ATTACKS: dict[str, Attack] = {
-    "fgsm": FGSM(),
-    "pgd": PGD(steps=12, restarts=2),
-    "apgd": APGD(steps=12, restarts=2),
-    "minimum-norm": MinimumNorm(steps=30),
+OPTIONS = {
+    "pgd": {"steps": 12, "restarts": 2},
+    "apgd": {"steps": 12, "restarts": 2},
+    "minimum-norm": {"steps": 30},
+}
+ATTACK: dict[str, Attack] = {
+    name: attack(**OPTIONS.get(name, {})) for name, attack in ATTACKS.items()
 }
 THREATS = [
     Threat(Norm.LINF, 6 / 255),
@@ -35,7 +28,7 @@ combinations = pytest.mark.parametrize(
     ("name", "threat"),
     [
         (name, threat)
-        for name in ATTACKS
+        for name in ATTACK
         for threat in THREATS
         if name != "minimum-norm" or threat.norm is Norm.L2
     ],
@@ -45,7 +38,7 @@ combinations = pytest.mark.parametrize(
 
 def goals(logits, x: torch.Tensor) -> list[AttackGoal]:
     out = logits(x)
-    untargeted = AttackGoal.away(out.argmax(1), classes=out.shape[1])
+    untargeted = AttackGoal.untargeted(out.argmax(1), classes=out.shape[1])
     targeted = AttackGoal(torch.nn.functional.one_hot(out.argmin(1), out.shape[1]).bool())
     return [untargeted, targeted]
 
@@ -55,7 +48,7 @@ def test_pictures_are_allowed_and_margins_are_true(name: str, threat: Threat):
     logits, x = convolutional(), pictures()
     for goal in goals(logits, x):
         before = x.clone()
-        found = ATTACKS[name].run(logits, x, goal, threat)
+        found = ATTACK[name].run(logits, x, goal, threat)
         assert torch.equal(x, before)
         change = (found.pixels - x).double()
         length = change.abs().flatten(1).amax(1) if threat.norm is Norm.LINF else l2(change)
@@ -75,19 +68,19 @@ def test_pictures_are_allowed_and_margins_are_true(name: str, threat: Threat):
 def test_the_same_seed_gives_the_same_picture(name: str, threat: Threat):
     logits, x = convolutional(), pictures()
     goal = goals(logits, x)[1]
-    once, again = (ATTACKS[name].run(logits, x, goal, threat, seed=3) for _ in range(2))
+    once, again = (ATTACK[name].run(logits, x, goal, threat, seed=3) for _ in range(2))
     assert torch.equal(once.pixels, again.pixels)
     assert torch.equal(once.margins, again.margins)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", ATTACK)
 def test_a_picture_is_attacked_on_its_own(name: str):
     logits, x = convolutional(), pictures()
     threat = Threat(Norm.L2, 0.6)
     goal = goals(logits, x)[0]
-    together = ATTACKS[name].run(logits, x, goal, threat)
+    together = ATTACK[name].run(logits, x, goal, threat)
     # The first start is the picture itself; only the random ones depend on the batch.
-    alone = ATTACKS[name].run(logits, x[:1], goal[torch.tensor([0])], threat)
+    alone = ATTACK[name].run(logits, x[:1], goal[torch.tensor([0])], threat)
     if together.margins[0] > 0 and together.steps[0] <= 12:
         assert torch.allclose(alone.pixels, together.pixels[:1], atol=1 / 255 + 1e-6)
 
@@ -95,9 +88,9 @@ def test_a_picture_is_attacked_on_its_own(name: str):
 @pytest.mark.parametrize("name", ["pgd", "apgd"])
 def test_what_has_reached_the_goal_is_left_alone(name: str):
     logits, x = linear(), pictures(4, 6)
-    goal = AttackGoal.away(logits(x).argmax(1), classes=4)
+    goal = AttackGoal.untargeted(logits(x).argmax(1), classes=4)
     reached = AttackGoal(~goal.wanted)  # their present class: nothing to do
-    found = ATTACKS[name].run(logits, x, reached, Threat(Norm.LINF, 4 / 255))
+    found = ATTACK[name].run(logits, x, reached, Threat(Norm.LINF, 4 / 255))
     assert torch.equal(found.pixels, x)
     assert found.steps.tolist() == [1, 1, 1, 1]
 
@@ -106,8 +99,8 @@ def test_what_has_reached_the_goal_is_left_alone(name: str):
 def test_confidence_asks_for_more(name: str):
     logits, x = linear(), pictures(3, 6)
     goal, threat = goals(logits, x)[0], Threat(Norm.LINF, 0.2, levels=None)
-    weak = ATTACKS[name].run(logits, x, goal, threat)
-    strong = ATTACKS[name].run(logits, x, goal, threat, confidence=2.0)
+    weak = ATTACK[name].run(logits, x, goal, threat)
+    strong = ATTACK[name].run(logits, x, goal, threat, confidence=2.0)
     assert (weak.margins > 0).all()
     assert (strong.margins >= 2).all()
     assert (strong.steps >= weak.steps).all()
@@ -117,7 +110,7 @@ def test_confidence_asks_for_more(name: str):
 def test_starts_where_it_is_told(name: str):
     logits, x = linear(), pictures(1, 6)
     goal, threat = goals(logits, x)[0], Threat(Norm.LINF, 0.2, levels=None)
-    there = ATTACKS[name].run(logits, x, goal, threat).pixels
-    found = ATTACKS[name].run(logits, x, goal, threat, start=there)
+    there = ATTACK[name].run(logits, x, goal, threat).pixels
+    found = ATTACK[name].run(logits, x, goal, threat, start=there)
     assert torch.equal(found.pixels, there)
     assert found.steps.tolist() == [1]

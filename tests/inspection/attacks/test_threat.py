@@ -26,11 +26,11 @@ def test_what_comes_out_is_allowed(threat: Threat, seed: int, size: float):
     noise = torch.randn(originals.shape, generator=torch.Generator().manual_seed(seed))
     projected = threat.project(originals + size * noise, originals)
     assert inside(projected, originals, threat)
-    rounded = threat.rounded(projected, originals)
+    rounded = threat.quantize(projected, originals)
     assert inside(rounded, originals, threat)
     if threat.levels:
         assert torch.equal(rounded, (rounded * 255).round() / 255)
-    drawn = threat.random(originals, torch.Generator().manual_seed(seed))
+    drawn = threat.sample(originals, torch.Generator().manual_seed(seed))
     assert inside(drawn, originals, threat)
     assert not torch.equal(drawn, originals)
 
@@ -39,7 +39,7 @@ def test_what_comes_out_is_allowed(threat: Threat, seed: int, size: float):
 def test_what_is_allowed_stays(threat: Threat, seed: int):
     originals = pictures(2, 4, seed)
     assert torch.equal(threat.project(originals, originals), originals)
-    assert torch.equal(threat.rounded(originals, originals), originals)
+    assert torch.equal(threat.quantize(originals, originals), originals)
 
 
 @pytest.mark.parametrize("epsilon", [k / 255 for k in (1, 2, 3, 4, 7, 8, 16, 254)])
@@ -47,13 +47,13 @@ def test_whole_levels_are_used_to_the_full(epsilon: float):
     """4/255 is less than four levels in binary; an attack must get all four."""
     originals = torch.full((1, 3, 2, 2), 0.0)
     threat = Threat(Norm.LINF, epsilon)
-    rounded = threat.rounded(threat.project(originals + 1, originals), originals)
+    rounded = threat.quantize(threat.project(originals + 1, originals), originals)
     assert (rounded * 255).round().unique().tolist() == [round(epsilon * 255)]
 
 
 def test_between_two_levels_the_smaller_counts():
     originals = torch.full((1, 3, 2, 2), 0.2)
-    rounded = Threat(Norm.LINF, 1.9 / 255).rounded(originals + 1.9 / 255, originals)
+    rounded = Threat(Norm.LINF, 1.9 / 255).quantize(originals + 1.9 / 255, originals)
     assert ((rounded - originals) * 255).round().unique().tolist() == [1]
 
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.inspection.attribution.baselines import blurred, mean_color
+from headstart.inspection.attribution.baselines import blur, mean_color
 from headstart.inspection.attribution.faithfulness import (
     Faithfulness,
     area,
@@ -40,7 +40,7 @@ def test_the_curves_are_those_of_a_direct_loop():
     x, _ = corner()
     heat = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(2))
     order = np.argsort(-heat.numpy().ravel())
-    gray, soft = mean_color(x[None])[0], blurred(x[None])[0]
+    gray, soft = mean_color(x[None])[0], blur(x[None])[0]
     deletion, insertion = [], []
     for step in range(9):
         first = order[: round(step * SIDE * SIDE / 8)]
@@ -94,10 +94,10 @@ def test_the_area_lies_between_the_least_and_the_greatest_value(curve):
 
 def test_a_blur_keeps_what_is_flat_and_spreads_what_is_not():
     flat = torch.full((1, 3, 20, 30), 0.25)
-    torch.testing.assert_close(blurred(flat), flat)
+    torch.testing.assert_close(blur(flat), flat)
     point = torch.zeros(1, 1, 41, 41)
     point[0, 0, 20, 20] = 1
-    found = blurred(point, 3 / 41)[0, 0]
+    found = blur(point, 3 / 41)[0, 0]
     scipy = pytest.importorskip("scipy.ndimage")
     expected = scipy.gaussian_filter(point[0, 0].numpy(), 3, mode="nearest", truncate=3)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)

@@ -5,18 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from headstart.inspection.synthesis import (
+from headstart.inspection.synthesis.ascent import (
     AscentResult,
     AscentSettings,
-    Phases,
-    PlainPixels,
     StopCriterion,
-    TransformRanges,
     ascend,
-    log_odds,
-    probability,
-    total_variation,
 )
+from headstart.inspection.synthesis.objective import log_odds, probability, total_variation
+from headstart.inspection.synthesis.parameterization import Phases, PlainPixels
+from headstart.inspection.synthesis.transforms import TransformRanges
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +26,7 @@ def logits(pixels: Tensor) -> Tensor:
     return 12 * torch.stack([left[:, 0] - right[:, 0], right[:, 2] - left[:, 2]], dim=1)
 
 
-def climb(
+def run(
     kind=PlainPixels, *, settings: AscentSettings, least: float | None = None, **more
 ) -> AscentResult:
     goal = None if least is None else StopCriterion(probability(logits, 0), least)
@@ -52,8 +49,8 @@ def said(pixels: np.ndarray) -> float:
 
 @pytest.mark.parametrize("kind", [PlainPixels, Phases])
 @pytest.mark.parametrize("views", [None, TransformRanges(shift=0.1, turn=5)])
-def test_it_climbs(kind, views):
-    done = climb(kind, settings=AscentSettings(steps=60, rate=0.3, views=views))
+def test_it_raises_the_objective(kind, views):
+    done = run(kind, settings=AscentSettings(steps=60, rate=0.3, views=views))
     assert said(done.pixels) > 0.95
     assert done.pixels.shape == (SIDE, SIDE, 3)
     assert done.pixels.dtype == np.uint8
@@ -62,25 +59,25 @@ def test_it_climbs(kind, views):
 
 def test_the_same_seed_gives_the_same_picture():
     settings = AscentSettings(steps=5, rate=0.3, views=TransformRanges(scale=(0.5, 1.0), flip=True))
-    first, same, other = (climb(settings=settings, seed=seed).pixels for seed in (1, 1, 2))
+    first, same, other = (run(settings=settings, seed=seed).pixels for seed in (1, 1, 2))
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
 
 
 def test_it_goes_on_until_the_picture_of_8_bits_is_good_enough():
     settings = AscentSettings(steps=2, rate=0.05, further=500, views=TransformRanges(shift=0.1))
-    short = climb(settings=settings)
-    done = climb(settings=settings, least=0.9)
+    short = run(settings=settings)
+    done = run(settings=settings, least=0.9)
     assert said(short.pixels) < 0.9 <= said(done.pixels)
     assert 2 < done.steps < 502
-    again = climb(settings=AscentSettings(steps=200, rate=0.3), least=0.9)
+    again = run(settings=AscentSettings(steps=200, rate=0.3), least=0.9)
     assert again.steps == 200, "a goal that is reached costs nothing"
 
 
 def test_what_cannot_be_reached_ends_with_the_best():
-    done = climb(settings=AscentSettings(steps=3, rate=0.3, further=7), least=2.0)
+    done = run(settings=AscentSettings(steps=3, rate=0.3, further=7), least=2.0)
     assert done.steps == 10
-    assert said(done.pixels) > said(climb(settings=AscentSettings(steps=3, rate=0.3)).pixels)
+    assert said(done.pixels) > said(run(settings=AscentSettings(steps=3, rate=0.3)).pixels)
 
 
 def test_the_goal_is_measured_as_the_network_will_see_it():
@@ -90,7 +87,7 @@ def test_the_goal_is_measured_as_the_network_will_see_it():
         seen.append(pixels.detach().clone())
         return pixels.flip(3)  # the network sees the mirror image
 
-    done = climb(settings=AscentSettings(steps=60, rate=0.3), least=0.9, prepare=prepare)
+    done = run(settings=AscentSettings(steps=60, rate=0.3), least=0.9, prepare=prepare)
     assert said(done.pixels[:, ::-1].copy()) > 0.9
     levels = torch.cat(seen) * 255
     torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-4)
@@ -98,7 +95,7 @@ def test_the_goal_is_measured_as_the_network_will_see_it():
 
 def test_total_variation_smooths():
     plain, smooth = (
-        climb(settings=AscentSettings(steps=60, rate=0.3, tv=tv)).pixels for tv in (0.0, 20.0)
+        run(settings=AscentSettings(steps=60, rate=0.3, tv=tv)).pixels for tv in (0.0, 20.0)
     )
 
     def variation(pixels: np.ndarray) -> float:
@@ -109,7 +106,7 @@ def test_total_variation_smooths():
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_frames_are_the_way_there(frames: int):
-    done = climb(settings=AscentSettings(steps=12, rate=0.3), frames=frames)
+    done = run(settings=AscentSettings(steps=12, rate=0.3), frames=frames)
     assert len(done.frames) == frames
     assert np.array_equal(done.frames[-1], done.pixels)
     rising = [said(one) for one in done.frames]
@@ -120,5 +117,5 @@ def test_frames_are_the_way_there(frames: int):
 
 def test_progress_counts_the_planned_steps():
     told = []
-    climb(settings=AscentSettings(steps=3, rate=0.1), progress=lambda *both: told.append(both))
+    run(settings=AscentSettings(steps=3, rate=0.1), progress=lambda *both: told.append(both))
     assert told == [(1, 3), (2, 3), (3, 3)]

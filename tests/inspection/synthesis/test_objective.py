@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax, logit, softmax
 
-from headstart.inspection.synthesis import (
+from headstart.inspection.synthesis.objective import (
     activation,
     log_likelihood,
     log_odds,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from headstart.inspection.synthesis import Phases, PlainPixels
+from headstart.inspection.synthesis.parameterization import Phases, PlainPixels
 
 KINDS = (Phases, PlainPixels)
 GRAY = np.array([1, 1, 1]) / np.sqrt(3)

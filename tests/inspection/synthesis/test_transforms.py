@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.inspection.synthesis import TransformRanges
+from headstart.inspection.synthesis.transforms import TransformRanges
 
 SIDE = 32
 
@@ -29,13 +29,13 @@ def slopes(view: torch.Tensor) -> tuple[float, float]:
 
 def test_without_freedom_a_view_is_the_picture():
     pixels = torch.rand(2, 3, SIDE, SIDE, generator=generator())
-    torch.testing.assert_close(TransformRanges().draw(pixels, SIDE, generator()), pixels)
+    torch.testing.assert_close(TransformRanges().sample(pixels, SIDE, generator()), pixels)
 
 
 @given(scale=st.floats(0.3, 1.0), seed=st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
 def test_scale_is_the_share_that_is_seen(scale: float, seed: int):
-    view = TransformRanges(scale=(scale, scale)).draw(ramp(), SIDE, generator(seed))
+    view = TransformRanges(scale=(scale, scale)).sample(ramp(), SIDE, generator(seed))
     assert slopes(view) == pytest.approx((scale, 0), abs=1e-3)
     # All of it lies inside the picture, wherever it is.
     assert float(view[0, 0, 0].diff().min()) > 0
@@ -44,14 +44,15 @@ def test_scale_is_the_share_that_is_seen(scale: float, seed: int):
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
 def test_turns_keep_lengths_and_stay_within_bounds(seed: int):
-    x, y = slopes(TransformRanges(turn=10).draw(ramp(), SIDE, generator(seed)))
+    x, y = slopes(TransformRanges(turn=10).sample(ramp(), SIDE, generator(seed)))
     assert math.hypot(x, y) == pytest.approx(1, abs=1e-3)
     assert abs(math.degrees(math.atan2(y, x))) <= 10
 
 
 def test_shifts_move_the_picture_at_most_so_far():
     seen = [
-        float(TransformRanges(shift=0.25).draw(ramp(), SIDE, generator(seed))[0, 0, 16, 16]) * SIDE
+        float(TransformRanges(shift=0.25).sample(ramp(), SIDE, generator(seed))[0, 0, 16, 16])
+        * SIDE
         - 16.5
         for seed in range(20)
     ]
@@ -62,7 +63,7 @@ def test_shifts_move_the_picture_at_most_so_far():
 
 def test_half_of_the_views_are_mirrored():
     pixels = torch.rand(1, 3, SIDE, SIDE, generator=generator())
-    views = [TransformRanges(flip=True).draw(pixels, SIDE, generator(seed)) for seed in range(30)]
+    views = [TransformRanges(flip=True).sample(pixels, SIDE, generator(seed)) for seed in range(30)]
     mirrored = [torch.allclose(view, pixels.flip(3), atol=1e-5) for view in views]
     same = [torch.allclose(view, pixels, atol=1e-5) for view in views]
     assert all(a != b for a, b in zip(mirrored, same, strict=True))
@@ -74,11 +75,11 @@ def test_half_of_the_views_are_mirrored():
 def test_views_have_the_side_asked_for_and_stay_between_0_and_1(seed: int, side: int):
     pixels = torch.rand(2, 3, SIDE, SIDE + 5, generator=generator(seed))
     views = TransformRanges(scale=(0.4, 1.3), turn=20, shift=0.2, flip=True)
-    view = views.draw(pixels, side, generator(seed))
+    view = views.sample(pixels, side, generator(seed))
     assert view.shape == (2, 3, side, side)
     assert -1e-6 <= view.min() <= view.max() <= 1 + 1e-6
 
 
 def test_the_pictures_of_a_batch_are_seen_differently():
-    view = TransformRanges(scale=(0.3, 1.0)).draw(ramp().expand(2, -1, -1, -1), SIDE, generator())
+    view = TransformRanges(scale=(0.3, 1.0)).sample(ramp().expand(2, -1, -1, -1), SIDE, generator())
     assert not torch.allclose(view[0], view[1], atol=0.01)

@@ -1,4 +1,4 @@
-"""Auto-PGD: projected gradient ascent that halves its step where it stops paying.
+"""Auto-PGD: projected gradient ascent that halves its step size where progress stalls.
 
 Croce & Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of diverse
 parameter-free attacks", algorithm 1, with the log-odds of the goal in place of cross-entropy.
@@ -11,143 +11,117 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from headstart.inspection.attacks.goal import AttackGoal
-from headstart.inspection.attacks.search import AttackResult, Logits, Search
-from headstart.inspection.attacks.threat import Threat
+from headstart.inspection.attacks.attack import Attack, AttackResult, AttackState
+from headstart.inspection.attacks.threat import Threat, per_image
 
-_INERTIA = 0.75  # alpha: share of the new step against the last one
-_RISING = 0.75  # rho: share of steps that must gain
-_FIRST, _SHORTER, _SHORTEST = 22, 3, 6  # percent of the steps between two checkpoints
+_MOMENTUM = 0.75  # alpha: weight of the new step against the last one
+_SUCCESS_RATE = 0.75  # rho: share of steps that must increase the objective
+# Percent of the steps: the first period between checkpoints, how much shorter each next one is, and
+# the shortest.
+_FIRST, _DECREASE, _SHORTEST = 22, 3, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class APGD:
-    """No step size to choose.
+class APGD(Attack):
+    """Projected gradient ascent with an adaptive step size.
 
     Attributes:
-        steps: gradients a start.
-        restarts: starts; the first at the picture, the others drawn from the threat.
+        steps: gradients per start.
+        restarts: number of starts; the first is the image itself, the others are random.
     """
 
     steps: int = 50
     restarts: int = 1
 
-    def run(
-        self,
-        logits: Logits,
-        pixels: Tensor,
-        goal: AttackGoal,
-        threat: Threat,
-        *,
-        start: Tensor | None = None,
-        confidence: float = 0.0,
-        seed: int = 0,
-    ) -> AttackResult:
-        """See `Attack.run`."""
-        search = Search(logits, pixels, goal, threat, confidence)
-        generator = torch.Generator().manual_seed(seed)
-        first = pixels if start is None else threat.project(start, pixels)
-        for attempt in range(self.restarts):
-            if attempt:
-                first = threat.random(pixels, generator)
-            self._climb(search, first[search.open])
-            if not len(search.open):
-                break
-        return search.result()
+    def search(self, state: AttackState) -> AttackResult:
+        """See `Attack.search`."""
+        for x in state.starts(self.restarts):
+            self._ascend(state, x)
+        return state.result()
 
-    def _climb(self, search: Search, x: Tensor) -> None:
-        gains, gradients = search.look(x)
-        going = search.narrow()
-        state = _State.at(x, gains, gradients, step=2 * search.threat.epsilon).kept(going)
-        marks = checkpoints(self.steps)
-        last_mark = 0
+    def _ascend(self, state: AttackState, x: Tensor) -> None:
+        threat, marks, last_mark = state.threat, checkpoints(self.steps), 0
+        values, gradients = state.evaluate(x)
+        path = _Path.begin(x, values, gradients, step=2 * threat.epsilon)
+        path = path.select(state.drop_finished())
         for step in range(1, self.steps):
-            if not len(search.open):
+            if not len(state.active):
                 return
-            x = self._next(search, state, inertia=_INERTIA if step > 1 else 1.0)
-            gains, gradients = search.look(x)
-            state.move(x, gains, gradients)
-            state = state.kept(search.narrow())
+            x = path.propose(threat, state.originals, momentum=_MOMENTUM if step > 1 else 1.0)
+            values, gradients = state.evaluate(x)
+            path.move(x, values, gradients)
+            path = path.select(state.drop_finished())
             if step in marks:
-                state.review(step - last_mark)
+                path.adapt_step(step - last_mark)
                 last_mark = step
-
-    @staticmethod
-    def _next(search: Search, state: _State, *, inertia: float) -> Tensor:
-        threat, originals = search.threat, search.originals
-        ahead = state.x + state.step.view(-1, 1, 1, 1) * threat.steepest(state.gradients)
-        ahead = threat.project(ahead, originals)
-        drift = inertia * (ahead - state.x) + (1 - inertia) * (state.x - state.previous)
-        return threat.project(state.x + drift, originals)
 
 
 def checkpoints(steps: int) -> frozenset[int]:
-    """The steps after which the step size is reviewed (section 3.1 of the paper)."""
+    """Return the steps after which the step size is adapted (section 3.1 of the paper)."""
     percents = [0, _FIRST]
     while percents[-1] < 100:
-        percents.append(percents[-1] + max(percents[-1] - percents[-2] - _SHORTER, _SHORTEST))
+        percents.append(percents[-1] + max(percents[-1] - percents[-2] - _DECREASE, _SHORTEST))
     return frozenset(-(-percent * steps // 100) for percent in percents[1:-1])
 
 
 @dataclass(slots=True)
-class _State:
-    """One climb: where each picture is, where it was best, and how it has fared.
-
-    Everything has one row a picture that is still worked on.
-    """
+class _Path:
+    """Where the search of each active image is, its best image, and its progress."""
 
     x: Tensor
     previous: Tensor
-    gains: Tensor
+    values: Tensor
     gradients: Tensor
     best: Tensor
-    best_gains: Tensor
+    best_values: Tensor
     best_gradients: Tensor
     step: Tensor
     """(A,) step sizes."""
-    rises: Tensor
-    """(A,) steps since the last checkpoint that gained."""
+    increases: Tensor
+    """(A,) number of steps since the last checkpoint that increased the objective."""
     halved: Tensor
-    """(A,) bool, whether the last checkpoint halved the step."""
-    reviewed_gains: Tensor
-    """(A,) best gains at the last checkpoint."""
+    """(A,) bool, whether the last checkpoint halved the step size."""
+    checkpoint_values: Tensor
+    """(A,) best values at the last checkpoint."""
 
     @classmethod
-    def at(cls, x: Tensor, gains: Tensor, gradients: Tensor, *, step: float) -> _State:
-        """The beginning of a climb."""
+    def begin(cls, x: Tensor, values: Tensor, gradients: Tensor, *, step: float) -> _Path:
         return cls(
-            x, x, gains, gradients, x, gains, gradients,
-            step=torch.full_like(gains, step),
-            rises=torch.zeros_like(gains),
-            halved=torch.zeros_like(gains, dtype=torch.bool),
-            reviewed_gains=gains,
+            x, x, values, gradients, x, values, gradients,
+            step=torch.full_like(values, step),
+            increases=torch.zeros_like(values),
+            halved=torch.zeros_like(values, dtype=torch.bool),
+            checkpoint_values=values,
         )  # fmt: skip
 
-    def kept(self, rows: Tensor) -> _State:
-        """The state of some of the pictures."""
-        if rows.all():
-            return self
-        return _State(*(getattr(self, one.name)[rows] for one in fields(self)))
+    def select(self, rows: Tensor | slice) -> _Path:
+        return _Path(*(getattr(self, one.name)[rows] for one in fields(self)))
 
-    def move(self, x: Tensor, gains: Tensor, gradients: Tensor) -> None:
-        self.rises = self.rises + (gains > self.gains)
-        self.previous, self.x, self.gains, self.gradients = self.x, x, gains, gradients
-        better = gains > self.best_gains
-        wide = better.view(-1, 1, 1, 1)
-        self.best = torch.where(wide, x, self.best)
-        self.best_gradients = torch.where(wide, gradients, self.best_gradients)
-        self.best_gains = torch.where(better, gains, self.best_gains)
+    def propose(self, threat: Threat, originals: Tensor, *, momentum: float) -> Tensor:
+        """Return the next images: a projected gradient step, averaged with the last step."""
+        ahead = self.x + self.step.view(-1, 1, 1, 1) * threat.steepest(self.gradients)
+        ahead = threat.project(ahead, originals)
+        change = momentum * (ahead - self.x) + (1 - momentum) * (self.x - self.previous)
+        return threat.project(self.x + change, originals)
 
-    def review(self, period: int) -> None:
-        """Halve the step where it did not pay, and go back to the best picture there."""
-        slow = self.rises < _RISING * period
-        stuck = ~self.halved & (self.best_gains <= self.reviewed_gains)
+    def move(self, x: Tensor, values: Tensor, gradients: Tensor) -> None:
+        self.increases = self.increases + (values > self.values)
+        self.previous, self.x, self.values, self.gradients = self.x, x, values, gradients
+        better = values > self.best_values
+        self.best = torch.where(per_image(better), x, self.best)
+        self.best_gradients = torch.where(per_image(better), gradients, self.best_gradients)
+        self.best_values = torch.where(better, values, self.best_values)
+
+    def adapt_step(self, period: int) -> None:
+        """Where progress stalled, halve the step size and return to the best image."""
+        slow = self.increases < _SUCCESS_RATE * period
+        stuck = ~self.halved & (self.best_values <= self.checkpoint_values)
         self.halved = slow | stuck
         self.step = torch.where(self.halved, self.step / 2, self.step)
-        wide = self.halved.view(-1, 1, 1, 1)
-        self.x = torch.where(wide, self.best, self.x)
-        self.previous = torch.where(wide, self.best, self.previous)
-        self.gradients = torch.where(wide, self.best_gradients, self.gradients)
-        self.gains = torch.where(self.halved, self.best_gains, self.gains)
-        self.rises = torch.zeros_like(self.rises)
-        self.reviewed_gains = self.best_gains
+        back = per_image(self.halved)
+        self.x = torch.where(back, self.best, self.x)
+        self.previous = torch.where(back, self.best, self.previous)
+        self.gradients = torch.where(back, self.best_gradients, self.gradients)
+        self.values = torch.where(self.halved, self.best_values, self.values)
+        self.increases = torch.zeros_like(self.increases)
+        self.checkpoint_values = self.best_values

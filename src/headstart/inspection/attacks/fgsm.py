@@ -1,42 +1,26 @@
-"""The fast gradient sign method: one step, as far as allowed.
+"""The fast gradient sign method: a single step of the largest allowed size.
 
-Goodfellow, Shlens & Szegedy 2015, "Explaining and harnessing adversarial examples", section 4; for
-L2 the step goes along the gradient itself.
+Goodfellow, Shlens & Szegedy 2015, "Explaining and harnessing adversarial examples", section 4. For
+L2 the step follows the gradient itself instead of its sign.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from headstart.inspection.attacks.goal import AttackGoal
-from headstart.inspection.attacks.search import AttackResult, Logits, Search
-from headstart.inspection.attacks.threat import Threat
+from headstart.inspection.attacks.attack import Attack, AttackResult, AttackState
 
 
 @dataclass(frozen=True, slots=True)
-class FGSM:
-    """One step; the gradient of the new picture is computed only to see where it led."""
+class FGSM(Attack):
+    """One step; deterministic."""
 
-    def run(
-        self,
-        logits: Logits,
-        pixels: Tensor,
-        goal: AttackGoal,
-        threat: Threat,
-        *,
-        start: Tensor | None = None,
-        confidence: float = 0.0,
-        seed: int = 0,
-    ) -> AttackResult:
-        """See `Attack.run`; nothing is drawn by chance."""
-        del seed
-        search = Search(logits, pixels, goal, threat, confidence)
-        x = pixels if start is None else threat.project(start, pixels)
-        _, gradients = search.look(x)
-        going = search.narrow()
-        if going.any():
-            x = x[going] + threat.epsilon * threat.steepest(gradients[going])
-            search.look(threat.project(x, search.originals))
-        return search.result()
+    def search(self, state: AttackState) -> AttackResult:
+        """See `Attack.search`."""
+        for x in state.starts(1):
+            _, gradients = state.evaluate(x)
+            keep = state.drop_finished()
+            if len(state.active):
+                step = state.threat.epsilon * state.threat.steepest(gradients[keep])
+                state.evaluate(state.threat.project(x[keep] + step, state.originals))
+        return state.result()

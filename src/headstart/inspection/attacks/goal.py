@@ -1,4 +1,4 @@
-"""What an attack wants the network to say."""
+"""What an attack wants the network to predict."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class AttackGoal:
-    """Classes of which one must win, for every picture.
+    """The wanted classes of each image; the attack succeeds if one of them is predicted.
 
-    Both kinds of attack are this one: a targeted attack wants a class, or any of a group; an
-    untargeted one wants any class but the true one.
+    A targeted attack wants one class or any of a group; an untargeted attack wants any class but
+    the true one.
 
     Attributes:
-        wanted: (B, K) bool, at least one of each row is set and one is not.
+        wanted: (B, K) bool; each row has at least one True and one False.
     """
 
     wanted: Tensor
 
     @classmethod
-    def into(cls, targets: Sequence[int], *, classes: int, pictures: int = 1) -> Self:
-        """One of `targets`, for `pictures` of them, of `classes` in all."""
-        wanted = torch.zeros(pictures, classes, dtype=torch.bool)
+    def targeted(cls, targets: Sequence[int], *, classes: int, images: int = 1) -> Self:
+        """Want any of the classes `targets`, out of `classes`, for each of `images` images."""
+        wanted = torch.zeros(images, classes, dtype=torch.bool)
         wanted[:, list(targets)] = True
         return cls(wanted)
 
     @classmethod
-    def away(cls, labels: Tensor, *, classes: int) -> Self:
-        """Anything but `labels`, (B,) int64."""
+    def untargeted(cls, labels: Tensor, *, classes: int) -> Self:
+        """Want any class but `labels`, (B,) int64, out of `classes`."""
         return cls(torch.arange(classes, device=labels.device) != labels[:, None])
 
     def __getitem__(self, rows: Tensor) -> AttackGoal:
-        """The goal of some of the pictures: indices or a mask."""
+        """Select the goals of some images, by index or mask."""
         return AttackGoal(self.wanted[rows.to(self.wanted.device)])
 
     def margin(self, logits: Tensor) -> Tensor:
-        """(B, K) to (B,): the best wanted logit less the best other one; positive is reached.
+        """Return the best wanted logit minus the best other one; positive means success.
 
-        The loss of Carlini & Wagner 2017 (their f6), with the sign turned.
+        The loss f6 of Carlini & Wagner 2017 with the opposite sign. (B, K) to (B,).
         """
         wanted = self.wanted.to(logits.device)
         best = logits.masked_fill(~wanted, -torch.inf).amax(1)
         return best - logits.masked_fill(wanted, -torch.inf).amax(1)
 
-    def gain(self, logits: Tensor) -> Tensor:
-        """(B, K) to (B,): the log-odds of the wanted classes, which an attack raises.
+    def objective(self, logits: Tensor) -> Tensor:
+        """Return the log-odds of the wanted classes, which attacks maximize. (B, K) to (B,).
 
-        Cross-entropy is log(1 + exp(-gain)): it has the same direction, and unlike this no
-        gradient left in float32 once the network is certain (Carlini & Wagner 2017, section V).
+        Cross-entropy, log(1 + exp(-log-odds)), has the same direction, but its gradient vanishes in
+        float32 once the network is certain (Carlini & Wagner 2017, section V).
         """
         wanted = self.wanted.to(logits.device)
         inside = logits.masked_fill(~wanted, -torch.inf).logsumexp(1)

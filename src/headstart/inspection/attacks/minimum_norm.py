@@ -1,8 +1,8 @@
-"""The smallest change in L2 that reaches a goal: decoupled direction and norm.
+"""The smallest change in L2 that reaches a goal: decoupled direction and norm (DDN).
 
 Rony et al. 2019, "Decoupling direction and norm for efficient gradient-based L2 adversarial attacks
-and defenses", algorithm 1. The search walks along a sphere around the original, which shrinks while
-the goal is reached and grows while it is not.
+and defenses", algorithm 1. The search moves on a sphere around the original, which shrinks after
+each success and expands after each failure.
 """
 
 from __future__ import annotations
@@ -11,69 +11,51 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from headstart.inspection.attacks.goal import AttackGoal
-from headstart.inspection.attacks.search import AttackResult, Logits
-from headstart.inspection.attacks.threat import Threat, l2
+from headstart.inspection.attacks.attack import Attack, AttackResult, AttackState
+from headstart.inspection.attacks.threat import l2, per_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MinimumNorm:
-    """Searches for the smallest change, not for any within epsilon.
+class MinimumNorm(Attack):
+    """Find the smallest successful change, not just any within epsilon.
+
+    It is deterministic and begins at the image itself; `start` is ignored. Where no change within
+    epsilon reaches the confidence, the result is the image with the largest margin.
 
     Attributes:
-        steps: gradients.
-        first: radius of the first sphere.
-        change: by what share the sphere grows or shrinks (gamma).
+        steps: gradients per image.
+        first: radius of the first sphere, in L2 of pixels in [0, 1].
+        change: factor by which the sphere shrinks or expands, minus 1 (gamma in the paper).
     """
 
     steps: int = 100
     first: float = 1.0
     change: float = 0.05
 
-    def run(
-        self,
-        logits: Logits,
-        pixels: Tensor,
-        goal: AttackGoal,
-        threat: Threat,
-        *,
-        start: Tensor | None = None,
-        confidence: float = 0.0,
-        seed: int = 0,
-    ) -> AttackResult:
-        """See `Attack.run`: the smallest changes that reach `confidence`, at most epsilon.
-
-        Where none does, the picture with the largest margin. Nothing is drawn by chance; `start`
-        is not used, since the search begins at the picture itself.
-        """
-        del start, seed
+    def search(self, state: AttackState) -> AttackResult:
+        """See `Attack.search`."""
+        pixels, epsilon = state.originals, state.threat.epsilon
         change = torch.zeros_like(pixels)
-        radius = pixels.new_full((len(pixels),), min(self.first, threat.epsilon))
+        radius = pixels.new_full((len(pixels),), min(self.first, epsilon))
         best = pixels.clone()
         margins = torch.full_like(radius, -torch.inf)
-        smallest = torch.full_like(radius, torch.inf)
+        smallest = torch.full_like(radius, torch.inf)  # norm of the smallest successful change
         for step in range(self.steps):
-            shown = threat.rounded(pixels + change, pixels).detach().requires_grad_()
-            with torch.enable_grad():
-                found = logits(shown)
-                (gradients,) = torch.autograd.grad(goal.gain(found).sum(), shown)
-            margin = goal.margin(found.detach())
-            length = l2(shown.detach() - pixels)
-            reached = (margin > 0) & (margin >= confidence)
-            nobody = torch.isinf(smallest)
-            better = torch.where(reached, length < smallest, nobody & (margin > margins))
-            best = torch.where(better.view(-1, 1, 1, 1), shown.detach(), best)
+            images, margin, _, gradients = state.gradients(pixels + change)
+            length = l2(images - pixels)
+            success = (margin > 0) & (margin >= state.confidence)
+            first_better = torch.isinf(smallest) & (margin > margins)
+            better = torch.where(success, length < smallest, first_better)
+            best = torch.where(per_image(better), images, best)
             margins = torch.where(better, margin, margins)
-            smallest = torch.where(better & reached, length, smallest)
+            smallest = torch.where(better & success, length, smallest)
 
-            # The step shrinks along a cosine from 1 to 0.01, in units of the gradient's direction.
+            # The step size falls from 1 to 0.01 along a cosine.
             size = 0.01 + 0.99 * (1 + math.cos(math.pi * step / self.steps)) / 2
-            change = change + size * gradients / l2(gradients).clamp_min(1e-12).view(-1, 1, 1, 1)
-            radius = radius * torch.where(reached, 1 - self.change, 1 + self.change)
-            radius = radius.clamp_max(threat.epsilon)
+            change = change + size * gradients / per_image(l2(gradients))
+            radius = radius * torch.where(success, 1 - self.change, 1 + self.change)
+            radius = radius.clamp_max(epsilon)
             change = change * (radius / l2(change).clamp_min(1e-12)).view(-1, 1, 1, 1)
             change = (pixels + change).clamp(0, 1) - pixels
-        steps = torch.full((len(pixels),), self.steps, dtype=torch.int64, device=pixels.device)
-        return AttackResult(best, margins, steps)
+        return AttackResult(best, margins, torch.full_like(state.active, self.steps))

@@ -1,6 +1,6 @@
 """Projected gradient descent with momentum and restarts.
 
-Madry et al. 2018, "Towards deep learning models resistant to adversarial attacks"; the momentum is
+Madry et al. 2018, "Towards deep learning models resistant to adversarial attacks". The momentum is
 that of Dong et al. 2018, "Boosting adversarial attacks with momentum", equation 6.
 """
 
@@ -9,23 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from headstart.inspection.attacks.goal import AttackGoal
-from headstart.inspection.attacks.search import AttackResult, Logits, Search
-from headstart.inspection.attacks.threat import Threat
+from headstart.inspection.attacks.attack import Attack, AttackResult, AttackState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PGD:
-    """Steps of one length along the steepest ascent, projected back.
+class PGD(Attack):
+    """Steps of constant length in the direction of steepest ascent, each projected back.
 
     Attributes:
-        steps: gradients a start.
-        restarts: starts; the first at the picture, the others drawn from the threat.
-        momentum: share of the past directions that is kept; 0 is plain PGD.
-        step: length of a step, in epsilons; None is 2.5 / steps (Madry et al.'s choice), but at
-            least a quarter so that a picture may cross the threat.
+        steps: gradients per start.
+        restarts: number of starts; the first is the image itself, the others are random.
+        momentum: weight of the past directions in [0, 1); 0 is plain PGD.
+        step: step length as a multiple of epsilon. None is 2.5 / steps (Madry et al.), but at least
+            0.25 so that the search can cross the whole ball.
     """
 
     steps: int = 40
@@ -33,41 +30,25 @@ class PGD:
     momentum: float = 0.75
     step: float | None = None
 
-    def run(
-        self,
-        logits: Logits,
-        pixels: Tensor,
-        goal: AttackGoal,
-        threat: Threat,
-        *,
-        start: Tensor | None = None,
-        confidence: float = 0.0,
-        seed: int = 0,
-    ) -> AttackResult:
-        """See `Attack.run`."""
-        search = Search(logits, pixels, goal, threat, confidence)
-        generator = torch.Generator().manual_seed(seed)
-        first = pixels if start is None else threat.project(start, pixels)
+    def search(self, state: AttackState) -> AttackResult:
+        """See `Attack.search`."""
+        threat = state.threat
         length = threat.epsilon * (max(2.5 / self.steps, 0.25) if self.step is None else self.step)
-        for attempt in range(self.restarts):
-            if attempt:
-                first = threat.random(pixels, generator)
-            x = first[search.open]
+        for x in state.starts(self.restarts):
             velocity = torch.zeros_like(x)
-            for step in range(self.steps):
-                _, gradients = search.look(x)
-                going = search.narrow()
-                if not len(search.open):
-                    return search.result()
-                if step == self.steps - 1:
-                    break
-                if not going.all():
-                    x, velocity, gradients = x[going], velocity[going], gradients[going]
+            for _ in range(self.steps - 1):
+                _, gradients = state.evaluate(x)
+                keep = state.drop_finished()
+                if not len(state.active):
+                    return state.result()
+                x, velocity, gradients = x[keep], velocity[keep], gradients[keep]
                 if self.momentum:
-                    # Gradients of different steps differ in size by orders; directions add up.
+                    # Gradients of different steps differ by orders of magnitude: normalize them.
                     size = gradients.abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-20)
                     velocity = self.momentum * velocity + gradients / size
                 else:
                     velocity = gradients
-                x = threat.project(x + length * threat.steepest(velocity), search.originals)
-        return search.result()
+                x = threat.project(x + length * threat.steepest(velocity), state.originals)
+            state.evaluate(x)
+            state.drop_finished()
+        return state.result()

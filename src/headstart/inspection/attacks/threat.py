@@ -1,4 +1,4 @@
-"""What an attacker may do to a picture: stay close to it, in [0, 1], and on the grid of 8 bits."""
+"""The threat model: stay close to the original image, in [0, 1], and on the grid of 8 bits."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 from headstart.types import Norm
 
 _GRID_SLACK = 1e-3
-"""Of a level: pixels and epsilon are float32, and 4/255 must allow four levels."""
+"""In levels: pixels and epsilon are float32, and 4/255 must allow four levels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threat:
-    """All pictures within `epsilon` of the original.
+    """All images within a distance of `epsilon` from the original.
 
     Attributes:
-        norm: of the difference of pixels in [0, 1].
-        epsilon: the largest difference, positive.
-        levels: steps from black to white that pictures are rounded to; 255 is what files hold.
-            None allows any number.
+        norm: norm of the change of pixels in [0, 1].
+        epsilon: largest allowed norm of the change, positive.
+        levels: number of steps from black to white that pixels are rounded to, 255 for 8-bit
+            files. None allows any value.
     """
 
     norm: Norm
@@ -29,39 +29,41 @@ class Threat:
     levels: int | None = 255
 
     def project(self, candidates: Tensor, originals: Tensor) -> Tensor:
-        """The closest allowed pictures, not rounded: (B, 3, H, W) to the same."""
+        """Project candidates to the nearest allowed images, not rounded; both (B, 3, H, W)."""
         if self.norm is Norm.LINF:
             low, high = originals - self.epsilon, originals + self.epsilon
             return candidates.clamp(low.clamp_min(0), high.clamp_max(1))
-        # In turn, the cube first: scaling towards a point of the cube does not leave it.
+        # First [0, 1], then the ball: scaling towards the original does not leave [0, 1].
         change = candidates.clamp(0, 1) - originals
-        return originals + change * (self.epsilon / _wide(l2(change))).clamp_max(1)
+        return originals + change * (self.epsilon / per_image(l2(change))).clamp_max(1)
 
     def steepest(self, gradients: Tensor) -> Tensor:
-        """The change of length 1 that raises a linear function most; 0 where the gradient is 0."""
-        return gradients.sign() if self.norm is Norm.LINF else gradients / _wide(l2(gradients))
+        """Return the change of norm 1 that raises a linear function most; 0 for gradient 0."""
+        if self.norm is Norm.LINF:
+            return gradients.sign()
+        return gradients / per_image(l2(gradients))
 
-    def random(self, originals: Tensor, generator: torch.Generator) -> Tensor:
-        """Pictures drawn from the whole of the threat, not rounded."""
+    def sample(self, originals: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw random allowed images, not rounded, one for each original."""
         if self.norm is Norm.LINF:
             noise = torch.rand(originals.shape, generator=generator) * 2 - 1
             change = noise * self.epsilon
         else:
             noise = torch.randn(originals.shape, generator=generator)
             share = torch.rand(len(noise), 1, 1, 1, generator=generator)
-            change = noise / _wide(l2(noise)) * share * self.epsilon
+            change = noise / per_image(l2(noise)) * share * self.epsilon
         return self.project(originals + change.to(originals.device), originals)
 
-    def rounded(self, candidates: Tensor, originals: Tensor) -> Tensor:
-        """Allowed pictures on the grid.
+    def quantize(self, candidates: Tensor, originals: Tensor) -> Tensor:
+        """Round allowed images to the grid without leaving the threat.
 
         Args:
             candidates: (B, 3, H, W), allowed.
-            originals: (B, 3, H, W), on the grid where there is one.
+            originals: (B, 3, H, W), on the grid if there is one.
 
         Returns:
-            The nearest pictures of the grid, or where these are not allowed any more, those that
-            lie between them and the originals.
+            (B, 3, H, W), the nearest images on the grid; where those are not allowed, images on
+            the grid that are closer to the originals.
         """
         if self.levels is None:
             return candidates
@@ -72,19 +74,19 @@ class Threat:
         else:
             whole = change.round()
             outside = l2(whole) > self.epsilon * self.levels
-            whole = torch.where(_wide(outside), change.trunc(), whole)
-        # From whole numbers again, so that two roundings of a picture agree to the last bit.
+            whole = torch.where(per_image(outside), change.trunc(), whole)
+        # Computed from integers, so that quantizing twice gives the same to the last bit.
         levels: Tensor = (originals * self.levels).round() + whole
         return levels.div(self.levels)
 
 
 def l2(change: Tensor) -> Tensor:
-    """Length of each picture's change: (B, ...) to (B,)."""
+    """Return the L2 norm of each image's change: (B, ...) to (B,)."""
     length: Tensor = change.flatten(1).norm(dim=1)
     return length
 
 
-def _wide(values: Tensor) -> Tensor:
-    """(B,) to (B, 1, 1, 1), and never a division by zero."""
+def per_image(values: Tensor) -> Tensor:
+    """Reshape (B,) to (B, 1, 1, 1); numbers are at least 1e-12, so that they can divide."""
     values = values if values.dtype == torch.bool else values.clamp_min(1e-12)
     return values.view(-1, 1, 1, 1)

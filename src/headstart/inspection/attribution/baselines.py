@@ -1,4 +1,4 @@
-"""What stands for missing evidence: pictures that show as little as possible."""
+"""Uninformative images that stand for missing evidence."""
 
 from __future__ import annotations
 
@@ -6,40 +6,33 @@ import torch
 from torch import Tensor
 
 BLUR = 10 / 224
-"""Standard deviation of the Gaussian that takes a picture's content away, in shares of its side:
-the 10 pixels of Fong & Vedaldi 2017."""
+"""Standard deviation of the Gaussian that removes an image's content, as a fraction of its side:
+10 pixels of 224 (Fong & Vedaldi 2017)."""
 
 
 def mean_color(pixels: Tensor) -> Tensor:
-    """Each picture's own mean color everywhere.
-
-    Args:
-        pixels: (B, 3, H, W).
-
-    Returns:
-        (B, 3, H, W), a view.
-    """
+    """Fill each image, (B, 3, H, W), with its own mean color; returns an expanded view."""
     return pixels.mean((2, 3), keepdim=True).expand_as(pixels)
 
 
-def blurred(maps: Tensor, sigma: float = BLUR) -> Tensor:
-    """A Gaussian blur; beyond the border, the border goes on.
+def blur(maps: Tensor, sigma: float = BLUR) -> Tensor:
+    """Apply a Gaussian blur with replicated borders.
 
     Args:
         maps: (B, C, H, W).
-        sigma: standard deviation in shares of H.
+        sigma: standard deviation as a fraction of H.
 
     Returns:
         (B, C, H, W).
     """
     deviation = sigma * maps.shape[2]
-    reach = max(1, round(3 * deviation))
-    steps = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
-    kernel = torch.exp(-0.5 * (steps / deviation).square())
+    radius = max(1, round(3 * deviation))
+    offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
+    kernel = torch.exp(-0.5 * (offsets / deviation).square())
     kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
 
     def along_width(x: Tensor) -> Tensor:
-        rows = torch.nn.functional.pad(x, (reach, reach, 0, 0), mode="replicate")
+        rows = torch.nn.functional.pad(x, (radius, radius, 0, 0), mode="replicate")
         return torch.nn.functional.conv2d(rows.flatten(0, 1)[:, None], kernel).view(x.shape)
 
     return along_width(along_width(maps).mT.contiguous()).mT

@@ -1,8 +1,8 @@
-"""Deletion and insertion (RISE, Petsiuk et al. 2018, section 4): is what a map shows needed?
+"""Deletion and insertion (RISE, Petsiuk et al. 2018, section 4): does the network need the region?
 
-The relevant pixels are taken away first, or given first; the probability of the class must then
-fall, or rise, at once. A score means little alone: it depends on the picture, the class and the
-grain of the map. So each comes with that of the same map in wrong places.
+The relevant pixels are removed first, or inserted first; the class's probability should then fall,
+or rise, quickly. A score alone means little, because it depends on the image, the class and the
+resolution of the map. It is therefore compared with the scores of the same map, shifted.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.inspection.attribution.baselines import blurred, mean_color
+from headstart.inspection.attribution.baselines import blur, mean_color
 from headstart.types import Doubles
 
 STEPS = 16
-"""Equal shares of the pixels that are taken away, or given, one after the other. Three times as
-many changed the scores of photos by 0.004 to 0.014 on average, and no verdict."""
-MOVES = 3
-"""Wrong places that the baseline is the mean of."""
-_BATCH = 32  # pictures at a time; bounds the memory
+"""Number of equal portions in which pixels are removed or inserted. With three times as many, the
+scores of photos changed by 0.004 to 0.014 on average, and no conclusion changed."""
+SHIFTS = 3
+"""Number of shifted maps whose mean score is the random baseline."""
+_BATCH = 32  # images per forward pass, to limit memory
 
 Logits = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faithfulness:
-    """Whether a map shows what the network needs. All scores are in [0, 1].
+    """Scores of a map, all areas under a curve of probabilities, in [0, 1].
 
     Attributes:
-        deletion: area under the class's probability while the relevant pixels are taken away,
-            the most relevant first; low is good.
-        insertion: likewise while they are given to a blurred picture; high is good.
-        random_deletion: of the same map in wrong places.
-        random_insertion: likewise.
+        deletion: score while pixels are removed, the most relevant first; lower is better.
+        insertion: score while pixels are inserted into a blurred image, the most relevant first;
+            higher is better.
+        random_deletion: mean deletion score of the shifted maps.
+        random_insertion: mean insertion score of the shifted maps.
     """
 
     deletion: float
@@ -46,7 +46,7 @@ class Faithfulness:
 
     @property
     def trustworthy(self) -> bool:
-        """Whether both scores are better than those of a map of the same grain by chance."""
+        """Whether both scores are better than those of the shifted maps."""
         return self.deletion < self.random_deletion and self.insertion > self.random_insertion
 
 
@@ -57,33 +57,27 @@ def faithfulness(
     target: int,
     *,
     steps: int = STEPS,
-    moves: int = MOVES,
     seed: int = 0,
 ) -> Faithfulness:
-    """Score a map, and the same map in wrong places.
+    """Score a map, and shifted copies of it as the random baseline.
 
-    The baseline is not random pixels: covering those makes any picture noise that no network was
-    trained on, so that every coarse map would look good beside them. It is the map itself,
-    shifted around (what leaves on one side comes in on the other) by at least a quarter of each
-    side: the same shapes and grain, somewhere else.
+    Random pixels would be a baseline that is too easy: removing them turns any image into noise
+    unlike the training images, so that every coarse map would look good. The map itself, shifted
+    cyclically by at least a quarter of each side, has the same shapes and resolution.
 
     Args:
-        logits: from (B, 3, H, W) in [0, 1] to (B, K); no gradients are taken.
+        logits: (B, 3, H, W) in [0, 1] to (B, K); needs no gradients.
         pixels: (3, H, W) in [0, 1].
-        relevance: (H, W), signed; only the order of its values counts.
+        relevance: (H, W), signed; only the order of its values matters.
         target: index of the class.
-        steps: of each curve; it takes 2 (steps + 1) (moves + 1) passes.
-        moves: wrong places.
-        seed: of these places.
+        steps: points of each curve, less 1; 2 (steps + 1) (SHIFTS + 1) forward passes in all.
+        seed: random seed of the shifts.
     """
-    curves = {
-        curve: [
-            area(curve(logits, pixels, one, target, steps=steps))
-            for one in (relevance, *_moved(relevance, moves, seed))
-        ]
+    maps = (relevance, *_shifted(relevance, seed))
+    deletion, insertion = (
+        [area(curve(logits, pixels, one, target, steps=steps)) for one in maps]
         for curve in (deletion_curve, insertion_curve)
-    }
-    deletion, insertion = curves[deletion_curve], curves[insertion_curve]
+    )
     return Faithfulness(
         deletion=deletion[0],
         insertion=insertion[0],
@@ -95,62 +89,41 @@ def faithfulness(
 def deletion_curve(
     logits: Logits, pixels: Tensor, relevance: Tensor, target: int, *, steps: int = STEPS
 ) -> Doubles:
-    """The class's probability while the relevant pixels take on the picture's mean color.
-
-    Args:
-        logits: see `faithfulness`.
-        pixels: (3, H, W).
-        relevance: (H, W).
-        target: index of the class.
-        steps: how often.
-
-    Returns:
-        (steps + 1,) from the whole picture to none of it.
-    """
-    empty = mean_color(pixels[None])[0]
-    return _curve(logits, pixels, empty, relevance, target, steps)
+    """Return the class's (steps + 1,) probabilities while pixels change to the mean color."""
+    return _curve(logits, pixels, mean_color(pixels[None])[0], relevance, target, steps)
 
 
 def insertion_curve(
     logits: Logits, pixels: Tensor, relevance: Tensor, target: int, *, steps: int = STEPS
 ) -> Doubles:
-    """The class's probability while a blurred picture becomes sharp where it is relevant.
-
-    Args and returns as `deletion_curve`; from the blurred picture to the sharp one.
-    """
-    return _curve(logits, blurred(pixels[None])[0], pixels, relevance, target, steps)
+    """Return the class's (steps + 1,) probabilities while a blurred image becomes sharp."""
+    return _curve(logits, blur(pixels[None])[0], pixels, relevance, target, steps)
 
 
 def area(curve: Doubles) -> float:
-    """The area under a curve over [0, 1], by the trapezoidal rule."""
+    """Return the area under a curve over [0, 1], by the trapezoidal rule."""
     return float(np.trapezoid(curve, dx=1 / (len(curve) - 1)))
 
 
 def _curve(
     logits: Logits, before: Tensor, after: Tensor, relevance: Tensor, target: int, steps: int
 ) -> Doubles:
-    """Probabilities while the pixels of one picture give way to those of another."""
+    """Return probabilities while the pixels of one image are replaced by those of another."""
     ranks = relevance.flatten().argsort(descending=True, stable=True).argsort()
     counts = torch.linspace(0, ranks.numel(), steps + 1, device=ranks.device).round()
     changed = (ranks < counts[:, None]).view(-1, 1, *relevance.shape)  # (steps + 1, 1, H, W)
     with torch.no_grad():
-        batches = [
-            logits(torch.where(part, after, before)) for part in torch.split(changed, _BATCH)
-        ]
-    probabilities: Doubles = torch.cat(batches).double().softmax(1)[:, target].cpu().numpy()
+        parts = [logits(torch.where(part, after, before)) for part in torch.split(changed, _BATCH)]
+    probabilities: Doubles = torch.cat(parts).double().softmax(1)[:, target].cpu().numpy()
     return probabilities
 
 
-def _moved(relevance: Tensor, moves: int, seed: int) -> list[Tensor]:
+def _shifted(relevance: Tensor, seed: int) -> list[Tensor]:
+    """Return copies of a map, shifted cyclically by a quarter to three quarters of each side."""
     rng = np.random.default_rng(seed)
+
+    def shift(side: int) -> int:
+        return int(rng.integers(side // 4, side - side // 4 + 1))
+
     height, width = relevance.shape
-    return [
-        relevance.roll(
-            (
-                int(rng.integers(height // 4, height - height // 4 + 1)),
-                int(rng.integers(width // 4, width - width // 4 + 1)),
-            ),
-            (0, 1),
-        )
-        for _ in range(moves)
-    ]
+    return [relevance.roll((shift(height), shift(width)), (0, 1)) for _ in range(SHIFTS)]

@@ -1,16 +1,74 @@
-"""The methods by name; known without PyTorch, for the command line."""
+"""The interface of all attribution methods."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from headstart.backbones.staged import ForwardPass
+from headstart.errors import MissingExtraError
 
 
-class AttributionMethod(StrEnum):
-    """How the relevance of pixels is found."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFunctions:
+    """What a method may compute with a network; pixels are (B, 3, H, W) in [0, 1].
 
-    GRAD_CAM = "grad-cam"
-    """Coarse and fast: one gradient, on the grid of a deep stage."""
-    INTEGRATED_GRADIENTS = "integrated-gradients"
-    """Fine: gradients on the way from a baseline to the picture."""
-    OCCLUSION = "occlusion"
-    """By trial: what the class loses where a window is covered."""
+    Attributes:
+        logits: pixels to (B, K), differentiable.
+        fast_logits: pixels to (B, K) without gradients, by the inference engine, which rounds
+            pixels to 8 bits; several times as fast on CPUs.
+        forward_pass: pixels to the maps of all stages and logits, connected for gradients.
+        stages: names of the stages to take a map from, the preferred one first.
+    """
+
+    logits: Callable[[Tensor], Tensor]
+    fast_logits: Callable[[Tensor], Tensor]
+    forward_pass: Callable[[Tensor], ForwardPass]
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relevance:
+    """The result of a method.
+
+    Attributes:
+        values: (B, H, W), signed; positive values support the class.
+        stage: name of the stage whose map this is; None for methods that work on pixels.
+    """
+
+    values: Tensor
+    stage: str | None = None
+
+
+class AttributionMethod(ABC):
+    """A way to find the pixels that a class depends on; constructed without arguments."""
+
+    uses_stage: ClassVar[bool] = False
+    """Whether the method reads `NetworkFunctions.stages`."""
+
+    @abstractmethod
+    def attribute(self, network: NetworkFunctions, pixels: Tensor, targets: Tensor) -> Relevance:
+        """Explain one class of each image.
+
+        Args:
+            network: the network's functions.
+            pixels: (B, 3, H, W) in [0, 1].
+            targets: (B,) int64, indices of the classes to explain.
+        """
+
+
+def captum_attr(method: str) -> Any:
+    """Import `captum.attr`, on which `method` is built.
+
+    Raises:
+        MissingExtraError: captum is not installed.
+    """
+    try:
+        import captum.attr  # type: ignore[import-untyped]
+    except ImportError:
+        raise MissingExtraError(method, extra="explain") from None
+    return captum.attr

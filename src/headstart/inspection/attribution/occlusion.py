@@ -1,4 +1,4 @@
-"""Occlusion (Zeiler & Fergus 2014, section 4.2), by captum."""
+"""Occlusion (Zeiler & Fergus 2014, section 4.2), computed by captum."""
 
 from __future__ import annotations
 
@@ -7,18 +7,32 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-try:
-    from captum.attr import Occlusion  # type: ignore[import-untyped]
-except ImportError:
-    from headstart.errors import MissingExtraError
-
-    raise MissingExtraError("occlusion", extra="explain") from None
-
 from headstart.inspection.attribution.baselines import mean_color
+from headstart.inspection.attribution.method import (
+    AttributionMethod,
+    NetworkFunctions,
+    Relevance,
+    captum_attr,
+)
 
 WINDOW, STRIDE = 1 / 7, 1 / 14
-"""Of the side: 32 and 16 pixels of 224, so 169 passes a picture."""
-_BATCH = 32  # windows at a time; bounds the memory
+"""Fractions of the side: 32 and 16 pixels of 224, which takes 169 forward passes per image."""
+_BATCH = 32  # windows per forward pass, to limit memory
+
+
+class Occlusion(AttributionMethod):
+    """Cover a window of the image and measure how much the class loses.
+
+    Raises:
+        MissingExtraError: captum is not installed.
+    """
+
+    def __init__(self) -> None:
+        captum_attr("occlusion")
+
+    def attribute(self, network: NetworkFunctions, pixels: Tensor, targets: Tensor) -> Relevance:
+        """See `AttributionMethod.attribute`."""
+        return Relevance(occlusion(network.fast_logits, pixels, targets))
 
 
 def occlusion(
@@ -29,28 +43,27 @@ def occlusion(
     window: int | None = None,
     stride: int | None = None,
 ) -> Tensor:
-    """What the logit of a class loses where a square of the picture's mean color covers it.
+    """Compute how much a class's logit drops where a square of the image's mean color covers it.
 
-    The paper slides a gray square and draws the class's probability; of a network that is sure,
-    that hardly moves, and the logit does.
-
-    It takes one pass for each position of the window, ((side - window) / stride + 1)^2.
+    The paper uses the class's probability, which hardly changes for a confident network; the logit
+    does. There is one forward pass per window position, ((H - window) / stride + 1)^2 in all.
 
     Args:
-        logits: from (B, 3, H, W) in [0, 1] to (B, K); no gradients are taken.
+        logits: (B, 3, H, W) in [0, 1] to (B, K); needs no gradients.
         pixels: (B, 3, H, W) in [0, 1].
-        targets: (B,) indices of classes.
-        window: side of the square in pixels; a seventh of H by default.
-        stride: by how many pixels it moves, at most `window`; a 14th of H by default.
+        targets: (B,) int64, indices of the classes.
+        window: side of the square in pixels; H / 7 by default.
+        stride: pixels between window positions, at most `window`; H / 14 by default.
 
     Returns:
-        (B, H, W): for each pixel the mean loss over the windows that cover it.
+        (B, H, W): for each pixel, the mean drop over the windows that cover it.
     """
     side = pixels.shape[2]
     window = window or max(1, round(WINDOW * side))
     stride = stride or max(1, round(STRIDE * side))
+    method = captum_attr("occlusion").Occlusion(logits)
     with torch.no_grad():
-        attributions: Tensor = Occlusion(logits).attribute(
+        attributions: Tensor = method.attribute(
             pixels,
             sliding_window_shapes=(pixels.shape[1], window, window),
             strides=(pixels.shape[1], stride, stride),
@@ -58,4 +71,4 @@ def occlusion(
             target=targets,
             perturbations_per_eval=max(1, _BATCH // len(pixels)),
         )
-    return attributions[:, 0].to(pixels.dtype)  # the three channels are covered together
+    return attributions[:, 0].to(pixels.dtype)  # all three channels are covered together

@@ -1,4 +1,4 @@
-"""What a picture is judged by: numbers to raise, one a picture."""
+"""Objectives of gradient ascent: functions of (B, 3, H, W) in [0, 1] with (B,) values."""
 
 from __future__ import annotations
 
@@ -9,29 +9,26 @@ import torch
 from torch import Tensor
 
 Objective: TypeAlias = Callable[[Tensor], Tensor]
-"""From (B, 3, H, W) in [0, 1] to (B,), the more the better."""
+"""(B, 3, H, W) in [0, 1] to (B,); higher is better."""
+Logits: TypeAlias = Callable[[Tensor], Tensor]
+"""(B, 3, H, W) in [0, 1] to (B, K)."""
 
 
-def log_likelihood(logits: Objective, index: int) -> Objective:
-    """Minus the cross-entropy; it hardly grows once the class is probable.
-
-    Args:
-        logits: (B, 3, H, W) in [0, 1] to (B, K).
-        index: of the class.
-    """
+def log_likelihood(logits: Logits, index: int) -> Objective:
+    """Minus the cross-entropy of class `index`; flat once the class is probable."""
     return lambda pixels: logits(pixels).log_softmax(1)[:, index]
 
 
-def probability(logits: Objective, index: int) -> Objective:
-    """Of the class, in [0, 1]; arguments as of `log_likelihood`."""
+def probability(logits: Logits, index: int) -> Objective:
+    """The probability of class `index`, in [0, 1]."""
     return lambda pixels: logits(pixels).softmax(1)[:, index]
 
 
-def log_odds(logits: Objective, index: int) -> Objective:
-    """Log of p / (1 - p), which goes on growing; arguments as of `log_likelihood`.
+def log_odds(logits: Logits, index: int) -> Objective:
+    """Log of p / (1 - p) of class `index`, which does not saturate.
 
-    Unlike the class's logit alone, the objective of Simonyan et al. 2014, it does not grow by what
-    speaks for related classes just as much.
+    Unlike the logit alone, the objective of Simonyan et al. 2014, it does not reward evidence that
+    raises related classes just as much.
     """
 
     def value(pixels: Tensor) -> Tensor:
@@ -45,12 +42,12 @@ def log_odds(logits: Objective, index: int) -> Objective:
 def activation(
     maps: Callable[[Tensor], Tensor], channel: int, at: tuple[int, int] | None = None
 ) -> Objective:
-    """A channel of a stage, averaged over its positions, or one unit of it.
+    """The mean of a channel of a stage, or one unit of it.
 
     Args:
         maps: (B, 3, H, W) in [0, 1] to the stage's activations (B, C, h, w).
-        channel: from 0.
-        at: row and column of the unit, from 0.
+        channel: index from 0.
+        at: row and column of the unit, from 0; None for the mean over all positions.
     """
 
     def value(pixels: Tensor) -> Tensor:
@@ -61,11 +58,11 @@ def activation(
 
 
 def total_variation(pixels: Tensor) -> Tensor:
-    """Mean absolute difference of neighbors below and beside, added: (B, 3, H, W) to (B,).
+    """Mean absolute difference to the pixel below plus that to the right: (B, 3, H, W) to (B,).
 
-    The anisotropic form of Rudin, Osher and Fatemi 1992, in pixels of [0, 1], so that it does not
-    depend on the size of the picture.
+    The anisotropic form of Rudin, Osher and Fatemi 1992, as a mean, so that it does not depend on
+    the size of the image.
     """
-    below = (pixels[..., 1:, :] - pixels[..., :-1, :]).abs().mean((1, 2, 3))
-    beside = (pixels[..., 1:] - pixels[..., :-1]).abs().mean((1, 2, 3))
-    return below + beside
+    vertical = (pixels[..., 1:, :] - pixels[..., :-1, :]).abs().mean((1, 2, 3))
+    horizontal = (pixels[..., 1:] - pixels[..., :-1]).abs().mean((1, 2, 3))
+    return vertical + horizontal

@@ -1,6 +1,6 @@
-"""Numbers that stand for a picture: whatever they are, its pixels are between 0 and 1.
+"""Parameters that stand for an image; whatever their values, pixels are between 0 and 1.
 
-Gradient ascent moves the numbers; the pixels follow, and nothing is clipped or stretched.
+Gradient ascent changes the parameters; pixels follow, and need no clipping or stretching.
 """
 
 from __future__ import annotations
@@ -10,37 +10,37 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-_DARKEST = 0.5 / 255  # pictures with black or white pixels stand for finite numbers
-_FAINT = 0.1  # before the sigmoid: about 6 levels of 255 after it
-_FALL = 1.2  # exponent (Tolhurst, Tadmor and Chao 1992, "Amplitude spectra of natural images")
+_DARKEST = 0.5 / 255  # keeps the parameters of black and white pixels finite
+_NOISE = 0.1  # standard deviation before the sigmoid: about 6 levels of 255 after it
+_DECAY = 1.2  # exponent (Tolhurst, Tadmor and Chao 1992, "Amplitude spectra of natural images")
 _CONTRAST = 1.2  # standard deviation of brightness before the sigmoid: few pixels saturate
-# Brightness, red against blue, green against both, close to the principal components of color in
+# Brightness, red against blue, green against both: close to the principal components of color in
 # photographs (Ruderman, Cronin and Chiao 1998, "Statistics of cone responses to natural images").
 _OPPONENTS = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0))
-# Their standard deviations, the first as 1: the norms of the columns of Lucid's
+# Their standard deviations relative to the first: the norms of the columns of Lucid's
 # `color_correlation_svd_sqrt` (github.com/tensorflow/lucid, optvis/param/color.py).
 _SPREAD = (1.0, 0.28, 0.13)
 
 
 class Latent(Protocol):
-    """A picture in the making."""
+    """An image as a function of parameters."""
 
     @property
     def parameters(self) -> Tensor:
-        """What gradient ascent may change, a leaf that requires gradients."""
+        """The tensor that gradient ascent changes, a leaf that requires gradients."""
 
     def pixels(self) -> Tensor:
-        """The picture as it is now: (1, 3, H, W) in [0, 1]."""
+        """The present image: (1, 3, H, W) in [0, 1]."""
 
 
 class PlainPixels:
-    """Every number of the picture on its own, through a sigmoid.
+    """One parameter per channel and pixel, through a sigmoid.
 
     The parameterization of Simonyan, Vedaldi and Zisserman 2014, "Deep inside convolutional
     networks", and of Mahendran and Vedaldi 2015, but bounded.
 
     Args:
-        values: (3, H, W), any numbers, to start at.
+        values: (3, H, W), initial values of any size.
     """
 
     def __init__(self, values: Tensor) -> None:
@@ -48,12 +48,12 @@ class PlainPixels:
 
     @classmethod
     def noise(cls, side: int, generator: torch.Generator) -> PlainPixels:
-        """Faint noise around gray, each number for itself."""
-        return cls(_FAINT * torch.randn(3, side, side, generator=generator))
+        """Start from faint, independent noise around gray."""
+        return cls(_NOISE * torch.randn(3, side, side, generator=generator))
 
     @classmethod
     def of(cls, pixels: Tensor) -> PlainPixels:
-        """A picture, (3, H, W) in [0, 1]."""
+        """Start from an image, (3, H, W) in [0, 1]."""
         return cls(_logit(pixels))
 
     def pixels(self) -> Tensor:
@@ -62,17 +62,17 @@ class PlainPixels:
 
 
 class Phases:
-    """The phases of a Fourier transform whose magnitudes stay fixed, in decorrelated colors.
+    """The phases of a Fourier transform with fixed magnitudes, in decorrelated colors.
 
     MACO (Fel et al. 2023, "Unlocking feature visualization for deep networks with magnitude
-    constrained optimization"): the strength of every frequency is that of photographs, so that
-    ascent can place things but not add the fine noise that networks fall for. Colors are
-    decorrelated as by Olah, Mordvintsev and Schubert 2017, "Feature visualization".
+    constrained optimization"): each frequency has the magnitude it has in photographs, so that
+    ascent can move structures but not add the high-frequency noise that networks respond to.
+    Decorrelated colors are from Olah, Mordvintsev and Schubert 2017, "Feature visualization".
 
     Args:
         magnitude: (3, H, W // 2 + 1), not negative, of the orthonormal transform.
-        phase: likewise, in radians, to start at.
-        width: W, which half a spectrum does not tell.
+        phase: (3, H, W // 2 + 1), initial phases in radians.
+        width: W, which half a spectrum does not determine.
     """
 
     def __init__(self, magnitude: Tensor, phase: Tensor, *, width: int) -> None:
@@ -82,19 +82,19 @@ class Phases:
 
     @classmethod
     def noise(cls, side: int, generator: torch.Generator) -> Phases:
-        """Random phases; the magnitudes fall with the frequency, as in photographs."""
-        along, across = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None]
-        frequency = (along.square() + across.square()).sqrt()
-        strength = frequency.clamp_min(1 / side) ** -_FALL
-        strength[0, 0] = 0  # on average gray
-        # Parseval: the mean square of the picture, each pair of frequencies counted twice.
-        strength = strength / (strength.square() * _times(side)).sum().sqrt() * side
-        phase = 2 * torch.pi * torch.rand(3, *strength.shape, generator=generator)
-        return cls((_CONTRAST * strength).expand(3, -1, -1), phase, width=side)
+        """Start from random phases; magnitudes fall with frequency, as in photographs."""
+        rows, columns = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None]
+        frequency = (rows.square() + columns.square()).sqrt()
+        magnitude = frequency.clamp_min(1 / side) ** -_DECAY
+        magnitude[0, 0] = 0  # gray on average
+        # Parseval: the mean square of the image is the sum over the whole spectrum.
+        magnitude = magnitude / (magnitude.square() * _multiplicity(side)).sum().sqrt() * side
+        phase = 2 * torch.pi * torch.rand(3, *magnitude.shape, generator=generator)
+        return cls((_CONTRAST * magnitude).expand(3, -1, -1), phase, width=side)
 
     @classmethod
     def of(cls, pixels: Tensor) -> Phases:
-        """Magnitudes and phases of a picture, (3, H, W) in [0, 1]."""
+        """Start from an image, (3, H, W) in [0, 1], and keep its magnitudes."""
         opponent = torch.einsum("chw,cd->dhw", _logit(pixels), torch.linalg.inv(_colors()))
         spectrum = torch.fft.rfft2(opponent, norm="ortho")
         return cls(spectrum.abs(), spectrum.angle(), width=pixels.shape[2])
@@ -106,13 +106,13 @@ class Phases:
         return torch.einsum("bchw,cd->bdhw", opponent, self._to_rgb).sigmoid()
 
 
-def _times(side: int) -> Tensor:
-    """(1, side // 2 + 1): how often a column of half a spectrum stands in the whole one."""
-    times = torch.full((1, side // 2 + 1), 2.0)
-    times[0, 0] = 1
+def _multiplicity(side: int) -> Tensor:
+    """(1, side // 2 + 1): how often a column of half a spectrum occurs in the whole one."""
+    multiplicity = torch.full((1, side // 2 + 1), 2.0)
+    multiplicity[0, 0] = 1
     if side % 2 == 0:
-        times[0, -1] = 1
-    return times
+        multiplicity[0, -1] = 1
+    return multiplicity
 
 
 def _colors() -> Tensor:
@@ -122,5 +122,5 @@ def _colors() -> Tensor:
 
 
 def _logit(pixels: Tensor) -> Tensor:
-    """The numbers whose sigmoid the pixels are."""
+    """The parameters whose sigmoid is `pixels`."""
     return pixels.clamp(_DARKEST, 1 - _DARKEST).logit()

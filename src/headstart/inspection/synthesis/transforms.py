@@ -1,7 +1,7 @@
-"""Points of view: a picture shifted, scaled, turned and mirrored at random.
+"""Random transforms: an image shifted, scaled, rotated and mirrored.
 
-What pleases a network from many of them is a shape; what pleases it from one alone may be noise
-(Olah, Mordvintsev and Schubert 2017, "Feature visualization", on transformation robustness).
+What activates a network under many of them is a shape; what activates it under one alone may be
+noise (Olah, Mordvintsev and Schubert 2017, "Feature visualization", on transformation robustness).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch.nn.functional import affine_grid, grid_sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformRanges:
-    """How far points of view may differ; each is drawn uniformly.
+    """Ranges of the transforms, each drawn uniformly.
 
     Attributes:
-        scale: the least and the greatest side of what is seen, as a share of the picture's.
-        turn: degrees to either side.
-        shift: beyond where what is seen fits into the picture, as a share of half its side.
+        scale: smallest and largest side of the visible part, as a fraction of the image's side.
+        turn: largest rotation in degrees, in either direction.
+        shift: how far the visible part may leave the image, as a fraction of half its side.
         flip: whether half of the views are mirrored.
     """
 
@@ -30,16 +30,16 @@ class TransformRanges:
     shift: float = 0.0
     flip: bool = False
 
-    def draw(self, pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
-        """One view of each picture.
+    def sample(self, pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
+        """Draw one view of each image.
 
         Args:
             pixels: (B, 3, H, W) in [0, 1].
-            side: of the views.
-            generator: on the CPU.
+            side: side of the views in pixels.
+            generator: random numbers, on the CPU.
 
         Returns:
-            (B, 3, side, side) in [0, 1]; outside a picture there is its mirror image.
+            (B, 3, side, side) in [0, 1]; outside an image, its mirror image continues.
         """
 
         def uniform(low: float, high: float) -> Tensor:
@@ -50,8 +50,8 @@ class TransformRanges:
         x, y = uniform(-1, 1) * room, uniform(-1, 1) * room
         mirror = uniform(-1, 1).sign() if self.flip else torch.ones_like(x)
         cosine, sine = scale * turn.cos(), scale * turn.sin()
-        # Where each pixel of a view comes from, in coordinates from -1 to 1 (`affine_grid`).
+        # Maps each pixel of a view to the image, in coordinates from -1 to 1 (`affine_grid`).
         rows = [cosine * mirror, -sine, x, sine * mirror, cosine, y]
-        maps = torch.stack(rows, dim=1).view(-1, 2, 3)
-        grid = affine_grid(maps, [len(pixels), 3, side, side], align_corners=False)
+        matrices = torch.stack(rows, dim=1).view(-1, 2, 3)
+        grid = affine_grid(matrices, [len(pixels), 3, side, side], align_corners=False)
         return grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)

@@ -3,8 +3,8 @@ import torch
 from captum.attr import LayerGradCam
 
 from headstart.errors import BackboneError
-from headstart.inspection.attribution.gradcam import enlarged, grad_cam, has_map
-from headstart.inspection.differentiable_model import backbone_subject
+from headstart.inspection.attribution.grad_cam import grad_cam, has_map, upsample
+from headstart.inspection.differentiable_model import DifferentiableModel
 from tests.backbones.conftest import with_random_weights  # noqa: F401 - a fixture
 from tests.inspection.attribution.networks import convolutional, pictures, staged
 
@@ -18,18 +18,18 @@ def test_it_is_what_captum_finds(stage: str):
     x = pictures().requires_grad_()
     expected = LayerGradCam(model, model.get_submodule(stage)).attribute(x, TARGETS)
     assert found.stage == stage
-    torch.testing.assert_close(found.relevance, expected[:, 0].detach())
+    torch.testing.assert_close(found.values, expected[:, 0].detach())
 
 
 def test_the_first_stage_that_serves_is_taken():
     network = staged(convolutional())
     found = grad_cam(network.watch, pictures(), TARGETS, ["6", "2", "0"])
     assert found.stage == "2"
-    assert found.relevance.shape == (2, 6, 6)
+    assert found.values.shape == (2, 6, 6)
 
 
 def test_a_stage_without_a_map_is_refused():
-    with pytest.raises(BackboneError, match=r"'6' is fully connected .* with one are 0, 2$"):
+    with pytest.raises(BackboneError, match=r"'6' is fully connected .* choose one of 0, 2$"):
         grad_cam(staged(convolutional()).watch, pictures(), TARGETS, ["6"])
 
 
@@ -50,7 +50,7 @@ def test_a_stage_behind_the_classifier_is_refused():
 def test_a_vision_transformer_that_reads_its_class_token(with_random_weights):  # noqa: F811
     name = "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     backbone, peer = with_random_weights(name)
-    network = backbone_subject(backbone).network
+    network = DifferentiableModel.of(backbone).network
     x = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     found = grad_cam(network.watch, x, torch.tensor([7]), network.stages[::-1])
     # The last block has 14 x 14 places, and only its class token is read.
@@ -70,17 +70,17 @@ def test_a_vision_transformer_that_reads_its_class_token(with_random_weights):  
     (gradient,) = torch.autograd.grad(logit, seen["tokens"])
     weights = reshaped(gradient).mean((2, 3), keepdim=True)
     expected = (weights * reshaped(seen["tokens"])).sum(1)
-    torch.testing.assert_close(found.relevance, expected.detach(), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(found.values, expected.detach(), rtol=1e-3, atol=1e-6)
 
 
 def test_channels_last_inside_a_network_does_not_matter(with_random_weights):  # noqa: F811
     backbone, _ = with_random_weights("torchvision:swin_t")
-    network = backbone_subject(backbone).network
+    network = DifferentiableModel.of(backbone).network
     x = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     found = grad_cam(network.watch, x, torch.tensor([7]), network.stages[::-1])
     assert found.stage == network.stages[-1]
-    assert found.relevance.shape == (1, 7, 7)
-    assert found.relevance.std() > 0
+    assert found.values.shape == (1, 7, 7)
+    assert found.values.std() > 0
 
 
 def test_one_position_is_no_map():
@@ -89,7 +89,7 @@ def test_one_position_is_no_map():
     assert has_map(torch.zeros(1, 4, 2, 2))
 
 
-def test_enlarged_keeps_the_middle_of_each_cell():
+def test_upsample_keeps_the_middle_of_each_cell():
     relevance = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
-    large = enlarged(relevance, 6)
+    large = upsample(relevance, 6)
     assert torch.equal(large[:, 1::3, 1::3], relevance)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize, prepare
-from headstart.inspection.attribution.placement import place
+from headstart.inspection.attribution.full_size import to_full_size
 
 
 def preprocessing(size: int, crop: int, resize: Resize = Resize.SHORTER) -> Preprocessing:
@@ -35,7 +35,7 @@ def test_what_prepare_moved_is_moved_back(width, height, size, crop, resize):
     original, how = ramps(width, height), preprocessing(size, crop, resize)
     seen = prepare(Image.fromarray(original), how)
     for channel in (0, 1):
-        placed = place(seen[..., channel].astype(np.float32), how, width, height)
+        placed = to_full_size(seen[..., channel].astype(np.float32), how, width, height)
         error = np.abs(placed.values - original[..., channel])[placed.seen]
         # Resizing rounds, and is flat at the borders for half a pixel of the coarser grid.
         coarse = max(1.0, 255 / min(original.shape[:2]), 255 / min(how.resized(width, height)))
@@ -43,7 +43,7 @@ def test_what_prepare_moved_is_moved_back(width, height, size, crop, resize):
 
 
 def test_outside_the_crop_nothing_was_seen():
-    placed = place(np.ones((40, 40), np.float32), preprocessing(50, 40), 200, 100)
+    placed = to_full_size(np.ones((40, 40), np.float32), preprocessing(50, 40), 200, 100)
     assert placed.seen.shape == (100, 200)
     assert placed.seen[10:90, 60:140].all()
     assert placed.seen.sum() == 80 * 80
@@ -53,13 +53,13 @@ def test_outside_the_crop_nothing_was_seen():
 def test_what_lies_in_the_fill_is_left_out():
     values = np.zeros((40, 40), np.float32)
     values[:10] = values[30:] = 9  # above and below the picture
-    placed = place(values, preprocessing(40, 40, Resize.LONGER), 200, 100)
+    placed = to_full_size(values, preprocessing(40, 40, Resize.LONGER), 200, 100)
     assert placed.seen.all()
     assert not placed.values.any()
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1)])
 def test_extreme_pictures(size):
-    placed = place(np.ones((32, 32), np.float32), preprocessing(36, 32), *size)
+    placed = to_full_size(np.ones((32, 32), np.float32), preprocessing(36, 32), *size)
     assert placed.values.shape == size[::-1]
     assert placed.seen.any()

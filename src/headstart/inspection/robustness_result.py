@@ -1,0 +1,125 @@
+"""The result of measuring robustness, and its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.evaluation import metrics
+from headstart.images.corruptions import STRENGTHS, Corruption
+from headstart.inspection.labeled_sample import LabeledSample
+from headstart.types import Interval, Labels, Norm
+
+_SUSPICIOUS = 4 / 255
+"""No network without adversarial training stays correct under attack here (RobustBench)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectCount:
+    """How many of a number of images are classified correctly."""
+
+    correct: int
+    images: int
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of correct images, in [0, 1]."""
+        return self.correct / self.images
+
+    @property
+    def interval(self) -> Interval:
+        """95% confidence interval of the accuracy (Wilson)."""
+        return metrics.wilson(self.correct, self.images)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        return {
+            "accuracy": self.accuracy,
+            "interval": [self.interval.low, self.interval.high],
+            "correct": self.correct,
+            "images": self.images,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Robustness:
+    """Accuracy under attack and under corruption.
+
+    Attributes:
+        sample: the N images.
+        norm: norm of the adversarial changes.
+        epsilons: E sizes of the changes in ascending order, the first 0.
+        attacked: E counts of images that the attack cannot get misclassified within each size.
+        wrong_at: (N,) index of the smallest epsilon at which each image is misclassified; E if
+            there is none.
+        corrupted: for each corruption, the counts at strengths 1 to 5.
+        steps: gradients of the attack per start.
+        restarts: number of starts of the attack.
+        seed: random seed.
+    """
+
+    sample: LabeledSample
+    norm: Norm
+    epsilons: tuple[float, ...]
+    attacked: tuple[CorrectCount, ...]
+    wrong_at: Labels
+    corrupted: Mapping[Corruption, tuple[CorrectCount, ...]]
+    steps: int
+    restarts: int
+    seed: int
+
+    @property
+    def corruption_accuracy(self) -> float:
+        """Mean accuracy over all corruptions and strengths."""
+        return float(np.mean([one.accuracy for row in self.corrupted.values() for one in row]))
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the attack may be too weak: accuracy at 4/255 is higher than ordinary networks'.
+
+        A single image may be chance.
+        """
+        return self.norm is Norm.LINF and any(
+            count.accuracy > 0.01 and count.correct > 1
+            for epsilon, count in zip(self.epsilons, self.attacked, strict=True)
+            if epsilon >= _SUSPICIOUS - 1e-9
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all values for JSON, always with the same keys."""
+        sample, sizes = self.sample, (*self.epsilons, None)
+        by_image = zip(sample.paths, sample.labels, self.wrong_at.tolist(), strict=True)
+        return {
+            "data": sample.name,
+            "images": len(sample),
+            "available": sample.available,
+            "norm": str(self.norm),
+            "steps": self.steps,
+            "restarts": self.restarts,
+            "seed": self.seed,
+            "clean": self.attacked[0].as_dict(),
+            "attack": [
+                {"epsilon": epsilon, "epsilon_255": round(epsilon * 255, 9), **count.as_dict()}
+                for epsilon, count in zip(self.epsilons, self.attacked, strict=True)
+            ],
+            "corruptions": {
+                str(corruption): [
+                    {"strength": strength, **count.as_dict()}
+                    for strength, count in zip(STRENGTHS, counts, strict=True)
+                ]
+                for corruption, counts in self.corrupted.items()
+            },
+            "corruption_accuracy": self.corruption_accuracy,
+            "by_image": [
+                {"image": str(path), "label": label, "wrong_at": sizes[index]}
+                for path, label, index in by_image
+            ],
+            "skipped": [asdict(one) for one in sample.skipped],
+            "conflicts": [
+                {"paths": list(one.paths), "labels": list(one.labels)} for one in sample.conflicts
+            ],
+            "seen": sample.seen,
+        }

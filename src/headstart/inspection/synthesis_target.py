@@ -1,0 +1,118 @@
+"""What an ideal image can show: a class, a channel of a stage, or one unit of a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from headstart.backbones.imagenet_names import find_class
+from headstart.backbones.staged import on_grid
+from headstart.errors import UserError
+from headstart.inspection.differentiable_model import DifferentiableModel
+from headstart.inspection.feature_maps import check_stages
+from headstart.inspection.inspected_network import InspectedNetwork
+from headstart.inspection.synthesis.ascent import StopCriterion
+from headstart.inspection.synthesis.objective import Objective, activation, probability
+from headstart.inspection.synthesis.recipe import SynthesisRecipe
+
+_GOAL = 0.98  # in float32, so that bfloat16 still gives `ideal_image.TARGET_PROBABILITY`
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTarget:
+    """A class of the network.
+
+    Attributes:
+        name: the network's name of the class.
+        index: index of its logit.
+    """
+
+    name: str
+    index: int
+
+    def objective(
+        self, model: DifferentiableModel, recipe: SynthesisRecipe
+    ) -> tuple[Objective, StopCriterion | None]:
+        """Return what to maximize, and the goal."""
+
+        # Images are on the CPU, where a seed gives the same noise on every machine.
+        def logits(pixels: Tensor) -> Tensor:
+            return model.logits(pixels.to(model.device))
+
+        goal = StopCriterion(probability(logits, self.index), _GOAL)
+        return recipe.class_objective(logits, self.index), goal
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTarget:
+    """A channel of a stage, or one unit of it.
+
+    Attributes:
+        stage: name of the stage.
+        channel: index from 0.
+        at: row and column of the unit, from 0; None for the channel's mean.
+    """
+
+    stage: str
+    channel: int
+    at: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """A name to display."""
+        position = "" if self.at is None else f" at {self.at[0]},{self.at[1]}"
+        return f"{self.stage} channel {self.channel}{position}"
+
+    def objective(
+        self, model: DifferentiableModel, recipe: SynthesisRecipe
+    ) -> tuple[Objective, StopCriterion | None]:
+        """Return what to maximize; there is no goal."""
+        del recipe
+
+        def maps(pixels: Tensor) -> Tensor:
+            return on_grid(model.network.activations(pixels.to(model.device))[self.stage])
+
+        return activation(maps, self.channel, self.at), None
+
+
+Target = ClassTarget | UnitTarget
+
+
+def class_target(network: InspectedNetwork, name: str) -> ClassTarget:
+    """Find a class by its name.
+
+    Raises:
+        DataError: there is no such class; the message suggests similar names.
+    """
+    classes = network.differentiable.classes
+    index = find_class(name, classes)
+    return ClassTarget(classes[index], index)
+
+
+def unit_target(
+    network: InspectedNetwork, stage: str, channel: int, at: tuple[int, int] | None = None
+) -> UnitTarget:
+    """Check that the network has a channel, or a unit.
+
+    Raises:
+        BackboneError: there is no such stage.
+        UserError: there is no such channel, or no such position in it.
+    """
+    model = network.differentiable
+    check_stages(model.name, model.network.stages, [stage])
+    with torch.no_grad():
+        side = model.preprocessing.crop
+        blank = torch.zeros(1, 3, side, side, device=model.device)
+        channels, height, width = on_grid(model.network.activations(blank)[stage]).shape[1:]
+    if not 0 <= channel < channels:
+        raise UserError(
+            f"stage {stage} has no channel {channel}; its channels are 0 to {channels - 1}"
+        )
+    if at is not None and not (0 <= at[0] < height and 0 <= at[1] < width):
+        raise UserError(
+            f"stage {stage} has no unit at {at[0]},{at[1]}; its rows are 0 to {height - 1}, its "
+            f"columns 0 to {width - 1}"
+        )
+    return UnitTarget(stage, channel, at)
