@@ -14,7 +14,7 @@ from headstart.errors import DownloadError, NotCachedError
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self):
-        size = self.server.sizes.get(self.path)
+        size = self.server.sizes.get(self.path)  # type: ignore[attr-defined]
         if size is None:
             self.send_error(404)
             return
@@ -30,7 +30,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def address() -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.sizes = {"/weights.pth": 46_830_571, "/silent.pth": -1}
+        server.sizes = {"/weights.pth": 46_830_571, "/silent.pth": -1}  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"

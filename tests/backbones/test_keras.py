@@ -30,7 +30,10 @@ from tests.backbones.keras_models import (
 )
 
 # Keras 3.15 turns tensors into arrays in a way that NumPy 2 frowns upon, also when it saves.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 file_utils = keras.src.utils.file_utils
 

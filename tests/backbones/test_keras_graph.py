@@ -72,7 +72,9 @@ def test_what_is_watched_is_joined_for_gradients(network):
     shown = pixels().requires_grad_()
     seen = network.watch(shown)
     for stage in network.stages:
-        (gradient,) = torch.autograd.grad(seen.logits[:, 3].sum(), seen.maps[stage], retain_graph=1)
+        (gradient,) = torch.autograd.grad(
+            seen.logits[:, 3].sum(), seen.maps[stage], retain_graph=True
+        )
         assert gradient.abs().max() > 0
     (gradient,) = torch.autograd.grad(seen.logits[:, 3].sum(), shown)
     assert gradient.abs().max() > 0

@@ -76,6 +76,6 @@ def test_a_process_that_breaks_down_is_said(lite0: Backbone, monkeypatch: pytest
     with pytest.raises(BackboneError, match=r"efficientnet-lite0 broke down \(exit code 1\)"):
         measure_cost(lite0, make_plan())
     monkeypatch.setattr(cost, "_PATIENCE", 0.01)
-    monkeypatch.setattr(cost.sys, "executable", sys._base_executable)
+    monkeypatch.setattr(cost.sys, "executable", sys._base_executable)  # type: ignore[attr-defined]
     with pytest.raises(BackboneError, match="was not ready after 0 s"):
         measure_cost(lite0, make_plan())

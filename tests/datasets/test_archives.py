@@ -31,7 +31,7 @@ def zipped(path, files):
 
 def tarred(path, files, *others):
     kind = path.name.rpartition(".tar.")[2]
-    with tarfile.open(path, f"w:{kind if kind in ('gz', 'bz2', 'xz') else ''}") as archive:
+    with tarfile.open(path, f"w:{kind if kind in ('gz', 'bz2', 'xz') else ''}") as archive:  # type: ignore[call-overload]
         for name, content in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
@@ -273,7 +273,8 @@ def test_a_failing_disk_is_blamed_on_the_right_side(tmp_path, monkeypatch, endin
     if where == "reading":
         reader = zipfile.ZipExtFile if ending == ".zip" else tarfile.ExFileObject
         monkeypatch.setattr(reader, "read", fail)
-        expected, match = DataError, f"cannot read .*a{ending}: Input/output error"
+        expected: type[Exception] = DataError
+        match = f"cannot read .*a{ending}: Input/output error"
     else:
         monkeypatch.setattr(Path, "open", opening(Path.open, fail))
         expected, match = StoreError, "cannot write .*: Input/output error"

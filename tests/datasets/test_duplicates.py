@@ -10,8 +10,8 @@ CLASSES = ("ant", "bee")
 
 def curated(*rows, last=None):
     """`deduplicate` for rows of digest, label and path."""
-    digests, labels, paths = zip(*rows, strict=True)
-    labels, last = np.array(labels), None if last is None else np.array(last)
+    digests, numbers, paths = zip(*rows, strict=True)
+    labels, last = np.array(numbers), None if last is None else np.array(last)
     return deduplicate(digests, labels, paths, CLASSES, identities=digests, preferred=last)
 
 

@@ -59,9 +59,9 @@ def test_additions_move_no_old_image_of_a_class_of_some_size(count, added, seed)
     after = assign_folds(digests + more, all_labels, folds=5, seed=seed)
     # All five folds are met by chance in a class of 80, but for 1 in 10 million.
     assert (before == after[: len(before)]).all()
-    before = holdout_mask(digests, labels, fraction=0.25, seed=seed)
-    after = holdout_mask(digests + more, all_labels, fraction=0.25, seed=seed)
-    assert (before == after[: len(before)]).all()
+    held_before = holdout_mask(digests, labels, fraction=0.25, seed=seed)
+    held_after = holdout_mask(digests + more, all_labels, fraction=0.25, seed=seed)
+    assert (held_before == held_after[: len(held_before)]).all()
 
 
 @settings(deadline=None)

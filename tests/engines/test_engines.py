@@ -81,6 +81,7 @@ def test_bfloat16_is_close_to_float32(lite0: Backbone):
         assert 0 < difference <= BFLOAT16_TOLERANCE * np.linalg.norm(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [OPENVINO_F32, pytest.param(OPENVINO_BF16, marks=needs_bfloat16)])
 def test_features_depend_neither_on_the_batch_nor_on_the_place_in_it(
     plan: EnginePlan, lite0: Backbone

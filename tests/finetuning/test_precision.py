@@ -44,9 +44,9 @@ def test_gradients_are_those_of_full_precision_but_for_rounding():
         outputs.float().square().mean().backward()
         gradients.append([one.grad.clone() for one in network.parameters()])
     full = torch.cat([one.flatten() for one in gradients[0]])
-    half = torch.cat([one.flatten() for one in gradients[1]])
-    assert half.dtype is torch.float32
-    assert 0 < (half - full).norm() < 0.03 * full.norm()
+    halved = torch.cat([one.flatten() for one in gradients[1]])
+    assert halved.dtype is torch.float32
+    assert 0 < (halved - full).norm() < 0.03 * full.norm()
 
 
 def test_half_is_for_processors_that_have_it(monkeypatch: pytest.MonkeyPatch):

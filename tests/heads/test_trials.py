@@ -69,7 +69,7 @@ def test_what_is_clearly_beaten_is_not_run_to_the_end():
     values, y, choices = two_good_stages(width=80, apart=0.2)
     asked = []
 
-    class Counted(type(LOGISTIC)):
+    class Counted(type(LOGISTIC)):  # type: ignore[misc]
         def held_out(self, X, y, weights, *, settings, **options):
             asked.append((X.shape[1], len(weights), len(settings)))
             return super().held_out(X, y, weights, settings=settings, **options)

@@ -114,7 +114,7 @@ def test_a_channel_is_raised(at, network: InspectedNetwork, tmp_path: Path):
     recipe = short(LESSON.with_settings(steps=None, tv=0), 12)
     (found,) = synthesize(network, [target], recipe, out=tmp_path / "a.png", frames=2, size=224)
     with Image.open(tmp_path / "a.webp") as way:
-        assert way.n_frames == 2
+        assert way.n_frames == 2  # type: ignore[attr-defined]
         first = np.asarray(way.convert("RGB"))
     assert strength(found.pixels) > strength(first) + 0.5
     # The most probable class is told, whatever it is.

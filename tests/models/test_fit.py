@@ -326,7 +326,9 @@ def test_the_second_training_chooses_nothing_anew(
     asked: list[int] = []
     select = selection_cache.select
     monkeypatch.setattr(
-        selection_cache, "select", lambda *a, **k: asked.append(1) or select(*a, **k)
+        selection_cache,
+        "select",
+        lambda *a, **k: asked.append(1) or select(*a, **k),  # type: ignore[func-returns-value]
     )
     second = fit(open_dataset(photos), tiny(), FitSettings())
     assert asked == []

@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from headstart.backbones import lite, load_backbone
 from headstart.errors import HeadstartError, SavedModelError
+from headstart.heads.head import LinearHead
 from headstart.models import saved_model
 from headstart.models.model_card import model_card
 from headstart.models.saved_model import (
@@ -207,6 +208,7 @@ class TestTarget:
 
 def test_a_model_of_two_classes_comes_back(tmp_path):
     model = make_model()
+    assert isinstance(model.head, LinearHead)
     head = replace(
         model.head,
         coefficients=model.head.coefficients[:2],

@@ -54,8 +54,8 @@ def test_the_closing_phase_is_marked_where_there_is_one():
     for axes in drawn().get_axes():
         assert [text.get_text() for text in axes.texts] == ["all images"]
         (span,) = axes.patches
-        assert span.get_x() == 3.5
-        assert span.get_width() == 1
+        assert span.get_x() == 3.5  # type: ignore[attr-defined]
+        assert span.get_width() == 1  # type: ignore[attr-defined]
     for axes in drawn(closing=0).get_axes():
         assert not axes.texts
         assert not axes.patches

@@ -115,6 +115,7 @@ def test_drawing_in_threads_gives_the_same_bytes_and_no_pyplot(
     assert "matplotlib.pyplot" not in sys.modules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 10, 102, 150])
 def test_a_matrix_of_any_size_fits_its_figure(k: int, tmp_path: Path) -> None:
     figure = plots.confusion_matrix(matrix(k), [f"a rather long class name, {i}" for i in range(k)])

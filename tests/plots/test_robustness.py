@@ -62,7 +62,10 @@ def test_both_plots_show_the_numbers():
 @pytest.mark.parametrize("value", [0, 25, 50])
 def test_names_never_lie_on_each_other(value: int):
     kinds = {f"corruption {i}": at(*[value] * 5) for i in range(6)}
-    heights = sorted(text.xy[1] for text in drawn(corrupted=kinds).get_axes()[1].texts)
+    heights = sorted(
+        text.xy[1]  # type: ignore[attr-defined]
+        for text in drawn(corrupted=kinds).get_axes()[1].texts
+    )
     assert min(np.diff(heights)) >= 0.05
     assert heights[0] >= -0.02
     assert heights[-1] <= 1.02

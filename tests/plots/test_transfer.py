@@ -48,7 +48,7 @@ def test_all_four_plots_say_their_numbers(tmp_path: Path):
     pixels = drawn(tmp_path / "sheet.png")
     assert pixels.shape[1] == 1800
     for text in ("0.900", "0.850", "mean 0.45", "about 120 more images (90 to no end)", "ant 30%"):
-        assert text in drawn.said, text
+        assert text in drawn.said, text  # type: ignore[attr-defined]
 
 
 def test_the_same_numbers_are_the_same_bytes(tmp_path: Path):
@@ -60,11 +60,11 @@ def test_the_same_numbers_are_the_same_bytes(tmp_path: Path):
 def test_what_is_unknown_is_called_so(tmp_path: Path):
     few = LearningCurve(POINTS[:1], None, None, 20)
     drawn(tmp_path / "sheet.png", distance=[], nearest=[], curve=few)
-    assert "unknown: the network has no batch normalization" in drawn.said
-    assert "too few to tell" in drawn.said
+    assert "unknown: the network has no batch normalization" in drawn.said  # type: ignore[attr-defined]
+    assert "too few to tell" in drawn.said  # type: ignore[attr-defined]
     none = LearningCurve(POINTS, CURVE.fit, SampleCost(None, None, None), 500)
     drawn(tmp_path / "sheet.png", curve=none)
-    assert "beyond the reach" in drawn.said
+    assert "beyond the reach" in drawn.said  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

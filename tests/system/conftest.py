@@ -1,5 +1,6 @@
 import http.server
 import threading
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Serves `server.content`; `server.cuts` says after how many bytes each answer breaks off."""
 
     def do_GET(self):
-        server = self.server
+        server: Any = self.server
         server.ranges.append(self.headers.get("Range"))
         if self.path != "/file.bin":
             self.send_error(404)
@@ -35,7 +36,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as started:
+        server: Any = started
         server.content, server.cuts, server.failures = b"", [], []
         server.ranges, server.resumes = [], True
         server.url = f"http://127.0.0.1:{server.server_address[1]}/file.bin"

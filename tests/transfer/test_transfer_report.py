@@ -22,6 +22,8 @@ from headstart.transfer.paired_scores import ClassifierScore
 from headstart.transfer.transfer_report import measure_transfer
 from tests.conftest import F32, KINDS, picture, tiny_backbone, write_photos
 
+pytestmark = pytest.mark.slow
+
 _SIDE = 32
 
 

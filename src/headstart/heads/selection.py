@@ -2,7 +2,7 @@
 
 Nothing is scored on what selected it: see `headstart.heads.trials`.
 
-The rule (docs/decisions/0003-graft-point.md has the measurements): the score is each image's
+The rule (docs/decisions/0003-stage-selection.md has the measurements): the score is each image's
 negative log-likelihood after temperature scaling. All candidates that are not worse than the best
 by more than one standard error of the paired difference (Breiman et al. 1984) are tied; of those
 the deepest stage wins, then the fewest stages, then the strongest regularization.

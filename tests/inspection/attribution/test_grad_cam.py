@@ -47,6 +47,7 @@ def test_a_stage_behind_the_classifier_is_refused():
         grad_cam(watch, pictures(), TARGETS, ["2"])
 
 
+@pytest.mark.slow
 def test_a_vision_transformer_that_reads_its_class_token(with_random_weights):  # noqa: F811
     name = "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     backbone, peer = with_random_weights(name)
@@ -73,6 +74,7 @@ def test_a_vision_transformer_that_reads_its_class_token(with_random_weights):  
     torch.testing.assert_close(found.values, expected.detach(), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_channels_last_inside_a_network_does_not_matter(with_random_weights):  # noqa: F811
     backbone, _ = with_random_weights("torchvision:swin_t")
     network = DifferentiableModel.of(backbone).network

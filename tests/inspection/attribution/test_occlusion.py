@@ -8,6 +8,7 @@ from tests.inspection.attribution.networks import bright_corner, convolutional, 
 TARGETS = torch.tensor([1, 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "stride"), [(4, 2), (5, 3), (16, 4), (1, 1)])
 def test_it_is_the_mean_loss_over_the_windows_that_cover_a_pixel(window: int, stride: int):
     network, x = convolutional(), pictures()
