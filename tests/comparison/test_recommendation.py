@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.comparison.recommendation import frontier, recommend
-from headstart.comparison.result import rank_correlation
 from tests.comparison.made_up import compared, right
 
 FOLDS = np.arange(1000) % 5
@@ -91,14 +90,3 @@ def test_the_frontier_is_what_nothing_dominates(made: list[tuple[int, int]]):
         dominated = any((a >= k and c <= ms) and (a > k or c < ms) for a, c in made)
         assert (str(i) in edge) is not dominated
     assert frontier([compared("early", right(20, 20), 0.1, complete=False), *rows]) == edge
-
-
-def test_rank_correlation_needs_three_that_differ():
-    rows = [compared(str(n), right(100 * n), n, logme=float(n)) for n in range(1, 5)]
-    assert rank_correlation(rows) == pytest.approx(1)
-    assert rank_correlation(rows[:2]) is None
-    same = [compared(str(n), right(500), n, logme=float(n)) for n in range(1, 4)]
-    assert rank_correlation(same) is None
-    assert rank_correlation([compared("a", right(1), 1)] * 4) is None
-    turned = [compared(str(n), right(100 * n), n, logme=-float(n)) for n in range(1, 5)]
-    assert rank_correlation(turned) == pytest.approx(-1)

@@ -254,7 +254,7 @@ def test_classes_of_very_different_sizes_work(kind):
 
 def test_what_lost_the_race_for_a_fold_is_not_chosen_for_it():
     y, ones = np.arange(6) % 2, np.ones(6, np.float32)
-    task = trials.Task(noise(1, 6), y, LOGISTIC, 2, ones, np.arange(6) % 3)
+    task = trials.SelectionProblem(noise(1, 6), y, LOGISTIC, 2, ones, np.arange(6) % 3)
     losses = np.repeat(np.float32([[1], [0]]), 6, axis=1)
     trial = trials.Trial(
         settings=np.arange(2),

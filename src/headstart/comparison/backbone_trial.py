@@ -15,7 +15,6 @@ from headstart.errors import DataError, MissingExtraError
 from headstart.evaluation.paired_tests import Right
 from headstart.features.extractor import Extractor, Features
 from headstart.heads.candidates import candidates
-from headstart.heads.logme import logme
 from headstart.models.fit import FitSettings, choose_stages
 from headstart.types import Labels, ProgressCallback
 
@@ -52,7 +51,6 @@ class BackboneTrial:
         right: which of those it gets right.
         stages: where its head grew best.
         folds: of the cross-validation.
-        score: LogME.
         computed: images that were run through the network.
         seconds: that this took.
     """
@@ -64,7 +62,6 @@ class BackboneTrial:
     right: Right | None = None
     stages: tuple[str, ...] = ()
     folds: int = 0
-    score: float | None = None
     computed: int = 0
     seconds: float = 0.0
 
@@ -78,10 +75,10 @@ class BackboneTrial:
         """What one picture costs; see `Cost`."""
         return self.cost.milliseconds
 
-    def extract(self, paths: Sequence[Path], stages: Sequence[str] | None = None) -> Features:
+    def extract(self, paths: Sequence[Path]) -> Features:
         """Features of files; see `Extractor.extract`. Times what is computed."""
         try:
-            features = self.extractor.extract(paths, stages=stages, progress=self.on_images)
+            features = self.extractor.extract(paths, progress=self.on_images)
         finally:  # of many compiled networks the memory holds one at a time
             self.extractor.release()
         if features.computed:
@@ -109,7 +106,7 @@ class BackboneTrial:
             BackboneError: the network cannot be run.
             DataError: no class has two images, or files have changed.
         """
-        features = self._of(ground, inside, None)
+        features = self._of(ground, inside)
         labels = ground.labels[inside]
         widths = {stage.name: stage.width for stage in self.extractor.backbone.stages}
         selection = choose_stages(
@@ -128,12 +125,6 @@ class BackboneTrial:
             )
         self.inside, self.right = inside, selection.probabilities.argmax(1) == labels
         self.stages, self.folds = selection.candidate.stages, selection.folds
-
-    def measure_logme(self, ground: EvaluationImages) -> None:
-        """LogME of the last stage on all images."""
-        last = self.extractor.backbone.stages[-1].name
-        features = self._of(ground, np.ones(len(ground), dtype=bool), [last])
-        self.score = logme(features.values[last], ground.labels, classes=len(ground.classes))
 
     def row(self, ground: EvaluationImages) -> BackboneResult:
         """What was measured, and what is known besides."""
@@ -154,15 +145,12 @@ class BackboneTrial:
             multiply_adds=known.multiply_adds if known else None,
             license=backbone.weights.license,
             top1=known.top1 if known else None,
-            logme=self.score,
         )
 
-    def _of(
-        self, ground: EvaluationImages, inside: Right, stages: Sequence[str] | None
-    ) -> Features:
+    def _of(self, ground: EvaluationImages, inside: Right) -> Features:
         """Features of some of the images, all of which are as they were."""
         rows = np.flatnonzero(inside)
-        features = self.extract([ground.paths[row] for row in rows], stages)
+        features = self.extract([ground.paths[row] for row in rows])
         if list(features.digests) != [ground.digests[row] for row in rows]:
             raise DataError("files changed while backbones were compared on them; start again")
         return features

@@ -24,7 +24,7 @@ import numpy as np
 from headstart.comparison.backbone_trial import BackboneTrial, EvaluationImages
 from headstart.comparison.cost import Cost, measure_cost
 from headstart.comparison.recommendation import frontier, recommend
-from headstart.comparison.result import Comparison, ExcludedBackbone, rank_correlation
+from headstart.comparison.result import Comparison, ExcludedBackbone
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import draw, fold_of
 from headstart.errors import BackboneError, MissingExtraError
@@ -51,7 +51,6 @@ def compare(
     extractors: Sequence[Extractor],
     *,
     balance: bool = False,
-    with_logme: bool = False,
     seed: int = 0,
     left_out: Sequence[ExcludedBackbone] = (),
     meter: Meter | None = None,
@@ -63,7 +62,6 @@ def compare(
         dataset: images with labels; where it has parts, only that for training is compared on.
         extractors: the backbones. Give them a cache: every round asks for features anew.
         balance: weigh classes equally, however many images each has.
-        with_logme: score the last stages by LogME, too.
         seed: of folds and draws.
         left_out: backbones that could not even be loaded, to be listed with the others.
         meter: measures what running a backbone costs; by default in a process of its own.
@@ -84,8 +82,6 @@ def compare(
     dataset = usable(dataset)
     ground, part, skipped = contest.survey(dataset)
     contest.play(ground)
-    if with_logme:
-        contest.score(ground)
     measured = sorted(
         [*contest.playing, *contest.retired], key=lambda one: (one.milliseconds, one.name)
     )
@@ -103,7 +99,6 @@ def compare(
         recommendation=recommend(
             rows, fold_of(ground.digests, ground.labels, folds=folds, seed=seed)
         ),
-        rank_correlation=rank_correlation(rows),
         left_out=tuple(contest.left_out),
         folds=folds,
         seed=seed,
@@ -184,11 +179,6 @@ class _Race:
                 self.retired.append(one)
             size *= 2
         self._round(ground, np.ones(len(ground), dtype=bool))
-
-    def score(self, ground: EvaluationImages) -> None:
-        """LogME of those that were measured on everything."""
-        for one in self.playing:
-            one.measure_logme(ground)
 
     def _round(self, ground: EvaluationImages, inside: Right) -> None:
         on_candidates = self.bars("choosing stages", "candidates")

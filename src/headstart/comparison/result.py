@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +31,6 @@ class BackboneResult:
         multiply_adds: for one picture; None if unknown.
         license: of its weights.
         top1: published ImageNet accuracy, 0 to 1; None if unknown.
-        logme: of its last stage; None if not asked for, or if it left early.
     """
 
     name: str
@@ -47,7 +45,6 @@ class BackboneResult:
     multiply_adds: int | None
     license: str
     top1: float | None
-    logme: float | None = None
 
     @property
     def images(self) -> int:
@@ -114,8 +111,6 @@ class Comparison:
         frontier: names of those that no other is at least as good as in accuracy and cost, and
             better in one.
         recommendation: which to take.
-        rank_correlation: Kendall's tau of LogME and measured accuracy; None with fewer than three
-            backbones, or if it is not defined.
         left_out: backbones that could not be compared.
         folds: of the cross-validation on all images.
         seed: of folds and draws.
@@ -133,7 +128,6 @@ class Comparison:
     backbones: tuple[BackboneResult, ...]
     frontier: frozenset[str]
     recommendation: Recommendation
-    rank_correlation: float | None
     left_out: tuple[ExcludedBackbone, ...]
     folds: int
     seed: int
@@ -176,7 +170,6 @@ class Comparison:
                     for name, one in self.recommendation.against.items()
                 },
             },
-            "rank_correlation": self.rank_correlation,
             "left_out": [{"name": one.name, "reason": one.reason} for one in self.left_out],
             "seconds": self.seconds,
         }
@@ -201,21 +194,9 @@ class Comparison:
                 "license": one.license,
                 "top1": one.top1,
                 "frontier": one.name in self.frontier,
-                "logme": one.logme,
             }
             for one in self.backbones
         ]
-
-
-def rank_correlation(backbones: Sequence[BackboneResult]) -> float | None:
-    """Kendall's tau-b of LogME and accuracy among backbones that have both on all images."""
-    from scipy.stats import kendalltau
-
-    pairs = [(one.logme, one.accuracy) for one in backbones if one.logme is not None]
-    scores, accuracies = {score for score, _ in pairs}, {value for _, value in pairs}
-    if len(pairs) < 3 or len(scores) == 1 or len(accuracies) == 1:
-        return None
-    return float(kendalltau(*zip(*pairs, strict=True)).statistic)
 
 
 def _share(right: Right) -> dict[str, Any]:
