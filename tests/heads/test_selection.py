@@ -7,15 +7,15 @@ import pytest
 
 from headstart.heads import selection, trials
 from headstart.heads.candidates import Candidate, candidates
-from headstart.heads.families import FAMILIES, CentroidFamily, LogisticFamily
-from headstart.heads.head import LinearHead
+from headstart.heads.centroid import CentroidFamily
+from headstart.heads.families import FAMILIES
+from headstart.heads.logistic import LinearHead, LogisticFamily
 from headstart.heads.selection import fold_count, select
-from headstart.types import HeadKind
 from tests.heads.samples import blobs, noise
 
-KINDS = list(HeadKind)
-LOGISTIC = FAMILIES[HeadKind.LOGISTIC]
-CENTROID = FAMILIES[HeadKind.CENTROID]
+KINDS = list(FAMILIES)
+LOGISTIC = FAMILIES["logistic"]
+CENTROID = FAMILIES["centroid"]
 
 
 def chosen_from(values, y, folds, *, family=LOGISTIC, choices=None, **more):

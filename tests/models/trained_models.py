@@ -7,7 +7,7 @@ import numpy as np
 from headstart.evaluation.metrics import wilson
 from headstart.heads.families import FAMILIES
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
-from headstart.types import EstimateMethod, HeadKind
+from headstart.types import EstimateMethod
 from tests.heads.samples import blobs
 
 UNKNOWN = AccuracyEstimate(accuracy=None, interval=None, images=0, estimate=EstimateMethod.UNKNOWN)
@@ -21,7 +21,7 @@ def measured(
     )
 
 
-def make_model(kind: HeadKind = HeadKind.LOGISTIC, *, seed: int = 0, **changed) -> Model:
+def make_model(kind: str = "logistic", *, seed: int = 0, **changed) -> Model:
     """A model of three classes on two stages of three and five features."""
     X, y = blobs(30, 8, 3, seed=seed)
     family = FAMILIES[kind]

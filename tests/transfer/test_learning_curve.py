@@ -10,7 +10,6 @@ from headstart.errors import DataError
 from headstart.heads.families import FAMILIES
 from headstart.transfer import learning_curve
 from headstart.transfer.learning_curve import PowerLaw, SampleCost, fit_power_law, fitted
-from headstart.types import HeadKind
 from tests.heads.samples import blobs
 
 SIZES = np.array([100.0, 200.0, 400.0, 800.0])
@@ -139,7 +138,7 @@ def measured(order: np.ndarray | None = None):
         X, y, digests = X[order], y[order], [digests[row] for row in order]
     folds = fold_of(digests, y, folds=3, seed=0)
     return learning_curve.measure(
-        X, y, digests, folds, family=FAMILIES[HeadKind.LOGISTIC], classes=3, blocks=[12], at=240,
+        X, y, digests, folds, family=FAMILIES["logistic"], classes=3, blocks=[12], at=240,
         seed=0,
     )  # fmt: skip
 
@@ -159,7 +158,7 @@ def test_a_part_that_lies_in_one_fold_is_no_size(seed: int):
     digests = [f"{row:032x}" for row in range(16)]
     folds = fold_of(digests, y, folds=4, seed=seed)
     curve = learning_curve.measure(
-        X, y, digests, folds, family=FAMILIES[HeadKind.LOGISTIC], classes=2, blocks=[4], at=16,
+        X, y, digests, folds, family=FAMILIES["logistic"], classes=2, blocks=[4], at=16,
         seed=seed,
     )  # fmt: skip
     assert curve.points[0].images > 2  # two images, one a class, are not spared by every fold
@@ -178,7 +177,7 @@ def test_all_images_are_what_the_selection_measures():
     X, y = blobs(240, 12, 3, seed=0)
     digests = [f"{row:032x}" for row in range(240)]
     folds = fold_of(digests, y, folds=3, seed=0)
-    family = FAMILIES[HeadKind.LOGISTIC]
+    family = FAMILIES["logistic"]
     weights = np.stack([folds != fold for fold in range(3)]).astype(np.float32)
     scores = family.held_out(X, y, weights, classes=3)
     right = np.zeros((len(family.settings), 240))

@@ -35,11 +35,12 @@ from headstart.finetuning.invariance import InvarianceTest
 from headstart.finetuning.loop import Epoch, Phase, PhaseSettings, TrainingLoop, Watch
 from headstart.finetuning.preparation import ProbeImages, TrainingSetup, prepare_tuning
 from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
+from headstart.heads.logistic import LinearHead
 from headstart.models.fit import FitResult, FitSettings, HeldOutPredictions, measured, train
 from headstart.models.trained_model import AccuracyEstimate, FineTuning, Model, own_backbone
 from headstart.system.digests import bytes_digest
 from headstart.system.machine import kept_memory
-from headstart.types import EstimateMethod, HeadKind, ProgressCallback
+from headstart.types import EstimateMethod, ProgressCallback
 
 _CLOSING_RATE = 0.2
 """Of the rate: in the closing phase little is left to learn, and nobody watches."""
@@ -233,7 +234,7 @@ def _stages_of(
 ) -> tuple[str, ...]:
     if model is None:
         return (LOGITS,) if recipe is TuningRecipe.CLASSIFIER else tuple(stages)
-    if model.head.kind is not HeadKind.LOGISTIC:
+    if not isinstance(model.head, LinearHead):
         raise UserError(
             f"the model has a {model.head.kind} head, which has no gradient to follow; fit one "
             "with --head logistic"

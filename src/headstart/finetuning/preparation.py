@@ -22,13 +22,13 @@ from headstart.finetuning.invariance import InvarianceTest, borne
 from headstart.finetuning.network import HeadPlacement, TunedNetwork
 from headstart.finetuning.settings import TuningSettings
 from headstart.finetuning.trunk import trunk_backbone
-from headstart.heads.families import FAMILIES
-from headstart.heads.head import LinearHead, Standardization
+from headstart.heads.logistic import LinearHead, LogisticFamily
+from headstart.heads.standardization import Standardization
 from headstart.models.fit import FitSettings, row_weights
 from headstart.models.train_test_split import TrainTestSplit, usable
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
-from headstart.types import Floats, HeadKind, ProgressCallback
+from headstart.types import Floats, ProgressCallback
 
 _FEWEST = 8
 """Validation images below which chance alone would decide."""
@@ -137,7 +137,7 @@ def prepare_tuning(
     parts = [features.values[stage][partition.train] for stage in grafted]
     X = np.concatenate(parts, axis=1)
     weights = row_weights(partition.labels, len(partition.classes), balance=recipe.balance)
-    head = FAMILIES[HeadKind.LOGISTIC].fit(
+    head = LogisticFamily().fit(
         X,
         partition.labels,
         (weights * ~aside).astype(np.float32),
@@ -145,7 +145,6 @@ def prepare_tuning(
         classes=len(partition.classes),
         blocks=[part.shape[1] for part in parts],
     )
-    assert isinstance(head, LinearHead)
     seen = _borne(images, extractor, head, grafted, aside, settings)
     halves = cut(network, place.cut, backbone.preprocessing.crop, wanted=grafted)
     task, engine = _task(images, extractor, halves, seen, digests, settings)

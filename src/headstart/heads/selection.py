@@ -18,7 +18,7 @@ import numpy as np
 
 from headstart.heads.calibration import fit_temperatures, probabilities
 from headstart.heads.candidates import Candidate
-from headstart.heads.families import HeadFamily
+from headstart.heads.head import HeadFamily
 from headstart.heads.trials import SelectionProblem, Trial, behind, try_all
 from headstart.types import Floats, Labels, ProgressCallback
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from headstart.heads.curvature import Curvature
-from headstart.heads.head import Standardization
+from headstart.heads.standardization import Standardization
 from headstart.types import Doubles, Floats, Labels
 
 HISTORY = 8

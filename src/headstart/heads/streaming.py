@@ -17,14 +17,12 @@ from threadpoolctl import threadpool_limits
 
 from headstart.heads.calibration import log_softmax
 from headstart.heads.curvature import Curvature
-from headstart.heads.head import Standardization
 from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
+from headstart.heads.standardization import Standardization
 from headstart.system.prefetch import prefetched
 from headstart.types import Doubles, Floats, Labels, ProgressCallback
 
-WHOLE = 64 * 2**20
-"""Bytes of features up to which they are simply copied."""
 _STARTING = 10_000
 """Rows of the sample."""
 _FLATTEST = 1e-6

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from headstart.heads import softmax
 from headstart.heads.calibration import calibrate, fit_temperatures
 from headstart.heads.candidates import Candidate
-from headstart.heads.families import HeadFamily
+from headstart.heads.head import HeadFamily
 from headstart.system.machine import cores
 from headstart.types import Doubles, Floats, Labels, ProgressCallback
 

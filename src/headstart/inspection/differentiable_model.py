@@ -20,7 +20,6 @@ from torch import Tensor
 from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.backbones.staged import ForwardPass, StagedNetwork
 from headstart.errors import DataError
-from headstart.heads.differentiable import head_logits
 from headstart.images.preprocessing import Preprocessing
 from headstart.models.trained_model import Model, own_backbone
 
@@ -98,7 +97,7 @@ def model_subject(model: Model, backbone: Backbone) -> DifferentiableModel:
     backbone = own_backbone(model, backbone)
 
     def head(features: Tensor) -> Tensor:
-        return head_logits(model.head, features) / model.temperature
+        return model.head.torch_logits(features) / model.temperature
 
     return _subject(backbone, model.classes, model.origin.stages, head)
 

@@ -22,7 +22,7 @@ from headstart.models.prediction import Predictions, predict
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model, check_file_given, own_backbone
 from headstart.system.cache_folder import cache_root
-from headstart.types import EngineName, Floats, HeadKind, Precision
+from headstart.types import EngineName, Floats, Precision
 
 Paths: TypeAlias = ImageDataset | Iterable[str | Path]
 AUTO = "auto"
@@ -37,7 +37,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
     Args:
         backbone: its name; see `headstart.backbones.load_backbone`.
         weights: a file with the backbone's weights, instead of those that belong to its name.
-        head: "logistic", "centroid" or "knn".
+        head: "logistic", "centroid", "knn", or a name added to `headstart.heads.families.FAMILIES`.
         stage: name of the stage that the head grows on, several names, or "auto" to choose by
             cross-validation.
         balance: weigh classes equally, however many images each has.
@@ -95,7 +95,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """
         stages = () if self.stage == AUTO else _names(self.stage)
         recipe = FitSettings(
-            head=_choice(HeadKind, self.head, "head"),
+            head=self.head,
             stages=stages,
             balance=self.balance,
             seed=self.seed,
@@ -199,7 +199,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         model = load_model(Path(folder))
         self = cls(
             backbone=model.origin.backbone,
-            head=str(model.head.kind),
+            head=model.head.kind,
             stage=model.origin.stages,
             balance=model.balanced,
             seed=model.seed,

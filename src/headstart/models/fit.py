@@ -16,7 +16,7 @@ from headstart.errors import BackboneError
 from headstart.evaluation.metrics import wilson
 from headstart.features.extractor import Extractor, Features
 from headstart.heads.candidates import Candidate, candidates
-from headstart.heads.families import train_head
+from headstart.heads.families import head_family
 from headstart.heads.rows import Rows
 from headstart.heads.selection import Selection, fold_count
 from headstart.models.selection_cache import chosen
@@ -32,7 +32,6 @@ from headstart.types import (
     Conflict,
     EstimateMethod,
     Floats,
-    HeadKind,
     Labels,
     ProgressCallback,
     Skipped,
@@ -48,7 +47,7 @@ class FitSettings:
     """How a head is trained.
 
     Attributes:
-        head: its family.
+        head: name of its family in `headstart.heads.families.FAMILIES`.
         stages: where it grows, shallow to deep; empty to choose by cross-validation. `LOGITS` are
             the network's own outputs, as if they were a last stage.
         balance: weigh classes equally, however many images each has.
@@ -57,11 +56,14 @@ class FitSettings:
         seed: of the folds and the held-out part.
     """
 
-    head: HeadKind = HeadKind.LOGISTIC
+    head: str = "logistic"
     stages: tuple[str, ...] = ()
     balance: bool = False
     hold_out: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        head_family(self.head)  # an unknown name is an error before any work is done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +159,7 @@ def train(
         cache=extractor.cache,
         progress=on_candidates,
     )
-    head = train_head(
-        recipe.head,
+    head = head_family(recipe.head).fit_rows(
         Rows(tuple(features.values[stage] for stage in selection.candidate.stages), cut.train),
         labels,
         row_weights(labels, len(classes), balance=recipe.balance),

@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 
 from headstart.errors import HeadstartError, SavedModelError
 from headstart.heads.calibration import LIMIT
-from headstart.heads.head import head_from_tensors
+from headstart.heads.families import FAMILIES
 from headstart.models.model_card import card
 from headstart.models.trained_model import (
     AccuracyEstimate,
@@ -29,7 +29,6 @@ from headstart.models.trained_model import (
 )
 from headstart.system.digests import DIGEST_BYTES, bytes_digest
 from headstart.system.files import check_place, write_file
-from headstart.types import HeadKind
 
 SCHEMA = 1
 MANIFEST, CARD = "model.json", "README.md"
@@ -65,7 +64,7 @@ class _Facts(_Part):
     format: Literal["headstart model"] = "headstart model"
     schema_version: int = Field(default=SCHEMA, ge=1)
     classes: tuple[_ClassName, ...] = Field(min_length=2)
-    head: HeadKind
+    head: str
     setting: float
     temperature: float = Field(ge=1 / LIMIT, le=LIMIT)
     balanced: bool
@@ -144,12 +143,16 @@ def load_model(folder: Path) -> Model:
         BundleError: the folder is none, is damaged, or was written by a newer headstart.
     """
     manifest = _read_manifest(folder)
+    if manifest.head not in FAMILIES:
+        raise SavedModelError(
+            f"{folder} has a head of the family {manifest.head!r}, and only {', '.join(FAMILIES)} "
+            f"are registered; import the module that registers it, or {_AGAIN}"
+        )
     path = folder / manifest.arrays
     arrays = _read_arrays(path)
     try:
-        head = head_from_tensors(
-            manifest.head,
-            {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)},
+        head = FAMILIES[manifest.head].load(
+            {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)}
         )
         digests = arrays[_DIGESTS]
     except (KeyError, ValueError) as error:

@@ -20,12 +20,12 @@ from safetensors.numpy import load, save
 
 from headstart.errors import HeadstartError
 from headstart.heads.candidates import Candidate
-from headstart.heads.families import FAMILIES
+from headstart.heads.families import head_family
 from headstart.heads.selection import Selection, select
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import DIGEST_BYTES, hasher
 from headstart.system.files import write_file
-from headstart.types import Floats, HeadKind, Labels, ProgressCallback
+from headstart.types import Floats, Labels, ProgressCallback
 
 _KIND = "choices"
 _FORMAT = "1"
@@ -44,7 +44,7 @@ def chosen(
     y: Labels,
     folds: Labels | None,
     *,
-    head: HeadKind,
+    head: str,
     choices: Sequence[Candidate],
     classes: int,
     row_weights: Floats,
@@ -57,21 +57,24 @@ def chosen(
         values: see `select`, as for what follows.
         y: (N,) labels.
         folds: (N,) or None.
-        head: names the family.
+        head: name of the head family; choices of families from outside headstart are not kept,
+            because their code may change without its version.
         choices: one or more candidates.
         classes: how many.
         row_weights: (N,).
         progress: called with (done, total) candidates.
     """
+    family = head_family(head)
     question = {
         "format": _FORMAT,
         "versions": [version("headstart"), np.__version__],
-        "head": [head, FAMILIES[head].settings],
+        "head": [head, family.settings],
         "choices": [asdict(choice) for choice in choices],
         "classes": classes,
     }
     path = None
-    if root is not None and folds is not None:
+    ours = type(family).__module__.startswith("headstart.")
+    if root is not None and folds is not None and ours:
         arrays = {**values, "labels, folds and weights": np.stack([y, folds, row_weights])}
         path = root / _KIND / f"{_digest(question, arrays)}{_ENDING}"
         if found := _read(path):
@@ -80,7 +83,7 @@ def chosen(
         values,
         y,
         folds,
-        family=FAMILIES[head],
+        family=family,
         choices=choices,
         classes=classes,
         row_weights=row_weights,

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from headstart.datasets.splits import holdout
 from headstart.errors import DataError
-from headstart.heads.families import HeadFamily
+from headstart.heads.head import HeadFamily
 from headstart.system.text import counted
 from headstart.types import Doubles, Floats, Interval, Labels, ProgressCallback
 

@@ -12,7 +12,7 @@ from headstart.datasets.splits import fold_of
 from headstart.errors import DataError
 from headstart.evaluation.metrics import wilson
 from headstart.heads.candidates import candidates
-from headstart.heads.families import LogisticFamily
+from headstart.heads.logistic import LogisticFamily
 from headstart.heads.selection import MIN_FOLDS, Selection, fold_count, select
 from headstart.images.descriptors import THUMBNAIL
 from headstart.models.train_test_split import TrainTestSplit

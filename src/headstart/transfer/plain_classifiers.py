@@ -18,7 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from headstart.heads.families import FAMILIES
-from headstart.types import Floats, HeadKind, Labels, ProgressCallback, no_progress
+from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
 _PENALTIES: Final = (1.0, 10.0)
 _WIDTHS: Final = (1.0, 3.0)
@@ -113,7 +113,7 @@ def _contenders(
     shape: tuple[int, int, int] | None,
     progress: ProgressCallback,
 ) -> list[_PlainClassifier]:
-    kinds = {HeadKind.LOGISTIC: "logistic regression, C = {:g}", HeadKind.KNN: "{:g} neighbors"}
+    kinds = {"logistic": "logistic regression, C = {:g}", "knn": "k-NN, k = {:g}"}
     total = len(kinds) + len(_WIDTHS)
     found: list[_PlainClassifier] = []
     weights = np.stack([~mask for mask in masks]).astype(np.float32)

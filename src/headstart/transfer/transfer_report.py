@@ -21,7 +21,7 @@ from headstart.datasets import ImageDataset
 from headstart.datasets.splits import draw
 from headstart.evaluation.metrics import ProportionDifference, paired_difference
 from headstart.features.extractor import Extractor
-from headstart.heads.families import LogisticFamily
+from headstart.heads.logistic import LogisticFamily
 from headstart.images.decode import decode, read_bytes
 from headstart.images.descriptors import BLOCKS, describe, thumbnail
 from headstart.images.preprocessing import prepare
