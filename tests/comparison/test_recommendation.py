@@ -20,9 +20,9 @@ def test_the_cheapest_within_noise_of_the_best_is_taken():
     advice = recommend(rows, FOLDS)
     assert advice.backbone == "a"
     assert advice.sentence == (
-        "Take a: 0.900 (0.880 to 0.917, 1,000 images), 2.0 core-ms an image (1,000 images/s); b's "
-        "0.903 is within noise of it (paired difference +0.003, 95% interval -0.001 to +0.007; the "
-        "two accuracies' own intervals overlap) and costs 2.5 times as much"
+        "Use a: accuracy 0.900 (0.880 to 0.917, 1,000 images), 2.0 core-ms per image (1,000 "
+        "images/s); b with 0.903 is within noise of it (paired difference +0.003, 95% interval "
+        "-0.001 to +0.007; the two accuracies' own intervals overlap) and costs 2.5 times as much"
     )
     assert set(advice.against) == {"b", "c"}
     assert advice.against["c"].difference == pytest.approx(-0.05)
@@ -32,7 +32,7 @@ def test_a_measurable_difference_is_worth_its_cost_even_where_intervals_overlap(
     rows = [compared("a", right(900), 2), compared("b", right(920), 5)]
     advice = recommend(rows, FOLDS)
     assert advice.backbone == "b"
-    assert "a's 0.900 is measurably below it (paired difference -0.020" in advice.sentence
+    assert "a with 0.900 is measurably less accurate (paired difference -0.020" in advice.sentence
     assert "own intervals overlap) and costs 0.4 times as much" in advice.sentence
 
 
@@ -40,20 +40,21 @@ def test_the_dearer_rival_is_named_where_nothing_is_cheaper():
     rows = [compared("a", right(900), 2), compared("b", right(500), 5)]
     advice = recommend(rows, FOLDS)
     assert advice.backbone == "a"
-    assert "b's 0.500 is measurably below it" in advice.sentence
+    assert "b with 0.500 is measurably less accurate" in advice.sentence
     assert "do not overlap" in advice.sentence
     twin = [compared("a", right(900), 2), compared("b", right(900), 2.01)]
-    assert "b's 0.900 is within noise of it" in recommend(twin, FOLDS).sentence
-    assert recommend(twin, FOLDS).sentence.endswith("costs as much")
+    assert "b with 0.900 is within noise of it" in recommend(twin, FOLDS).sentence
+    assert recommend(twin, FOLDS).sentence.endswith("costs the same")
 
 
 def test_what_left_early_takes_no_part():
     early = compared("b", right(200, 200), 1, complete=False)
     advice = recommend([early, compared("a", right(900), 2)], FOLDS)
     assert (advice.backbone, advice.against) == ("a", {})
-    assert "on fewer images" in advice.sentence
+    assert "on a sample of the images" in advice.sentence
     assert (
-        "nothing was compared" in recommend([compared("a", right(9, 10), 2)], FOLDS[:10]).sentence
+        "not compared with any other"
+        in recommend([compared("a", right(9, 10), 2)], FOLDS[:10]).sentence
     )
 
 

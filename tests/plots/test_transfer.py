@@ -8,7 +8,8 @@ from PIL import Image
 
 from headstart.errors import DataError
 from headstart.plots import AccuracyBars, save, transfer_sheet
-from headstart.transfer.learning_curve import CurvePoint, LearningCurve, PowerLaw, SampleCost
+from headstart.transfer.learning_curve import CurvePoint, LearningCurve, SampleCost
+from headstart.transfer.power_law import PowerLaw
 from headstart.types import Interval
 
 STAGES = AccuracyBars(

@@ -1,7 +1,7 @@
-"""Several backbones on the same images: accuracy, cost, and which to take."""
+"""Compare backbones on the same images: accuracy, cost, and which one to use."""
 
-from headstart.comparison.race import compare
 from headstart.comparison.result import BackboneResult, Comparison, ExcludedBackbone, Recommendation
+from headstart.comparison.successive_halving import compare
 from headstart.evaluation.paired_tests import PairedTest, paired
 
 __all__ = [

@@ -3,63 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from headstart.backbones import Backbone, list_backbones
 from headstart.comparison.cost import Cost
 from headstart.comparison.result import BackboneResult
+from headstart.datasets import ImageDataset
 from headstart.errors import DataError, MissingExtraError
 from headstart.evaluation.paired_tests import Right
 from headstart.features.extractor import Extractor, Features
 from headstart.heads.candidates import candidates
 from headstart.models.fit import FitSettings, choose_stages
-from headstart.types import Labels, ProgressCallback
+from headstart.models.train_test_split import TrainTestSplit
+from headstart.types import Conflict, Labels, ProgressCallback, Skipped
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EvaluationImages:
-    """Different images with one label each.
+    """Distinct images with one label each.
 
     Attributes:
         paths: N files, sorted by digest.
-        digests: N, of their bytes.
+        digests: N digests of the files' bytes.
         labels: (N,) indices into `classes`.
         classes: K names.
+        duplicates: number of copies that were left out.
+        conflicts: identical files with different labels; none is used.
+        skipped: files that could not be used, with reasons.
     """
 
     paths: tuple[Path, ...]
     digests: tuple[str, ...]
     labels: Labels
     classes: tuple[str, ...]
+    duplicates: int
+    conflicts: tuple[Conflict, ...]
+    skipped: tuple[Skipped, ...]
 
     def __len__(self) -> int:
         return len(self.paths)
 
+    @classmethod
+    def of(cls, dataset: ImageDataset, features: Features, seed: int) -> Self:
+        """Select the images of a data set whose features are given, without copies.
 
-@dataclass(slots=True, kw_only=True)
+        Raises:
+            DataError: fewer than two classes have an image.
+        """
+        skipped = (*dataset.skipped, *features.skipped)
+        dataset = dataset.subset(features.rows)
+        split = TrainTestSplit.of(dataset, features, hold_out=0.0, seed=seed)
+        return cls(
+            paths=tuple(dataset.paths[row] for row in split.train),
+            digests=tuple(features.digests[row] for row in split.train),
+            labels=split.labels,
+            classes=split.classes,
+            duplicates=split.curated.duplicates,
+            conflicts=split.curated.conflicts,
+            skipped=(*skipped, *split.skipped),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BackboneTrial:
-    """A backbone, and how far it has come.
+    """A backbone and its latest measurement.
 
     Attributes:
         extractor: the backbone, ready to run.
         cost: of running it.
         on_images: progress over the files.
-        inside: (N,) the images that it was last measured on; None before.
-        right: which of those it gets right.
-        stages: where its head grew best.
-        folds: of the cross-validation.
-        computed: images that were run through the network.
-        seconds: that this took.
+        correct: (n,) whether each image of the latest measurement is predicted right; None before.
+        stages: the stages that the head uses, shallow to deep.
+        folds: number of folds of the cross-validation.
+        computed: number of images that were run through the network so far.
+        seconds: time that this took.
     """
 
     extractor: Extractor
     cost: Cost
     on_images: ProgressCallback | None = None
-    inside: Right | None = None
-    right: Right | None = None
+    correct: Right | None = None
     stages: tuple[str, ...] = ()
     folds: int = 0
     computed: int = 0
@@ -67,76 +94,84 @@ class BackboneTrial:
 
     @property
     def name(self) -> str:
-        """The backbone's."""
+        """Name of the backbone."""
         return self.extractor.backbone.name
 
-    @property
-    def milliseconds(self) -> float:
-        """What one picture costs; see `Cost`."""
-        return self.cost.milliseconds
-
-    def extract(self, paths: Sequence[Path]) -> Features:
-        """Features of files; see `Extractor.extract`. Times what is computed."""
+    def extract(self, paths: Sequence[Path]) -> tuple[Features, Self]:
+        """Extract features of files, and add what was computed to the trial."""
         try:
             features = self.extractor.extract(paths, progress=self.on_images)
-        finally:  # of many compiled networks the memory holds one at a time
+        finally:  # memory holds one compiled network at a time
             self.extractor.release()
-        if features.computed:
-            self.computed += features.computed
-            self.seconds += features.seconds
-        return features
+        if not features.computed:
+            return features, self
+        return features, replace(
+            self,
+            computed=self.computed + features.computed,
+            seconds=self.seconds + features.seconds,
+        )
 
     def measure(
         self,
-        ground: EvaluationImages,
+        images: EvaluationImages,
         inside: Right,
-        recipe: FitSettings,
+        settings: FitSettings,
         *,
         on_candidates: ProgressCallback | None = None,
-    ) -> None:
+    ) -> Self:
         """Cross-validate heads on some of the images.
 
         Args:
-            ground: N images.
-            inside: (N,) those to use.
-            recipe: how heads are trained.
-            on_candidates: progress over the places for a head.
+            images: N images.
+            inside: (N,) bool, whether to use each image.
+            settings: how heads are trained.
+            on_candidates: progress over the combinations of stages.
 
         Raises:
             BackboneError: the network cannot be run.
             DataError: no class has two images, or files have changed.
         """
-        features = self._of(ground, inside)
-        labels = ground.labels[inside]
-        widths = {stage.name: stage.width for stage in self.extractor.backbone.stages}
+        rows = np.flatnonzero(inside)
+        features, trial = self.extract([images.paths[row] for row in rows])
+        if list(features.digests) != [images.digests[row] for row in rows]:
+            raise DataError("files changed while backbones were compared on them; start again")
+        labels = images.labels[inside]
         selection = choose_stages(
             features.values,
             labels,
             features.digests,
-            recipe,
-            choices=candidates(widths),
-            classes=len(ground.classes),
+            settings,
+            choices=candidates({one.name: one.width for one in self.extractor.backbone.stages}),
+            classes=len(images.classes),
             cache=self.extractor.cache,
             progress=on_candidates,
         )
         if selection.probabilities is None:
             raise DataError(
-                "no class has two images, so that nothing can be measured; give more images"
+                "no class has two images, so accuracy cannot be measured; give more images"
             )
-        self.inside, self.right = inside, selection.probabilities.argmax(1) == labels
-        self.stages, self.folds = selection.candidate.stages, selection.folds
+        return replace(
+            trial,
+            correct=selection.probabilities.argmax(1) == labels,
+            stages=selection.candidate.stages,
+            folds=selection.folds,
+        )
 
-    def row(self, ground: EvaluationImages) -> BackboneResult:
-        """What was measured, and what is known besides."""
-        if self.right is None:
+    def result(self, images: EvaluationImages) -> BackboneResult:
+        """Return the latest measurement with what is known about the backbone.
+
+        Raises:
+            ValueError: nothing was measured yet.
+        """
+        if self.correct is None:
             raise ValueError(f"{self.name} was not measured; call `measure` first")
         backbone = self.extractor.backbone
         known = {info.name: info for info in list_backbones()}.get(self.name)
         return BackboneResult(
             name=self.name,
-            right=self.right,
+            right=self.correct,
             stages=self.stages,
-            complete=len(self.right) == len(ground),
+            complete=len(self.correct) == len(images),
             cost=self.cost,
             pass_images_per_second=self.computed / self.seconds if self.computed else None,
             engine=str(self.extractor.plan.engine),
@@ -147,17 +182,9 @@ class BackboneTrial:
             top1=known.top1 if known else None,
         )
 
-    def _of(self, ground: EvaluationImages, inside: Right) -> Features:
-        """Features of some of the images, all of which are as they were."""
-        rows = np.flatnonzero(inside)
-        features = self.extract([ground.paths[row] for row in rows])
-        if list(features.digests) != [ground.digests[row] for row in rows]:
-            raise DataError("files changed while backbones were compared on them; start again")
-        return features
-
 
 def _parameters(backbone: Backbone) -> int | None:
-    """Numbers in a network's weights; None where only its PyTorch form would tell."""
+    """Number of parameters; None where only its PyTorch form would tell."""
     try:
         return sum(one.numel() for one in backbone.network().model.parameters())
     except MissingExtraError:

@@ -41,14 +41,15 @@ class CentroidHead:
         """Map features (N, D) to logits (N, K)."""
         # |x|^2 is the same for all classes and cancels in the softmax.
         half = 0.5 * np.square(self.centroids).sum(1)
-        products: Floats = self.standardization(X) @ self.centroids.T
-        return (products - half) / np.float32(np.sqrt(X.shape[1]))
+        products = self.standardization(X) @ self.centroids.T
+        logits: Floats = (products - half) / np.float32(np.sqrt(X.shape[1]))
+        return logits
 
     def torch_logits(self, X: Tensor) -> Tensor:
         """Map features (B, D) to logits (B, K), differentiably."""
         centroids = X.new_tensor(self.centroids)
-        products = self.standardization.torch(X) @ centroids.T
-        return (products - 0.5 * centroids.square().sum(1)) / X.shape[1] ** 0.5
+        products: Tensor = self.standardization.torch(X) @ centroids.T
+        return (products - 0.5 * centroids.square().sum(1)).div(X.shape[1] ** 0.5)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all three arrays by name."""

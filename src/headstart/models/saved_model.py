@@ -145,8 +145,9 @@ def load_model(folder: Path) -> Model:
     manifest = _read_manifest(folder)
     if manifest.head not in FAMILIES:
         raise SavedModelError(
-            f"{folder} has a head of the family {manifest.head!r}, and only {', '.join(FAMILIES)} "
-            f"are registered; import the module that registers it, or {_AGAIN}"
+            f"{folder / MANIFEST} is damaged or needs an extension: there is no head "
+            f"{manifest.head!r} among {', '.join(FAMILIES)}; import the module that registers it, "
+            f"or {_AGAIN}"
         )
     path = folder / manifest.arrays
     arrays = _read_arrays(path)

@@ -145,7 +145,7 @@ def _by_images(axes: Axes, curve: LearningCurve) -> None:
     sizes = [point.images for point in curve.points]
     values = [point.accuracy for point in curve.points]
     if curve.fit:
-        grid = np.geomspace(sizes[0], _AHEAD * curve.at, 100)
+        grid = np.geomspace(sizes[0], _AHEAD * curve.available, 100)
         fit = [1 - curve.fit.error(size) for size in grid]
         axes.plot(grid, fit, color=BLUE, linewidth=1, linestyle="--")
     points(axes, sizes, values, [point.interval for point in curve.points], BLUE, BLUE)
@@ -155,7 +155,7 @@ def _by_images(axes: Axes, curve: LearningCurve) -> None:
             fontsize=9, va="top",
         )  # fmt: skip
     axes.set_xscale("log")
-    ticks = sorted({*(round(size) for size in sizes), *(curve.at * k for k in (2, _AHEAD))})
+    ticks = sorted({*(round(size) for size in sizes), *(curve.available * k for k in (2, _AHEAD))})
     axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -165,7 +165,7 @@ def _by_images(axes: Axes, curve: LearningCurve) -> None:
 
 
 def _price(curve: LearningCurve) -> str:
-    price = curve.price
+    price = curve.sample_cost
     if price is None:
         return "too few to tell what they would buy"
     if price.images is None or price.low is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.comparison import ExcludedBackbone, compare, race
+from headstart.comparison import ExcludedBackbone, compare, successive_halving
 from headstart.comparison.cost import Cost
 from headstart.datasets import open_dataset
 from headstart.errors import BackboneError, DataError
@@ -143,9 +143,9 @@ class TestHalving:
 
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(race, "_FIRST", 12)
-        monkeypatch.setattr(race, "_FIRST_OF_CLASS", 1)
-        monkeypatch.setattr(race, "_SURE", 1.0)
+        monkeypatch.setattr(successive_halving, "_FIRST_SAMPLE", 12)
+        monkeypatch.setattr(successive_halving, "_FIRST_SAMPLE_PER_CLASS", 1)
+        monkeypatch.setattr(successive_halving, "_Z", 1.0)
 
     def test_the_hopeless_leave_and_what_is_within_noise_stays(self, photos: Path, tiny: Tiny):
         names = ("tiny", "slow", "slower", "blind")
