@@ -50,9 +50,9 @@ class NearestMeanFamily(HeadFamily):
     symbol = "scale"
     settings = (0.1, 1.0)
 
-    def fit(self, X, y, weights, setting, *, classes, blocks=None):
-        members = (y == np.arange(classes)[:, None]) * weights
-        means = members @ X / np.maximum(members.sum(axis=1, keepdims=True), 1e-6)
+    def fit(self, data, weights, setting):
+        members = (data.y == np.arange(data.classes)[:, None]) * weights
+        means = members @ data.X / np.maximum(members.sum(axis=1, keepdims=True), 1e-6)
         return NearestMeanHead(means.astype(np.float32), np.array([setting], np.float32))
 
     def load(self, tensors):

@@ -6,6 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from headstart.heads import knn
 from headstart.heads.centroid import CentroidHead
 from headstart.heads.families import FAMILIES
+from headstart.heads.head import LabeledFeatures
 from headstart.heads.knn import KnnHead, unit_length
 from headstart.heads.logistic import LinearHead
 from headstart.heads.standardization import Standardization
@@ -19,7 +20,7 @@ def trained(kind, *, classes=3, setting=None, apart=1.0):
     X, y = blobs(60, 7, classes, apart=apart)
     family = FAMILIES[kind]
     setting = family.settings[family.default] if setting is None else setting
-    return family.fit(X, y, ONES, setting, classes=classes), X, y
+    return family.fit(LabeledFeatures(X, y, classes), ONES, setting), X, y
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -155,7 +156,7 @@ def test_one_search_answers_for_several_k():
 def test_more_neighbors_than_examples_are_all_of_them():
     X, y = blobs(4, 7, 2)
     ones = np.ones(4, np.float32)
-    many, four = (FAMILIES["knn"].fit(X, y, ones, k, classes=2) for k in (25, 4))
+    many, four = (FAMILIES["knn"].fit(LabeledFeatures(X, y, 2), ones, k) for k in (25, 4))
     np.testing.assert_allclose(many.logits(X), four.logits(X), rtol=1e-6)
 
 

@@ -9,6 +9,7 @@ from headstart.heads import selection, trials
 from headstart.heads.candidates import Candidate, candidates
 from headstart.heads.centroid import CentroidFamily
 from headstart.heads.families import FAMILIES
+from headstart.heads.head import LabeledFeatures
 from headstart.heads.logistic import LinearHead, LogisticFamily
 from headstart.heads.selection import fold_count, select
 from tests.heads.samples import blobs, noise
@@ -167,9 +168,9 @@ class Recorder(CentroidFamily):
 
     asked: list = None
 
-    def held_out(self, X, y, weights, **options):
+    def held_out(self, data, weights, settings=None):
         self.asked.append(weights > 0)
-        return super().held_out(X, y, weights, **options)
+        return super().held_out(data, weights, settings)
 
 
 def test_each_candidate_takes_one_fit_a_fold_and_one_a_pair(monkeypatch):
@@ -207,7 +208,7 @@ def test_out_of_fold_logits_are_those_of_heads_that_never_saw_the_image():
     found = chosen_from({"a": X}, y, folds, family=family)
     for fold in range(3):
         kept = (folds != fold).astype(np.float32)
-        head = family.fit(X, y, kept, found.setting, classes=3, blocks=[8])
+        head = family.fit(LabeledFeatures(X, y, 3, [8]), kept, found.setting)
         assert isinstance(head, LinearHead)
         rest = folds == fold
         # The temperature is of the inner folds: the order of the classes is the head's.

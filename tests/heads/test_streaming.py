@@ -9,6 +9,7 @@ from scipy.special import softmax
 from headstart.heads import logistic, streaming
 from headstart.heads import rows as rows_module
 from headstart.heads.families import FAMILIES
+from headstart.heads.head import LabeledFeatures
 from headstart.heads.rows import Rows
 from headstart.heads.streaming import solve_streamed
 from tests.heads.samples import blobs
@@ -75,7 +76,7 @@ def test_other_heads_see_all_rows(kind: str) -> None:
     rows, X, y, weights = sample(3)
     family = FAMILIES[kind]
     setting = family.settings[0]
-    expected = family.fit(X, y, weights, setting, classes=3, blocks=[3, 5]).logits(X)
+    expected = family.fit(LabeledFeatures(X, y, 3, [3, 5]), weights, setting).logits(X)
     found = family.fit_rows(rows, y, weights, setting, classes=3).logits(X)
     np.testing.assert_array_equal(found, expected)
 

@@ -69,9 +69,9 @@ def test_what_is_clearly_beaten_is_not_run_to_the_end():
     asked = []
 
     class Counted(type(LOGISTIC)):
-        def held_out(self, X, y, weights, *, settings, **options):
-            asked.append((X.shape[1], len(weights), len(settings)))
-            return super().held_out(X, y, weights, settings=settings, **options)
+        def held_out(self, data, weights, settings=None):
+            asked.append((data.X.shape[1], len(weights), len(settings)))
+            return super().held_out(data, weights, settings)
 
     task = replace(task_of(values, y), family=Counted())
     tried = try_all(task, choices)

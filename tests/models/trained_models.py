@@ -6,6 +6,7 @@ import numpy as np
 
 from headstart.evaluation.metrics import wilson
 from headstart.heads.families import FAMILIES
+from headstart.heads.head import LabeledFeatures
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
 from headstart.types import EstimateMethod
 from tests.heads.samples import blobs
@@ -28,7 +29,7 @@ def make_model(kind: str = "logistic", *, seed: int = 0, **changed) -> Model:
     setting = family.settings[family.default]
     model = Model(
         classes=("ant", "bee", "wäsp"),
-        head=family.fit(X, y, np.ones(30, np.float32), setting, classes=3),
+        head=family.fit(LabeledFeatures(X, y, 3), np.ones(30, np.float32), setting),
         temperature=0.75,
         setting=setting,
         balanced=False,

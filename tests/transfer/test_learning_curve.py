@@ -8,6 +8,7 @@ import pytest
 from headstart.datasets.splits import fold_of
 from headstart.errors import DataError
 from headstart.heads.families import FAMILIES
+from headstart.heads.head import LabeledFeatures
 from headstart.transfer.learning_curve import (
     SampleCost,
     fit_learning_curve,
@@ -144,7 +145,7 @@ def measured(order: np.ndarray | None = None):
         X, y, digests = X[order], y[order], [digests[row] for row in order]
     folds = fold_of(digests, y, folds=3, seed=0)
     return measure_learning_curve(
-        X, y, digests, folds, family=FAMILIES["logistic"], classes=3, blocks=[12], available=240,
+        LabeledFeatures(X, y, 3, [12]), digests, folds, family=FAMILIES["logistic"], available=240,
         seed=0,
     )  # fmt: skip
 
@@ -164,7 +165,7 @@ def test_a_part_that_lies_in_one_fold_is_no_size(seed: int):
     digests = [f"{row:032x}" for row in range(16)]
     folds = fold_of(digests, y, folds=4, seed=seed)
     curve = measure_learning_curve(
-        X, y, digests, folds, family=FAMILIES["logistic"], classes=2, blocks=[4], available=16,
+        LabeledFeatures(X, y, 2, [4]), digests, folds, family=FAMILIES["logistic"], available=16,
         seed=seed,
     )  # fmt: skip
     assert curve.points[0].images > 2  # two images, one a class, are not spared by every fold
@@ -185,7 +186,7 @@ def test_all_images_are_what_the_selection_measures():
     folds = fold_of(digests, y, folds=3, seed=0)
     family = FAMILIES["logistic"]
     weights = np.stack([folds != fold for fold in range(3)]).astype(np.float32)
-    scores = family.held_out(X, y, weights, classes=3)
+    scores = family.held_out(LabeledFeatures(X, y, 3), weights)
     right = np.zeros((len(family.settings), 240))
     for fold, score in enumerate(scores):
         right[:, folds == fold] = score.argmax(axis=1) == y[folds == fold]

@@ -22,6 +22,7 @@ from headstart.finetuning.invariance import InvarianceTest, borne
 from headstart.finetuning.network import HeadPlacement, TunedNetwork
 from headstart.finetuning.settings import TuningSettings
 from headstart.finetuning.trunk import trunk_backbone
+from headstart.heads.head import LabeledFeatures
 from headstart.heads.logistic import LinearHead, LogisticFamily
 from headstart.heads.standardization import Standardization
 from headstart.models.fit import FitSettings, row_weights
@@ -137,13 +138,11 @@ def prepare_tuning(
     parts = [features.values[stage][partition.train] for stage in grafted]
     X = np.concatenate(parts, axis=1)
     weights = row_weights(partition.labels, len(partition.classes), balance=recipe.balance)
+    widths = [part.shape[1] for part in parts]
     head = LogisticFamily().fit(
-        X,
-        partition.labels,
+        LabeledFeatures(X, partition.labels, len(partition.classes), widths),
         (weights * ~aside).astype(np.float32),
         model.setting,
-        classes=len(partition.classes),
-        blocks=[part.shape[1] for part in parts],
     )
     seen = _borne(images, extractor, head, grafted, aside, settings)
     halves = cut(network, place.cut, backbone.preprocessing.crop, wanted=grafted)

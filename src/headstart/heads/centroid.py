@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from headstart.heads.head import HeadFamily, check_tensors
+from headstart.heads.head import HeadFamily, LabeledFeatures, check_tensors
 from headstart.heads.standardization import PRIOR, Standardization
-from headstart.types import Floats, Labels
+from headstart.types import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,38 +65,22 @@ class CentroidFamily(HeadFamily):
 
     description: ClassVar[str] = "nearest centroid"
 
-    def fit(
-        self,
-        X: Floats,
-        y: Labels,
-        weights: Floats,
-        setting: float,
-        *,
-        classes: int,
-        blocks: Sequence[int] | None = None,
-    ) -> CentroidHead:
+    def fit(self, data: LabeledFeatures, weights: Floats, setting: float) -> CentroidHead:
         """See `HeadFamily.fit`."""
         del setting
-        standardization = Standardization.of(X, weights, blocks=blocks, prior=PRIOR)
-        members = (y[None] == np.arange(classes)[:, None]) * weights
-        mass = members.sum(1, keepdims=True)
-        centroids = (members / np.maximum(mass, 1e-12)).astype(np.float32) @ standardization(X)
+        standardization = Standardization.of(data.X, weights, blocks=data.blocks, prior=PRIOR)
+        members = (data.y[None] == np.arange(data.classes)[:, None]) * weights
+        share = (members / np.maximum(members.sum(1, keepdims=True), 1e-12)).astype(np.float32)
+        centroids = share @ standardization(data.X)
         return CentroidHead(standardization, centroids)
 
     def held_out(
-        self,
-        X: Floats,
-        y: Labels,
-        weights: Floats,
-        *,
-        classes: int,
-        blocks: Sequence[int] | None = None,
-        settings: Sequence[float] | None = None,
+        self, data: LabeledFeatures, weights: Floats, settings: Sequence[float] | None = None
     ) -> list[Floats]:
         """See `HeadFamily.held_out`."""
-        folds = super().held_out(X, y, weights, classes=classes, blocks=blocks, settings=settings)
+        folds = super().held_out(data, weights, settings)
         for row, logits in zip(weights, folds, strict=True):
-            present = np.isin(np.arange(classes), y[row > 0])
+            present = np.isin(np.arange(data.classes), data.y[row > 0])
             # A class without a training image has no centroid: it is less likely than all others.
             logits[:, ~present] = logits[:, present].min(1, keepdims=True) - 1
         return folds

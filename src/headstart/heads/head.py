@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -46,6 +47,28 @@ class Head(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LabeledFeatures:
+    """Features of images with their labels.
+
+    Attributes:
+        X: (N, D) float32 features, not standardized.
+        y: (N,) labels in [0, classes).
+        classes: number of classes K.
+        blocks: widths of the stages side by side in X; None for a single block.
+    """
+
+    X: Floats
+    y: Labels
+    classes: int
+    blocks: Sequence[int] | None = None
+
+    @classmethod
+    def of(cls, rows: Rows, y: Labels, classes: int) -> Self:
+        """Copy rows into memory."""
+        return cls(rows.whole(), y, classes, rows.widths)
+
+
 class HeadFamily(ABC):
     """A kind of head with one hyperparameter, its setting, that cross-validation chooses.
 
@@ -62,25 +85,13 @@ class HeadFamily(ABC):
     default: int = 0
 
     @abstractmethod
-    def fit(
-        self,
-        X: Floats,
-        y: Labels,
-        weights: Floats,
-        setting: float,
-        *,
-        classes: int,
-        blocks: Sequence[int] | None = None,
-    ) -> Head:
+    def fit(self, data: LabeledFeatures, weights: Floats, setting: float) -> Head:
         """Train a head on the rows with a positive weight.
 
         Args:
-            X: (N, D) features, not standardized.
-            y: (N,) labels in [0, classes).
+            data: N images; some classes may have no row.
             weights: (N,) weight of each row.
             setting: one of the family's settings.
-            classes: number of classes K; some may have no row.
-            blocks: widths of the stages side by side in X; one block by default.
         """
 
     @abstractmethod
@@ -113,26 +124,16 @@ class HeadFamily(ABC):
             progress: called with (iterations, maximum) where training takes long.
         """
         del progress
-        return self.fit(rows.whole(), y, weights, setting, classes=classes, blocks=rows.widths)
+        return self.fit(LabeledFeatures.of(rows, y, classes), weights, setting)
 
     def held_out(
-        self,
-        X: Floats,
-        y: Labels,
-        weights: Floats,
-        *,
-        classes: int,
-        blocks: Sequence[int] | None = None,
-        settings: Sequence[float] | None = None,
+        self, data: LabeledFeatures, weights: Floats, settings: Sequence[float] | None = None
     ) -> list[Floats]:
         """Return logits for the rows that each fold leaves out.
 
         Args:
-            X: (N, D) features, not standardized.
-            y: (N,) labels.
+            data: N images.
             weights: (F, N) weight of each row in each fold; 0 for the rows that are left out.
-            classes: number of classes K.
-            blocks: widths of the stages side by side in X; one block by default.
             settings: G of the family's settings; all by default.
 
         Returns:
@@ -141,8 +142,8 @@ class HeadFamily(ABC):
         wanted = self.settings if settings is None else settings
         folds = []
         for row in weights:
-            heads = [self.fit(X, y, row, one, classes=classes, blocks=blocks) for one in wanted]
-            folds.append(np.stack([head.logits(X[row == 0]).T for head in heads]))
+            heads = [self.fit(data, row, setting) for setting in wanted]
+            folds.append(np.stack([head.logits(data.X[row == 0]).T for head in heads]))
         return folds
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from headstart.heads.head import HeadFamily, check_tensors
+from headstart.heads.head import HeadFamily, LabeledFeatures, check_tensors
 from headstart.heads.standardization import PRIOR, Standardization
 from headstart.types import Floats, Labels
 
@@ -117,37 +117,23 @@ class KnnFamily(HeadFamily):
     settings = (25.0, 10.0, 5.0, 1.0)
     default = 3
 
-    def fit(
-        self,
-        X: Floats,
-        y: Labels,
-        weights: Floats,
-        setting: float,
-        *,
-        classes: int,
-        blocks: Sequence[int] | None = None,
-    ) -> KnnHead:
+    def fit(self, data: LabeledFeatures, weights: Floats, setting: float) -> KnnHead:
         """See `HeadFamily.fit`."""
         used = weights > 0
-        standardization = Standardization.of(X, used.astype(np.float32), blocks=blocks, prior=PRIOR)
-        examples = unit_length(standardization(X[used]))
-        return KnnHead(standardization, examples, y[used], int(setting), classes)
+        standardization = Standardization.of(
+            data.X, used.astype(np.float32), blocks=data.blocks, prior=PRIOR
+        )
+        examples = unit_length(standardization(data.X[used]))
+        return KnnHead(standardization, examples, data.y[used], int(setting), data.classes)
 
     def held_out(
-        self,
-        X: Floats,
-        y: Labels,
-        weights: Floats,
-        *,
-        classes: int,
-        blocks: Sequence[int] | None = None,
-        settings: Sequence[float] | None = None,
+        self, data: LabeledFeatures, weights: Floats, settings: Sequence[float] | None = None
     ) -> list[Floats]:
         """Search once per fold for all k; see `HeadFamily.held_out`."""
         counts = [int(k) for k in (self.settings if settings is None else settings)]
-        heads = [self.fit(X, y, row, counts[0], classes=classes, blocks=blocks) for row in weights]
+        heads = [self.fit(data, row, counts[0]) for row in weights]
         return [
-            head.logits_by_count(X[row == 0], counts).swapaxes(1, 2)
+            head.logits_by_count(data.X[row == 0], counts).swapaxes(1, 2)
             for head, row in zip(heads, weights, strict=True)
         ]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from headstart.heads.head import HeadFamily, check_tensors
+from headstart.heads.head import HeadFamily, LabeledFeatures, check_tensors
 from headstart.heads.rows import Rows
-from headstart.heads.softmax import solve
+from headstart.heads.softmax import LinearMaps, solve
 from headstart.heads.standardization import PRIOR
 from headstart.heads.streaming import solve_streamed
 from headstart.types import Floats, Labels, ProgressCallback
@@ -67,20 +67,9 @@ class LogisticFamily(HeadFamily):
     settings: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     default: int = 3
 
-    def fit(
-        self,
-        X: Floats,
-        y: Labels,
-        weights: Floats,
-        setting: float,
-        *,
-        classes: int,
-        blocks: Sequence[int] | None = None,
-    ) -> LinearHead:
+    def fit(self, data: LabeledFeatures, weights: Floats, setting: float) -> LinearHead:
         """See `HeadFamily.fit`."""
-        maps = solve(
-            X, y, weights[None], np.array([setting]), classes=classes, blocks=blocks, prior=PRIOR
-        )
+        maps = _solve(data, weights[None], [setting])
         return _linear_head(maps.coefficients[0], maps.intercepts[0])
 
     def fit_rows(
@@ -95,7 +84,7 @@ class LogisticFamily(HeadFamily):
     ) -> LinearHead:
         """Train on rows that may be in a file; many are read piece by piece."""
         if rows.nbytes <= IN_MEMORY:
-            return self.fit(rows.whole(), y, weights, setting, classes=classes, blocks=rows.widths)
+            return self.fit(LabeledFeatures.of(rows, y, classes), weights, setting)
         # In the order of the file: each iteration reads all rows, perhaps from a disk.
         order = rows.chosen.argsort()
         return _linear_head(
@@ -111,30 +100,14 @@ class LogisticFamily(HeadFamily):
         )
 
     def held_out(
-        self,
-        X: Floats,
-        y: Labels,
-        weights: Floats,
-        *,
-        classes: int,
-        blocks: Sequence[int] | None = None,
-        settings: Sequence[float] | None = None,
+        self, data: LabeledFeatures, weights: Floats, settings: Sequence[float] | None = None
     ) -> list[Floats]:
         """Solve all folds and settings jointly; see `HeadFamily.held_out`."""
-        strengths = np.array(self.settings if settings is None else settings)
-        maps = solve(
-            X,
-            y,
-            weights,
-            strengths,
-            classes=classes,
-            blocks=blocks,
-            prior=PRIOR,
-            tolerance=_SEARCH_TOLERANCE,
-        )
-        count = len(strengths)
+        wanted = self.settings if settings is None else settings
+        maps = _solve(data, weights, wanted, tolerance=_SEARCH_TOLERANCE)
+        count = len(wanted)
         return [
-            maps.part(slice(fold * count, (fold + 1) * count)).logits(X[row == 0])
+            maps.part(slice(fold * count, (fold + 1) * count)).logits(data.X[row == 0])
             for fold, row in enumerate(weights)
         ]
 
@@ -142,6 +115,21 @@ class LogisticFamily(HeadFamily):
         """See `HeadFamily.load`."""
         check_tensors(tensors, {"coefficients": "KD", "intercepts": "K"})
         return LinearHead(tensors["coefficients"], tensors["intercepts"])
+
+
+def _solve(
+    data: LabeledFeatures, weights: Floats, strengths: Sequence[float], **options: float
+) -> LinearMaps:
+    return solve(
+        data.X,
+        data.y,
+        weights,
+        np.array(strengths),
+        classes=data.classes,
+        blocks=data.blocks,
+        prior=PRIOR,
+        **options,
+    )
 
 
 def _linear_head(coefficients: Floats, intercepts: Floats) -> LinearHead:

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from headstart.heads import softmax
 from headstart.heads.calibration import calibrate, fit_temperatures
 from headstart.heads.candidates import Candidate
-from headstart.heads.head import HeadFamily
+from headstart.heads.head import HeadFamily, LabeledFeatures
 from headstart.system.machine import cores
 from headstart.types import Doubles, Floats, Labels, ProgressCallback
 
@@ -91,13 +91,11 @@ class SelectionProblem:
         self, candidate: Candidate, out: Sequence[np.ndarray], settings: Labels
     ) -> list[Floats]:
         """Logits (G, K, n) for the rows at each mask (N,), by heads trained on the others."""
+        widths = [self.values[stage].shape[1] for stage in candidate.stages]
         return self.family.held_out(
-            candidate.gather(self.values),
-            self.y,
+            LabeledFeatures(candidate.gather(self.values), self.y, self.classes, widths),
             np.stack([self.row_weights * ~rows for rows in out]),
-            classes=self.classes,
-            blocks=[self.values[stage].shape[1] for stage in candidate.stages],
-            settings=[self.family.settings[setting] for setting in settings],
+            [self.family.settings[setting] for setting in settings],
         )
 
     def without(self, pair: Pair) -> np.ndarray:

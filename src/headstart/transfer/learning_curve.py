@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from headstart.datasets.splits import holdout
 from headstart.errors import DataError
-from headstart.heads.head import HeadFamily
+from headstart.heads.head import HeadFamily, LabeledFeatures
 from headstart.system.text import counted
 from headstart.transfer.power_law import PowerLaw, fit_power_laws
-from headstart.types import Floats, Interval, Labels, ProgressCallback
+from headstart.types import Interval, Labels, ProgressCallback
 
 SHARES: Final = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """Shares of the images that a fold trains on."""
@@ -104,14 +104,11 @@ class LearningCurve:
 
 
 def measure_learning_curve(
-    X: Floats,
-    y: Labels,
+    data: LabeledFeatures,
     digests: Sequence[str],
     folds: Labels,
     *,
     family: HeadFamily,
-    classes: int,
-    blocks: Sequence[int],
     available: int,
     seed: int,
     progress: ProgressCallback | None = None,
@@ -122,15 +119,12 @@ def measure_learning_curve(
     about the same share and at least one image of each class; smaller ones are part of larger ones.
 
     Args:
-        X: (N, D) features that the head uses.
-        y: (N,) labels.
+        data: N images with the features that the head uses.
         digests: N digests of the files, which the subsets depend on.
         folds: (N,) fold of each image.
         family: family of the head. Its setting is chosen for every size, and for every fold from
             the results on the other folds: few images need stronger regularization.
-        classes: number of classes.
-        blocks: widths of the stages side by side in X.
-        available: number of available images, of which X may be a sample.
+        available: number of available images, of which the N may be a sample.
         seed: random seed of the subsets and of the intervals.
         progress: called with (done, total) sizes.
     """
@@ -138,7 +132,7 @@ def measure_learning_curve(
     sizes: list[float] = []
     count = int(folds.max()) + 1
     for done, (share, draws) in enumerate(zip(SHARES, _DRAWS, strict=True), start=1):
-        subsets = [_subset(digests, y, share, seed, draw) for draw in range(draws)]
+        subsets = [_subset(digests, data.y, share, seed, draw) for draw in range(draws)]
         trained = np.stack(
             [subset & (folds != fold) for subset in subsets for fold in range(count)]
         )
@@ -146,7 +140,7 @@ def measure_learning_curve(
         # In small data sets the smallest subsets all have one image per class, and so the same
         # size; or a subset is in one fold as a whole, so that nothing is left to train on.
         if trained.any(axis=1).all() and (not sizes or images > 1.1 * sizes[-1]):
-            wrong.append(_wrong(X, y, folds, trained, family, classes, blocks))
+            wrong.append(_wrong(data, folds, trained, family))
             sizes.append(images)
         if progress:
             progress(done, len(SHARES))
@@ -158,18 +152,13 @@ def _subset(digests: Sequence[str], y: Labels, share: float, seed: int, draw: in
 
 
 def _wrong(
-    X: Floats,
-    y: Labels,
-    folds: Labels,
-    trained: np.ndarray,
-    family: HeadFamily,
-    classes: int,
-    blocks: Sequence[int],
+    data: LabeledFeatures, folds: Labels, trained: np.ndarray, family: HeadFamily
 ) -> np.ndarray:
     """(draws, N) bool, whether each image is wrong, by heads trained on (draws * folds, N) bool."""
     count = int(folds.max()) + 1
     with threadpool_limits(1, user_api="blas"):  # faster on matrices this small
-        scores = family.held_out(X, y, trained.astype(np.float32), classes=classes, blocks=blocks)
+        scores = family.held_out(data, trained.astype(np.float32))
+    y = data.y
     wrong = np.zeros((len(family.settings), len(trained) // count, len(y)), dtype=bool)
     for place, (used, score) in enumerate(zip(trained, scores, strict=True)):
         draw, fold = divmod(place, count)

@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from headstart.heads.families import FAMILIES
+from headstart.heads.head import LabeledFeatures
 from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
 _HEADS: Final = {"logistic": "logistic regression, C = {:g}", "knn": "k-NN, k = {:g}"}
@@ -113,10 +114,11 @@ def _classifiers(
 ) -> list[_PlainClassifier]:
     total = len(_HEADS) + len(_GAMMAS)
     found: list[_PlainClassifier] = []
+    data = LabeledFeatures(X, y, classes)
     weights = np.stack([~mask for mask in masks]).astype(np.float32)
     for done, (kind, text) in enumerate(_HEADS.items(), start=1):
         family = FAMILIES[kind]
-        scores = family.held_out(X, y, weights, classes=classes)  # (G, K, n) for each mask
+        scores = family.held_out(data, weights)  # (G, K, n) for each mask
         for place, setting in enumerate(family.settings):
             predicted = [score[place].argmax(axis=0) for score in scores]
             found.append(_PlainClassifier(text.format(setting), predicted))

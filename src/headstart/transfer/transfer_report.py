@@ -20,6 +20,7 @@ from headstart.datasets import ImageDataset
 from headstart.datasets.splits import draw
 from headstart.evaluation.metrics import paired_difference
 from headstart.features.extractor import Extractor
+from headstart.heads.head import LabeledFeatures
 from headstart.heads.logistic import LogisticFamily
 from headstart.heads.selection import Selection
 from headstart.images.decode import decode, read_bytes
@@ -220,15 +221,13 @@ def _learning_curve(
     sample: _Sample, selection: Selection, seed: int, progress: ProgressCallback
 ) -> LearningCurve:
     """Learning curve of a head on the chosen stages."""
-    folds, stages = sample.folds, selection.candidate.stages
+    folds, stages = sample.folds, selection.candidate
+    widths = [sample.values[stage].shape[1] for stage in stages.stages]
     return measure_learning_curve(
-        selection.candidate.gather(sample.values),
-        folds.labels,
+        LabeledFeatures(stages.gather(sample.values), folds.labels, folds.classes, widths),
         folds.digests,
         folds.folds,
         family=LogisticFamily(),
-        classes=folds.classes,
-        blocks=[sample.values[stage].shape[1] for stage in stages],
         available=sample.available,
         seed=seed,
         progress=progress,
