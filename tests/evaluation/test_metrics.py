@@ -15,6 +15,7 @@ from sklearn import metrics as oracle
 
 from headstart.errors import DataError
 from headstart.evaluation import metrics
+from headstart.evaluation.paired_tests import paired_difference
 from headstart.types import Interval
 
 
@@ -238,7 +239,7 @@ def test_a_paired_difference_covers_the_truth_in_about_95_of_100():
     for _ in range(2000):
         hard = rng.random(150)
         first, second = hard + 0.1 * rng.random(150) < 0.9, hard + 0.1 * rng.random(150) < 0.85
-        found = metrics.paired_difference(first, second)
+        found = paired_difference(first, second)
         covered += found.low <= 0.05 <= found.high
     assert 0.94 <= covered / 2000 <= 0.99
 
@@ -246,22 +247,22 @@ def test_a_paired_difference_covers_the_truth_in_about_95_of_100():
 def test_a_paired_difference_looks_only_at_what_differs():
     first = np.array([True] * 90 + [False] * 10)
     second = np.array([True] * 80 + [False] * 20)
-    found = metrics.paired_difference(first, second)
-    assert found.value == pytest.approx(0.1)
+    found = paired_difference(first, second)
+    assert found.difference == pytest.approx(0.1)
     apart = metrics.wilson(90, 100).low - metrics.wilson(80, 100).high
     assert found.low > 0 > apart
-    back = metrics.paired_difference(second, first)
-    assert (back.value, back.low, back.high) == pytest.approx(
-        (-found.value, -found.high, -found.low)
+    back = paired_difference(second, first)
+    assert (back.difference, back.low, back.high) == pytest.approx(
+        (-found.difference, -found.high, -found.low)
     )
 
 
 def test_a_paired_difference_of_nothing_is_not_certain():
     same = np.ones(50, dtype=bool)
-    found = metrics.paired_difference(same, same)
-    assert found.value == 0
+    found = paired_difference(same, same)
+    assert found.difference == 0
     assert found.low < 0 < found.high
     with pytest.raises(DataError, match="shapes"):
-        metrics.paired_difference(same, same[1:])
+        paired_difference(same, same[1:])
     with pytest.raises(DataError, match="shapes"):
-        metrics.paired_difference([], [])
+        paired_difference([], [])

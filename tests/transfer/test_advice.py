@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from headstart.backbones import list_backbones
-from headstart.evaluation.metrics import ProportionDifference
+from headstart.evaluation.paired_tests import PairedTest
 from headstart.transfer.advice import UNKNOWN_COST, Action, Evidence, better_backbone, recommend
 from headstart.transfer.learning_curve import SampleCost
 
 STAGES = (*(f"blocks.{index}" for index in range(7)), "head")
-NOTHING = ProportionDifference(0.0, -0.01, 0.01)
-GAIN = ProportionDifference(0.07, 0.04, 0.1)
+NOTHING = PairedTest(difference=0.0, low=-0.01, high=0.01, wins=0, losses=0)
+GAIN = PairedTest(difference=0.07, low=0.04, high=0.1, wins=40, losses=5)
 DEAR = SampleCost(images=None, low=800, high=None)
 CHEAP = SampleCost(images=300, low=200, high=None)
 

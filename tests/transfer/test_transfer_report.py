@@ -12,7 +12,7 @@ from PIL import Image
 from headstart.backbones import Backbone
 from headstart.datasets import open_dataset
 from headstart.errors import DataError
-from headstart.evaluation.metrics import paired_difference
+from headstart.evaluation.paired_tests import paired_difference
 from headstart.features.extractor import Extractor
 from headstart.models.fit import FitSettings, train
 from headstart.transfer import transfer_report

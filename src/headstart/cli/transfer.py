@@ -14,7 +14,7 @@ from headstart.cli.left_out import copies_text, say_skipped
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
-    from headstart.evaluation.metrics import ProportionDifference
+    from headstart.evaluation.paired_tests import PairedTest
     from headstart.transfer.paired_scores import ClassifierScore
     from headstart.transfer.result import TransferReport
 
@@ -115,7 +115,7 @@ def _draw(found: TransferReport, file: Path) -> None:
 
 
 def _describe(found: TransferReport, out: Path) -> None:
-    from headstart.evaluation.metrics import paired_difference
+    from headstart.evaluation.paired_tests import paired_difference
     from headstart.transfer.advice import UNKNOWN_COST
 
     chosen, last = found.chosen, found.last
@@ -165,7 +165,7 @@ def _describe(found: TransferReport, out: Path) -> None:
     say(f"  {found.advice.command}")
 
 
-def _row(name: str, one: ClassifierScore, over: ProportionDifference | None) -> list[str]:
+def _row(name: str, one: ClassifierScore, over: PairedTest | None) -> list[str]:
     span = one.interval
     return [
         name,
@@ -175,8 +175,8 @@ def _row(name: str, one: ClassifierScore, over: ProportionDifference | None) -> 
     ]
 
 
-def _points(difference: ProportionDifference) -> str:
+def _points(gain: PairedTest) -> str:
     return (
-        f"{100 * difference.value:+.1f} points "
-        f"({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
+        f"{100 * gain.difference:+.1f} points "
+        f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
     )

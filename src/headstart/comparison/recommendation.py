@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.comparison.result import BackboneResult, Recommendation
-from headstart.evaluation.paired_tests import PairedTest, Right, paired
+from headstart.evaluation.paired_tests import PairedTest, Right, paired_difference
 from headstart.types import Labels
 
 _SAME_COST = 0.05
@@ -54,7 +54,11 @@ def recommend(results: Sequence[BackboneResult], folds: Labels) -> Recommendatio
     for fold in np.unique(folds):
         tested = folds == fold
         nested[tested] = correct[_choose([one[~tested] for one in correct])][tested]
-    against = {one.name: paired(one.right, chosen.right) for one in complete if one is not chosen}
+    against = {
+        one.name: paired_difference(one.right, chosen.right)
+        for one in complete
+        if one is not chosen
+    }
     return Recommendation(
         backbone=chosen.name,
         sentence=_sentence(complete, place, against, eliminated=len(results) - len(complete)),
@@ -66,7 +70,9 @@ def recommend(results: Sequence[BackboneResult], folds: Labels) -> Recommendatio
 def _choose(correct: Sequence[Right]) -> int:
     """Index of the first of (n,) results, cheapest first, not measurably below the best."""
     best = max(correct, key=lambda one: int(one.sum()))
-    return next(place for place, one in enumerate(correct) if not paired(best, one).better)
+    return next(
+        place for place, one in enumerate(correct) if not paired_difference(best, one).better
+    )
 
 
 def _sentence(

@@ -30,7 +30,7 @@ from headstart.comparison.result import Comparison, ExcludedBackbone
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import draw, fold_of
 from headstart.errors import BackboneError, MissingExtraError
-from headstart.evaluation.paired_tests import Right, paired
+from headstart.evaluation.paired_tests import Right, paired_difference
 from headstart.features.extractor import Extractor
 from headstart.models.fit import FitSettings
 from headstart.models.train_test_split import usable
@@ -210,7 +210,7 @@ def _beaten(trials: Sequence[BackboneTrial]) -> list[BackboneTrial]:
         for one, correct in results[(len(results) + 1) // 2 :]
         if any(
             other.cost.milliseconds <= one.cost.milliseconds
-            and paired(better, correct, z=_Z).better
+            and paired_difference(better, correct, z=_Z).better
             for other, better in results
         )
     ]

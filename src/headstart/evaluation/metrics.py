@@ -82,47 +82,6 @@ def wilson(correct: int, n: int, *, z: float = 1.959964) -> Interval:
     return Interval(low, high)
 
 
-@dataclass(frozen=True, slots=True)
-class ProportionDifference:
-    """Between two proportions, [-1, 1], with its 95% interval.
-
-    Attributes:
-        value: the first less the second.
-        low: of the interval.
-        high: of the interval.
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-def paired_difference(
-    first: npt.ArrayLike, second: npt.ArrayLike, *, z: float = 1.959964
-) -> ProportionDifference:
-    """How much more often one is right than the other on the same images.
-
-    The interval is the adjusted Wald interval of Bonett and Price 2012 (J. Educ. Behav. Stat. 37):
-    only images on which the two differ count, with one more added to either side. It is far
-    narrower than two intervals side by side, because what is hard is hard for both.
-
-    Args:
-        first: (N,) bool, whether the first is right.
-        second: (N,) bool of the second.
-        z: quantile of the normal distribution; the default gives 95%.
-    """
-    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    if a.ndim != 1 or a.shape != b.shape or len(a) == 0:
-        raise DataError(f"shapes {a.shape} and {b.shape}: give one truth value of each an image")
-    n, gained, lost = len(a), int(np.sum(a & ~b)), int(np.sum(b & ~a))
-    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = z * float(np.sqrt((up + down - (up - down) ** 2) / (n + 2)))
-    center = up - down
-    return ProportionDifference(
-        (gained - lost) / n, max(-1.0, center - half), min(1.0, center + half)
-    )
-
-
 def accuracy(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
     """Share of the images whose prediction is right, [0, 1]."""
     truth, guess = _pair(labels, predicted)

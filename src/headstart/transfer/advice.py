@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from headstart.backbones import BackboneInfo
-from headstart.evaluation.metrics import ProportionDifference
+from headstart.evaluation.paired_tests import PairedTest
 from headstart.transfer.learning_curve import SampleCost
 
 LOW_ERROR: Final = 0.02
@@ -67,7 +67,7 @@ class Evidence:
     accuracy: float
     stages: tuple[str, ...]
     chosen: tuple[str, ...]
-    stage_gain: ProportionDifference
+    stage_gain: PairedTest
     beaten_by: tuple[str, ...]
     sample_cost: SampleCost | None
 
@@ -172,7 +172,7 @@ def _unsuited_stages(evidence: Evidence, head: str) -> str | None:
     gain = evidence.stage_gain
     if evidence.uses_earlier_stages and gain.low > 0:
         reasons.append(
-            f"{head} beats the last layer by {100 * gain.value:.1f} points "
+            f"{head} beats the last layer by {100 * gain.difference:.1f} points "
             f"({100 * gain.low:.1f} to {100 * gain.high:.1f})"
         )
     if evidence.beaten_by:

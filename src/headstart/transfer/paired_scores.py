@@ -10,7 +10,8 @@ import numpy as np
 
 from headstart.datasets.splits import fold_of
 from headstart.errors import DataError
-from headstart.evaluation.metrics import paired_difference, wilson
+from headstart.evaluation.metrics import wilson
+from headstart.evaluation.paired_tests import Right, paired_difference
 from headstart.heads.candidates import candidates
 from headstart.heads.logistic import LogisticFamily
 from headstart.heads.selection import MIN_FOLDS, Selection, fold_count, select
@@ -30,7 +31,7 @@ class ClassifierScore:
 
     name: str
     detail: str
-    correct: np.ndarray
+    correct: Right
 
     @property
     def accuracy(self) -> float:
@@ -56,7 +57,7 @@ def better_than(
     reference: ClassifierScore, scores: Sequence[ClassifierScore]
 ) -> tuple[ClassifierScore, ...]:
     """Return the scores that are measurably better than a reference, image by image."""
-    return tuple(one for one in scores if paired_difference(one.correct, reference.correct).low > 0)
+    return tuple(one for one in scores if paired_difference(one.correct, reference.correct).better)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -143,7 +144,7 @@ class SharedFolds:
         shape: tuple[int, int, int] | None = None,
     ) -> ClassifierScore:
         """Cross-validate the best plain classifier on (N, D) numbers; see `plain_classifiers`."""
-        best = best_plain_classifier(
+        classifier, correct = best_plain_classifier(
             X, self.labels, self.folds, classes=self.classes, shape=shape, progress=progress
         )
-        return ClassifierScore(name=name, detail=best.classifier, correct=best.correct)
+        return ClassifierScore(name=name, detail=classifier, correct=correct)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Final
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from headstart.evaluation.paired_tests import Right
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import LabeledFeatures
 from headstart.types import Floats, Labels, ProgressCallback, no_progress
@@ -30,33 +30,6 @@ _SHIFT: Final = 2
 Masks = Sequence[np.ndarray]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Baseline:
-    """The result of the best plain classifier.
-
-    Attributes:
-        correct: (N,) bool, whether each image is predicted correctly; the classifier is chosen and
-            trained without the image's fold.
-        classifier: name of the classifier that was chosen most often.
-    """
-
-    correct: np.ndarray
-    classifier: str
-
-
-@dataclass(frozen=True, slots=True)
-class _PlainClassifier:
-    """A classifier under one setting.
-
-    Attributes:
-        name: description with the setting, for the report.
-        predicted: labels of the rows at each mask (N,), trained on the other rows.
-    """
-
-    name: str
-    predicted: list[Labels]
-
-
 def best_plain_classifier(
     X: Floats,
     y: Labels,
@@ -65,7 +38,7 @@ def best_plain_classifier(
     classes: int,
     shape: tuple[int, int, int] | None = None,
     progress: ProgressCallback | None = None,
-) -> Baseline:
+) -> tuple[str, Right]:
     """Choose among plain classifiers and test the choice, by nested cross-validation.
 
     Args:
@@ -77,6 +50,10 @@ def best_plain_classifier(
             best shift of one image by up to two pixels (the jittered kernel of DeCoste and
             Schoelkopf 2002, "Training invariant support vector machines").
         progress: called with (done, total) kinds of classifiers.
+
+    Returns:
+        The classifier that was chosen most often, with its setting; and (N,) bool, whether each
+        image is predicted correctly by a classifier chosen and trained without its fold.
     """
     count = int(folds.max()) + 1
     single = [folds == fold for fold in range(count)]
@@ -94,14 +71,14 @@ def best_plain_classifier(
         ]
         accuracies = [
             np.concatenate(
-                [(one.predicted[place] == y[mask])[tested] for place, mask, tested in inner]
+                [(labels[place] == y[mask])[tested] for place, mask, tested in inner]
             ).mean()
-            for one in classifiers
+            for labels in classifiers.values()
         ]
-        chosen = classifiers[int(np.argmax(accuracies))]
-        names.append(chosen.name)
-        correct[single[outer]] = chosen.predicted[outer] == y[single[outer]]
-    return Baseline(correct=correct, classifier=Counter(names).most_common(1)[0][0])
+        chosen = list(classifiers)[int(np.argmax(accuracies))]
+        names.append(chosen)
+        correct[single[outer]] = classifiers[chosen][outer] == y[single[outer]]
+    return Counter(names).most_common(1)[0][0], correct
 
 
 def _classifiers(
@@ -111,26 +88,25 @@ def _classifiers(
     classes: int,
     shape: tuple[int, int, int] | None,
     progress: ProgressCallback,
-) -> list[_PlainClassifier]:
+) -> dict[str, list[Labels]]:
+    """By name, the labels predicted for the rows at each mask (N,), trained on the other rows."""
     total = len(_HEADS) + len(_GAMMAS)
-    found: list[_PlainClassifier] = []
+    found = {}
     data = LabeledFeatures(X, y, classes)
     weights = np.stack([~mask for mask in masks]).astype(np.float32)
     for done, (kind, text) in enumerate(_HEADS.items(), start=1):
         family = FAMILIES[kind]
         scores = family.held_out(data, weights)  # (G, K, n) for each mask
         for place, setting in enumerate(family.settings):
-            predicted = [score[place].argmax(axis=0) for score in scores]
-            found.append(_PlainClassifier(text.format(setting), predicted))
+            found[text.format(setting)] = [score[place].argmax(axis=0) for score in scores]
         progress(done, total)
     squared = _distances(X, X) if shape is None else _shifted_distances(X, shape)
     scale = np.median(squared) or 1.0
     for done, gamma in enumerate(_GAMMAS, start=len(_HEADS) + 1):
         kernel = np.exp(-gamma / scale * squared)
         for penalty in _PENALTIES:
-            predicted = [_predict_by_svm(kernel, y, mask, penalty) for mask in masks]
             name = f"SVM, C = {penalty:g}, gamma = {gamma:g} / median distance"
-            found.append(_PlainClassifier(name, predicted))
+            found[name] = [_predict_by_svm(kernel, y, mask, penalty) for mask in masks]
         progress(done, total)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from headstart.evaluation.metrics import ProportionDifference, paired_difference
+from headstart.evaluation.paired_tests import PairedTest, paired_difference
 from headstart.transfer.advice import Advice
 from headstart.transfer.imagenet_distance import ImageNetDistance, NearestClasses
 from headstart.transfer.learning_curve import LearningCurve
@@ -72,7 +72,7 @@ class TransferReport:
         return len(self.chosen.correct)
 
     @property
-    def gain(self) -> ProportionDifference:
+    def gain(self) -> PairedTest:
         """Gain of pre-training: the chosen head minus that on the network with random weights."""
         return paired_difference(self.chosen.correct, self.baselines[-1].correct)
 
@@ -140,7 +140,7 @@ class TransferReport:
 
 def _difference(first: ClassifierScore, second: ClassifierScore) -> dict[str, Any]:
     found = paired_difference(first.correct, second.correct)
-    return {"value": found.value, "interval": [found.low, found.high]}
+    return {"value": found.difference, "interval": [found.low, found.high]}
 
 
 def _key(score: ClassifierScore) -> str:

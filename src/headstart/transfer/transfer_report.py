@@ -18,7 +18,7 @@ from headstart.backbones import Backbone, list_backbones
 from headstart.backbones.backbone import LOGITS
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import draw
-from headstart.evaluation.metrics import paired_difference
+from headstart.evaluation.paired_tests import paired_difference
 from headstart.features.extractor import Extractor
 from headstart.heads.head import LabeledFeatures
 from headstart.heads.logistic import LogisticFamily
