@@ -12,6 +12,7 @@ from headstart.heads.families import FAMILIES
 from headstart.heads.head import LabeledFeatures
 from headstart.heads.logistic import LinearHead, LogisticFamily
 from headstart.heads.selection import fold_count, select
+from headstart.heads.selection_problem import SelectionProblem
 from tests.heads.samples import blobs, noise
 
 KINDS = list(FAMILIES)
@@ -174,7 +175,7 @@ class Recorder(CentroidFamily):
 
 
 def test_each_candidate_takes_one_fit_a_fold_and_one_a_pair(monkeypatch):
-    monkeypatch.setattr(trials, "_KEPT", 0)
+    monkeypatch.setattr(trials, "_LOGITS_MEMORY", 0)
     X, y = blobs(40, 4, 2)
     recorder = Recorder(asked=[])
     folds = np.arange(40) % 4
@@ -194,7 +195,7 @@ def test_logits_that_are_too_many_to_keep_are_solved_again_and_are_the_same(monk
     chosen_from(values, y, folds, family=recorder)
     assert len(recorder.asked) == 2  # each candidate once, and nothing at the end
     kept = chosen_from(values, y, folds)
-    monkeypatch.setattr(trials, "_KEPT", 0)
+    monkeypatch.setattr(trials, "_LOGITS_MEMORY", 0)
     again = chosen_from(values, y, folds)
     assert (again.candidate, again.setting) == (kept.candidate, kept.setting)
     assert again.temperature == pytest.approx(kept.temperature, rel=1e-2)
@@ -255,18 +256,18 @@ def test_classes_of_very_different_sizes_work(kind):
 
 def test_what_lost_the_race_for_a_fold_is_not_chosen_for_it():
     y, ones = np.arange(6) % 2, np.ones(6, np.float32)
-    task = trials.SelectionProblem(noise(1, 6), y, LOGISTIC, 2, ones, np.arange(6) % 3)
+    task = SelectionProblem(noise(1, 6), y, LOGISTIC, 2, ones, np.arange(6) % 3)
     losses = np.repeat(np.float32([[1], [0]]), 6, axis=1)
     trial = trials.Trial(
         settings=np.arange(2),
-        standing=np.array([[1, 0], [1, 1], [1, 1]], bool),
+        active=np.array([[1, 0], [1, 1], [1, 1]], bool),
         losses=losses,
         correct=losses == 0,
         inner=[losses] * 3,
         temperatures=np.ones((3, 2)),
         logits=None,
     )
-    picks = selection._nested(task, {0: trial}, [Candidate(("s0",), 0)])
+    picks = selection._nested_choices(task, {0: trial}, [Candidate(("s0",), 0)])
     assert picks == [(0, 0), (0, 1), (0, 1)]
 
 

@@ -30,7 +30,7 @@ def sample(classes: int, images: int = 150) -> tuple[Rows, np.ndarray, np.ndarra
 @pytest.fixture(autouse=True)
 def in_pieces_from_a_small_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "PIECE", 32)
-    monkeypatch.setattr(streaming, "_STARTING", 20)
+    monkeypatch.setattr(streaming, "_SAMPLE", 20)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
