@@ -60,7 +60,7 @@ def test_wilson_knows_nothing_without_images_and_is_exact_at_the_ends() -> None:
 
 @pytest.mark.parametrize(("correct", "n"), [(3, 2), (-1, 2), (1, 0)])
 def test_wilson_refuses_the_impossible(correct: int, n: int) -> None:
-    with pytest.raises(ValueError, match=f"{correct} right of {n}"):
+    with pytest.raises(ValueError, match=f"{correct} correct of {n}"):
         metrics.wilson(correct, n)
 
 
@@ -192,9 +192,9 @@ def test_confused_pairs_come_by_frequency_then_order() -> None:
 @pytest.mark.parametrize(
     ("p", "y", "said"),
     [
-        ([[2.0, -1.0]], [0], "lowest value of -1 .* softmax"),
+        ([[2.0, -1.0]], [0], "smallest probability is -1,.* softmax"),
         ([[0.5, 0.2]], [0], "sums to 0.7"),
-        ([[np.nan, 1.0]], [0], "nan"),
+        ([[np.nan, 1.0]], [0], "NaN"),
         ([[0.5, 0.5]], [2], "a label is 2, but probabilities have 2 columns"),
         ([[0.5, 0.5]], [-1], "a label is -1"),
         ([[0.5, 0.5]], [0.0], "labels are float64"),

@@ -27,7 +27,7 @@ def test_the_pre_training_data_themselves_are_at_no_distance(lite0: Backbone):
     assert found is not None
     assert found.shift == pytest.approx(0, abs=1e-6)
     assert found.images == 7
-    assert [one.stage for one in found.stages] == [stage.name for stage in lite0.stages]
+    assert [one.name for one in found.stages] == [stage.name for stage in lite0.stages]
     assert all(one.spread == pytest.approx(1) for one in found.stages)
 
 
@@ -72,7 +72,7 @@ def test_stages_without_any_are_left_out(lite0: Backbone):
     few = {name: one for name, one in stored(lite0).items() if name.startswith("blocks.2")}
     found = imagenet_distance(replace(lite0), few, 1)
     assert found is not None
-    assert [one.stage for one in found.stages] == ["blocks.2"]
+    assert [one.name for one in found.stages] == ["blocks.2"]
 
 
 def test_likeness_is_the_mean_of_the_softmax():

@@ -6,7 +6,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.engines.engine import EnginePlan
 from headstart.engines.openvino import OpenVINOEngine
 from headstart.transfer.batch_norm_statistics import batch_moments
-from headstart.transfer.random_weights import natural_noise, random_tensors, with_random_weights
+from headstart.transfer.random_weights import natural_noise, random_tensors, randomize_weights
 from headstart.types import EngineName, Precision
 
 
@@ -40,7 +40,7 @@ def test_what_is_no_weight_keeps_its_mean_and_spread_and_integers_stay():
 
 
 def test_signals_neither_vanish_nor_explode(lite0: Backbone):
-    backbone = with_random_weights(lite0, seed=0)
+    backbone = randomize_weights(lite0, seed=0)
     pixels = natural_noise(8, lite0.preprocessing.crop, seed=9)
     for found in batch_moments(backbone, pixels).values():
         assert np.abs(found.mean).mean() < 50
@@ -56,7 +56,7 @@ def test_signals_neither_vanish_nor_explode(lite0: Backbone):
 
 
 def test_one_seed_is_one_network(lite0: Backbone):
-    first, second = with_random_weights(lite0, seed=1), with_random_weights(lite0, seed=1)
+    first, second = randomize_weights(lite0, seed=1), randomize_weights(lite0, seed=1)
     assert first.weights == second.weights
     assert first.weights.source == "random, seed 1"
     assert first.weights.digest != lite0.weights.digest

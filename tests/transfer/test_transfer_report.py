@@ -95,7 +95,7 @@ def test_random_weights_are_those_that_were_drawn(
     blind = {"mix.weight": np.zeros((48, 48), np.float32)}
     monkeypatch.setattr(
         transfer_report,
-        "with_random_weights",
+        "randomize_weights",
         lambda backbone, *, seed: backbone.with_tensors(blind, source=f"{seed}"),
     )
     found = measure_transfer(open_dataset(str(many)), extractor)

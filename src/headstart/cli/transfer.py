@@ -176,7 +176,4 @@ def _row(name: str, one: ClassifierScore, over: PairedTest | None) -> list[str]:
 
 
 def _points(gain: PairedTest) -> str:
-    return (
-        f"{100 * gain.difference:+.1f} points "
-        f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
-    )
+    return f"{100 * gain.difference:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"

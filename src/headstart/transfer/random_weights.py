@@ -23,7 +23,7 @@ SPECTRUM: Final = 1.0
 """Amplitudes of photos fall as 1 / frequency (Field 1987)."""
 
 
-def with_random_weights(backbone: Backbone, *, seed: int) -> Backbone:
+def randomize_weights(backbone: Backbone, *, seed: int) -> Backbone:
     """Return a backbone of the same architecture and preprocessing with random weights.
 
     Args:

@@ -33,7 +33,7 @@ from headstart.transfer.batch_norm_statistics import batch_moments
 from headstart.transfer.imagenet_distance import imagenet_distance, nearest_classes
 from headstart.transfer.learning_curve import LearningCurve, measure_learning_curve
 from headstart.transfer.paired_scores import ClassifierScore, SharedFolds, better_than
-from headstart.transfer.random_weights import with_random_weights
+from headstart.transfer.random_weights import randomize_weights
 from headstart.transfer.result import TransferReport
 from headstart.types import (
     Conflict,
@@ -208,7 +208,7 @@ def _score_random_weights(
     sample: _Sample, extractor: Extractor, seed: int, bar: ProgressBarFactory
 ) -> tuple[tuple[ClassifierScore, ...], ClassifierScore]:
     """Score the stages of the same network with random weights, and those chosen among them."""
-    network = with_random_weights(extractor.backbone, seed=seed)
+    network = randomize_weights(extractor.backbone, seed=seed)
     blank = replace(extractor, backbone=network, _engine=None)
     values = blank.extract(sample.paths, progress=bar("random weights", "images")).values
     _, stages, chosen = sample.folds.score_stages(
