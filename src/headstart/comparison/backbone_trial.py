@@ -1,4 +1,4 @@
-"""A backbone that takes part in a comparison, and the images that all are measured on."""
+"""A backbone that takes part in a comparison."""
 
 from __future__ import annotations
 
@@ -11,61 +11,14 @@ import numpy as np
 
 from headstart.backbones import Backbone, list_backbones
 from headstart.comparison.cost import Cost
+from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.comparison.result import BackboneResult
-from headstart.datasets import ImageDataset
 from headstart.errors import DataError, MissingExtraError
 from headstart.evaluation.paired_tests import Right
 from headstart.features.extractor import Extractor, Features
 from headstart.heads.candidates import candidates
 from headstart.models.fit import FitSettings, choose_stages
-from headstart.models.train_test_split import TrainTestSplit
-from headstart.types import Conflict, Labels, ProgressCallback, Skipped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EvaluationImages:
-    """Distinct images with one label each.
-
-    Attributes:
-        paths: N files, sorted by digest.
-        digests: N digests of the files' bytes.
-        labels: (N,) indices into `classes`.
-        classes: K names.
-        duplicates: number of copies that were left out.
-        conflicts: identical files with different labels; none is used.
-        skipped: files that could not be used, with reasons.
-    """
-
-    paths: tuple[Path, ...]
-    digests: tuple[str, ...]
-    labels: Labels
-    classes: tuple[str, ...]
-    duplicates: int
-    conflicts: tuple[Conflict, ...]
-    skipped: tuple[Skipped, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @classmethod
-    def of(cls, dataset: ImageDataset, features: Features, seed: int) -> Self:
-        """Select the images of a data set whose features are given, without copies.
-
-        Raises:
-            DataError: fewer than two classes have an image.
-        """
-        skipped = (*dataset.skipped, *features.skipped)
-        dataset = dataset.subset(features.rows)
-        split = TrainTestSplit.of(dataset, features, hold_out=0.0, seed=seed)
-        return cls(
-            paths=tuple(dataset.paths[row] for row in split.train),
-            digests=tuple(features.digests[row] for row in split.train),
-            labels=split.labels,
-            classes=split.classes,
-            duplicates=split.curated.duplicates,
-            conflicts=split.curated.conflicts,
-            skipped=(*skipped, *split.skipped),
-        )
+from headstart.types import ProgressCallback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -69,16 +69,10 @@ def measure_cost(
     Raises:
         BackboneError: it cannot be loaded or run.
     """
-    request = {
-        "name": backbone.name,
-        "engine": plan.engine,
-        "precision": plan.precision,
-        "device": plan.device,
-        "asked": asked,
-    }
+    request = [backbone.name, plan.engine, plan.precision, plan.device, asked]
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         answer = Path(folder) / "cost.json"
-        command = [sys.executable, "-m", __name__, json.dumps(request), str(answer)]
+        command = [sys.executable, "-m", __name__, *request, str(answer)]
         try:
             done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False)
         except subprocess.TimeoutExpired:
@@ -137,24 +131,22 @@ def peak_memory() -> int | None:
     return None
 
 
-def _measure(request: dict[str, str]) -> Cost:
-    backbone = load_backbone(request["name"], allow_download=False)
-    plan = EnginePlan(
-        EngineName(request["engine"]), Precision(request["precision"]), request["device"]
-    )
-    engine = build_engine(backbone, plan, asked=EngineName(request["asked"]))
+def _measure(name: str, engine_name: str, precision: str, device: str, asked: str) -> Cost:
+    backbone = load_backbone(name, allow_download=False)
+    plan = EnginePlan(EngineName(engine_name), Precision(precision), device)
+    engine = build_engine(backbone, plan, asked=EngineName(asked))
     speed, milliseconds = time_engine(engine, backbone.preprocessing.crop)
     return Cost(images_per_second=speed, milliseconds=milliseconds, memory_bytes=peak_memory())
 
 
 def _main() -> None:
-    """Run as the subprocess: the arguments are the request as JSON, and a file for the answer."""
-    request, answer = json.loads(sys.argv[1]), Path(sys.argv[2])
+    """Run as the subprocess: the arguments are those of `_measure`, and a file for the answer."""
+    *request, answer = sys.argv[1:]
     try:
-        found = asdict(_measure(request))
+        found = asdict(_measure(*request))
     except HeadstartError as error:
         found = {"error": str(error)}
-    write_file(answer, json.dumps(found).encode())
+    write_file(Path(answer), json.dumps(found).encode())
 
 
 if __name__ == "__main__":

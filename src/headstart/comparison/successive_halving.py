@@ -23,8 +23,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from headstart.comparison.backbone_trial import BackboneTrial, EvaluationImages
+from headstart.comparison.backbone_trial import BackboneTrial
 from headstart.comparison.cost import Cost, measure_cost
+from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.comparison.recommendation import frontier, recommend
 from headstart.comparison.result import Comparison, ExcludedBackbone
 from headstart.datasets import ImageDataset
@@ -106,17 +107,11 @@ def compare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trials:
-    """The state of successive halving.
+    """The state of successive halving."""
 
-    Attributes:
-        remaining: backbones that may still be recommended, cheapest first.
-        eliminated: backbones that were measurably beaten on a sample.
-        excluded: backbones that could not be loaded or run, with the reason.
-    """
-
-    remaining: tuple[BackboneTrial, ...]
-    eliminated: tuple[BackboneTrial, ...] = ()
-    excluded: tuple[ExcludedBackbone, ...]
+    remaining: tuple[BackboneTrial, ...]  # cheapest first
+    eliminated: tuple[BackboneTrial, ...] = ()  # measurably beaten on a sample
+    excluded: tuple[ExcludedBackbone, ...]  # could not be loaded or run
 
     def reasons(self) -> str:
         """Why each excluded backbone was excluded, in one line."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from headstart.heads.batched_lbfgs import LinearMaps
 from headstart.heads.head import HeadFamily, LabeledFeatures, check_tensors
 from headstart.heads.rows import Rows
-from headstart.heads.softmax import LinearMaps, solve
+from headstart.heads.softmax import solve
 from headstart.heads.standardization import PRIOR
 from headstart.heads.streaming import solve_streamed
 from headstart.types import Floats, Labels, ProgressCallback
@@ -104,7 +105,7 @@ class LogisticFamily(HeadFamily):
     ) -> list[Floats]:
         """Solve all folds and settings jointly; see `HeadFamily.held_out`."""
         wanted = self.settings if settings is None else settings
-        maps = _solve(data, weights, wanted, tolerance=_SEARCH_TOLERANCE)
+        maps = _solve(data, weights, wanted, _SEARCH_TOLERANCE)
         count = len(wanted)
         return [
             maps.part(slice(fold * count, (fold + 1) * count)).logits(data.X[row == 0])
@@ -118,7 +119,7 @@ class LogisticFamily(HeadFamily):
 
 
 def _solve(
-    data: LabeledFeatures, weights: Floats, strengths: Sequence[float], **options: float
+    data: LabeledFeatures, weights: Floats, strengths: Sequence[float], tolerance: float = 1e-4
 ) -> LinearMaps:
     return solve(
         data.X,
@@ -128,7 +129,7 @@ def _solve(
         classes=data.classes,
         blocks=data.blocks,
         prior=PRIOR,
-        **options,
+        tolerance=tolerance,
     )
 
 

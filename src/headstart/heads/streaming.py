@@ -133,17 +133,11 @@ def solve_streamed(
 
 @dataclass(frozen=True, slots=True)
 class _Preconditioner:
-    """Coordinates in which a sample's loss has about the same curvature in all directions.
+    """Coordinates in which a sample's loss has about the same curvature in all directions."""
 
-    Attributes:
-        curvature: curvature of the sample's features.
-        scale: (K, D + 1) root of the second derivative along each eigenvector, and by bias.
-        start: (K, D + 1) solution on the sample, in these coordinates.
-    """
-
-    curvature: Curvature
-    scale: Doubles
-    start: Doubles
+    curvature: Curvature  # of the sample's features
+    scale: Doubles  # (K, D + 1), root of the second derivative by eigenvector, and by bias
+    start: Doubles  # (K, D + 1), solution on the sample, in these coordinates
 
     @classmethod
     def of(

@@ -65,15 +65,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class _FirstRound:
-    """One candidate on the first pairs.
+    """One candidate on the first pairs."""
 
-    Attributes:
-        scores: logits (G, K, n) of each pair; empty if they are not kept.
-        losses: for each outer fold the mask (N,) of the tested images, and their losses (G, n).
-    """
-
-    scores: Mapping[Pair, Floats]
-    losses: list[tuple[np.ndarray, Floats]]
+    scores: Mapping[Pair, Floats]  # logits (G, K, n) of each pair; empty if they are not kept
+    losses: list[tuple[np.ndarray, Floats]]  # per outer fold: mask (N,) and losses (G, n)
 
 
 def paired_gap(losses: Floats, weights: Floats) -> tuple[Doubles, Doubles]:

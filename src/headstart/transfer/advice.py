@@ -31,7 +31,7 @@ FEW_IMAGES: Final = 75
 """Images per class: fine-tuning won with 100 and more, and not with 50 and fewer."""
 MIN_DEPTH: Final = 3
 """Stages that are fine-tuned at least, as in `headstart finetune`."""
-UNKNOWN_COST: Final = "there are too few images to tell how much more would help"
+UNKNOWN_COST: Final = "there are too few images to tell whether more would help"
 _BETTER: Final = 0.02
 """A backbone must be this much better on ImageNet to be worth a try: gains there carry over to
 other photos at about their size (Kornblith et al. 2019)."""
@@ -143,7 +143,7 @@ def recommend(
 def _decide(evidence: Evidence) -> tuple[Action, str]:
     earlier = evidence.uses_earlier_stages
     keep = Action.EARLIER_STAGES if earlier else Action.KEEP_PROBE
-    head = f"the head on {_range(evidence.chosen)}" if earlier else "the last layer"
+    head = f"the head on {_range(evidence.chosen)}" if earlier else "the head on the last layer"
     wrong = 1 - evidence.accuracy
     if wrong < LOW_ERROR:
         return keep, f"{head} is {evidence.accuracy:.1%} accurate, so there is little to gain"

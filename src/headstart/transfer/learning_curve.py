@@ -67,8 +67,8 @@ class SampleCost:
         if self.images is None or self.low is None:
             return "no realistic number of images would gain another percentage point"
         more = counted(self.images, "more image")
-        end = "or many more" if self.high is None else f"to {self.high:,}"
-        return f"another percentage point needs about {more} ({self.low:,} {end})"
+        span = f"{self.low:,} to {self.high:,}" if self.high else f"at least {self.low:,}"
+        return f"another percentage point needs about {more} ({span})"
 
 
 @dataclass(frozen=True, slots=True)

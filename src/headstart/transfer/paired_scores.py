@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.datasets.splits import fold_of
 from headstart.errors import DataError
 from headstart.evaluation.metrics import wilson
@@ -73,32 +74,27 @@ class SharedFolds:
     """
 
     labels: Labels
-    digests: list[str]
+    digests: tuple[str, ...]
     folds: Labels
     count: int
     classes: int
 
     @classmethod
-    def of(cls, labels: Labels, digests: list[str], *, classes: int, seed: int) -> Self:
-        """Assign images to folds by their digests.
-
-        Args:
-            labels: (N,) indices of the classes.
-            digests: N digests of the files' bytes.
-            classes: number of classes.
-            seed: random seed of the folds.
+    def of(cls, images: EvaluationImages, *, seed: int) -> Self:
+        """Assign images to folds by their digests and a random seed.
 
         Raises:
             DataError: there are too few images to cross-validate.
         """
+        labels, classes = images.labels, len(images.classes)
         count = fold_count(labels, classes=classes)
         if count < MIN_FOLDS:
             raise DataError(
                 f"{len(labels):,} images of {classes:,} classes are too few to compare classifiers "
                 f"by cross-validation; give at least {MIN_FOLDS} images of most classes"
             )
-        folds = fold_of(digests, labels, folds=count, seed=seed)
-        return cls(labels=labels, digests=digests, folds=folds, count=count, classes=classes)
+        folds = fold_of(images.digests, labels, folds=count, seed=seed)
+        return cls(labels=labels, digests=images.digests, folds=folds, count=count, classes=classes)
 
     def score_stages(
         self, values: Mapping[str, Floats], progress: ProgressCallback

@@ -12,7 +12,9 @@ from headstart.transfer.learning_curve import LearningCurve
 from headstart.transfer.paired_scores import ClassifierScore, better_than
 from headstart.types import Conflict, Skipped
 
-_NO_MOMENTS = "the network has no batch normalization, which would have stored their statistics"
+_NO_MOMENTS = (
+    "the network has no batch normalization, so it stores no statistics of its training images"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -16,8 +16,8 @@ import numpy as np
 
 from headstart.backbones import Backbone, list_backbones
 from headstart.backbones.backbone import LOGITS
+from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.datasets import ImageDataset
-from headstart.datasets.splits import draw
 from headstart.evaluation.paired_tests import paired_difference
 from headstart.features.extractor import Extractor
 from headstart.heads.head import LabeledFeatures
@@ -26,7 +26,7 @@ from headstart.heads.selection import Selection
 from headstart.images.decode import decode, read_bytes
 from headstart.images.descriptors import BLOCKS, THUMBNAIL, describe, thumbnail
 from headstart.images.preprocessing import prepare
-from headstart.models.train_test_split import TrainTestSplit, usable
+from headstart.models.train_test_split import usable
 from headstart.system.prefetch import prefetched
 from headstart.transfer.advice import Evidence, recommend
 from headstart.transfer.batch_norm_statistics import batch_moments
@@ -36,13 +36,10 @@ from headstart.transfer.paired_scores import ClassifierScore, SharedFolds, bette
 from headstart.transfer.random_weights import randomize_weights
 from headstart.transfer.result import TransferReport
 from headstart.types import (
-    Conflict,
     Floats,
-    Labels,
     Pixels,
     ProgressBarFactory,
     ProgressCallback,
-    Skipped,
     no_progress_bars,
 )
 
@@ -88,7 +85,7 @@ def measure_transfer(
     selection, stages, chosen = folds.score_stages(
         sample.values, bar("choosing stages", "candidates")
     )
-    read, pixels = _read(sample.paths, backbone, bar("reading", "images"))
+    read, pixels = _read(sample.images.paths, backbone, bar("reading", "images"))
     random_stages, random = _score_random_weights(sample, extractor, seed, bar)
     shape = (THUMBNAIL, THUMBNAIL, 3)
     baselines = (
@@ -101,7 +98,7 @@ def measure_transfer(
     advice = recommend(
         Evidence(
             images=sample.available,
-            classes=len(sample.classes),
+            classes=len(sample.images.classes),
             accuracy=chosen.accuracy,
             stages=tuple(sample.values),
             chosen=selection.candidate.stages,
@@ -117,7 +114,7 @@ def measure_transfer(
     return TransferReport(
         data=dataset.name,
         backbone=backbone.name,
-        classes=sample.classes,
+        classes=sample.images.classes,
         available=sample.available,
         folds=folds.count,
         seed=seed,
@@ -129,78 +126,44 @@ def measure_transfer(
         distance=imagenet_distance(backbone, batch_moments(backbone, pixels), len(pixels)),
         nearest_classes=None
         if sample.logits is None
-        else nearest_classes(sample.logits, folds.labels, sample.classes, backbone.labels),
+        else nearest_classes(sample.logits, folds.labels, sample.images.classes, backbone.labels),
         curve=curve,
         advice=advice,
-        skipped=sample.skipped,
-        conflicts=sample.conflicts,
-        duplicates=sample.duplicates,
+        skipped=sample.images.skipped,
+        conflicts=sample.images.conflicts,
+        duplicates=sample.images.duplicates,
         seconds=time.perf_counter() - started,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Sample:
-    """The images that everything is measured on.
+    """The images that everything is measured on."""
 
-    Attributes:
-        paths: N files.
-        values: (N, width) features by stage, shallow to deep.
-        logits: (N, M) of the network's own classifier; None if it has no classes.
-        folds: labels and cross-validation folds of the images.
-        classes: K names.
-        available: number of images that the sample was drawn from.
-        skipped: files that could not be used, with reasons.
-        conflicts: identical files with different labels.
-        duplicates: number of copies that were left out.
-    """
-
-    paths: list[Path]
-    values: Mapping[str, Floats]
-    logits: Floats | None
+    images: EvaluationImages
+    available: int  # number of images that the sample was drawn from
+    values: Mapping[str, Floats]  # (N, width) features by stage, shallow to deep
+    logits: Floats | None  # (N, M) of the network's own classifier; None if it has no classes
     folds: SharedFolds
-    classes: tuple[str, ...]
-    available: int
-    skipped: tuple[Skipped, ...]
-    conflicts: tuple[Conflict, ...]
-    duplicates: int
 
 
 def _sample(
-    dataset: ImageDataset,
-    extractor: Extractor,
-    images: int,
-    seed: int,
-    progress: ProgressCallback,
+    dataset: ImageDataset, extractor: Extractor, size: int, seed: int, progress: ProgressCallback
 ) -> _Sample:
-    """Extract the features of all images, and draw a sample with every class in proportion."""
+    """Extract the features of all images, and draw a sample in the proportions of the classes."""
     learned = usable(dataset)
     backbone = extractor.backbone
     names = [stage.name for stage in backbone.stages]
     wanted = [*names, LOGITS] if backbone.labels else names
     features = extractor.extract(learned.paths, stages=wanted, progress=progress)
-    learned = learned.subset(features.rows)
-    split = TrainTestSplit.of(learned, features, hold_out=0.0, seed=seed)
-    digests = [features.digests[row] for row in split.train]
-    drawn: Labels = np.arange(len(digests))
-    if len(digests) > images:
-        drawn = np.flatnonzero(draw(digests, split.labels, size=images, seed=seed))
-    rows = split.train[drawn]
+    available = EvaluationImages.of(learned, features, seed)
+    images = available.sample(size, seed)
     return _Sample(
-        paths=[learned.paths[row] for row in rows],
-        values={name: features.values[name][rows] for name in names},
-        logits=features.values[LOGITS][rows] if backbone.labels else None,
-        folds=SharedFolds.of(
-            split.labels[drawn],
-            [digests[row] for row in drawn],
-            classes=len(split.classes),
-            seed=seed,
-        ),
-        classes=split.classes,
-        available=len(split.train),
-        skipped=(*learned.skipped, *features.skipped, *split.skipped),
-        conflicts=split.curated.conflicts,
-        duplicates=split.curated.duplicates,
+        images=images,
+        available=len(available),
+        values={name: features.values[name][images.rows] for name in names},
+        logits=features.values[LOGITS][images.rows] if backbone.labels else None,
+        folds=SharedFolds.of(images, seed=seed),
     )
 
 
@@ -210,7 +173,7 @@ def _score_random_weights(
     """Score the stages of the same network with random weights, and those chosen among them."""
     network = randomize_weights(extractor.backbone, seed=seed)
     blank = replace(extractor, backbone=network, _engine=None)
-    values = blank.extract(sample.paths, progress=bar("random weights", "images")).values
+    values = blank.extract(sample.images.paths, progress=bar("random weights", "images")).values
     _, stages, chosen = sample.folds.score_stages(
         values, bar("choosing stages of random weights", "candidates")
     )
