@@ -23,7 +23,9 @@ FITTING = Evidence(
 EARLIER = replace(FITTING, chosen=STAGES[2:7], stage_gain=GAIN, accuracy=0.9)
 
 
-def advice(evidence: Evidence, *, data: str = "photos", options=(), backbone="efficientnet-lite0"):
+def advice(
+    evidence: Evidence, *, data: str = "photos", options=None, backbone="efficientnet-lite0"
+):
     return recommend(
         evidence, data=data, options=options, backbone=backbone, known=list_backbones()
     )
@@ -80,10 +82,11 @@ def test_an_unproven_graft_is_not_called_the_last_layer():
 
 
 def test_commands_can_be_run_as_they_stand():
-    options = ["--backbone", "timm:x", "--weights", "my file", "--image-column", "file"]
+    options = {"--backbone": "timm:x", "--weights": "my file", "--image-column": "file"}
     kept = advice(FITTING, data="my photos", options=options)
     assert shlex.split(kept.command) == [
-        "headstart", "fit", "my photos", *options, "--out", "model"
+        "headstart", "fit", "my photos", "--backbone", "timm:x", "--weights", "my file",
+        "--image-column", "file", "--out", "model",
     ]  # fmt: skip
     tuned = advice(EARLIER)
     assert tuned.command == "headstart finetune photos --depth 5 --out model"

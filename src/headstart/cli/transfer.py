@@ -65,12 +65,7 @@ def transfer(
             images=images,
             seed=seed,
             named=data,
-            options=[
-                word
-                for name, value in given.items()
-                if value is not None
-                for word in (name, str(value))
-            ],
+            options={name: str(value) for name, value in given.items() if value is not None},
             watch=bars.bar,
         )
     document = found.as_dict()

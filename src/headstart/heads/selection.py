@@ -11,7 +11,7 @@ the deepest stage wins, then the fewest stages, then the strongest regularizatio
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -49,10 +49,10 @@ class Selection:
 
     candidate: Candidate
     setting: float
-    temperature: float
-    folds: int
-    probabilities: Floats | None
-    correct_by_stage: Mapping[str, np.ndarray]
+    temperature: float = 1.0
+    folds: int = 0
+    probabilities: Floats | None = None
+    correct_by_stage: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def fold_count(y: Labels, *, classes: int) -> int:
@@ -94,14 +94,7 @@ def select(
     """
     default = max(choices, key=lambda choice: (choice.depth, -len(choice.stages)))
     if folds is None:
-        return Selection(
-            candidate=default,
-            setting=family.settings[family.default],
-            temperature=1.0,
-            folds=0,
-            probabilities=None,
-            correct_by_stage={},
-        )
+        return Selection(default, family.settings[family.default])
     problem = SelectionProblem(values, y, family, classes, row_weights, folds)
     if len(problem.single) < MIN_FOLDS:
         return _without_choice(problem, default)
@@ -203,5 +196,4 @@ def _without_choice(problem: SelectionProblem, candidate: Candidate) -> Selectio
         temperature=problem.temperature(logits),
         folds=len(problem.single),
         probabilities=nested,
-        correct_by_stage={},
     )

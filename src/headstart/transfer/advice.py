@@ -16,7 +16,7 @@ The rules, of which the first that applies decides:
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -102,7 +102,7 @@ def recommend(
     evidence: Evidence,
     *,
     data: str,
-    options: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
     backbone: str,
     known: Sequence[BackboneInfo],
 ) -> Advice:
@@ -111,32 +111,33 @@ def recommend(
     Args:
         evidence: the measurements.
         data: the data set as the user named it on the command line.
-        options: further arguments that the user gave and every command needs.
+        options: further options that every command needs, with their values.
         backbone: name of the current backbone.
         known: backbones to choose from.
     """
     action, reason = _decide(evidence)
     depth = _depth(evidence) if action is Action.FINE_TUNE else None
-    step, arguments = "Keep the linear probe", ["fit", data, *options]
+    step, verb, chosen = "Keep the linear probe", "fit", []
+    options = dict(options or {})
     if action is Action.EARLIER_STAGES:
         step = f"Train the head on {' + '.join(evidence.chosen)}"
-        stages = [word for stage in evidence.chosen for word in ("--stage", stage)]
-        arguments = ["fit", data, *stages, *options]
+        chosen = [("--stage", stage) for stage in evidence.chosen]
     elif action is Action.FINE_TUNE:
         step = f"Fine-tune {_stages_to_tune(evidence, depth)}"
-        arguments = ["finetune", data, "--depth", str(depth), *options]
+        verb, chosen = "finetune", [("--depth", str(depth))]
     elif action is Action.COLLECT_MORE:
         step = "Collect more images"
     elif action is Action.ANOTHER_BACKBONE:
         step = "Try another backbone"
         other = better_backbone(backbone, known)
-        name = other.name if other else "NAME"
-        arguments = ["fit", data, "--backbone", name, *_without_backbone(options)]
+        chosen = [("--backbone", other.name if other else "NAME")]
+        options = {k: v for k, v in options.items() if k not in ("--backbone", "--weights")}
+    words = [word for pair in (*chosen, *options.items()) for word in pair]
     return Advice(
         action=action,
         depth=depth,
         sentence=f"{step}: {reason}.",
-        command=shlex.join(["headstart", *arguments, "--out", "model"]),
+        command=shlex.join(["headstart", verb, data, *words, "--out", "model"]),
     )
 
 
@@ -220,10 +221,3 @@ def better_backbone(name: str, known: Sequence[BackboneInfo]) -> BackboneInfo | 
         return min(better, key=lambda info: (not info.on_this_machine, info.multiply_adds))
     best = max(known, key=lambda info: info.top1)
     return None if best is current else best
-
-
-def _without_backbone(options: Sequence[str]) -> list[str]:
-    """Options, given as alternating names and values, without backbone and weights."""
-    pairs = zip(options[::2], options[1::2], strict=True)
-    kept = [pair for pair in pairs if pair[0] not in ("--backbone", "--weights")]
-    return [word for pair in kept for word in pair]

@@ -56,7 +56,7 @@ def measure_transfer(
     images: int = IMAGES,
     seed: int = 0,
     named: str | None = None,
-    options: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
     watch: ProgressBarFactory | None = None,
 ) -> TransferReport:
     """Measure how well a backbone transfers to a data set.
@@ -69,7 +69,7 @@ def measure_transfer(
             classes by file contents.
         seed: random seed of folds, samples and random weights.
         named: the data set as written in the recommended command; its name by default.
-        options: further arguments for the recommended command, names and values in turn.
+        options: further options of the recommended command, with their values.
         watch: creates progress bars; none by default.
 
     Raises:
