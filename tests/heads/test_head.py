@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -178,3 +181,14 @@ def test_a_linear_head_is_its_formula():
     coefficients = np.array([[1, 2], [0, -1]], np.float32)
     head = LinearHead(coefficients, np.array([0.5, 0], np.float32))
     assert head.logits(np.array([[1, 1]], np.float32)).tolist() == [[3.5, -1]]
+
+
+def test_no_module_of_heads_imports_torch():
+    code = (
+        "import importlib, pkgutil, sys; import headstart.heads as heads;"
+        "names = [module.name for module in pkgutil.iter_modules(heads.__path__)];"
+        "[importlib.import_module(f'headstart.heads.{name}') for name in names];"
+        "print(len(names) > 9, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]

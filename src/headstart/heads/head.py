@@ -1,7 +1,7 @@
 """What every head has in common: the trained classifier, and the family that trains it.
 
-A head sees standardized features and gives logits: numbers whose softmax, divided by a temperature,
-are its probabilities (see `headstart.heads.calibration`). A family is registered under its name in
+A head maps features to logits. Their softmax, after division by a temperature, gives its
+probabilities (see `headstart.heads.calibration`). A family is registered under its name in
 `headstart.heads.families.FAMILIES`.
 """
 
