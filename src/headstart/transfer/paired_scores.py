@@ -66,18 +66,14 @@ class SharedFolds:
     """Images in cross-validation folds that all classifiers share.
 
     Attributes:
-        labels: (N,) indices of the classes.
-        digests: N digests of the files' bytes.
+        images: N images with labels.
         folds: (N,) fold of each image.
         count: number of folds.
-        classes: number of classes K.
     """
 
-    labels: Labels
-    digests: tuple[str, ...]
+    images: EvaluationImages
     folds: Labels
     count: int
-    classes: int
 
     @classmethod
     def of(cls, images: EvaluationImages, *, seed: int) -> Self:
@@ -94,7 +90,7 @@ class SharedFolds:
                 f"by cross-validation; give at least {MIN_FOLDS} images of most classes"
             )
         folds = fold_of(images.digests, labels, folds=count, seed=seed)
-        return cls(labels=labels, digests=images.digests, folds=folds, count=count, classes=classes)
+        return cls(images=images, folds=folds, count=count)
 
     def score_stages(
         self, values: Mapping[str, Floats], progress: ProgressCallback
@@ -109,14 +105,15 @@ class SharedFolds:
             The choice on all images; the score of each stage; and the score of the chosen stages,
             chosen anew for every fold.
         """
+        labels = self.images.labels
         selection = select(
             values,
-            self.labels,
+            labels,
             self.folds,
             family=LogisticFamily(),
             choices=candidates({name: part.shape[1] for name, part in values.items()}),
-            classes=self.classes,
-            row_weights=np.ones(len(self.labels), np.float32),
+            classes=len(self.images.classes),
+            row_weights=np.ones(len(labels), np.float32),
             progress=progress,
         )
         assert selection.probabilities is not None  # there are folds
@@ -127,7 +124,7 @@ class SharedFolds:
         chosen = ClassifierScore(
             name="chosen",
             detail=" + ".join(selection.candidate.stages),
-            correct=selection.probabilities.argmax(axis=1) == self.labels,
+            correct=selection.probabilities.argmax(axis=1) == labels,
         )
         return selection, stages, chosen
 
@@ -140,7 +137,8 @@ class SharedFolds:
         shape: tuple[int, int, int] | None = None,
     ) -> ClassifierScore:
         """Cross-validate the best plain classifier on (N, D) numbers; see `plain_classifiers`."""
+        labels, classes = self.images.labels, len(self.images.classes)
         classifier, correct = best_plain_classifier(
-            X, self.labels, self.folds, classes=self.classes, shape=shape, progress=progress
+            X, labels, self.folds, classes=classes, shape=shape, progress=progress
         )
         return ClassifierScore(name=name, detail=classifier, correct=correct)

@@ -81,11 +81,11 @@ def measure_transfer(
     bar = watch or no_progress_bars
     backbone = extractor.backbone
     sample = _sample(dataset, extractor, images, seed, bar("images", "images"))
-    folds = sample.folds
+    used, folds = sample.images, sample.folds
     selection, stages, chosen = folds.score_stages(
         sample.values, bar("choosing stages", "candidates")
     )
-    read, pixels = _read(sample.images.paths, backbone, bar("reading", "images"))
+    read, pixels = _read(used.paths, backbone, bar("reading", "images"))
     random_stages, random = _score_random_weights(sample, extractor, seed, bar)
     shape = (THUMBNAIL, THUMBNAIL, 3)
     baselines = (
@@ -98,7 +98,7 @@ def measure_transfer(
     advice = recommend(
         Evidence(
             images=sample.available,
-            classes=len(sample.images.classes),
+            classes=len(used.classes),
             accuracy=chosen.accuracy,
             stages=tuple(sample.values),
             chosen=selection.candidate.stages,
@@ -114,7 +114,7 @@ def measure_transfer(
     return TransferReport(
         data=dataset.name,
         backbone=backbone.name,
-        classes=sample.images.classes,
+        classes=used.classes,
         available=sample.available,
         folds=folds.count,
         seed=seed,
@@ -126,12 +126,12 @@ def measure_transfer(
         distance=imagenet_distance(backbone, batch_moments(backbone, pixels), len(pixels)),
         nearest_classes=None
         if sample.logits is None
-        else nearest_classes(sample.logits, folds.labels, sample.images.classes, backbone.labels),
+        else nearest_classes(sample.logits, used.labels, used.classes, backbone.labels),
         curve=curve,
         advice=advice,
-        skipped=sample.images.skipped,
-        conflicts=sample.images.conflicts,
-        duplicates=sample.images.duplicates,
+        skipped=used.skipped,
+        conflicts=used.conflicts,
+        duplicates=used.duplicates,
         seconds=time.perf_counter() - started,
     )
 
@@ -184,12 +184,12 @@ def _learning_curve(
     sample: _Sample, selection: Selection, seed: int, progress: ProgressCallback
 ) -> LearningCurve:
     """Learning curve of a head on the chosen stages."""
-    folds, stages = sample.folds, selection.candidate
+    images, stages = sample.images, selection.candidate
     widths = [sample.values[stage].shape[1] for stage in stages.stages]
     return measure_learning_curve(
-        LabeledFeatures(stages.gather(sample.values), folds.labels, folds.classes, widths),
-        folds.digests,
-        folds.folds,
+        LabeledFeatures(stages.gather(sample.values), images.labels, len(images.classes), widths),
+        images.digests,
+        sample.folds.folds,
         family=LogisticFamily(),
         available=sample.available,
         seed=seed,
