@@ -1,11 +1,11 @@
-# Everything runs in .venv, which these targets make and fill themselves: Python 3.11 is enough.
+# Everything runs in .venv, which these targets create and fill. All they need is Python 3.11.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 DATA ?= textiles
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench bench-attacks bench-finetuning bench-head bench-imagine bench-pass bench-tricks gallery clean
+.PHONY: demo test check coverage bench bench-attacks bench-finetuning bench-head bench-imagine bench-pass bench-tricks gallery clean
 
 demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
 	@rm -rf $(DEMO)
@@ -14,12 +14,12 @@ demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see de
 	@$(BIN)/python examples/some_images.py $(DEMO)/evaluation/predictions.csv $(DEMO)/images
 	$(BIN)/headstart predict $(DEMO)/model $(DEMO)/images --top 3
 	@echo
-	@echo "Done. A classifier of fabric defects was trained on four fifths of 2,000 pictures and tested on the rest."
-	@echo "Look at:  $(DEMO)/model/README.md                     what it is, and how good"
-	@echo "          $(DEMO)/evaluation/metrics.json             all numbers"
-	@echo "          $(DEMO)/evaluation/confusion.png            what is taken for what"
-	@echo "          $(DEMO)/evaluation/accuracy_by_stage.png    where the head grows"
-	@echo "          $(DEMO)/evaluation/most_wrong.png           the most wrong images"
+	@echo "Done. A classifier of fabric defects was trained on four fifths of 2,000 images and tested on the rest."
+	@echo "Look at:  $(DEMO)/model/README.md                     the model card: data, accuracy, limits"
+	@echo "          $(DEMO)/evaluation/metrics.json             all metrics"
+	@echo "          $(DEMO)/evaluation/confusion.png            which classes are confused"
+	@echo "          $(DEMO)/evaluation/accuracy_by_stage.png    accuracy of each stage"
+	@echo "          $(DEMO)/evaluation/most_wrong.png           the images it gets most wrong"
 
 test: .venv/dev-installed ## lint, types and all tests
 	$(BIN)/ruff check .
@@ -27,39 +27,42 @@ test: .venv/dev-installed ## lint, types and all tests
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist worksteal
 
-check: .venv/dev-installed ## the quick loop: lint, types, and the tests that need no network pass
+check: .venv/dev-installed ## the quick loop: lint, types, and all tests that are not marked slow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -x tests --ignore tests/backbones --ignore tests/cli
+	$(BIN)/pytest -q -x -n 2 --dist worksteal -m "not slow"
 
-bench: .venv/peers ## measure against the peers; writes docs/benchmarks.md
+coverage: .venv/dev-installed ## all tests with line coverage; fails below the bar in pyproject.toml
+	$(BIN)/pytest -q -n 2 --dist worksteal --cov=headstart --cov-report term-missing:skip-covered
+
+bench: .venv/peers ## compare with other tools on DATA; writes docs/benchmarks.md
 	$(BIN)/python benchmarks/main_job.py $(DATA) --peers .venv/peers --write docs/benchmarks.md
 
-bench-attacks: .venv/dev-installed ## attacks on PHOTOS of dogs and against the peers; writes docs/attacks.md
+bench-attacks: .venv/dev-installed ## attacks on PHOTOS of dogs, compared with other libraries; writes docs/attacks.md
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/attack-peers -r benchmarks/attack-peers.txt
 	$(BIN)/python benchmarks/attacks.py $(PHOTOS) --peers .venv/attack-peers --write docs/attacks.md
 
-bench-finetuning: .venv/dev-installed ## fine-tuning of SETS against the probe and plain PyTorch
+bench-finetuning: .venv/dev-installed ## compare fine-tuning with the probe and plain PyTorch on SETS
 	$(BIN)/python benchmarks/finetuning.py $(SETS) --write docs/fine-tuning-measured.md
 
-bench-tricks: .venv/dev-installed ## what each trick of fine-tuning changes, on embedded data
+bench-tricks: .venv/dev-installed ## the effect of each fine-tuning technique, on embedded data
 	$(BIN)/python benchmarks/tricks.py --write docs/tricks-measured.md
 
-bench-pass: .venv/dev-installed ## the pass over files against what the machine can do at most
+bench-pass: .venv/dev-installed ## compare the forward pass with the limit of the hardware; writes docs/pass.md
 	$(BIN)/python benchmarks/frozen_pass.py --write docs/pass.md
 
-bench-head: .venv/dev-installed ## the search for a head against scikit-learn's; a head on a million images
+bench-head: .venv/dev-installed ## compare training a head with scikit-learn; writes docs/heads.md
 	$(BIN)/python benchmarks/head.py --write docs/heads.md
 
-bench-imagine: .venv/dev-installed ## ideal pictures read by other networks; writes docs/ideal-pictures.md
-	$(BIN)/python benchmarks/imagine.py --write docs/ideal-pictures.md
+bench-imagine: .venv/dev-installed ## ideal images judged by other networks; writes docs/ideal-images.md
+	$(BIN)/python benchmarks/imagine.py --write docs/ideal-images.md
 
-gallery: .venv/dev-installed ## docs/gallery.md and its pictures
+gallery: .venv/dev-installed ## write docs/gallery.md and its images
 	$(BIN)/python examples/gallery.py docs
 
 clean:
-	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -137,7 +137,7 @@ def against_peers(study: InspectedNetwork, photos: list[Path], rounds: int) -> s
             run(x[:BATCH], y[:BATCH], True)
             seconds[name].append(time.perf_counter() - started)
     rows = [
-        f"| attack, {STEPS} steps | ms a picture and step | success | for the rarest picture |",
+        f"| attack, {STEPS} steps | ms per image and step | success | for the hardest image |",
         "|---|---|---|---|",
     ]
     for name, run in runs.items():
@@ -171,17 +171,18 @@ def main() -> None:
     text = (
         f"# Attacks, measured\n\n"
         f"`efficientnet-lite0`, L-infinity {round(EPSILON * 255)}/255, {len(photos)} photos that "
-        f"it takes for a dog. PyTorch {version('torch')}, threads: {torch.get_num_threads()}.\n\n"
-        f"## To any cat, through the resizing, saved as PNG and read back\n\n"
+        f"it classifies as a dog. PyTorch {version('torch')}, threads: "
+        f"{torch.get_num_threads()}.\n\n"
+        f"## Targeted: any cat, in the original size, saved as PNG and read back\n\n"
         f"{whole_path(study, photos)}\n"
     )
     if options.peers:
         sys.path.append(str(options.peers))
         text += (
-            f"\n## Against foolbox and torchattacks\n\nUntargeted, on {COMPARED} of the prepared "
-            f"pictures, {BATCH} at a time, the same network for all. The time is the median of "
-            f"{options.rounds} rounds, taken in turn, in which all steps are made; for the success "
-            f"headstart leaves a picture alone once it is reached.\n\n"
+            f"\n## Against foolbox and torchattacks\n\nUntargeted, on {COMPARED} preprocessed "
+            f"images in batches of {BATCH}, with the same network for all. The time is the median "
+            f"of {options.rounds} rounds, taken in turn, in which all steps are made. For the "
+            f"success rate, headstart stops working on an image once the attack succeeds.\n\n"
             f"{against_peers(study, photos[:COMPARED], options.rounds)}\n"
         )
     if options.write:

@@ -109,9 +109,9 @@ def row(folder: Path, ours: list[Tuned], theirs: list[Peer]) -> str:
 def _how(options: argparse.Namespace) -> str:
     return (
         f"Written by `make bench-finetuning`. {options.epochs} epochs, means of {options.seeds} "
-        f"seeds, plain PyTorch with {options.peer_seeds}; whole processes from an empty cache, in "
-        "turn, plain PyTorch without its test. EfficientNet-Lite0. Intervals are those of one test "
-        "of so many images (Wilson, 95%)."
+        f"seeds, {options.peer_seeds} for plain PyTorch; whole processes from an empty cache, one "
+        "after the other, without the test of plain PyTorch. EfficientNet-Lite0. Intervals are "
+        "those of a single test of this many images (Wilson, 95%)."
     )
 
 

@@ -32,12 +32,13 @@ SIZES = ((500, 375), (180, 180), (4000, 3000))
 NETWORKS = ("efficientnet-lite0", "torchvision:resnet50", "torchvision:vgg16")
 PACKAGES = ("headstart", "openvino", "pillow")
 PAGE = """\
-# The pass at the hardware's limit
+# The forward pass and the limit of the hardware
 
-`make bench-pass` writes this page. Decoding and forward in core-milliseconds an image, each
-measured alone, in brackets decoding without scaling and the processor time of the forward pass;
-floor and reached in images a second, from files on disk to features in the store; share is what
-was reached of the floor, with the worst and the best of {rounds} rounds. All others are medians.
+`make bench-pass` writes this page. Decoding and the forward pass are in core-milliseconds per
+image, each measured alone; in parentheses decoding without scaling, and the processor time of the
+forward pass. "Limit" is the speed, in images/s, that these two times allow; "reached" is the
+measured speed from files on disk to features in the store; "share" is their ratio, with the worst
+and the best of {rounds} rounds. All other numbers are medians.
 
 {lines}
 
@@ -145,7 +146,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     lines = [
-        "| network | JPEGs | decoding (whole) | forward (processor) | floor | reached | share |",
+        "| network | JPEGs | decoding (whole) | forward (processor) | limit | reached | share |",
         "|---|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
-"""The ideal pictures: does the network that made them, and does another, see what they show?
+"""Ideal images: do the network that made them, and others, recognize the class?
 
-    python benchmarks/imagine.py [--seeds 3] [--write docs/ideal-pictures.md]
+    python benchmarks/imagine.py [--seeds 3] [--write docs/ideal-images.md]
 
 Ten classes are made on EfficientNet-Lite0, in three ways, saved as PNG, and read by the ordinary
 prediction path of EfficientNet-Lite0, -Lite1 and -Lite2.
@@ -117,34 +117,35 @@ def draw(rows: dict[str, Row], path: Path) -> None:
 
 
 PAGE = """\
-# Ideal pictures
+# Ideal images
 
 `benchmarks/imagine.py` writes this page. Ten classes with {seeds} seeds each were made on
 EfficientNet-Lite0 by `headstart imagine CLASS --out PNG`, saved as 8-bit PNG of 224 x 224 pixels
-and read back by the ordinary prediction path:
+and read back through the ordinary prediction path:
 {classes}.
 
-A network is easily pleased: noise will do. Whether a picture shows the class is better asked of
-*another* network, which had no part in making it.
+A network can be completely sure about an image that looks like noise. Whether an image shows the
+class is a question for *another* network, one that was not used to make it.
 
-![Five classes, three ways](pictures/ideal.png)
+![Five classes, made by three methods](gallery/ideal-comparison.png)
 
-| way | sure on Lite0 | lowest | top {top} on Lite1 | top {top} on Lite2 | steps | seconds |
+{header}
 |---|---|---|---|---|---|---|
 {lines}
 
-The first column of shares counts pictures with a probability of at least {wanted}; 95% intervals
-(Wilson). Steps and seconds are medians for one picture, without starting the program. The settings
-of `best` were chosen on these classes with seeds 0 and 1.
+The second column is the share of images whose class has a probability of at least {wanted}, with
+95% intervals (Wilson); "lowest" is the lowest probability. Steps and seconds are medians for one
+image, without the start of the program. The settings of `best` were chosen on these classes with
+seeds 0 and 1.
 
-- `best` fixes the strength of every frequency and moves only the phases (MACO, Fel et al. 2023),
-  in decorrelated colors (Olah et al. 2017), seen shifted, scaled, turned and mirrored at random.
-  What is raised is the log-odds of the class.
-- `lesson` moves every pixel: cross-entropy plus a weight times the total variation, from noise
-  (Simonyan et al. 2014, Mahendran and Vedaldi 2015).
+- `best` fixes the magnitude of every frequency and optimizes only the phases (MACO, Fel et al.
+  2023), in decorrelated colors (Olah et al. 2017); in each step the image is shifted, scaled,
+  rotated and mirrored at random. It maximizes the log-odds of the class.
+- `lesson` optimizes every pixel, starting from noise: cross-entropy plus the weighted total
+  variation (Simonyan et al. 2014, Mahendran and Vedaldi 2015).
 - `lesson --tv 0` leaves out the total variation.
 
-No picture is stretched for display: a sigmoid keeps the pixels between 0 and 1 all the way.
+No contrast is stretched for display: a sigmoid keeps the pixels between 0 and 1 throughout.
 
 {machine}; PyTorch threads: {threads}; {versions}.
 """
@@ -153,11 +154,13 @@ No picture is stretched for display: a sigmoid keeps the pixels between 0 and 1 
 def page(rows: dict[str, Row], seeds: int) -> str:
     """The whole document."""
     python = f"Python {platform.python_version()}"
+    others = " | ".join(f"top {TOP} on {name}" for name in ("Lite1", "Lite2"))
+    header = f"| method | at least {WANTED} on Lite0 | lowest | {others} | steps | seconds |"
     return PAGE.format(
         classes=textwrap.fill(", ".join(CLASSES), 99),
         seeds=seeds,
         wanted=WANTED,
-        top=TOP,
+        header=header,
         lines="\n".join(line(way, row) for way, row in rows.items()),
         machine=f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {python}",
         threads=torch.get_num_threads(),
@@ -178,7 +181,7 @@ def main() -> None:
     print(text)
     if options.write:
         options.write.write_text(text, encoding="utf-8")
-        sheet = options.write.parent / "pictures" / "ideal.png"
+        sheet = options.write.parent / "gallery" / "ideal-comparison.png"
         sheet.parent.mkdir(exist_ok=True)
         draw(rows, sheet)
 

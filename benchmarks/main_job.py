@@ -190,18 +190,23 @@ def expected(job: str, images: int, measured: Sequence[Mapping[str, Run]]) -> fl
 PAGE = """\
 # Benchmarks
 
-`make bench DATA='FOLDER ...'` writes this page: from files to a tested classifier. FOLDERS have
-`train/` and `test/`; `photographs:10000` are as many generated pictures, whose class is their tint.
-Whole processes, imports included, on the same files and weights (EfficientNet-Lite0), in turn, in
-{rounds} rounds; a peer of more than {once:.0f} seconds only in the first. Seconds are medians, with
-the fastest and the slowest round. headstart begins with an empty cache; its second line is a run
-whose cache holds 99 of 100 training images, and the test. Times: how many times as long as
-headstart, the median of the rounds' ratios. Memory: the most that all processes of a job were seen
-to hold at once. In this time headstart tries all stages and strengths of regularization by nested
-cross-validation; the peers train one head, as their documentation has it (see the scripts in
-`benchmarks/`).
+`make bench DATA='FOLDER ...'` writes this page. It measures the way from image files to a tested
+classifier: whole processes, imports included, on the same files and weights (EfficientNet-Lite0),
+one after the other, in {rounds} rounds; tools that take more than {once:.0f} seconds run only in
+the first.
 
-| data | job | seconds | times | images/s | memory | test accuracy |
+- **data**: folders with `train/` and `test/`. `photographs:10000` means 10,000 generated images,
+  whose class is their tint.
+- **seconds**: the median, with the fastest and the slowest round. headstart starts with an empty
+  cache; its second row is a run whose cache already has 99 of 100 training images, and the test
+  images.
+- **ratio**: the time divided by headstart's, the median over the rounds.
+- **memory**: the largest total of all processes of the job at one time.
+
+In its time, headstart tries all stages and strengths of regularization by nested cross-validation.
+The other tools train one head, as their documentation shows (see the scripts in `benchmarks/`).
+
+| data | job | seconds | ratio | images/s | memory | test accuracy |
 |---|---|---|---|---|---|---|
 {lines}
 {left_out}
@@ -220,7 +225,7 @@ def document(lines: Sequence[str], left_out: Sequence[str], options: argparse.Na
         rounds=options.rounds,
         once=options.once,
         lines="\n".join(lines),
-        left_out=f"\nNot run, for the time it would take: {'; '.join(left_out)}.\n"
+        left_out=f"\nNot run because it would take too long: {'; '.join(left_out)}.\n"
         if left_out
         else "",
         machine=f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {python}",

@@ -18,7 +18,8 @@ from headstart.engines import make_plan
 from headstart.features.extractor import Extractor
 from headstart.finetuning.finetune import FineTuneResult, finetune
 from headstart.finetuning.settings import BatchNorm, Optimizer, Schedule, TuningSettings
-from headstart.models.fit import FitSettings, train
+from headstart.models.fit import fit
+from headstart.models.fit_settings import FitSettings
 
 HOLD_OUT = 0.8
 BASE = TuningSettings(
@@ -69,7 +70,7 @@ def start(found: FineTuneResult) -> str:
     before = found.attempt.probe
     assert before.interval is not None
     span = f"{before.interval.low:.3f} to {before.interval.high:.3f}"
-    return f"| the probe | {before.accuracy:.3f} ({span}) | {found.attempt.probe_loss:.3f} | | |"
+    return f"| the probe | {before.value:.3f} ({span}) | {found.attempt.probe_loss:.3f} | | |"
 
 
 def row(trick: dict[str, object], found: FineTuneResult) -> str:
@@ -79,10 +80,10 @@ def row(trick: dict[str, object], found: FineTuneResult) -> str:
     assert tuned.interval is not None
     best = min(history, key=lambda one: one.validation_loss or 0.0)
     seconds = statistics.median(one.seconds for one in history)
-    name = ", ".join(f"{name} {value}" for name, value in trick.items()) or "as it is"
+    name = ", ".join(f"{name} {value}" for name, value in trick.items()) or "baseline"
     span = f"{tuned.interval.low:.3f} to {tuned.interval.high:.3f}"
     return (
-        f"| {name} | {tuned.accuracy:.3f} ({span}) | {best.validation_loss:.3f} "
+        f"| {name} | {tuned.value:.3f} ({span}) | {best.validation_loss:.3f} "
         f"| {best.epoch} | {seconds:.1f} s |"
     )
 
@@ -94,10 +95,13 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     dataset = open_dataset(options.data)
-    lines = ["| setting | accuracy | loss | best epoch | an epoch |", "|---|---|---|---|---|"]
+    lines = [
+        "| setting | accuracy | loss | best epoch | seconds per epoch |",
+        "|---|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as cache:
         extractor = Extractor(backbone=load_backbone(), plan=make_plan(), cache=Path(cache))
-        probe = train(dataset, extractor, FitSettings(hold_out=HOLD_OUT)).model
+        probe = fit(dataset, extractor, FitSettings(hold_out=HOLD_OUT)).model
         for trick in TRICKS:
             settings = replace(BASE, **trick)  # type: ignore[arg-type]
             found = finetune(
@@ -116,7 +120,7 @@ def page(data: str, found: FineTuneResult, lines: list[str]) -> str:
     assert found.attempt is not None
     images = found.attempt.tuned.images
     said = ", ".join(f"{name} {value}" for name, value in asdict(BASE).items() if value is not None)
-    how = f"{data}, {HOLD_OUT:.0%} of it left out, {images} validation images, one seed; {said}."
+    how = f"{data}, {HOLD_OUT:.0%} held out, {images} validation images, one seed; {said}."
     return "\n".join([f"Written by `make bench-tricks`: {how}", "", *lines, ""])
 
 

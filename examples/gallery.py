@@ -1,15 +1,17 @@
-"""Makes docs/gallery.md and its pictures.
+"""Makes docs/gallery.md and its images.
 
     python examples/gallery.py docs
 
 Everything comes from the embedded backbone, the embedded data and the photos that scikit-image
-ships, so that anyone can make the page again. The JSON that the verbs print stands in the page.
+ships, so that anyone can make the page again. Each command on the page is the one that ran, and the
+numbers come from its JSON.
 """
 
 import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -20,128 +22,132 @@ from PIL import Image
 
 from headstart.cli.app import run
 
-WIDTH = 1100  # pixels of a picture in the page
+WIDTH = 1100  # pixels of an image on the page
 
 
-def call(*arguments: str) -> dict:
-    """Run a verb and read the JSON that it prints."""
+def call(command: str) -> dict:
+    """Run a command as it is shown, and read its JSON."""
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
-        code = run([*arguments, "--json"])
+        code = run([*shlex.split(command)[1:], "--json"])
     if code:
-        raise SystemExit(f"headstart {' '.join(arguments)} exited with {code}")
+        raise SystemExit(f"{command} exited with {code}")
     return json.loads(text.getvalue())
 
 
-def keep(source: Path, target: Path) -> None:
-    """A picture of the page, no wider than the page."""
+def keep(source: str | Path, target: Path) -> None:
+    """Copy an image, no wider than the page."""
     with Image.open(source) as image:
         small = image.convert("RGB")
         small.thumbnail((WIDTH, 10 * WIDTH))
         small.quantize(256, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
-def features(photo: Path, pictures: Path, work: Path) -> str:
-    """What the stages extract."""
-    call("features", str(photo), "--filters", "--out", str(work / "features"))
-    keep(work / "features" / "overview.png", pictures / "features.png")
-    keep(work / "features" / "filters.png", pictures / "filters.png")
-    return """## What the network extracts
+def features(images: Path) -> str:
+    """The section on feature maps."""
+    command = "headstart features cat.png --filters --out features"
+    call(command)
+    keep("features/overview.png", images / "features.png")
+    keep("features/filters.png", images / "filters.png")
+    return f"""## What the network extracts
 
 ```sh
-headstart features cat.png --filters --out features
+{command}
 ```
 
-From edges and colors to parts, a row a stage:
+From edges and colors to parts of objects, one row per stage:
 
 ![feature maps](gallery/features.png)
 
-The filters of its first layer:
+The filters of the first layer:
 
 ![filters](gallery/filters.png)
 """
 
 
-def imagine(pictures: Path, work: Path) -> str:
-    """Ideal pictures."""
-    classes = ["Siamese cat", "zebra", "goldfish", "strawberry", "teapot"]
-    made = call("imagine", *classes, "--out", str(work / "ideal.png"))
-    keep(work / "ideal.png", pictures / "ideal.png")
+def imagine(images: Path) -> str:
+    """The section on ideal images."""
+    classes = '"Siamese cat" "zebra" "goldfish" "strawberry" "teapot"'
+    command = f"headstart imagine {classes} --out ideal.png"
+    made = call(command)
+    keep("ideal.png", images / "ideal.png")
     lowest = min(one["probability"] for one in made["pictures"])
-    return f"""## Its ideal pictures
+    return f"""## Its ideal images
 
 ```sh
-headstart imagine {" ".join(f'"{name}"' for name in classes)} --out ideal.png
+{command}
 ```
 
-Each file, read back by `headstart classify`, has its class with a probability of at least
+The network assigns each saved image to its class with a probability of at least
 {int(lowest * 1000) / 1000}:
 
-![ideal pictures](gallery/ideal.png)
+![ideal images](gallery/ideal.png)
 """
 
 
-def attack(photo: Path, pictures: Path, work: Path) -> str:
-    """A cat that counts as a dog."""
-    made = call("attack", str(photo), "--to", "dog", "--out", str(work / "dog.png"))
-    keep(Path(made["comparison"]), pictures / "attack.png")
+def attack(images: Path) -> str:
+    """The section on a cat that is classified as a dog."""
+    command = "headstart attack cat.png --to dog --epsilon 4/255 --out dog.png"
+    made = call(command)
+    keep(made["comparison"], images / "attack.png")
     before, after = (
         f"{r['label']} ({r['probability']:.3f})" for r in (made["before"], made["after"])
     )
     levels = round(made["linf"] * 255)
-    return f"""## A cat that it takes for a dog
+    return f"""## A cat that it classifies as a dog
 
 ```sh
-headstart attack cat.png --to dog --epsilon 4/255 --out dog.png
+{command}
 ```
 
-No number of the picture changes by more than {levels} of 255. After {made["steps"]} steps
-{before} becomes {after},
-read back from the saved file:
+No pixel value changes by more than {levels} of 255. After {made["steps"]} steps, {before} becomes
+{after}, according to the saved file:
 
 ![attack](gallery/attack.png)
 """
 
 
-def explain(photo: Path, pictures: Path, work: Path) -> str:
-    """What a prediction looked at."""
-    made = call("explain", "efficientnet-lite0", str(photo), "--out", str(work / "explained"))
-    keep(work / "explained" / f"{photo.stem}.png", pictures / "explain.png")
+def explain(images: Path) -> str:
+    """The section on explanations."""
+    command = "headstart explain efficientnet-lite0 cat.png --out explained"
+    made = call(command)
+    keep("explained/cat.png", images / "explain.png")
     rows = "\n".join(
         f"| {one['method']} | {one['deletion']:.3f} | {one['insertion']:.3f} |"
         for one in made["images"][0]["maps"]
     )
     moved = made["images"][0]["maps"][0]
     chance = f"{moved['random_deletion']:.3f} | {moved['random_insertion']:.3f}"
-    return f"""## What a prediction looked at
+    return f"""## What a prediction depends on
 
 ```sh
-headstart explain efficientnet-lite0 cat.png --out explained
+{command}
 ```
 
 ![explanations](gallery/explain.png)
 
-A map deserves trust if taking away what it marks lowers the probability faster than taking away
-anything (deletion), and showing it raises it faster (insertion):
+A map deserves trust if removing the pixels that it marks lowers the probability faster than
+removing other pixels (deletion), and showing them raises it faster (insertion):
 
 | method | deletion, lower is better | insertion, higher is better |
 |---|---|---|
 {rows}
-| grad-cam, its map in wrong places | {chance} |
+| grad-cam, its map moved elsewhere | {chance} |
 """
 
 
-def robustness(pictures: Path, work: Path) -> str:
-    """How little it takes."""
-    call("fit", "digits", "--holdout", "0.2", "--out", str(work / "model"))
-    folder = work / "robustness"
-    call("robustness", str(work / "model"), "digits", "--images", "40", "--out", str(folder))
-    keep(folder / "robustness.png", pictures / "robustness.png")
-    return """## How little it takes
+def robustness(images: Path) -> str:
+    """The section on robustness."""
+    fit = "headstart fit digits --holdout 0.2 --out digits-model"
+    command = "headstart robustness digits-model digits --images 40 --out robustness"
+    call(fit)
+    call(command)
+    keep("robustness/robustness.png", images / "robustness.png")
+    return f"""## How little it takes
 
 ```sh
-headstart fit digits --holdout 0.2 --out digits-model
-headstart robustness digits-model digits --images 40 --out robustness
+{fit}
+{command}
 ```
 
 ![robustness](gallery/robustness.png)
@@ -149,29 +155,20 @@ headstart robustness digits-model digits --images 40 --out robustness
 
 
 def main(docs: Path) -> None:
-    """Write the page and its pictures."""
-    pictures = docs / "gallery"
-    pictures.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        work = Path(scratch)
-        os.environ.setdefault("HEADSTART_CACHE", str(work / "cache"))
-        photo = Path(
-            shutil.copy(Path(skimage.data.__file__).parent / "chelsea.png", work / "cat.png")
-        )
-        parts = [
-            features(photo, pictures, work),
-            imagine(pictures, work),
-            attack(photo, pictures, work),
-            explain(photo, pictures, work),
-            robustness(pictures, work),
-        ]
+    """Write the page and its images."""
+    images = docs.resolve() / "gallery"
+    images.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        os.environ.setdefault("HEADSTART_CACHE", str(Path(scratch) / "cache"))
+        shutil.copy(Path(skimage.data.__file__).parent / "chelsea.png", "cat.png")
+        sections = [part(images) for part in (features, imagine, attack, explain, robustness)]
     page = """# Gallery
 
-Made by `make gallery` with the embedded backbone. The photo is Chelsea, the cat that scikit-image
-ships (by Stefan van der Walt, CC0).
+Made by `make gallery` with the embedded backbone. The photo shows Chelsea, the cat that
+scikit-image ships (by Stefan van der Walt, CC0).
 
 """
-    (docs / "gallery.md").write_text(page + "\n".join(parts), encoding="utf-8")
+    (images.parent / "gallery.md").write_text(page + "\n".join(sections), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Copy a few of the images that a model was tested on, so that there is something to predict.
+"""Copy a few of the images that a model was tested on, as examples for `headstart predict`.
 
 python examples/some_images.py evaluation/predictions.csv FOLDER
 """
@@ -13,7 +13,7 @@ PER_CLASS = 3
 
 
 def main(predictions: Path, folder: Path) -> None:
-    """Copy the first tested images of each class, named by their class."""
+    """Copy the first tested images of each class, and name them after their class."""
     folder.mkdir(parents=True)
     copied: Counter[str] = Counter()
     with predictions.open(encoding="utf-8", newline="") as file:

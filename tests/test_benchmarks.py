@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import write_photos
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 

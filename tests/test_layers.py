@@ -181,6 +181,7 @@ def loaded(
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "verb", ["--help", "backbones", "info", "predict", "evaluate", "fit", "transfer"]
 )
@@ -188,10 +189,12 @@ def test_no_verb_imports_torch_for_the_embedded_backbone(verb: str, loaded: dict
     assert {"torch", "torchvision", "timm", "keras"}.isdisjoint(loaded[verb])
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_heavy(loaded: dict[str, list[str]]):
     heavy = {"openvino", "sklearn", "scipy", "matplotlib", "PIL", "jinja2", "rich"}
     assert heavy.isdisjoint(loaded["--help"])
 
 
+@pytest.mark.slow
 def test_predict_imports_neither_scikit_learn_nor_matplotlib(loaded: dict[str, list[str]]):
     assert {"sklearn", "scipy", "matplotlib"}.isdisjoint(loaded["predict"])

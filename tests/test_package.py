@@ -1,10 +1,17 @@
-"""The public surface."""
+"""The public surface, and facts about the package that are stated once."""
 
 from __future__ import annotations
+
+import re
+import tomllib
+from itertools import chain
+from pathlib import Path
 
 import pytest
 
 import headstart
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_public_names_are_these_and_can_be_had() -> None:
@@ -16,3 +23,28 @@ def test_the_public_names_are_these_and_can_be_had() -> None:
 def test_another_name_is_refused() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Clasifier'"):
         headstart.Clasifier  # noqa: B018
+
+
+def test_the_version_is_stated_in_the_package_and_in_the_citation_alone() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"]["path"] == "src/headstart/__init__.py"
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.+)$", citation, flags=re.MULTILINE) == [headstart.__version__]
+    source = ROOT / "src" / "headstart"
+    stated = [
+        path
+        for path in source.rglob("*.py")
+        if f'"{headstart.__version__}"' in path.read_text(encoding="utf-8")
+    ]
+    assert stated == [source / "__init__.py"]
+
+
+def test_every_pinned_version_is_a_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    needed = chain(project["dependencies"], *extras)
+    wanted = {re.split(r"[\[>=]", name)[0] for name in needed}
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {line.partition("==")[0] for line in lines if not line.startswith("#")}
+    assert pinned == wanted - {"headstart"}

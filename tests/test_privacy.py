@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # Python tells audit hooks of every connection, look-up and write before it happens. Loopback and
 # the allowed folders pass; anything else is reported and refused.
 _WATCH = """

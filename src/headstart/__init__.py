@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headstart.errors import HeadstartError, UserError
     from headstart.evaluation.report import Report, build_report
     from headstart.models.estimator import Classifier
-    from headstart.models.fit import FitResult
+    from headstart.models.fit_result import FitResult
     from headstart.models.prediction import Predictions
     from headstart.models.trained_model import Model
     from headstart.transfer.result import TransferReport
@@ -60,7 +60,7 @@ _HOMES = {
     "Model": "models.trained_model",
     "Predictions": "models.prediction",
     "Report": "evaluation.report",
-    "FitResult": "models.fit",
+    "FitResult": "models.fit_result",
     "TransferReport": "transfer.result",
     "UserError": "errors",
     "build_report": "evaluation.report",

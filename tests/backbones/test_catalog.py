@@ -34,6 +34,7 @@ def test_the_list():
     assert all(0.5 < info.top1 < 0.9 for info in INFOS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("info", TORCHVISION, ids=by_name)
 def test_numbers_of_torchvision(info):
     entry = get_model_weights(info.name.removeprefix("torchvision:")).DEFAULT
@@ -45,6 +46,7 @@ def test_numbers_of_torchvision(info):
     assert info.license == torchvision_backbones.license_of(entry)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("info", [*TIMM, *INFOS[:3]], ids=by_name)
 def test_numbers_of_timm(info):
     name = info.name.removeprefix("timm:")

@@ -13,6 +13,8 @@ from headstart.finetuning.depth import convolutional_section
 from headstart.finetuning.trunk import CUT, trunk_backbone
 from headstart.images.preprocessing import Interpolation, Preprocessing
 
+pytestmark = pytest.mark.slow
+
 # A residual one, fully connected stages, a pooled map after the last stage, tokens, (B, H, W, C);
 # each with the input that it takes least time on.
 NETWORKS = {

@@ -26,6 +26,8 @@ from tests.backbones.keras_models import (
     tiny_model,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def pixels(count: int = 2, seed: int = 0) -> torch.Tensor:
     return torch.rand((count, 3, 32, 32), generator=torch.Generator().manual_seed(seed))

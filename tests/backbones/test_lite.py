@@ -21,6 +21,8 @@ from headstart.engines.openvino import OpenVINOEngine
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.types import EngineName, Precision
 
+pytestmark = pytest.mark.slow
+
 timm = import_timm("tests")
 
 # Largest difference over the largest value. Folding batch normalization into the convolutions

@@ -15,6 +15,8 @@ from headstart.backbones.imagenet import imagenet_classes
 from headstart.errors import BackboneError, DownloadError
 from headstart.images.preprocessing import Interpolation, Resize, prepare
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "input_size": [3, 64, 64],
     "crop_pct": 0.875,

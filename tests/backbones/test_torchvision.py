@@ -16,6 +16,8 @@ from headstart.backbones.stages import find_stages
 from headstart.errors import BackboneError, DownloadError
 from headstart.images.preprocessing import prepare
 
+pytestmark = pytest.mark.slow
+
 ALL = list_models(module=__import__("torchvision.models").models)
 
 

@@ -13,6 +13,8 @@ from headstart.transfer.random_weights import randomize_weights
 from headstart.types import EngineName, Precision
 from tests.conftest import tiny_backbone
 
+pytestmark = pytest.mark.slow
+
 PLAN = EnginePlan(EngineName.OPENVINO, Precision.FLOAT32)
 TORCH_NAMES = ("torchvision:resnet18", "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k")
 

@@ -53,7 +53,7 @@ def test_debug_shows_where_an_error_came_from(tmp_path: Path):
     assert plain.returncode == 2
     assert "Traceback" not in plain.stderr
     assert "Traceback" in debug.stderr
-    assert "BundleError" in debug.stderr
+    assert "SavedModelError" in debug.stderr
 
 
 def test_a_bug_is_said_in_a_sentence_too(cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch):
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_with_130_and_a_sentence(
     def interrupt(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("headstart.models.fit.train", interrupt)
+    monkeypatch.setattr("headstart.models.fit.fit", interrupt)
     outcome = cli("fit", photos, "--out", tmp_path / "model")
     assert outcome.code == 130
     assert outcome.err == (

@@ -6,6 +6,8 @@ from PIL import Image
 
 from tests.cli.conftest import Cli, one_sentence
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_cat_becomes_a_dog(cli: Cli, cat: Path, tmp_path: Path):
     out = tmp_path / "new" / "dog.png"

@@ -14,14 +14,14 @@ class TestInfo:
 
     def test_gives_the_manifest_as_json(self, cli: Cli, model: Path):
         document = cli("info", model, "--json").document
-        assert document["schema_version"] == 1
+        assert document["schema_version"] == 2
         assert document["classes"] == ["checks", "noise", "stripes"]
 
     def test_measures_are_those_of_fit(self, cli: Cli, photos: Path, tmp_path: Path):
         fitted = cli("fit", photos, "--out", tmp_path / "model", "--json").document
         document = cli("info", tmp_path / "model", "--json").document
-        assert document["measured"]["interval"] == fitted["interval"]
-        assert document["by_stage"] == fitted["accuracy_by_stage"]
+        assert document["accuracy"]["interval"] == fitted["interval"]
+        assert document["accuracy_by_stage"] == fitted["accuracy_by_stage"]
 
     def test_refuses_what_is_no_model(self, cli: Cli, photos: Path):
         outcome = cli("info", photos)

@@ -22,6 +22,8 @@ from headstart.types import EngineName
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, write_photos
 
+pytestmark = pytest.mark.slow
+
 LITES = ("efficientnet-lite0", "efficientnet-lite1")
 
 
@@ -56,9 +58,7 @@ def tinies(tiny: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch) -> N
                 raise DownloadError("cannot download gone")
             fetched.add(name)
         extractor = tiny()
-        return replace(
-            extractor, backbone=replace(extractor.backbone, name=name), warnings=[], _engine=None
-        )
+        return replace(extractor, backbone=replace(extractor.backbone, name=name), warnings=[])
 
     sizes = {"far": 46_830_571, "farther": None, "gone": 1_000_000}
     monkeypatch.setattr(options, "extractor_for", opened)

@@ -11,6 +11,8 @@ from headstart.plots import report_folder
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, files
 
+pytestmark = pytest.mark.slow
+
 KEYS = {
     "accuracy",
     "interval",

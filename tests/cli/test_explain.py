@@ -8,6 +8,8 @@ from headstart.cli.explain import _names
 from headstart.inspection.attribution.method import AttributionMethod
 from tests.cli.conftest import Cli, one_sentence
 
+pytestmark = pytest.mark.slow
+
 LITE = "efficientnet-lite0"
 QUICK = ("--method", "grad-cam")
 

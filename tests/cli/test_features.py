@@ -13,6 +13,8 @@ from headstart.inspection.feature_maps import stage_maps
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import files
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--stage", "head", "--top", "2")
 
 

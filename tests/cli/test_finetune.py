@@ -17,6 +17,8 @@ from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import write_photos
 from tests.models.saved_models import contents
 
+pytestmark = pytest.mark.slow
+
 TINY = ("--depth", 1, "--epochs", 2, "--views", 2, "--validation", 0.5, "--precision", "f32")
 WORSE = (*TINY, "--rate", 10, "--no-interpolate")
 
@@ -89,8 +91,8 @@ def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, 
         json.loads((folder / "model.json").read_text()) for folder in (tmp_path / "m", model)
     )
     assert kept["tuning"] is None
-    assert kept["by_stage"] == begun_with["by_stage"]
-    assert len(kept["by_stage"]) > 1
+    assert kept["accuracy_by_stage"] == begun_with["accuracy_by_stage"]
+    assert len(kept["accuracy_by_stage"]) > 1
     assert (tmp_path / "m" / CURVES).is_file()
     again = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE, "--json")
     assert again.document["kept"] is False
@@ -188,7 +190,7 @@ def test_a_folder_of_other_things_is_not_written_to(cli: Cli, begun, tmp_path: P
     (tmp_path / "photo.jpg").touch()
     outcome = cli("finetune", begun[0], "--out", tmp_path, "--cache", begun[1])
     assert outcome.code != 0
-    assert "holds files and no model" in outcome.err
+    assert "contains files but no model" in outcome.err
 
 
 def test_the_model_to_start_from_is_not_written_over(cli: Cli, begun):

@@ -12,6 +12,8 @@ from headstart.models import fit
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, files, write_photos
 
+pytestmark = pytest.mark.slow
+
 REPORT = {
     "accuracy_by_stage.png",
     "confusion.png",

@@ -6,6 +6,8 @@ from PIL import Image
 
 from tests.cli.conftest import Cli, one_sentence
 
+pytestmark = pytest.mark.slow
+
 
 def test_one_document_about_a_picture_that_is_read_back(cli: Cli, tmp_path: Path):
     out = tmp_path / "goldfish.png"

@@ -12,6 +12,8 @@ from PIL import Image
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, files
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def broken(new: Path) -> Path:

@@ -7,6 +7,8 @@ from PIL import Image
 from headstart.images.corruptions import Corruption
 from tests.cli.conftest import Cli, one_sentence
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--images", 2, "--steps", 4)
 
 

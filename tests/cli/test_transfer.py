@@ -8,6 +8,8 @@ import pytest
 from headstart.cli.app import run
 from tests.conftest import write_photos
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -45,6 +45,7 @@ def test_speed_is_of_the_clock_and_cost_of_the_processor(monkeypatch: pytest.Mon
     assert milliseconds == pytest.approx(1000 / speed)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="Linux tells")
 def test_peak_memory_is_that_of_the_process_alone():
     hold = np.ones(40_000_000)  # 320 MB here must not count there

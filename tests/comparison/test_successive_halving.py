@@ -14,7 +14,8 @@ from headstart.comparison.cost import Cost
 from headstart.datasets import open_dataset
 from headstart.errors import BackboneError, DataError
 from headstart.features.extractor import Extractor
-from headstart.models.fit import FitSettings, train
+from headstart.models.fit import fit
+from headstart.models.fit_settings import FitSettings
 from tests.conftest import KINDS, files, picture, write_photos
 
 Tiny = Callable[..., Extractor]
@@ -27,7 +28,6 @@ def named(extractor: Extractor, name: str) -> Extractor:
         extractor,
         backbone=replace(extractor.backbone, name=name, network=network),
         warnings=[],
-        _engine=None,
     )
 
 
@@ -73,11 +73,11 @@ def make(tiny: Tiny, *names: str) -> list[Extractor]:
 def test_says_of_each_what_fit_says(photos: Path, tiny: Tiny):
     dataset = open_dataset(photos)
     found = compare(dataset, make(tiny, "slow", "tiny"), meter=meter, seed=3)
-    model = train(dataset, tiny(), FitSettings(seed=3)).model
+    model = fit(dataset, tiny(), FitSettings(seed=3)).model
     assert [one.name for one in found.backbones] == ["tiny", "slow"]
     for one in found.backbones:
-        assert one.accuracy == model.measured.accuracy
-        assert one.interval == model.measured.interval
+        assert one.accuracy == model.accuracy.value
+        assert one.interval == model.accuracy.interval
         assert one.stages == model.origin.stages
         assert (one.images, one.complete) == (24, True)
         assert one.parameters == 10
@@ -95,7 +95,7 @@ def test_nothing_is_computed_twice(photos: Path, tiny: Tiny):
     again = compare(dataset, make(tiny, "tiny", "slow"), meter=meter)
     assert all(one.pass_images_per_second for one in first.backbones)
     assert [one.pass_images_per_second for one in again.backbones] == [None, None]
-    assert train(dataset, make(tiny, "slow")[0], FitSettings()).computed == 0
+    assert fit(dataset, make(tiny, "slow")[0], FitSettings()).computed == 0
 
 
 def test_the_same_seed_gives_the_same_numbers(photos: Path, tiny: Tiny):
@@ -125,7 +125,7 @@ def test_copies_and_conflicts_go_as_in_fit(own: Path, tiny: Tiny):
     assert (found.images, found.duplicates, len(found.conflicts)) == (23, 1, 1)
     assert [one.reason for one in found.skipped] == ["empty file"]
     assert {one.images for one in found.backbones} == {23}
-    train_images = train(open_dataset(own), tiny(), FitSettings()).images
+    train_images = fit(open_dataset(own), tiny(), FitSettings()).images
     assert train_images == found.images
 
 
@@ -189,7 +189,7 @@ class TestTrouble:
         def graph():
             raise BackboneError("its weights are damaged")
 
-        extractors[0].backbone = replace(damaged, graph=graph)
+        extractors[0] = extractors[0].with_backbone(replace(damaged, graph=graph))
         found = compare(
             open_dataset(photos),
             extractors,
@@ -209,7 +209,7 @@ class TestTrouble:
         def graph():
             raise BackboneError("no such operation")
 
-        extractors[1].backbone = replace(extractors[1].backbone, graph=graph)
+        extractors[1] = extractors[1].with_backbone(replace(extractors[1].backbone, graph=graph))
         found = compare(open_dataset(photos), extractors, meter=meter)
         assert [one.name for one in found.backbones] == ["tiny"]
         assert found.left_out == (ExcludedBackbone("slow", "no such operation"),)

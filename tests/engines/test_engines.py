@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from headstart.backbones import Backbone, load_backbone
 from headstart.backbones.vision_ops import import_torchvision
-from headstart.engines import EnginePlan, build_engine, engine, make_plan, openvino
+from headstart.engines import EnginePlan, build_engine, choose, make_plan, openvino
 from headstart.engines.openvino import ConversionError, OpenVINOEngine
 from headstart.engines.pytorch import PyTorchEngine
 from headstart.errors import BackboneError, MissingExtraError
@@ -57,10 +57,11 @@ def random_pixels(count: int, side: int = 224, seed: int = 0) -> Pixels:
 
 def run(backbone: Backbone, plan: EnginePlan, *batches: Pixels) -> list[Floats]:
     """All batches' outputs joined: one array a stage, then the logits."""
-    outputs = list(build_engine(backbone, plan, asked=plan.engine).stream(batches))
+    outputs = list(build_engine(backbone, plan, requested=plan.engine).stream(batches))
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
+@pytest.mark.slow
 def test_openvino_and_eager_pytorch_agree_in_float32(backbone: Backbone):
     pixels = random_pixels(3)
     ours, reference = run(backbone, OPENVINO_F32, pixels), run(backbone, PYTORCH_F32, pixels)
@@ -151,7 +152,7 @@ def test_results_stay_what_they_were_while_the_stream_goes_on():
 
 class TestPlan:
     def test_without_a_gpu_openvino_runs_the_network(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(engine, "_gpu", lambda: None)
+        monkeypatch.setattr(choose, "_gpu", lambda: None)
         assert make_plan().engine is EngineName.OPENVINO
         assert make_plan().device == "cpu"
 
@@ -159,7 +160,7 @@ class TestPlan:
     def test_bfloat16_is_taken_where_the_processor_has_it(
         self, native: bool, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(engine, "_gpu", lambda: None)
+        monkeypatch.setattr(choose, "_gpu", lambda: None)
         monkeypatch.setattr(openvino, "has_bfloat16", lambda: native)
         expected = Precision.BFLOAT16 if native else Precision.FLOAT32
         assert make_plan().precision is expected
@@ -177,20 +178,20 @@ class TestPlan:
     def test_pytorch_takes_the_gpu_and_its_best_precision(
         self, device: str | None, precision: Precision, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(engine, "_gpu", lambda: device)
+        monkeypatch.setattr(choose, "_gpu", lambda: device)
         expected = EnginePlan(EngineName.PYTORCH, precision, device or "cpu")
         assert make_plan(EngineName.PYTORCH) == expected
         if device:
             assert make_plan() == expected
 
     def test_openvino_asked_for_by_name_looks_for_no_gpu(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(engine, "_gpu", lambda: pytest.fail("looked for a GPU"))
+        monkeypatch.setattr(choose, "_gpu", lambda: pytest.fail("looked for a GPU"))
         assert make_plan(EngineName.OPENVINO).device == "cpu"
 
     def test_pytorch_that_is_not_installed_is_named_with_its_extra(
         self, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(engine, "find_spec", lambda name: None)
+        monkeypatch.setattr(choose, "find_spec", lambda name: None)
         with pytest.raises(MissingExtraError, match=r"headstart\[torch\]"):
             make_plan(EngineName.PYTORCH)
 
@@ -218,7 +219,7 @@ class TestWhatStepsIn:
 
     def test_openvino_asked_for_by_name_says_why_it_cannot(self, unconvertible: Backbone):
         with pytest.raises(ConversionError, match=r"aten::strange\); use --engine pytorch"):
-            build_engine(unconvertible, OPENVINO_F32, asked=EngineName.OPENVINO)
+            build_engine(unconvertible, OPENVINO_F32, requested=EngineName.OPENVINO)
 
     def test_a_graph_that_does_not_compile_counts_as_unconvertible(
         self, lite0: Backbone, monkeypatch: pytest.MonkeyPatch
@@ -229,7 +230,7 @@ class TestWhatStepsIn:
 
         monkeypatch.setattr(openvino, "openvino_core", Core)
         with pytest.raises(ConversionError, match="unsupported"):
-            build_engine(lite0, OPENVINO_F32, asked=EngineName.OPENVINO)
+            build_engine(lite0, OPENVINO_F32, requested=EngineName.OPENVINO)
         assert build_engine(lite0, OPENVINO_F32).plan == PYTORCH_F32
 
     def test_openvino_runs_what_pytorch_lacks_a_package_for(self):
@@ -240,7 +241,7 @@ class TestWhatStepsIn:
         plan = EnginePlan(EngineName.PYTORCH, Precision.BFLOAT16, "cuda")
         assert build_engine(backbone, plan).plan.engine is EngineName.OPENVINO
         with pytest.raises(MissingExtraError):
-            build_engine(backbone, plan, asked=EngineName.PYTORCH)
+            build_engine(backbone, plan, requested=EngineName.PYTORCH)
         with pytest.raises(MissingExtraError):
             build_engine(replace(backbone, graph=None), plan)
 

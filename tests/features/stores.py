@@ -45,7 +45,7 @@ def segment_files(root: Path) -> list[Path]:
 
 
 def assert_holds(store: FeatureStore, items: Sequence[int]) -> None:
-    assert store.known(digests(items)).all()
+    assert store.contains(digests(items)).all()
     found = store.read(digests(items))
     for stage, expected in values(items).items():
         assert found[stage].dtype == np.float32

@@ -49,7 +49,7 @@ def test_usage_and_clear(tmp_path: Path) -> None:
     assert found.bytes["index"] == 0
     assert clear(tmp_path) == found.total_bytes
     assert not list(tmp_path.iterdir())
-    assert not store.known(digests([1])).any()
+    assert not store.contains(digests([1])).any()
     store.append(digests([1]), values([1]))
     assert_holds(store, [1])
 

@@ -3,21 +3,25 @@
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.engines import EnginePlan
+from headstart.backbones.backbone import LOGITS
+from headstart.engines import EnginePlan, LazyEngine
 from headstart.errors import BackboneError
 from headstart.features import extractor
-from headstart.features.extractor import LOGITS, Extractor, Features, configuration_key
+from headstart.features.extraction import Features
+from headstart.features.extractor import Extractor, configuration_key
+from headstart.images import reading
 from headstart.images.preprocessing import prepare
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision
-from tests.conftest import F32, files, picture, tiny_backbone, write_photos
+from tests.conftest import F32, files, picture, tiny_backbone, tiny_graph, write_photos
 
 Tiny = Callable[..., Extractor]
 
@@ -33,7 +37,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: Path) -> bytes:
         raise AssertionError(f"{path} was read")
 
-    monkeypatch.setattr(extractor, "read_bytes", fail)
+    monkeypatch.setattr(reading, "read_bytes", fail)
 
 
 def test_features_are_those_of_each_prepared_picture(photos: Path, tiny: Tiny):
@@ -60,7 +64,7 @@ def test_a_second_pass_computes_nothing_and_reads_no_image(
     first = tiny().extract(files(photos))
     forbid_reading(monkeypatch)
     extractor = tiny()
-    monkeypatch.setattr(extractor.__class__, "engine", lambda self: pytest.fail("compiled"))
+    monkeypatch.setattr(LazyEngine, "get", lambda self: pytest.fail("compiled"))
     second = extractor.extract(files(photos))
     assert (first.computed, first.cached) == (24, 0)
     assert (second.computed, second.cached) == (0, 24)
@@ -256,3 +260,58 @@ def test_a_released_network_is_made_anew_when_needed(photos: Path, tiny: Tiny):
     after = extractor.extract(paths)
     assert extractor.engine() is not first
     np.testing.assert_array_equal(before.values["fine"], after.values["fine"])
+
+
+def doubled_graph() -> Any:
+    """The tiny network with all of its outputs doubled."""
+    from openvino import opset13 as op
+
+    graph = tiny_graph()
+    for result in graph.results:
+        wire = result.input(0).get_source_output()
+        doubled = op.multiply(wire, op.constant(np.float32(2)))
+        result.input(0).replace_source_output(doubled.output(0))
+    return graph
+
+
+class TestAnotherBackbone:
+    """The features of one network are never returned or stored as those of another."""
+
+    ANOTHER = replace(tiny_backbone(digest="1" * 32), graph=doubled_graph)
+
+    @pytest.mark.parametrize("cached", [True, False])
+    @pytest.mark.parametrize("derive", [Extractor.with_backbone, replace])
+    def test_an_extractor_derived_from_a_used_one_computes_its_own_features(
+        self, derive: Callable[..., Extractor], cached: bool, photos: Path, tiny: Tiny
+    ):
+        first = tiny() if cached else tiny(cache=None)
+        paths = files(photos)[:6]
+        of_first = first.extract(paths)
+        second = (
+            derive(first, backbone=self.ANOTHER)
+            if derive is replace
+            else derive(first, self.ANOTHER)
+        )
+        of_second = second.extract(paths)
+        assert (of_second.computed, of_second.cached) == (6, 0)
+        for stage, values in of_first.values.items():
+            np.testing.assert_allclose(of_second.values[stage], 2 * values, rtol=1e-5)
+        assert_same(first.extract(paths), of_first)
+        for one, computed in ((first, of_first), (second, of_second)):
+            store = one.store()
+            assert (store is not None) == cached
+            if store is not None:
+                assert store.contains(computed.digests).all()
+                for stage, values in store.read(computed.digests, ["fine", "coarse"]).items():
+                    np.testing.assert_array_equal(values, computed.values[stage])
+
+    def test_neither_the_backbone_nor_the_engine_can_be_exchanged(self, tiny: Tiny):
+        extractor = tiny()
+        with pytest.raises(FrozenInstanceError):
+            extractor.backbone = self.ANOTHER  # type: ignore[misc]
+        with pytest.raises(ValueError, match="_engine"):
+            replace(extractor, _engine=tiny()._engine)
+
+    def test_warnings_of_a_derived_extractor_reach_the_original(self, tiny: Tiny):
+        extractor = tiny()
+        assert extractor.with_backbone(self.ANOTHER).warnings is extractor.warnings

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.engines import EnginePlan
+from headstart.engines import EnginePlan, lazy_engine
 from headstart.errors import StoreError
 from headstart.features import buffer
-from headstart.features import extractor as module
-from headstart.features.extractor import Features
+from headstart.features.extraction import Features
 from headstart.features.segment_file import segment_names
 from headstart.features.store import FeatureStore
 from headstart.types import EngineName, Precision
@@ -39,7 +38,9 @@ class TestTrouble:
         extractor = tiny()
         assert_same(extractor.extract(files(photos)), expected)
         assert len(extractor.warnings) == 1
-        assert extractor.warnings[0] == "the disk is full; this run goes on and keeps no features"
+        assert (
+            extractor.warnings[0] == "the disk is full; this run continues without storing features"
+        )
 
     def test_a_disk_that_fills_up_midway_loses_nothing(
         self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
@@ -65,15 +66,15 @@ class TestTrouble:
         self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     ):
         expected = tiny().extract(files(photos))
-        gather, cleared = buffer.FeatureRows.gather, []
+        values, cleared = buffer.FeatureBuffer.values, []
 
         def clear_first(self: Any, *args: Any) -> Any:
             if not cleared:
                 cleared.append(1)
                 shutil.rmtree(extractor.cache / "features")
-            return gather(self, *args)
+            return values(self, *args)
 
-        monkeypatch.setattr(buffer.FeatureRows, "gather", clear_first)
+        monkeypatch.setattr(buffer.FeatureBuffer, "values", clear_first)
         extractor = tiny()
         assert_same(extractor.extract(files(photos)), expected)
 
@@ -90,7 +91,7 @@ class TestTrouble:
 
         extractor = tiny()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "build_engine", lambda *args, **more: Other())
+            patch.setattr(lazy_engine, "build_engine", lambda *args, **more: Other())
             found = extractor.extract(files(photos))
         assert found.plan == other
         assert (found.values["fine"] == 1).all()
@@ -142,19 +143,20 @@ class TestTrouble:
 _SLOW_FIT = """
 import sys, time
 from headstart.features import buffer
-from headstart.features import extractor
+from headstart.images import reading
 from headstart.cli.app import run
 
 buffer._FLUSH_ROWS = 8
-read = extractor.read_bytes
+read = reading.read_bytes
 def slow(path):
     time.sleep(0.05)
     return read(path)
-extractor.read_bytes = slow
+reading.read_bytes = slow
 sys.exit(run(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_fit_killed_midway_leaves_a_cache_that_the_next_run_goes_on_from(

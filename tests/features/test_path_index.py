@@ -161,6 +161,7 @@ def test_a_full_disk_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.Mo
     assert PathIndex(tmp_path).digest(a) == ONE
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_killed_while_saving(tmp_path: Path) -> None:
     kept = make(tmp_path / "kept")

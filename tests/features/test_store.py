@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from headstart.errors import StoreError
-from headstart.features import segment_file
-from headstart.features import store as module
+from headstart.features import allocation, segment_file
 from headstart.features.cache_usage import usage
 from headstart.features.store import FeatureStore
 from tests.features.stores import (
@@ -37,15 +36,15 @@ def test_reads_in_the_order_asked_with_repeats(tmp_path: Path) -> None:
     store.append(digests([2, 3]), values([2, 3]))
     assert_holds(store, [3, 2, 5, 3, 1, 1])
     assert_holds(new_store(tmp_path), [1, 2, 5])
-    assert store.known(digests([9, 1])).tolist() == [False, True]
+    assert store.contains(digests([9, 1])).tolist() == [False, True]
     assert list(store.read(digests([1]), ["blocks.1"])) == ["blocks.1"]
     assert store.read([])["stem"].shape == (0, 3)
-    assert store.known([]).shape == (0,)
+    assert store.contains([]).shape == (0,)
 
 
 def test_nothing_is_created_by_reading(tmp_path: Path) -> None:
     store = new_store(tmp_path / "cache")
-    assert not store.known(digests([1])).any()
+    assert not store.contains(digests([1])).any()
     store.append([], values([]))
     assert store.compact() == 0
     assert not (tmp_path / "cache").exists()
@@ -162,7 +161,7 @@ def test_any_history_behaves_like_a_dict(steps: list[tuple[str, list[int]]]) -> 
                 store.compact()
                 assert len(segment_files(root)) <= 3
             else:
-                assert store.known(digests(items)).tolist() == [i in held for i in items]
+                assert store.contains(digests(items)).tolist() == [i in held for i in items]
                 if held.issuperset(items):
                     assert_holds(store, items)
                 else:
@@ -179,15 +178,15 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="float64"):
         store.append(digests([1]), {k: v.astype(np.float64) for k, v in values([1]).items()})
     with pytest.raises(StoreError, match="'ab' has 2"):
-        store.known(["ab"])
+        store.contains(["ab"])
     for wrong in ["x" * 32, "a" * 30 + "  "]:
         with pytest.raises(StoreError, match="hex digits"):
-            store.known([wrong])
+            store.contains([wrong])
     with pytest.raises(StoreError, match=r"not \['tail'\]"):
         store.read([], ["tail"])
     with pytest.raises(StoreError, match="key"):
         FeatureStore(tmp_path, key="../x", widths=WIDTHS)
-    with pytest.raises(StoreError, match="at least 1 wide"):
+    with pytest.raises(StoreError, match="needs stages with features"):
         FeatureStore(tmp_path, key=KEY, widths={"stem": 0})
     assert not list(tmp_path.iterdir())
 
@@ -197,7 +196,7 @@ def test_reads_what_memory_is_too_small_for_into_files(
 ) -> None:
     store = new_store(tmp_path)
     store.append(digests(range(5)), values(range(5)))
-    monkeypatch.setattr(module, "_IN_MEMORY", 0)
+    monkeypatch.setattr(allocation, "_IN_MEMORY", 0)
     assert_holds(store, [3, 2, 4, 3])
     read = store.read(digests([1, 2]))
     assert all(isinstance(array, np.memmap) for array in read.values())

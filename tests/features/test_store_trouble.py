@@ -42,7 +42,7 @@ def test_flipped_bytes_are_never_read(tmp_path: Path, where: float) -> None:
     (bad,) = set(segment_files(tmp_path)) - {good}
     flip(bad, int(where * bad.stat().st_size))
     store = new_store(tmp_path)
-    assert store.known(digests(range(50))).sum() == 0
+    assert store.contains(digests(range(50))).sum() == 0
     assert not bad.exists()
     assert_holds(store, [100])
     store.append(digests(range(50)), values(range(50)))
@@ -55,7 +55,7 @@ def test_truncated_and_lengthened_segments_are_never_read(tmp_path: Path, keep: 
     (path,) = segment_files(tmp_path)
     raw = path.read_bytes()
     path.write_bytes(raw[:keep] if keep >= 0 else raw + b"\0")
-    assert not new_store(tmp_path).known(digests([1])).any()
+    assert not new_store(tmp_path).contains(digests([1])).any()
     assert not path.exists()
 
 
@@ -64,7 +64,7 @@ def test_damage_to_one_stage_shows_only_to_those_who_read_it(tmp_path: Path) -> 
     (path,) = segment_files(tmp_path)
     flip(path, path.stat().st_size - 1)  # the last stage
     store = new_store(tmp_path)
-    assert store.known(digests([1]), ["stem"]).all()
+    assert store.contains(digests([1]), ["stem"]).all()
     np.testing.assert_array_equal(store.read(digests([1]), ["stem"])["stem"], values([1])["stem"])
     with pytest.raises(StoreError, match="lacks the features"):
         store.read(digests([1]), ["blocks.1"])
@@ -90,7 +90,7 @@ def test_compaction_does_not_launder_damage(tmp_path: Path) -> None:
     later = new_store(tmp_path)
     for i in range(16, 40):
         later.append(digests([i]), values([i]))
-    known = later.known(digests(range(40)))
+    known = later.contains(digests(range(40)))
     assert known.sum() == 39
     assert_holds(new_store(tmp_path), np.flatnonzero(known).tolist())
 
@@ -99,7 +99,7 @@ def test_segments_of_another_form_are_let_be(tmp_path: Path) -> None:
     other = FeatureStore(tmp_path, key=KEY, widths={"stem": 4})
     other.append(digests([1]), {"stem": np.ones((1, 4), np.float32)})
     store = new_store(tmp_path)
-    assert not store.known(digests([1])).any()
+    assert not store.contains(digests([1])).any()
     store.append(digests([1]), values([1]))
     assert_holds(store, [1])
     assert other.read(digests([1]))["stem"].tolist() == [[1, 1, 1, 1]]
@@ -139,6 +139,7 @@ def writer(root: Path, start: int, stop: int) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_killed_writers_lose_nothing_committed(tmp_path: Path) -> None:
     chance = random.Random(0)
@@ -159,7 +160,7 @@ def test_killed_writers_lose_nothing_committed(tmp_path: Path) -> None:
         assert_holds(store, sorted(committed))
         # The one it was killed at is there whole or not at all.
         last = digests([done[-1] + 2])
-        if store.known(last).any():
+        if store.contains(last).any():
             assert_holds(store, [done[-1] + 2])
     assert len(committed) >= 30
     for path in [*folder_of(tmp_path).glob("*.tmp"), *folder_of(tmp_path).glob("*.lock")]:
@@ -172,11 +173,12 @@ def test_killed_writers_lose_nothing_committed(tmp_path: Path) -> None:
     assert_holds(store, sorted(committed))
 
 
+@pytest.mark.slow
 def test_two_processes_append_and_compact_beside_a_reader(tmp_path: Path) -> None:
     with writer(tmp_path, 0, 150) as one, writer(tmp_path, 100, 250) as two:
         store, expected = new_store(tmp_path), list(range(251))
         while one.poll() is None or two.poll() is None:
-            known = np.flatnonzero(store.known(digests(expected))).tolist()
+            known = np.flatnonzero(store.contains(digests(expected))).tolist()
             assert_holds(store, known)  # what is held once is held for good
     assert one.returncode == two.returncode == 0
     assert_holds(new_store(tmp_path), expected)
@@ -201,7 +203,7 @@ def test_a_disk_that_refuses(
         ):
             store.append(digests([3]), values([3]))
     assert {path.suffix for path in folder_of(tmp_path).iterdir()} == {".safetensors"}
-    assert store.known(digests([1, 2, 3])).tolist() == [True, True, False]
+    assert store.contains(digests([1, 2, 3])).tolist() == [True, True, False]
     assert_holds(store, [1, 2])
     store.append(digests([3]), values([3]))
     assert_holds(store, [3, 1])
@@ -240,6 +242,7 @@ print("passed")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare to mount a tiny disk")
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     code = PRELUDE + FULL.format(root=str(tmp_path))
@@ -258,6 +261,6 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = new_store(tmp_path / "file")
-    assert not store.known(digests([1])).any()
+    assert not store.contains(digests([1])).any()
     with pytest.raises(StoreError, match="HEADSTART_CACHE"):
         store.append(digests([1]), values([1]))

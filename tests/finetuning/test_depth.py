@@ -10,11 +10,11 @@ from headstart.finetuning.depth import LEAST, automatic_depth, completed, place_
 from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
 from headstart.models.trained_model import Model
 from tests.finetuning.networks import STAGES, small_backbone, small_network
-from tests.models.trained_models import make_model, measured
+from tests.models.trained_models import estimate, make_model
 
 
 def model(*stages: str) -> Model:
-    made = make_model(by_stage={"stem": measured(20, 30), "top": measured(25, 30)})
+    made = make_model(accuracy_by_stage={"stem": estimate(20, 30), "top": estimate(25, 30)})
     return replace(made, origin=replace(made.origin, stages=stages))
 
 

@@ -17,15 +17,18 @@ from headstart.finetuning import finetune as module
 from headstart.finetuning.finetune import FineTuneResult, TuningProgress, finetune
 from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
 from headstart.inspection.differentiable_model import model_subject
-from headstart.models.fit import FitSettings, train
+from headstart.models.fit import fit
+from headstart.models.fit_settings import FitSettings
+from headstart.models.model_backbone import tuned_backbone
 from headstart.models.prediction import evaluate, predict
 from headstart.models.saved_model import load_model, save_model
-from headstart.models.trained_model import own_backbone
 from headstart.types import EstimateMethod
 from tests.conftest import F32, files
 from tests.finetuning.networks import small_backbone, small_extractor, write_sided
 from tests.inspection.test_differentiable_model import pixels
 from tests.models.saved_models import contents
+
+pytestmark = pytest.mark.slow
 
 LEARNS = TuningSettings(
     depth=2, epochs=12, views=2, batch=16, rate=5e-3, patience=12, averaging=0.5, warm_up=0.1,
@@ -66,7 +69,7 @@ def tuned(sided: Path, cache: Path) -> FineTuneResult:
 
 def test_what_the_probe_confuses_is_learned(tuned: FineTuneResult, new: Path, cache: Path):
     assert tuned.kept
-    assert tuned.attempt.tuned.accuracy > tuned.attempt.probe.accuracy
+    assert tuned.attempt.tuned.value > tuned.attempt.probe.value
     before, after = (
         evaluate(model, Extractor(backbone=small_backbone(), plan=small_extractor(cache).plan,
                                   cache=None), opened(new))
@@ -81,8 +84,7 @@ def test_what_the_probe_confuses_is_learned(tuned: FineTuneResult, new: Path, ca
 
 def own(model, cache: Path, **more) -> Extractor:
     extractor = small_extractor(cache, **more)
-    extractor.backbone = own_backbone(model, extractor.backbone)
-    return extractor
+    return extractor.with_backbone(tuned_backbone(model, extractor.backbone))
 
 
 def test_nobody_mirrors_where_left_and_right_are_the_classes(tuned: FineTuneResult):
@@ -95,8 +97,8 @@ def test_the_model_says_how_it_came_about(tuned: FineTuneResult):
     assert told.epochs == len(tuned.attempt.history)
     assert told.share == tuned.attempt.share
     assert (told.probe, told.tuned) == (tuned.attempt.probe, tuned.attempt.tuned)
-    assert tuned.model.measured == tuned.attempt.tuned
-    assert tuned.model.measured.estimate is EstimateMethod.VALIDATION
+    assert tuned.model.accuracy == tuned.attempt.tuned
+    assert tuned.model.accuracy.method is EstimateMethod.VALIDATION
     assert tuned.model.origin == tuned.probe.model.origin
     assert tuned.model.data == tuned.probe.model.data
     assert tuned.attempt.parameters == sum(
@@ -140,15 +142,15 @@ def test_a_damaged_tail_is_refused(tuned: FineTuneResult):
     unknown = replace(tuned.model, tail={**tuned.model.tail, "nowhere": array})
     for damaged in (changed, missing, shape, unknown):
         with pytest.raises(SavedModelError, match="damaged"):
-            own_backbone(damaged, small_backbone())
+            tuned_backbone(damaged, small_backbone())
     other = small_backbone(seed=1)
     with pytest.raises(SavedModelError, match="trained on small with weights"):
-        own_backbone(tuned.model, other)
+        tuned_backbone(tuned.model, other)
 
 
 def test_its_own_backbone_is_taken_as_it_is(tuned: FineTuneResult):
-    mine = own_backbone(tuned.model, small_backbone())
-    assert own_backbone(tuned.model, mine) is mine
+    mine = tuned_backbone(tuned.model, small_backbone())
+    assert tuned_backbone(tuned.model, mine) is mine
 
 
 def test_the_same_seed_gives_the_same_bytes(sided: Path, tmp_path: Path):
@@ -196,7 +198,7 @@ def test_the_probe_is_kept_where_training_only_harms(how: str, sided: Path, cach
     assert found.model.tuning is None
     assert not found.model.tail
     assert found.attempt.share == 0
-    assert found.tested is found.probe.tested
+    assert found.held_out is found.probe.tested
     assert found.attempt.history
     assert all(row.phase == "search" for row in found.attempt.history)
 
@@ -211,7 +213,7 @@ def test_the_deepest_setting_trains_the_first_convolution(sided: Path, cache: Pa
 
 
 def test_depth_0_and_the_recipe_probe_are_what_fit_does(sided: Path, cache: Path):
-    plain = train(opened(sided), small_extractor(cache), FitSettings(stages=("top",)))
+    plain = fit(opened(sided), small_extractor(cache), FitSettings(stages=("top",)))
     for changed in ({"depth": 0}, {"depth": None, "recipe": TuningRecipe.PROBE}):
         found = tuned_on(sided, cache, replace(QUICK, **changed))
         assert not found.kept
@@ -222,7 +224,7 @@ def test_depth_0_and_the_recipe_probe_are_what_fit_does(sided: Path, cache: Path
 
 
 def test_a_probe_may_be_given(sided: Path, cache: Path):
-    start = train(
+    start = fit(
         opened(sided), small_extractor(cache), FitSettings(stages=("middle",), balance=True)
     )
     found = tuned_on(sided, cache, replace(QUICK, depth=1), model=start.model)
@@ -243,7 +245,7 @@ def test_the_network_s_own_outputs_may_carry_the_head(sided: Path, cache: Path):
 @pytest.mark.parametrize("kind", ["knn", "centroid"])
 @pytest.mark.parametrize("recipe", [None, TuningRecipe.CLASSIFIER])
 def test_a_head_without_a_gradient_is_refused(kind, recipe, sided: Path, cache: Path):
-    model = train(
+    model = fit(
         opened(sided), small_extractor(cache), FitSettings(head=kind, stages=("top",))
     ).model
     settings = replace(QUICK, recipe=recipe, depth=None)
@@ -288,11 +290,11 @@ def test_held_out_images_train_nothing_and_decide_nothing(
     assert 15 < len(held) < 45
     assert len(prepared.examples.labels) == len(files(sided)) - len(held)
     assert found.kept
-    assert set(found.tested.paths) == held
-    right = found.tested.probabilities.argmax(1) == found.tested.labels
-    assert found.model.measured.estimate is EstimateMethod.HELD_OUT
-    assert found.model.measured.images == len(held)
-    assert found.model.measured.accuracy == pytest.approx(right.mean())
+    assert set(found.held_out.paths) == held
+    right = found.held_out.probabilities.argmax(1) == found.held_out.labels
+    assert found.model.accuracy.method is EstimateMethod.HELD_OUT
+    assert found.model.accuracy.images == len(held)
+    assert found.model.accuracy.value == pytest.approx(right.mean())
     trained = {row.tobytes().hex() for row in found.model.data.digests}
     assert not trained & {images.features.digests[row] for row in images.partition.test}
     # The decision is that of other images.

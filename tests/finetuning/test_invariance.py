@@ -14,6 +14,8 @@ from headstart.finetuning.settings import TuningSettings
 from headstart.types import Floats
 from tests.finetuning.networks import EAGER, PREPROCESSING, SIDE, small_backbone
 
+pytestmark = pytest.mark.slow
+
 
 class Looking:
     """An engine whose only stage is the brightness of both halves, left and right."""

@@ -15,6 +15,8 @@ from headstart.heads.logistic import LinearHead
 from headstart.heads.standardization import Standardization
 from tests.backbones.keras_models import PLAIN, network_of, tiny_model
 
+pytestmark = pytest.mark.slow
+
 MOMENTS = ("first_bn.moving_mean", "first_bn.moving_variance")
 
 

@@ -13,6 +13,8 @@ from headstart.finetuning.loop import Epoch, Phase, PhaseSettings, TrainingLoop,
 from headstart.finetuning.settings import BatchNorm, Optimizer, Schedule, TuningSettings
 from tests.finetuning.networks import STAGES, small_examples, tuned_network
 
+pytestmark = pytest.mark.slow
+
 QUICK = TuningSettings(
     epochs=4,
     views=2,

@@ -8,6 +8,8 @@ from headstart.finetuning.network import blended
 from headstart.finetuning.settings import BatchNorm
 from tests.finetuning.networks import SIDE, STAGES, small_network, tuned_network
 
+pytestmark = pytest.mark.slow
+
 HEADS = [("top",), ("stem", "top"), ("stem", "middle", "top"), (LOGITS,)]
 
 

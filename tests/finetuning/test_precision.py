@@ -8,6 +8,8 @@ from torch.nn.functional import conv2d
 from headstart.finetuning import precision
 from headstart.finetuning.precision import half_precision, has_half
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("groups", "dtype"), [(1, torch.bfloat16), (4, torch.bfloat16), (8, torch.float32)]

@@ -12,12 +12,13 @@ import torch
 from headstart import Classifier
 from headstart.datasets import open_dataset
 from headstart.errors import BackboneError, SavedModelError
+from headstart.features import extractor
 from headstart.features.extractor import Extractor
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import HeadFamily, check_tensors
-from headstart.models import estimator
-from headstart.models.fit import FitSettings, train
-from headstart.models.model_card import card
+from headstart.models.fit import fit
+from headstart.models.fit_settings import FitSettings
+from headstart.models.model_card import model_card
 from headstart.models.saved_model import load_model, save_model
 
 
@@ -70,14 +71,14 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def model(photos: Path, tiny: Callable[..., Extractor]):
-    return train(open_dataset(photos), tiny(), FitSettings(head="nearest-mean")).model
+    return fit(open_dataset(photos), tiny(), FitSettings(head="nearest-mean")).model
 
 
 def test_it_is_fitted_saved_and_loaded(model, tmp_path: Path):
     assert model.head.kind == "nearest-mean"
     assert model.setting in NearestMeanFamily.settings
-    assert model.measured.accuracy > 0.9
-    assert f"nearest class mean, scale = {model.setting:g}, " in card(model)
+    assert model.accuracy.value > 0.9
+    assert f"nearest class mean, scale = {model.setting:g}, " in model_card(model)
     save_model(model, tmp_path / "model")
     loaded = load_model(tmp_path / "model")
     np.testing.assert_array_equal(loaded.head.means, model.head.means)
@@ -91,7 +92,7 @@ def test_it_is_fitted_saved_and_loaded(model, tmp_path: Path):
 def test_the_estimator_predicts_with_it(
     photos: Path, tiny: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(estimator, "load_backbone", lambda *_, **__: tiny().backbone)
+    monkeypatch.setattr(extractor, "load_backbone", lambda *_, **__: tiny().backbone)
     dataset = open_dataset(photos)
     classifier = Classifier(head="nearest-mean").fit(dataset)
     assert classifier.score(dataset) > 0.9
@@ -109,7 +110,7 @@ def test_its_choices_are_not_kept_because_its_code_may_change(
     photos: Path, tiny: Callable[..., Extractor], tmp_path: Path
 ):
     for name, kept in (("nearest-mean", 0), ("centroid", 1)):
-        train(open_dataset(photos), tiny(), FitSettings(head=name))
+        fit(open_dataset(photos), tiny(), FitSettings(head=name))
         assert len(list(Path(tiny().cache).glob("choices/*.choice"))) == kept
 
 

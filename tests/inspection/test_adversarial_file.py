@@ -12,6 +12,8 @@ from headstart.inspection.attacks import APGD, FGSM, PGD, Attack, MinimumNorm, N
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.models.saved_model import load_model
 
+pytestmark = pytest.mark.slow
+
 FOUR, EIGHT = Threat(Norm.LINF, 4 / 255), Threat(Norm.LINF, 8 / 255)
 
 

@@ -20,6 +20,8 @@ from headstart.models.prediction import classify, predict
 from headstart.models.saved_model import load_model
 from tests.conftest import F32
 
+pytestmark = pytest.mark.slow
+
 
 def pixels(subject: DifferentiableModel, paths) -> torch.Tensor:
     prepared = [prepare(decode(path), subject.preprocessing) for path in paths]

@@ -21,6 +21,8 @@ from headstart.inspection.explanation import SMOOTHING, ExplainedPrediction, Exp
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.models.saved_model import load_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def lite_study(lite0: Backbone) -> InspectedNetwork:

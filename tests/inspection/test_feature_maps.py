@@ -19,6 +19,8 @@ from headstart.inspection.differentiable_model import DifferentiableModel, backb
 from headstart.inspection.feature_maps import first_filters, stage_maps, strengths
 from tests.backbones.conftest import picture, with_random_weights  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.slow
+
 LITE = "efficientnet-lite0"
 NETWORKS = (
     LITE,

@@ -23,6 +23,8 @@ from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.models.saved_model import load_model
 from tests.conftest import picture
 
+pytestmark = pytest.mark.slow
+
 STAGE = "blocks.3"
 
 

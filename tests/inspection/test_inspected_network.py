@@ -17,6 +17,8 @@ from headstart.models.saved_model import load_model
 from headstart.types import EngineName, Precision
 from tests.conftest import LITE, tiny_backbone
 
+pytestmark = pytest.mark.slow
+
 
 def extractor(backbone: Backbone) -> Extractor:
     plan = make_plan(EngineName.AUTO, Precision.AUTO)

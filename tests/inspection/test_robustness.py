@@ -30,6 +30,8 @@ from headstart.models.saved_model import load_model
 from headstart.types import Norm
 from tests.conftest import tiny_backbone
 
+pytestmark = pytest.mark.slow
+
 LINF = [level / 255 for level in (0, 2, 4, 8, 16, 24)]
 
 

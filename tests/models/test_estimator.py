@@ -23,7 +23,7 @@ import headstart
 from headstart import Classifier, ImageDataset, open_dataset
 from headstart.backbones import load_backbone
 from headstart.errors import BackboneError, DataError, SavedModelError
-from headstart.models import estimator
+from headstart.features import extractor
 from headstart.types import Split
 from tests.conftest import KINDS, files, tiny_backbone
 
@@ -31,7 +31,7 @@ from tests.conftest import KINDS, files, tiny_backbone
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every name of a backbone stands for the tiny one."""
-    monkeypatch.setattr(estimator, "load_backbone", lambda name, weights: tiny_backbone())
+    monkeypatch.setattr(extractor, "load_backbone", lambda name, **options: tiny_backbone())
 
 
 @pytest.fixture
@@ -113,12 +113,12 @@ class TestFit:
             (["a.jpg"], None, "paths need labels"),
             (["a.jpg", "b.jpg"], ["a"], "2 paths and 1 labels"),
             ("a.jpg", ["a"], "give a list of image files"),
-            (["a.jpg", "b.jpg"], [1, "1"], "look the same"),
-            (["a.jpg", "b.jpg"], ["x", None], "label 1 is None; give each path"),
-            (["a.jpg", "b.jpg"], [1.0, float("nan")], "label 1 is nan; give each path"),
-            (["a.jpg", "b.jpg"], np.ones((2, 2)), r"label 0 is array.*; give each path"),
-            (["a.jpg", "b.jpg"], ["x", ""], "label 1 is ''; give each path"),
-            (["a.jpg", "b.jpg"], ["x", pd.NA], "label 1 is <NA>; give each path"),
+            (["a.jpg", "b.jpg"], [1, "1"], "have the same text"),
+            (["a.jpg", "b.jpg"], ["x", None], "label 1 is None; each label must be"),
+            (["a.jpg", "b.jpg"], [1.0, float("nan")], "label 1 is nan; each label must be"),
+            (["a.jpg", "b.jpg"], np.ones((2, 2)), r"label 0 is array.*; each label must be"),
+            (["a.jpg", "b.jpg"], ["x", ""], "label 1 is ''; each label must be"),
+            (["a.jpg", "b.jpg"], ["x", pd.NA], "label 1 is <NA>; each label must be"),
             (None, ["a"], "give a list of paths of image files, not None"),
         ],
     )
@@ -201,7 +201,7 @@ class TestContract:
     ):
         content = pickle.dumps(fitted)
         monkeypatch.setattr(
-            estimator, "load_backbone", lambda name, weights: tiny_backbone(digest="f" * 32)
+            extractor, "load_backbone", lambda name, **options: tiny_backbone(digest="f" * 32)
         )
         with pytest.raises(SavedModelError, match="was trained on tiny with weights 000"):
             pickle.loads(content).predict(paths)
@@ -238,7 +238,7 @@ class TestSaveAndLoad:
         new = files(new_photos)
         np.testing.assert_array_equal(other.predict_proba(new), fitted.predict_proba(new))
         assert other.predict(new).tolist() == fitted.predict(new).tolist()
-        assert other.model_.measured == fitted.model_.measured
+        assert other.model_.accuracy == fitted.model_.accuracy
 
     def test_a_loaded_model_fits_again_with_the_same_options(
         self, paths: list[Path], labels: list[str], tmp_path: Path
@@ -261,12 +261,12 @@ class TestSaveAndLoad:
     ):
         fitted.save(tmp_path / "model")
         other = replace(tiny_backbone(), weights=replace(tiny_backbone().weights, digest="f" * 32))
-        monkeypatch.setattr(estimator, "load_backbone", lambda name, weights: other)
+        monkeypatch.setattr(extractor, "load_backbone", lambda name, **options: other)
         with pytest.raises(SavedModelError, match="--weights FILE"):
             Classifier.load(tmp_path / "model")
 
     def test_a_folder_that_is_no_model_is_refused(self, tmp_path: Path):
-        with pytest.raises(SavedModelError, match=r"holds no model\.json"):
+        with pytest.raises(SavedModelError, match=r"contains no model\.json"):
             Classifier.load(tmp_path)
 
 
@@ -276,9 +276,10 @@ def test_the_cache_may_be_named(paths: list[Path], labels: list[str], tmp_path: 
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_the_documented_example_runs(monkeypatch: pytest.MonkeyPatch):
     # With the real backbone, and a twelfth of the digits for speed.
-    monkeypatch.setattr(estimator, "load_backbone", load_backbone)
+    monkeypatch.setattr(extractor, "load_backbone", load_backbone)
 
     def some(name: str) -> ImageDataset:
         dataset = open_dataset(name)

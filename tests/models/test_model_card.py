@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from headstart.models.model_card import accuracy_text, card
+from headstart.models.model_card import accuracy_text, model_card
+from headstart.models.trained_model import FineTuning
 from headstart.types import EstimateMethod
-from tests.models.trained_models import UNKNOWN, make_model, measured
+from tests.models.trained_models import UNKNOWN, estimate, make_model
 
 
 def rows_of(text, heading):
@@ -15,17 +16,16 @@ def rows_of(text, heading):
 
 
 def test_it_says_what_the_model_is_and_what_it_rests_on():
-    text = card(make_model())
+    text = model_card(make_model())
     for fact in (
         "# insects: an image classifier of 3 classes",
         "0.900 (95% interval 0.744 to 0.965, 30 images, cross-validated)",
         "30 images (insects, license: CC0-1.0)",
-        "2 copies, 1 conflict, 3 unusable files",
+        "2 duplicates, 1 image with conflicting labels, 3 unusable files",
         "tiny, weights from PyPI: made-up, license: MIT",
         "`0123456789abcdef0123456789abcdef`",
-        "| stages | fine + coarse |",
+        "| features | stages fine + coarse, computed with openvino, f32 |",
         "temperature 0.75",
-        "openvino, f32",
         "| seed | 0 |",
     ):
         assert fact in text
@@ -40,82 +40,96 @@ def test_it_says_what_the_model_is_and_what_it_rests_on():
     ],
 )
 def test_it_names_the_head_with_its_setting(kind, words):
-    assert words in card(make_model(kind))
+    assert words in model_card(make_model(kind))
 
 
 def test_it_lists_classes_and_stages():
-    text = card(make_model())
+    text = model_card(make_model())
     assert rows_of(text, "Classes") == [["ant", "10"], ["bee", "10"], ["wäsp", "10"]]
     assert [row[0] for row in rows_of(text, "Accuracy by stage")] == ["fine", "coarse"]
 
 
 @pytest.mark.parametrize(
-    ("estimate", "reason"),
+    ("method", "reason"),
     [
-        (EstimateMethod.CROSS_VALIDATION, "for each fold, the stages were chosen anew without it."),
+        (EstimateMethod.CROSS_VALIDATION, "there, the stages were selected anew for each fold."),
         (EstimateMethod.HELD_OUT, "it was measured on other images."),
         (EstimateMethod.VALIDATION, "it was measured on other images."),
     ],
 )
-def test_it_says_how_the_two_accuracies_differ(estimate, reason):
-    assert f"above, can differ: {reason}" in card(make_model(measured=measured(27, 30, estimate)))
+def test_it_says_how_the_two_accuracies_differ(method, reason):
+    text = model_card(make_model(accuracy=estimate(27, 30, method)))
+    assert f"above may differ: {reason}" in text
 
 
 def test_one_is_singular():
-    model = make_model(measured=measured(1, 1))
-    text = card(replace(model, data=replace(model.data, duplicates=1, conflicts=2, skipped=1)))
-    assert "1 copy, 2 conflicts, 1 unusable file |" in text
+    model = make_model(accuracy=estimate(1, 1))
+    data = replace(model.data, duplicates=1, conflicts=2, skipped=1)
+    text = model_card(replace(model, data=data))
+    assert "1 duplicate, 2 images with conflicting labels, 1 unusable file |" in text
     assert "1 image, cross-validated" in text
 
 
 def test_without_stages_there_is_no_table_of_them():
-    assert "by stage" not in card(make_model(by_stage={}))
+    assert "by stage" not in model_card(make_model(accuracy_by_stage={}))
 
 
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
         ((10, 10, 10), None),
-        ((10, 9, 10), "has 9 training images; trust"),
-        ((1, 9, 10), "has 1 training image; trust"),
+        ((10, 9, 10), "has only 9 training images; predictions"),
+        ((1, 9, 10), "has only 1 training image; predictions"),
     ],
 )
 def test_it_warns_of_small_classes(images, sentence):
     model = make_model()
-    text = card(replace(model, data=replace(model.data, images=images)))
+    text = model_card(replace(model, data=replace(model.data, images=images)))
     assert ("smallest class" in text) is (sentence is not None)
     assert sentence is None or sentence in text
 
 
 def test_names_break_no_table_and_are_not_escaped_as_html():
     model = make_model(classes=("a|b", "c\nd", "R&D <x>"))
-    text = card(replace(model, data=replace(model.data, name="x|y\nz")))
+    text = model_card(replace(model, data=replace(model.data, name="x|y\nz")))
     assert [row[0] for row in rows_of(text, "Classes")] == [r"a\|b", "c d", "R&D <x>"]
     assert r"(x\|y z, license" in text
 
 
 def test_names_are_text_and_never_templates():
-    text = card(make_model(classes=("{{ 7 * 7 }}", "{% raw %}", "b")))
+    text = model_card(make_model(classes=("{{ 7 * 7 }}", "{% raw %}", "b")))
     assert "{{ 7 * 7 }}" in text
     assert "{% raw %}" in text
 
 
 def test_an_accuracy_is_never_without_its_interval_and_its_source():
     assert accuracy_text(UNKNOWN) == "unknown: too few images to hold any out"
-    held_out = measured(1_900, 2_000, EstimateMethod.HELD_OUT)
+    held_out = estimate(1_900, 2_000, EstimateMethod.HELD_OUT)
     assert accuracy_text(held_out) == (
         "0.950 (95% interval 0.940 to 0.959, 2,000 images, held out)"
     )
-    assert "| accuracy | unknown" in card(make_model(measured=UNKNOWN))
+    assert "| accuracy | unknown" in model_card(make_model(accuracy=UNKNOWN))
 
 
 def test_the_same_model_gives_the_same_card():
-    assert card(make_model()) == card(make_model())
+    assert model_card(make_model()) == model_card(make_model())
 
 
 def test_images_that_chose_the_model_are_not_called_held_out():
-    said = accuracy_text(measured(18, 20, EstimateMethod.VALIDATION))
+    said = accuracy_text(estimate(18, 20, EstimateMethod.VALIDATION))
     assert said.startswith("0.900 (95% interval ")
-    assert said.endswith("20 images, which also chose the model: a little too good)")
+    assert said.endswith("20 images, which also selected the model: slightly optimistic)")
     assert "held out" not in said
-    assert accuracy_text(measured(18, 20, EstimateMethod.HELD_OUT)).endswith("20 images, held out)")
+    assert accuracy_text(estimate(18, 20, EstimateMethod.HELD_OUT)).endswith("20 images, held out)")
+
+
+@pytest.mark.parametrize(
+    ("cut", "row"), [("stem", "2 stages after stem, 5 epochs"), ("", "the whole network, 5 epochs")]
+)
+def test_it_says_what_was_fine_tuned(cut, row):
+    accuracy = estimate(20, 30)
+    tuning = FineTuning(
+        depth=2, cut=cut, epochs=5, share=1, weights="0" * 32, probe=accuracy, tuned=accuracy
+    )
+    assert f"| fine-tuned | {row} |" in model_card(make_model(tuning=tuning))
+    assert "fine-tuned" not in model_card(make_model())

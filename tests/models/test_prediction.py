@@ -14,9 +14,11 @@ from headstart.datasets import open_dataset
 from headstart.errors import DataError, SavedModelError, UserError
 from headstart.features.extractor import Extractor
 from headstart.models import prediction
-from headstart.models.fit import FitSettings, train
+from headstart.models.fit import fit
+from headstart.models.fit_settings import FitSettings
+from headstart.models.model_backbone import check_weights
 from headstart.models.prediction import classify, evaluate, predict
-from headstart.models.trained_model import Model, check_weights
+from headstart.models.trained_model import Model
 from headstart.system.text import listed
 from tests.conftest import F32, KINDS, files, tiny_backbone
 
@@ -25,7 +27,7 @@ Tiny = Callable[..., Extractor]
 
 @pytest.fixture
 def model(photos: Path, tiny: Tiny) -> Model:
-    return train(open_dataset(photos), tiny(), FitSettings()).model
+    return fit(open_dataset(photos), tiny(), FitSettings()).model
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ class TestClassify:
 
     def test_is_refused_where_the_classes_have_no_names(self, new_photos: Path):
         nameless = Extractor(backbone=replace(tiny_backbone(), labels=()), plan=F32, cache=None)
-        with pytest.raises(DataError, match="does not say what its classes are"):
+        with pytest.raises(DataError, match="has no class names of its own"):
             classify(nameless, files(new_photos))
 
 

@@ -12,7 +12,7 @@ from headstart.backbones import lite, load_backbone
 from headstart.errors import HeadstartError, SavedModelError
 from headstart.heads.families import FAMILIES
 from headstart.models import saved_model
-from headstart.models.model_card import card
+from headstart.models.model_card import model_card
 from headstart.models.saved_model import (
     CARD,
     MANIFEST,
@@ -48,14 +48,14 @@ class TestRoundTrip:
         assert loaded.data.digests.tolist() == model.data.digests.tolist()
         for name in ("classes", "temperature", "setting", "balanced", "seed", "origin"):
             assert getattr(loaded, name) == getattr(model, name)
-        assert loaded.measured == model.measured
-        assert loaded.by_stage == model.by_stage
-        assert list(loaded.by_stage) == list(model.by_stage)
+        assert loaded.accuracy == model.accuracy
+        assert loaded.accuracy_by_stage == model.accuracy_by_stage
+        assert list(loaded.accuracy_by_stage) == list(model.accuracy_by_stage)
         assert describe(loaded) == describe(model)
 
     def test_an_unknown_accuracy_stays_unknown(self, tmp_path):
-        save_model(make_model(measured=UNKNOWN, by_stage={}), tmp_path / "m")
-        assert load_model(tmp_path / "m").measured == UNKNOWN
+        save_model(make_model(accuracy=UNKNOWN, accuracy_by_stage={}), tmp_path / "m")
+        assert load_model(tmp_path / "m").accuracy == UNKNOWN
 
     def test_it_knows_the_images_it_was_trained_on(self, saved):
         model = load_model(saved)
@@ -91,7 +91,7 @@ class TestFiles:
         assert manifest == describe(load_model(saved))
 
     def test_the_card_is_the_models(self, saved):
-        assert (saved / CARD).read_text() == card(make_model())
+        assert (saved / CARD).read_text() == model_card(make_model())
 
     def test_no_path_and_no_machine_is_written(self, tmp_path):
         weights = tmp_path / "weights.safetensors"
@@ -181,7 +181,7 @@ class TestTarget:
         (tmp_path / "photo.jpg").write_text("")
         for refuse in (check_target, lambda folder: save_model(make_model(), folder)):
             with pytest.raises(
-                SavedModelError, match="holds files and no model; name a new folder"
+                SavedModelError, match="contains files but no model; name a new folder"
             ):
                 refuse(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
@@ -189,7 +189,7 @@ class TestTarget:
     @pytest.mark.parametrize("content", [b"", b"{}", b'{"format": "layers-model"}', b"\xff\x00"])
     def test_a_model_json_of_another_tool_is_not_overwritten(self, tmp_path, content):
         (tmp_path / MANIFEST).write_bytes(content)
-        with pytest.raises(SavedModelError, match="holds files and no model"):
+        with pytest.raises(SavedModelError, match="contains files but no model"):
             save_model(make_model(), tmp_path)
         assert contents(tmp_path) == {MANIFEST: content}
 

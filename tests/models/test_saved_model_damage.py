@@ -28,11 +28,11 @@ class TestDamage:
         assert "is not a folder" in refusal(saved / MANIFEST)
 
     def test_an_empty_folder(self, tmp_path):
-        assert "holds no model.json; give the folder" in refusal(tmp_path)
+        assert "contains no model.json; give the folder" in refusal(tmp_path)
 
     def test_a_folder_where_the_manifest_should_be(self, tmp_path):
         (tmp_path / MANIFEST).mkdir()
-        assert "holds no model.json" in refusal(tmp_path)
+        assert "contains no model.json" in refusal(tmp_path)
 
     def test_a_manifest_without_arrays(self, saved):
         arrays_of(saved).unlink()
@@ -55,8 +55,14 @@ class TestDamage:
     def test_a_newer_schema_says_upgrade_whatever_else_it_holds(self, saved, version):
         change(saved, schema_version=version, head="transformer", new=[1], arrays=None)
         message = refusal(saved)
-        assert "newer headstart" in message
+        assert "newer version of headstart" in message
         assert "pip install --upgrade headstart" in message
+
+    def test_an_older_schema_says_fit_again_whatever_else_it_holds(self, saved):
+        change(saved, schema_version=SCHEMA - 1, head="transformer", old=[1], arrays=None)
+        message = refusal(saved)
+        assert "older version of headstart" in message
+        assert "fit the model again" in message
 
     @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
     def test_a_truncated_manifest(self, saved, share):
@@ -76,7 +82,7 @@ class TestDamage:
     def test_truncated_arrays(self, saved, share):
         content = arrays_of(saved).read_bytes()
         arrays_of(saved).write_bytes(content[: int(share * len(content))])
-        assert "is damaged: its bytes are not those written" in refusal(saved)
+        assert "is damaged: its content has changed" in refusal(saved)
 
     @pytest.mark.parametrize("place", [0, 9, 500, -1])
     def test_one_flipped_bit_in_the_arrays(self, saved, place):
@@ -127,9 +133,9 @@ class TestDamage:
             {"seed": 0.5},
             {"balanced": None},
             {"origin": {}},
-            {"measured": {"accuracy": 2, "interval": None, "images": 1, "estimate": "unknown"}},
-            {"measured": {"accuracy": 1, "interval": None, "images": -1, "estimate": "unknown"}},
-            {"measured": {"accuracy": 1, "interval": [0], "images": 1, "estimate": "unknown"}},
+            {"accuracy": {"value": 2, "interval": None, "images": 1, "method": "unknown"}},
+            {"accuracy": {"value": 1, "interval": None, "images": -1, "method": "unknown"}},
+            {"accuracy": {"value": 1, "interval": [0], "images": 1, "method": "unknown"}},
             {"surplus": 1},
         ],
         ids=str,
@@ -145,11 +151,11 @@ class TestDamage:
                 {"temperature": -1},
                 "'temperature' is -1: Input should be greater than or equal to 0.02",
             ),
-            ({"seed": None}, "it lacks 'seed'"),
-            ({"surplus": 1}, "it has 'surplus', which no model has"),
+            ({"seed": None}, "the entry 'seed' is missing"),
+            ({"surplus": 1}, "the entry 'surplus' is unknown"),
             (
-                {"measured": {"accuracy": 2, "interval": None, "images": 1, "estimate": "unknown"}},
-                "'measured.accuracy' is 2: Input should be less than or equal to 1",
+                {"accuracy": {"value": 2, "interval": None, "images": 1, "method": "unknown"}},
+                "'accuracy.value' is 2: Input should be less than or equal to 1",
             ),
         ],
         ids=str,
@@ -158,7 +164,7 @@ class TestDamage:
         change(saved, **entries)
         assert refusal(saved).startswith(f"{saved / MANIFEST} is damaged: {said}; ")
 
-    @pytest.mark.parametrize("part", ["origin", "data", "measured"])
+    @pytest.mark.parametrize("part", ["origin", "data", "accuracy"])
     def test_a_surplus_entry_within_a_part(self, saved, part):
         manifest = json.loads((saved / MANIFEST).read_text())
         change(saved, **{part: {**manifest[part], "surplus": 1}})

@@ -4,22 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from headstart.evaluation.metrics import wilson
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import LabeledFeatures
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
 from headstart.types import EstimateMethod
 from tests.heads.samples import blobs
 
-UNKNOWN = AccuracyEstimate(accuracy=None, interval=None, images=0, estimate=EstimateMethod.UNKNOWN)
+UNKNOWN = AccuracyEstimate.unknown()
 
 
-def measured(
-    right: int, images: int, estimate: EstimateMethod = EstimateMethod.CROSS_VALIDATION
+def estimate(
+    correct: int, images: int, method: EstimateMethod = EstimateMethod.CROSS_VALIDATION
 ) -> AccuracyEstimate:
-    return AccuracyEstimate(
-        accuracy=right / images, interval=wilson(right, images), images=images, estimate=estimate
-    )
+    return AccuracyEstimate.of(np.arange(images) < correct, method)
 
 
 def make_model(kind: str = "logistic", *, seed: int = 0, **changed) -> Model:
@@ -52,8 +49,8 @@ def make_model(kind: str = "logistic", *, seed: int = 0, **changed) -> Model:
             skipped=3,
             digests=np.random.default_rng(seed).integers(0, 256, (30, 16)).astype(np.uint8),
         ),
-        measured=measured(27, 30),
-        by_stage={"fine": measured(20, 30), "coarse": measured(25, 30)},
+        accuracy=estimate(27, 30),
+        accuracy_by_stage={"fine": estimate(20, 30), "coarse": estimate(25, 30)},
     )
     return replace(model, **changed)
 

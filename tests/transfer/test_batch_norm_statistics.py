@@ -13,6 +13,8 @@ from headstart.transfer.batch_norm_statistics import batch_moments
 from headstart.transfer.random_weights import natural_noise
 from tests.conftest import tiny_backbone
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_openvino_and_pytorch_agree(lite0: Backbone, fresh: bool):

@@ -1,6 +1,7 @@
 """A network as if it had never been trained."""
 
 import numpy as np
+import pytest
 
 from headstart.backbones.backbone import Backbone
 from headstart.engines.engine import EnginePlan
@@ -8,6 +9,8 @@ from headstart.engines.openvino import OpenVINOEngine
 from headstart.transfer.batch_norm_statistics import batch_moments
 from headstart.transfer.random_weights import natural_noise, random_tensors, randomize_weights
 from headstart.types import EngineName, Precision
+
+pytestmark = pytest.mark.slow
 
 
 def test_weights_are_drawn_as_he_et_al_do_and_the_seed_decides(lite0: Backbone):

@@ -14,7 +14,8 @@ from headstart.datasets import open_dataset
 from headstart.errors import DataError
 from headstart.evaluation.paired_tests import paired_difference
 from headstart.features.extractor import Extractor
-from headstart.models.fit import FitSettings, train
+from headstart.models.fit import fit
+from headstart.models.fit_settings import FitSettings
 from headstart.transfer import transfer_report
 from headstart.transfer.advice import Action
 from headstart.transfer.paired_scores import ClassifierScore, better_than
@@ -67,12 +68,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_numbers_of_fit_are_found_again(extractor: Extractor, many: Path):
     dataset = open_dataset(str(many))
     found = measure_transfer(dataset, extractor, seed=3)
-    model = train(dataset, extractor, FitSettings(seed=3)).model
-    assert found.chosen.accuracy == model.measured.accuracy
-    assert found.chosen.interval == model.measured.interval
+    model = fit(dataset, extractor, FitSettings(seed=3)).model
+    assert found.chosen.accuracy == model.accuracy.value
+    assert found.chosen.interval == model.accuracy.interval
     assert found.chosen_stages == model.origin.stages
     assert {one.name: one.accuracy for one in found.stages} == {
-        stage: measured.accuracy for stage, measured in model.by_stage.items()
+        stage: measured.value for stage, measured in model.accuracy_by_stage.items()
     }
 
 

@@ -14,20 +14,22 @@ from headstart.system.text import counted
 
 def info(model: shared.ModelFolder, as_json: shared.Json = False) -> None:
     """Print a model's card: data, backbone and license, accuracy, classes, limits."""
-    from headstart.models.model_card import card
+    from headstart.models.model_card import model_card
     from headstart.models.saved_model import describe, load_model
 
     trained = load_model(model)
     if as_json:
         document = describe(trained)
-        document["measured"] = trained.measured.as_dict()
-        document["by_stage"] = {name: one.as_dict() for name, one in trained.by_stage.items()}
+        document["accuracy"] = trained.accuracy.as_dict()
+        document["accuracy_by_stage"] = {
+            name: one.as_dict() for name, one in trained.accuracy_by_stage.items()
+        }
         if trained.tuning:
             probe, tuned = trained.tuning.probe.as_dict(), trained.tuning.tuned.as_dict()
             document["tuning"] |= {"probe": probe, "tuned": tuned}
         print_json(document)
     else:
-        say(card(trained).rstrip("\n"))
+        say(model_card(trained).rstrip("\n"))
 
 
 def backbones(as_json: shared.Json = False) -> None:

@@ -303,9 +303,9 @@ def _where(
     classes_from: ClassLevel,
 ) -> DataLocation:
     """Where the images are: as said, or as it was said when the model was fitted."""
-    from headstart.models.data_location import DataLocation, known_source
+    from headstart.models.data_location import DataLocation, find_data_location
 
-    known = None if model is None else known_source(root, model.data)
+    known = None if model is None else find_data_location(root, model.data)
     said = source if model is None else data
     if said is None:
         if known is None:

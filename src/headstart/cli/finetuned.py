@@ -33,7 +33,7 @@ def write_history(tuned: FineTuneResult, out: Path) -> None:
         [row.accuracy for row in attempt.history],
         [row.validation_loss for row in attempt.history],
         [row.validation_accuracy for row in attempt.history],
-        probe=(attempt.probe_loss, attempt.probe.accuracy or 0.0),
+        probe=(attempt.probe_loss, attempt.probe.value or 0.0),
         closing=sum(row.validation_loss is None for row in attempt.history),
         finding=_verdict(attempt, kept=tuned.kept),
     )
@@ -48,7 +48,7 @@ def _verdict(attempt: TuningAttempt | None, *, kept: bool) -> str:
     figures = (
         f"on {counted(attempt.tuned.images, 'validation image')} loss {loss} after "
         f"{attempt.probe_loss:.3f}, "
-        f"accuracy {attempt.tuned.accuracy:.3f} after {attempt.probe.accuracy:.3f}"
+        f"accuracy {attempt.tuned.value:.3f} after {attempt.probe.value:.3f}"
     )
     if kept:
         way = "" if attempt.share == 1 else f" {attempt.share:.0%} of the way is kept."
@@ -72,8 +72,8 @@ def summary(tuned: FineTuneResult, seconds: float) -> dict[str, Any]:
         "parameters": attempt.parameters if attempt else 0,
         "share": attempt.share if attempt else 0.0,
         "temperature": model.temperature,
-        "result": model.measured.as_dict(),
-        "probe": tuned.probe.model.measured.as_dict(),
+        "result": model.accuracy.as_dict(),
+        "probe": tuned.probe.model.accuracy.as_dict(),
         "validation": {
             "probe": attempt.probe.as_dict() if attempt else None,
             "tuned": attempt.tuned.as_dict() if attempt else None,
@@ -123,8 +123,8 @@ def describe(dataset: ImageDataset, tuned: FineTuneResult, seconds: float, out: 
         place = f"behind {attempt.cut}" if attempt.cut else "the whole network"
         stages = counted(attempt.depth, "stage")
         say(f"trained   {stages}, {place}: {attempt.parameters / 1e6:.1f} M numbers")
-    say(f"probe     {accuracy_text(tuned.probe.model.measured)}")
-    say(f"accuracy  {accuracy_text(model.measured)}")
+    say(f"probe     {accuracy_text(tuned.probe.model.accuracy)}")
+    say(f"accuracy  {accuracy_text(model.accuracy)}")
     say(f"verdict   {_verdict(attempt, kept=tuned.kept)}")
     say_left_out(tuned.probe, out)
     say(f"time      {seconds:.1f} s")

@@ -156,15 +156,17 @@ def extractor_for(
     allow_download: bool = True,
 ) -> Extractor:
     """The backbone, ready to run as the options say."""
-    from headstart.engines import make_plan
-    from headstart.features.extractor import Extractor
-    from headstart.system.cache_folder import cache_root
+    from headstart.cli.console import hush_libraries
+    from headstart.features.extractor import build_extractor
 
-    return Extractor(
-        backbone=_backbone(backbone, weights, allow_download=allow_download),
-        plan=make_plan(engine, precision),
-        cache=cache_root(cache),
-        asked=engine,
+    hush_libraries()
+    return build_extractor(
+        backbone,
+        weights=weights,
+        engine=engine,
+        precision=precision,
+        cache=cache,
+        allow_download=allow_download,
     )
 
 
@@ -176,12 +178,13 @@ def extractor_of(
     cache: Path | None,
 ) -> Extractor:
     """The backbone that a model belongs to, with the very weights it was trained on."""
-    from headstart.models.trained_model import check_file_given, own_backbone
+    from headstart.cli.console import hush_libraries
+    from headstart.models.model_backbone import build_model_extractor
 
-    check_file_given(model, weights)
-    extractor = extractor_for(model.origin.backbone, weights, engine, precision, cache)
-    extractor.backbone = own_backbone(model, extractor.backbone)
-    return extractor
+    hush_libraries()
+    return build_model_extractor(
+        model, weights=weights, engine=engine, precision=precision, cache=cache
+    )
 
 
 def study(backbone: str | None, model: Path | None, weights: Path | None) -> InspectedNetwork:
@@ -210,12 +213,12 @@ def study_of(name: str, weights: Path | None) -> InspectedNetwork:
 
 
 def _study_of_model(folder: Path, weights: Path | None) -> InspectedNetwork:
+    from headstart.models.model_backbone import require_weights_file, tuned_backbone
     from headstart.models.saved_model import load_model
-    from headstart.models.trained_model import check_file_given, own_backbone
 
     trained = load_model(folder)
-    check_file_given(trained, weights)
-    return _study(own_backbone(trained, _backbone(trained.origin.backbone, weights)), trained)
+    require_weights_file(trained, weights)
+    return _study(tuned_backbone(trained, _backbone(trained.origin.backbone, weights)), trained)
 
 
 def _study(backbone: Backbone, model: Model | None = None) -> InspectedNetwork:
@@ -240,12 +243,12 @@ def fraction(text: str) -> float:
     return value
 
 
-def _backbone(name: str, weights: Path | None, *, allow_download: bool = True) -> Backbone:
+def _backbone(name: str, weights: Path | None) -> Backbone:
     from headstart.backbones import load_backbone
     from headstart.cli.console import hush_libraries
 
     hush_libraries()
-    return load_backbone(name, weights=weights, allow_download=allow_download)
+    return load_backbone(name, weights=weights)
 
 
 def opened(

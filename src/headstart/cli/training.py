@@ -22,7 +22,7 @@ HISTORY, CURVES = "history.csv", "curves.png"
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
-    from headstart.models.fit import FitResult
+    from headstart.models.fit_result import FitResult
 
 AUTO = "auto"
 _CLASSES = 8
@@ -82,8 +82,9 @@ def fit(
 ) -> None:
     """Train a classifier on labeled images, and say how good it is."""
     from headstart.evaluation.report import write_skipped
-    from headstart.models.data_location import DataLocation, remember_source
-    from headstart.models.fit import FitSettings, train
+    from headstart.models.data_location import DataLocation, save_data_location
+    from headstart.models.fit import fit
+    from headstart.models.fit_settings import FitSettings
     from headstart.models.saved_model import check_target, save_model
     from headstart.system.cache_folder import cache_root
 
@@ -113,7 +114,7 @@ def fit(
         seed=seed,
     )
     with progress() as bars:
-        trained = train(
+        trained = fit(
             dataset,
             extractor,
             recipe,
@@ -125,7 +126,7 @@ def fit(
     for name in (HISTORY, CURVES):  # of a fine-tuning whose place this model takes
         (out / name).unlink(missing_ok=True)
     write_skipped(trained.skipped, out / "skipped.csv")
-    remember_source(
+    save_data_location(
         cache_root(cache),
         trained.model.data,
         DataLocation(
@@ -214,10 +215,10 @@ def evaluate(
         print_json(report.as_dict())
         return
     accuracy = AccuracyEstimate(
-        accuracy=report.accuracy,
+        value=report.accuracy,
         interval=report.interval,
         images=report.images,
-        estimate=EstimateMethod.HELD_OUT,
+        method=EstimateMethod.HELD_OUT,
     )
     say(f"accuracy           {accuracy_text(accuracy)}")
     if report.top5 is not None:
@@ -238,10 +239,10 @@ def _report_training(trained: FitResult, folder: Path) -> None:
     from headstart.evaluation.report import build_report
     from headstart.plots.report_folder import write_report
 
-    if trained.tested is None:
+    if trained.held_out is None:
         warn([f"too few images to test any, so there is no report to write to {folder}"])
         return
-    tested = trained.tested
+    tested = trained.held_out
     report = build_report(
         tested.probabilities,
         tested.labels,
@@ -262,7 +263,7 @@ def _report_training(trained: FitResult, folder: Path) -> None:
 
 def _summary(trained: FitResult, seconds: float) -> dict[str, Any]:
     model = trained.model
-    measured = model.measured.as_dict()
+    measured = model.accuracy.as_dict()
     return {
         "backbone": model.origin.backbone,
         "engine": model.origin.engine,
@@ -272,7 +273,7 @@ def _summary(trained: FitResult, seconds: float) -> dict[str, Any]:
         "setting": model.setting,
         "temperature": model.temperature,
         "accuracy_by_stage": {
-            stage: accuracy.as_dict() for stage, accuracy in model.by_stage.items()
+            stage: accuracy.as_dict() for stage, accuracy in model.accuracy_by_stage.items()
         },
         "images": trained.images,
         "compared_on": trained.compared_on,
@@ -312,7 +313,7 @@ def _describe(
     few = trained.compared_on < trained.images
     sample = f", compared on {trained.compared_on:,} of the images" if few else ""
     say(f"stages    {' + '.join(origin.stages)}{sample}")
-    say(f"accuracy  {accuracy_text(model.measured)}")
+    say(f"accuracy  {accuracy_text(model.accuracy)}")
     if alone := [name for name, n in zip(model.classes, model.data.images, strict=True) if n == 1]:
         say(f"untested  {', '.join(alone[:_CLASSES])}: a single image cannot test what it trained")
     say_left_out(trained, out)
@@ -324,9 +325,9 @@ def say_data(name: str, trained: FitResult) -> None:
     """A line about the images that were used."""
     classes = trained.model.classes
     more = ", ..." if len(classes) > _CLASSES else ""
-    measured = trained.model.measured
+    measured = trained.model.accuracy
     held = (
-        f" and {measured.images:,} held out" if measured.estimate is EstimateMethod.HELD_OUT else ""
+        f" and {measured.images:,} held out" if measured.method is EstimateMethod.HELD_OUT else ""
     )
     say(
         f"data      {name}: {counted(trained.images, 'image')}{held}, {len(classes)} classes "

@@ -15,9 +15,11 @@ from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.comparison.result import BackboneResult
 from headstart.errors import DataError, MissingExtraError
 from headstart.evaluation.paired_tests import Right
-from headstart.features.extractor import Extractor, Features
+from headstart.features.extraction import Features
+from headstart.features.extractor import Extractor
 from headstart.heads.candidates import candidates
-from headstart.models.fit import FitSettings, choose_stages
+from headstart.models.fit import select_stages
+from headstart.models.fit_settings import FitSettings
 from headstart.types import ProgressCallback
 
 
@@ -89,7 +91,7 @@ class BackboneTrial:
         if list(features.digests) != [images.digests[row] for row in rows]:
             raise DataError("files changed while backbones were compared on them; start again")
         labels = images.labels[inside]
-        selection = choose_stages(
+        selection = select_stages(
             features.values,
             labels,
             features.digests,
@@ -127,8 +129,8 @@ class BackboneTrial:
             complete=len(self.correct) == len(images),
             cost=self.cost,
             pass_images_per_second=self.computed / self.seconds if self.computed else None,
-            engine=str(self.extractor.plan.engine),
-            precision=str(self.extractor.plan.precision),
+            engine=str(self.extractor.effective_plan.engine),
+            precision=str(self.extractor.effective_plan.precision),
             parameters=known.parameters if known else _parameters(backbone),
             multiply_adds=known.multiply_adds if known else None,
             license=backbone.weights.license,

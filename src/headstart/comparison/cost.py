@@ -134,7 +134,7 @@ def peak_memory() -> int | None:
 def _measure(name: str, engine_name: str, precision: str, device: str, asked: str) -> Cost:
     backbone = load_backbone(name, allow_download=False)
     plan = EnginePlan(EngineName(engine_name), Precision(precision), device)
-    engine = build_engine(backbone, plan, asked=EngineName(asked))
+    engine = build_engine(backbone, plan, requested=EngineName(asked))
     speed, milliseconds = time_engine(engine, backbone.preprocessing.crop)
     return Cost(images_per_second=speed, milliseconds=milliseconds, memory_bytes=peak_memory())
 

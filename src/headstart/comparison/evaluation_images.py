@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import draw
-from headstart.features.extractor import Features
+from headstart.features.extraction import Features
 from headstart.models.train_test_split import TrainTestSplit
 from headstart.types import Conflict, Labels, Skipped
 

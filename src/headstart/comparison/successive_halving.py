@@ -33,8 +33,8 @@ from headstart.datasets.splits import draw, fold_of
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.evaluation.paired_tests import Right, paired_difference
 from headstart.features.extractor import Extractor
-from headstart.models.fit import FitSettings
-from headstart.models.train_test_split import usable
+from headstart.models.fit_settings import FitSettings
+from headstart.models.train_test_split import train_test_parts
 from headstart.system.machine import cores
 from headstart.types import ProgressBarFactory, no_progress_bars
 
@@ -79,7 +79,7 @@ def compare(
     bars = bars or no_progress_bars
     settings = FitSettings(balance=balance, seed=seed)
     trials = _measure_costs(extractors, meter or _measure_in_subprocess, left_out, bars)
-    trials, images = _select_images(trials, usable(dataset), seed)
+    trials, images = _select_images(trials, train_test_parts(dataset), seed)
     trials = _halve(trials, images, settings, bars)
     measured = sorted([*trials.remaining, *trials.eliminated], key=_by_cost)
     results = tuple(trial.result(images) for trial in measured)
@@ -216,4 +216,6 @@ def _by_cost(trial: BackboneTrial) -> tuple[float, str]:
 
 
 def _measure_in_subprocess(extractor: Extractor) -> Cost:
-    return measure_cost(extractor.backbone, extractor.plan, asked=extractor.asked)
+    return measure_cost(
+        extractor.backbone, extractor.effective_plan, asked=extractor.requested_engine
+    )

@@ -19,11 +19,15 @@ _log = logging.getLogger(__name__)
 def make_plan(
     engine: EngineName = EngineName.AUTO, precision: Precision = Precision.AUTO
 ) -> EnginePlan:
-    """Fill in what the user left open: a GPU if there is one, else OpenVINO, else PyTorch.
+    """Choose the engine and precision that are left to AUTO: PyTorch on a GPU, else OpenVINO.
+
+    Args:
+        engine: The engine to use; AUTO chooses by what the machine has.
+        precision: Numeric precision; AUTO takes bf16 where it is fast, else f32.
 
     Raises:
-        MissingExtraError: an engine was asked for that is not installed.
-        BackboneError: a precision was asked for that this machine does not have.
+        MissingExtraError: The engine is not installed.
+        BackboneError: The machine lacks the precision.
     """
     device = _gpu() if engine is not EngineName.OPENVINO else None
     if engine is EngineName.AUTO:
@@ -34,7 +38,7 @@ def make_plan(
         native = has_bfloat16()
         if precision is Precision.BFLOAT16 and not native:
             raise BackboneError(
-                "this processor has no bf16 arithmetic; use --precision f32, which is as fast here"
+                "this processor does not support bf16; use --precision f32, which is as fast here"
             )
         if precision is Precision.AUTO:
             precision = Precision.BFLOAT16 if native else Precision.FLOAT32
@@ -47,20 +51,20 @@ def make_plan(
 
 
 def build_engine(
-    backbone: Backbone, plan: EnginePlan, *, asked: EngineName = EngineName.AUTO
+    backbone: Backbone, plan: EnginePlan, *, requested: EngineName = EngineName.AUTO
 ) -> Engine:
     """Compile a backbone.
 
     Args:
-        backbone: what to run.
-        plan: where and how.
-        asked: what the user named. If that is AUTO, the other engine steps in where the planned
-            one cannot: eager PyTorch where OpenVINO cannot convert the network, OpenVINO where
-            packages are missing that the PyTorch form needs. `Engine.plan` says which it was.
+        backbone: The network.
+        plan: The engine and precision to use.
+        requested: The engine that the user named. If it is AUTO, another engine is used where the
+            planned one fails: eager PyTorch if OpenVINO cannot convert the network, OpenVINO if
+            packages for the PyTorch form are missing. `Engine.plan` says which one it is.
 
     Raises:
-        ConversionError: OpenVINO was asked for by name and cannot run this network.
-        MissingExtraError: the network's PyTorch form needs a package that is not installed.
+        ConversionError: OpenVINO was requested and cannot run this network.
+        MissingExtraError: The network's PyTorch form needs a package that is not installed.
     """
     from headstart.engines.openvino import ConversionError, OpenVINOEngine
 
@@ -68,7 +72,7 @@ def build_engine(
         try:
             return OpenVINOEngine(backbone, plan)
         except ConversionError as error:
-            if asked is not EngineName.AUTO:
+            if requested is not EngineName.AUTO:
                 raise
             _log.info("%s", error)
             plan = EnginePlan(EngineName.PYTORCH, Precision.FLOAT32)
@@ -77,14 +81,14 @@ def build_engine(
 
         return PyTorchEngine(backbone, plan)
     except MissingExtraError as error:
-        if asked is not EngineName.AUTO or backbone.graph is None:
+        if requested is not EngineName.AUTO or backbone.graph is None:
             raise
         _log.info("%s", error)
         return OpenVINOEngine(backbone, make_plan(EngineName.OPENVINO))
 
 
 def _gpu() -> str | None:
-    """The device PyTorch would find, asked of the system: importing PyTorch takes seconds."""
+    """The GPU that PyTorch would use, found without importing PyTorch, which takes seconds."""
     if find_spec("torch") is None:
         return None
     if sys.platform == "darwin":
@@ -97,6 +101,6 @@ def _gpu() -> str | None:
         return None
     if not (found and count.value):
         return None
-    import torch  # a driver alone is not enough: this may be PyTorch's CPU build
+    import torch  # a driver is not enough: this may be the CPU build of PyTorch
 
     return "cuda" if torch.cuda.is_available() else None

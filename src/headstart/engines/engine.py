@@ -1,4 +1,4 @@
-"""What runs a frozen network."""
+"""What an engine is: it runs a frozen network on batches of pixels."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ class Engine(Protocol):
 
     @property
     def plan(self) -> EnginePlan:
-        """What it runs on."""
+        """The engine, precision and device in use."""
         ...
 
     @property
     def batch(self) -> int:
-        """Images a batch, at most."""
+        """The largest number of images per batch."""
         ...
 
     def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
-        """Run batches; while one is computed the next may be prepared.
+        """Run batches; while one is computed, the next may be prepared.
 
-        Close the generator when leaving it early: the engine is then ready for another stream.
+        Close the generator when leaving it early, so that the engine can run another stream.
 
         Args:
-            batches: (n, H, W, 3) each, 1 <= n <= `batch`, in the size the backbone expects.
+            batches: (n, H, W, 3) uint8 each, 1 <= n <= `batch`, in the size that the backbone
+                expects.
 
         Yields:
-            For each batch in turn: one (n, width) array a stage, then the logits (n, classes).
+            For each batch, one (n, width) float32 array per stage, then the logits (n, classes).
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EnginePlan:
-    """An engine and the arithmetic it is asked for.
+    """An engine, a numeric precision and a device.
 
     Attributes:
-        engine: not AUTO.
-        precision: not AUTO.
+        engine: OPENVINO or PYTORCH, not AUTO.
+        precision: FLOAT32 or BFLOAT16, not AUTO.
         device: "cpu", "cuda" or "mps".
     """
 
@@ -52,6 +53,6 @@ class EnginePlan:
     device: str = "cpu"
 
     def identity(self) -> str:
-        """All of it that may change a feature's last digits: part of the cache's key."""
+        """Return everything that may change a feature's last digits, for the cache key."""
         package = "openvino" if self.engine is EngineName.OPENVINO else "torch"
         return f"{self.engine} {version(package)} {self.precision} {self.device}"

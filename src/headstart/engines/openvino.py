@@ -1,4 +1,4 @@
-"""OpenVINO: an inference engine for inference, 5 to 12 times eager PyTorch on a CPU."""
+"""OpenVINO: the engine on a CPU, 5 to 12 times as fast as eager PyTorch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headstart.errors import BackboneError
 from headstart.types import EngineName, Floats, Pixels
 
 BATCH = 8
-"""Images a batch. 4 to 32 differ by a tenth in speed; small ones waste least at the end."""
+"""Images per batch. 4 to 32 differ by a tenth in speed; small batches waste least at the end."""
 
 
 class ConversionError(BackboneError):
@@ -27,15 +27,15 @@ class ConversionError(BackboneError):
 
 @cache
 def openvino_core() -> Any:
-    """Return the one OpenVINO of this process."""
+    """Return the OpenVINO core of this process."""
     return _silent_openvino().Core()
 
 
 def _silent_openvino() -> Any:
     """Import OpenVINO without its telemetry.
 
-    `headstart/__init__.py` keeps the telemetry from being imported; where the program had imported
-    OpenVINO before headstart, its own stub takes the telemetry's place here.
+    `headstart/__init__.py` prevents the import of the telemetry; if the program imported OpenVINO
+    before headstart, the telemetry is replaced here by OpenVINO's own stub.
     """
     import openvino
 
@@ -44,23 +44,23 @@ def _silent_openvino() -> Any:
 
         for name, module in list(sys.modules.items()):
             if name.startswith("openvino.tools.ovc.") and hasattr(module, "tm"):
-                setattr(module, "tm", telemetry_stub)  # noqa: B010 - mypy knows no such attribute
+                setattr(module, "tm", telemetry_stub)  # noqa: B010 - for mypy
     return openvino
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor computes in bf16 at full speed."""
+    """Return whether this processor computes in bf16 at full speed."""
     return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVINOEngine:
     """Runs a backbone on the CPU, several batches at once.
 
-    A picture's features do not depend on the batch it is in, nor on its place there (tested):
-    features computed on different days are the same.
+    The features of an image depend neither on the batch nor on the position in it (tested), so
+    that images added later get the same features.
 
     Raises:
-        ConversionError: the network has an operation that OpenVINO lacks.
+        ConversionError: The network has an operation that OpenVINO lacks.
     """
 
     def __init__(self, backbone: Backbone, plan: EnginePlan) -> None:
@@ -73,13 +73,13 @@ class OpenVINOEngine:
         try:
             compiled = openvino_core().compile_model(graph, "CPU", hints)
         except RuntimeError as error:
-            raise _cannot(backbone, error) from error
+            raise _conversion_error(backbone, error) from error
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [compiled.create_infer_request() for _ in range(count + 1)]
         self._outputs = len(compiled.outputs)
 
     def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
-        """See `Engine.stream`."""
+        """Implement `Engine.stream`."""
         free = deque(self._requests)
         running: deque[tuple[Any, int]] = deque()
         try:
@@ -121,7 +121,7 @@ def _graph(backbone: Backbone, shape: list[int]) -> Any:
 
 
 def _converted(backbone: Backbone, shape: list[int]) -> Any:
-    """A PyTorch network, by way of torch.export."""
+    """Convert the PyTorch form by torch.export."""
     import torch
 
     from headstart.engines.pytorch import FromBytes
@@ -129,16 +129,16 @@ def _converted(backbone: Backbone, shape: list[int]) -> Any:
     network = FromBytes(backbone.network())
     example = torch.zeros(shape, dtype=torch.uint8)
     try:
-        # Both libraries warn of what they themselves will change one day.
+        # Both libraries warn about future changes of their own.
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.export.export(network, (example,), strict=False)
             return _silent_openvino().convert_model(exported)
-    except Exception as error:  # both libraries raise whatever they meet
-        raise _cannot(backbone, error) from error
+    except Exception as error:  # both libraries raise exceptions of many kinds
+        raise _conversion_error(backbone, error) from error
 
 
-def _cannot(backbone: Backbone, error: Exception) -> ConversionError:
+def _conversion_error(backbone: Backbone, error: Exception) -> ConversionError:
     reason = next(iter(str(error).strip().splitlines()), repr(error))
     return ConversionError(
         f"OpenVINO cannot run {backbone.name} ({reason[:200]}); use --engine {EngineName.PYTORCH}"

@@ -1,4 +1,4 @@
-"""PyTorch: on a GPU, and the fallback that always works."""
+"""PyTorch: the engine on a GPU, and the fallback on a CPU."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from headstart.types import Floats, Pixels, Precision
 
 _CPU_BATCH, _GPU_BATCH = 16, 64
 _IN_FLIGHT = 2
-"""Batches a GPU works on while the host prepares the next."""
+"""Batches in flight on a GPU while the host prepares the next one."""
 
 
 class FromBytes(nn.Module):
-    """A network that takes pictures as they are prepared: (N, H, W, 3) uint8."""
+    """A network that takes prepared images, (N, H, W, 3) uint8."""
 
     def __init__(self, network: StagedNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """(N, width) a stage, then the logits."""
+        """Return (N, width) features of each stage, then the logits (N, classes)."""
         outputs: tuple[Tensor, ...] = self.network(pixels.permute(0, 3, 1, 2).float() / 255)
         return outputs
 
@@ -38,11 +38,11 @@ class PyTorchEngine:
         self.plan = plan
         self.batch = _CPU_BATCH if plan.device == "cpu" else _GPU_BATCH
         network = FromBytes(backbone.network()).to(plan.device)
-        # Convolutions on a GPU, and bf16 ones anywhere, are faster with the channels last.
+        # Convolutions on a GPU, and bf16 convolutions anywhere, are faster with channels last.
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
-        """See `Engine.stream`."""
+        """Implement `Engine.stream`."""
         ahead = 0 if self.plan.device == "cpu" else _IN_FLIGHT
         running: deque[tuple[Tensor, ...]] = deque()
         for pixels in batches:

@@ -1,1 +1,1 @@
-"""Run the frozen network once over images, and keep what it computes."""
+"""Compute the features of images with the frozen network, and store them."""

@@ -1,4 +1,4 @@
-"""The rows of features that a pass collects, on their way to the store."""
+"""The computed features of a pass, on their way to the store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from headstart.types import Floats
 _FLUSH_ROWS, _FLUSH_SECONDS = 2048, 2.0
 
 
-class FeatureRows:
-    """Features by digest: kept in the store where there is one, and in memory where not.
+class FeatureBuffer:
+    """Features by image digest: in the store and, until they are written there, in memory.
 
     Args:
-        store: where they are kept; None keeps them in memory alone.
-        widths: stage -> number of features, in the order of a network's outputs.
-        warnings: where a sentence goes if the store cannot be written.
+        store: Where features are stored; None keeps them in memory only.
+        widths: Stage name -> number of features, in the order of the network's outputs.
+        warnings: Receives a sentence if the store cannot be written.
     """
 
     def __init__(
@@ -36,26 +36,26 @@ class FeatureRows:
         self._blocks: list[list[Floats]] = []
         self._flushed = time.monotonic()
 
-    def held(self, digests: Sequence[str], stages: Sequence[str]) -> set[str]:
-        """Which of these are in the store; may be called from any thread."""
+    def stored(self, digests: Sequence[str], stages: Sequence[str]) -> set[str]:
+        """Return which of these images are in the store. Safe to call from any thread."""
         if self._store is None or not digests:
             return set()
         unique = list(dict.fromkeys(digests))
         with self._lock:
-            known = self._store.known(unique, stages)
-        return {digest for digest, there in zip(unique, known, strict=True) if there}
+            contained = self._store.contains(unique, stages)
+        return {digest for digest, there in zip(unique, contained, strict=True) if there}
 
     def add(self, digests: Sequence[str], outputs: list[Floats]) -> None:
-        """Take a batch of the network's outputs.
+        """Add a batch: N digests, and the network's outputs, (N, width) each.
 
         Raises:
-            BackboneError: they are not numbers; kept, they would spoil every later run.
+            BackboneError: The outputs contain NaN or infinity.
         """
         for name, values in zip(self._widths, outputs, strict=True):
-            if not np.isfinite(values).all():
+            if not np.isfinite(values).all():  # stored, they would spoil every later run
                 raise BackboneError(
-                    f"the network computes numbers that are not finite at {name!r}; its weights "
-                    "are damaged, or try --precision f32"
+                    f"the network's output at {name!r} contains NaN or infinity; its weights are "
+                    "damaged, or try --precision f32"
                 )
         self._digests.extend(digests)
         self._blocks.append(outputs)
@@ -64,7 +64,7 @@ class FeatureRows:
             self.flush()
 
     def flush(self) -> None:
-        """Bring what is in memory to the store, if that can be had."""
+        """Move the features in memory to the store; they stay in memory if it cannot be written."""
         self._flushed = time.monotonic()
         if self._store is None or not self._writable or not self._digests:
             return
@@ -72,27 +72,25 @@ class FeatureRows:
             with self._lock:
                 self._store.append(self._digests, self._joined())
         except StoreError as error:
-            self._warnings.append(f"{error}; this run goes on and keeps no features")
+            self._warnings.append(f"{error}; this run continues without storing features")
             self._writable = False
         else:
             self._digests, self._blocks = [], []
 
-    def _joined(self) -> dict[str, Floats]:
-        return {
-            name: np.concatenate([block[place] for block in self._blocks])
-            for place, name in enumerate(self._widths)
-        }
+    def values(self, digests: Sequence[str], stages: Sequence[str]) -> dict[str, Floats]:
+        """Return stage name -> (N, width) float32, in the order of the N digests.
 
-    def gather(self, digests: Sequence[str], stages: Sequence[str]) -> dict[str, Floats]:
-        """(N, width) a stage, in the order of `digests`."""
-        memory = {digest: row for row, digest in enumerate(self._digests)}
-        rows = np.array([memory.get(digest, -1) for digest in digests], dtype=np.int64)
+        Raises:
+            StoreError: Features are neither in memory nor in the store.
+        """
+        in_memory = {digest: row for row, digest in enumerate(self._digests)}
+        rows = np.array([in_memory.get(digest, -1) for digest in digests], dtype=np.int64)
         there = rows >= 0
         joined = self._joined() if self._blocks else {}
         others = [digest for digest, row in zip(digests, rows, strict=True) if row < 0]
         stored = self._store.read(others, stages) if others and self._store else {}
         if others and not stored:
-            raise StoreError(f"the features of {len(others)} images are nowhere")
+            raise StoreError(f"the features of {len(others)} images are missing")
         if stored and not joined:
             return stored
         values = {}
@@ -103,3 +101,9 @@ class FeatureRows:
             if stored:
                 values[stage][~there] = stored[stage]
         return values
+
+    def _joined(self) -> dict[str, Floats]:
+        return {
+            name: np.concatenate([block[place] for block in self._blocks])
+            for place, name in enumerate(self._widths)
+        }

@@ -1,4 +1,4 @@
-"""What the cache folder holds, and how to empty it."""
+"""The disk usage of the cache folder, and how to clear it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +26,12 @@ from headstart.system.files import TEMPORARY
 
 @dataclass(frozen=True, slots=True)
 class FeatureUsage:
-    """What one configuration's features take.
+    """The disk usage of one configuration's features.
 
     Attributes:
-        key: the digest of the configuration.
-        rows: different images.
-        bytes: on disk.
+        key: Digest of the configuration.
+        rows: Number of different images.
+        bytes: Size on disk.
     """
 
     key: str
@@ -41,11 +41,11 @@ class FeatureUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheUsage:
-    """What the cache takes on disk.
+    """The disk usage of the cache.
 
     Attributes:
-        features: one entry a configuration.
-        bytes: what each of `KINDS` takes.
+        features: One entry per configuration.
+        bytes: Kind of data, one of `KINDS` -> size on disk.
     """
 
     features: tuple[FeatureUsage, ...]
@@ -53,16 +53,12 @@ class CacheUsage:
 
     @property
     def total_bytes(self) -> int:
-        """What `clear` would free."""
+        """The number of bytes that `clear` would free."""
         return sum(self.bytes.values())
 
 
 def usage(root: Path) -> CacheUsage:
-    """Measures the cache. What cannot be read counts as nothing.
-
-    Args:
-        root: the cache folder; need not exist.
-    """
+    """Measure the cache in folder `root`, which need not exist; unreadable files count 0."""
     sizes = {kind: _size(root / kind) if is_ours(root / kind) else 0 for kind in KINDS}
     features: list[FeatureUsage] = []
     if sizes["features"]:
@@ -76,19 +72,18 @@ def usage(root: Path) -> CacheUsage:
 
 
 def clear(root: Path) -> int:
-    """Removes what headstart keeps in the cache folder, and nothing else.
+    """Delete what headstart stored in the cache folder, and nothing else.
 
-    Whatever moment it is cut short at, each data set is there whole or not at all; the next call
-    removes what is left.
+    Wherever this is cut short, each data set is complete or gone; the next call deletes the rest.
 
     Args:
-        root: the cache folder; need not exist. It stays, as may others' files in it.
+        root: The cache folder; need not exist. It stays, as do files of other programs in it.
 
     Returns:
-        Bytes freed.
+        The number of bytes freed.
 
     Raises:
-        StoreError: something could not be removed; the rest has been.
+        StoreError: Something could not be deleted; the rest has been.
     """
     freed, stuck = 0, []
     for folder in (root / kind for kind in KINDS):
@@ -99,25 +94,26 @@ def clear(root: Path) -> int:
             for child in folder.iterdir():
                 if child.is_dir() and not child.is_symlink():
                     _remove(child)
-                elif child.name != TAG:  # goes last: what is left by a kill stays marked
+                elif child.name != TAG:  # deleted last: what a kill leaves stays marked
                     child.unlink(missing_ok=True)
-        if all(child.name == TAG for child in _children(folder)):
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if all(child.name == TAG for child in folder.iterdir()):
+                shutil.rmtree(folder, ignore_errors=True)
         freed += before - _size(folder)
         if folder.exists():
             stuck.append(str(folder))
     if stuck:
         raise StoreError(
-            f"Could not remove all of {', '.join(stuck)} ({freed} bytes were freed). "
+            f"Could not delete all of {', '.join(stuck)} ({freed} bytes were freed). "
             "End other runs of headstart, check the permissions, and try again."
         )
     return freed
 
 
 def _remove(folder: Path) -> None:
-    """Removes a folder as it may be removed that others take for whole where it is: renamed first.
+    """Rename a folder, then delete it, so that nobody finds it half deleted.
 
-    Where it cannot be renamed (on Windows, while somebody reads in it) it stays whole.
+    A folder that cannot be renamed (on Windows, while it is being read) stays complete.
     """
     doomed = folder
     if folder.suffix != TEMPORARY:
@@ -129,35 +125,17 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _children(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _files(Path(entry.path))
-                else:
-                    yield entry
-    except OSError:
-        return
-
-
 def _size(folder: Path) -> int:
     total = 0
-    for entry in _files(folder):
-        with contextlib.suppress(OSError):
-            total += entry.stat(follow_symlinks=False).st_size
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(parent, name).lstat().st_size
     return total
 
 
 def _rows(folder: Path) -> int:
-    """Different images in the intact segments of a folder."""
+    """The number of different images in the intact segments of a folder."""
     keys: list[Keys] = []
     for name in segment_names(folder):
         with contextlib.suppress(OSError, DamagedSegmentError, ForeignSegmentError):

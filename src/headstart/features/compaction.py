@@ -1,4 +1,4 @@
-"""Merging small segments into a larger one, beside others who read, write and merge."""
+"""Merge small segments into a larger one, while other processes read, write and merge."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from headstart.features.segment_file import DamagedSegmentError, Segment, write_
 from headstart.types import Floats
 
 _LOCK = "compact.lock"
-_STALE = 600.0  # seconds after which a lock is taken for that of a killed process
+_STALE = 600.0  # seconds after which a lock counts as left by a killed process
 
 
 def merge(folder: Path, group: Sequence[Segment], widths: Mapping[str, int]) -> bool:
-    """Writes the rows of a group as one segment, then removes the group.
+    """Write the rows of a group of segments as one segment, then delete the group.
 
-    Safe without any lock: every row removed lies in a file that was on the disk before, and since
-    no name is ever used twice, following a row from merger to merger never leads in a circle.
+    Safe without a lock: a row is deleted only when another file on the disk has it, and since no
+    name is ever used twice, following a row from merge to merge never leads in a circle.
 
     Args:
-        folder: where the segments are.
-        group: segments of these widths. Their bytes are verified before they are copied.
-        widths: stage -> number of features.
+        folder: The folder of the segments.
+        group: Segments of these widths; their bytes are verified before they are copied.
+        widths: Stage name -> number of features.
 
     Returns:
-        False if nothing changed: no room, no permission, or a segment damaged or gone.
+        False if nothing changed: no space or permission, or a segment is damaged or has vanished.
     """
     keys, first = np.unique(np.concatenate([part.keys for part in group]), return_index=True)
     source = np.repeat(np.arange(len(group)), [len(part.keys) for part in group])[first]
@@ -38,40 +38,40 @@ def merge(folder: Path, group: Sequence[Segment], widths: Mapping[str, int]) -> 
             files = [stack.enter_context(part.open(widths)) for part in group]
 
             def rows(stage: str, begin: int, end: int) -> Floats:
-                # All are sorted, so a block of the result is one short span of each of the group.
+                # All are sorted, so a block of the result is a short span of each segment.
                 block = np.empty((end - begin, widths[stage]), np.float32)
                 for i, (part, file) in enumerate(zip(group, files, strict=True)):
                     at = np.flatnonzero(source[begin:end] == i)
-                    part.gather(file, stage, row[begin:end][at], into=block, at=at)
+                    part.copy_rows(file, stage, row[begin:end][at], into=block, at=at)
                 return block
 
             write_segment(folder, keys, widths, rows)
     except (OSError, DamagedSegmentError):
         return False
     for part in group:
-        with contextlib.suppress(OSError):  # on Windows while somebody reads it: another time
+        with contextlib.suppress(OSError):  # being read, on Windows: deleted another time
             part.path.unlink()
     return True
 
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[bool]:
-    """Keeps two processes from doing the same merge twice; `merge` does not rely on it.
+    """Lock the folder against duplicate merges; `merge` is safe without it.
 
     Yields:
-        False if another process holds the lock, or it cannot be taken.
+        False if another process has the lock, or it cannot be acquired.
     """
     path = folder / _LOCK
-    held = _take(path)
+    locked = _acquire(path)
     try:
-        yield held
+        yield locked
     finally:
-        if held:
+        if locked:
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
-def _take(path: Path) -> bool:
+def _acquire(path: Path) -> bool:
     for _ in range(2):
         try:
             path.open("x").close()

@@ -1,14 +1,14 @@
-"""One immutable file of features: what the feature store is made of.
+"""An immutable file of features: the feature store consists of such segments.
 
 A segment is an ordinary safetensors file, so any tool can open it. It holds the digests of N
 images, sorted, as (N, 16) uint8 under "digests", and one (N, width) float32 tensor a stage under
 "stage:<name>". Its metadata carry a blake2b digest of every tensor, and the file is named by the
-blake2b digest of its header. So the name vouches for the header, the header for the tensors, and
-a tensor can be verified alone: reading one stage of ten hashes a tenth of the file (blake2b does
-0.9 GB/s). The bytes of a tensor are hashed before its first row is handed out, once a process.
+blake2b digest of its header. So the name verifies the header, the header verifies the tensors, and
+each tensor can be verified alone: reading one stage of ten hashes a tenth of the file (blake2b does
+0.9 GB/s). The bytes of a tensor are hashed before its first row is returned, once per process.
 
-The metadata also hold a random number, so no name is ever used twice. That makes deleting safe: a
-process about to delete a damaged or merged segment cannot hit one that another has just written.
+The metadata also contain a random number, so no name is ever used twice. That makes deleting safe:
+a process about to delete a damaged or merged segment cannot hit one just written by another.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ Indices: TypeAlias = npt.NDArray[np.intp]
 
 FORMAT = "headstart-features-1"
 _NAME = re.compile(r"[0-9a-f]{32}\.safetensors")
-_BLOCK = 4 << 20  # bytes read, hashed or written at once: quick, and small beside the data
+_BLOCK = 4 << 20  # bytes read, hashed or written at once
 _HEADER_LIMIT = 1 << 20  # a header takes about 200 bytes a stage
 
 
 class DamagedSegmentError(Exception):
-    """The bytes of a segment are not those that were written. Never leaves the store."""
+    """The bytes of a segment have changed. Handled inside the store."""
 
 
 class ForeignSegmentError(Exception):
-    """An intact segment of another format: neither read nor deleted. Never leaves the store."""
+    """An intact segment of another format: neither read nor deleted. Handled inside the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +58,18 @@ class _Tensor:
 
 
 class Segment:
-    """An opened segment: its digests in memory, its features on disk.
-
-    The constructor reads and verifies the header and the digests.
+    """An opened segment, its header and digests verified: digests in memory, features on disk.
 
     Attributes:
-        path: the file.
-        size: bytes of the file.
-        widths: stage -> number of features.
-        keys: (N,) sorted, without duplicates.
+        path: The file.
+        size: Size of the file in bytes.
+        widths: Stage name -> number of features.
+        keys: (N,) image digests, sorted, without duplicates.
 
     Raises:
-        DamagedSegmentError: the name does not vouch for the bytes.
-        ForeignSegmentError: the file is intact, but of another format.
-        OSError: the file cannot be read, or is gone.
+        DamagedSegmentError: The bytes do not match the name.
+        ForeignSegmentError: The file is intact, but of another format.
+        OSError: The file cannot be read, or has vanished.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,31 +92,33 @@ class Segment:
 
     @contextlib.contextmanager
     def open(self, stages: Iterable[str]) -> Iterator[FileIO]:
-        """Opens the file and hashes those of the stages not hashed yet; raises as above."""
+        """Open the file and verify the stages not verified yet; raises like the constructor."""
         with self.path.open("rb", buffering=0) as file:
             if _identity(file) != self._identity:
-                self._verified.clear()  # touched since it was hashed: trust nothing
+                self._verified.clear()  # modified since it was verified
             for stage in stages:
                 self._verify(file, f"stage:{stage}")
             yield file
 
     def verify(self, stages: Iterable[str]) -> None:
-        """Hashes those of the stages not hashed yet; raises as above."""
+        """Verify the stages not verified yet; raises like the constructor."""
         with self.open(stages):
             pass
 
-    def gather(self, file: FileIO, stage: str, rows: Indices, *, into: Floats, at: Indices) -> None:
-        """Copies rows into an array, a few MB at a time, reading only the spans they lie in.
+    def copy_rows(
+        self, file: FileIO, stage: str, rows: Indices, *, into: Floats, at: Indices
+    ) -> None:
+        """Copy rows into an array, a few MB at a time, reading only the spans that contain them.
 
         Args:
-            file: from `open`, which verified the stage.
-            stage: which tensor.
-            rows: (K,) rows of the tensor in ascending order; repeats are fine.
+            file: Returned by `open`, which verified the stage.
+            stage: Name of the stage.
+            rows: (K,) rows of the stage's tensor in ascending order; repeats are allowed.
             into: (M, width) float32, filled in place.
-            at: (K,) the rows of `into` that they go to.
+            at: (K,) rows of `into` to copy to.
         """
         tensor, width = self._tensors[f"stage:{stage}"], self.widths[stage]
-        span = _rows_a_block(width)
+        span = _rows_per_block(width)
         done = 0
         while done < len(rows):
             first = int(rows[done])
@@ -152,22 +152,22 @@ def write_segment(
     widths: Mapping[str, int],
     rows: Callable[[str, int, int], Floats],
 ) -> Path:
-    """Writes a segment so that it is there whole and on the disk itself, or not at all.
+    """Write a segment so that it exists completely and on the disk itself, or not at all.
 
-    The sizes are known beforehand, so the header is laid out with empty digests, the tensors
-    stream past once, and the header is written again with what they hashed to.
+    The sizes are known, so a header without digests is written first and overwritten at the end,
+    when the tensors have been written and hashed.
 
     Args:
-        folder: an existing folder.
-        keys: (N,) sorted, without duplicates.
-        widths: stage -> number of features.
-        rows: (stage, begin, end) -> (end - begin, width) float32, asked for in order.
+        folder: An existing folder.
+        keys: (N,) image digests, sorted, without duplicates.
+        widths: Stage name -> number of features.
+        rows: (stage, begin, end) -> (end - begin, width) float32; called in order.
 
     Returns:
-        The segment's path.
+        The path of the segment.
 
     Raises:
-        OSError: no room, no permission ...; nothing is left behind.
+        OSError: It cannot be written; nothing is left behind.
     """
     digests = dict.fromkeys(["digests", *(f"stage:{stage}" for stage in widths)], "0" * 32)
     nonce = secrets.token_hex(16)
@@ -178,7 +178,7 @@ def write_segment(
             file.write(keys.view(np.uint8).data)
             digests["digests"] = bytes_digest(keys.view(np.uint8).data)
             for stage, width in widths.items():
-                found, step = hasher(), _rows_a_block(width)
+                found, step = hasher(), _rows_per_block(width)
                 for begin in range(0, len(keys), step):
                     block = rows(stage, begin, min(begin + step, len(keys)))
                     raw = np.ascontiguousarray(block, "<f4").view(np.uint8).data
@@ -201,17 +201,17 @@ def write_segment(
 
 
 def segment_names(folder: Path) -> frozenset[str]:
-    """Lists the segments of a folder, until two lists in a row agree.
+    """List the segments of a folder, until two lists in a row agree.
 
-    A folder is not listed at one instant: beside a compaction, one pass could miss the merged file
-    (born behind the pass) and those it replaces (gone before the pass) alike.
+    A folder is not listed at one instant: during a compaction, one list could lack both the merged
+    file (created too late) and the files that it replaces (deleted too early).
     """
     names: frozenset[str] = frozenset()
     for attempt in range(10):
         try:
             with os.scandir(folder) as entries:
                 found = frozenset(entry.name for entry in entries if _NAME.fullmatch(entry.name))
-        except OSError:  # most often there is no folder yet
+        except OSError:  # usually the folder does not exist yet
             return frozenset()
         if attempt and found == names:
             break
@@ -219,18 +219,18 @@ def segment_names(folder: Path) -> frozenset[str]:
     return names
 
 
-def _rows_a_block(width: int) -> int:
+def _rows_per_block(width: int) -> int:
     return max(1, _BLOCK // (4 * width))
 
 
 def _identity(file: FileIO) -> tuple[int, int, int]:
-    """What changes when a file is written to: size, inode and time."""
+    """What changes when the file is written to: size, inode and time."""
     status = os.fstat(file.fileno())
     return status.st_size, status.st_ino, status.st_mtime_ns
 
 
 def _fill(file: FileIO, buffer: memoryview, path: Path) -> None:
-    """Reads until the buffer is full: one read may return less."""
+    """Read until the buffer is full: one read may return less."""
     while len(buffer):
         count = file.readinto(buffer)
         if not count:
@@ -239,7 +239,7 @@ def _fill(file: FileIO, buffer: memoryview, path: Path) -> None:
 
 
 def _header(count: int, widths: Mapping[str, int], digests: Mapping[str, str], nonce: str) -> bytes:
-    """The length prefix and the JSON of a safetensors file: equally long whatever the digests."""
+    """The length prefix and JSON header of a safetensors file; its size ignores the digests."""
     metadata = {"format": FORMAT, "blake2b": json.dumps(digests), "nonce": nonce}
     end = 16 * count
     header: dict[str, object] = {
@@ -251,7 +251,7 @@ def _header(count: int, widths: Mapping[str, int], digests: Mapping[str, str], n
         entry = {"dtype": "F32", "shape": [count, width], "data_offsets": [begin, end]}
         header[f"stage:{stage}"] = entry
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # safetensors wants the data aligned to 8 bytes
+    text += b" " * (-len(text) % 8)  # safetensors aligns the data to 8 bytes
     return len(text).to_bytes(8, "little") + text
 
 
@@ -264,7 +264,7 @@ def _read_header(file: FileIO, path: Path, size: int) -> dict[str, _Tensor]:
     _fill(file, memoryview(text), path)
     if bytes_digest(prefix + text) != path.stem:
         raise DamagedSegmentError(path)
-    # From here on the header is what its writer meant, who may have been another version.
+    # The header is intact, but another version may have written it.
     try:
         header = json.loads(text)
         metadata = header.pop("__metadata__")
@@ -283,12 +283,12 @@ def _read_header(file: FileIO, path: Path, size: int) -> dict[str, _Tensor]:
     except (ValueError, KeyError, TypeError) as error:
         raise ForeignSegmentError(path) from error
     if max(tensor.end for tensor in tensors.values()) != size:
-        raise DamagedSegmentError(path)  # cut short, or something was added
+        raise DamagedSegmentError(path)  # truncated or extended
     return tensors
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a rename survive a power cut, on platforms that can."""
+    """Make a rename survive a power failure, where the platform can."""
     if os.name != "nt":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

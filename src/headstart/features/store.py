@@ -1,20 +1,17 @@
-"""The feature store: nobody waits for the same photo twice.
+"""The feature store: no image is run through the network twice.
 
-Features are kept by configuration (a key) and, within it, by the digest of the image file's bytes.
-They lie in immutable segments (see `headstart.features.segment_file`), so there is nothing to
-lock and nothing to repair: a segment is there whole or not at all, and one whose bytes do not
-match its name is never read. Any number of processes may read, append and compact at once, and be
-killed at it.
+Features are stored by configuration (a key) and, within it, by the digest of the image file's
+bytes. They are in immutable segments (see `headstart.features.segment_file`), so there is nothing
+to lock and nothing to repair: a segment exists completely or not at all, and one whose bytes do
+not match its name is never read. Any number of processes may read, append and compact at the same
+time, and be killed while they do.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.errors import StoreError
+from headstart.features.allocation import allocate
 from headstart.features.compaction import lock, merge
 from headstart.features.segment_file import (
     DamagedSegmentError,
@@ -38,11 +36,10 @@ from headstart.system.cache_folder import cache_folder
 from headstart.system.files import sweep
 from headstart.types import Floats
 
-_MANY = 16  # segments beyond which lookups would begin to cost
-_KEPT = 8  # largest segments that a compaction leaves as they are, so a row is rewritten rarely
+_MANY = 16  # segments beyond which lookups would become slow
+_KEPT = 8  # largest segments that a compaction leaves alone, so that a row is rewritten rarely
 _GROUP = 64  # merged at once: all are open, and some systems allow 256 files
-_ATTEMPTS = 100  # how often files may vanish under a reader before it gives up
-_IN_MEMORY = 2 * 2**30  # bytes of features that are read into memory; more go to files
+_ATTEMPTS = 100  # how often files may vanish while they are read
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -53,24 +50,24 @@ _T = TypeVar("_T")
 
 
 class FeatureStore:
-    """The features of one configuration. One object a thread; nothing is touched until used.
+    """The stored features of one configuration. Creating one touches no file.
+
+    Not thread-safe: use one object per thread, or a lock.
 
     Args:
-        root: the cache folder.
-        key: the digest of weights, preprocessing, stages, engine and precision.
-        widths: stage -> number of features.
+        root: The cache folder.
+        key: Digest of the configuration; see `headstart.features.extractor.configuration_key`.
+        widths: Stage name -> number of features.
 
     Raises:
-        StoreError: a key that is no file name, or a width below 1.
+        StoreError: The key cannot be a file name, or a width is below 1.
     """
 
     def __init__(self, root: Path, *, key: str, widths: Mapping[str, int]) -> None:
         if not re.fullmatch(r"[0-9A-Za-z_-]{1,128}", key):
             raise StoreError(f"The key of a feature store must be hex digits, not {key!r}.")
         if not widths or min(widths.values()) < 1:
-            raise StoreError(
-                f"A feature store needs stages that are at least 1 wide, not {dict(widths)}."
-            )
+            raise StoreError(f"A feature store needs stages with features, not {dict(widths)}.")
         self._root = root
         self._folder = root / "features" / key
         self._widths = dict(widths)
@@ -78,17 +75,17 @@ class FeatureStore:
         self._ignored: set[str] = set()
         self._swept = False
 
-    def known(
+    def contains(
         self, digests: Sequence[str], stages: Sequence[str] | None = None
     ) -> npt.NDArray[np.bool_]:
-        """Tells which images' features are held, intact.
+        """Tell which images' features are stored, undamaged.
 
-        What it vouches for has been hashed, so `read` will not find it damaged. Pass the stages
-        that will be read: the others are then not hashed.
+        Their bytes are verified, so that `read` will not find them damaged. Pass the stages that
+        will be read: the others are then not verified.
 
         Args:
             digests: N image digests, 32 hex digits each.
-            stages: all by default.
+            stages: Names of stages; all by default.
 
         Returns:
             (N,) bool.
@@ -97,46 +94,46 @@ class FeatureStore:
         stages = self._checked(stages)
         self._refresh()
         while True:
-            found, _ = self._find(keys)
+            parts, _ = self._find(keys)
             # Each failure drops a segment, so this ends.
-            if all(self._attempt(part.segment, part.segment.verify, stages) for part in found):
+            if all(self._attempt(part.segment, part.segment.verify, stages) for part in parts):
                 break
-        held = np.zeros(len(keys), np.bool_)
-        for part in found:
-            held[part.positions] = True
-        return held
+        contained = np.zeros(len(keys), np.bool_)
+        for part in parts:
+            contained[part.positions] = True
+        return contained
 
     def read(
         self, digests: Sequence[str], stages: Sequence[str] | None = None
     ) -> dict[str, Floats]:
-        """Reads features, those of the stages asked for and no others.
+        """Read the features of images.
 
         Args:
-            digests: N image digests, in any order, repeats allowed.
-            stages: all by default.
+            digests: N image digests in any order; repeats are allowed.
+            stages: Names of stages; all by default.
 
         Returns:
-            stage -> (N, width) float32, in the order of `digests`; where all together are more
-            than 2 GiB, in files without a name, of which the system keeps in memory what it can.
+            Stage name -> (N, width) float32, in the order of `digests`. Beyond 2 GiB in total they
+            are mapped from temporary files, which the system keeps in memory as far as it can.
 
         Raises:
-            StoreError: an image's features are not held, or the files keep vanishing.
+            StoreError: An image's features are not stored, or the files keep vanishing.
         """
         keys = _keys(digests)
-        stages = self._checked(stages)
-        result = self._room(len(keys), stages)
+        shapes = {stage: (len(keys), self._widths[stage]) for stage in self._checked(stages)}
+        result = allocate(shapes, self._folder)
         for _ in range(_ATTEMPTS):
-            found, missing = self._find(keys)
+            parts, missing = self._find(keys)
             if len(missing):
-                self._refresh()  # appended since, by another process
-                found, missing = self._find(keys)
+                self._refresh()  # another process may have appended them
+                parts, missing = self._find(keys)
             if len(missing):
                 raise StoreError(
                     f"The cache in {self._folder} lacks the features of {len(missing)} of "
                     f"{len(keys)} images, such as {digests[missing[0]]}. "
-                    "Append those that known() does not know, then read again."
+                    "Append those that contains() denies, then read again."
                 )
-            if all(self._attempt(part.segment, part.copy, result) for part in found):
+            if all(self._attempt(part.segment, part.copy, result) for part in parts):
                 return result
         raise StoreError(
             f"The files in {self._folder} kept vanishing while they were read. "
@@ -144,23 +141,23 @@ class FeatureStore:
         )
 
     def append(self, digests: Sequence[str], values: Mapping[str, Floats]) -> None:
-        """Adds features, as one segment, and compacts where there are many.
+        """Store features as one segment, and compact if there are many segments.
 
-        When it returns, they survive a power cut. Adding an image again does no harm.
+        When this returns, they survive a power failure. Storing an image again does no harm.
 
         Args:
-            digests: N image digests, in any order.
-            values: for every stage of the store, (N, width) float32.
+            digests: N image digests in any order.
+            values: Stage name -> (N, width) float32, for all stages of the store.
 
         Raises:
-            StoreError: values of another form; or they cannot be written, for want of room or of
-                permission. What was held stays readable: go on without the cache.
+            StoreError: The values have another shape or dtype, or they cannot be written. What was
+                stored before stays readable: continue without storing.
         """
         keys = _keys(digests)
         forms = {stage: (array.shape, array.dtype.name) for stage, array in values.items()}
         due = {stage: ((len(keys), width), "float32") for stage, width in self._widths.items()}
         if forms != due:
-            raise StoreError(f"The features to keep must be of the form {due}, not {forms}.")
+            raise StoreError(f"The features to store must be of the form {due}, not {forms}.")
         if not len(keys):
             return
         keys, order = np.unique(keys, return_index=True)
@@ -185,20 +182,17 @@ class FeatureStore:
         self.compact()
 
     def compact(self) -> int:
-        """Merges the smaller segments where there are more than 16.
+        """Merge the smaller segments if there are more than 16, and return how many were merged.
 
         Safe beside readers, writers and other compactions: the merged file is on the disk before
-        the first of the old ones goes, and no file name is ever used twice. The lock only saves
-        work. What cannot be merged, for want of room or of permission, stays as it is.
-
-        Returns:
-            The number of segments merged.
+        the first of the old ones is deleted, and no file name is ever used twice. The lock only
+        saves work. Segments that cannot be merged (no space, no permission) stay as they are.
         """
         self._refresh()
         merged = 0
         if len(self._segments) > _MANY:
-            with lock(self._folder) as held:
-                while held and (count := len(self._segments)) > _MANY:
+            with lock(self._folder) as locked:
+                while locked and (count := len(self._segments)) > _MANY:
                     by_size = sorted(self._segments.values(), key=lambda segment: segment.size)
                     group = by_size[:-_KEPT][:_GROUP]
                     if all(self._attempt(part, part.verify, list(self._widths)) for part in group):
@@ -208,31 +202,22 @@ class FeatureStore:
                         break
         return merged
 
-    def _room(self, rows: int, stages: Sequence[str]) -> dict[str, Floats]:
-        """Arrays to read into, in memory or in files that end with them."""
-        shapes = {stage: (rows, self._widths[stage]) for stage in stages}
-        size = 4 * sum(count * width for count, width in shapes.values())
-        if size > _IN_MEMORY:
-            with contextlib.suppress(OSError):  # no room, no permission: then in memory
-                return {stage: _mapped(self._folder, shape) for stage, shape in shapes.items()}
-        return {stage: np.empty(shape, np.float32) for stage, shape in shapes.items()}
-
     def _refresh(self) -> None:
-        """Brings the opened segments up to date with the folder."""
+        """Bring the opened segments up to date with the folder."""
         for _ in range(_ATTEMPTS):
             names = segment_names(self._folder)
             self._segments = {k: v for k, v in self._segments.items() if k in names}
-            if all(self._admit(name) for name in names - self._segments.keys() - self._ignored):
+            if all(self._open(name) for name in names - self._segments.keys() - self._ignored):
                 return
 
-    def _admit(self, name: str) -> bool:
-        """Opens a segment; False if it vanished, so that its rows have moved elsewhere."""
+    def _open(self, name: str) -> bool:
+        """Open a segment; False if it has vanished, so that its rows are now in another one."""
         path = self._folder / name
         try:
             segment = Segment(path)
         except FileNotFoundError:
             return False
-        except OSError:  # perhaps a passing trouble: not held this time
+        except OSError:  # perhaps temporary: skipped this time
             return True
         except ForeignSegmentError:
             self._ignored.add(name)
@@ -246,10 +231,10 @@ class FeatureStore:
         return True
 
     def _attempt(self, segment: Segment, work: Callable[[_T], None], argument: _T) -> bool:
-        """Works on a segment; False, with the segment dropped, if that fails."""
+        """Do some work on a segment; if that fails, drop the segment and return False."""
         try:
             work(argument)
-        except FileNotFoundError:  # merged by another process: where are its rows now?
+        except FileNotFoundError:  # merged by another process: find where its rows are now
             self._refresh()
         except DamagedSegmentError:
             self._discard(segment.path)
@@ -261,12 +246,12 @@ class FeatureStore:
         return False
 
     def _discard(self, path: Path) -> None:
-        self._ignored.add(path.name)  # it may be impossible to remove
+        self._ignored.add(path.name)  # it may be impossible to delete
         with contextlib.suppress(OSError):
             path.unlink()
 
     def _find(self, keys: Keys) -> tuple[list[_Part], Indices]:
-        """Locates images: parts that are in no two segments, and the positions of the missing."""
+        """Locate images: disjoint parts of segments, and the positions of the missing ones."""
         order = np.argsort(keys)  # sorted keys are found faster, and their rows ascend
         parts = []
         for segment in sorted(self._segments.values(), key=lambda segment: -len(segment.keys)):
@@ -281,16 +266,14 @@ class FeatureStore:
         return parts, order
 
     def _checked(self, stages: Sequence[str] | None) -> list[str]:
-        if stages is None:
-            return list(self._widths)
-        if unknown := [stage for stage in stages if stage not in self._widths]:
+        if unknown := [stage for stage in stages or () if stage not in self._widths]:
             raise StoreError(f"The store has the stages {list(self._widths)}, not {unknown}.")
-        return list(dict.fromkeys(stages))
+        return list(self._widths if stages is None else dict.fromkeys(stages))
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Rows of one segment, ascending, and where they belong in the answer."""
+    """Ascending rows of one segment, and their positions in the result."""
 
     segment: Segment
     rows: Indices
@@ -299,27 +282,11 @@ class _Part:
     def copy(self, result: Mapping[str, Floats]) -> None:
         with self.segment.open(result) as file:
             for stage, values in result.items():
-                self.segment.gather(file, stage, self.rows, into=values, at=self.positions)
-
-
-def _mapped(folder: Path, shape: tuple[int, int]) -> Floats:
-    """An array in a file without a name, which ends with it.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    with tempfile.TemporaryFile(dir=folder) as file:
-        size = 4 * shape[0] * shape[1]
-        # A mapped file that finds the disk full kills the process: so take the room first.
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        elif size > 0.9 * shutil.disk_usage(folder).free:
-            raise OSError(errno.ENOSPC, "no room")
-        return np.memmap(file, np.float32, "r+", shape=shape)
+                self.segment.copy_rows(file, stage, self.rows, into=values, at=self.positions)
 
 
 def _keys(digests: Sequence[str]) -> Keys:
-    """Packs N digests of 32 hex digits into (N,) of dtype "S16"."""
+    """Pack N digests of 32 hex digits into (N,) of dtype "S16"."""
     if wrong := next((digest for digest in digests if len(digest) != 32), None):
         raise StoreError(f"An image digest has 32 hex digits; {wrong!r} has {len(wrong)}.")
     try:
@@ -327,7 +294,5 @@ def _keys(digests: Sequence[str]) -> Keys:
         if len(raw) != 16 * len(digests):  # fromhex skips blanks
             raise ValueError("blanks")
     except ValueError as error:
-        raise StoreError(
-            f"Image digests are 32 hex digits each; those given are not: {error}."
-        ) from error
+        raise StoreError(f"Image digests must be 32 hex digits each: {error}.") from error
     return np.frombuffer(raw, "S16")

@@ -1,8 +1,7 @@
-"""What the frozen trunk makes of several views of each picture, computed once and kept on disk.
+"""Activations of the frozen trunk for several views of each image, computed once, kept on disk.
 
-One file of numbers a set of pictures: they are many (a picture's activation has ten thousands)
-and serve one purpose, so they are not kept picture by picture as features are. A pass that was
-interrupted goes on where it stopped.
+An activation has tens of thousands of values and serves a single fine-tuning, so there is one set
+of files per data set, unlike for features. An interrupted pass continues where it stopped.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ import numpy.typing as npt
 from headstart.engines import Engine
 from headstart.errors import DataError, HeadstartError, UnreadableImageError
 from headstart.images.augmentation import Augmentation
-from headstart.images.decode import decode, read_bytes
 from headstart.images.preprocessing import Preprocessing, prepare
+from headstart.images.reading import EncodedImage
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
 from headstart.system.files import write_file
@@ -32,51 +31,51 @@ from headstart.types import Floats, Pixels, ProgressCallback, no_progress
 
 KIND = "activations"
 ROOM = 12 * 2**30
-"""Bytes that activations may take; those of the oldest runs make room."""
+"""Bytes that activations may take on disk; the least recently used are deleted."""
 _LARGEST = float(np.finfo(np.float16).max)
 _SAVED_EVERY = 256
-"""Images after which an interrupted pass can go on."""
+"""Images between two points from which an interrupted pass can continue."""
 
 Halves = npt.NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentedViews:
-    """Which views of a picture there are.
+    """The views of each image.
 
     Attributes:
-        count: K, the picture as it is (the first) included.
-        augmentation: what the others may differ in.
-        seed: of all chance; a picture's views depend on it and on the picture's bytes alone.
+        count: K, the number of views; the first is the image without augmentation.
+        augmentation: How the other views differ.
+        seed: Random seed; an image's views depend on it and on the bytes of the file alone.
     """
 
     count: int
     augmentation: Augmentation
     seed: int
 
-    def of(self, data: bytes, digest: str, preprocessing: Preprocessing) -> Pixels:
-        """All views of the picture in a file: (K, crop, crop, 3) uint8."""
-        image = decode(data, least=partial(self.augmentation.least, preprocessing))
-        chance = np.random.SeedSequence([self.seed, int(digest, 16)])
+    def of(self, encoded: EncodedImage, digest: str, preprocessing: Preprocessing) -> Pixels:
+        """Return all views of an image with this digest, (K, crop, crop, 3) uint8."""
+        image = encoded.decode(partial(self.augmentation.least, preprocessing))
+        seeds = np.random.SeedSequence([self.seed, int(digest, 16)]).spawn(self.count - 1)
         others = [
-            self.augmentation.view(image, preprocessing, np.random.default_rng(one))
-            for one in chance.spawn(self.count - 1)
+            self.augmentation.view(image, preprocessing, np.random.default_rng(seed))
+            for seed in seeds
         ]
         return np.stack([prepare(image, preprocessing), *others])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivationRequest:
-    """What is to be computed.
+    """The activations to compute.
 
     Attributes:
-        paths: N files.
-        digests: of their bytes, 32 hex digits each.
-        views: of each.
-        preprocessing: of the backbone.
-        configuration: names everything of the trunk that may change a number.
-        widths: features of each stage up to the cut.
-        numbers: of one view's activation at the cut.
+        paths: N image files.
+        digests: N digests of their bytes, 32 hex digits each.
+        views: The views of each image.
+        preprocessing: What the backbone expects.
+        configuration: Identifies everything about the trunk that may change a value.
+        widths: Number of features of each stage up to the cut.
+        numbers: Number of values of one view's activation at the cut.
     """
 
     paths: Sequence[Path]
@@ -88,17 +87,17 @@ class ActivationRequest:
     numbers: int
 
     def key(self) -> str:
-        """32 hex digits over all that the numbers depend on."""
-        said = [self.configuration, asdict(self.views), self.widths, self.numbers]
-        return bytes_digest(json.dumps([*said, list(self.digests)]).encode())
+        """Return 32 hex digits over everything that the activations depend on."""
+        inputs = [self.configuration, asdict(self.views), self.widths, self.numbers]
+        return bytes_digest(json.dumps([*inputs, list(self.digests)]).encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Activations:
-    """N pictures, K views of each; the first view is the picture as it is.
+    """The activations of K views of N images; the first view is without augmentation.
 
     Attributes:
-        maps: (N, K, numbers) at the cut: float16, or uint8 pixels where there is no trunk.
+        maps: (N, K, numbers) at the cut: float16, or uint8 pixels if there is no trunk.
         features: (N, K, width) float32 for each stage up to the cut.
     """
 
@@ -113,26 +112,26 @@ def activations(
     *,
     progress: ProgressCallback | None = None,
 ) -> Activations:
-    """Look up what is kept, and compute what is not.
+    """Read the stored activations, and compute the missing ones.
 
     Args:
-        task: what.
-        engine: runs the trunk; None where the cut comes before the first stage, so that the views
-            themselves are kept.
-        root: the cache folder.
-        progress: called with (done, total) pictures.
+        task: The activations to compute.
+        engine: Runs the trunk; None if the cut is before the first stage, so that the views
+            themselves are stored.
+        root: The cache folder.
+        progress: Called with (done, total) images.
 
     Raises:
-        DataError: a file is no longer what it was.
-        HeadstartError: there is no room on the disk.
+        DataError: A file has changed.
+        HeadstartError: There is not enough space on the disk.
     """
     try:
         folder = cache_folder(root, KIND) / task.key()
         return _Pass(task, engine, folder).run(progress or no_progress)
     except OSError as error:
         raise HeadstartError(
-            f"cannot keep activations in {root / KIND} ({error.strerror or error}); make room, "
-            "name another folder with --cache, or ask for fewer --views"
+            f"cannot store activations in {root / KIND} ({error.strerror or error}); free some "
+            "space, name another folder with --cache, or use fewer --views"
         ) from error
 
 
@@ -140,16 +139,16 @@ class _Pass:
     def __init__(self, task: ActivationRequest, engine: Engine | None, folder: Path) -> None:
         self.task, self.engine, self.folder = task, engine, folder
         count, views = len(task.paths), task.views.count
-        halves = np.dtype(np.float16 if engine else np.uint8)
-        self._forms = [
-            ((count, views, task.numbers), halves),
+        dtype = np.dtype(np.float16 if engine else np.uint8)
+        self._arrays = [
+            ((count, views, task.numbers), dtype),
             *(((count, views, width), np.dtype(np.float32)) for width in task.widths),
         ]
 
     def run(self, progress: ProgressCallback) -> Activations:
         total = len(self.task.paths)
         if not self._progress_file.exists():
-            self._make_room()
+            self._free_space()
         done = self._done()
         progress(done, total)
         if done < total:
@@ -160,7 +159,7 @@ class _Pass:
                 for file in files:
                     file.flush()
                 write_file(self._progress_file, str(rows.stop).encode())
-        self._progress_file.touch()  # used last: the others make room first
+        self._progress_file.touch()  # mark as most recently used
         maps, *features = self._open("r")
         return Activations(maps, tuple(features))
 
@@ -169,10 +168,10 @@ class _Pass:
         return self.folder / "done"
 
     def _done(self) -> int:
-        """Pictures whose numbers are there, all of them: a file may have been lost."""
+        """The number of images whose activations are stored; 0 if a file has been lost."""
         try:
             done = int(self._progress_file.read_text())
-            sizes = [self._file(place).stat().st_size for place in range(len(self._forms))]
+            sizes = [self._file(place).stat().st_size for place in range(len(self._arrays))]
         except (OSError, ValueError):
             return 0
         return done if sizes == self._sizes() else 0
@@ -181,41 +180,41 @@ class _Pass:
         return self.folder / f"{place}.bin"
 
     def _sizes(self) -> list[int]:
-        return [int(np.prod(shape)) * dtype.itemsize for shape, dtype in self._forms]
+        return [int(np.prod(shape)) * dtype.itemsize for shape, dtype in self._arrays]
 
     def _open(self, mode: Literal["r", "r+", "w+"]) -> list[np.memmap]:
         self.folder.mkdir(parents=True, exist_ok=True)
         return [
             np.memmap(self._file(place), dtype, mode, shape=shape)
-            for place, (shape, dtype) in enumerate(self._forms)
+            for place, (shape, dtype) in enumerate(self._arrays)
         ]
 
-    def _make_room(self) -> None:
+    def _free_space(self) -> None:
         wanted = sum(self._sizes())
-        # What was cut off before anything was saved takes its room too.
+        # Including passes that were interrupted before they saved anything.
         others = [path for path in self.folder.parent.glob("*/") if path != self.folder]
-        kept = sorted(others, key=_last_used)
-        sizes = [sum(file.stat().st_size for file in one.iterdir()) for one in kept]
-        while kept and sum(sizes) + wanted > ROOM:
-            shutil.rmtree(kept.pop(0), ignore_errors=True)
+        others.sort(key=_last_used)
+        sizes = [sum(file.stat().st_size for file in one.iterdir()) for one in others]
+        while others and sum(sizes) + wanted > ROOM:
+            shutil.rmtree(others.pop(0), ignore_errors=True)
             sizes.pop(0)
         free = shutil.disk_usage(self.folder.parent).free
         if wanted > free:
             raise OSError(None, f"{wanted / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
 
     def _compute(self, rows: range, files: list[np.memmap], progress: ProgressCallback) -> None:
-        pictures = prefetched(self._read, rows)
+        images = prefetched(self._read, rows)
         if self.engine is None:
-            for row, pixels in pictures:
+            for row, pixels in images:
                 files[0][row] = pixels.reshape(len(pixels), -1)
                 progress(row + 1, len(self.task.paths))
             return
         views = self.task.views.count
-        flat = (one for _, pixels in pictures for one in pixels)
+        flat = (one for _, pixels in images for one in pixels)
         with closing(self.engine.stream(stacked(flat, self.engine.batch))) as stream:
             place = rows.start * views
             for *features, maps in stream:
-                # A number beyond float16 becomes the largest there is: infinity would spread.
+                # Values beyond float16 are clipped: infinity would spread through the tail.
                 maps = np.clip(maps, -_LARGEST, _LARGEST)
                 for file, values in zip(files, (maps, *features), strict=True):
                     file.reshape(-1, file.shape[-1])[place : place + len(values)] = values
@@ -225,9 +224,9 @@ class _Pass:
     def _read(self, row: int) -> Pixels:
         path, digest = self.task.paths[row], self.task.digests[row]
         with suppress(UnreadableImageError):
-            data = read_bytes(path)
-            if bytes_digest(data) == digest:
-                return self.task.views.of(data, digest, self.task.preprocessing)
+            image = EncodedImage.read(path)
+            if image.digest() == digest:
+                return self.task.views.of(image, digest, self.task.preprocessing)
         raise DataError(f"{path} has changed since it was first read; run the command again")
 
 

@@ -36,8 +36,11 @@ from headstart.finetuning.loop import Epoch, Phase, PhaseSettings, TrainingLoop,
 from headstart.finetuning.preparation import ProbeImages, TrainingSetup, prepare_tuning
 from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
 from headstart.heads.logistic import LinearHead
-from headstart.models.fit import FitResult, FitSettings, HeldOutPredictions, measured, train
-from headstart.models.trained_model import AccuracyEstimate, FineTuning, Model, own_backbone
+from headstart.models.fit import fit
+from headstart.models.fit_result import FitResult, HeldOutPredictions
+from headstart.models.fit_settings import FitSettings
+from headstart.models.model_backbone import tuned_backbone
+from headstart.models.trained_model import AccuracyEstimate, FineTuning, Model
 from headstart.system.digests import bytes_digest
 from headstart.system.machine import kept_memory
 from headstart.types import EstimateMethod, ProgressCallback
@@ -160,7 +163,7 @@ def finetune(
         hold_out=hold_out,
         seed=settings.seed,
     )
-    probe = train(
+    probe = fit(
         dataset,
         extractor,
         recipe,
@@ -185,7 +188,7 @@ def finetune(
             model=probe.model,
             probe=probe,
             attempt=None,
-            tested=probe.tested,
+            tested=probe.held_out,
             seconds=time.perf_counter() - started,
         )
     settings = completed(
@@ -199,18 +202,18 @@ def finetune(
     checkpoint = extractor.cache / KIND / f"run-{run}"
     with kept_memory():
         decision, history = _trained(prepared, settings, checkpoint, reports)
-    tuned, tested = probe.model, probe.tested
+    tuned, tested = probe.model, probe.held_out
     if decision.kept:
         tuned = _tuned_model(probe.model, extractor, prepared, decision, history)
         tested = _tested(tuned, extractor, images)
-    validated = measured(decision.tuned_right, EstimateMethod.VALIDATION)
+    validated = AccuracyEstimate.of(decision.tuned_right, EstimateMethod.VALIDATION)
     accuracy = (
-        measured(tested.probabilities.argmax(1) == tested.labels, EstimateMethod.HELD_OUT)
+        AccuracyEstimate.of(tested.correct, EstimateMethod.HELD_OUT)
         if tested is not None and len(images.partition.test)
         else validated
     )
     return FineTuneResult(
-        model=replace(tuned, measured=accuracy) if decision.kept else probe.model,
+        model=replace(tuned, accuracy=accuracy) if decision.kept else probe.model,
         probe=probe,
         attempt=TuningAttempt(
             depth=prepared.depth,
@@ -221,7 +224,7 @@ def finetune(
             share=decision.share if decision.kept else 0.0,
             probe_loss=decision.probe_loss,
             tuned_loss=decision.tuned_loss,
-            probe=measured(decision.probe_right, EstimateMethod.VALIDATION),
+            probe=AccuracyEstimate.of(decision.probe_right, EstimateMethod.VALIDATION),
             tuned=validated,
         ),
         tested=tested,
@@ -250,10 +253,12 @@ def _stages_of(
 def _with_all_stages(probe: Model, model: Model) -> Model:
     """The probe with the accuracies of the stages that only the model compared, on these images."""
     same = np.array_equal(probe.data.digests, model.data.digests) and all(
-        model.by_stage.get(stage, measured) == measured
-        for stage, measured in probe.by_stage.items()
+        model.accuracy_by_stage.get(stage, measured) == measured
+        for stage, measured in probe.accuracy_by_stage.items()
     )
-    return replace(probe, by_stage={**model.by_stage, **probe.by_stage}) if same else probe
+    if not same:
+        return probe
+    return replace(probe, accuracy_by_stage={**model.accuracy_by_stage, **probe.accuracy_by_stage})
 
 
 def _check_images(model: Model | None, images: ProbeImages) -> None:
@@ -354,8 +359,8 @@ def _tuned_model(
             epochs=len(history),
             share=decision.share,
             weights=whole.weights.digest,
-            probe=measured(decision.probe_right, EstimateMethod.VALIDATION),
-            tuned=measured(decision.tuned_right, EstimateMethod.VALIDATION),
+            probe=AccuracyEstimate.of(decision.probe_right, EstimateMethod.VALIDATION),
+            tuned=AccuracyEstimate.of(decision.tuned_right, EstimateMethod.VALIDATION),
         ),
     )
 
@@ -366,7 +371,7 @@ def _tested(model: Model, extractor: Extractor, images: ProbeImages) -> HeldOutP
     if not len(partition.test):
         return None
     paths = tuple(images.dataset.paths[row] for row in partition.test)
-    own = replace(extractor, backbone=own_backbone(model, extractor.backbone), _engine=None)
+    own = extractor.with_backbone(tuned_backbone(model, extractor.backbone))
     features = own.extract(paths, stages=model.origin.stages)
     return HeldOutPredictions(
         paths=tuple(paths[row] for row in features.rows),

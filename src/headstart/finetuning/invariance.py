@@ -19,8 +19,8 @@ from PIL import Image
 from headstart.engines import Engine
 from headstart.finetuning.settings import TuningSettings
 from headstart.images.augmentation import Augmentation
-from headstart.images.decode import decode, read_bytes
 from headstart.images.preprocessing import Preprocessing, prepare
+from headstart.images.reading import EncodedImage
 from headstart.system.prefetch import prefetched, stacked
 from headstart.types import Floats, Labels, Pixels
 
@@ -86,7 +86,7 @@ def borne(
     enough = partial(Augmentation(scale=(min(SHARES), 1.0)).least, preprocessing)
 
     def views(row: int) -> list[tuple[str, Pixels]]:
-        image = decode(read_bytes(paths[row]), least=enough)
+        image = EncodedImage.read(paths[row]).decode(enough)
         return list(_changed(image, preprocessing, np.random.default_rng([settings.seed, row])))
 
     shown: list[tuple[int, str]] = []

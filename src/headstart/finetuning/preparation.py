@@ -14,7 +14,8 @@ from headstart.datasets import ImageDataset
 from headstart.datasets.splits import holdout
 from headstart.engines import Engine, build_engine
 from headstart.errors import DataError
-from headstart.features.extractor import Extractor, Features, configuration_key
+from headstart.features.extraction import Features
+from headstart.features.extractor import Extractor, configuration_key
 from headstart.features.view_activations import ActivationRequest, AugmentedViews, activations
 from headstart.finetuning.depth import place_of
 from headstart.finetuning.examples import Examples
@@ -25,8 +26,9 @@ from headstart.finetuning.trunk import trunk_backbone
 from headstart.heads.head import LabeledFeatures
 from headstart.heads.logistic import LinearHead, LogisticFamily
 from headstart.heads.standardization import Standardization
-from headstart.models.fit import FitSettings, row_weights
-from headstart.models.train_test_split import TrainTestSplit, usable
+from headstart.models.fit import sample_weights
+from headstart.models.fit_settings import FitSettings
+from headstart.models.train_test_split import TrainTestSplit, train_test_parts
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.types import Floats, ProgressCallback
@@ -76,8 +78,8 @@ class ProbeImages:
 
     @classmethod
     def of(cls, dataset: ImageDataset, extractor: Extractor, recipe: FitSettings) -> ProbeImages:
-        """Look up what `headstart.models.fit.train` computed from the same arguments."""
-        dataset = usable(dataset)
+        """Look up what `headstart.models.fit.fit` computed from the same arguments."""
+        dataset = train_test_parts(dataset)
         names = [stage.name for stage in extractor.backbone.stages]
         wanted = [*names, LOGITS] if LOGITS in recipe.stages else names
         features = extractor.extract(dataset.paths, stages=wanted)
@@ -137,7 +139,7 @@ def prepare_tuning(
         )
     parts = [features.values[stage][partition.train] for stage in grafted]
     X = np.concatenate(parts, axis=1)
-    weights = row_weights(partition.labels, len(partition.classes), balance=recipe.balance)
+    weights = sample_weights(partition.labels, len(partition.classes), balance=recipe.balance)
     widths = [part.shape[1] for part in parts]
     head = LogisticFamily().fit(
         LabeledFeatures(X, partition.labels, len(partition.classes), widths),
@@ -216,12 +218,12 @@ def _task(
     digests: list[str],
     settings: TuningSettings,
 ) -> tuple[ActivationRequest, Engine | None]:
-    backbone, plan, engine = extractor.backbone, extractor.plan, None
+    backbone, plan, engine = extractor.backbone, extractor.effective_plan, None
     widths: list[int] = []
     numbers = 3 * backbone.preprocessing.crop**2
     if halves.trunk is not None:
         backbone = trunk_backbone(backbone, halves)
-        engine = build_engine(backbone, plan, asked=extractor.asked)
+        engine = build_engine(backbone, plan, requested=extractor.requested_engine)
         plan = engine.plan
         *widths, numbers = (stage.width for stage in backbone.stages)
     views = AugmentedViews(count=settings.views, augmentation=seen.augmentation, seed=settings.seed)

@@ -21,7 +21,8 @@ from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.backbones.staged import ForwardPass, StagedNetwork
 from headstart.errors import DataError
 from headstart.images.preprocessing import Preprocessing
-from headstart.models.trained_model import Model, own_backbone
+from headstart.models.model_backbone import tuned_backbone
+from headstart.models.trained_model import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def model_subject(model: Model, backbone: Backbone) -> DifferentiableModel:
         BundleError: the backbone is not the one that the model was trained on.
         MissingExtraError: its PyTorch form needs packages that are not installed.
     """
-    backbone = own_backbone(model, backbone)
+    backbone = tuned_backbone(model, backbone)
 
     def head(features: Tensor) -> Tensor:
         return model.head.torch_logits(features) / model.temperature

@@ -14,8 +14,8 @@ from headstart.backbones.imagenet_names import find_classes
 from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import curate
 from headstart.errors import DataError, UnreadableImageError
-from headstart.images.decode import decode, read_bytes
-from headstart.images.preprocessing import Preprocessing, prepare
+from headstart.images.preprocessing import Preprocessing
+from headstart.images.reading import EncodedImage
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.system.prefetch import prefetched
@@ -100,9 +100,8 @@ def draw_sample(
     def read(row: int) -> _SampleRow | Skipped:
         path = pool.paths[row]
         try:
-            data = read_bytes(path)
-            image = decode(data, least=network.preprocessing.least)
-            return _SampleRow(row, bytes_digest(data), prepare(image, network.preprocessing))
+            image = EncodedImage.read(path)
+            return _SampleRow(row, image.digest(), image.prepared(network.preprocessing))
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
 

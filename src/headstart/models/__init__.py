@@ -1,1 +1,1 @@
-"""Fit, save, load, and apply a classifier."""
+"""Train, evaluate, save, load and apply a classifier."""

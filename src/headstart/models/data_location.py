@@ -1,7 +1,7 @@
-"""Where the images of a model were found, noted beside the cache.
+"""Where the images of a model are, noted in the cache of the machine that trained it.
 
-A model says what its training files contained and not where they lay: it may be given away. On
-the machine that fitted it, `headstart finetune MODEL` finds them by this note.
+A model records the digests of its training files but not their paths, since it may be given away.
+`headstart finetune MODEL` finds the files by this note.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _KIND = "index"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataLocation:
-    """How a data set was named, in the words of the command line.
+    """How a data set was given on the command line.
 
     Attributes:
-        data: a folder, table or archive by its absolute path, or the name of a known data set.
-        image_column: of a table.
-        label_column: of a table.
-        classes_from: what of a folder's path names the class.
-        holdout: share of the images that was kept aside.
-        seed: that chose them.
+        data: Absolute path of a folder, table or archive, or the name of a known data set.
+        image_column: The table's column of image files; None to find it.
+        label_column: The table's column of labels; None to find it.
+        classes_from: Which part of nested folders names the class, a `ClassLevel`.
+        holdout: Share of the images that was held out, in [0, 1).
+        seed: Random seed of that share.
     """
 
     data: str
@@ -41,15 +41,15 @@ class DataLocation:
     seed: int
 
 
-def remember_source(root: Path, data: TrainingData, source: DataLocation) -> None:
-    """Note where the images of a model are; where that cannot be written, nothing is lost."""
+def save_data_location(root: Path, data: TrainingData, location: DataLocation) -> None:
+    """Note where the images of a model are; does nothing if the cache cannot be written."""
     with contextlib.suppress(OSError, HeadstartError):
         cache_folder(root, _KIND)
-        write_file(_note(root, data), json.dumps(asdict(source)).encode())
+        write_file(_note(root, data), json.dumps(asdict(location)).encode())
 
 
-def known_source(root: Path, data: TrainingData) -> DataLocation | None:
-    """Where the images of a model were found on this machine; None if nothing was noted."""
+def find_data_location(root: Path, data: TrainingData) -> DataLocation | None:
+    """Return where the images of a model were on this machine; None if that is not known."""
     try:
         return DataLocation(**json.loads(_note(root, data).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

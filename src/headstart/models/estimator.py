@@ -12,16 +12,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from headstart.backbones import load_backbone
 from headstart.datasets import ImageDataset
-from headstart.engines import make_plan
 from headstart.errors import BackboneError, DataError, HeadstartWarning
-from headstart.features.extractor import Extractor
-from headstart.models.fit import FitSettings, train
+from headstart.features.extractor import build_extractor
+from headstart.models.fit import fit
+from headstart.models.fit_settings import FitSettings
+from headstart.models.model_backbone import build_model_extractor
 from headstart.models.prediction import Predictions, predict
 from headstart.models.saved_model import load_model, save_model
-from headstart.models.trained_model import Model, check_file_given, own_backbone
-from headstart.system.cache_folder import cache_root
+from headstart.models.trained_model import Model
 from headstart.types import EngineName, Floats, Precision
 
 Paths: TypeAlias = ImageDataset | Iterable[str | Path]
@@ -29,27 +28,27 @@ AUTO = "auto"
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
-    """A pre-trained network, frozen, with a head trained on your images.
+    """An image classifier: a frozen pre-trained network and a head trained on your images.
 
-    Images are given as paths of files, or as an `ImageDataset`. Features are kept in the cache, so
-    that fitting again, with other options or in another fold, does not run the network again.
+    Images are given as paths of files, or as an `ImageDataset`. Features are kept in the cache:
+    fitting again, with other options or on another fold, does not run the network again.
 
     Args:
-        backbone: its name; see `headstart.backbones.load_backbone`.
-        weights: a file with the backbone's weights, instead of those that belong to its name.
+        backbone: Name of the backbone; see `headstart.backbones.load_backbone`.
+        weights: A file with the backbone's weights, instead of those that belong to its name.
         head: "logistic", "centroid", "knn", or a name added to `headstart.heads.families.FAMILIES`.
-        stage: name of the stage that the head grows on, several names, or "auto" to choose by
-            cross-validation.
-        balance: weigh classes equally, however many images each has.
+        stage: Name of the stage whose features the head uses, several names, or "auto" to select
+            them by cross-validation.
+        balance: Weight all classes equally, however many images each has.
         engine: "auto", "openvino" or "pytorch".
         precision: "auto", "f32" or "bf16".
-        cache: folder of the features; the platform's cache folder by default.
-        seed: of the folds of the cross-validation.
+        cache: The cache folder; by default HEADSTART_CACHE or the platform's.
+        seed: Random seed of the cross-validation folds.
 
     Attributes:
         classes_: (K,) classes as they were given (3 stays 3), sorted.
-        model_: the trained `headstart.Model`, with its measured accuracy.
-        trained_: how the training went: `headstart.Trained`, with the files that were skipped.
+        model_: The trained `headstart.Model`, with its estimated accuracy.
+        fit_result_: The `headstart.FitResult` of the training, with the files that were skipped.
 
     Example:
         >>> from headstart import Classifier, open_dataset
@@ -86,40 +85,45 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """Train on images.
 
         Args:
-            X: N paths of image files, or an `ImageDataset`, which has its labels with it.
-            y: N labels of one type; their text becomes the class names of the model.
+            X: N paths of image files, or an `ImageDataset`, which includes labels.
+            y: N labels of one type; converted to text they are the class names of the model.
 
         Raises:
-            DataError: fewer than two classes with a readable image, or no labels.
-            BackboneError: an unknown backbone, stage, engine or precision.
+            DataError: Fewer than two classes have a readable image, or there are no labels.
+            BackboneError: The backbone, stage, engine or precision is unknown.
         """
-        stages = () if self.stage == AUTO else _names(self.stage)
-        recipe = FitSettings(
+        settings = FitSettings(
             head=self.head,
-            stages=stages,
+            stages=() if self.stage == AUTO else _stage_names(self.stage),
             balance=self.balance,
             seed=self.seed,
         )
-        dataset, originals = _dataset(X, y)
-        self._extractor = self._new_extractor(self.backbone)
-        self.trained_ = train(dataset, self._extractor, recipe)
-        self.model_: Model = self.trained_.model
-        if lost := self.trained_.skipped:
+        dataset, originals = _labeled_dataset(X, y)
+        self._extractor = build_extractor(self.backbone, **self._extractor_options())
+        self.fit_result_ = fit(dataset, self._extractor, settings)
+        self.model_: Model = self.fit_result_.model
+        if skipped := self.fit_result_.skipped:
             warnings.warn(
-                f"{len(lost)} images were left out, the first is {lost[0].path} "
-                f"({lost[0].reason}); all are in trained_.skipped",
+                f"{len(skipped)} images were left out, the first is {skipped[0].path} "
+                f"({skipped[0].reason}); all are in fit_result_.skipped",
                 HeadstartWarning,
                 stacklevel=2,
             )
-        # scikit-learn's metrics count on this order: 9 before 10, unlike their names.
+        # scikit-learn's metrics rely on this order: 9 before 10, unlike their names.
         self.classes_ = np.unique([originals.get(name, name) for name in self.model_.classes])
         return self
 
     def predict_proba(self, X: Paths) -> Floats:
-        """Class probabilities: N paths to (N, K), in the order of `classes_`.
+        """Return class probabilities.
+
+        Args:
+            X: N paths of image files, or an `ImageDataset`.
+
+        Returns:
+            (N, K) float32, columns in the order of `classes_`; rows sum to 1.
 
         Raises:
-            DataError: an image cannot be read; `predictions` goes on without it.
+            DataError: An image cannot be read; `predictions` leaves such images out instead.
         """
         paths = _paths(X)
         found = self.predictions(paths)
@@ -133,7 +137,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         return found.probabilities[:, order]
 
     def predict(self, X: Paths) -> np.ndarray:
-        """The most probable class of each image: N paths to (N,) of `classes_`."""
+        """Return the most probable class of each of N images, as an (N,) array of `classes_`."""
         best = self.predict_proba(X).argmax(1)
         labels: np.ndarray = self.classes_[best]
         return labels
@@ -141,18 +145,18 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
     def score(
         self, X: Paths, y: Iterable[object] | None = None, sample_weight: object = None
     ) -> float:
-        """The share of N images that is named right, in [0, 1].
+        """Return the accuracy on N images, in [0, 1].
 
         Args:
-            X: N paths of image files, or an `ImageDataset`, which has its labels with it; if it
-                has a test part, that is what counts.
-            y: N labels for the paths; one that the model does not know is never right.
-            sample_weight: (N,) what each image counts for; the same by default.
+            X: N paths of image files, or an `ImageDataset`, which includes labels; if it has a
+                test part, only that part is used.
+            y: N labels for the paths; a label that the model does not know counts as an error.
+            sample_weight: (N,) weight of each image; by default all weigh the same.
 
         Raises:
-            DataError: there are no labels, or an image cannot be read.
-            ValueError: there are not as many labels as paths.
-            NotFittedError: nothing was fitted yet.
+            DataError: There are no labels, or an image cannot be read.
+            ValueError: The numbers of labels and of paths differ.
+            NotFittedError: The classifier has not been fitted yet.
         """
         check_is_fitted(self, "model_")
         if isinstance(X, ImageDataset):
@@ -166,67 +170,62 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         )
 
     def predictions(self, X: Paths) -> Predictions:
-        """Class probabilities of those images that can be read, and a list of the others."""
+        """Predict the images that can be read, and list the others."""
         check_is_fitted(self, "model_")
         if not hasattr(self, "_extractor"):
-            self._extractor = self._extractor_of(self.model_)
+            self._extractor = build_model_extractor(self.model_, **self._extractor_options())
         return predict(self.model_, self._extractor, _paths(X))
 
     def __getstate__(self) -> dict[str, Any]:
-        # A compiled network cannot move to another process; it is made again there, and the
-        # weights found there are checked.
+        # A compiled network cannot move to another process. It is compiled again there, after a
+        # check of the weights found there.
         state: dict[str, Any] = dict(super().__getstate__())
         state.pop("_extractor", None)
         return state
 
     def save(self, folder: str | Path) -> None:
-        """Write the model: a manifest, arrays and a model card; no pickle."""
+        """Write the model to a folder: a manifest, arrays and a model card, without pickle."""
         check_is_fitted(self, "model_")
         save_model(self.model_, Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path, **options: Any) -> Self:
-        """Read a model that `save` or `headstart fit` wrote; nothing in it is run.
+        """Load a model that `save` or `headstart fit` wrote, without running any code in it.
 
         Args:
-            folder: the model's.
+            folder: The folder of the model.
             options: `weights`, `engine`, `precision` or `cache`, as for the constructor.
 
         Raises:
-            BundleError: the folder is no model, is damaged or too new, or belongs to other
-                weights than the backbone has here.
+            SavedModelError: The folder is not a model, is damaged or too new, or the backbone's
+                weights on this machine are not those that the model was trained with.
         """
         model = load_model(Path(folder))
         self = cls(
             backbone=model.origin.backbone,
-            head=model.head.kind,
+            head=str(model.head.kind),
             stage=model.origin.stages,
             balance=model.balanced,
             seed=model.seed,
             **options,
         )
-        self._extractor = self._extractor_of(model)
+        self._extractor = build_model_extractor(model, **self._extractor_options())
         self.model_, self.classes_ = model, np.unique(model.classes)
         return self
 
-    def _extractor_of(self, model: Model) -> Extractor:
-        check_file_given(model, Path(self.weights) if self.weights else None)
-        extractor = self._new_extractor(model.origin.backbone)
-        extractor.backbone = own_backbone(model, extractor.backbone)
-        return extractor
-
-    def _new_extractor(self, backbone: str) -> Extractor:
-        asked = _choice(EngineName, self.engine, "engine")
-        return Extractor(
-            backbone=load_backbone(backbone, weights=Path(self.weights) if self.weights else None),
-            plan=make_plan(asked, _choice(Precision, self.precision, "precision")),
-            cache=cache_root(Path(self.cache) if self.cache else None),
-            asked=asked,
-        )
+    def _extractor_options(self) -> dict[str, Any]:
+        return {
+            "weights": Path(self.weights) if self.weights else None,
+            "engine": _enum_member(EngineName, self.engine, "engine"),
+            "precision": _enum_member(Precision, self.precision, "precision"),
+            "cache": Path(self.cache) if self.cache else None,
+        }
 
 
-def _dataset(X: Paths, y: Iterable[object] | None) -> tuple[ImageDataset, dict[str, object]]:
-    """The data set, and the labels as they were given by their names."""
+def _labeled_dataset(
+    X: Paths, y: Iterable[object] | None
+) -> tuple[ImageDataset, dict[str, object]]:
+    """The data set, and class name -> label as it was given."""
     if isinstance(X, ImageDataset):
         return X, {}
     paths = _paths(X)
@@ -236,7 +235,7 @@ def _dataset(X: Paths, y: Iterable[object] | None) -> tuple[ImageDataset, dict[s
     for place, label in enumerate(labels):
         known = isinstance(label, str | int | float | np.generic)
         if not known or label != label or str(label) == "":  # NaN is not itself
-            raise DataError(f"label {place} is {label!r}; give each path a text or a number")
+            raise DataError(f"label {place} is {label!r}; each label must be a text or a number")
     if len(labels) != len(paths):
         raise DataError(
             f"{len(paths)} paths and {len(labels)} labels: give one label for each path"
@@ -245,7 +244,9 @@ def _dataset(X: Paths, y: Iterable[object] | None) -> tuple[ImageDataset, dict[s
     for label in labels:
         if originals.setdefault(str(label), label) != label:
             other = originals[str(label)]
-            raise DataError(f"the labels {other!r} and {label!r} look the same; give one type")
+            raise DataError(
+                f"the labels {other!r} and {label!r} have the same text; give labels of one type"
+            )
     classes = tuple(sorted(originals))
     index = {name: place for place, name in enumerate(classes)}
     return (
@@ -269,23 +270,23 @@ def _paths(X: Paths) -> list[Path]:
     if not isinstance(X, Iterable):
         raise DataError(f"give a list of paths of image files, not {X!r}")
     paths = list(X)
-    # A scikit-learn Pipeline may hand on a column.
+    # A scikit-learn Pipeline may pass a column, (N, 1).
     if paths and isinstance(paths[0], np.ndarray | list | tuple) and len(paths[0]) == 1:
         paths = [row[0] for row in paths]
     for path in paths:
         if not isinstance(path, str | Path):
             raise DataError(
-                f"images are given as paths of files, and {type(path).__name__} is none; save the "
-                "picture to a file first"
+                f"images must be paths of files, not {type(path).__name__}; save the image to a "
+                "file first"
             )
     return [Path(path) for path in paths]
 
 
-def _names(stage: str | Sequence[str]) -> tuple[str, ...]:
+def _stage_names(stage: str | Sequence[str]) -> tuple[str, ...]:
     return (stage,) if isinstance(stage, str) else tuple(stage)
 
 
-def _choice(kind: Any, value: str, option: str) -> Any:
+def _enum_member(kind: Any, value: str, option: str) -> Any:
     try:
         return kind(value)
     except ValueError:

@@ -1,220 +1,98 @@
-"""From labeled images to a tested model."""
+"""Train a classifier on labeled images: select stages, train the head, measure the accuracy."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from headstart.backbones.backbone import LOGITS
+from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import draw, fold_of
-from headstart.errors import BackboneError
-from headstart.evaluation.metrics import wilson
-from headstart.features.extractor import Extractor, Features
+from headstart.features.extractor import Extractor
+from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import Candidate, candidates
 from headstart.heads.families import head_family
+from headstart.heads.head import Head
 from headstart.heads.rows import Rows
 from headstart.heads.selection import Selection, fold_count
-from headstart.models.selection_cache import chosen
-from headstart.models.train_test_split import TrainTestSplit, usable
-from headstart.models.trained_model import (
-    AccuracyEstimate,
-    BackboneOrigin,
-    Model,
-    TrainingData,
-    class_counts,
-)
-from headstart.types import (
-    Conflict,
-    EstimateMethod,
-    Floats,
-    Labels,
-    ProgressCallback,
-    Skipped,
-)
+from headstart.models.fit_result import FitResult, HeldOutPredictions
+from headstart.models.fit_settings import FitSettings
+from headstart.models.selection_cache import select_cached
+from headstart.models.train_test_split import SplitFeatures
+from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
+from headstart.types import EstimateMethod, Floats, Labels, ProgressCallback
 
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
-"""Images, and images a class, that are enough to choose by: the interval of an accuracy of 0.9 is
-then 0.6 points to either side. The head is trained on all in any case."""
+"""Images, and images per class, that suffice to select stages: the 95% interval of an accuracy of
+0.9 is then 0.6 points to either side. The head is trained on all images in any case."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitSettings:
-    """How a head is trained.
-
-    Attributes:
-        head: name of its family in `headstart.heads.families.FAMILIES`.
-        stages: where it grows, shallow to deep; empty to choose by cross-validation. `LOGITS` are
-            the network's own outputs, as if they were a last stage.
-        balance: weigh classes equally, however many images each has.
-        hold_out: share of the images kept aside for the test, in [0, 1); 0 to cross-validate.
-            Data with a test or validation part of their own are tested on that.
-        seed: of the folds and the held-out part.
-    """
-
-    head: str = "logistic"
-    stages: tuple[str, ...] = ()
-    balance: bool = False
-    hold_out: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        head_family(self.head)  # an unknown name is an error before any work is done
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldOutPredictions:
-    """Predictions for images that the model was not trained on.
-
-    Attributes:
-        paths: N files.
-        labels: (N,) what they are.
-        probabilities: (N, K).
-    """
-
-    paths: tuple[Path, ...]
-    labels: Labels
-    probabilities: Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitResult:
-    """A model and how it came about.
-
-    Attributes:
-        model: the classifier.
-        images: how many it was trained on.
-        compared_on: how many of them chose where it grows; all, but of large sets a sample.
-        skipped: files that could not be used, with reasons.
-        conflicts: identical files with different labels; none was used.
-        tested: the predictions behind the accuracy; None where it is unknown.
-        seconds: of the whole training.
-        feature_seconds: of the pass over the images.
-        cached: images, copies included, whose features were there already.
-        computed: images that were run through the network.
-    """
-
-    model: Model
-    images: int
-    compared_on: int
-    skipped: tuple[Skipped, ...]
-    conflicts: tuple[Conflict, ...]
-    tested: HeldOutPredictions | None
-    seconds: float
-    feature_seconds: float
-    cached: int
-    computed: int
-
-
-def train(
+def fit(
     dataset: ImageDataset,
     extractor: Extractor,
-    recipe: FitSettings,
+    settings: FitSettings,
     *,
     on_images: ProgressCallback | None = None,
     on_candidates: ProgressCallback | None = None,
     on_steps: ProgressCallback | None = None,
 ) -> FitResult:
-    """Train a head on a data set.
+    """Train a head on the features of a data set.
 
     Args:
-        dataset: images with labels; its training part is trained on, and its test part, or else
-            its validation part, tested on.
-        extractor: the backbone.
-        recipe: how.
-        on_images: progress over the images.
-        on_candidates: progress over the stages that are compared.
-        on_steps: progress of the head that is kept, where a large set makes it long; of the most
-            steps there can be.
+        dataset: Images with labels. The head is trained on the training part, and tested on the
+            test part or, without one, on the validation part.
+        extractor: Computes the features; its backbone stays frozen.
+        settings: How the head is trained.
+        on_images: Called with (done, total) images during feature extraction.
+        on_candidates: Called with (done, total) candidates during the selection of stages.
+        on_steps: Called with (done, maximum) optimization steps while the final head is trained.
 
     Raises:
-        DataError: fewer than two classes with a readable image are left.
-        BackboneError: a stage that the backbone does not have.
+        DataError: Fewer than two classes have a readable training image.
+        BackboneError: The backbone lacks one of the named stages.
     """
     started = time.perf_counter()
-    choices = _choices(extractor, recipe)
-    dataset = usable(dataset)
-    wanted = [stage.name for stage in extractor.backbone.stages]
-    if LOGITS in recipe.stages:
-        wanted.append(LOGITS)
-    features = extractor.extract(dataset.paths, stages=wanted, progress=on_images)
-    dataset = dataset.subset(features.rows)
-    cut = TrainTestSplit.of(dataset, features, hold_out=recipe.hold_out, seed=recipe.seed)
-    classes, labels = cut.classes, cut.labels
-    digests = [features.digests[row] for row in cut.train]
-    places = _sample(digests, labels, classes=len(classes), seed=recipe.seed)
-    sample = cut.train[places]
-    selection = choose_stages(
-        {stage: values[sample] for stage, values in features.values.items()},
-        labels[places],
-        [digests[place] for place in places],
-        recipe,
-        choices=choices,
-        classes=len(classes),
-        folds=fold_count(labels, classes=len(classes)),
-        cache=extractor.cache,
-        progress=on_candidates,
+    choices = _candidates(extractor, settings)
+    data = SplitFeatures.extract(
+        dataset,
+        extractor,
+        stages=stages_to_extract(extractor.backbone, settings),
+        hold_out=settings.hold_out,
+        seed=settings.seed,
+        progress=on_images,
     )
-    head = head_family(recipe.head).fit_rows(
-        Rows(tuple(features.values[stage] for stage in selection.candidate.stages), cut.train),
-        labels,
-        row_weights(labels, len(classes), balance=recipe.balance),
-        selection.setting,
-        classes=len(classes),
-        progress=on_steps,
-    )
-    skipped = (*dataset.skipped, *features.skipped, *cut.skipped)
-    model = Model(
-        classes=classes,
-        head=head,
-        temperature=selection.temperature,
-        setting=selection.setting,
-        balanced=recipe.balance,
-        seed=recipe.seed,
-        origin=_origin(extractor, features, selection),
-        data=TrainingData(
-            name=dataset.name,
-            license=dataset.license,
-            images=class_counts(labels, len(classes)),
-            duplicates=cut.curated.duplicates,
-            conflicts=len(cut.curated.conflicts),
-            skipped=len(skipped),
-            digests=np.frombuffer(bytes.fromhex("".join(cut.seen)), np.uint8).reshape(-1, 16),
-        ),
-        measured=_cross_validated(
-            None
-            if selection.probabilities is None
-            else selection.probabilities.argmax(1) == labels[places]
-        ),
-        by_stage={
-            stage: _cross_validated(correct)
-            for stage, correct in selection.correct_by_stage.items()
-        },
-    )
-    model, tested = _tested(model, selection, places, cut, dataset, features)
+    sample = _selection_sample(data, seed=settings.seed)
+    selection = _select(data, sample, settings, choices, extractor.cache, on_candidates)
+    head = _train_head(data, selection, settings, on_steps)
+    held_out = _predict_held_out(data, sample, selection, head)
     return FitResult(
-        model=model,
-        images=len(labels),
-        compared_on=len(places),
-        skipped=skipped,
-        conflicts=cut.curated.conflicts,
-        tested=tested,
+        model=_model(data, extractor.backbone, settings, selection, head, held_out),
+        images=len(data.split.train),
+        compared_on=len(sample),
+        skipped=data.skipped,
+        conflicts=data.split.curated.conflicts,
+        held_out=held_out,
         seconds=time.perf_counter() - started,
-        feature_seconds=features.seconds,
-        cached=features.cached,
-        computed=features.computed,
+        feature_seconds=data.features.seconds,
+        cached=data.features.cached,
+        computed=data.features.computed,
     )
 
 
-def choose_stages(
+def stages_to_extract(backbone: Backbone, settings: FitSettings) -> list[str]:
+    """Return the names of the stages whose features `fit` needs: all, and the logits if named."""
+    names = [stage.name for stage in backbone.stages]
+    return [*names, LOGITS] if LOGITS in settings.stages else names
+
+
+def select_stages(
     X: Mapping[str, Floats],
     labels: Labels,
     digests: Sequence[str],
-    recipe: FitSettings,
+    settings: FitSettings,
     *,
     choices: Sequence[Candidate],
     classes: int,
@@ -222,118 +100,174 @@ def choose_stages(
     cache: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Selection:
-    """Where a head grows best, and how good it is there, on folds that the digests decide.
+    """Select the stages that a head uses by cross-validation, and estimate its accuracy.
 
     Args:
-        X: features of each stage, (N, width).
-        labels: (N,).
-        digests: N digests of the files.
-        recipe: how.
-        choices: see `headstart.heads.selection.select`.
-        classes: how many.
-        folds: how many; as many as these images can fill by default.
-        cache: folder that remembers choices; None keeps nothing.
-        progress: called with (done, total) choices.
+        X: Stage name -> features, (N, width) float32.
+        labels: (N,) class indices.
+        digests: N digests of the image files; with the seed they decide the folds.
+        settings: How the head is trained.
+        choices: The candidates; see `headstart.heads.selection.select`.
+        classes: Number of classes.
+        folds: Number of folds; by default as many as these images can fill.
+        cache: The cache folder, which remembers selections; None stores nothing.
+        progress: Called with (done, total) candidates.
     """
     folds = fold_count(labels, classes=classes) if folds is None else folds
-    return chosen(
+    return select_cached(
         cache,
         X,
         labels,
-        fold_of(digests, labels, folds=folds, seed=recipe.seed) if folds else None,
-        head=recipe.head,
+        fold_of(digests, labels, folds=folds, seed=settings.seed) if folds else None,
+        head=settings.head,
         choices=choices,
         classes=classes,
-        row_weights=row_weights(labels, classes, balance=recipe.balance),
+        row_weights=sample_weights(labels, classes, balance=settings.balance),
         progress=progress,
     )
 
 
-def _choices(extractor: Extractor, recipe: FitSettings) -> tuple[Candidate, ...]:
-    stages = {stage.name: stage.width for stage in extractor.backbone.stages}
-    if not recipe.stages:
-        return candidates(stages)
-    stages = extractor.widths()
-    names = list(stages)
-    for stage in recipe.stages:
-        if stage not in stages:
-            raise BackboneError(
-                f"{extractor.backbone.name} has no stage {stage!r}; its stages are "
-                f"{', '.join(names)}"
-            )
-    ordered = tuple(sorted(set(recipe.stages), key=names.index))
-    return (Candidate(ordered, names.index(ordered[-1])),)
-
-
-def row_weights(labels: Labels, classes: int, *, balance: bool) -> Floats:
-    """What each image counts for, (N,): 1, or what gives every class the same total."""
+def sample_weights(labels: Labels, classes: int, *, balance: bool) -> Floats:
+    """Return each image's weight in training, (N,): 1, or such that all classes weigh the same."""
     if not balance:
         return np.ones(len(labels), np.float32)
     counts = np.bincount(labels, minlength=classes)
     return (len(labels) / (classes * counts[labels])).astype(np.float32)
 
 
-def _sample(digests: Sequence[str], labels: Labels, *, classes: int, seed: int) -> Labels:
-    """Places of the images that stages and settings are compared on."""
-    size = max(_SAMPLE, _SAMPLE_PER_CLASS * classes)
-    if len(labels) <= size:
-        return np.arange(len(labels))
+def _candidates(extractor: Extractor, settings: FitSettings) -> tuple[Candidate, ...]:
+    """The combinations of stages to select from: only one if the settings name it."""
+    if not settings.stages:
+        return candidates({stage.name: stage.width for stage in extractor.backbone.stages})
+    extractor.check_stages(settings.stages)
+    names = list(extractor.widths())
+    ordered = tuple(sorted(set(settings.stages), key=names.index))
+    return (Candidate(ordered, names.index(ordered[-1])),)
+
+
+def _selection_sample(data: SplitFeatures, *, seed: int) -> Labels:
+    """Positions in `data.split.train` of the images that stages are selected on."""
+    train, labels = data.split.train, data.split.labels
+    size = max(_SAMPLE, _SAMPLE_PER_CLASS * len(data.split.classes))
+    if len(train) <= size:
+        return np.arange(len(train))
+    digests = [data.features.digests[row] for row in train]
     return np.flatnonzero(draw(digests, labels, size=size, seed=seed))
 
 
-def _cross_validated(correct: np.ndarray | None) -> AccuracyEstimate:
-    if correct is None:
-        return AccuracyEstimate(
-            accuracy=None, interval=None, images=0, estimate=EstimateMethod.UNKNOWN
-        )
-    return measured(correct, EstimateMethod.CROSS_VALIDATION)
-
-
-def measured(correct: np.ndarray, estimate: EstimateMethod) -> AccuracyEstimate:
-    """An accuracy with its interval from whether each image was right, (N,) bool."""
-    count = int(correct.sum())
-    return AccuracyEstimate(
-        accuracy=count / len(correct),
-        interval=wilson(count, len(correct)),
-        images=len(correct),
-        estimate=estimate,
+def _select(
+    data: SplitFeatures,
+    sample: Labels,
+    settings: FitSettings,
+    choices: Sequence[Candidate],
+    cache: Path | None,
+    progress: ProgressCallback | None,
+) -> Selection:
+    """Select stages on a sample of the training images."""
+    rows, classes = data.split.train[sample], len(data.split.classes)
+    return select_stages(
+        {stage: values[rows] for stage, values in data.features.values.items()},
+        data.split.labels[sample],
+        [data.features.digests[row] for row in rows],
+        settings,
+        choices=choices,
+        classes=classes,
+        folds=fold_count(data.split.labels, classes=classes),
+        cache=cache,
+        progress=progress,
     )
 
 
-def _tested(
-    model: Model,
+def _train_head(
+    data: SplitFeatures,
     selection: Selection,
-    places: Labels,
-    cut: TrainTestSplit,
-    dataset: ImageDataset,
-    features: Features,
-) -> tuple[Model, HeldOutPredictions | None]:
-    """The model with its accuracy on the held-out part, where there is one."""
-    if len(cut.test):
-        values = {stage: features.values[stage][cut.test] for stage in model.origin.stages}
-        tested = HeldOutPredictions(
-            paths=tuple(dataset.paths[row] for row in cut.test),
-            labels=cut.test_labels,
-            probabilities=model.probabilities(values),
-        )
-        right = tested.probabilities.argmax(1) == cut.test_labels
-        return replace(model, measured=measured(right, EstimateMethod.HELD_OUT)), tested
-    if selection.probabilities is None:
-        return model, None
-    return model, HeldOutPredictions(
-        paths=tuple(dataset.paths[row] for row in cut.train[places]),
-        labels=cut.labels[places],
-        probabilities=selection.probabilities,
+    settings: FitSettings,
+    progress: ProgressCallback | None,
+) -> Head:
+    """Train the final head on the selected stages of all training images."""
+    labels, classes = data.split.labels, len(data.split.classes)
+    return head_family(settings.head).fit_rows(
+        _selected_features(data, selection, data.split.train),
+        labels,
+        sample_weights(labels, classes, balance=settings.balance),
+        selection.setting,
+        classes=classes,
+        progress=progress,
     )
 
 
-def _origin(extractor: Extractor, features: Features, selection: Selection) -> BackboneOrigin:
-    return BackboneOrigin(
-        backbone=extractor.backbone.name,
-        weights=extractor.backbone.weights.digest,
-        source=extractor.backbone.weights.source,
-        license=extractor.backbone.weights.license,
-        stages=selection.candidate.stages,
-        engine=str(features.plan.engine),
-        precision=str(features.plan.precision),
+def _selected_features(data: SplitFeatures, selection: Selection, rows: Labels) -> Rows:
+    stages = selection.candidate.stages
+    return Rows(tuple(data.features.values[stage] for stage in stages), rows)
+
+
+def _predict_held_out(
+    data: SplitFeatures, sample: Labels, selection: Selection, head: Head
+) -> HeldOutPredictions | None:
+    """Predict the test part; without one, take the predictions of the cross-validation, if any."""
+    split, predicted = data.split, selection.probabilities
+    rows, labels = split.train[sample], split.labels[sample]
+    if len(split.test):
+        rows, labels = split.test, split.test_labels
+        logits = head.logits(_selected_features(data, selection, rows).whole())
+        predicted = probabilities(logits, selection.temperature)
+    if predicted is None:
+        return None
+    return HeldOutPredictions(
+        paths=tuple(data.dataset.paths[row] for row in rows),
+        labels=labels,
+        probabilities=predicted,
+    )
+
+
+def _model(
+    data: SplitFeatures,
+    backbone: Backbone,
+    settings: FitSettings,
+    selection: Selection,
+    head: Head,
+    held_out: HeldOutPredictions | None,
+) -> Model:
+    """Put a model together; its accuracy is that of the held-out predictions."""
+    accuracy = AccuracyEstimate.unknown()
+    if held_out is not None:
+        tested = len(data.split.test) > 0
+        method = EstimateMethod.HELD_OUT if tested else EstimateMethod.CROSS_VALIDATION
+        accuracy = AccuracyEstimate.of(held_out.correct, method)
+    return Model(
+        classes=data.split.classes,
+        head=head,
+        temperature=selection.temperature,
+        setting=selection.setting,
+        balanced=settings.balance,
+        seed=settings.seed,
+        origin=BackboneOrigin(
+            backbone=backbone.name,
+            weights=backbone.weights.digest,
+            source=backbone.weights.source,
+            license=backbone.weights.license,
+            stages=selection.candidate.stages,
+            engine=str(data.features.plan.engine),
+            precision=str(data.features.plan.precision),
+        ),
+        data=_training_data(data),
+        accuracy=accuracy,
+        accuracy_by_stage={
+            stage: AccuracyEstimate.of(correct, EstimateMethod.CROSS_VALIDATION)
+            for stage, correct in selection.correct_by_stage.items()
+        },
+    )
+
+
+def _training_data(data: SplitFeatures) -> TrainingData:
+    split = data.split
+    digests = np.frombuffer(bytes.fromhex("".join(split.train_digests)), np.uint8)
+    return TrainingData(
+        name=data.dataset.name,
+        license=data.dataset.license,
+        images=tuple(np.bincount(split.labels, minlength=len(split.classes)).tolist()),
+        duplicates=split.curated.duplicates,
+        conflicts=len(split.curated.conflicts),
+        skipped=len(data.skipped),
+        digests=digests.reshape(-1, 16),
     )

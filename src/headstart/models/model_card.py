@@ -1,4 +1,4 @@
-"""The model card: what a trained model is, what it was trained on and where it ends."""
+"""The model card: what a model is, what it was trained on, how accurate it is, its limits."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ _TEMPLATE = """\
 | classes | {{ model.classes | length }} |
 | trained on | {{ images }} images ({{ model.data.name | cell }}, \
 license: {{ model.data.license | cell }}) |
-| left out | {{ model.data.duplicates | counted("copy", "copies") }}, \
-{{ model.data.conflicts | counted("conflict") }}, \
+| excluded | {{ model.data.duplicates | counted("duplicate") }}, \
+{{ model.data.conflicts | counted("image") }} with conflicting labels, \
 {{ model.data.skipped | counted("unusable file") }} |
 | backbone | {{ model.origin.backbone | cell }}, weights from {{ model.origin.source | cell }}, \
 license: {{ model.origin.license | cell }} |
-| weights' digest | `{{ model.origin.weights }}` |
-| stages | {{ model.origin.stages | join(" + ") }} |
+| digest of the weights | `{{ model.origin.weights }}` |
 {% if model.tuning -%}
-| fine-tuned | {{ model.tuning.depth | counted("stage") }} behind \
-{{ model.tuning.cut or "the pixels" }}, {{ model.tuning.epochs | counted("epoch") }} |
+| fine-tuned | {% if model.tuning.cut %}{{ model.tuning.depth | counted("stage") }} after \
+{{ model.tuning.cut }}{% else %}the whole network{% endif %}, \
+{{ model.tuning.epochs | counted("epoch") }} |
 {% endif -%}
+| features | {{ "stage" if model.origin.stages | length == 1 else "stages" }} \
+{{ model.origin.stages | join(" + ") }}, computed with {{ model.origin.engine }}, \
+{{ model.origin.precision }} |
 | head | {{ head }}{{ setting }}, temperature {{ "%.3g" | format(model.temperature) }} |
-| features by | {{ model.origin.engine }}, {{ model.origin.precision }} |
 | seed | {{ model.seed }} |
 
 ## Classes
@@ -43,8 +45,8 @@ license: {{ model.origin.license | cell }} |
 {%- if stages %}
 ## Accuracy by stage
 
-A head on one stage alone, cross-validated, from shallow to deep. The accuracy of the whole model, \
-above, can differ: {{ differs }}.
+The cross-validated accuracy of a head on each single stage of the backbone, from shallow to deep. \
+The accuracy of the model given above may differ: {{ difference }}.
 
 | stage | accuracy |
 |---|---|
@@ -54,57 +56,58 @@ above, can differ: {{ differs }}.
 {%- endif %}
 ## Limits
 
-- It always answers with one of its classes, also for a picture of something else.
-- The accuracy holds for images like those it was tested on: another camera, place or season can \
-lower it. Test it there: `headstart evaluate MODEL FOLDER`.
-- The backbone's weights and the training images have licenses of their own; both bind its use.
+- The model always predicts one of its classes, even for an image of something else.
+- The accuracy holds for images like those it was measured on. It can be lower for images from \
+another camera, place or season; measure it there: `headstart evaluate MODEL FOLDER`.
+- The licenses of the backbone's weights and of the training images both apply to the use of this \
+model.
 {%- if smallest < 10 %}
-- Its smallest class has {{ smallest | counted("training image") }}; trust it \
-least there.
+- The smallest class has only {{ smallest | counted("training image") }}; predictions of it are \
+the least reliable.
 {%- endif %}
 """
 
 
 def _cell(text: str) -> str:
-    """A name on one line of a table; names of folders may hold anything."""
+    """A name in one cell of a table; names of folders may contain any character."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
-_HOW = {
+_METHODS = {
     EstimateMethod.CROSS_VALIDATION: "cross-validated",
     EstimateMethod.HELD_OUT: "held out",
-    EstimateMethod.VALIDATION: "which also chose the model: a little too good",
-    EstimateMethod.UNKNOWN: "measured in an unknown way",
+    EstimateMethod.VALIDATION: "which also selected the model: slightly optimistic",
+    EstimateMethod.UNKNOWN: "measured by an unknown method",
 }
 
 
-def accuracy_text(measured: AccuracyEstimate) -> str:
-    """An accuracy with its interval, its images and how it was measured."""
-    if measured.accuracy is None or measured.interval is None:
+def accuracy_text(estimate: AccuracyEstimate) -> str:
+    """Return an accuracy with its interval, the number of images and how it was measured."""
+    if estimate.value is None or estimate.interval is None:
         return "unknown: too few images to hold any out"
     return (
-        f"{measured.accuracy:.3f} (95% interval {measured.interval.low:.3f} to "
-        f"{measured.interval.high:.3f}, {counted(measured.images, 'image')}, "
-        f"{_HOW[measured.estimate]})"
+        f"{estimate.value:.3f} (95% interval {estimate.interval.low:.3f} to "
+        f"{estimate.interval.high:.3f}, {counted(estimate.images, 'image')}, "
+        f"{_METHODS[estimate.method]})"
     )
 
 
-def card(model: Model) -> str:
-    """The card as Markdown; also the README.md of a saved model."""
+def model_card(model: Model) -> str:
+    """Return the model card as Markdown; it is the README.md of a saved model."""
     family = head_family(model.head.kind)
-    # The card is Markdown for people, not HTML: nothing needs escaping but what ends a cell.
+    # The card is Markdown, not HTML: only what would end a cell of a table needs escaping.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
     environment.filters |= {"cell": _cell, "counted": counted}
     return environment.from_string(_TEMPLATE).render(
         model=model,
-        accuracy=accuracy_text(model.measured),
-        differs="for each fold, the stages were chosen anew without it"
-        if model.measured.estimate is EstimateMethod.CROSS_VALIDATION
+        accuracy=accuracy_text(model.accuracy),
+        difference="there, the stages were selected anew for each fold"
+        if model.accuracy.method is EstimateMethod.CROSS_VALIDATION
         else "it was measured on other images",
         images=f"{sum(model.data.images):,}",
         head=family.description,
         setting=f", {family.symbol} = {model.setting:g}" if family.symbol else "",
         rows=list(zip(model.classes, model.data.images, strict=True)),
-        stages=[(stage, accuracy_text(measured)) for stage, measured in model.by_stage.items()],
+        stages=[(stage, accuracy_text(one)) for stage, one in model.accuracy_by_stage.items()],
         smallest=min(model.data.images),
     )

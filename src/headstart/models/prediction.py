@@ -1,4 +1,4 @@
-"""What a trained model says of images."""
+"""Predictions of a trained model, and its evaluation on labeled images."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Predictions:
     """Class probabilities of images.
 
     Attributes:
-        classes: K names.
-        rows: (N,) which of the paths asked for; those that could not be read are missing.
-        probabilities: (N, K), rows sum to 1.
-        skipped: the files that could not be read.
+        classes: K class names.
+        rows: (N,) indices into the paths that were given; unreadable files are missing.
+        probabilities: (N, K) float32; rows sum to 1.
+        skipped: The files that could not be read, with reasons.
     """
 
     classes: tuple[str, ...]
@@ -37,10 +37,10 @@ class Predictions:
     skipped: tuple[Skipped, ...]
 
     def top(self, row: int, count: int) -> list[tuple[str, float]]:
-        """The most probable classes of the `row`-th readable image, best first.
+        """Return the `count` most probable classes of a readable image, the best first.
 
         Raises:
-            UserError: fewer than one is asked for.
+            UserError: `count` is below 1.
         """
         if count < 1:
             raise UserError(f"cannot name the {count} most probable classes; ask for 1 or more")
@@ -54,13 +54,13 @@ class Evaluation:
     """Predictions for labeled images that a model was not trained on.
 
     Attributes:
-        paths: N files.
-        labels: (N,) indices into the model's classes.
-        probabilities: (N, K).
-        skipped: files that could not be used.
-        conflicts: identical files with different labels.
-        seen: images that were in the training data and are left out.
-        seconds: wall-clock time.
+        paths: N image files.
+        labels: (N,) true classes, as indices into the model's classes.
+        probabilities: (N, K) float32; rows sum to 1.
+        skipped: Files that could not be used, with reasons.
+        conflicts: Identical files with different labels; none of them was used.
+        seen: Number of images left out because the model was trained on them.
+        seconds: Duration of the evaluation.
     """
 
     paths: tuple[Path, ...]
@@ -79,7 +79,7 @@ def predict(
     *,
     progress: ProgressCallback | None = None,
 ) -> Predictions:
-    """Class probabilities by a trained model."""
+    """Predict images with a trained model, whose backbone `extractor` runs."""
     features = extractor.extract(paths, stages=model.origin.stages, progress=progress)
     return Predictions(
         classes=model.classes,
@@ -92,16 +92,14 @@ def predict(
 def classify(
     extractor: Extractor, paths: Sequence[Path], *, progress: ProgressCallback | None = None
 ) -> Predictions:
-    """Class probabilities by a backbone's own classifier: what it learned on ImageNet.
+    """Predict images with a backbone's own classifier, that is, as classes of ImageNet.
 
     Raises:
-        DataError: the backbone has no classes of its own.
+        DataError: The backbone has no classes of its own.
     """
     backbone = extractor.backbone
     if not backbone.labels:
-        raise DataError(
-            f"{backbone.name} does not say what its classes are; choose another backbone"
-        )
+        raise DataError(f"{backbone.name} has no class names of its own; choose another backbone")
     features = extractor.extract(paths, stages=[LOGITS], progress=progress)
     return Predictions(
         classes=backbone.labels,
@@ -121,22 +119,22 @@ def evaluate(
     """Test a model on labeled images, leaving out those that it was trained on.
 
     Raises:
-        DataError: no image is left, or none is of a class that the model knows.
+        DataError: No image is left, or the model knows none of the classes.
     """
     started = time.perf_counter()
-    known = {name: index for index, name in enumerate(model.classes)}
-    mine = np.array([name in known for name in dataset.classes], dtype=bool)
-    if not mine.any():
+    index = {name: place for place, name in enumerate(model.classes)}
+    known = np.array([name in index for name in dataset.classes], dtype=bool)
+    if not known.any():
         raise DataError(
             f"{dataset.name} has the classes {listed(dataset.classes)}, and the model "
             f"knows only {listed(model.classes)}; give images of the same classes"
         )
-    strange = tuple(
+    unknown = tuple(
         Skipped(str(path), f"the model does not know its class ({dataset.classes[label]})")
         for path, label in zip(dataset.paths, dataset.labels, strict=True)
-        if not mine[label]
+        if not known[label]
     )
-    kept = dataset.subset(mine[dataset.labels])
+    kept = dataset.subset(known[dataset.labels])
     features = extractor.extract(kept.paths, stages=model.origin.stages, progress=progress)
     kept = kept.subset(features.rows)
     curated = curate(
@@ -153,13 +151,13 @@ def evaluate(
             f"{dataset.name} has no image to test with: {int(seen.sum())} were in the model's own "
             f"training data, {len(features.skipped)} could not be read; give other images"
         )
-    translation = np.array([known.get(name, -1) for name in kept.classes])
+    model_labels = np.array([index.get(name, -1) for name in kept.classes])
     values = {stage: array[rows] for stage, array in features.values.items()}
     return Evaluation(
         paths=tuple(kept.paths[row] for row in rows),
-        labels=translation[kept.labels[rows]],
+        labels=model_labels[kept.labels[rows]],
         probabilities=model.probabilities(values),
-        skipped=(*dataset.skipped, *strange, *features.skipped),
+        skipped=(*dataset.skipped, *unknown, *features.skipped),
         conflicts=curated.conflicts,
         seen=int(seen.sum()),
         seconds=time.perf_counter() - started,

@@ -1,7 +1,7 @@
 """A trained model as a folder: a JSON manifest, arrays as safetensors, a model card. No pickle.
 
-Loading one reads numbers and text, and runs nothing. The bytes depend on the model alone: no time,
-no machine and no path is written, so that the same training gives the same files.
+Loading a model reads numbers and text, and runs no code from it. The bytes depend on the model
+alone (no time, machine or path is written), so that equal trainings give equal files.
 """
 
 from __future__ import annotations
@@ -12,14 +12,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+)
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from headstart.errors import HeadstartError, SavedModelError
 from headstart.heads.calibration import LIMIT
 from headstart.heads.families import FAMILIES
-from headstart.models.model_card import card
+from headstart.models.model_card import model_card
 from headstart.models.trained_model import (
     AccuracyEstimate,
     BackboneOrigin,
@@ -30,7 +37,7 @@ from headstart.models.trained_model import (
 from headstart.system.digests import DIGEST_BYTES, bytes_digest
 from headstart.system.files import check_place, write_file
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST, CARD = "model.json", "README.md"
 _FORMAT = "headstart model"
 _ARRAYS = re.compile(r"model-[0-9a-f]{16}\.safetensors")
@@ -39,16 +46,18 @@ _AGAIN = "copy or fit the model again"
 
 
 class _Part(BaseModel):
-    """Holds for the dataclasses within as well."""
+    """Settings that also hold for the dataclasses inside."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, from_attributes=True
+    )
 
 
 _ClassName = Annotated[str, Field(min_length=1)]
 
 
 class _Data(_Part):
-    """What of `TrainingData` is no array."""
+    """`TrainingData` without the array."""
 
     name: str
     license: str
@@ -58,51 +67,58 @@ class _Data(_Part):
     skipped: NonNegativeInt
 
 
-class _Facts(_Part):
-    """All that the manifest says of a model."""
+class _Description(_Part):
+    """The manifest without the name of the arrays' file; made from the attributes of a `Model`."""
 
     format: Literal["headstart model"] = "headstart model"
     schema_version: int = Field(default=SCHEMA, ge=1)
     classes: tuple[_ClassName, ...] = Field(min_length=2)
-    head: str
+    head: Annotated[str, BeforeValidator(lambda head: getattr(head, "kind", head))]
     setting: float
     temperature: float = Field(ge=1 / LIMIT, le=LIMIT)
     balanced: bool
     seed: int
     origin: BackboneOrigin
     data: _Data
-    measured: AccuracyEstimate
-    by_stage: dict[str, AccuracyEstimate]
+    accuracy: AccuracyEstimate
+    accuracy_by_stage: dict[str, AccuracyEstimate]
     tuning: FineTuning | None = None
 
 
-class _Manifest(_Facts):
+class _Manifest(_Description):
     arrays: str = Field(pattern=f"^{_ARRAYS.pattern}$")
 
 
+class _Header(BaseModel):
+    """The part of a manifest that every version has."""
+
+    format: Literal["headstart model"]
+    schema_version: int
+
+
 def save_model(model: Model, folder: Path) -> None:
-    """Write a model as a folder; other files there stay.
+    """Write a model to a folder; other files there are left alone.
 
     Args:
-        model: what to write.
-        folder: made if need be; a model that it holds is replaced.
+        model: The model to write.
+        folder: Created if it does not exist; a model in it is replaced.
 
     Raises:
-        BundleError: the folder holds something else.
-        HeadstartError: it cannot be written.
+        SavedModelError: The folder contains other files but no model.
+        HeadstartError: The folder cannot be written.
     """
     check_target(folder)
     content = save(_arrays(model))
     arrays = _named(content)
-    manifest = _Manifest(**_facts(model), arrays=arrays).model_dump_json(indent=2) + "\n"
+    manifest = _Manifest(**dict(_description(model)), arrays=arrays).model_dump_json(indent=2)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         old = {path for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
-        # The arrays are named by their content and the manifest names them: whatever is cut off in
-        # between, the folder holds the old model or the new one, whole.
+        # The arrays are named by their content, and the manifest names them: wherever this is cut
+        # short, the folder contains either the old model or the new one.
         write_file(folder / arrays, content)
-        write_file(folder / CARD, card(model).encode())
-        write_file(folder / MANIFEST, manifest.encode())
+        write_file(folder / CARD, model_card(model).encode())
+        write_file(folder / MANIFEST, f"{manifest}\n".encode())
         for path in old - {folder / arrays}:
             path.unlink(missing_ok=True)
     except OSError as error:
@@ -112,11 +128,11 @@ def save_model(model: Model, folder: Path) -> None:
 
 
 def check_target(folder: Path) -> None:
-    """Refuse to write a model among other things, before any work is done.
+    """Check that a model can be written to a folder, before any work is done.
 
     Raises:
-        BundleError: the folder holds something that is no model.
-        UserError: it cannot be made or written.
+        SavedModelError: The folder is a file, or contains other files but no model.
+        UserError: It cannot be created or written.
     """
     for place in (folder, *folder.parents):
         if place.is_file():
@@ -124,11 +140,13 @@ def check_target(folder: Path) -> None:
     check_place(folder)
     taken = folder.is_dir() and next(folder.iterdir(), None) is not None
     if taken and not _is_ours(folder / MANIFEST):
-        raise SavedModelError(f"{folder} holds files and no model; name a new folder for the model")
+        raise SavedModelError(
+            f"{folder} contains files but no model; name a new folder for the model"
+        )
 
 
 def _is_ours(manifest: Path) -> bool:
-    """Other tools write a model.json too. A damaged one of ours may be replaced."""
+    """Whether headstart wrote it: other tools write a model.json too. It may be damaged."""
     return manifest.is_file() and f'"{_FORMAT}"'.encode() in manifest.read_bytes()
 
 
@@ -140,7 +158,7 @@ def load_model(folder: Path) -> Model:
     """Read a model that `save_model` wrote.
 
     Raises:
-        BundleError: the folder is none, is damaged, or was written by a newer headstart.
+        SavedModelError: The folder is not a model, is damaged, or was written by another version.
     """
     manifest = _read_manifest(folder)
     if manifest.head not in FAMILIES:
@@ -153,7 +171,7 @@ def load_model(folder: Path) -> Model:
     arrays = _read_arrays(path)
     try:
         head = FAMILIES[manifest.head].load(
-            {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)}
+            {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)},
         )
         digests = arrays[_DIGESTS]
     except (KeyError, ValueError) as error:
@@ -167,8 +185,8 @@ def load_model(folder: Path) -> Model:
         seed=manifest.seed,
         origin=manifest.origin,
         data=TrainingData(**manifest.data.model_dump(), digests=digests),
-        measured=manifest.measured,
-        by_stage=manifest.by_stage,
+        accuracy=manifest.accuracy,
+        accuracy_by_stage=manifest.accuracy_by_stage,
         tail={k.removeprefix(_TAIL): v for k, v in arrays.items() if k.startswith(_TAIL)},
         tuning=manifest.tuning,
     )
@@ -177,15 +195,19 @@ def load_model(folder: Path) -> Model:
 
 
 def describe(model: Model) -> dict[str, Any]:
-    """What the manifest says of a model, ready for JSON; not which file holds the arrays."""
-    return _Facts(**_facts(model)).model_dump(mode="json")
+    """Return the manifest's entries, ready for JSON, without the name of the arrays' file."""
+    return _description(model).model_dump(mode="json")
+
+
+def _description(model: Model) -> _Description:
+    return _Description.model_validate(model)
 
 
 def _read_manifest(folder: Path) -> _Manifest:
     path = folder / MANIFEST
     try:
         if not path.is_file():
-            what = "holds no " + MANIFEST if folder.is_dir() else "is not a folder"
+            what = f"contains no {MANIFEST}" if folder.is_dir() else "is not a folder"
             raise SavedModelError(
                 f"{folder} {what}; give the folder that 'headstart fit DATA --out MODEL' wrote"
             )
@@ -193,8 +215,14 @@ def _read_manifest(folder: Path) -> _Manifest:
         header = _Header.model_validate_json(text)
         if header.schema_version > SCHEMA:
             raise SavedModelError(
-                f"{folder} was written by a newer headstart (schema {header.schema_version}, this "
-                f"one reads up to {SCHEMA}); upgrade with: pip install --upgrade headstart"
+                f"{folder} was written by a newer version of headstart (schema "
+                f"{header.schema_version}, this version reads {SCHEMA}); upgrade with: "
+                "pip install --upgrade headstart"
+            )
+        if 0 < header.schema_version < SCHEMA:
+            raise SavedModelError(
+                f"{folder} was written by an older version of headstart (schema "
+                f"{header.schema_version}, this version reads {SCHEMA}); fit the model again"
             )
         return _Manifest.model_validate_json(text)
     except ValidationError as error:
@@ -202,19 +230,19 @@ def _read_manifest(folder: Path) -> _Manifest:
     except UnicodeDecodeError as error:
         raise SavedModelError(f"{path} is damaged ({error}); {_AGAIN}") from error
     except OSError as error:
-        raise _unread(path, error) from error
+        raise _unreadable(path, error) from error
 
 
 def _fault(error: ValidationError) -> str:
-    """The first thing that is wrong, in a line: which entry, and what it should be."""
+    """The first fault in one line: which entry, and what it should be."""
     first = error.errors(include_url=False)[0]
     entry = ".".join(str(part) for part in first["loc"])
-    if not entry:  # no JSON at all; the input would be the whole file
+    if not entry:  # not JSON; the input would be the whole file
         return first["msg"]
     if first["type"] == "missing":
-        return f"it lacks {entry!r}"
+        return f"the entry {entry!r} is missing"
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"it has {entry!r}, which no model has"
+        return f"the entry {entry!r} is unknown"
     return f"{entry!r} is {reprlib.repr(first['input'])}: {first['msg']}"
 
 
@@ -222,29 +250,22 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         content = path.read_bytes()
         if path.name != _named(content):
-            raise SavedModelError(f"{path} is damaged: its bytes are not those written; {_AGAIN}")
+            raise SavedModelError(f"{path} is damaged: its content has changed; {_AGAIN}")
         arrays: dict[str, np.ndarray] = load(content)
     except (FileNotFoundError, LookupError, SafetensorError) as error:
         raise SavedModelError(f"{path} is missing or damaged ({error}); {_AGAIN}") from error
     except OSError as error:
-        raise _unread(path, error) from error
+        raise _unreadable(path, error) from error
     return arrays
 
 
-def _unread(path: Path, error: OSError) -> SavedModelError:
-    """The model may be whole, and to make it anew would be no help."""
+def _unreadable(path: Path, error: OSError) -> SavedModelError:
+    """The error for a model that may be intact, so that fitting it again would not help."""
     return SavedModelError(f"cannot read {path}: {error.strerror or error}; make it readable")
 
 
-class _Header(BaseModel):
-    """The part of a manifest that every version has."""
-
-    format: Literal["headstart model"]
-    schema_version: int
-
-
 def _check(model: Model, path: Path) -> None:
-    """Arrays that do not fit the manifest would give wrong answers rather than none."""
+    """Check that the arrays fit the manifest: otherwise predictions would be silently wrong."""
     digests = model.data.digests
     fits = (
         len(model.classes) == len(set(model.classes)) == len(model.data.images)
@@ -260,23 +281,9 @@ def _check(model: Model, path: Path) -> None:
         except (ValueError, LookupError, TypeError, MemoryError):
             fits = False
     if not fits:
-        raise SavedModelError(f"{path} does not fit {MANIFEST}: one of them is damaged; {_AGAIN}")
-
-
-def _facts(model: Model) -> dict[str, Any]:
-    return {
-        "classes": model.classes,
-        "head": model.head.kind,
-        "setting": model.setting,
-        "temperature": model.temperature,
-        "balanced": model.balanced,
-        "seed": model.seed,
-        "origin": model.origin,
-        "data": {name: getattr(model.data, name) for name in _Data.model_fields},
-        "measured": model.measured,
-        "by_stage": dict(model.by_stage),
-        "tuning": model.tuning,
-    }
+        raise SavedModelError(
+            f"{path} does not fit {MANIFEST}: one of the two is damaged; {_AGAIN}"
+        )
 
 
 def _arrays(model: Model) -> dict[str, Any]:

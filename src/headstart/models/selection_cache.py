@@ -1,8 +1,8 @@
-"""Choices of stages that were made before: the same arrays are not cross-validated twice.
+"""Stage selections made before, so that the same arrays are not cross-validated twice.
 
-A choice is kept under a digest of all that goes into it, the features themselves included, so that
-no old one can be taken for another's. A file is a digest of the rest, then arrays as safetensors:
-what a disk has changed is found out, and computed again.
+A selection is stored under a digest of everything that it depends on, the features included. Its
+file is a digest of the rest followed by safetensors: a damaged file is noticed, and the selection
+computed again.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from headstart.types import Floats, Labels, ProgressCallback
 
 _KIND = "choices"
 _FORMAT = "1"
-"""Changes when the same arrays lead to another choice."""
-_LARGEST = 16 * 2**20
-"""Bytes of probabilities that are kept at most."""
-_MOST = 100
-"""Choices that are kept; the oldest go."""
-_ENDING = ".choice"
+"""Changes when the same arrays lead to another selection."""
+_MAX_BYTES = 16 * 2**20
+"""Selections with more bytes of probabilities are not stored."""
+_MAX_FILES = 100
+"""Number of selections that are stored; the oldest are deleted."""
+_SUFFIX = ".choice"
 _SELECTION, _PROBABILITIES, _CORRECT = "selection", "probabilities", "correct by "
 
 
-def chosen(
+def select_cached(
     root: Path | None,
     values: Mapping[str, Floats],
     y: Labels,
@@ -50,22 +50,15 @@ def chosen(
     row_weights: Floats,
     progress: ProgressCallback | None = None,
 ) -> Selection:
-    """What `select` says, or said when it was asked the same before.
+    """Select stages by cross-validation, or return the stored result of an equal call.
 
-    Args:
-        root: the cache folder; None keeps nothing.
-        values: see `select`, as for what follows.
-        y: (N,) labels.
-        folds: (N,) or None.
-        head: name of the head family; choices of families from outside headstart are not kept,
-            because their code may change without its version.
-        choices: one or more candidates.
-        classes: how many.
-        row_weights: (N,).
-        progress: called with (done, total) candidates.
+    `root` is the cache folder, None to store nothing; for the other arguments see
+    `headstart.heads.selection.select`. Selections with a head family from outside headstart are not
+    stored, because its code may change without headstart's version.
     """
     family = head_family(head)
-    question = {
+    ours = type(family).__module__.startswith("headstart.")
+    inputs = {
         "format": _FORMAT,
         "versions": [version("headstart"), np.__version__],
         "head": [head, family.settings],
@@ -73,12 +66,11 @@ def chosen(
         "classes": classes,
     }
     path = None
-    ours = type(family).__module__.startswith("headstart.")
     if root is not None and folds is not None and ours:
         arrays = {**values, "labels, folds and weights": np.stack([y, folds, row_weights])}
-        path = root / _KIND / f"{_digest(question, arrays)}{_ENDING}"
-        if found := _read(path):
-            return found
+        path = root / _KIND / f"{_digest(inputs, arrays)}{_SUFFIX}"
+        if stored := _read(path):
+            return stored
     selection = select(
         values,
         y,
@@ -90,12 +82,12 @@ def chosen(
         progress=progress,
     )
     if root is not None and path is not None:
-        _keep(root, path, selection)
+        _store(root, path, selection)
     return selection
 
 
-def _digest(question: object, arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hasher(json.dumps(question).encode())
+def _digest(inputs: object, arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hasher(json.dumps(inputs).encode())
     for name, array in arrays.items():
         digest.update(json.dumps([name, array.shape, str(array.dtype)]).encode())
         digest.update(np.ascontiguousarray(array).data)
@@ -103,28 +95,28 @@ def _digest(question: object, arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _read(path: Path) -> Selection | None:
-    """What `_keep` wrote; None if there is nothing, or it is damaged."""
+    """Read what `_store` wrote; None if the file is missing or damaged."""
     try:
         content = path.read_bytes()
         body = content[DIGEST_BYTES:]
         if hasher(body).digest() != content[:DIGEST_BYTES]:
             return None
         arrays = load(body)
-        known = json.loads(arrays[_SELECTION].tobytes())
+        entries = json.loads(arrays[_SELECTION].tobytes())
         return Selection(
-            candidate=Candidate(tuple(known.pop("stages")), known.pop("depth")),
+            candidate=Candidate(tuple(entries.pop("stages")), entries.pop("depth")),
             probabilities=arrays[_PROBABILITIES],
-            correct_by_stage={stage: arrays[_CORRECT + stage] for stage in known.pop("by_stage")},
-            **known,
+            correct_by_stage={stage: arrays[_CORRECT + stage] for stage in entries.pop("by_stage")},
+            **entries,
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 
 
-def _keep(root: Path, path: Path, selection: Selection) -> None:
-    """Write a choice; where that cannot be done, nothing is lost."""
+def _store(root: Path, path: Path, selection: Selection) -> None:
+    """Write a selection, or nothing if the cache cannot be written."""
     probabilities = selection.probabilities
-    if probabilities is None or probabilities.nbytes > _LARGEST:
+    if probabilities is None or probabilities.nbytes > _MAX_BYTES:
         return
     correct = selection.correct_by_stage
     description = {
@@ -143,6 +135,6 @@ def _keep(root: Path, path: Path, selection: Selection) -> None:
         folder = cache_folder(root, _KIND)
         body = save(arrays)
         write_file(path, hasher(body).digest() + body)
-        by_age = sorted(folder.glob(f"*{_ENDING}"), key=lambda one: one.stat().st_mtime)
-        for old in by_age[:-_MOST]:
+        by_age = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime)
+        for old in by_age[:-_MAX_FILES]:
             old.unlink(missing_ok=True)

@@ -1,60 +1,61 @@
-"""Which images of a data set a head may learn from, and which test it."""
+"""Divide a data set into training and test images, without duplicates or conflicting labels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import UniqueImages, curate
 from headstart.datasets.splits import holdout
 from headstart.errors import DataError
+from headstart.features.extraction import Features
+from headstart.features.extractor import Extractor
 from headstart.system.text import counted
-from headstart.types import Labels, Skipped, Split
-
-if TYPE_CHECKING:
-    from headstart.datasets import ImageDataset
-    from headstart.features.extractor import Features
+from headstart.types import Labels, ProgressCallback, Skipped, Split
 
 
-def usable(dataset: ImageDataset) -> ImageDataset:
-    """The parts that are trained and tested on, with at most two kinds of split.
+def train_test_parts(dataset: ImageDataset) -> ImageDataset:
+    """Return the data set with at most two parts: one to train on, one to test on.
+
+    The validation part is the test part; if there is a test part as well, it is added to the
+    training part, since cross-validation selects stages and settings.
 
     Raises:
-        DataError: the data have parts, and none to learn from.
+        DataError: The data set has parts, but no training part.
     """
     if not dataset.splits:
         return dataset
     if Split.TRAIN not in dataset.splits:
         raise DataError(
-            f"{dataset.name} has no training part; put the images to learn from in a folder "
-            "named 'train'"
+            f"{dataset.name} has no training part; put the training images in a folder named "
+            "'train'"
         )
     if Split.TEST not in dataset.splits or Split.VALIDATION not in dataset.splits:
         return dataset
-    # Cross-validation chooses; with a test part the validation part is free to be learned from.
     splits = tuple(s if s is Split.TEST else Split.TRAIN for s in dataset.splits)
     return replace(dataset, splits=splits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainTestSplit:
-    """Which rows train and which test.
+    """Rows of a data set to train on and to test on.
 
     Attributes:
-        curated: the rows that may be used.
-        seen: digests of the training files and of all their copies.
-        train: rows, sorted by digest.
-        labels: (len(train),) indices into `classes`.
-        test: rows held out, sorted by digest; empty where the accuracy is cross-validated.
-        test_labels: (len(test),).
-        classes: those with a training image.
-        skipped: test images of no such class.
+        curated: The rows that may be used: no duplicates, no conflicting labels.
+        train_digests: Sorted digests of the training files and of all copies of them.
+        train: (N,) training rows, sorted by digest.
+        labels: (N,) their labels, as indices into `classes`.
+        test: (M,) test rows, sorted by digest; empty if the accuracy is to be cross-validated.
+        test_labels: (M,) their labels, as indices into `classes`.
+        classes: Names of the classes that have a training image, sorted.
+        skipped: Test images of other classes, with the reason.
     """
 
     curated: UniqueImages
-    seen: list[str]
+    train_digests: list[str]
     train: Labels
     labels: Labels
     test: Labels
@@ -66,20 +67,19 @@ class TrainTestSplit:
     def of(
         cls, dataset: ImageDataset, features: Features, *, hold_out: float, seed: int
     ) -> TrainTestSplit:
-        """Curate a data set and divide it.
+        """Leave out duplicates and conflicts, and divide the rest.
 
         Args:
-            dataset: what `usable` returned, less the files that could not be read.
-            features: of its images.
-            hold_out: share kept aside for the test, in [0, 1), where the data have no such part.
-            seed: of that share.
+            dataset: What `train_test_parts` returned, without the unreadable files.
+            features: The features of its images; they tell which images are the same.
+            hold_out: Share of the images to test on, in [0, 1), if the data set has no test part.
+            seed: Random seed of that share.
 
         Raises:
-            DataError: fewer than two classes have an image to learn from.
+            DataError: Fewer than two classes have a training image.
         """
-        held = np.zeros(len(dataset), dtype=bool)
-        if dataset.splits:
-            held = np.array([split is not Split.TRAIN for split in dataset.splits])
+        parts = dataset.splits or (Split.TRAIN,) * len(dataset)
+        in_test_part = np.array([part is not Split.TRAIN for part in parts], dtype=bool)
         identities = features.identities()
         curated = curate(
             features.digests,
@@ -87,28 +87,26 @@ class TrainTestSplit:
             dataset.paths,
             dataset.classes,
             identities=identities,
-            last=held if dataset.splits else None,
+            last=in_test_part if dataset.splits else None,
         )
         rows = curated.rows
         if dataset.splits:
-            aside = held[rows]
+            held_out = in_test_part[rows]
         else:
-            aside = holdout(
-                [features.digests[row] for row in rows],
-                dataset.labels[rows],
-                fraction=hold_out,
-                seed=seed,
-            )
-        train, test = rows[~aside], rows[aside]
-        learned = {identities[row] for row in train}
+            digests = [features.digests[row] for row in rows]
+            held_out = holdout(digests, dataset.labels[rows], fraction=hold_out, seed=seed)
+        train, test = rows[~held_out], rows[held_out]
         present = np.unique(dataset.labels[train])
         if len(present) < 2:
-            raise DataError(_too_few(dataset, present, features, curated, held))
+            raise DataError(
+                _too_few_classes(dataset, present, features, identities, curated, in_test_part)
+            )
         known = np.isin(dataset.labels[test], present)
+        trained = {identities[row] for row in train}
         return cls(
             curated=curated,
-            seen=sorted(
-                {d for d, name in zip(features.digests, identities, strict=True) if name in learned}
+            train_digests=sorted(
+                {d for d, name in zip(features.digests, identities, strict=True) if name in trained}
             ),
             train=train,
             labels=np.searchsorted(present, dataset.labels[train]),
@@ -125,22 +123,72 @@ class TrainTestSplit:
         )
 
 
-def _too_few(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitFeatures:
+    """The features of a data set, divided into training and test.
+
+    Attributes:
+        dataset: The images that can be read.
+        features: Their features, row by row.
+        split: Which rows to train on and to test on.
+    """
+
+    dataset: ImageDataset
+    features: Features
+    split: TrainTestSplit
+
+    @classmethod
+    def extract(
+        cls,
+        dataset: ImageDataset,
+        extractor: Extractor,
+        *,
+        stages: Sequence[str],
+        hold_out: float,
+        seed: int,
+        progress: ProgressCallback | None = None,
+    ) -> SplitFeatures:
+        """Compute the features of a data set, and divide it; see `TrainTestSplit.of`.
+
+        Raises:
+            DataError: Fewer than two classes have a readable training image.
+        """
+        dataset = train_test_parts(dataset)
+        features = extractor.extract(dataset.paths, stages=stages, progress=progress)
+        dataset = dataset.subset(features.rows)
+        split = TrainTestSplit.of(dataset, features, hold_out=hold_out, seed=seed)
+        return cls(dataset=dataset, features=features, split=split)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Files that could not be used, with reasons."""
+        return (*self.dataset.skipped, *self.features.skipped, *self.split.skipped)
+
+
+def _too_few_classes(
     dataset: ImageDataset,
     present: Labels,
     features: Features,
+    identities: list[str],
     curated: UniqueImages,
-    held: np.ndarray,
+    in_test_part: np.ndarray,
 ) -> str:
-    identities = features.identities()
-    training = {identities[row] for row in np.flatnonzero(~held)}
-    shared = sum(identities[row] in training for row in curated.rows[held[curated.rows]])
+    """The message for fewer than two classes, with what may have caused it."""
+    training = {identities[row] for row in np.flatnonzero(~in_test_part)}
+    tested = curated.rows[in_test_part[curated.rows]]
+    shared = sum(identities[row] in training for row in tested)
     names = [dataset.classes[index] for index in present]
-    left = f"only the class {names[0]!r}" if names else "no class"
-    files = len(features.skipped) + len(features)
-    tested = f"; {counted(shared, 'test image is', 'test images are')} in the training part as well"
+    left = f"only the class {names[0]!r} has a training image" if names else "no training images"
+    unreadable = len(features.skipped)
+    causes = [
+        f"{unreadable} of {unreadable + len(features)} files could not be read",
+        counted(len(curated.conflicts), "image has", "images have") + " two different labels",
+    ]
+    if shared:
+        causes.append(
+            counted(shared, "test image is", "test images are") + " also in the training part"
+        )
     return (
-        f"{dataset.name}: {left} has an image to learn from ({len(features.skipped)} of {files} "
-        f"files could not be read; {len(curated.conflicts)} pictures stand in two classes at "
-        f"once{tested if shared else ''}); give readable images of at least two classes"
+        f"{dataset.name}: {left} ({'; '.join(causes)}); give readable images of at least two "
+        "classes"
     )

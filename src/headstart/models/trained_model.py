@@ -1,60 +1,77 @@
-"""A trained classifier: a head, where it grows, and what is known of it."""
+"""A trained classifier: a head, the stages whose features it uses, and what is known about it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, NonNegativeInt
 
-from headstart.backbones.backbone import LOGITS, Backbone, Tensors
-from headstart.errors import BackboneError, SavedModelError
+from headstart.backbones.backbone import Tensors
+from headstart.evaluation.metrics import wilson
 from headstart.heads.calibration import probabilities
 from headstart.heads.head import Head
-from headstart.types import EstimateMethod, Floats, Interval, Labels
+from headstart.types import EstimateMethod, Floats, Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyEstimate:
-    """An accuracy with what it rests on. The manifest of a saved model holds it as it is.
+    """An accuracy and what it is based on. Part of the manifest of a saved model.
 
     Attributes:
-        accuracy: share predicted right; None where nothing could be held out.
-        interval: 95% interval of it (Wilson); None likewise.
-        images: how many it was measured on.
-        estimate: how.
+        value: Share of the images predicted correctly, in [0, 1]; None if it is unknown.
+        interval: 95% confidence interval of the accuracy (Wilson); None if it is unknown.
+        images: Number of images that it was measured on.
+        method: How it was measured.
     """
 
-    accuracy: Annotated[float, Field(ge=0, le=1)] | None
+    value: Annotated[float, Field(ge=0, le=1)] | None
     interval: Interval | None
     images: NonNegativeInt
-    estimate: EstimateMethod
+    method: EstimateMethod
+
+    @classmethod
+    def of(cls, correct: np.ndarray, method: EstimateMethod) -> AccuracyEstimate:
+        """Estimate the accuracy from predictions.
+
+        Args:
+            correct: (N,) bool, whether each prediction is correct; N is at least 1.
+            method: How the predictions were made.
+        """
+        count, images = int(correct.sum()), len(correct)
+        return cls(
+            value=count / images, interval=wilson(count, images), images=images, method=method
+        )
+
+    @classmethod
+    def unknown(cls) -> AccuracyEstimate:
+        """Return the estimate for a model with too few images to hold any out."""
+        return cls(value=None, interval=None, images=0, method=EstimateMethod.UNKNOWN)
 
     def as_dict(self) -> dict[str, Any]:
-        """As every verb's JSON holds it."""
+        """Return the JSON form that all commands print."""
         return {
-            "accuracy": self.accuracy,
+            "accuracy": self.value,
             "interval": self.interval and [self.interval.low, self.interval.high],
             "images": self.images,
-            "estimate": str(self.estimate),
+            "estimate": str(self.method),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneOrigin:
-    """The backbone that a head belongs to; it works with no other. In the manifest as it is.
+    """The backbone that a head belongs to; it works with no other. Part of the manifest.
 
     Attributes:
-        backbone: its name.
-        weights: digest of its weights, 32 hex digits.
-        source: where the weights came from.
-        license: of the weights.
-        stages: names of the stages whose features the head sees, shallow to deep.
-        engine: what computed the features in training.
-        precision: in which arithmetic.
+        backbone: Name of the backbone.
+        weights: Digest of its weights, 32 hex digits.
+        source: Where the weights came from: a package, a URL or the name of a file.
+        license: License of the weights.
+        stages: Names of the stages whose features the head uses, shallow to deep.
+        engine: The engine that computed the features in training.
+        precision: The numeric precision that it used.
     """
 
     backbone: str
@@ -68,16 +85,17 @@ class BackboneOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FineTuning:
-    """How part of the backbone was trained further. In the manifest as it is.
+    """How part of the backbone was fine-tuned. Part of the manifest.
 
     Attributes:
-        depth: stages trained, counted from the end.
-        cut: name of the last stage that stayed as it was; "" where all was trained.
-        epochs: passes over the images, those after the best one and the closing ones included.
-        share: of the way from the probe's weights to the fine-tuned ones.
-        weights: digest of the whole network's weights, 32 hex digits.
-        probe: accuracy of the probe on the validation images that chose.
-        tuned: of the fine-tuned network on the same images.
+        depth: Number of fine-tuned stages, counted from the last.
+        cut: Name of the last frozen stage; "" if the whole network was fine-tuned.
+        epochs: Number of passes over the images, including those after the best epoch and the
+            closing ones on all images.
+        share: Position between the probe's weights (0) and the fine-tuned ones (1), in [0, 1].
+        weights: Digest of the weights of the whole fine-tuned network, 32 hex digits.
+        probe: Accuracy of the probe on the validation images that selected the model.
+        tuned: Accuracy of the fine-tuned network on the same images.
     """
 
     depth: NonNegativeInt
@@ -94,14 +112,14 @@ class TrainingData:
     """What a model was trained on.
 
     Attributes:
-        name: what the user called the data.
-        license: what its source says.
-        images: (K,) training images of each class.
-        duplicates: identical images left out.
-        conflicts: groups of identical images with different labels, left out.
-        skipped: files that could not be used.
-        digests: (N, 16) uint8, sorted digests of the training files, so that a test can leave
-            them out.
+        name: Name of the data set.
+        license: License that its source states.
+        images: (K,) number of training images of each class.
+        duplicates: Number of identical images left out.
+        conflicts: Number of groups of identical images with different labels, left out.
+        skipped: Number of files that could not be used.
+        digests: (N, 16) uint8, sorted digests of the training files, so that an evaluation can
+            leave them out.
     """
 
     name: str
@@ -113,9 +131,9 @@ class TrainingData:
     digests: np.ndarray
 
     def contains(self, digests: tuple[str, ...]) -> np.ndarray:
-        """(N,) bool: which of these images were trained on."""
-        mine = {row.tobytes() for row in self.digests}
-        return np.array([bytes.fromhex(digest) in mine for digest in digests], dtype=bool)
+        """Return (N,) bool: which of the N images, given by their digests, were trained on."""
+        trained = {row.tobytes() for row in self.digests}
+        return np.array([bytes.fromhex(digest) in trained for digest in digests], dtype=bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,18 +141,19 @@ class Model:
     """A trained classifier.
 
     Attributes:
-        classes: K names, sorted.
-        head: from features to logits.
-        temperature: logits are divided by it before the softmax.
-        setting: of the head's family, as cross-validation chose it.
-        balanced: whether classes counted equally in training, however many images they had.
-        seed: that it was trained with.
-        origin: the backbone.
-        data: what it was trained on.
-        measured: how good it is.
-        by_stage: how good a head on each stage alone would be, before any fine-tuning.
-        tail: those weights of the network that fine-tuning changed, by their names in it.
-        tuning: how they were changed; None where the network is as it came.
+        classes: K class names, sorted.
+        head: Maps features to logits.
+        temperature: The logits are divided by it before the softmax.
+        setting: Hyperparameter of the head, selected by cross-validation.
+        balanced: Whether all classes weighed the same in training, however many images they have.
+        seed: Random seed of the training.
+        origin: The backbone that the head belongs to.
+        data: What the model was trained on.
+        accuracy: Estimated accuracy on new images.
+        accuracy_by_stage: Stage name -> accuracy of a head on this stage alone, on the backbone
+            before any fine-tuning.
+        tail: The weights that fine-tuning changed, by their names in the network.
+        tuning: How they were fine-tuned; None if the backbone is unchanged.
     """
 
     classes: tuple[str, ...]
@@ -145,88 +164,20 @@ class Model:
     seed: int
     origin: BackboneOrigin
     data: TrainingData
-    measured: AccuracyEstimate
-    by_stage: Mapping[str, AccuracyEstimate]
+    accuracy: AccuracyEstimate
+    accuracy_by_stage: Mapping[str, AccuracyEstimate]
     tail: Tensors = field(default_factory=dict)
     tuning: FineTuning | None = None
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
-        """Class probabilities.
+        """Compute class probabilities.
 
         Args:
-            values: features by stage, (N, width) each; `origin.stages` must be there.
+            values: Stage name -> features, (N, width) float32, for all of `origin.stages`.
 
         Returns:
-            (N, K), rows sum to 1.
+            (N, K) float32; rows sum to 1.
         """
         parts = [values[stage] for stage in self.origin.stages]
         X = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return probabilities(self.head.logits(X), self.temperature)
-
-
-def class_counts(labels: Labels, classes: int) -> tuple[int, ...]:
-    """Images of each class."""
-    return tuple(np.bincount(labels, minlength=classes).tolist())
-
-
-def check_file_given(model: Model, weights: Path | None) -> None:
-    """Ask for the weights' file of a model that was trained with one, before looking elsewhere.
-
-    Raises:
-        BundleError: it was, and `weights` names none.
-    """
-    source = model.origin.source
-    if weights is None and ":" not in source:  # neither a package nor a URL
-        raise SavedModelError(
-            f"the model was trained with the weights in a file named {source} (digest "
-            f"{model.origin.weights}); give it with --weights FILE"
-        )
-
-
-def check_weights(model: Model, backbone: Backbone) -> None:
-    """Refuse to run a head on features that it was not trained on.
-
-    Raises:
-        BundleError: the backbone's weights are others, or it lacks the head's stages.
-    """
-    here = backbone.weights
-    if here.digest != model.origin.weights:
-        raise SavedModelError(
-            f"the model was trained on {model.origin.backbone} with weights "
-            f"{model.origin.weights} (from {model.origin.source}), and those here are "
-            f"{here.digest} (from {here.source}); give the right ones with --weights FILE"
-        )
-    widths = {stage.name: stage.width for stage in backbone.stages} | {LOGITS: len(backbone.labels)}
-    wanted = sum(widths.get(stage, 0) for stage in model.origin.stages)
-    if not widths.keys() >= set(model.origin.stages) or wanted != model.head.width:
-        raise SavedModelError(
-            f"the model's stages ({', '.join(model.origin.stages)}) do not fit its head and "
-            f"{backbone.name}; it is damaged: copy or fit it again"
-        )
-
-
-def own_backbone(model: Model, backbone: Backbone) -> Backbone:
-    """The network that a model runs on: the backbone, with the weights that fine-tuning changed.
-
-    Args:
-        model: trained.
-        backbone: as it came, or as this function gave it.
-
-    Raises:
-        BundleError: the backbone is not the model's.
-    """
-    if model.tuning is not None and backbone.weights.digest == model.tuning.weights:
-        return backbone
-    check_weights(model, backbone)
-    if model.tuning is None:
-        return backbone
-    try:
-        own = backbone.with_tensors({**backbone.tensors(), **model.tail})
-    except BackboneError as error:
-        raise SavedModelError(f"the model is damaged ({error}); copy or fit it again") from error
-    if own.weights.digest != model.tuning.weights:
-        raise SavedModelError(
-            f"the model's weights have the digest {own.weights.digest} where its manifest says "
-            f"{model.tuning.weights}; it is damaged: copy or fit it again"
-        )
-    return own

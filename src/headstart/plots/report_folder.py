@@ -51,11 +51,11 @@ def write_report(
         ),
         "reliability.png": plots.reliability(probabilities, labels),
     }
-    known = {stage: one for stage, one in model.by_stage.items() if one.accuracy is not None}
+    known = {stage: one for stage, one in model.accuracy_by_stage.items() if one.value is not None}
     if known:
         figures["accuracy_by_stage.png"] = plots.accuracy_by_stage(
             list(known),
-            [one.accuracy or 0.0 for one in known.values()],
+            [one.value or 0.0 for one in known.values()],
             [one.interval for one in known.values() if one.interval],
             [stage in model.origin.stages for stage in known],
             largest=max(model.data.images) / sum(model.data.images),

@@ -23,10 +23,9 @@ from headstart.features.extractor import Extractor
 from headstart.heads.head import LabeledFeatures
 from headstart.heads.logistic import LogisticFamily
 from headstart.heads.selection import Selection
-from headstart.images.decode import decode, read_bytes
 from headstart.images.descriptors import BLOCKS, THUMBNAIL, describe, thumbnail
-from headstart.images.preprocessing import prepare
-from headstart.models.train_test_split import usable
+from headstart.images.reading import EncodedImage
+from headstart.models.train_test_split import train_test_parts
 from headstart.system.prefetch import prefetched
 from headstart.transfer.advice import Evidence, recommend
 from headstart.transfer.batch_norm_statistics import batch_moments
@@ -151,7 +150,7 @@ def _sample(
     dataset: ImageDataset, extractor: Extractor, size: int, seed: int, progress: ProgressCallback
 ) -> _Sample:
     """Extract the features of all images, and draw a sample in the proportions of the classes."""
-    learned = usable(dataset)
+    learned = train_test_parts(dataset)
     backbone = extractor.backbone
     names = [stage.name for stage in backbone.stages]
     wanted = [*names, LOGITS] if backbone.labels else names
@@ -171,8 +170,7 @@ def _score_random_weights(
     sample: _Sample, extractor: Extractor, seed: int, bar: ProgressBarFactory
 ) -> tuple[tuple[ClassifierScore, ...], ClassifierScore]:
     """Score the stages of the same network with random weights, and those chosen among them."""
-    network = randomize_weights(extractor.backbone, seed=seed)
-    blank = replace(extractor, backbone=network, _engine=None)
+    blank = extractor.with_backbone(randomize_weights(extractor.backbone, seed=seed))
     values = blank.extract(sample.images.paths, progress=bar("random weights", "images")).values
     _, stages, chosen = sample.folds.score_stages(
         values, bar("choosing stages of random weights", "candidates")
@@ -203,8 +201,7 @@ def _read(
     """Thumbnails and descriptors of all images, and the pixels of the first ones."""
 
     def read(place: int) -> tuple[Floats, Floats, Pixels | None]:
-        image = decode(read_bytes(paths[place]), least=backbone.preprocessing.least)
-        pixels = prepare(image, backbone.preprocessing)
+        pixels = EncodedImage.read(paths[place]).prepared(backbone.preprocessing)
         return thumbnail(pixels).ravel(), describe(pixels), pixels if place < _MOMENTS else None
 
     thumbnails, descriptors, kept = [], [], []

@@ -8,6 +8,8 @@ from headstart.inspection.attacks.apgd import checkpoints
 from headstart.inspection.attacks.threat import l2
 from tests.inspection.attacks.networks import convolutional, linear, pictures
 
+pytestmark = pytest.mark.slow
+
 FAR = 1e9
 
 

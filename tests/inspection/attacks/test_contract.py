@@ -16,6 +16,8 @@ from headstart.inspection.attacks import (
 from headstart.inspection.attacks.threat import l2
 from tests.inspection.attacks.networks import convolutional, linear, pictures
 
+pytestmark = pytest.mark.slow
+
 ATTACKS: dict[str, Attack] = {
     "fgsm": FGSM(),
     "pgd": PGD(steps=12, restarts=2),

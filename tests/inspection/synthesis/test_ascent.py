@@ -18,6 +18,8 @@ from headstart.inspection.synthesis import (
     total_variation,
 )
 
+pytestmark = pytest.mark.slow
+
 SIDE = 16
 
 

@@ -1,0 +1,62 @@
+"""What a training returns: the model, and how the training went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headstart.models.trained_model import Model
+from headstart.types import Conflict, Floats, Labels, Skipped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOutPredictions:
+    """Predictions for images that the model was not trained on.
+
+    Attributes:
+        paths: N image files.
+        labels: (N,) true classes, as indices into the model's classes.
+        probabilities: (N, K) class probabilities; rows sum to 1.
+    """
+
+    paths: tuple[Path, ...]
+    labels: Labels
+    probabilities: Floats
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(N,) bool: whether the most probable class is the true one."""
+        correct: np.ndarray = self.probabilities.argmax(1) == self.labels
+        return correct
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitResult:
+    """A trained model and how its training went.
+
+    Attributes:
+        model: The classifier.
+        images: Number of images that the head was trained on.
+        compared_on: Number of images that the stages were selected on: all, or a sample of a
+            large data set.
+        skipped: Files that could not be used, with reasons.
+        conflicts: Identical files with different labels; none of them was used.
+        held_out: The predictions behind the model's accuracy; None if that is unknown.
+        seconds: Duration of the whole training.
+        feature_seconds: Duration of the feature extraction.
+        cached: Number of images, copies included, whose features were in the cache.
+        computed: Number of images that were run through the network.
+    """
+
+    model: Model
+    images: int
+    compared_on: int
+    skipped: tuple[Skipped, ...]
+    conflicts: tuple[Conflict, ...]
+    held_out: HeldOutPredictions | None
+    seconds: float
+    feature_seconds: float
+    cached: int
+    computed: int

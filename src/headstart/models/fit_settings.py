@@ -1,0 +1,31 @@
+"""How a head is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headstart.heads.families import head_family
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSettings:
+    """How a head is trained.
+
+    Attributes:
+        head: Name of the head's family in `headstart.heads.families.FAMILIES`.
+        stages: Names of the stages whose features the head uses; empty to select them by
+            cross-validation. `LOGITS` stands for the network's own logits, as a last stage.
+        balance: Weight all classes equally, however many images each has.
+        hold_out: Share of the images kept aside for testing, in [0, 1); 0 to cross-validate. A
+            data set with a test or validation part of its own is tested on that part.
+        seed: Random seed of the folds and of the held-out share.
+    """
+
+    head: str = "logistic"
+    stages: tuple[str, ...] = ()
+    balance: bool = False
+    hold_out: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        head_family(self.head)  # an unknown name is an error before any work is done

@@ -1,0 +1,97 @@
+"""The network that a trained model runs on: its backbone, with the weights it was trained with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.errors import BackboneError, SavedModelError
+from headstart.features.extractor import Extractor, build_extractor
+from headstart.models.trained_model import Model
+from headstart.types import EngineName, Precision
+
+
+def build_model_extractor(
+    model: Model,
+    *,
+    weights: Path | None = None,
+    engine: EngineName = EngineName.AUTO,
+    precision: Precision = Precision.AUTO,
+    cache: Path | None = None,
+) -> Extractor:
+    """Load the backbone that a model was trained on; see `build_extractor` for the arguments.
+
+    Raises:
+        SavedModelError: The weights found are not those that the model was trained with.
+    """
+    require_weights_file(model, weights)
+    extractor = build_extractor(
+        model.origin.backbone, weights=weights, engine=engine, precision=precision, cache=cache
+    )
+    return extractor.with_backbone(tuned_backbone(model, extractor.backbone))
+
+
+def require_weights_file(model: Model, weights: Path | None) -> None:
+    """Check that a file is given for a model that was trained with weights from a file.
+
+    Raises:
+        SavedModelError: The model needs such a file, and `weights` is None.
+    """
+    source = model.origin.source
+    if weights is None and ":" not in source:  # neither a package nor a URL
+        raise SavedModelError(
+            f"the model was trained with the weights in a file named {source} (digest "
+            f"{model.origin.weights}); give it with --weights FILE"
+        )
+
+
+def check_weights(model: Model, backbone: Backbone) -> None:
+    """Check that a backbone is the one that a model was trained on.
+
+    Raises:
+        SavedModelError: The backbone has other weights, or lacks the head's stages.
+    """
+    weights = backbone.weights
+    if weights.digest != model.origin.weights:
+        raise SavedModelError(
+            f"the model was trained on {model.origin.backbone} with weights "
+            f"{model.origin.weights} (from {model.origin.source}), but the weights found here are "
+            f"{weights.digest} (from {weights.source}); give the right ones with --weights FILE"
+        )
+    widths = {stage.name: stage.width for stage in backbone.stages} | {LOGITS: len(backbone.labels)}
+    stages = model.origin.stages
+    if (
+        not widths.keys() >= set(stages)
+        or sum(widths[stage] for stage in stages) != model.head.width
+    ):
+        raise SavedModelError(
+            f"the model's stages ({', '.join(stages)}) do not fit its head and {backbone.name}; "
+            "the model is damaged: copy or fit it again"
+        )
+
+
+def tuned_backbone(model: Model, backbone: Backbone) -> Backbone:
+    """Return the network that a model runs on: the backbone with the fine-tuned weights, if any.
+
+    Args:
+        model: A trained model.
+        backbone: The model's backbone as published, or what this function returned.
+
+    Raises:
+        SavedModelError: The backbone is not the model's, or the model is damaged.
+    """
+    if model.tuning is not None and backbone.weights.digest == model.tuning.weights:
+        return backbone
+    check_weights(model, backbone)
+    if model.tuning is None:
+        return backbone
+    try:
+        tuned = backbone.with_tensors({**backbone.tensors(), **model.tail})
+    except BackboneError as error:
+        raise SavedModelError(f"the model is damaged ({error}); copy or fit it again") from error
+    if tuned.weights.digest != model.tuning.weights:
+        raise SavedModelError(
+            f"the digest of the model's weights is {tuned.weights.digest}, but its manifest says "
+            f"{model.tuning.weights}; the model is damaged: copy or fit it again"
+        )
+    return tuned
