@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from headstart.backbones import load_backbone
 from headstart.backbones.imagenet_names import find_classes
 from headstart.backbones.vision_ops import import_torchvision
-from headstart.datasets.files import find_images
+from headstart.datasets.unlabeled import find_images
 from headstart.evaluation.metrics import wilson
 from headstart.images.decode import decode
 from headstart.images.preprocessing import prepare

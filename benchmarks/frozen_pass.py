@@ -91,10 +91,10 @@ def network(name: str, scratch: Path) -> Backbone:
 def decoding(paths: Sequence[Path], backbone: Backbone, *, scaled: bool = True) -> float:
     """Core-milliseconds an image, in one thread; not scaled is Pillow's plain way."""
     preprocessing = backbone.preprocessing
-    least = preprocessing.least if scaled else None
+    least = preprocessing.min_decode_size if scaled else None
     started = time.thread_time()
     for path in paths:
-        prepare(decode(read_bytes(path), least=least), preprocessing)
+        prepare(decode(read_bytes(path), min_size=least), preprocessing)
     return 1000 * (time.thread_time() - started) / len(paths)
 
 

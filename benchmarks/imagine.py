@@ -110,7 +110,7 @@ def draw(rows: dict[str, Row], path: Path) -> None:
         for way, row in rows.items()
     ]
     title = "The same network is as sure of all of these; only the first row shows why"
-    plots.save(plots.sheet(panels, title=title, width=1.2), path)
+    plots.save(plots.image_grid(panels, title=title, width=1.2), path)
     with Image.open(path) as image:
         small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(path, optimize=True)

@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from headstart.datasets import open_dataset
-from headstart.datasets.splits import holdout
+from headstart.datasets.splits import holdout_mask
 from headstart.evaluation.metrics import wilson
 from headstart.system.digests import file_digest
 from photographs import photographs
@@ -114,7 +114,7 @@ def folder_of(data: str, scratch: Path) -> Path:
         return generated(scratch / f"{count} photographs", int(count))
     dataset = open_dataset(data)
     digests = [file_digest(path) for path in dataset.paths]
-    held = holdout(digests, dataset.labels, fraction=0.2, seed=0)
+    held = holdout_mask(digests, dataset.labels, fraction=0.2, seed=0)
     root = scratch / Path(data).name
     for number, (path, label) in enumerate(zip(dataset.paths, dataset.labels, strict=True)):
         folder = root / ("test" if held[number] else "train") / dataset.classes[label]

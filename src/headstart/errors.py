@@ -1,17 +1,17 @@
-"""Everything headstart raises on purpose.
+"""All exceptions that headstart raises on purpose.
 
     HeadstartError                 a failure: exit code 1
     ├── StoreError                 the cache cannot be read or written
     ├── DownloadError              a download failed, or the machine is offline
-    │   └── NotHereError           weights are not on this machine, and were not to be fetched
-    └── UserError                  what was asked cannot be done as asked: exit code 2
-        ├── DataError              no images, one class, an unclear table ...
-        ├── UnreadableImageError   one image that cannot be decoded; callers skip it and go on
+    │   └── NotCachedError         weights are not on this machine, and downloading is not allowed
+    └── UserError                  the request cannot be fulfilled as given: exit code 2
+        ├── DataError              no images, one class, an ambiguous table ...
+        ├── UnreadableImageError   an image that cannot be decoded; callers skip it and continue
         ├── BackboneError          an unknown backbone or stage, weights that do not fit
-        ├── BundleError            a model folder that is damaged, too new, or not one
+        ├── SavedModelError        a model folder that is damaged, too new, or not a model
         └── MissingExtraError      an optional dependency is not installed
 
-A message says what was wrong, with the value received, and what to do next.
+A message says what was wrong with the value received, and what to do next.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 
 class HeadstartError(Exception):
-    """A failure that is nobody's mistake: full disk, no network."""
+    """A failure that is not the user's mistake, such as a full disk or no network."""
 
     exit_code = 1
 
@@ -34,10 +34,10 @@ class DownloadError(HeadstartError):
 
 
 class NotCachedError(DownloadError):
-    """Weights that are not on this machine were not to be fetched.
+    """Weights are not on this machine, and downloading them is not allowed.
 
     Attributes:
-        addresses: URLs that they may be had from, the preferred one first.
+        addresses: URLs to download them from, the preferred one first.
     """
 
     def __init__(self, message: str, *, addresses: Sequence[str]) -> None:
@@ -46,25 +46,25 @@ class NotCachedError(DownloadError):
 
 
 class UserError(HeadstartError, ValueError):
-    """What was asked cannot be done as asked."""
+    """The request cannot be fulfilled as given."""
 
     exit_code = 2
 
 
 class DataError(UserError):
-    """The data given cannot be used as they are."""
+    """The data cannot be used as given."""
 
 
 class UnreadableImageError(UserError):
-    """One image that cannot be decoded. Its message is the reason shown to the user."""
+    """An image cannot be decoded; the message is a short reason to show the user."""
 
 
 class BackboneError(UserError):
-    """An unknown backbone or stage, or weights that do not fit it."""
+    """The backbone or stage is unknown, or the weights do not fit it."""
 
 
 class SavedModelError(UserError):
-    """A folder that is not a saved model, is damaged, or was written by a newer headstart."""
+    """A folder is not a saved model, is damaged, or was written by a newer headstart."""
 
 
 class MissingExtraError(UserError):
@@ -76,4 +76,4 @@ class MissingExtraError(UserError):
 
 
 class HeadstartWarning(UserWarning):
-    """Something went less well than asked; the result says what."""
+    """The result is less than requested; the message says how."""

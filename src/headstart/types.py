@@ -1,4 +1,4 @@
-"""The small values that every layer speaks in. Knows nothing of the rest."""
+"""Types and enumerations used by every layer."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-"""RGB images, channels last: (H, W, 3) or (N, H, W, 3), 0 to 255 standing for [0, 1]."""
+"""RGB images, channels last: (H, W, 3) or (N, H, W, 3); 0 to 255 stand for [0, 1]."""
 Floats: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Labels: TypeAlias = npt.NDArray[np.int64]
-"""Indices into a list of class names: (N,)."""
+"""(N,) indices into a list of class names; also used for other arrays of row indices."""
 ProgressCallback: TypeAlias = Callable[[int, int], None]
-"""Is told of long work: (done, total)."""
+"""Called with the number of items done so far and in total."""
 ProgressBarFactory: TypeAlias = Callable[[str, str], ProgressCallback]
-"""Gives a progress bar, by what is done and the unit of its rate."""
+"""Creates a progress bar, given what is being done and the unit of its items."""
 
 
 class EngineName(StrEnum):
-    """What runs the frozen network."""
+    """The library that runs the frozen network."""
 
     AUTO = "auto"
     OPENVINO = "openvino"
@@ -31,7 +31,7 @@ class EngineName(StrEnum):
 
 
 class Precision(StrEnum):
-    """The arithmetic that the frozen network runs in."""
+    """Numeric precision of the frozen network."""
 
     AUTO = "auto"
     FLOAT32 = "f32"
@@ -47,10 +47,10 @@ class Split(StrEnum):
 
 
 class ClassLevel(StrEnum):
-    """Which part of "ants/camera 1", a folder in a folder, is the class."""
+    """The part of a nested folder's path, such as "ants/camera 1", that names the class."""
 
     PATH = "path"
-    """All of it: each folder that holds images is a class."""
+    """The whole path: each folder of images is a class."""
     FIRST = "first"
     """The outermost folder: "ants"."""
     LAST = "last"
@@ -58,27 +58,32 @@ class ClassLevel(StrEnum):
 
 
 class EstimateMethod(StrEnum):
-    """How an accuracy was measured."""
+    """How an accuracy was estimated."""
 
     CROSS_VALIDATION = "cross-validation"
     HELD_OUT = "held-out"
     VALIDATION = "validation"
-    """On images that did not train, but decided between models: a little too good."""
+    """On images that selected the model without training it, so it is slightly optimistic."""
     UNKNOWN = "unknown"
 
 
 class Norm(StrEnum):
-    """How the size of a change of a picture is measured."""
+    """The norm that measures a perturbation of an image."""
 
     LINF = "linf"
-    """The largest change of any number of the picture."""
+    """The largest change of any value."""
     L2 = "l2"
-    """The root of the sum of all squared changes; it grows with the number of pixels."""
+    """The root of the sum of squared changes, which increases with the number of pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that could not be used, and why."""
+    """A file that cannot be used.
+
+    Attributes:
+        path: the file, or its position in a table or archive.
+        reason: why, in a few words to show the user.
+    """
 
     path: str
     reason: str
@@ -86,7 +91,12 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Byte-identical files that carry different labels; none of them is used."""
+    """Copies of one image with different labels, none of which is used.
+
+    Attributes:
+        paths: the files, sorted.
+        labels: the class name of each file.
+    """
 
     paths: tuple[str, ...]
     labels: tuple[str, ...]
@@ -94,17 +104,22 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A 95% confidence interval of a proportion, both ends in [0, 1]."""
+    """A 95% confidence interval of a proportion.
+
+    Attributes:
+        low: lower end, in [0, 1].
+        high: upper end, in [0, 1].
+    """
 
     low: float
     high: float
 
 
 def no_progress(done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """Ignore progress, as the default `ProgressCallback`."""
 
 
 def no_progress_bars(what: str, unit: str) -> ProgressCallback:
-    """Bars that nobody watches."""
+    """Return `no_progress`, as the default `ProgressBarFactory`."""
     del what, unit
     return no_progress

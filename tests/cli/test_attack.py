@@ -100,15 +100,15 @@ def test_files_that_cannot_be_used(cli: Cli, cat: Path, tmp_path: Path):
         (broken, tmp_path / "a.png", "damaged"),
         (tmp_path / "none.jpg", tmp_path / "a.png", "no such file"),
         (cat, tmp_path / "a.jpg", "does not end in .png"),
-        (cat, cat, "is the picture itself"),
+        (cat, cat, "is the input image"),
         (tmp_path / "none.jpg", cat, "no such file"),
-        (photo, tmp_path / "photo.png", "is the picture itself"),
+        (photo, tmp_path / "photo.png", "is the input image"),
     ]:
         done = cli("attack", image, "--to", "dog", "--out", out)
         assert done.code == 2
         assert one_sentence(done)
         assert message in done.err
-        assert message == "is the picture itself" or str(image) in done.err or image == cat
+        assert message == "is the input image" or str(image) in done.err or image == cat
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

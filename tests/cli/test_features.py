@@ -149,5 +149,5 @@ def test_the_picture_itself_is_spared(cli: Cli, image: Path, tmp_path: Path):
     own.write_bytes(image.read_bytes())
     outcome = cli("features", own, "--stage", "blocks.0", "--out", tmp_path)
     assert outcome.code == 2
-    assert "is the picture itself" in outcome.err
+    assert "is the input image" in outcome.err
     assert own.read_bytes() == image.read_bytes()

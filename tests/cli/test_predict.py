@@ -161,7 +161,7 @@ def test_a_folder_that_may_not_be_opened_is_listed(
     monkeypatch.setattr(os, "access", closed)
     outcome = cli("predict", model, new, "--json")
     assert outcome.code == 1
-    lost = {"image": str(new / "locked"), "error": "a folder that may not be opened"}
+    lost = {"image": str(new / "locked"), "error": "a folder without read permission"}
     assert [one for one in outcome.document if "label" not in one] == [lost]
     assert len(outcome.document) == len(files(new)) + 1
 

@@ -4,11 +4,13 @@ import os
 import tarfile
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from headstart.datasets import archives, open_dataset
-from headstart.datasets.archives import Limits, open_archive, unpack
+from headstart.datasets import archives, open_dataset, unpacking
+from headstart.datasets.archives import open_archive
+from headstart.datasets.unpacking import Limits, unpack
 from headstart.errors import DataError, StoreError
 from headstart.types import Split
 
@@ -79,7 +81,7 @@ def test_the_cache_holds_nothing_half_done(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(archives, "_write", fail)
+        patch.setattr(unpacking, "_write", fail)
         with pytest.raises(KeyboardInterrupt):
             open_archive(path, cache=tmp_path / "cache")
     assert unpacked(tmp_path / "cache") == []
@@ -126,7 +128,7 @@ def test_a_table_beside_one_folder_is_read(tmp_path):
 def test_nothing_that_can_be_used(tmp_path):
     for files in ({"a.txt": b""}, {"1.jpg": b"", "2.jpg": b""}, {"cats/1.jpg": b""}):
         path = zipped(tmp_path / "a.zip", files)
-        with pytest.raises(DataError, match="holds no two folders of images"):
+        with pytest.raises(DataError, match="contains neither one folder of images per class"):
             open_archive(path, cache=tmp_path / "cache")
     found = open_archive(path, cache=tmp_path / "cache", require_classes=1)
     assert found.classes == ("cats",)
@@ -173,8 +175,8 @@ def test_links_and_devices_in_tar_files(tmp_path):
         "a.tar/cats/dir": "link in the archive",
         "a.tar/cats/null.jpg": "device in the archive",
         "a.tar/cats/pipe.jpg": "device in the archive",
-        "a.tar/cats/bad.jpg": "unsafe in the archive",
-        "a.tar/cats/none.jpg": "unsafe in the archive",
+        "a.tar/cats/bad.jpg": "unsafe archive member",
+        "a.tar/cats/none.jpg": "unsafe archive member",
     }
 
 
@@ -190,7 +192,7 @@ def test_names_that_clash(tmp_path):
     clash = {"cats/1.jpg/inner.jpg": b"", "dogs": b"", f"cats/{'n' * 300}.jpg": b""}
     clash |= {f"{'n' * 300}/1.jpg": b"", f"{'/'.join(['deep'] * 1200)}.jpg": b""}
     found = open_archive(tarred(tmp_path / "a.tar", PHOTOS | clash), cache=tmp_path / "cache")
-    assert set(reasons(found).values()) == {"its name cannot be used here"}
+    assert set(reasons(found).values()) == {"file name not allowed on this system"}
     assert len(found.skipped) == 5
 
 
@@ -215,7 +217,7 @@ def test_truncated_archives(tmp_path, ending, kept):
     path = packed(tmp_path / f"a{ending}", files)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(DataError, match="truncated, damaged or no archive"):
+    with pytest.raises(DataError, match="truncated, damaged or not an archive"):
         open_archive(path, cache=tmp_path / "cache")
     assert unpacked(tmp_path / "cache") == []
 
@@ -227,7 +229,7 @@ def test_damaged_streams(tmp_path, ending):
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 400] = b"\xff" * 400
     path.write_bytes(data)
-    with pytest.raises(DataError, match="truncated, damaged or no archive"):
+    with pytest.raises(DataError, match="truncated, damaged or not an archive"):
         open_archive(path, cache=tmp_path / "cache")
 
 
@@ -273,7 +275,7 @@ def test_a_failing_disk_is_blamed_on_the_right_side(tmp_path, monkeypatch, endin
         monkeypatch.setattr(reader, "read", fail)
         expected, match = DataError, f"cannot read .*a{ending}: Input/output error"
     else:
-        monkeypatch.setattr(archives.Path, "open", opening(archives.Path.open, fail))
+        monkeypatch.setattr(Path, "open", opening(Path.open, fail))
         expected, match = StoreError, "cannot write .*: Input/output error"
     with pytest.raises(expected, match=match):
         open_archive(path, cache=tmp_path / "cache")
@@ -321,7 +323,7 @@ def test_encrypted_zip_files(tmp_path):
     at = data.index(b"PK\x01\x02")
     data[at + 8] |= 1  # the flag in the directory of the archive
     path.write_bytes(data)
-    with pytest.raises(DataError, match="encrypted; unpack it by hand"):
+    with pytest.raises(DataError, match="encrypted; unpack it yourself"):
         open_archive(path, cache=tmp_path / "cache")
 
 

@@ -2,17 +2,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.datasets.duplicates import curate
+from headstart.datasets.duplicates import deduplicate
 from headstart.types import Conflict
 
 CLASSES = ("ant", "bee")
 
 
 def curated(*rows, last=None):
-    """`curate` for rows of digest, label and path."""
+    """`deduplicate` for rows of digest, label and path."""
     digests, labels, paths = zip(*rows, strict=True)
-    last = None if last is None else np.array(last)
-    return curate(digests, np.array(labels), paths, CLASSES, identities=digests, last=last)
+    labels, last = np.array(labels), None if last is None else np.array(last)
+    return deduplicate(digests, labels, paths, CLASSES, identities=digests, preferred=last)
 
 
 def test_different_images_are_all_kept_in_the_order_of_their_digests():
@@ -62,7 +62,7 @@ def test_a_test_image_with_another_label_in_training_is_a_conflict():
 
 
 def test_no_images():
-    found = curate([], np.zeros(0, np.int64), [], CLASSES, identities=[])
+    found = deduplicate([], np.zeros(0, np.int64), [], CLASSES, identities=[])
     assert found.rows.tolist() == []
     assert found.rows.dtype == np.int64
 

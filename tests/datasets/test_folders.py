@@ -64,10 +64,10 @@ def test_splits(tmp_path, validation):
         (Split.VALIDATION, f"{validation}/a/3.jpg"),
     ]
     assert reasons(found, tmp_path) == {
-        "Train/loose.jpg": "no class: it lies outside the class folders",
-        "extra": "no split: it lies outside the train, validation and test folders",
+        "Train/loose.jpg": "no class: it is not in a class folder",
+        "extra": "no split: it is not in a train, validation or test folder",
     }
-    assert len(found.part(Split.TRAIN)) == 2
+    assert len(found.in_split(Split.TRAIN)) == 2
 
 
 def test_a_train_is_also_a_vehicle(tmp_path):
@@ -106,7 +106,7 @@ def test_content_decides_where_the_ending_does_not(tmp_path):
     assert reasons(found, tmp_path) == {
         "a/notes.txt": "not an image",
         "b/nothing": "not an image",
-        "root.jpg": "no class: it lies outside the class folders",
+        "root.jpg": "no class: it is not in a class folder",
     }
 
 
@@ -129,7 +129,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
         "b/gone.jpg": "broken link",
         "b/me.jpg": "link loop",
         "b/pipe.jpg": "not a regular file",
-        "d": "link to a folder that another link has led to",
+        "d": "second link to the same folder",
     }
 
 
@@ -168,7 +168,7 @@ def test_an_unreadable_folder_may_be_what_is_missing(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(DataError, match=r"one class only .*locked is an unreadable folder"):
+    with pytest.raises(DataError, match=r"only one class .*locked is an unreadable folder"):
         open_folder(tmp_path)
     make(tmp_path, "s/train/a/1.jpg", "s/train/b/2.jpg", "s/test/locked/3.jpg")
     found = open_folder(tmp_path / "s")
@@ -208,10 +208,10 @@ def test_a_deep_tree(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "holds no images; make one folder per class, such as"),
-        (["1.jpg", "2.jpg"], "holds 2 images but no class folders; make one folder per class"),
-        (["cats/1.jpg"], r"one class only \('cats'\); put at least two folders"),
-        (["train/1.jpg", "test/2.jpg", "test/a/x.txt"], "holds 2 images but no class folders"),
+        ([], "contains no images; make one folder per class, such as"),
+        (["1.jpg", "2.jpg"], "contains 2 images but no class folders; make one folder per class"),
+        (["cats/1.jpg"], r"only one class \('cats'\); it needs at least two folders"),
+        (["train/1.jpg", "test/2.jpg", "test/a/x.txt"], "contains 2 images but no class folders"),
         (["cats/notes.txt", "dogs/a.txt"], r"no usable images .*notes.txt: not an image\)"),
         (["images/1.jpg", "labels.csv"], r"give .*labels.csv instead"),
     ],
@@ -237,15 +237,17 @@ def test_a_folder_that_cannot_be_read(tmp_path):
 def test_open_dataset(tmp_path):
     make(tmp_path, "a/1.jpg", "b/2.jpg", "x.txt")
     assert len(open_dataset(str(tmp_path), cache=tmp_path / "cache")) == 2
-    with pytest.raises(DataError, match="for tables"):
+    with pytest.raises(DataError, match="apply to tables"):
         open_dataset(tmp_path, cache=tmp_path, label_column="x")
     with pytest.raises(DataError, match="single image"):
         open_dataset(tmp_path / "a" / "1.jpg", cache=tmp_path)
-    with pytest.raises(DataError, match="neither a folder nor a table or archive"):
+    with pytest.raises(DataError, match="not a folder, a table or an archive"):
         open_dataset(tmp_path / "x.txt", cache=tmp_path)
-    with pytest.raises(DataError, match=r"no such file or folder.*did you mean 'digits'.*textiles"):
+    with pytest.raises(
+        DataError, match=r"neither an existing file or folder nor .*did you mean 'digits'.*textiles"
+    ):
         open_dataset("digts", cache=tmp_path)
-    with pytest.raises(DataError, match="no such file or folder"):
+    with pytest.raises(DataError, match="neither an existing file or folder"):
         open_dataset("", cache=tmp_path)
 
 

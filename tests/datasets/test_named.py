@@ -9,12 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from headstart.datasets import list_datasets, open_dataset
-from headstart.datasets.layouts import read_idx
+from headstart.datasets.layouts import read_idx, write_images
 from headstart.datasets.named import open_named
-from headstart.datasets.png import png_bytes
 from headstart.errors import DataError, DownloadError, MissingExtraError
 from headstart.images.decode import decode
 from headstart.system.digests import bytes_digest
@@ -58,7 +56,7 @@ def test_digits(digits):
 def test_the_bytes_of_digits_never_change(digits):
     """Stored features are found by them."""
     digests = [bytes_digest(path.read_bytes()) for path in digits.paths]
-    assert bytes_digest("".join(digests).encode()) == "610bee0e14f2f7d690a9f384572b3483"
+    assert bytes_digest("".join(digests).encode()) == "c384efeeffc2089d8ff9a862323ef8c6"
 
 
 def test_digits_are_written_once(digits):
@@ -69,10 +67,13 @@ def test_digits_are_written_once(digits):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (8, 8), (5, 7, 3), (300, 300, 3)])
-def test_pngs(shape):
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    with Image.open(io.BytesIO(png_bytes(pixels))) as image:
-        assert (np.asarray(image) == pixels).all()
+def test_written_images(tmp_path, shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
+    write_images(pixels, np.array([1, 0]), ["a", "b"], tmp_path, prefix="x_")
+    extension = "ppm" if len(shape) == 3 else "pgm"
+    for name, expected in zip(("b/x_00000", "a/x_00001"), pixels, strict=True):
+        image = np.asarray(decode(tmp_path / f"{name}.{extension}"))
+        assert (image == (expected if len(shape) == 3 else expected[..., None])).all()
 
 
 def test_textiles(tmp_path):
@@ -213,13 +214,13 @@ def test_mnist(serve, tmp_path):
     files = [idx(pixels[:3]), idx(labels[:3]), idx(pixels[3:]), idx(labels[3:])]
     found = open_named(serve("mnist", *files), cache=tmp_path)
     assert parts(found) == [
-        ("test", "1", "00001.png"),
-        ("test", "9", "00000.png"),
-        ("train", "0", "00001.png"),
-        ("train", "3", "00000.png"),
-        ("train", "3", "00002.png"),
+        ("test", "1", "00001.pgm"),
+        ("test", "9", "00000.pgm"),
+        ("train", "0", "00001.pgm"),
+        ("train", "3", "00000.pgm"),
+        ("train", "3", "00002.pgm"),
     ]
-    train = found.part(Split.TRAIN)
+    train = found.in_split(Split.TRAIN)
     assert (np.asarray(decode(train.paths[0]))[..., 0] == pixels[1]).all()
 
 
@@ -242,10 +243,10 @@ def test_cifar10(serve, tmp_path):
     )
     found = open_named(serve("cifar10", archive), cache=tmp_path)
     assert parts(found) == [
-        ("test", "airplane", "test_batch_00000.png"),
-        ("train", "airplane", "data_batch_1_00000.png"),
-        ("train", "bird", "data_batch_2_00000.png"),
-        ("train", "truck", "data_batch_1_00001.png"),
+        ("test", "airplane", "test_batch_00000.ppm"),
+        ("train", "airplane", "data_batch_1_00000.ppm"),
+        ("train", "bird", "data_batch_2_00000.ppm"),
+        ("train", "truck", "data_batch_1_00001.ppm"),
     ]
     bird = found.paths[found.labels.tolist().index(found.classes.index("bird"))]
     assert (np.asarray(decode(bird)) == pixels[2].transpose(1, 2, 0)).all()
@@ -256,7 +257,7 @@ def test_cifar10(serve, tmp_path):
     [
         (b"no gzip", "not a gzip file"),
         (gzip.compress(b"\0\0\x0d\1", mtime=0), "not an IDX file"),
-        (gzip.compress(b"\0\0\x08\1" + struct.pack(">I", 5) + b"ab", mtime=0), "holds 2 values"),
+        (gzip.compress(b"\0\0\x08\1" + struct.pack(">I", 5) + b"ab", mtime=0), "has 2 values"),
     ],
     ids=["no gzip", "another kind of idx", "cut short"],
 )

@@ -51,9 +51,11 @@ def test_delimiters(folder, delimiter, name):
 
 def test_columns_can_be_chosen(folder):
     path = table(folder, "a,b,label,class\nimg/a.jpg,u,1,x\nimg/b.jpg,v,1,y\n")
-    with pytest.raises(DataError, match=r"no column .* images.*'a', 'b', 'label'.*--image-column"):
+    with pytest.raises(
+        DataError, match=r"no recognizable image column.*'a', 'b', 'label'.*--image-column"
+    ):
         open_table(path)
-    with pytest.raises(DataError, match=r"several columns .* labels.*--label-column"):
+    with pytest.raises(DataError, match=r"several possible label columns.*--label-column"):
         open_table(path, image_column="a")
     assert open_table(path, image_column="A", label_column="b").classes == ("u", "v")
     with pytest.raises(DataError, match="no column 'z'"):
@@ -94,9 +96,9 @@ def test_rows_that_cannot_be_used(folder):
         str(folder / "img/b.jpg"): "listed twice (t.csv, line 4)",
         "img/c.jpg": "no label",
         "img/none.jpg": "no such file",
-        "https://example.org/a.jpg": "remote file: download it, and name the copy in the table",
+        "https://example.org/a.jpg": "remote file; download it and list the local copy instead",
         "img": "a folder",
-        f"{folder / 't.csv'}, line 9": "no image file named",
+        f"{folder / 't.csv'}, line 9": "no image file",
         "img/d.jpg": "no label",
     }
 
@@ -130,7 +132,7 @@ def test_json_lines(folder):
     ]
     found = open_table(table(folder, "\n".join(rows), "t.jsonl"))
     assert contents(found) == [("a.jpg", "3"), ("b.jpg", "4"), ("c.jpg", "true")]
-    expected = ["no image file named", "no label", *["not a JSON object"] * 3]
+    expected = ["no image file", "no label", *["not a JSON object"] * 3]
     assert sorted(reasons(found)) == sorted(expected)
 
 
@@ -163,11 +165,11 @@ def test_parquet_without_the_extra(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no rows"),
-        ("image,label\n", "holds no rows"),
-        ("image,label\nimg/a.jpg,x\n", r"one class only \('x'\)"),
+        ("", "has no rows"),
+        ("image,label\n", "has no rows"),
+        ("image,label\nimg/a.jpg,x\n", r"only one class \('x'\)"),
         ("image,label\nno.jpg,x\n", "none of the 1 images.*no such file.*relative to"),
-        ("image,label\nimg/a.jpg,\n", "none of the 1 images.*no label.*mend the table"),
+        ("image,label\nimg/a.jpg,\n", "none of the 1 images.*no label.*fix the table"),
     ],
 )
 def test_tables_without_use(folder, text, message):
@@ -177,7 +179,7 @@ def test_tables_without_use(folder, text, message):
 
 def test_one_column_cannot_be_both(folder):
     path = table(folder, "image,label\nimg/a.jpg,x\n")
-    with pytest.raises(DataError, match=r"in one column \('image'\).*--label-column"):
+    with pytest.raises(DataError, match=r"both be in the column 'image'.*--label-column"):
         open_table(path, label_column="image")
 
 
@@ -185,7 +187,7 @@ def test_one_column_cannot_be_both(folder):
     ("text", "wrong"), [("", ""), ("{broken\n", r" \(.*line 1: not a JSON object\)")]
 )
 def test_json_lines_without_rows(folder, text, wrong):
-    with pytest.raises(DataError, match=f"holds no rows{wrong}; write one JSON object a line"):
+    with pytest.raises(DataError, match=f"has no rows{wrong}; write one JSON object per line"):
         open_table(table(folder, text, "t.jsonl"))
 
 
@@ -196,7 +198,7 @@ def test_a_quotation_mark_left_open(folder, row):
     assert len(found) == 2
     (lost,) = found.skipped
     assert lost.path == f"{folder / 't.csv'}, line 4"
-    assert lost.reason == "a line break in a cell; is a quotation mark left open there?"
+    assert lost.reason == "line break in a cell; check for an unclosed quotation mark"
 
 
 def test_one_class_may_do(folder):
@@ -207,7 +209,7 @@ def test_one_class_may_do(folder):
 def test_damaged_tables(folder):
     with pytest.raises(DataError, match="not UTF-8"):
         open_table(table(folder, "image,label\nimg/a.jpg,Müll\n", encoding="latin-1"))
-    with pytest.raises(DataError, match=r"cannot be read as a table.* line 3; mend that row"):
+    with pytest.raises(DataError, match=r"cannot be read as a table.* line 3; fix that row"):
         open_table(table(folder, 'image,label\nimg/a.jpg,x\n"' + "x\n" * 100_000))
     with pytest.raises(DataError, match="cannot read"):
         open_table(folder / "none.csv")

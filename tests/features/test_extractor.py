@@ -47,7 +47,7 @@ def test_features_are_those_of_each_prepared_picture(photos: Path, tiny: Tiny):
     for row, path in enumerate(paths):
         preprocessing = extractor.backbone.preprocessing
         with Image.open(path) as image:
-            image.draft("RGB", preprocessing.least(*image.size))
+            image.draft("RGB", preprocessing.min_decode_size(*image.size))
             pixels = prepare(image.convert("RGB"), preprocessing)
         expected = pixels.mean((0, 1)) / 255
         np.testing.assert_allclose(found.values["coarse"][row], expected, rtol=1e-4)

@@ -10,7 +10,7 @@ import torch
 
 from headstart.backbones.backbone import LOGITS
 from headstart.datasets import ImageDataset, open_dataset
-from headstart.datasets.files import find_images
+from headstart.datasets.unlabeled import find_images
 from headstart.errors import DataError, SavedModelError, UserError
 from headstart.features.extractor import Extractor
 from headstart.finetuning import finetune as module

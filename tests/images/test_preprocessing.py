@@ -68,5 +68,5 @@ def test_resizing_only_the_middle_gives_the_same_pixels(
 def test_twice_the_resized_picture_is_enough_however_it_lies(width, height, resize):
     one = replace(USUAL, resize=resize)
     wide, high = one.resized(width, height)
-    assert one.least(width, height) == (2 * wide, 2 * high)
-    assert one.least(height, width) == (2 * high, 2 * wide)
+    assert one.min_decode_size(width, height) == (2 * wide, 2 * high)
+    assert one.min_decode_size(height, width) == (2 * high, 2 * wide)

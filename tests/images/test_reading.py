@@ -26,9 +26,9 @@ def photo(tmp_path: Path) -> Path:
 
 def test_pixels_are_decoded_scaled_and_prepared(photo: Path):
     image = EncodedImage.read(photo)
-    expected = prepare(decode(photo, least=PREPROCESSING.least), PREPROCESSING)
+    expected = prepare(decode(photo, min_size=PREPROCESSING.min_decode_size), PREPROCESSING)
     np.testing.assert_array_equal(image.prepared(PREPROCESSING), expected)
-    assert image.decode(PREPROCESSING.least).size < (300, 400)
+    assert image.decode(PREPROCESSING.min_decode_size).size < (300, 400)
 
 
 def test_digest_and_pixels_are_of_the_bytes_that_were_read(photo: Path):

@@ -117,7 +117,7 @@ def test_mistakes_are_named(lite_study: InspectedNetwork, cat: Path, tmp_path: P
         attack(cat, "cat", out)
     with pytest.raises(DataError, match="did you mean 'zebra'"):
         attack(cat, "zebbra", out)
-    with pytest.raises(UserError, match="is the picture itself"):
+    with pytest.raises(UserError, match="is the input image"):
         attack(cat, "dog", cat)
     text = tmp_path / "text.png"
     text.write_text("no picture")

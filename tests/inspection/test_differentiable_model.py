@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from headstart.backbones import Backbone
-from headstart.datasets.files import find_images
+from headstart.datasets.unlabeled import find_images
 from headstart.errors import DataError, MissingExtraError
 from headstart.features.extractor import Extractor
 from headstart.images.decode import decode

@@ -154,7 +154,7 @@ def test_the_start_is_a_picture_and_is_kept(study: InspectedNetwork, tmp_path: P
     own = tmp_path / "own.png"
     picture("noise", 0).save(own)
     content = own.read_bytes()
-    with pytest.raises(UserError, match="is the picture itself"):
+    with pytest.raises(UserError, match="is the input image"):
         imagine(study, [target], short(), out=own, start=own)
     assert own.read_bytes() == content
 

@@ -7,7 +7,7 @@ import pytest
 
 from headstart.backbones import Backbone
 from headstart.cli import options
-from headstart.datasets.files import find_images
+from headstart.datasets.unlabeled import find_images
 from headstart.engines import make_plan
 from headstart.errors import BackboneError, SavedModelError, UserError
 from headstart.features.extractor import Extractor

@@ -37,7 +37,7 @@ def test_all_of_a_small_set(new_photos: Path):
         assert label == path.parent.name
         assert [KINDS[i] for i in np.flatnonzero(accepted)] == [label]
         preprocessing = Network().preprocessing
-        image = decode(path, least=preprocessing.least)
+        image = decode(path, min_size=preprocessing.min_decode_size)
         assert np.array_equal(pixels, prepare(image, preprocessing))
 
 

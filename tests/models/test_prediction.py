@@ -19,7 +19,7 @@ from headstart.models.fit_settings import FitSettings
 from headstart.models.model_backbone import check_weights
 from headstart.models.prediction import classify, evaluate, predict
 from headstart.models.trained_model import Model
-from headstart.system.text import listed
+from headstart.system.text import join_names
 from tests.conftest import F32, KINDS, files, tiny_backbone
 
 Tiny = Callable[..., Extractor]
@@ -129,7 +129,7 @@ class TestEvaluate:
     def test_of_many_strange_classes_some_are_named(
         self, model: Model, own: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(prediction, "listed", partial(listed, most=2))
+        monkeypatch.setattr(prediction, "join_names", partial(join_names, most=2))
         for kind in KINDS:
             (own / kind).rename(own / f"other-{kind}")
         with pytest.raises(DataError, match=r"other-noise and 1 more, and .* noise and 1 more;"):

@@ -127,7 +127,7 @@ class TestOverwriting:
     @pytest.mark.parametrize("call", [1, 2, 3])
     def test_whatever_is_cut_off_the_old_model_still_loads(self, saved, call, monkeypatch):
         calls = []
-        write = saved_model.write_file
+        write = saved_model.atomic_write
 
         def failing(path, content):
             calls.append(path)
@@ -135,7 +135,7 @@ class TestOverwriting:
                 raise HeadstartError("the disk is full")
             write(path, content)
 
-        monkeypatch.setattr(saved_model, "write_file", failing)
+        monkeypatch.setattr(saved_model, "atomic_write", failing)
         with pytest.raises(HeadstartError, match="the disk is full"):
             save_model(make_model("knn", seed=1), saved)
         old = load_model(saved)
@@ -144,7 +144,7 @@ class TestOverwriting:
             make_model().probabilities(features()).tobytes()
         )
         # The next attempt clears up.
-        monkeypatch.setattr(saved_model, "write_file", write)
+        monkeypatch.setattr(saved_model, "atomic_write", write)
         save_model(make_model("knn", seed=1), saved)
         assert load_model(saved).seed == 1
         assert len(list(saved.iterdir())) == 3
@@ -155,11 +155,11 @@ class TestOverwriting:
         def stopped(*_, **__):
             raise KeyboardInterrupt
 
-        # `write_file` deletes its drafts, so only the deletion of the arrays may be cut off.
+        # `atomic_write` deletes its drafts, so only the deletion of the arrays may be cut off.
         with monkeypatch.context() as patch:
             patch.setattr(type(saved), "unlink", stopped)
             patch.setattr(
-                saved_model, "write_file", lambda path, content: path.write_bytes(content)
+                saved_model, "atomic_write", lambda path, content: path.write_bytes(content)
             )
             with pytest.raises(KeyboardInterrupt):
                 save_model(make_model(seed=1), saved)

@@ -13,7 +13,7 @@ from headstart.inspection.feature_maps import Channel, Filters, StageMaps
 from tests.plots.test_pages import drawn, found_at
 from tests.plots.test_results import ODD
 
-NAMES = {"network": "a network", "picture": "cat.jpg"}
+NAMES = {"network": "a network", "image": "cat.jpg"}
 PICTURE = np.random.default_rng(1).integers(0, 250, (20, 20, 3), dtype=np.uint8)
 
 
@@ -146,7 +146,7 @@ def test_the_overview_has_a_row_a_stage_with_its_size():
     found.append(stage(np.ones((4, 1, 1)), name="fc", number=10))
     figure = plots.channels_by_stage(found, PICTURE, **NAMES)
     shown = texts(figure)
-    assert "From edges to parts: what the stages of a network extract from cat.jpg" in shown
+    assert "Strongest channels of each stage of a network for cat.jpg" in shown
     assert "1.  conv:  1,280 channels of 224 × 224" in shown
     assert "9.  head:  1,280 channels of 7 × 7" in shown
     assert "10.  fc:  1,280 channels" in shown
@@ -164,7 +164,7 @@ def test_the_overview_has_a_row_a_stage_with_its_size():
 
 def test_one_stage_alone_is_no_way_from_edges_to_parts():
     figure = plots.channels_by_stage([stage(positive())], PICTURE, **NAMES)
-    assert "What layer1 of a network extracts from cat.jpg" in texts(figure)
+    assert "Stage layer1 of a network for cat.jpg" in texts(figure)
 
 
 @pytest.mark.parametrize(("count", "height", "width"), [(5, 3, 3), (70, 11, 11), (3, 1, 7)])
@@ -198,8 +198,8 @@ def test_filters_that_are_zero_up_to_rounding_are_gray(scales: list[float]):
 def test_names_may_hold_anything(name: str, tmp_path: Path):
     one = stage(positive(1), name=name)
     for figure in (
-        plots.strongest_channels(one, PICTURE, network=name, picture=name),
-        plots.channels_by_stage([one], PICTURE, network=name, picture=name),
+        plots.strongest_channels(one, PICTURE, network=name, image=name),
+        plots.channels_by_stage([one], PICTURE, network=name, image=name),
     ):
         plots.save(figure, tmp_path / "page.png")
 
@@ -223,5 +223,5 @@ def test_nothing_to_draw_is_a_mistake():
     ):
         with pytest.raises(DataError, match="give some of each stage"):
             draw()
-    with pytest.raises(DataError, match="no filter"):
+    with pytest.raises(DataError, match="no filters"):
         plots.filters(Filters("conv1", np.zeros((0, 3, 3, 3), np.float32)), network="n")

@@ -23,7 +23,7 @@ def drawn(*, closing: int = 1, **changed: Any) -> Figure:
         given["validation_accuracies"],
         probe=(0.8, 0.62),
         closing=closing,
-        finding="Fine-tuning paid.",
+        title="Fine-tuning paid.",
     )
 
 
@@ -45,7 +45,7 @@ def test_both_plots_show_the_numbers():
         np.testing.assert_allclose(judged.get_ydata(), validation[:3])
     assert [text.get_text() for text in right.get_legend().get_texts()] == [
         "probe, validation",
-        "training, changed views",
+        "training, augmented",
         "validation",
     ]
 
@@ -75,7 +75,7 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
 
 
 def test_nothing_to_draw_and_unequal_lengths_are_refused():
-    with pytest.raises(DataError, match="no epoch to draw"):
+    with pytest.raises(DataError, match="no epochs to draw"):
         drawn(losses=[], accuracies=[], validation_losses=[], validation_accuracies=[])
     with pytest.raises(DataError):
         drawn(losses=LOSSES[:2])

@@ -61,22 +61,22 @@ def texts(figure) -> str:
 
 
 def test_the_sheet_shows_all_of_it_with_its_scores():
-    figure = plots.explained(explanation(), [PICTURE] * 3)
+    figure = plots.explanation_figure(explanation(), [PICTURE] * 3)
     said = texts(figure)
     assert len(figure.axes) == 4
     assert "cat 0.900" in said
-    assert "grad-cam at s4: passes" in said
+    assert "grad-cam at s4: faithful" in said
     assert "deletion 0.10 (0.40)  insertion 0.80 (0.50)" in said
     assert drawn(figure).std() > 0
 
 
 def test_the_class_asked_for_is_named():
-    assert "what speaks for dog (0.050)" in texts(
-        plots.explained(explanation("dog"), [PICTURE] * 3)
+    assert "evidence for dog (0.050)" in texts(
+        plots.explanation_figure(explanation("dog"), [PICTURE] * 3)
     )
 
 
 def test_a_large_photo_is_reduced_for_the_sheet():
     large = np.zeros((40, 3000, 3), np.uint8)
-    figure = plots.explained(explanation(), [large] * 3)
+    figure = plots.explanation_figure(explanation(), [large] * 3)
     assert figure.axes[1].images[0].get_array().shape == (6, 480, 3)

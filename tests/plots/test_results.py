@@ -66,6 +66,11 @@ def wrong(paths: list[Path]) -> Figure:
     return plots.most_wrong(paths, ["cat"] * n, ["dog"] * n, np.linspace(0.5, 1, n))
 
 
+def reliability(p: np.ndarray, y: np.ndarray | list[int]) -> Figure:
+    bins = metrics.calibration_bins(p, y)
+    return plots.reliability(bins, ece=metrics.expected_calibration_error(p, y))
+
+
 DRAWINGS: dict[str, Callable[[], Figure]] = {
     "matrix": lambda: plots.confusion_matrix(matrix(5), list("abcde")),
     "list": lambda: plots.confusion_matrix(matrix(41), [f"class {i}" for i in range(41)]),
@@ -73,7 +78,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
         ["stem", "head"], [0.5, 0.8], [Interval(0.4, 0.6), Interval(0.7, 0.9)], [False, True],
         largest=0.1,
     ),
-    "reliability": lambda: plots.reliability(*scored(4)),
+    "reliability": lambda: reliability(*scored(4)),
 }  # fmt: skip
 
 
@@ -129,10 +134,15 @@ def test_a_matrix_of_any_size_fits_its_figure(k: int, tmp_path: Path) -> None:
 
 def test_the_matrix_states_the_finding_and_counts_what_it_shows() -> None:
     figure = plots.confusion_matrix([[7, 3], [1, 9]], ["cat", "dog"])
-    assert title(figure) == "0.800 of 20 right; most confused: cat taken for dog (3)"
+    assert (
+        title(figure)
+        == "Accuracy 0.800 on 20 images; most confused: cat predicted as dog (3 images)"
+    )
     assert {"7", "3", "1", "9"} <= set(texts(figure))
-    assert title(plots.confusion_matrix([[7]], ["cat"])) == "1.000 of 7 right"
-    assert title(plots.confusion_matrix([[0, 0], [0, 0]], ["a", "b"])) == "0.000 of 0 right"
+    assert title(plots.confusion_matrix([[7]], ["cat"])) == "Accuracy 1.000 on 7 images"
+    assert (
+        title(plots.confusion_matrix([[0, 0], [0, 0]], ["a", "b"])) == "Accuracy 0.000 on 0 images"
+    )
     big = plots.confusion_matrix(matrix(50), [str(i) for i in range(50)])
     assert sum(" → " in text for text in texts(big)) == 16  # 15 pairs and the heading
 
@@ -154,14 +164,15 @@ def test_stage_titles() -> None:
     def named(*chosen: bool) -> str:
         return title(draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, chosen, largest=0.1))
 
+    begin = "Accuracy by stage; the head uses"
     # The intervals of b and c overlap, so no gain is claimed.
-    assert named(False, True, False) == "Grown on b: 0.850 (0.800 to 0.900)"
-    assert named(True, False, False) == "Grown on a: 0.500 (0.400 to 0.600), 0.300 below c"
-    assert named(False, False, True) == "Grown on c: 0.800 (0.700 to 0.900)"
-    assert named(True, True, False) == "Grown on a + b"
-    assert named(False, False, False) == "Grown on no stage yet"
+    assert named(False, True, False) == f"{begin} b: 0.850 (0.800 to 0.900)"
+    assert named(True, False, False) == f"{begin} a: 0.500 (0.400 to 0.600), 0.300 below c"
+    assert named(False, False, True) == f"{begin} c: 0.800 (0.700 to 0.900)"
+    assert named(True, True, False) == f"{begin} a + b"
+    assert named(False, False, False) == "Accuracy by stage"
     apart = draw(["a", "b"], [0.8, 0.5], [at[2], at[0]], [True, False], largest=0.1)
-    assert title(apart) == "Grown on a: 0.800 (0.700 to 0.900), 0.300 above b"
+    assert title(apart) == f"{begin} a: 0.800 (0.700 to 0.900), 0.300 above b"
     assert "cross-validated accuracy on the training images" in apart.axes[0].get_ylabel()
     with pytest.raises(DataError, match="'chosen': 1"):
         draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, [True], largest=0.1)
@@ -180,7 +191,7 @@ def test_most_wrong_shows_the_most_confident_and_keeps_proportions(
 ) -> None:
     figure = wrong(pictures)
     assert png(figure, tmp_path / "w.png") == png(wrong(pictures), tmp_path / "v.png")
-    assert title(figure) == "6 of 6 wrong; most confident first"
+    assert title(figure) == "6 errors in 6 predictions, most confident first"
     said = texts(figure)
     assert said.count("cannot be read") == 2
     assert said.index("dog 1.00") < said.index("dog 0.90") < said.index("dog 0.50")
@@ -194,11 +205,11 @@ def test_most_wrong_shows_the_most_confident_and_keeps_proportions(
 def test_most_wrong_with_one_picture_many_and_none(pictures: list[Path], tmp_path: Path) -> None:
     png(wrong(pictures[:1]), tmp_path / "1.png")
     many = wrong(pictures[:3] * 20)
-    assert title(many) == "60 of 60 wrong; most confident first, 24 shown"
+    assert title(many) == "60 errors in 60 predictions, most confident first (24 shown)"
     assert len(many.axes) == 24
     png(many, tmp_path / "60.png")
     none = plots.most_wrong(pictures, ["a"] * 6, ["a"] * 6, [1.0] * 6)
-    assert title(none) == "Nothing is wrong in 6 predictions"
+    assert title(none) == "No errors in 6 predictions"
     png(none, tmp_path / "0.png")
     with pytest.raises(DataError, match="'truths': 1"):
         plots.most_wrong(pictures, ["a"], ["a"] * 6, [1.0] * 6)
@@ -207,18 +218,18 @@ def test_most_wrong_with_one_picture_many_and_none(pictures: list[Path], tmp_pat
 @pytest.mark.parametrize("n", [1, 500])
 def test_reliability_states_the_error(n: int, tmp_path: Path) -> None:
     p, y = scored(3, n)
-    figure = plots.reliability(p, y)
+    figure = reliability(p, y)
     assert f"ECE {metrics.expected_calibration_error(p, y):.3f}" in title(figure)
     png(figure, tmp_path / "r.png")
 
 
 def test_reliability_verdicts() -> None:
     sure = np.tile([0.9, 0.1], (100, 1))
-    assert "over-confident" in title(plots.reliability(sure, [0] * 50 + [1] * 50))
-    assert "under-confident" in title(plots.reliability(sure, [0] * 100))
-    assert "well calibrated" in title(plots.reliability(sure, [0] * 90 + [1] * 10))
-    few = title(plots.reliability(sure[:10], [0] * 8 + [1] * 2))
-    assert "not surely over- or under-confident" in few  # 8 of 10 may well be 9 of 10
+    assert "over-confident" in title(reliability(sure, [0] * 50 + [1] * 50))
+    assert "under-confident" in title(reliability(sure, [0] * 100))
+    assert "well calibrated" in title(reliability(sure, [0] * 90 + [1] * 10))
+    few = title(reliability(sure[:10], [0] * 8 + [1] * 2))
+    assert "no significant over- or under-confidence" in few  # 8 of 10 may well be 9 of 10
 
 
 def test_odd_names_are_drawn_without_a_warning(pictures: list[Path], tmp_path: Path) -> None:
@@ -232,22 +243,22 @@ def test_odd_names_are_drawn_without_a_warning(pictures: list[Path], tmp_path: P
 @given(st.text(st.characters(), max_size=40))
 @settings(max_examples=25, deadline=None)
 def test_any_name_is_drawn_without_a_warning(name: str) -> None:
-    figure = canvas.finish(canvas.new_figure(3, 0.5, layout="none"), canvas.label(name))
+    figure = canvas.finish(canvas.new_figure(3, 0.5, layout="none"), canvas.display_name(name))
     canvas.FigureCanvasAgg(figure).print_png(io.BytesIO())  # type: ignore[no-untyped-call]
 
 
 @given(st.text(st.characters(), max_size=80), st.integers(8, 30))
 @settings(max_examples=60, deadline=None)
 def test_labels_are_short_and_printable(name: str, limit: int) -> None:
-    label = canvas.label(name, limit=limit).replace(r"\$", "$")
+    label = canvas.display_name(name, limit=limit).replace(r"\$", "$")
     assert canvas.text_width(label) <= limit
     assert label.isprintable()
 
 
 def test_labels_keep_both_ends() -> None:
-    assert canvas.label("american_pit_bull_terrier", limit=15) == "america…terrier"
-    assert canvas.label("e\u0301") == "é"
-    assert canvas.label("a\u200bb\u3000c\x00") == "ab c\ufffd"
+    assert canvas.display_name("american_pit_bull_terrier", limit=15) == "america…terrier"
+    assert canvas.display_name("e\u0301") == "é"
+    assert canvas.display_name("a\u200bb\u3000c\x00") == "ab c\ufffd"
 
 
 def test_a_missing_character_is_taken_from_another_font_or_shown_as_its_code(
@@ -258,13 +269,13 @@ def test_a_missing_character_is_taken_from_another_font_or_shown_as_its_code(
     monkeypatch.setattr(canvas, "_FALLBACKS", ("STIXGeneral",))
     canvas._fallbacks.cache_clear()
     try:
-        assert canvas.label(character) == character
+        assert canvas.display_name(character) == character
         figure = plots.confusion_matrix([[1, 1], [0, 1]], [f"a{character}", "b"])
         png(figure, tmp_path / "x.png")
         # On a machine with no such font:
         monkeypatch.setattr(font_manager.fontManager, "ttflist", [])
         canvas._fallbacks.cache_clear()
-        assert canvas.label(f"a{character}") == f"a[{ord(character):X}]"
+        assert canvas.display_name(f"a{character}") == f"a[{ord(character):X}]"
     finally:
         canvas._fallbacks.cache_clear()
 

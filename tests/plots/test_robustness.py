@@ -38,11 +38,11 @@ def title(figure: Figure) -> str:
 def test_the_title_states_the_finding():
     said = title(drawn())
     assert said == (
-        "0.980 of 50 right untouched; 0.060 attacked within 1/255; "
-        "0.180 under noise, the worst corruption, at strength 5"
+        "Accuracy 0.980 on 50 clean images; 0.060 under attack with epsilon 1/255; "
+        "0.180 under the worst corruption, noise, at strength 5"
     )
-    assert "0.900 attacked within 4/255" in title(drawn(at(49, 49, 48, 45)))
-    assert "attacked" not in title(drawn(at(49)))
+    assert "0.900 under attack with epsilon 4/255" in title(drawn(at(49, 49, 48, 45)))
+    assert "attack" not in title(drawn(at(49)))
 
 
 def test_both_plots_show_the_numbers():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from headstart.errors import DataError
-from headstart.plots import AccuracyBars, save, transfer_sheet
+from headstart.plots import AccuracyBars, save, transfer_figure
 from headstart.transfer.learning_curve import CurvePoint, LearningCurve, SampleCost
 from headstart.transfer.power_law import PowerLaw
 from headstart.types import Interval
@@ -30,13 +30,13 @@ CURVE = LearningCurve(POINTS, PowerLaw(0.0, 1.0, 0.3), SampleCost(120, 90, None)
 
 def drawn(path: Path, **changed) -> np.ndarray:
     arguments = {
-        "stages": STAGES, "compared": COMPARED, "grown_on": ["blocks.1"], "ahead": ["raw pixels"],
+        "stages": STAGES, "compared": COMPARED, "chosen": ["blocks.1"], "better": ["raw pixels"],
         "random_stages": [0.4, 0.3, 0.2], "curve": CURVE,
         "distance": [("blocks.0", 0.3), ("head", 0.6)], "nearest": [("ant", 0.3), ("$x$", 0.1)],
-        "chance": 0.1, "finding": "Something was found",
+        "chance": 0.1, "title": "Something was found",
     } | changed  # fmt: skip
     stages, compared = arguments.pop("stages"), arguments.pop("compared")
-    figure = transfer_sheet(stages, compared, **arguments)
+    figure = transfer_figure(stages, compared, **arguments)
     save(figure, path)
     texts = {text.get_text() for axes in figure.axes for text in axes.texts}
     titles = {axes.get_title(loc="left") for axes in figure.axes}
@@ -48,7 +48,7 @@ def drawn(path: Path, **changed) -> np.ndarray:
 def test_all_four_plots_say_their_numbers(tmp_path: Path):
     pixels = drawn(tmp_path / "sheet.png")
     assert pixels.shape[1] == 1800
-    for text in ("0.900", "0.850", "0.45 on average", "about 120 (90 to no end)", "ant 30%"):
+    for text in ("0.900", "0.850", "mean 0.45", "about 120 more images (at least 90)", "ant 30%"):
         assert text in drawn.said, text
 
 
@@ -62,10 +62,10 @@ def test_what_is_unknown_is_called_so(tmp_path: Path):
     few = LearningCurve(POINTS[:1], None, None, 20)
     drawn(tmp_path / "sheet.png", distance=[], nearest=[], curve=few)
     assert "unknown: the network has no batch normalization" in drawn.said
-    assert "too few to tell" in drawn.said
+    assert "too few images to tell" in drawn.said
     none = LearningCurve(POINTS, CURVE.fit, SampleCost(None, None, None), 500)
     drawn(tmp_path / "sheet.png", curve=none)
-    assert "names no number" in drawn.said
+    assert "no realistic number of images" in drawn.said
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from headstart.system import machine
-from headstart.system.machine import cores, kept_memory
+from headstart.system.machine import cores, keep_freed_memory
 
 _FAULTS = """
 import resource
 import numpy as np
-from headstart.system.machine import kept_memory
+from headstart.system.machine import keep_freed_memory
 
 def faults() -> int:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -22,7 +22,7 @@ def faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 before = faults()
-with kept_memory():
+with keep_freed_memory():
     np.ones(64 * 1024 * 1024, np.uint8)
     inside = faults()
 print(before, inside, faults())
@@ -46,7 +46,7 @@ def test_freed_memory_is_used_again():
 
 def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(machine, "_glibc", lambda: None)
-    with kept_memory():
+    with keep_freed_memory():
         pass
 
 
@@ -56,6 +56,6 @@ def test_an_error_comes_through_and_ends_it(monkeypatch: pytest.MonkeyPatch):
         mallopt=lambda name, value: said.append((name, value)), malloc_trim=lambda pad: None
     )
     monkeypatch.setattr(machine, "_glibc", lambda: library)
-    with pytest.raises(ValueError, match="inside"), kept_memory():
+    with pytest.raises(ValueError, match="inside"), keep_freed_memory():
         raise ValueError("inside")
     assert (machine._MMAP_MAX, machine._MMAP_MAX_DEFAULT) in said

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from headstart.datasets.splits import fold_of
+from headstart.datasets.splits import assign_folds
 from headstart.errors import DataError
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import LabeledFeatures
@@ -90,7 +90,7 @@ def measured(order: np.ndarray | None = None):
     digests = [f"{row:032x}" for row in range(240)]
     if order is not None:
         X, y, digests = X[order], y[order], [digests[row] for row in order]
-    folds = fold_of(digests, y, folds=3, seed=0)
+    folds = assign_folds(digests, y, folds=3, seed=0)
     return measure_learning_curve(
         LabeledFeatures(X, y, 3, [12]), digests, folds, family=FAMILIES["logistic"], available=240,
         seed=0,
@@ -110,7 +110,7 @@ def test_sizes_are_shares_of_what_a_fold_trains_on():
 def test_a_part_that_lies_in_one_fold_is_no_size(seed: int):
     X, y = blobs(16, 4, 2, seed=seed)
     digests = [f"{row:032x}" for row in range(16)]
-    folds = fold_of(digests, y, folds=4, seed=seed)
+    folds = assign_folds(digests, y, folds=4, seed=seed)
     curve = measure_learning_curve(
         LabeledFeatures(X, y, 2, [4]), digests, folds, family=FAMILIES["logistic"], available=16,
         seed=seed,
@@ -130,7 +130,7 @@ def test_all_images_are_what_the_selection_measures():
     """With every image used, the curve ends where cross-validation with the best setting does."""
     X, y = blobs(240, 12, 3, seed=0)
     digests = [f"{row:032x}" for row in range(240)]
-    folds = fold_of(digests, y, folds=3, seed=0)
+    folds = assign_folds(digests, y, folds=3, seed=0)
     family = FAMILIES["logistic"]
     weights = np.stack([folds != fold for fold in range(3)]).astype(np.float32)
     scores = family.held_out(LabeledFeatures(X, y, 3), weights)

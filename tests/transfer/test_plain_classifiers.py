@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
-from headstart.datasets.splits import fold_of
+from headstart.datasets.splits import assign_folds
 from headstart.transfer import plain_classifiers
 from headstart.transfer.plain_classifiers import best_plain_classifier
 from tests.heads.samples import blobs
 
 
 def folds_for(y: np.ndarray, count: int = 3) -> np.ndarray:
-    return fold_of([f"{row:032x}" for row in range(len(y))], y, folds=count, seed=0)
+    return assign_folds([f"{row:032x}" for row in range(len(y))], y, folds=count, seed=0)
 
 
 def test_it_learns_what_can_be_learned():

@@ -12,7 +12,7 @@ import typer
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, say, warn
 from headstart.errors import UserError
-from headstart.system.text import counted
+from headstart.system.text import pluralize
 from headstart.types import Norm
 
 if TYPE_CHECKING:
@@ -103,17 +103,17 @@ def attack(
     )
     if chosen is AttackMethod.MINIMUM_NORM and norm is not Norm.L2:
         raise UserError(f"--method {chosen} searches the smallest change in l2; add --norm l2")
-    from headstart.images.decode import open_picture
-    from headstart.system.files import check_place, check_spared
+    from headstart.images.decode import open_image
+    from headstart.system.files import check_not_input, check_writable
 
-    check_place(out.parent)
-    open_picture(image)  # before the network is loaded, which takes its time
+    check_writable(out.parent)
+    open_image(image)  # before the network is loaded, which takes its time
     study = shared.study(backbone, model, weights)
     from headstart.inspection.adversarial_file import attack_picture
 
     resaved = out.with_name(f"{out.stem}-quality{_QUALITY}.jpg")
     comparison = out.with_name(f"{out.stem}-comparison.png")
-    check_spared(image, [comparison])
+    check_not_input(image, [comparison])
     found = attack_picture(
         study,
         image,
@@ -233,7 +233,7 @@ def _print(found: AdversarialImage, out: Path, comparison: Path, resaved: Path) 
         rows.append(("as JPEG", f"{label}, read back from {resaved}"))
     rows += [
         ("change", f"at most {found.linf * 255:.0f}/255 a pixel; l2 {found.l2:.3f}"),
-        ("work", f"{counted(found.steps, 'step')}, {found.seconds:.1f} s"),
+        ("work", f"{pluralize(found.steps, 'step')}, {found.seconds:.1f} s"),
         ("picture", str(comparison)),
     ]
     for name, text in rows:
@@ -256,4 +256,5 @@ def _draw(found: AdversarialImage, path: Path) -> None:
     ]
     verb = "is taken for" if found.success else "still counts as"
     finding = f"{found.before.label} {verb} {found.after.label}; changes of at most "
-    plots.save(plots.sheet([row], title=f"{finding}{found.linf * 255:.0f}/255", width=3.0), path)
+    title = f"{finding}{found.linf * 255:.0f}/255"
+    plots.save(plots.image_grid([row], title=title, width=3.0), path)

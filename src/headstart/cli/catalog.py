@@ -9,7 +9,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, say, table
-from headstart.system.text import counted
+from headstart.system.text import pluralize
 
 
 def info(model: shared.ModelFolder, as_json: shared.Json = False) -> None:
@@ -123,7 +123,7 @@ def cache(
     say(f"folder       {root}")
     if freed is not None:
         say(f"freed        {readable_size(freed)}")
-    images = f", {counted(sum(one.rows for one in used.features), 'image')}"
+    images = f", {pluralize(sum(one.rows for one in used.features), 'image')}"
     for kind, size in used.bytes.items():
         say(f"{kind:<12} {readable_size(size)}{images if kind == 'features' else ''}")
     say(f"total        {readable_size(used.total_bytes)}")

@@ -174,10 +174,10 @@ def _state_sizes(missing: dict[str, NotCachedError]) -> None:
 def _write(found: Comparison, folder: Path) -> None:
     from headstart import plots
     from headstart.evaluation.report import write_csv
-    from headstart.system.files import write_file
+    from headstart.system.files import atomic_write
 
     text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_file(folder / _REPORT, f"{text}\n".encode(errors="surrogateescape"))
+    atomic_write(folder / _REPORT, f"{text}\n".encode(errors="surrogateescape"))
     rows = found.rows()
     for row in rows:
         low, high = row.pop("interval")

@@ -13,7 +13,7 @@ import typer
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
 from headstart.inspection.attribution.method import AttributionMethod
-from headstart.system.text import counted
+from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
     from headstart.inspection.explanation import Explanation, HeatMap
@@ -66,10 +66,10 @@ def explain(
     most relevant first; low is good. Insertion: likewise while it is given; high is good. Both are
     compared with the same map in wrong places.
     """
-    from headstart.datasets.files import find_images
-    from headstart.system.files import check_place
+    from headstart.datasets.unlabeled import find_images
+    from headstart.system.files import check_writable
 
-    check_place(out)
+    check_writable(out)
     _spare(images, out)
     paths = list(dict.fromkeys(find_images(images)))
     names = dict(zip(paths, _names(out, paths, method or list(AttributionMethod)), strict=True))
@@ -99,7 +99,7 @@ def explain(
         say(f"written  {out}: a sheet for each picture, and each map over the picture")
     if skipped:
         warn(f"{one.path}: {one.reason}" for one in skipped)
-        warn([f"{len(skipped)} of {counted(len(paths), 'file')} could not be read"])
+        warn([f"{len(skipped)} of {pluralize(len(paths), 'file')} could not be read"])
         raise typer.Exit(1)
 
 
@@ -147,7 +147,7 @@ def _draw(found: Explanation, names: OutputNames) -> None:
     from PIL import Image
 
     from headstart import plots
-    from headstart.system.files import write_file
+    from headstart.system.files import atomic_write
 
     overlays = [
         plots.overlay(found.pixels, one.placed.values, one.placed.seen) for one in found.maps
@@ -155,8 +155,8 @@ def _draw(found: Explanation, names: OutputNames) -> None:
     for one, pixels in zip(found.maps, overlays, strict=True):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
-        write_file(names.overlay(one.method), buffer.getvalue())
-    plots.save(plots.explained(found, overlays), names.sheet)
+        atomic_write(names.overlay(one.method), buffer.getvalue())
+    plots.save(plots.explanation_figure(found, overlays), names.sheet)
 
 
 def _answer(found: Explanation, names: OutputNames) -> dict[str, Any]:

@@ -38,26 +38,26 @@ def features(
     as_json: shared.Json = False,
 ) -> None:
     """Draw what each stage of a network extracts from a picture."""
-    from headstart.system.files import check_place, check_spared
+    from headstart.system.files import check_not_input, check_writable
 
-    check_place(out)
+    check_writable(out)
     study = shared.study(backbone, model, weights)
-    from headstart.images.decode import open_picture
+    from headstart.images.decode import open_image
     from headstart.images.preprocessing import prepare
     from headstart.inspection.feature_maps import check_stages, first_filters, stage_maps
 
-    picture = open_picture(image)
+    picture = open_image(image)
     asked = stage or []
     check_stages(study.backbone.name, [one.name for one in study.backbone.stages], asked)
     pixels = prepare(picture, study.backbone.preprocessing)
     found = stage_maps(study.subject, pixels, stages=asked, top=top)
     first = first_filters(study.subject.network) if filters else None
 
-    check_spared(image, [out / name for name in (_OVERVIEW, _FILTERS, *map(_file, found))])
+    check_not_input(image, [out / name for name in (_OVERVIEW, _FILTERS, *map(_file, found))])
 
     from headstart import plots  # brings matplotlib, which takes its time
 
-    named = {"network": study.backbone.name, "picture": image.name}
+    named = {"network": study.backbone.name, "image": image.name}
     plots.save(plots.channels_by_stage(found, pixels, **named), out / _OVERVIEW)
     for one in found:
         plots.save(plots.strongest_channels(one, pixels, **named), out / _file(one))

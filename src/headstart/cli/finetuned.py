@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cli.console import say
 from headstart.cli.training import CURVES, HISTORY, say_data, say_left_out
-from headstart.system.text import counted
+from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
@@ -35,7 +35,7 @@ def write_history(tuned: FineTuneResult, out: Path) -> None:
         [row.validation_accuracy for row in attempt.history],
         probe=(attempt.probe_loss, attempt.probe.value or 0.0),
         closing=sum(row.validation_loss is None for row in attempt.history),
-        finding=_verdict(attempt, kept=tuned.kept),
+        title=_verdict(attempt, kept=tuned.kept),
     )
     plots.save(figure, out / CURVES)
 
@@ -46,7 +46,7 @@ def _verdict(attempt: TuningAttempt | None, *, kept: bool) -> str:
         return "Only the head was trained: the model is the probe."
     loss = "none, for it diverged" if attempt.tuned_loss is None else f"{attempt.tuned_loss:.3f}"
     figures = (
-        f"on {counted(attempt.tuned.images, 'validation image')} loss {loss} after "
+        f"on {pluralize(attempt.tuned.images, 'validation image')} loss {loss} after "
         f"{attempt.probe_loss:.3f}, "
         f"accuracy {attempt.tuned.value:.3f} after {attempt.probe.value:.3f}"
     )
@@ -121,7 +121,7 @@ def describe(dataset: ImageDataset, tuned: FineTuneResult, seconds: float, out: 
             + "".join(f", {name}" for name in flips)
         )
         place = f"behind {attempt.cut}" if attempt.cut else "the whole network"
-        stages = counted(attempt.depth, "stage")
+        stages = pluralize(attempt.depth, "stage")
         say(f"trained   {stages}, {place}: {attempt.parameters / 1e6:.1f} M numbers")
     say(f"probe     {accuracy_text(tuned.probe.model.accuracy)}")
     say(f"accuracy  {accuracy_text(model.accuracy)}")

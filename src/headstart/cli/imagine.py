@@ -100,7 +100,7 @@ def imagine(
     as_json: shared.Json = False,
 ) -> None:
     """Draw the network's ideal picture of a class, or of a channel of a stage."""
-    from headstart.system.files import check_place
+    from headstart.system.files import check_writable
 
     place = _check(classes or [], out, stage, channel, at)
     if method is SynthesisMethod.LESSON and start is not None and grid > 1:
@@ -109,7 +109,7 @@ def imagine(
         )
     if tv is not None and not math.isfinite(tv):
         raise UserError(f"--tv {tv} is no weight; give a number such as 10")
-    check_place(out.parent)
+    check_writable(out.parent)
     study = shared.study(backbone, model, weights)
     from headstart.inspection.ideal_image import BEST, LESSON
     from headstart.inspection.ideal_image import imagine as run
@@ -186,7 +186,7 @@ def _draw(found: tuple[IdealImage, ...], columns: int, backbone: str, path: Path
         for one in found
     ]
     rows = [panels[first : first + columns] for first in range(0, len(panels), columns)]
-    plots.save(plots.sheet(rows, title=f"What {backbone} imagines", width=2.2), path)
+    plots.save(plots.image_grid(rows, title=f"What {backbone} imagines", width=2.2), path)
 
 
 def _print_json(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.cli.console import one_line, say
-from headstart.system.text import counted
+from headstart.system.text import pluralize
 from headstart.types import Skipped
 
 _LISTED = 5
@@ -15,12 +15,12 @@ _LISTED = 5
 
 def copies_text(copies: int) -> str:
     """Of copies."""
-    return f"{counted(copies, 'identical image counts', 'identical images count')} once"
+    return f"{pluralize(copies, 'identical image counts', 'identical images count')} once"
 
 
 def seen_text(seen: int) -> str:
     """Of test images that are no test."""
-    return f"{counted(seen, 'image')} that the model was trained on"
+    return f"{pluralize(seen, 'image')} that the model was trained on"
 
 
 def say_skipped(skipped: Sequence[Skipped], file: Path | None, *, width: int = 10) -> None:
@@ -33,15 +33,15 @@ def say_skipped(skipped: Sequence[Skipped], file: Path | None, *, width: int = 1
         file: where all are listed.
         width: of the column that says what a line is about.
     """
-    from headstart.images.decode import NO_IMAGE, looks_like_image
+    from headstart.images.formats import NOT_AN_IMAGE, looks_like_image
 
     if not skipped:
         return
     listed = sorted(
-        skipped, key=lambda one: (one.reason == NO_IMAGE, not looks_like_image(one.path))
+        skipped, key=lambda one: (one.reason == NOT_AN_IMAGE, not looks_like_image(one.path))
     )[:_LISTED]
     where = f"; all in {file}" if file else ""
-    say("skipped".ljust(width) + counted(len(skipped), "file") + where)
+    say("skipped".ljust(width) + pluralize(len(skipped), "file") + where)
     for one in listed:
         say(" " * width + one_line(f"{one.path} ({one.reason})"))
     if len(skipped) > _LISTED:

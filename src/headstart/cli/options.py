@@ -134,13 +134,13 @@ def check_results(folder: Path, report: str, data: str | None = None) -> None:
         data: the images that they are made of.
     """
     from headstart.errors import DataError
-    from headstart.system.files import check_place
+    from headstart.system.files import check_writable
 
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder for the results")
     if data is not None:
         check_outside(folder, data)
-    check_place(folder)
+    check_writable(folder)
     taken = folder.is_dir() and any(folder.iterdir())
     if taken and not (folder / report).is_file():
         raise DataError(f"{folder} holds other files; name a new folder for the results")
@@ -275,4 +275,4 @@ def opened(
             require_classes=require_classes,
             progress=lambda done, total: megabytes(done, total or 0),
         )
-    return dataset.regrouped(classes_from)
+    return dataset.with_class_level(classes_from)

@@ -45,7 +45,7 @@ def predict(
     as_json: shared.Json = False,
 ) -> None:
     """Say what is in images, with a trained model."""
-    from headstart.datasets.files import find_images
+    from headstart.datasets.unlabeled import find_images
     from headstart.models.prediction import predict as run
     from headstart.models.saved_model import load_model
 
@@ -71,7 +71,7 @@ def classify(
     as_json: shared.Json = False,
 ) -> None:
     """Say what is in images, in the 1,000 classes of ImageNet that a backbone knows."""
-    from headstart.datasets.files import find_images
+    from headstart.datasets.unlabeled import find_images
     from headstart.models.prediction import classify as run
 
     form = _form(form, as_json=as_json)

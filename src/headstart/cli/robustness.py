@@ -76,14 +76,14 @@ def robustness(
     from headstart.inspection.attacks import APGD
     from headstart.inspection.labeled_sample import draw_sample
     from headstart.inspection.robustness import measure_robustness
-    from headstart.system.files import write_file
+    from headstart.system.files import atomic_write
 
     dataset = shared.opened(
         data, cache, image_column, label_column, classes_from, require_classes=1
     )
     with progress() as bars:
         sample = draw_sample(
-            dataset.for_testing(),
+            dataset.test_images(),
             study.subject,
             model=study.model,
             images=images,
@@ -106,7 +106,7 @@ def robustness(
         **found.as_dict(),
     }
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    write_file(out / _REPORT, f"{text}\n".encode(errors="surrogateescape"))
+    atomic_write(out / _REPORT, f"{text}\n".encode(errors="surrogateescape"))
     figure = plots.robustness_curves(
         [_size(epsilon, norm) for epsilon in found.epsilons],
         [(share.accuracy, share.interval) for share in found.attacked],

@@ -12,7 +12,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import one_line, print_json, progress, say, warn
 from headstart.cli.left_out import copies_text, say_skipped, seen_text
 from headstart.errors import UserError
-from headstart.system.text import counted, listed
+from headstart.system.text import join_names, pluralize
 from headstart.types import ClassLevel, EngineName, EstimateMethod, Precision
 
 _METRICS = "metrics.json"
@@ -142,8 +142,10 @@ def fit(
         _report_training(trained, report)
     warn(extractor.warnings)
     if unknown := sorted(set(dataset.classes) - set(trained.model.classes)):
-        lost = counted(len(unknown), "class is", "classes are")
-        warn([f"{lost} not in the model, for want of an image to learn from: {listed(unknown)}"])
+        lost = pluralize(len(unknown), "class is", "classes are")
+        warn(
+            [f"{lost} not in the model, for want of an image to learn from: {join_names(unknown)}"]
+        )
     seconds = time.perf_counter() - started
     if as_json:
         print_json(_summary(trained, seconds))
@@ -185,7 +187,7 @@ def evaluate(
     extractor = shared.extractor_of(trained, weights, engine, precision, cache)
     with progress() as bars:
         found = test(
-            trained, extractor, dataset.for_testing(), progress=bars.bar("images", "images")
+            trained, extractor, dataset.test_images(), progress=bars.bar("images", "images")
         )
     report = build_report(
         found.probabilities,
@@ -309,7 +311,7 @@ def _describe(
     speed = "" if rate is None else f"; {rate:,.0f} images/s"
     say_data(dataset.name, trained)
     say(f"backbone  {origin.backbone} on {origin.engine}, {origin.precision}")
-    say(f"features  {counted(read, 'image')}, {trained.cached:,} of them known{speed}")
+    say(f"features  {pluralize(read, 'image')}, {trained.cached:,} of them known{speed}")
     few = trained.compared_on < trained.images
     sample = f", compared on {trained.compared_on:,} of the images" if few else ""
     say(f"stages    {' + '.join(origin.stages)}{sample}")
@@ -330,7 +332,7 @@ def say_data(name: str, trained: FitResult) -> None:
         f" and {measured.images:,} held out" if measured.method is EstimateMethod.HELD_OUT else ""
     )
     say(
-        f"data      {name}: {counted(trained.images, 'image')}{held}, {len(classes)} classes "
+        f"data      {name}: {pluralize(trained.images, 'image')}{held}, {len(classes)} classes "
         f"({one_line(', '.join(classes[:_CLASSES]))}{more})"
     )
 

@@ -46,7 +46,7 @@ def transfer(
     """Measure how well a backbone transfers to labeled images, and say what to do next."""
     shared.check_results(out, _RESULTS, data)
 
-    from headstart.system.files import write_file
+    from headstart.system.files import atomic_write
     from headstart.transfer.transfer_report import measure_transfer
 
     dataset = shared.opened(data, cache, image_column, label_column, classes_from)
@@ -70,7 +70,7 @@ def transfer(
         )
     document = found.as_dict()
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    write_file(out / _RESULTS, f"{text}\n".encode(errors="surrogateescape"))
+    atomic_write(out / _RESULTS, f"{text}\n".encode(errors="surrogateescape"))
     _draw(found, out / "transfer.png")
     warn(extractor.warnings)
     if as_json:
@@ -83,7 +83,7 @@ def _draw(found: TransferReport, file: Path) -> None:
     from headstart import plots
 
     raw, descriptors, random = found.baselines
-    figure = plots.transfer_sheet(
+    figure = plots.transfer_figure(
         plots.AccuracyBars(
             names=[one.name for one in found.stages],
             values=[one.accuracy for one in found.stages],
@@ -96,15 +96,14 @@ def _draw(found: TransferReport, file: Path) -> None:
                 one.interval for one in (found.chosen, found.last, raw, descriptors, random)
             ],
         ),
-        grown_on=found.chosen_stages,
-        ahead=[one.name for one in found.better_baselines(found.last)],
+        chosen=found.chosen_stages,
+        better=[one.name for one in found.better_baselines(found.last)],
         random_stages=[one.accuracy for one in found.random_stages],
         curve=found.curve,
         distance=[(one.name, one.shift) for one in found.distance.stages] if found.distance else [],
         chance=1 / len(found.classes),
         nearest=found.nearest_classes.overall if found.nearest_classes else (),
-        finding=f"{found.data}, {found.images:,} images on {found.backbone}. "
-        f"{found.advice.sentence}",
+        title=f"{found.data}, {found.images:,} images on {found.backbone}. {found.advice.sentence}",
     )
     plots.save(figure, file)
 

@@ -24,7 +24,7 @@ import numpy as np
 from headstart.backbones import Backbone, load_backbone
 from headstart.engines import Engine, EnginePlan, build_engine
 from headstart.errors import BackboneError, HeadstartError
-from headstart.system.files import write_file
+from headstart.system.files import atomic_write
 from headstart.types import EngineName, Precision
 
 _SECONDS = 1.0
@@ -146,7 +146,7 @@ def _main() -> None:
         found = asdict(_measure(*request))
     except HeadstartError as error:
         found = {"error": str(error)}
-    write_file(Path(answer), json.dumps(found).encode())
+    atomic_write(Path(answer), json.dumps(found).encode())
 
 
 if __name__ == "__main__":

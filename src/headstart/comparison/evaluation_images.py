@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from headstart.datasets import ImageDataset
-from headstart.datasets.splits import draw
+from headstart.datasets.splits import stratified_sample
 from headstart.features.extraction import Features
 from headstart.models.train_test_split import TrainTestSplit
 from headstart.types import Conflict, Labels, Skipped
@@ -67,7 +67,7 @@ class EvaluationImages:
         """Draw about `size` images, in the proportions of the classes; all if there are fewer."""
         if len(self) <= size:
             return self
-        drawn = np.flatnonzero(draw(self.digests, self.labels, size=size, seed=seed))
+        drawn = np.flatnonzero(stratified_sample(self.digests, self.labels, size=size, seed=seed))
         return replace(
             self,
             rows=self.rows[drawn],

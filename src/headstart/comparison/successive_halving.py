@@ -29,7 +29,7 @@ from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.comparison.recommendation import frontier, recommend
 from headstart.comparison.result import Comparison, ExcludedBackbone
 from headstart.datasets import ImageDataset
-from headstart.datasets.splits import draw, fold_of
+from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.evaluation.paired_tests import Right, paired_difference
 from headstart.features.extractor import Extractor
@@ -94,7 +94,7 @@ def compare(
         backbones=results,
         frontier=frontier(results),
         recommendation=recommend(
-            results, fold_of(images.digests, images.labels, folds=folds, seed=seed)
+            results, assign_folds(images.digests, images.labels, folds=folds, seed=seed)
         ),
         left_out=trials.excluded,
         folds=folds,
@@ -184,7 +184,7 @@ def _halve(
 
     size = max(_FIRST_SAMPLE, _FIRST_SAMPLE_PER_CLASS * len(images.classes))
     while len(trials.remaining) > _FINALISTS and 2 * size <= len(images):
-        sample = draw(images.digests, images.labels, size=size, seed=settings.seed)
+        sample = stratified_sample(images.digests, images.labels, size=size, seed=settings.seed)
         trials = measured(trials, sample)
         beaten = _beaten(trials.remaining)
         trials = replace(

@@ -1,4 +1,4 @@
-"""Labeled images, wherever they come from: folders, tables, archives, known data sets."""
+"""Labeled images from folders, tables, archives, and data sets known by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headstart.datasets.folders import open_folder
 from headstart.datasets.named import NamedDataset, list_datasets, open_named
 from headstart.datasets.tables import TABLE_ENDINGS, is_table, open_table
 from headstart.errors import DataError
-from headstart.images.decode import looks_like_image
+from headstart.images.formats import looks_like_image
 from headstart.system.cache_folder import cache_root
 from headstart.system.download import ByteProgress
 
@@ -27,21 +27,20 @@ def open_dataset(
     progress: ByteProgress | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
-    """Open labeled images; none of them is decoded yet.
+    """Open a set of labeled images without decoding any of them.
 
     Args:
-        source: a folder with a folder of images per class; a table (CSV, TSV, JSON lines,
-            Parquet); an archive of either; or the name of a known data set. What exists on disk
-            comes before a name.
-        cache: where archives are unpacked and downloads kept; the platform's cache folder by
-            default.
-        image_column: the table's column of image files, if its name does not say so.
-        label_column: the table's column of labels, likewise.
-        progress: told of a download's progress: bytes so far, bytes in all.
-        require_classes: how many classes there must be.
+        source: a folder with one subfolder of images per class; a table (CSV, TSV, JSON Lines,
+            Parquet); an archive of either; or the name of a known data set. A path that exists
+            takes precedence over a name.
+        cache: folder for unpacked archives and downloads; defaults to the platform's cache folder.
+        image_column: the table's column of image files; by default found by its name.
+        label_column: the table's column of labels; by default found by its name.
+        progress: called during a download with the bytes received so far and in total.
+        require_classes: the smallest number of classes to accept.
 
     Raises:
-        DataError: there is no such source, or it has too few classes.
+        DataError: the source does not exist, cannot be read, or has too few classes.
         DownloadError: a known data set cannot be downloaded.
         MissingExtraError: an optional package is needed.
         StoreError: the cache cannot be written.
@@ -52,16 +51,19 @@ def open_dataset(
         exists = str(source).strip() != "" and path.exists()
     except OSError as error:
         raise DataError(f"cannot read {source}: {error.strerror or error}") from error
+    known = {one.name: one for one in list_datasets()}
+    if not exists and str(source) not in known:
+        raise DataError(_unknown_source(str(source), list(known)))
+    is_folder = exists and path.is_dir()
+    if (is_folder or not exists) and (image_column is not None or label_column is not None):
+        raise DataError(
+            f"--image-column and --label-column apply to tables, and {source} is not a table"
+        )
     if not exists:
-        known = {one.name: one for one in list_datasets()}
-        if str(source) not in known:
-            raise DataError(_unknown(str(source), list(known)))
-        _no_columns(source, image_column, label_column)
         return open_named(
             known[str(source)], cache=cache, progress=progress, require_classes=require_classes
         )
-    if path.is_dir():
-        _no_columns(source, image_column, label_column)
+    if is_folder:
         return open_folder(path, require_classes=require_classes)
     if is_archive(path):
         return open_archive(
@@ -79,22 +81,17 @@ def open_dataset(
             require_classes=require_classes,
         )
     if looks_like_image(path):
-        raise DataError(
-            f"{path} is a single image; give a folder with a folder of images per class"
-        )
+        raise DataError(f"{path} is a single image; give a folder with one subfolder per class")
     endings = ", ".join((*TABLE_ENDINGS, *ARCHIVE_ENDINGS))
-    raise DataError(f"{path} is neither a folder nor a table or archive (known endings: {endings})")
+    raise DataError(
+        f"{path} is not a folder, a table or an archive (supported file types: {endings})"
+    )
 
 
-def _no_columns(source: str | Path, *columns: str | None) -> None:
-    if any(column is not None for column in columns):
-        raise DataError(f"--image-column and --label-column are for tables, and {source} is none")
-
-
-def _unknown(source: str, names: list[str]) -> str:
-    alike = difflib.get_close_matches(source.lower(), names, n=1)
-    guess = f"did you mean '{alike[0]}'? " if alike else ""
+def _unknown_source(source: str, names: list[str]) -> str:
+    similar = difflib.get_close_matches(source.lower(), names, n=1)
+    suggestion = f"did you mean '{similar[0]}'? " if similar else ""
     return (
-        f"no such file or folder, and no data set of that name: '{source}'; "
-        f"{guess}known data sets: {', '.join(names)}"
+        f"'{source}' is neither an existing file or folder nor a known data set; "
+        f"{suggestion}known data sets: {', '.join(names)}"
     )

@@ -1,27 +1,40 @@
-"""The one form that every source of labeled images is brought to."""
+"""The common representation of labeled images from any source."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from headstart.types import ClassLevel, Labels, Skipped, Split
 
+_SPLIT_NAMES: Final = {
+    "train": Split.TRAIN,
+    "training": Split.TRAIN,
+    "val": Split.VALIDATION,
+    "valid": Split.VALIDATION,
+    "validation": Split.VALIDATION,
+    "dev": Split.VALIDATION,
+    "test": Split.TEST,
+    "testing": Split.TEST,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageDataset:
-    """Image files with a label each.
+    """Image files with one label each.
 
     Attributes:
         name: what the user called it, for messages and the model card.
-        paths: N files, in a fixed order (sorted by class and path).
+        paths: N files in an order that does not depend on the order on disk.
         labels: (N,) int64 indices into `classes`.
-        classes: the class names, sorted.
-        splits: one per image where the data say which part it belongs to; else empty.
-        skipped: files and folders that were found and cannot be used.
-        license: what the source says of itself, "unstated" where it says nothing.
+        classes: K class names, sorted.
+        splits: N splits if the source defines them, otherwise empty.
+        skipped: files and folders that were found but cannot be used.
+        license: the license stated by the source, "unstated" if there is none.
     """
 
     name: str
@@ -36,7 +49,7 @@ class ImageDataset:
         return len(self.paths)
 
     def subset(self, rows: np.ndarray) -> ImageDataset:
-        """The images at `rows` (indices or a mask), classes unchanged."""
+        """Return the images at `rows` (indices or a mask) with unchanged classes."""
         chosen = np.arange(len(self))[rows]
         return replace(
             self,
@@ -45,23 +58,79 @@ class ImageDataset:
             splits=tuple(self.splits[row] for row in chosen) if self.splits else (),
         )
 
-    def regrouped(self, level: ClassLevel) -> ImageDataset:
-        """The same images, classes named by one part of the folders' path."""
-        if level is ClassLevel.PATH:
-            return self
-        place = 0 if level is ClassLevel.FIRST else -1
-        names = [name.split("/")[place] for name in self.classes]
+    def rename_classes(self, rename: Callable[[str], str]) -> ImageDataset:
+        """Return the same images with renamed classes; classes of equal names are merged."""
+        names = [rename(name) for name in self.classes]
         classes = tuple(sorted(set(names)))
         index = np.array([classes.index(name) for name in names], dtype=np.int64)
         return replace(self, classes=classes, labels=index[self.labels])
 
-    def for_testing(self) -> ImageDataset:
-        """The test part, or else the validation part, or else everything."""
+    def with_class_level(self, level: ClassLevel) -> ImageDataset:
+        """Return the same images with classes named by one level of their folder path."""
+        if level is ClassLevel.PATH:
+            return self
+        part = 0 if level is ClassLevel.FIRST else -1
+        return self.rename_classes(lambda name: name.split("/")[part])
+
+    def in_split(self, split: Split) -> ImageDataset:
+        """Return the images of one split; none if the source defines no splits."""
+        return self.subset(np.array([one == split for one in self.splits], dtype=bool))
+
+    def test_images(self) -> ImageDataset:
+        """Return the test split; without one, the validation split; without either, all images."""
         for split in (Split.TEST, Split.VALIDATION):
             if split in self.splits:
-                return self.part(split)
+                return self.in_split(split)
         return self
 
-    def part(self, *splits: Split) -> ImageDataset:
-        """The images of these splits; none where the data has no splits."""
-        return self.subset(np.array([split in splits for split in self.splits], dtype=bool))
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """An image found in a source and not opened yet.
+
+    Attributes:
+        path: the image file.
+        label: the name of its class.
+        split: the split it belongs to; None if the source defines no splits.
+    """
+
+    path: Path
+    label: str
+    split: Split | None = None
+
+
+def parse_split(name: str) -> Split | None:
+    """Return the split that a folder name or table value denotes (any case), or None."""
+    return _SPLIT_NAMES.get(name.strip().casefold())
+
+
+def build_dataset(
+    name: str,
+    entries: Iterable[ImageEntry],
+    skipped: Iterable[Skipped],
+    *,
+    license: str = "unstated",
+) -> ImageDataset:
+    """Sort entries by class and path, so that their order has no influence, and number the classes.
+
+    Args:
+        name: what to call the data set.
+        entries: the images; either all of them have a split, or none has.
+        skipped: files and folders that cannot be used, in any order.
+        license: the license stated by the source.
+    """
+    ordered = sorted(entries, key=lambda entry: (entry.label, str(entry.path)))
+    classes = tuple(sorted({entry.label for entry in ordered}))
+    index = {label: number for number, label in enumerate(classes)}
+    splits = tuple(entry.split for entry in ordered if entry.split is not None)
+    if len(splits) not in (0, len(ordered)):
+        raise ValueError("either all entries have a split or none has")
+    return ImageDataset(
+        name=name,
+        paths=tuple(entry.path for entry in ordered),
+        labels=np.array([index[entry.label] for entry in ordered], dtype=np.int64),
+        classes=classes,
+        splits=splits,
+        skipped=tuple(sorted(skipped, key=lambda one: (one.path, one.reason))),
+        license=license,
+    )

@@ -1,8 +1,9 @@
-"""Which of the images found may be used: no copy twice, no picture with two labels.
+"""Removal of duplicate images and of images with contradictory labels.
 
-A picture that stands on both sides of a split makes any accuracy a lie, and one with two labels
-has none. Identity is that of what the network sees: the same bytes, or other bytes and the same
-pixels. Copies that were re-saved with loss, resized or mirrored are other pictures here.
+An image on both sides of a split invalidates every measured accuracy, and an image with two labels
+has no correct one. Two files are the same image if the network sees the same: equal bytes, or
+other bytes that decode to equal pixels. Copies that were resized, mirrored or saved again with
+loss count as different images here.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from headstart.types import Conflict, Labels
 
 
 @dataclass(frozen=True, slots=True)
-class UniqueImages:
-    """What is left.
+class Deduplication:
+    """The images that remain after removing duplicates and conflicts.
 
     Attributes:
-        rows: indices of the images to use, sorted by digest: the order of the files on the disk,
-            or in a list, changes nothing that is computed from them.
-        duplicates: how many copies were left out.
-        conflicts: what was left out because its label is unclear.
+        rows: (M,) int64 indices of the images to use, sorted by digest, so that the order of the
+            files on disk or in a list has no influence on anything computed from them.
+        duplicates: number of copies removed.
+        conflicts: images removed because their copies have different labels.
     """
 
     rows: Labels
@@ -32,25 +33,25 @@ class UniqueImages:
     conflicts: tuple[Conflict, ...]
 
 
-def curate(
+def deduplicate(
     digests: Sequence[str],
     labels: Labels,
     paths: Sequence[object],
     classes: Sequence[str],
     *,
     identities: Sequence[str],
-    last: np.ndarray | None = None,
-) -> UniqueImages:
-    """Leave out copies and conflicts.
+    preferred: np.ndarray | None = None,
+) -> Deduplication:
+    """Remove duplicate images and images with conflicting labels.
 
     Args:
         digests: N digests of the images' bytes.
         labels: (N,) indices into `classes`.
-        paths: N, named in conflicts.
-        classes: names.
-        identities: N names, the same for pictures that cannot be told from each other.
-        last: (N,) bool; of several copies one is kept where this is true, if there is one. For
-            test images: the copy in the training part goes, and the test stays as it was.
+        paths: N file names to report in conflicts.
+        classes: K class names to report in conflicts.
+        identities: N strings, equal for images that the network cannot tell apart.
+        preferred: (N,) bool; of several copies, one where this is true is kept if there is one.
+            Marking the test images keeps the test set unchanged and removes the training copy.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for row, identity in enumerate(identities):
@@ -62,9 +63,9 @@ def curate(
             found = sorted((str(paths[row]), classes[labels[row]]) for row in rows)
             conflicts.append(Conflict(tuple(p for p, _ in found), tuple(n for _, n in found)))
             continue
-        preferred = [row for row in rows if last is not None and last[row]] or rows
-        kept.append(min(preferred, key=lambda row: (digests[row], str(paths[row]))))
+        candidates = [row for row in rows if preferred is not None and preferred[row]] or rows
+        kept.append(min(candidates, key=lambda row: (digests[row], str(paths[row]))))
         duplicates += len(rows) - 1
     kept.sort(key=lambda row: digests[row])
     conflicts.sort(key=lambda conflict: conflict.paths)
-    return UniqueImages(np.array(kept, dtype=np.int64), duplicates, tuple(conflicts))
+    return Deduplication(np.array(kept, dtype=np.int64), duplicates, tuple(conflicts))

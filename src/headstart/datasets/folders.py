@@ -1,20 +1,20 @@
-"""A folder of images for each class.
+"""Folders with one subfolder of images per class.
 
-    photos/cats/1.jpg                 a folder per class
+    photos/cats/1.jpg                 one folder per class
     photos/birds/owls/2.png           a nested folder is the class "birds/owls"
     photos/train/cats/1.jpg           train, val (valid, validation) and test are splits
 
 Which files count:
 
-- A regular file whose ending is that of an image is a candidate; whether it can be decoded is
-  found out later.
-- Another file below a class folder is judged by its content: an image is used, the rest is
-  listed as skipped.
-- Files beside the class folders (a README, a table) are no concern; images there are listed,
-  since their class is missing.
-- Hidden files and what operating systems leave behind are passed over in silence.
+- A regular file with an image extension is a candidate; decoding it later decides whether it is
+  usable.
+- Any other file below a class folder is identified by its content: images are used, other files
+  are reported as skipped.
+- Files next to the class folders (a README, a table) are ignored; images among them are reported,
+  because they have no class.
+- Hidden files and files created by operating systems are ignored silently.
 
-Links to files and folders are followed. What cannot be read never stops the rest.
+Links to files and folders are followed. An unreadable file or folder never stops the rest.
 """
 
 from __future__ import annotations
@@ -26,39 +26,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from headstart.datasets.dataset import ImageDataset
-from headstart.datasets.entries import ImageEntry, assembled, split_named
+from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset, parse_split
 from headstart.errors import DataError
-from headstart.images.decode import NO_IMAGE, file_format, looks_like_image
+from headstart.images.formats import NOT_AN_IMAGE, file_format, looks_like_image
 from headstart.types import Skipped, Split
 
-_LITTER: Final = frozenset(
+_IGNORED: Final = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r", "@eadir", "$recycle.bin"}
     | {"system volume information", "lost+found"}
 )
 _LAYOUT: Final = "make one folder per class, such as {0}/cats and {0}/dogs, with its images in it"
-_CLOSED: Final = "unreadable folder"
-_NO_CLASS: Final = "no class: it lies outside the class folders"
+_UNREADABLE: Final = "unreadable folder"
+_NO_CLASS: Final = "no class: it is not in a class folder"
 
 
-def is_litter(name: str) -> bool:
-    """Whether a file or folder is hidden, or something that an operating system left behind."""
-    return name.startswith(".") or name.casefold() in _LITTER
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder is hidden or was left behind by an operating system."""
+    return name.startswith(".") or name.casefold() in _IGNORED
 
 
 def open_folder(
     root: Path, *, name: str = "", license: str = "unstated", require_classes: int = 2
 ) -> ImageDataset:
-    """Read a folder that holds a folder of images for each class; no image is opened.
+    """Read a folder with one subfolder of images per class, without opening the images.
 
     Args:
         root: the folder.
-        name: what to call the data set; the folder's own name if empty.
-        license: what the source says of itself.
-        require_classes: how many classes there must be.
+        name: what to call the data set; defaults to the folder's name.
+        license: the license stated by the source.
+        require_classes: the smallest number of classes to accept.
 
     Raises:
-        DataError: it cannot be read, or has too few classes.
+        DataError: the folder cannot be read or has too few classes.
     """
     scan = _Scan()
     top = scan.listing(root)
@@ -66,47 +65,39 @@ def open_folder(
         raise DataError(f"cannot read the folder {root}: {scan.skipped[0].reason}")
     folders = {entry.name: entry for entry in top if scan.is_folder(entry)}
     files = [entry for entry in top if entry.name not in folders]
-    splits = _splits(folders)
-    scan.loose(files)
+    splits = _split_folders(folders)
+    scan.report_unclassified(files)
     above = (_identity(root),)
     for folder_name, folder in folders.items():
         if not splits:
-            scan.walk(folder, above, None)
-        elif folder_name not in splits:
-            scan.skip(folder, "no split: it lies outside the train, validation and test folders")
+            scan.class_folder(folder, above, None)
+        elif folder_name in splits:
+            scan.split_folder(folder, above, splits[folder_name])
         else:
-            noted = len(scan.skipped)
-            inner = scan.entered(folder, above)
-            scan.loose([entry for entry in inner if not scan.is_folder(entry)])
-            here = (*above, _identity(folder))
-            inside = [entry for entry in inner if scan.is_folder(entry)]
-            for entry in inside:
-                scan.walk(entry, here, splits[folder_name])
-            if not inside and len(scan.skipped) == noted:
-                scan.skip(folder, "no class folders in this folder")
-    found = assembled(
+            scan.skip(folder, "no split: it is not in a train, validation or test folder")
+    found = build_dataset(
         name or root.resolve().name or str(root), scan.entries, scan.skipped, license=license
     )
     _check_classes(found, root, require_classes, [entry.name for entry in files])
     return found
 
 
-def _splits(folders: dict[str, os.DirEntry[str]]) -> dict[str, Split]:
-    """Which of the top folders are splits.
+def _split_folders(folders: dict[str, os.DirEntry[str]]) -> dict[str, Split]:
+    """Return the top folders that are splits; empty if the folders are classes.
 
-    "train" may also be a class among vehicles. So either two different splits are there, or
-    nothing but splits; and they hold folders, not just images.
+    "train" can also be a class of vehicles. So folders count as splits only if there are two
+    different ones or no other folders, and if one of them contains folders, not just images.
     """
-    known = {name: split for name in sorted(folders) if (split := split_named(name))}
+    known = {name: split for name in sorted(folders) if (split := parse_split(name))}
     if len(set(known.values())) < 2 and len(known) < len(folders):
         return {}
-    return known if any(_holds_folder(folders[name].path) for name in known) else {}
+    return known if any(_contains_folder(folders[name].path) for name in known) else {}
 
 
-def _holds_folder(path: str) -> bool:
+def _contains_folder(path: str) -> bool:
     try:
         with os.scandir(path) as entries:
-            return any(entry.is_dir() and not is_litter(entry.name) for entry in entries)
+            return any(entry.is_dir() and not is_ignored(entry.name) for entry in entries)
     except OSError:
         return False
 
@@ -114,101 +105,111 @@ def _holds_folder(path: str) -> bool:
 def _check_classes(found: ImageDataset, root: Path, required: int, files: list[str]) -> None:
     if len(found.classes) >= required:
         return
-    loose = sum(one.reason == _NO_CLASS for one in found.skipped)
+    unclassified = sum(one.reason == _NO_CLASS for one in found.skipped)
     tables = [name for name in files if name.lower().endswith((".csv", ".tsv", ".jsonl"))]
     if tables:
-        hint = f"if {tables[0]} says which image is of which class, give {root / tables[0]} instead"
+        hint = f"if {tables[0]} lists the images and their classes, give {root / tables[0]} instead"
     else:
         hint = _LAYOUT.format(root)
     if found.classes:
-        closed = [one for one in found.skipped if one.reason.startswith(_CLOSED)]
-        also = f"; {closed[0].path} is an {closed[0].reason}" if closed else ""
-        what = f"{root} holds images of one class only ('{found.classes[0]}'){also}"
-        hint = hint if tables else "put at least two folders, one per class, in it"
-    elif loose:
-        what = f"{root} holds {loose} images but no class folders"
+        unreadable = [one for one in found.skipped if one.reason.startswith(_UNREADABLE)]
+        also = f"; {unreadable[0].path} is an {unreadable[0].reason}" if unreadable else ""
+        problem = f"{root} contains images of only one class ('{found.classes[0]}'){also}"
+        hint = hint if tables else "it needs at least two folders, one per class"
+    elif unclassified:
+        problem = f"{root} contains {unclassified} images but no class folders"
     elif found.skipped:
         first = found.skipped[0]
-        what = f"{root} holds no usable images ({first.path}: {first.reason})"
+        problem = f"{root} contains no usable images ({first.path}: {first.reason})"
     else:
-        what = f"{root} holds no images"
-    raise DataError(f"{what}; {hint}")
+        problem = f"{root} contains no images"
+    raise DataError(f"{problem}; {hint}")
 
 
-_Ancestors: TypeAlias = tuple[tuple[int, int], ...]
-"""Device and number of each folder on the way to the present one: what links cannot disguise."""
+_FolderId: TypeAlias = tuple[int, int]
+"""Device and inode number of a folder, the same through every link to it."""
 
 
 @dataclass
 class _Scan:
-    """A walk through folders, and what it has found so far."""
+    """The images and the unusable files found so far while reading folders."""
 
     entries: list[ImageEntry] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    _followed: set[tuple[int, int]] = field(default_factory=set)
+    _followed: set[_FolderId] = field(default_factory=set)
 
-    def walk(self, top: os.DirEntry[str], above: _Ancestors, split: Split | None) -> None:
-        """Collect the images below a folder; their class is the way to it.
+    def split_folder(
+        self, folder: os.DirEntry[str], above: tuple[_FolderId, ...], split: Split
+    ) -> None:
+        """Collect the images of all class folders in a split folder."""
+        skipped_before = len(self.skipped)
+        inner = self.enter(folder, above)
+        self.report_unclassified([entry for entry in inner if not self.is_folder(entry)])
+        class_folders = [entry for entry in inner if self.is_folder(entry)]
+        for entry in class_folders:
+            self.class_folder(entry, (*above, _identity(folder)), split)
+        if not class_folders and len(self.skipped) == skipped_before:
+            self.skip(folder, "no class folders in this folder")
 
-        Args:
-            top: the folder, whose name the names of its classes begin with.
-            above: the folders that it lies in, to know a circle when it closes.
-            split: the split that it lies in.
-        """
-        # Not recursive: a deep tree must not end in a RecursionError.
-        waiting: list[tuple[os.DirEntry[str], str, _Ancestors]] = [(top, "", above)]
-        while waiting:
-            folder, prefix, ancestors = waiting.pop()
-            label = prefix + _readable(folder.name)
-            noted = len(self.skipped)
-            inner = self.entered(folder, ancestors)
+    def class_folder(
+        self, top: os.DirEntry[str], above: tuple[_FolderId, ...], split: Split | None
+    ) -> None:
+        """Collect the images below a folder, each with its path from there as its class."""
+        # Not recursive, because a deep tree would raise RecursionError.
+        pending = [(top, "", above)]
+        while pending:
+            folder, prefix, ancestors = pending.pop()
+            label = prefix + _printable(folder.name)
+            skipped_before = len(self.skipped)
+            inner = self.enter(folder, ancestors)
             here = (*ancestors, _identity(folder))
             used = False
             for entry in inner:
                 if self.is_folder(entry):
-                    waiting.append((entry, f"{label}/", here))
+                    pending.append((entry, f"{label}/", here))
                     used = True
                 elif self.is_image(entry):
                     self.entries.append(ImageEntry(Path(entry.path), label, split))
                     used = True
-            if not used and len(self.skipped) == noted:
+            if not used and len(self.skipped) == skipped_before:
                 self.skip(folder, "no images in this folder")
 
-    def entered(self, folder: os.DirEntry[str], ancestors: _Ancestors) -> list[os.DirEntry[str]]:
-        """What a folder holds; nothing, and a note, if unreadable or reached in a circle."""
+    def enter(
+        self, folder: os.DirEntry[str], ancestors: tuple[_FolderId, ...]
+    ) -> list[os.DirEntry[str]]:
+        """List a folder; if unreadable or already visited, skip it and return nothing."""
         identity = _identity(folder)
         if identity in ancestors:
             self.skip(folder, "link loop")
             return []
         if folder.is_symlink():
-            # Each target once: folders that link to each other open ever more ways around.
+            # Enter each target once: folders that link to each other have endlessly many paths.
             if identity in self._followed:
-                self.skip(folder, "link to a folder that another link has led to")
+                self.skip(folder, "second link to the same folder")
                 return []
             self._followed.add(identity)
-        listed = self.listing(Path(folder.path))
-        return listed or []
+        return self.listing(Path(folder.path)) or []
 
     def listing(self, folder: Path) -> list[os.DirEntry[str]] | None:
-        """What a folder holds, by name; None if it cannot be read."""
+        """Return the contents of a folder by name, or None if it cannot be read."""
         try:
             with os.scandir(folder) as entries:
-                kept = [entry for entry in entries if not is_litter(entry.name)]
+                kept = [entry for entry in entries if not is_ignored(entry.name)]
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            self.skipped.append(Skipped(_readable(str(folder)), f"{_CLOSED}: {reason}"))
+            self.skipped.append(Skipped(_printable(str(folder)), f"{_UNREADABLE}: {reason}"))
             return None
         return sorted(kept, key=lambda entry: entry.name)
 
     def is_folder(self, entry: os.DirEntry[str]) -> bool:
-        """Whether it is a folder or a link to one."""
+        """Whether an entry is a folder or a link to one."""
         try:
             return entry.is_dir()
-        except OSError:  # a link that leads back to itself; `is_image` will say so
+        except OSError:  # a link to itself, which `is_file` reports
             return False
 
     def is_image(self, entry: os.DirEntry[str]) -> bool:
-        """Whether a file is a candidate; if not, it is noted why."""
+        """Whether a file is a candidate; reports the reason if not."""
         if not self.is_file(entry):
             return False
         if looks_like_image(entry.name):
@@ -219,12 +220,11 @@ class _Scan:
             self.skip(entry, f"unreadable: {(error.strerror or str(error)).lower()}")
             return False
         if found is None:
-            self.skip(entry, NO_IMAGE)
-            return False
-        return True
+            self.skip(entry, NOT_AN_IMAGE)
+        return found is not None
 
     def is_file(self, entry: os.DirEntry[str]) -> bool:
-        """Whether it is a regular file or a link to one; if not, it is noted why."""
+        """Whether an entry is a regular file or a link to one; reports the reason if not."""
         try:
             if entry.is_file():
                 return True
@@ -237,26 +237,26 @@ class _Scan:
             self.skip(entry, "link loop" if loop else (error.strerror or str(error)).lower())
         return False
 
-    def loose(self, files: list[os.DirEntry[str]]) -> None:
-        """Note the images that lie where no class is."""
+    def report_unclassified(self, files: list[os.DirEntry[str]]) -> None:
+        """Report the images among files that are outside every class folder."""
         for entry in files:
             if looks_like_image(entry.name) and self.is_file(entry):
                 self.skip(entry, _NO_CLASS)
 
     def skip(self, entry: os.DirEntry[str], reason: str) -> None:
-        """Note something that cannot be used."""
-        self.skipped.append(Skipped(_readable(entry.path), reason))
+        """Report a file or folder that cannot be used."""
+        self.skipped.append(Skipped(_printable(entry.path), reason))
 
 
-def _identity(folder: os.DirEntry[str] | Path) -> tuple[int, int]:
-    # Not entry.stat(), which on Windows knows no numbers.
+def _identity(folder: os.DirEntry[str] | Path) -> _FolderId:
+    # Not entry.stat(), which has no inode numbers on Windows.
     try:
-        found = os.stat(folder)  # noqa: PTH116 - it takes both
-    except OSError:  # gone since it was listed, which reading it will tell
+        found = os.stat(folder)  # noqa: PTH116 - accepts both types
+    except OSError:  # deleted since it was listed; reading it will report that
         return (-1, -1)
     return (found.st_dev, found.st_ino)
 
 
-def _readable(name: str) -> str:
-    """A name that can be printed and saved: bytes that are not UTF-8 become question marks."""
+def _printable(name: str) -> str:
+    """Replace bytes that are not UTF-8, so that a name can be printed and saved."""
     return os.fsencode(name).decode("utf-8", "replace")

@@ -1,7 +1,7 @@
-"""How the files of each known data set become folders of images.
+"""Conversion of each known data set's downloaded files to folders of images.
 
-A layout is a function of the downloaded files and an empty folder to fill. None of them unpickles:
-reading data must never run code.
+A layout is a function of the downloaded files and an empty folder to fill. None of them unpickles
+anything: reading data must never run code.
 """
 
 from __future__ import annotations
@@ -15,35 +15,33 @@ from typing import Final
 
 import numpy as np
 
-from headstart.datasets.archives import unpack
-from headstart.datasets.png import png_bytes
-from headstart.datasets.staging import writing
+from headstart.datasets.unpacking import unpack
 from headstart.errors import DataError
+from headstart.system.cache_folder import cache_errors
 from headstart.types import Labels, Pixels, Split
 
 _CIFAR_SHAPE: Final = (3, 32, 32)
 
 
 def digits(_files: tuple[Path, ...], into: Path) -> None:
-    """scikit-learn's digits, 8 x 8 pixels of 0 to 16, as PNGs."""
+    """Write scikit-learn's digits, 8 x 8 gray levels from 0 to 16, as 8-bit images."""
     from sklearn.datasets import load_digits  # takes a second to import
 
     data = load_digits()
     # 16 steps of 255 / 16 = 15.9375: white stays white.
     pixels = np.rint(data.images * (255 / 16)).astype(np.uint8)
-    write_pngs(pixels, data.target, [str(digit) for digit in range(10)], into)
+    write_images(pixels, data.target, [str(digit) for digit in range(10)], into)
 
 
 def archive(files: tuple[Path, ...], into: Path) -> None:
-    """An archive that is laid out in folders already."""
+    """Unpack archives that already have one folder per class."""
     for file in files:
         unpack(file, into)
 
 
 def oxford_pets(files: tuple[Path, ...], into: Path) -> None:
-    """Pictures named after their breed, with the official lists of training and test pictures."""
-    for file in files:
-        unpack(file, into)
+    """Sort images named after their breed by the official lists of training and test images."""
+    archive(files, into)
     lists = {Split.TRAIN: "trainval.txt", Split.TEST: "test.txt"}
     for split, name in lists.items():
         text = (into / "annotations" / name).read_text(encoding="utf-8")
@@ -60,14 +58,13 @@ def oxford_pets(files: tuple[Path, ...], into: Path) -> None:
 
 
 def species(breed: str) -> str:
-    """Cat or dog: the Oxford pets write the breeds of cats with a capital letter."""
+    """Return "cat" or "dog": Oxford pets capitalizes the breeds of cats only."""
     return "cat" if breed[:1].isupper() else "dog"
 
 
 def cifar10(files: tuple[Path, ...], into: Path) -> None:
-    """The binary version: records of a label and 32 x 32 pixels, one color after the other."""
-    for file in files:
-        unpack(file, into)
+    """Convert the binary version: records of a label and 32 x 32 pixels, channels first."""
+    archive(files, into)
     source = into / "cifar-10-batches-bin"
     names = (source / "batches.meta.txt").read_text(encoding="ascii").split()
     for batch in sorted(source.glob("*.bin")):
@@ -79,60 +76,69 @@ def cifar10(files: tuple[Path, ...], into: Path) -> None:
         records = records.reshape(-1, length)
         pixels = records[:, 1:].reshape(-1, *_CIFAR_SHAPE).transpose(0, 2, 3, 1)
         labels = records[:, 0].astype(np.int64)
-        write_pngs(pixels, labels, names, into / split, prefix=f"{batch.stem}_")
+        write_images(pixels, labels, names, into / split, prefix=f"{batch.stem}_")
         batch.unlink()
 
 
 def mnist(files: tuple[Path, ...], into: Path) -> None:
-    """The four IDX files: training images, training labels, test images, test labels."""
+    """Convert the four IDX files: training images, training labels, test images, test labels."""
     arrays = [read_idx(file) for file in files]
     names = [str(digit) for digit in range(10)]
     for split, pixels, labels in zip(
         (Split.TRAIN, Split.TEST), arrays[::2], arrays[1::2], strict=True
     ):
-        write_pngs(pixels, labels.astype(np.int64), names, into / split)
+        write_images(pixels, labels.astype(np.int64), names, into / split)
 
 
 def read_idx(path: Path) -> Pixels:
-    """Read a gzipped IDX file of bytes, the format that MNIST is published in.
+    """Read a gzipped IDX file of unsigned bytes, the format that MNIST is published in.
 
     Returns:
-        An array of uint8 of the shape that the file states.
+        A uint8 array of the shape stated in the file.
 
     Raises:
-        DataError: it is not such a file.
+        DataError: the file is not of this format.
     """
     try:
         data = gzip.decompress(path.read_bytes())
     except (gzip.BadGzipFile, EOFError) as error:
         raise DataError(f"{path} is not a gzip file ({error}); delete it and try again") from error
-    # Two zeros, the type (8 for unsigned bytes), the number of dimensions, each length.
+    # Two zero bytes, the type (8: unsigned bytes), the number of dimensions, and their lengths.
     if len(data) < 4 or data[:3] != b"\0\0\x08":
-        raise DataError(f"{path} is not an IDX file of bytes")
+        raise DataError(f"{path} is not an IDX file of bytes; delete it and try again")
     shape = struct.unpack_from(f">{data[3]}I", data, 4)
     start = 4 + 4 * len(shape)
     if len(data) - start != int(np.prod(shape)):
-        raise DataError(f"{path} holds {len(data) - start} values, not {shape}")
+        raise DataError(
+            f"{path} has {len(data) - start} values instead of the shape {shape}; "
+            "delete it and try again"
+        )
     return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def write_pngs(
+def write_images(
     pixels: Iterable[Pixels], labels: Labels, classes: list[str], into: Path, *, prefix: str = ""
 ) -> None:
-    """Write each picture into the folder of its class, named by its number.
+    """Write each image into the folder of its class, named by its number.
+
+    The format is binary PNM. Features are stored under the digest of the image file, so its bytes
+    must not depend on the version of Pillow or zlib, and PNM leaves nothing for them to choose.
 
     Args:
-        pixels: N pictures, (H, W) or (H, W, 3) uint8.
+        pixels: N images, (H, W) or (H, W, 3) uint8.
         labels: (N,) indices into `classes`.
-        classes: the folders' names.
-        into: where to make them.
-        prefix: what the files' names begin with.
+        classes: names of the K folders, which are created.
+        into: folder to create them in.
+        prefix: first part of every file name.
 
     Raises:
         StoreError: the disk is full or not writable.
     """
-    with writing(into):
+    with cache_errors(into):
         for name in classes:
             (into / name).mkdir(parents=True, exist_ok=True)
-        for number, (picture, label) in enumerate(zip(pixels, labels.tolist(), strict=True)):
-            (into / classes[label] / f"{prefix}{number:05d}.png").write_bytes(png_bytes(picture))
+        for number, (image, label) in enumerate(zip(pixels, labels.tolist(), strict=True)):
+            height, width = image.shape[:2]
+            kind, extension = (6, "ppm") if image.ndim == 3 else (5, "pgm")
+            file = into / classes[label] / f"{prefix}{number:05d}.{extension}"
+            file.write_bytes(f"P{kind}\n{width} {height}\n255\n".encode() + image.tobytes())

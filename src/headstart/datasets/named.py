@@ -1,4 +1,4 @@
-"""Data sets that go by a name: two that come with packages, the others downloaded once."""
+"""Data sets known by name: two come with Python packages, the others are downloaded once."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import Final, TypeAlias
 
 from headstart.datasets import layouts
 from headstart.datasets.dataset import ImageDataset
-from headstart.datasets.entries import ImageEntry, assembled
 from headstart.datasets.folders import open_folder
-from headstart.datasets.staging import cache_place, staged
 from headstart.errors import DataError, MissingExtraError
+from headstart.system.cache_folder import atomic_folder, cache_errors, cache_folder
 from headstart.system.download import ByteProgress, Download, fetch
 
 Layout: TypeAlias = Callable[[tuple[Path, ...], Path], None]
+"""Fills an empty folder with folders of images, given the downloaded files; see `layouts`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedDataset:
-    """A data set that headstart knows how to get.
+    """A data set that headstart can find or download by its name.
 
     Attributes:
-        name: what users call it.
-        title: what it is, in a line.
-        images: how many images it says it has.
-        classes: how many classes.
-        license: what the source says.
-        split: which split the source defines, for people.
-        layout: turns the downloaded files into folders; None if a package has them already.
-        downloads: the files to fetch; none if it is embedded.
-        folder: where in the layout the class or split folders are.
-        stored: the data set whose files it shares; its own name if empty.
-        rename: makes another class name of a folder's.
-        package: the package that holds it, for an embedded one without a layout.
+        name: the name that users give.
+        title: one-line description.
+        images: number of images according to the source.
+        classes: number of classes.
+        license: the license stated by the source.
+        split: the splits that the source defines, in words.
+        layout: converts the downloaded files to folders; None if a package contains the folders.
+        downloads: files to fetch; empty if no download is needed.
+        folder: path of the class or split folders inside the converted folder or the package.
+        stored: name of the data set whose files it shares; its own name if empty.
+        rename: maps the name of a folder to the name of its class; None if they are equal.
+        package: Python package that contains the folders, if `layout` is None.
         extra: the extra that installs that package.
     """
 
@@ -55,26 +55,35 @@ class NamedDataset:
 
     @property
     def size(self) -> int:
-        """Bytes to download."""
+        """Download size in bytes."""
         return sum(one.size or 0 for one in self.downloads)
 
     @property
     def embedded(self) -> bool:
-        """Whether it needs no network."""
+        """Whether it is available without a network."""
         return not self.downloads
 
 
 _PETS: Final = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
-_PETS_FILES: Final = (
-    Download(
-        _PETS + "images.tar.gz",
-        "67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
-        791_918_971,
-    ),
-    Download(
-        _PETS + "annotations.tar.gz",
-        "52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
-        19_173_078,
+_OXFORD_PETS: Final = NamedDataset(
+    name="oxford-pets",
+    title="37 breeds of cats and dogs",
+    images=7349,
+    classes=37,
+    license="CC BY-SA 4.0",
+    split="train and test",
+    layout=layouts.oxford_pets,
+    downloads=(
+        Download(
+            _PETS + "images.tar.gz",
+            "67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
+            791_918_971,
+        ),
+        Download(
+            _PETS + "annotations.tar.gz",
+            "52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
+            19_173_078,
+        ),
     ),
 )
 _MNIST: Final = "https://storage.googleapis.com/cvdf-datasets/mnist/"
@@ -90,7 +99,7 @@ _DATASETS: Final = (
     ),
     NamedDataset(
         name="textiles",
-        title="fabric without and with defects (nominal, local, global)",
+        title="fabric with no, local or global defects",
         images=2000,
         classes=3,
         license="MIT",
@@ -100,7 +109,7 @@ _DATASETS: Final = (
     ),
     NamedDataset(
         name="ants-bees",
-        title="ants and bees in nature, the PyTorch transfer tutorial's set",
+        title="ants and bees in nature, from PyTorch's transfer learning tutorial",
         images=397,
         classes=2,
         license="unstated",
@@ -117,7 +126,7 @@ _DATASETS: Final = (
     ),
     NamedDataset(
         name="cats-vs-dogs",
-        title="cats and dogs from animal shelters (Asirra); a few files are broken",
+        title="cats and dogs from animal shelters (Asirra); a few files are damaged",
         images=25_000,
         classes=2,
         license="Microsoft's terms, non-commercial research",
@@ -132,25 +141,12 @@ _DATASETS: Final = (
         ),
         folder="PetImages",
     ),
-    NamedDataset(
-        name="oxford-pets",
-        title="37 breeds of cats and dogs",
-        images=7349,
-        classes=37,
-        license="CC BY-SA 4.0",
-        split="train and test",
-        layout=layouts.oxford_pets,
-        downloads=_PETS_FILES,
-    ),
-    NamedDataset(
+    _OXFORD_PETS,
+    replace(
+        _OXFORD_PETS,
         name="oxford-pets-species",
-        title="the pictures of oxford-pets as cats and dogs",
-        images=7349,
+        title="the images of oxford-pets, labeled cat or dog",
         classes=2,
-        license="CC BY-SA 4.0",
-        split="train and test",
-        layout=layouts.oxford_pets,
-        downloads=_PETS_FILES,
         stored="oxford-pets",
         rename=layouts.species,
     ),
@@ -205,7 +201,7 @@ _DATASETS: Final = (
 
 
 def list_datasets() -> tuple[NamedDataset, ...]:
-    """The data sets that go by a name, those that need no network first."""
+    """Return the known data sets, those that need no download first."""
     return _DATASETS
 
 
@@ -216,75 +212,68 @@ def open_named(
     progress: ByteProgress | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
-    """Open a known data set, getting it first if it is not in the cache.
+    """Open a known data set, downloading it first if the cache does not have it.
 
-    The files downloaded are deleted once their images are laid out: they would double the space.
+    The downloaded files are deleted once their images are in folders, because keeping both would
+    take twice the space.
 
     Args:
-        dataset: which one.
-        cache: laid out below `cache / "datasets"`, downloaded to `downloads` beside it.
-        progress: told of each piece that arrives.
-        require_classes: how many classes there must be.
+        dataset: the data set.
+        cache: root of the cache; images go to `cache / "datasets"`, downloads to `downloads` there.
+        progress: called with the bytes received so far and in total.
+        require_classes: the smallest number of classes to accept.
 
     Raises:
-        DownloadError: it cannot be downloaded.
+        DataError: the downloaded files are not as expected.
+        DownloadError: the data set cannot be downloaded.
         StoreError: the cache cannot be written.
-        MissingExtraError: it comes with a package that is not installed.
+        MissingExtraError: the package that contains the data set is not installed.
     """
     if dataset.layout is None:
-        root = _in_package(dataset)
+        root = _package_folder(dataset)
     else:
-        place = cache_place(cache, "datasets")
-        root = place / (dataset.stored or dataset.name)
+        with cache_errors(cache / "datasets"):
+            parent = cache_folder(cache, "datasets")
+        root = parent / (dataset.stored or dataset.name)
         if not root.is_dir():
-            _lay_out(dataset, dataset.layout, root, place / "downloads", progress)
+            _convert(dataset, dataset.layout, root, parent / "downloads", progress)
     found = open_folder(
         root / dataset.folder,
         name=dataset.name,
         license=dataset.license,
         require_classes=require_classes,
     )
-    return found if dataset.rename is None else _renamed(found, dataset.rename)
+    return found if dataset.rename is None else found.rename_classes(dataset.rename)
 
 
-def _lay_out(
+def _convert(
     dataset: NamedDataset,
     layout: Layout,
     root: Path,
     downloads: Path,
     progress: ByteProgress | None,
 ) -> None:
+    """Download the files and convert them to folders in `root`."""
     folder = downloads / root.name
     files = tuple(fetch(one, folder, progress=progress) for one in dataset.downloads)
     try:
-        with staged(root) as work:
+        with atomic_folder(root) as work:
             layout(files, work)
     except (DataError, OSError) as error:
-        if root.is_dir():  # another process was faster, and has deleted the files
+        if root.is_dir():  # another process was faster and has deleted the files
             return
         if isinstance(error, DataError):
             raise
         raise DataError(
-            f"cannot lay out {dataset.name}: {error.strerror or error}; try again"
+            f"cannot convert {dataset.name} to folders: {error.strerror or error}; try again"
         ) from error
     for file in files:
         file.unlink(missing_ok=True)
 
 
-def _in_package(dataset: NamedDataset) -> Path:
+def _package_folder(dataset: NamedDataset) -> Path:
     found = importlib.util.find_spec(dataset.package)
     for place in (found and found.submodule_search_locations) or ():
         if (Path(place) / dataset.folder).is_dir():
             return Path(place)
     raise MissingExtraError(f"The data set '{dataset.name}'", extra=dataset.extra or "all")
-
-
-def _renamed(found: ImageDataset, rename: Callable[[str], str]) -> ImageDataset:
-    """The same images under other class names, several of which may become one."""
-    splits = found.splits or (None,) * len(found)
-    entries = [
-        ImageEntry(path, rename(found.classes[label]), split)
-        for path, label, split in zip(found.paths, found.labels.tolist(), splits, strict=True)
-    ]
-    renamed = assembled(found.name, entries, found.skipped)
-    return replace(renamed, license=found.license)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from headstart.errors import DataError
 from headstart.evaluation import metrics
 from headstart.evaluation.metrics import ClassScore
-from headstart.system.files import write_file
+from headstart.system.files import atomic_write
 from headstart.types import Conflict, Interval, Labels, Skipped
 
 Cell: TypeAlias = str | int | float | bool | None
@@ -219,7 +219,7 @@ def write_csv(
     for line in lines:
         returns = any(isinstance(cell, str) and "\r" in cell for cell in line)
         (quoted if returns else plain).writerow(line)
-    write_file(path, buffer.getvalue().encode("utf-8", errors="backslashreplace"))
+    atomic_write(path, buffer.getvalue().encode("utf-8", errors="backslashreplace"))
 
 
 def write_skipped(skipped: Sequence[Skipped], path: Path) -> None:

@@ -20,7 +20,7 @@ from headstart.features.segment_file import (
     Segment,
     segment_names,
 )
-from headstart.system.cache_folder import KINDS, TAG, is_ours
+from headstart.system.cache_folder import KINDS, TAG, is_tagged
 from headstart.system.files import TEMPORARY
 
 
@@ -59,7 +59,7 @@ class CacheUsage:
 
 def usage(root: Path) -> CacheUsage:
     """Measure the cache in folder `root`, which need not exist; unreadable files count 0."""
-    sizes = {kind: _size(root / kind) if is_ours(root / kind) else 0 for kind in KINDS}
+    sizes = {kind: _size(root / kind) if is_tagged(root / kind) else 0 for kind in KINDS}
     features: list[FeatureUsage] = []
     if sizes["features"]:
         with contextlib.suppress(OSError):
@@ -87,7 +87,7 @@ def clear(root: Path) -> int:
     """
     freed, stuck = 0, []
     for folder in (root / kind for kind in KINDS):
-        if not is_ours(folder):
+        if not is_tagged(folder):
             continue
         before = _size(folder)
         with contextlib.suppress(OSError):

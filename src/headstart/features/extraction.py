@@ -20,7 +20,7 @@ from headstart.features.path_index import PathIndex
 from headstart.images.preprocessing import Preprocessing
 from headstart.images.reading import EncodedImage
 from headstart.system.digests import hasher
-from headstart.system.prefetch import prefetched
+from headstart.system.prefetch import prefetch
 from headstart.types import Floats, Labels, Pixels, ProgressCallback, Skipped
 
 
@@ -155,7 +155,7 @@ class ExtractionPass:
 
     def _missing_images(self, rows: Sequence[int]) -> Generator[tuple[str, Pixels], None, None]:
         """Digests and prepared pixels of different images that the store lacks."""
-        for row, result in prefetched(self._read, rows):
+        for row, result in prefetch(self._read, rows):
             if isinstance(result, Skipped):
                 self._digests[row] = None
                 self._skipped.append(result)

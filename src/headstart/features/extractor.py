@@ -21,7 +21,7 @@ from headstart.features.buffer import FeatureBuffer
 from headstart.features.extraction import ExtractionPass, Features
 from headstart.features.path_index import PathIndex
 from headstart.features.store import FeatureStore
-from headstart.images.preprocessing import LEAST
+from headstart.images.preprocessing import DECODE_FACTOR
 from headstart.system.cache_folder import cache_root
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision, ProgressCallback, no_progress
@@ -188,7 +188,7 @@ def configuration_key(backbone: Backbone, plan: EnginePlan) -> str:
         "backbone": backbone.name,
         "weights": backbone.weights.digest,
         "preprocessing": asdict(backbone.preprocessing),
-        "decoded": LEAST,
+        "decoded": DECODE_FACTOR,
         "stages": [asdict(stage) for stage in backbone.stages],
         "engine": plan.identity(),
         # What decodes and resizes, and what defines a network that is not embedded.

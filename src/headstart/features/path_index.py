@@ -23,7 +23,7 @@ import numpy.typing as npt
 from headstart.errors import HeadstartError, StoreError
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import hasher
-from headstart.system.files import sweep, write_file
+from headstart.system.files import atomic_write, remove_stale_files
 
 _RECORD = np.dtype(
     [
@@ -107,8 +107,8 @@ class PathIndex:
         merged = _merge(self._load(), self._new)
         body = merged.tobytes()
         try:
-            sweep(cache_folder(self._root, "index"))
-            write_file(self._file, hasher(body).digest() + body)
+            remove_stale_files(cache_folder(self._root, "index"))
+            atomic_write(self._file, hasher(body).digest() + body)
         except (OSError, HeadstartError):
             return False
         self._use(merged)

@@ -33,7 +33,7 @@ from headstart.features.segment_file import (
     write_segment,
 )
 from headstart.system.cache_folder import cache_folder
-from headstart.system.files import sweep
+from headstart.system.files import remove_stale_files
 from headstart.types import Floats
 
 _MANY = 16  # segments beyond which lookups would become slow
@@ -166,7 +166,7 @@ class FeatureStore:
             self._folder.mkdir(exist_ok=True)
             if not self._swept:
                 self._swept = True
-                sweep(self._folder)
+                remove_stale_files(self._folder)
             write_segment(
                 self._folder,
                 keys,

@@ -25,8 +25,8 @@ from headstart.images.preprocessing import Preprocessing, prepare
 from headstart.images.reading import EncodedImage
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
-from headstart.system.files import write_file
-from headstart.system.prefetch import prefetched, stacked
+from headstart.system.files import atomic_write
+from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Floats, Pixels, ProgressCallback, no_progress
 
 KIND = "activations"
@@ -55,7 +55,7 @@ class AugmentedViews:
 
     def of(self, encoded: EncodedImage, digest: str, preprocessing: Preprocessing) -> Pixels:
         """Return all views of an image with this digest, (K, crop, crop, 3) uint8."""
-        image = encoded.decode(partial(self.augmentation.least, preprocessing))
+        image = encoded.decode(partial(self.augmentation.min_decode_size, preprocessing))
         seeds = np.random.SeedSequence([self.seed, int(digest, 16)]).spawn(self.count - 1)
         others = [
             self.augmentation.view(image, preprocessing, np.random.default_rng(seed))
@@ -158,7 +158,7 @@ class _Pass:
                 self._compute(rows, files, progress)
                 for file in files:
                     file.flush()
-                write_file(self._progress_file, str(rows.stop).encode())
+                atomic_write(self._progress_file, str(rows.stop).encode())
         self._progress_file.touch()  # mark as most recently used
         maps, *features = self._open("r")
         return Activations(maps, tuple(features))
@@ -203,7 +203,7 @@ class _Pass:
             raise OSError(None, f"{wanted / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
 
     def _compute(self, rows: range, files: list[np.memmap], progress: ProgressCallback) -> None:
-        images = prefetched(self._read, rows)
+        images = prefetch(self._read, rows)
         if self.engine is None:
             for row, pixels in images:
                 files[0][row] = pixels.reshape(len(pixels), -1)
@@ -211,7 +211,7 @@ class _Pass:
             return
         views = self.task.views.count
         flat = (one for _, pixels in images for one in pixels)
-        with closing(self.engine.stream(stacked(flat, self.engine.batch))) as stream:
+        with closing(self.engine.stream(stack_batches(flat, self.engine.batch))) as stream:
             place = rows.start * views
             for *features, maps in stream:
                 # Values beyond float16 are clipped: infinity would spread through the tail.

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from headstart.system.files import write_file
+from headstart.system.files import atomic_write
 
 _FACTS = "facts"
 
@@ -27,7 +27,7 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], facts: dict[str, An
         HeadstartError: it cannot be written.
     """
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_file(path, save(contiguous, {_FACTS: json.dumps(facts)}))
+    atomic_write(path, save(contiguous, {_FACTS: json.dumps(facts)}))
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -42,7 +42,7 @@ from headstart.models.fit_settings import FitSettings
 from headstart.models.model_backbone import tuned_backbone
 from headstart.models.trained_model import AccuracyEstimate, FineTuning, Model
 from headstart.system.digests import bytes_digest
-from headstart.system.machine import kept_memory
+from headstart.system.machine import keep_freed_memory
 from headstart.types import EstimateMethod, ProgressCallback
 
 _CLOSING_RATE = 0.2
@@ -200,7 +200,7 @@ def finetune(
     )
     run = bytes_digest(f"{prepared.key} {settings}".encode())
     checkpoint = extractor.cache / KIND / f"run-{run}"
-    with kept_memory():
+    with keep_freed_memory():
         decision, history = _trained(prepared, settings, checkpoint, reports)
     tuned, tested = probe.model, probe.held_out
     if decision.kept:

@@ -21,7 +21,7 @@ from headstart.finetuning.settings import TuningSettings
 from headstart.images.augmentation import Augmentation
 from headstart.images.preprocessing import Preprocessing, prepare
 from headstart.images.reading import EncodedImage
-from headstart.system.prefetch import prefetched, stacked
+from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Floats, Labels, Pixels
 
 SHARES = (0.5, 0.7, 0.85)
@@ -83,7 +83,7 @@ def borne(
     names = ["plain", "flip", "upside_down", *(f"crop {share}" for share in SHARES)]
     right: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
-    enough = partial(Augmentation(scale=(min(SHARES), 1.0)).least, preprocessing)
+    enough = partial(Augmentation(scale=(min(SHARES), 1.0)).min_decode_size, preprocessing)
 
     def views(row: int) -> list[tuple[str, Pixels]]:
         image = EncodedImage.read(paths[row]).decode(enough)
@@ -92,13 +92,13 @@ def borne(
     shown: list[tuple[int, str]] = []
 
     def pixels() -> Iterator[Pixels]:
-        for row, found in prefetched(views, rows.tolist()):
+        for row, found in prefetch(views, rows.tolist()):
             for name, one in found:
                 shown.append((row, name))
                 yield one
 
     at = 0
-    with closing(engine.stream(stacked(pixels(), engine.batch))) as stream:
+    with closing(engine.stream(stack_batches(pixels(), engine.batch))) as stream:
         for outputs in stream:
             said = logits(outputs).argmax(1)
             for (row, name), guess in zip(shown[at : at + len(said)], said, strict=True):

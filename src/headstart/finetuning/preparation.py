@@ -11,7 +11,7 @@ import torch
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import Cut, cut
 from headstart.datasets import ImageDataset
-from headstart.datasets.splits import holdout
+from headstart.datasets.splits import holdout_mask
 from headstart.engines import Engine, build_engine
 from headstart.errors import DataError
 from headstart.features.extraction import Features
@@ -124,7 +124,7 @@ def prepare_tuning(
         return None
     partition, features = images.partition, images.features
     digests = [features.digests[row] for row in partition.train]
-    aside = holdout(
+    aside = holdout_mask(
         digests,
         partition.labels,
         fraction=settings.validation,

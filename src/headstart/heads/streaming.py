@@ -20,7 +20,7 @@ from headstart.heads.curvature import Curvature
 from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
 from headstart.heads.standardization import Standardization
-from headstart.system.prefetch import prefetched
+from headstart.system.prefetch import prefetch
 from headstart.types import Doubles, Floats, Labels, ProgressCallback
 
 _SAMPLE = 10_000
@@ -98,7 +98,7 @@ def solve_streamed(
         single = theta.astype(np.float32)
         loss, gradient = 0.0, np.zeros_like(theta)
         # Summed in order, so that the result does not depend on the speed of each thread.
-        for _, (one, slope) in prefetched(lambda span: part(span, single), list(rows.spans())):
+        for _, (one, slope) in prefetch(lambda span: part(span, single), list(rows.spans())):
             loss += one
             gradient += slope
         gradient /= mass

@@ -1,1 +1,1 @@
-"""Pixels: decoding, resizing, augmentation, corruption."""
+"""Decoding, resizing, augmentation and corruption of images."""

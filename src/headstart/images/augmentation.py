@@ -1,4 +1,4 @@
-"""Other views of the same picture: what training may take for granted that no class depends on."""
+"""Random views of an image, changed in ways that training assumes not to change its class."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from headstart.types import Pixels
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """How far views may differ from the picture; each is drawn uniformly.
+    """Ranges that the random changes of views are drawn from, uniformly.
 
     Attributes:
-        scale: least and greatest share of the picture's area that is seen (Szegedy et al. 2015,
-            "Going deeper with convolutions", random crops).
-        ratio: greatest change of the ratio of the sides, 1 or more.
-        flip: whether half of the views are mirrored.
-        upside_down: whether half of the views stand on their head.
-        color: greatest change of brightness, contrast and saturation, as a share, 0 to below 1.
+        scale: smallest and largest share of the image's area to crop (Szegedy et al. 2015, "Going
+            deeper with convolutions", random crops).
+        ratio: largest change of the aspect ratio, 1 or more.
+        flip: whether half of the views are flipped horizontally.
+        upside_down: whether half of the views are flipped vertically.
+        color: largest change of brightness, contrast and saturation as a share, 0 to below 1.
     """
 
     scale: tuple[float, float] = (0.5, 1.0)
@@ -31,44 +31,46 @@ class Augmentation:
     upside_down: bool = False
     color: float = 0.2
 
-    def least(self, preprocessing: Preprocessing, width: int, height: int) -> tuple[int, int]:
-        """The (width, height) that is enough for the smallest view; see `decode`."""
-        wide, high = preprocessing.least(width, height)
+    def min_decode_size(
+        self, preprocessing: Preprocessing, width: int, height: int
+    ) -> tuple[int, int]:
+        """Return the (width, height) that is sufficient for the smallest view; see `decode`."""
+        wide, high = preprocessing.min_decode_size(width, height)
         side = math.sqrt(self.scale[0])
         return math.ceil(wide / side), math.ceil(high / side)
 
     def view(
         self, image: Image.Image, preprocessing: Preprocessing, rng: np.random.Generator
     ) -> Pixels:
-        """One view, in the size that a backbone expects.
+        """Return a random view in the size that a backbone expects.
 
         Args:
-            image: a picture in mode RGB.
-            preprocessing: of the backbone; its interpolation is kept, its crop is replaced.
-            rng: what chance is drawn from; the same state, the same view.
+            image: an image in mode RGB.
+            preprocessing: preprocessing of the backbone, of which only the interpolation and the
+                crop size are used.
+            rng: source of randomness; the same state gives the same view.
 
         Returns:
             (crop, crop, 3) uint8.
         """
         area = rng.uniform(*self.scale) * image.width * image.height
-        # Of a square's ratio: what is seen becomes one.
         stretch = math.exp(rng.uniform(-1, 1) * math.log(self.ratio))
         width = min(image.width, max(1.0, math.sqrt(area * stretch)))
         height = min(image.height, max(1.0, math.sqrt(area / stretch)))
         left, top = rng.uniform(0, image.width - width), rng.uniform(0, image.height - height)
         side = preprocessing.crop
-        seen = image.resize(
+        view = image.resize(
             (side, side),
             RESAMPLING[preprocessing.interpolation],
             box=(left, top, left + width, top + height),
         )
-        mirrored, turned = rng.random(2) < 0.5
+        mirrored, upside_down = rng.random(2) < 0.5
         if self.flip and mirrored:
-            seen = seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        if self.upside_down and turned:
-            seen = seen.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+            view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self.upside_down and upside_down:
+            view = view.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
         for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             factor = 1 + self.color * rng.uniform(-1, 1)
             if self.color:
-                seen = change(seen).enhance(factor)
-        return np.asarray(seen)
+                view = change(view).enhance(factor)
+        return np.asarray(view)

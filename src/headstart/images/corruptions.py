@@ -1,9 +1,9 @@
-"""Pictures made worse as cameras, weather and files do it, at five strengths.
+"""Image corruptions at five strengths, as caused by cameras, weather and compression.
 
 Hendrycks and Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations" (ICLR): formulas and strengths are those of ImageNet-C, which are made for pictures
-of about 224 pixels. Their own pictures were saved as JPEG once more and cut off to whole numbers;
-here they are rounded, so accuracies are near to published ones and not the same.
+Perturbations" (ICLR): formulas and strengths are those of ImageNet-C, which are made for images of
+about 224 pixels. ImageNet-C truncates values to whole numbers and saves its images as JPEG; here
+values are rounded, so accuracies are close to published ones but not equal.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from headstart.errors import DataError
 from headstart.types import Doubles, Pixels
 
 STRENGTHS: Final = (1, 2, 3, 4, 5)
-"""From hardly seen to hardly recognized."""
+"""From barely visible to barely recognizable."""
 
 
 class Corruption(StrEnum):
-    """What happens to a picture."""
+    """The kinds of corruption."""
 
     NOISE = "noise"
-    """Gaussian, independent for each pixel and channel: little light."""
+    """Gaussian noise, independent for each pixel and channel, as in low light."""
     BLUR = "blur"
-    """Gaussian: out of focus."""
+    """Gaussian blur, as when out of focus."""
     JPEG = "jpeg"
-    """Compressed hard."""
+    """Strong JPEG compression."""
     BRIGHTNESS = "brightness"
-    """Brighter, until it is overexposed; colors stay."""
+    """Higher brightness up to overexposure, with the same hues."""
     CONTRAST = "contrast"
-    """Drawn to the mean of each channel."""
+    """Lower contrast: values closer to the mean of each channel."""
     FOG = "fog"
-    """A veil that is denser here than there."""
+    """A veil of varying density."""
 
 
 def corrupt(
     pixels: Pixels, corruption: Corruption, strength: int, rng: np.random.Generator
 ) -> Pixels:
-    """A corrupted picture.
+    """Return a corrupted image.
 
     Args:
         pixels: (H, W, 3) uint8.
-        corruption: what to do; only noise and fog are drawn by chance.
-        strength: 1 to 5.
-        rng: from the same state, all strengths share one pattern.
+        corruption: the kind of corruption; only noise and fog are random.
+        strength: strength from 1 to 5.
+        rng: source of randomness; the same state gives the same pattern at every strength.
 
     Returns:
         (H, W, 3) uint8.
 
     Raises:
-        DataError: there is no such strength.
+        DataError: the strength is not from 1 to 5.
     """
     if strength not in STRENGTHS:
         raise DataError(f"the strength is {strength}: give 1, 2, 3, 4 or 5")
@@ -84,7 +84,7 @@ def _brightness(pixels: Pixels, level: int, _rng: np.random.Generator) -> Pixels
     x = pixels / 255
     value = x.max(axis=2, keepdims=True)  # (H, W, 1), the V of HSV
     brighter = np.minimum(value + more, 1)
-    # With hue and saturation as they are, all channels grow by one factor; black becomes gray.
+    # Hue and saturation stay if all channels are scaled by one factor; black becomes gray.
     return _rounded(np.where(value > 0, x * (brighter / np.maximum(value, 1 / 255)), brighter))
 
 
@@ -115,32 +115,32 @@ _OPERATIONS: Final[Mapping[Corruption, Callable[[Pixels, int, np.random.Generato
 
 
 def plasma(side: int, decay: float, rng: np.random.Generator) -> Doubles:
-    """A cloudy field by the diamond-square algorithm (Fournier, Fussell and Carpenter 1982).
+    """Return clouds made by the diamond-square algorithm (Fournier, Fussell and Carpenter 1982).
 
     Args:
-        side: the field has at least so many rows and columns: the next power of two.
-        decay: each halving of the grid divides what chance adds by the square of this number;
+        side: smallest number of rows and columns; S is the next power of two.
+        decay: each halving of the grid divides the random part by the square of this number;
             larger ones give smoother clouds.
-        rng: what draws them.
+        rng: source of randomness.
 
     Returns:
-        (S, S) with values from 0 to 1, both reached where S > 1; it repeats without a seam.
+        (S, S) values from 0 to 1, both reached if S > 1; the field tiles seamlessly.
     """
     field, spread = np.zeros((1, 1)), 1.0
     while len(field) < side:
         n = len(field)
-        chance = spread * rng.uniform(-1, 1, (3, n, n))
+        noise = spread * rng.uniform(-1, 1, (3, n, n))
         below, right = np.roll(field, -1, 0), np.roll(field, -1, 1)
-        centers = (field + below + right + np.roll(below, -1, 1)) / 4 + chance[0]
+        centers = (field + below + right + np.roll(below, -1, 1)) / 4 + noise[0]
         finer = np.empty((2 * n, 2 * n))
         finer[::2, ::2], finer[1::2, 1::2] = field, centers
-        finer[::2, 1::2] = (field + right + centers + np.roll(centers, 1, 0)) / 4 + chance[1]
-        finer[1::2, ::2] = (field + below + centers + np.roll(centers, 1, 1)) / 4 + chance[2]
+        finer[::2, 1::2] = (field + right + centers + np.roll(centers, 1, 0)) / 4 + noise[1]
+        finer[1::2, ::2] = (field + below + centers + np.roll(centers, 1, 1)) / 4 + noise[2]
         field, spread = finer, spread / decay**2
     span = np.ptp(field)
     return (field - field.min()) / span if span > 0 else field
 
 
 def _rounded(x: Doubles) -> Pixels:
-    """Values of [0, 1] as bytes; what lies outside is cut off."""
+    """Convert values in [0, 1] to bytes, clipping the others."""
     return np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""What can be said of a picture without a trained network: its pixels, colors, texture and shape.
+"""Classical image descriptors of color, texture and shape, which need no trained network.
 
-Each is decades old and documented; they are what a pre-trained network has to beat.
+They are the baselines that a pre-trained network has to beat.
 """
 
 from __future__ import annotations
@@ -14,45 +14,45 @@ from PIL import Image
 from headstart.types import Doubles, Floats, Pixels
 
 THUMBNAIL: Final = 24
-"""Side of what stands for the raw pixels. 16 to 32 tell handwritten digits apart equally well."""
+"""Side of the image used as raw pixels. 16 to 32 distinguish handwritten digits equally well."""
 BLOCKS: Final = (72, 30, 144)
-"""Widths of color, texture and shape in `describe`."""
+"""Numbers of values for color, texture and shape in `describe`."""
 _HSV_BINS: Final = (8, 3, 3)
 _SCALES: Final = 3
-"""Resolutions that texture is read at, each half of the one before."""
+"""Number of resolutions to compute texture at, each half of the one before."""
 _CELLS, _ORIENTATIONS = 4, 9
 _CLIP: Final = 0.2
-"""Largest share of one orientation (Dalal and Triggs 2005)."""
+"""Largest share of one orientation before the second normalization (Dalal and Triggs 2005)."""
 _LUMA: Final = (0.2125, 0.7154, 0.0721)
 """Weights of red, green and blue in gray (ITU-R BT.709)."""
 
 
 def thumbnail(pixels: Pixels, *, side: int = THUMBNAIL) -> Floats:
-    """A picture made small: each pixel is the mean of what it covers.
+    """Reduce an image so that each pixel is the mean of the area it covers.
 
     Args:
-        pixels: (H, W, 3).
-        side: of the result.
+        pixels: (H, W, 3) uint8.
+        side: side of the result in pixels.
 
     Returns:
-        (side, side, 3) in [0, 1].
+        (side, side, 3) float32 in [0, 1].
     """
     small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX)
     return np.asarray(small, np.float32) / np.float32(255)
 
 
 def describe(pixels: Pixels) -> Floats:
-    """Color, texture and shape side by side; see `BLOCKS`.
+    """Return descriptors of color, texture and shape, concatenated; see `BLOCKS`.
 
-    The picture is read at half of its resolution and below: prepared for a network, most have been
-    enlarged or hold the noise of the camera. Histograms are square roots of shares, so that
-    distances between them are Hellinger's.
+    They are computed at half the resolution and below, because most images prepared for a network
+    have been enlarged or contain camera noise. Histograms are square roots of shares, which makes
+    their distances Hellinger distances.
 
     Args:
-        pixels: (H, W, 3), at least 32 pixels a side.
+        pixels: (H, W, 3) uint8, at least 32 pixels per side.
 
     Returns:
-        (sum(BLOCKS),).
+        (sum(BLOCKS),) float32.
     """
     pixels = np.asarray(Image.fromarray(pixels).reduce(2))
     gray: Doubles = pixels @ np.array(_LUMA) / 255
@@ -62,36 +62,36 @@ def describe(pixels: Pixels) -> Floats:
 
 
 def color_histogram(pixels: Pixels) -> Doubles:
-    """How much of a picture has which color (Swain and Ballard 1991), in bins of HSV.
+    """Return a color histogram in HSV (Swain and Ballard 1991).
 
     Args:
-        pixels: (H, W, 3).
+        pixels: (H, W, 3) uint8.
 
     Returns:
         (72,) shares of 8 hues x 3 saturations x 3 values; they sum to 1.
     """
     hsv = np.asarray(Image.fromarray(pixels).convert("HSV"), dtype=np.int64).reshape(-1, 3)
-    place = np.zeros(len(hsv), dtype=np.int64)
+    index = np.zeros(len(hsv), dtype=np.int64)
     for channel, bins in zip(hsv.T, _HSV_BINS, strict=True):
-        place = place * bins + channel * bins // 256
-    counts = np.bincount(place, minlength=int(np.prod(_HSV_BINS)))
+        index = index * bins + channel * bins // 256
+    counts = np.bincount(index, minlength=int(np.prod(_HSV_BINS)))
     return counts / len(hsv)
 
 
 def local_binary_patterns(gray: Doubles) -> Doubles:
-    """How often which small pattern occurs (Ojala et al. 2002): uniform, 8 points, radius 1.
+    """Return a histogram of uniform local binary patterns of 8 points (Ojala et al. 2002).
 
-    Each pixel is compared with eight points around it. Where the circle has one dark and one light
-    arc at most, the pattern is the number of light points; all others are one more pattern. The
-    frame of the picture, whose neighbors are unknown, has none.
+    Each pixel is compared with 8 points on a circle of radius 1. If the circle has at most one
+    dark and one light arc, the pattern is the number of light points; all other cases are one
+    more pattern. The outermost pixels, which lack neighbors, are left out.
 
     Args:
-        gray: (H, W), at least 3 pixels a side.
+        gray: (H, W), at least 3 pixels per side.
 
     Returns:
         (10,) shares; they sum to 1.
     """
-    # In plain areas the rounding of the interpolation must not decide.
+    # The margin keeps rounding errors of the interpolation from deciding in uniform areas.
     center = gray[1:-1, 1:-1] - 1e-6
     light = np.stack([_neighbor(gray, point) >= center for point in range(8)])
     changes = np.sum(light != np.roll(light, 1, axis=0), axis=0)
@@ -100,7 +100,7 @@ def local_binary_patterns(gray: Doubles) -> Doubles:
 
 
 def _neighbor(gray: Doubles, point: int) -> Doubles:
-    """The picture at a point on the circle around each inner pixel, interpolated linearly."""
+    """Return values at one point of the circle around each inner pixel, interpolated linearly."""
     angle = 2 * np.pi * point / 8
     down, right = round(-np.sin(angle), 5), round(np.cos(angle), 5)
     height, width = gray.shape
@@ -115,13 +115,14 @@ def _neighbor(gray: Doubles, point: int) -> Doubles:
 
 
 def oriented_gradients(gray: Doubles) -> Doubles:
-    """In which directions brightness changes where (Dalal and Triggs 2005).
+    """Return a histogram of oriented gradients (Dalal and Triggs 2005).
 
     Args:
-        gray: (H, W), at least 4 pixels a side; what does not divide by 4 is left out at the end.
+        gray: (H, W), at least 4 pixels per side; the remainder of a division by 4 is left out.
 
     Returns:
-        (144,): 9 directions in each of 4 x 4 cells, normalized, clipped and normalized again.
+        (144,) values: 9 orientations in each of 4 x 4 cells, normalized, clipped and normalized
+        again.
     """
     down, across = np.zeros_like(gray), np.zeros_like(gray)
     down[1:-1] = gray[2:] - gray[:-2]

@@ -1,7 +1,7 @@
-"""`prepare` in PyTorch: the same pixels, and gradients back to the picture as it was.
+"""`prepare` in PyTorch, with equal pixels and with gradients with respect to the original image.
 
-Pillow resizes along one axis, rounds to 8 bits, and goes on along the other. Each is a matrix, read
-off Pillow itself by resizing the identity, so that no filter is written down twice.
+Pillow resizes along one axis, rounds to 8 bits, and resizes along the other. Each step is a matrix,
+obtained by resizing the identity with Pillow, so no filter is implemented twice.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from torch import Tensor
 
 from headstart.images.preprocessing import RESAMPLING, Preprocessing, middle, only_middle
 
-_NUMBERS = 2**22  # of the identity at a time: bounds the memory for long sides
+_NUMBERS = 2**22  # elements of the identity at a time, to limit the memory for long sides
 
 
 class DifferentiableResize:
-    """The differentiable `prepare` for pictures of one size.
+    """The differentiable `prepare` for images of one size.
 
     Args:
-        preprocessing: what the backbone expects.
-        width: of the pictures, in pixels.
-        height: likewise.
+        preprocessing: the preprocessing of the backbone.
+        width: width of the images in pixels.
+        height: height of the images in pixels.
     """
 
     def __init__(self, preprocessing: Preprocessing, width: int, height: int) -> None:
@@ -38,12 +38,11 @@ class DifferentiableResize:
         self._width_first = _width_first((width, height), sizes, preprocessing)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """What the network sees of a picture.
+        """Resize and crop images as `prepare` does.
 
-        For pictures on the grid of 8 bits it is what `prepare` gives, but for numbers halfway
-        between two levels, which Pillow's integer arithmetic may round the other way. The
-        gradient passes through the roundings as if they were not there (straight-through,
-        Bengio et al. 2013).
+        For images of 8-bit values the result equals that of `prepare`, except for values halfway
+        between two levels, which Pillow's integer arithmetic may round the other way. Gradients
+        ignore the rounding (straight-through estimator, Bengio et al. 2013).
 
         Args:
             pixels: (B, 3, height, width) in [0, 1].
@@ -69,10 +68,10 @@ class _Axis:
     """Resizing and cropping along one axis.
 
     Attributes:
-        weights: (source, kept) float32, from pixels to resized pixels; None where nothing is
-            resized.
-        kept: the part of the resized pixels inside the crop.
-        before: pixels of the fill before them.
+        weights: (source, kept) float32 matrix from pixels to resized pixels; None if the side is
+            not resized.
+        kept: range of the resized pixels inside the crop.
+        before: number of padding pixels before them.
     """
 
     weights: Tensor | None
@@ -86,7 +85,7 @@ class _Axis:
         if part:
             length, box = middle(source, resized, crop)
             return cls(_weights(source, length, box, preprocessing), slice(None), before)
-        # The picture is padded first and cut then; where it is padded, nothing is cut.
+        # An image is padded before it is cropped; where it is padded, nothing is cropped.
         start = max(0, round((resized - crop) / 2))
         kept = slice(start, start + crop)
         if resized == source:
@@ -95,11 +94,11 @@ class _Axis:
         return cls(_weights(source, resized, whole, preprocessing)[:, kept], slice(None), before)
 
     def along_width(self, x: Tensor) -> Tensor:
-        """(B, 3, H, source) to (B, 3, H, kept)."""
+        """Resize (B, 3, H, source) to (B, 3, H, kept)."""
         if self.weights is None:
             return x[..., self.kept]
         exact = x @ self.weights.to(x)
-        # Halves up, as Pillow does it; the little more is for halves that float32 falls short of.
+        # Round halves up as Pillow does; the excess covers halves that float32 falls short of.
         rounded = (exact.detach() * 255 + 0.50002).floor().clamp(0, 255) / 255
         return exact + (rounded - exact).detach()
 
@@ -129,17 +128,15 @@ def _width_first(
 def _weights(
     source: int, target: int, box: tuple[float, float], preprocessing: Preprocessing
 ) -> Tensor:
-    """(source, target): what each pixel gives to each resized one."""
+    """Return the (source, target) weights of each pixel in each resized pixel."""
     blocks = []
     block = max(1, _NUMBERS // source)
     for first in range(0, source, block):
         rows = min(block, source - first)
         identity = Image.fromarray(np.eye(rows, source, k=first, dtype=np.float32))
-        # Rows stay as they are, so Pillow resizes along the width alone.
+        # The number of rows stays, so Pillow resizes along the width only.
         turned = identity.resize(
-            (target, rows),
-            RESAMPLING[preprocessing.interpolation],
-            box=(box[0], 0, box[1], rows),
+            (target, rows), RESAMPLING[preprocessing.interpolation], box=(box[0], 0, box[1], rows)
         )
         blocks.append(np.asarray(turned))
     return torch.from_numpy(np.concatenate(blocks))

@@ -1,7 +1,7 @@
-"""From a decoded picture to the pixels that a backbone was trained on.
+"""Conversion of a decoded image to the pixels that a backbone expects.
 
-`prepare` ends in RGB pixels that stand for [0, 1]; the mean and the standard deviation belong to
-the backbone, which applies them itself (see `headstart.backbones`).
+`prepare` returns RGB pixels that stand for [0, 1]. The backbone itself subtracts the mean and
+divides by the standard deviation (see `headstart.backbones`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headstart.types import Pixels
 
 
 class Interpolation(StrEnum):
-    """How a picture is resized; all are antialiased, as Pillow does it."""
+    """Resampling filters of Pillow, which antialiases all of them."""
 
     NEAREST = "nearest"
     BILINEAR = "bilinear"
@@ -26,14 +26,14 @@ class Interpolation(StrEnum):
 
 
 class Resize(StrEnum):
-    """Which side of a picture is brought to which length."""
+    """Which side of an image is resized to `Preprocessing.size`."""
 
     SHORTER = "shorter"
-    """The shorter side becomes `size`, the ratio stays, the middle is cut out."""
+    """The shorter side; the aspect ratio is kept and the center cropped."""
     LONGER = "longer"
-    """The longer side becomes `size`, the ratio stays, the rest is filled with `fill`."""
+    """The longer side; the aspect ratio is kept and the rest padded with `fill`."""
     STRETCH = "stretch"
-    """Both sides become `size`, the ratio is lost; the middle is cut out."""
+    """Both sides, without keeping the aspect ratio; the center is cropped."""
 
 
 RESAMPLING = {
@@ -42,21 +42,21 @@ RESAMPLING = {
     Interpolation.BICUBIC: Image.Resampling.BICUBIC,
     Interpolation.LANCZOS: Image.Resampling.LANCZOS,
 }
-"""Pillow's names."""
+"""The filters as Pillow's constants."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """All that must be done to a picture before a backbone sees it.
+    """The preprocessing that a backbone was trained with.
 
     Attributes:
-        size: length in pixels that the sides named by `resize` are brought to.
-        crop: side in pixels of the square cut from the middle; the network's input.
-        interpolation: how to resize.
-        resize: which side `size` speaks of.
-        mean: subtracted from pixels in [0, 1], one number a channel (R, G, B).
-        std: what the difference is divided by.
-        fill: gray value, 0 to 255 a channel, of what lies outside the picture.
+        size: length in pixels that the sides selected by `resize` are resized to.
+        crop: side in pixels of the square cropped from the center, the network's input size.
+        interpolation: resampling filter.
+        resize: which sides are resized to `size`.
+        mean: number to subtract from pixels in [0, 1], for each channel (R, G, B).
+        std: number to divide the difference by, for each channel.
+        fill: color of the padding outside the image, 0 to 255 for each channel.
     """
 
     size: int
@@ -68,36 +68,37 @@ class Preprocessing:
     fill: tuple[int, int, int] = (0, 0, 0)
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
-        """The (width, height) that a picture of `width` x `height` is resized to."""
+        """Return the (width, height) that an image of `width` x `height` is resized to."""
         if self.resize is Resize.STRETCH:
             return self.size, self.size
         if self.resize is Resize.LONGER:  # timm rounds here
             side = max(width, height)
             return max(1, round(width * self.size / side)), max(1, round(height * self.size / side))
         side = min(width, height)
-        # Truncation, as torchvision and timm do it; one pixel is the least that can be.
+        # Truncated as in torchvision and timm, to at least one pixel.
         return max(1, self.size * width // side), max(1, self.size * height // side)
 
-    def least(self, width: int, height: int) -> tuple[int, int]:
-        """The (width, height) that is enough of a picture of `width` x `height`, see `decode`."""
+    def min_decode_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the (width, height) that is sufficient for `decode` of an image of this size."""
         wide, high = self.resized(width, height)
-        return LEAST * wide, LEAST * high
+        return DECODE_FACTOR * wide, DECODE_FACTOR * high
 
 
-LEAST: Final = 2
-"""Sides of a decoded picture, of those it is resized to: what a JPEG's decoder leaves out above
-that changes hardly a feature (docs/decisions/0010-scaled-decoding.md)."""
+DECODE_FACTOR: Final = 2
+"""A JPEG is decoded at no less than this multiple of the resized size, where scaled decoding hardly
+changes any feature (docs/decisions/0010-scaled-decoding.md)."""
 _LARGEST = 32
-"""Resized pictures of more than this many crops are never made whole: the long side of one that is
-a pixel high would take gigabytes. Others are, as torchvision and timm do it, to the last bit."""
+"""If a resized image would be larger than this many crops, only its center is resized, because an
+image one pixel high would take gigabytes. Other images give the same bits as in torchvision and
+timm."""
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """Resize an RGB picture and cut out the middle.
+    """Resize an RGB image and crop its center.
 
     Args:
-        image: a picture in mode RGB, any size from 1 x 1.
-        preprocessing: what the backbone expects.
+        image: an image in mode RGB, of any size from 1 x 1.
+        preprocessing: the preprocessing of the backbone.
 
     Returns:
         (crop, crop, 3) uint8, standing for [0, 1].
@@ -119,12 +120,12 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
 
 
 def only_middle(width: int, height: int, crop: int) -> bool:
-    """Whether a resized picture is too large to be made whole."""
+    """Whether a resized image would be so large that only its center is resized."""
     return width * height > _LARGEST * crop * crop
 
 
 def middle(source: int, resized: int, crop: int) -> tuple[int, tuple[float, float]]:
-    """Of one side: how many resized pixels the crop keeps, and the part of the source they show."""
+    """Return how many resized pixels of one side the crop keeps, and their range in the source."""
     kept = min(crop, resized)
     start, scale = round((resized - kept) / 2), source / resized
     return kept, (start * scale, (start + kept) * scale)
@@ -133,7 +134,7 @@ def middle(source: int, resized: int, crop: int) -> tuple[int, tuple[float, floa
 def _resized_middle(
     image: Image.Image, size: tuple[int, int], preprocessing: Preprocessing
 ) -> Image.Image:
-    """That part of the resized picture that the crop will keep."""
+    """Resize only the part of an image that the crop keeps."""
     (width, across), (height, down) = (
         middle(source, resized, preprocessing.crop)
         for source, resized in zip(image.size, size, strict=True)

@@ -1,4 +1,4 @@
-"""From an image file to the pixels that a backbone expects: read, decode, prepare."""
+"""Reading, decoding and preprocessing of an image file for a backbone."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ class EncodedImage:
         """Return the digest of the bytes, 32 hex digits."""
         return bytes_digest(self.data)
 
-    def decode(self, least: Callable[[int, int], tuple[int, int]]) -> Image.Image:
-        """Decode to upright RGB, a JPEG possibly scaled down but not below `least`; see `decode`.
+    def decode(self, min_size: Callable[[int, int], tuple[int, int]]) -> Image.Image:
+        """Decode to upright RGB, a JPEG possibly scaled down but not below `min_size`.
 
         Raises:
             UnreadableImageError: The bytes cannot be decoded; the message is the reason.
         """
-        return decode(self.data, least=least)
+        return decode(self.data, min_size=min_size)
 
     def prepared(self, preprocessing: Preprocessing) -> Pixels:
         """Decode, resize and crop for a backbone.
 
         Args:
-            preprocessing: What the backbone expects.
+            preprocessing: The preprocessing of the backbone.
 
         Returns:
-            (crop, crop, 3) uint8, standing for [0, 1].
+            (crop, crop, 3) uint8; 0 to 255 stand for [0, 1].
 
         Raises:
             UnreadableImageError: The bytes cannot be decoded; the message is the reason.
         """
-        return prepare(self.decode(preprocessing.least), preprocessing)
+        return prepare(self.decode(preprocessing.min_decode_size), preprocessing)

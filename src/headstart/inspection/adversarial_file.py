@@ -19,12 +19,12 @@ from torch import Tensor
 
 from headstart.backbones.imagenet_names import find_classes
 from headstart.errors import DataError
-from headstart.images.decode import open_picture
+from headstart.images.decode import open_image
 from headstart.images.differentiable_resize import DifferentiableResize
 from headstart.inspection.attacks import Attack, AttackGoal, Threat
 from headstart.inspection.attacks.search import Logits
 from headstart.inspection.inspected_network import InspectedNetwork
-from headstart.system.files import check_spared, write_file
+from headstart.system.files import atomic_write, check_not_input
 from headstart.types import Norm, Pixels
 
 _CONFIDENCES = (3.0, 6.0, 12.0)
@@ -107,8 +107,8 @@ def attack_picture(
         HeadstartError: a file cannot be written.
     """
     started = time.perf_counter()
-    original = np.asarray(open_picture(image))
-    check_spared(image, [out, *(jpeg[:1] if jpeg else ())])
+    original = np.asarray(open_image(image))
+    check_not_input(image, [out, *(jpeg[:1] if jpeg else ())])
     subject = study.subject
     before = _read(study, image)
     goal = _goal(subject.classes, before, to)
@@ -141,7 +141,7 @@ def largest_epsilon(norm: Norm, image: Path) -> float:
     """The distance between black and white for a picture file: no change is larger."""
     if norm is Norm.LINF:
         return 1.0
-    width, height = open_picture(image).size
+    width, height = open_image(image).size
     return math.sqrt(3 * width * height)
 
 
@@ -178,10 +178,10 @@ class _FileAttack:
             )
             self.steps += int(attacked.steps.sum())
             found = _array(attacked.pixels)
-            write_file(out, _encoded(found, "PNG"))
+            atomic_write(out, _encoded(found, "PNG"))
             after, again = _read(self._study, out), None
             if jpeg:
-                write_file(jpeg[0], _encoded(found, "JPEG", quality=jpeg[1]))
+                atomic_write(jpeg[0], _encoded(found, "JPEG", quality=jpeg[1]))
                 again = _read(self._study, jpeg[0])
             if self.reached(after) and (again is None or self.reached(again)):
                 break

@@ -171,7 +171,9 @@ class Explainer:
         """
         # Shown is all of the picture; explained is what was predicted from.
         picture, preprocessing = decode(reading.image), self._subject.preprocessing
-        prepared = prepare(decode(reading.image, least=preprocessing.least), preprocessing)
+        prepared = prepare(
+            decode(reading.image, min_size=preprocessing.min_decode_size), preprocessing
+        )
         pixels = torch.tensor(prepared, device=self._subject.device).permute(2, 0, 1)[None] / 255
         target = self._subject.classes.index(reading.explained)
         maps = []

@@ -21,7 +21,7 @@ from torch import Tensor
 from headstart.backbones.imagenet_names import find_class
 from headstart.backbones.staged import on_grid
 from headstart.errors import UserError
-from headstart.images.decode import open_picture
+from headstart.images.decode import open_image
 from headstart.images.differentiable_resize import DifferentiableResize
 from headstart.inspection.feature_maps import check_stages
 from headstart.inspection.inspected_network import InspectedNetwork
@@ -39,7 +39,7 @@ from headstart.inspection.synthesis import (
     log_odds,
     probability,
 )
-from headstart.system.files import check_spared, write_file
+from headstart.system.files import atomic_write, check_not_input
 from headstart.types import Pixels
 
 WANTED = 0.95
@@ -273,10 +273,10 @@ def _picture(
         frames=frames,
         progress=progress,
     )
-    write_file(path, _png(made.pixels))
+    atomic_write(path, _png(made.pixels))
     animation = path.with_suffix(".webp") if frames else None
     if animation:
-        write_file(animation, _webp(made.frames))
+        atomic_write(animation, _webp(made.frames))
     read = study.read([path])
     label, probable = read.top(0, 1)[0]
     if isinstance(target, ClassTarget):
@@ -324,8 +324,8 @@ def _latent(recipe: SynthesisRecipe, first: Tensor | None, side: int, seed: int)
 
 def _opened(start: Path, results: Sequence[Path], side: int) -> Tensor:
     """(3, side, side) in [0, 1], the middle of a picture file that is none of the results."""
-    image = open_picture(start)
-    check_spared(start, results)
+    image = open_image(start)
+    check_not_input(start, results)
     image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 

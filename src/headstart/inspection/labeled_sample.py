@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from headstart.backbones.imagenet_names import find_classes
 from headstart.datasets import ImageDataset
-from headstart.datasets.duplicates import curate
+from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UnreadableImageError
 from headstart.images.preprocessing import Preprocessing
 from headstart.images.reading import EncodedImage
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
-from headstart.system.prefetch import prefetched
+from headstart.system.prefetch import prefetch
 from headstart.types import Conflict, Labels, Pixels, ProgressCallback, Skipped
 
 
@@ -116,7 +116,7 @@ def draw_sample(
         batch = order[at : at + images - len(rows)].tolist()
         at += len(batch)
         fresh = []
-        for _, found in prefetched(read, batch):
+        for _, found in prefetch(read, batch):
             if isinstance(found, Skipped):
                 failed.append(found)
             else:
@@ -126,7 +126,7 @@ def draw_sample(
         trained = _trained_on(model, fresh)
         seen += int(trained.sum())
         kept += [one for one, there in zip(fresh, trained, strict=True) if not there]
-        curated = curate(
+        curated = deduplicate(
             [one.digest for one in kept],
             pool.labels[[one.row for one in kept]],
             [pool.paths[one.row] for one in kept],

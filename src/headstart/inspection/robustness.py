@@ -31,7 +31,7 @@ from headstart.inspection.attacks import APGD, AttackGoal, Threat
 from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.labeled_sample import LabeledSample
-from headstart.system.prefetch import prefetched, stacked
+from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Floats, Interval, Labels, Norm, Pixels, ProgressCallback
 
 EPSILONS: Final[Mapping[Norm, tuple[float, ...]]] = MappingProxyType(
@@ -274,8 +274,8 @@ class _PredictionPath:
         return [accepted[np.arange(count), guess] for guess in guesses]
 
     def _batches(self, work: Sequence[tuple[Callable[[int], Pixels], int]]) -> Iterator[Pixels]:
-        pictures = (made for _, made in prefetched(lambda item: item[0](item[1]), work))
-        return stacked(pictures, self._engine.batch)
+        pictures = (made for _, made in prefetch(lambda item: item[0](item[1]), work))
+        return stack_batches(pictures, self._engine.batch)
 
     def _scores(self, outputs: Sequence[Floats]) -> Floats:
         if not all(np.isfinite(values).all() for values in outputs):

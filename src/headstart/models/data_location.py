@@ -15,7 +15,7 @@ from headstart.errors import HeadstartError
 from headstart.models.trained_model import TrainingData
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
-from headstart.system.files import write_file
+from headstart.system.files import atomic_write
 
 _KIND = "index"
 
@@ -45,7 +45,7 @@ def save_data_location(root: Path, data: TrainingData, location: DataLocation) -
     """Note where the images of a model are; does nothing if the cache cannot be written."""
     with contextlib.suppress(OSError, HeadstartError):
         cache_folder(root, _KIND)
-        write_file(_note(root, data), json.dumps(asdict(location)).encode())
+        atomic_write(_note(root, data), json.dumps(asdict(location)).encode())
 
 
 def find_data_location(root: Path, data: TrainingData) -> DataLocation | None:

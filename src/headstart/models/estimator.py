@@ -160,7 +160,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """
         check_is_fitted(self, "model_")
         if isinstance(X, ImageDataset):
-            X = X.for_testing()
+            X = X.test_images()
             y = np.array(X.classes)[X.labels]
         if y is None:
             raise DataError("paths need labels: score(paths, labels)")

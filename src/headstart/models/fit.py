@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.datasets import ImageDataset
-from headstart.datasets.splits import draw, fold_of
+from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import Candidate, candidates
@@ -118,7 +118,7 @@ def select_stages(
         cache,
         X,
         labels,
-        fold_of(digests, labels, folds=folds, seed=settings.seed) if folds else None,
+        assign_folds(digests, labels, folds=folds, seed=settings.seed) if folds else None,
         head=settings.head,
         choices=choices,
         classes=classes,
@@ -152,7 +152,7 @@ def _selection_sample(data: SplitFeatures, *, seed: int) -> Labels:
     if len(train) <= size:
         return np.arange(len(train))
     digests = [data.features.digests[row] for row in train]
-    return np.flatnonzero(draw(digests, labels, size=size, seed=seed))
+    return np.flatnonzero(stratified_sample(digests, labels, size=size, seed=seed))
 
 
 def _select(

@@ -6,7 +6,7 @@ from jinja2 import Environment, StrictUndefined
 
 from headstart.heads.families import head_family
 from headstart.models.trained_model import AccuracyEstimate, Model
-from headstart.system.text import counted
+from headstart.system.text import pluralize
 from headstart.types import EstimateMethod
 
 _TEMPLATE = """\
@@ -18,16 +18,16 @@ _TEMPLATE = """\
 | classes | {{ model.classes | length }} |
 | trained on | {{ images }} images ({{ model.data.name | cell }}, \
 license: {{ model.data.license | cell }}) |
-| excluded | {{ model.data.duplicates | counted("duplicate") }}, \
-{{ model.data.conflicts | counted("image") }} with conflicting labels, \
-{{ model.data.skipped | counted("unusable file") }} |
+| excluded | {{ model.data.duplicates | pluralize("duplicate") }}, \
+{{ model.data.conflicts | pluralize("image") }} with conflicting labels, \
+{{ model.data.skipped | pluralize("unusable file") }} |
 | backbone | {{ model.origin.backbone | cell }}, weights from {{ model.origin.source | cell }}, \
 license: {{ model.origin.license | cell }} |
 | digest of the weights | `{{ model.origin.weights }}` |
 {% if model.tuning -%}
-| fine-tuned | {% if model.tuning.cut %}{{ model.tuning.depth | counted("stage") }} after \
+| fine-tuned | {% if model.tuning.cut %}{{ model.tuning.depth | pluralize("stage") }} after \
 {{ model.tuning.cut }}{% else %}the whole network{% endif %}, \
-{{ model.tuning.epochs | counted("epoch") }} |
+{{ model.tuning.epochs | pluralize("epoch") }} |
 {% endif -%}
 | features | {{ "stage" if model.origin.stages | length == 1 else "stages" }} \
 {{ model.origin.stages | join(" + ") }}, computed with {{ model.origin.engine }}, \
@@ -62,7 +62,7 @@ another camera, place or season; measure it there: `headstart evaluate MODEL FOL
 - The licenses of the backbone's weights and of the training images both apply to the use of this \
 model.
 {%- if smallest < 10 %}
-- The smallest class has only {{ smallest | counted("training image") }}; predictions of it are \
+- The smallest class has only {{ smallest | pluralize("training image") }}; predictions of it are \
 the least reliable.
 {%- endif %}
 """
@@ -87,7 +87,7 @@ def accuracy_text(estimate: AccuracyEstimate) -> str:
         return "unknown: too few images to hold any out"
     return (
         f"{estimate.value:.3f} (95% interval {estimate.interval.low:.3f} to "
-        f"{estimate.interval.high:.3f}, {counted(estimate.images, 'image')}, "
+        f"{estimate.interval.high:.3f}, {pluralize(estimate.images, 'image')}, "
         f"{_METHODS[estimate.method]})"
     )
 
@@ -97,7 +97,7 @@ def model_card(model: Model) -> str:
     family = head_family(model.head.kind)
     # The card is Markdown, not HTML: only what would end a cell of a table needs escaping.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
-    environment.filters |= {"cell": _cell, "counted": counted}
+    environment.filters |= {"cell": _cell, "pluralize": pluralize}
     return environment.from_string(_TEMPLATE).render(
         model=model,
         accuracy=accuracy_text(model.accuracy),

@@ -11,12 +11,12 @@ import numpy as np
 
 from headstart.backbones.backbone import LOGITS
 from headstart.datasets import ImageDataset
-from headstart.datasets.duplicates import curate
+from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UserError
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.models.trained_model import Model
-from headstart.system.text import listed
+from headstart.system.text import join_names
 from headstart.types import Conflict, Floats, Labels, ProgressCallback, Skipped
 
 
@@ -122,26 +122,14 @@ def evaluate(
         DataError: No image is left, or the model knows none of the classes.
     """
     started = time.perf_counter()
-    index = {name: place for place, name in enumerate(model.classes)}
-    known = np.array([name in index for name in dataset.classes], dtype=bool)
-    if not known.any():
-        raise DataError(
-            f"{dataset.name} has the classes {listed(dataset.classes)}, and the model "
-            f"knows only {listed(model.classes)}; give images of the same classes"
-        )
-    unknown = tuple(
-        Skipped(str(path), f"the model does not know its class ({dataset.classes[label]})")
-        for path, label in zip(dataset.paths, dataset.labels, strict=True)
-        if not known[label]
-    )
-    kept = dataset.subset(known[dataset.labels])
-    features = extractor.extract(kept.paths, stages=model.origin.stages, progress=progress)
-    kept = kept.subset(features.rows)
-    curated = curate(
+    usable, unknown = _of_known_classes(dataset, model.classes)
+    features = extractor.extract(usable.paths, stages=model.origin.stages, progress=progress)
+    usable = usable.subset(features.rows)
+    curated = deduplicate(
         features.digests,
-        kept.labels,
-        kept.paths,
-        kept.classes,
+        usable.labels,
+        usable.paths,
+        usable.classes,
         identities=features.identities(),
     )
     seen = model.data.contains(tuple(features.digests[row] for row in curated.rows))
@@ -151,14 +139,33 @@ def evaluate(
             f"{dataset.name} has no image to test with: {int(seen.sum())} were in the model's own "
             f"training data, {len(features.skipped)} could not be read; give other images"
         )
-    model_labels = np.array([index.get(name, -1) for name in kept.classes])
+    index = {name: place for place, name in enumerate(model.classes)}
+    model_labels = np.array([index.get(name, -1) for name in usable.classes])
     values = {stage: array[rows] for stage, array in features.values.items()}
     return Evaluation(
-        paths=tuple(kept.paths[row] for row in rows),
-        labels=model_labels[kept.labels[rows]],
+        paths=tuple(usable.paths[row] for row in rows),
+        labels=model_labels[usable.labels[rows]],
         probabilities=model.probabilities(values),
         skipped=(*dataset.skipped, *unknown, *features.skipped),
         conflicts=curated.conflicts,
         seen=int(seen.sum()),
         seconds=time.perf_counter() - started,
     )
+
+
+def _of_known_classes(
+    dataset: ImageDataset, classes: Sequence[str]
+) -> tuple[ImageDataset, tuple[Skipped, ...]]:
+    """The images whose class is one of the model's, and the others with the reason."""
+    known = np.array([name in classes for name in dataset.classes], dtype=bool)
+    if not known.any():
+        raise DataError(
+            f"{dataset.name} has the classes {join_names(dataset.classes)}, and the model "
+            f"knows only {join_names(classes)}; give images of the same classes"
+        )
+    unknown = tuple(
+        Skipped(str(path), f"the model does not know its class ({dataset.classes[label]})")
+        for path, label in zip(dataset.paths, dataset.labels, strict=True)
+        if not known[label]
+    )
+    return dataset.subset(known[dataset.labels]), unknown

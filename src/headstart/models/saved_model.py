@@ -35,7 +35,7 @@ from headstart.models.trained_model import (
     TrainingData,
 )
 from headstart.system.digests import DIGEST_BYTES, bytes_digest
-from headstart.system.files import check_place, write_file
+from headstart.system.files import atomic_write, check_writable
 
 SCHEMA = 2
 MANIFEST, CARD = "model.json", "README.md"
@@ -116,9 +116,9 @@ def save_model(model: Model, folder: Path) -> None:
         old = {path for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
         # The arrays are named by their content, and the manifest names them: wherever this is cut
         # short, the folder contains either the old model or the new one.
-        write_file(folder / arrays, content)
-        write_file(folder / CARD, model_card(model).encode())
-        write_file(folder / MANIFEST, f"{manifest}\n".encode())
+        atomic_write(folder / arrays, content)
+        atomic_write(folder / CARD, model_card(model).encode())
+        atomic_write(folder / MANIFEST, f"{manifest}\n".encode())
         for path in old - {folder / arrays}:
             path.unlink(missing_ok=True)
     except OSError as error:
@@ -137,7 +137,7 @@ def check_target(folder: Path) -> None:
     for place in (folder, *folder.parents):
         if place.is_file():
             raise SavedModelError(f"{place} is a file; name a folder for the model")
-    check_place(folder)
+    check_writable(folder)
     taken = folder.is_dir() and next(folder.iterdir(), None) is not None
     if taken and not _is_ours(folder / MANIFEST):
         raise SavedModelError(

@@ -24,7 +24,7 @@ from headstart.heads.families import head_family
 from headstart.heads.selection import Selection, select
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import DIGEST_BYTES, hasher
-from headstart.system.files import write_file
+from headstart.system.files import atomic_write
 from headstart.types import Floats, Labels, ProgressCallback
 
 _KIND = "choices"
@@ -134,7 +134,7 @@ def _store(root: Path, path: Path, selection: Selection) -> None:
     with contextlib.suppress(OSError, HeadstartError):
         folder = cache_folder(root, _KIND)
         body = save(arrays)
-        write_file(path, hasher(body).digest() + body)
+        atomic_write(path, hasher(body).digest() + body)
         by_age = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime)
         for old in by_age[:-_MAX_FILES]:
             old.unlink(missing_ok=True)

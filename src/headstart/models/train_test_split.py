@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headstart.datasets import ImageDataset
-from headstart.datasets.duplicates import UniqueImages, curate
-from headstart.datasets.splits import holdout
+from headstart.datasets.duplicates import Deduplication, deduplicate
+from headstart.datasets.splits import holdout_mask
 from headstart.errors import DataError
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
-from headstart.system.text import counted
+from headstart.system.text import pluralize
 from headstart.types import Labels, ProgressCallback, Skipped, Split
 
 
@@ -54,7 +54,7 @@ class TrainTestSplit:
         skipped: Test images of other classes, with the reason.
     """
 
-    curated: UniqueImages
+    curated: Deduplication
     train_digests: list[str]
     train: Labels
     labels: Labels
@@ -81,20 +81,20 @@ class TrainTestSplit:
         parts = dataset.splits or (Split.TRAIN,) * len(dataset)
         in_test_part = np.array([part is not Split.TRAIN for part in parts], dtype=bool)
         identities = features.identities()
-        curated = curate(
+        curated = deduplicate(
             features.digests,
             dataset.labels,
             dataset.paths,
             dataset.classes,
             identities=identities,
-            last=in_test_part if dataset.splits else None,
+            preferred=in_test_part if dataset.splits else None,
         )
         rows = curated.rows
         if dataset.splits:
             held_out = in_test_part[rows]
         else:
             digests = [features.digests[row] for row in rows]
-            held_out = holdout(digests, dataset.labels[rows], fraction=hold_out, seed=seed)
+            held_out = holdout_mask(digests, dataset.labels[rows], fraction=hold_out, seed=seed)
         train, test = rows[~held_out], rows[held_out]
         present = np.unique(dataset.labels[train])
         if len(present) < 2:
@@ -113,13 +113,7 @@ class TrainTestSplit:
             test=test[known],
             test_labels=np.searchsorted(present, dataset.labels[test[known]]),
             classes=tuple(dataset.classes[index] for index in present),
-            skipped=tuple(
-                Skipped(
-                    str(dataset.paths[row]),
-                    f"no training image of its class ({dataset.classes[dataset.labels[row]]})",
-                )
-                for row in test[~known]
-            ),
+            skipped=tuple(_untrained_class(dataset, row) for row in test[~known]),
         )
 
 
@@ -165,12 +159,17 @@ class SplitFeatures:
         return (*self.dataset.skipped, *self.features.skipped, *self.split.skipped)
 
 
+def _untrained_class(dataset: ImageDataset, row: int) -> Skipped:
+    name = dataset.classes[dataset.labels[row]]
+    return Skipped(str(dataset.paths[row]), f"no training image of its class ({name})")
+
+
 def _too_few_classes(
     dataset: ImageDataset,
     present: Labels,
     features: Features,
     identities: list[str],
-    curated: UniqueImages,
+    curated: Deduplication,
     in_test_part: np.ndarray,
 ) -> str:
     """The message for fewer than two classes, with what may have caused it."""
@@ -182,11 +181,11 @@ def _too_few_classes(
     unreadable = len(features.skipped)
     causes = [
         f"{unreadable} of {unreadable + len(features)} files could not be read",
-        counted(len(curated.conflicts), "image has", "images have") + " two different labels",
+        pluralize(len(curated.conflicts), "image has", "images have") + " two different labels",
     ]
     if shared:
         causes.append(
-            counted(shared, "test image is", "test images are") + " also in the training part"
+            pluralize(shared, "test image is", "test images are") + " also in the training part"
         )
     return (
         f"{dataset.name}: {left} ({'; '.join(causes)}); give readable images of at least two "

@@ -1,24 +1,24 @@
-"""Figures of results; the only place with matplotlib."""
+"""Figures of results. Only this folder imports matplotlib."""
 
 import os
 from contextlib import suppress
 
 from headstart.system.cache_folder import cache_folder, cache_root
 
-# Without this, matplotlib writes its list of fonts into the home folder.
+# By default, matplotlib writes its list of fonts to the home folder.
 if "MPLCONFIGDIR" not in os.environ:
-    with suppress(OSError):  # matplotlib then falls back to a temporary folder
+    with suppress(OSError):  # matplotlib then uses a temporary folder
         os.environ["MPLCONFIGDIR"] = str(cache_folder(cache_root(), "fonts"))
 
 from headstart.plots.canvas import save
 from headstart.plots.comparison import accuracy_and_cost
 from headstart.plots.feature_maps import channels_by_stage, filters, strongest_channels
 from headstart.plots.finetuning import training_curves
-from headstart.plots.overlays import explained, overlay
+from headstart.plots.image_grid import Panel, image_grid
+from headstart.plots.overlays import explanation_figure, overlay
 from headstart.plots.results import accuracy_by_stage, confusion_matrix, most_wrong, reliability
 from headstart.plots.robustness import robustness_curves
-from headstart.plots.sheets import Panel, sheet
-from headstart.plots.transfer import AccuracyBars, transfer_sheet
+from headstart.plots.transfer import AccuracyBars, transfer_figure
 
 __all__ = [
     "AccuracyBars",
@@ -27,15 +27,15 @@ __all__ = [
     "accuracy_by_stage",
     "channels_by_stage",
     "confusion_matrix",
-    "explained",
+    "explanation_figure",
     "filters",
+    "image_grid",
     "most_wrong",
     "overlay",
     "reliability",
     "robustness_curves",
     "save",
-    "sheet",
     "strongest_channels",
     "training_curves",
-    "transfer_sheet",
+    "transfer_figure",
 ]

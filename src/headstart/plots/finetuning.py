@@ -1,16 +1,24 @@
-"""Loss and accuracy by epoch, of the training and of the images that decide."""
+"""Loss and accuracy by epoch, on training and validation images."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from headstart.errors import DataError
-from headstart.plots.canvas import BLUE, GRAY, ORANGE, finish, new_figure, quiet, same_length
+from headstart.plots.canvas import (
+    BLUE,
+    GRAY,
+    ORANGE,
+    check_same_length,
+    finish,
+    new_figure,
+    style_axes,
+)
 
 
 def training_curves(
@@ -21,38 +29,39 @@ def training_curves(
     *,
     probe: tuple[float, float],
     closing: int,
-    finding: str,
+    title: str,
 ) -> Figure:
-    """Two plots over the epochs.
+    """Draw loss and accuracy over the epochs.
 
     Args:
-        losses: E mean losses in training, in nats.
-        accuracies: E shares right in training, [0, 1].
-        validation_losses: E losses on the images that decide; None where they train as well.
-        validation_accuracies: likewise.
-        probe: loss and accuracy of the probe on the images that decide.
-        closing: how many of the epochs, at the end, train on all images.
-        finding: the title.
+        losses: E mean training losses in nats.
+        accuracies: E training accuracies in [0, 1].
+        validation_losses: E losses on the validation images in nats; None for epochs that train on
+            them as well.
+        validation_accuracies: E accuracies on the validation images; None for the same epochs.
+        probe: loss and accuracy of the probe on the validation images.
+        closing: number of epochs at the end that train on all images.
+        title: the result that the curves show.
 
     Raises:
         DataError: there is no epoch, or the lengths differ.
     """
-    same_length(
+    check_same_length(
         losses=losses,
         accuracies=accuracies,
         validation_losses=validation_losses,
         validation_accuracies=validation_accuracies,
     )
     if not losses:
-        raise DataError("there is no epoch to draw: nothing was trained")
+        raise DataError("there are no epochs to draw: nothing was trained")
     figure = new_figure(10.0, 4.2)
     left, right = figure.subplots(1, 2)
     _curve(left, losses, validation_losses, probe[0], closing)
-    left.set_ylabel("loss in nats", color=GRAY)
+    left.set_ylabel("loss (nats)", color=GRAY)
     _curve(right, accuracies, validation_accuracies, probe[1], closing)
     right.set_ylabel("accuracy", color=GRAY)
     right.legend(frameon=False, labelcolor="#333333", fontsize=9, loc="best")
-    return finish(figure, finding)
+    return finish(figure, title)
 
 
 def _curve(
@@ -62,29 +71,13 @@ def _curve(
     probe: float,
     closing: int,
 ) -> None:
-    epochs = range(1, len(training) + 1)
+    epochs = np.arange(1, len(training) + 1)
     axes.axhline(probe, color=GRAY, linewidth=1, linestyle=(0, (4, 3)), label="probe, validation")
-    axes.plot(
-        epochs,
-        [value if math.isfinite(value) else math.nan for value in training],
-        color=BLUE,
-        marker="o",
-        markersize=4,
-        label="training, changed views",
-    )
-    known = [
-        (epoch, value)
-        for epoch, value in zip(epochs, validation, strict=True)
-        if value is not None and math.isfinite(value)
-    ]
-    axes.plot(
-        [epoch for epoch, _ in known],
-        [value for _, value in known],
-        color=ORANGE,
-        marker="o",
-        markersize=4,
-        label="validation",
-    )
+    values = np.where(np.isfinite(training), training, np.nan)
+    axes.plot(epochs, values, "o-", color=BLUE, markersize=4, label="training, augmented")
+    values = np.array(validation, dtype=np.float64)  # None becomes NaN
+    known = np.isfinite(values)
+    axes.plot(epochs[known], values[known], "o-", color=ORANGE, markersize=4, label="validation")
     if closing:
         axes.axvspan(len(training) - closing + 0.5, len(training) + 0.5, color="#F2F2F2", zorder=0)
         axes.text(
@@ -93,4 +86,4 @@ def _curve(
         )  # fmt: skip
     axes.set_xlabel("epoch", color=GRAY)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    quiet(axes)
+    style_axes(axes)

@@ -1,4 +1,4 @@
-"""Maps of relevance over the pictures they belong to."""
+"""Attribution maps drawn over the images they explain."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from headstart.plots.canvas import DPI, label
-from headstart.plots.sheets import Panel, sheet
+from headstart.plots.canvas import DPI, display_name
+from headstart.plots.image_grid import Panel, image_grid
 from headstart.types import Floats, Pixels
 
 if TYPE_CHECKING:
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 _COLORS = matplotlib.colormaps["inferno"]  # perceptually uniform: equal steps look equal
 _GRAY: Final = np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
-_CALM, _CALM_GRAY = 0.75, 0.5  # brightness, and share of gray, where nothing is relevant
-_UNSEEN: Final = 0.35  # brightness of what the network did not see, all gray
-_OPAQUE: Final = 0.8  # of the most relevant; the picture must stay visible
-_WIDTH: Final = 3.2  # inches of a picture on the sheet
-_ROWS: Final = 1024  # colored at a time: bounds the memory for large photos
+_DIMMED, _DIMMED_GRAY = 0.75, 0.5  # brightness and share of gray where nothing is relevant
+_UNSEEN: Final = 0.35  # brightness of gray areas that the network did not see
+_OPACITY: Final = 0.8  # of the most relevant color; the image must stay visible
+_WIDTH: Final = 3.2  # inches, of an image in the figure
+_ROWS: Final = 1024  # colored at a time, to limit the memory for large images
 
 
 def overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixels:
-    """A picture that glows where a map is high: violet, orange, yellow.
+    """Color an image by an attribution map: violet, orange, then yellow for the highest values.
 
-    Elsewhere the picture calms down a little; what the network did not see is gray and dark.
+    Irrelevant areas are dimmed a little; areas that the network did not see are dark gray.
 
     Args:
-        pixels: (H, W, 3).
-        heat: (H, W) from 0, irrelevant, to 1.
-        seen: (H, W), what the network saw.
+        pixels: (H, W, 3) uint8.
+        heat: (H, W) relevance from 0 to 1.
+        seen: (H, W), true where the network saw the image.
 
     Returns:
-        (H, W, 3).
+        (H, W, 3) uint8.
     """
     parts = [
         _overlay(pixels[rows], heat[rows], seen[rows])
@@ -48,46 +48,46 @@ def overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixels
 
 
 def _overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixels:
-    picture = pixels.astype(np.float32)
-    gray = (picture @ _GRAY)[..., None]
-    calm = _CALM * (_CALM_GRAY * gray + (1 - _CALM_GRAY) * picture)
-    # The colors' black end would only darken: they begin where they are colored.
+    image = pixels.astype(np.float32)
+    gray = (image @ _GRAY)[..., None]
+    dimmed = _DIMMED * (_DIMMED_GRAY * gray + (1 - _DIMMED_GRAY) * image)
+    # The black end of the colormap would only darken the image, so it is left out.
     colors = _COLORS(0.2 + 0.75 * heat)[..., :3].astype(np.float32) * 255
     share = heat[..., None]
-    # Where the map is high, the picture is at full brightness under the color.
-    lit = (1 - share) * calm + share * picture
-    mixed = (1 - _OPAQUE * share) * lit + _OPAQUE * share * colors
+    # Where the map is high, the image below the color has its full brightness.
+    base = (1 - share) * dimmed + share * image
+    mixed = (1 - _OPACITY * share) * base + _OPACITY * share * colors
     return np.where(seen[..., None], mixed, _UNSEEN * gray).round().clip(0, 255).astype(np.uint8)
 
 
-def explained(explanation: Explanation, overlays: Sequence[Pixels]) -> Figure:
-    """The picture and its overlays side by side, with their scores.
+def explanation_figure(explanation: Explanation, overlays: Sequence[Pixels]) -> Figure:
+    """Draw an image and its overlays side by side, with their faithfulness scores.
 
     Args:
-        explanation: what was found.
-        overlays: one a map, as `overlay` gives them.
+        explanation: the prediction and its M maps.
+        overlays: M images as returned by `overlay`, one per map.
     """
     reading = explanation.reading
-    seen_as = f"{label(reading.label)} {reading.probability:.3f}"
-    note = f"what speaks for {reading.explained}"
+    prediction = f"{reading.label} {reading.probability:.3f}"
+    note = f"evidence for {reading.explained}"
     if reading.explained != reading.label:
         note += f" ({reading.explained_probability:.3f})"
-    row = [Panel(_shown(explanation.pixels), f"{reading.label} {reading.probability:.3f}", note)]
+    row = [Panel(_reduced(explanation.pixels), prediction, note)]
     row += [
-        Panel(_shown(pixels), _caption(one), _note(one))
+        Panel(_reduced(pixels), _caption(one), _note(one))
         for one, pixels in zip(explanation.maps, overlays, strict=True)
     ]
     title = (
-        f"{label(reading.image.name, limit=40)}: {seen_as}. In brackets: the same map in wrong "
-        f"places; a map worth trusting has less deletion and more insertion"
+        f"{display_name(reading.image.name, limit=40)}: {display_name(prediction, limit=34)}. "
+        "In parentheses: scores of the same map, shifted; a faithful map has lower deletion and "
+        "higher insertion"
     )
-    return sheet([row], title=title, width=_WIDTH)
+    return image_grid([row], title=title, width=_WIDTH)
 
 
 def _caption(one: HeatMap) -> str:
-    where = f" at {one.stage}" if one.stage else ""
-    verdict = "passes" if one.faithfulness.trustworthy else "doubtful"
-    return f"{one.method}{where}: {verdict}"
+    stage = f" at {one.stage}" if one.stage else ""
+    return f"{one.method}{stage}: {'faithful' if one.faithfulness.trustworthy else 'doubtful'}"
 
 
 def _note(one: HeatMap) -> str:
@@ -98,8 +98,8 @@ def _note(one: HeatMap) -> str:
     )
 
 
-def _shown(pixels: Pixels) -> Pixels:
-    """No larger than the sheet can show."""
+def _reduced(pixels: Pixels) -> Pixels:
+    """Reduce an image to the resolution of the figure."""
     height, width = pixels.shape[:2]
     most = round(_WIDTH * DPI)
     if width <= most:

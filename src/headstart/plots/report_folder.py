@@ -1,4 +1,4 @@
-"""The folder that a test leaves: metrics.json, predictions.csv and pictures."""
+"""The report folder of an evaluation: metrics.json, predictions.csv and figures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart import plots
+from headstart.evaluation import metrics
 from headstart.evaluation.report import Report, predictions_table, write_csv
 from headstart.models.trained_model import Model
-from headstart.system.files import write_file
+from headstart.system.files import atomic_write
 from headstart.types import Floats, Labels
 
 
@@ -22,34 +23,36 @@ def write_report(
     *,
     model: Model,
 ) -> None:
-    """Write a test's numbers and pictures.
+    """Write the metrics, predictions and figures of an evaluation.
 
     Args:
-        report: the numbers.
-        paths: N files.
-        labels: (N,) what they are.
-        probabilities: (N, K).
-        folder: made if need be; files of the same names are replaced.
-        model: what was tested; where no stage alone was measured, no picture shows them.
+        report: the metrics.
+        paths: N image files.
+        labels: (N,) indices of the true classes.
+        probabilities: (N, K) predicted probabilities.
+        folder: created if it does not exist; files of the same names are replaced.
+        model: the evaluated model; accuracy_by_stage.png is written only if it has the accuracy of
+            single stages.
 
     Raises:
         HeadstartError: the folder cannot be written.
     """
     text = json.dumps(report.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_file(folder / "metrics.json", f"{text}\n".encode())
+    atomic_write(folder / "metrics.json", f"{text}\n".encode())
     write_csv(
         predictions_table(paths, labels, probabilities, report.classes), folder / "predictions.csv"
     )
-    predicted = probabilities.argmax(1)
     figures = {
         "confusion.png": plots.confusion_matrix(report.confusion, report.classes),
         "most_wrong.png": plots.most_wrong(
             paths,
             [report.classes[label] for label in labels],
-            [report.classes[label] for label in predicted],
+            [report.classes[label] for label in probabilities.argmax(1)],
             probabilities.max(1),
         ),
-        "reliability.png": plots.reliability(probabilities, labels),
+        "reliability.png": plots.reliability(
+            metrics.calibration_bins(probabilities, labels), ece=report.ece
+        ),
     }
     known = {stage: one for stage, one in model.accuracy_by_stage.items() if one.value is not None}
     if known:

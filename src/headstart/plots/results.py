@@ -1,4 +1,4 @@
-"""Pictures of how good a model is. Titles state the finding."""
+"""Figures of a model's accuracy and calibration. Each title states the result."""
 
 from __future__ import annotations
 
@@ -21,39 +21,45 @@ from headstart.plots.canvas import (
     ORANGE,
     PALE,
     SILVER,
+    check_same_length,
+    display_name,
     finish,
-    label,
     new_figure,
-    points,
-    quiet,
-    same_length,
+    plot_intervals,
+    style_axes,
     text_width,
 )
-from headstart.types import Doubles, Interval, Labels
+from headstart.plots.image_grid import Panel, image_grid
+from headstart.types import Doubles, Interval, Labels, Pixels
 
-_MANY, _PAIRS = 40, 15  # with more classes a matrix is a texture, and needs this list beside it
-_SMALLEST_TYPE = 5.0  # points; 10 pixels at DPI, the least that can be read
+_MANY, _PAIRS = 40, 15  # with more classes, cells are unreadable, and this many pairs are listed
+_SMALLEST_FONT = 5.0  # points; 10 pixels at DPI, the smallest readable size
+_THUMBNAIL = 320  # pixels, more than a panel of the grid can show
+_COLUMNS = 6  # images per row
 
 
 def confusion_matrix(confusion: npt.ArrayLike, classes: Sequence[str]) -> Figure:
-    """What is taken for what: one row a true class, one column a prediction.
+    """Draw a confusion matrix with one row per true class and one column per prediction.
 
-    A cell's depth is its share of the row; that of errors starts at 0.15 and grows with the root,
-    or one error in fifty images would look white. A row without images is gray.
+    The color of a cell shows its share of the row. For errors it starts at 0.15 and follows the
+    square root, or one error in fifty images would look white. Rows without images are gray.
 
     Args:
-        confusion: (K, K) images, row = truth.
+        confusion: (K, K) number of images, row = true class.
         classes: K names.
+
+    Raises:
+        DataError: there are no classes, or the shapes differ.
     """
-    cells = np.asarray(confusion).astype(np.int64)
+    cells = np.asarray(confusion)
     k = len(classes)
     if k == 0 or cells.shape != (k, k):
         raise DataError(f"the confusion matrix is {cells.shape} for {k} classes: give (K, K)")
     pairs = metrics.confused_pairs(cells)
-    names = [label(name) for name in classes]
+    names = [display_name(name) for name in classes]
     side = min(9.5, max(3.0, 0.5 * k))  # inches
     cell = side * 72 / k  # points
-    step = max(1, math.ceil(_SMALLEST_TYPE / (0.85 * cell)))
+    step = max(1, math.ceil(_SMALLEST_FONT / (0.85 * cell)))
     size = min(9.0, 0.85 * cell * step)
     longest = max(map(text_width, names)) * 0.6 * size  # points
     full = side + longest / 72 + 0.4
@@ -68,25 +74,25 @@ def confusion_matrix(confusion: npt.ArrayLike, classes: Sequence[str]) -> Figure
     colors = 1.0 - (1.0 - base) * shade[..., None]
     colors[cells.sum(axis=1) == 0] = to_rgb(PALE)
     axes.imshow(colors, interpolation="antialiased", aspect="equal", origin="upper")
-    _count_cells(axes, cells, colors, cell)
+    _write_counts(axes, cells, colors, cell)
 
     shown = np.arange(0, k, step)
-    turn = 0 if longest < 0.95 * cell else 90
-    axes.set_xticks(shown, names[::step], fontsize=size, rotation=turn)
+    rotation = 0 if longest < 0.95 * cell else 90
+    axes.set_xticks(shown, names[::step], fontsize=size, rotation=rotation)
     axes.set_yticks(shown, names[::step], fontsize=size)
     axes.tick_params(length=0, pad=3)
-    axes.set_xlabel("predicted", color=GRAY)
-    axes.set_ylabel("true", color=GRAY)
+    axes.set_xlabel("predicted class", color=GRAY)
+    axes.set_ylabel("true class", color=GRAY)
     axes.spines[:].set_color(SILVER)
     for other in beside:
         _list_pairs(other, cells, classes)
 
-    total, hits = int(cells.sum()), int(np.trace(cells))
-    finding = f"{hits / max(total, 1):.3f} of {total:,} right"
+    total, correct = int(cells.sum()), int(np.trace(cells))
+    title = f"Accuracy {correct / max(total, 1):.3f} on {total:,} images"
     if pairs:
-        truth, guess = (label(classes[i]) for i in pairs[0])
-        finding += f"; most confused: {truth} taken for {guess} ({cells[pairs[0]]:,})"
-    return finish(figure, finding)
+        truth, predicted = (display_name(classes[i]) for i in pairs[0])
+        title += f"; most confused: {truth} predicted as {predicted} ({cells[pairs[0]]:,} images)"
+    return finish(figure, title)
 
 
 def accuracy_by_stage(
@@ -97,30 +103,30 @@ def accuracy_by_stage(
     *,
     largest: float,
 ) -> Figure:
-    """How well a head does on each stage of the backbone, and which was chosen.
+    """Draw the accuracy of a head on each stage of the backbone, marking the chosen stages.
 
     Args:
         names: S stages, from shallow to deep.
-        accuracies: S of [0, 1], cross-validated on the training images.
-        intervals: S 95% intervals of them.
-        chosen: S marks.
-        largest: share of the largest class among the training images, [0, 1]: the accuracy of
-            always naming that.
+        accuracies: S accuracies in [0, 1], cross-validated on the training images.
+        intervals: S 95% intervals of the accuracies.
+        chosen: S marks of the stages that the head uses.
+        largest: share of the largest class among the training images, [0, 1], which is the
+            accuracy of always predicting that class.
     """
-    same_length(names=names, accuracies=accuracies, intervals=intervals, chosen=chosen)
-    labels = [label(name) for name in names]
+    check_same_length(names=names, accuracies=accuracies, intervals=intervals, chosen=chosen)
+    labels = [display_name(name) for name in names]
     figure = new_figure(min(16.0, max(6.0, 0.8 * len(names) + 2)), 4.5)
     axes = figure.add_subplot()
     for x, (value, interval, mark) in enumerate(zip(accuracies, intervals, chosen, strict=True)):
         color = BLUE if mark else GRAY
-        points(axes, [x], [value], [interval], color, color if mark else "white")
+        plot_intervals(axes, [x], [value], [interval], color, color if mark else "white")
         axes.annotate(
             f"{value:.3f}", (x, value), (8, 0), textcoords="offset points", va="center",
             color=color, fontsize=9, weight="bold" if mark else "normal",
         )  # fmt: skip
     axes.axhline(largest, color=GRAY, linewidth=1, linestyle="--")
     axes.annotate(
-        f"always the largest class: {largest:.3f}", (1, largest), (-2, 4),
+        f"always predicting the largest class: {largest:.3f}", (1, largest), (-2, 4),
         xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va="bottom",
         color=GRAY, fontsize=9,
     )  # fmt: skip
@@ -131,23 +137,23 @@ def accuracy_by_stage(
         range(len(names)), labels, fontsize=9, rotation=30 if slanted else 0,
         ha="right" if slanted else "center", rotation_mode="anchor",
     )  # fmt: skip
-    axes.set_ylabel(
-        "cross-validated accuracy on the training images,\nwith 95% interval", color=GRAY
-    )
+    axes.set_ylabel("cross-validated accuracy on the training images\n(95% interval)", color=GRAY)
     axes.set_xlabel("stage of the backbone, from shallow to deep", color=GRAY)
-    quiet(axes)
+    style_axes(axes)
 
+    title = "Accuracy by stage"
     picked = [i for i, mark in enumerate(chosen) if mark]
-    finding = f"Grown on {' + '.join(labels[i] for i in picked) or 'no stage yet'}"
+    if picked:
+        title += f"; the head uses {' + '.join(labels[i] for i in picked)}"
     if len(picked) == 1:
         own, at = accuracies[picked[0]], intervals[picked[0]]
-        finding += f": {own:.3f} ({at.low:.3f} to {at.high:.3f})"
+        title += f": {own:.3f} ({at.low:.3f} to {at.high:.3f})"
         last = intervals[-1]
-        # Overlapping intervals leave open which of two stages is the better one.
+        # If the intervals overlap, it is open which of the two stages is better.
         if at.low > last.high or at.high < last.low:
             gain = own - accuracies[-1]
-            finding += f", {abs(gain):.3f} {'above' if gain > 0 else 'below'} {labels[-1]}"
-    return finish(figure, finding)
+            title += f", {abs(gain):.3f} {'above' if gain > 0 else 'below'} {labels[-1]}"
+    return finish(figure, title)
 
 
 def most_wrong(
@@ -158,98 +164,95 @@ def most_wrong(
     *,
     count: int = 24,
 ) -> Figure:
-    """The pictures that were misjudged with the most confidence: wrong labels are often here.
+    """Show the errors with the highest confidence, which often have wrong labels.
 
     Args:
         images: N files.
-        truths: N class names.
-        predictions: N class names.
-        probabilities: N of [0, 1], of the prediction.
-        count: how many pictures at most.
+        truths: N names of the true classes.
+        predictions: N names of the predicted classes.
+        probabilities: N probabilities of the predicted classes, [0, 1].
+        count: the largest number of images to show.
     """
-    same_length(images=images, truths=truths, predictions=predictions, probabilities=probabilities)
+    check_same_length(
+        images=images, truths=truths, predictions=predictions, probabilities=probabilities
+    )
     wrong = [i for i in range(len(images)) if truths[i] != predictions[i]]
     shown = sorted(wrong, key=lambda i: -float(probabilities[i]))[: max(count, 1)]  # stable
     if not shown:
         return finish(
-            new_figure(6.0, 0.5, layout="none"), f"Nothing is wrong in {len(images):,} predictions"
+            new_figure(6.0, 0.5, layout="none"), f"No errors in {len(images):,} predictions"
         )
-
-    columns = min(6, len(shown))
-    picture, caption, gap, head = 1.9, 0.42, 0.14, 0.55  # inches
-    width = max(6.0, columns * (picture + gap) + gap)
-    height = head + math.ceil(len(shown) / columns) * (picture + caption + gap)
-    # A layout engine would take seconds for what is a plain grid.
-    figure = new_figure(width, height, layout="none")
-    for place, i in enumerate(shown):
-        row, column = divmod(place, columns)
-        left = (gap + column * (picture + gap)) / width
-        bottom = height - head - row * (caption + gap) - (row + 1) * picture
-        axes = figure.add_axes((left, bottom / height, picture / width, picture / height))
-        _thumbnail(axes, images[i])
-        says = f"{label(predictions[i], limit=20)} {float(probabilities[i]):.2f}"
-        truth = f"is {label(truths[i], limit=20)}"
-        for text, color, below in ((says, ORANGE, 0.04), (truth, BLUE, 0.21)):
-            figure.text(left, (bottom - below) / height, text, color=color, fontsize=8, va="top")
-    scope = "most confident first" + (f", {len(shown)} shown" if len(shown) < len(wrong) else "")
-    return finish(figure, f"{len(wrong):,} of {len(images):,} wrong; {scope}")
+    panels = [
+        Panel(
+            _thumbnail(images[i]),
+            f"{predictions[i]} {float(probabilities[i]):.2f}",
+            f"true: {truths[i]}",
+        )
+        for i in shown
+    ]
+    rows = [panels[at : at + _COLUMNS] for at in range(0, len(panels), _COLUMNS)]
+    title = f"{len(wrong):,} errors in {len(images):,} predictions, most confident first"
+    if len(shown) < len(wrong):
+        title += f" ({len(shown)} shown)"
+    return image_grid(rows, title=title, tallest=1.0)
 
 
-def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int = 15) -> Figure:
-    """Whether 0.9 means right nine times in ten (Guo et al. 2017, figure 1).
+def reliability(bins: metrics.CalibrationBins, *, ece: float) -> Figure:
+    """Draw a reliability diagram: accuracy against confidence (Guo et al. 2017, figure 1).
 
-    Points with intervals, not the usual bars, which hide that a bin holds three images. Over- or
-    under-confident it is called where the mean confidence lies outside the accuracy's interval.
+    It shows points with intervals instead of the usual bars, which hide that a bin may have only
+    three images. The title calls a model over- or under-confident only if the mean confidence is
+    outside the 95% interval of the accuracy.
 
     Args:
-        probabilities: (N, K), rows that sum to 1.
-        labels: (N,) true classes.
-        bins: bins of equal width.
+        bins: M bins of equal width, as from `metrics.calibration_bins`.
+        ece: expected calibration error, [0, 1].
     """
-    p, truth = metrics.check_probabilities(probabilities, labels)
-    grouped = metrics.calibration_bins(p, truth, bins=bins)
-    ece = metrics.expected_calibration_error(p, truth, bins=bins)
-    full = np.flatnonzero(grouped.counts)
-    confidence, share = grouped.confidence[full], grouped.correct[full] / grouped.counts[full]
-    intervals = [metrics.wilson(int(grouped.correct[m]), int(grouped.counts[m])) for m in full]
+    full = np.flatnonzero(bins.counts)
+    confidence, accuracy = bins.confidence[full], bins.correct[full] / bins.counts[full]
+    intervals = [metrics.wilson(int(bins.correct[m]), int(bins.counts[m])) for m in full]
+    total, correct = int(bins.counts.sum()), int(bins.correct.sum())
 
     figure = new_figure(6.0, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     upper.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle="--")
-    upper.vlines(confidence, confidence, share, color=ORANGE, linewidth=5, alpha=0.35)
-    points(upper, confidence, share, intervals, BLUE, BLUE)
+    upper.vlines(confidence, confidence, accuracy, color=ORANGE, linewidth=5, alpha=0.35)
+    plot_intervals(upper, confidence, accuracy, intervals, BLUE, BLUE)
     upper.set_xlim(0, 1.01)
     upper.set_ylim(0, 1.01)
-    upper.set_ylabel("share that is right, with 95% interval", color=GRAY)
-    edges = np.arange(bins) / bins
-    lower.bar(edges, grouped.counts, 1 / bins, align="edge", color=SILVER, edgecolor="white")
+    upper.set_ylabel("accuracy (95% interval)", color=GRAY)
+    width = 1 / len(bins.counts)
+    edges = np.arange(len(bins.counts)) * width
+    lower.bar(edges, bins.counts, width, align="edge", color=SILVER, edgecolor="white")
     lower.set_ylabel("images", color=GRAY)
-    lower.set_xlabel(f"confidence of the prediction, {len(p):,} images", color=GRAY)
-    quiet(upper, lower)
-    says, count = float(np.max(p, axis=1).mean()), int(grouped.correct.sum())
-    right, interval = count / len(p), metrics.wilson(count, len(p))
+    lower.set_xlabel(f"confidence of the prediction ({total:,} images)", color=GRAY)
+    style_axes(upper, lower)
+
+    mean_confidence = float(bins.confidence @ bins.counts) / total
+    overall, interval = correct / total, metrics.wilson(correct, total)
     if ece < 0.02:
-        verdict = "well calibrated"
-    elif interval.low <= says <= interval.high:
-        verdict = "not surely over- or under-confident"
+        assessment = "well calibrated"
+    elif interval.low <= mean_confidence <= interval.high:
+        assessment = "no significant over- or under-confidence"
     else:
-        verdict = "over-confident" if says > right else "under-confident"
-    return finish(figure, f"Says {says:.3f}, is right {right:.3f}: {verdict} (ECE {ece:.3f})")
+        assessment = "over-confident" if mean_confidence > overall else "under-confident"
+    title = f"Mean confidence {mean_confidence:.3f}, accuracy {overall:.3f}: {assessment}"
+    return finish(figure, f"{title} (ECE {ece:.3f})")
 
 
-def _count_cells(axes: Axes, cells: Labels, colors: Doubles, cell: float) -> None:
-    """Writes the counts into cells of `cell` points, if they can be read there."""
+def _write_counts(axes: Axes, cells: Labels, colors: Doubles, cell: float) -> None:
+    """Write the counts into cells with sides of `cell` points, if they are readable there."""
     size = min(11.0, 0.55 * cell, 0.9 * cell / (0.64 * len(f"{cells.max():,}")))
-    for i, j in np.argwhere(cells > 0) if size >= _SMALLEST_TYPE else ():
+    for i, j in np.argwhere(cells > 0) if size >= _SMALLEST_FONT else ():
         color = "white" if colors[i, j] @ (0.299, 0.587, 0.114) < 0.55 else "black"  # luma
         axes.text(j, i, f"{cells[i, j]:,}", fontsize=size, color=color, ha="center", va="center")
 
 
 def _list_pairs(axes: Axes, cells: Labels, classes: Sequence[str]) -> None:
-    """The most confused pairs, each a line of text over a bar as long as its share of the row."""
+    """List the most confused pairs, each with a bar of its share of the true class."""
     for y, (i, j) in enumerate(metrics.confused_pairs(cells)[:_PAIRS]):
         n, support = int(cells[i, j]), int(cells[i].sum())
-        text = f"{label(classes[i], limit=22)} → {label(classes[j], limit=22)}"
+        text = f"{display_name(classes[i], limit=22)} → {display_name(classes[j], limit=22)}"
         axes.text(0, y - 0.12, text, fontsize=8, va="bottom")
         axes.barh(y, n / support, height=0.2, align="edge", color=ORANGE)
         count = f"  {n:,} of {support:,}"
@@ -260,13 +263,10 @@ def _list_pairs(axes: Axes, cells: Labels, classes: Sequence[str]) -> None:
     axes.set_axis_off()
 
 
-def _thumbnail(axes: Axes, path: Path) -> None:
-    axes.set_axis_off()
+def _thumbnail(path: Path) -> Pixels | None:
     try:
-        image = decode(path).convert("RGB")
+        image = decode(path)
     except UnreadableImageError:
-        axes.text(0.5, 0.5, "cannot be read", ha="center", color=GRAY, fontsize=8)
-        return
-    image.thumbnail((320, 320))
-    axes.imshow(np.asarray(image), interpolation="antialiased", aspect="equal", origin="upper")
-    axes.set_anchor("SW")  # the picture stands on its caption
+        return None
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    return np.asarray(image)

@@ -1,4 +1,4 @@
-"""Accuracy against an attacker's epsilon, and under corruptions, side by side."""
+"""Accuracy under attacks of increasing size and under corruptions of increasing strength."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headstart.errors import DataError
-from headstart.plots.canvas import BLUE, GRAY, finish, label, new_figure, points, quiet, same_length
+from headstart.plots.canvas import (
+    BLUE,
+    GRAY,
+    check_same_length,
+    display_name,
+    finish,
+    new_figure,
+    plot_intervals,
+    style_axes,
+)
 from headstart.types import Interval
 
-# Okabe and Ito's, the yellow left out: on white it cannot be seen.
+# The palette of Okabe and Ito without yellow, which is invisible on white.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#666666")
-_APART = 0.055  # of the axis: names that are closer than this would touch
+_SPACING = 0.055  # smallest distance between names, as a share of the axis
 
 
 def robustness_curves(
@@ -24,56 +33,56 @@ def robustness_curves(
     axis: str,
     images: int,
 ) -> Figure:
-    """Two plots: what an attack leaves right, and what corruptions leave right.
+    """Draw accuracy under attacks and under corruptions, side by side.
 
     Args:
-        epsilons: E sizes of a change as text, growing, the first that of no change.
+        epsilons: E attack sizes as text, ascending; the first is no attack.
         attacked: E accuracies in [0, 1] with their 95% intervals.
-        corrupted: by name, S accuracies with their intervals, at strengths 1 to S.
-        axis: what the epsilons are, such as "largest change of a pixel, in 255ths".
-        images: how many it was measured on.
+        corrupted: for each corruption, S accuracies with their intervals at strengths 1 to S.
+        axis: label of the epsilon axis, such as "largest change of a pixel, in 255ths".
+        images: number of images that the accuracies were measured on.
 
     Raises:
         DataError: there is nothing to draw, or the lengths differ.
     """
-    same_length(epsilons=epsilons, attacked=attacked)
+    check_same_length(epsilons=epsilons, attacked=attacked)
     lengths = {name: len(row) for name, row in corrupted.items()}
     if not attacked or not lengths or len(set(lengths.values())) > 1 or 0 in lengths.values():
         raise DataError(
-            f"{len(attacked)} epsilons and corruptions of so many strengths: {lengths}; give at "
-            "least one epsilon, and the same strengths of each corruption"
+            f"{len(attacked)} epsilons, and these numbers of strengths: {lengths}; give at "
+            "least one epsilon, and the same strengths for each corruption"
         )
     figure = new_figure(11.0, 4.6)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
-    _attacked(left, epsilons, attacked)
+    _plot_attacks(left, epsilons, attacked)
     left.set_xlabel(axis, color=GRAY)
-    _corrupted(right, attacked[0], corrupted)
-    right.set_xlabel("strength of the corruption (Hendrycks and Dietterich 2019)", color=GRAY)
+    _plot_corruptions(right, attacked[0], corrupted)
+    right.set_xlabel("corruption strength (Hendrycks and Dietterich 2019)", color=GRAY)
     for axes in (left, right):
         axes.set_ylabel("accuracy", color=GRAY)
         axes.set_ylim(-0.02, 1.02)
-        quiet(axes)
-    return finish(figure, _finding(epsilons, attacked, corrupted, images))
+        style_axes(axes)
+    return finish(figure, _title(epsilons, attacked, corrupted, images))
 
 
-def _attacked(
+def _plot_attacks(
     axes: Axes, epsilons: Sequence[str], attacked: Sequence[tuple[float, Interval]]
 ) -> None:
     values = [value for value, _ in attacked]
-    places = range(len(values))
-    axes.plot(places, values, color=BLUE, linewidth=1)
-    points(axes, places, values, [interval for _, interval in attacked], BLUE, "white")
-    for place, value in enumerate(values):
-        # Accuracy only falls, so that nothing lies above and to the right of a point.
+    positions = range(len(values))
+    axes.plot(positions, values, color=BLUE, linewidth=1)
+    plot_intervals(axes, positions, values, [interval for _, interval in attacked], BLUE, "white")
+    for at, value in enumerate(values):
+        # Accuracy only falls, so the space above and to the right of a point is free.
         axes.annotate(
-            f"{value:.3f}", (place, value), (5, 4), textcoords="offset points",
+            f"{value:.3f}", (at, value), (5, 4), textcoords="offset points",
             ha="left", va="bottom", color=BLUE, fontsize=9,
         )  # fmt: skip
     axes.set_xlim(-0.3, len(values) - 0.3)
-    axes.set_xticks(places, list(epsilons))
+    axes.set_xticks(positions, list(epsilons))
 
 
-def _corrupted(
+def _plot_corruptions(
     axes: Axes,
     untouched: tuple[float, Interval],
     corrupted: Mapping[str, Sequence[tuple[float, Interval]]],
@@ -82,52 +91,52 @@ def _corrupted(
     ends = _spread({name: row[-1][0] for name, row in corrupted.items()})
     for index, (name, row) in enumerate(corrupted.items()):
         color = _COLORS[index % len(_COLORS)]
-        # Beside each other, or their intervals would be one line.
+        # Shifted, or the intervals would cover each other.
         shift = (index - (len(corrupted) - 1) / 2) * 0.06
-        places = [0.0, *(strength + shift for strength in range(1, strengths + 1))]
-        axes.plot(places, [untouched[0], *(v for v, _ in row)], color=color, linewidth=1.2)
-        axes.plot(places[1:], [v for v, _ in row], "o", color=color, markersize=4)
+        positions = [0.0, *(strength + shift for strength in range(1, strengths + 1))]
+        axes.plot(positions, [untouched[0], *(v for v, _ in row)], color=color, linewidth=1.2)
+        axes.plot(positions[1:], [v for v, _ in row], "o", color=color, markersize=4)
         spans = [interval for _, interval in row]
-        axes.vlines(places[1:], [s.low for s in spans], [s.high for s in spans],
+        axes.vlines(positions[1:], [s.low for s in spans], [s.high for s in spans],
                     color=color, linewidth=0.8, alpha=0.6)  # fmt: skip
         axes.annotate(
-            label(name), (strengths + 0.3, ends[name]), va="center", color=color, fontsize=9
+            display_name(name), (strengths + 0.3, ends[name]), va="center", color=color, fontsize=9
         )
-    points(axes, [0], [untouched[0]], [untouched[1]], BLUE, "white")
+    plot_intervals(axes, [0], [untouched[0]], [untouched[1]], BLUE, "white")
     axes.set_xticks(range(strengths + 1), ["none", *map(str, range(1, strengths + 1))])
     axes.set_xlim(-0.3, strengths + 1.2)
 
 
 def _spread(values: Mapping[str, float]) -> dict[str, float]:
-    """Heights of names, near to their values and never on each other."""
+    """Return positions of names near to their values that do not overlap."""
     names = sorted(values, key=lambda name: values[name])
     heights: list[float] = []
     for name in names:
-        heights.append(max(values[name], heights[-1] + _APART if heights else -1.0))
-    # What was pushed above the top pushes down again.
+        heights.append(max(values[name], heights[-1] + _SPACING if heights else -1.0))
+    # Names pushed above the top push the others down again.
     top = 1.0
-    for place in reversed(range(len(heights))):
-        heights[place] = min(heights[place], top)
-        top = heights[place] - _APART
+    for at in reversed(range(len(heights))):
+        heights[at] = min(heights[at], top)
+        top = heights[at] - _SPACING
     return dict(zip(names, heights, strict=True))
 
 
-def _finding(
+def _title(
     epsilons: Sequence[str],
     attacked: Sequence[tuple[float, Interval]],
     corrupted: Mapping[str, Sequence[tuple[float, Interval]]],
     images: int,
 ) -> str:
     clean = attacked[0][0]
-    parts = [f"{clean:.3f} of {images:,} right untouched"]
+    parts = [f"Accuracy {clean:.3f} on {images:,} clean images"]
     if len(attacked) > 1:
-        # Where half of what was right is wrong: the scale of the network's weakness.
+        # The first epsilon at which half of the accuracy is lost.
         half = next((i for i, (value, _) in enumerate(attacked) if value < clean / 2), None)
-        place = len(attacked) - 1 if half is None else half
-        parts.append(f"{attacked[place][0]:.3f} attacked within {epsilons[place]}")
+        at = len(attacked) - 1 if half is None else half
+        parts.append(f"{attacked[at][0]:.3f} under attack with epsilon {epsilons[at]}")
     worst = min(corrupted, key=lambda name: corrupted[name][-1][0])
     parts.append(
-        f"{corrupted[worst][-1][0]:.3f} under {label(worst)}, the worst corruption, "
+        f"{corrupted[worst][-1][0]:.3f} under the worst corruption, {display_name(worst)}, "
         f"at strength {len(corrupted[worst])}"
     )
     return "; ".join(parts)

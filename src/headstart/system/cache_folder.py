@@ -1,9 +1,9 @@
-"""The folder of what headstart keeps between runs: where it is, and the mark on its parts.
+"""The folder that headstart keeps between runs: its location, and the tags on its subfolders.
 
-Everything in it can be made again, so it may be deleted at any time. Each kind of content has a
-subfolder, marked as headstart's own by a CACHEDIR.TAG (https://bford.info/cachedir/), which also
-keeps it out of backups. The mark is what lets clearing be safe: whoever points HEADSTART_CACHE at
-a folder that has a "datasets" of its own does not lose it.
+Everything in it can be recreated, so it may be deleted at any time. Each kind of content has a
+subfolder, tagged as headstart's own by a CACHEDIR.TAG (https://bford.info/cachedir/), which also
+keeps it out of backups. Only tagged folders are ever cleared, so pointing HEADSTART_CACHE at a
+folder that has a "datasets" of its own does not delete that.
 """
 
 from __future__ import annotations
@@ -11,60 +11,116 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
 
+from headstart.errors import StoreError
 from headstart.system.files import TEMPORARY
 
 KINDS = ("features", "activations", "choices", "archives", "datasets", "index", "fonts")
 """The subfolders: features, activations, selected stages, unpacked archives, named data sets, the
 `PathIndex`, and matplotlib's list of fonts."""
 TAG = "CACHEDIR.TAG"
-_MARK = """Signature: 8a477f597d28d172789f06886806bc55
+_TAG_CONTENT = """Signature: 8a477f597d28d172789f06886806bc55
 # Made by headstart, which can make all of this again: `headstart cache --clear` removes it.
 """
 
 
 def cache_root(chosen: Path | None = None) -> Path:
-    """The cache folder: the one chosen, else $HEADSTART_CACHE, else the platform's place.
+    """Return the cache folder: the chosen one, else $HEADSTART_CACHE, else the platform's.
 
-    It need not exist: those who write create it.
+    The folder need not exist; writing to it creates it.
     """
     if chosen is not None:
         return chosen.expanduser()
-    if named := os.environ.get("HEADSTART_CACHE"):
-        return Path(named).expanduser()
+    if variable := os.environ.get("HEADSTART_CACHE"):
+        return Path(variable).expanduser()
     return platformdirs.user_cache_path("headstart", appauthor=False)
 
 
 def cache_folder(root: Path, kind: str) -> Path:
-    """Gives the subfolder for one of `KINDS`, created and marked if need be.
+    """Return the subfolder for one of `KINDS`, creating and tagging it if it does not exist.
 
-    Whoever writes to the cache gets the folder here: an unmarked one is never counted nor cleared.
+    Everything written to the cache must go through here: untagged folders are never counted or
+    cleared.
 
     Raises:
         OSError: it cannot be created.
     """
     folder = root / kind
     if not folder.is_dir():
-        # Born elsewhere and moved, so that no kill can leave it without its mark.
-        newborn = root / f"{kind}.{secrets.token_hex(8)}{TEMPORARY}"
-        newborn.mkdir(parents=True)
+        # Created elsewhere and renamed, so that a killed process cannot leave it untagged.
+        draft = root / f"{kind}.{secrets.token_hex(8)}{TEMPORARY}"
+        draft.mkdir(parents=True)
         try:
-            (newborn / TAG).write_text(_MARK, encoding="utf-8")
-            newborn.rename(folder)
+            (draft / TAG).write_text(_TAG_CONTENT, encoding="utf-8")
+            draft.rename(folder)
         except OSError:
-            shutil.rmtree(newborn, ignore_errors=True)
-            if not folder.is_dir():  # else another process was quicker
+            shutil.rmtree(draft, ignore_errors=True)
+            if not folder.is_dir():  # otherwise another process was faster
                 raise
     return folder
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether `cache_folder` made it. A link to elsewhere is the user's, wherever it leads."""
+def is_tagged(folder: Path) -> bool:
+    """Whether `cache_folder` created a folder. Links are the user's own and never count."""
     try:
-        mark = (folder / TAG).read_text(encoding="utf-8")
+        content = (folder / TAG).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
-    return mark == _MARK and not folder.is_symlink()
+    return content == _TAG_CONTENT and not folder.is_symlink()
+
+
+@contextmanager
+def cache_errors(path: Path) -> Iterator[None]:
+    """Convert every OSError inside the block to a StoreError about writing `path`.
+
+    Only writes belong inside, or an unreadable archive would be reported as a full disk.
+
+    Raises:
+        StoreError: instead of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}; "
+            "free some space there, or choose another cache folder"
+        ) from error
+
+
+@contextmanager
+def atomic_folder(destination: Path) -> Iterator[Path]:
+    """Create a folder that appears complete or not at all.
+
+    The block fills a temporary folder next to `destination`, which is renamed at the end. If the
+    block fails, nothing remains. If another process was faster, its folder stays and this one is
+    dropped; the name of `destination` must determine its content, so both are equal.
+
+    Args:
+        destination: a folder that does not exist yet.
+
+    Yields:
+        An empty folder to fill, on the same file system.
+
+    Raises:
+        StoreError: the folder cannot be created or renamed. Errors of the block pass unchanged.
+    """
+    with cache_errors(destination):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+    try:
+        yield work
+        with cache_errors(destination):
+            work.chmod(0o755)  # mkdtemp makes it private, and caches may be shared
+            try:
+                work.rename(destination)
+            except OSError:
+                if not destination.is_dir():
+                    raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

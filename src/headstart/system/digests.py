@@ -1,4 +1,4 @@
-"""The names that contents go by: two files with the same bytes have the same digest."""
+"""Digests that identify contents: files with equal bytes have equal digests."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Final
 
 DIGEST_BYTES: Final = 16
-"""128 bits: among a billion images, an accidental match has a chance of about 1e-21."""
+"""128 bits: among a billion images, an accidental match has a probability of about 1e-21."""
 
 
 def hasher(data: bytes | bytearray | memoryview = b"") -> hashlib.blake2b:
-    """What makes every digest here: BLAKE2b, begun with some bytes."""
+    """Return the BLAKE2b hash object behind every digest, after hashing `data`."""
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES)
 
 
 def bytes_digest(data: bytes | bytearray | memoryview) -> str:
-    """The digest of some bytes: 32 hexadecimal digits."""
+    """Return the digest of some bytes as 32 hexadecimal digits."""
     return hasher(data).hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """The digest of a file's bytes, as `bytes_digest` gives it; any size, in constant memory.
+    """Return the same digest of a file's content, using constant memory for any size.
 
     Raises:
         OSError: the file cannot be read.

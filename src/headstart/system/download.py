@@ -1,4 +1,4 @@
-"""Files from the network: resumed where they broke off, checked, and whole or absent."""
+"""Downloads that resume, are verified, and appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import glob
 import hashlib
 import http.client
-import os
 import re
 import secrets
 import ssl
@@ -21,25 +20,25 @@ from typing import Final, TypeAlias
 from headstart.errors import DownloadError, StoreError
 
 ByteProgress: TypeAlias = Callable[[int, int | None], None]
-"""Called with the bytes there are so far, and how many there will be, if known."""
+"""Called with the number of bytes received so far and in total (None if unknown)."""
 
 _ATTEMPTS: Final = 5
-"""Each goes on where the last broke off; a connection that fails so often will fail again."""
+"""Each attempt resumes the last one; a connection that fails so often will fail again."""
 _TIMEOUT: Final = 30.0
-_DEAD: Final = 600.0
-"""Seconds after which a beginning that nothing is added to is taken for a killed process's."""
+_STALE: Final = 600.0
+"""Seconds without progress after which the process of a partial download is assumed dead."""
 _CHUNK: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file that anybody can fetch.
+    """A file to download.
 
     Attributes:
-        url: where it is; what follows the last slash is the file's name.
-        sha256: the digest of its content in hexadecimal digits, or the first of them, as many as
-            are known; with none, only its length is checked.
-        size: its length in bytes, if known.
+        url: address of the file; the part after the last slash is its name on disk.
+        sha256: SHA-256 digest of its content in hexadecimal, or as many of the first digits as are
+            known; if empty, only the length is verified.
+        size: length in bytes, if known.
     """
 
     url: str
@@ -48,7 +47,7 @@ class Download:
 
     @property
     def name(self) -> str:
-        """What the file is called on disk."""
+        """File name on disk."""
         return self.url.rsplit("/", 1)[-1]
 
 
@@ -59,85 +58,79 @@ def fetch(
     progress: ByteProgress | None = None,
     otherwise: str | None = None,
 ) -> Path:
-    """Download a file, unless it is there and whole.
+    """Download a file, unless it exists with the right content.
 
-    What has arrived is kept in a file ending in `.part`, which the next call goes on with. While
-    it grows it has a name of its own, so that two processes never write to the same one.
+    A partial download is kept in a file ending in `.part`, which the next call resumes. During the
+    download it has a unique name, so that two processes never write to the same file.
 
     Args:
-        download: what to fetch.
-        folder: where to put it; made if need be.
-        progress: told of each piece that arrives.
-        otherwise: what can be done without a network, for the message; by default, putting the
-            file in the folder by hand.
+        download: the file to fetch.
+        folder: where to put it; created if necessary.
+        progress: called after each piece that arrives.
+        otherwise: what the user can do without a network, for the error message; defaults to
+            putting the file into the folder by hand.
 
     Returns:
-        The file, whose content has been checked.
+        The path of the verified file.
 
     Raises:
-        DownloadError: no network, or what arrives is not what was expected.
+        DownloadError: there is no network, or the content is not as expected.
         StoreError: the folder cannot be written.
     """
     target = folder / download.name
     if otherwise is None:
-        otherwise = f"to go on without a network, fetch it elsewhere and put it at {target}"
+        otherwise = f"without a network, fetch it on another machine and put it at {target}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if target.exists():
             if _sha256(target).startswith(download.sha256):
                 return target
-            target.unlink()  # put there by hand, and not the right one
-        with _claimed(folder / f"{download.name}.part") as part:
-            if not download.sha256:  # nothing would tell that the beginning was another version's
+            target.unlink()  # put there by hand, but a different file
+        with _claim(folder / f"{download.name}.part") as part:
+            if not download.sha256:  # a part of another version could not be detected
                 part.unlink(missing_ok=True)
-            resumed = part.exists()
-            _complete(download, part, progress, otherwise)
-            found = _sha256(part)
-            if not found.startswith(download.sha256) and resumed:
-                # The beginning was another version's, or damaged. That is worth one fresh start.
-                part.unlink()
+            # If a resumed file is wrong, its first part may be damaged or of another version.
+            for _ in range(2 if part.exists() else 1):
                 _complete(download, part, progress, otherwise)
                 found = _sha256(part)
-            if not found.startswith(download.sha256):
+                if found.startswith(download.sha256):
+                    return part.replace(target)
                 part.unlink()
-                raise DownloadError(
-                    f"{download.url} is not the file it should be: its SHA-256 is {found}, "
-                    f"expected {download.sha256}; it was deleted. Try again later, or from another "
-                    "network"
-                )
-            os.replace(part, target)  # noqa: PTH105 - says more clearly that it is atomic
     except OSError as error:
         raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
-    return target
+    raise DownloadError(
+        f"{download.url} has an unexpected content: its SHA-256 is {found}, expected "
+        f"{download.sha256}; it was deleted, try again later or from another network"
+    )
 
 
 @contextlib.contextmanager
-def _claimed(part: Path) -> Iterator[Path]:
-    """Take a beginning for this process alone, and put back what there is of it at the end.
+def _claim(part: Path) -> Iterator[Path]:
+    """Take a partial file for this process alone, and put back what is left of it at the end.
 
-    A file can be renamed by one process only, so no lock is needed that a kill could leave. What
-    a killed process had claimed is taken up again once it has lain still for a while.
+    Only one process can rename a file, so there is no lock that a killed process could leave. The
+    partial files of killed processes are taken over after some time without progress.
 
     Yields:
-        The file to add to, which need not exist.
+        The file to append to, which need not exist.
     """
     own = part.with_name(f"{part.stem}.{secrets.token_hex(8)}.part")
     for one in (part, *part.parent.glob(f"{glob.escape(part.stem)}.*.part")):
         with contextlib.suppress(OSError):
-            if one == part or time.time() - one.stat().st_mtime > _DEAD:
+            if one == part or time.time() - one.stat().st_mtime > _STALE:
                 one.rename(own)
                 break
     try:
         yield own
     finally:
-        with contextlib.suppress(OSError):  # most often it is not there: it became the whole file
+        with contextlib.suppress(OSError):  # usually missing, because it became the whole file
             own.replace(part)
 
 
 def _complete(
     download: Download, part: Path, progress: ByteProgress | None, otherwise: str
 ) -> None:
-    """Bring the partial file to its full length."""
+    """Download what is missing of a partial file, in several attempts."""
     problem: object = ""
     for _ in range(_ATTEMPTS):
         if download.size is not None and _size(part) == download.size:
@@ -145,31 +138,27 @@ def _complete(
         try:
             if _continue(download, part, progress):
                 return
-            problem = "the connection broke off"
+            problem = "the connection was lost"
         except urllib.error.HTTPError as error:
-            problem = f"the server answers {error.code} {error.reason}"
+            problem = f"the server responded {error.code} {error.reason}"
             error.close()
-            if error.code == 416:  # what there is does not fit what the server has
+            if error.code == 416:  # the partial file does not match the server's
                 part.unlink(missing_ok=True)
             elif error.code < 500:
                 break
         except TimeoutError:
-            problem = f"no answer within {_TIMEOUT:.0f} seconds"
+            problem = f"no response within {_TIMEOUT:.0f} seconds"
         except urllib.error.URLError as error:
             problem = error.reason
-            break  # no network, or no such host: asking again is of no use
+            break  # no network or no such host; trying again is useless
         except (http.client.HTTPException, ConnectionError, ssl.SSLError) as error:
             problem = error
     length = "" if download.size is None else f" ({readable_size(download.size)})"
     raise DownloadError(f"cannot download {download.url}{length}: {problem}; {otherwise}")
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
 def _continue(download: Download, part: Path, progress: ByteProgress | None) -> bool:
-    """Append what is missing, as far as the connection lasts; whether that is all."""
+    """Append as much as the connection delivers, and return whether the file is complete."""
     have = _size(part)
     if download.size is not None and have > download.size:
         have = 0
@@ -179,10 +168,10 @@ def _continue(download: Download, part: Path, progress: ByteProgress | None) -> 
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
         partial = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
         if response.status != 206 or partial is None or int(partial[1]) != have:
-            have = 0  # the server begins anew, so do we
+            have = 0  # the server starts from the beginning
         expected = download.size
-        if expected is None and (announced := response.headers.get("Content-Length")):
-            expected = have + int(announced)
+        if expected is None and (stated := response.headers.get("Content-Length")):
+            expected = have + int(stated)
         with part.open("ab" if have else "wb") as file:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
@@ -190,9 +179,13 @@ def _continue(download: Download, part: Path, progress: ByteProgress | None) -> 
                 if progress is not None:
                     progress(have, expected)
                 if expected is not None and have > expected:
-                    break  # not our file; the checksum will say so
-    # Without any announcement the end of the answer is the end of the file.
+                    break  # a different file, which the checksum will show
+    # If the length is unknown, the end of the response is the end of the file.
     return expected is None or have >= expected
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _sha256(path: Path) -> str:
@@ -201,7 +194,7 @@ def _sha256(path: Path) -> str:
 
 
 def readable_size(size: int) -> str:
-    """A number of bytes for people: "825 MB"."""
+    """Return a number of bytes in readable units, such as "825 MB"."""
     amount = float(size)
     for unit in ("bytes", "kB", "MB"):
         if amount < 1000:

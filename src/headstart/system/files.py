@@ -1,7 +1,7 @@
-"""Files that are there whole or not at all, and the removal of what killed writers left.
+"""Atomic writing of files, checks before writing, and removal of stale temporary files.
 
-A file is written beside its place and then moved there, so that a reader, or a run that was
-interrupted, never sees half of one.
+A file is written next to its destination and then moved there, so that readers and interrupted
+runs never see an incomplete one.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Final
 from headstart.errors import HeadstartError, UserError
 
 TEMPORARY: Final = ".tmp"
-"""The ending of files, and of folders, that are not finished or no longer whole."""
-_LEFTOVER: Final = 3600.0  # seconds after which a temporary file is taken for a dead writer's
+"""Extension of files and folders that are incomplete."""
+_STALE: Final = 3600.0  # seconds after which the writer of a temporary file is assumed dead
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a whole file or none of it; its folder is made if need be.
+def atomic_write(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all, creating its folder if necessary.
 
     Raises:
-        HeadstartError: the disk is full, the place is not writable, and the like.
+        HeadstartError: the disk is full, the folder is not writable, or similar.
     """
-    # Beside the target, because a file system moves a file in one step only within itself.
+    # Next to the destination, because moving is atomic only within a file system.
     draft = path.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,44 +38,43 @@ def write_file(path: Path, content: bytes) -> None:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise HeadstartError(
-            f"cannot write {path}: {error.strerror or error}. Free the place or choose another"
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another "
+            "folder"
         ) from error
 
 
-def check_place(folder: Path) -> None:
-    """Refuse a folder for results that cannot be made or written, before any work is done.
-
-    Nothing is left there: a nameless file is made, and gone again.
+def check_writable(folder: Path) -> None:
+    """Check that a folder for results can be created and written, leaving nothing behind.
 
     Raises:
-        UserError: it cannot be; says why.
+        UserError: it cannot be created or written.
     """
     try:
-        # Permissions say too little: nobody, and root neither, can make a folder in /proc.
+        # Creates an unnamed file, because permissions do not tell: even root cannot write /proc.
         whole = folder.absolute()
-        place = next((one for one in (whole, *whole.parents) if one.exists()), whole)
-        with tempfile.TemporaryFile(dir=place):
+        existing = next((one for one in (whole, *whole.parents) if one.exists()), whole)
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise UserError(
-            f"cannot write to {folder}: {error.strerror or error}; name another folder"
+            f"cannot write to {folder}: {error.strerror or error}; choose another folder"
         ) from error
 
 
-def check_spared(kept: Path, results: Iterable[Path]) -> None:
-    """Refuse to write results over the file that they are made of, before any work is done.
+def check_not_input(image: Path, results: Iterable[Path]) -> None:
+    """Check that no result would overwrite the image it is made from.
 
     Raises:
-        UserError: one of them is that file.
+        UserError: a result is the same file as the image.
     """
     for path in results:
-        if path.exists() and path.samefile(kept):
-            raise UserError(f"{path} is the picture itself; name another place for the results")
+        if path.exists() and path.samefile(image):
+            raise UserError(f"{path} is the input image; choose another file for the result")
 
 
-def sweep(folder: Path) -> None:
-    """Removes the temporary files that killed writers left in a folder."""
+def remove_stale_files(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder."""
     for path in folder.glob(f"*{TEMPORARY}"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _LEFTOVER:
+            if time.time() - path.stat().st_mtime > _STALE:
                 path.unlink()

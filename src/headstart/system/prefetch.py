@@ -1,4 +1,4 @@
-"""Work that threads do a little ahead of whoever needs it."""
+"""Work done by threads ahead of the code that needs it."""
 
 from __future__ import annotations
 
@@ -14,32 +14,37 @@ from headstart.system.machine import cores
 from headstart.types import Pixels
 
 _AHEAD = 4
-"""Items a thread works on ahead."""
+"""Items per thread that are processed ahead of the consumer."""
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-def prefetched(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tuple[_In, _Out]]:
-    """Items with their results, in order, computed by threads a little ahead of the consumer."""
+def prefetch(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tuple[_In, _Out]]:
+    """Yield each item with its result, in order, computed by threads ahead of the consumer.
+
+    Args:
+        work: called with each item, in several threads at once.
+        items: the items; only a few per thread are submitted ahead, so results use little memory.
+    """
     threads = cores()
-    waiting: deque[tuple[_In, Future[_Out]]] = deque()
+    pending: deque[tuple[_In, Future[_Out]]] = deque()
     remaining = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         try:
             for item in itertools.islice(remaining, threads * _AHEAD):
-                waiting.append((item, pool.submit(work, item)))
-            while waiting:
-                item, future = waiting.popleft()
+                pending.append((item, pool.submit(work, item)))
+            while pending:
+                item, future = pending.popleft()
                 result = future.result()
                 for following in itertools.islice(remaining, 1):
-                    waiting.append((following, pool.submit(work, following)))
+                    pending.append((following, pool.submit(work, following)))
                 yield item, result
         finally:
-            for _, future in waiting:
+            for _, future in pending:
                 future.cancel()
 
 
-def stacked(pictures: Iterator[Pixels], size: int) -> Iterator[Pixels]:
-    """Batches (N, ...) of at most `size` pictures (...), as they come."""
-    while batch := list(itertools.islice(pictures, size)):
+def stack_batches(images: Iterator[Pixels], size: int) -> Iterator[Pixels]:
+    """Yield batches (N, ...) of at most `size` images (...)."""
+    while batch := list(itertools.islice(images, size)):
         yield np.stack(batch)

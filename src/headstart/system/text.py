@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """A number and what it counts: "1 image", "1,000 images".
+def pluralize(count: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: "1 image", "1,000 images".
 
     Args:
-        count: how many.
-        one: what a single one is called.
-        many: what others are called; by default `one` with an s.
+        count: the number.
+        one: the noun in the singular.
+        many: the noun in the plural; defaults to the singular with an s.
     """
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
-def listed(names: Sequence[str], most: int = 10) -> str:
-    """The first of many names, and how many more there are."""
+def join_names(names: Sequence[str], most: int = 10) -> str:
+    """Return the first names separated by commas, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from headstart.datasets.splits import holdout
+from headstart.datasets.splits import holdout_mask
 from headstart.errors import DataError
 from headstart.heads.head import HeadFamily, LabeledFeatures
-from headstart.system.text import counted
+from headstart.system.text import pluralize
 from headstart.transfer.power_law import PowerLaw, fit_power_laws
 from headstart.types import Interval, Labels, ProgressCallback
 
@@ -66,7 +66,7 @@ class SampleCost:
         """Describe the cost in a clause for the user."""
         if self.images is None or self.low is None:
             return "no realistic number of images would gain another percentage point"
-        more = counted(self.images, "more image")
+        more = pluralize(self.images, "more image")
         span = f"{self.low:,} to {self.high:,}" if self.high else f"at least {self.low:,}"
         return f"another percentage point needs about {more} ({span})"
 
@@ -148,7 +148,7 @@ def measure_learning_curve(
 
 
 def _subset(digests: Sequence[str], y: Labels, share: float, seed: int, draw: int) -> np.ndarray:
-    return ~holdout(digests, y, fraction=1 - share, seed=seed, purpose=f"curve {draw}")
+    return ~holdout_mask(digests, y, fraction=1 - share, seed=seed, purpose=f"curve {draw}")
 
 
 def _wrong(

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from headstart.comparison.evaluation_images import EvaluationImages
-from headstart.datasets.splits import fold_of
+from headstart.datasets.splits import assign_folds
 from headstart.errors import DataError
 from headstart.evaluation.metrics import wilson
 from headstart.evaluation.paired_tests import Right, paired_difference
@@ -89,7 +89,7 @@ class SharedFolds:
                 f"{len(labels):,} images of {classes:,} classes are too few to compare classifiers "
                 f"by cross-validation; give at least {MIN_FOLDS} images of most classes"
             )
-        folds = fold_of(images.digests, labels, folds=count, seed=seed)
+        folds = assign_folds(images.digests, labels, folds=count, seed=seed)
         return cls(images=images, folds=folds, count=count)
 
     def score_stages(

@@ -26,7 +26,7 @@ from headstart.heads.selection import Selection
 from headstart.images.descriptors import BLOCKS, THUMBNAIL, describe, thumbnail
 from headstart.images.reading import EncodedImage
 from headstart.models.train_test_split import train_test_parts
-from headstart.system.prefetch import prefetched
+from headstart.system.prefetch import prefetch
 from headstart.transfer.advice import Evidence, recommend
 from headstart.transfer.batch_norm_statistics import batch_moments
 from headstart.transfer.imagenet_distance import imagenet_distance, nearest_classes
@@ -205,7 +205,7 @@ def _read(
         return thumbnail(pixels).ravel(), describe(pixels), pixels if place < _MOMENTS else None
 
     thumbnails, descriptors, kept = [], [], []
-    for place, (thumb, numbers, pixels) in prefetched(read, range(len(paths))):
+    for place, (thumb, numbers, pixels) in prefetch(read, range(len(paths))):
         thumbnails.append(thumb)
         descriptors.append(numbers)
         if pixels is not None:

@@ -43,7 +43,7 @@ def placed(figure: Figure) -> list[tuple[float, float, float, float]]:
 @given(height=st.integers(1, 30), width=st.integers(2, 57), seed=st.integers(0, 9))
 def test_pixels_are_enlarged_and_never_mixed(height: int, width: int, seed: int):
     pixels = noise(height, width, seed)
-    figure = plots.sheet([[Panel(pixels)]], title="")
+    figure = plots.image_grid([[Panel(pixels)]], title="")
     image = drawn(figure)
     ((left, top, across, down),) = placed(figure)
     assert colors(image) <= colors(pixels) | {0xFFFFFF}
@@ -55,7 +55,7 @@ def test_pixels_are_enlarged_and_never_mixed(height: int, width: int, seed: int)
 def test_large_pictures_are_averaged_not_sampled():
     stripes = np.zeros((1140, 1140, 3), np.uint8)
     stripes[:, ::2] = 200  # every other column: samples would be 0 or 200
-    figure = plots.sheet([[Panel(stripes)]], title="")
+    figure = plots.image_grid([[Panel(stripes)]], title="")
     ((left, top, across, down),) = placed(figure)
     middle = drawn(figure)[int(top + down / 2), int(left) + 20 : int(left + across) - 20, 0]
     assert np.abs(middle.astype(int) - 100).max() < 30
@@ -63,7 +63,7 @@ def test_large_pictures_are_averaged_not_sampled():
 
 def test_rows_and_columns_are_where_they_were_given():
     rows = [[Panel(noise(10, 10)), Panel(noise(20, 10))], [Panel(noise(10, 20))]]
-    first, second, third = placed(plots.sheet(rows, title="a finding"))
+    first, second, third = placed(plots.image_grid(rows, title="a finding"))
     assert [round(box[2]) for box in (first, second, third)] == [285, 285, 285]
     assert [round(box[3]) for box in (first, second, third)] == [285, 570, 142]
     assert first[0] == third[0]
@@ -75,7 +75,7 @@ def test_rows_and_columns_are_where_they_were_given():
 @pytest.mark.parametrize("width", [0.9, 1.9, 3.0])
 def test_captions_are_cut_to_their_room(width: float):
     panels = [Panel(noise(9, 9), caption=name * 20, note="0.98 of it " * 20) for name in LONG]
-    figure = plots.sheet([panels], title="", width=width)
+    figure = plots.image_grid([panels], title="", width=width)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     found = texts(figure)
@@ -89,7 +89,7 @@ def test_captions_are_cut_to_their_room(width: float):
 
 
 def test_a_caption_is_black_its_note_gray_and_both_below_the_picture():
-    figure = plots.sheet([[Panel(noise(9, 9), caption="cat", note="0.98")]], title="")
+    figure = plots.image_grid([[Panel(noise(9, 9), caption="cat", note="0.98")]], title="")
     caption, note = texts(figure)
     assert (caption.get_text(), caption.get_color()) == ("cat", "black")
     assert (note.get_text(), note.get_color()) == ("0.98", "#666666")
@@ -100,20 +100,20 @@ def test_a_caption_is_black_its_note_gray_and_both_below_the_picture():
 @pytest.mark.parametrize("rows", [[], [[]], [[Panel(noise(9, 9))], []]])
 def test_a_sheet_without_pictures_is_refused(rows: list[list[Panel]]):
     with pytest.raises(DataError, match="give some in each row"):
-        plots.sheet(rows, title="nothing")
+        plots.image_grid(rows, title="nothing")
 
 
 def test_captions_may_hold_anything_and_the_bytes_are_the_same(tmp_path: Path):
     content = []
     for _ in range(2):
         rows = [[Panel(noise(9, 9), caption=name, note=name)] for name in ODD]
-        plots.save(plots.sheet(rows, title="odd names"), tmp_path / "sheet.png")
+        plots.save(plots.image_grid(rows, title="odd names"), tmp_path / "sheet.png")
         content.append((tmp_path / "sheet.png").read_bytes())
     assert content[0] == content[1]
 
 
 def test_a_very_tall_picture_does_not_make_a_very_tall_page():
     strip = np.zeros((4000, 10, 3), np.uint8)
-    figure = plots.sheet([[plots.Panel(strip, "strip")]], title="strip", width=2.0)
+    figure = plots.image_grid([[plots.Panel(strip, "strip")]], title="strip", width=2.0)
     assert figure.get_figheight() < 8
     assert figure.axes[0].get_position().height * figure.get_figheight() == pytest.approx(6)

@@ -1,0 +1,95 @@
+"""Grids of images with captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from headstart.errors import DataError
+from headstart.plots.canvas import DPI, GRAY, display_name, finish, new_figure
+from headstart.types import Pixels
+
+_GAP, _HEAD, _LINE, _MARGIN = 0.14, 0.55, 0.17, 0.14  # inches
+_FONT_SIZE = 8.0  # points
+_CHARACTER = 0.068  # inches, the width of a character of this size
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """An image of a grid with its captions.
+
+    Attributes:
+        pixels: (H, W, 3) uint8; None for a file that cannot be read.
+        caption: first line below the image, in black.
+        note: second line below the image, in gray.
+    """
+
+    pixels: Pixels | None
+    caption: str = ""
+    note: str = ""
+
+
+def image_grid(
+    rows: Sequence[Sequence[Panel]], *, title: str, width: float = 1.9, tallest: float = 3.0
+) -> Figure:
+    """Draw rows of images with captions below, enlarging small images without smoothing.
+
+    Args:
+        rows: at least one panel each; a row is as high as its highest image.
+        title: the result that the images show.
+        width: width of the images in inches.
+        tallest: largest ratio of height to width; higher images are drawn narrower, because a
+            vertical panorama would fill meters.
+
+    Raises:
+        DataError: there are no images.
+    """
+    if not rows or not all(rows):
+        raise DataError(f"rows of {[len(row) for row in rows]} images: give some in each row")
+    heights = [max(_size(panel, width, tallest)[1] for panel in row) for row in rows]
+    lines = [max(bool(p.caption) + bool(p.note) for p in row) * _LINE for row in rows]
+    columns = max(map(len, rows))
+    page_width = max(4.0, columns * (width + _GAP) - _GAP + 2 * _MARGIN)
+    page_height = _HEAD + sum(heights) + sum(lines) + len(rows) * _GAP
+    figure = new_figure(page_width, page_height, layout="none")
+    limit = int(width / _CHARACTER)
+    top = page_height - _HEAD
+    for row, height, text in zip(rows, heights, lines, strict=True):
+        for column, panel in enumerate(row):
+            left = _MARGIN + column * (width + _GAP)
+            across, down = _size(panel, width, tallest)
+            _draw(figure, panel.pixels, left, top - down, across, down)
+            below = top - down - 0.04
+            for line, color in ((panel.caption, "black"), (panel.note, GRAY)):
+                if line:
+                    figure.text(
+                        left / page_width, below / page_height, display_name(line, limit=limit),
+                        fontsize=_FONT_SIZE, color=color, va="top",
+                    )  # fmt: skip
+                    below -= _LINE
+        top -= height + text + _GAP
+    return finish(figure, title)
+
+
+def _draw(
+    figure: Figure, pixels: Pixels | None, left: float, bottom: float, width: float, height: float
+) -> None:
+    """Draw an image into a rectangle in inches."""
+    page_width, page_height = figure.get_size_inches()
+    axes = figure.add_axes(
+        (left / page_width, bottom / page_height, width / page_width, height / page_height)
+    )
+    axes.set_axis_off()
+    if pixels is None:
+        axes.text(0.5, 0.5, "cannot be read", ha="center", color=GRAY, fontsize=_FONT_SIZE)
+        return
+    enlarged = pixels.shape[1] <= width * DPI
+    axes.imshow(pixels, interpolation="nearest" if enlarged else "antialiased", aspect="auto")
+
+
+def _size(panel: Panel, width: float, tallest: float) -> tuple[float, float]:
+    """Return the width and height of an image in inches."""
+    ratio = 1.0 if panel.pixels is None else panel.pixels.shape[0] / panel.pixels.shape[1]
+    return width * min(1.0, tallest / ratio), width * min(ratio, tallest)
