@@ -26,11 +26,11 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from headstart.heads.families import train_head
+from headstart.heads.logistic import LogisticFamily
 from headstart.heads.rows import PIECE, Rows
 from headstart.heads.softmax import solve
 from headstart.system.machine import cores
-from headstart.types import Doubles, Floats, HeadKind, Labels
+from headstart.types import Doubles, Floats, Labels
 
 STRENGTHS = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
 FOLDS = 3
@@ -144,7 +144,7 @@ def large(images: int, width: int, classes: int) -> str:
         labels, ones = labels[rows.chosen], np.ones(images, np.float32)
         with recorded_memory() as memory:
             started = time.perf_counter()
-            head = train_head(HeadKind.LOGISTIC, rows, labels, ones, 0.01, classes=classes)
+            head = LogisticFamily().fit_rows(rows, labels, ones, 0.01, classes=classes)
             seconds = time.perf_counter() - started
         right = [head.logits(rows.at(span)).argmax(1) == labels[span] for span in rows.spans()]
     return (

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from headstart.models.fit_result import FitResult
     from headstart.models.prediction import Predictions
     from headstart.models.trained_model import Model
-    from headstart.transfer.transfer_report import TransferReport, measure_transfer
+    from headstart.transfer.result import TransferReport
+    from headstart.transfer.transfer_report import measure_transfer
 
 # headstart sends nothing anywhere. OpenVINO reports each import to an analytics service through
 # this package, without asking, and writes an identifier into the home folder. A module that is
@@ -60,7 +61,7 @@ _HOMES = {
     "Predictions": "models.prediction",
     "Report": "evaluation.report",
     "FitResult": "models.fit_result",
-    "TransferReport": "transfer.transfer_report",
+    "TransferReport": "transfer.result",
     "UserError": "errors",
     "build_report": "evaluation.report",
     "compare": "comparison",

@@ -38,14 +38,6 @@ class Precision(StrEnum):
     BFLOAT16 = "bf16"
 
 
-class HeadKind(StrEnum):
-    """Classifiers to train on frozen features."""
-
-    LOGISTIC = "logistic"
-    CENTROID = "centroid"
-    KNN = "knn"
-
-
 class Split(StrEnum):
     """The part of a data set that an image belongs to."""
 

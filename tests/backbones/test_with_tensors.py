@@ -9,7 +9,7 @@ from headstart.engines.engine import EnginePlan
 from headstart.engines.openvino import OpenVINOEngine
 from headstart.errors import BackboneError
 from headstart.features.extractor import configuration_key
-from headstart.transfer.random_weights import untrained
+from headstart.transfer.random_weights import randomize_weights
 from headstart.types import EngineName, Precision
 from tests.conftest import tiny_backbone
 
@@ -144,8 +144,8 @@ def test_a_backbone_without_a_way_to_other_weights_says_so():
 @pytest.mark.parametrize("name", TORCH_NAMES)
 def test_networks_of_pytorch_run_with_random_weights(name, with_random_weights):
     backbone, _ = with_random_weights(name)
-    other = untrained(backbone, seed=0)
-    assert other.weights == untrained(backbone, seed=0).weights
+    other = randomize_weights(backbone, seed=0)
+    assert other.weights == randomize_weights(backbone, seed=0).weights
     for output in by_pytorch(other, noise(backbone)):
         assert np.isfinite(output).all()
         assert 1e-4 < output.std() < 1e3

@@ -54,7 +54,7 @@ def test_the_text_ends_with_what_to_do(written: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     for part in ("last layer", "raw pixels", "by pre-training", "nearest", "broken.png", "more  "):
         assert part in said
-    assert "can differ from its stage's own row" in said
+    assert "chosen' can differ from the rows above it" in said
     assert "skipped    1 file; all in " in said
     assert said.splitlines()[-1].startswith("  headstart ")
     assert photos in said.splitlines()[-1]

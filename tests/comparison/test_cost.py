@@ -73,9 +73,9 @@ def test_what_cannot_be_loaded_there_is_said(lite0: Backbone):
 
 def test_a_process_that_breaks_down_is_said(lite0: Backbone, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cost.sys, "executable", "/bin/false" if os.name == "posix" else "where")
-    with pytest.raises(BackboneError, match=r"efficientnet-lite0 broke down \(exit code 1\)"):
+    with pytest.raises(BackboneError, match=r"efficientnet-lite0 crashed \(exit code 1\)"):
         measure_cost(lite0, make_plan())
-    monkeypatch.setattr(cost, "_PATIENCE", 0.01)
+    monkeypatch.setattr(cost, "_TIMEOUT", 0.01)
     monkeypatch.setattr(cost.sys, "executable", sys._base_executable)  # type: ignore[attr-defined]
     with pytest.raises(BackboneError, match="was not ready after 0 s"):
         measure_cost(lite0, make_plan())

@@ -15,6 +15,7 @@ from sklearn import metrics as oracle
 
 from headstart.errors import DataError
 from headstart.evaluation import metrics
+from headstart.evaluation.paired_tests import paired_difference
 from headstart.types import Interval
 
 
@@ -59,7 +60,7 @@ def test_wilson_knows_nothing_without_images_and_is_exact_at_the_ends() -> None:
 
 @pytest.mark.parametrize(("correct", "n"), [(3, 2), (-1, 2), (1, 0)])
 def test_wilson_refuses_the_impossible(correct: int, n: int) -> None:
-    with pytest.raises(ValueError, match=f"{correct} right of {n}"):
+    with pytest.raises(ValueError, match=f"{correct} correct of {n}"):
         metrics.wilson(correct, n)
 
 
@@ -191,9 +192,9 @@ def test_confused_pairs_come_by_frequency_then_order() -> None:
 @pytest.mark.parametrize(
     ("p", "y", "said"),
     [
-        ([[2.0, -1.0]], [0], "lowest value of -1 .* softmax"),
+        ([[2.0, -1.0]], [0], "smallest probability is -1,.* softmax"),
         ([[0.5, 0.2]], [0], "sums to 0.7"),
-        ([[np.nan, 1.0]], [0], "nan"),
+        ([[np.nan, 1.0]], [0], "NaN"),
         ([[0.5, 0.5]], [2], "a label is 2, but probabilities have 2 columns"),
         ([[0.5, 0.5]], [-1], "a label is -1"),
         ([[0.5, 0.5]], [0.0], "labels are float64"),
@@ -238,7 +239,7 @@ def test_a_paired_difference_covers_the_truth_in_about_95_of_100():
     for _ in range(2000):
         hard = rng.random(150)
         first, second = hard + 0.1 * rng.random(150) < 0.9, hard + 0.1 * rng.random(150) < 0.85
-        found = metrics.paired_difference(first, second)
+        found = paired_difference(first, second)
         covered += found.low <= 0.05 <= found.high
     assert 0.94 <= covered / 2000 <= 0.99
 
@@ -246,22 +247,22 @@ def test_a_paired_difference_covers_the_truth_in_about_95_of_100():
 def test_a_paired_difference_looks_only_at_what_differs():
     first = np.array([True] * 90 + [False] * 10)
     second = np.array([True] * 80 + [False] * 20)
-    found = metrics.paired_difference(first, second)
-    assert found.value == pytest.approx(0.1)
+    found = paired_difference(first, second)
+    assert found.difference == pytest.approx(0.1)
     apart = metrics.wilson(90, 100).low - metrics.wilson(80, 100).high
     assert found.low > 0 > apart
-    back = metrics.paired_difference(second, first)
-    assert (back.value, back.low, back.high) == pytest.approx(
-        (-found.value, -found.high, -found.low)
+    back = paired_difference(second, first)
+    assert (back.difference, back.low, back.high) == pytest.approx(
+        (-found.difference, -found.high, -found.low)
     )
 
 
 def test_a_paired_difference_of_nothing_is_not_certain():
     same = np.ones(50, dtype=bool)
-    found = metrics.paired_difference(same, same)
-    assert found.value == 0
+    found = paired_difference(same, same)
+    assert found.difference == 0
     assert found.low < 0 < found.high
     with pytest.raises(DataError, match="shapes"):
-        metrics.paired_difference(same, same[1:])
+        paired_difference(same, same[1:])
     with pytest.raises(DataError, match="shapes"):
-        metrics.paired_difference([], [])
+        paired_difference([], [])

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from headstart.comparison import paired
 from headstart.errors import DataError
+from headstart.evaluation.paired_tests import paired_difference
 
 
 def results(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +23,7 @@ counts = st.integers(0, 60)
 @given(counts, counts, counts, counts)
 def test_swapping_turns_the_sign_and_nothing_else(both, first, second, neither):
     one, other = results(both, first, second, neither + 1)
-    there, back = paired(one, other), paired(other, one)
+    there, back = paired_difference(one, other), paired_difference(other, one)
     assert there.difference == pytest.approx(one.mean() - other.mean())
     assert (back.low, back.high) == pytest.approx((-there.high, -there.low))
     assert there.p_value == back.p_value
@@ -32,22 +32,22 @@ def test_swapping_turns_the_sign_and_nothing_else(both, first, second, neither):
 
 
 def test_what_both_get_right_or_wrong_says_nothing_of_which_is_better():
-    few, many = (paired(*results(both, 12, 2, 10)) for both in (50, 5_000))
+    few, many = (paired_difference(*results(both, 12, 2, 10)) for both in (50, 5_000))
     assert few.p_value == many.p_value == pytest.approx(binomtest(2, 14).pvalue)
     assert few.better == many.better
 
 
 def test_identical_results_leave_some_doubt():
-    same = paired(*results(45, 0, 0, 5))
+    same = paired_difference(*results(45, 0, 0, 5))
     assert (same.difference, same.p_value, same.better) == (0, 1, False)
     assert -0.1 < same.low < 0 < same.high < 0.1
 
 
 def test_overlapping_intervals_can_hide_a_certain_difference():
     one, other = results(850, 30, 5, 115)
-    assert paired(one, other).better
-    assert not paired(other, one).better
-    assert not paired(one, other, z=6).better
+    assert paired_difference(one, other).better
+    assert not paired_difference(other, one).better
+    assert not paired_difference(one, other, z=6).better
 
 
 @pytest.mark.parametrize("shares", [(0.04, 0.02), (0.01, 0.01), (0.2, 0.1)])
@@ -58,13 +58,13 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(shares: tuple[float, 
     for _ in range(600):
         draw = rng.random(200)
         one, other = draw < ahead, (draw >= ahead) & (draw < ahead + behind)
-        found = paired(one, other)
+        found = paired_difference(one, other)
         covered.append(found.low <= ahead - behind <= found.high)
     assert 0.93 <= np.mean(covered) <= 1
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(DataError, match="give one truth value of each an image"):
-        paired(np.ones(3, dtype=bool), np.ones(4, dtype=bool))
-    with pytest.raises(DataError, match="give one truth value of each an image"):
-        paired(np.ones(0, dtype=bool), np.ones(0, dtype=bool))
+    with pytest.raises(DataError, match="give one truth value per image"):
+        paired_difference(np.ones(3, dtype=bool), np.ones(4, dtype=bool))
+    with pytest.raises(DataError, match="give one truth value per image"):
+        paired_difference(np.ones(0, dtype=bool), np.ones(0, dtype=bool))

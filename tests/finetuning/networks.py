@@ -16,7 +16,8 @@ from headstart.features.extractor import Extractor
 from headstart.features.view_activations import Activations
 from headstart.finetuning.examples import Examples
 from headstart.finetuning.network import ProbeHead, TunedNetwork
-from headstart.heads.head import LinearHead, Standardization
+from headstart.heads.logistic import LinearHead
+from headstart.heads.standardization import Standardization
 from headstart.images.preprocessing import Interpolation, Preprocessing
 from headstart.types import EngineName, Precision
 

@@ -22,7 +22,7 @@ from headstart.models.fit_settings import FitSettings
 from headstart.models.model_backbone import tuned_backbone
 from headstart.models.prediction import evaluate, predict
 from headstart.models.saved_model import load_model, save_model
-from headstart.types import EstimateMethod, HeadKind
+from headstart.types import EstimateMethod
 from tests.conftest import F32, files
 from tests.finetuning.networks import small_backbone, small_extractor, write_sided
 from tests.inspection.test_differentiable_model import pixels
@@ -246,7 +246,7 @@ def test_the_network_s_own_outputs_may_carry_the_head(sided: Path, cache: Path):
     assert found.model.tail.keys() <= {"classifier.weight", "classifier.bias"}
 
 
-@pytest.mark.parametrize("kind", [HeadKind.KNN, HeadKind.CENTROID])
+@pytest.mark.parametrize("kind", ["knn", "centroid"])
 @pytest.mark.parametrize("recipe", [None, TuningRecipe.CLASSIFIER])
 def test_a_head_without_a_gradient_is_refused(kind, recipe, sided: Path, cache: Path):
     model = fit(

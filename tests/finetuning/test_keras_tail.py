@@ -11,7 +11,8 @@ from headstart.backbones.tensors import digest
 from headstart.finetuning.network import ProbeHead, TunedNetwork
 from headstart.finetuning.optimization import build_optimizer
 from headstart.finetuning.settings import BatchNorm, TuningSettings
-from headstart.heads.head import LinearHead, Standardization
+from headstart.heads.logistic import LinearHead
+from headstart.heads.standardization import Standardization
 from tests.backbones.keras_models import PLAIN, network_of, tiny_model
 
 pytestmark = pytest.mark.slow

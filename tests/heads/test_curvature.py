@@ -53,7 +53,7 @@ def test_with_it_fewer_steps_lead_there(monkeypatch: pytest.MonkeyPatch):
     X, y = correlated(900, 60, 3)
     weights, strengths = leave_out(900, 3), np.array([1e-3, 1e-2])
     assert Curvature.pays(900, 60, 18)
-    monkeypatch.setattr(softmax, "_NEAR", 1.0)
+    monkeypatch.setattr(softmax, "_PRECONDITIONED_TOLERANCE", 1.0)
     with_it = solve(X, y, weights, strengths, classes=3, tolerance=1e-5)
     monkeypatch.setattr(Curvature, "pays", staticmethod(lambda *_: False))
     without = solve(X, y, weights, strengths, classes=3, tolerance=1e-5)

@@ -7,15 +7,17 @@ import pytest
 
 from headstart.heads import selection, trials
 from headstart.heads.candidates import Candidate, candidates
-from headstart.heads.families import FAMILIES, CentroidFamily, LogisticFamily
-from headstart.heads.head import LinearHead
+from headstart.heads.centroid import CentroidFamily
+from headstart.heads.families import FAMILIES
+from headstart.heads.head import LabeledFeatures
+from headstart.heads.logistic import LinearHead, LogisticFamily
 from headstart.heads.selection import fold_count, select
-from headstart.types import HeadKind
+from headstart.heads.selection_problem import SelectionProblem
 from tests.heads.samples import blobs, noise
 
-KINDS = list(HeadKind)
-LOGISTIC = FAMILIES[HeadKind.LOGISTIC]
-CENTROID = FAMILIES[HeadKind.CENTROID]
+KINDS = list(FAMILIES)
+LOGISTIC = FAMILIES["logistic"]
+CENTROID = FAMILIES["centroid"]
 
 
 def chosen_from(values, y, folds, *, family=LOGISTIC, choices=None, **more):
@@ -167,13 +169,13 @@ class Recorder(CentroidFamily):
 
     asked: list = None
 
-    def held_out(self, X, y, weights, **options):
+    def held_out(self, data, weights, settings=None):
         self.asked.append(weights > 0)
-        return super().held_out(X, y, weights, **options)
+        return super().held_out(data, weights, settings)
 
 
 def test_each_candidate_takes_one_fit_a_fold_and_one_a_pair(monkeypatch):
-    monkeypatch.setattr(trials, "_KEPT", 0)
+    monkeypatch.setattr(trials, "_LOGITS_MEMORY", 0)
     X, y = blobs(40, 4, 2)
     recorder = Recorder(asked=[])
     folds = np.arange(40) % 4
@@ -193,7 +195,7 @@ def test_logits_that_are_too_many_to_keep_are_solved_again_and_are_the_same(monk
     chosen_from(values, y, folds, family=recorder)
     assert len(recorder.asked) == 2  # each candidate once, and nothing at the end
     kept = chosen_from(values, y, folds)
-    monkeypatch.setattr(trials, "_KEPT", 0)
+    monkeypatch.setattr(trials, "_LOGITS_MEMORY", 0)
     again = chosen_from(values, y, folds)
     assert (again.candidate, again.setting) == (kept.candidate, kept.setting)
     assert again.temperature == pytest.approx(kept.temperature, rel=1e-2)
@@ -207,7 +209,7 @@ def test_out_of_fold_logits_are_those_of_heads_that_never_saw_the_image():
     found = chosen_from({"a": X}, y, folds, family=family)
     for fold in range(3):
         kept = (folds != fold).astype(np.float32)
-        head = family.fit(X, y, kept, found.setting, classes=3, blocks=[8])
+        head = family.fit(LabeledFeatures(X, y, 3, [8]), kept, found.setting)
         assert isinstance(head, LinearHead)
         rest = folds == fold
         # The temperature is of the inner folds: the order of the classes is the head's.
@@ -254,18 +256,18 @@ def test_classes_of_very_different_sizes_work(kind):
 
 def test_what_lost_the_race_for_a_fold_is_not_chosen_for_it():
     y, ones = np.arange(6) % 2, np.ones(6, np.float32)
-    task = trials.SelectionProblem(noise(1, 6), y, LOGISTIC, 2, ones, np.arange(6) % 3)
+    task = SelectionProblem(noise(1, 6), y, LOGISTIC, 2, ones, np.arange(6) % 3)
     losses = np.repeat(np.float32([[1], [0]]), 6, axis=1)
     trial = trials.Trial(
         settings=np.arange(2),
-        standing=np.array([[1, 0], [1, 1], [1, 1]], bool),
+        active=np.array([[1, 0], [1, 1], [1, 1]], bool),
         losses=losses,
         correct=losses == 0,
         inner=[losses] * 3,
         temperatures=np.ones((3, 2)),
         logits=None,
     )
-    picks = selection._nested(task, {0: trial}, [Candidate(("s0",), 0)])
+    picks = selection._nested_choices(task, {0: trial}, [Candidate(("s0",), 0)])
     assert picks == [(0, 0), (0, 1), (0, 1)]
 
 

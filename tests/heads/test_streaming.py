@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from headstart.heads import families, streaming
+from headstart.heads import logistic, streaming
 from headstart.heads import rows as rows_module
-from headstart.heads.families import FAMILIES, train_head
+from headstart.heads.families import FAMILIES
+from headstart.heads.head import LabeledFeatures
 from headstart.heads.rows import Rows
 from headstart.heads.streaming import solve_streamed
-from headstart.types import HeadKind
 from tests.heads.samples import blobs
 from tests.heads.test_softmax import objective, sklearns
 
@@ -30,7 +30,7 @@ def sample(classes: int, images: int = 150) -> tuple[Rows, np.ndarray, np.ndarra
 @pytest.fixture(autouse=True)
 def in_pieces_from_a_small_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "PIECE", 32)
-    monkeypatch.setattr(streaming, "_STARTING", 20)
+    monkeypatch.setattr(streaming, "_SAMPLE", 20)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -58,26 +58,26 @@ def test_large_sets_get_the_head_that_small_ones_get(
     classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rows, X, y, weights = sample(classes)
-    copied = train_head(HeadKind.LOGISTIC, rows, y, weights, 0.1, classes=classes)
-    monkeypatch.setattr(families, "WHOLE", 0)
+    copied = FAMILIES["logistic"].fit_rows(rows, y, weights, 0.1, classes=classes)
+    monkeypatch.setattr(logistic, "IN_MEMORY", 0)
     mapped = []
     for number, part in enumerate(rows.parts):  # as the store gives what memory is too small for
         mapped.append(np.memmap(tmp_path / f"{number}", np.float32, "w+", shape=part.shape))
         mapped[-1][:] = part
     from_file = Rows(tuple(mapped), rows.chosen)
-    streamed = train_head(HeadKind.LOGISTIC, from_file, y, weights, 0.1, classes=classes)
+    streamed = FAMILIES["logistic"].fit_rows(from_file, y, weights, 0.1, classes=classes)
     # What all classes have in common is nobody's probability.
     mine, its = (z - z.mean(1, keepdims=True) for z in (streamed.logits(X), copied.logits(X)))
     np.testing.assert_allclose(mine, its, atol=0.02)
 
 
-@pytest.mark.parametrize("kind", [HeadKind.CENTROID, HeadKind.KNN])
-def test_other_heads_see_all_rows(kind: HeadKind) -> None:
+@pytest.mark.parametrize("kind", ["centroid", "knn"])
+def test_other_heads_see_all_rows(kind: str) -> None:
     rows, X, y, weights = sample(3)
     family = FAMILIES[kind]
     setting = family.settings[0]
-    expected = family.fit(X, y, weights, setting, classes=3, blocks=[3, 5]).logits(X)
-    found = train_head(kind, rows, y, weights, setting, classes=3).logits(X)
+    expected = family.fit(LabeledFeatures(X, y, 3, [3, 5]), weights, setting).logits(X)
+    found = family.fit_rows(rows, y, weights, setting, classes=3).logits(X)
     np.testing.assert_array_equal(found, expected)
 
 

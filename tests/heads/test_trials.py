@@ -9,15 +9,15 @@ from headstart.heads import softmax, trials
 from headstart.heads.candidates import Candidate, candidates
 from headstart.heads.families import FAMILIES
 from headstart.heads.selection import select
-from headstart.heads.trials import SelectionProblem, behind, try_all
-from headstart.types import HeadKind
+from headstart.heads.selection_problem import SelectionProblem
+from headstart.heads.trials import paired_gap, try_candidates
 from tests.heads.samples import blobs, noise
 
-LOGISTIC = FAMILIES[HeadKind.LOGISTIC]
-KINDS = list(HeadKind)
+LOGISTIC = FAMILIES["logistic"]
+KINDS = list(FAMILIES)
 
 
-def task_of(values, y, count=3, kind=HeadKind.LOGISTIC):
+def task_of(values, y, count=3, kind="logistic"):
     ones = np.ones(len(y), np.float32)
     return SelectionProblem(
         values, y, FAMILIES[kind], int(y.max()) + 1, ones, np.arange(len(y)) % count
@@ -35,13 +35,13 @@ def two_good_stages(images=600, width=8, apart=1.0):
 
 def test_every_fold_is_in_one_of_the_first_pairs():
     task = task_of(noise(1, 450), np.arange(450) % 2)
-    assert {fold for pair in task.openings for fold in pair} == {0, 1, 2}
-    assert set(task.openings) < set(task.pairs)
+    assert {fold for pair in task.first_pairs for fold in pair} == {0, 1, 2}
+    assert set(task.first_pairs) < set(task.pairs)
 
 
 @pytest.mark.parametrize(("images", "count"), [(447, 3), (300, 2), (750, 5)])
 def test_small_folds_and_other_numbers_of_folds_do_not_race(images, count):
-    assert task_of(noise(1, images), np.arange(images) % 2, count).openings == []
+    assert task_of(noise(1, images), np.arange(images) % 2, count).first_pairs == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -50,9 +50,9 @@ def test_the_race_changes_nothing_but_the_time(kind, kept, monkeypatch):
     values, y, choices = two_good_stages()
     ones = np.ones(len(y), np.float32)
     found = {}
-    monkeypatch.setattr(trials, "_KEPT", kept)
+    monkeypatch.setattr(trials, "_LOGITS_MEMORY", kept)
     for beaten in (4.0, 1e9):
-        monkeypatch.setattr(trials, "_BEATEN", beaten)
+        monkeypatch.setattr(trials, "_ELIMINATED", beaten)
         found[beaten] = select(
             values, y, np.arange(len(y)) % 3, family=FAMILIES[kind], choices=choices,
             classes=3, row_weights=ones,
@@ -70,12 +70,12 @@ def test_what_is_clearly_beaten_is_not_run_to_the_end():
     asked = []
 
     class Counted(type(LOGISTIC)):  # type: ignore[misc]
-        def held_out(self, X, y, weights, *, settings, **options):
-            asked.append((X.shape[1], len(weights), len(settings)))
-            return super().held_out(X, y, weights, settings=settings, **options)
+        def held_out(self, data, weights, settings=None):
+            asked.append((data.X.shape[1], len(weights), len(settings)))
+            return super().held_out(data, weights, settings)
 
     task = replace(task_of(values, y), family=Counted())
-    tried = try_all(task, choices)
+    tried = try_candidates(task, choices)
     every = len(LOGISTIC.settings)
     opened = [entry for entry in asked if entry[1:] == (2, every)]
     assert len(opened) == len(choices)
@@ -86,7 +86,7 @@ def test_what_is_clearly_beaten_is_not_run_to_the_end():
     for candidate, trial in zip(choices, tried, strict=True):
         assert trial is not None or len(candidate.stages) > 1
         if trial:
-            assert trial.standing.any(0).all()
+            assert trial.active.any(0).all()
             assert trial.losses.shape == (len(trial.settings), len(y))
 
 
@@ -94,7 +94,7 @@ def test_a_combination_that_is_beaten_has_no_trial():
     X, y = blobs(600, 8, 2, apart=1.0)
     values = {**noise(2, 600), "good": X}
     choices = [Candidate(("s0", "s1"), 1), Candidate(("good",), 2), Candidate(("s0",), 0)]
-    tried = try_all(task_of(values, y), choices)
+    tried = try_candidates(task_of(values, y), choices)
     assert [trial is None for trial in tried] == [True, False, False]
 
 
@@ -102,37 +102,37 @@ def test_a_combination_that_is_beaten_has_no_trial():
 def test_labels_of_a_fold_do_not_move_the_race_for_it(kind):
     values, y, choices = two_good_stages(images=510)
     task = task_of(values, y, kind=kind)
-    before = try_all(task, choices)
+    before = try_candidates(task, choices)
     moved = False
     for fold in range(3):
         other = np.where(task.folds == fold, (y + 1) % 3, y)
-        for old, new in zip(before, try_all(replace(task, y=other), choices), strict=True):
+        for old, new in zip(before, try_candidates(replace(task, y=other), choices), strict=True):
             stood = [set(), set()]
             for names, trial in zip(stood, (old, new), strict=True):
                 if trial:
-                    names.update(trial.settings[trial.standing[fold]].tolist())
-                    moved |= trial is new and not np.array_equal(old and old.standing, new.standing)
+                    names.update(trial.settings[trial.active[fold]].tolist())
+                    moved |= trial is new and not np.array_equal(old and old.active, new.active)
             assert stood[0] == stood[1]
             if old and new:
                 rows = [np.flatnonzero(np.isin(one.settings, list(stood[0]))) for one in (old, new)]
                 np.testing.assert_allclose(
                     new.inner[fold][rows[1]], old.inner[fold][rows[0]], rtol=2e-2, atol=2e-2
                 )
-    if kind is not HeadKind.CENTROID:  # it has one setting
+    if kind != "centroid":  # it has one setting
         assert moved  # the races of the other folds did see the change
 
 
 def test_progress_counts_the_race_too():
     values, y, choices = two_good_stages()
     seen = []
-    try_all(task_of(values, y), choices, progress=lambda *at: seen.append(at))
+    try_candidates(task_of(values, y), choices, progress=lambda *at: seen.append(at))
     assert seen == [(done, 12) for done in range(1, 13)]
 
 
 def test_the_standard_error_is_that_of_the_paired_difference():
     rng = np.random.default_rng(0)
     table = rng.normal(size=(3, 50)).astype(np.float32)
-    gap, error = behind(table, np.ones(50, np.float32))
+    gap, error = paired_gap(table, np.ones(50, np.float32))
     best = table.mean(1).argmin()
     difference = table - table[best]
     np.testing.assert_allclose(gap, difference.mean(1), rtol=1e-5)
@@ -140,8 +140,10 @@ def test_the_standard_error_is_that_of_the_paired_difference():
     assert gap[best] == error[best] == 0
     # Weights count as so many copies of an image.
     weights = rng.integers(1, 4, 50).astype(np.float32)
-    again, _ = behind(np.repeat(table, weights.astype(int), axis=1), np.ones(int(weights.sum())))
-    np.testing.assert_allclose(behind(table, weights)[0], again, rtol=1e-5)
+    again, _ = paired_gap(
+        np.repeat(table, weights.astype(int), axis=1), np.ones(int(weights.sum()))
+    )
+    np.testing.assert_allclose(paired_gap(table, weights)[0], again, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

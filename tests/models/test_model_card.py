@@ -4,7 +4,7 @@ import pytest
 
 from headstart.models.model_card import accuracy_text, model_card
 from headstart.models.trained_model import FineTuning
-from headstart.types import EstimateMethod, HeadKind
+from headstart.types import EstimateMethod
 from tests.models.trained_models import UNKNOWN, estimate, make_model
 
 
@@ -34,9 +34,9 @@ def test_it_says_what_the_model_is_and_what_it_rests_on():
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (HeadKind.LOGISTIC, "multinomial logistic regression, C = 0.1, "),
-        (HeadKind.CENTROID, "nearest centroid, temperature"),
-        (HeadKind.KNN, "k nearest neighbors, k = 1, "),
+        ("logistic", "multinomial logistic regression, C = 0.1, "),
+        ("centroid", "nearest centroid, temperature"),
+        ("knn", "k nearest neighbors, k = 1, "),
     ],
 )
 def test_it_names_the_head_with_its_setting(kind, words):

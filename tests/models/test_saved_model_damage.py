@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
 from headstart.errors import SavedModelError
+from headstart.heads.families import FAMILIES
 from headstart.models.saved_model import MANIFEST, SCHEMA, load_model, save_model
 from headstart.system.digests import bytes_digest
-from headstart.types import HeadKind
 from tests.models.saved_models import arrays_of, change, contents, refusal, rewrite
 from tests.models.trained_models import features, make_model
 
-KINDS = list(HeadKind)
+KINDS = list(FAMILIES)
 
 
 class TestDamage:
@@ -222,7 +222,7 @@ class TestDamage:
         ids=str,
     )
     def test_numbers_that_make_no_sense(self, arrays, tmp_path):
-        save_model(make_model(HeadKind.KNN), tmp_path / "m")
+        save_model(make_model("knn"), tmp_path / "m")
         rewrite(tmp_path / "m", **arrays)
         assert "does not fit" in refusal(tmp_path / "m")
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from headstart.heads.candidates import Candidate
+from headstart.heads.families import FAMILIES
 from headstart.heads.selection import Selection
 from headstart.models import selection_cache
-from headstart.types import HeadKind
 from tests.heads.samples import blobs
 
 PLACES = (Candidate(("a",), 0), Candidate(("b",), 1), Candidate(("a", "b"), 1))
@@ -22,7 +22,7 @@ def question() -> dict:
         "values": {"a": X[:, :4], "b": X},
         "y": Y,
         "folds": np.arange(60) % 3,
-        "head": HeadKind.LOGISTIC,
+        "head": "logistic",
         "choices": PLACES,
         "classes": 3,
         "row_weights": np.ones(60, np.float32),
@@ -58,8 +58,8 @@ def same(one: Selection, other: Selection) -> bool:
     )
 
 
-@pytest.mark.parametrize("head", list(HeadKind))
-def test_the_same_question_is_asked_once(head: HeadKind, asked: list, tmp_path: Path):
+@pytest.mark.parametrize("head", list(FAMILIES))
+def test_the_same_question_is_asked_once(head: str, asked: list, tmp_path: Path):
     first, second = (
         selection_cache.select_cached(tmp_path, **{**question(), "head": head}) for _ in range(2)
     )
@@ -75,7 +75,7 @@ def test_the_same_question_is_asked_once(head: HeadKind, asked: list, tmp_path: 
         {"values": {"b": X[:, :4], "a": X}},
         {"y": np.where(np.arange(60) == 7, (Y + 1) % 3, Y)},
         {"folds": np.arange(60) % 4},
-        {"head": HeadKind.KNN},
+        {"head": "knn"},
         {"choices": PLACES[:2]},
         {"classes": 4},
         {"row_weights": np.full(60, 2, np.float32)},

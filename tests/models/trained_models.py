@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from headstart.heads.families import FAMILIES
+from headstart.heads.head import LabeledFeatures
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
-from headstart.types import EstimateMethod, HeadKind
+from headstart.types import EstimateMethod
 from tests.heads.samples import blobs
 
 UNKNOWN = AccuracyEstimate.unknown()
@@ -18,14 +19,14 @@ def estimate(
     return AccuracyEstimate.of(np.arange(images) < correct, method)
 
 
-def make_model(kind: HeadKind = HeadKind.LOGISTIC, *, seed: int = 0, **changed) -> Model:
+def make_model(kind: str = "logistic", *, seed: int = 0, **changed) -> Model:
     """A model of three classes on two stages of three and five features."""
     X, y = blobs(30, 8, 3, seed=seed)
     family = FAMILIES[kind]
     setting = family.settings[family.default]
     model = Model(
         classes=("ant", "bee", "wäsp"),
-        head=family.fit(X, y, np.ones(30, np.float32), setting, classes=3),
+        head=family.fit(LabeledFeatures(X, y, 3), np.ones(30, np.float32), setting),
         temperature=0.75,
         setting=setting,
         balanced=False,

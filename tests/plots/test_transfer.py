@@ -8,7 +8,8 @@ from PIL import Image
 
 from headstart.errors import DataError
 from headstart.plots import AccuracyBars, save, transfer_figure
-from headstart.transfer.learning_curve import CurvePoint, LearningCurve, PowerLaw, SampleCost
+from headstart.transfer.learning_curve import CurvePoint, LearningCurve, SampleCost
+from headstart.transfer.power_law import PowerLaw
 from headstart.types import Interval
 
 STAGES = AccuracyBars(
@@ -47,7 +48,7 @@ def drawn(path: Path, **changed) -> np.ndarray:
 def test_all_four_plots_say_their_numbers(tmp_path: Path):
     pixels = drawn(tmp_path / "sheet.png")
     assert pixels.shape[1] == 1800
-    for text in ("0.900", "0.850", "mean 0.45", "about 120 more images (90 to no end)", "ant 30%"):
+    for text in ("0.900", "0.850", "mean 0.45", "about 120 more images (at least 90)", "ant 30%"):
         assert text in drawn.said, text  # type: ignore[attr-defined]
 
 
@@ -61,10 +62,10 @@ def test_what_is_unknown_is_called_so(tmp_path: Path):
     few = LearningCurve(POINTS[:1], None, None, 20)
     drawn(tmp_path / "sheet.png", distance=[], nearest=[], curve=few)
     assert "unknown: the network has no batch normalization" in drawn.said  # type: ignore[attr-defined]
-    assert "too few to tell" in drawn.said  # type: ignore[attr-defined]
+    assert "too few images to tell" in drawn.said  # type: ignore[attr-defined]
     none = LearningCurve(POINTS, CURVE.fit, SampleCost(None, None, None), 500)
     drawn(tmp_path / "sheet.png", curve=none)
-    assert "beyond the reach" in drawn.said  # type: ignore[attr-defined]
+    assert "no realistic number of images" in drawn.said  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -6,87 +6,93 @@ from dataclasses import replace
 import pytest
 
 from headstart.backbones import list_backbones
-from headstart.evaluation.metrics import ProportionDifference
-from headstart.transfer.advice import UNPRICED, Action, Evidence, better_backbone, judge
+from headstart.evaluation.paired_tests import PairedTest
+from headstart.transfer.advice import UNKNOWN_COST, Action, Evidence, better_backbone, recommend
 from headstart.transfer.learning_curve import SampleCost
 
 STAGES = (*(f"blocks.{index}" for index in range(7)), "head")
-NOTHING = ProportionDifference(0.0, -0.01, 0.01)
-GAIN = ProportionDifference(0.07, 0.04, 0.1)
+NOTHING = PairedTest(difference=0.0, low=-0.01, high=0.01, wins=0, losses=0)
+GAIN = PairedTest(difference=0.07, low=0.04, high=0.1, wins=40, losses=5)
 DEAR = SampleCost(images=None, low=800, high=None)
 CHEAP = SampleCost(images=300, low=200, high=None)
 
 FITTING = Evidence(
-    images=500, classes=5, accuracy=0.96, stages=STAGES, chosen=("head",), graft_gain=NOTHING,
-    beaten_by=(), price=DEAR,
+    images=500, classes=5, accuracy=0.96, stages=STAGES, chosen=("head",), stage_gain=NOTHING,
+    beaten_by=(), sample_cost=DEAR,
 )  # fmt: skip
-EARLIER = replace(FITTING, chosen=STAGES[2:7], graft_gain=GAIN, accuracy=0.9)
+EARLIER = replace(FITTING, chosen=STAGES[2:7], stage_gain=GAIN, accuracy=0.9)
 
 
-def verdict(evidence: Evidence, *, data: str = "photos", options=(), backbone="efficientnet-lite0"):
-    return judge(evidence, data=data, options=options, backbone=backbone, known=list_backbones())
+def advice(
+    evidence: Evidence, *, data: str = "photos", options=None, backbone="efficientnet-lite0"
+):
+    return recommend(
+        evidence, data=data, options=options, backbone=backbone, known=list_backbones()
+    )
 
 
 @pytest.mark.parametrize(
     ("evidence", "action", "depth"),
     [
         (FITTING, Action.KEEP_PROBE, None),
-        (replace(FITTING, price=None), Action.KEEP_PROBE, None),
-        (replace(FITTING, accuracy=0.995, price=CHEAP), Action.KEEP_PROBE, None),
-        (replace(FITTING, price=CHEAP), Action.COLLECT_MORE, None),
-        (replace(FITTING, price=CHEAP, images=250), Action.KEEP_PROBE, None),
+        (replace(FITTING, sample_cost=None), Action.KEEP_PROBE, None),
+        (replace(FITTING, accuracy=0.995, sample_cost=CHEAP), Action.KEEP_PROBE, None),
+        (replace(FITTING, sample_cost=CHEAP), Action.COLLECT_MORE, None),
+        (replace(FITTING, sample_cost=CHEAP, images=250), Action.KEEP_PROBE, None),
         (replace(FITTING, accuracy=0.86), Action.ANOTHER_BACKBONE, None),
         (EARLIER, Action.FINE_TUNE, 5),
         (replace(EARLIER, chosen=("blocks.5",)), Action.FINE_TUNE, 3),
         (replace(EARLIER, chosen=("blocks.1",)), Action.FINE_TUNE, 2),
         (replace(EARLIER, beaten_by=("raw pixels",)), Action.FINE_TUNE, 5),
         (replace(FITTING, beaten_by=("raw pixels",)), Action.FINE_TUNE, 8),
-        (replace(EARLIER, accuracy=0.985), Action.GRAFT_EARLIER, None),
-        (replace(EARLIER, classes=10), Action.GRAFT_EARLIER, None),
-        (replace(EARLIER, graft_gain=NOTHING, accuracy=0.96), Action.GRAFT_EARLIER, None),
+        (replace(EARLIER, accuracy=0.985), Action.EARLIER_STAGES, None),
+        (replace(EARLIER, classes=10), Action.EARLIER_STAGES, None),
+        (replace(EARLIER, stage_gain=NOTHING, accuracy=0.96), Action.EARLIER_STAGES, None),
     ],
 )
 def test_the_first_question_that_is_answered_decides(evidence, action, depth):
-    found = verdict(evidence)
+    found = advice(evidence)
     assert (found.action, found.depth) == (action, depth)
     assert found.sentence.endswith(".")
     assert found.command.startswith("headstart ")
 
 
 def test_sentences_give_the_evidence():
-    found = verdict(replace(EARLIER, beaten_by=("raw pixels", "descriptors")))
+    found = advice(replace(EARLIER, beaten_by=("raw pixels", "descriptors")))
     assert found.sentence == (
-        "Fine-tune the 5 stages that end at blocks.6: the head on blocks.2 to blocks.6 beats the "
-        "last layer by 7.0 points (4.0 to 10.0), and raw pixels and descriptors beat the last "
-        "layer, so what the last stages learned does not suit these images."
+        "Fine-tune the 5 stages up to blocks.6: the head on blocks.2 to blocks.6 beats the last "
+        "layer by 7.0 points (4.0 to 10.0), and raw pixels and descriptors beat the last layer, so "
+        "the last stages do not suit these images."
     )
-    alone = verdict(replace(EARLIER, chosen=STAGES[:1]))
+    alone = advice(replace(EARLIER, chosen=STAGES[:1]))
     assert alone.sentence.startswith("Fine-tune blocks.0: the head on blocks.0 beats")
 
 
 @pytest.mark.parametrize("accuracy", [0.96, 0.86])
 @pytest.mark.parametrize("price", [None, DEAR, replace(CHEAP, images=900), CHEAP])
 def test_what_more_images_would_buy_is_said_in_the_words_of_their_price(price, accuracy):
-    sentence = verdict(replace(FITTING, price=price, accuracy=accuracy)).sentence
-    assert sentence.endswith(f"and {price or UNPRICED}.")
+    sentence = advice(replace(FITTING, sample_cost=price, accuracy=accuracy)).sentence
+    assert sentence.endswith(f"and {price or UNKNOWN_COST}.")
 
 
 def test_an_unproven_graft_is_not_called_the_last_layer():
-    found = verdict(replace(EARLIER, graft_gain=NOTHING, accuracy=0.96))
-    assert "last layer is the best" not in found.sentence
+    found = advice(replace(EARLIER, stage_gain=NOTHING, accuracy=0.96))
+    assert "no earlier stage is better" not in found.sentence
+    assert "Train the head on blocks.2 + " in found.sentence
 
 
 def test_commands_can_be_run_as_they_stand():
-    options = ["--backbone", "timm:x", "--weights", "my file", "--image-column", "file"]
-    kept = verdict(FITTING, data="my photos", options=options)
+    options = {"--backbone": "timm:x", "--weights": "my file", "--image-column": "file"}
+    kept = advice(FITTING, data="my photos", options=options)
     assert shlex.split(kept.command) == [
-        "headstart", "fit", "my photos", *options, "--out", "model"
+        "headstart", "fit", "my photos", "--backbone", "timm:x", "--weights", "my file",
+        "--image-column", "file", "--out", "model",
     ]  # fmt: skip
-    tuned = verdict(EARLIER)
+    tuned = advice(EARLIER)
     assert tuned.command == "headstart finetune photos --depth 5 --out model"
-    grafted = verdict(replace(EARLIER, accuracy=0.985, chosen=STAGES[5:7]))
+    grafted = advice(replace(EARLIER, accuracy=0.985, chosen=STAGES[5:7]))
     assert grafted.command == ("headstart fit photos --stage blocks.5 --stage blocks.6 --out model")
-    other = verdict(replace(FITTING, accuracy=0.86), options=options, backbone="timm:x")
+    other = advice(replace(FITTING, accuracy=0.86), options=options, backbone="timm:x")
     assert shlex.split(other.command)[3:] == [
         "--backbone", "NAME", "--image-column", "file", "--out", "model"
     ]  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from headstart.backbones.backbone import Backbone, stages_of_modules
 from headstart.transfer.batch_norm_statistics import Moments, batch_moments
-from headstart.transfer.imagenet_distance import distance, likeness
+from headstart.transfer.imagenet_distance import imagenet_distance, nearest_classes
 from headstart.transfer.random_weights import natural_noise
 
 
@@ -23,16 +23,16 @@ def stored(backbone: Backbone, *, shift: float = 0.0, spread: float = 1.0) -> di
 
 
 def test_the_pre_training_data_themselves_are_at_no_distance(lite0: Backbone):
-    found = distance(lite0, stored(lite0), 7)
+    found = imagenet_distance(lite0, stored(lite0), 7)
     assert found is not None
     assert found.shift == pytest.approx(0, abs=1e-6)
     assert found.images == 7
-    assert [one.stage for one in found.stages] == [stage.name for stage in lite0.stages]
+    assert [one.name for one in found.stages] == [stage.name for stage in lite0.stages]
     assert all(one.spread == pytest.approx(1) for one in found.stages)
 
 
 def test_a_shift_is_in_standard_deviations(lite0: Backbone):
-    found = distance(lite0, stored(lite0, shift=-0.5, spread=2), 7)
+    found = imagenet_distance(lite0, stored(lite0, shift=-0.5, spread=2), 7)
     assert found is not None
     # The smallest variances are no larger than what keeps quotients finite.
     for one in found.stages:
@@ -44,8 +44,8 @@ def test_a_gray_picture_is_further_than_noise_like_photographs(lite0: Backbone):
     side = lite0.preprocessing.crop
     noise = natural_noise(2, side, seed=0)
     flat = np.full_like(noise, 255)
-    near = distance(lite0, batch_moments(lite0, noise), 2)
-    far = distance(lite0, batch_moments(lite0, flat), 2)
+    near = imagenet_distance(lite0, batch_moments(lite0, noise), 2)
+    far = imagenet_distance(lite0, batch_moments(lite0, flat), 2)
     assert near is not None
     assert far is not None
     assert near.shift < far.shift
@@ -53,7 +53,7 @@ def test_a_gray_picture_is_further_than_noise_like_photographs(lite0: Backbone):
 
 
 def test_without_batch_normalization_it_is_unknown(lite0: Backbone):
-    assert distance(lite0, {}, 3) is None
+    assert imagenet_distance(lite0, {}, 3) is None
 
 
 def test_a_module_belongs_to_the_stage_that_holds_it_or_comes_next():
@@ -70,9 +70,9 @@ def test_a_module_belongs_to_the_stage_that_holds_it_or_comes_next():
 
 def test_stages_without_any_are_left_out(lite0: Backbone):
     few = {name: one for name, one in stored(lite0).items() if name.startswith("blocks.2")}
-    found = distance(replace(lite0), few, 1)
+    found = imagenet_distance(replace(lite0), few, 1)
     assert found is not None
-    assert [one.stage for one in found.stages] == ["blocks.2"]
+    assert [one.name for one in found.stages] == ["blocks.2"]
 
 
 def test_likeness_is_the_mean_of_the_softmax():
@@ -80,7 +80,7 @@ def test_likeness_is_the_mean_of_the_softmax():
     logits = rng.normal(0, 3, (20, 6)).astype(np.float32)
     labels = np.arange(20) % 2
     names = ("ant", "bee", "cat", "dog", "elk", "fox")
-    found = likeness(logits, labels, ("x", "y"), names)
+    found = nearest_classes(logits, labels, ("x", "y"), names)
     p = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(axis=1, keepdims=True)
     best = p.mean(axis=0).argmax()
     assert found.overall[0] == (names[best], pytest.approx(p.mean(axis=0).max()))
@@ -93,5 +93,5 @@ def test_likeness_is_the_mean_of_the_softmax():
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_certain_and_clueless_networks_are_no_trouble(scale: float):
     logits = (scale * np.eye(6)[np.zeros(4, int)]).astype(np.float32)
-    found = likeness(logits, np.zeros(4, int), ("x",), tuple("abcdef"))
+    found = nearest_classes(logits, np.zeros(4, int), ("x",), tuple("abcdef"))
     assert found.entropy == pytest.approx(1.0 if scale == 0 else 0.0, abs=1e-9)

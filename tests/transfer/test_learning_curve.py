@@ -1,4 +1,4 @@
-"""Fits against curves whose parameters are known."""
+"""Learning curves of made-up results, and of heads on made-up features."""
 
 import math
 
@@ -8,86 +8,37 @@ import pytest
 from headstart.datasets.splits import assign_folds
 from headstart.errors import DataError
 from headstart.heads.families import FAMILIES
-from headstart.transfer import learning_curve
-from headstart.transfer.learning_curve import PowerLaw, SampleCost, fit_power_law, fitted
-from headstart.types import HeadKind
+from headstart.heads.head import LabeledFeatures
+from headstart.transfer.learning_curve import (
+    SampleCost,
+    fit_learning_curve,
+    measure_learning_curve,
+)
+from headstart.transfer.power_law import PowerLaw
 from tests.heads.samples import blobs
-
-SIZES = np.array([100.0, 200.0, 400.0, 800.0])
-CURVES = [
-    PowerLaw(0.0, 0.8, 0.3),
-    PowerLaw(0.05, 1.0, 0.5),
-    PowerLaw(0.02, 3.0, 0.7),
-    PowerLaw(0.1, 5.0, 1.0),
-]
-
-
-@pytest.mark.parametrize("true", CURVES)
-def test_exact_errors_give_back_their_curve(true: PowerLaw):
-    errors = np.array([true.error(size) for size in SIZES])
-    found = fit_power_law(SIZES, errors, np.full(4, 1e-4))
-    for size in (50, 300, 1600):
-        assert found.error(size) == pytest.approx(true.error(size), rel=0.02)
-    assert found.rate == pytest.approx(true.rate, abs=0.05)
-    assert found.floor == pytest.approx(true.floor, abs=0.01)
-
-
-def test_the_bounds_hold_whatever_the_errors():
-    rng = np.random.default_rng(0)
-    for _ in range(10):
-        found = fit_power_law(SIZES, rng.random(4), np.full(4, 0.05))
-        assert 0 <= found.floor <= 1
-        assert found.scale >= 0
-        assert found.error(1000) <= found.error(100) + 1e-12
-
-
-def test_three_points_leave_no_floor():
-    true = PowerLaw(0.0, 2.0, 0.5)
-    errors = np.array([true.error(size) for size in SIZES[:3]])
-    found = fit_power_law(SIZES[:3], errors, np.full(3, 0.01))
-    assert found.floor == 0
-    assert found.rate == pytest.approx(0.5, abs=0.01)
-
-
-@pytest.mark.parametrize("error", [0.011, 0.1, 0.4, 0.9])
-def test_three_equal_points_promise_nothing(error: float):
-    found = fit_power_law(SIZES[:3], np.full(3, error), np.full(3, 0.01))
-    at = SIZES[2]
-    assert found.error(at) == pytest.approx(error, rel=0.01)
-    assert found.images_for(found.error(at) - 0.01) > 101 * at  # more than is a number to plan with
-
-
-def test_a_number_of_images_beyond_floats_is_infinite():
-    assert PowerLaw(0.0, 1.0, 0.01).images_for(1e-9) == math.inf
+from tests.transfer.test_power_law import CURVES, SIZES
 
 
 @pytest.mark.parametrize(
     ("price", "words"),
     [
-        (SampleCost(1, 1, 2), "one more point costs about 1 more image (1 to 2)"),
+        (SampleCost(1, 1, 2), "another percentage point needs about 1 more image (1 to 2)"),
         (
             SampleCost(1300, 200, None),
-            "one more point costs about 1,300 more images (200 to no end)",
+            "another percentage point needs about 1,300 more images (at least 200)",
         ),
         (
             SampleCost(900, None, None),
-            "one more point is beyond the reach of the learning curve",
+            "no realistic number of images would gain another percentage point",
         ),
         (
             SampleCost(None, 200, None),
-            "one more point is beyond the reach of the learning curve",
+            "no realistic number of images would gain another percentage point",
         ),
     ],
 )
 def test_a_price_has_words(price: SampleCost, words: str):
     assert str(price) == words
-
-
-def test_images_for_an_error_is_the_inverse():
-    curve = PowerLaw(0.05, 1.0, 0.5)
-    assert curve.images_for(curve.error(640)) == pytest.approx(640)
-    assert curve.images_for(0.05) == math.inf
-    assert PowerLaw(0.1, 0.0, 0.5).images_for(0.2) == math.inf
 
 
 def guesses(true: PowerLaw, *, images: int = 2000, draws=(8, 6, 4, 1), seed: int = 0):
@@ -102,33 +53,35 @@ def guesses(true: PowerLaw, *, images: int = 2000, draws=(8, 6, 4, 1), seed: int
 
 @pytest.mark.parametrize("true", CURVES[:3])
 def test_the_price_of_a_point_lies_in_its_interval(true: PowerLaw):
-    curve = fitted(SIZES, guesses(true), at=1000, seed=0)
+    curve = fit_learning_curve(SIZES, guesses(true), available=1000, seed=0)
     expected = true.images_for(true.error(1000) - 0.01) - 1000
-    assert curve.price is not None
-    assert curve.price.low is not None
-    assert curve.price.low <= expected <= (curve.price.high or math.inf)
+    assert curve.sample_cost is not None
+    assert curve.sample_cost.low is not None
+    assert curve.sample_cost.low <= expected <= (curve.sample_cost.high or math.inf)
     for point, size in zip(curve.points, SIZES, strict=True):
         assert point.interval.low - 0.01 <= 1 - true.error(size) <= point.interval.high + 0.01
 
 
 def test_where_nothing_is_left_to_learn_no_number_is_named():
-    curve = fitted(SIZES, [np.zeros((1, 300), dtype=bool)] * 4, at=1000, seed=0)
-    assert curve.price is not None
-    assert curve.price.images is None
+    curve = fit_learning_curve(SIZES, [np.zeros((1, 300), dtype=bool)] * 4, available=1000, seed=0)
+    assert curve.sample_cost is not None
+    assert curve.sample_cost.images is None
     assert curve.as_dict()["images_for_one_point"] == {"images": None, "interval": [None, None]}
 
 
 def test_two_sizes_are_no_curve():
-    curve = fitted(SIZES[:2], guesses(CURVES[0])[:2], at=300, seed=0)
+    curve = fit_learning_curve(SIZES[:2], guesses(CURVES[0])[:2], available=300, seed=0)
     assert curve.fit is None
-    assert curve.price is None
+    assert curve.sample_cost is None
     assert curve.as_dict()["fit"] is None
     with pytest.raises(DataError, match="at least one"):
-        fitted([], [], at=3, seed=0)
+        fit_learning_curve([], [], available=3, seed=0)
 
 
 def test_the_same_seed_gives_the_same_numbers():
-    first, second = (fitted(SIZES, guesses(CURVES[1]), at=900, seed=3) for _ in range(2))
+    first, second = (
+        fit_learning_curve(SIZES, guesses(CURVES[1]), available=900, seed=3) for _ in range(2)
+    )
     assert first == second
 
 
@@ -138,8 +91,8 @@ def measured(order: np.ndarray | None = None):
     if order is not None:
         X, y, digests = X[order], y[order], [digests[row] for row in order]
     folds = assign_folds(digests, y, folds=3, seed=0)
-    return learning_curve.measure(
-        X, y, digests, folds, family=FAMILIES[HeadKind.LOGISTIC], classes=3, blocks=[12], at=240,
+    return measure_learning_curve(
+        LabeledFeatures(X, y, 3, [12]), digests, folds, family=FAMILIES["logistic"], available=240,
         seed=0,
     )  # fmt: skip
 
@@ -158,8 +111,8 @@ def test_a_part_that_lies_in_one_fold_is_no_size(seed: int):
     X, y = blobs(16, 4, 2, seed=seed)
     digests = [f"{row:032x}" for row in range(16)]
     folds = assign_folds(digests, y, folds=4, seed=seed)
-    curve = learning_curve.measure(
-        X, y, digests, folds, family=FAMILIES[HeadKind.LOGISTIC], classes=2, blocks=[4], at=16,
+    curve = measure_learning_curve(
+        LabeledFeatures(X, y, 2, [4]), digests, folds, family=FAMILIES["logistic"], available=16,
         seed=seed,
     )  # fmt: skip
     assert curve.points[0].images > 2  # two images, one a class, are not spared by every fold
@@ -178,9 +131,9 @@ def test_all_images_are_what_the_selection_measures():
     X, y = blobs(240, 12, 3, seed=0)
     digests = [f"{row:032x}" for row in range(240)]
     folds = assign_folds(digests, y, folds=3, seed=0)
-    family = FAMILIES[HeadKind.LOGISTIC]
+    family = FAMILIES["logistic"]
     weights = np.stack([folds != fold for fold in range(3)]).astype(np.float32)
-    scores = family.held_out(X, y, weights, classes=3)
+    scores = family.held_out(LabeledFeatures(X, y, 3), weights)
     right = np.zeros((len(family.settings), 240))
     for fold, score in enumerate(scores):
         right[:, folds == fold] = score.argmax(axis=1) == y[folds == fold]

@@ -7,7 +7,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.engines.engine import EnginePlan
 from headstart.engines.openvino import OpenVINOEngine
 from headstart.transfer.batch_norm_statistics import batch_moments
-from headstart.transfer.random_weights import natural_noise, redrawn, untrained
+from headstart.transfer.random_weights import natural_noise, random_tensors, randomize_weights
 from headstart.types import EngineName, Precision
 
 pytestmark = pytest.mark.slow
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def test_weights_are_drawn_as_he_et_al_do_and_the_seed_decides(lite0: Backbone):
     old = lite0.tensors()
-    new = redrawn(old, seed=0)
+    new = random_tensors(old, seed=0)
     assert list(new) == list(old)
     for name, array in new.items():
         assert array.shape == old[name].shape
@@ -27,7 +27,7 @@ def test_weights_are_drawn_as_he_et_al_do_and_the_seed_decides(lite0: Backbone):
         elif array.ndim == 1:
             expected = 1 if name.endswith(("weight", "running_var")) else 0
             assert (array == expected).all()
-    again, other = redrawn(old, seed=0), redrawn(old, seed=1)
+    again, other = random_tensors(old, seed=0), random_tensors(old, seed=1)
     assert all(np.array_equal(again[name], new[name]) for name in new)
     assert not np.array_equal(other["conv_stem.weight"], new["conv_stem.weight"])
 
@@ -35,7 +35,7 @@ def test_weights_are_drawn_as_he_et_al_do_and_the_seed_decides(lite0: Backbone):
 def test_what_is_no_weight_keeps_its_mean_and_spread_and_integers_stay():
     table = np.random.default_rng(0).normal(0.5, 0.02, (1, 50, 40)).astype(np.float32)
     steps = np.arange(6).reshape(2, 3)
-    new = redrawn({"pos_embed": table, "relative_position_index": steps}, seed=0)
+    new = random_tensors({"pos_embed": table, "relative_position_index": steps}, seed=0)
     assert not np.array_equal(new["pos_embed"], table)
     np.testing.assert_allclose(new["pos_embed"].mean(), 0.5, atol=0.005)
     np.testing.assert_allclose(new["pos_embed"].std(), 0.02, rtol=0.1)
@@ -43,7 +43,7 @@ def test_what_is_no_weight_keeps_its_mean_and_spread_and_integers_stay():
 
 
 def test_signals_neither_vanish_nor_explode(lite0: Backbone):
-    backbone = untrained(lite0, seed=0)
+    backbone = randomize_weights(lite0, seed=0)
     pixels = natural_noise(8, lite0.preprocessing.crop, seed=9)
     for found in batch_moments(backbone, pixels).values():
         assert np.abs(found.mean).mean() < 50
@@ -59,7 +59,7 @@ def test_signals_neither_vanish_nor_explode(lite0: Backbone):
 
 
 def test_one_seed_is_one_network(lite0: Backbone):
-    first, second = untrained(lite0, seed=1), untrained(lite0, seed=1)
+    first, second = randomize_weights(lite0, seed=1), randomize_weights(lite0, seed=1)
     assert first.weights == second.weights
     assert first.weights.source == "random, seed 1"
     assert first.weights.digest != lite0.weights.digest

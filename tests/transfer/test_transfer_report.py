@@ -12,13 +12,13 @@ from PIL import Image
 from headstart.backbones import Backbone
 from headstart.datasets import open_dataset
 from headstart.errors import DataError
-from headstart.evaluation.metrics import paired_difference
+from headstart.evaluation.paired_tests import paired_difference
 from headstart.features.extractor import Extractor
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
 from headstart.transfer import transfer_report
 from headstart.transfer.advice import Action
-from headstart.transfer.paired_scores import ClassifierScore
+from headstart.transfer.paired_scores import ClassifierScore, better_than
 from headstart.transfer.transfer_report import measure_transfer
 from tests.conftest import F32, KINDS, picture, tiny_backbone, write_photos
 
@@ -73,7 +73,7 @@ def test_the_numbers_of_fit_are_found_again(extractor: Extractor, many: Path):
     model = fit(dataset, extractor, FitSettings(seed=3)).model
     assert found.chosen.accuracy == model.accuracy.value
     assert found.chosen.interval == model.accuracy.interval
-    assert found.grown_on == model.origin.stages
+    assert found.chosen_stages == model.origin.stages
     assert {one.name: one.accuracy for one in found.stages} == {
         stage: measured.value for stage, measured in model.accuracy_by_stage.items()
     }
@@ -98,7 +98,7 @@ def test_random_weights_are_those_that_were_drawn(
     blind = {"mix.weight": np.zeros((48, 48), np.float32)}
     monkeypatch.setattr(
         transfer_report,
-        "untrained",
+        "randomize_weights",
         lambda backbone, *, seed: backbone.with_tensors(blind, source=f"{seed}"),
     )
     found = measure_transfer(open_dataset(str(many)), extractor)
@@ -112,12 +112,12 @@ def test_the_document_has_every_key_and_is_json(extractor: Extractor, many: Path
     assert {
         "data", "backbone", "images", "classes", "stages", "chosen", "raw_pixels", "descriptors",
         "random_weights", "gain", "negative_transfer", "distance", "nearest_classes",
-        "learning_curve", "verdict", "skipped", "seconds",
+        "learning_curve", "advice", "skipped", "seconds",
     } <= json.loads(text).keys()  # fmt: skip
     assert found["distance"] is None
     assert "no batch normalization" in found["distance_unknown"]
     assert set(found["gain"]) == {"value", "interval"}
-    assert found["verdict"]["action"] in list(Action)
+    assert found["advice"]["action"] in list(Action)
     assert len(found["nearest_classes"]["by_class"]) == 3
 
 
@@ -147,8 +147,8 @@ def test_negative_transfer_is_called_by_its_name(extractor: Extractor, tmp_path:
     assert document["found"]
     assert {"raw_pixels", "random_weights"} <= set(document["beat_last"])
     assert document["beat_chosen"] == []
-    assert found.verdict.action is Action.GRAFT_EARLIER  # nearly all are right
-    assert found.grown_on[0] == "fine"
+    assert found.advice.action is Action.EARLIER_STAGES  # nearly all are right
+    assert found.chosen_stages[0] == "fine"
 
 
 def test_only_what_is_surely_better_is_ahead():
@@ -159,13 +159,13 @@ def test_only_what_is_surely_better_is_ahead():
     )
     luckier = ClassifierScore(name="luckier", detail="", correct=np.array(last.correct))
     luckier.correct[np.flatnonzero(~last.correct)[:1]] = True
-    assert transfer_report.beating([better, luckier, last], last) == (better,)
+    assert better_than(last, [better, luckier, last]) == (better,)
 
 
 def test_of_many_images_some_of_each_class_are_drawn(extractor: Extractor, many: Path):
     found = measure_transfer(open_dataset(str(many)), extractor, images=24)
     assert 12 <= found.images <= 36
-    assert found.available == found.curve.at == 48
+    assert found.available == found.curve.available == 48
 
 
 def test_broken_files_and_copies_are_left_out_and_listed(extractor: Extractor, tmp_path: Path):

@@ -42,12 +42,6 @@ def compare(
             "--out", file_okay=False, help="Folder for the numbers, the table and the picture."
         ),
     ] = None,
-    logme: Annotated[
-        bool,
-        typer.Option(
-            "--logme", help="Also score the last stages without training (LogME), to compare."
-        ),
-    ] = False,
     allow_download: Annotated[
         bool,
         typer.Option(
@@ -80,7 +74,6 @@ def compare(
             dataset,
             extractors,
             balance=balance,
-            with_logme=logme,
             seed=seed,
             left_out=left_out,
             bars=bars.bar,
@@ -92,7 +85,7 @@ def compare(
     if as_json:
         print_json(found.as_dict())
     else:
-        _describe(found, out, time.perf_counter() - started, logme=logme)
+        _describe(found, out, time.perf_counter() - started)
 
 
 def _names(backbones: str | None) -> list[str]:
@@ -204,17 +197,17 @@ def _write(found: Comparison, folder: Path) -> None:
     plots.save(figure, folder / "comparison.png")
 
 
-def _describe(found: Comparison, out: Path | None, seconds: float, *, logme: bool) -> None:
+def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
     from headstart.evaluation.metrics import wilson
 
     header = [
         "", "backbone", "accuracy", "95% interval", "images", "stages", "core-ms", "images/s",
-        "parameters", "multiply-adds", "memory", "license", "top-1", *(["logme"] if logme else []),
+        "parameters", "multiply-adds", "memory", "license", "top-1",
     ]  # fmt: skip
     table(
         header,
-        [_cells(one, found, logme=logme) for one in found.backbones],
-        right={2, 4, 6, 7, 8, 9, 10, 12, 13},
+        [_cells(one, found) for one in found.backbones],
+        right={2, 4, 6, 7, 8, 9, 10, 12},
     )
     say("")
     say("* on the frontier: no other one is both as accurate and as cheap")
@@ -241,18 +234,13 @@ def _describe(found: Comparison, out: Path | None, seconds: float, *, logme: boo
             f"{len(choice):,} images) if the backbone, too, is chosen without the fold that is "
             "tested"
         )
-    if logme:
-        tau = found.rank_correlation
-        said = "needs three backbones" if tau is None else f"{tau:+.2f} (Kendall's tau)"
-        say(f"logme     of the last stage; rank correlation with the accuracy: {said}")
     say(f"time      {seconds:.1f} s")
     if out:
         say(f"written   {out}")
 
 
-def _cells(one: BackboneResult, found: Comparison, *, logme: bool) -> list[str]:
+def _cells(one: BackboneResult, found: Comparison) -> list[str]:
     memory = one.cost.memory_bytes
-    score = [] if not logme else ["-" if one.logme is None else f"{one.logme:.3f}"]
     return [
         "*" if one.name in found.frontier else "",
         one.name,
@@ -267,7 +255,6 @@ def _cells(one: BackboneResult, found: Comparison, *, logme: bool) -> list[str]:
         "-" if memory is None else f"{memory / 1e6:,.0f} MB",
         one.license,
         "-" if one.top1 is None else f"{one.top1:.3f}",
-        *score,
     ]
 
 

@@ -13,7 +13,7 @@ from headstart.cli.console import one_line, print_json, progress, say, warn
 from headstart.cli.left_out import copies_text, say_skipped, seen_text
 from headstart.errors import UserError
 from headstart.system.text import join_names, pluralize
-from headstart.types import ClassLevel, EngineName, EstimateMethod, HeadKind, Precision
+from headstart.types import ClassLevel, EngineName, EstimateMethod, Precision
 
 _METRICS = "metrics.json"
 """What tells a report from other files."""
@@ -29,14 +29,27 @@ _CLASSES = 8
 """Names of classes that the summary shows."""
 
 
+def _known_head(name: str) -> str:
+    from headstart.heads.families import FAMILIES
+
+    if name not in FAMILIES:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, FAMILIES))}.")
+    return name
+
+
 def fit(
     data: shared.Data,
     out: Annotated[Path, typer.Option("--out", help="Folder to write the model to.")],
     backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
     weights: shared.WeightsFile = None,
     head: Annotated[
-        HeadKind, typer.Option("--head", help="The classifier that is trained.")
-    ] = HeadKind.LOGISTIC,
+        str,
+        typer.Option(
+            "--head",
+            callback=_known_head,
+            help="Classifier to train on the features: logistic, centroid or knn.",
+        ),
+    ] = "logistic",
     stage: Annotated[
         list[str] | None,
         typer.Option(
@@ -258,7 +271,7 @@ def _summary(trained: FitResult, seconds: float) -> dict[str, Any]:
         "engine": model.origin.engine,
         "precision": model.origin.precision,
         "stages": list(model.origin.stages),
-        "head": str(model.head.kind),
+        "head": model.head.kind,
         "setting": model.setting,
         "temperature": model.temperature,
         "accuracy_by_stage": {

@@ -14,9 +14,9 @@ from headstart.cli.left_out import copies_text, say_skipped
 from headstart.types import ClassLevel, EngineName, Precision
 
 if TYPE_CHECKING:
-    from headstart.evaluation.metrics import ProportionDifference
+    from headstart.evaluation.paired_tests import PairedTest
     from headstart.transfer.paired_scores import ClassifierScore
-    from headstart.transfer.transfer_report import TransferReport
+    from headstart.transfer.result import TransferReport
 
 _RESULTS = "transfer.json"
 _UNUSUAL = 0.3
@@ -65,12 +65,7 @@ def transfer(
             images=images,
             seed=seed,
             named=data,
-            options=[
-                word
-                for name, value in given.items()
-                if value is not None
-                for word in (name, str(value))
-            ],
+            options={name: str(value) for name, value in given.items() if value is not None},
             watch=bars.bar,
         )
     document = found.as_dict()
@@ -95,30 +90,27 @@ def _draw(found: TransferReport, file: Path) -> None:
             intervals=[one.interval for one in found.stages],
         ),
         plots.AccuracyBars(
-            names=["chosen graft", "last layer", "raw pixels", "descriptors", "random weights"],
+            names=["chosen stages", "last layer", "raw pixels", "descriptors", "random weights"],
             values=[one.accuracy for one in (found.chosen, found.last, raw, descriptors, random)],
             intervals=[
                 one.interval for one in (found.chosen, found.last, raw, descriptors, random)
             ],
         ),
-        chosen=found.grown_on,
-        better=[one.name for one in found.ahead(found.last)],
+        chosen=found.chosen_stages,
+        better=[one.name for one in found.better_baselines(found.last)],
         random_stages=[one.accuracy for one in found.random_stages],
         curve=found.curve,
-        distance=[(one.stage, one.shift) for one in found.distance.stages]
-        if found.distance
-        else [],
+        distance=[(one.name, one.shift) for one in found.distance.stages] if found.distance else [],
         chance=1 / len(found.classes),
-        nearest=found.likeness.overall if found.likeness else (),
-        title=f"{found.data}, {found.images:,} images on {found.backbone}. "
-        f"{found.verdict.sentence}",
+        nearest=found.nearest_classes.overall if found.nearest_classes else (),
+        title=f"{found.data}, {found.images:,} images on {found.backbone}. {found.advice.sentence}",
     )
     plots.save(figure, file)
 
 
 def _describe(found: TransferReport, out: Path) -> None:
-    from headstart.evaluation.metrics import paired_difference
-    from headstart.transfer.advice import UNPRICED
+    from headstart.evaluation.paired_tests import paired_difference
+    from headstart.transfer.advice import UNKNOWN_COST
 
     chosen, last = found.chosen, found.last
     say(f"data       {found.data}: {found.images:,} images, {len(found.classes):,} classes")
@@ -136,25 +128,25 @@ def _describe(found: TransferReport, out: Path) -> None:
     ]
     table(["a classifier on", "accuracy", "95% interval", "over the last layer"], rows, right={1})
     say("")
-    say("chosen: anew for every fold, without it; so it can differ from its stage's own row")
+    say("The stages are chosen anew for every fold, so 'chosen' can differ from the rows above it.")
     say("")
     say(f"gain       {_points(found.gain)} by pre-training")
-    if found.ahead(last):
-        beat = " and ".join(one.name for one in found.ahead(last))
+    if found.better_baselines(last):
+        beat = " and ".join(one.name for one in found.better_baselines(last))
         say(f"NEGATIVE TRANSFER: {beat} beat the last layer")
-        if found.ahead(chosen):
-            beat = " and ".join(one.name for one in found.ahead(chosen))
-            say(f"           {beat} beat the chosen graft too")
+        if found.better_baselines(chosen):
+            beat = " and ".join(one.name for one in found.better_baselines(chosen))
+            say(f"           {beat} also beat the head on the chosen stages")
     if found.distance:
         shift = found.distance.shift
         scale = "as ordinary photos are" if shift < _UNUSUAL else "further than ordinary photos"
         say(f"distance   {shift:.2f} standard deviations from the pre-training data, {scale}")
     else:
         say("distance   unknown: the network has no batch normalization")
-    if found.likeness:
-        near = ", ".join(f"{name} {share:.1%}" for name, share in found.likeness.overall)
-        say(f"nearest    {near}; mean confidence {found.likeness.confidence:.2f}")
-    say(f"more       {found.curve.price or UNPRICED}")
+    if found.nearest_classes:
+        near = ", ".join(f"{name} {share:.1%}" for name, share in found.nearest_classes.overall)
+        say(f"nearest    {near}; mean confidence {found.nearest_classes.confidence:.2f}")
+    say(f"more       {found.curve.sample_cost or UNKNOWN_COST}")
     say_skipped(found.skipped, out / _RESULTS, width=11)
     if found.conflicts:
         say(f"conflicts  {len(found.conflicts):,} with two labels, left out")
@@ -163,11 +155,11 @@ def _describe(found: TransferReport, out: Path) -> None:
     say(f"time       {found.seconds:.1f} s")
     say(f"written    {out}")
     say("")
-    say(found.verdict.sentence)
-    say(f"  {found.verdict.command}")
+    say(found.advice.sentence)
+    say(f"  {found.advice.command}")
 
 
-def _row(name: str, one: ClassifierScore, over: ProportionDifference | None) -> list[str]:
+def _row(name: str, one: ClassifierScore, over: PairedTest | None) -> list[str]:
     span = one.interval
     return [
         name,
@@ -177,8 +169,5 @@ def _row(name: str, one: ClassifierScore, over: ProportionDifference | None) -> 
     ]
 
 
-def _points(difference: ProportionDifference) -> str:
-    return (
-        f"{100 * difference.value:+.1f} points "
-        f"({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
-    )
+def _points(gain: PairedTest) -> str:
+    return f"{100 * gain.difference:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"

@@ -1,15 +1,12 @@
-"""Several backbones on the same images: accuracy, cost, and which to take."""
+"""Compare backbones on the same images: accuracy, cost, and which one to use."""
 
-from headstart.comparison.race import compare
 from headstart.comparison.result import BackboneResult, Comparison, ExcludedBackbone, Recommendation
-from headstart.evaluation.paired_tests import PairedTest, paired
+from headstart.comparison.successive_halving import compare
 
 __all__ = [
     "BackboneResult",
     "Comparison",
     "ExcludedBackbone",
-    "PairedTest",
     "Recommendation",
     "compare",
-    "paired",
 ]

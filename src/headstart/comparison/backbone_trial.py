@@ -1,153 +1,132 @@
-"""A backbone that takes part in a comparison, and the images that all are measured on."""
+"""A backbone that takes part in a comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from headstart.backbones import Backbone, list_backbones
 from headstart.comparison.cost import Cost
+from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.comparison.result import BackboneResult
 from headstart.errors import DataError, MissingExtraError
 from headstart.evaluation.paired_tests import Right
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
 from headstart.heads.candidates import candidates
-from headstart.heads.logme import logme
 from headstart.models.fit import select_stages
 from headstart.models.fit_settings import FitSettings
-from headstart.types import Labels, ProgressCallback
+from headstart.types import ProgressCallback
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationImages:
-    """Different images with one label each.
-
-    Attributes:
-        paths: N files, sorted by digest.
-        digests: N, of their bytes.
-        labels: (N,) indices into `classes`.
-        classes: K names.
-    """
-
-    paths: tuple[Path, ...]
-    digests: tuple[str, ...]
-    labels: Labels
-    classes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BackboneTrial:
-    """A backbone, and how far it has come.
+    """A backbone and its latest measurement.
 
     Attributes:
         extractor: the backbone, ready to run.
         cost: of running it.
         on_images: progress over the files.
-        inside: (N,) the images that it was last measured on; None before.
-        right: which of those it gets right.
-        stages: where its head grew best.
-        folds: of the cross-validation.
-        score: LogME.
-        computed: images that were run through the network.
-        seconds: that this took.
+        correct: (n,) whether each image of the latest measurement is predicted right; None before.
+        stages: the stages that the head uses, shallow to deep.
+        folds: number of folds of the cross-validation.
+        computed: number of images that were run through the network so far.
+        seconds: time that this took.
     """
 
     extractor: Extractor
     cost: Cost
     on_images: ProgressCallback | None = None
-    inside: Right | None = None
-    right: Right | None = None
+    correct: Right | None = None
     stages: tuple[str, ...] = ()
     folds: int = 0
-    score: float | None = None
     computed: int = 0
     seconds: float = 0.0
 
     @property
     def name(self) -> str:
-        """The backbone's."""
+        """Name of the backbone."""
         return self.extractor.backbone.name
 
-    @property
-    def milliseconds(self) -> float:
-        """What one picture costs; see `Cost`."""
-        return self.cost.milliseconds
-
-    def extract(self, paths: Sequence[Path], stages: Sequence[str] | None = None) -> Features:
-        """Features of files; see `Extractor.extract`. Times what is computed."""
+    def extract(self, paths: Sequence[Path]) -> tuple[Features, Self]:
+        """Extract features of files, and add what was computed to the trial."""
         try:
-            features = self.extractor.extract(paths, stages=stages, progress=self.on_images)
-        finally:  # of many compiled networks the memory holds one at a time
+            features = self.extractor.extract(paths, progress=self.on_images)
+        finally:  # memory holds one compiled network at a time
             self.extractor.release()
-        if features.computed:
-            self.computed += features.computed
-            self.seconds += features.seconds
-        return features
+        if not features.computed:
+            return features, self
+        return features, replace(
+            self,
+            computed=self.computed + features.computed,
+            seconds=self.seconds + features.seconds,
+        )
 
     def measure(
         self,
-        ground: EvaluationImages,
+        images: EvaluationImages,
         inside: Right,
-        recipe: FitSettings,
+        settings: FitSettings,
         *,
         on_candidates: ProgressCallback | None = None,
-    ) -> None:
+    ) -> Self:
         """Cross-validate heads on some of the images.
 
         Args:
-            ground: N images.
-            inside: (N,) those to use.
-            recipe: how heads are trained.
-            on_candidates: progress over the places for a head.
+            images: N images.
+            inside: (N,) bool, whether to use each image.
+            settings: how heads are trained.
+            on_candidates: progress over the combinations of stages.
 
         Raises:
             BackboneError: the network cannot be run.
             DataError: no class has two images, or files have changed.
         """
-        features = self._of(ground, inside, None)
-        labels = ground.labels[inside]
-        widths = {stage.name: stage.width for stage in self.extractor.backbone.stages}
+        rows = np.flatnonzero(inside)
+        features, trial = self.extract([images.paths[row] for row in rows])
+        if list(features.digests) != [images.digests[row] for row in rows]:
+            raise DataError("files changed while backbones were compared on them; start again")
+        labels = images.labels[inside]
         selection = select_stages(
             features.values,
             labels,
             features.digests,
-            recipe,
-            choices=candidates(widths),
-            classes=len(ground.classes),
+            settings,
+            choices=candidates({one.name: one.width for one in self.extractor.backbone.stages}),
+            classes=len(images.classes),
             cache=self.extractor.cache,
             progress=on_candidates,
         )
         if selection.probabilities is None:
             raise DataError(
-                "no class has two images, so that nothing can be measured; give more images"
+                "no class has two images, so accuracy cannot be measured; give more images"
             )
-        self.inside, self.right = inside, selection.probabilities.argmax(1) == labels
-        self.stages, self.folds = selection.candidate.stages, selection.folds
+        return replace(
+            trial,
+            correct=selection.probabilities.argmax(1) == labels,
+            stages=selection.candidate.stages,
+            folds=selection.folds,
+        )
 
-    def measure_logme(self, ground: EvaluationImages) -> None:
-        """LogME of the last stage on all images."""
-        last = self.extractor.backbone.stages[-1].name
-        features = self._of(ground, np.ones(len(ground), dtype=bool), [last])
-        self.score = logme(features.values[last], ground.labels, classes=len(ground.classes))
+    def result(self, images: EvaluationImages) -> BackboneResult:
+        """Return the latest measurement with what is known about the backbone.
 
-    def row(self, ground: EvaluationImages) -> BackboneResult:
-        """What was measured, and what is known besides."""
-        if self.right is None:
+        Raises:
+            ValueError: nothing was measured yet.
+        """
+        if self.correct is None:
             raise ValueError(f"{self.name} was not measured; call `measure` first")
         backbone = self.extractor.backbone
         known = {info.name: info for info in list_backbones()}.get(self.name)
         return BackboneResult(
             name=self.name,
-            right=self.right,
+            right=self.correct,
             stages=self.stages,
-            complete=len(self.right) == len(ground),
+            complete=len(self.correct) == len(images),
             cost=self.cost,
             pass_images_per_second=self.computed / self.seconds if self.computed else None,
             engine=str(self.extractor.effective_plan.engine),
@@ -156,22 +135,11 @@ class BackboneTrial:
             multiply_adds=known.multiply_adds if known else None,
             license=backbone.weights.license,
             top1=known.top1 if known else None,
-            logme=self.score,
         )
-
-    def _of(
-        self, ground: EvaluationImages, inside: Right, stages: Sequence[str] | None
-    ) -> Features:
-        """Features of some of the images, all of which are as they were."""
-        rows = np.flatnonzero(inside)
-        features = self.extract([ground.paths[row] for row in rows], stages)
-        if list(features.digests) != [ground.digests[row] for row in rows]:
-            raise DataError("files changed while backbones were compared on them; start again")
-        return features
 
 
 def _parameters(backbone: Backbone) -> int | None:
-    """Numbers in a network's weights; None where only its PyTorch form would tell."""
+    """Number of parameters; None where only its PyTorch form would tell."""
     try:
         return sum(one.numel() for one in backbone.network().model.parameters())
     except MissingExtraError:

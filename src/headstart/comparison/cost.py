@@ -1,10 +1,9 @@
-"""What running a backbone costs on this machine, measured in a process of its own.
+"""The cost of running a backbone on this machine, measured in a subprocess.
 
-The resident memory of a process that has done other things says nothing of the one network that it
-runs now, and freed memory rarely goes back to the system. So a new process loads the backbone,
-compiles it, and runs it over batches of random pixels for about a second; its speed and its
-highest resident memory are the cost. A network that brings its process down brings down nothing
-else.
+The resident memory of a process that has done other things says little about the network that it
+runs now, and freed memory rarely returns to the system. So a new process loads the backbone,
+compiles it, and runs it on batches of random pixels for about a second; its speed and its peak
+resident memory are the cost. A network that crashes its process crashes nothing else.
 """
 
 from __future__ import annotations
@@ -29,27 +28,27 @@ from headstart.system.files import atomic_write
 from headstart.types import EngineName, Precision
 
 _SECONDS = 1.0
-"""Of timing; a machine that is busy elsewhere makes longer runs no more repeatable."""
+"""Seconds of timing; on a machine with other load, longer runs are no more repeatable."""
 _CHUNK = 0.3
-"""Seconds that are timed at a time; the least counts, for other programs can only add to it."""
+"""Seconds timed at a time; the minimum counts, because other programs can only add to it."""
 _FEWEST = 2
-"""Batches a chunk, and before the first, which finds the memory not yet there."""
-_PATIENCE = 600.0
-"""Seconds after which the process is given up."""
+"""Batches per chunk, and for warm-up, which allocates the memory."""
+_TIMEOUT = 600.0
+"""Seconds after which the subprocess is stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a backbone takes of this machine.
+    """Speed and memory of a backbone on this machine.
 
     Attributes:
-        images_per_second: through the network alone, on prepared pixels, in full batches, with
-            what other programs leave of the machine.
-        milliseconds: of processor time an image, all cores together; it hardly depends on
-            other programs, so that costs of different minutes can be compared. On a GPU, of time.
-        memory_bytes: highest resident memory of a process that loads the backbone, compiles it and
-            runs it, Python and all libraries included; a GPU's own memory is not counted. None
-            where the system does not tell.
+        images_per_second: throughput of the network alone, on prepared pixels in full batches.
+            Other programs running at the same time lower it.
+        milliseconds: processor time per image, all cores together. It hardly depends on other
+            programs, so costs measured at different times can be compared. On a GPU, elapsed time.
+        memory_bytes: peak resident memory of a process that loads, compiles and runs the backbone,
+            Python and all libraries included, without a GPU's own memory. None where the system
+            does not report it.
     """
 
     images_per_second: float
@@ -63,34 +62,28 @@ def measure_cost(
     """Load a backbone by its name in a new process, and run it.
 
     Args:
-        backbone: its published weights are on this machine.
-        plan: engine and precision.
-        asked: the engine that the user named; see `build_engine`.
+        backbone: the backbone; its published weights are on this machine.
+        plan: engine, precision and device.
+        asked: the engine that the user asked for; see `build_engine`.
 
     Raises:
-        BackboneError: it cannot be loaded or run there.
+        BackboneError: it cannot be loaded or run.
     """
-    asks = {
-        "name": backbone.name,
-        "engine": plan.engine,
-        "precision": plan.precision,
-        "device": plan.device,
-        "asked": asked,
-    }
+    request = [backbone.name, plan.engine, plan.precision, plan.device, asked]
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         answer = Path(folder) / "cost.json"
-        command = [sys.executable, "-m", __name__, json.dumps(asks), str(answer)]
+        command = [sys.executable, "-m", __name__, *request, str(answer)]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
+            done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False)
         except subprocess.TimeoutExpired:
             raise BackboneError(
-                f"{backbone.name} was not ready after {_PATIENCE:.0f} s; try a smaller one"
+                f"{backbone.name} was not ready after {_TIMEOUT:.0f} s; try a smaller backbone"
             ) from None
         if not answer.is_file():
             last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise BackboneError(
-                f"the process that ran {backbone.name} broke down (exit code {done.returncode}"
-                f"{': ' if last else ''}{''.join(last)}); it may have lacked memory"
+                f"the process that ran {backbone.name} crashed (exit code {done.returncode}"
+                f"{': ' if last else ''}{''.join(last)}); it may have run out of memory"
             )
         found = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in found:
@@ -99,10 +92,10 @@ def measure_cost(
 
 
 def time_engine(engine: Engine, side: int) -> tuple[float, float]:
-    """Run random pixels of (side, side, 3).
+    """Time an engine on random images of shape (side, side, 3).
 
     Returns:
-        Images a second, and milliseconds an image as `Cost` has them.
+        Images per second, and milliseconds per image as in `Cost`.
     """
     shape = (engine.batch, side, side, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -126,9 +119,9 @@ def time_engine(engine: Engine, side: int) -> tuple[float, float]:
 
 
 def peak_memory() -> int | None:
-    """Highest resident memory of this process so far, in bytes."""
+    """Return the peak resident memory of this process in bytes; None if it is unknown."""
     status = Path("/proc/self/status")
-    # Linux's getrusage would count what the parent held when it started this process.
+    # Linux's getrusage includes the memory of the parent when it started this process.
     if status.is_file() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
         return int(found[1]) * 1024
     if sys.platform == "darwin":
@@ -138,22 +131,22 @@ def peak_memory() -> int | None:
     return None
 
 
-def _measured(asks: dict[str, str]) -> Cost:
-    backbone = load_backbone(asks["name"], allow_download=False)
-    plan = EnginePlan(EngineName(asks["engine"]), Precision(asks["precision"]), asks["device"])
-    engine = build_engine(backbone, plan, requested=EngineName(asks["asked"]))
+def _measure(name: str, engine_name: str, precision: str, device: str, asked: str) -> Cost:
+    backbone = load_backbone(name, allow_download=False)
+    plan = EnginePlan(EngineName(engine_name), Precision(precision), device)
+    engine = build_engine(backbone, plan, requested=EngineName(asked))
     speed, milliseconds = time_engine(engine, backbone.preprocessing.crop)
     return Cost(images_per_second=speed, milliseconds=milliseconds, memory_bytes=peak_memory())
 
 
 def _main() -> None:
-    """The other process: a question as JSON, and the file for the answer."""
-    asks, answer = json.loads(sys.argv[1]), Path(sys.argv[2])
+    """Run as the subprocess: the arguments are those of `_measure`, and a file for the answer."""
+    *request, answer = sys.argv[1:]
     try:
-        found = asdict(_measured(asks))
+        found = asdict(_measure(*request))
     except HeadstartError as error:
         found = {"error": str(error)}
-    atomic_write(answer, json.dumps(found).encode())
+    atomic_write(Path(answer), json.dumps(found).encode())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Which backbone to take, and what that choice is worth.
+"""Recommend a backbone, and estimate how accurate the recommended choice is.
 
-The rule: the cheapest whose accuracy is not measurably below the best, image by image
-(`headstart.evaluation.paired_tests`). Only backbones that were measured on the same images take
-part.
+The rule: the cheapest backbone whose accuracy is not measurably below the best, compared image by
+image (`headstart.evaluation.paired_tests`). Only backbones measured on all images are considered.
 """
 
 from __future__ import annotations
@@ -12,103 +11,114 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.comparison.result import BackboneResult, Recommendation
-from headstart.evaluation.paired_tests import PairedTest, Right, paired
+from headstart.evaluation.paired_tests import PairedTest, Right, paired_difference
 from headstart.types import Labels
 
 _SAME_COST = 0.05
-"""Relative difference of two costs that is not worth a word."""
+"""Relative difference below which two costs are called the same."""
 
 
-def frontier(rows: Sequence[BackboneResult]) -> frozenset[str]:
-    """Names of those that no other is at least as good as in accuracy and cost, and better in one.
+def frontier(results: Sequence[BackboneResult]) -> frozenset[str]:
+    """Return the names of the Pareto-optimal backbones in accuracy and cost.
 
     Args:
-        rows: backbones; those that left early are never on the frontier.
+        results: backbones; those measured on fewer images are never on the frontier.
     """
-    complete = [row for row in rows if row.complete]
+    complete = [one for one in results if one.complete]
     return frozenset(
-        row.name
-        for row in complete
+        one.name
+        for one in complete
         if not any(
-            other.accuracy >= row.accuracy
-            and other.milliseconds <= row.milliseconds
-            and (other.accuracy, other.milliseconds) != (row.accuracy, row.milliseconds)
+            other.accuracy >= one.accuracy
+            and other.milliseconds <= one.milliseconds
+            and (other.accuracy, other.milliseconds) != (one.accuracy, one.milliseconds)
             for other in complete
         )
     )
 
 
-def recommend(rows: Sequence[BackboneResult], folds: Labels) -> Recommendation:
-    """Choose, and estimate what the choice is worth.
+def recommend(results: Sequence[BackboneResult], folds: Labels) -> Recommendation:
+    """Choose a backbone, and estimate the accuracy of the choice by nested cross-validation.
 
     Args:
-        rows: one or more backbones, at least one of them complete.
+        results: one or more backbones, at least one of them measured on all images.
         folds: (N,) fold of each of all images.
     """
     complete = sorted(
-        (row for row in rows if row.complete), key=lambda row: (row.milliseconds, row.name)
+        (one for one in results if one.complete), key=lambda one: (one.milliseconds, one.name)
     )
-    right = [row.right for row in complete]
-    chosen = _pick(right)
-    choice = np.empty(len(folds), dtype=bool)
+    correct = [one.right for one in complete]
+    place = _choose(correct)
+    chosen = complete[place]
+    nested = np.empty(len(folds), dtype=bool)
     for fold in np.unique(folds):
-        inside = folds == fold
-        choice[inside] = right[_pick([one[~inside] for one in right])][inside]
+        tested = folds == fold
+        nested[tested] = correct[_choose([one[~tested] for one in correct])][tested]
     against = {
-        row.name: paired(row.right, complete[chosen].right)
-        for row in complete
-        if row is not complete[chosen]
+        one.name: paired_difference(one.right, chosen.right)
+        for one in complete
+        if one is not chosen
     }
     return Recommendation(
-        backbone=complete[chosen].name,
-        sentence=_sentence(complete, chosen, against, early=len(rows) - len(complete)),
+        backbone=chosen.name,
+        sentence=_sentence(complete, place, against, eliminated=len(results) - len(complete)),
         against=against,
-        choice=choice,
+        choice=nested,
     )
 
 
-def _pick(right: Sequence[Right]) -> int:
-    """Of (n,) results, the cheapest first: the first that is not measurably below the best."""
-    best = max(right, key=lambda one: int(one.sum()))
-    return next(place for place, one in enumerate(right) if not paired(best, one).better)
+def _choose(correct: Sequence[Right]) -> int:
+    """Index of the first of (n,) results, cheapest first, not measurably below the best."""
+    best = max(correct, key=lambda one: int(one.sum()))
+    return next(
+        place for place, one in enumerate(correct) if not paired_difference(best, one).better
+    )
 
 
 def _sentence(
-    rows: Sequence[BackboneResult], chosen: int, against: dict[str, PairedTest], *, early: int
+    results: Sequence[BackboneResult],
+    place: int,
+    against: dict[str, PairedTest],
+    *,
+    eliminated: int,
 ) -> str:
-    taken = rows[chosen]
-    span = taken.interval
+    chosen = results[place]
+    span = chosen.interval
     start = (
-        f"Take {taken.name}: {taken.accuracy:.3f} ({span.low:.3f} to {span.high:.3f}, "
-        f"{taken.images:,} images), {taken.milliseconds:.1f} core-ms an image "
-        f"({taken.cost.images_per_second:,.0f} images/s)"
+        f"Use {chosen.name}: accuracy {chosen.accuracy:.3f} ({span.low:.3f} to {span.high:.3f}, "
+        f"{chosen.images:,} images), {chosen.milliseconds:.1f} core-ms per image "
+        f"({chosen.cost.images_per_second:,.0f} images/s)"
     )
-    if not against:
-        if early:
-            return f"{start}; the others were measurably below it on fewer images, and no cheaper"
-        return f"{start}; nothing was compared with it"
-    rival = _rival(rows, chosen)
-    return f"{start}; {_evidence(rival, taken, against[rival.name])}"
+    if against:
+        rival = _strongest_alternative(results, place)
+        return f"{start}; {_evidence(rival, chosen, against[rival.name])}"
+    if eliminated:
+        return (
+            f"{start}; the others were measurably less accurate on a sample of the images, and "
+            "cost no less"
+        )
+    return f"{start}; it was not compared with any other backbone"
 
 
-def _rival(rows: Sequence[BackboneResult], chosen: int) -> BackboneResult:
-    """The one that speaks most against the choice: the best, or the best that costs less."""
-    best = max(rows, key=lambda row: row.accuracy)
-    if best.accuracy > rows[chosen].accuracy:
+def _strongest_alternative(results: Sequence[BackboneResult], place: int) -> BackboneResult:
+    """The most accurate one; or, if that is the choice, the most accurate that costs less."""
+    best = max(results, key=lambda one: one.accuracy)
+    if best.accuracy > results[place].accuracy:
         return best
-    return max(rows[:chosen] or rows[chosen + 1 :], key=lambda row: row.accuracy)
+    return max(results[:place] or results[place + 1 :], key=lambda one: one.accuracy)
 
 
-def _evidence(rival: BackboneResult, taken: BackboneResult, gap: PairedTest) -> str:
+def _evidence(rival: BackboneResult, chosen: BackboneResult, gap: PairedTest) -> str:
     overlap = (
-        rival.interval.low <= taken.interval.high and taken.interval.low <= rival.interval.high
+        rival.interval.low <= chosen.interval.high and chosen.interval.low <= rival.interval.high
     )
     noise = gap.low <= 0 <= gap.high
-    ratio = rival.milliseconds / taken.milliseconds
-    cost = "costs as much" if abs(ratio - 1) < _SAME_COST else f"costs {ratio:.2g} times as much"
+    ratio = rival.milliseconds / chosen.milliseconds
+    same = abs(ratio - 1) < _SAME_COST
     return (
-        f"{rival.name}'s {rival.accuracy:.3f} is "
-        f"{'within noise of' if noise else 'measurably below'} it (paired difference "
+        f"{rival.name} with {rival.accuracy:.3f} is "
+        f"{'within noise of it' if noise else 'measurably less accurate'} (paired difference "
         f"{gap.difference:+.3f}, 95% interval {gap.low:+.3f} to {gap.high:+.3f}; the two "
-        f"accuracies' own intervals {'overlap' if overlap else 'do not overlap'}) and {cost}"
+        f"accuracies' own intervals {'overlap' if overlap else 'do not overlap'}) and costs "
+        f"{'the same' if same else f'{ratio:.2g} times as much'}"
     )

@@ -1,8 +1,7 @@
-"""What a comparison of backbones found."""
+"""The result of a comparison of backbones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,25 +13,25 @@ from headstart.types import Conflict, Interval, Skipped
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BackboneResult:
-    """A backbone as it was measured.
+    """The accuracy and the cost of one backbone.
 
     Attributes:
-        name: for `load_backbone`.
-        right: (n,) which of its images a head predicts right; stages, setting and head were chosen
-            and trained without the image (nested cross-validation, as `headstart fit` has it).
-        stages: where a head grows best, chosen on all n images; shallow to deep.
-        complete: whether n is all images. Otherwise it left early, and its accuracy is not that of
-            the same images as the others'.
-        cost: of running it here.
-        pass_images_per_second: of the pass over the files, reading and decoding included; None if
-            all features were known.
-        engine: what ran it.
-        precision: in which arithmetic.
-        parameters: numbers in its weights; None if unknown.
-        multiply_adds: for one picture; None if unknown.
-        license: of its weights.
+        name: name for `load_backbone`.
+        right: (n,) bool, whether a head predicts each image correctly; stages, setting and head
+            were chosen and trained without the image (nested cross-validation, as in
+            `headstart fit`).
+        stages: the stages that the head uses, chosen on all n images; shallow to deep.
+        complete: whether n is all images. Otherwise the backbone was eliminated on a sample, and
+            its accuracy cannot be compared with the others'.
+        cost: speed and memory on this machine.
+        pass_images_per_second: speed over the files, reading and decoding included; None if all
+            features came from the cache.
+        engine: name of the engine that ran it.
+        precision: numeric precision that it ran in.
+        parameters: number of parameters; None if unknown.
+        multiply_adds: number of multiply-adds per image; None if unknown.
+        license: license of the weights.
         top1: published ImageNet accuracy, 0 to 1; None if unknown.
-        logme: of its last stage; None if not asked for, or if it left early.
     """
 
     name: str
@@ -47,16 +46,15 @@ class BackboneResult:
     multiply_adds: int | None
     license: str
     top1: float | None
-    logme: float | None = None
 
     @property
     def images(self) -> int:
-        """How many the accuracy was measured on."""
+        """Number of images that the accuracy was measured on."""
         return len(self.right)
 
     @property
     def accuracy(self) -> float:
-        """Share predicted right, cross-validated."""
+        """Cross-validated accuracy, [0, 1]."""
         return float(self.right.mean())
 
     @property
@@ -66,7 +64,7 @@ class BackboneResult:
 
     @property
     def milliseconds(self) -> float:
-        """What one picture costs; see `Cost`."""
+        """Processor time per image in milliseconds; see `Cost`."""
         return self.cost.milliseconds
 
 
@@ -80,17 +78,17 @@ class ExcludedBackbone:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recommendation:
-    """Which backbone to take.
+    """The recommended backbone, and the evidence.
 
     Attributes:
-        backbone: its name: the cheapest that is not measurably less accurate than the best.
-        sentence: with the evidence.
-        against: by name, the paired difference of each other backbone that was measured on all
-            images: its accuracy less that of the recommended one.
-        choice: (N,) whether each image is right if the backbone, too, is chosen without its fold:
-            by the same rule from the predictions for the other folds. (These were made by heads
-            whose training images included the fold's own; the choice itself never saw its labels
-            scored.)
+        backbone: name of the cheapest one that is not measurably less accurate than the best.
+        sentence: the recommendation and its reasons.
+        against: by name, for each other backbone that was measured on all images, its accuracy
+            minus that of the recommended one.
+        choice: (N,) bool, whether each image is predicted correctly when the backbone is chosen
+            without the image's fold as well, by the same rule from the predictions for the other
+            folds. (Heads that made those predictions were trained on images of this fold, but the
+            choice itself never saw the fold scored.)
     """
 
     backbone: str
@@ -101,27 +99,24 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Comparison:
-    """Several backbones on the same images.
+    """Backbones measured on the same images.
 
     Attributes:
         data: name of the data set.
         classes: K names.
-        images: how many were compared on: the training part without copies.
-        duplicates: copies that were left out.
-        conflicts: identical files with different labels; none was used.
+        images: number of images compared on: the training part without copies.
+        duplicates: number of copies that were left out.
+        conflicts: identical files with different labels; none is used.
         skipped: files that could not be used, with reasons.
-        backbones: the cheapest first.
-        frontier: names of those that no other is at least as good as in accuracy and cost, and
-            better in one.
-        recommendation: which to take.
-        rank_correlation: Kendall's tau of LogME and measured accuracy; None with fewer than three
-            backbones, or if it is not defined.
-        left_out: backbones that could not be compared.
-        folds: of the cross-validation on all images.
-        seed: of folds and draws.
-        cores: that the speeds were measured with.
-        seconds: that it all took.
-        warnings: sentences for the user that came up.
+        backbones: one result each, cheapest first.
+        frontier: names of the Pareto-optimal backbones in accuracy and cost.
+        recommendation: which backbone to use.
+        left_out: backbones that could not be compared, with reasons.
+        folds: number of folds of the cross-validation on all images.
+        seed: random seed of folds and samples.
+        cores: number of processor cores that the speeds were measured with.
+        seconds: time that the whole comparison took.
+        warnings: sentences for the user.
     """
 
     data: str
@@ -133,7 +128,6 @@ class Comparison:
     backbones: tuple[BackboneResult, ...]
     frontier: frozenset[str]
     recommendation: Recommendation
-    rank_correlation: float | None
     left_out: tuple[ExcludedBackbone, ...]
     folds: int
     seed: int
@@ -176,7 +170,6 @@ class Comparison:
                     for name, one in self.recommendation.against.items()
                 },
             },
-            "rank_correlation": self.rank_correlation,
             "left_out": [{"name": one.name, "reason": one.reason} for one in self.left_out],
             "seconds": self.seconds,
         }
@@ -201,21 +194,9 @@ class Comparison:
                 "license": one.license,
                 "top1": one.top1,
                 "frontier": one.name in self.frontier,
-                "logme": one.logme,
             }
             for one in self.backbones
         ]
-
-
-def rank_correlation(backbones: Sequence[BackboneResult]) -> float | None:
-    """Kendall's tau-b of LogME and accuracy among backbones that have both on all images."""
-    from scipy.stats import kendalltau
-
-    pairs = [(one.logme, one.accuracy) for one in backbones if one.logme is not None]
-    scores, accuracies = {score for score, _ in pairs}, {value for _, value in pairs}
-    if len(pairs) < 3 or len(scores) == 1 or len(accuracies) == 1:
-        return None
-    return float(kendalltau(*zip(*pairs, strict=True)).statistic)
 
 
 def _share(right: Right) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Metrics, the numbers of a report, and paired tests."""
+"""Metrics, the numbers of a report, and paired tests of two classifiers."""

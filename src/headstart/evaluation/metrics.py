@@ -1,10 +1,10 @@
-"""How good predictions are: numbers from arrays, nothing else.
+"""Metrics of predictions, from arrays.
 
 Throughout, N is the number of images and K that of classes. `labels` and `predicted` are (N,)
-integers in [0, K); `probabilities` is (N, K), rows that sum to 1. Where several classes share the
-highest probability, the first is the prediction, as `numpy.argmax` has it.
+integers in [0, K); `probabilities` is (N, K) with rows that sum to 1. Where several classes share
+the highest probability, the first is the prediction, as in `numpy.argmax`.
 
-What is undefined (the recall of a class without images) is None and never nan: nan is not JSON.
+Undefined values (the recall of a class without images) are None and never NaN, which is not JSON.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from headstart.errors import DataError
 from headstart.types import Doubles, Interval, Labels
 
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
-"""What `nll` takes for any smaller probability: 1.2e-7, float32's resolution next to 1, at which
-a network that is certain and wrong can no longer be told from one that is a little less certain.
-One image so costs 15.9 nats at most, and never infinity."""
-
-# bfloat16 carries 8 bits: a softmax in it may miss 1 by this much, logits miss it by far more.
+"""Lower bound of probabilities in `nll`: 1.2e-7, float32's resolution next to 1. One image costs at
+most 15.9, never infinity."""
 _SUM_TOLERANCE = 1e-2
+"""A softmax in bfloat16, with 8 significant bits, may miss a sum of 1 by this much; logits miss it
+by far more."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How one class fared. None where a ratio would divide by zero.
+    """Scores of one class; None where a ratio would divide by zero.
 
     Attributes:
-        precision: share of the images called this that are this; None if none was called this.
-        recall: share of the images of this class that were called this; None without images.
+        precision: share of the images predicted as this class that are of it; None if no image is
+            predicted as this class.
+        recall: share of the images of this class that are predicted as it; None without images.
         f1: harmonic mean of both; None for a class that is neither present nor predicted.
-        support: images of this class.
+        support: number of images of this class.
     """
 
     precision: float | None
@@ -48,9 +48,9 @@ class CalibrationBins:
     """Images grouped by the confidence of their prediction, M bins of equal width.
 
     Attributes:
-        counts: (M,) images in each bin.
-        confidence: (M,) mean confidence in each bin; 0 in an empty one.
-        correct: (M,) images in each bin whose prediction is right.
+        counts: (M,) number of images in each bin.
+        confidence: (M,) mean confidence in each bin; 0 in an empty bin.
+        correct: (M,) number of images in each bin that are predicted correctly.
     """
 
     counts: Labels
@@ -59,84 +59,46 @@ class CalibrationBins:
 
 
 def wilson(correct: int, n: int, *, z: float = 1.959964) -> Interval:
-    """Confidence interval of a proportion (Wilson 1927, "Probable inference", JASA 22).
+    """Return the confidence interval of a proportion (Wilson 1927, "Probable inference", JASA 22).
 
     Unlike the textbook's p ± z sqrt(p(1-p)/n) it keeps its coverage for few images and for
     proportions near 0 or 1, and never leaves [0, 1].
 
     Args:
-        correct: successes, 0 to n.
-        n: trials; without any, nothing is known: [0, 1].
+        correct: number of successes, 0 to n.
+        n: number of trials; the interval of 0 trials is [0, 1].
         z: quantile of the normal distribution; the default gives 95%.
+
+    Raises:
+        ValueError: `correct` is not in [0, n].
     """
     if not 0 <= correct <= n:
-        raise ValueError(f"got {correct} right of {n}: the first must lie between 0 and the second")
+        raise ValueError(f"got {correct} correct of {n}; give a number from 0 to {n}")
     if n == 0:
         return Interval(0.0, 1.0)
     p, z2 = correct / n, z * z
     center = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * float(np.sqrt(p * (1 - p) / n + z2 / (4 * n * n)))
-    # At the ends the formula is exact, its rounding is not.
+    # At the ends, rounding must not move the exact values.
     low = 0.0 if correct == 0 else max(0.0, center - half)
     high = 1.0 if correct == n else min(1.0, center + half)
     return Interval(low, high)
 
 
-@dataclass(frozen=True, slots=True)
-class ProportionDifference:
-    """Between two proportions, [-1, 1], with its 95% interval.
-
-    Attributes:
-        value: the first less the second.
-        low: of the interval.
-        high: of the interval.
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-def paired_difference(
-    first: npt.ArrayLike, second: npt.ArrayLike, *, z: float = 1.959964
-) -> ProportionDifference:
-    """How much more often one is right than the other on the same images.
-
-    The interval is the adjusted Wald interval of Bonett and Price 2012 (J. Educ. Behav. Stat. 37):
-    only images on which the two differ count, with one more added to either side. It is far
-    narrower than two intervals side by side, because what is hard is hard for both.
-
-    Args:
-        first: (N,) bool, whether the first is right.
-        second: (N,) bool of the second.
-        z: quantile of the normal distribution; the default gives 95%.
-    """
-    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    if a.ndim != 1 or a.shape != b.shape or len(a) == 0:
-        raise DataError(f"shapes {a.shape} and {b.shape}: give one truth value of each an image")
-    n, gained, lost = len(a), int(np.sum(a & ~b)), int(np.sum(b & ~a))
-    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = z * float(np.sqrt((up + down - (up - down) ** 2) / (n + 2)))
-    center = up - down
-    return ProportionDifference(
-        (gained - lost) / n, max(-1.0, center - half), min(1.0, center + half)
-    )
-
-
 def accuracy(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
-    """Share of the images whose prediction is right, [0, 1]."""
+    """Return the share of the images that are predicted correctly, [0, 1]."""
     truth, guess = _pair(labels, predicted)
     return float(np.mean(truth == guess))
 
 
 def top_k_accuracy(probabilities: npt.ArrayLike, labels: npt.ArrayLike, k: int) -> float:
-    """Share of the images whose class is among the k most probable, [0, 1].
+    """Return the share of the images whose class is among the k most probable, [0, 1].
 
-    Of equal probabilities the first counts as the larger, so k = 1 is the accuracy of the argmax.
+    Of equal probabilities the first counts as larger, so k = 1 is the accuracy of the argmax.
     """
     p, truth = check_probabilities(probabilities, labels)
     if k < 1:
-        raise ValueError(f"k is {k}: give 1 or more")
+        raise ValueError(f"k is {k}; give 1 or more")
     own = p[np.arange(len(p)), truth][:, None]  # (N, 1)
     earlier = np.arange(p.shape[1]) < truth[:, None]  # (N, K)
     ahead = np.sum((p > own) | ((p == own) & earlier), axis=1)  # (N,)
@@ -144,7 +106,7 @@ def top_k_accuracy(probabilities: npt.ArrayLike, labels: npt.ArrayLike, k: int) 
 
 
 def balanced_accuracy(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
-    """Mean recall of the classes that have images, [0, 1]: every class counts the same."""
+    """Return the mean recall of the classes that have images, [0, 1]."""
     truth, guess = _pair(labels, predicted)
     support = np.bincount(truth)
     correct = np.bincount(truth[truth == guess], minlength=len(support))
@@ -153,26 +115,26 @@ def balanced_accuracy(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
 
 
 def nll(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Mean negative log likelihood of the true classes, in nats, [0, 15.9].
+    """Return the log loss: the mean negative log-likelihood of the true classes, [0, 15.9].
 
-    Probabilities below `SMALLEST_PROBABILITY` (1.2e-7) are taken for it.
+    Probabilities below `SMALLEST_PROBABILITY` (1.2e-7) are raised to it.
     """
     p, truth = check_probabilities(probabilities, labels)
     own = p[np.arange(len(p)), truth]
-    # A sum of 1.000001 in the network's arithmetic must not give a negative loss.
+    # A probability of 1.000001 by rounding must not give a negative loss.
     return float(-np.mean(np.log(np.clip(own, SMALLEST_PROBABILITY, 1.0)))) + 0.0
 
 
 def calibration_bins(
     probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int = 15
 ) -> CalibrationBins:
-    """Groups images by the confidence of their prediction (Guo et al. 2017, section 2).
+    """Group images by the confidence of their prediction (Guo et al. 2017, section 2).
 
     Bin m of M holds the confidences in ((m - 1) / M, m / M].
     """
     p, truth = check_probabilities(probabilities, labels)
     if bins < 1:
-        raise ValueError(f"bins is {bins}: give 1 or more")
+        raise ValueError(f"bins is {bins}; give 1 or more")
     confidence = np.minimum(np.max(p, axis=1), 1.0)  # (N,)
     right = np.argmax(p, axis=1) == truth  # (N,)
     which = np.maximum(np.ceil(confidence * bins).astype(np.int64) - 1, 0)
@@ -188,9 +150,9 @@ def calibration_bins(
 def expected_calibration_error(
     probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int = 15
 ) -> float:
-    """How far confidence and accuracy lie apart, [0, 1] (Guo et al. 2017, eq. 3).
+    """Return the expected calibration error, [0, 1] (Guo et al. 2017, eq. 3).
 
-    The mean over bins of |accuracy - confidence|, weighted by their images.
+    The mean over bins of |accuracy - confidence|, weighted by their numbers of images.
     """
     grouped = calibration_bins(probabilities, labels, bins=bins)
     gap = np.abs(grouped.correct - grouped.confidence * grouped.counts)
@@ -198,20 +160,20 @@ def expected_calibration_error(
 
 
 def confusion(labels: npt.ArrayLike, predicted: npt.ArrayLike, classes: int) -> Labels:
-    """Counts images: (K, K), row = truth, column = prediction, K = `classes`."""
+    """Return the confusion matrix (K, K) of counts, row = truth, column = prediction."""
     truth, guess = _pair(labels, predicted)
     highest = int(max(truth.max(), guess.max()))
     if highest >= classes:
         raise DataError(
-            f"a label is {highest}, but there are {classes} classes (0 to {classes - 1}): "
-            "give the class names that the labels were made with"
+            f"a label is {highest}, but there are {classes} classes (0 to {classes - 1}); "
+            "give the class names that belong to the labels"
         )
     cells = np.bincount(truth * classes + guess, minlength=classes * classes)
     return cells.reshape(classes, classes).astype(np.int64, copy=False)
 
 
 def per_class(matrix: npt.ArrayLike) -> tuple[ClassScore, ...]:
-    """Precision, recall and F1 of each class from a confusion matrix (K, K), row = truth."""
+    """Return the scores of each class from a confusion matrix (K, K), row = truth."""
     cells = np.asarray(matrix)
     hits, support, called = np.diagonal(cells), cells.sum(axis=1), cells.sum(axis=0)
     return tuple(
@@ -228,7 +190,7 @@ def per_class(matrix: npt.ArrayLike) -> tuple[ClassScore, ...]:
 
 
 def confused_pairs(matrix: npt.ArrayLike) -> list[tuple[int, int]]:
-    """(truth, prediction) of all that was confused, the most frequent first, ties in order."""
+    """Return (truth, prediction) of all confused classes, most frequent first, ties in order."""
     cells = np.asarray(matrix)
     errors = cells - np.diag(np.diagonal(cells))
     order = np.argsort(-errors, axis=None, kind="stable")[: np.count_nonzero(errors)]
@@ -238,41 +200,42 @@ def confused_pairs(matrix: npt.ArrayLike) -> list[tuple[int, int]]:
 def check_probabilities(
     probabilities: npt.ArrayLike, labels: npt.ArrayLike
 ) -> tuple[Doubles, Labels]:
-    """The same as (N, K) float64 and (N,) int64, or a `DataError` that says what is wrong."""
+    """Return probabilities (N, K) float64 and labels (N,) int64, or raise a `DataError`."""
     p = np.asarray(probabilities, dtype=np.float64)
     if p.ndim != 2:
-        raise DataError(f"probabilities have the shape {p.shape}: give (images, classes)")
+        raise DataError(f"probabilities have the shape {p.shape}; give (images, classes)")
     truth, _ = _pair(labels, np.zeros(len(p), dtype=np.int64))
     if int(truth.max()) >= p.shape[1]:
         raise DataError(
-            f"a label is {int(truth.max())}, but probabilities have {p.shape[1]} columns: "
+            f"a label is {int(truth.max())}, but probabilities have {p.shape[1]} columns; "
             "give one column for each class"
         )
     if not np.isfinite(p).all():
-        raise DataError("probabilities hold nan or infinity: look for them in the features")
+        raise DataError("probabilities contain NaN or infinity; check the features for them")
     furthest = float(p.sum(axis=1)[np.argmax(np.abs(p.sum(axis=1) - 1.0))])
     if p.min() < 0.0 or abs(furthest - 1.0) > _SUM_TOLERANCE:
         raise DataError(
-            f"probabilities have a lowest value of {p.min():.3g} and a row that sums to "
-            f"{furthest:.3g} where 1 is due: these look like logits, apply a softmax first"
+            f"the smallest probability is {p.min():.3g}, and a row sums to {furthest:.3g} and not "
+            "to 1; if these are logits, apply a softmax first"
         )
     return p, truth
 
 
 def _pair(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[Labels, Labels]:
-    """Two (N,) int64 arrays, N > 0, of numbers that are not negative."""
+    """Check two arrays of class indices, and return them as (N,) int64, N > 0."""
     truth, guess = np.asarray(labels), np.asarray(predicted)
     if truth.ndim != 1 or truth.shape != guess.shape:
         raise DataError(
-            f"labels are {truth.shape}, predictions {guess.shape}: give one of each an image"
+            f"labels have the shape {truth.shape} and predictions {guess.shape}; give one of each "
+            "per image"
         )
     if len(truth) == 0:
-        raise DataError("there are no images to score: give at least one")
+        raise DataError("there are no images to score; give at least one")
     for array in (truth, guess):
         if not np.issubdtype(array.dtype, np.integer):
-            raise DataError(f"labels are {array.dtype}: give class indices, whole numbers from 0")
+            raise DataError(f"labels are {array.dtype}; give class indices, integers from 0")
         if array.min() < 0:
-            raise DataError(f"a label is {array.min()}: give class indices, whole numbers from 0")
+            raise DataError(f"a label is {array.min()}; give class indices, integers from 0")
     return truth.astype(np.int64, copy=False), guess.astype(np.int64, copy=False)
 
 

@@ -1,7 +1,7 @@
-"""Two classifiers on the same images: only those tell them apart that one alone gets right.
+"""Compare two classifiers on the same images: only those count that one of them alone gets right.
 
-The intervals of the two accuracies may overlap and the difference be certain all the same: most
-images are easy for both, or hard for both, and say nothing about which is better.
+The intervals of the two accuracies may overlap although the difference is certain: most images are
+easy for both or hard for both, and say nothing about which classifier is better.
 """
 
 from __future__ import annotations
@@ -11,60 +11,75 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from headstart.evaluation.metrics import paired_difference
+from headstart.errors import DataError
 
 Right = npt.NDArray[np.bool_]
-"""(N,) whether each image's prediction is right."""
+"""(N,) bool, whether each image is predicted correctly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedTest:
-    """The accuracy of one classifier less that of another, on the same images.
+    """The accuracy of one classifier minus that of another on the same images.
 
     Attributes:
         difference: in [-1, 1]; positive where the first is better.
         low: lower end of its confidence interval.
-        high: upper end.
-        p_value: of no difference, exact (McNemar 1947, with the binomial distribution).
-        images: how many.
+        high: upper end of its confidence interval.
+        wins: number of images that only the first gets right.
+        losses: number of images that only the second gets right.
     """
 
     difference: float
     low: float
     high: float
-    p_value: float
-    images: int
+    wins: int
+    losses: int
 
     @property
     def better(self) -> bool:
         """Whether the first is measurably better."""
         return self.low > 0
 
+    @property
+    def p_value(self) -> float:
+        """Exact p-value of no difference (McNemar 1947, with the binomial distribution)."""
+        from scipy.stats import binomtest
 
-def paired(first: Right, second: Right, *, z: float = 1.959964) -> PairedTest:
+        n = self.wins + self.losses
+        return float(binomtest(self.wins, n, 0.5).pvalue) if n else 1.0
+
+
+def paired_difference(
+    first: npt.ArrayLike, second: npt.ArrayLike, *, z: float = 1.959964
+) -> PairedTest:
     """Compare two classifiers image by image.
 
-    The interval is that of `headstart.evaluation.metrics.paired_difference`.
+    The interval is the adjusted Wald interval of Bonett and Price 2012 (J. Educ. Behav. Stat. 37):
+    only images on which the two differ count, with one more added to either side. It is far
+    narrower than two separate intervals, because what is hard for one is hard for both.
 
     Args:
-        first: (N,) where one is right.
-        second: (N,) where the other is, N > 0.
+        first: (N,) bool, whether the first predicts each image correctly; N > 0.
+        second: (N,) bool, the same for the second.
         z: quantile of the normal distribution; the default gives 95%.
+
+    Raises:
+        DataError: the shapes differ, or there is no image.
     """
-    found = paired_difference(first, second, z=z)
-    ahead, behind = int((first & ~second).sum()), int((second & ~first).sum())
+    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    if a.ndim != 1 or a.shape != b.shape or len(a) == 0:
+        raise DataError(
+            f"got results of shapes {a.shape} and {b.shape}; give one truth value per image for "
+            "each classifier"
+        )
+    n, wins, losses = len(a), int(np.sum(a & ~b)), int(np.sum(b & ~a))
+    up, down = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
+    half = z * float(np.sqrt((up + down - (up - down) ** 2) / (n + 2)))
+    center = up - down
     return PairedTest(
-        difference=found.value,
-        low=found.low,
-        high=found.high,
-        p_value=_mcnemar(ahead, behind),
-        images=len(first),
+        difference=(wins - losses) / n,
+        low=max(-1.0, center - half),
+        high=min(1.0, center + half),
+        wins=wins,
+        losses=losses,
     )
-
-
-def _mcnemar(ahead: int, behind: int) -> float:
-    from scipy.stats import binomtest
-
-    if not ahead + behind:
-        return 1.0
-    return float(binomtest(ahead, ahead + behind, 0.5).pvalue)

@@ -1,4 +1,4 @@
-"""What a test found, as plain data, and the tables it is written to."""
+"""The report of a test on labeled images, and the tables it is written to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Cell: TypeAlias = str | int | float | bool | None
 Row: TypeAlias = dict[str, Cell]
 
 TOP = 5
-"""With this many classes or fewer, the true one is always among the first five."""
+"""With this many classes or fewer, the true class is always among the first five."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,20 +31,20 @@ class Report:
     """The result of a test on labeled images.
 
     Attributes:
-        accuracy: share of the images whose most probable class is right.
-        interval: 95% interval of it (Wilson).
+        accuracy: share of the images that are predicted correctly, [0, 1].
+        interval: 95% interval of the accuracy (Wilson).
         top5: share whose class is among the five most probable; None with 5 classes or fewer.
-        balanced_accuracy: mean recall of the classes that have images.
-        nll: mean negative log likelihood, in nats.
-        ece: expected calibration error, 15 bins.
-        per_class: the scores of each class by its name, in the order of `classes`.
-        confusion: (K, K) images, row = truth, column = prediction.
+        balanced_accuracy: mean recall of the classes that have images, [0, 1].
+        nll: log loss (mean negative log-likelihood).
+        ece: expected calibration error with 15 bins, [0, 1].
+        per_class: scores of each class by its name, in the order of `classes`.
+        confusion: (K, K) number of images, row = truth, column = prediction.
         classes: K names.
-        images: how many were scored.
-        skipped: files that could not be used.
+        images: number of images that were scored.
+        skipped: files that could not be used, with reasons.
         conflicts: byte-identical files with different labels, left out.
-        seen: test images that were in the training data, left out.
-        seconds: what the test took.
+        seen: number of test images that were in the training data, left out.
+        seconds: time that the test took.
     """
 
     accuracy: float
@@ -106,24 +106,24 @@ def build_report(
     seen: int = 0,
     seconds: float = 0.0,
 ) -> Report:
-    """Scores predictions.
+    """Score predictions.
 
     Args:
-        probabilities: (N, K), rows that sum to 1.
+        probabilities: (N, K) class probabilities, rows that sum to 1.
         labels: (N,) true classes, 0 to K - 1.
         classes: K names, all different.
-        skipped: files that could not be used.
+        skipped: files that could not be used, with reasons.
         conflicts: byte-identical files with different labels, left out.
-        seen: test images that were in the training data, left out.
-        seconds: what the test took.
+        seen: number of test images that were in the training data, left out.
+        seconds: time that the test took.
 
     Raises:
-        DataError: no image is left to score, or the arguments do not fit each other.
+        DataError: no image is left to score, or the arguments do not fit one another.
     """
     if len(np.asarray(labels)) == 0:
         raise DataError(
-            f"no image is left to test with: {len(skipped)} could not be read, {seen} were in the "
-            f"training data, {len(conflicts)} had conflicting labels. Give other test images"
+            f"no image is left to test on: {len(skipped)} could not be read, {seen} were in the "
+            f"training data, {len(conflicts)} had conflicting labels; give other test images"
         )
     p, truth = metrics.check_probabilities(probabilities, labels)
     _check_classes(p, classes)
@@ -154,24 +154,27 @@ def predictions_table(
     probabilities: npt.ArrayLike,
     classes: Sequence[str],
 ) -> list[Row]:
-    """One row an image: path, truth, correct, predicted, probability.
+    """Return one row per image: path, truth, correct, predicted, probability.
 
-    If there are more than two classes, the second guess and its probability follow. Probabilities
-    are rounded to 6 digits: float32 carries no more.
+    With more than two classes, the second most probable class and its probability follow.
+    Probabilities are rounded to 6 digits, the precision of float32.
 
     Args:
         paths: N files.
         labels: (N,) true classes, 0 to K - 1.
-        probabilities: (N, K), rows that sum to 1.
+        probabilities: (N, K) class probabilities, rows that sum to 1.
         classes: K names, all different.
+
+    Raises:
+        DataError: the arguments do not fit one another.
     """
     if len(paths) == 0:
         return []
     p, truth = metrics.check_probabilities(probabilities, labels)
     if len(p) != len(paths):
-        raise DataError(f"there are {len(paths)} paths for {len(p)} predictions: give one of each")
+        raise DataError(f"there are {len(paths)} paths for {len(p)} predictions; give one of each")
     _check_classes(p, classes)
-    ranked = np.argsort(-p, axis=1, kind="stable")  # (N, K), the first of equals first
+    ranked = np.argsort(-p, axis=1, kind="stable")  # (N, K), the first of equals is first
     rows: list[Row] = []
     for i, path in enumerate(paths):
         best = int(ranked[i, 0])
@@ -192,20 +195,20 @@ def predictions_table(
 def write_csv(
     rows: Sequence[Mapping[str, Cell]], path: Path, *, columns: Sequence[str] | None = None
 ) -> None:
-    r"""Writes rows of equal keys as a table with a header: UTF-8, a line feed ends a line.
+    r"""Write rows with the same keys as a CSV table with a header: UTF-8, lines end with "\n".
 
-    Text stays as it is: file names are data, and a path changed to please a spreadsheet (a leading
-    "=" is a formula to it) would no longer lead to its file. Bytes of a file name that are no text
+    Text is not changed: file names are data, and a path escaped for spreadsheets (which read a
+    leading "=" as a formula) would no longer name its file. Bytes of a file name that are not text
     are written as an escape (\udcff), so that the table is always valid UTF-8.
 
     Args:
-        rows: what to write; None becomes an empty cell.
-        path: where to; its folder is made if need be.
-        columns: the header; by default the keys of the first row, and nothing without rows.
+        rows: rows of cells by column; None becomes an empty cell.
+        path: file to write; its folder is created if needed.
+        columns: column names of the header; the keys of the first row by default.
     """
     header = list(columns if columns is not None else rows[0] if rows else ())
     buffer = io.StringIO(newline="")
-    # Python's csv leaves a bare carriage return unquoted, which readers take for the end of a line.
+    # Python's csv does not quote a bare carriage return, which readers take for the end of a line.
     plain = csv.writer(buffer, lineterminator="\n")
     quoted = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
     lines: list[list[Cell]] = [list(header)] if header else []
@@ -220,7 +223,7 @@ def write_csv(
 
 
 def write_skipped(skipped: Sequence[Skipped], path: Path) -> None:
-    """Writes the files that could not be used as a table: path, reason."""
+    """Write the files that could not be used as a CSV table: path, reason."""
     rows = [{"path": entry.path, "reason": entry.reason} for entry in skipped]
     write_csv(rows, path, columns=("path", "reason"))
 
@@ -228,9 +231,9 @@ def write_skipped(skipped: Sequence[Skipped], path: Path) -> None:
 def _check_classes(p: npt.NDArray[np.float64], classes: Sequence[str]) -> None:
     if p.shape[1] != len(classes):
         raise DataError(
-            f"there are {len(classes)} class names for {p.shape[1]} columns of probabilities: "
-            "give one name a column"
+            f"there are {len(classes)} class names for {p.shape[1]} columns of probabilities; "
+            "give one name per column"
         )
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
-        raise DataError(f"class names occur twice: {twice}. Give each class its own name")
+        raise DataError(f"class names occur twice: {twice}; give each class its own name")

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from headstart.backbones.cut import Cut, keeps_moments
 from headstart.finetuning.settings import BatchNorm
-from headstart.heads.head import LinearHead, Standardization
+from headstart.heads.logistic import LinearHead
+from headstart.heads.standardization import Standardization
 from headstart.types import Floats
 
 

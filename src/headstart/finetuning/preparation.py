@@ -30,15 +30,15 @@ from headstart.finetuning.network import ProbeHead, TunedNetwork
 from headstart.finetuning.precision import supports_bfloat16
 from headstart.finetuning.settings import BatchNorm, TuningSettings
 from headstart.finetuning.trunk import trunk_backbone
-from headstart.heads.families import train_head
-from headstart.heads.head import LinearHead, Standardization
+from headstart.heads.logistic import LinearHead, LogisticFamily
 from headstart.heads.rows import Rows
+from headstart.heads.standardization import Standardization
 from headstart.images.augmentation import Augmentation
 from headstart.models.fit import sample_weights
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
-from headstart.types import Floats, HeadKind, Labels, ProgressCallback
+from headstart.types import Floats, Labels, ProgressCallback
 
 _MIN_VALIDATION_IMAGES = 8
 """With fewer validation images the decision would be left to chance."""
@@ -163,15 +163,13 @@ def _probe_head(
     """Train the probe's head again, without the validation images."""
     features = images.features.values
     rows = Rows(tuple(features[stage] for stage in model.origin.stages), images.split.train)
-    head = train_head(
-        HeadKind.LOGISTIC,
+    head = LogisticFamily().fit_rows(
         rows,
         images.split.labels,
         (weights * ~validation).astype(np.float32),
         model.setting,
         classes=len(images.split.classes),
     )
-    assert isinstance(head, LinearHead)
     return ProbeHead(
         stages=model.origin.stages,
         head=head,

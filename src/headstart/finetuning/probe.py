@@ -12,12 +12,13 @@ from headstart.datasets import ImageDataset
 from headstart.errors import UserError
 from headstart.features.extractor import Extractor
 from headstart.finetuning.settings import TuningRecipe
+from headstart.heads.logistic import LinearHead
 from headstart.models.fit import fit, stages_to_extract
 from headstart.models.fit_result import FitResult
 from headstart.models.fit_settings import FitSettings
 from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import Model
-from headstart.types import HeadKind, ProgressCallback
+from headstart.types import ProgressCallback
 
 
 def probe_stages(
@@ -33,7 +34,7 @@ def probe_stages(
     Raises:
         UserError: the model's head cannot be trained further, or the model is fine-tuned already.
     """
-    if model is not None and model.head.kind is not HeadKind.LOGISTIC:
+    if model is not None and not isinstance(model.head, LinearHead):
         raise UserError(
             f"the model has a {model.head.kind} head, which has no gradient; fit a model with "
             "--head logistic and start from that"

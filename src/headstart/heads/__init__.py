@@ -1,1 +1,1 @@
-"""The classifiers that grow on frozen features, how they are trained and chosen."""
+"""Classifiers on frozen features: how they are trained, and how their stages are chosen."""

@@ -1,4 +1,4 @@
-"""Where a head may grow: stages, alone and side by side."""
+"""Candidate inputs of a head: single stages, and runs of neighboring stages."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from headstart.types import Floats
 
 _WINDOW_LENGTH = 5
 _WINDOW_WIDTH = 1_536
-"""A combination of stages is no wider than this or than the widest stage: wider ones cost most and
-won on none of the six sets."""
+"""A combination of stages is at most this wide, or as wide as the widest stage: wider ones cost the
+most and won on none of six data sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Stages whose features a head may see side by side.
+    """Stages whose features, side by side, a head may use.
 
     Attributes:
-        stages: names, shallow to deep.
-        depth: index of the deepest one in the backbone.
+        stages: names of the stages, shallow to deep.
+        depth: index of the deepest of them in the backbone.
     """
 
     stages: tuple[str, ...]
     depth: int
 
     def gather(self, values: Mapping[str, Floats]) -> Floats:
-        """The features of these stages: (N, sum of widths)."""
+        """Return the features of these stages side by side: (N, sum of widths)."""
         parts = [values[stage] for stage in self.stages]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def candidates(widths: Mapping[str, int]) -> tuple[Candidate, ...]:
-    """Every stage alone, and runs of neighbors that end at one of the two deepest.
+    """Return every single stage, and runs of neighbors that end at one of the two deepest.
 
     Args:
-        widths: features of each stage, shallow to deep.
+        widths: number of features of each stage, shallow to deep.
     """
     names = list(widths)
     single = [Candidate((name,), depth) for depth, name in enumerate(names)]

@@ -1,9 +1,9 @@
-"""One regularized logistic regression on more features than a solver may copy.
+"""One regularized logistic regression on features that do not fit into memory.
 
-The problem is that of `headstart.heads.softmax`. Each step of L-BFGS reads the features once, piece
-by piece, so that no more than a few pieces are ever held beside them; they may lie in a file. A
-sample costs little and tells where to start, and how the loss bends there: in coordinates
-that undo this, few steps are needed.
+The problem is that of `headstart.heads.softmax`. Each iteration of L-BFGS reads the features once,
+piece by piece, so that only a few pieces are in memory; the features may be in a file. The solution
+on a sample is a cheap starting point, and its curvature a preconditioner, so that few iterations
+are needed.
 """
 
 from __future__ import annotations
@@ -17,20 +17,18 @@ from threadpoolctl import threadpool_limits
 
 from headstart.heads.calibration import log_softmax
 from headstart.heads.curvature import Curvature
-from headstart.heads.head import Standardization
 from headstart.heads.rows import Rows
 from headstart.heads.softmax import solve
+from headstart.heads.standardization import Standardization
 from headstart.system.prefetch import prefetch
 from headstart.types import Doubles, Floats, Labels, ProgressCallback
 
-WHOLE = 64 * 2**20
-"""Bytes of features up to which they are simply copied."""
-_STARTING = 10_000
-"""Rows of the sample."""
-_FLATTEST = 1e-6
-"""The mean of p (1 - p) is taken for no less: where the sample is fitted, it says nothing."""
+_SAMPLE = 10_000
+"""Number of rows of the sample."""
+_MIN_VARIANCE = 1e-6
+"""Lower bound of the mean of p (1 - p): it vanishes where the sample is fitted."""
 _ROUNDING = 64 * np.finfo(np.float64).eps
-"""Relative fall of the loss below which there is nothing left to gain, as in scikit-learn."""
+"""Relative decrease of the loss below which it has converged, as in scikit-learn."""
 
 
 def solve_streamed(
@@ -48,19 +46,19 @@ def solve_streamed(
     """Solve one problem.
 
     Args:
-        rows: N of them.
+        rows: N rows of features, one part for each stage.
         y: (N,) labels in [0, classes).
-        weights: (N,) of each row.
-        strength: inverse strength of regularization, scikit-learn's C.
-        classes: K; 2 classes are solved with one logit.
-        prior: see `Standardization.of`; the parts of `rows` are its blocks.
+        weights: (N,) weight of each row.
+        strength: inverse regularization strength, scikit-learn's C.
+        classes: number of classes K; 2 classes are solved with one logit.
+        prior: images that the mean variance of a part counts for; see `Standardization.of`.
         tolerance: stop when no partial derivative of the mean loss is larger.
-        max_iterations: stop after so many steps in any case.
-        progress: called with (steps, the most there can be).
+        max_iterations: maximum number of iterations.
+        progress: called with (iterations, maximum).
 
     Returns:
         Coefficients (K, D) and intercepts (K,), float32, for features that are not standardized;
-        of two classes only those of the second.
+        for two classes only those of the second.
     """
     from scipy.optimize import minimize
 
@@ -70,7 +68,7 @@ def solve_streamed(
     decay = 1 / (strength * mass)
 
     def part(span: slice, theta: Floats) -> tuple[float, Floats]:
-        """Loss and gradient of a piece, summed over its rows."""
+        """Loss and gradient of one piece, summed over its rows."""
         Z = standardization(rows.at(span))
         logits = Z @ theta[:, :-1].T + theta[:, -1]
         own, share = y[span], weights[span]
@@ -90,23 +88,23 @@ def solve_streamed(
         gradient = np.concatenate([residual.T @ Z, residual.sum(0)[:, None]], axis=1)
         return float(share.astype(np.float64) @ each), gradient
 
-    basis = _Basis.of(rows, y, weights, strength, classes, standardization)
+    preconditioner = _Preconditioner.of(rows, y, weights, strength, classes, standardization)
     gradient = np.zeros((outputs, width + 1))
     steps = itertools.count(1)
 
     def objective(flat: Doubles) -> tuple[float, Doubles]:
         nonlocal gradient
-        theta = basis.weights(flat.reshape(outputs, width + 1))
+        theta = preconditioner.weights(flat.reshape(outputs, width + 1))
         single = theta.astype(np.float32)
         loss, gradient = 0.0, np.zeros_like(theta)
-        # Summed in order: the same to the last bit, however fast each thread is.
+        # Summed in order, so that the result does not depend on the speed of each thread.
         for _, (one, slope) in prefetch(lambda span: part(span, single), list(rows.spans())):
             loss += one
             gradient += slope
         gradient /= mass
         gradient[:, :-1] += decay * theta[:, :-1]
         penalty = 0.5 * decay * float(np.square(theta[:, :-1]).sum())
-        return loss / mass + penalty, basis.slopes(gradient).ravel()
+        return loss / mass + penalty, preconditioner.gradient(gradient).ravel()
 
     def stop(intermediate_result: object) -> None:
         del intermediate_result
@@ -115,17 +113,17 @@ def solve_streamed(
         if np.abs(gradient).max() <= tolerance:
             raise StopIteration
 
-    # Products of this size are no faster on two threads than two of them side by side.
+    # Two products of this size in parallel are faster than one after the other on two threads.
     with threadpool_limits(1, user_api="blas"):
         found = minimize(
             objective,
-            basis.start.ravel(),
+            preconditioner.start.ravel(),
             jac=True,
             method="L-BFGS-B",
             callback=stop,
             options={"gtol": 0, "ftol": _ROUNDING, "maxiter": max_iterations, "maxls": 50},
         )
-    theta = basis.weights(found.x.reshape(outputs, width + 1))
+    theta = preconditioner.weights(found.x.reshape(outputs, width + 1))
     coefficients = theta[:, :-1] / standardization.scale
     intercepts = theta[:, -1] - coefficients @ standardization.mean
     if outputs > 1:
@@ -134,18 +132,12 @@ def solve_streamed(
 
 
 @dataclass(frozen=True, slots=True)
-class _Basis:
-    """Coordinates in which the loss bends equally in all directions, as far as a sample tells.
+class _Preconditioner:
+    """Coordinates in which a sample's loss has about the same curvature in all directions."""
 
-    Attributes:
-        curvature: of the sample's features.
-        scale: (K, D + 1), root of the second derivative along each of its vectors, and by bias.
-        start: (K, D + 1), the sample's solution, in these coordinates.
-    """
-
-    curvature: Curvature
-    scale: Doubles
-    start: Doubles
+    curvature: Curvature  # of the sample's features
+    scale: Doubles  # (K, D + 1), root of the second derivative by eigenvector, and by bias
+    start: Doubles  # (K, D + 1), solution on the sample, in these coordinates
 
     @classmethod
     def of(
@@ -157,8 +149,8 @@ class _Basis:
         classes: int,
         standardization: Standardization,
     ) -> Self:
-        """From evenly spaced rows, held back about as strongly for their mass as all rows are."""
-        places = rows.evenly(_STARTING)
+        """Solve evenly spaced rows, regularized as strongly for their total weight as all rows."""
+        places = rows.evenly(_SAMPLE)
         Z, share = standardization(rows.picked(places).whole()), weights[places]
         mass = float(weights.sum(dtype=np.float64))
         own = float(share.sum(dtype=np.float64))
@@ -167,21 +159,21 @@ class _Basis:
         p = np.exp(log_softmax(found.logits(Z)[0].astype(np.float64), axis=0))[
             -len(found.intercepts[0]) :
         ]
-        bend = np.maximum((p * (1 - p)) @ share / own, _FLATTEST)[:, None]
+        variance = np.maximum((p * (1 - p)) @ share / own, _MIN_VARIANCE)[:, None]
         curvature = Curvature.of(Z)
-        along = bend * curvature.values + 1 / (strength * mass)
-        scale = np.sqrt(np.concatenate([along, bend], axis=1))
+        along = variance * curvature.values + 1 / (strength * mass)
+        scale = np.sqrt(np.concatenate([along, variance], axis=1))
         theta = np.concatenate([found.coefficients[0], found.intercepts[0][:, None]], axis=1)
         turned = np.concatenate([theta[:, :-1] @ curvature.vectors, theta[:, -1:]], axis=1)
         return cls(curvature, scale, turned * scale)
 
     def weights(self, moved: Doubles) -> Doubles:
-        """Weights and biases (K, D + 1) from these coordinates."""
+        """Convert these coordinates to weights and biases (K, D + 1)."""
         turned = moved / self.scale
         back = turned[:, :-1] @ self.curvature.vectors.T
         return np.concatenate([back, turned[:, -1:]], axis=1)
 
-    def slopes(self, gradient: Doubles) -> Doubles:
-        """The gradient by these coordinates, (K, D + 1), of that by weights and biases."""
+    def gradient(self, gradient: Doubles) -> Doubles:
+        """Convert a gradient by weights and biases to one by these coordinates: (K, D + 1)."""
         turned = gradient[:, :-1] @ self.curvature.vectors
         return np.concatenate([turned, gradient[:, -1:]], axis=1) / self.scale

@@ -20,7 +20,6 @@ from torch import Tensor
 from headstart.backbones.backbone import LOGITS, Backbone
 from headstart.backbones.staged import ForwardPass, StagedNetwork
 from headstart.errors import DataError
-from headstart.heads.differentiable import head_logits
 from headstart.images.preprocessing import Preprocessing
 from headstart.models.model_backbone import tuned_backbone
 from headstart.models.trained_model import Model
@@ -63,7 +62,7 @@ class DifferentiableModel:
             trained = model
 
             def head(features: Tensor) -> Tensor:
-                return head_logits(trained.head, features) / trained.temperature
+                return trained.head.torch_logits(features) / trained.temperature
 
         elif not backbone.labels:
             raise DataError(f"{backbone.name} has no class names; choose another backbone")

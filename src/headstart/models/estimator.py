@@ -21,7 +21,7 @@ from headstart.models.model_backbone import build_model_extractor
 from headstart.models.prediction import Predictions, predict
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
-from headstart.types import EngineName, Floats, HeadKind, Precision
+from headstart.types import EngineName, Floats, Precision
 
 Paths: TypeAlias = ImageDataset | Iterable[str | Path]
 AUTO = "auto"
@@ -36,7 +36,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
     Args:
         backbone: Name of the backbone; see `headstart.backbones.load_backbone`.
         weights: A file with the backbone's weights, instead of those that belong to its name.
-        head: "logistic", "centroid" or "knn".
+        head: "logistic", "centroid", "knn", or a name added to `headstart.heads.families.FAMILIES`.
         stage: Name of the stage whose features the head uses, several names, or "auto" to select
             them by cross-validation.
         balance: Weight all classes equally, however many images each has.
@@ -93,7 +93,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             BackboneError: The backbone, stage, engine or precision is unknown.
         """
         settings = FitSettings(
-            head=_enum_member(HeadKind, self.head, "head"),
+            head=self.head,
             stages=() if self.stage == AUTO else _stage_names(self.stage),
             balance=self.balance,
             seed=self.seed,

@@ -14,7 +14,7 @@ from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import Candidate, candidates
-from headstart.heads.families import train_head
+from headstart.heads.families import head_family
 from headstart.heads.head import Head
 from headstart.heads.rows import Rows
 from headstart.heads.selection import Selection, fold_count
@@ -186,8 +186,7 @@ def _train_head(
 ) -> Head:
     """Train the final head on the selected stages of all training images."""
     labels, classes = data.split.labels, len(data.split.classes)
-    return train_head(
-        settings.head,
+    return head_family(settings.head).fit_rows(
         _selected_features(data, selection, data.split.train),
         labels,
         sample_weights(labels, classes, balance=settings.balance),

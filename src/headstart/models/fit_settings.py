@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headstart.types import HeadKind
+from headstart.heads.families import head_family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +12,7 @@ class FitSettings:
     """How a head is trained.
 
     Attributes:
-        head: The family of the head.
+        head: Name of the head's family in `headstart.heads.families.FAMILIES`.
         stages: Names of the stages whose features the head uses; empty to select them by
             cross-validation. `LOGITS` stands for the network's own logits, as a last stage.
         balance: Weight all classes equally, however many images each has.
@@ -21,8 +21,11 @@ class FitSettings:
         seed: Random seed of the folds and of the held-out share.
     """
 
-    head: HeadKind = HeadKind.LOGISTIC
+    head: str = "logistic"
     stages: tuple[str, ...] = ()
     balance: bool = False
     hold_out: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        head_family(self.head)  # an unknown name is an error before any work is done

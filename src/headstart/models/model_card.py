@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from jinja2 import Environment, StrictUndefined
 
+from headstart.heads.families import head_family
 from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.text import pluralize
-from headstart.types import EstimateMethod, HeadKind
-
-_HEADS = {
-    HeadKind.LOGISTIC: "multinomial logistic regression",
-    HeadKind.CENTROID: "nearest centroid",
-    HeadKind.KNN: "k nearest neighbors",
-}
+from headstart.types import EstimateMethod
 
 _TEMPLATE = """\
 # {{ model.data.name | cell }}: an image classifier of {{ model.classes | length }} classes
@@ -99,10 +94,7 @@ def accuracy_text(estimate: AccuracyEstimate) -> str:
 
 def model_card(model: Model) -> str:
     """Return the model card as Markdown; it is the README.md of a saved model."""
-    setting = {
-        HeadKind.LOGISTIC: f", C = {model.setting:g}",
-        HeadKind.KNN: f", k = {model.setting:g}",
-    }
+    family = head_family(model.head.kind)
     # The card is Markdown, not HTML: only what would end a cell of a table needs escaping.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
     environment.filters |= {"cell": _cell, "pluralize": pluralize}
@@ -113,8 +105,8 @@ def model_card(model: Model) -> str:
         if model.accuracy.method is EstimateMethod.CROSS_VALIDATION
         else "it was measured on other images",
         images=f"{sum(model.data.images):,}",
-        head=_HEADS[model.head.kind],
-        setting=setting.get(model.head.kind, ""),
+        head=family.description,
+        setting=f", {family.symbol} = {model.setting:g}" if family.symbol else "",
         rows=list(zip(model.classes, model.data.images, strict=True)),
         stages=[(stage, accuracy_text(one)) for stage, one in model.accuracy_by_stage.items()],
         smallest=min(model.data.images),

@@ -25,7 +25,7 @@ from safetensors.numpy import load, save
 
 from headstart.errors import HeadstartError, SavedModelError
 from headstart.heads.calibration import LIMIT
-from headstart.heads.head import head_from_tensors
+from headstart.heads.families import FAMILIES
 from headstart.models.model_card import model_card
 from headstart.models.trained_model import (
     AccuracyEstimate,
@@ -36,7 +36,6 @@ from headstart.models.trained_model import (
 )
 from headstart.system.digests import DIGEST_BYTES, bytes_digest
 from headstart.system.files import atomic_write, check_writable
-from headstart.types import HeadKind
 
 SCHEMA = 2
 MANIFEST, CARD = "model.json", "README.md"
@@ -74,7 +73,7 @@ class _Description(_Part):
     format: Literal["headstart model"] = "headstart model"
     schema_version: int = Field(default=SCHEMA, ge=1)
     classes: tuple[_ClassName, ...] = Field(min_length=2)
-    head: Annotated[HeadKind, BeforeValidator(lambda head: getattr(head, "kind", head))]
+    head: Annotated[str, BeforeValidator(lambda head: getattr(head, "kind", head))]
     setting: float
     temperature: float = Field(ge=1 / LIMIT, le=LIMIT)
     balanced: bool
@@ -162,11 +161,16 @@ def load_model(folder: Path) -> Model:
         SavedModelError: The folder is not a model, is damaged, or was written by another version.
     """
     manifest = _read_manifest(folder)
+    if manifest.head not in FAMILIES:
+        raise SavedModelError(
+            f"{folder / MANIFEST} is damaged or needs an extension: there is no head "
+            f"{manifest.head!r} among {', '.join(FAMILIES)}; import the module that registers it, "
+            f"or {_AGAIN}"
+        )
     path = folder / manifest.arrays
     arrays = _read_arrays(path)
     try:
-        head = head_from_tensors(
-            manifest.head,
+        head = FAMILIES[manifest.head].load(
             {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)},
         )
         digests = arrays[_DIGESTS]

@@ -20,12 +20,12 @@ from safetensors.numpy import load, save
 
 from headstart.errors import HeadstartError
 from headstart.heads.candidates import Candidate
-from headstart.heads.families import FAMILIES
+from headstart.heads.families import head_family
 from headstart.heads.selection import Selection, select
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import DIGEST_BYTES, hasher
 from headstart.system.files import atomic_write
-from headstart.types import Floats, HeadKind, Labels, ProgressCallback
+from headstart.types import Floats, Labels, ProgressCallback
 
 _KIND = "choices"
 _FORMAT = "1"
@@ -44,7 +44,7 @@ def select_cached(
     y: Labels,
     folds: Labels | None,
     *,
-    head: HeadKind,
+    head: str,
     choices: Sequence[Candidate],
     classes: int,
     row_weights: Floats,
@@ -53,17 +53,20 @@ def select_cached(
     """Select stages by cross-validation, or return the stored result of an equal call.
 
     `root` is the cache folder, None to store nothing; for the other arguments see
-    `headstart.heads.selection.select`.
+    `headstart.heads.selection.select`. Selections with a head family from outside headstart are not
+    stored, because its code may change without headstart's version.
     """
+    family = head_family(head)
+    ours = type(family).__module__.startswith("headstart.")
     inputs = {
         "format": _FORMAT,
         "versions": [version("headstart"), np.__version__],
-        "head": [head, FAMILIES[head].settings],
+        "head": [head, family.settings],
         "choices": [asdict(choice) for choice in choices],
         "classes": classes,
     }
     path = None
-    if root is not None and folds is not None:
+    if root is not None and folds is not None and ours:
         arrays = {**values, "labels, folds and weights": np.stack([y, folds, row_weights])}
         path = root / _KIND / f"{_digest(inputs, arrays)}{_SUFFIX}"
         if stored := _read(path):
@@ -72,7 +75,7 @@ def select_cached(
         values,
         y,
         folds,
-        family=FAMILIES[head],
+        family=family,
         choices=choices,
         classes=classes,
         row_weights=row_weights,

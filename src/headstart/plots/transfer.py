@@ -23,7 +23,7 @@ from headstart.plots.canvas import (
     plot_intervals,
     style_axes,
 )
-from headstart.transfer.advice import UNPRICED
+from headstart.transfer.advice import UNKNOWN_COST
 from headstart.transfer.learning_curve import LearningCurve
 from headstart.types import Interval
 
@@ -143,7 +143,7 @@ def _plot_learning_curve(axes: Axes, curve: LearningCurve) -> None:
     sizes = [point.images for point in curve.points]
     values = [point.accuracy for point in curve.points]
     if curve.fit:
-        grid = np.geomspace(sizes[0], _AHEAD * curve.at, 100)
+        grid = np.geomspace(sizes[0], _AHEAD * curve.available, 100)
         fit = [1 - curve.fit.error(size) for size in grid]
         axes.plot(grid, fit, color=BLUE, linewidth=1, linestyle="--")
     plot_intervals(axes, sizes, values, [point.interval for point in curve.points], BLUE, BLUE)
@@ -153,13 +153,13 @@ def _plot_learning_curve(axes: Axes, curve: LearningCurve) -> None:
             fontsize=9, va="top",
         )  # fmt: skip
     axes.set_xscale("log")
-    ticks = sorted({*(round(size) for size in sizes), *(curve.at * k for k in (2, _AHEAD))})
+    ticks = sorted({*(round(size) for size in sizes), *(curve.available * k for k in (2, _AHEAD))})
     axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("training images", color=GRAY)
     axes.set_ylabel("cross-validated accuracy", color=GRAY)
-    axes.set_title(f"learning curve:\n{curve.price or UNPRICED}", loc="left", fontsize=10)
+    axes.set_title(f"learning curve:\n{curve.sample_cost or UNKNOWN_COST}", loc="left", fontsize=10)
 
 
 def _plot_distance(

@@ -1,48 +1,47 @@
-"""What to do next, from what was measured. docs/decisions/0008-transfer-verdict.md has the reasons.
+"""Recommend what to do next from the measurements; docs/decisions/0008 has the reasons.
 
-One question after the other, the first that is answered decides:
+The rules, of which the first that applies decides:
 
-1. Are fewer than `LITTLE` wrong? Then there is little to win: keep what is there.
-2. Did an earlier graft beat the last layer, or did something without pre-training? Then what the
-   last stages learned does not suit these images: train them anew, from the shallowest stage that
-   the head wants to see. With fewer than `FEW` images a class there is too little to train them
-   with: graft earlier.
-3. Does one more point of accuracy cost at most as many images as there are? Then collect more.
-4. Are at least `MUCH` wrong? Then the features suit the images and are not good enough: take a
+1. Fewer than `LOW_ERROR` of the images are wrong: there is little to gain, so keep the stages.
+2. The head on earlier stages is better than on the last layer, or something without pre-training
+   is: the last stages do not suit these images, so fine-tune them, from the shallowest stage that
+   the head uses. With fewer than `FEW_IMAGES` per class there is too little to fine-tune on, so use
+   the earlier stages instead.
+3. One more percentage point of accuracy costs at most as many images as there are: collect more.
+4. At least `HIGH_ERROR` are wrong: the features suit the images but are not good enough, so try a
    better backbone.
-5. Otherwise keep the probe.
+5. Otherwise keep the linear probe.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from headstart.backbones import BackboneInfo
-from headstart.evaluation.metrics import ProportionDifference
+from headstart.evaluation.paired_tests import PairedTest
 from headstart.transfer.learning_curve import SampleCost
 
-LITTLE: Final = 0.02
-MUCH: Final = 0.05
-FEW: Final = 75
-"""Images a class: fine-tuning won with 100 and more, and not with 50 and fewer (docs/decisions)."""
-LEAST: Final = 3
-"""Stages that are trained at least, as `headstart finetune` does by itself."""
-UNPRICED: Final = "what more images would buy is unknown: there are too few to tell"
-"""Where there is no price."""
+LOW_ERROR: Final = 0.02
+HIGH_ERROR: Final = 0.05
+FEW_IMAGES: Final = 75
+"""Images per class: fine-tuning won with 100 and more, and not with 50 and fewer."""
+MIN_DEPTH: Final = 3
+"""Stages that are fine-tuned at least, as in `headstart finetune`."""
+UNKNOWN_COST: Final = "there are too few images to tell whether more would help"
 _BETTER: Final = 0.02
-"""A backbone must be better by this much on ImageNet to be worth a try: gains there come through
-to other photographs at about their size (Kornblith et al. 2019)."""
+"""A backbone must be this much better on ImageNet to be worth a try: gains there carry over to
+other photos at about their size (Kornblith et al. 2019)."""
 
 
 class Action(StrEnum):
-    """What can be done next."""
+    """A recommended next step."""
 
     KEEP_PROBE = "keep-probe"
-    GRAFT_EARLIER = "graft-earlier"
+    EARLIER_STAGES = "earlier-stages"
     FINE_TUNE = "fine-tune"
     COLLECT_MORE = "collect-more"
     ANOTHER_BACKBONE = "another-backbone"
@@ -50,17 +49,17 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What the verdict rests on.
+    """The measurements that the advice is based on.
 
     Attributes:
-        images: that there are.
-        classes: how many.
-        accuracy: of the chosen graft, cross-validated.
+        images: number of available images.
+        classes: number of classes.
+        accuracy: cross-validated accuracy of the head on the chosen stages, [0, 1].
         stages: names of all stages, shallow to deep.
-        chosen: those that the head grows on, shallow to deep.
-        graft_gain: of the chosen graft over the last layer.
-        beaten_by: what needs no pre-training and beats the last layer, as words.
-        price: of one more point; None where it is not known.
+        chosen: names of the stages that the head uses, shallow to deep.
+        stage_gain: accuracy on the chosen stages minus that on the last layer.
+        beaten_by: names of the classifiers without pre-training that beat the last layer.
+        sample_cost: images that one more percentage point costs; None where it is unknown.
     """
 
     images: int
@@ -68,20 +67,25 @@ class Evidence:
     accuracy: float
     stages: tuple[str, ...]
     chosen: tuple[str, ...]
-    graft_gain: ProportionDifference
+    stage_gain: PairedTest
     beaten_by: tuple[str, ...]
-    price: SampleCost | None
+    sample_cost: SampleCost | None
+
+    @property
+    def uses_earlier_stages(self) -> bool:
+        """Whether the head uses anything but the last layer alone."""
+        return self.chosen != self.stages[-1:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What to do next, and why.
+    """A recommended next step and its reason.
 
     Attributes:
-        action: what.
-        depth: how many of the last stages to train; None unless `action` is to fine-tune.
-        sentence: the advice and its reason.
-        command: a command line that does it.
+        action: the recommended step.
+        depth: number of last stages to fine-tune; None for any other action.
+        sentence: the recommendation and its reason.
+        command: command line that does it.
     """
 
     action: Action
@@ -90,113 +94,109 @@ class Advice:
     command: str
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON knows it."""
-        return {
-            "action": str(self.action),
-            "depth": self.depth,
-            "sentence": self.sentence,
-            "command": self.command,
-        }
+        """Return the advice for JSON."""
+        return {**asdict(self), "action": str(self.action)}
 
 
-def judge(
+def recommend(
     evidence: Evidence,
     *,
     data: str,
-    options: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
     backbone: str,
     known: Sequence[BackboneInfo],
 ) -> Advice:
-    """Apply the rule of the module's docstring.
+    """Apply the rules in the module's docstring.
 
     Args:
-        evidence: what was measured.
-        data: as the user named it.
-        options: further arguments that the user gave and every command needs.
-        backbone: name of the network.
-        known: the backbones that are listed.
+        evidence: the measurements.
+        data: the data set as the user named it on the command line.
+        options: further options that every command needs, with their values.
+        backbone: name of the current backbone.
+        known: backbones to choose from.
     """
-    action, reason = _decided(evidence)
+    action, reason = _decide(evidence)
     depth = _depth(evidence) if action is Action.FINE_TUNE else None
-    advice, verb = "", ["fit", data]
-    if action is Action.KEEP_PROBE:
-        advice = "Keep the probe"
-    elif action is Action.GRAFT_EARLIER:
-        advice = f"Graft on {' + '.join(evidence.chosen)}"
-        for stage in evidence.chosen:
-            verb += ["--stage", stage]
+    step, verb, chosen = "Keep the linear probe", "fit", []
+    options = dict(options or {})
+    if action is Action.EARLIER_STAGES:
+        step = f"Train the head on {' + '.join(evidence.chosen)}"
+        chosen = [("--stage", stage) for stage in evidence.chosen]
     elif action is Action.FINE_TUNE:
-        whole = depth == len(evidence.stages)
-        ends = evidence.chosen[-1]
-        what = ends if depth == 1 else f"the {depth} stages that end at {ends}"
-        advice = f"Fine-tune {'the whole network' if whole else what}"
-        verb = ["finetune", data, "--depth", str(depth)]
+        step = f"Fine-tune {_stages_to_tune(evidence, depth)}"
+        verb, chosen = "finetune", [("--depth", str(depth))]
     elif action is Action.COLLECT_MORE:
-        advice = "Collect more images"
-    else:
-        advice = "Try another backbone"
-    other = better_backbone(backbone, known)
-    if action is Action.ANOTHER_BACKBONE:
-        name = other.name if other else "NAME"
-        rest = _without_backbone(options)
-        words = [*verb, "--backbone", name, *rest]
-    else:
-        words = [*verb, *options]
+        step = "Collect more images"
+    elif action is Action.ANOTHER_BACKBONE:
+        step = "Try another backbone"
+        other = better_backbone(backbone, known)
+        chosen = [("--backbone", other.name if other else "NAME")]
+        options = {k: v for k, v in options.items() if k not in ("--backbone", "--weights")}
+    words = [word for pair in (*chosen, *options.items()) for word in pair]
     return Advice(
         action=action,
         depth=depth,
-        sentence=f"{advice}: {reason}.",
-        command=shlex.join(["headstart", *words, "--out", "model"]),
+        sentence=f"{step}: {reason}.",
+        command=shlex.join(["headstart", verb, data, *words, "--out", "model"]),
     )
 
 
-def _decided(evidence: Evidence) -> tuple[Action, str]:
+def _decide(evidence: Evidence) -> tuple[Action, str]:
+    earlier = evidence.uses_earlier_stages
+    keep = Action.EARLIER_STAGES if earlier else Action.KEEP_PROBE
+    head = f"the head on {_range(evidence.chosen)}" if earlier else "the head on the last layer"
     wrong = 1 - evidence.accuracy
-    gain, price, last = evidence.graft_gain, evidence.price, evidence.stages[-1]
-    earlier = evidence.chosen != (last,)
-    better = earlier and gain.low > 0
-    kept = Action.GRAFT_EARLIER if earlier else Action.KEEP_PROBE
-    grown = f"the head on {_range(evidence.chosen)}" if earlier else "the last layer"
-    if wrong < LITTLE:
-        return kept, f"{grown} is right on {evidence.accuracy:.1%}, and there is little to win"
-    if better or evidence.beaten_by:
-        reasons = []
-        if better:
-            reasons.append(
-                f"{grown} beats the last layer by {100 * gain.value:.1f} points "
-                f"({100 * gain.low:.1f} to {100 * gain.high:.1f})"
-            )
-        if evidence.beaten_by:
-            reasons.append(f"{' and '.join(evidence.beaten_by)} beat the last layer")
-        why = (
-            f"{', and '.join(reasons)}, so what the last stages learned does not suit these images"
-        )
-        if evidence.images < FEW * evidence.classes:
-            each = evidence.images // evidence.classes
-            return kept, f"{why}, and {each} images a class are too few to train them anew"
-        return Action.FINE_TUNE, why
-    suits = (
-        f"{grown} is not surely better than the last layer"
+    if wrong < LOW_ERROR:
+        return keep, f"{head} is {evidence.accuracy:.1%} accurate, so there is little to gain"
+    if unsuited := _unsuited_stages(evidence, head):
+        per_class = evidence.images // evidence.classes
+        if evidence.images < FEW_IMAGES * evidence.classes:
+            return keep, f"{unsuited}, but {per_class} images per class are too few to fine-tune on"
+        return Action.FINE_TUNE, unsuited
+    suited = (
+        f"{head} is not measurably better than the last layer"
         if earlier
-        else "the last layer is the best place to graft"
+        else "no earlier stage is better than the last layer"
     ) + ", so the features suit these images"
-    if price is not None and price.images is not None and price.images <= evidence.images:
-        return Action.COLLECT_MORE, f"{suits}, and {price}"
-    if wrong >= MUCH:
-        return (
-            Action.ANOTHER_BACKBONE,
-            f"{suits}, but {wrong:.1%} are wrong, and {price or UNPRICED}",
+    cost = evidence.sample_cost
+    if cost is not None and cost.images is not None and cost.images <= evidence.images:
+        return Action.COLLECT_MORE, f"{suited}, and {cost}"
+    if wrong >= HIGH_ERROR:
+        reason = f"{suited}, but {wrong:.1%} are wrong, and {cost or UNKNOWN_COST}"
+        return Action.ANOTHER_BACKBONE, reason
+    return keep, f"{suited}, and {cost or UNKNOWN_COST}"
+
+
+def _unsuited_stages(evidence: Evidence, head: str) -> str | None:
+    """Why the last stages do not suit the images; None if nothing is better than the last layer."""
+    reasons = []
+    gain = evidence.stage_gain
+    if evidence.uses_earlier_stages and gain.low > 0:
+        reasons.append(
+            f"{head} beats the last layer by {100 * gain.difference:.1f} points "
+            f"({100 * gain.low:.1f} to {100 * gain.high:.1f})"
         )
-    return kept, f"{suits}, and {price or UNPRICED}"
+    if evidence.beaten_by:
+        reasons.append(f"{' and '.join(evidence.beaten_by)} beat the last layer")
+    if not reasons:
+        return None
+    return f"{', and '.join(reasons)}, so the last stages do not suit these images"
 
 
 def _depth(evidence: Evidence) -> int:
-    """Counted as `headstart finetune` does: back from the deepest stage that the head sees."""
+    """Number of stages to fine-tune, counted as in `headstart finetune`."""
     first, last = (evidence.stages.index(evidence.chosen[place]) for place in (0, -1))
-    # Where plain features beat the last layer and yet nothing earlier does, nothing is to rely on.
+    # Where plain features beat the last layer and no earlier stage does, no stage can be relied on.
     if evidence.beaten_by and first == len(evidence.stages) - 1:
         return len(evidence.stages)
-    return min(max(last - first + 1, LEAST), last + 1)
+    return min(max(last - first + 1, MIN_DEPTH), last + 1)
+
+
+def _stages_to_tune(evidence: Evidence, depth: int | None) -> str:
+    if depth == len(evidence.stages):
+        return "the whole network"
+    last = evidence.chosen[-1]
+    return last if depth == 1 else f"the {depth} stages up to {last}"
 
 
 def _range(stages: Sequence[str]) -> str:
@@ -204,30 +204,20 @@ def _range(stages: Sequence[str]) -> str:
 
 
 def better_backbone(name: str, known: Sequence[BackboneInfo]) -> BackboneInfo | None:
-    """The cheapest network that is clearly better on ImageNet, or the best if none is.
+    """Return the cheapest backbone that is clearly better on ImageNet, or the best if none is.
 
     Args:
-        name: of the present one.
-        known: networks to choose from.
+        name: name of the current backbone.
+        known: backbones to choose from.
 
     Returns:
-        None where `name` is not among the known, or is the best of them.
+        None where `name` is not among the known ones, or is the best of them.
     """
-    here = next((info for info in known if info.name == name), None)
-    if here is None:
+    current = next((info for info in known if info.name == name), None)
+    if current is None:
         return None
-    better = [info for info in known if info.top1 >= here.top1 + _BETTER]
+    better = [info for info in known if info.top1 >= current.top1 + _BETTER]
     if better:
         return min(better, key=lambda info: (not info.on_this_machine, info.multiply_adds))
     best = max(known, key=lambda info: info.top1)
-    return None if best is here else best
-
-
-def _without_backbone(options: Sequence[str]) -> list[str]:
-    """The options less those that name the network and its weights."""
-    kept, skip = [], False
-    for option in options:
-        if not skip and option not in ("--backbone", "--weights"):
-            kept.append(option)
-        skip = not skip and option in ("--backbone", "--weights")
-    return kept
+    return None if best is current else best

@@ -1,9 +1,8 @@
-"""The moments of what batch normalization is given: how pictures differ from those of training.
+"""Mean and variance of what each batch normalization receives, measured on given images.
 
-A network with batch normalization carries the mean and the variance of every channel over the data
-that it was trained on (Ioffe and Szegedy 2015). The same two numbers over other pictures say how
-unlike they are, and put in their place they make a network with random weights run as it would at
-the first step of its training.
+Batch normalization stores the mean and the variance of every channel over the pre-training data
+(Ioffe and Szegedy 2015). The same moments over other images show how different those are. Stored
+instead, they make a network with random weights run as in the first step of its training.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from headstart.engines.openvino import openvino_core
 from headstart.types import Doubles, Pixels
 
 BATCH: Final = 32
-"""Pictures at a time: every map of the network is kept for its moments."""
+"""Images at a time: every feature map of the network is kept for its moments."""
 
 _MEAN = ".running_mean"
 _RunningSums: TypeAlias = tuple[Doubles | float, Doubles | float]
@@ -28,11 +27,11 @@ _BatchStatistics: TypeAlias = tuple[int, str, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Of one batch normalization's input, over pictures and positions.
+    """Moments of the input of a batch normalization, over images and positions.
 
     Attributes:
-        mean: (C,).
-        variance: (C,).
+        mean: (C,) mean of each channel.
+        variance: (C,) variance of each channel.
     """
 
     mean: Doubles
@@ -42,25 +41,25 @@ class Moments:
 def batch_moments(
     backbone: Backbone, pixels: Pixels, *, fresh: bool = False
 ) -> Mapping[str, Moments]:
-    """Run pictures and watch each batch normalization. Always float32, on the CPU.
+    """Measure the input of each batch normalization, always in float32 on the CPU.
 
     Args:
         backbone: the network.
-        pixels: (N, crop, crop, 3), prepared for it; with `fresh` at most `BATCH`.
-        fresh: normalize by the moments of these pictures instead of by those stored, as training
+        pixels: (N, crop, crop, 3) prepared images; with `fresh` at most `BATCH`.
+        fresh: normalize by the moments of these images instead of the stored ones, as training
             does.
 
     Returns:
-        By the module's name in the network ("blocks.0.0.bn1"), in the order of the network; empty
-        where it has no batch normalization.
+        Moments by the module's name ("blocks.0.0.bn1"), in the order of the network; empty if the
+        network has no batch normalization.
 
     Raises:
-        ValueError: more pictures than one batch, and `fresh`.
+        ValueError: more images than one batch, and `fresh`.
         MissingExtraError: the network needs PyTorch, which is not installed.
     """
     if fresh and len(pixels) > BATCH:
-        raise ValueError(f"{len(pixels)} pictures cannot be one batch; give at most {BATCH}")
-    run = _by_pytorch if backbone.moments_graph is None else _by_openvino
+        raise ValueError(f"{len(pixels)} images do not fit in one batch; give at most {BATCH}")
+    run = _run_pytorch if backbone.moments_graph is None else _run_openvino
     sums: dict[str, _RunningSums] = {}
     for count, name, mean, variance in run(backbone, pixels, fresh):
         first, second = sums.get(name, (0.0, 0.0))
@@ -68,13 +67,13 @@ def batch_moments(
         sums[name] = (first + mean * count, second + square * count)
     found = {}
     for name, (first, second) in sums.items():
-        center = np.asarray(first) / len(pixels)
-        spread = np.asarray(second) / len(pixels) - np.square(center)
-        found[name] = Moments(center, np.maximum(spread, 0.0))
+        mean = np.asarray(first) / len(pixels)
+        variance = np.asarray(second) / len(pixels) - np.square(mean)
+        found[name] = Moments(mean, np.maximum(variance, 0.0))
     return found
 
 
-def _by_openvino(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_BatchStatistics]:
+def _run_openvino(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_BatchStatistics]:
     assert backbone.moments_graph is not None
     graph = backbone.moments_graph(fresh)
     compiled = openvino_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -85,14 +84,14 @@ def _by_openvino(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_B
             yield len(batch), name, mean, variance
 
 
-def _by_pytorch(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_BatchStatistics]:
+def _run_pytorch(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_BatchStatistics]:
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
     network = backbone.network()
     seen: list[tuple[str, np.ndarray, np.ndarray]] = []
 
-    def watch(name: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
+    def moments_hook(name: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
         def hook(_module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
             over = [axis for axis in range(args[0].ndim) if axis != 1]
             variance, mean = torch.var_mean(args[0].double(), over, correction=0)
@@ -103,7 +102,7 @@ def _by_pytorch(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_Ba
     for name, module in network.model.named_modules():
         if isinstance(module, _BatchNorm):
             module.training = fresh
-            module.register_forward_pre_hook(watch(name))
+            module.register_forward_pre_hook(moments_hook(name))
     for batch in _batches(pixels):
         with torch.inference_mode():
             network.logits(torch.from_numpy(batch).permute(0, 3, 1, 2) / 255)

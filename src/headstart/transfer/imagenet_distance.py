@@ -1,26 +1,27 @@
-"""How far pictures are from those that a network was trained on.
+"""How different images are from those that a network was pre-trained on.
 
-No picture of the pre-training data is needed: batch normalization has stored the mean and the
-variance of every channel over them. And the network's own classifier says what the pictures look
-most like to it, and how sure it is.
+No pre-training image is needed: batch normalization has stored the mean and the variance of every
+channel over them. And the network's own classifier shows which of its classes the images look like,
+and how confident it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from headstart.backbones.backbone import Backbone, Tensors, stages_of_modules
+from headstart.heads.calibration import log_softmax
 from headstart.transfer.batch_norm_statistics import Moments
 from headstart.types import Doubles, Floats, Labels
 
 _EPSILON: Final = 1e-5
-"""Keeps quotients finite where a channel never varied."""
+"""Keeps quotients finite where a channel is constant."""
 NEAREST: Final = 5
-"""Classes named."""
+"""Number of classes that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +29,25 @@ class StageShift:
     """How the inputs of batch normalization in one stage differ from pre-training.
 
     Attributes:
-        stage: its name; what comes before the first stage counts to that.
+        name: name of the stage; what comes before the first stage counts as part of it.
         shift: root mean square over channels of the difference of the means, in standard
-            deviations of the pre-training data. 0 for those data themselves.
-        spread: geometric mean of the ratio of the standard deviations; below 1 the pictures
-            are less varied than the pre-training data.
+            deviations of the pre-training data; 0 for those data themselves.
+        spread: geometric mean over channels of the ratio of standard deviations; below 1 the images
+            vary less than the pre-training data.
     """
 
-    stage: str
+    name: str
     shift: float
     spread: float
 
 
 @dataclass(frozen=True, slots=True)
 class ImageNetDistance:
-    """How far pictures are from the pre-training data.
+    """How different images are from the pre-training data.
 
     Attributes:
-        stages: shallow to deep.
-        images: how many were looked at.
+        stages: shift and spread of each stage, shallow to deep.
+        images: number of images that were measured.
     """
 
     stages: tuple[StageShift, ...]
@@ -54,29 +55,24 @@ class ImageNetDistance:
 
     @property
     def shift(self) -> float:
-        """The mean over stages."""
+        """Mean shift over the stages, in standard deviations."""
         return float(np.mean([one.shift for one in self.stages]))
 
     def as_dict(self) -> dict[str, Any]:
-        """All numbers, as JSON knows them."""
-        return {
-            "shift": self.shift,
-            "images": self.images,
-            "stages": [
-                {"name": one.stage, "shift": one.shift, "spread": one.spread} for one in self.stages
-            ],
-        }
+        """Return all numbers for JSON."""
+        stages = [asdict(stage) for stage in self.stages]
+        return {"shift": self.shift, "images": self.images, "stages": stages}
 
 
 @dataclass(frozen=True, slots=True)
 class NearestClasses:
-    """What the network's own classifier takes pictures for.
+    """Which of the network's own classes images look like.
 
     Attributes:
         overall: names of the nearest classes with their mean probability, largest first.
-        by_class: likewise for the pictures of each class of the data.
+        by_class: the same for the images of each class of the data set.
         confidence: mean of the largest probability, [0, 1].
-        entropy: mean entropy over that of a uniform guess, [0, 1].
+        entropy: mean entropy, relative to that of a uniform distribution, [0, 1].
     """
 
     overall: tuple[tuple[str, float], ...]
@@ -85,75 +81,75 @@ class NearestClasses:
     entropy: float
 
     def as_dict(self) -> dict[str, Any]:
-        """All numbers, as JSON knows them."""
+        """Return all numbers for JSON."""
 
-        def listed(pairs: tuple[tuple[str, float], ...]) -> list[dict[str, Any]]:
+        def named(pairs: tuple[tuple[str, float], ...]) -> list[dict[str, Any]]:
             return [{"name": name, "probability": share} for name, share in pairs]
 
         return {
-            "overall": listed(self.overall),
-            "by_class": {name: listed(pairs) for name, pairs in self.by_class.items()},
+            "overall": named(self.overall),
+            "by_class": {name: named(pairs) for name, pairs in self.by_class.items()},
             "confidence": self.confidence,
             "entropy": self.entropy,
         }
 
 
-def distance(
+def imagenet_distance(
     backbone: Backbone, moments: Mapping[str, Moments], images: int
 ) -> ImageNetDistance | None:
-    """Compare moments of pictures with those that the network has stored.
+    """Compare moments of images with those that the network has stored.
 
     Args:
         backbone: the network.
-        moments: as `headstart.transfer.batch_norm_statistics` measured them.
-        images: on how many pictures.
+        moments: from `headstart.transfer.batch_norm_statistics.batch_moments`.
+        images: number of images that the moments were measured on.
 
     Returns:
-        None where the network has no batch normalization, and so stored nothing.
+        None if the network has no batch normalization, and so has stored nothing.
     """
     if not moments:
         return None
     tensors = backbone.tensors()
-    found: dict[str, list[tuple[Doubles, Doubles]]] = {}
     names = [stage.name for stage in backbone.stages]
-    for name, stage in stages_of_modules(list(moments), names).items():
-        found.setdefault(stage, []).append(_compared(moments[name], tensors, name))
+    by_stage: dict[str, list[tuple[Doubles, Doubles]]] = {}
+    for module, stage in stages_of_modules(list(moments), names).items():
+        by_stage.setdefault(stage, []).append(_compare(moments[module], tensors, module))
     return ImageNetDistance(
         tuple(
             StageShift(
-                stage,
-                float(np.sqrt(np.mean(np.square(np.concatenate([z for z, _ in parts]))))),
-                float(np.exp(np.mean(np.concatenate([ratio for _, ratio in parts])))),
+                name,
+                float(np.sqrt(np.mean(np.square(np.concatenate([z for z, _ in by_stage[name]]))))),
+                float(np.exp(np.mean(np.concatenate([ratio for _, ratio in by_stage[name]])))),
             )
-            for stage, parts in ((name, found[name]) for name in names if name in found)
+            for name in names
+            if name in by_stage
         ),
         images,
     )
 
 
-def _compared(here: Moments, tensors: Tensors, name: str) -> tuple[Doubles, Doubles]:
-    """By channel: the standardized difference of the means, and the log of the ratio of spreads."""
-    mean = tensors[f"{name}.running_mean"].astype(np.float64)
-    variance = tensors[f"{name}.running_var"].astype(np.float64) + _EPSILON
-    z = (here.mean - mean) / np.sqrt(variance)
-    return z, 0.5 * np.log((here.variance + _EPSILON) / variance)
+def _compare(measured: Moments, tensors: Tensors, module: str) -> tuple[Doubles, Doubles]:
+    """By channel: standardized difference of the means, and log ratio of standard deviations."""
+    mean = tensors[f"{module}.running_mean"].astype(np.float64)
+    variance = tensors[f"{module}.running_var"].astype(np.float64) + _EPSILON
+    z = (measured.mean - mean) / np.sqrt(variance)
+    return z, 0.5 * np.log((measured.variance + _EPSILON) / variance)
 
 
-def likeness(
+def nearest_classes(
     logits: Floats, labels: Labels, classes: Sequence[str], names: Sequence[str]
 ) -> NearestClasses:
-    """The nearest of the network's own classes.
+    """Find the network's own classes that images look most like.
 
     Args:
         logits: (N, M) of the network's classifier.
         labels: (N,) indices into `classes`.
-        classes: of the data.
-        names: M, of the network.
+        classes: names of the data set's classes.
+        names: M names of the network's classes.
     """
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    p = np.exp(shifted)
-    p /= p.sum(axis=1, keepdims=True)
-    entropy = -np.sum(p * np.log(np.maximum(p, 1e-300)), axis=1)
+    log_p = log_softmax(logits.astype(np.float64), axis=1)
+    p = np.exp(log_p)
+    entropy = -np.sum(p * log_p, axis=1)
 
     def nearest(rows: np.ndarray) -> tuple[tuple[str, float], ...]:
         mean = p[rows].mean(axis=0)

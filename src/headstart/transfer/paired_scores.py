@@ -1,51 +1,51 @@
-"""Classifiers cross-validated on the same folds, so that their results are paired by image."""
+"""Classifiers cross-validated on the same folds, so that their results can be paired by image."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.datasets.splits import assign_folds
 from headstart.errors import DataError
 from headstart.evaluation.metrics import wilson
+from headstart.evaluation.paired_tests import Right, paired_difference
 from headstart.heads.candidates import candidates
-from headstart.heads.families import LogisticFamily
+from headstart.heads.logistic import LogisticFamily
 from headstart.heads.selection import MIN_FOLDS, Selection, fold_count, select
-from headstart.images.descriptors import THUMBNAIL
-from headstart.models.train_test_split import TrainTestSplit
-from headstart.transfer.plain_classifiers import best_of
+from headstart.transfer.plain_classifiers import best_plain_classifier
 from headstart.types import Floats, Interval, Labels, ProgressCallback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClassifierScore:
-    """A classifier, cross-validated.
+    """The cross-validated result of a classifier.
 
     Attributes:
-        name: what it is.
-        detail: how it was chosen to be: stages, or a plain classifier.
-        correct: (N,) bool, whether it is right on each image that it has not seen.
+        name: what the classifier sees, such as "raw pixels" or the name of a stage.
+        detail: what was chosen: stages joined by " + ", or a plain classifier with its setting.
+        correct: (N,) bool, whether each image is predicted correctly when it is held out.
     """
 
     name: str
     detail: str
-    correct: np.ndarray
+    correct: Right
 
     @property
     def accuracy(self) -> float:
-        """Share right, [0, 1]."""
+        """Accuracy, [0, 1]."""
         return float(self.correct.mean())
 
     @property
     def interval(self) -> Interval:
-        """95% interval of it (Wilson)."""
+        """95% interval of the accuracy (Wilson)."""
         return wilson(int(self.correct.sum()), len(self.correct))
 
     def as_dict(self) -> dict[str, Any]:
-        """Accuracy, interval and number of images."""
+        """Return accuracy, interval and number of images for JSON."""
         span = self.interval
         return {
             "accuracy": self.accuracy,
@@ -54,83 +54,91 @@ class ClassifierScore:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def better_than(
+    reference: ClassifierScore, scores: Sequence[ClassifierScore]
+) -> tuple[ClassifierScore, ...]:
+    """Return the scores that are measurably better than a reference, image by image."""
+    return tuple(one for one in scores if paired_difference(one.correct, reference.correct).better)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SharedFolds:
-    """Images in folds that are the same for every classifier: all can be compared in pairs.
+    """Images in cross-validation folds that all classifiers share.
 
     Attributes:
-        labels: (N,).
-        digests: N.
-        folds: (N,).
-        count: of the folds.
-        classes: K.
+        images: N images with labels.
+        folds: (N,) fold of each image.
+        count: number of folds.
     """
 
-    labels: Labels
-    digests: list[str]
+    images: EvaluationImages
     folds: Labels
     count: int
-    classes: int
 
-    def grown(
+    @classmethod
+    def of(cls, images: EvaluationImages, *, seed: int) -> Self:
+        """Assign images to folds by their digests and a random seed.
+
+        Raises:
+            DataError: there are too few images to cross-validate.
+        """
+        labels, classes = images.labels, len(images.classes)
+        count = fold_count(labels, classes=classes)
+        if count < MIN_FOLDS:
+            raise DataError(
+                f"{len(labels):,} images of {classes:,} classes are too few to compare classifiers "
+                f"by cross-validation; give at least {MIN_FOLDS} images of most classes"
+            )
+        folds = assign_folds(images.digests, labels, folds=count, seed=seed)
+        return cls(images=images, folds=folds, count=count)
+
+    def score_stages(
         self, values: Mapping[str, Floats], progress: ProgressCallback
     ) -> tuple[Selection, tuple[ClassifierScore, ...], ClassifierScore]:
-        """Heads on every stage, and on the stages that are chosen."""
+        """Cross-validate heads on each stage, and on the stages that are chosen.
+
+        Args:
+            values: (N, width) features by stage, shallow to deep.
+            progress: called with (done, total) combinations of stages.
+
+        Returns:
+            The choice on all images; the score of each stage; and the score of the chosen stages,
+            chosen anew for every fold.
+        """
+        labels = self.images.labels
         selection = select(
             values,
-            self.labels,
+            labels,
             self.folds,
             family=LogisticFamily(),
             choices=candidates({name: part.shape[1] for name, part in values.items()}),
-            classes=self.classes,
-            row_weights=np.ones(len(self.labels), np.float32),
+            classes=len(self.images.classes),
+            row_weights=np.ones(len(labels), np.float32),
             progress=progress,
         )
         assert selection.probabilities is not None  # there are folds
-        right = selection.probabilities.argmax(axis=1) == self.labels
         stages = tuple(
             ClassifierScore(name=name, detail=name, correct=correct)
             for name, correct in selection.correct_by_stage.items()
         )
-        detail = " + ".join(selection.candidate.stages)
-        return selection, stages, ClassifierScore(name="chosen", detail=detail, correct=right)
+        chosen = ClassifierScore(
+            name="chosen",
+            detail=" + ".join(selection.candidate.stages),
+            correct=selection.probabilities.argmax(axis=1) == labels,
+        )
+        return selection, stages, chosen
 
-    def plain(
-        self, name: str, X: Floats, progress: ProgressCallback, *, pixels: bool = False
+    def score_plain(
+        self,
+        name: str,
+        X: Floats,
+        progress: ProgressCallback,
+        *,
+        shape: tuple[int, int, int] | None = None,
     ) -> ClassifierScore:
-        """The best plain classifier on some numbers a picture."""
-        best = best_of(
-            X,
-            self.labels,
-            self.folds,
-            classes=self.classes,
-            shape=(THUMBNAIL, THUMBNAIL, 3) if pixels else None,
-            progress=progress,
+        """Cross-validate the best plain classifier on (N, D) numbers; see `plain_classifiers`."""
+        labels, classes = self.images.labels, len(self.images.classes)
+        classifier, correct = best_plain_classifier(
+            X, labels, self.folds, classes=classes, shape=shape, progress=progress
         )
-        return ClassifierScore(name=name, detail=best.classifier, correct=best.correct)
-
-
-def contest_of(cut: TrainTestSplit, rows: Labels, digests: Sequence[str], seed: int) -> SharedFolds:
-    """Some of the training images, dealt out to folds by their contents.
-
-    Args:
-        cut: says which images train.
-        rows: which of those are taken.
-        digests: of all images.
-        seed: of the folds.
-
-    Raises:
-        DataError: they are too few to cross-validate.
-    """
-    labels = cut.labels[rows]
-    own = [digests[row] for row in cut.train[rows]]
-    count = fold_count(labels, classes=len(cut.classes))
-    if count < MIN_FOLDS:
-        raise DataError(
-            f"{len(labels):,} images of {len(cut.classes):,} classes are too few to compare "
-            f"classifiers by cross-validation; give at least {MIN_FOLDS} images of most classes"
-        )
-    folds = assign_folds(own, labels, folds=count, seed=seed)
-    return SharedFolds(
-        labels=labels, digests=own, folds=folds, count=count, classes=len(cut.classes)
-    )
+        return ClassifierScore(name=name, detail=classifier, correct=correct)

@@ -1,10 +1,10 @@
-"""The same network as if it had never been trained: what pre-training gave is the difference.
+"""The same network with random weights: the difference in accuracy is the gain of pre-training.
 
-Weights of convolutions and of fully connected layers are drawn as He et al. 2015 do (normal,
-variance 2 / fan-in). Normalization scales by 1 and shifts by 0, and batch normalization gets the
-moments of the first batch of a training, so that signals neither vanish nor explode on their way
-through the network. Its pictures are noise with the spectrum of photographs: the network has seen
-none of the user's images, and is the same for all of them.
+Weights of convolutions and fully connected layers are drawn as in He et al. 2015 (normal, variance
+2 / fan-in). Normalization scales by 1 and shifts by 0. Batch normalization stores the moments of a
+first batch, so that signals neither vanish nor explode on their way through the network. That batch
+is noise with the spectrum of photos: the network has seen none of the user's images, and is the
+same for every data set.
 """
 
 from __future__ import annotations
@@ -20,51 +20,50 @@ from headstart.types import Pixels
 
 _MEAN, _VARIANCE = ".running_mean", ".running_var"
 SPECTRUM: Final = 1.0
-"""Amplitudes of photographs fall as 1 / frequency (Field 1987)."""
+"""Amplitudes of photos fall as 1 / frequency (Field 1987)."""
 
 
-def untrained(backbone: Backbone, *, seed: int) -> Backbone:
-    """A backbone of the same architecture with random weights.
+def randomize_weights(backbone: Backbone, *, seed: int) -> Backbone:
+    """Return a backbone of the same architecture and preprocessing with random weights.
 
     Args:
-        backbone: the trained one; its weights are replaced, its preprocessing stays.
-        seed: the same seed gives the same weights, digest included.
+        backbone: the pre-trained backbone.
+        seed: random seed of the weights; the same seed gives the same weights and digest.
 
     Raises:
-        BackboneError: the backbone takes no other weights, or is one of Keras's.
+        BackboneError: the backbone's weights cannot be replaced, or it is a Keras model.
     """
     tensors = backbone.tensors()
     if any(name.endswith("moving_variance") for name in tensors):
         raise BackboneError(
-            f"{backbone.name} cannot be drawn anew: Keras lays out its weights in another way; "
-            "take the same network from torchvision: or timm:"
+            f"{backbone.name} is a Keras model, whose weights cannot be drawn at random; use the "
+            "same network from torchvision: or timm:"
         )
-    drawn = redrawn(tensors, seed=seed)
+    drawn = random_tensors(tensors, seed=seed)
     source = f"random, seed {seed}"
-    fresh = backbone.with_tensors(drawn, source=source)
-    side = backbone.preprocessing.crop
-    moments = batch_moments(fresh, natural_noise(BATCH, side, seed=seed), fresh=True)
-    for name, found in moments.items():
-        drawn[f"{name}{_MEAN}"] = found.mean.astype(np.float32)
-        drawn[f"{name}{_VARIANCE}"] = found.variance.astype(np.float32)
+    network = backbone.with_tensors(drawn, source=source)
+    noise = natural_noise(BATCH, backbone.preprocessing.crop, seed=seed)
+    for name, moments in batch_moments(network, noise, fresh=True).items():
+        drawn[f"{name}{_MEAN}"] = moments.mean.astype(np.float32)
+        drawn[f"{name}{_VARIANCE}"] = moments.variance.astype(np.float32)
     return backbone.with_tensors(drawn, source=source)
 
 
-def redrawn(tensors: Tensors, *, seed: int) -> dict[str, np.ndarray]:
-    """Random tensors of the same names, shapes and dtypes.
+def random_tensors(tensors: Tensors, *, seed: int) -> dict[str, np.ndarray]:
+    """Draw random tensors of the same names, shapes and dtypes.
 
-    What is neither a weight, a shift nor a moment (tables of positions, class tokens, scales of
-    whole layers) is drawn with the mean and the spread that it has; integers stay.
+    Tensors other than weights, biases and moments (position tables, class tokens, scales of whole
+    layers) keep their mean and standard deviation; integers stay as they are.
 
     Args:
-        tensors: of a whole network.
-        seed: of the draw.
+        tensors: all tensors of a network, by name.
+        seed: random seed.
     """
     rng = np.random.default_rng(seed)
-    return {name: _redrawn(name, old, rng) for name, old in tensors.items()}
+    return {name: _random(name, old, rng) for name, old in tensors.items()}
 
 
-def _redrawn(name: str, old: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _random(name: str, old: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     new = np.array(old)
     if not np.issubdtype(old.dtype, np.floating):
         return new
@@ -80,20 +79,20 @@ def _redrawn(name: str, old: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def natural_noise(count: int, side: int, *, seed: int) -> Pixels:
-    """Noise whose amplitudes fall with frequency as those of photographs do.
+    """Draw noise whose amplitudes fall with frequency as those of photos do.
 
     Args:
-        count: pictures.
-        side: of each, in pixels.
-        seed: of the noise.
+        count: number of images.
+        side: height and width in pixels.
+        seed: random seed.
 
     Returns:
-        (count, side, side, 3); each picture fills 0 to 255 around its middle gray.
+        (count, side, side, 3) images, 0 to 255 around medium gray.
     """
     rng = np.random.default_rng(seed)
     across, down = np.fft.rfftfreq(side), np.fft.fftfreq(side)
     frequency = np.hypot(down[:, None], across)
-    frequency[0, 0] = np.inf  # no mean: the middle is set below
+    frequency[0, 0] = np.inf  # zero mean; the gray level is added below
     white = np.fft.rfft2(rng.normal(size=(count, 3, side, side)))
     noise = np.fft.irfft2(white / frequency**SPECTRUM, s=(side, side))
     noise /= noise.std(axis=(2, 3), keepdims=True)

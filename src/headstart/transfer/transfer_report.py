@@ -1,197 +1,51 @@
-"""How well a pre-trained network transfers to some images, and what to do next.
+"""Measure how well a pre-trained network transfers to a data set, and recommend what to do next.
 
-All classifiers are tested on the same folds of the same images, which depend on nothing but the
-contents of the files. So they are compared image by image, and every gain has the interval of a
-paired difference.
+All classifiers are tested on the same folds of the same images, which depend on file contents
+alone. So they are compared image by image, and every gain has the interval of a paired difference.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from headstart.backbones import Backbone, list_backbones
 from headstart.backbones.backbone import LOGITS
+from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.datasets import ImageDataset
-from headstart.datasets.splits import stratified_sample
-from headstart.evaluation.metrics import ProportionDifference, paired_difference
+from headstart.evaluation.paired_tests import paired_difference
 from headstart.features.extractor import Extractor
-from headstart.heads.families import LogisticFamily
-from headstart.images.descriptors import BLOCKS, describe, thumbnail
+from headstart.heads.head import LabeledFeatures
+from headstart.heads.logistic import LogisticFamily
+from headstart.heads.selection import Selection
+from headstart.images.descriptors import BLOCKS, THUMBNAIL, describe, thumbnail
 from headstart.images.reading import EncodedImage
-from headstart.models.train_test_split import TrainTestSplit, train_test_parts
+from headstart.models.train_test_split import train_test_parts
 from headstart.system.prefetch import prefetch
-from headstart.transfer import learning_curve
-from headstart.transfer.advice import Advice, Evidence, judge
+from headstart.transfer.advice import Evidence, recommend
 from headstart.transfer.batch_norm_statistics import batch_moments
-from headstart.transfer.imagenet_distance import (
-    ImageNetDistance,
-    NearestClasses,
-    distance,
-    likeness,
-)
-from headstart.transfer.learning_curve import LearningCurve
-from headstart.transfer.paired_scores import ClassifierScore, contest_of
-from headstart.transfer.random_weights import untrained
+from headstart.transfer.imagenet_distance import imagenet_distance, nearest_classes
+from headstart.transfer.learning_curve import LearningCurve, measure_learning_curve
+from headstart.transfer.paired_scores import ClassifierScore, SharedFolds, better_than
+from headstart.transfer.random_weights import randomize_weights
+from headstart.transfer.result import TransferReport
 from headstart.types import (
-    Conflict,
     Floats,
-    Labels,
     Pixels,
     ProgressBarFactory,
     ProgressCallback,
-    Skipped,
     no_progress_bars,
 )
 
 IMAGES: Final = 2_000
-"""Images that are measured on, unless asked otherwise: enough for intervals of a point or two."""
+"""Default number of images to measure on: enough for intervals of one or two percentage points."""
 _MOMENTS: Final = 128
-"""Images whose moments are measured; their standard error is then 1/11 of the images' spread."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TransferReport:
-    """What was found.
-
-    Attributes:
-        data: name of the data set.
-        backbone: name of the network.
-        classes: K names.
-        available: images that could be used.
-        folds: of the cross-validation.
-        seed: of the folds and of all that is drawn.
-        stages: a head on each single stage, shallow to deep; the last one is the last layer.
-        chosen: the head where it was chosen to grow, chosen anew for every fold.
-        grown_on: the stages that were chosen on all images.
-        baselines: raw pixels, descriptors, and the same network with random weights.
-        random_stages: a head on each stage of the latter.
-        distance: from the pre-training data; None where the network stored nothing of them.
-        likeness: what the network takes the images for; None where it has no classes.
-        curve: accuracy against the number of training images.
-        verdict: what to do next.
-        skipped: files that could not be used.
-        conflicts: the same picture with two labels; none was used.
-        duplicates: copies that were left out.
-        seconds: of everything.
-    """
-
-    data: str
-    backbone: str
-    classes: tuple[str, ...]
-    available: int
-    folds: int
-    seed: int
-    stages: tuple[ClassifierScore, ...]
-    chosen: ClassifierScore
-    grown_on: tuple[str, ...]
-    baselines: tuple[ClassifierScore, ...]
-    random_stages: tuple[ClassifierScore, ...]
-    distance: ImageNetDistance | None
-    likeness: NearestClasses | None
-    curve: LearningCurve
-    verdict: Advice
-    skipped: tuple[Skipped, ...]
-    conflicts: tuple[Conflict, ...]
-    duplicates: int
-    seconds: float
-
-    @property
-    def last(self) -> ClassifierScore:
-        """The head on the last layer."""
-        return self.stages[-1]
-
-    @property
-    def images(self) -> int:
-        """How many were measured on."""
-        return len(self.chosen.correct)
-
-    @property
-    def gain(self) -> ProportionDifference:
-        """Of pre-training: the chosen head over that on the network with random weights."""
-        return paired_difference(self.chosen.correct, self.baselines[-1].correct)
-
-    def ahead(self, of: ClassifierScore) -> tuple[ClassifierScore, ...]:
-        """The baselines that are better, by more than the interval of the difference."""
-        return beating(self.baselines, of)
-
-    def as_dict(self) -> dict[str, Any]:
-        """All numbers, as JSON knows them; always the same keys.
-
-        `stages`, `chosen`, `raw_pixels`, `descriptors` and `random_weights` hold accuracy,
-        interval and images each; the last three also `over_last` and `over_chosen`, which are
-        differences of accuracies, as `gain` and `graft_gain` are: value and 95% interval.
-        `distance` is null where the network has no batch normalization, with the reason in
-        `distance_unknown`; `nearest_classes` is null where it has no classes of its own;
-        `learning_curve.fit` is null with fewer than three sizes, and
-        `learning_curve.images_for_one_point.images` where no number of images is likely to do.
-        """
-        raw, descriptors, random = self.baselines
-        return {
-            "data": self.data,
-            "backbone": self.backbone,
-            "images": self.images,
-            "available": self.available,
-            "classes": list(self.classes),
-            "folds": self.folds,
-            "seed": self.seed,
-            "stages": [{"name": one.name, **one.as_dict()} for one in self.stages],
-            "chosen": {"stages": list(self.grown_on), **self.chosen.as_dict()},
-            "graft_gain": _difference(self.chosen, self.last),
-            "raw_pixels": {"classifier": raw.detail, **self._compared(raw)},
-            "descriptors": {"classifier": descriptors.detail, **self._compared(descriptors)},
-            "random_weights": {
-                "stages": [{"name": one.name, **one.as_dict()} for one in self.random_stages],
-                "chosen": random.detail.split(" + "),
-                **self._compared(random),
-            },
-            "gain": _difference(self.chosen, random),
-            "negative_transfer": {
-                "found": bool(self.ahead(self.last)),
-                "beat_last": [_key(one) for one in self.ahead(self.last)],
-                "beat_chosen": [_key(one) for one in self.ahead(self.chosen)],
-            },
-            "distance": self.distance and self.distance.as_dict(),
-            "distance_unknown": None if self.distance else _NO_MOMENTS,
-            "nearest_classes": self.likeness and self.likeness.as_dict(),
-            "learning_curve": self.curve.as_dict(),
-            "verdict": self.verdict.as_dict(),
-            "skipped": [{"path": one.path, "reason": one.reason} for one in self.skipped],
-            "conflicts": [
-                {"paths": list(one.paths), "labels": list(one.labels)} for one in self.conflicts
-            ],
-            "duplicates": self.duplicates,
-            "seconds": self.seconds,
-        }
-
-    def _compared(self, one: ClassifierScore) -> dict[str, Any]:
-        return {
-            **one.as_dict(),
-            "over_last": _difference(one, self.last),
-            "over_chosen": _difference(one, self.chosen),
-        }
-
-
-_NO_MOMENTS = "the network has no batch normalization, and so stored nothing of its training images"
-
-
-def _difference(first: ClassifierScore, second: ClassifierScore) -> dict[str, Any]:
-    found = paired_difference(first.correct, second.correct)
-    return {"value": found.value, "interval": [found.low, found.high]}
-
-
-def _key(one: ClassifierScore) -> str:
-    return one.name.replace(" ", "_")
-
-
-def beating(some: Sequence[ClassifierScore], of: ClassifierScore) -> tuple[ClassifierScore, ...]:
-    """Those that are better than another, by more than the interval of the difference."""
-    return tuple(one for one in some if paired_difference(one.correct, of.correct).low > 0)
+"""Images whose moments are measured; the standard error is then 1/11 of their spread."""
 
 
 def measure_transfer(
@@ -201,76 +55,55 @@ def measure_transfer(
     images: int = IMAGES,
     seed: int = 0,
     named: str | None = None,
-    options: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
     watch: ProgressBarFactory | None = None,
 ) -> TransferReport:
     """Measure how well a backbone transfers to a data set.
 
     Args:
-        dataset: images with labels; of data with parts only the training part is looked at, so
-            that the test stays untouched.
+        dataset: labeled images; if it is split, only the training part is used, so that the test
+            part stays untouched.
         extractor: the backbone.
-        images: about how many to measure on at most, drawn evenly from the classes by the
-            contents of the files.
-        seed: of the folds, the draws and the random weights.
-        named: what the recommended command calls the data; by default their name.
-        options: further arguments that it needs.
-        watch: gives the progress bars.
+        images: about how many images to measure on at most, sampled in the proportions of the
+            classes by file contents.
+        seed: random seed of folds, samples and random weights.
+        named: the data set as written in the recommended command; its name by default.
+        options: further options of the recommended command, with their values.
+        watch: creates progress bars; none by default.
 
     Raises:
-        DataError: fewer than two classes with a readable image are left, or too few images to
+        DataError: fewer than two classes have a readable image, or there are too few images to
             cross-validate.
-        BackboneError: the backbone takes no other weights.
+        BackboneError: the backbone's weights cannot be replaced by random ones.
     """
     started = time.perf_counter()
     bar = watch or no_progress_bars
     backbone = extractor.backbone
-    learned = train_test_parts(dataset)
-    names = [stage.name for stage in backbone.stages]
-    wanted = [*names, LOGITS] if backbone.labels else names
-    found = extractor.extract(learned.paths, stages=wanted, progress=bar("images", "images"))
-    learned = learned.subset(found.rows)
-    cut = TrainTestSplit.of(learned, found, hold_out=0.0, seed=seed)
-    rows = _drawn([found.digests[row] for row in cut.train], cut.labels, images, seed)
-    task = contest_of(cut, rows, found.digests, seed)
-    at = cut.train[rows]
-    paths = [learned.paths[row] for row in at]
-    values = {name: found.values[name][at] for name in names}
-    selection, stages, chosen = task.grown(values, bar("choosing stages", "candidates"))
-    read, pixels = _read(paths, backbone, bar("reading", "images"))
-    blank = extractor.with_backbone(untrained(backbone, seed=seed))
-    random_values = blank.extract(paths, progress=bar("random weights", "images")).values
-    drawn, random_stages, random = task.grown(
-        random_values, bar("choosing stages of random weights", "candidates")
+    sample = _sample(dataset, extractor, images, seed, bar("images", "images"))
+    used, folds = sample.images, sample.folds
+    selection, stages, chosen = folds.score_stages(
+        sample.values, bar("choosing stages", "candidates")
     )
+    read, pixels = _read(used.paths, backbone, bar("reading", "images"))
+    random_stages, random = _score_random_weights(sample, extractor, seed, bar)
+    shape = (THUMBNAIL, THUMBNAIL, 3)
     baselines = (
-        task.plain("raw pixels", read[0], bar("raw pixels", "classifiers"), pixels=True),
-        task.plain("descriptors", read[1], bar("descriptors", "classifiers")),
-        replace(random, name="random weights", detail=" + ".join(drawn.candidate.stages)),
+        folds.score_plain("raw pixels", read[0], bar("raw pixels", "classifiers"), shape=shape),
+        folds.score_plain("descriptors", read[1], bar("descriptors", "classifiers")),
+        random,
     )
-    curve = learning_curve.measure(
-        selection.candidate.gather(values),
-        task.labels,
-        task.digests,
-        task.folds,
-        family=LogisticFamily(),
-        classes=len(cut.classes),
-        blocks=[values[stage].shape[1] for stage in selection.candidate.stages],
-        at=len(cut.train),
-        seed=seed,
-        progress=bar("learning curve", "sizes"),
-    )
+    curve = _learning_curve(sample, selection, seed, bar("learning curve", "sizes"))
     last = stages[-1]
-    verdict = judge(
+    advice = recommend(
         Evidence(
-            images=len(cut.train),
-            classes=len(cut.classes),
+            images=sample.available,
+            classes=len(used.classes),
             accuracy=chosen.accuracy,
-            stages=tuple(names),
+            stages=tuple(sample.values),
             chosen=selection.candidate.stages,
-            graft_gain=paired_difference(chosen.correct, last.correct),
-            beaten_by=tuple(one.name for one in beating(baselines, last)),
-            price=curve.price,
+            stage_gain=paired_difference(chosen.correct, last.correct),
+            beaten_by=tuple(one.name for one in better_than(last, baselines)),
+            sample_cost=curve.sample_cost,
         ),
         data=named or dataset.name,
         options=options,
@@ -280,59 +113,112 @@ def measure_transfer(
     return TransferReport(
         data=dataset.name,
         backbone=backbone.name,
-        classes=cut.classes,
-        available=len(cut.train),
-        folds=task.count,
+        classes=used.classes,
+        available=sample.available,
+        folds=folds.count,
         seed=seed,
         stages=stages,
         chosen=chosen,
-        grown_on=selection.candidate.stages,
+        chosen_stages=selection.candidate.stages,
         baselines=baselines,
         random_stages=random_stages,
-        distance=distance(backbone, batch_moments(backbone, pixels), len(pixels)),
-        likeness=likeness(found.values[LOGITS][at], task.labels, cut.classes, backbone.labels)
-        if backbone.labels
-        else None,
+        distance=imagenet_distance(backbone, batch_moments(backbone, pixels), len(pixels)),
+        nearest_classes=None
+        if sample.logits is None
+        else nearest_classes(sample.logits, used.labels, used.classes, backbone.labels),
         curve=curve,
-        verdict=verdict,
-        skipped=(*learned.skipped, *found.skipped, *cut.skipped),
-        conflicts=cut.curated.conflicts,
-        duplicates=cut.curated.duplicates,
+        advice=advice,
+        skipped=used.skipped,
+        conflicts=used.conflicts,
+        duplicates=used.duplicates,
         seconds=time.perf_counter() - started,
     )
 
 
-def _drawn(digests: Sequence[str], labels: Labels, images: int, seed: int) -> Labels:
-    """Rows of about so many images, from each class the same share and at least one."""
-    if len(labels) <= images:
-        return np.arange(len(labels))
-    return np.flatnonzero(stratified_sample(digests, labels, size=images, seed=seed))
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sample:
+    """The images that everything is measured on."""
+
+    images: EvaluationImages
+    available: int  # number of images that the sample was drawn from
+    values: Mapping[str, Floats]  # (N, width) features by stage, shallow to deep
+    logits: Floats | None  # (N, M) of the network's own classifier; None if it has no classes
+    folds: SharedFolds
+
+
+def _sample(
+    dataset: ImageDataset, extractor: Extractor, size: int, seed: int, progress: ProgressCallback
+) -> _Sample:
+    """Extract the features of all images, and draw a sample in the proportions of the classes."""
+    learned = train_test_parts(dataset)
+    backbone = extractor.backbone
+    names = [stage.name for stage in backbone.stages]
+    wanted = [*names, LOGITS] if backbone.labels else names
+    features = extractor.extract(learned.paths, stages=wanted, progress=progress)
+    available = EvaluationImages.of(learned, features, seed)
+    images = available.sample(size, seed)
+    return _Sample(
+        images=images,
+        available=len(available),
+        values={name: features.values[name][images.rows] for name in names},
+        logits=features.values[LOGITS][images.rows] if backbone.labels else None,
+        folds=SharedFolds.of(images, seed=seed),
+    )
+
+
+def _score_random_weights(
+    sample: _Sample, extractor: Extractor, seed: int, bar: ProgressBarFactory
+) -> tuple[tuple[ClassifierScore, ...], ClassifierScore]:
+    """Score the stages of the same network with random weights, and those chosen among them."""
+    blank = extractor.with_backbone(randomize_weights(extractor.backbone, seed=seed))
+    values = blank.extract(sample.images.paths, progress=bar("random weights", "images")).values
+    _, stages, chosen = sample.folds.score_stages(
+        values, bar("choosing stages of random weights", "candidates")
+    )
+    return stages, replace(chosen, name="random weights")
+
+
+def _learning_curve(
+    sample: _Sample, selection: Selection, seed: int, progress: ProgressCallback
+) -> LearningCurve:
+    """Learning curve of a head on the chosen stages."""
+    images, stages = sample.images, selection.candidate
+    widths = [sample.values[stage].shape[1] for stage in stages.stages]
+    return measure_learning_curve(
+        LabeledFeatures(stages.gather(sample.values), images.labels, len(images.classes), widths),
+        images.digests,
+        sample.folds.folds,
+        family=LogisticFamily(),
+        available=sample.available,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def _read(
     paths: Sequence[Path], backbone: Backbone, progress: ProgressCallback
 ) -> tuple[tuple[Floats, Floats], Pixels]:
-    """Thumbnails and descriptors of all pictures, and some of the pictures as they are."""
+    """Thumbnails and descriptors of all images, and the pixels of the first ones."""
 
     def read(place: int) -> tuple[Floats, Floats, Pixels | None]:
         pixels = EncodedImage.read(paths[place]).prepared(backbone.preprocessing)
         return thumbnail(pixels).ravel(), describe(pixels), pixels if place < _MOMENTS else None
 
-    small, described, kept = [], [], []
+    thumbnails, descriptors, kept = [], [], []
     for place, (thumb, numbers, pixels) in prefetch(read, range(len(paths))):
-        small.append(thumb)
-        described.append(numbers)
+        thumbnails.append(thumb)
+        descriptors.append(numbers)
         if pixels is not None:
             kept.append(pixels)
         progress(place + 1, len(paths))
-    return (np.stack(small), _balanced(np.stack(described))), np.stack(kept)
+    return (np.stack(thumbnails), _balance(np.stack(descriptors))), np.stack(kept)
 
 
-def _balanced(described: Floats) -> Floats:
-    """Descriptors with their mean at 0, color, texture and shape varying by the same amount."""
+def _balance(descriptors: Floats) -> Floats:
+    """Center descriptors, and scale color, texture and shape to the same variance."""
     ends = np.cumsum(BLOCKS)
     parts = []
-    for part in np.split(described, ends[:-1], axis=1):
+    for part in np.split(descriptors, ends[:-1], axis=1):
         centered = part - part.mean(axis=0)
         parts.append(centered / max(1e-6, float(np.sqrt(np.square(centered).sum(axis=1).mean()))))
     return np.concatenate(parts, axis=1)

@@ -1,0 +1,149 @@
+"""The result of measuring how well a backbone transfers to a data set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from headstart.evaluation.paired_tests import PairedTest, paired_difference
+from headstart.transfer.advice import Advice
+from headstart.transfer.imagenet_distance import ImageNetDistance, NearestClasses
+from headstart.transfer.learning_curve import LearningCurve
+from headstart.transfer.paired_scores import ClassifierScore, better_than
+from headstart.types import Conflict, Skipped
+
+_NO_MOMENTS = (
+    "the network has no batch normalization, so it stores no statistics of its training images"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TransferReport:
+    """How well a backbone transfers to a data set.
+
+    Attributes:
+        data: name of the data set.
+        backbone: name of the backbone.
+        classes: K names.
+        available: number of images that could be used.
+        folds: number of cross-validation folds.
+        seed: random seed of folds, samples and random weights.
+        stages: score of a head on each single stage, shallow to deep; the last is the last layer.
+        chosen: score of a head on the chosen stages, chosen anew for every fold.
+        chosen_stages: the stages chosen on all images, shallow to deep.
+        baselines: scores of raw pixels, descriptors, and the same network with random weights.
+        random_stages: score of a head on each stage of the network with random weights.
+        distance: distance from the pre-training data; None if the network stored nothing of them.
+        nearest_classes: the network's own classes that the images look like; None if it has none.
+        curve: accuracy by number of training images.
+        advice: the recommended next step.
+        skipped: files that could not be used, with reasons.
+        conflicts: identical files with different labels; none is used.
+        duplicates: number of copies that were left out.
+        seconds: time that everything took.
+    """
+
+    data: str
+    backbone: str
+    classes: tuple[str, ...]
+    available: int
+    folds: int
+    seed: int
+    stages: tuple[ClassifierScore, ...]
+    chosen: ClassifierScore
+    chosen_stages: tuple[str, ...]
+    baselines: tuple[ClassifierScore, ...]
+    random_stages: tuple[ClassifierScore, ...]
+    distance: ImageNetDistance | None
+    nearest_classes: NearestClasses | None
+    curve: LearningCurve
+    advice: Advice
+    skipped: tuple[Skipped, ...]
+    conflicts: tuple[Conflict, ...]
+    duplicates: int
+    seconds: float
+
+    @property
+    def last(self) -> ClassifierScore:
+        """Score of the head on the last layer."""
+        return self.stages[-1]
+
+    @property
+    def images(self) -> int:
+        """Number of images that everything was measured on."""
+        return len(self.chosen.correct)
+
+    @property
+    def gain(self) -> PairedTest:
+        """Gain of pre-training: the chosen head minus that on the network with random weights."""
+        return paired_difference(self.chosen.correct, self.baselines[-1].correct)
+
+    def better_baselines(self, reference: ClassifierScore) -> tuple[ClassifierScore, ...]:
+        """Return the baselines that are measurably better than a reference."""
+        return better_than(reference, self.baselines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all numbers for JSON; always with the same keys.
+
+        `stages`, `chosen`, `raw_pixels`, `descriptors` and `random_weights` have accuracy, interval
+        and images. The last three also have `over_last` and `over_chosen`, which are differences of
+        accuracies with 95% intervals, as are `gain` and `stage_gain`. `distance` is null where the
+        network has no batch normalization, with the reason in `distance_unknown`;
+        `nearest_classes` is null where it has no classes of its own; `learning_curve.fit` is null
+        with fewer than three sizes, and `learning_curve.images_for_one_point.images` where no
+        realistic number of images is enough.
+        """
+        raw, descriptors, random = self.baselines
+        beat_last = self.better_baselines(self.last)
+        return {
+            "data": self.data,
+            "backbone": self.backbone,
+            "images": self.images,
+            "available": self.available,
+            "classes": list(self.classes),
+            "folds": self.folds,
+            "seed": self.seed,
+            "stages": [{"name": one.name, **one.as_dict()} for one in self.stages],
+            "chosen": {"stages": list(self.chosen_stages), **self.chosen.as_dict()},
+            "stage_gain": _difference(self.chosen, self.last),
+            "raw_pixels": {"classifier": raw.detail, **self._baseline(raw)},
+            "descriptors": {"classifier": descriptors.detail, **self._baseline(descriptors)},
+            "random_weights": {
+                "stages": [{"name": one.name, **one.as_dict()} for one in self.random_stages],
+                "chosen": random.detail.split(" + "),
+                **self._baseline(random),
+            },
+            "gain": _difference(self.chosen, random),
+            "negative_transfer": {
+                "found": bool(beat_last),
+                "beat_last": [_key(one) for one in beat_last],
+                "beat_chosen": [_key(one) for one in self.better_baselines(self.chosen)],
+            },
+            "distance": self.distance and self.distance.as_dict(),
+            "distance_unknown": None if self.distance else _NO_MOMENTS,
+            "nearest_classes": self.nearest_classes and self.nearest_classes.as_dict(),
+            "learning_curve": self.curve.as_dict(),
+            "advice": self.advice.as_dict(),
+            "skipped": [asdict(one) for one in self.skipped],
+            "conflicts": [
+                {"paths": list(one.paths), "labels": list(one.labels)} for one in self.conflicts
+            ],
+            "duplicates": self.duplicates,
+            "seconds": self.seconds,
+        }
+
+    def _baseline(self, score: ClassifierScore) -> dict[str, Any]:
+        return {
+            **score.as_dict(),
+            "over_last": _difference(score, self.last),
+            "over_chosen": _difference(score, self.chosen),
+        }
+
+
+def _difference(first: ClassifierScore, second: ClassifierScore) -> dict[str, Any]:
+    found = paired_difference(first.correct, second.correct)
+    return {"value": found.difference, "interval": [found.low, found.high]}
+
+
+def _key(score: ClassifierScore) -> str:
+    return score.name.replace(" ", "_")
