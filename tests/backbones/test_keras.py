@@ -17,8 +17,8 @@ from headstart.backbones import keras as backbones
 from headstart.backbones import keras_backend
 from headstart.backbones.catalog import list_backbones, load_backbone
 from headstart.backbones.imagenet import imagenet_classes
-from headstart.backbones.keras_graph import layer_graph
-from headstart.backbones.keras_network import find_stages
+from headstart.backbones.keras_network import keras_module
+from headstart.backbones.keras_stages import find_stages, separating_operations
 from headstart.backbones.keras_weights import PUBLISHED
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.images.preprocessing import Interpolation
@@ -128,30 +128,29 @@ def test_a_classifier_of_each_family(short: str, monkeypatch: pytest.MonkeyPatch
     assert fetched["cache_subdir"] == "models"
 
     channels, preprocessing = backbones._preprocessing(f"keras:{short}", model.input_shape[1])
-    graph = layer_graph(model, channels, epsilon=1e-7)
-    stages, head = find_stages(graph)
-    joints = {step.name for step in graph.steps if step.joint}
+    module = keras_module(model, channels)
+    stages, head = find_stages(model)
     names = tuple(stage.name for stage in stages)
     assert len(set(names)) == len(names) >= 3
     assert names[-len(FAMILIES[short]) :] == FAMILIES[short] or not FAMILIES[short]
     if short == "NASNetLarge":  # has stages, but no place for a cut
         with pytest.raises(BackboneError, match="cannot be cut behind normal_concat_5"):
-            graph.between("normal_concat_5", ["predictions"])
+            module.part("normal_concat_5", ["predictions"])
     else:
-        assert joints >= set(names)
+        assert separating_operations(model) >= set(names)
     assert model.output_shape == (None, 1000)
-    assert head in dict(graph.named_children())
-    assert graph.steps[-1].shape == (1, 1000)
+    assert head in dict(module.named_children())
+    assert model.operations[-1].output.shape == (None, 1000)
 
     info = INFOS[f"keras:{short}"]
     assert info.source == published.url
     assert info.parameters == model.count_params()
-    assert info.parameters == sum(tensor.numel() for tensor in graph.state_dict().values())
+    assert info.parameters == sum(tensor.numel() for tensor in module.state_dict().values())
     assert info.input_size == preprocessing.crop == model.input_shape[1]
     assert preprocessing.crop < preprocessing.size <= preprocessing.crop * 8 / 7 + 1
     if short in COUNTED:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            graph(torch.zeros(1, 3, info.input_size, info.input_size, device="meta"))
+            module(torch.zeros(1, 3, info.input_size, info.input_size, device="meta"))
         assert round(counter.get_total_flops() / 2e6) * 1_000_000 == info.multiply_adds
 
 
@@ -212,9 +211,9 @@ def test_resizing():
 
 def test_names_do_not_depend_on_what_was_built_before(small_keras):
     keras.layers.ReLU()  # takes a number in this thread
-    names = [step.name for step in small_keras.backbone.network().model.steps]
-    again = layer_graph(backbones.architecture(f"keras:{SMALL}"), (0, 1, 2), epsilon=1e-7)
-    assert [step.name for step in again.steps] == names
+    names = [name for name, _ in small_keras.backbone.network().model.named_children()]
+    again = keras_module(backbones.architecture(f"keras:{SMALL}"), (0, 1, 2))
+    assert [name for name, _ in again.named_children()] == names
     assert names[0] == "input_layer"
 
 

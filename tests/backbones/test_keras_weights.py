@@ -5,7 +5,6 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -15,7 +14,6 @@ from safetensors.numpy import save_file
 
 from headstart.backbones import keras as backbones
 from headstart.backbones.catalog import list_backbones
-from headstart.backbones.keras_graph import Normalization
 from headstart.backbones.keras_weights import PUBLISHED, Published
 from headstart.errors import BackboneError, DownloadError
 from tests.backbones.keras_models import (
@@ -148,16 +146,14 @@ def test_efficientnets_published_form(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_weights_from_scratch_are_not_taken_for_published_ones():
-    numbers = [SimpleNamespace(name=n, value=torch.zeros(3)) for n in ("mean", "variance")]
-    layer = Normalization(SimpleNamespace(input_mean=None, weights=numbers), 1e-7)
-    for variance in ([1, 1, 1], np.square([0.229, 0.224, 0.225])):
-        state = {"mean": torch.zeros(3), "variance": torch.tensor(variance)}
-        layer.load_state_dict(state)
-        assert layer.rescale is None
-    layer.load_state_dict(state | {"variance": torch.tensor([0.229, 0.224, 0.225])})
-    assert layer.rescale == pytest.approx([0.229**-0.5, 0.224**-0.5, 0.225**-0.5])
-    layer.load_state_dict(state)
-    assert layer.rescale is None
+    std = np.array([0.229, 0.224, 0.225], np.float32)
+    for variance in (np.ones(3, np.float32), np.square(std)):
+        given = {"normalization.variance": variance, "stem_bn.gamma": std}
+        assert backbones.with_variances(given) is given
+    published = {"normalization.variance": std, "stem_bn.gamma": std}
+    found = backbones.with_variances(published)
+    assert found["normalization.variance"] == pytest.approx(np.square(std))
+    assert found["stem_bn.gamma"] is published["normalization.variance"] is std
 
 
 def test_other_weights(small_keras):

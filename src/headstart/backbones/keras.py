@@ -30,7 +30,7 @@ from headstart.errors import BackboneError, DownloadError
 from headstart.images.preprocessing import Interpolation, Preprocessing
 
 if TYPE_CHECKING:
-    from headstart.backbones.keras_graph import LayerGraph
+    from headstart.backbones.keras_network import KerasModule
 
 PREFIX = "keras:"
 
@@ -59,15 +59,15 @@ def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Bac
     channels, preprocessing = _preprocessing(name, side)
     file = weights or _published_file(name, allow_download=allow_download)
 
-    from headstart.backbones.keras_graph import layer_graph
-    from headstart.backbones.keras_network import KerasNetwork, find_stages
+    from headstart.backbones.keras_network import KerasNetwork, keras_module
+    from headstart.backbones.keras_stages import find_stages
     from headstart.backbones.staged import fill, forms
 
-    graph = layer_graph(model, channels, epsilon=import_keras(name).config.epsilon())
-    tensors = _tensors(file, model, graph, name)
-    fill(graph, tensors, name=name)
-    stages, head = find_stages(graph)
-    network = KerasNetwork(graph, preprocessing, [stage.name for stage in stages], head=head)
+    module = keras_module(model, channels)
+    tensors = _tensors(file, model, module, name)
+    fill(module, tensors, name=name)
+    stages, head = find_stages(model)
+    network = KerasNetwork(module, preprocessing, [stage.name for stage in stages], head=head)
     return Backbone(
         name=name,
         preprocessing=preprocessing,
@@ -183,7 +183,7 @@ def _published_file(name: str, *, allow_download: bool) -> Path:
     return file
 
 
-def _tensors(file: Path, model: Any, graph: LayerGraph, name: str) -> dict[str, np.ndarray]:
+def _tensors(file: Path, model: Any, module: KerasModule, name: str) -> dict[str, np.ndarray]:
     """What is in a file of weights, by the names in the graph."""
     if file.suffix not in _FORMATS or not file.is_file():
         return read_tensors(file)
@@ -200,5 +200,22 @@ def _tensors(file: Path, model: Any, graph: LayerGraph, name: str) -> dict[str, 
                 f"{file} does not fit {name} ({reason[:300]}); give a file that Keras's "
                 f"save_weights() or save() wrote for this network, its classifier included"
             ) from error
-        values = {key: scope.get_current_value(one) for key, one in graph.variables().items()}
-    return {key: value.numpy() for key, value in values.items() if value is not None}
+        values = {key: scope.get_current_value(one) for key, one in module.variables().items()}
+    tensors = {key: value.numpy() for key, value in values.items() if value is not None}
+    return with_variances(tensors)
+
+
+def with_variances(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Square the standard deviations that EfficientNet's files hold in place of variances.
+
+    Keras divides once more in the network that it builds for these published weights
+    (keras.applications.efficientnet). A network trained from scratch has true variances there, and
+    its file has the same names and shapes, so the values have to tell which it is.
+    """
+    key = "normalization.variance"
+    if key in tensors and np.allclose(tensors[key], _EFFICIENTNET_STD, atol=1e-6):
+        return {**tensors, key: tensors[key] ** 2}
+    return tensors
+
+
+_EFFICIENTNET_STD = (0.229, 0.224, 0.225)
