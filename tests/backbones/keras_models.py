@@ -13,7 +13,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.keras_backend import import_keras
 from headstart.backbones.keras_network import KerasModule, KerasNetwork, keras_module
 from headstart.backbones.keras_stages import find_stages
-from headstart.backbones.staged import fill
+from headstart.backbones.torch_backbone import fill
 from headstart.images.preprocessing import Interpolation, Preprocessing
 
 with pytest.MonkeyPatch.context() as _patch:

@@ -19,7 +19,7 @@ from headstart.backbones.catalog import list_backbones, load_backbone
 from headstart.backbones.imagenet import imagenet_classes
 from headstart.backbones.keras_network import keras_module
 from headstart.backbones.keras_stages import find_stages, separating_operations
-from headstart.backbones.keras_weights import PUBLISHED
+from headstart.backbones.source import published_weights
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.images.preprocessing import Interpolation
 from tests.backbones.keras_models import (
@@ -36,6 +36,7 @@ file_utils = keras.src.utils.file_utils
 
 SMALL = "MobileNetV3Small"
 INFOS = {info.name: info for info in list_backbones()}
+SHORTS = sorted(name.removeprefix("keras:") for name in published_weights("keras"))
 
 
 @pytest.mark.parametrize(
@@ -118,16 +119,16 @@ def test_a_classifier_of_each_family(short: str, monkeypatch: pytest.MonkeyPatch
         return build(weights="imagenet", **options)
 
     with without_downloads(monkeypatch) as wanted, monkeypatch.context() as patch:
-        patch.setattr(backbones, "application", lambda name: with_published_weights)
+        patch.setattr(backbones, "_application", lambda name: with_published_weights)
         model = backbones.architecture(f"keras:{short}")
     (fetched,) = wanted
-    published = PUBLISHED[short]
-    assert published.url == fetched["url"]
-    assert published.file == fetched["file"]
-    assert published.checksum == (fetched.get("file_hash") or "")
+    published = published_weights("keras")[f"keras:{short}"]
+    assert published["url"] == fetched["url"]
+    assert published["file"] == fetched["file"]
+    assert published["checksum"] == (fetched.get("file_hash") or "")
     assert fetched["cache_subdir"] == "models"
 
-    channels, preprocessing = backbones._preprocessing(f"keras:{short}", model.input_shape[1])
+    channels, preprocessing = backbones.preprocessing_of(f"keras:{short}", model.input_shape[1])
     module = keras_module(model, channels)
     stages, head = find_stages(model)
     names = tuple(stage.name for stage in stages)
@@ -143,7 +144,7 @@ def test_a_classifier_of_each_family(short: str, monkeypatch: pytest.MonkeyPatch
     assert model.operations[-1].output.shape == (None, 1000)
 
     info = INFOS[f"keras:{short}"]
-    assert info.source == published.url
+    assert info.source == published["url"]
     assert info.parameters == model.count_params()
     assert info.parameters == sum(tensor.numel() for tensor in module.state_dict().values())
     assert info.input_size == preprocessing.crop == model.input_shape[1]
@@ -154,36 +155,37 @@ def test_a_classifier_of_each_family(short: str, monkeypatch: pytest.MonkeyPatch
         assert round(counter.get_total_flops() / 2e6) * 1_000_000 == info.multiply_adds
 
 
-@pytest.mark.parametrize("short", sorted(PUBLISHED))
+@pytest.mark.parametrize("short", SHORTS)
 def test_every_address_is_keras_own(short: str):
     # What Keras fetches is noted above for one of each family; that of the others, here, is what
     # their code names, since building them all takes minutes.
-    published = PUBLISHED[short]
+    published = published_weights("keras")[f"keras:{short}"]
     # The second version of ResNet takes its checksums from the code of the first.
     homes = [application(short), *([application("ResNet50")] if short.startswith("ResNet") else [])]
     code = "".join(inspect.getsource(inspect.getmodule(one)) for one in homes)
-    assert published.checksum in code
-    folder = published.path.strip("/").partition("/")[0]
-    assert f"{folder}/" in code
-    assert published.url.startswith("https://storage.googleapis.com/")
+    assert published["checksum"] in code
+    host = "https://storage.googleapis.com/"
+    path = published["url"].removeprefix(host).removeprefix("tensorflow/keras-applications/")
+    assert f"{path.partition('/')[0]}/" in code
+    assert published["url"].startswith("https://storage.googleapis.com/")
 
 
 def test_the_list_is_complete():
     own = {name for name in dir(keras.applications) if name[0].isupper()}
     listed = {name.removeprefix("keras:") for name in INFOS if name.startswith("keras:")}
-    assert listed == set(PUBLISHED) == own - {"NASNetMobile"}
+    assert listed == set(SHORTS) == own - {"NASNetMobile"}
 
 
 def test_keras_has_no_nasnet_mobile_for_pytorch():
     with pytest.raises(BackboneError, match=r"cannot build NASNetMobile .*torch backend"):
-        backbones.load("keras:NASNetMobile", weights=None, allow_download=False)
+        load_backbone("keras:NASNetMobile", weights=None, allow_download=False)
 
 
 def test_unknown_names():
     with pytest.raises(BackboneError, match=r"no classifier 'resnet50'; did you mean ResNet50"):
-        backbones.load("keras:resnet50", weights=None)
+        load_backbone("keras:resnet50", weights=None)
     with pytest.raises(BackboneError, match=r"no classifier '\?\?\?'; its own are .*VGG16"):
-        backbones.load("keras:???", weights=None)
+        load_backbone("keras:???", weights=None)
 
 
 def test_labels_stages_and_source(small_keras):
@@ -205,7 +207,7 @@ def test_resizing():
         ("ConvNeXtTiny", 256, Interpolation.BICUBIC),
     ):
         crop = INFOS[f"keras:{short}"].input_size
-        preprocessing = backbones._preprocessing(f"keras:{short}", crop)[1]
+        preprocessing = backbones.preprocessing_of(f"keras:{short}", crop)[1]
         assert (preprocessing.size, preprocessing.interpolation) == (size, way)
 
 
@@ -224,7 +226,7 @@ def test_the_users_settings_are_kept_and_left_out():
         model = backbones.architecture(f"keras:{SMALL}")
         assert keras.config.image_data_format() == "channels_first"
         assert keras.config.floatx() == "float16"
-        channels, _ = backbones._preprocessing("keras:ResNet50", 224)
+        channels, _ = backbones.preprocessing_of("keras:ResNet50", 224)
     finally:
         keras.config.set_image_data_format("channels_last")
         keras.config.set_floatx("float32")
@@ -239,17 +241,17 @@ def test_another_backend(monkeypatch: pytest.MonkeyPatch):
     other.config = SimpleNamespace(backend=lambda: "jax")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "keras", other)
     with pytest.raises(BackboneError, match=r"keras:VGG16 .* with jax; set KERAS_BACKEND=torch"):
-        backbones.load("keras:VGG16", weights=None)
+        load_backbone("keras:VGG16", weights=None)
 
 
 def test_keras_2_or_none(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
     with pytest.raises(MissingExtraError, match=r"headstart\[keras\]"):
-        backbones.load("keras:VGG16", weights=None)
+        load_backbone("keras:VGG16", weights=None)
     monkeypatch.delitem(sys.modules, "keras")
     monkeypatch.setattr(keras_backend, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"keras:VGG16 needs an extra"):
-        backbones.load("keras:VGG16", weights=None)
+        load_backbone("keras:VGG16", weights=None)
 
 
 def test_the_environment_is_left_as_it_was(tmp_path: Path):

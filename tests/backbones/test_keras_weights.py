@@ -13,8 +13,8 @@ import torch
 from safetensors.numpy import save_file
 
 from headstart.backbones import keras as backbones
-from headstart.backbones.catalog import list_backbones
-from headstart.backbones.keras_weights import PUBLISHED, Published
+from headstart.backbones.catalog import list_backbones, load_backbone
+from headstart.backbones.source import published_weights
 from headstart.errors import BackboneError, DownloadError
 from tests.backbones.keras_models import (
     application,
@@ -40,7 +40,7 @@ def test_every_format_holds_the_same(small_keras, tmp_path: Path):
     state = small_keras.backbone.network().model.state_dict()
     save_file({name: value.numpy() for name, value in state.items()}, tensors)
     for file in (whole, older, tensors):
-        loaded = backbones.load(f"keras:{SMALL}", weights=file)
+        loaded = load_backbone(f"keras:{SMALL}", weights=file)
         assert loaded.weights.digest == small_keras.backbone.weights.digest
 
 
@@ -53,8 +53,8 @@ def test_a_whole_model_runs_no_code(small_keras, tmp_path: Path):
         config = {"module": "os", "class_name": "system", "config": {"command": "exit 1"}}
         target.writestr("config.json", json.dumps(config))
         target.writestr("metadata.json", source.read("metadata.json"))
-    expected = backbones.load(f"keras:{SMALL}", weights=whole).weights.digest
-    assert backbones.load(f"keras:{SMALL}", weights=evil).weights.digest == expected
+    expected = load_backbone(f"keras:{SMALL}", weights=whole).weights.digest
+    assert load_backbone(f"keras:{SMALL}", weights=evil).weights.digest == expected
 
 
 def _of_another_network(folder: Path) -> Path:
@@ -87,18 +87,18 @@ def _wrong_tensors(folder: Path) -> Path:
 @pytest.mark.parametrize("make", [_of_another_network, _damaged, _empty, _wrong_tensors])
 def test_files_that_do_not_fit(make: Callable[[Path], Path], tmp_path: Path):
     with pytest.raises(BackboneError, match="fit keras:MobileNetV3Small"):
-        backbones.load(f"keras:{SMALL}", weights=make(tmp_path))
+        load_backbone(f"keras:{SMALL}", weights=make(tmp_path))
 
 
 def test_no_such_file(tmp_path: Path):
     with pytest.raises(BackboneError, match=r"no file of weights at .*none\.h5"):
-        backbones.load(f"keras:{SMALL}", weights=tmp_path / "none.h5")
+        load_backbone(f"keras:{SMALL}", weights=tmp_path / "none.h5")
 
 
 def test_not_here_and_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(DownloadError, match=r"weights_mobilenet_v3_small.*--weights FILE"):
-        backbones.load(f"keras:{SMALL}", weights=None, allow_download=False)
+        load_backbone(f"keras:{SMALL}", weights=None, allow_download=False)
 
 
 def test_published_weights_are_checked(
@@ -106,17 +106,22 @@ def test_published_weights_are_checked(
 ):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     content = small_keras.file.read_bytes()
-    published = Published("x/small.weights.h5", hashlib.md5(content).hexdigest())
-    monkeypatch.setitem(PUBLISHED, SMALL, published)
+    table, name = published_weights("keras"), f"keras:{SMALL}"
+    published = {
+        "url": "https://x.example/small.weights.h5",
+        "checksum": hashlib.md5(content).hexdigest(),
+        "file": "small.weights.h5",
+    }
+    monkeypatch.setitem(table, name, published)
     here = tmp_path / "models" / "small.weights.h5"
     here.parent.mkdir()
     here.write_bytes(content)
-    backbone = backbones.load(f"keras:{SMALL}", weights=None, allow_download=False)
-    assert backbone.weights.source == published.url
+    backbone = load_backbone(f"keras:{SMALL}", weights=None, allow_download=False)
+    assert backbone.weights.source == published["url"]
     assert backbone.weights.license == "unstated"
     here.write_bytes(b"broken off")
     with pytest.raises(DownloadError, match=r"is not the file that Keras publishes.*delete it"):
-        backbones.load(f"keras:{SMALL}", weights=None, allow_download=False)
+        load_backbone(f"keras:{SMALL}", weights=None, allow_download=False)
 
 
 def test_what_is_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -141,7 +146,7 @@ def test_efficientnets_published_form(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(published.layers) == len(model.layers) + 1
     calibrate(published, pictures(224, 4).astype(np.float32))
     keras.src.saving.saving_api.legacy_h5_format.save_model_to_hdf5(published, file)
-    backbone = backbones.load("keras:EfficientNetB0", weights=file)
+    backbone = load_backbone("keras:EfficientNetB0", weights=file)
     assert_computes_the_same(backbone, published, "EfficientNetB0")
 
 

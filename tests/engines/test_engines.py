@@ -243,7 +243,7 @@ class TestWhatStepsIn:
         with pytest.raises(MissingExtraError):
             build_engine(backbone, plan, requested=EngineName.PYTORCH)
         with pytest.raises(MissingExtraError):
-            build_engine(replace(backbone, graph=None), plan)
+            build_engine(replace(backbone, has_graph=False), plan)
 
 
 def test_a_file_of_weights_that_is_not_there_is_named(tmp_path: Path):

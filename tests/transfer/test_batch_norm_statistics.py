@@ -70,7 +70,7 @@ def test_a_network_without_batch_normalization_has_none():
 
     tiny = tiny_backbone()
     network = StagedNetwork(Plain(), tiny.preprocessing, ["features"], head="head")
-    backbone = replace(tiny, network=lambda: network)
+    backbone = replace(tiny, network=lambda: network, has_graph=False)
     assert batch_moments(backbone, natural_noise(1, 32, seed=0)) == {}
 
 

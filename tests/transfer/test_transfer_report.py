@@ -47,7 +47,7 @@ def mixing(backbone: Backbone, tensors: Mapping[str, np.ndarray]) -> Backbone:
         backbone,
         graph=lambda: mixing_graph(tensors["mix.weight"]),
         tensors=lambda: tensors,
-        refill=mixing,
+        refilled=mixing,
     )
 
 

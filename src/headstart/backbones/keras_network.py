@@ -22,9 +22,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from headstart.backbones.backbone import LOGITS
 from headstart.backbones.keras_backend import import_keras
 from headstart.backbones.staged import StagedNetwork
+from headstart.backbones.stages import LOGITS
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 
@@ -92,9 +92,12 @@ class BatchNormalization(Operation):
 
 
 class Normalization(Operation):
-    """Keras's layer of that name, which computes with copies of its variables that no scope sees."""
+    """Keras's layer of that name, which computes with copies of its variables."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    mean: Tensor
+    variance: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:  # a scope replaces variables, not their copies
         """Normalize (B, H, W, C) by channel."""
         layer = self.shared.operation
         if layer.input_mean is None:

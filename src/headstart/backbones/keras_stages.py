@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from headstart.backbones.backbone import Stage
 from headstart.backbones.keras_backend import import_keras
-from headstart.backbones.stages import Output, shrinking, width_of
+from headstart.backbones.stage_discovery import Output, shrinking, width_of
+from headstart.backbones.stages import Stage
 
 # Operations that only move numbers about, or prepare the image; no stage is named after one.
 _PASSIVE = re.compile(
@@ -22,11 +22,11 @@ _FEWEST = 3  # places for a cut, in a network whose stages are such places
 def find_stages(model: Any) -> tuple[tuple[Stage, ...], str]:
     """Find the stages of a functional Keras model, and its classifier.
 
-    The rule is that of `headstart.backbones.stages`, with operations instead of blocks: the last
-    one before the image shrinks. Only operations count whose result is all that later ones need,
-    so that the network can be cut at every stage. A single convolution at the beginning is no
-    stage. NASNet's cells each take the two before them, and leave no such place; there the ends of
-    the cells are the stages, and the network cannot be cut.
+    The rule is that of `stage_discovery`, with operations instead of blocks: the last one before
+    the image shrinks. Only operations count whose result is all that later ones need, so that the
+    network can be cut at every stage. A single convolution at the beginning is no stage. NASNet's
+    cells each take the outputs of the two before them, so it has no such operations; its stages
+    are the ends of its cells, and it cannot be cut.
 
     Args:
         model: a whole `keras.Model`, which may be on the meta device.
