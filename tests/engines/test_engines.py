@@ -210,7 +210,12 @@ class TestWhatStepsIn:
             raise RuntimeError("no such operation: aten::strange\nand more")
 
         monkeypatch.setattr(torch.export, "export", fail)
-        return replace(lite0, graph=None)
+        return replace(
+            tiny_backbone(),
+            preprocessing=lite0.preprocessing,
+            network=lite0.network,
+            has_graph=False,
+        )
 
     def test_pytorch_runs_what_openvino_cannot_convert(self, unconvertible: Backbone):
         runner = build_engine(unconvertible, OPENVINO_BF16)

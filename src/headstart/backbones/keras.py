@@ -170,13 +170,9 @@ def preprocessing_of(name: str, side: int) -> tuple[tuple[int, ...], Preprocessi
         size=side + 32 if short.startswith("EfficientNet") else round(side * 8 / 7),
         crop=side,
         interpolation=Interpolation.BICUBIC if recent else Interpolation.BILINEAR,
-        mean=(_rounded(mean[0]), _rounded(mean[1]), _rounded(mean[2])),
-        std=(_rounded(std[0]), _rounded(std[1]), _rounded(std[2])),
+        mean=tuple(mean.round(12).tolist()),
+        std=tuple(std.round(12).tolist()),
     )
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 12)
 
 
 def _published_file(name: str, *, allow_download: bool) -> Path:

@@ -13,24 +13,12 @@ _BN_EPSILON = 1e-3
 
 
 def build_graph(tensors: Tensors, variant: Variant, *, until: str | None = None) -> Any:
-    """Build the `openvino.Model`; see `Backbone.graph`.
-
-    Args:
-        tensors: weights in the order of the network.
-        variant: the network.
-        until: a stage to end at.
-    """
+    """See `Backbone.graph`; the tensors are in the order of the network."""
     return _GraphBuilder(tensors).build(variant, until)
 
 
 def build_moments_graph(tensors: Tensors, variant: Variant, *, fresh: bool) -> Any:
-    """Build the `openvino.Model`; see `Backbone.moments_graph`.
-
-    Args:
-        tensors: weights in the order of the network.
-        variant: the network.
-        fresh: normalize by the batch's moments.
-    """
+    """See `Backbone.moments_graph`; the tensors are in the order of the network."""
     return _GraphBuilder(tensors, watched=True, fresh=fresh).build(variant)
 
 

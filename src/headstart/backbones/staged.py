@@ -136,13 +136,12 @@ class StagedNetwork(nn.Module):
             input of the network's own classifier), then the logits (B, classes).
         """
         found: dict[str, Tensor] = {}
+        last = self.stages[-1]
 
         def deliver(stage: str, activation: Tensor) -> None:
-            # Averaged at once, so that no large map outlives its layer.
-            if stage == _HEAD:
-                found[self.stages[-1]] = pooled(activation, self.channels_last)
-            elif stage != self.stages[-1]:
-                found[stage] = pooled(activation, self.channels_last)
+            if stage != last:  # averaged now, so that no large map outlives its layer
+                name = last if stage == _HEAD else stage
+                found[name] = pooled(activation, self.channels_last)
 
         logits = self._run(pixels, deliver)
         return (*(found[stage] for stage in self.stages), logits)
@@ -170,17 +169,17 @@ class StagedNetwork(nn.Module):
         """
         maps: dict[str, Tensor] = {}
         features: dict[str, Tensor] = {}
+        last = self.stages[-1]
 
-        def deliver(stage: str, activation: Tensor) -> Tensor | None:
+        def deliver(stage: str, activation: Tensor) -> Tensor:
             if stage == _HEAD:
-                features[self.stages[-1]] = pooled(activation, self.channels_last)
-                return None
-            if self.channels_last and activation.ndim == 4:
+                features[last] = pooled(activation, self.channels_last)
+                return activation
+            maps[stage] = activation
+            if self.channels_last and activation.ndim == 4:  # the network continues from the map
                 maps[stage] = activation.permute(0, 3, 1, 2)
                 activation = maps[stage].permute(0, 2, 3, 1)
-            else:
-                maps[stage] = activation
-            if stage != self.stages[-1]:
+            if stage != last:
                 features[stage] = pooled(activation, self.channels_last)
             return activation
 

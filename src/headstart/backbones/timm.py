@@ -128,7 +128,13 @@ def _load(
         fill(model, tensors, name=name)
     else:
         file = _published_file(name, config, allow_download=allow_download)
-        model = _create_published(pretrained, read_tensors(file), name)
+        try:  # timm renames the tensors of its older files, and checks strictly
+            model = _create(pretrained, read_tensors(file))
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise BackboneError(
+                f"the published weights do not fit {name} ({reason}); try a newer timm"
+            ) from error
         tensors = {key: value.numpy() for key, value in model.state_dict().items()}
     network = _staged(model, preprocessing, name)
     return TorchBackbone(
@@ -183,19 +189,6 @@ def _create(pretrained: Pretrained, tensors: Mapping[str, np.ndarray] | None = N
     kept: Any = model.pretrained_cfg
     kept.pop("state_dict", None)  # a second copy of all weights
     return model.eval()
-
-
-def _create_published(
-    pretrained: Pretrained, tensors: Mapping[str, np.ndarray], name: str
-) -> nn.Module:
-    # timm converts those of its published files whose names have changed, and checks strictly.
-    try:
-        return _create(pretrained, tensors)
-    except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
-        raise BackboneError(
-            f"the published weights do not fit {name} ({reason}); try a newer timm"
-        ) from error
 
 
 def _staged(model: nn.Module, preprocessing: Preprocessing, name: str) -> StagedNetwork:
