@@ -184,7 +184,7 @@ def test_keras_has_no_nasnet_mobile_for_pytorch():
 def test_unknown_names():
     with pytest.raises(BackboneError, match=r"no classifier 'resnet50'; did you mean ResNet50"):
         load_backbone("keras:resnet50", weights=None)
-    with pytest.raises(BackboneError, match=r"no classifier '\?\?\?'; its own are .*VGG16"):
+    with pytest.raises(BackboneError, match=r"no classifier '\?\?\?'; it has .*VGG16"):
         load_backbone("keras:???", weights=None)
 
 
