@@ -18,6 +18,7 @@ from headstart.features.extractor import Extractor
 from headstart.images.preprocessing import Interpolation, Preprocessing
 from headstart.models.saved_model import save_model
 from headstart.types import EngineName, Precision
+from tests.fake_backbone import FakeBackbone
 from tests.models.trained_models import make_model
 
 LITE = "efficientnet-lite0"
@@ -73,13 +74,10 @@ def tiny_graph() -> Any:
     return openvino.Model([op.result(y) for y in (fine, coarse, logits)], [pixels])
 
 
-def tiny_backbone(*, digest: str = "0" * 32, size: int = _SIDE) -> Backbone:
+def tiny_backbone(*, digest: str = "0" * 32, size: int = _SIDE) -> FakeBackbone:
     """A backbone that takes no time, for tests of what is built on backbones."""
 
-    def network() -> Any:
-        raise NotImplementedError("tiny has no PyTorch form")
-
-    return Backbone(
+    return FakeBackbone(
         name="tiny",
         preprocessing=Preprocessing(
             size=size,
@@ -91,7 +89,6 @@ def tiny_backbone(*, digest: str = "0" * 32, size: int = _SIDE) -> Backbone:
         stages=(Stage("fine", 48), Stage("coarse", 3)),
         labels=("a", "b", "c", "d", "e"),
         weights=Weights(source="PyPI: made-up", digest=digest, license="MIT"),
-        network=network,
         graph=tiny_graph,
     )
 

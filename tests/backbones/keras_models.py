@@ -11,9 +11,9 @@ import torch
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.keras_backend import import_keras
-from headstart.backbones.keras_graph import LayerGraph, layer_graph
-from headstart.backbones.keras_network import KerasNetwork, find_stages
-from headstart.backbones.staged import fill
+from headstart.backbones.keras_network import KerasModule, KerasNetwork, keras_module
+from headstart.backbones.keras_stages import find_stages
+from headstart.backbones.torch_backbone import fill
 from headstart.images.preprocessing import Interpolation, Preprocessing
 
 with pytest.MonkeyPatch.context() as _patch:
@@ -133,15 +133,15 @@ def tiny_model() -> Any:
     return randomize(keras.Model(inputs, outputs))
 
 
-def graph_of(model: Any, channels: tuple[int, ...] = (0, 1, 2)) -> LayerGraph:
-    """A model that has its numbers, as a graph that has them."""
-    graph = layer_graph(model, channels, epsilon=keras.config.epsilon())
-    numbers = {name: one.value.detach().numpy() for name, one in graph.variables().items()}
-    fill(graph, numbers, name="tiny")
-    return graph
+def module_of(model: Any, channels: tuple[int, ...] = (0, 1, 2)) -> KerasModule:
+    """A model that has its numbers, as a module that has them."""
+    module = keras_module(model, channels)
+    numbers = {name: one.value.detach().numpy() for name, one in module.variables().items()}
+    fill(module, numbers, name="tiny")
+    return module
 
 
 def network_of(model: Any, channels: tuple[int, ...] = (0, 1, 2)) -> KerasNetwork:
-    graph = graph_of(model, channels)
-    stages, head = find_stages(graph)
-    return KerasNetwork(graph, PLAIN, [stage.name for stage in stages], head=head)
+    stages, head = find_stages(model)
+    names = [stage.name for stage in stages]
+    return KerasNetwork(module_of(model, channels), PLAIN, names, head=head)

@@ -105,7 +105,7 @@ def test_plain_names(tmp_path: Path):
 def test_default_is_embedded():
     backbone = load_backbone()
     assert backbone.name == "efficientnet-lite0"
-    assert backbone.graph is not None
+    assert backbone.has_graph
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from headstart.backbones import keras as backbones
 from headstart.backbones import keras_backend
 from headstart.backbones.catalog import list_backbones, load_backbone
 from headstart.backbones.imagenet import imagenet_classes
-from headstart.backbones.keras_graph import layer_graph
-from headstart.backbones.keras_network import find_stages
-from headstart.backbones.keras_weights import PUBLISHED
+from headstart.backbones.keras_network import keras_module
+from headstart.backbones.keras_stages import find_stages, separating_operations
+from headstart.backbones.source import published_weights
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.images.preprocessing import Interpolation
 from tests.backbones.keras_models import (
@@ -39,6 +39,7 @@ file_utils = keras.src.utils.file_utils
 
 SMALL = "MobileNetV3Small"
 INFOS = {info.name: info for info in list_backbones()}
+SHORTS = sorted(name.removeprefix("keras:") for name in published_weights("keras"))
 
 
 @pytest.mark.parametrize(
@@ -121,73 +122,73 @@ def test_a_classifier_of_each_family(short: str, monkeypatch: pytest.MonkeyPatch
         return build(weights="imagenet", **options)
 
     with without_downloads(monkeypatch) as wanted, monkeypatch.context() as patch:
-        patch.setattr(backbones, "application", lambda name: with_published_weights)
+        patch.setattr(backbones, "_application", lambda name: with_published_weights)
         model = backbones.architecture(f"keras:{short}")
     (fetched,) = wanted
-    published = PUBLISHED[short]
-    assert published.url == fetched["url"]
-    assert published.file == fetched["file"]
-    assert published.checksum == (fetched.get("file_hash") or "")
+    published = published_weights("keras")[f"keras:{short}"]
+    assert published["url"] == fetched["url"]
+    assert published["file"] == fetched["file"]
+    assert published["checksum"] == (fetched.get("file_hash") or "")
     assert fetched["cache_subdir"] == "models"
 
-    channels, preprocessing = backbones._preprocessing(f"keras:{short}", model.input_shape[1])
-    graph = layer_graph(model, channels, epsilon=1e-7)
-    stages, head = find_stages(graph)
-    joints = {step.name for step in graph.steps if step.joint}
+    channels, preprocessing = backbones.preprocessing_of(f"keras:{short}", model.input_shape[1])
+    module = keras_module(model, channels)
+    stages, head = find_stages(model)
     names = tuple(stage.name for stage in stages)
     assert len(set(names)) == len(names) >= 3
     assert names[-len(FAMILIES[short]) :] == FAMILIES[short] or not FAMILIES[short]
     if short == "NASNetLarge":  # has stages, but no place for a cut
         with pytest.raises(BackboneError, match="cannot be cut behind normal_concat_5"):
-            graph.between("normal_concat_5", ["predictions"])
+            module.part("normal_concat_5", ["predictions"])
     else:
-        assert joints >= set(names)
+        assert separating_operations(model) >= set(names)
     assert model.output_shape == (None, 1000)
-    assert head in dict(graph.named_children())
-    assert graph.steps[-1].shape == (1, 1000)
+    assert head in dict(module.named_children())
+    assert model.operations[-1].output.shape == (None, 1000)
 
     info = INFOS[f"keras:{short}"]
-    assert info.source == published.url
+    assert info.source == published["url"]
     assert info.parameters == model.count_params()
-    assert info.parameters == sum(tensor.numel() for tensor in graph.state_dict().values())
+    assert info.parameters == sum(tensor.numel() for tensor in module.state_dict().values())
     assert info.input_size == preprocessing.crop == model.input_shape[1]
     assert preprocessing.crop < preprocessing.size <= preprocessing.crop * 8 / 7 + 1
     if short in COUNTED:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            graph(torch.zeros(1, 3, info.input_size, info.input_size, device="meta"))
+            module(torch.zeros(1, 3, info.input_size, info.input_size, device="meta"))
         assert round(counter.get_total_flops() / 2e6) * 1_000_000 == info.multiply_adds
 
 
-@pytest.mark.parametrize("short", sorted(PUBLISHED))
+@pytest.mark.parametrize("short", SHORTS)
 def test_every_address_is_keras_own(short: str):
     # What Keras fetches is noted above for one of each family; that of the others, here, is what
     # their code names, since building them all takes minutes.
-    published = PUBLISHED[short]
+    published = published_weights("keras")[f"keras:{short}"]
     # The second version of ResNet takes its checksums from the code of the first.
     homes = [application(short), *([application("ResNet50")] if short.startswith("ResNet") else [])]
     code = "".join(inspect.getsource(inspect.getmodule(one)) for one in homes)
-    assert published.checksum in code
-    folder = published.path.strip("/").partition("/")[0]
-    assert f"{folder}/" in code
-    assert published.url.startswith("https://storage.googleapis.com/")
+    assert published["checksum"] in code
+    host = "https://storage.googleapis.com/"
+    path = published["url"].removeprefix(host).removeprefix("tensorflow/keras-applications/")
+    assert f"{path.partition('/')[0]}/" in code
+    assert published["url"].startswith("https://storage.googleapis.com/")
 
 
 def test_the_list_is_complete():
     own = {name for name in dir(keras.applications) if name[0].isupper()}
     listed = {name.removeprefix("keras:") for name in INFOS if name.startswith("keras:")}
-    assert listed == set(PUBLISHED) == own - {"NASNetMobile"}
+    assert listed == set(SHORTS) == own - {"NASNetMobile"}
 
 
 def test_keras_has_no_nasnet_mobile_for_pytorch():
     with pytest.raises(BackboneError, match=r"cannot build NASNetMobile .*torch backend"):
-        backbones.load("keras:NASNetMobile", weights=None, allow_download=False)
+        load_backbone("keras:NASNetMobile", weights=None, allow_download=False)
 
 
 def test_unknown_names():
     with pytest.raises(BackboneError, match=r"no classifier 'resnet50'; did you mean ResNet50"):
-        backbones.load("keras:resnet50", weights=None)
-    with pytest.raises(BackboneError, match=r"no classifier '\?\?\?'; its own are .*VGG16"):
-        backbones.load("keras:???", weights=None)
+        load_backbone("keras:resnet50", weights=None)
+    with pytest.raises(BackboneError, match=r"no classifier '\?\?\?'; it has .*VGG16"):
+        load_backbone("keras:???", weights=None)
 
 
 def test_labels_stages_and_source(small_keras):
@@ -209,15 +210,15 @@ def test_resizing():
         ("ConvNeXtTiny", 256, Interpolation.BICUBIC),
     ):
         crop = INFOS[f"keras:{short}"].input_size
-        preprocessing = backbones._preprocessing(f"keras:{short}", crop)[1]
+        preprocessing = backbones.preprocessing_of(f"keras:{short}", crop)[1]
         assert (preprocessing.size, preprocessing.interpolation) == (size, way)
 
 
 def test_names_do_not_depend_on_what_was_built_before(small_keras):
     keras.layers.ReLU()  # takes a number in this thread
-    names = [step.name for step in small_keras.backbone.network().model.steps]
-    again = layer_graph(backbones.architecture(f"keras:{SMALL}"), (0, 1, 2), epsilon=1e-7)
-    assert [step.name for step in again.steps] == names
+    names = [name for name, _ in small_keras.backbone.network().model.named_children()]
+    again = keras_module(backbones.architecture(f"keras:{SMALL}"), (0, 1, 2))
+    assert [name for name, _ in again.named_children()] == names
     assert names[0] == "input_layer"
 
 
@@ -228,7 +229,7 @@ def test_the_users_settings_are_kept_and_left_out():
         model = backbones.architecture(f"keras:{SMALL}")
         assert keras.config.image_data_format() == "channels_first"
         assert keras.config.floatx() == "float16"
-        channels, _ = backbones._preprocessing("keras:ResNet50", 224)
+        channels, _ = backbones.preprocessing_of("keras:ResNet50", 224)
     finally:
         keras.config.set_image_data_format("channels_last")
         keras.config.set_floatx("float32")
@@ -243,17 +244,17 @@ def test_another_backend(monkeypatch: pytest.MonkeyPatch):
     other.config = SimpleNamespace(backend=lambda: "jax")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "keras", other)
     with pytest.raises(BackboneError, match=r"keras:VGG16 .* with jax; set KERAS_BACKEND=torch"):
-        backbones.load("keras:VGG16", weights=None)
+        load_backbone("keras:VGG16", weights=None)
 
 
 def test_keras_2_or_none(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
     with pytest.raises(MissingExtraError, match=r"headstart\[keras\]"):
-        backbones.load("keras:VGG16", weights=None)
+        load_backbone("keras:VGG16", weights=None)
     monkeypatch.delitem(sys.modules, "keras")
     monkeypatch.setattr(keras_backend, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"keras:VGG16 needs an extra"):
-        backbones.load("keras:VGG16", weights=None)
+        load_backbone("keras:VGG16", weights=None)
 
 
 def test_the_environment_is_left_as_it_was(tmp_path: Path):

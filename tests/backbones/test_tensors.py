@@ -107,11 +107,11 @@ def test_refusals(tmp_path: Path, capsys):
         read_tensors(tmp_path / "bomb.pth")
     assert "ran code" not in capsys.readouterr().out
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
-    with pytest.raises(BackboneError, match="holds a list"):
+    with pytest.raises(BackboneError, match="contains a list"):
         read_tensors(tmp_path / "list.pth")
     torch.save({"x": torch.zeros(1), "epoch": 3}, tmp_path / "mixed.pth")
     with pytest.raises(BackboneError, match="'epoch' is a int, not a tensor"):
         read_tensors(tmp_path / "mixed.pth")
     save_file({}, tmp_path / "empty.safetensors")
-    with pytest.raises(BackboneError, match="holds no tensors"):
+    with pytest.raises(BackboneError, match="contains no tensors"):
         read_tensors(tmp_path / "empty.safetensors")

@@ -11,7 +11,9 @@ from safetensors.torch import save_file
 from timm.data import ImageNetInfo, create_transform, resolve_data_config
 
 from headstart.backbones import timm as backbones
+from headstart.backbones.catalog import load_backbone
 from headstart.backbones.imagenet import imagenet_classes
+from headstart.backbones.timm_metadata import labels_of, preprocessing_of
 from headstart.errors import BackboneError, DownloadError
 from headstart.images.preprocessing import Interpolation, Resize, prepare
 
@@ -64,7 +66,7 @@ def test_equals_timm(name, with_random_weights, pictures):
 def test_crop_modes(mode, crop_pct, pictures):
     config = {**CONFIG, "crop_mode": mode, "crop_pct": crop_pct}
     transform = create_transform(**resolve_data_config({}, pretrained_cfg=config))
-    ours = backbones.preprocessing_of(config, "x")
+    ours = preprocessing_of(config, "x")
     for image in pictures:
         mean, std = (torch.tensor(config[key]).view(3, 1, 1) for key in ("mean", "std"))
         theirs = ((transform(image) * std + mean) * 255).round()
@@ -72,7 +74,7 @@ def test_crop_modes(mode, crop_pct, pictures):
 
 
 def test_metadata_become_preprocessing():
-    ours = backbones.preprocessing_of({**CONFIG, "crop_mode": "border"}, "x")
+    ours = preprocessing_of({**CONFIG, "crop_mode": "border"}, "x")
     assert (ours.size, ours.crop) == (73, 64)
     assert ours.interpolation is Interpolation.BICUBIC
     assert ours.resize is Resize.LONGER
@@ -83,7 +85,7 @@ def test_metadata_become_preprocessing():
 def test_preprocessing_is_never_guessed(key):
     config = {name: value for name, value in CONFIG.items() if name != key}
     with pytest.raises(BackboneError, match=f"x comes without {key}"):
-        backbones.preprocessing_of(config, "x")
+        preprocessing_of(config, "x")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_preprocessing_is_never_guessed(key):
 )
 def test_preprocessing_that_cannot_be_done(change, reason):
     with pytest.raises(BackboneError, match=reason):
-        backbones.preprocessing_of({**CONFIG, **change}, "x")
+        preprocessing_of({**CONFIG, **change}, "x")
 
 
 def test_labels():
@@ -107,21 +109,21 @@ def test_labels():
         for a, b in zip(lemmas, imagenet_classes(), strict=True)
     )
     assert shared > 950  # the same order; the names themselves differ here and there
-    big = backbones._labels({"num_classes": 21843, "tag": "augreg_in21k"}, hub=False)
+    big = labels_of({"num_classes": 21843, "tag": "augreg_in21k"}, hub=False)
     assert len(set(big)) == 21843
-    assert backbones._labels({"num_classes": 0}, hub=False) == ()
+    assert labels_of({"num_classes": 0}, hub=False) == ()
     named = {"num_classes": 2, "label_names": ["a", "b"], "label_descriptions": {"a": "ant"}}
-    assert backbones._labels(named, hub=True) == ("ant", "b")
-    assert backbones._labels({"num_classes": 2, "hf_hub_id": "x/y"}, hub=True)[1] == "class 1"
+    assert labels_of(named, hub=True) == ("ant", "b")
+    assert labels_of({"num_classes": 2, "hf_hub_id": "x/y"}, hub=True)[1] == "class 1"
 
 
 def test_unknown_names():
     with pytest.raises(BackboneError, match="did you mean resnet50"):
-        backbones.load("timm:resnet5o", weights=None)
+        load_backbone("timm:resnet5o", weights=None)
     with pytest.raises(BackboneError, match="distilled networks have two"):
         backbones._staged(
             timm.create_model("deit_tiny_distilled_patch16_224").eval(),
-            backbones.preprocessing_of({**CONFIG, "input_size": [3, 224, 224]}, "x"),
+            preprocessing_of({**CONFIG, "input_size": [3, 224, 224]}, "x"),
             "x",
         )
 
@@ -136,7 +138,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["timm:resnet18.a1_in1k", "hf-hub:timm/resnet18.a1_in1k"])
 def test_not_here_and_no_download(name, offline):
     with pytest.raises(DownloadError, match=r"not on this machine.*--weights FILE"):
-        backbones.load(name, weights=None, allow_download=False)
+        load_backbone(name, weights=None, allow_download=False)
 
 
 def cached(folder: Path, repository: str, files: dict[str, bytes]) -> None:
@@ -165,7 +167,7 @@ def test_a_repository_on_the_hub(prefix, offline, tmp_path):
         "model.safetensors": (tmp_path / "w.safetensors").read_bytes(),
     }
     cached(offline, "someone/insects", files)
-    backbone = backbones.load(f"{prefix}hf-hub:someone/insects", weights=None, allow_download=False)
+    backbone = load_backbone(f"{prefix}hf-hub:someone/insects", weights=None, allow_download=False)
     assert backbone.labels == ("ant", "bee")
     assert backbone.weights.source == "https://huggingface.co/someone/insects"
     assert backbone.weights.license == "MIT"
@@ -181,10 +183,10 @@ def test_a_repository_without_metadata(offline):
     config = {"architecture": "resnet10t", "pretrained_cfg": {"num_classes": 2}}
     cached(offline, "someone/bare", {"config.json": json.dumps(config).encode()})
     with pytest.raises(BackboneError, match="headstart does not guess"):
-        backbones.load("hf-hub:someone/bare", weights=None, allow_download=False)
+        load_backbone("hf-hub:someone/bare", weights=None, allow_download=False)
     cached(offline, "someone/bert", {"config.json": b'{"architectures": ["BertModel"]}'})
     with pytest.raises(BackboneError, match="not in timm's format"):
-        backbones.load("hf-hub:someone/bert", weights=None, allow_download=False)
+        load_backbone("hf-hub:someone/bert", weights=None, allow_download=False)
 
 
 INSECTS = {"architecture": "resnet10t", "num_classes": 2, "pretrained_cfg": CONFIG}
@@ -214,7 +216,7 @@ def test_a_pickle_on_the_hub_runs_nothing(zipped, places, offline, tmp_path):
     files = {"config.json": json.dumps(config).encode(), "pytorch_model.bin": evil}
     cached(offline, "someone/evil", files)
     with pytest.raises(BackboneError, match="without running code"):
-        backbones.load("hf-hub:someone/evil", weights=None, allow_download=False)
+        load_backbone("hf-hub:someone/evil", weights=None, allow_download=False)
     assert not marker.exists()
     torch.load(tmp_path / "evil.bin", weights_only=False)
     assert marker.exists()  # the file is what it claims to be
@@ -247,7 +249,7 @@ def test_the_hub_may_not_tell_timm_what_to_read(arguments, own, offline, tmp_pat
     cached(offline, "someone/evil", files)
     weights = tmp_path / "own.safetensors" if own else None
     with pytest.raises(BackboneError, match="model_args"):
-        backbones.load("hf-hub:someone/evil", weights=weights, allow_download=False)
+        load_backbone("hf-hub:someone/evil", weights=weights, allow_download=False)
 
 
 def test_the_hub_may_describe_the_network_and_pytorchs_format_is_read(offline, tmp_path):
@@ -263,7 +265,7 @@ def test_the_hub_may_describe_the_network_and_pytorchs_format_is_read(offline, t
     weights = (tmp_path / "w.bin").read_bytes()
     files = {"config.json": json.dumps(config).encode(), "pytorch_model.bin": weights}
     cached(offline, "someone/small", files)
-    network = backbones.load("hf-hub:someone/small", weights=None, allow_download=False).network()
+    network = load_backbone("hf-hub:someone/small", weights=None, allow_download=False).network()
     assert "state_dict" not in network.model.pretrained_cfg
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
@@ -288,7 +290,7 @@ def test_timm_still_renames_what_its_published_files_call_otherwise(offline, tmp
         "pytorch_model.bin": (tmp_path / "w.bin").read_bytes(),
     }
     cached(offline, "someone/old", files)
-    network = backbones.load("hf-hub:someone/old", weights=None, allow_download=False).network()
+    network = load_backbone("hf-hub:someone/old", weights=None, allow_download=False).network()
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         expected = model((x - network.mean) / network.std)
@@ -301,32 +303,10 @@ def test_timm_still_renames_what_its_published_files_call_otherwise(offline, tmp
 def test_a_config_that_is_none(content, offline):
     cached(offline, "someone/broken", {"config.json": content})
     with pytest.raises(BackboneError, match="not in timm's format"):
-        backbones.load("hf-hub:someone/broken", weights=None, allow_download=False)
-
-
-def test_the_embedded_network_in_pytorch():
-    torch.manual_seed(0)
-    model = timm.create_model("tf_efficientnet_lite0").eval()
-    tensors = {
-        f"t{index}": value.numpy()
-        for index, (key, value) in enumerate(model.state_dict().items())
-        if "num_batches_tracked" not in key
-    }
-    network = backbones.lite_network("efficientnet-lite0", tensors)
-    x = torch.rand(1, 3, 224, 224)
-    with torch.no_grad():
-        found = network(x)
-        normalized = (x - network.mean) / network.std
-        assert torch.equal(found[-1], model(normalized))
-        features = model.forward_head(model.forward_features(normalized), pre_logits=True)
-    assert torch.equal(found[-2], features)
-    assert [y.shape[1] for y in found] == [16, 24, 40, 80, 112, 192, 320, 1280, 1000]
-    short = dict(list(tensors.items())[:-1])
-    with pytest.raises(BackboneError, match=f"they are {len(short)} tensors"):
-        backbones.lite_network("efficientnet-lite0", short)
+        load_backbone("hf-hub:someone/broken", weights=None, allow_download=False)
 
 
 def test_weights_of_another_network(tmp_path: Path):
     save_file({"head.weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors")
     with pytest.raises(BackboneError, match="do not fit timm:resnet10t"):
-        backbones.load("timm:resnet10t.c3_in1k", weights=tmp_path / "w.safetensors")
+        load_backbone("timm:resnet10t.c3_in1k", weights=tmp_path / "w.safetensors")

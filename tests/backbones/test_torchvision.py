@@ -11,8 +11,9 @@ from torchvision.models import get_model_weights, list_models
 from torchvision.transforms.functional import pil_to_tensor
 
 from headstart.backbones import torchvision as backbones
+from headstart.backbones.catalog import load_backbone
 from headstart.backbones.imagenet import imagenet_classes
-from headstart.backbones.stages import find_stages
+from headstart.backbones.stage_discovery import find_stages
 from headstart.errors import BackboneError, DownloadError
 from headstart.images.preprocessing import prepare
 
@@ -93,7 +94,7 @@ def test_stages_of_well_known_networks():
 @pytest.mark.parametrize("name", ALL)
 def test_preprocessing_is_the_preset(name):
     preset = get_model_weights(name).DEFAULT.transforms()
-    ours = backbones._preprocessing(preset, name)
+    ours = backbones.preprocessing_of(preset, name)
     assert ([ours.size], [ours.crop]) == (preset.resize_size, preset.crop_size)
     assert ours.interpolation.value == preset.interpolation.value
     assert (list(ours.mean), list(ours.std)) == (list(preset.mean), list(preset.std))
@@ -122,7 +123,7 @@ def test_auxiliary_classifiers_are_left_out(tmp_path: Path):
     save_file(
         {**tensors, "aux1.fc1.weight": np.zeros((2, 2), np.float32)}, tmp_path / "w.safetensors"
     )
-    backbone = backbones.load("torchvision:googlenet", weights=tmp_path / "w.safetensors")
+    backbone = load_backbone("torchvision:googlenet", weights=tmp_path / "w.safetensors")
     assert backbone.stages[-1].width == 1024
 
 
@@ -139,7 +140,7 @@ def test_names_of_older_files():
 
 def test_unknown_name():
     with pytest.raises(BackboneError, match=r"no classifier 'resnet51'.*resnet50"):
-        backbones.load("torchvision:resnet51", weights=None)
+        load_backbone("torchvision:resnet51", weights=None)
 
 
 def test_weights_of_another_network(tmp_path: Path):
@@ -148,16 +149,16 @@ def test_weights_of_another_network(tmp_path: Path):
     with pytest.raises(
         BackboneError, match=r"do not fit torchvision:resnet18: bn1\.weight is miss"
     ):
-        backbones.load("torchvision:resnet18", weights=file)
+        load_backbone("torchvision:resnet18", weights=file)
     save_file({"conv1.weight": np.zeros((64, 3, 3, 3), np.float32)}, file)
     with pytest.raises(BackboneError, match=r"conv1\.weight is \(64, 3, 3, 3\).*\(64, 3, 7, 7\)"):
-        backbones.load("torchvision:resnet18", weights=file)
+        load_backbone("torchvision:resnet18", weights=file)
 
 
 def test_not_here_and_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(DownloadError, match=r"resnet18-f37072fd\.pth.*--weights FILE"):
-        backbones.load("torchvision:resnet18", weights=None, allow_download=False)
+        load_backbone("torchvision:resnet18", weights=None, allow_download=False)
 
 
 def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -169,7 +170,7 @@ def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(
         DownloadError, match=r"resnet18-f37072fd\.pth: Network is unreachable; .*--weights FILE"
     ):
-        backbones.load("torchvision:resnet18", weights=None, allow_download=True)
+        load_backbone("torchvision:resnet18", weights=None, allow_download=True)
 
 
 def test_licenses():

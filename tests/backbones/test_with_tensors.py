@@ -5,13 +5,15 @@ import pytest
 import torch
 
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.cut import cut
 from headstart.engines.engine import EnginePlan
 from headstart.engines.openvino import OpenVINOEngine
 from headstart.errors import BackboneError
 from headstart.features.extractor import configuration_key
+from headstart.finetuning.trunk import trunk_backbone
 from headstart.transfer.random_weights import randomize_weights
 from headstart.types import EngineName, Precision
-from tests.conftest import tiny_backbone
+from tests.finetuning.networks import SIDE, small_backbone
 
 pytestmark = pytest.mark.slow
 
@@ -133,12 +135,13 @@ def test_tensors_that_do_not_fit_are_refused(name, damage, with_random_weights, 
         backbone.with_tensors(tensors)
 
 
-def test_a_backbone_without_a_way_to_other_weights_says_so():
-    tiny = tiny_backbone()
-    with pytest.raises(BackboneError, match="does not give its weights out"):
-        tiny.tensors()
-    with pytest.raises(BackboneError, match="tiny takes no other weights"):
-        tiny.with_tensors({})
+def test_a_trunk_has_no_way_to_other_weights_and_says_so():
+    backbone = small_backbone()
+    trunk = trunk_backbone(backbone, cut(backbone.network(), "middle", SIDE, wanted=("top",)))
+    with pytest.raises(BackboneError, match="small up to middle has no weights of its own"):
+        trunk.tensors()
+    with pytest.raises(BackboneError, match="small up to middle takes no other weights"):
+        trunk.with_tensors({})
 
 
 @pytest.mark.parametrize("name", TORCH_NAMES)

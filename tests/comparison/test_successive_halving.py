@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,16 +18,23 @@ from headstart.features.extractor import Extractor
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
 from tests.conftest import KINDS, files, picture, write_photos
+from tests.fake_backbone import FakeBackbone
 
 Tiny = Callable[..., Extractor]
 COSTS = {"tiny": 1.0, "blind": 2.0, "slow": 3.0, "slower": 4.0, "slowest": 5.0}
+
+
+def faked(extractor: Extractor, **changed: Any) -> FakeBackbone:
+    """The extractor's backbone with other forms."""
+    assert isinstance(extractor.backbone, FakeBackbone)
+    return replace(extractor.backbone, **changed)
 
 
 def named(extractor: Extractor, name: str) -> Extractor:
     """Another backbone that computes the same."""
     return replace(
         extractor,
-        backbone=replace(extractor.backbone, name=name, network=network),
+        backbone=faked(extractor, name=name, network=network),
         warnings=[],
     )
 
@@ -44,7 +52,7 @@ def network():
 
 def blind(extractor: Extractor) -> Extractor:
     """A backbone that tells pictures apart, and nothing of what is in them: late digits."""
-    seeing = extractor.backbone.graph
+    seeing = faked(extractor).graph
 
     def graph():
         from openvino import opset13 as op
@@ -58,7 +66,7 @@ def blind(extractor: Extractor) -> Extractor:
         return found
 
     other = named(extractor, "blind")
-    return replace(other, backbone=replace(other.backbone, graph=graph))
+    return other.with_backbone(faked(other, graph=graph))
 
 
 def meter(extractor: Extractor) -> Cost:
@@ -184,12 +192,11 @@ class TestTrouble:
             return meter(extractor)
 
         extractors = make(tiny, "tiny", "slow", "blind")
-        damaged = extractors[0].backbone
 
         def graph():
             raise BackboneError("its weights are damaged")
 
-        extractors[0] = extractors[0].with_backbone(replace(damaged, graph=graph))
+        extractors[0] = extractors[0].with_backbone(faked(extractors[0], graph=graph))
         found = compare(
             open_dataset(photos),
             extractors,
@@ -209,7 +216,7 @@ class TestTrouble:
         def graph():
             raise BackboneError("no such operation")
 
-        extractors[1] = extractors[1].with_backbone(replace(extractors[1].backbone, graph=graph))
+        extractors[1] = extractors[1].with_backbone(faked(extractors[1], graph=graph))
         found = compare(open_dataset(photos), extractors, meter=meter)
         assert [one.name for one in found.backbones] == ["tiny"]
         assert found.left_out == (ExcludedBackbone("slow", "no such operation"),)

@@ -211,7 +211,12 @@ class TestWhatStepsIn:
             raise RuntimeError("no such operation: aten::strange\nand more")
 
         monkeypatch.setattr(torch.export, "export", fail)
-        return replace(lite0, graph=None)
+        return replace(
+            tiny_backbone(),
+            preprocessing=lite0.preprocessing,
+            network=lite0.network,
+            has_graph=False,
+        )
 
     def test_pytorch_runs_what_openvino_cannot_convert(self, unconvertible: Backbone):
         runner = build_engine(unconvertible, OPENVINO_BF16)
@@ -244,7 +249,7 @@ class TestWhatStepsIn:
         with pytest.raises(MissingExtraError):
             build_engine(backbone, plan, requested=EngineName.PYTORCH)
         with pytest.raises(MissingExtraError):
-            build_engine(replace(backbone, graph=None), plan)
+            build_engine(replace(backbone, has_graph=False), plan)
 
 
 def test_a_file_of_weights_that_is_not_there_is_named(tmp_path: Path):

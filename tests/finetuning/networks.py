@@ -9,8 +9,9 @@ from torch import nn
 
 from headstart.backbones.backbone import LOGITS, Backbone, Weights
 from headstart.backbones.cut import cut
-from headstart.backbones.staged import StagedNetwork, forms, stages_of
-from headstart.backbones.tensors import digest
+from headstart.backbones.staged import StagedNetwork
+from headstart.backbones.tensors import digest, without_counters
+from headstart.backbones.torch_backbone import TorchBackbone, stages_of
 from headstart.engines import EnginePlan
 from headstart.features.extractor import Extractor
 from headstart.features.view_activations import Activations
@@ -65,14 +66,15 @@ def small_network(seed: int = 0) -> StagedNetwork:
 
 def small_backbone(seed: int = 0) -> Backbone:
     network = small_network(seed)
-    parts = forms(network)
-    return Backbone(
+    state = {name: value.numpy() for name, value in network.model.state_dict().items()}
+    identity = digest(without_counters(state))
+    return TorchBackbone(
         name="small",
         preprocessing=PREPROCESSING,
         stages=stages_of(network, SIDE),
         labels=("a", "b", "c", "d", "e"),
-        weights=Weights(source="PyPI: made-up", digest=digest(parts["tensors"]()), license="MIT"),
-        **parts,
+        weights=Weights(source="PyPI: made-up", digest=identity, license="MIT"),
+        staged=network,
     )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from headstart.backbones import lite, load_backbone
+from headstart.backbones import load_backbone
+from headstart.backbones.lite_architecture import VARIANTS, tensor_shapes
 from headstart.errors import HeadstartError, SavedModelError
 from headstart.heads.families import FAMILIES
 from headstart.heads.logistic import LinearHead
@@ -96,7 +97,7 @@ class TestFiles:
 
     def test_no_path_and_no_machine_is_written(self, tmp_path):
         weights = tmp_path / "weights.safetensors"
-        places = lite._places(lite._VARIANTS["efficientnet-lite0"])
+        places = tensor_shapes(VARIANTS["efficientnet-lite0"])
         save_file({name: np.zeros(shape, np.float32) for name, shape in places}, weights)
         used = load_backbone("efficientnet-lite0", weights=weights).weights
         origin = replace(make_model().origin, source=used.source, weights=used.digest)

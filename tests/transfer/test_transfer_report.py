@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,12 +45,12 @@ def mixing_graph(mix: np.ndarray):
     return openvino.Model([op.result(y) for y in (fine, coarse, logits)], [pixels])
 
 
-def mixing(backbone: Backbone, tensors: Mapping[str, np.ndarray]) -> Backbone:
+def mixing(backbone: Any, tensors: Mapping[str, np.ndarray]) -> Backbone:
     return replace(
         backbone,
         graph=lambda: mixing_graph(tensors["mix.weight"]),
         tensors=lambda: tensors,
-        refill=mixing,
+        refilled=mixing,
     )
 
 

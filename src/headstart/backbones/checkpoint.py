@@ -1,10 +1,10 @@
 """Reads the file format of PyTorch before 1.6 without PyTorch.
 
-The embedded weights come in it. The format is five pickles (a magic number, the protocol's
-version, a description of the machine, the tensors, the storages' keys) followed by the storages,
-each a 64-bit count and its raw numbers. Pickles can run code, so this reader knows the five names
-that an ordinary state dict uses, and refuses every other. It trusts the numbers: only bytes whose
-digest is known are to be read with it.
+The embedded weights are in this format: five pickles (a magic number, the protocol's version, a
+description of the machine, the tensors, the storages' keys), then the storages, each a 64-bit count
+and its raw numbers. Pickles can run code, so this reader knows only the names that an ordinary
+state dict uses, and refuses all others. It does not check the numbers: use it only for bytes whose
+digest is known.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import io
 import pickle
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 import numpy as np
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES: dict[object, np.dtype[Any]] = {
+_DTYPES: dict[str, np.dtype[Any]] = {
     "FloatStorage": np.dtype("<f4"),
     "LongStorage": np.dtype("<i8"),
 }
@@ -40,44 +40,34 @@ class _View:
 
 
 class _StateDictUnpickler(pickle.Unpickler):
-    _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
-        ("collections", "OrderedDict"): OrderedDict,
-        ("torch", "FloatStorage"): "FloatStorage",
-        ("torch", "LongStorage"): "LongStorage",
-    }
-
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
         self.dtypes: dict[str, np.dtype[Any]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return self._rebuild
-        try:
-            return self._ALLOWED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} is not part of a state dict") from None
+        match module, name:
+            case "collections", "OrderedDict":
+                return OrderedDict
+            case "torch", "FloatStorage" | "LongStorage":
+                return name
+            case "torch._utils", "_rebuild_tensor_v2":
+                return lambda key, offset, shape, stride, *_: _View(key, offset, shape, stride)
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of a state dict")
 
     def persistent_load(self, pid: Any) -> str:
         _, storage, key, *_ = pid
         self.dtypes[key] = _DTYPES[storage]
         return str(key)
 
-    @staticmethod
-    def _rebuild(
-        key: str, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object
-    ) -> _View:
-        return _View(key, offset, shape, stride)
-
 
 def read_legacy_checkpoint(content: bytes) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, by name and in the file's order.
+    """Return the tensors of a state dict, by name and in the file's order.
 
     Args:
-        content: a whole file, whose digest the caller has checked.
+        content: the whole file, whose digest the caller has checked.
 
     Raises:
-        UnpicklingError: it names what is not part of a state dict.
+        UnpicklingError: something in it is not part of a state dict; the message names it.
     """
     file = io.BytesIO(content)
     if _StateDictUnpickler(file).load() != _MAGIC:

@@ -1,7 +1,7 @@
-"""A network cut in two at a stage: a trunk that stays as it is, and a tail that can be trained.
+"""A network cut in two at a stage: a frozen trunk, and a tail that can be trained.
 
-The trunk's activation at the cut is computed once and kept; the tail goes on from there. The tail's
-tensors keep the names that they have in the whole network, so that they can be put back.
+The trunk's activation at the cut is computed once and cached; the tail continues from it. The
+tail's tensors keep the names that they have in the whole network, so that they can be put back.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from headstart.backbones.backbone import LOGITS
 from headstart.backbones.staged import StagedNetwork, pooled
+from headstart.backbones.stages import LOGITS
 from headstart.errors import BackboneError
 
 PIXELS = ""
-"""The cut before the first stage: all of the network is tail."""
+"""The cut before the first stage: the tail is the whole network."""
 
 
 class Trunk(nn.Module):
@@ -27,7 +27,7 @@ class Trunk(nn.Module):
 
     Args:
         graph: from normalized pixels to the activations of `stages`, then that at the cut.
-        network: gives the mean and the standard deviation, and the layout of the activations.
+        network: has the mean and the standard deviation, and the layout of the activations.
         stages: those up to the cut, shallow to deep.
     """
 
@@ -43,20 +43,23 @@ class Trunk(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """What the stages up to the cut make of pictures.
+        """Return the features up to the cut, and the activation at the cut.
 
         Args:
             pixels: (B, 3, H, W) float in [0, 1].
 
         Returns:
-            (B, width) a stage, as `StagedNetwork` gives them, then the activation at the cut,
+            (B, width) for each stage, as from `StagedNetwork`, then the activation at the cut,
             flattened: (B, numbers).
         """
         features, activation = self.activation(pixels)
         return (*features, activation.flatten(1))
 
     def activation(self, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(B, width) a stage, and the activation at the cut: (B, C, H, W), (B, T, C) or (B, C)."""
+        """Return (B, width) for each stage, and the unflattened activation at the cut.
+
+        That is (B, C, H, W), (B, T, C) or (B, C).
+        """
         *maps, last = self.graph((pixels - self.mean) / self.std)
         if self.channels_last and last.ndim == 4:
             last = last.permute(0, 3, 1, 2)
@@ -70,8 +73,8 @@ class Tail(nn.Module):
         graph: from the activation at the cut to those of `stages`. Its tensors have the names that
             they have in the whole network.
         channels_last: whether the network's own four-dimensional activations are (B, H, W, C).
-        pixels: whether there is no trunk.
-        stages: those after the cut that are wanted; `LOGITS` stands for the network's own outputs.
+        pixels: whether the tail is the whole network.
+        stages: stages after the cut whose features are returned; may include `LOGITS`.
     """
 
     def __init__(
@@ -82,11 +85,11 @@ class Tail(nn.Module):
         self.channels_last, self.pixels = channels_last, pixels
 
     def forward(self, activation: Tensor) -> tuple[Tensor, ...]:
-        """What the rest of the network makes of activations at the cut.
+        """Continue from activations at the cut.
 
         Args:
-            activation: (B, ...) as the trunk gives it, in its shape; the normalized pixels
-                (B, 3, H, W) where all of the network is tail.
+            activation: (B, ...) in the shape that `Trunk.activation` returns; the normalized
+                pixels (B, 3, H, W) if the tail is the whole network.
 
         Returns:
             (B, width) for each of `stages`.
@@ -98,12 +101,12 @@ class Tail(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Both halves of a network.
+    """Both parts of a network.
 
     Attributes:
-        trunk: None where all of the network is tail.
+        trunk: the frozen part; None if the tail is the whole network.
         tail: a copy, which may be trained.
-        shape: of one picture's activation at the cut.
+        shape: of one image's activation at the cut.
     """
 
     trunk: Trunk | None
@@ -115,16 +118,16 @@ def cut(network: StagedNetwork, stage: str, side: int, *, wanted: Sequence[str])
     """Cut a network behind a stage.
 
     Args:
-        network: is left as it is.
-        stage: name of the last stage of the trunk; of the network's last one, the input of its
-            classifier is meant. `PIXELS` for no trunk at all.
-        side: of the network's input.
-        wanted: stages whose features the tail is to give, and `LOGITS`; what only others need is
-            left out of it. Those up to the cut are the trunk's.
+        network: stays unchanged.
+        stage: name of the last stage of the trunk; for the network's last one, the cut is at the
+            input of its classifier. `PIXELS` for no trunk at all.
+        side: of the network's input in pixels.
+        wanted: stages whose features are needed, and `LOGITS`. Those behind the cut are computed
+            by the tail, which leaves out everything that none of them depends on.
 
     Raises:
         BackboneError: there is no such stage, the network's forward pass cannot be traced, or
-            something leads past the cut.
+            later layers use activations from before the cut.
     """
     if stage != PIXELS and stage not in network.stages:
         raise BackboneError(
@@ -149,5 +152,5 @@ def cut(network: StagedNetwork, stage: str, side: int, *, wanted: Sequence[str])
 
 
 def keeps_moments(module: nn.Module) -> bool:
-    """Whether a module goes by a batch's moments in training, and by running ones in use."""
+    """Whether a module normalizes by the batch in training, and by running moments otherwise."""
     return isinstance(module, _BatchNorm) or getattr(module, "keeps_moments", False)

@@ -1,7 +1,7 @@
-"""Published weights: where each machine keeps them, and how they get there.
+"""Files of published weights: where each library keeps them, and how they get there.
 
-Downloads land where torch.hub, huggingface_hub and Keras keep theirs, so that nobody stores a
-network twice. Looking needs none of the three.
+Downloads are stored where torch.hub, huggingface_hub and Keras store theirs, so that no network is
+on the disk twice. Looking for a file needs none of the three.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _TIMEOUT = 10.0
 
 
 def torch_hub_file(url: str) -> Path:
-    """Where torch.hub keeps what it downloads from a URL."""
+    """Return where torch.hub stores what it downloads from a URL."""
     home = os.environ.get("TORCH_HOME") or _cache("torch")
     return Path(home).expanduser() / "hub" / "checkpoints" / url.rpartition("/")[2]
 
 
 def keras_home() -> Path:
-    """Where Keras keeps its settings and what it downloads."""
+    """Return the folder of Keras's settings and downloads."""
     return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
 
 
 def keras_file(name: str) -> Path:
-    """Where Keras keeps a file of weights of this name."""
+    """Return where Keras stores a file of weights of this name."""
     return keras_home() / "models" / name
 
 
 def hub_files(repository: str) -> tuple[Path, ...]:
-    """All files of a repository on the Hugging Face Hub that are on this machine."""
+    """Return all files of a repository on the Hugging Face Hub that are on this machine."""
     home = Path(os.environ.get("HF_HOME") or _cache("huggingface")).expanduser()
     folder = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
     snapshots = folder / f"models--{repository.partition('@')[0].replace('/', '--')}" / "snapshots"
@@ -45,22 +45,23 @@ def hub_files(repository: str) -> tuple[Path, ...]:
 
 
 def fetch_from_url(name: str, url: str, *, allow_download: bool, file: Path | None = None) -> Path:
-    """The file behind a URL, downloaded if it is not on this machine.
+    """Return the file behind a URL, downloaded if it is not on this machine.
 
     Args:
         name: the backbone's, for messages.
-        url: ends in a file name; eight or more hex digits after "-" are its SHA-256's first.
+        url: ends in a file name; eight or more hex digits after "-" in it begin its SHA-256.
         allow_download: whether to use the network.
-        file: where it is kept; by default, where torch.hub keeps it.
+        file: where it is stored; by default, where torch.hub stores it.
 
     Raises:
-        DownloadError: the file is not here and cannot be had; a NotHereError if that was not tried.
+        DownloadError: the file is not on this machine and cannot be downloaded; a NotCachedError
+            if that was not tried.
         StoreError: it cannot be written.
     """
     file = file or torch_hub_file(url)
     if file.is_file():
         return file
-    otherwise = f"fetch {url} on a machine that is online and give it with --weights FILE"
+    otherwise = f"download {url} on another machine and give it with --weights FILE"
     if not allow_download:
         raise NotCachedError(
             f"the weights of {name} are not on this machine; {otherwise}", addresses=[url]
@@ -78,19 +79,20 @@ def fetch_from_hub(
     allow_download: bool,
     then: Sequence[str] = (),
 ) -> Path:
-    """The first of these files that a repository on the Hugging Face Hub has.
+    """Return the first of these files that a repository on the Hugging Face Hub has.
 
     Args:
         name: the backbone's, for messages.
         repository: "owner/name", or "owner/name@revision".
         files: names in the repository, the preferred one first.
         allow_download: whether to use the network.
-        then: names of larger files that will be wanted next, if these only describe them.
+        then: names of larger files that will be needed next, if these only describe them.
 
     Raises:
         BackboneError: the repository has none of the files, or its name is malformed.
-        DownloadError: they are not here and cannot be had; a NotHereError if that was not tried.
-        MissingExtraError: huggingface_hub, which timm brings, is not installed.
+        DownloadError: they are not on this machine and cannot be downloaded; a NotCachedError if
+            that was not tried.
+        MissingExtraError: huggingface_hub, a dependency of timm, is not installed.
     """
     try:
         from huggingface_hub import hf_hub_download
@@ -108,14 +110,10 @@ def fetch_from_hub(
     absent: Exception | None = None
     for file in files:
         try:
-            return Path(
-                hf_hub_download(
-                    owner_and_name,
-                    file,
-                    revision=revision or None,
-                    local_files_only=not ask,
-                )
+            found = hf_hub_download(
+                owner_and_name, file, revision=revision or None, local_files_only=not ask
             )
+            return Path(found)
         except (RepositoryNotFoundError, HFValidationError) as error:
             raise BackboneError(
                 f"the Hugging Face Hub has no public repository {owner_and_name!r}; "
@@ -123,7 +121,7 @@ def fetch_from_hub(
             ) from error
         except LocalEntryNotFoundError as error:
             absent = absent or error
-            ask = False  # its library has retried; the next file may still be on this machine
+            ask = False  # the library has retried; the next file may still be on this machine
         except EntryNotFoundError as error:
             absent = error
         except (HfHubHTTPError, OSError) as error:
@@ -132,20 +130,19 @@ def fetch_from_hub(
     address = f"https://huggingface.co/{owner_and_name}"
     if isinstance(absent, EntryNotFoundError) and not isinstance(absent, LocalEntryNotFoundError):
         raise BackboneError(f"{address} has no file {' or '.join(files)}; choose another backbone")
-    advice = f"fetch it from {address} on a machine that is online and give the weights with "
-    advice += "--weights FILE"
+    advice = f"download it from {address} on another machine and give it with --weights FILE"
     if not allow_download:
         raise NotCachedError(
             f"{files[0]} of {name} is not on this machine; {advice}",
             addresses=[f"{address}/resolve/{revision or 'main'}/{one}" for one in then or files],
         ) from absent
     raise DownloadError(
-        f"{files[0]} of {name} is not to be had: the Hub did not answer; {advice}"
+        f"cannot download {files[0]} of {name}: the Hub did not answer; {advice}"
     ) from absent
 
 
 def download_size(missing: NotCachedError) -> int | None:
-    """Bytes of what is not here, asked of the server that has it; None if it does not tell."""
+    """Ask the servers for the size in bytes of a missing file; None if no server states it."""
     for address in missing.addresses:
         request = urllib.request.Request(
             address,
@@ -155,7 +152,7 @@ def download_size(missing: NotCachedError) -> int | None:
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
                 length = response.headers.get("Content-Length", "")
-        except (OSError, http.client.HTTPException):  # not this one, or offline
+        except (OSError, http.client.HTTPException):  # not on this server, or offline
             continue
         if length.isdecimal():
             return int(length)

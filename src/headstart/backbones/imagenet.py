@@ -8,10 +8,10 @@ from importlib.resources import files
 
 @cache
 def imagenet_classes() -> tuple[str, ...]:
-    """Names of the classes, in the order of the logits.
+    """Return the names of the classes, in the order of the logits.
 
-    The names are WordNet's first words. Three pairs share theirs and carry a qualifier here
-    ("crane (bird)", "crane (machine)"), so that a name stands for one class.
+    The names are the first of WordNet's synonyms. Three pairs of classes share theirs and carry a
+    qualifier here ("crane (bird)", "crane (machine)"), so that every name is unique.
     """
     text = (files("headstart.backbones") / "imagenet_classes.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())

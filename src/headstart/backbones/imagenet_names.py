@@ -1,4 +1,4 @@
-"""From the words of a user to classes of a network: names, synonyms and groups of ImageNet."""
+"""Finds classes by what a user calls them: names, and synonyms and groups of ImageNet."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from headstart.backbones.imagenet import imagenet_classes
 from headstart.backbones.vision_ops import import_timm
 from headstart.errors import DataError
 
-# Groups of WordNet 3.0 that many classes of ImageNet fall under, as (first, last) of their
-# indices: ImageNet's classes are ordered by WordNet's numbers, so that relatives are neighbors.
+# Groups of WordNet 3.0 with many classes of ImageNet, as (first, last) of their indices: the
+# classes are ordered by WordNet's numbers, so related ones are neighbors.
 _GROUPS: Mapping[str, Sequence[tuple[int, int]]] = {
     "ape": [(365, 369)],
     "bear": [(294, 297)],
@@ -30,19 +30,19 @@ _GROUPS: Mapping[str, Sequence[tuple[int, int]]] = {
     "snake": [(52, 68)],
     "spider": [(72, 77)],
     "turtle": [(33, 37)],
-    "wolf": [(269, 272)],  # with the coyote
+    "wolf": [(269, 272)],  # including the coyote
 }
 
 
 def find_class(name: str, classes: Sequence[str]) -> int:
-    """The index of one class.
+    """Return the index of one class.
 
     Args:
-        name: as the user wrote it; upper and lower case do not matter, nor "_" for a space.
-        classes: those that the network knows; of ImageNet's, synonyms do as well.
+        name: as the user wrote it; case is ignored, and "_" is the same as a space.
+        classes: the network's classes; if they are ImageNet's, `name` may be a synonym.
 
     Raises:
-        DataError: none is called so; the message names those with similar names.
+        DataError: there is no such class; the message names similar ones.
     """
     found = _named(name, classes)
     if found is None:
@@ -51,10 +51,14 @@ def find_class(name: str, classes: Sequence[str]) -> int:
 
 
 def find_classes(name: str, classes: Sequence[str]) -> tuple[int, ...]:
-    """The indices of a class, or of all in a group of ImageNet's ("cat", "dog", "bird").
+    """Return the indices of a class, or of all classes in a group ("cat", "dog", "bird").
+
+    Args:
+        name: see `find_class`; groups exist only for ImageNet's classes.
+        classes: the network's classes.
 
     Raises:
-        DataError: neither a class nor a group is called so.
+        DataError: there is no such class or group.
     """
     found = _named(name, classes)
     if found is not None:
@@ -81,10 +85,10 @@ def _unknown(name: str, classes: Sequence[str], *, groups: bool = False) -> Data
         words = {**{word: classes[index] for word, index in _synonyms().items()}, **words}
         words |= {word: word for word in _GROUPS if groups}
     wanted = _plain(name)
-    # A word of a name is as good a hint as a slip of the pen: "retriever", "teapott".
-    parts = [words[word] for word in words if wanted and wanted in re.findall(r"\w+", word)]
-    slips = [words[word] for word in get_close_matches(wanted, words, n=3, cutoff=0.7)]
-    close = list(dict.fromkeys([*parts[:3], *slips]))[:4]
+    # Suggest classes with this word in their name ("retriever"), and similar spellings.
+    containing = [words[word] for word in words if wanted and wanted in re.findall(r"\w+", word)]
+    similar = [words[word] for word in get_close_matches(wanted, words, n=3, cutoff=0.7)]
+    close = list(dict.fromkeys([*containing[:3], *similar]))[:4]
     if close:
         hint = f"did you mean {' or '.join(repr(one) for one in close)}?"
     else:
@@ -99,7 +103,7 @@ def _plain(name: str) -> str:
 
 @cache
 def _synonyms() -> Mapping[str, int]:
-    """WordNet's further words for ImageNet's classes, where a word stands for one class alone."""
+    """Return the class of each of WordNet's synonyms that is unique to one class."""
     described = import_timm("synonyms of class names").data.ImageNetInfo().label_descriptions()
     found: dict[str, set[int]] = {}
     for index, words in enumerate(described):

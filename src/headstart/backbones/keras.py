@@ -1,11 +1,10 @@
 """The classifiers of Keras Applications, run by Keras 3 on its PyTorch backend.
 
-Preprocessing. What happens to the numbers is asked of Keras itself: its `preprocess_input` is
-measured on black, red, green and blue, so mean, deviation and order of the colors are Keras's own,
-whether it scales to [-1, 1], standardizes, subtracts means in the order blue, green, red, or leaves
-everything to the network. How a picture is brought to size Keras does not state with its weights.
-Its examples stretch it, but the published accuracies are those of a central crop, so that is what
-headstart does; docs/decisions/0007-keras.md says which one and why.
+Keras's `preprocess_input` is measured on black, red, green and blue: so mean, standard deviation
+and order of the colors are Keras's own, whether it scales to [-1, 1], standardizes, subtracts means
+in the order blue, green, red, or leaves everything to the network. Keras does not state with its
+weights how to resize an image. Its examples stretch it, but the published accuracies are those of a
+central crop, which headstart takes; docs/decisions/0007-keras.md has the details.
 """
 
 from __future__ import annotations
@@ -13,10 +12,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import warnings
-from concurrent.futures import ThreadPoolExecutor
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -24,74 +21,93 @@ from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.download import fetch_from_url, keras_file
 from headstart.backbones.imagenet import imagenet_classes
 from headstart.backbones.keras_backend import import_keras
-from headstart.backbones.keras_weights import PUBLISHED
+from headstart.backbones.source import (
+    BackboneInfo,
+    BackboneSource,
+    did_you_mean,
+    info_of,
+    published_weights,
+)
 from headstart.backbones.tensors import digest, read_tensors
 from headstart.errors import BackboneError, DownloadError
 from headstart.images.preprocessing import Interpolation, Preprocessing
 
 if TYPE_CHECKING:
-    from headstart.backbones.keras_graph import LayerGraph
+    from headstart.backbones.keras_network import KerasModule
 
-PREFIX = "keras:"
-
-_FORMATS = (".h5", ".hdf5", ".keras")  # of these Keras reads numbers only, and builds nothing
+_PREFIX = "keras:"
+_FORMATS = (".h5", ".hdf5", ".keras")  # only numbers are read from these, and nothing is built
 _SIDES = {"MobileNetV3Large": 224, "MobileNetV3Small": 224}  # others have a size of their own
+_EFFICIENTNET_STD = (0.229, 0.224, 0.225)
 
 
-def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Backbone:
-    """A classifier of Keras Applications by name.
+@final
+class KerasSource(BackboneSource):
+    """Keras Applications, but for NASNetMobile, which Keras cannot build on PyTorch.
 
-    Args:
-        name: "keras:ResNet50".
-        weights: a file to read instead of the published one: `.weights.h5`, `.h5` or `.keras` as
-            Keras saves them, of which only the numbers are read, or tensors by headstart's names.
-        allow_download: whether the published file may be fetched if it is not on this machine.
-
-    Raises:
-        BackboneError: no such classifier, none for PyTorch, or the weights do not fit; or Keras is
-            in use here on another backend.
-        DownloadError: the published file is not here and cannot be had.
-        MissingExtraError: torch or keras is not installed.
+    The accuracies are those in Keras's documentation; for MobileNetV3, in Keras's code. Keras
+    states no license for the weights.
     """
-    short = name.removeprefix(PREFIX)
-    model = architecture(name)
-    side = model.input_shape[1]
-    channels, preprocessing = _preprocessing(name, side)
-    file = weights or _published_file(name, allow_download=allow_download)
 
-    from headstart.backbones.keras_graph import layer_graph
-    from headstart.backbones.keras_network import KerasNetwork, find_stages
-    from headstart.backbones.staged import fill, forms
+    def infos(self) -> tuple[BackboneInfo, ...]:
+        """See `BackboneSource.infos`."""
+        return tuple(
+            info_of(row, on_this_machine=keras_file(row["file"]).is_file())
+            for row in published_weights("keras").values()
+        )
 
-    graph = layer_graph(model, channels, epsilon=import_keras(name).config.epsilon())
-    tensors = _tensors(file, model, graph, name)
-    fill(graph, tensors, name=name)
-    stages, head = find_stages(graph)
-    network = KerasNetwork(graph, preprocessing, [stage.name for stage in stages], head=head)
-    return Backbone(
-        name=name,
-        preprocessing=preprocessing,
-        stages=stages,
-        labels=imagenet_classes(),  # all of these classifiers know them, in this order
-        weights=Weights(
-            source=weights.name if weights else PUBLISHED[short].url,
-            digest=digest(tensors),
-            license="unstated",
-        ),
-        **forms(network),
-    )
+    def check_name(self, name: str) -> None:
+        """See `BackboneSource.check_name`."""
+        _application(name)
+
+    def load(self, name: str, *, weights: Path | None, allow_download: bool) -> Backbone:
+        """See `BackboneSource.load`.
+
+        Args:
+            name: "keras:ResNet50".
+            weights: `.weights.h5`, `.h5` or `.keras` as Keras saves them, of which only the
+                numbers are read, or tensors by headstart's names.
+            allow_download: whether the published file may be fetched.
+        """
+        model = architecture(name)
+        channels, preprocessing = preprocessing_of(name, model.input_shape[1])
+        file = weights or _published_file(name, allow_download=allow_download)
+
+        from headstart.backbones.keras_network import KerasNetwork, keras_module
+        from headstart.backbones.keras_stages import find_stages
+        from headstart.backbones.torch_backbone import TorchBackbone, fill
+
+        module = keras_module(model, channels)
+        tensors = _read_weights(file, model, module, name)
+        fill(module, tensors, name=name)
+        stages, head = find_stages(model)
+        names = [stage.name for stage in stages]
+        return TorchBackbone(
+            name=name,
+            preprocessing=preprocessing,
+            stages=stages,
+            labels=imagenet_classes(),  # all of these classifiers know them, in this order
+            weights=Weights(
+                source=weights.name if weights else published_weights("keras")[name]["url"],
+                digest=digest(tensors),
+                license="unstated",
+            ),
+            staged=KerasNetwork(module, preprocessing, names, head=head),
+        )
 
 
 def architecture(name: str) -> Any:
-    """The functional Keras model, without numbers: on the meta device, ending in logits.
+    """Build the functional Keras model on the meta device, without numbers, ending in logits.
 
     Raises:
-        BackboneError: no such classifier, or Keras has none for PyTorch.
+        BackboneError: there is no such classifier, or Keras has none for PyTorch.
         MissingExtraError: torch or keras is not installed.
     """
+    from concurrent.futures import ThreadPoolExecutor  # would delay the start of all commands
+
     keras = import_keras(name)
-    short = name.removeprefix(PREFIX)
-    build = application(name)
+    short = name.removeprefix(_PREFIX)
+    build = _application(name)
     options: dict[str, Any] = {"weights": None, "classifier_activation": None}
     if short in _SIDES:
         options["input_shape"] = (_SIDES[short], _SIDES[short], 3)
@@ -104,8 +120,8 @@ def architecture(name: str) -> Any:
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     try:
-        # In a thread of its own Keras counts its unnamed layers from zero, so that they have the
-        # same names each time; and no policy of the user's for new layers gets in.
+        # In a new thread Keras counts its unnamed layers from zero, so they have the same names
+        # each time, and ignores the user's policy for new layers.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(built).result()
     except ValueError as error:
@@ -115,27 +131,28 @@ def architecture(name: str) -> Any:
         keras.config.set_floatx(configured[1])
 
 
-def application(name: str) -> Any:
-    """Keras's function that builds this network.
-
-    Raises:
-        BackboneError: Keras has no classifier of this name.
-        MissingExtraError: torch or keras is not installed.
-    """
+def _application(name: str) -> Any:
+    """Return Keras's function that builds this network."""
     applications = import_keras(name).applications
-    short = name.removeprefix(PREFIX)
+    short = name.removeprefix(_PREFIX)
     known = [entry for entry in dir(applications) if entry[0].isupper()]
     if short not in known:
-        alike = {entry.lower(): entry for entry in known}
-        close = [alike[match] for match in get_close_matches(short.lower(), alike, n=3)]
-        hint = f"did you mean {', '.join(close)}?" if close else f"its own are {', '.join(known)}"
+        hint = did_you_mean(short, known, otherwise=f"it has {', '.join(known)}")
         raise BackboneError(f"Keras has no classifier {short!r}; {hint}")
     return getattr(applications, short)
 
 
-def _preprocessing(name: str, side: int) -> tuple[tuple[int, ...], Preprocessing]:
-    """The order of the colors that the network expects, and what is done to a picture before."""
-    module = importlib.import_module(application(name).__module__)
+def preprocessing_of(name: str, side: int) -> tuple[tuple[int, ...], Preprocessing]:
+    """Measure Keras's preprocessing.
+
+    Args:
+        name: "keras:ResNet50".
+        side: of the network's input.
+
+    Returns:
+        Which of R, G, B the network expects first, second and third; and the preprocessing.
+    """
+    module = importlib.import_module(_application(name).__module__)
 
     def preprocess(pixels: np.ndarray) -> np.ndarray:
         result: np.ndarray = module.preprocess_input(pixels, data_format="channels_last")
@@ -147,58 +164,66 @@ def _preprocessing(name: str, side: int) -> tuple[tuple[int, ...], Preprocessing
     back = channels.argsort()  # from the network's channels to red, green and blue
     std = 1 / gains.max(axis=0)[back]
     mean = 0 - offset[back] * std
-    short = name.removeprefix(PREFIX)
+    short = name.removeprefix(_PREFIX)
     recent = short.startswith(("EfficientNet", "ConvNeXt"))
     return tuple(channels.tolist()), Preprocessing(
         size=side + 32 if short.startswith("EfficientNet") else round(side * 8 / 7),
         crop=side,
         interpolation=Interpolation.BICUBIC if recent else Interpolation.BILINEAR,
-        mean=(_rounded(mean[0]), _rounded(mean[1]), _rounded(mean[2])),
-        std=(_rounded(std[0]), _rounded(std[1]), _rounded(std[2])),
+        mean=tuple(mean.round(12).tolist()),
+        std=tuple(std.round(12).tolist()),
     )
 
 
-def _rounded(value: float) -> float:
-    return round(float(value), 12)
-
-
 def _published_file(name: str, *, allow_download: bool) -> Path:
-    short = name.removeprefix(PREFIX)
-    if short not in PUBLISHED:
+    published = published_weights("keras").get(name)
+    if published is None:
         raise BackboneError(
             f"headstart knows no published weights of {name}; give a file with --weights FILE"
         )
-    published = PUBLISHED[short]
-    kept = keras_file(published.file)
-    file = fetch_from_url(name, published.url, allow_download=allow_download, file=kept)
-    if published.checksum:
-        algorithm = "sha256" if len(published.checksum) == 64 else "md5"
+    kept = keras_file(published["file"])
+    file = fetch_from_url(name, published["url"], allow_download=allow_download, file=kept)
+    if expected := published["checksum"]:
+        algorithm = "sha256" if len(expected) == 64 else "md5"
         with file.open("rb") as content:
             found = hashlib.file_digest(content, algorithm).hexdigest()
-        if found != published.checksum:
+        if found != expected:
             raise DownloadError(
                 f"{file} is not the file that Keras publishes: its {algorithm} is {found}, "
-                f"expected {published.checksum}; delete it, so that it is fetched anew"
+                f"expected {expected}; delete it, and it will be downloaded again"
             )
     return file
 
 
-def _tensors(file: Path, model: Any, graph: LayerGraph, name: str) -> dict[str, np.ndarray]:
-    """What is in a file of weights, by the names in the graph."""
+def _read_weights(file: Path, model: Any, module: KerasModule, name: str) -> dict[str, np.ndarray]:
+    """Read a file of weights by the names in the module's `state_dict()`."""
     if file.suffix not in _FORMATS or not file.is_file():
         return read_tensors(file)
     keras = import_keras(name)
-    # The model has no memory to load into: Keras notes in the scope what belongs where.
+    # The model has no memory to load into: Keras notes in the scope which value each variable gets.
     with keras.device("cpu"), keras.StatelessScope() as scope:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what is missing: see below
+                warnings.simplefilter("ignore")  # about missing weights, which `fill` reports
                 model.load_weights(file)
-        except Exception as error:  # Keras, h5py and zipfile raise whatever they meet
+        except Exception as error:  # Keras, h5py and zipfile let many kinds through
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise BackboneError(
                 f"{file} does not fit {name} ({reason[:300]}); give a file that Keras's "
                 f"save_weights() or save() wrote for this network, its classifier included"
             ) from error
-        values = {key: scope.get_current_value(one) for key, one in graph.variables().items()}
-    return {key: value.numpy() for key, value in values.items() if value is not None}
+        values = {key: scope.get_current_value(one) for key, one in module.variables().items()}
+    return with_variances({k: value.numpy() for k, value in values.items() if value is not None})
+
+
+def with_variances(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Square the standard deviations that EfficientNet's files have in place of variances.
+
+    Keras divides once more in the network that it builds for these published weights
+    (keras.applications.efficientnet). A network trained from scratch has true variances there, and
+    its file has the same names and shapes, so the values have to tell which it is.
+    """
+    key = "normalization.variance"
+    if key in tensors and np.allclose(tensors[key], _EFFICIENTNET_STD, atol=1e-6):
+        return {**tensors, key: tensors[key] ** 2}
+    return tensors

@@ -1,4 +1,4 @@
-"""Imports Keras on its PyTorch backend, without touching what the user has set for it."""
+"""Imports Keras on its PyTorch backend, without changing the user's settings."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _BACKEND = "torch"
 
 
 def import_keras(wanted_by: str) -> ModuleType:
-    """The module keras, running on PyTorch.
+    """Return the module keras, running on PyTorch.
 
     Keras takes its backend from the environment when it is first imported. The variable is set
-    for that moment alone; programs that this one starts do not see it. The file of settings that
-    Keras writes where there is none does not stay: nobody asked for it.
+    only for that moment, so child processes do not inherit it. If Keras writes its file of
+    settings because there was none, the file is removed.
 
     Args:
-        wanted_by: the backbone that needs it, for messages.
+        wanted_by: name of the backbone that needs Keras, for messages.
 
     Raises:
-        BackboneError: Keras is imported already, and on another backend.
+        BackboneError: Keras has already been imported on another backend.
         MissingExtraError: torch or Keras 3 is not installed.
     """
     keras = sys.modules.get("keras")
@@ -35,7 +35,7 @@ def import_keras(wanted_by: str) -> ModuleType:
         if find_spec("torch") is None or find_spec("keras") is None:
             raise MissingExtraError(wanted_by, extra="keras")
         keras = _imported()
-    if not hasattr(keras, "StatelessScope"):  # Keras 2 knows TensorFlow only
+    if not hasattr(keras, "StatelessScope"):  # Keras 2 runs only on TensorFlow
         raise MissingExtraError(wanted_by, extra="keras")
     backend = keras.config.backend()
     if backend != _BACKEND:
@@ -48,7 +48,7 @@ def import_keras(wanted_by: str) -> ModuleType:
 
 def _imported() -> ModuleType:
     settings = keras_home() / "keras.json"
-    theirs = settings.exists()
+    existed = settings.exists()
     before = os.environ.get(_VARIABLE)
     os.environ[_VARIABLE] = _BACKEND
     try:
@@ -58,7 +58,7 @@ def _imported() -> ModuleType:
             del os.environ[_VARIABLE]
         else:
             os.environ[_VARIABLE] = before
-        if not theirs:
+        if not existed:
             with suppress(OSError):
                 settings.unlink()
-                settings.parent.rmdir()  # unless there is more in it
+                settings.parent.rmdir()  # fails if it has other files

@@ -1,100 +1,253 @@
-"""The PyTorch form of a Keras backbone: its stages, and the parts it can be cut into."""
+"""A functional Keras model as a PyTorch network: with hooks, copies, devices and cuts.
+
+Keras builds the graph, divides it (`keras.Model(tensor, [tensor, ...])`) and computes every layer.
+A layer is a PyTorch module by itself, but four things need more than `keras.Model`:
+
+- Weights. Keras's modules hold moving statistics as parameters, as if they were to be trained; keep
+  using the old tensor if one is replaced; and are copied by way of a file. Here each operation has
+  a module that owns its tensors, under Keras's names, and Keras reads them from there
+  (`keras.StatelessScope`). The Keras model is on the meta device, and all copies share it.
+- Hooks. Operations such as `+`, which end the stages of ConvNeXt, are no modules in Keras.
+- Training. `training=True` switches dropout on along with batch normalization.
+- Memory. A Keras model holds all activations of a pass until it ends.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, Self
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from headstart.backbones.backbone import LOGITS, Stage
-from headstart.backbones.keras_graph import Entry, LayerGraph, Operation, Step
+from headstart.backbones.keras_backend import import_keras
 from headstart.backbones.staged import StagedNetwork
-from headstart.backbones.stages import Output, shrinking, width_of
+from headstart.backbones.stages import LOGITS
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 
-# Layers that only move numbers about, or prepare the picture; no stage is named after one.
-_PASSIVE = re.compile(
-    r"Padding|Cropping|Pooling|Drop|Flatten|Reshape|Input|Rescaling|^Normalization"
-)
-_FEWEST = 3  # joints, of a network whose stages are joints
+_MOMENTUM = 0.9
+"""PyTorch's. With Keras's own, 0.99 and 0.999, moments need thousands of steps to follow."""
 
 
-def find_stages(graph: LayerGraph) -> tuple[tuple[Stage, ...], str]:
-    """The stages of a Keras network, and the name of its classifier.
+class _Shared(SimpleNamespace):
+    """Keras's objects, which all copies of a module have in common: they hold no numbers."""
 
-    The rule is that of `headstart.backbones.stages`, on layers where that one sees blocks: the last
-    layer before the picture shrinks. Only layers count that everything later depends on alone, so
-    that the network can be cut at every stage. A single convolution at the beginning is no stage.
-    NASNet's cells each take the two before them, and leave no such layer; there the ends of the
-    cells are the stages, and the network cannot be cut.
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class Operation(nn.Module):
+    """An operation of Keras's: its weights are parameters, its moving statistics buffers."""
+
+    def __init__(self, operation: Any) -> None:
+        super().__init__()
+        weights = getattr(operation, "weights", ())  # `+` has none
+        # Keras numbers unnamed variables through the whole network.
+        names = [re.sub(r"^variable_\d+$", "variable", variable.name) for variable in weights]
+        if len(set(names)) < len(names):  # layers within a layer
+            names = [f"{name}_{index}" for index, name in enumerate(names)]
+        variables = dict(zip(names, weights, strict=True))
+        self.shared = _Shared(operation=operation, variables=variables)
+        for name, variable in variables.items():
+            value = variable.value.detach()
+            if variable.trainable:
+                self.register_parameter(name, nn.Parameter(value, requires_grad=False))
+            else:
+                self.register_buffer(name, value)
+
+    def state(self) -> Iterator[tuple[Any, Tensor]]:
+        """Yield Keras's variables, each with the tensor that holds its value."""
+        for name, variable in self.shared.variables.items():
+            yield variable, getattr(self, name)
+
+    def forward(self, *arguments: Any, **options: Any) -> Tensor:
+        """Compute what Keras computes; maps are (B, H, W, C)."""
+        result: Tensor = self.shared.operation(*arguments, **options)
+        return result
+
+
+class BatchNormalization(Operation):
+    """Keras's layer of that name: uses the batch's moments in training, and updates its own."""
+
+    keeps_moments = True
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        layer.momentum = _MOMENTUM
+
+    def forward(self, *arguments: Any, **options: Any) -> Tensor:
+        """Normalize (B, H, W, C)."""
+        return super().forward(*arguments, **options, training=self.training)
+
+    def update_moments(self, scope: Any) -> None:
+        """Take over the moments that Keras noted in its scope."""
+        with torch.no_grad():
+            for variable, tensor in self.state():
+                # The others are what gradients go back through: not to be touched.
+                if not variable.trainable:
+                    tensor.copy_(scope.get_current_value(variable))
+
+
+class Normalization(Operation):
+    """Keras's layer of that name, which computes with copies of its variables."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:  # a scope replaces variables, not their copies
+        """Normalize (B, H, W, C) by channel."""
+        layer = self.shared.operation
+        if layer.input_mean is None:
+            mean, variance = self.mean, self.variance
+        else:
+            mean, variance = x.new_tensor(layer.input_mean), x.new_tensor(layer.input_variance)
+        epsilon = import_keras("this network").config.epsilon()
+        result: Tensor = (x - mean) / variance.sqrt().clamp_min(epsilon)
+        return result
+
+
+class Entry(nn.Module):
+    """From PyTorch's layout to Keras's, and to the order of colors that the network expects."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.channels = list(channels)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Turn (B, 3, H, W) RGB into (B, H, W, 3) in the network's order of colors."""
+        return pixels.permute(0, 2, 3, 1)[..., self.channels]
+
+
+class KerasModule(nn.Module):
+    """A functional Keras model with one input, or a part of one.
 
     Args:
-        graph: a whole network; it may live on the meta device.
-
-    Returns:
-        The stages, from the shallowest to the deepest, the last one standing for the input of
-        the classifier; and the classifier's name.
+        model: the `keras.Model`, on the meta device.
+        operations: modules by Keras's names of the operations; all that `model` has.
+        is_part: whether the result is a tuple, one tensor an output; else it is a tensor.
     """
-    steps = graph.steps
-    head = max(index for index, step in enumerate(steps) if step.convolves)
-    depths = accumulate(step.convolves for step in steps[:head])
-    blocks = [
-        step
-        for step, depth in zip(steps, depths, strict=False)
-        if not step.affine and not _PASSIVE.search(step.kind) and depth > 1
-    ]
-    whole = [step for step in blocks if step.joint]
-    if len(whole) < _FEWEST:
-        whole = [*_ends_of_cells(blocks), whole[-1]]
-    maps = [Output(step.name, step.shape) for step in whole if len(step.shape) == 4]
-    chosen = {output.path for output in shrinking([o for o in maps if o.shape[1] > 1], True)}
-    chosen |= {step.name for step in whole if len(step.shape) == 2}  # hidden layers
-    chosen.add(whole[-1].name)
-    stages = [Stage(step.name, width_of(step.shape, True)) for step in whole if step.name in chosen]
-    features = width_of(steps[head - 1].shape, True)
-    return (*stages[:-1], Stage(stages[-1].name, features)), steps[head].name
+
+    def __init__(
+        self, model: Any, operations: Mapping[str, nn.Module], *, is_part: bool = False
+    ) -> None:
+        super().__init__()
+        nodes = [n for _, level in sorted(model._nodes_by_depth.items())[::-1] for n in level]
+        last_uses = {id(tensor): node for node in nodes for tensor in node.input_tensors}
+        unneeded: dict[int, list[int]] = {id(node): [] for node in nodes}
+        for key in last_uses.keys() - {id(output) for output in model.outputs}:
+            unneeded[id(last_uses[key])].append(key)
+        self.shared = _Shared(model=model, schedule=[(n, unneeded[id(n)]) for n in nodes])
+        self.is_part = is_part
+        for node in nodes:
+            if node.operation.name in operations:  # the input of a part is nobody's result
+                self.add_module(node.operation.name, operations[node.operation.name])
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Compute the outputs.
+
+        Args:
+            x: (B, 3, H, W) normalized pixels, or for a part the activation that it starts from, in
+                Keras's layout, as are the outputs.
+        """
+        keras, model = import_keras("this network"), self.shared.model
+        modules = dict(self.named_children())
+        operations = [one for one in modules.values() if isinstance(one, Operation)]
+        state = [pair for operation in operations for pair in operation.state()]
+        values: dict[int, Tensor] = {}
+        # Keras moves tensors to the device that it takes for the current one.
+        with keras.device(str(x.device)), keras.StatelessScope(state_mapping=state) as scope:
+            for node, unneeded in self.shared.schedule:
+                module = modules.get(node.operation.name)
+                if node.is_input:
+                    result = x if module is None else module(x)
+                else:
+                    arguments, options = node.arguments.fill_in(values)
+                    result = modules[node.operation.name](*arguments, **options)
+                values[id(node.outputs[0])] = result
+                for key in unneeded:
+                    del values[key]
+        for operation in operations:
+            if isinstance(operation, BatchNormalization) and operation.training:
+                operation.update_moments(scope)
+        outputs = tuple(values[id(output)] for output in model.outputs)
+        return outputs if self.is_part else outputs[0]
+
+    def variables(self) -> dict[str, Any]:
+        """Return Keras's variables by the names that their values have in `state_dict()`."""
+        return {
+            f"{path}.{name}": variable
+            for path, operation in self.named_children()
+            if isinstance(operation, Operation)
+            for name, variable in operation.shared.variables.items()
+        }
+
+    def part(self, start: str | None, results: Sequence[str]) -> KerasModule:
+        """Return a part of the network, which shares its modules.
+
+        Args:
+            start: name of the operation whose result goes into the part; None for the pixels.
+            results: names of the operations whose results come out.
+
+        Raises:
+            BackboneError: the results need more than that of `start`.
+        """
+        keras, model = import_keras("this network"), self.shared.model
+        outputs = {operation.name: operation.output for operation in model.operations}
+        try:
+            part = keras.Model(
+                outputs[start] if start else model.inputs[0], [outputs[name] for name in results]
+            )
+        except ValueError as error:
+            raise BackboneError(
+                f"the network cannot be cut behind {start}: other paths lead past it; "
+                f"choose another stage"
+            ) from error
+        return KerasModule(part, dict(self.named_children()), is_part=True)
 
 
-def _ends_of_cells(blocks: Sequence[Step]) -> list[Step]:
-    """Where paths meet in a map as wide as any before; adapters of older maps are narrower."""
-    ends = []
-    widest = 0
-    for step in blocks:
-        width = width_of(step.shape, True)
-        if step.kind == "Concatenate" and width >= widest:
-            ends.append(step)
-            widest = width
-    return ends
+def keras_module(model: Any, channels: Sequence[int]) -> KerasModule:
+    """Turn a functional Keras model with one input and one output into a PyTorch module.
+
+    Args:
+        model: on the meta device, for inputs (B, H, W, 3) of one size.
+        channels: which of R, G, B it expects first, second and third.
+    """
+    kinds = {"BatchNormalization": BatchNormalization, "Normalization": Normalization}
+    operations: dict[str, nn.Module] = {
+        operation.name: kinds.get(type(operation).__name__, Operation)(operation)
+        for operation in model.operations[1:]
+    }
+    return KerasModule(model, {model.operations[0].name: Entry(channels), **operations})
 
 
 class KerasNetwork(StagedNetwork):
-    """A frozen Keras classifier that shows what it computes on the way; see `StagedNetwork`."""
+    """A frozen Keras classifier with its activations; see `StagedNetwork`."""
 
-    model: LayerGraph
+    model: KerasModule
 
     def __init__(
-        self, model: LayerGraph, preprocessing: Preprocessing, stages: Sequence[str], *, head: str
+        self, model: KerasModule, preprocessing: Preprocessing, stages: Sequence[str], *, head: str
     ) -> None:
         super().__init__(model, preprocessing, stages, head=head, channels_last=True)
-        classifier = next(step for step in model.steps if step.name == head)
-        self.features: str = classifier.arguments[0].name  # what the classifier sees
 
     def between(self, start: str | None, results: Sequence[str]) -> nn.Module:
         """See `StagedNetwork.between`; of Keras's graph, which needs no tracing."""
-        names = {stage: stage for stage in self.stages[:-1]}
-        names |= {self.stages[-1]: self.features, LOGITS: self.model.steps[-1].name}
-        places = [names[name] for name in results]
-        return self.model.between(names[start] if start else None, places)
+        model = self.model.shared.model
+        producers = {id(operation.output): operation.name for operation in model.operations}
+        names = {stage: stage for stage in self.stages}
+        names[self.stages[-1]] = producers[id(model.get_layer(self.head).input)]
+        names[LOGITS] = producers[id(model.outputs[0])]
+        return self.model.part(names[start] if start else None, [names[name] for name in results])
 
     def first_layer(self) -> tuple[str, nn.Conv2d]:
         """See `StagedNetwork.first_layer`; the kernel is in the order of red, green and blue."""
         channels = next(m.channels for m in self.model.children() if isinstance(m, Entry))
         for name, module in self.model.named_children():
             kernel = getattr(module, "kernel", None)
-            if isinstance(module, Operation) and kernel is not None:
+            if kernel is not None:
                 height, width, inputs, outputs = kernel.shape
                 layer = nn.Conv2d(inputs, outputs, (height, width), device="meta")
                 order = [channels.index(color) for color in range(3)]

@@ -1,200 +1,41 @@
-"""Finds the stages of a network by watching one picture pass through it.
-
-The rule is measured, not tabulated: wherever the picture shrinks, the last block before that is a
-stage; so is the input of the network's own classifier. Vision transformers do not shrink the
-picture; there, blocks at even distances are taken. The pass needs shapes only, so the network
-may live on PyTorch's meta device, without weights.
-"""
+"""Stages of a network: the places where a head can be trained on its activations."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, TypeVar
 
-import torch
-from torch import Tensor, nn
-
-from headstart.backbones.backbone import Stage
-from headstart.errors import BackboneError
-
-TOKEN_BLOCKS = 6  # stages of a transformer; neighboring blocks hardly differ
-_SHRINKS = 1.5  # InceptionV3 loses two pixels here and there without a change of resolution
-_WIDENS = 1.4  # by a final 1 x 1 convolution: the block before it is a stage of its own
-# Modules that only move numbers about; no stage is named after one.
-_PASSIVE = re.compile(r"Pool|Drop|Identity|Flatten|Permute")
-_AFFINE = (nn.Linear, nn.Conv2d, nn.LayerNorm)  # half a block: what follows completes it
-# The first convolution of networks that go on with blocks: edges and colors, nothing to grow on.
-STEM = re.compile(r"(relu|act1|bn1|stem|conv1|features\.(relu|norm)0)(\.\d+)?")
-# What is looked into; every other module counts as one block. "encoder" is torchvision's name for
-# the wrapper around a transformer's blocks.
-_CONTAINERS = (nn.Sequential, nn.ModuleList)
-_WRAPPER = "encoder"
-_CLASSIFIERS = (nn.Linear, nn.Conv2d)
-
-_Item = TypeVar("_Item")
+LOGITS = "logits"
+"""The name of the network's own logits where they are listed with the stages."""
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """What a module made of one picture: its path in the network, and a shape with B = 1."""
-
-    path: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """One forward pass, up to the network's own classifier.
+class Stage:
+    """A named block of the network, whose pooled output can feed a head.
 
     Attributes:
-        outputs: of the modules that computed something, in the order in which they finished.
-        head: path of the layer that computes the logits.
-        width: features that `head` receives, after averaging over positions.
+        name: the module's path in the network ("layer3"); the last stage stands for the input of
+            the network's own classifier.
+        width: number of features after averaging over positions.
     """
 
-    outputs: tuple[Output, ...]
-    head: str
+    name: str
     width: int
 
 
-def trace(
-    model: nn.Module, side: int, *, head: str | None = None, channels_last: bool = False
-) -> Trace:
-    """Watch one black picture of `side` x `side` pixels pass through a model in eval mode.
+def stages_of_modules(modules: Sequence[str], stages: Sequence[str]) -> dict[str, str]:
+    """Return the stage of each module: the one that contains it, else the next one in the pass.
+
+    Modules behind the last stage that contains any belong to the last stage.
 
     Args:
-        model: maps (1, 3, side, side) to logits; on any device.
-        side: of the network's input.
-        head: path of the classifier; by default the last linear or convolutional layer that runs.
-        channels_last: whether four-dimensional activations are (B, H, W, C).
-
-    Raises:
-        BackboneError: no classifier ran.
+        modules: names in the order of the forward pass.
+        stages: names, shallow to deep.
     """
-    events: list[tuple[str, Tensor, bool]] = []
-    modules = dict(model.named_modules())
-    paths = {module: path for path, module in modules.items() if path}
-
-    def before(module: nn.Module, args: tuple[Any, ...]) -> None:
-        if args and isinstance(args[0], Tensor):
-            events.append((paths[module], args[0], True))
-
-    def after(module: nn.Module, _args: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            events.append((paths[module], output, False))
-
-    handles = [module.register_forward_pre_hook(before) for module in paths]
-    handles += [module.register_forward_hook(after) for module in paths]
-    try:
-        device = next(model.parameters()).device
-        with torch.no_grad():
-            model(torch.zeros(1, 3, side, side, device=device))
-    finally:
-        for handle in handles:
-            handle.remove()
-    begun = [
-        index
-        for index, (path, _, begins) in enumerate(events)
-        if begins and (path == head if head else isinstance(modules[path], _CLASSIFIERS))
-    ]
-    if not begun:
-        raise BackboneError(f"{type(model).__name__} has no classifier that headstart can find")
-    path, features, _ = events[begun[-1]]
-    outputs = tuple(
-        Output(name, tuple(output.shape))
-        for name, output, begins in events[: begun[-1]]
-        if not begins and not _PASSIVE.search(type(modules[name]).__name__)
-    )
-    return Trace(outputs, path, width_of(tuple(features.shape), channels_last))
-
-
-def width_of(shape: Sequence[int], channels_last: bool = False) -> int:
-    """Channels of an activation: (B, C), (B, T, C), (B, C, H, W) or (B, H, W, C)."""
-    return shape[1] if len(shape) == 4 and not channels_last else shape[-1]
-
-
-def find_stages(
-    model: nn.Module, side: int, *, channels_last: bool = False
-) -> tuple[tuple[Stage, ...], str]:
-    """The stages of a network and the path of its classifier.
-
-    Args:
-        model: see `trace`.
-        side: of the network's input.
-        channels_last: see `trace`.
-
-    Returns:
-        The stages, from the shallowest to the deepest, the last one standing for the input of
-        the classifier; and the classifier's path.
-    """
-    seen = trace(model, side, channels_last=channels_last)
-    blocks = set(_blocks(model))
-    outputs = [output for output in seen.outputs if output.path in blocks]
-    whole = [o for o in outputs if not isinstance(model.get_submodule(o.path), _AFFINE)]
-    tokens = [output for output in whole if len(output.shape) == 3]
-    maps = [output for output in whole if len(output.shape) == 4]
-    chosen = evenly(tokens, TOKEN_BLOCKS) if tokens else shrinking(maps, channels_last)
-    chosen += [output for output in whole if len(output.shape) == 2]  # hidden layers
-    chosen.append(outputs[-1])
-    # In the order of the pass, each once.
-    ordered = [output for output in outputs if output in chosen]
-    names = [output.path for output in ordered]
-    stages = [
-        Stage(_outermost(model, output.path, names), width_of(output.shape, channels_last))
-        for output in ordered[:-1]
-    ]
-    return (*stages, Stage(_outermost(model, names[-1], names), seen.width)), seen.head
-
-
-def evenly(items: Sequence[_Item], count: int) -> list[_Item]:
-    """At most `count` of the items, at even distances, the last one among them."""
-    count = min(count, len(items))
-    return [items[len(items) * (index + 1) // count - 1] for index in range(count)]
-
-
-def shrinking(maps: Sequence[Output], channels_last: bool) -> list[Output]:
-    """The last block at every resolution, and the one before a final widening convolution.
-
-    Args:
-        maps: what the blocks compute, in the order of the pass: (1, C, H, W) or (1, H, W, C).
-        channels_last: which of the two.
-    """
-    sides = [output.shape[1 if channels_last else 2] for output in maps]
-    widths = [width_of(output.shape, channels_last) for output in maps]
-    chosen = [
-        output
-        for output, (side, then) in zip(maps, pairwise([*sides, 0]), strict=True)
-        if side >= _SHRINKS * then and not STEM.fullmatch(output.path)
-    ]
-    narrower = [index for index, width in enumerate(widths) if width != widths[-1]]
-    # Not where the block that brought the picture to this resolution is the narrower one.
-    if narrower and sides[narrower[-1] - 1] == sides[-1]:
-        index = narrower[-1]
-        if widths[-1] >= _WIDENS * widths[index]:
-            chosen.append(maps[index])
-    return chosen
-
-
-def _blocks(module: nn.Module, prefix: str = "") -> Iterator[str]:
-    for name, child in module.named_children():
-        path = prefix + name
-        if type(child) in _CONTAINERS or path == _WRAPPER:
-            yield from _blocks(child, f"{path}.")
-        else:
-            yield path
-
-
-def _outermost(model: nn.Module, path: str, others: Sequence[str]) -> str:
-    """The name of the container that ends in this block, unless it holds another stage as well."""
-    while "." in path:
-        parent, _, name = path.rpartition(".")
-        container = model.get_submodule(parent)
-        last = [child for child, _ in container.named_children()][-1]
-        inside = [other for other in others if other.startswith(f"{parent}.")]
-        if type(container) is not nn.Sequential or name != last or len(inside) > 1:
-            break
-        path = parent
-    return path
+    owners: dict[str, str] = {}
+    following = stages[-1]
+    for module in reversed(modules):
+        containing = [stage for stage in stages if f"{module}.".startswith(f"{stage}.")]
+        following = max(containing, key=len) if containing else following
+        owners[module] = following
+    return {module: owners[module] for module in modules}

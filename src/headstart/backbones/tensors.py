@@ -1,6 +1,6 @@
-"""Files of weights as plain arrays, and the digest that tells two sets of weights apart.
+"""Files of weights as plain arrays, and the digest that identifies a set of weights.
 
-safetensors files are read without PyTorch. A `.pth` or `.pt` file needs it, and is opened with
+safetensors files are read without PyTorch. `.pth` and `.pt` files need it, and are opened with
 `weights_only`, so that no file can run code.
 """
 
@@ -34,29 +34,29 @@ _PREFIX = "module."  # what DataParallel adds to every name
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """The tensors in a file of weights, by name and in the file's order.
+    """Read the tensors in a file of weights, by name and in the file's order.
 
-    bfloat16, which NumPy does not know, becomes float32 without loss.
+    bfloat16, which NumPy lacks, becomes float32 without loss.
 
     Args:
-        path: a `.safetensors` file, or anything `torch.save` wrote (`.pth`, `.pt`, `.bin`).
+        path: a `.safetensors` file, or one that `torch.save` wrote (`.pth`, `.pt`, `.bin`).
 
     Raises:
-        BackboneError: no such file, damaged, or not a dictionary of tensors.
-        MissingExtraError: PyTorch is needed for this file and not installed.
+        BackboneError: there is no such file, it is damaged, or not a dictionary of tensors.
+        MissingExtraError: the file needs PyTorch, which is not installed.
     """
     if not path.is_file():
         raise BackboneError(f"there is no file of weights at {path}; give the path of one")
     tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pytorch(path)
     if not tensors:
-        raise BackboneError(f"{path} holds no tensors; give the file with the network's weights")
+        raise BackboneError(f"{path} contains no tensors; give the file with the network's weights")
     if all(name.startswith(_PREFIX) for name in tensors):
         return {name.removeprefix(_PREFIX): array for name, array in tensors.items()}
     return tensors
 
 
 def digest(tensors: Mapping[str, np.ndarray]) -> str:
-    """32 hex digits over names, dtypes, shapes and bytes; the order of the names is no part of it.
+    """Return 32 hex digits over names, dtypes, shapes and bytes, whatever the order of the names.
 
     Args:
         tensors: arrays of any shape and dtype, by name.
@@ -73,12 +73,12 @@ def digest(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def without_counters(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors less those that count the batches of training and change no result."""
+    """Return the tensors without the counts of training batches, which change no result."""
     return {name: array for name, array in tensors.items() if not name.endswith(_COUNTER)}
 
 
 def frozen(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Views of the same tensors that nobody can write through."""
+    """Return read-only views of the same tensors."""
     views = {name: array.view() for name, array in tensors.items()}
     for view in views.values():
         view.flags.writeable = False
@@ -106,7 +106,7 @@ def _array(name: str, entry: dict[str, Any], path: Path) -> np.ndarray:
             f"{path}: {name} has the number format {entry['dtype']}; "
             f"store the weights as float32, float16 or bfloat16"
         )
-    # A copy, because arrays over bytes cannot be written to and PyTorch warns of that.
+    # A copy: arrays over bytes are read-only, and PyTorch warns about them.
     return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
 
 
@@ -118,7 +118,7 @@ def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        # What PyTorch says here tells people how to run code from the file after all.
+        # PyTorch's own message explains how to run code from the file after all.
         raise BackboneError(
             f"{path} is damaged, or not a file of tensors that can be read without running code; "
             f"copy it again, or save the network's state_dict() as safetensors"
@@ -128,7 +128,7 @@ def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
             content = content[key]
     if not isinstance(content, dict):
         raise BackboneError(
-            f"{path} holds a {type(content).__name__}, not a dictionary of tensors; "
+            f"{path} contains a {type(content).__name__}, not a dictionary of tensors; "
             f"save the network's state_dict()"
         )
     tensors = {}

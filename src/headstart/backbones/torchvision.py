@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from headstart.backbones.backbone import Backbone, Weights
-from headstart.backbones.download import fetch_from_url
+from headstart.backbones.download import fetch_from_url, torch_hub_file
 from headstart.backbones.imagenet import imagenet_classes
+from headstart.backbones.source import (
+    BackboneInfo,
+    BackboneSource,
+    did_you_mean,
+    info_of,
+    published_weights,
+)
 from headstart.backbones.tensors import digest, read_tensors
 from headstart.backbones.vision_ops import import_torchvision
 from headstart.errors import BackboneError
@@ -20,11 +26,11 @@ from headstart.images.preprocessing import Interpolation, Preprocessing
 if TYPE_CHECKING:
     from torch import nn
 
-PREFIX = "torchvision:"
+_PREFIX = "torchvision:"
 
-# What two families with a second classifier for training need to be built for use. The published
-# weights of both expect ImageNet's mean and deviation, and convert to their own inside.
-_AUXILIARY = {
+# Two families have a second classifier for training. The published weights of both expect
+# ImageNet's mean and standard deviation, and convert to their own inside.
+_WITHOUT_AUXILIARY = {
     name: {"aux_logits": False, "init_weights": False, "transform_input": True}
     for name in ("googlenet", "inception_v3")
 }
@@ -35,81 +41,79 @@ _RENAMED = (
     (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),
     (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
 )
-# Networks whose activations are (B, H, W, C).
-_CHANNELS_LAST = ("swin_",)
+_CHANNELS_LAST = ("swin_",)  # networks whose activations are (B, H, W, C)
 
 
-def load(name: str, *, weights: Path | None, allow_download: bool = True) -> Backbone:
-    """A classifier of torchvision by name.
+@final
+class TorchvisionSource(BackboneSource):
+    """torchvision's classifiers. The facts about their weights are those of its `meta`."""
 
-    Args:
-        name: "torchvision:resnet50".
-        weights: a file to read instead of the published one.
-        allow_download: whether the published file may be fetched if it is not on this machine.
+    def infos(self) -> tuple[BackboneInfo, ...]:
+        """See `BackboneSource.infos`."""
+        return tuple(
+            info_of(row, on_this_machine=torch_hub_file(row["url"]).is_file())
+            for row in published_weights("torchvision").values()
+        )
 
-    Raises:
-        BackboneError: no such classifier, or the weights do not fit.
-        DownloadError: the published file is not here and cannot be had.
-        MissingExtraError: torch or torchvision is not installed.
-    """
-    short = name.removeprefix(PREFIX)
-    entry = default_weights(name)
-    preprocessing = _preprocessing(entry.transforms(), name)
-    file = weights or fetch_from_url(name, entry.url, allow_download=allow_download)
-    tensors = current_names(read_tensors(file))
+    def check_name(self, name: str) -> None:
+        """See `BackboneSource.check_name`."""
+        _default_weights(name)
 
-    from headstart.backbones.staged import StagedNetwork, fill, forms
-    from headstart.backbones.stages import find_stages
+    def load(self, name: str, *, weights: Path | None, allow_download: bool) -> Backbone:
+        """See `BackboneSource.load`; names are like "torchvision:resnet50"."""
+        entry = _default_weights(name)
+        preprocessing = preprocessing_of(entry.transforms(), name)
+        file = weights or fetch_from_url(name, entry.url, allow_download=allow_download)
+        tensors = current_names(read_tensors(file))
 
-    channels_last = short.startswith(_CHANNELS_LAST)
-    model = architecture(name)
-    stages, head = find_stages(model, preprocessing.crop, channels_last=channels_last)
-    fill(model, tensors, name=name)
-    network = StagedNetwork(
-        model,
-        preprocessing,
-        [stage.name for stage in stages],
-        head=head,
-        channels_last=channels_last,
-    )
-    return Backbone(
-        name=name,
-        preprocessing=preprocessing,
-        stages=stages,
-        labels=imagenet_classes(),  # all of torchvision's classifiers know these, in this order
-        weights=Weights(
-            source=weights.name if weights else entry.url,
-            digest=digest(tensors),
-            license="unstated" if weights else license_of(entry),
-        ),
-        **forms(network),
-    )
+        from headstart.backbones.stage_discovery import find_stages
+        from headstart.backbones.staged import StagedNetwork
+        from headstart.backbones.torch_backbone import TorchBackbone, fill
+
+        channels_last = name.removeprefix(_PREFIX).startswith(_CHANNELS_LAST)
+        model = architecture(name)
+        stages, head = find_stages(model, preprocessing.crop, channels_last=channels_last)
+        fill(model, tensors, name=name)
+        names = [stage.name for stage in stages]
+        return TorchBackbone(
+            name=name,
+            preprocessing=preprocessing,
+            stages=stages,
+            labels=imagenet_classes(),  # all of torchvision's classifiers know these, in this order
+            weights=Weights(
+                source=weights.name if weights else entry.url,
+                digest=digest(tensors),
+                license="unstated" if weights else license_of(entry),
+            ),
+            staged=StagedNetwork(
+                model, preprocessing, names, head=head, channels_last=channels_last
+            ),
+        )
 
 
-def default_weights(name: str) -> Any:
-    """The entry of the best published weights: URL, metadata, preset.
+def _default_weights(name: str) -> Any:
+    """Return the entry of the best published weights: URL, metadata, preset.
 
     Raises:
         BackboneError: torchvision has no classifier of this name.
         MissingExtraError: torch or torchvision is not installed.
     """
     models = import_torchvision(name).models
-    short = name.removeprefix(PREFIX)
+    short = name.removeprefix(_PREFIX)
     known = models.list_models(module=models)
     if short not in known:
-        close = get_close_matches(short.lower(), known, n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else f"its own are {', '.join(known)}"
+        hint = did_you_mean(short, known, otherwise=f"it has {', '.join(known)}")
         raise BackboneError(f"torchvision has no classifier {short!r}; {hint}")
     return models.get_model_weights(short).DEFAULT
 
 
 def license_of(entry: Any) -> str:
-    """Only for SWAG's weights torchvision states a license; BSD-3-Clause is that of its code."""
+    """Return the license: torchvision states one only for SWAG's weights, not for its own."""
     return "CC-BY-NC-4.0" if "SWAG" in entry.name else "unstated"
 
 
 def architecture(name: str) -> nn.Module:
-    """The network without weights, in eval mode, on the meta device."""
+    """Build the network without weights, in eval mode, on the meta device."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -124,17 +128,17 @@ def architecture(name: str) -> nn.Module:
             return func(*args, **kwargs)
 
     models = import_torchvision(name).models
-    short = name.removeprefix(PREFIX)
-    options: dict[str, Any] = dict(_AUXILIARY.get(short, {}))
+    short = name.removeprefix(_PREFIX)
+    options: dict[str, Any] = dict(_WITHOUT_AUXILIARY.get(short, {}))
     if short.startswith("vit_"):  # its table of positions belongs to one size of input
-        options["image_size"] = default_weights(name).transforms().crop_size[0]
+        options["image_size"] = _default_weights(name).transforms().crop_size[0]
     with WithoutMemory():
         model: nn.Module = models.get_model(short, weights=None, **options)
     return model.to("meta").eval()
 
 
 def current_names(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors under the names in today's code, without what only training needs."""
+    """Return the tensors by today's names, without those that only training needs."""
     current = {}
     for key, value in tensors.items():
         if not key.startswith(_TRAINING_ONLY):
@@ -144,10 +148,11 @@ def current_names(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return current
 
 
-def _preprocessing(preset: Any, name: str) -> Preprocessing:
+def preprocessing_of(preset: Any, name: str) -> Preprocessing:
+    """Return the preprocessing that a preset of torchvision stands for."""
     if len(preset.resize_size) != 1 or len(preset.crop_size) != 1:
         raise BackboneError(
-            f"{name} was evaluated on pictures of {preset.crop_size}; headstart feeds squares"
+            f"{name} was evaluated on images of {preset.crop_size}; headstart feeds squares"
         )
     return Preprocessing(
         size=preset.resize_size[0],

@@ -1,9 +1,9 @@
-"""Imports torchvision and timm where torchvision's compiled operators cannot be loaded.
+"""Imports torchvision and timm even if torchvision's compiled operators cannot be loaded.
 
-The torchvision wheel on PyPI is compiled for the CUDA build of PyTorch. Beside a CPU-only PyTorch
-its operators do not load, and `import torchvision` then fails over describing the shapes of two
-of them ("operator torchvision::nms does not exist"). They serve object detection; classifiers
-never call them. Declaring them is enough for the import.
+The torchvision wheel on PyPI is compiled for the CUDA build of PyTorch. With a CPU-only PyTorch its
+operators do not load, and `import torchvision` fails because two of them, which it describes, are
+missing ("operator torchvision::nms does not exist"). Only object detection uses them, so declaring
+them is enough for the import.
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ _DETECTION = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def import_torchvision(wanted_by: str) -> ModuleType:
-    """The module torchvision.
+    """Return the module torchvision.
 
     Args:
-        wanted_by: the backbone that needs it, for the message.
+        wanted_by: name of the backbone or feature that needs it, for the message.
 
     Raises:
         MissingExtraError: torch or torchvision is not installed.
     """
     try:
         import torch
-    except ImportError:
-        raise MissingExtraError(wanted_by, extra="torch") from None
-    try:
+
         return importlib.import_module("torchvision")
     except ImportError:
         raise MissingExtraError(wanted_by, extra="torch") from None
@@ -42,15 +40,15 @@ def import_torchvision(wanted_by: str) -> ModuleType:
 
 
 def import_timm(wanted_by: str) -> ModuleType:
-    """The module timm, which imports torchvision.
+    """Return the module timm.
 
     Args:
-        wanted_by: the backbone that needs it, for the message.
+        wanted_by: name of the backbone or feature that needs it, for the message.
 
     Raises:
         MissingExtraError: torch, torchvision or timm is not installed.
     """
-    import_torchvision(wanted_by)
+    import_torchvision(wanted_by)  # timm imports it
     try:
         return importlib.import_module("timm")
     except ImportError:

@@ -81,7 +81,7 @@ def build_engine(
 
         return PyTorchEngine(backbone, plan)
     except MissingExtraError as error:
-        if requested is not EngineName.AUTO or backbone.graph is None:
+        if requested is not EngineName.AUTO or not backbone.has_graph:
             raise
         _log.info("%s", error)
         return OpenVINOEngine(backbone, make_plan(EngineName.OPENVINO))

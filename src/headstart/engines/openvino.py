@@ -113,7 +113,7 @@ class OpenVINOEngine:
 
 def _graph(backbone: Backbone, shape: list[int]) -> Any:
     """The network as an OpenVINO graph for batches of this shape."""
-    if backbone.graph is None:
+    if not backbone.has_graph:
         return _converted(backbone, shape)
     graph = backbone.graph()
     graph.reshape(shape)

@@ -194,7 +194,7 @@ def configuration_key(backbone: Backbone, plan: EnginePlan) -> str:
         # What decodes and resizes, and what defines a network that is not embedded.
         "libraries": {
             name: _version(name)
-            for name in ("pillow", "pillow-heif", *(() if backbone.graph else _NETWORKS))
+            for name in ("pillow", "pillow-heif", *(() if backbone.has_graph else _NETWORKS))
         },
     }
     return bytes_digest(json.dumps(description, sort_keys=True).encode())

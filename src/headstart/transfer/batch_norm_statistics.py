@@ -59,7 +59,7 @@ def batch_moments(
     """
     if fresh and len(pixels) > BATCH:
         raise ValueError(f"{len(pixels)} images do not fit in one batch; give at most {BATCH}")
-    run = _run_pytorch if backbone.moments_graph is None else _run_openvino
+    run = _run_openvino if backbone.has_graph else _run_pytorch
     sums: dict[str, _RunningSums] = {}
     for count, name, mean, variance in run(backbone, pixels, fresh):
         first, second = sums.get(name, (0.0, 0.0))
@@ -74,7 +74,6 @@ def batch_moments(
 
 
 def _run_openvino(backbone: Backbone, pixels: Pixels, fresh: bool) -> Iterator[_BatchStatistics]:
-    assert backbone.moments_graph is not None
     graph = backbone.moments_graph(fresh)
     compiled = openvino_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     names = [name.removesuffix(_MEAN) for name in backbone.tensors() if name.endswith(_MEAN)]

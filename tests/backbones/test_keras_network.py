@@ -18,8 +18,8 @@ from headstart.errors import BackboneError
 from tests.backbones.keras_models import (
     BGR,
     PLAIN,
-    graph_of,
     keras,
+    module_of,
     network_of,
     predict,
     randomize,
@@ -142,13 +142,13 @@ def test_moments_follow_in_training_as_those_of_pytorch_do(model):
     assert keeps_moments(layer)
     assert [keeps_moments(one) for one in tail.graph.children()].count(True) == 1
     shown = pixels(8)
-    into = tail.graph.run(shown, {"first"})["first"].permute(0, 3, 1, 2)
+    into = tail.graph.part(None, ["first"])(shown)[0].permute(0, 3, 1, 2)
     peer = nn.BatchNorm2d(8, eps=1e-3)
     peer.weight.data, peer.bias.data = layer.gamma.clone(), layer.beta.clone()
     peer.running_mean, peer.running_var = layer.moving_mean.clone(), layer.moving_variance.clone()
     expected = peer(into).detach()
     tail.train()
-    found = tail.graph.run(shown, {"first_bn"})["first_bn"].permute(0, 3, 1, 2)
+    found = tail.graph.part(None, ["first_bn"])(shown)[0].permute(0, 3, 1, 2)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(layer.moving_mean, peer.running_mean, rtol=1e-4, atol=1e-5)
     # PyTorch's running variance is that of a sample, n - 1; Keras's that of the batch.
@@ -170,7 +170,7 @@ def test_unknown_stage(network):
 
 def test_no_cut_between_two_paths(network):
     with pytest.raises(BackboneError, match="cannot be cut behind left"):
-        network.model.between("left", ["logits"])
+        network.model.part("left", ["logits"])
 
 
 def test_copies_are_independent(network):
@@ -208,7 +208,7 @@ def test_the_first_layer_is_in_the_order_red_green_blue(network):
     same = nn.functional.pad(normalized, (0, 1, 0, 1))  # TensorFlow's way of padding by "same"
     kernel = network.model.first
     ours = nn.functional.conv2d(same, layer.weight, kernel.bias, stride=2)
-    keras_own = network.model.run(normalized, {"first"})["first"].permute(0, 3, 1, 2)
+    keras_own = network.model.part(None, ["first"])(normalized)[0].permute(0, 3, 1, 2)
     torch.testing.assert_close(ours, keras_own, rtol=1e-4, atol=1e-5)
 
 
@@ -232,8 +232,8 @@ def test_layers_within_layers_keep_their_variables_apart():
     inputs = keras.Input((8, 8, 3))
     outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(inner(inputs)))
     model = randomize(keras.Model(inputs, outputs))
-    graph = graph_of(model)
-    assert [key for key in graph.state_dict() if key.startswith("two")] == [
+    module = module_of(model)
+    assert [key for key in module.state_dict() if key.startswith("two")] == [
         "two_in_one.kernel_0",
         "two_in_one.bias_1",
         "two_in_one.kernel_2",
@@ -241,4 +241,4 @@ def test_layers_within_layers_keep_their_variables_apart():
     ]
     shown = torch.rand(2, 3, 8, 8)
     theirs = predict(model, shown.permute(0, 2, 3, 1).numpy())
-    np.testing.assert_allclose(graph(shown), theirs, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(module(shown), theirs, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,123 @@
+"""Where backbones come from: a source lists and loads those whose names begin with its prefix."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from headstart.backbones.backbone import Backbone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneInfo:
+    """What is known about a backbone without loading it.
+
+    Attributes:
+        name: for `load_backbone`.
+        source: package, URL or repository of the weights.
+        parameters: count of numbers in the weights, the network's own classifier included.
+        multiply_adds: for one image.
+        input_size: side of the input in pixels.
+        top1: published ImageNet accuracy, 0 to 1.
+        license: of the weights: SPDX identifier, or "unstated".
+        on_this_machine: whether loading needs no download.
+    """
+
+    name: str
+    source: str
+    parameters: int
+    multiply_adds: int
+    input_size: int
+    top1: float
+    license: str
+    on_this_machine: bool
+
+
+class BackboneSource(ABC):
+    """Backbones of one library, or of one collection of weights.
+
+    A source is registered under the prefix of its names in `headstart.backbones.catalog.SOURCES`.
+    Importing its module must not import PyTorch, since listing backbones does not need it.
+    """
+
+    @abstractmethod
+    def infos(self) -> Sequence[BackboneInfo]:
+        """List the well-known backbones of this source, without loading any."""
+
+    @abstractmethod
+    def check_name(self, name: str) -> None:
+        """Refuse a name that no network has, without loading or downloading any.
+
+        Args:
+            name: with its prefix.
+
+        Raises:
+            BackboneError: this source has no such backbone; the message names similar ones.
+            MissingExtraError: the package that knows is not installed.
+        """
+
+    @abstractmethod
+    def load(self, name: str, *, weights: Path | None, allow_download: bool) -> Backbone:
+        """Load a backbone.
+
+        Args:
+            name: with its prefix.
+            weights: a file to read instead of the published one.
+            allow_download: whether published files may be fetched if they are not on this machine.
+
+        Raises:
+            BackboneError: no such backbone, no metadata on its preprocessing, or weights that do
+                not fit.
+            DownloadError: a published file is not on this machine and cannot be downloaded; a
+                NotCachedError if that was not tried.
+            MissingExtraError: the backbone needs a package that is not installed.
+        """
+
+
+@cache
+def published_weights(table: str) -> dict[str, Mapping[str, str]]:
+    """Read a table of facts about published weights, by the names of the backbones.
+
+    They are written down so that listing them needs no library and no network; the tests compare
+    them with the libraries' own. `multiply_adds` is in millions and `top1` in percent; `checksum`
+    is the MD5 (32 hex digits) or SHA-256 (64) of the file, and `file` its name on disk.
+
+    Args:
+        table: name of a CSV file beside this module, without its ending.
+    """
+    import csv  # would delay the start of all commands
+
+    text = (files("headstart.backbones") / f"{table}.csv").read_text(encoding="utf-8")
+    return {row["name"]: row for row in csv.DictReader(text.splitlines())}
+
+
+def info_of(row: Mapping[str, str], *, on_this_machine: bool) -> BackboneInfo:
+    """Turn a row of `published_weights` into what is listed."""
+    return BackboneInfo(
+        name=row["name"],
+        source=row["url"],
+        parameters=int(row["parameters"]),
+        multiply_adds=int(row["multiply_adds"]) * 1_000_000,
+        input_size=int(row["input_size"]),
+        top1=round(float(row["top1"]) / 100, 5),
+        license=row["license"],
+        on_this_machine=on_this_machine,
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str], *, otherwise: str) -> str:
+    """Suggest names that are spelled like a wrong one, whatever their case.
+
+    Args:
+        name: as the user wrote it, without a prefix.
+        known: the names that exist.
+        otherwise: the hint if none is similar.
+    """
+    by_lower_case = {one.lower(): one for one in known}
+    close = get_close_matches(name.lower(), by_lower_case, n=3)
+    return f"did you mean {', '.join(by_lower_case[one] for one in close)}?" if close else otherwise

@@ -1,0 +1,108 @@
+"""Backbones that are defined by a PyTorch module."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from headstart.backbones.backbone import Backbone, Stage, Tensors, Weights
+from headstart.backbones.staged import StagedNetwork
+from headstart.backbones.tensors import frozen, without_counters
+from headstart.errors import BackboneError
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TorchBackbone(Backbone):
+    """A backbone that PyTorch runs; OpenVINO can only convert it, by way of `torch.export`.
+
+    Attributes:
+        staged: the network on the CPU; it is never handed out, only copies of it.
+    """
+
+    staged: StagedNetwork
+
+    def network(self) -> StagedNetwork:
+        """See `Backbone.network`."""
+        return copy.deepcopy(self.staged)
+
+    def tensors(self) -> Tensors:
+        """See `Backbone.tensors`; the arrays share the network's memory."""
+        state = {name: value.numpy() for name, value in self.staged.model.state_dict().items()}
+        return frozen(without_counters(state))
+
+    def refill(self, tensors: Tensors, weights: Weights) -> TorchBackbone:
+        """See `Backbone.refill`."""
+        staged = self.network()
+        fill(staged.model, tensors, name=self.name)
+        return replace(self, weights=weights, staged=staged.requires_grad_(False))
+
+    @property
+    def has_graph(self) -> bool:
+        """Always False."""
+        return False
+
+    def graph(self, *, until: str | None = None) -> Any:
+        """Raise BackboneError: there is only the PyTorch form."""
+        del until
+        raise BackboneError(f"{self.name} has no OpenVINO graph of its own; convert its network")
+
+    def moments_graph(self, fresh: bool) -> Any:
+        """Raise BackboneError: there is only the PyTorch form."""
+        del fresh
+        return self.graph()
+
+
+def stages_of(network: StagedNetwork, side: int) -> tuple[Stage, ...]:
+    """Return the stages of a network, their widths measured on one black image.
+
+    Args:
+        network: on any device but "meta".
+        side: of the image in pixels.
+    """
+    with torch.no_grad():
+        outputs = network(torch.zeros(1, 3, side, side, device=network.mean.device))
+    return tuple(
+        Stage(name, output.shape[1]) for name, output in zip(network.stages, outputs, strict=False)
+    )
+
+
+def fill(model: nn.Module, tensors: Tensors, *, name: str) -> None:
+    """Replace all weights of a model.
+
+    Args:
+        model: on any device, "meta" included.
+        tensors: by the names of its `state_dict()`; counters of batches may be missing.
+        name: the backbone's, for messages.
+
+    Raises:
+        BackboneError: a tensor is missing, has another shape, or is not part of the network.
+    """
+    expected = model.state_dict()
+    state: dict[str, Tensor] = {}
+    for key, current in expected.items():
+        if key not in tensors:
+            if key.endswith("num_batches_tracked"):  # files older than 2018 lack it; unused here
+                state[key] = torch.zeros((), dtype=current.dtype)
+                continue
+            raise _misfit(name, f"{key} is missing")
+        if tensors[key].shape != tuple(current.shape):
+            shapes = f"{tensors[key].shape} where the network has {tuple(current.shape)}"
+            raise _misfit(name, f"{key} is {shapes}")
+        state[key] = torch.tensor(tensors[key], dtype=current.dtype)
+    if spare := [key for key in tensors if key not in expected]:
+        raise _misfit(name, f"the network has no tensor {spare[0]}")
+    # Modules whose format has changed look at the version; these names are the current ones.
+    versioned = type(expected)(state)
+    versioned._metadata = expected._metadata  # type: ignore[attr-defined]
+    model.load_state_dict(versioned, strict=True, assign=True)
+
+
+def _misfit(name: str, reason: str) -> BackboneError:
+    return BackboneError(
+        f"these weights do not fit {name}: {reason}; give the file that belongs to this network"
+    )
