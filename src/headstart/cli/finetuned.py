@@ -53,10 +53,9 @@ def _outcome(attempt: TuningAttempt | None, *, kept: bool) -> str:
     )
     if not kept:
         return f"Fine-tuning was not reliably better, so the probe is kept: {figures}."
-    blend = (
-        f" Weights: {attempt.interpolation:.0%} fine-tuned, {1 - attempt.interpolation:.0%} probe."
-    )
-    return f"Fine-tuning was better and is kept: {figures}.{blend if attempt.interpolation < 1 else ''}"
+    share = attempt.interpolation
+    blend = f" Weights: {share:.0%} fine-tuned, {1 - share:.0%} probe." if share < 1 else ""
+    return f"Fine-tuning was better and is kept: {figures}.{blend}"
 
 
 def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
