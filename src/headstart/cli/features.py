@@ -52,7 +52,7 @@ def features(
 
     from headstart import plots  # brings matplotlib, which is slow
 
-    named = {"network": backbone.name, "picture": image.name}
+    named = {"network": backbone.name, "image": image.name}
     plots.save(plots.channels_by_stage(found, pixels, **named), out / _OVERVIEW)
     for one in found:
         plots.save(plots.strongest_channels(one, pixels, **named), out / _file(one))
