@@ -74,7 +74,7 @@ def test_too_little_memory_is_said(cli: Cli, model: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("headstart.models.saved_model.load_model", fail)
     outcome = cli("info", model)
     assert outcome.code == 1
-    assert "the memory does not suffice" in outcome.err
+    assert "out of memory" in outcome.err
 
 
 def test_a_failure_that_is_nobodys_mistake_is_exit_code_1(
@@ -100,7 +100,8 @@ def test_ctrl_c_ends_with_130_and_a_sentence(
     outcome = cli("fit", photos, "--out", tmp_path / "model")
     assert outcome.code == 130
     assert outcome.err == (
-        "headstart: stopped; what was computed is kept, and the same command goes on from there\n"
+        "headstart: stopped; finished work is in the cache, so the same command continues from "
+        "there\n"
     )
 
 
@@ -176,7 +177,7 @@ def test_a_terminal_sees_progress_and_a_clean_result(photos: Path, tmp_path: Pat
 def test_a_log_is_told_of_progress_now_and_then(
     cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("headstart.cli.console._NEWS", 0.0)
+    monkeypatch.setattr("headstart.cli.console._LOG_INTERVAL", 0.0)
     outcome = cli("fit", photos, "--out", tmp_path / "model", "--stage", "head")
     assert outcome.code == 0
     assert "headstart: images: 24 of 24\n" in outcome.err
@@ -186,8 +187,8 @@ def test_a_log_is_told_of_progress_now_and_then(
     ("option", "value", "said"),
     [
         ("--head", "forest", "'--head': 'forest' is not one of 'logistic', 'centroid', 'knn'."),
-        ("--holdout", "5", "'--holdout': '5' will not do: should be less than or equal to 0.9"),
-        ("--seed", "x", "'--seed': 'x' will not do: should be a valid integer"),
+        ("--holdout", "5", "'--holdout': '5' should be less than or equal to 0.9"),
+        ("--seed", "x", "'--seed': 'x' should be a valid integer"),
     ],
 )
 def test_a_wrong_value_of_an_option_is_named(option: str, value: str, said: str, cli: Cli):

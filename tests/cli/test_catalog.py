@@ -81,7 +81,7 @@ class TestCache:
         assert cleared["freed_bytes"] > 0
         assert cleared["total_bytes"] == 0
         said = cli("fit", photos, "--out", tmp_path / "model", "--stage", "head", "--cache", cache)
-        assert "0 of them known" in said.out
+        assert "0 of them from the cache" in said.out
 
     def test_is_where_the_variable_says(self, cli: Cli, tmp_path: Path):
         outcome = cli("cache")

@@ -5,14 +5,15 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from headstart import comparison
 from headstart.backbones import Backbone
-from headstart.cli import compare, options
+from headstart.cli import compare
+from headstart.cli.options import DatasetOptions, RuntimeOptions
+from headstart.cli.summary import layer_text
 from headstart.comparison import successive_halving
 from headstart.comparison.cost import Cost
 from headstart.engines import EnginePlan
@@ -48,7 +49,7 @@ def tinies(tiny: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch) -> N
         if name not in ("a", "b", "far", "farther", "gone", "broken"):
             raise BackboneError(f"there is no backbone {name!r}; did you mean 'a'?")
 
-    def opened(name: str, *_args: Any, allow_download: bool) -> Extractor:
+    def opened(_options: RuntimeOptions, name: str, *, allow_download: bool) -> Extractor:
         if name == "broken":
             raise BackboneError("these weights do not fit broken")
         if name in ("far", "farther", "gone") and name not in fetched:
@@ -61,7 +62,7 @@ def tinies(tiny: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch) -> N
         return replace(extractor, backbone=replace(extractor.backbone, name=name), warnings=[])
 
     sizes = {"far": 46_830_571, "farther": None, "gone": 1_000_000}
-    monkeypatch.setattr(options, "extractor_for", opened)
+    monkeypatch.setattr(RuntimeOptions, "extractor", opened)
     monkeypatch.setattr("headstart.backbones.check_name", check_name)
     monkeypatch.setattr("headstart.comparison.backbone_trial._parameters", lambda _backbone: None)
     monkeypatch.setattr(
@@ -89,7 +90,7 @@ def test_the_embedded_backbones_as_they_are(cli: Cli, photos: Path, tmp_path: Pa
     assert rows[LITES[0]]["top1"] == 0.751
     assert said["left_out"] == []
     assert said["recommendation"]["backbone"] in LITES
-    assert said["recommendation"]["sentence"].startswith("Use efficientnet-lite")
+    assert said["recommendation"]["sentence"].startswith("Take efficientnet-lite")
     assert json.loads((tmp_path / "out" / "comparison.json").read_text("utf-8")) == said
 
 
@@ -109,7 +110,7 @@ class TestWithMadeUpCosts:
         assert (outcome.code, outcome.err) == (0, "")
         lines = outcome.out.splitlines()
         header = (
-            "backbone accuracy 95% interval images stages core-ms images/s parameters "
+            "backbone accuracy 95% interval images layer core-ms images/s parameters "
             "multiply-adds memory license top-1"
         )
         assert " ".join(lines[0].split()) == header
@@ -120,9 +121,9 @@ class TestWithMadeUpCosts:
             "data      own: 24 images, 3 classes",
             f"skipped   1 file; all in {tmp_path / 'out' / 'comparison.json'}",
             f"          {own / 'noise' / 'broken.jpg'} (empty file)",
-            "advice    Use a: ",
-            "b with 1.000 is within noise of it",
-            "choice    1.000",
+            "advice    Take a: ",
+            "b's 1.000 is within noise of it",
+            "choice    accuracy 1.000",
             f"written   {tmp_path / 'out'}",
         ):
             assert text in outcome.out
@@ -157,12 +158,12 @@ class TestWithMadeUpCosts:
         ]
         assert "warning: far is left out: its weights are not on this machine" in outcome.err
         assert "warning: broken is left out" in outcome.err
-        assert "was not compared with any other" in outcome.document["recommendation"]["sentence"]
+        assert "nothing was compared with it" in outcome.document["recommendation"]["sentence"]
 
     def test_an_unknown_name_is_a_mistake_before_any_work(
         self, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.delattr(options, "opened")  # no data are looked for
+        monkeypatch.delattr(DatasetOptions, "open")  # no data are looked for
         outcome = cli("compare", "nowhere", "--backbones", "a,nonsense", "--json")
         assert (outcome.code, one_sentence(outcome)) == (2, True)
         assert "there is no backbone 'nonsense'; did you mean 'a'?" in outcome.err
@@ -177,7 +178,7 @@ class TestWithMadeUpCosts:
             "headstart: will download far: 47 MB",
             "headstart: will download farther: size unknown",
             "headstart: will download gone: 1 MB",
-            "headstart: will download 48 MB and what is unknown in all",
+            "headstart: will download 48 MB in total plus those of unknown size",
         ]
         assert "gone is left out" in outcome.err
 
@@ -196,7 +197,7 @@ class TestWithMadeUpCosts:
         outcome = cli("compare", own, "--backbones", "a", "--out", own)
         assert outcome.code == 2
         assert one_sentence(outcome)
-        assert "lies among the images in" in outcome.err
+        assert "is among the images in" in outcome.err
 
     def test_one_class_is_refused(self, cli: Cli, tmp_path: Path):
         write_photos(tmp_path / "one", 3, kinds=("noise",))
@@ -219,4 +220,4 @@ def test_the_library_has_it_too():
     ],
 )
 def test_stages_take_little_room(stages: tuple[str, ...], text: str):
-    assert compare._stages(stages) == text
+    assert layer_text(stages) == text

@@ -10,7 +10,8 @@ import pytest
 
 from headstart.cli.app import run
 from headstart.cli.finetune import finetune
-from headstart.cli.training import CURVES, HISTORY
+from headstart.cli.fit import CURVES, HISTORY
+from headstart.cli.parameters import with_options
 from headstart.finetuning import finetune as module
 from headstart.finetuning.settings import TuningSettings
 from tests.cli.conftest import Cli, one_sentence
@@ -55,7 +56,7 @@ def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
         "share", "temperature", "result", "probe", "validation", "augmentation", "history",
         "images", "classes", "skipped", "duplicates", "conflicts", "seconds", "verdict",
     }  # fmt: skip
-    assert said["verdict"]["sentence"].startswith("Fine-tuning did")
+    assert said["verdict"]["sentence"].startswith("Fine-tuning was ")
     assert (said["backbone"], said["depth"], said["images"]) == ("efficientnet-lite0", 1, 24)
     for one in (*said["validation"].values(), said["result"], said["probe"]):
         assert one["interval"][0] <= one["accuracy"] <= one["interval"][1]
@@ -86,7 +87,7 @@ def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, 
     model, cache = begun
     outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE)
     assert outcome.code == 0
-    assert "Fine-tuning did not surely pay, so the probe is kept" in outcome.out
+    assert "Fine-tuning was not reliably better, so the probe is kept" in outcome.out
     kept, begun_with = (
         json.loads((folder / "model.json").read_text()) for folder in (tmp_path / "m", model)
     )
@@ -229,7 +230,7 @@ def test_a_fit_leaves_nothing_of_a_fine_tuning_before(cli: Cli, photos: Path, tm
 
 
 def test_every_setting_is_an_option_with_the_same_default():
-    options = inspect.signature(finetune).parameters
+    options = inspect.signature(with_options(finetune)).parameters
     for setting in fields(TuningSettings):
         if setting.name not in ("depth", "seed"):
             assert options[setting.name].default == setting.default, setting.name

@@ -57,10 +57,10 @@ def test_a_person_is_told_the_same(cli: Cli, own: Path, tmp_path: Path):
     for text in (
         "own: 23 images, 3 classes",
         "efficientnet-lite0 on ",
-        "stages    head",
+        "layer     head (last)",
         "cross-validated",
-        "1 identical image counts once",
-        "conflicts 1 with two labels",
+        "copies    1 duplicate image left out",
+        "conflicts 1 image with contradictory labels left out, such as ",
         "skipped   1 file; all in ",
         f"model     {tmp_path / 'model'}",
     ):
@@ -139,7 +139,7 @@ def test_a_split_of_the_data_is_used_and_holdout_then_changes_nothing(cli: Cli, 
     outcome = cli("fit", tmp_path / "data", *arguments)
     assert outcome.document["estimate"] == "held-out"
     assert (outcome.document["images"], outcome.document["tested_images"]) == (15, 9)
-    assert "warning: data has a test part of its own, so --holdout changes nothing" in outcome.err
+    assert "warning: data has its own test images, so --holdout has no effect" in outcome.err
 
 
 def test_a_class_of_one_image_is_said_to_be_untested(cli: Cli, own: Path, tmp_path: Path):
@@ -147,7 +147,7 @@ def test_a_class_of_one_image_is_said_to_be_untested(cli: Cli, own: Path, tmp_pa
         extra.unlink()
     outcome = cli("fit", own, "--out", tmp_path / "model", *QUICK)
     assert outcome.code == 0
-    assert "untested  noise: a single image cannot test what it trained" in outcome.out
+    assert "untested  noise: a single image cannot both train and test" in outcome.out
 
 
 def test_a_sample_that_compared_is_named(
@@ -156,7 +156,7 @@ def test_a_sample_that_compared_is_named(
     monkeypatch.setattr(fit, "_SAMPLE", 15)
     monkeypatch.setattr(fit, "_SAMPLE_PER_CLASS", 1)
     outcome = cli("fit", photos, "--out", tmp_path / "model", *QUICK)
-    assert "stages    head, compared on 15 of the images" in outcome.out
+    assert "layer     head (last), chosen on 15 of the images" in outcome.out
     said = cli("fit", photos, "--out", tmp_path / "model", *QUICK, "--json").document
     assert (said["images"], said["compared_on"]) == (24, 15)
 
@@ -170,7 +170,7 @@ def test_an_accuracy_that_cannot_be_known_is_said_to_be_unknown(cli: Cli, tmp_pa
     assert said.document["estimate"] == "unknown"
     outcome = cli(*arguments, "--report", tmp_path / "report")
     assert "accuracy  unknown" in outcome.out
-    assert "no report to write" in outcome.err
+    assert "no report is written to" in outcome.err
 
 
 class TestSources:
@@ -284,7 +284,7 @@ def test_a_report_does_not_go_among_photos(cli: Cli, own: Path, tmp_path: Path):
     before = files(own)
     outcome = cli("fit", own, "--out", tmp_path / "model", "--report", own)
     assert outcome.code == 2
-    assert f"{own} lies among the images in {own}" in outcome.err
+    assert f"{own} is among the images in {own}" in outcome.err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").touch()
     outcome = cli("fit", own, "--out", tmp_path / "model", "--report", tmp_path / "mine")
@@ -303,7 +303,7 @@ def test_nothing_is_written_among_the_images(cli: Cli, own: Path, tmp_path: Path
     ):
         outcome = cli(*arguments, within)
         assert outcome.code == 2
-        assert f"{within} lies among the images in {own}; name a folder outside" in outcome.err
+        assert f"{within} is among the images in {own}; name a folder outside" in outcome.err
         assert not within.exists()
 
 
@@ -312,7 +312,7 @@ def test_a_class_that_is_lost_is_named(cli: Cli, own: Path, tmp_path: Path):
     (own / "lost" / "1.jpg").write_bytes(b"\xff\xd8\xff no picture")
     outcome = cli("fit", own, "--out", tmp_path / "model")
     assert outcome.code == 0
-    assert "1 class is not in the model, for want of an image to learn from: lost" in outcome.err
+    assert "1 class has no usable training image and so is not in the model: lost" in outcome.err
 
 
 def test_the_same_pixels_in_other_bytes_count_once(cli: Cli, own: Path, tmp_path: Path):
@@ -331,4 +331,4 @@ def test_auto_stands_alone(cli: Cli, tmp_path: Path):
     arguments = ("fit", "nowhere", "--out", tmp_path / "model", "--stage", "auto")
     outcome = cli(*arguments, "--stage", "blocks.4")
     assert (outcome.code, one_sentence(outcome)) == (2, True)
-    assert "--stage auto stands alone, and here is --stage blocks.4 beside it" in outcome.err
+    assert "--stage auto cannot be combined with --stage blocks.4" in outcome.err

@@ -84,12 +84,12 @@ def test_a_model_and_its_classes(cli: Cli, model: Path, photos: Path, tmp_path: 
         (["--stage", "blocks.2"], "needs a --channel"),
         (["--stage", "block.2", "--channel", "0"], "no stage 'block.2'; its stages are"),
         (["--stage", "blocks.2", "--channel", "40"], "its channels are 0 to 39"),
-        (["--stage", "blocks.2", "--channel", "0", "--at", "x"], "--at x is no place"),
+        (["--stage", "blocks.2", "--channel", "0", "--at", "x"], "--at x is not a position"),
         (["--stage", "blocks.2", "--channel", "0", "--at", "0,99"], "no unit at 0,99"),
         (["zebra", "--channel", "0"], "need a --stage"),
         (["zebra", "--from", "missing.jpg"], "cannot use missing.jpg: no such file"),
         (["zebra", "--from", __file__], ": not an image"),
-        (["zebra", "--tv", "inf"], "no weight"),
+        (["zebra", "--tv", "inf"], "not a finite number"),
         (["zebra", "--backbone", "efficientnet-lite9"], "there is no backbone"),
         (["zebra", "--model", "x", "--backbone", "efficientnet-lite0"], "leave out --backbone"),
     ],
@@ -113,4 +113,4 @@ def test_starting_at_a_picture_nothing_is_random_in_a_lesson(cli: Cli, cat: Path
     arguments = ["imagine", "zebra", "--method", "lesson", "--from", cat, "--grid", 2]
     outcome = cli(*arguments, "--out", tmp_path / "a.png")
     assert outcome.code == 2
-    assert "would be the same picture" in outcome.err
+    assert "would be the same; leave out one of them" in outcome.err

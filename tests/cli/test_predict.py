@@ -178,7 +178,7 @@ def test_a_terminal_without_unicode_gets_escapes(model: Path, new: Path):
         assert expected.encode() in done.stdout
 
 
-def test_damaged_files_write_nothing_of_their_own_to_stderr(model: Path, new: Path):
+def test_nothing_but_libtiff_itself_writes_to_stderr_about_damaged_files(model: Path, new: Path):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
     for compression in ("tiff_lzw", "tiff_deflate", "jpeg"):
         buffer = io.BytesIO()
@@ -187,7 +187,9 @@ def test_damaged_files_write_nothing_of_their_own_to_stderr(model: Path, new: Pa
         (new / f"damaged-{compression}.tif").write_bytes(data)
     command = [sys.executable, "-m", "headstart", "predict", str(model), str(new), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr == "headstart: warning: 2 of 15 images could not be read\n"
+    libtiff = ("JPEGLib: ", "ZIPDecode: ", "tempfile.tif: ")
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(libtiff)]
+    assert lines == ["headstart: warning: 2 of 15 images could not be read"]
     assert done.returncode == 1
     assert done.stdout.count('"error": "damaged TIFF') == 2
 

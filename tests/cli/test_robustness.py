@@ -45,7 +45,7 @@ def test_tells_people_what_it_left_out(cli: Cli, model: Path, new: Path, tmp_pat
     for text in (
         "epsilon (linf)",
         "brightness",
-        "images     12 of 13, drawn with seed 0",
+        "images     12 of 13, sampled with seed 0",
         "skipped    1 file; all in ",
         "(empty file)",
         f"written    {tmp_path / 'out'}",
@@ -68,9 +68,9 @@ def test_images_of_the_training_are_refused(cli: Cli, model: Path, photos: Path,
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--epsilons", "1/255,much"], "holds 'much', which is no number; write 1/255,4/255"),
-        (["--epsilons", "1/0"], "holds '1/0', which is no number"),
-        (["--epsilons", "-1/255"], "give finite numbers, 0 or more"),
+        (["--epsilons", "1/255,much"], "contains 'much', which is not a number; write 1/255,4/255"),
+        (["--epsilons", "1/0"], "contains '1/0', which is not a number"),
+        (["--epsilons", "-1/255"], "give sizes of a change, 0 or more"),
     ],
 )
 def test_mistakes_are_said(
@@ -85,7 +85,7 @@ def test_mistakes_are_said(
 def test_a_folder_of_photos_is_no_place_for_results(cli: Cli, model: Path, new: Path):
     outcome = cli("robustness", model, new, "--out", new)
     assert outcome.code == 2
-    assert "lies among the images in" in outcome.err
+    assert "is among the images in" in outcome.err
     assert one_sentence(outcome)
     assert cli("robustness", model, new, "--out", model / "model.json").code == 2
 

@@ -52,9 +52,16 @@ def test_the_text_ends_with_what_to_do(written: Path, capsys: pytest.CaptureFixt
     out, photos, cache = (str(written / name) for name in ("out", "photos", "c"))
     assert run(["transfer", photos, "--out", out, "--cache", cache]) == 0
     said = capsys.readouterr().out
-    for part in ("last layer", "raw pixels", "by pre-training", "nearest", "broken.png", "more  "):
+    for part in (
+        "last layer",
+        "raw pixels",
+        "from pre-training",
+        "nearest",
+        "broken.png",
+        "more data  ",
+    ):
         assert part in said
-    assert "chosen' can differ from the rows above it" in said
+    assert "so it can differ from its row" in said
     assert "skipped    1 file; all in " in said
     assert said.splitlines()[-1].startswith("  headstart ")
     assert photos in said.splitlines()[-1]
@@ -63,7 +70,7 @@ def test_the_text_ends_with_what_to_do(written: Path, capsys: pytest.CaptureFixt
 def test_other_peoples_folders_are_not_written_to(written: Path, capsys):
     photos = str(written / "photos")
     assert run(["transfer", photos, "--out", photos]) == 2
-    assert "lies among the images in" in capsys.readouterr().err
+    assert "is among the images in" in capsys.readouterr().err
     file = written / "out" / "transfer.json"
     assert run(["transfer", photos, "--out", str(file)]) == 2
     assert "is a file" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from headstart.evaluation.report import (
     write_csv,
     write_skipped,
 )
+from headstart.system.serialization import to_json
 from headstart.types import Conflict, Skipped
 
 KEYS = [
@@ -44,7 +45,7 @@ def test_a_report_by_hand() -> None:
         conflicts=[Conflict(("1.jpg", "2.jpg"), ("a", "b"))],
         seen=2, seconds=1.5,
     )  # fmt: skip
-    found = report.as_dict()
+    found = to_json(report)
     assert list(found) == KEYS
     assert found["accuracy"] == 0.75
     assert found["interval"] == pytest.approx([0.3006, 0.9544], abs=1e-4)
@@ -67,9 +68,9 @@ def test_a_report_by_hand() -> None:
 @pytest.mark.parametrize("k", [1, 2, 5, 6, 60])
 def test_reports_are_strict_json_with_the_same_keys(k: int) -> None:
     report = build(k)
-    text = json.dumps(report.as_dict(), allow_nan=False)
-    assert json.loads(text) == report.as_dict()
-    assert list(report.as_dict()) == KEYS
+    text = json.dumps(to_json(report), allow_nan=False)
+    assert json.loads(text) == to_json(report)
+    assert list(to_json(report)) == KEYS
     assert (report.top5 is not None) == (k > 5)
     assert list(report.per_class) == list(report.classes)
 

@@ -64,29 +64,32 @@ def test_another_backbone_than_the_models_is_refused(model: Path):
 
 
 def test_options_open_the_embedded_backbone_by_default(lite0: Backbone):
-    network = options.study(None, None, None)
+    network = options.NetworkOptions().inspected()
     assert network.model is None
     assert network.backbone.name == LITE
     assert network.backbone.weights == lite0.weights
 
 
 def test_options_open_a_models_folder_with_its_backbone(lite0: Backbone, model: Path):
-    for network in (options.study(None, model, None), options.study_of(str(model), None)):
+    for network in (
+        options.NetworkOptions(model=model).inspected(),
+        options.inspected_by_name(str(model), None),
+    ):
         assert network.model is not None
         assert network.model.classes == load_model(model).classes
         assert network.backbone.weights == lite0.weights
 
 
 def test_options_open_a_backbone_by_name():
-    for network in (options.study("efficientnet-lite1", None, None),
-                  options.study_of("efficientnet-lite1", None)):  # fmt: skip
+    for network in (options.NetworkOptions(backbone="efficientnet-lite1").inspected(),
+                  options.inspected_by_name("efficientnet-lite1", None)):  # fmt: skip
         assert network.model is None
         assert network.backbone.name == "efficientnet-lite1"
 
 
 def test_a_model_and_a_backbone_are_one_too_many(model: Path):
     with pytest.raises(UserError) as caught:
-        options.study(LITE, model, None)
+        options.NetworkOptions(backbone=LITE, model=model).inspected()
     assert caught.value.exit_code == 2
     assert str(caught.value) == (
         f"--model {model} has a backbone of its own; leave out --backbone {LITE}"
@@ -95,13 +98,13 @@ def test_a_model_and_a_backbone_are_one_too_many(model: Path):
 
 def test_a_name_that_is_nothing_is_refused(tmp_path: Path):
     with pytest.raises(BackboneError, match="efficientnet-lite9"):
-        options.study_of("efficientnet-lite9", None)
+        options.inspected_by_name("efficientnet-lite9", None)
     with pytest.raises(SavedModelError):
-        options.study_of(str(tmp_path), None)
+        options.inspected_by_name(str(tmp_path), None)
 
 
 def test_weights_of_another_kind_are_refused(model: Path, tmp_path: Path):
     with pytest.raises(UserError, match="there is no file of weights"):
-        options.study(None, None, tmp_path / "missing.safetensors")
+        options.NetworkOptions(weights=tmp_path / "missing.safetensors").inspected()
     with pytest.raises(UserError):
-        options.study(None, model, tmp_path / "missing.safetensors")
+        options.NetworkOptions(model=model, weights=tmp_path / "missing.safetensors").inspected()

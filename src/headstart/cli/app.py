@@ -1,11 +1,10 @@
-"""Verbs, and what becomes of an error."""
+"""The commands, and what happens with an error."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -15,42 +14,45 @@ from headstart.cli import (
     attack,
     catalog,
     compare,
+    evaluate,
     explain,
     features,
     finetune,
+    fit,
     imagine,
-    prediction,
+    predict,
     robustness,
-    training,
     transfer,
 )
 from headstart.cli.console import note
+from headstart.cli.parameters import Command, with_options
 from headstart.errors import HeadstartError
+from headstart.system.option import summary
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 and the number of the signal."""
+"""Exit code after Ctrl-C: 128 plus the number of the signal."""
 
 
-class _Verbs(TyperGroup):
-    """Says what was wrong with an option in our words: Typer passes on pydantic's."""
+class _Commands(TyperGroup):
+    """Rewords what Typer reports about an option's value, which comes from pydantic."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the verb."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            from pydantic import ValidationError  # Typer has it only where it checks something
+            from pydantic import ValidationError  # Typer has imported it if it checked something
 
             error.message = error.message.removeprefix("Value error, ")
             if error.message.startswith("Input ") and isinstance(error.__cause__, ValidationError):
                 value = error.__cause__.errors()[0]["input"]
-                error.message = f"{value!r} will not do: {error.message.removeprefix('Input ')}"
+                error.message = f"{value!r} {error.message.removeprefix('Input ')}"
             raise
 
 
 app = typer.Typer(
     name="headstart",
-    cls=_Verbs,
+    cls=_Commands,
     help="A folder of photos in, a tested image classifier out.",
     no_args_is_help=True,
     add_completion=False,
@@ -58,13 +60,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (
-    training.fit,
-    training.evaluate,
+for command in (
+    fit.fit,
+    evaluate.evaluate,
     finetune.finetune,
     compare.compare,
-    prediction.predict,
-    prediction.classify,
+    predict.predict,
+    predict.classify,
     transfer.transfer,
     robustness.robustness,
     features.features,
@@ -76,11 +78,13 @@ for verb in (
     catalog.datasets,
     catalog.cache,
 ):
-    app.command()(verb)
+    app.command(cls=Command, help=summary(command))(with_options(command))
 
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"headstart {version('headstart')}")
         raise typer.Exit
 
@@ -98,58 +102,51 @@ def options(
 
 def main() -> None:
     """Run the command line and exit: 0, 1 for a failure, 2 for a user's mistake, 130 for Ctrl-C."""
-    # A caller may have closed either; what opens a file next must not be given its number.
+    # A caller may have closed either; the next file to be opened must not get its number.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     try:
         code = run(sys.argv[1:])
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once, in silence
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once, silently
     except KeyboardInterrupt:
         code = INTERRUPTED
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line.
+    """Run the command line and return the exit code.
 
     Args:
-        arguments: without the program's name. `--debug` may stand anywhere.
-
-    Returns:
-        The exit code.
+        arguments: without the program's name. `--debug` may be anywhere among them.
     """
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         app(arguments)
-    except SystemExit as done:  # how Typer ends, mistakes in options and Ctrl-C included
+    except SystemExit as done:  # how Typer ends, after mistakes in options and Ctrl-C too
         code = done.code if isinstance(done.code, int) else 1
         if code == INTERRUPTED:
-            _say("stopped; what was computed is kept, and the same command goes on from there")
+            note("stopped; finished work is in the cache, so the same command continues from there")
         return code
-    except HeadstartError as error:
-        if debug:
-            raise
-        return _say(f"error: {error}", error.exit_code)
-    except BrokenPipeError:  # the reader of our output left, as `head` does
+    except BrokenPipeError:  # the reader of our output closed it, as `head` does
         sys.stderr.close()
         return 1
-    except MemoryError:
+    except Exception as error:
         if debug:
             raise
-        return _say("error: the memory does not suffice; close other programs or use less data")
-    except OSError as error:
-        if debug:
-            raise
-        return _say(f"error: {error.strerror or error}; nothing more could be written")
-    except Exception as error:  # a user is shown a sentence, not a traceback
-        if debug:
-            raise
-        kind = type(error).__name__
-        return _say(f"error: {kind}: {error}\nThis is a bug in headstart; --debug shows where.", 1)
+        note(f"error: {_explained(error)}")
+        return error.exit_code if isinstance(error, HeadstartError) else 1
     return 0
 
 
-def _say(text: str, code: int = 1) -> int:
-    note(text)
-    return code
+def _explained(error: Exception) -> str:
+    """Return what to tell the user about an error, in place of a traceback."""
+    if isinstance(error, HeadstartError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory; close other programs or use less data"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}; the output could not be written"
+    return (
+        f"{type(error).__name__}: {error}\nThis is a bug in headstart; --debug shows a traceback."
+    )

@@ -9,109 +9,79 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import print_json, say, warn
+from headstart.cli.console import facts, print_json, warn
 from headstart.errors import UserError
+from headstart.system.option import Option
+from headstart.system.serialization import to_json
 from headstart.system.text import pluralize
 from headstart.types import Norm
 
 if TYPE_CHECKING:
-    from headstart.inspection.adversarial_file import AdversarialImage, FilePrediction
+    from headstart.inspection.adversarial_file import AdversarialImage
     from headstart.inspection.attacks import Attack, Threat
 
-
-_MINIMUM_NORM = "minimum-norm"
+_APGD, _MINIMUM_NORM = "apgd", "minimum-norm"
 _EPSILON = "4/255"
 _QUALITY, _STEPS = 90, 100
 
 
 def attack(
-    image: Annotated[Path, typer.Argument(help="The picture.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", help="The PNG to write.", show_default=False)],
-    to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            help="What it shall be taken for: a class, or a group of ImageNet's such as cat, dog "
-            "or bird. Without it: for anything else than now.",
-        ),
-    ] = None,
+    image: shared.Image,
+    *,
+    out: Path,
+    to: Annotated[str | None, Option(unset="any other class")] = None,
     epsilon: Annotated[
-        str | None,
-        typer.Option(
-            "--epsilon",
-            help=f"The largest change, as 4/255 or 0.016. [default: {_EPSILON} for linf; for l2 "
-            "the smallest change is searched]",
-        ),
+        str | None, Option(unset=f"{_EPSILON} for linf; for l2, the smallest that works")
     ] = None,
-    norm: Annotated[
-        Norm,
-        typer.Option("--norm", help="Measure the largest change (linf) or the total one (l2)."),
-    ] = Norm.LINF,
+    norm: shared.NormName = Norm.LINF,
     method: Annotated[
         str | None,
-        typer.Option(
-            "--method",
-            help="Attack, such as apgd, pgd, fgsm or minimum-norm. [default: apgd; minimum-norm "
-            "for l2 without --epsilon]",
-        ),
+        Option(unset="apgd; minimum-norm for l2 without --epsilon"),
     ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option("--steps", min=2, help="Gradients at most, for each start. [default: 100]"),
-    ] = None,
-    restarts: Annotated[
-        int | None,
-        typer.Option(
-            "--restarts",
-            min=1,
-            help="Starts of apgd and pgd, the further ones random. [default: 1]",
-        ),
-    ] = None,
-    momentum: Annotated[
-        float | None,
-        typer.Option(
-            "--momentum", min=0, max=0.999, help="Of pgd; 0 is plain PGD. [default: 0.75]"
-        ),
-    ] = None,
-    jpeg: Annotated[
-        bool,
-        typer.Option(
-            "--jpeg",
-            help=f"Survive saving as JPEG at quality {_QUALITY}, too; writes that file as well.",
-        ),
-    ] = False,
-    backbone: shared.StudiedBackbone = None,
-    model: shared.ModelOption = None,
-    weights: shared.WeightsFile = None,
+    steps: Annotated[int | None, Option(low=2, unset=str(_STEPS))] = None,
+    restarts: Annotated[int | None, Option(low=1, unset="1")] = None,
+    momentum: Annotated[float | None, Option(low=0, high=0.999, unset="0.75")] = None,
+    jpeg: bool = False,
+    network: shared.NetworkOptions,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
-    """Change a picture a little, so that the network sees something else in it."""
-    if out.suffix.lower() != ".png":
-        raise UserError(
-            f"--out {out} does not end in .png; the result is a PNG, which keeps every change"
-        )
-    chosen = method or (_MINIMUM_NORM if norm is Norm.L2 and epsilon is None else "apgd")
-    if chosen == _MINIMUM_NORM and norm is not Norm.L2:
-        raise UserError(f"--method {chosen} searches the smallest change in l2; add --norm l2")
+    """Change an image slightly so that the network misclassifies it.
+
+    Options:
+        out: The PNG file to write.
+        to: The class to imitate, or a group of ImageNet classes such as cat, dog or bird.
+        epsilon: Size of the largest change allowed, such as 4/255 or 0.016.
+        method: The attack: apgd, pgd, fgsm, minimum-norm, or one that you registered.
+        steps: Greatest number of steps per start.
+        restarts: Number of starts for apgd and pgd; those after the first are random.
+        momentum: Momentum for pgd; 0 is plain PGD.
+        jpeg: Also write a JPEG file of quality 90, which must fool the network too.
+    """
+    shared.check_png(out)
+    if method is None:
+        method = _MINIMUM_NORM if norm is Norm.L2 and epsilon is None else _APGD
+    if method == _MINIMUM_NORM and norm is not Norm.L2:
+        raise UserError(f"--method {method} minimizes the l2 norm; add --norm l2")
     from headstart.images.decode import open_image
     from headstart.system.files import check_not_input, check_writable
 
     check_writable(out.parent)
-    open_image(image)  # before the network is loaded, which takes its time
-    study = shared.study(backbone, model, weights)
+    open_image(image)  # before the network is loaded, which takes time
+    inspected = network.inspected()
     from headstart.inspection.adversarial_file import attack_file
 
     resaved = out.with_name(f"{out.stem}-quality{_QUALITY}.jpg")
     comparison = out.with_name(f"{out.stem}-comparison.png")
     check_not_input(image, [comparison])
+    asked = {"steps": steps, "restarts": restarts, "momentum": momentum}
     found = attack_file(
-        study,
+        inspected,
         image,
         out=out,
         to=to,
-        attack=_attack(chosen, steps, restarts, momentum),
-        threat=_threat(norm, epsilon, chosen, image),
+        attack=_attack(method, {name: value for name, value in asked.items() if value is not None}),
+        threat=_threat(norm, epsilon, method, image),
         jpeg=(resaved, _QUALITY) if jpeg else None,
         seed=seed,
     )
@@ -119,27 +89,27 @@ def attack(
     if as_json:
         print_json(
             {
-                **_numbers(found),
+                **to_json(found, without=("original", "pixels")),
                 "to": to,
-                "method": chosen,
+                "method": method,
                 "norm": norm,
-                "backbone": study.backbone.name,
+                "backbone": inspected.backbone.name,
                 "seed": seed,
-                "image": str(image),
-                "out": str(out),
-                "comparison": str(comparison),
-                **({"jpeg_out": str(resaved)} if jpeg else {}),
+                "image": image,
+                "out": out,
+                "comparison": comparison,
+                "jpeg_out": resaved if jpeg else None,
             }
         )
     else:
-        _print(found, out, comparison, resaved)
+        _describe(found, out, comparison, resaved)
     if not found.success:
         warn(["the attack did not succeed; try a larger --epsilon, more --steps or --restarts"])
         raise typer.Exit(1)
 
 
-def _attack(method: str, steps: int | None, restarts: int | None, momentum: float | None) -> Attack:
-    """The attack with the options that it has.
+def _attack(method: str, given: dict[str, float]) -> Attack:
+    """Return the attack with the options given.
 
     Raises:
         UserError: there is no such attack, or it does not have an option that is given.
@@ -148,81 +118,60 @@ def _attack(method: str, steps: int | None, restarts: int | None, momentum: floa
 
     if method not in ATTACKS:
         raise UserError(f"there is no attack {method!r}; choose from {', '.join(ATTACKS)}")
-    has = signature(ATTACKS[method]).parameters
-    asked = {"steps": steps, "restarts": restarts, "momentum": momentum}
-    given = {name: value for name, value in asked.items() if value is not None}
-    if spare := sorted(given.keys() - has.keys()):
-        raise UserError(f"--method {method} has no --{spare[0]}; leave it out")
-    options: dict[str, Any] = ({"steps": _STEPS} if "steps" in has else {}) | given
+    known = signature(ATTACKS[method]).parameters.keys()
+    if unknown := sorted(given.keys() - known):
+        raise UserError(f"--method {method} has no --{unknown[0]}; leave it out")
+    options: dict[str, Any] = ({"steps": _STEPS} if "steps" in known else {}) | given
     return ATTACKS[method](**options)
 
 
 def _threat(norm: Norm, text: str | None, method: str, image: Path) -> Threat:
-    """The size of the change as the user wrote it.
+    """Return the size of the change as the user wrote it.
 
     Raises:
-        UserError: it is no number, not positive, or for linf above 1.
+        UserError: it is not a number, not positive, or too large.
     """
     from headstart.inspection.adversarial_file import largest_epsilon
     from headstart.inspection.attacks import Threat
 
-    if text is None:
-        if method == _MINIMUM_NORM:
-            return Threat(norm, largest_epsilon(norm, image))
-        if norm is Norm.L2:
-            raise UserError(f"--method {method} --norm l2 needs an --epsilon, such as 3")
-        text = _EPSILON
+    most = largest_epsilon(norm, image)
+    if text is None and method == _MINIMUM_NORM:
+        return Threat(norm, most)
+    if text is None and norm is Norm.L2:
+        raise UserError(f"--method {method} --norm l2 needs an --epsilon, such as 3")
+    text = text or _EPSILON
     try:
         epsilon = shared.fraction(text)
     except ValueError:
-        raise UserError(f"--epsilon {text} is no number; write 4/255 or 0.016") from None
-    most = largest_epsilon(norm, image)
+        raise UserError(f"--epsilon {text} is not a number; write 4/255 or 0.016") from None
     if not 0 < epsilon <= most:
         raise UserError(
-            f"--epsilon {text} must be above 0 and at most {most:g}: pixels go from 0 to 1"
+            f"--epsilon {text} must be above 0 and at most {most:g}: pixels range from 0 to 1"
         )
     if norm is Norm.LINF and epsilon * 255 < 0.999:
         raise UserError(
-            f"--epsilon {text} is less than one level of an 8-bit picture; give at least 1/255"
+            f"--epsilon {text} is less than one level of an 8-bit image; give at least 1/255"
         )
     return Threat(norm, epsilon)
 
 
-def _numbers(found: AdversarialImage) -> dict[str, Any]:
-    def reading(one: FilePrediction) -> dict[str, Any]:
-        return {"label": one.label, "probability": one.probability}
-
-    return {
-        "success": found.success,
-        "before": reading(found.before),
-        "after": reading(found.after),
-        **({"jpeg": reading(found.jpeg)} if found.jpeg else {}),
-        "linf": found.linf,
-        "l2": found.l2,
-        "steps": found.steps,
-        "seconds": round(found.seconds, 3),
-    }
-
-
-def _print(found: AdversarialImage, out: Path, comparison: Path, resaved: Path) -> None:
-    rows = [
-        ("before", f"{found.before.label} ({found.before.probability:.3f})"),
-        ("after", f"{found.after.label} ({found.after.probability:.3f}), read back from {out}"),
-    ]
-    if found.jpeg:
-        label = f"{found.jpeg.label} ({found.jpeg.probability:.3f})"
-        rows.append(("as JPEG", f"{label}, read back from {resaved}"))
-    rows += [
-        ("change", f"at most {found.linf * 255:.0f}/255 a pixel; l2 {found.l2:.3f}"),
-        ("work", f"{pluralize(found.steps, 'step')}, {found.seconds:.1f} s"),
-        ("picture", str(comparison)),
-    ]
-    for name, text in rows:
-        say(f"{name:<9} {text}")
+def _describe(found: AdversarialImage, out: Path, comparison: Path, resaved: Path) -> None:
+    before, after, jpeg = found.before, found.after, found.jpeg
+    as_jpeg = f"{jpeg.label} ({jpeg.probability:.3f}), read back from {resaved}" if jpeg else None
+    facts(
+        [
+            ("before", f"{before.label} ({before.probability:.3f})"),
+            ("after", f"{after.label} ({after.probability:.3f}), read back from {out}"),
+            ("as JPEG", as_jpeg),
+            ("change", f"at most {found.linf * 255:.0f}/255 per pixel; l2 norm {found.l2:.3f}"),
+            ("work", f"{pluralize(found.steps, 'step')}, {found.seconds:.1f} s"),
+            ("compare", str(comparison)),
+        ]
+    )
 
 
 def _draw(found: AdversarialImage, path: Path) -> None:
-    """Original, attacked picture and their difference, side by side."""
+    """Draw original, attacked image and their difference, side by side."""
     import numpy as np
 
     from headstart import plots
@@ -235,7 +184,8 @@ def _draw(found: AdversarialImage, path: Path) -> None:
         plots.Panel(found.pixels, found.after.label, f"{found.after.probability:.3f}"),
         plots.Panel(magnified, "difference", f"{gain} times; gray is none"),
     ]
-    verb = "is taken for" if found.success else "still counts as"
+    verb = "is now classified as" if found.success else "is still classified as"
     finding = f"{found.before.label} {verb} {found.after.label}; changes of at most "
-    title = f"{finding}{found.linf * 255:.0f}/255"
-    plots.save(plots.image_grid([row], title=title, width=3.0), path)
+    plots.save(
+        plots.image_grid([row], title=f"{finding}{found.linf * 255:.0f}/255", width=3.0), path
+    )

@@ -1,48 +1,40 @@
-"""headstart info, backbones, datasets and cache: what there is."""
+"""headstart info, backbones, datasets and cache: what is available."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
-
-import typer
-
 from headstart.cli import options as shared
-from headstart.cli.console import print_json, say, table
+from headstart.cli.console import facts, print_json, say, table
 from headstart.system.text import pluralize
 
 
-def info(model: shared.ModelFolder, as_json: shared.Json = False) -> None:
-    """Print a model's card: data, backbone and license, accuracy, classes, limits."""
+def info(model: shared.ModelFolder, *, as_json: shared.Json = False) -> None:
+    """Print a model's card: data, backbone, license, accuracy, limits."""
     from headstart.models.model_card import model_card
     from headstart.models.saved_model import describe, load_model
 
     trained = load_model(model)
-    if as_json:
-        document = describe(trained)
-        document["accuracy"] = trained.accuracy.as_dict()
-        document["accuracy_by_stage"] = {
-            name: one.as_dict() for name, one in trained.accuracy_by_stage.items()
-        }
-        if trained.tuning:
-            probe, tuned = trained.tuning.probe.as_dict(), trained.tuning.tuned.as_dict()
-            document["tuning"] |= {"probe": probe, "tuned": tuned}
-        print_json(document)
-    else:
+    if not as_json:
         say(model_card(trained).rstrip("\n"))
+        return
+    document = describe(trained) | {
+        "accuracy": trained.accuracy,
+        "accuracy_by_stage": trained.accuracy_by_stage,
+    }
+    if tuning := trained.tuning:
+        document["tuning"] |= {"probe": tuning.probe, "tuned": tuning.tuned}
+    print_json(document)
 
 
-def backbones(as_json: shared.Json = False) -> None:
-    """List the well-known pre-trained networks."""
+def backbones(*, as_json: shared.Json = False) -> None:
+    """List well-known pre-trained networks."""
     from headstart.backbones import list_backbones
 
     found = list_backbones()
     if as_json:
-        print_json([asdict(one) for one in found])
+        print_json(found)
         return
-    header = ["name", "parameters", "multiply-adds", "input", "top-1", "license", "here", "source"]
     table(
-        header,
+        ["name", "parameters", "multiply-adds", "input", "top-1", "license", "here", "source"],
         [
             [
                 one.name,
@@ -59,12 +51,11 @@ def backbones(as_json: shared.Json = False) -> None:
         right={1, 2, 3, 4},
     )
     say("")
-    others = "torchvision:NAME, timm:NAME, keras:NAME and hf-hub:ORG/NAME"
-    say(f"Also: {others} for every network there.")
+    say("Any other network: torchvision:NAME, timm:NAME, keras:NAME or hf-hub:ORG/NAME")
 
 
-def datasets(as_json: shared.Json = False) -> None:
-    """List the data sets that are known by name."""
+def datasets(*, as_json: shared.Json = False) -> None:
+    """List the data sets that are available by name."""
     from headstart.datasets import list_datasets
 
     found = list_datasets()
@@ -103,27 +94,36 @@ def datasets(as_json: shared.Json = False) -> None:
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove all that is kept.")] = False,
-    folder: shared.CacheFolder = None,
-    as_json: shared.Json = False,
+    *, clear: bool = False, folder: shared.Cache = None, as_json: shared.Json = False
 ) -> None:
-    """Show what is kept from earlier runs, or clear it."""
+    """Show what the cache holds, or clear it.
+
+    Options:
+        clear: Delete everything in the cache.
+    """
     from headstart.features.cache_usage import clear as remove
     from headstart.features.cache_usage import usage
     from headstart.system.cache_folder import cache_root
     from headstart.system.download import readable_size
+    from headstart.system.serialization import to_json
 
     root = cache_root(folder)
     freed = remove(root) if clear else None
     used = usage(root)
     if as_json:
-        document = {"folder": str(root), **asdict(used), "total_bytes": used.total_bytes}
+        document = {"folder": root, **to_json(used), "total_bytes": used.total_bytes}
         print_json(document if freed is None else {**document, "freed_bytes": freed})
         return
-    say(f"folder       {root}")
-    if freed is not None:
-        say(f"freed        {readable_size(freed)}")
     images = f", {pluralize(sum(one.rows for one in used.features), 'image')}"
-    for kind, size in used.bytes.items():
-        say(f"{kind:<12} {readable_size(size)}{images if kind == 'features' else ''}")
-    say(f"total        {readable_size(used.total_bytes)}")
+    facts(
+        [
+            ("folder", str(root)),
+            ("freed", None if freed is None else readable_size(freed)),
+            *(
+                (kind, readable_size(size) + (images if kind == "features" else ""))
+                for kind, size in used.bytes.items()
+            ),
+            ("total", readable_size(used.total_bytes)),
+        ],
+        width=13,
+    )

@@ -2,98 +2,72 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from headstart.cli import options as shared
-from headstart.cli.console import note, print_json, progress, say, table, warn
-from headstart.cli.left_out import copies_text, say_skipped
+from headstart.cli.console import facts, note, print_json, progress, say, table, warn
+from headstart.cli.summary import layer_text, left_out_facts
 from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotCachedError
-from headstart.types import ClassLevel, EngineName, Precision
+from headstart.system.option import Option
 
 if TYPE_CHECKING:
     from headstart.comparison import BackboneResult, Comparison, ExcludedBackbone
     from headstart.features.extractor import Extractor
 
 _REPORT = "comparison.json"
-_ADVICE = "its weights are not on this machine; add --allow-download to fetch them"
-_MANY_STAGES = 2
-"""More than so many neighbors are named by the first and the last."""
+_NOT_HERE = "its weights are not on this machine; add --allow-download to fetch them"
 
 
 def compare(
     data: shared.Data,
-    backbones: Annotated[
-        str | None,
-        typer.Option(
-            "--backbones",
-            help="Names, separated by commas; see 'headstart backbones'. [default: all that need "
-            "no download]",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", file_okay=False, help="Folder for the numbers, the table and the picture."
-        ),
-    ] = None,
-    allow_download: Annotated[
-        bool,
-        typer.Option(
-            "--allow-download", help="Fetch weights that are not here; says first how large."
-        ),
-    ] = False,
-    balance: Annotated[
-        bool, typer.Option("--balance", help="Weigh classes equally, however many images each has.")
-    ] = False,
-    image_column: shared.ImageColumn = None,
-    label_column: shared.LabelColumn = None,
-    classes_from: shared.ClassesFrom = ClassLevel.PATH,
-    engine: shared.EngineOption = EngineName.AUTO,
-    precision: shared.PrecisionOption = Precision.AUTO,
-    cache: shared.CacheFolder = None,
+    *,
+    backbones: Annotated[str | None, Option(unset="all that need no download")] = None,
+    out: shared.OptionalFolder = None,
+    allow_download: bool = False,
+    balance: shared.Balance = False,
+    dataset_options: shared.DatasetOptions,
+    runtime: shared.RuntimeOptions,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
-    """Measure which backbone suits these images best, and what each one costs."""
+    """Compare backbones on your images by accuracy and cost.
+
+    Options:
+        backbones: Names, separated by commas; see 'headstart backbones'.
+        out: Folder for the numbers, the table and the plot.
+        allow_download: Download missing weights, after printing their size.
+    """
     names = _names(backbones)
     from headstart.comparison import compare as measure
 
     started = time.perf_counter()
     if out:
         shared.check_results(out, _REPORT, data)
-    dataset = shared.opened(data, cache, image_column, label_column, classes_from)
-    extractors, left_out = _opened(names, engine, precision, cache, allow_download=allow_download)
+    dataset = dataset_options.open(data, runtime.cache)
+    extractors, left_out = _opened(names, runtime, allow_download=allow_download)
     with progress() as bars:
         found = measure(
-            dataset,
-            extractors,
-            balance=balance,
-            seed=seed,
-            left_out=left_out,
-            bars=bars.bar,
+            dataset, extractors, balance=balance, seed=seed, left_out=left_out, bars=bars.bar
         )
     if out:
         _write(found, out)
     warn(found.warnings)
     warn(f"{one.name} is left out: {one.reason}" for one in found.left_out)
     if as_json:
-        print_json(found.as_dict())
+        print_json(found)
     else:
         _describe(found, out, time.perf_counter() - started)
 
 
 def _names(backbones: str | None) -> list[str]:
-    """What is to be compared, each once.
+    """Return the backbones to compare, each once.
 
     Raises:
-        BackboneError: a name belongs to no network, or there is none. A name that is wrong is a
-            slip, so nothing is measured without it; weights that are not to be had are left out.
+        BackboneError: a name is unknown, or there is none. A wrong name is a typing error, so
+            nothing is measured without it; a backbone whose weights are missing is left out.
     """
     from headstart.backbones import check_name, list_backbones
 
@@ -107,23 +81,18 @@ def _names(backbones: str | None) -> list[str]:
             "efficientnet-lite0,resnet18"
         )
     for name in names:
-        with suppress(MissingExtraError):  # what is not installed is left out with its reason
+        with suppress(MissingExtraError):  # one that is not installed is left out with its reason
             check_name(name)
     return names
 
 
 def _opened(
-    names: list[str],
-    engine: EngineName,
-    precision: Precision,
-    cache: Path | None,
-    *,
-    allow_download: bool,
+    names: list[str], runtime: shared.RuntimeOptions, *, allow_download: bool
 ) -> tuple[list[Extractor], list[ExcludedBackbone]]:
-    """The backbones, ready to run, and those that are not to be had, with the reason.
+    """Return the backbones that can run, and the others with the reason.
 
     Raises:
-        BackboneError: none is left.
+        BackboneError: none can run.
     """
     from headstart.comparison import ExcludedBackbone
 
@@ -133,11 +102,9 @@ def _opened(
 
     def attempt(name: str, *, fetch: bool) -> None:
         try:
-            extractor = shared.extractor_for(
-                name, None, engine, precision, cache, allow_download=fetch
-            )
+            extractor = runtime.extractor(name, allow_download=fetch)
         except NotCachedError as error:
-            missing[name], reasons[name] = error, _ADVICE
+            missing[name], reasons[name] = error, _NOT_HERE
         except (BackboneError, DownloadError, MissingExtraError) as error:
             reasons[name] = str(error)
         else:
@@ -147,7 +114,7 @@ def _opened(
     for name in names:
         attempt(name, fetch=False)
     if allow_download and missing:
-        _state_sizes(missing)
+        _say_sizes(missing)
         for name in missing:
             attempt(name, fetch=True)
     if not extractors:
@@ -158,7 +125,7 @@ def _opened(
     return list(extractors.values()), [ExcludedBackbone(name, reasons[name]) for name in reasons]
 
 
-def _state_sizes(missing: dict[str, NotCachedError]) -> None:
+def _say_sizes(missing: dict[str, NotCachedError]) -> None:
     from headstart.backbones import download_size
     from headstart.system.download import readable_size
 
@@ -167,18 +134,17 @@ def _state_sizes(missing: dict[str, NotCachedError]) -> None:
         note(f"will download {name}: {'size unknown' if size is None else readable_size(size)}")
     known = [size for size in sizes.values() if size is not None]
     if len(sizes) > 1 and known:
-        more = " and what is unknown" if len(known) < len(sizes) else ""
-        note(f"will download {readable_size(sum(known))}{more} in all")
+        more = " plus those of unknown size" if len(known) < len(sizes) else ""
+        note(f"will download {readable_size(sum(known))} in total{more}")
 
 
 def _write(found: Comparison, folder: Path) -> None:
     from headstart import plots
     from headstart.evaluation.report import write_csv
-    from headstart.system.files import atomic_write
+    from headstart.system.serialization import to_json, write_json
 
-    text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    atomic_write(folder / _REPORT, f"{text}\n".encode(errors="surrogateescape"))
-    rows = found.rows()
+    write_json(folder / _REPORT, found)
+    rows = to_json(found)["backbones"]
     for row in rows:
         low, high = row.pop("interval")
         row.update(low=low, high=high, stages=" ".join(row["stages"]))
@@ -198,45 +164,51 @@ def _write(found: Comparison, folder: Path) -> None:
 
 
 def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
-    from headstart.evaluation.metrics import wilson
-
     header = [
-        "", "backbone", "accuracy", "95% interval", "images", "stages", "core-ms", "images/s",
+        "", "backbone", "accuracy", "95% interval", "images", "layer", "core-ms", "images/s",
         "parameters", "multiply-adds", "memory", "license", "top-1",
     ]  # fmt: skip
-    table(
-        header,
-        [_cells(one, found) for one in found.backbones],
-        right={2, 4, 6, 7, 8, 9, 10, 12},
-    )
+    table(header, [_cells(one, found) for one in found.backbones], right={2, 4, 6, 7, 8, 9, 10, 12})
     say("")
-    say("* on the frontier: no other one is both as accurate and as cheap")
+    say("* Pareto-optimal: no other backbone is both at least as accurate and as cheap")
     say(
-        f"core-ms: processor time an image; images/s: {found.cores} cores, the network alone; "
-        "memory: highest of a process that runs it; top-1: published, on ImageNet"
+        f"core-ms: CPU time per image; images/s: the network alone on {found.cores} cores; "
+        "memory: peak of the process; top-1: published ImageNet accuracy"
     )
     if any(not one.complete for one in found.backbones):
-        say("fewer images: left early, measurably beaten by one that is no dearer")
+        say("fewer images: stopped early, measurably worse than one that costs no more")
     say("")
-    say(f"data      {found.data}: {found.images:,} images, {len(found.classes)} classes")
-    if found.duplicates:
-        say(f"copies    {copies_text(found.duplicates)}")
-    if found.conflicts:
-        say(f"conflicts {len(found.conflicts):,} with two labels, left out")
-    say_skipped(found.skipped, out / _REPORT if out else None)
-    say(f"advice    {found.recommendation.sentence}.")
-    if found.recommendation.against:
-        choice = found.recommendation.choice
-        right = int(choice.sum())
-        span = wilson(right, len(choice))
-        say(
-            f"choice    {right / len(choice):.3f} ({span.low:.3f} to {span.high:.3f}, "
-            f"{len(choice):,} images) if the backbone, too, is chosen without the fold that is "
-            "tested"
-        )
-    say(f"time      {seconds:.1f} s")
-    if out:
-        say(f"written   {out}")
+    images = f"{found.data}: {found.images:,} images, {len(found.classes)} classes"
+    facts(
+        [
+            ("data", images),
+            *left_out_facts(
+                duplicates=found.duplicates,
+                conflicts=found.conflicts,
+                skipped=found.skipped,
+                file=out / _REPORT if out else None,
+            ),
+            ("advice", f"{found.recommendation.sentence}."),
+            ("choice", _choice(found)),
+            ("time", f"{seconds:.1f} s"),
+            ("written", str(out) if out else None),
+        ]
+    )
+
+
+def _choice(found: Comparison) -> str | None:
+    """Return the accuracy of the whole procedure, the choice of a backbone included."""
+    from headstart.evaluation.metrics import wilson
+
+    if not found.recommendation.against:
+        return None
+    choice = found.recommendation.choice
+    right = int(choice.sum())
+    span = wilson(right, len(choice))
+    return (
+        f"accuracy {right / len(choice):.3f} ({span.low:.3f} to {span.high:.3f}, "
+        f"{len(choice):,} images) if the backbone, too, is chosen without the test fold"
+    )
 
 
 def _cells(one: BackboneResult, found: Comparison) -> list[str]:
@@ -247,7 +219,7 @@ def _cells(one: BackboneResult, found: Comparison) -> list[str]:
         f"{one.accuracy:.3f}",
         f"{one.interval.low:.3f} to {one.interval.high:.3f}",
         f"{one.images:,}",
-        _stages(one.stages),
+        layer_text(one.stages),
         f"{one.milliseconds:.1f}",
         f"{one.cost.images_per_second:,.0f}",
         "-" if one.parameters is None else f"{one.parameters / 1e6:.1f} M",
@@ -256,10 +228,3 @@ def _cells(one: BackboneResult, found: Comparison) -> list[str]:
         one.license,
         "-" if one.top1 is None else f"{one.top1:.3f}",
     ]
-
-
-def _stages(names: tuple[str, ...]) -> str:
-    """Several are always neighbors."""
-    if len(names) > _MANY_STAGES:
-        return f"{names[0]} to {names[-1]}"
-    return " + ".join(names)

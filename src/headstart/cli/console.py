@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
+
+from headstart.system.serialization import json_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -25,82 +24,114 @@ _UPPER: Final = {code: f"\\u{code:04x}" for code in range(127, 160)}
 _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(32), *_UPPER) if chr(code) not in "\t\n"
 }
-"""A file's name may hold what moves a terminal's cursor or hides a line."""
+"""Escapes for characters that move a terminal's cursor or hide a line; file names may hold them."""
 _ALL: Final = _CONTROLS | {ord("\n"): "\\n", ord("\t"): "\\t"}
 
 
 def one_line(text: str) -> str:
-    """A name, or a line with names in it: what would break or rewrite the line is an escape."""
+    """Return text with escapes for characters that would break or rewrite its line."""
     return text.translate(_ALL)
 
 
 def say(text: str) -> None:
-    """Lines of the result; what a terminal cannot or must not show becomes an escape."""
+    """Print lines of the result, with escapes for what a terminal cannot or must not show."""
     encoding = sys.stdout.encoding or "utf-8"
     text = text.translate(_CONTROLS) if sys.stdout.isatty() else text
     typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def note(text: str) -> None:
-    """A line about what is going on."""
+    """Print a line about the work in progress to stderr."""
     typer.echo(f"headstart: {text.translate(_CONTROLS)}", err=True)
 
 
 def warn(texts: Iterable[str]) -> None:
-    """Lines about what went less than well."""
+    """Print warnings to stderr, one line each."""
     for text in texts:
         note(f"warning: {one_line(text)}")
 
 
-def print_json(document: Any) -> None:
-    """The one document of `--json`; numbers that are not finite are refused."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+def json_document(value: Any) -> str:
+    """Return a value as JSON that any terminal can show."""
+    text = json_text(value)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # a file's name that is no text, or a terminal without Unicode
-        text = json.dumps(document, indent=2, allow_nan=False)
-    typer.echo(text.translate(_UPPER))
+    except UnicodeEncodeError:  # a file name that is not text, or a terminal without Unicode
+        text = json_text(value, ascii_only=True)
+    return text.translate(_UPPER)
 
 
-def table(header: list[str], rows: Iterable[list[str]], *, right: set[int] | None = None) -> None:
-    """Columns, as wide as they need to be; plain text, so that it can be cut and searched.
+def print_json(value: Any) -> None:
+    """Print the one document of `--json`.
+
+    Args:
+        value: anything that `headstart.system.serialization.to_json` converts.
+    """
+    typer.echo(json_document(value))
+
+
+def columns(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()
+) -> str:
+    """Return a table as plain text, each column as wide as its longest cell.
 
     Args:
         header: names of the columns.
-        rows: cells.
-        right: columns that are aligned to the right.
+        rows: cells, as many in each row as there are columns.
+        right: indices of the columns to align to the right.
     """
     lines = [header, *([one_line(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    for line in lines:
-        cells = [
-            cell.rjust(width) if column in (right or ()) else cell.ljust(width)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        say("  ".join(cells).rstrip())
+        ).rstrip()
+        for line in lines
+    )
 
 
-_NEWS = 30.0
-"""Seconds between lines about progress where there is no terminal, as in a log."""
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()
+) -> None:
+    """Print a table; see `columns`."""
+    say(columns(header, rows, right=right))
+
+
+def facts(rows: Iterable[tuple[str, str | Sequence[str] | None]], *, width: int = 10) -> None:
+    """Print labeled lines.
+
+    Args:
+        rows: a label, and its line or lines; without any, nothing is printed.
+        width: of the column of labels, in characters.
+    """
+    for label, value in rows:
+        lines = [value] if isinstance(value, str) else value or ()
+        for number, line in enumerate(lines):
+            say(("" if number else label).ljust(width) + one_line(line))
+
+
+_LOG_INTERVAL = 30.0
+"""Seconds between lines about progress if stderr is not a terminal, such as in a log."""
 
 
 class ProgressBars:
-    """Progress bars with rate and time left, on a terminal; elsewhere a line now and then.
+    """Progress bars with rate and time left on a terminal; elsewhere an occasional line.
 
-    One display holds them all, because a terminal has only one; it and each bar appear with the
-    first news, so that nothing flickers where there is nothing to wait for.
+    One display holds all bars, because a terminal has room for one. It and each bar appear with the
+    first update, so that nothing flickers when there is nothing to wait for.
     """
 
     def __init__(self) -> None:
         self._display: RichProgress | None = None
-        self._told = time.monotonic()
+        self._logged = time.monotonic()
 
     def bar(self, what: str, unit: str, *, scale: int = 1) -> ProgressCallback:
-        """A bar to be told of (done, total).
+        """Return a callback that shows (done, total).
 
         Args:
-            what: stands before it.
-            unit: what is counted.
+            what: the bar's label.
+            unit: what is pluralize, for the rate.
             scale: both numbers are divided by it.
         """
         task = None
@@ -109,13 +140,13 @@ class ProgressBars:
             nonlocal task
             done, total = done // scale, total // scale
             if not sys.stderr.isatty():
-                if time.monotonic() - self._told >= _NEWS:
-                    self._told = time.monotonic()
+                if time.monotonic() - self._logged >= _LOG_INTERVAL:
+                    self._logged = time.monotonic()
                     counted = "" if what == unit else f" {unit}"
                     note(f"{what}: {done:,} of {total:,}{counted}")
                 return
             display = self._shown()
-            if task is None:  # what was done before says nothing of the rate
+            if task is None:  # what was done before says nothing about the rate
                 task = display.add_task(what, total=total, completed=done, rate="")
                 return
             speed = next(one.speed for one in display.tasks if one.id == task)
@@ -125,7 +156,7 @@ class ProgressBars:
         return update
 
     def close(self) -> None:
-        """Remove them all from the terminal."""
+        """Remove all bars from the terminal."""
         if self._display:
             self._display.stop()
 
@@ -150,7 +181,7 @@ class ProgressBars:
 
 @contextmanager
 def progress() -> Iterator[ProgressBars]:
-    """Bars that are gone when done, whatever ends the work."""
+    """Provide progress bars that are removed at the end, even after an error."""
     bars = ProgressBars()
     try:
         yield bars
@@ -158,22 +189,11 @@ def progress() -> Iterator[ProgressBars]:
         bars.close()
 
 
-def hush_libraries() -> None:
-    """Keep libraries from writing to stderr about what we report ourselves.
+def silence_libraries() -> None:
+    """Keep libraries from logging to stderr what headstart reports itself.
 
-    Pillow and libtiff do so about broken files, huggingface_hub about each attempt to go online.
+    Pillow does so about damaged files, huggingface_hub about each attempt to go online.
     """
-    import PIL
-
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     logging.getLogger("PIL").propagate = False
-    package = Path(PIL.__file__).parent
-    # Where the wheels keep the library, on Linux and on macOS. It can only be asked in C.
-    for folder in (package.parent / "pillow.libs", package / ".dylibs"):
-        for library in folder.glob("libtiff*"):
-            with suppress(OSError, AttributeError):
-                tiff = ctypes.CDLL(str(library))
-                for setter in (tiff.TIFFSetErrorHandler, tiff.TIFFSetWarningHandler):
-                    setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
-                    setter(None)

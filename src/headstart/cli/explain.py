@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,96 +12,92 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.errors import UserError
+from headstart.system.option import Option
 from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
-    from headstart.inspection.explanation import Explanation, HeatMap
+    from headstart.inspection.explanation import Explanation
 
 
 @dataclass(frozen=True, slots=True)
 class OutputNames:
-    """Where the pictures of one explanation go."""
+    """The files of one explanation."""
 
     folder: Path
     stem: str
 
     @property
     def sheet(self) -> Path:
-        """All of it, side by side."""
+        """The image and all maps, side by side."""
         return self.folder / f"{self.stem}.png"
 
     def overlay(self, method: str) -> Path:
-        """One map over the picture."""
+        """Return the file of one map over the image."""
         return self.folder / f"{self.stem}-{method}.png"
 
 
 def explain(
     model: shared.ModelOrBackbone,
     images: shared.Images,
-    out: Annotated[Path, typer.Option("--out", file_okay=False, help="Folder for the pictures.")],
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            help="Attribution method, such as grad-cam, integrated-gradients or occlusion; may be "
-            "given several times. [default: all]",
-        ),
-    ] = None,
-    class_name: Annotated[
-        str | None,
-        typer.Option("--class", help="Explain this class instead of the predicted one."),
-    ] = None,
+    *,
+    out: shared.Folder,
+    method: Annotated[list[str] | None, Option(unset="all")] = None,
+    class_name: Annotated[str | None, Option(flag="--class", unset="the predicted class")] = None,
     stage: Annotated[
-        str | None,
-        typer.Option(
-            "--stage",
-            help="Where Grad-CAM looks. [default: the deepest stage the classifier grows on that "
-            "has a map]",
-        ),
+        str | None, Option(unset="the deepest stage with spatial maps that the classifier uses")
     ] = None,
-    weights: shared.WeightsFile = None,
+    weights: shared.Weights = None,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
-    """Show what a network looked at when it named what is in pictures, and if that can be trusted.
+    """Show which pixels a prediction depends on, and test the maps.
 
-    Deletion: how much of the class's probability is left while what is relevant is taken away, the
-    most relevant first; low is good. Insertion: likewise while it is given; high is good. Both are
-    compared with the same map in wrong places.
+    Deletion is the share of the class's probability that is left as the most relevant pixels are
+    removed first; lower is better. Insertion is the share that is reached as they are added first;
+    higher is better. Both are compared with the same map at random positions.
+
+    Options:
+        out: Folder for the attribution maps.
+        method: Attribution method: grad-cam, integrated-gradients, occlusion, or one that you
+            registered; repeat the option for several.
+        class_name: The class to explain.
+        stage: The stage whose activations Grad-CAM uses.
     """
     from headstart.datasets.unlabeled import find_images
     from headstart.system.files import check_writable
 
     check_writable(out)
-    _spare(images, out)
+    _check_out(images, out)
     paths = list(dict.fromkeys(find_images(images)))
-    study = shared.study_of(model, weights)
+    network = shared.inspected_by_name(model, weights)
     from headstart.inspection.attribution import ATTRIBUTION_METHODS
     from headstart.inspection.explanation import Explainer, predict_files
 
     methods = method or list(ATTRIBUTION_METHODS)
     names = dict(zip(paths, _names(out, paths, methods), strict=True))
-    explainer = Explainer(study, methods, stage=stage, seed=seed)
-    predictions, skipped = predict_files(study, paths, explain=class_name)
+    explainer = Explainer(network, methods, stage=stage, seed=seed)
+    predictions, skipped = predict_files(network, paths, explain=class_name)
     answers: list[dict[str, Any]] = []
     with progress() as bars:
-        bar = bars.bar("pictures", "pictures")
+        bar = bars.bar("images", "images")
         for done, prediction in enumerate(predictions):
             bar(done, len(predictions))
             found = explainer.explain(prediction)
             _draw(found, names[prediction.image])
             answers.append(_answer(found, names[prediction.image]))
     if as_json:
-        document = {
-            "backbone": study.backbone.name,
-            "seed": seed,
-            "images": answers,
-            "skipped": [{"image": one.path, "reason": one.reason} for one in skipped],
-        }
-        print_json(document)
+        print_json(
+            {
+                "backbone": network.backbone.name,
+                "seed": seed,
+                "images": answers,
+                "skipped": [{"image": one.path, "reason": one.reason} for one in skipped],
+            }
+        )
     else:
-        _print(answers)
-        say(f"written  {out}: a sheet for each picture, and each map over the picture")
+        _describe(answers)
+        say(f"written  {out}: a sheet for each image, and each map over the image")
     if skipped:
         warn(f"{one.path}: {one.reason}" for one in skipped)
         warn([f"{len(skipped)} of {pluralize(len(paths), 'file')} could not be read"])
@@ -109,13 +105,14 @@ def explain(
 
 
 def _names(out: Path, paths: Sequence[Path], methods: Sequence[str]) -> Iterator[OutputNames]:
-    """A stem for each picture such that no two files share a name, in upper or lower case."""
+    """Yield the files for each image; no two share a name, in upper or lower case."""
     taken: set[str] = set()
     for path in paths:
         number = 1
         while True:
             names = OutputNames(out, path.stem if number == 1 else f"{path.stem}-{number}")
-            files = {file.name.casefold() for file in _files(names, methods)}
+            own = [names.sheet, *(names.overlay(method) for method in methods)]
+            files = {file.name.casefold() for file in own}
             if taken.isdisjoint(files):
                 break
             number += 1
@@ -123,28 +120,22 @@ def _names(out: Path, paths: Sequence[Path], methods: Sequence[str]) -> Iterator
         yield names
 
 
-def _files(names: OutputNames, methods: Sequence[str]) -> list[Path]:
-    return [names.sheet, *(names.overlay(method) for method in methods)]
-
-
-def _spare(images: Sequence[Path], out: Path) -> None:
-    """Refuse to write among the pictures, where the results might replace one.
+def _check_out(images: Sequence[Path], out: Path) -> None:
+    """Refuse to write among the images, where a result might replace one.
 
     Raises:
-        UserError: the folder for the results lies in a folder of pictures, or holds one.
+        UserError: the folder for results is inside a folder of images, or contains an image.
     """
-    from headstart.errors import UserError
-
     folder = out.resolve()
     for path in images:
-        if os.path.isdir(path):  # noqa: PTH112 - no error where a folder on the way is closed
+        if os.path.isdir(path):  # noqa: PTH112 - no error if a folder on the way is closed
             shared.check_outside(out, str(path))
         elif folder in (path.parent.resolve(), path.resolve().parent):
-            raise UserError(f"{path} lies in {out}; give another folder as --out")
+            raise UserError(f"{path} is in {out} itself; give another folder as --out")
 
 
 def _draw(found: Explanation, names: OutputNames) -> None:
-    """Writes an overlay for each map, and the sheet."""
+    """Write an overlay for each map, and the sheet."""
     import io
 
     from PIL import Image
@@ -163,46 +154,36 @@ def _draw(found: Explanation, names: OutputNames) -> None:
 
 
 def _answer(found: Explanation, names: OutputNames) -> dict[str, Any]:
-    prediction = found.prediction
     return {
-        "image": str(prediction.image),
-        "label": prediction.label,
-        "probability": prediction.probability,
-        "explained": prediction.explained,
-        "explained_probability": prediction.explained_probability,
-        "sheet": str(names.sheet),
-        "maps": [_scores(one, names) for one in found.maps],
+        **asdict(found.prediction),
+        "sheet": names.sheet,
+        "maps": [
+            {
+                "method": one.method,
+                "stage": one.stage,
+                **asdict(one.faithfulness),
+                "trustworthy": one.faithfulness.trustworthy,
+                "overlay": names.overlay(one.method),
+            }
+            for one in found.maps
+        ],
     }
 
 
-def _scores(one: HeatMap, names: OutputNames) -> dict[str, Any]:
-    return {
-        "method": one.method,
-        "stage": one.stage,
-        "deletion": one.faithfulness.deletion,
-        "insertion": one.faithfulness.insertion,
-        "random_deletion": one.faithfulness.random_deletion,
-        "random_insertion": one.faithfulness.random_insertion,
-        "trustworthy": one.faithfulness.trustworthy,
-        "overlay": str(names.overlay(one.method)),
-    }
-
-
-def _print(answers: list[dict[str, Any]]) -> None:
-    def row(answer: dict[str, Any], place: int, one: dict[str, Any]) -> list[str]:
-        own = [answer["image"], answer["explained"], f"{answer['explained_probability']:.4f}"]
-        scores = [
-            f"{one[score]:.3f}"
-            for score in ("deletion", "random_deletion", "insertion", "random_insertion")
-        ]
-        verdict = "better" if one["trustworthy"] else "doubtful"
-        return [*(own if place == 0 else ["", "", ""]), one["method"], *scores, verdict]
-
+def _describe(answers: list[dict[str, Any]]) -> None:
+    rows = []
+    for answer in answers:
+        own = [str(answer["image"]), answer["explained"], f"{answer['explained_probability']:.4f}"]
+        for one in answer["maps"]:
+            scores = ("deletion", "random_deletion", "insertion", "random_insertion")
+            result = "better" if one["trustworthy"] else "not better"
+            rows.append([*own, one["method"], *(f"{one[name]:.3f}" for name in scores), result])
+            own = ["", "", ""]
     table(
         [
             *("image", "explained", "probability", "method", "deletion", "(random)"),
             *("insertion", "(random)", "than random"),
         ],
-        [row(answer, place, one) for answer in answers for place, one in enumerate(answer["maps"])],
+        rows,
         right={2, 4, 5, 6, 7},
     )

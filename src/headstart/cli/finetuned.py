@@ -1,26 +1,27 @@
-"""What `headstart finetune` says and writes of its result."""
+"""What `headstart finetune` prints and writes about its result."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.cli.console import say
-from headstart.cli.training import CURVES, HISTORY, say_data, say_left_out
+from headstart.cli.console import facts
+from headstart.cli.fit import CURVES, HISTORY
+from headstart.cli.summary import left_out_facts, training_document, training_facts
 from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
+    from headstart.features.extractor import Extractor
     from headstart.finetuning.finetune import FineTuneResult, TuningAttempt
 
 
-def write_history(tuned: FineTuneResult, out: Path) -> None:
-    """history.csv and curves.png; those of a run before go, where nothing was trained now."""
+def write_history(result: FineTuneResult, out: Path) -> None:
+    """Write history.csv and curves.png, or remove those of an earlier run if nothing was tuned."""
     from headstart.evaluation.report import write_csv
 
-    attempt = tuned.attempt
+    attempt = result.attempt
     if attempt is None:
         for name in (HISTORY, CURVES):
             (out / name).unlink(missing_ok=True)
@@ -35,109 +36,101 @@ def write_history(tuned: FineTuneResult, out: Path) -> None:
         [row.validation_accuracy for row in attempt.history],
         probe=(attempt.probe_loss, attempt.probe.value or 0.0),
         closing=sum(row.validation_loss is None for row in attempt.history),
-        title=_verdict(attempt, kept=tuned.kept),
+        title=_outcome(attempt, kept=result.kept),
     )
     plots.save(figure, out / CURVES)
 
 
-def _verdict(attempt: TuningAttempt | None, *, kept: bool) -> str:
-    """One sentence: whether fine-tuning paid."""
+def _outcome(attempt: TuningAttempt | None, *, kept: bool) -> str:
+    """Return one sentence: whether fine-tuning improved the model."""
     if attempt is None:
-        return "Only the head was trained: the model is the probe."
-    loss = "none, for it diverged" if attempt.tuned_loss is None else f"{attempt.tuned_loss:.3f}"
+        return "Only the head was trained, so the model is the probe."
+    tuned = "diverged" if attempt.tuned_loss is None else f"{attempt.tuned_loss:.3f}"
     figures = (
-        f"on {pluralize(attempt.tuned.images, 'validation image')} loss {loss} after "
-        f"{attempt.probe_loss:.3f}, "
-        f"accuracy {attempt.tuned.value:.3f} after {attempt.probe.value:.3f}"
+        f"validation loss {tuned} (was {attempt.probe_loss:.3f}), accuracy "
+        f"{attempt.tuned.value:.3f} (was {attempt.probe.value:.3f}) on "
+        f"{pluralize(attempt.tuned.images, 'image')}"
     )
-    if kept:
-        way = (
-            ""
-            if attempt.interpolation == 1
-            else f" {attempt.interpolation:.0%} of the way is kept."
-        )
-        return f"Fine-tuning did better and is kept: {figures}.{way}"
-    return f"Fine-tuning did not surely pay, so the probe is kept: {figures}."
+    if not kept:
+        return f"Fine-tuning was not reliably better, so the probe is kept: {figures}."
+    share = attempt.interpolation
+    blend = f" Weights: {share:.0%} fine-tuned, {1 - share:.0%} probe." if share < 1 else ""
+    return f"Fine-tuning was better and is kept: {figures}.{blend}"
 
 
-def summary(tuned: FineTuneResult, seconds: float) -> dict[str, Any]:
-    """The document of `--json`; what was not measured is null."""
-    model, attempt = tuned.model, tuned.attempt
+def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
+    """Return the document of `--json`; what was not measured is null."""
+    model, attempt, probe = result.model, result.attempt, result.probe
     invariance = attempt.invariance if attempt else None
     return {
-        "backbone": model.origin.backbone,
-        "engine": model.origin.engine,
-        "precision": model.origin.precision,
-        "stages": list(model.origin.stages),
-        "kept": tuned.kept,
-        "verdict": {"sentence": _verdict(attempt, kept=tuned.kept)},
+        **training_document(probe, model),
+        "kept": result.kept,
+        "verdict": {"sentence": _outcome(attempt, kept=result.kept)},
         "depth": attempt.depth if attempt else 0,
         "cut": attempt.last_frozen_stage if attempt else "",
         "parameters": attempt.parameters if attempt else 0,
         "share": attempt.interpolation if attempt else 0.0,
-        "temperature": model.temperature,
-        "result": model.accuracy.as_dict(),
-        "probe": tuned.probe.model.accuracy.as_dict(),
+        "result": model.accuracy,
+        "probe": probe.model.accuracy,
         "validation": {
-            "probe": attempt.probe.as_dict() if attempt else None,
-            "tuned": attempt.tuned.as_dict() if attempt else None,
+            "probe": attempt and attempt.probe,
+            "tuned": attempt and attempt.tuned,
         },
-        "augmentation": None
-        if invariance is None
-        else {
+        "augmentation": invariance
+        and {
             **asdict(invariance.augmentation),
             "probe_under": invariance.accuracy_by_transform,
             "images": invariance.images,
         },
-        "history": [
-            {name: _finite(value) for name, value in asdict(row).items()}
-            for row in (attempt.history if attempt else ())
-        ],
-        "images": tuned.probe.images,
-        "classes": list(model.classes),
-        "skipped": [{"path": one.path, "reason": one.reason} for one in tuned.probe.skipped],
-        "duplicates": model.data.duplicates,
-        "conflicts": [
-            {"paths": list(one.paths), "labels": list(one.labels)} for one in tuned.probe.conflicts
-        ],
+        "history": attempt.history if attempt else (),
         "seconds": seconds,
     }
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no word for the loss of a training that diverged."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def describe(dataset: ImageDataset, tuned: FineTuneResult, seconds: float, out: Path) -> None:
-    """A dozen lines for people."""
+def describe(
+    dataset: ImageDataset,
+    extractor: Extractor,
+    result: FineTuneResult,
+    seconds: float,
+    out: Path,
+) -> None:
+    """Print a dozen lines for people."""
     from headstart.models.model_card import accuracy_text
 
-    model, attempt = tuned.model, tuned.attempt
-    say_data(dataset.name, tuned.probe)
-    say(f"backbone  {model.origin.backbone} on {model.origin.engine}, {model.origin.precision}")
-    say(f"stages    {' + '.join(model.origin.stages)}")
-    if attempt is not None:
-        views = attempt.invariance.augmentation
-        flips = [
-            name
-            for name, on in (("mirrored", views.flip), ("upside down", views.upside_down))
-            if on
+    model, probe = result.model, result.probe
+    facts(
+        [
+            *training_facts(dataset.name, probe, extractor),
+            *_training_facts(result.attempt),
+            ("probe", accuracy_text(probe.model.accuracy)),
+            ("accuracy", accuracy_text(model.accuracy)),
+            ("result", _outcome(result.attempt, kept=result.kept)),
+            *left_out_facts(
+                duplicates=model.data.duplicates,
+                conflicts=probe.conflicts,
+                skipped=probe.skipped,
+                file=out / "skipped.csv",
+            ),
+            ("time", f"{seconds:.1f} s"),
+            ("model", str(out)),
         ]
-        say(
-            f"views     crops of {views.scale[0]:.0%} and more"
-            + "".join(f", {name}" for name in flips)
-        )
-        place = (
-            f"behind {attempt.last_frozen_stage}"
-            if attempt.last_frozen_stage
-            else "the whole network"
-        )
-        stages = pluralize(attempt.depth, "stage")
-        say(f"trained   {stages}, {place}: {attempt.parameters / 1e6:.1f} M numbers")
-    say(f"probe     {accuracy_text(tuned.probe.model.accuracy)}")
-    say(f"accuracy  {accuracy_text(model.accuracy)}")
-    say(f"verdict   {_verdict(attempt, kept=tuned.kept)}")
-    say_left_out(tuned.probe, out)
-    say(f"time      {seconds:.1f} s")
-    say(f"model     {out}")
+    )
+
+
+def _training_facts(attempt: TuningAttempt | None) -> list[tuple[str, str]]:
+    if attempt is None:
+        return []
+    augmentation = attempt.invariance.augmentation
+    flips = {"mirrored": augmentation.flip, "upside down": augmentation.upside_down}
+    views = [
+        f"crops of {augmentation.scale[0]:.0%} or more",
+        *(name for name in flips if flips[name]),
+    ]
+    where = (
+        f"after {attempt.last_frozen_stage}" if attempt.last_frozen_stage else "the whole network"
+    )
+    stages = pluralize(attempt.depth, "stage")
+    return [
+        ("augmented", ", ".join(views)),
+        ("trained", f"{stages}, {where}: {attempt.parameters / 1e6:.1f} M parameters"),
+    ]

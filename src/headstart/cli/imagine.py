@@ -7,11 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
 from headstart.errors import UserError
+from headstart.system.option import Option
 
 if TYPE_CHECKING:
     from headstart.inspection.ideal_image import IdealImage
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SynthesisMethod(StrEnum):
-    """The ways to make a picture."""
+    """The ways to synthesize an image."""
 
     BEST = "best"
     LESSON = "lesson"
@@ -30,100 +29,65 @@ _FRAMES = 40  # of an animation
 
 
 def imagine(
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            help="The PNG to write; of several pictures it is a sheet, and they lie beside it.",
-            show_default=False,
-        ),
-    ],
     classes: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="CLASS", help="What to imagine.", show_default=False),
+        list[str] | None, Option(metavar="CLASS", help="The classes to imagine.")
     ] = None,
-    method: Annotated[
-        SynthesisMethod,
-        typer.Option(
-            "--method",
-            help="best: MACO, fixed Fourier magnitudes seen from changing points of view. "
-            "lesson: plain pixels, cross-entropy and total variation.",
-        ),
-    ] = SynthesisMethod.BEST,
-    stage: Annotated[
-        str | None,
-        typer.Option("--stage", help="Imagine what a channel of this stage wants, not a class."),
-    ] = None,
-    channel: Annotated[
-        int | None, typer.Option("--channel", help="Of the stage, from 0.", show_default=False)
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option("--at", metavar="Y,X", help="One unit of the channel: its row and column."),
-    ] = None,
-    start: Annotated[
-        Path | None, typer.Option("--from", help="A picture to start at instead of noise.")
-    ] = None,
-    frames: Annotated[
-        bool,
-        typer.Option("--frames", help="Save the way there as an animation (WebP) beside the PNG."),
-    ] = False,
-    grid: Annotated[
-        int, typer.Option("--grid", min=1, help="Pictures of each class, with seeds in a row.")
-    ] = 1,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            "--size", min=32, max=1024, help="Side in pixels. [default: the network's input]"
-        ),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            min=1,
-            help="Of the ascent; a few more follow where the saved picture would not convince the "
-            "network yet. [default: depends on --method]",
-        ),
-    ] = None,
-    tv: Annotated[
-        float | None,
-        typer.Option(
-            "--tv",
-            min=0,
-            help="Weight of the total variation; 0 leaves it out. [default: depends on --method]",
-        ),
-    ] = None,
-    backbone: shared.StudiedBackbone = None,
-    model: shared.ModelOption = None,
-    weights: shared.WeightsFile = None,
+    *,
+    out: Path,
+    method: SynthesisMethod = SynthesisMethod.BEST,
+    stage: str | None = None,
+    channel: int | None = None,
+    at: Annotated[str | None, Option(unset="the whole channel")] = None,
+    start: Annotated[Path | None, Option(flag="--from", unset="noise")] = None,
+    frames: bool = False,
+    grid: Annotated[int, Option(low=1)] = 1,
+    size: Annotated[int | None, Option(low=32, high=1024, unset="the network's input size")] = None,
+    steps: Annotated[int | None, Option(low=1, unset="depends on --method")] = None,
+    tv: Annotated[float | None, Option(low=0, unset="depends on --method")] = None,
+    network: shared.NetworkOptions,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
-    """Draw the network's ideal picture of a class, or of a channel of a stage."""
+    """Synthesize the image that maximizes a class or a channel.
+
+    Options:
+        out: The PNG file to write; for several images, a sheet of them, with the single images
+            beside it.
+        method: best: MACO, which keeps the Fourier magnitudes fixed and changes the point of view.
+            lesson: plain pixels, cross-entropy and total variation.
+        stage: Maximize a channel of this stage instead of a class.
+        channel: The channel of --stage, counted from 0.
+        at: A single unit of the channel: its row and column, such as 3,4.
+        start: The image to start from.
+        frames: Also save the progress as an animation (WebP) beside the PNG file.
+        grid: Images per class, each with its own seed.
+        size: Width and height in pixels.
+        steps: Steps of gradient ascent; a few are added if the saved image would not convince the
+            network yet.
+        tv: Weight of the total variation; 0 turns it off.
+    """
     from headstart.system.files import check_writable
 
-    place = _check(classes or [], out, stage, channel, at)
+    unit = _check(classes or [], out, stage, channel, at)
     if method is SynthesisMethod.LESSON and start is not None and grid > 1:
         raise UserError(
-            f"--grid {grid} of lesson --from {start} would be the same picture; drop one"
+            f"--method lesson --from {start} is not random, so all images of --grid {grid} would "
+            "be the same; leave out one of them"
         )
     if tv is not None and not math.isfinite(tv):
-        raise UserError(f"--tv {tv} is no weight; give a number such as 10")
+        raise UserError(f"--tv {tv} is not a finite number; give a weight such as 10")
     check_writable(out.parent)
-    study = shared.study(backbone, model, weights)
+    inspected = network.inspected()
     from headstart.inspection.ideal_image import synthesize
     from headstart.inspection.synthesis.recipe import BEST, LESSON
 
-    targets = _targets(study, classes or [], stage, channel, place)
-    recipe = {SynthesisMethod.BEST: BEST, SynthesisMethod.LESSON: LESSON}[method].with_settings(
-        steps=steps, tv=tv
-    )
+    targets = _targets(inspected, classes or [], stage, channel, unit)
+    recipe = BEST if method is SynthesisMethod.BEST else LESSON
     with progress() as bars:
-        found = synthesize(
-            study,
+        images = synthesize(
+            inspected,
             targets,
-            recipe,
+            recipe.with_settings(steps=steps, tv=tv),
             out=out,
             seeds=range(seed, seed + grid),
             size=size,
@@ -131,23 +95,29 @@ def imagine(
             frames=_FRAMES if frames else 0,
             progress=bars.bar("steps", "steps"),
         )
-    if len(found) > 1:
-        _draw(found, grid, study.backbone.name, out)
+    backbone = inspected.backbone.name
+    if len(images) > 1:
+        _draw(images, grid, backbone, out)
     if as_json:
-        _print_json(found, method, study.backbone.name, seed, out)
+        print_json(_document(images, method, backbone, seed, out))
     else:
-        _print(found, out)
-    _warn(found)
+        _describe(images, out)
+    _warn(images)
 
 
 def _check(
     classes: list[str], out: Path, stage: str | None, channel: int | None, at: str | None
 ) -> tuple[int, int] | None:
-    """The unit's place; refuses options that do not go together."""
-    if out.suffix.lower() != ".png":
-        raise UserError(f"--out {out} does not end in .png; other files may not keep the details")
+    """Return the unit's row and column, if any.
+
+    Raises:
+        UserError: options contradict each other, or one is missing.
+    """
+    shared.check_png(out)
     if stage is None and (channel is not None or at is not None):
-        raise UserError("--channel and --at need a --stage; 'headstart info BACKBONE' lists them")
+        raise UserError(
+            "--channel and --at need a --stage; 'headstart features' lists the stages of a network"
+        )
     if stage is not None and channel is None:
         raise UserError(f"--stage {stage} needs a --channel, such as 0")
     if stage is not None and classes:
@@ -160,11 +130,11 @@ def _check(
     try:
         return int(row), int(column)
     except ValueError:
-        raise UserError(f"--at {at} is no place; write row,column such as 3,4") from None
+        raise UserError(f"--at {at} is not a position; write row,column such as 3,4") from None
 
 
 def _targets(
-    study: InspectedNetwork,
+    network: InspectedNetwork,
     classes: list[str],
     stage: str | None,
     channel: int | None,
@@ -173,85 +143,85 @@ def _targets(
     from headstart.inspection.synthesis_target import class_target, unit_target
 
     if stage is not None and channel is not None:
-        return [unit_target(study, stage, channel, at)]
-    return list(dict.fromkeys(class_target(study, name) for name in classes))
+        return [unit_target(network, stage, channel, at)]
+    return list(dict.fromkeys(class_target(network, name) for name in classes))
 
 
-def _draw(found: tuple[IdealImage, ...], columns: int, backbone: str, path: Path) -> None:
-    """A row a target, or few columns where each has one picture."""
+def _draw(images: tuple[IdealImage, ...], columns: int, backbone: str, path: Path) -> None:
+    """Draw a row per target, or a few columns if there is one image of each."""
     from headstart import plots
 
-    columns = columns if columns > 1 else min(5, len(found))
+    columns = columns if columns > 1 else min(5, len(images))
     panels = [
         plots.Panel(one.pixels, one.target.name, f"{one.label} {one.probability:.3f}")
-        for one in found
+        for one in images
     ]
     rows = [panels[first : first + columns] for first in range(0, len(panels), columns)]
-    plots.save(plots.image_grid(rows, title=f"What {backbone} imagines", width=2.2), path)
+    plots.save(plots.image_grid(rows, title=f"Ideal images of {backbone}", width=2.2), path)
 
 
-def _print_json(
-    found: tuple[IdealImage, ...], method: SynthesisMethod, backbone: str, seed: int, out: Path
-) -> None:
-    pictures = [_numbers(one, method, backbone) for one in found]
-    whole = {
+def _document(
+    images: tuple[IdealImage, ...], method: SynthesisMethod, backbone: str, seed: int, out: Path
+) -> dict[str, Any]:
+    from headstart.inspection.synthesis_target import ClassTarget
+
+    pictures = [
+        {
+            "class" if isinstance(one.target, ClassTarget) else "target": one.target.name,
+            "method": method,
+            "backbone": backbone,
+            "label": one.label,
+            "probability": one.probability,
+            "seed": one.seed,
+            "steps": one.steps,
+            "seconds": round(one.seconds, 3),
+            "out": one.path,
+            **({"frames": one.animation} if one.animation else {}),
+        }
+        for one in images
+    ]
+    return {
+        **(pictures[0] if len(pictures) == 1 else {}),
         "method": method,
         "backbone": backbone,
         "seed": seed,
-        "seconds": round(sum(one.seconds for one in found), 3),
-        "out": str(out),
-    }
-    alone = pictures[0] if len(pictures) == 1 else {}
-    print_json({**alone, **whole, "pictures": pictures})
-
-
-def _numbers(one: IdealImage, method: SynthesisMethod, backbone: str) -> dict[str, Any]:
-    from headstart.inspection.synthesis_target import ClassTarget
-
-    kind = "class" if isinstance(one.target, ClassTarget) else "target"
-    return {
-        kind: one.target.name,
-        "method": method,
-        "backbone": backbone,
-        "label": one.label,
-        "probability": one.probability,
-        "seed": one.seed,
-        "steps": one.steps,
-        "seconds": round(one.seconds, 3),
-        "out": str(one.path),
-        **({"frames": str(one.animation)} if one.animation else {}),
+        "seconds": round(sum(one.seconds for one in images), 3),
+        "out": out,
+        "pictures": pictures,
     }
 
 
-def _print(found: tuple[IdealImage, ...], out: Path) -> None:
-    rows = [
+def _describe(images: tuple[IdealImage, ...], out: Path) -> None:
+    table(
+        ["imagined", "predicted", "probability", "seed", "steps", "seconds", "image"],
         [
-            one.target.name,
-            one.label,
-            f"{one.probability:.4f}",
-            str(one.seed),
-            str(one.steps),
-            f"{one.seconds:.1f}",
-            str(one.path),
-        ]
-        for one in found
-    ]
-    header = ["imagined", "read back as", "probability", "seed", "steps", "seconds", "picture"]
-    table(header, rows, right={2, 3, 4, 5})
-    if len(found) > 1:
+            [
+                one.target.name,
+                one.label,
+                f"{one.probability:.4f}",
+                str(one.seed),
+                str(one.steps),
+                f"{one.seconds:.1f}",
+                str(one.path),
+            ]
+            for one in images
+        ],
+        right={2, 3, 4, 5},
+    )
+    if len(images) > 1:
         say(f"sheet: {out}")
-    for one in found:
+    for one in images:
         if one.animation:
             say(f"animation: {one.animation}")
 
 
-def _warn(found: tuple[IdealImage, ...]) -> None:
+def _warn(images: tuple[IdealImage, ...]) -> None:
     from headstart.inspection.ideal_image import TARGET_PROBABILITY
     from headstart.inspection.synthesis_target import ClassTarget
 
     warn(
         f"{one.path} reaches only {one.probability:.3f} for {one.target.name}; "
         "try more --steps or another --seed"
-        for one in found
+        for one in images
         if isinstance(one.target, ClassTarget) and one.probability < TARGET_PROBABILITY
     )

@@ -2,96 +2,79 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from headstart.cli import options as shared
-from headstart.cli.console import print_json, progress, say, table, warn
-from headstart.cli.left_out import say_skipped, seen_text
+from headstart.cli.console import facts, print_json, progress, say, table, warn
+from headstart.cli.summary import left_out_facts
 from headstart.errors import DataError
-from headstart.types import ClassLevel, Norm
+from headstart.system.option import Option
+from headstart.types import Norm
 
 if TYPE_CHECKING:
-    from headstart.inspection.robustness_result import Robustness
+    from headstart.inspection.robustness import Robustness
 
 _REPORT = "robustness.json"
-_DOUBT = (
-    "more than 1% stays right within 4/255, so the attack is too weak, unless the network was "
-    "trained against attacks; look again with --steps 200 --restarts 5. Votes of k-NN give an "
-    "attack no slope where all neighbors agree"
+_TOO_WEAK = (
+    "more than 1% of the images are still right at 4/255, so the attack is too weak, unless the "
+    "network was trained to resist attacks; try --steps 200 --restarts 5. A k-NN head gives an "
+    "attack no gradient where all neighbors agree"
 )
 
 
 def robustness(
     model: shared.ModelOrBackbone,
     data: shared.Data,
-    out: Annotated[
-        Path, typer.Option("--out", file_okay=False, help="Folder for the numbers and the picture.")
-    ],
-    images: Annotated[
-        int, typer.Option("--images", min=1, help="How many to draw, evenly from the classes.")
-    ] = 200,
-    norm: Annotated[
-        Norm,
-        typer.Option(
-            "--norm",
-            help="What bounds the attacker: the largest change of a pixel, or the root of the "
-            "sum of all squared changes.",
-        ),
-    ] = Norm.LINF,
+    *,
+    out: shared.Folder,
+    images: Annotated[int, Option(low=1)] = 200,
+    norm: shared.NormName = Norm.LINF,
     epsilons: Annotated[
         str | None,
-        typer.Option(
-            "--epsilons",
-            help="Sizes of the attacker's change for pixels from 0 to 1, such as "
-            "0.5/255,1/255,4/255. [default: 0, 0.25, 0.5, 1, 2, 4 and 8 over 255; of l2 0, 0.1, "
-            "0.25, 0.5, 1, 2 and 4]",
-        ),
+        Option(unset="0, 0.25, 0.5, 1, 2, 4, 8 over 255; for l2, 0, 0.1, 0.25, 0.5, 1, 2, 4"),
     ] = None,
-    steps: Annotated[
-        int, typer.Option("--steps", min=1, help="Gradients of the attack, for each start.")
-    ] = 50,
-    restarts: Annotated[
-        int, typer.Option("--restarts", min=1, help="Starts of the attack; more find more.")
-    ] = 1,
-    weights: shared.WeightsFile = None,
-    image_column: shared.ImageColumn = None,
-    label_column: shared.LabelColumn = None,
-    classes_from: shared.ClassesFrom = ClassLevel.PATH,
-    cache: shared.CacheFolder = None,
+    steps: Annotated[int, Option(low=1)] = 50,
+    restarts: Annotated[int, Option(low=1)] = 1,
+    dataset_options: shared.DatasetOptions,
+    weights: shared.Weights = None,
+    cache: shared.Cache = None,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
-    """Measure how accuracy falls under attack, and under noise, blur and fog."""
+    """Measure accuracy under attacks and image corruptions.
+
+    Options:
+        out: Folder for the numbers and the plot.
+        images: Number of images to test, balanced over the classes.
+        epsilons: Sizes of the attacker's change for pixels from 0 to 1, such as
+            0.5/255,1/255,4/255.
+        steps: Steps of the attack per start.
+        restarts: Starts of the attack; more make it stronger.
+    """
     started = time.perf_counter()
     shared.check_results(out, _REPORT, data)
     sizes = None if epsilons is None else _sizes(epsilons)
-    study = shared.study_of(model, weights)
+    network = shared.inspected_by_name(model, weights)
 
-    from headstart import plots
     from headstart.inspection.attacks import APGD
     from headstart.inspection.labeled_sample import draw_sample
     from headstart.inspection.robustness import measure_robustness
-    from headstart.system.files import atomic_write
+    from headstart.system.serialization import to_json, write_json
 
-    dataset = shared.opened(
-        data, cache, image_column, label_column, classes_from, require_classes=1
-    )
+    dataset = dataset_options.open(data, cache, require_classes=1)
     with progress() as bars:
         sample = draw_sample(
             dataset.test_images(),
-            study.differentiable,
-            model=study.model,
+            network.differentiable,
+            model=network.model,
             images=images,
             seed=seed,
             progress=bars.bar("images", "images"),
         )
         found = measure_robustness(
-            study,
+            network,
             sample,
             norm=norm,
             epsilons=sizes,
@@ -101,12 +84,43 @@ def robustness(
             on_images=bars.bar("corrupting", "images"),
         )
     document = {
-        "backbone": study.backbone.name,
-        "model": model if study.model else None,
-        **found.as_dict(),
+        "backbone": network.backbone.name,
+        "model": model if network.model else None,
+        **to_json(found),
     }
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    atomic_write(out / _REPORT, f"{text}\n".encode(errors="surrogateescape"))
+    write_json(out / _REPORT, document)
+    _draw(found, norm, out / "robustness.png")
+    if found.doubtful:
+        warn([_TOO_WEAK])
+    if as_json:
+        print_json(document)
+    else:
+        _describe(found, norm, out, time.perf_counter() - started)
+
+
+def _sizes(text: str) -> list[float]:
+    """Return the numbers of "0.5/255,1/255"."""
+    sizes = []
+    for one in text.split(","):
+        try:
+            sizes.append(shared.fraction(one))
+        except ValueError:
+            raise DataError(
+                f"--epsilons {text} contains {one!r}, which is not a number; write 1/255,4/255 or "
+                "0.016"
+            ) from None
+    return sizes
+
+
+def _size(epsilon: float, norm: Norm) -> str:
+    if norm is Norm.LINF and epsilon:
+        return f"{epsilon * 255:.3g}/255"
+    return f"{epsilon:.3g}"
+
+
+def _draw(found: Robustness, norm: Norm, file: Path) -> None:
+    from headstart import plots
+
     figure = plots.robustness_curves(
         [_size(epsilon, norm) for epsilon in found.epsilons],
         [(share.accuracy, share.interval) for share in found.attacked],
@@ -116,34 +130,9 @@ def robustness(
         },
         axis="largest change that the attacker may make "
         + ("to a pixel (linf)" if norm is Norm.LINF else "(l2, pixels from 0 to 1)"),
-        images=len(sample),
+        images=len(found.sample),
     )
-    plots.save(figure, out / "robustness.png")
-    if found.doubtful:
-        warn([_DOUBT])
-    if as_json:
-        print_json(document)
-    else:
-        _describe(found, norm, out, time.perf_counter() - started)
-
-
-def _sizes(text: str) -> list[float]:
-    """The numbers of "0.5/255,1/255", as `headstart attack` takes one of them."""
-    sizes = []
-    for one in text.split(","):
-        try:
-            sizes.append(shared.fraction(one))
-        except ValueError:
-            raise DataError(
-                f"--epsilons {text} holds {one!r}, which is no number; write 1/255,4/255 or 0.016"
-            ) from None
-    return sizes
-
-
-def _size(epsilon: float, norm: Norm) -> str:
-    if norm is Norm.LINF and epsilon:
-        return f"{epsilon * 255:.3g}/255"
-    return f"{epsilon:.3g}"
+    plots.save(figure, file)
 
 
 def _describe(found: Robustness, norm: Norm, out: Path, seconds: float) -> None:
@@ -157,7 +146,7 @@ def _describe(found: Robustness, norm: Norm, out: Path, seconds: float) -> None:
         ]
         for epsilon, share in zip(found.epsilons, found.attacked, strict=True)
     ]
-    table([f"epsilon ({norm})", "accuracy", "95% interval", "right"], rows, right={0, 1, 3})
+    table([f"epsilon ({norm})", "accuracy", "95% interval", "correct"], rows, right={0, 1, 3})
     say("")
     strengths = len(next(iter(found.corrupted.values())))
     table(
@@ -169,12 +158,18 @@ def _describe(found: Robustness, norm: Norm, out: Path, seconds: float) -> None:
         right=set(range(1, strengths + 1)),
     )
     say("")
-    say(f"images     {len(sample):,} of {sample.available:,}, drawn with seed {found.seed}")
-    say(f"corrupted  {found.corruption_accuracy:.3f} on average")
-    if sample.seen:
-        say(f"left out   {seen_text(sample.seen)}")
-    if sample.conflicts:
-        say(f"conflicts  {len(sample.conflicts):,} with two labels, left out")
-    say_skipped(sample.skipped, out / _REPORT, width=11)
-    say(f"time       {seconds:.1f} s")
-    say(f"written    {out}")
+    facts(
+        [
+            ("images", f"{len(sample):,} of {sample.available:,}, sampled with seed {found.seed}"),
+            ("corrupted", f"accuracy {found.corruption_accuracy:.3f} on average"),
+            *left_out_facts(
+                seen=sample.seen,
+                conflicts=sample.conflicts,
+                skipped=sample.skipped,
+                file=out / _REPORT,
+            ),
+            ("time", f"{seconds:.1f} s"),
+            ("written", str(out)),
+        ],
+        width=11,
+    )

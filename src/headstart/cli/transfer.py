@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from headstart.cli import options as shared
-from headstart.cli.console import print_json, progress, say, table, warn
-from headstart.cli.left_out import copies_text, say_skipped
-from headstart.types import ClassLevel, EngineName, Precision
+from headstart.cli.console import facts, print_json, progress, say, table, warn
+from headstart.cli.summary import layer_text, left_out_facts
+from headstart.system.option import Option
+from headstart.types import ClassLevel
 
 if TYPE_CHECKING:
     from headstart.evaluation.paired_tests import PairedTest
@@ -25,39 +23,28 @@ _UNUSUAL = 0.3
 
 def transfer(
     data: shared.Data,
-    out: Annotated[
-        Path, typer.Option("--out", file_okay=False, help="Folder for the numbers and the picture.")
-    ],
+    *,
+    out: shared.Folder,
     backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
-    weights: shared.WeightsFile = None,
-    images: Annotated[
-        int,
-        typer.Option("--images", min=2, help="About how many to measure on, at most."),
-    ] = 2_000,
-    image_column: shared.ImageColumn = None,
-    label_column: shared.LabelColumn = None,
-    classes_from: shared.ClassesFrom = ClassLevel.PATH,
-    engine: shared.EngineOption = EngineName.AUTO,
-    precision: shared.PrecisionOption = Precision.AUTO,
-    cache: shared.CacheFolder = None,
+    images: Annotated[int, Option(low=2)] = 2_000,
+    dataset_options: shared.DatasetOptions,
+    runtime: shared.RuntimeOptions,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
-    """Measure how well a backbone transfers to labeled images, and say what to do next."""
+    """Measure how well a backbone transfers to your images.
+
+    Options:
+        out: Folder for the numbers and the plot.
+        images: Use about this many images at most.
+    """
     shared.check_results(out, _RESULTS, data)
 
-    from headstart.system.files import atomic_write
+    from headstart.system.serialization import write_json
     from headstart.transfer.transfer_report import measure_transfer
 
-    dataset = shared.opened(data, cache, image_column, label_column, classes_from)
-    extractor = shared.extractor_for(backbone, weights, engine, precision, cache)
-    given = {
-        "--backbone": None if backbone == shared.DEFAULT_BACKBONE else backbone,
-        "--weights": weights,
-        "--image-column": image_column,
-        "--label-column": label_column,
-        "--classes-from": None if classes_from is ClassLevel.PATH else str(classes_from),
-    }
+    dataset = dataset_options.open(data, runtime.cache)
+    extractor = runtime.extractor(backbone)
     with progress() as bars:
         found = measure_transfer(
             dataset,
@@ -65,24 +52,37 @@ def transfer(
             images=images,
             seed=seed,
             named=data,
-            options={name: str(value) for name, value in given.items() if value is not None},
+            options=_further_options(backbone, dataset_options, runtime),
             watch=bars.bar,
         )
-    document = found.as_dict()
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    atomic_write(out / _RESULTS, f"{text}\n".encode(errors="surrogateescape"))
+    write_json(out / _RESULTS, found)
     _draw(found, out / "transfer.png")
     warn(extractor.warnings)
     if as_json:
-        print_json(document)
+        print_json(found)
     else:
         _describe(found, out)
+
+
+def _further_options(
+    backbone: str, dataset_options: shared.DatasetOptions, runtime: shared.RuntimeOptions
+) -> dict[str, str]:
+    """Return the options that the recommended command needs to see the same images."""
+    level = dataset_options.classes_from
+    given = {
+        "--backbone": None if backbone == shared.DEFAULT_BACKBONE else backbone,
+        "--weights": runtime.weights,
+        "--image-column": dataset_options.image_column,
+        "--label-column": dataset_options.label_column,
+        "--classes-from": None if level is ClassLevel.PATH else level,
+    }
+    return {name: str(value) for name, value in given.items() if value}
 
 
 def _draw(found: TransferReport, file: Path) -> None:
     from headstart import plots
 
-    raw, descriptors, random = found.baselines
+    compared = (found.chosen, found.last, *found.baselines)
     figure = plots.transfer_figure(
         plots.AccuracyBars(
             names=[one.name for one in found.stages],
@@ -90,11 +90,9 @@ def _draw(found: TransferReport, file: Path) -> None:
             intervals=[one.interval for one in found.stages],
         ),
         plots.AccuracyBars(
-            names=["chosen stages", "last layer", "raw pixels", "descriptors", "random weights"],
-            values=[one.accuracy for one in (found.chosen, found.last, raw, descriptors, random)],
-            intervals=[
-                one.interval for one in (found.chosen, found.last, raw, descriptors, random)
-            ],
+            names=["chosen layer", "last layer", "raw pixels", "descriptors", "random weights"],
+            values=[one.accuracy for one in compared],
+            intervals=[one.interval for one in compared],
         ),
         chosen=found.chosen_stages,
         better=[one.name for one in found.better_baselines(found.last)],
@@ -113,59 +111,81 @@ def _describe(found: TransferReport, out: Path) -> None:
     from headstart.transfer.advice import UNKNOWN_COST
 
     chosen, last = found.chosen, found.last
-    say(f"data       {found.data}: {found.images:,} images, {len(found.classes):,} classes")
-    if found.available > found.images:
-        say(f"           drawn from {found.available:,} with seed {found.seed}")
-    say(f"backbone   {found.backbone}")
+    sampled = f"sampled from {found.available:,} with seed {found.seed}"
+    images = f"{found.data}: {found.images:,} images, {len(found.classes):,} classes"
+    facts(
+        [
+            ("data", [images, sampled] if found.available > found.images else images),
+            ("backbone", found.backbone),
+        ],
+        width=11,
+    )
     say("")
-    rows = [
-        *(_row(one.name, one, None) for one in found.stages),
-        _row(f"chosen: {chosen.detail}", chosen, paired_difference(chosen.correct, last.correct)),
-        *(
-            _row(f"{one.name} ({one.detail})", one, paired_difference(one.correct, last.correct))
-            for one in found.baselines
-        ),
+    compared = [
+        (f"chosen: {layer_text(chosen.detail.split(' + '))}", chosen),
+        *((f"{one.name} ({one.detail})", one) for one in found.baselines),
     ]
-    table(["a classifier on", "accuracy", "95% interval", "over the last layer"], rows, right={1})
+    rows = [
+        *(_row(one.name, one) for one in found.stages),
+        *(_row(name, one, paired_difference(one.correct, last.correct)) for name, one in compared),
+    ]
+    table(["classifier on", "accuracy", "95% interval", "vs. last layer"], rows, right={1})
     say("")
-    say("The stages are chosen anew for every fold, so 'chosen' can differ from the rows above it.")
+    say("chosen: selected again for each fold, without that fold, so it can differ from its row")
     say("")
-    say(f"gain       {_points(found.gain)} by pre-training")
-    if found.better_baselines(last):
-        beat = " and ".join(one.name for one in found.better_baselines(last))
-        say(f"NEGATIVE TRANSFER: {beat} beat the last layer")
-        if found.better_baselines(chosen):
-            beat = " and ".join(one.name for one in found.better_baselines(chosen))
-            say(f"           {beat} also beat the head on the chosen stages")
-    if found.distance:
-        shift = found.distance.shift
-        scale = "as ordinary photos are" if shift < _UNUSUAL else "further than ordinary photos"
-        say(f"distance   {shift:.2f} standard deviations from the pre-training data, {scale}")
-    else:
-        say("distance   unknown: the network has no batch normalization")
-    if found.nearest_classes:
-        near = ", ".join(f"{name} {share:.1%}" for name, share in found.nearest_classes.overall)
-        say(f"nearest    {near}; mean confidence {found.nearest_classes.confidence:.2f}")
-    say(f"more       {found.curve.sample_cost or UNKNOWN_COST}")
-    say_skipped(found.skipped, out / _RESULTS, width=11)
-    if found.conflicts:
-        say(f"conflicts  {len(found.conflicts):,} with two labels, left out")
-    if found.duplicates:
-        say(f"copies     {copies_text(found.duplicates)}")
-    say(f"time       {found.seconds:.1f} s")
-    say(f"written    {out}")
+    facts(
+        [
+            ("gain", f"{_points(found.gain)} from pre-training"),
+            ("warning", _negative_transfer(found)),
+            ("distance", _distance(found)),
+            ("nearest", _nearest(found)),
+            ("more data", str(found.curve.sample_cost or UNKNOWN_COST)),
+            *left_out_facts(
+                skipped=found.skipped,
+                conflicts=found.conflicts,
+                duplicates=found.duplicates,
+                file=out / _RESULTS,
+            ),
+            ("time", f"{found.seconds:.1f} s"),
+            ("written", str(out)),
+        ],
+        width=11,
+    )
     say("")
     say(found.advice.sentence)
     say(f"  {found.advice.command}")
 
 
-def _row(name: str, one: ClassifierScore, over: PairedTest | None) -> list[str]:
-    span = one.interval
+def _negative_transfer(found: TransferReport) -> str | None:
+    ahead = [one.name for one in found.better_baselines(found.last)]
+    if not ahead:
+        return None
+    also = [one.name for one in found.better_baselines(found.chosen)]
+    more = f", and {' and '.join(also)} even beat the chosen layer" if also else ""
+    return f"NEGATIVE TRANSFER: {' and '.join(ahead)} beat the last layer{more}"
+
+
+def _distance(found: TransferReport) -> str:
+    if found.distance is None:
+        return "unknown: the network has no batch normalization"
+    shift = found.distance.shift
+    scale = "like ordinary photos" if shift < _UNUSUAL else "further away than ordinary photos"
+    return f"{shift:.2f} standard deviations from the pre-training data, {scale}"
+
+
+def _nearest(found: TransferReport) -> str | None:
+    if found.nearest_classes is None:
+        return None
+    near = ", ".join(f"{name} {share:.1%}" for name, share in found.nearest_classes.overall)
+    return f"{near}; mean confidence {found.nearest_classes.confidence:.2f}"
+
+
+def _row(name: str, one: ClassifierScore, difference: PairedTest | None = None) -> list[str]:
     return [
         name,
         f"{one.accuracy:.3f}",
-        f"{span.low:.3f} to {span.high:.3f}",
-        _points(over) if over else "",
+        f"{one.interval.low:.3f} to {one.interval.high:.3f}",
+        _points(difference) if difference else "",
     ]
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ TOP = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Report:
-    """The result of a test on labeled images.
+    """The result of a test on labeled images; metrics.json holds it as it is.
 
     Attributes:
         accuracy: share of the images that are predicted correctly, [0, 1].
@@ -61,39 +61,6 @@ class Report:
     conflicts: tuple[Conflict, ...] = ()
     seen: int = 0
     seconds: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON knows it; always the same keys.
-
-        `top5` is null with five classes or fewer, a class's precision, recall or f1 where it is
-        undefined (see `ClassScore`).
-        """
-        return {
-            "accuracy": self.accuracy,
-            "interval": [self.interval.low, self.interval.high],
-            "top5": self.top5,
-            "balanced_accuracy": self.balanced_accuracy,
-            "nll": self.nll,
-            "ece": self.ece,
-            "per_class": {
-                name: {
-                    "precision": score.precision,
-                    "recall": score.recall,
-                    "f1": score.f1,
-                    "support": score.support,
-                }
-                for name, score in self.per_class.items()
-            },
-            "confusion": self.confusion.tolist(),
-            "classes": list(self.classes),
-            "images": self.images,
-            "skipped": [{"path": s.path, "reason": s.reason} for s in self.skipped],
-            "conflicts": [
-                {"paths": list(c.paths), "labels": list(c.labels)} for c in self.conflicts
-            ],
-            "seen": self.seen,
-            "seconds": self.seconds,
-        }
 
 
 def build_report(

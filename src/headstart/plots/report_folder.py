@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from headstart import plots
 from headstart.evaluation import metrics
 from headstart.evaluation.report import Report, predictions_table, write_csv
 from headstart.models.trained_model import Model
-from headstart.system.files import atomic_write
+from headstart.system.serialization import write_json
 from headstart.types import Floats, Labels
 
 
@@ -37,8 +36,7 @@ def write_report(
     Raises:
         HeadstartError: the folder cannot be written.
     """
-    text = json.dumps(report.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    atomic_write(folder / "metrics.json", f"{text}\n".encode())
+    write_json(folder / "metrics.json", report)
     write_csv(
         predictions_table(paths, labels, probabilities, report.classes), folder / "predictions.csv"
     )

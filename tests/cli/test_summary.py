@@ -3,13 +3,17 @@
 import json
 from pathlib import Path
 
-from headstart.cli.console import print_json
-from headstart.cli.left_out import copies_text, say_skipped, seen_text
+from headstart.cli.console import facts, print_json
+from headstart.cli.summary import left_out_facts
 from headstart.types import Skipped
 
 NOTES = Skipped("a/notes.txt", "not an image")
 TEXT = Skipped("b/text.jpg", "not an image")
 BROKEN = Skipped("c/broken.jpg", "truncated")
+
+
+def say_skipped(skipped, file, width=10):
+    facts(left_out_facts(skipped=skipped, file=file), width=width)
 
 
 def test_damaged_images_come_before_what_is_none(capsys):
@@ -46,6 +50,9 @@ def test_many_are_counted(capsys):
 
 
 def test_one_is_singular():
-    assert copies_text(1) == "1 identical image counts once"
-    assert copies_text(1200) == "1,200 identical images count once"
-    assert seen_text(1) == "1 image that the model was trained on"
+    assert dict(left_out_facts(duplicates=1, seen=1)) == {
+        "copies": "1 duplicate image left out",
+        "left out": "1 image that the model was trained on",
+    }
+    assert dict(left_out_facts(duplicates=1200)) == {"copies": "1,200 duplicate images left out"}
+    assert dict(left_out_facts()) == {}

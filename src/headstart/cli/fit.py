@@ -1,0 +1,196 @@
+"""headstart fit."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from headstart.cli import options as shared
+from headstart.cli.console import facts, print_json, progress, warn
+from headstart.cli.evaluate import METRICS
+from headstart.cli.summary import left_out_facts, names_text, training_document, training_facts
+from headstart.errors import UserError
+from headstart.system.option import Option
+from headstart.system.text import join_names, pluralize
+
+if TYPE_CHECKING:
+    from headstart.datasets import ImageDataset
+    from headstart.features.extractor import Extractor
+    from headstart.models.fit_result import FitResult
+
+HISTORY, CURVES = "history.csv", "curves.png"
+"""Files that fine-tuning leaves beside its model."""
+AUTO = "auto"
+
+
+def fit(
+    data: shared.Data,
+    *,
+    out: Path,
+    backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
+    head: str = "logistic",
+    stage: Annotated[list[str] | None, Option(unset="auto: chosen by cross-validation")] = None,
+    balance: shared.Balance = False,
+    holdout: Annotated[float, Option(low=0, high=0.9)] = 0.0,
+    report: shared.OptionalFolder = None,
+    dataset_options: shared.DatasetOptions,
+    runtime: shared.RuntimeOptions,
+    seed: shared.Seed = 0,
+    as_json: shared.Json = False,
+) -> None:
+    """Train a classifier on labeled images and test it.
+
+    Options:
+        out: Folder to write the model to.
+        head: The classifier to train: logistic, centroid, knn, or one that you registered.
+        stage: The stage of the backbone whose features the head uses; repeat it to combine several.
+        holdout: Share of the images to hold out for testing; 0 cross-validates instead.
+        report: Folder for a report: metrics and plots.
+    """
+    from headstart.evaluation.report import write_skipped
+    from headstart.models.data_location import DataLocation, save_data_location
+    from headstart.models.fit import fit as train
+    from headstart.models.fit_settings import FitSettings
+    from headstart.models.saved_model import check_target, save_model
+    from headstart.system.cache_folder import cache_root
+
+    started = time.perf_counter()
+    settings = FitSettings(
+        head=head, stages=_stages(stage), balance=balance, hold_out=holdout, seed=seed
+    )
+    check_target(out)
+    if report:
+        shared.check_results(report, METRICS, data)
+    dataset = dataset_options.open(data, runtime.cache)
+    extractor = runtime.extractor(backbone)
+    _warn_about_data(dataset, holdout)
+    with progress() as bars:
+        result = train(
+            dataset,
+            extractor,
+            settings,
+            on_images=bars.bar("images", "images"),
+            on_candidates=bars.bar("choosing stages", "candidates"),
+            on_steps=bars.bar("training the head, at most", "steps"),
+        )
+    save_model(result.model, out)
+    for name in (HISTORY, CURVES):  # of a fine-tuned model that this one replaces
+        (out / name).unlink(missing_ok=True)
+    write_skipped(result.skipped, out / "skipped.csv")
+    location = DataLocation(
+        data=str(Path(data).resolve()) if Path(data).exists() else data,
+        image_column=dataset_options.image_column,
+        label_column=dataset_options.label_column,
+        classes_from=str(dataset_options.classes_from),
+        holdout=holdout,
+        seed=seed,
+    )
+    save_data_location(cache_root(runtime.cache), result.model.data, location)
+    if report:
+        _write_report(result, report)
+    warn(extractor.warnings)
+    if lost := sorted(set(dataset.classes) - set(result.model.classes)):
+        one, many = "class has no usable training image and so is", "classes have none and so are"
+        warn([f"{pluralize(len(lost), one, many)} not in the model: {join_names(lost)}"])
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json(_document(result, seconds))
+    else:
+        _describe(dataset, extractor, result, seconds, out, report)
+
+
+def _stages(stage: list[str] | None) -> tuple[str, ...]:
+    asked = stage or [AUTO]
+    named = tuple(name for name in asked if name != AUTO)
+    if named and AUTO in asked:
+        raise UserError(
+            f"--stage auto cannot be combined with --stage {', '.join(named)}; give either auto, "
+            "which chooses the stages, or their names"
+        )
+    return named
+
+
+def _warn_about_data(dataset: ImageDataset, holdout: float) -> None:
+    if nested := next((name for name in dataset.classes if "/" in name), None):
+        hint = "--classes-from first (or last) uses the name of one folder instead"
+        warn([f"each nested folder is a class of its own, such as {nested!r}; {hint}"])
+    if holdout and dataset.splits:
+        warn([f"{dataset.name} has its own test images, so --holdout has no effect"])
+
+
+def _write_report(result: FitResult, folder: Path) -> None:
+    from headstart.evaluation.report import build_report
+    from headstart.plots.report_folder import write_report
+
+    tested = result.held_out
+    if tested is None:
+        warn([f"there are too few images to test the model, so no report is written to {folder}"])
+        return
+    report = build_report(
+        tested.probabilities,
+        tested.labels,
+        result.model.classes,
+        skipped=result.skipped,
+        conflicts=result.conflicts,
+        seconds=result.seconds,
+    )
+    write_report(
+        report, tested.paths, tested.labels, tested.probabilities, folder, model=result.model
+    )
+
+
+def _document(result: FitResult, seconds: float) -> dict[str, Any]:
+    model, measured = result.model, result.model.accuracy
+    return {
+        **training_document(result, model),
+        "head": model.head.kind,
+        "setting": model.setting,
+        "accuracy_by_stage": model.accuracy_by_stage,
+        "compared_on": result.compared_on,
+        "accuracy": measured.value,
+        "interval": measured.interval,
+        "estimate": measured.method,
+        "tested_images": measured.images,
+        "seconds": seconds,
+        "images_per_second": _images_per_second(result),
+        "cached": result.cached,
+    }
+
+
+def _images_per_second(result: FitResult) -> float | None:
+    """Return the speed of the network; None if all features were in the cache."""
+    return result.computed / result.feature_seconds if result.computed else None
+
+
+def _describe(
+    dataset: ImageDataset,
+    extractor: Extractor,
+    result: FitResult,
+    seconds: float,
+    out: Path,
+    report: Path | None,
+) -> None:
+    from headstart.models.model_card import accuracy_text
+
+    model, speed = result.model, _images_per_second(result)
+    rate = "" if speed is None else f"; {speed:,.0f} images/s"
+    read = pluralize(result.cached + result.computed, "image")
+    features = f"{read}, {result.cached:,} of them from the cache{rate}"
+    single = [name for name, n in zip(model.classes, model.data.images, strict=True) if n == 1]
+    untested = f"{names_text(single)}: a single image cannot both train and test"
+    facts(
+        [
+            *training_facts(dataset.name, result, extractor, features),
+            ("accuracy", accuracy_text(model.accuracy)),
+            ("untested", untested if single else None),
+            *left_out_facts(
+                duplicates=model.data.duplicates,
+                conflicts=result.conflicts,
+                skipped=result.skipped,
+                file=out / "skipped.csv",
+            ),
+            ("time", f"{seconds:.1f} s"),
+            ("model", f"{out}; report in {report}" if report else str(out)),
+        ]
+    )

@@ -1,0 +1,128 @@
+"""Options of commands from signatures, settings dataclasses and docstrings; their `--help`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperCommand
+
+from headstart.system.option import Option, options_of
+
+_REWORDED: Final = (
+    (re.compile(r"<list\[(.*)\]>"), lambda match: f"<{match[1].lower()}>"),
+    (re.compile(" range>"), ">"),
+    (re.compile(r"([\d.e+-]+)<=x<=([\d.e+-]+)"), r"\1 to \2"),
+    (re.compile(r"x>=([\d.e+-]+)"), r"at least \1"),
+)
+"""How Typer writes types and bounds, and how `--help` does."""
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command in the form that Typer reads.
+
+    Keyword-only parameters become options, the others arguments. A settings dataclass among the
+    parameters is replaced by an option for each of its fields, but for those of which the command
+    has a parameter of its own; the command receives the settings as one object.
+    """
+    own = inspect.signature(command).parameters
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, tuple[type, list[str]]] = {}
+    for name, (kind, option) in options_of(command).items():
+        if isinstance(kind, type) and is_dataclass(kind):
+            defaults = {one.name: one.default for one in fields(kind) if one.name not in own}
+            groups[name] = (kind, list(defaults))
+            parameters += [
+                _parameter(field, *options_of(kind)[field], default, inspect.Parameter.KEYWORD_ONLY)
+                for field, default in defaults.items()
+            ]
+        else:
+            parameters.append(_parameter(name, kind, option, own[name].default, own[name].kind))
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        for group, (settings, names) in groups.items():
+            values[group] = settings(**{name: values.pop(name) for name in names})
+        command(**values)
+
+    parameters.sort(key=lambda one: one.kind)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def _parameter(name: str, kind: Any, option: Option, default: Any, place: Any) -> inspect.Parameter:
+    if default is MISSING:
+        default = inspect.Parameter.empty
+    is_option = place is inspect.Parameter.KEYWORD_ONLY
+    note = _option(name, kind, default, option) if is_option else _argument(name, option)
+    return inspect.Parameter(name, place, default=default, annotation=Annotated[kind, note])
+
+
+def _argument(name: str, option: Option) -> Any:
+    return typer.Argument(
+        help=option.help,
+        metavar=option.metavar or name.upper(),
+        show_default=False,
+        readable=not option.unreadable,
+    )
+
+
+def _option(name: str, kind: Any, default: Any, option: Option) -> Any:
+    flag = name.replace("_", "-")
+    # What is on by default, or undecided, needs a name for off too.
+    negated = f"/--no-{flag}" if default is True or kind == (bool | None) else ""
+    return typer.Option(
+        option.flag or f"--{flag}{negated}",
+        help=option.help,
+        min=option.low,
+        max=option.high,
+        file_okay=not option.folder,
+        rich_help_panel=option.panel,
+        show_default=option.unset or True,
+        callback=_one_of(option.choices) if option.choices else option.convert,
+    )
+
+
+def _one_of(choices: Callable[[], Iterable[str]]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        known = list(choices())
+        for name in value if isinstance(value, list) else [value]:
+            if name is not None and name not in known:
+                names = ", ".join(repr(one) for one in known)
+                raise typer.BadParameter(f"{name!r} is not one of {names}.")
+        return value
+
+    check.choices = choices  # type: ignore[attr-defined]
+    return check
+
+
+class Command(TyperCommand):
+    """A command whose `--help` groups options by panel, in plain text."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, the main options, and then the options of each further panel."""
+        panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            names, text = record
+            for pattern, plain in _REWORDED:
+                names, text = pattern.sub(plain, names), pattern.sub(plain, text)
+            if choices := getattr(parameter.callback, "choices", None):
+                names = names.replace("<str>", f"<{'|'.join(choices())}>")
+            if isinstance(unset := getattr(parameter, "show_default", None), str):
+                text = text.replace(f"default: ({unset})", f"default: {unset}")
+            main = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            panel = getattr(parameter, "rich_help_panel", None) or main
+            panels.setdefault(panel, []).append((names, text))
+        for panel, records in panels.items():
+            if records:
+                with formatter.section(panel):
+                    formatter.write_dl(records)

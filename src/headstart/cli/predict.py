@@ -1,0 +1,105 @@
+"""headstart predict and classify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.cli import options as shared
+from headstart.cli.console import progress, say, warn
+from headstart.cli.formats import FORMATS, ClassProbability, ImagePrediction
+from headstart.errors import UserError
+from headstart.system.option import Option
+
+if TYPE_CHECKING:
+    from headstart.models.prediction import Predictions
+
+Top = Annotated[int, Option(low=1, help="Number of classes to give per image.")]
+Format = Annotated[
+    str | None,
+    Option(flag="--format", help="Output format.", unset="table", choices=lambda: FORMATS),
+]
+
+
+def predict(
+    model: shared.ModelFolder,
+    images: shared.Images,
+    *,
+    top: Top = 1,
+    output: Format = None,
+    runtime: shared.RuntimeOptions,
+    as_json: shared.Json = False,
+) -> None:
+    """Predict the classes of images with a trained model."""
+    from headstart.datasets.unlabeled import find_images
+    from headstart.models.prediction import predict as run
+    from headstart.models.saved_model import load_model
+
+    output = _format(output, as_json=as_json)
+    trained = load_model(model)
+    paths = find_images(images)
+    extractor = runtime.extractor_of(trained)
+    with progress() as bars:
+        found = run(trained, extractor, paths, progress=bars.bar("images", "images"))
+    warn(extractor.warnings)
+    _show(paths, found, top, output)
+
+
+def classify(
+    images: shared.Images,
+    *,
+    top: Top = 5,
+    output: Format = None,
+    backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
+    runtime: shared.RuntimeOptions,
+    as_json: shared.Json = False,
+) -> None:
+    """Predict ImageNet classes of images with a backbone as it is."""
+    from headstart.datasets.unlabeled import find_images
+    from headstart.models.prediction import classify as run
+
+    output = _format(output, as_json=as_json)
+    paths = find_images(images)
+    extractor = runtime.extractor(backbone)
+    with progress() as bars:
+        found = run(extractor, paths, progress=bars.bar("images", "images"))
+    warn(extractor.warnings)
+    _show(paths, found, top, output)
+
+
+def _format(output: str | None, *, as_json: bool) -> str:
+    """Return the format that both options ask for.
+
+    Raises:
+        UserError: they contradict each other.
+    """
+    if as_json and output not in (None, "json"):
+        raise UserError(
+            f"--json and --format {output} contradict each other; leave out one of them"
+        )
+    return "json" if as_json else output or "table"
+
+
+def _show(paths: list[Path], found: Predictions, top: int, output: str) -> None:
+    """Print all images in the order given; exit with 1 if one could not be read."""
+    count = min(top, len(found.classes))
+    say(FORMATS[output](_predictions(paths, found, count), count))
+    if found.skipped:
+        warn([f"{len(found.skipped)} of {len(paths)} images could not be read"])
+        raise typer.Exit(1)
+
+
+def _predictions(paths: list[Path], found: Predictions, count: int) -> list[ImagePrediction]:
+    places = {int(row): place for place, row in enumerate(found.rows)}
+    errors = {one.path: one.reason for one in found.skipped}
+    return [
+        ImagePrediction(
+            image=str(path),
+            top=tuple(ClassProbability(*one) for one in found.top(places[row], count)),
+        )
+        if row in places
+        else ImagePrediction(image=str(path), error=errors[str(path)])
+        for row, path in enumerate(paths)
+    ]

@@ -1,0 +1,123 @@
+"""What several commands say about a model, its images, and the files that were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.system.text import pluralize
+from headstart.types import Conflict, EstimateMethod, Skipped
+
+if TYPE_CHECKING:
+    from headstart.features.extractor import Extractor
+    from headstart.models.fit_result import FitResult
+    from headstart.models.trained_model import Model
+
+_LISTED = 5
+"""Files that are named; thousands of them would hide the result."""
+_CLASSES = 8
+"""Classes that are named."""
+
+
+def names_text(names: Sequence[str]) -> str:
+    """Return the first few names."""
+    return ", ".join(names[:_CLASSES]) + (", ..." if len(names) > _CLASSES else "")
+
+
+def layer_text(stages: Sequence[str], last: str = "") -> str:
+    """Return the stages whose features a head uses, in a few words.
+
+    Args:
+        stages: their names, shallow to deep. Several are always neighbors.
+        last: the network's last stage, which is marked as such.
+    """
+    if len(stages) == 1:
+        return f"{stages[0]} (last)" if stages[0] == last else stages[0]
+    return f"{stages[0]} to {stages[-1]}" if len(stages) > 2 else " + ".join(stages)
+
+
+def training_document(result: FitResult, model: Model) -> dict[str, Any]:
+    """Return what the JSON documents of fit and finetune have in common.
+
+    Args:
+        result: of training the head.
+        model: the model that is kept, which may be a fine-tuned one.
+    """
+    return {
+        "backbone": model.origin.backbone,
+        "engine": model.origin.engine,
+        "precision": model.origin.precision,
+        "stages": model.origin.stages,
+        "temperature": model.temperature,
+        "images": result.images,
+        "classes": model.classes,
+        "skipped": result.skipped,
+        "duplicates": model.data.duplicates,
+        "conflicts": result.conflicts,
+    }
+
+
+def training_facts(
+    name: str, result: FitResult, extractor: Extractor, features: str | None = None
+) -> Iterator[tuple[str, str | None]]:
+    """Yield labeled lines about the images, the backbone and its stages, for `facts`.
+
+    Args:
+        name: of the data set.
+        result: of training the head.
+        extractor: the backbone.
+        features: how the features were computed; None to leave that line out.
+    """
+    model, origin = result.model, result.model.origin
+    held_out = model.accuracy.method is EstimateMethod.HELD_OUT
+    test = f" and {model.accuracy.images:,} held out" if held_out else ""
+    classes = f"{len(model.classes)} classes ({names_text(model.classes)})"
+    yield "data", f"{name}: {pluralize(result.images, 'image')}{test}, {classes}"
+    yield "backbone", f"{origin.backbone} on {origin.engine}, {origin.precision}"
+    yield "features", features
+    few = result.compared_on < result.images
+    sample = f", chosen on {result.compared_on:,} of the images" if few else ""
+    yield "layer", layer_text(origin.stages, extractor.backbone.stages[-1].name) + sample
+
+
+def left_out_facts(
+    *,
+    duplicates: int = 0,
+    conflicts: Sequence[Conflict] = (),
+    skipped: Sequence[Skipped] = (),
+    seen: int = 0,
+    file: Path | None = None,
+) -> Iterator[tuple[str, str | list[str]]]:
+    """Yield labeled lines about everything that was left out, for `facts`.
+
+    Args:
+        duplicates: number of copies of other images.
+        conflicts: groups of identical images with different labels.
+        skipped: files that could not be used.
+        seen: number of test images that the model was trained on.
+        file: where all skipped files are listed.
+    """
+    if duplicates:
+        yield "copies", f"{pluralize(duplicates, 'duplicate image')} left out"
+    if seen:
+        yield "left out", f"{pluralize(seen, 'image')} that the model was trained on"
+    if conflicts:
+        pairs = zip(conflicts[0].paths, conflicts[0].labels, strict=True)
+        example = ", ".join(f"{path} ({label})" for path, label in pairs)
+        images = pluralize(len(conflicts), "image")
+        yield "conflicts", f"{images} with contradictory labels left out, such as {example}"
+    if skipped:
+        yield "skipped", _skipped_lines(skipped, file)
+
+
+def _skipped_lines(skipped: Sequence[Skipped], file: Path | None) -> list[str]:
+    """Return the first files with their reasons, damaged images before files that are none."""
+    from headstart.images.formats import NOT_AN_IMAGE, looks_like_image
+
+    ordered = sorted(
+        skipped, key=lambda one: (one.reason == NOT_AN_IMAGE, not looks_like_image(one.path))
+    )
+    listed = [f"{one.path} ({one.reason})" for one in ordered[:_LISTED]]
+    more = [f"and {len(skipped) - _LISTED:,} more"] if len(skipped) > _LISTED else []
+    return [pluralize(len(skipped), "file") + (f"; all in {file}" if file else ""), *listed, *more]

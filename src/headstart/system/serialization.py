@@ -1,0 +1,79 @@
+"""Results as JSON: one conversion for every dataclass, array, enum and path."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.system.files import atomic_write
+from headstart.types import Interval
+
+
+def to_json(value: Any, *, without: Collection[str] = ()) -> Any:
+    """Return a value as dictionaries, lists, text, numbers, booleans and None.
+
+    A dataclass becomes an object of its fields, or of what its method `as_dict` returns, which may
+    hold anything that this function converts. An `Interval` becomes [low, high], an enum its value,
+    a path its text, an array nested lists, and a number that is not finite null: JSON has no name
+    for it.
+
+    Args:
+        value: what to convert.
+        without: fields of `value`, a dataclass, to leave out, such as large arrays.
+
+    Raises:
+        TypeError: JSON cannot express the value.
+    """
+    if isinstance(value, Enum):
+        return to_json(value.value)
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float | np.generic):
+        number = float(value) if isinstance(value, float) else value.item()
+        return None if isinstance(number, float) and not math.isfinite(number) else number
+    if isinstance(value, Interval):
+        return [to_json(value.low), to_json(value.high)]
+    if hasattr(value, "as_dict"):
+        return to_json(value.as_dict())
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [one.name for one in fields(value) if one.name not in without]
+        return {name: to_json(getattr(value, name)) for name in names}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.ndarray):
+        return to_json(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, Iterable):
+        return [to_json(item) for item in value]
+    raise TypeError(f"JSON has no form for a {type(value).__name__}")
+
+
+def json_text(value: Any, *, ascii_only: bool = False) -> str:
+    """Return a value as an indented JSON document.
+
+    Args:
+        value: anything that `to_json` converts.
+        ascii_only: write every other character as an escape.
+    """
+    return json.dumps(to_json(value), indent=2, ensure_ascii=ascii_only, allow_nan=False)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as a JSON file; bytes of file names that are not text are kept.
+
+    Args:
+        path: the file; its folder is made if need be.
+        value: anything that `to_json` converts.
+
+    Raises:
+        HeadstartError: the file cannot be written.
+    """
+    atomic_write(path, f"{json_text(value)}\n".encode(errors="surrogateescape"))
