@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 DATA ?= textiles
+MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check coverage bench bench-attacks bench-finetuning bench-head bench-imagine bench-pass bench-tricks gallery clean
+.PHONY: demo test check coverage fuzz bench bench-attacks bench-finetuning bench-head bench-imagine bench-pass bench-tricks gallery clean
 
 demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
 	@rm -rf $(DEMO)
@@ -35,6 +36,12 @@ check: .venv/dev-installed ## the quick loop: lint, types, and all tests that ar
 
 coverage: .venv/dev-installed ## all tests with line coverage; fails below the bar in pyproject.toml
 	$(BIN)/pytest -q -n 2 --dist worksteal --cov=headstart --cov-report term-missing:skip-covered
+
+fuzz: .venv/dev-installed ## search for counterexamples of the property tests for at least MINUTES
+	@end=$$(( $$(date +%s) + 60 * $(MINUTES) )); \
+	while $(BIN)/pytest -q -n 2 --dist worksteal -m hypothesis --hypothesis-profile fuzz || exit 1; do \
+		[ $$(date +%s) -lt $$end ] || break; \
+	done
 
 bench: .venv/peers ## compare with other tools on DATA; writes docs/benchmarks.md
 	$(BIN)/python benchmarks/main_job.py $(DATA) --peers .venv/peers --write docs/benchmarks.md

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from headstart.backbones import Backbone, load_backbone
@@ -20,6 +21,13 @@ from headstart.models.saved_model import save_model
 from headstart.types import EngineName, Precision
 from tests.fake_backbone import FakeBackbone
 from tests.models.trained_models import make_model
+
+# `make test` says the same every time; the random search for counterexamples is `make fuzz`.
+settings.register_profile("tests", derandomize=True, deadline=None)
+settings.register_profile(
+    "fuzz", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 LITE = "efficientnet-lite0"
 F32 = EnginePlan(EngineName.OPENVINO, Precision.FLOAT32)

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.comparison.recommendation import frontier, recommend
 from tests.comparison.made_up import compared, right
+from tests.properties import examples
 
 FOLDS = np.arange(1000) % 5
 
@@ -81,7 +82,7 @@ def test_choosing_among_equals_by_luck_is_not_rewarded():
 points = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 8)), min_size=1, max_size=8)
 
 
-@settings(deadline=None)
+@examples(100)
 @given(points)
 def test_the_frontier_is_what_nothing_dominates(made: list[tuple[int, int]]):
     rows = [compared(str(i), right(k, 20), ms) for i, (k, ms) in enumerate(made)]

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from headstart.datasets.duplicates import deduplicate
 from headstart.types import Conflict
+from tests.properties import examples
 
 CLASSES = ("ant", "bee")
 
@@ -70,6 +71,7 @@ def test_no_images():
 images = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 1), st.booleans()))
 
 
+@examples(100)
 @given(images, st.randoms(use_true_random=False))
 def test_the_order_of_the_files_does_not_matter(found, random):
     rows = [(digest, label, f"{n:03}") for n, (digest, label, _) in enumerate(found)]
@@ -84,6 +86,7 @@ def test_the_order_of_the_files_does_not_matter(found, random):
     assert (second.duplicates, second.conflicts) == (first.duplicates, first.conflicts)
 
 
+@examples(100)
 @given(images)
 def test_every_image_is_kept_or_a_copy_or_in_a_conflict(found):
     rows = [(digest, label, f"{n:03}") for n, (digest, label, _) in enumerate(found)]

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.datasets.splits import assign_folds, holdout_mask, stratified_sample
 from headstart.errors import DataError
 from headstart.system.digests import bytes_digest
+from tests.properties import examples
 
 
 def digests_of(*counts, start=0):
@@ -23,7 +24,7 @@ seeds = st.integers(0, 2**32)
 folds_counts = st.integers(2, 10)
 
 
-@settings(deadline=None)
+@examples(100)
 @given(class_counts, folds_counts, seeds)
 def test_folds_partition_and_cover_every_class(counts, folds, seed):
     digests, labels = digests_of(*counts)
@@ -36,7 +37,7 @@ def test_folds_partition_and_cover_every_class(counts, folds, seed):
         assert len(set(fold[labels == label])) == min(count, folds)
 
 
-@settings(deadline=None)
+@examples(100)
 @given(class_counts, folds_counts, seeds, st.randoms(use_true_random=False))
 def test_order_does_not_matter(counts, folds, seed, random):
     digests, labels = digests_of(*counts)
@@ -49,7 +50,7 @@ def test_order_does_not_matter(counts, folds, seed, random):
     assert (holdout_mask(shuffled, labels[order], fraction=0.3, seed=seed) == held[order]).all()
 
 
-@settings(deadline=None)
+@examples(100)
 @given(st.integers(80, 150), st.integers(1, 100), seeds)
 def test_additions_move_no_old_image_of_a_class_of_some_size(count, added, seed):
     digests, labels = digests_of(count, count)
@@ -64,7 +65,7 @@ def test_additions_move_no_old_image_of_a_class_of_some_size(count, added, seed)
     assert (held_before == held_after[: len(held_before)]).all()
 
 
-@settings(deadline=None)
+@examples(100)
 @given(st.integers(2, 30), seeds)
 def test_one_more_image_moves_few_in_small_classes(count, seed):
     digests, labels = digests_of(count + 1)
@@ -73,7 +74,7 @@ def test_one_more_image_moves_few_in_small_classes(count, seed):
     assert (before != after[:-1]).sum() <= 4
 
 
-@settings(deadline=None)
+@examples(100)
 @given(st.integers(1, 30), st.floats(0.05, 0.6), seeds)
 def test_one_more_image_moves_at_most_one_between_train_and_held_out(count, fraction, seed):
     digests, labels = digests_of(count + 1)
@@ -82,7 +83,7 @@ def test_one_more_image_moves_at_most_one_between_train_and_held_out(count, frac
     assert (before != after[:-1]).sum() <= 1
 
 
-@settings(deadline=None)
+@examples(100)
 @given(class_counts, st.floats(0.01, 0.95), seeds)
 def test_every_class_trains_and_is_tested_if_it_can_be(counts, fraction, seed):
     digests, labels = digests_of(*counts)
@@ -131,7 +132,7 @@ def test_known_assignment():
     assert held.tolist() == [0, 2, 6]
 
 
-@settings(deadline=None)
+@examples(100)
 @given(class_counts, st.integers(1, 60), st.integers(0, 60), seeds)
 def test_a_draw_keeps_proportions_and_larger_ones_hold_smaller_ones(counts, size, more, seed):
     digests, labels = digests_of(*counts)
@@ -152,7 +153,7 @@ def test_another_seed_draws_others():
     assert (one != other).any()
 
 
-@settings(deadline=None)
+@examples(100)
 @given(st.integers(1, 12), seeds)
 def test_copies_stay_together(count, seed):
     digests, labels = digests_of(count)

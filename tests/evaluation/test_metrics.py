@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn import metrics as oracle
@@ -17,6 +17,7 @@ from headstart.errors import DataError
 from headstart.evaluation import metrics
 from headstart.evaluation.paired_tests import paired_difference
 from headstart.types import Interval
+from tests.properties import examples
 
 
 def predictions(seed: int, n: int = 200, k: int = 7) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +43,7 @@ def small(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(n=st.integers(1, 5000), data=st.data())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_wilson_is_scipys(n: int, data: st.DataObject) -> None:
     correct = data.draw(st.integers(0, n))
     expected = binomtest(correct, n).proportion_ci(0.95, method="wilson")
@@ -86,7 +87,7 @@ def test_scores_are_scikit_learns(seed: int) -> None:
 
 
 @given(small())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_class_scores_are_scikit_learns_and_never_nan(case: tuple[np.ndarray, np.ndarray]) -> None:
     p, y = case
     k, guess = p.shape[1], p.argmax(axis=1)
@@ -110,7 +111,7 @@ def test_class_scores_are_scikit_learns_and_never_nan(case: tuple[np.ndarray, np
 
 
 @given(small(), st.integers(1, 20))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_calibration_error_is_a_plain_loops(case: tuple[np.ndarray, np.ndarray], bins: int) -> None:
     p, y = case
     total = 0.0
@@ -147,7 +148,7 @@ def test_ties_go_to_the_first_class() -> None:
 
 
 @given(small(), st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_the_order_of_images_and_classes_does_not_matter(
     case: tuple[np.ndarray, np.ndarray], random: object
 ) -> None:
@@ -167,7 +168,7 @@ def test_the_order_of_images_and_classes_does_not_matter(
 
 
 @given(small())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_ranges_and_agreement(case: tuple[np.ndarray, np.ndarray]) -> None:
     p, y = case
     k, guess = p.shape[1], p.argmax(axis=1)

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from headstart.errors import DataError
 from headstart.evaluation.paired_tests import paired_difference
+from tests.properties import examples
 
 
 def results(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -19,7 +20,7 @@ def results(both: int, first: int, second: int, neither: int) -> tuple[np.ndarra
 counts = st.integers(0, 60)
 
 
-@settings(deadline=None)
+@examples(100)
 @given(counts, counts, counts, counts)
 def test_swapping_turns_the_sign_and_nothing_else(both, first, second, neither):
     one, other = results(both, first, second, neither + 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import DataError
@@ -20,6 +20,7 @@ from headstart.evaluation.report import (
 )
 from headstart.system.serialization import to_json
 from headstart.types import Conflict, Skipped
+from tests.properties import examples
 
 KEYS = [
     "accuracy", "interval", "top5", "balanced_accuracy", "nll", "ece", "per_class", "confusion",
@@ -114,7 +115,7 @@ def test_predictions_need_one_path_each() -> None:
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"))))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_any_text_survives_the_table(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:

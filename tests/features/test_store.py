@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
@@ -28,6 +28,7 @@ from tests.features.stores import (
     segment_files,
     values,
 )
+from tests.properties import examples
 
 
 def test_reads_in_the_order_asked_with_repeats(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(steps=steps)
 def test_any_history_behaves_like_a_dict(steps: list[tuple[str, list[int]]]) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as name:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from headstart.finetuning.examples import Batch, shuffled
 from headstart.finetuning.mixing import cutmix, mixup
 from tests.finetuning.networks import SIDE, small_examples, small_network
+from tests.properties import examples
 
 
 def batch(shape: tuple[int, ...] = (4, 6, 5), count: int = 8) -> Batch:
@@ -69,6 +70,7 @@ def test_cutmix_of_vectors_and_tokens_is_mixup():
         assert torch.equal(one.targets, other.targets)
 
 
+@examples(100)
 @given(seed=st.integers(0, 1000), alpha=st.floats(0.05, 5), cutting=st.booleans())
 def test_targets_stay_probabilities(seed: int, alpha: float, cutting: bool):
     mix = cutmix if cutting else mixup
@@ -78,6 +80,7 @@ def test_targets_stay_probabilities(seed: int, alpha: float, cutting: bool):
     assert mixed.maps.shape == batch().maps.shape
 
 
+@examples(100)
 @given(count=st.integers(1, 60), size=st.integers(2, 20), seed=st.integers(0, 99))
 def test_shuffled_has_all_rows_once_and_no_batch_of_one(count: int, size: int, seed: int):
     rows = np.arange(100, 100 + count)

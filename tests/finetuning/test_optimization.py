@@ -15,12 +15,14 @@ from headstart.finetuning.optimization import (
 )
 from headstart.finetuning.settings import Optimizer, Schedule, TuningSettings
 from tests.finetuning.networks import STAGES, tuned_network
+from tests.properties import examples
 
 STEPS = st.integers(1, 400)
 SHARE = st.floats(0, 0.9)
 SCHEDULES = st.sampled_from(list(Schedule))
 
 
+@examples(100)
 @given(steps=STEPS, share=SHARE, schedule=SCHEDULES)
 def test_the_rate_rises_and_then_falls_between_0_and_1(
     steps: int, share: float, schedule: Schedule
@@ -34,6 +36,7 @@ def test_the_rate_rises_and_then_falls_between_0_and_1(
     assert all(a >= b for a, b in itertools.pairwise(down))
 
 
+@examples(100)
 @given(steps=st.integers(20, 400))
 def test_a_cosine_ends_near_nothing_and_halves_in_the_middle(steps: int):
     assert rate_factor(0, steps, 0, Schedule.COSINE) == 1

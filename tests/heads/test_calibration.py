@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special
 from scipy.optimize import minimize_scalar
 
 from headstart.heads.calibration import calibrate, fit_temperatures, log_softmax, probabilities
+from tests.properties import examples
 
 
 def fitted(logits, labels):
@@ -30,7 +31,7 @@ def smoothed_loss(inverse, logits, labels):
     return -((1 - short) * log_p[labels, np.arange(count)] + short * log_p.mean(0)).mean()
 
 
-@settings(deadline=None)
+@examples(100)
 @given(arrays(np.float32, (3, 5), elements=st.floats(-1e4, 1e4, width=32)), st.integers(0, 1))
 def test_log_softmax_equals_scipys(logits, axis):
     expected = special.log_softmax(logits.astype(np.float64), axis=axis)
@@ -84,7 +85,7 @@ def test_logits_that_say_nothing_keep_the_temperature_at_1():
     assert fitted(np.zeros((1, 3, 9), np.float32), np.arange(9) % 3) == pytest.approx([1])
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(
     arrays(np.float32, (2, 3, 8), elements=st.floats(-3000, 3000, width=32)),
     arrays(np.int64, 8, elements=st.integers(0, 2)),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from headstart.heads import softmax as solver
 from headstart.heads.softmax import solve
 from tests.heads.samples import blobs, leave_out
+from tests.properties import examples
 
 STRENGTHS = np.array([1e-3, 1e-1, 1.0])
 
@@ -166,7 +167,7 @@ def test_the_same_call_gives_the_same_bits():
     assert first.intercepts.tobytes() == second.intercepts.tobytes()
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.randoms(use_true_random=False), st.integers(2, 4), st.integers(1, 30))
 def test_the_order_of_rows_does_not_matter(random, classes, width):
     X, y = blobs(30, width, classes, apart=0.5)
@@ -179,7 +180,7 @@ def test_the_order_of_rows_does_not_matter(random, classes, width):
     np.testing.assert_allclose(softmax(shuffled, 1), softmax(expected, 1), atol=0.01)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.integers(0, 2**32), st.integers(2, 4), st.floats(-2, 2), st.floats(-100, 100))
 def test_the_unit_of_the_features_does_not_matter(seed, classes, magnitude, shift):
     X, y = blobs(30, 6, classes, seed=seed, apart=0.5)

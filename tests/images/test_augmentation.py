@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from headstart.images.augmentation import Augmentation
 from headstart.images.preprocessing import Interpolation, Preprocessing
+from tests.properties import examples
 
 PREPROCESSING = Preprocessing(
     size=24, crop=16, interpolation=Interpolation.BICUBIC, mean=(0, 0, 0), std=(1, 1, 1)
@@ -30,7 +31,7 @@ def views(augmentation: Augmentation, image: Image.Image, count: int = 40) -> li
     return [augmentation.view(image, PREPROCESSING, rng) for _ in range(count)]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     width=st.integers(1, 70),
     height=st.integers(1, 70),

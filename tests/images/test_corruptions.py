@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -13,6 +13,7 @@ from headstart.errors import DataError
 from headstart.images.corruptions import STRENGTHS, Corruption, corrupt, plasma
 from headstart.types import Pixels
 from tests.conftest import picture
+from tests.properties import examples
 
 DRAWN = {Corruption.NOISE, Corruption.FOG}
 
@@ -35,7 +36,7 @@ def photo() -> Pixels:
 
 
 @pytest.mark.parametrize("kind", Corruption)
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),

@@ -9,13 +9,14 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from headstart.errors import UnreadableImageError
 from headstart.images.decode import decode
 from headstart.images.formats import image_format, looks_like_image
+from tests.properties import examples
 
 RED, BLUE = (200, 30, 40), (20, 40, 210)
 
@@ -323,7 +324,7 @@ VALID = {
 }
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(
     st.sampled_from(sorted(VALID)),
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12),
@@ -346,7 +347,7 @@ def decodes_or_says_why(data):
         assert image.mode == "RGB"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.sampled_from([data[:12] for data in VALID.values()]), st.binary(max_size=200))
 def test_noise_behind_a_signature_is_unreadable_or_decodes(head, noise):
     decodes_or_says_why(head + noise)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -10,6 +10,7 @@ from skimage import color, feature
 
 from headstart.images import descriptors
 from tests.conftest import KINDS, picture
+from tests.properties import examples
 
 
 def pictures() -> list[np.ndarray]:
@@ -65,7 +66,7 @@ def test_a_thumbnail_is_the_mean_of_what_it_covers():
     )  # Pillow rounds twice
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(arrays(np.uint8, st.tuples(st.integers(32, 50), st.integers(32, 50), st.just(3))))
 def test_any_picture_has_descriptors(pixels: np.ndarray):
     found = descriptors.describe(pixels)

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
 from headstart.images.differentiable_resize import DifferentiableResize
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize, prepare
+from tests.properties import examples
 
 LITE = Preprocessing(
     size=256, crop=224, interpolation=Interpolation.BICUBIC, mean=(0, 0, 0), std=(1, 1, 1)
@@ -22,7 +23,7 @@ def both(preprocessing: Preprocessing, width: int, height: int, seed: int = 0):
     return found, expected
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(
     st.builds(
         Preprocessing,

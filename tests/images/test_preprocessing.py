@@ -11,6 +11,7 @@ from PIL import Image
 
 from headstart.images import preprocessing
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize, prepare
+from tests.properties import examples
 
 USUAL = Preprocessing(
     size=256,
@@ -64,6 +65,7 @@ def test_resizing_only_the_middle_gives_the_same_pixels(
         assert difference.mean() < 0.2
 
 
+@examples(100)
 @given(st.integers(1, 6_000), st.integers(1, 6_000), st.sampled_from(Resize))
 def test_twice_the_resized_picture_is_enough_however_it_lies(width, height, resize):
     one = replace(USUAL, resize=resize)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
@@ -18,6 +18,7 @@ from headstart.images.preprocessing import Interpolation, Preprocessing, prepare
 from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.inspection.feature_maps import first_filters, stage_maps, strengths
 from tests.backbones.conftest import picture, with_random_weights  # noqa: F401 - a fixture
+from tests.properties import examples
 
 pytestmark = pytest.mark.slow
 
@@ -113,7 +114,7 @@ def strength_of(values: np.ndarray) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in flat) / len(flat))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     arrays(
         np.float32,

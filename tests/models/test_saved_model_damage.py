@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
@@ -16,6 +16,7 @@ from headstart.models.saved_model import MANIFEST, SCHEMA, load_model, save_mode
 from headstart.system.digests import bytes_digest
 from tests.models.saved_models import arrays_of, change, contents, refusal, rewrite
 from tests.models.trained_models import features, make_model
+from tests.properties import examples
 
 KINDS = list(FAMILIES)
 
@@ -249,7 +250,7 @@ class TestDamage:
         original = contents(folder)
         arrays = arrays_of(folder).name
 
-        @settings(deadline=None, max_examples=150)
+        @examples(150)
         @given(
             st.sampled_from([MANIFEST, arrays]),
             st.lists(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,6 +13,7 @@ from headstart.errors import DataError
 from headstart.plots import Panel
 from tests.plots.test_pages import drawn
 from tests.plots.test_results import ODD
+from tests.properties import examples
 
 LONG = ("Staffordshire bullterrier ", "domestic_cat", "Übermäßig", "猫")
 
@@ -39,7 +40,7 @@ def placed(figure: Figure) -> list[tuple[float, float, float, float]]:
     ]
 
 
-@settings(deadline=None, max_examples=12)
+@examples(12)
 @given(height=st.integers(1, 30), width=st.integers(2, 57), seed=st.integers(0, 9))
 def test_pixels_are_enlarged_and_never_mixed(height: int, width: int, seed: int):
     pixels = noise(height, width, seed)

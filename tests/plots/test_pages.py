@@ -1,7 +1,7 @@
 import io
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -9,6 +9,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from headstart.plots.pages import Page
+from tests.properties import examples
 
 
 def drawn(figure: Figure) -> np.ndarray:
@@ -32,7 +33,7 @@ def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 250, (height, width, 3), dtype=np.uint8)
 
 
-@settings(deadline=None, max_examples=15)
+@examples(15)
 @given(
     places=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 300)), min_size=1, max_size=3),
     title=st.sampled_from(["", "a title", "a title that takes several lines " * 8]),

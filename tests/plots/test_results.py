@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import font_manager
 from matplotlib.colors import to_rgb
@@ -20,6 +20,7 @@ from headstart.errors import DataError
 from headstart.evaluation import metrics
 from headstart.plots import canvas
 from headstart.types import Interval
+from tests.properties import examples
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ODD = ["猫", "🐶 dog", "$x$ and $y$", "a" * 80, "تفاح", "e\u0301", "\udcff", "a\tb\x00", "", "नमस्ते"]
@@ -242,14 +243,14 @@ def test_odd_names_are_drawn_without_a_warning(pictures: list[Path], tmp_path: P
 
 
 @given(st.text(st.characters(), max_size=40))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_any_name_is_drawn_without_a_warning(name: str) -> None:
     figure = canvas.finish(canvas.new_figure(3, 0.5, layout="none"), canvas.display_name(name))
     canvas.FigureCanvasAgg(figure).print_png(io.BytesIO())  # type: ignore[no-untyped-call]
 
 
 @given(st.text(st.characters(), max_size=80), st.integers(8, 30))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_labels_are_short_and_printable(name: str, limit: int) -> None:
     label = canvas.display_name(name, limit=limit).replace(r"\$", "$")
     assert canvas.text_width(label) <= limit

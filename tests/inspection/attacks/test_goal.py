@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.inspection.attacks import AttackGoal
+from tests.properties import examples
 
 
+@examples(100)
 @given(st.integers(0, 10_000), st.integers(2, 8))
 def test_margin_and_objective_against_numpy(seed: int, classes: int):
     rng = np.random.default_rng(seed)

@@ -1,11 +1,12 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.inspection.attacks import Norm, Threat
 from headstart.inspection.attacks.threat import l2
 from tests.inspection.attacks.networks import pictures
+from tests.properties import examples
 
 threats = st.builds(
     Threat, st.sampled_from(list(Norm)), st.floats(1 / 255, 3.0), st.sampled_from([255, None])
@@ -19,7 +20,7 @@ def inside(pixels: torch.Tensor, originals: torch.Tensor, threat: Threat) -> boo
     return in_range and bool((length <= threat.epsilon * (1 + 1e-5) + 1e-6).all())
 
 
-@settings(deadline=None)
+@examples(100)
 @given(threats, st.integers(0, 1000), st.floats(0.01, 10))
 def test_what_comes_out_is_allowed(threat: Threat, seed: int, size: float):
     originals = pictures(2, 4, seed)
@@ -35,6 +36,7 @@ def test_what_comes_out_is_allowed(threat: Threat, seed: int, size: float):
     assert not torch.equal(drawn, originals)
 
 
+@examples(100)
 @given(threats, st.integers(0, 1000))
 def test_what_is_allowed_stays(threat: Threat, seed: int):
     originals = pictures(2, 4, seed)

@@ -13,6 +13,7 @@ from headstart.inspection.attribution.faithfulness import (
     insertion_curve,
 )
 from tests.inspection.attribution.networks import bright_corner, pictures
+from tests.properties import examples
 
 SIDE = 32
 
@@ -86,6 +87,7 @@ def test_both_scores_must_be_better_than_by_chance(scores, verdict):
     assert Faithfulness(**dict(zip(names, scores, strict=True))).trustworthy is verdict
 
 
+@examples(100)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
 def test_the_area_lies_between_the_least_and_the_greatest_value(curve):
     values = np.array(curve)

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize, prepare
 from headstart.inspection.attribution.full_size import to_full_size
+from tests.properties import examples
 
 
 def preprocessing(size: int, crop: int, resize: Resize = Resize.SHORTER) -> Preprocessing:
@@ -22,7 +23,7 @@ def ramps(width: int, height: int) -> np.ndarray:
     return np.stack([red, green, 0 * red], axis=2).round().astype(np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     width=st.integers(20, 300),
     height=st.integers(20, 300),

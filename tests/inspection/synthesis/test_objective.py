@@ -13,11 +13,13 @@ from headstart.inspection.synthesis.objective import (
     probability,
     total_variation,
 )
+from tests.properties import examples
 
 LOGITS = arrays(np.float64, (3, 4), elements=st.floats(-8, 8))
 PIXELS = torch.zeros(3, 3, 2, 2)
 
 
+@examples(100)
 @given(logits=LOGITS, index=st.integers(0, 3))
 def test_classes_against_scipy(logits: np.ndarray, index: int):
     def network(pixels: torch.Tensor) -> torch.Tensor:
@@ -49,6 +51,7 @@ def test_a_channel_is_its_mean_and_a_unit_is_itself():
     assert unit.tolist() == [maps[0, 2, 3, 1].item(), maps[1, 2, 3, 1].item()]
 
 
+@examples(100)
 @given(pixels=arrays(np.float32, (2, 3, 4, 5), elements=st.floats(0, 1, width=32)))
 def test_total_variation_against_numpy(pixels: np.ndarray):
     expected = [

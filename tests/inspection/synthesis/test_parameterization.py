@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from headstart.inspection.synthesis.parameterization import Phases, PlainPixels
+from tests.properties import examples
 
 KINDS = (Phases, PlainPixels)
 GRAY = np.array([1, 1, 1]) / np.sqrt(3)
@@ -30,7 +31,7 @@ def pictures(least: int = 2) -> st.SearchStrategy[np.ndarray]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(values=pictures())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_a_picture_comes_back(kind, values: np.ndarray):
     found = kind.of(torch.from_numpy(values).float() / 255).pixels().detach()
     assert found.shape == (1, *values.shape)
@@ -83,7 +84,7 @@ def test_ascent_moves_phases_and_leaves_magnitudes():
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(jump=st.floats(-1e4, 1e4))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_pixels_stay_between_0_and_1_whatever_the_parameters(kind, jump: float):
     picture = kind.noise(8, generator())
     with torch.no_grad():

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.inspection.synthesis.transforms import TransformRanges
+from tests.properties import examples
 
 SIDE = 32
 
@@ -33,7 +34,7 @@ def test_without_freedom_a_view_is_the_picture():
 
 
 @given(scale=st.floats(0.3, 1.0), seed=st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_scale_is_the_share_that_is_seen(scale: float, seed: int):
     view = TransformRanges(scale=(scale, scale)).sample(ramp(), SIDE, generator(seed))
     assert slopes(view) == pytest.approx((scale, 0), abs=1e-3)
@@ -42,7 +43,7 @@ def test_scale_is_the_share_that_is_seen(scale: float, seed: int):
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_turns_keep_lengths_and_stay_within_bounds(seed: int):
     x, y = slopes(TransformRanges(turn=10).sample(ramp(), SIDE, generator(seed)))
     assert math.hypot(x, y) == pytest.approx(1, abs=1e-3)
@@ -71,7 +72,7 @@ def test_half_of_the_views_are_mirrored():
 
 
 @given(seed=st.integers(0, 1000), side=st.integers(1, 48))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_views_have_the_side_asked_for_and_stay_between_0_and_1(seed: int, side: int):
     pixels = torch.rand(2, 3, SIDE, SIDE + 5, generator=generator(seed))
     views = TransformRanges(scale=(0.4, 1.3), turn=20, shift=0.2, flip=True)
