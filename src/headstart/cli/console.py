@@ -131,7 +131,7 @@ class ProgressBars:
 
         Args:
             what: the bar's label.
-            unit: what is pluralize, for the rate.
+            unit: unit of the progress rate, such as "images".
             scale: both numbers are divided by it.
         """
         task = None

@@ -26,7 +26,7 @@ from headstart.system.cache_folder import cache_root
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision, ProgressCallback, no_progress
 
-_NETWORKS = ("timm", "torch", "torchvision")
+_NETWORKS = ("keras", "timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
 _FORMAT = "1"
 """Changes when features get another meaning: stored ones are then no longer found."""
