@@ -224,4 +224,4 @@ def test_a_place_where_nothing_can_be_made_is_refused_before_the_work(
     place = "/proc/x/y.png" if words[0] in ("attack", "imagine") else "/proc/x"
     outcome = cli(*words, *([] if "--report" in words else ["--out"]), place)
     assert (outcome.code, one_sentence(outcome)) == (2, True)
-    assert "cannot write to /proc/x: No such file or directory; name another" in outcome.err
+    assert "cannot write to /proc/x: No such file or directory; choose another" in outcome.err

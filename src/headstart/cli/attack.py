@@ -52,7 +52,7 @@ def attack(
         out: The PNG file to write.
         to: The class to imitate, or a group of ImageNet classes such as cat, dog or bird.
         epsilon: Size of the largest change allowed, such as 4/255 or 0.016.
-        method: The attack: apgd, pgd, fgsm, minimum-norm, or one that you registered.
+        method: The attack: apgd, pgd, fgsm, minimum-norm.
         steps: Greatest number of steps per start.
         restarts: Number of starts for apgd and pgd; those after the first are random.
         momentum: Momentum for pgd; 0 is plain PGD.

@@ -59,8 +59,8 @@ def explain(
 
     Options:
         out: Folder for the attribution maps.
-        method: Attribution method: grad-cam, integrated-gradients, occlusion, or one that you
-            registered; repeat the option for several.
+        method: Attribution method: grad-cam, integrated-gradients, occlusion; repeat the option
+            for several.
         class_name: The class to explain.
         stage: The stage whose activations Grad-CAM uses.
     """

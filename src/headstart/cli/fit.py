@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,12 +25,18 @@ HISTORY, CURVES = "history.csv", "curves.png"
 AUTO = "auto"
 
 
+def _heads() -> Iterable[str]:
+    from headstart.heads.families import FAMILIES
+
+    return FAMILIES
+
+
 def fit(
     data: shared.Data,
     *,
     out: Path,
     backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
-    head: str = "logistic",
+    head: Annotated[str, Option(choices=_heads)] = "logistic",
     stage: Annotated[list[str] | None, Option(unset="auto: chosen by cross-validation")] = None,
     balance: shared.Balance = False,
     holdout: Annotated[float, Option(low=0, high=0.9)] = 0.0,
@@ -43,7 +50,7 @@ def fit(
 
     Options:
         out: Folder to write the model to.
-        head: The classifier to train: logistic, centroid, knn, or one that you registered.
+        head: The classifier to train.
         stage: The stage of the backbone whose features the head uses; repeat it to combine several.
         holdout: Share of the images to hold out for testing; 0 cross-validates instead.
         report: Folder for a report: metrics and plots.
