@@ -184,7 +184,7 @@ def main() -> None:
         text += (
             f"\n## Against foolbox and torchattacks\n\nUntargeted, on {COMPARED} preprocessed "
             f"images in batches of {BATCH}, with the same network for all. The time is the median "
-            f"of {options.rounds} rounds, taken in turn, in which all steps are made. For the "
+            f"of {options.rounds} rounds, alternating between the attacks, with all steps. For the "
             f"success rate, headstart stops working on an image once the attack succeeds.\n\n"
             f"{against_peers(study, photos[:COMPARED], options.rounds)}\n"
         )

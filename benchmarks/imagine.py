@@ -147,9 +147,9 @@ seeds 0 and 1.
   rotated and mirrored at random. It maximizes the log-odds of the class.
 - `lesson` optimizes every pixel, starting from noise: cross-entropy plus the weighted total
   variation (Simonyan et al. 2014, Mahendran and Vedaldi 2015).
-- `lesson --tv 0` leaves out the total variation.
+- `lesson --tv 0` omits the total variation.
 
-No contrast is stretched for display: a sigmoid keeps the pixels between 0 and 1 throughout.
+Contrast is not stretched for display: a sigmoid keeps the pixels between 0 and 1 throughout.
 
 {machine}; PyTorch threads: {threads}; {versions}.
 """

@@ -190,7 +190,7 @@ def expected(job: str, images: int, measured: Sequence[Mapping[str, Run]]) -> fl
 PAGE = """\
 # Benchmarks
 
-`make bench DATA='FOLDER ...'` writes this page. It measures the way from image files to a tested
+`make bench DATA='FOLDER ...'` writes this page. It measures the time from image files to a tested
 classifier: whole processes, imports included, on the same files and weights (EfficientNet-Lite0),
 one after the other, in {rounds} rounds; tools that take more than {once:.0f} seconds run only in
 the first.
@@ -203,7 +203,7 @@ the first.
 - **ratio**: the time divided by headstart's, the median over the rounds.
 - **memory**: the largest total of all processes of the job at one time.
 
-In its time, headstart tries all stages and strengths of regularization by nested cross-validation.
+In this time, headstart tries all stages and strengths of regularization by nested cross-validation.
 The other tools train one head, as their documentation shows (see the scripts in `benchmarks/`).
 
 | data | job | seconds | ratio | images/s | memory | test accuracy |

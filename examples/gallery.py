@@ -72,7 +72,7 @@ def imagine(images: Path) -> str:
     made = call(command)
     keep("ideal.png", images / "ideal.png")
     lowest = min(one["probability"] for one in made["pictures"])
-    return f"""## Its ideal images
+    return f"""## Ideal images of classes
 
 ```sh
 {command}
@@ -143,7 +143,7 @@ def robustness(images: Path) -> str:
     call(fit)
     call(command)
     keep("robustness/robustness.png", images / "robustness.png")
-    return f"""## How little it takes
+    return f"""## Robustness
 
 ```sh
 {fit}

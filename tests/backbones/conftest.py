@@ -77,7 +77,7 @@ class KerasCase(NamedTuple):
 
 @pytest.fixture(scope="session")
 def small_keras(tmp_path_factory: pytest.TempPathFactory) -> KerasCase:
-    from tests.backbones.keras_models import random_model  # Keras takes its time to import
+    from tests.backbones.keras_models import random_model  # importing Keras is slow
 
     short = "MobileNetV3Small"
     model = random_model(short)

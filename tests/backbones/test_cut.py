@@ -176,7 +176,7 @@ def test_what_leads_past_a_cut_is_refused():
     network = StagedNetwork(_Past(), PREPROCESSING, ["first", "second", "end"], head="head",
                             modules={"end": "second"})  # fmt: skip
     cut(network, "first", 32, wanted=(LOGITS,))
-    with pytest.raises(BackboneError, match="cannot be cut behind second"):
+    with pytest.raises(BackboneError, match="cannot be cut after second"):
         cut(network, "second", 32, wanted=(LOGITS,))
 
 

@@ -138,7 +138,7 @@ def test_a_classifier_of_each_family(short: str, monkeypatch: pytest.MonkeyPatch
     assert len(set(names)) == len(names) >= 3
     assert names[-len(FAMILIES[short]) :] == FAMILIES[short] or not FAMILIES[short]
     if short == "NASNetLarge":  # has stages, but no place for a cut
-        with pytest.raises(BackboneError, match="cannot be cut behind normal_concat_5"):
+        with pytest.raises(BackboneError, match="cannot be cut after normal_concat_5"):
             module.part("normal_concat_5", ["predictions"])
     else:
         assert separating_operations(model) >= set(names)

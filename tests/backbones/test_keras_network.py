@@ -169,7 +169,7 @@ def test_unknown_stage(network):
 
 
 def test_no_cut_between_two_paths(network):
-    with pytest.raises(BackboneError, match="cannot be cut behind left"):
+    with pytest.raises(BackboneError, match="cannot be cut after left"):
         network.model.part("left", ["logits"])
 
 

@@ -94,7 +94,7 @@ def test_files_that_do_not_fit(make: Callable[[Path], Path], tmp_path: Path):
 
 
 def test_no_such_file(tmp_path: Path):
-    with pytest.raises(BackboneError, match=r"no file of weights at .*none\.h5"):
+    with pytest.raises(BackboneError, match=r"no weights file at .*none\.h5"):
         load_backbone(f"keras:{SMALL}", weights=tmp_path / "none.h5")
 
 

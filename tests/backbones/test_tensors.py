@@ -94,7 +94,7 @@ class Bomb:
 
 
 def test_refusals(tmp_path: Path, capsys):
-    with pytest.raises(BackboneError, match=r"no file of weights at .*nowhere"):
+    with pytest.raises(BackboneError, match=r"no weights file at .*nowhere"):
         read_tensors(tmp_path / "nowhere.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     with pytest.raises(BackboneError, match="not a readable safetensors file"):

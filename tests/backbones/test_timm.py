@@ -182,7 +182,7 @@ def test_a_repository_on_the_hub(prefix, offline, tmp_path):
 def test_a_repository_without_metadata(offline):
     config = {"architecture": "resnet10t", "pretrained_cfg": {"num_classes": 2}}
     cached(offline, "someone/bare", {"config.json": json.dumps(config).encode()})
-    with pytest.raises(BackboneError, match="headstart does not guess"):
+    with pytest.raises(BackboneError, match="a complete timm pretrained_cfg"):
         load_backbone("hf-hub:someone/bare", weights=None, allow_download=False)
     cached(offline, "someone/bert", {"config.json": b'{"architectures": ["BertModel"]}'})
     with pytest.raises(BackboneError, match="not in timm's format"):

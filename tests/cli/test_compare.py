@@ -90,7 +90,7 @@ def test_the_embedded_backbones_as_they_are(cli: Cli, photos: Path, tmp_path: Pa
     assert rows[LITES[0]]["top1"] == 0.751
     assert said["left_out"] == []
     assert said["recommendation"]["backbone"] in LITES
-    assert said["recommendation"]["sentence"].startswith("Take efficientnet-lite")
+    assert said["recommendation"]["sentence"].startswith("Use efficientnet-lite")
     assert json.loads((tmp_path / "out" / "comparison.json").read_text("utf-8")) == said
 
 
@@ -121,8 +121,8 @@ class TestWithMadeUpCosts:
             "data      own: 24 images, 3 classes",
             f"skipped   1 file; all in {tmp_path / 'out' / 'comparison.json'}",
             f"          {own / 'noise' / 'broken.jpg'} (empty file)",
-            "advice    Take a: ",
-            "b's 1.000 is within noise of it",
+            "advice    Use a: ",
+            "b with 1.000 is within noise of it",
             "choice    accuracy 1.000",
             f"written   {tmp_path / 'out'}",
         ):
@@ -156,9 +156,10 @@ class TestWithMadeUpCosts:
             },
             {"name": "broken", "reason": "these weights do not fit broken"},
         ]
-        assert "warning: far is left out: its weights are not on this machine" in outcome.err
-        assert "warning: broken is left out" in outcome.err
-        assert "nothing was compared with it" in outcome.document["recommendation"]["sentence"]
+        assert "warning: far is excluded: its weights are not on this machine" in outcome.err
+        assert "warning: broken is excluded" in outcome.err
+        sentence = outcome.document["recommendation"]["sentence"]
+        assert "it was not compared with any other backbone" in sentence
 
     def test_an_unknown_name_is_a_mistake_before_any_work(
         self, cli: Cli, monkeypatch: pytest.MonkeyPatch
@@ -178,9 +179,9 @@ class TestWithMadeUpCosts:
             "headstart: will download far: 47 MB",
             "headstart: will download farther: size unknown",
             "headstart: will download gone: 1 MB",
-            "headstart: will download 48 MB in total plus those of unknown size",
+            "headstart: will download 48 MB in total, plus those of unknown size",
         ]
-        assert "gone is left out" in outcome.err
+        assert "gone is excluded" in outcome.err
 
     def test_nothing_to_compare_is_a_mistake_that_says_what_to_do(self, cli: Cli, photos: Path):
         outcome = cli("compare", photos, "--backbones", "far,farther")
@@ -191,7 +192,7 @@ class TestWithMadeUpCosts:
         assert (outcome.code, one_sentence(outcome)) == (2, True)
         outcome = cli("compare", photos, "--backbones", " , ")
         assert (outcome.code, one_sentence(outcome)) == (2, True)
-        assert "write names separated by commas" in outcome.err
+        assert "separate names by commas" in outcome.err
 
     def test_a_folder_of_photos_is_no_place_for_results(self, cli: Cli, own: Path):
         outcome = cli("compare", own, "--backbones", "a", "--out", own)

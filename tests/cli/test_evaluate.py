@@ -54,7 +54,7 @@ def test_a_person_is_told_the_same(cli: Cli, model: Path, new: Path, photos: Pat
         "accuracy           1.000 (95% interval",
         "balanced accuracy",
         "calibration error",
-        "left out           1 image that the model was trained on",
+        "excluded           1 image that the model was trained on",
         "skipped            ",
         "the model does not know its class (unknown)",
     ):

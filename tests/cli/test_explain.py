@@ -95,9 +95,9 @@ def test_other_mistakes(cli: Cli, cat: Path, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     for arguments, message in [
         ([LITE, tmp_path / "none.jpg", "--out", tmp_path / "out"], "no such file"),
-        ([LITE, tmp_path / "empty", "--out", tmp_path / "out"], "no image in"),
+        ([LITE, tmp_path / "empty", "--out", tmp_path / "out"], "no images in"),
         (["efficientnet-lite9", cat, "--out", tmp_path / "out"], "there is no backbone"),
-        ([LITE, tmp_path / "cat.png", "--out", tmp_path], "give another folder as --out"),
+        ([LITE, tmp_path / "cat.png", "--out", tmp_path], "choose another folder for --out"),
         ([LITE, tmp_path, "--out", tmp_path / "maps"], "is among the images in"),
     ]:
         done = cli("explain", *arguments)

@@ -129,7 +129,7 @@ def test_a_model_and_a_backbone_are_one_too_many(
     )
     assert outcome.code == 2
     assert one_sentence(outcome)
-    assert "leave out --backbone" in outcome.err
+    assert "remove --backbone" in outcome.err
 
 
 @pytest.mark.parametrize("option", [("--top", 0), ("--top", 1000), ()])

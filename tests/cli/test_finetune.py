@@ -87,7 +87,7 @@ def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, 
     model, cache = begun
     outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE)
     assert outcome.code == 0
-    assert "Fine-tuning was not reliably better, so the probe is kept" in outcome.out
+    assert "Fine-tuning was not clearly better, so the probe is kept" in outcome.out
     kept, begun_with = (
         json.loads((folder / "model.json").read_text()) for folder in (tmp_path / "m", model)
     )
@@ -168,13 +168,13 @@ def test_images_that_are_not_known_are_asked_for(cli: Cli, model: Path, tmp_path
     [
         (("--depth", "deep"), "--depth is 'deep'; give a number of stages, or auto"),
         (("--depth", "-1"), "--depth is '-1'"),
-        (("--depth", "2", "--recipe", "full"), "give one of them"),
+        (("--depth", "2", "--recipe", "full"), "give only one"),
         (("--rate", "0"), "greater than or equal to"),
-        (("--depth", "99"), "depth is 99, and the head stands on"),
+        (("--depth", "99"), "depth is 99, but only"),
         (("--rate", "nan"), "less than or equal to 10"),
-        (("--balance",), "leave out --balance"),
-        (("--label-column", "kind"), "leave out --image-column, --label-column"),
-        (("--backbone", "efficientnet-lite0"), "leave out --backbone"),
+        (("--balance",), "remove --balance"),
+        (("--label-column", "kind"), "remove --image-column, --label-column"),
+        (("--backbone", "efficientnet-lite0"), "remove --backbone"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(
@@ -198,7 +198,7 @@ def test_the_model_to_start_from_is_not_written_over(cli: Cli, begun):
     model, cache = begun
     outcome = cli("finetune", model, "--out", model, "--cache", cache, *TINY)
     assert outcome.code == 2
-    assert "name another folder" in outcome.err
+    assert "choose another folder" in outcome.err
     assert json.loads((model / "model.json").read_text())["tuning"] is None
 
 
@@ -241,4 +241,4 @@ def test_images_of_other_classes_are_not_the_models(cli: Cli, begun, tmp_path: P
     others = write_photos(tmp_path / "others", 12, kinds=("checks", "noise"))
     outcome = cli("finetune", model, others, "--out", tmp_path / "m", "--cache", cache)
     assert outcome.code == 2
-    assert "the images that it was fitted to" in outcome.err
+    assert "the images that it was trained on" in outcome.err

@@ -91,7 +91,7 @@ def test_a_model_and_its_classes(cli: Cli, model: Path, photos: Path, tmp_path: 
         (["zebra", "--from", __file__], ": not an image"),
         (["zebra", "--tv", "inf"], "not a finite number"),
         (["zebra", "--backbone", "efficientnet-lite9"], "there is no backbone"),
-        (["zebra", "--model", "x", "--backbone", "efficientnet-lite0"], "leave out --backbone"),
+        (["zebra", "--model", "x", "--backbone", "efficientnet-lite0"], "remove --backbone"),
     ],
 )
 def test_mistakes_are_a_sentence_and_exit_code_2(cli: Cli, tmp_path: Path, arguments, message):
@@ -113,4 +113,4 @@ def test_starting_at_a_picture_nothing_is_random_in_a_lesson(cli: Cli, cat: Path
     arguments = ["imagine", "zebra", "--method", "lesson", "--from", cat, "--grid", 2]
     outcome = cli(*arguments, "--out", tmp_path / "a.png")
     assert outcome.code == 2
-    assert "would be the same; leave out one of them" in outcome.err
+    assert "would be the same; remove one of them" in outcome.err

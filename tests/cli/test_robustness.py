@@ -70,7 +70,7 @@ def test_images_of_the_training_are_refused(cli: Cli, model: Path, photos: Path,
     [
         (["--epsilons", "1/255,much"], "contains 'much', which is not a number; write 1/255,4/255"),
         (["--epsilons", "1/0"], "contains '1/0', which is not a number"),
-        (["--epsilons", "-1/255"], "give sizes of a change, 0 or more"),
+        (["--epsilons", "-1/255"], "give finite numbers, 0 or more"),
     ],
 )
 def test_mistakes_are_said(

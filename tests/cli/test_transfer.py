@@ -61,7 +61,7 @@ def test_the_text_ends_with_what_to_do(written: Path, capsys: pytest.CaptureFixt
         "more data  ",
     ):
         assert part in said
-    assert "so it can differ from its row" in said
+    assert "so it can differ from the row of that stage" in said
     assert "skipped    1 file; all in " in said
     assert said.splitlines()[-1].startswith("  headstart ")
     assert photos in said.splitlines()[-1]

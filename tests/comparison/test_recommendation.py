@@ -33,7 +33,9 @@ def test_a_measurable_difference_is_worth_its_cost_even_where_intervals_overlap(
     rows = [compared("a", right(900), 2), compared("b", right(920), 5)]
     advice = recommend(rows, FOLDS)
     assert advice.backbone == "b"
-    assert "a with 0.900 is measurably less accurate (paired difference -0.020" in advice.sentence
+    assert "a with 0.900 is significantly less accurate (paired difference -0.020" in (
+        advice.sentence
+    )
     assert "own intervals overlap) and costs 0.4 times as much" in advice.sentence
 
 
@@ -41,7 +43,7 @@ def test_the_dearer_rival_is_named_where_nothing_is_cheaper():
     rows = [compared("a", right(900), 2), compared("b", right(500), 5)]
     advice = recommend(rows, FOLDS)
     assert advice.backbone == "a"
-    assert "b with 0.500 is measurably less accurate" in advice.sentence
+    assert "b with 0.500 is significantly less accurate" in advice.sentence
     assert "do not overlap" in advice.sentence
     twin = [compared("a", right(900), 2), compared("b", right(900), 2.01)]
     assert "b with 0.900 is within noise of it" in recommend(twin, FOLDS).sentence

@@ -214,7 +214,7 @@ def test_without_room_nothing_is_begun(
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_a_sentence(pictures: Path, tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(HeadstartError, match="name another folder with --cache"):
+    with pytest.raises(HeadstartError, match="choose another folder with --cache"):
         activations(pixels_task(pictures), None, tmp_path / "file" / "cache")
 
 

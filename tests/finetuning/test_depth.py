@@ -101,5 +101,5 @@ def test_impossible_settings_are_refused_with_their_name_and_range(name: str, va
 
 
 def test_a_recipe_and_a_depth_are_one_too_many():
-    with pytest.raises(UserError, match=r"recipe full .* depth 2; give one"):
+    with pytest.raises(UserError, match=r"recipe full .* depth 2; give only one"):
         TuningSettings(recipe=TuningRecipe.FULL, depth=2)

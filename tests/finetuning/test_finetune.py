@@ -266,7 +266,7 @@ def test_a_fine_tuned_model_is_no_start(recipe, tuned: FineTuneResult, sided: Pa
 
 def test_too_few_images_decide_nothing(tmp_path: Path):
     few = write_sided(tmp_path / "few", 8)
-    with pytest.raises(DataError, match=r"of 16 images would validate.*--recipe probe"):
+    with pytest.raises(DataError, match=r"of 16 images would be for validation.*--recipe probe"):
         tuned_on(few, tmp_path / "cache")
 
 

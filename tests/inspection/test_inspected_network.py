@@ -91,9 +91,7 @@ def test_a_model_and_a_backbone_are_one_too_many(model: Path):
     with pytest.raises(UserError) as caught:
         options.NetworkOptions(backbone=LITE, model=model).inspected()
     assert caught.value.exit_code == 2
-    assert str(caught.value) == (
-        f"--model {model} has a backbone of its own; leave out --backbone {LITE}"
-    )
+    assert str(caught.value) == (f"--model {model} includes its backbone; remove --backbone {LITE}")
 
 
 def test_a_name_that_is_nothing_is_refused(tmp_path: Path):
@@ -104,7 +102,7 @@ def test_a_name_that_is_nothing_is_refused(tmp_path: Path):
 
 
 def test_weights_of_another_kind_are_refused(model: Path, tmp_path: Path):
-    with pytest.raises(UserError, match="there is no file of weights"):
+    with pytest.raises(UserError, match="there is no weights file"):
         options.NetworkOptions(weights=tmp_path / "missing.safetensors").inspected()
     with pytest.raises(UserError):
         options.NetworkOptions(model=model, weights=tmp_path / "missing.safetensors").inspected()

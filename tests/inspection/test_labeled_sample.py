@@ -116,7 +116,7 @@ def test_a_group_of_a_backbone_accepts_all_its_classes(lite0, tmp_path: Path):
     assert accepted["cat"].tolist() == list(range(281, 288))
     assert accepted["goldfish"].tolist() == [1]
     (skipped,) = sample.skipped
-    assert "the network knows no class 'unknown'" in skipped.reason
+    assert "the network has no class 'unknown'" in skipped.reason
 
 
 @pytest.fixture

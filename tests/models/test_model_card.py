@@ -52,7 +52,7 @@ def test_it_lists_classes_and_stages():
 @pytest.mark.parametrize(
     ("method", "reason"),
     [
-        (EstimateMethod.CROSS_VALIDATION, "there, the stages were selected anew for each fold."),
+        (EstimateMethod.CROSS_VALIDATION, "there, the stages were selected again for each fold."),
         (EstimateMethod.HELD_OUT, "it was measured on other images."),
         (EstimateMethod.VALIDATION, "it was measured on other images."),
     ],

@@ -56,7 +56,7 @@ class TestPredict:
         assert {name for name, _ in top} == set(KINDS)
         assert [p for _, p in top] == sorted((p for _, p in top), reverse=True)
         assert found.top(0, 2) == top[:2]
-        with pytest.raises(UserError, match="cannot name the -1 most probable classes"):
+        with pytest.raises(UserError, match="cannot return the -1 most probable classes"):
             found.top(0, -1)
 
     def test_goes_on_past_an_unreadable_image(self, model: Model, own: Path, tiny: Tiny):

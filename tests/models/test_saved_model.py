@@ -183,7 +183,7 @@ class TestTarget:
         (tmp_path / "photo.jpg").write_text("")
         for refuse in (check_target, lambda folder: save_model(make_model(), folder)):
             with pytest.raises(
-                SavedModelError, match="contains files but no model; name a new folder"
+                SavedModelError, match="contains files but no model; choose a new folder"
             ):
                 refuse(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
@@ -203,7 +203,7 @@ class TestTarget:
 
     def test_a_file_is_refused(self, tmp_path):
         (tmp_path / "model").write_text("")
-        with pytest.raises(SavedModelError, match="is a file; name a folder"):
+        with pytest.raises(SavedModelError, match="is a file; choose a folder"):
             check_target(tmp_path / "model")
 
 

@@ -146,7 +146,7 @@ def test_the_overview_has_a_row_a_stage_with_its_size():
     found.append(stage(np.ones((4, 1, 1)), name="fc", number=10))
     figure = plots.channels_by_stage(found, PICTURE, **NAMES)
     shown = texts(figure)
-    assert "Strongest channels of each stage of a network for cat.jpg" in shown
+    assert "Strongest channels by stage of a network for cat.jpg" in shown
     assert "1.  conv:  1,280 channels of 224 × 224" in shown
     assert "9.  head:  1,280 channels of 7 × 7" in shown
     assert "10.  fc:  1,280 channels" in shown
@@ -221,7 +221,7 @@ def test_nothing_to_draw_is_a_mistake():
         lambda: plots.channels_by_stage([stage(positive()), empty], PICTURE, **NAMES),
         lambda: plots.channels_by_stage([], PICTURE, **NAMES),
     ):
-        with pytest.raises(DataError, match="give some of each stage"):
+        with pytest.raises(DataError, match="give at least one per stage"):
             draw()
     with pytest.raises(DataError, match="no filters"):
         plots.filters(Filters("conv1", np.zeros((0, 3, 3, 3), np.float32)), network="n")

@@ -100,7 +100,7 @@ def test_a_caption_is_black_its_note_gray_and_both_below_the_picture():
 
 @pytest.mark.parametrize("rows", [[], [[]], [[Panel(noise(9, 9))], []]])
 def test_a_sheet_without_pictures_is_refused(rows: list[list[Panel]]):
-    with pytest.raises(DataError, match="give some in each row"):
+    with pytest.raises(DataError, match="give at least one per row"):
         plots.image_grid(rows, title="nothing")
 
 

@@ -62,7 +62,7 @@ def test_what_is_unknown_is_called_so(tmp_path: Path):
     few = LearningCurve(POINTS[:1], None, None, 20)
     drawn(tmp_path / "sheet.png", distance=[], nearest=[], curve=few)
     assert "unknown: the network has no batch normalization" in drawn.said  # type: ignore[attr-defined]
-    assert "too few images to tell" in drawn.said  # type: ignore[attr-defined]
+    assert "too few images to predict" in drawn.said  # type: ignore[attr-defined]
     none = LearningCurve(POINTS, CURVE.fit, SampleCost(None, None, None), 500)
     drawn(tmp_path / "sheet.png", curve=none)
     assert "no realistic number of images" in drawn.said  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What a backbone is: a frozen pre-trained network together with its preprocessing."""
+"""The interface of backbones: a frozen pre-trained network with its preprocessing."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Backbone(ABC):
-    """A frozen network pre-trained on ImageNet or similar images, with all that it takes to run it.
+    """A frozen network pre-trained on ImageNet or similar images, with its preprocessing.
 
     Each kind of backbone is one final subclass, a frozen dataclass that adds the network's weights
     in the form that it computes with.
 
     Attributes:
-        name: as the user writes it, with its prefix ("efficientnet-lite0", "timm:vit_tiny...").
-        preprocessing: from the metadata of the weights, never guessed.
-        stages: shallow to deep.
+        name: name of the backbone, with its prefix ("efficientnet-lite0", "timm:vit_tiny...").
+        preprocessing: conversion of images to the network's input, as stated with the weights.
+        stages: blocks whose pooled outputs can feed a head, shallow to deep.
         labels: names of the network's own classes, in the order of its logits; empty if it has
             no classifier.
-        weights: their origin and identity.
+        weights: origin and identity of the weights.
     """
 
     name: str
@@ -69,15 +69,15 @@ class Backbone(ABC):
 
     @abstractmethod
     def tensors(self) -> Tensors:
-        """Return the weights, read-only: all of the network's state but counters of batches."""
+        """Return the read-only weights: the network's state without batch counters."""
 
     @abstractmethod
     def refill(self, tensors: Tensors, weights: Weights) -> Backbone:
         """Return the same network with other weights; callers use `with_tensors`.
 
         Args:
-            tensors: by the names of `tensors()`, in any order.
-            weights: their origin and identity.
+            tensors: arrays by the names of `tensors()`, in any order.
+            weights: origin and identity of the new weights.
 
         Raises:
             BackboneError: a tensor is missing, has another shape, or is not part of the network.
@@ -96,30 +96,30 @@ class Backbone(ABC):
         logits (N, len(labels)).
 
         Args:
-            until: a stage to end at. The outputs are then the stages up to that one, and its
-                activation, not averaged but flattened: (N, numbers).
+            until: last stage to compute. The outputs are then the stages up to that one, and its
+                flattened activation, (N, numbers).
         """
 
     @abstractmethod
     def moments_graph(self, fresh: bool) -> Any:
-        """Build an `openvino.Model` that returns the moments of each batch normalization's input.
+        """Build an `openvino.Model` that returns the moments of the inputs of batch normalization.
 
         It maps uint8 pixels (N, H, W, 3) to two outputs for each batch normalization, in the order
         of `tensors`: the mean (1, C, 1, 1) and the variance.
 
         Args:
-            fresh: normalize by these moments instead of by those stored in the weights.
+            fresh: whether to normalize by these moments instead of the stored ones.
         """
 
     def with_tensors(self, tensors: Tensors, *, source: str | None = None) -> Backbone:
         """Return the same network with other weights.
 
-        The digest is that of the given tensors, so their features are cached apart from all
-        others. It does not depend on the order of the names, nor on the backbone that the tensors
-        are put into; counters of batch normalization are ignored.
+        The digest is that of the given tensors, so their features are cached separately. It does
+        not depend on the order of the names or on this backbone's weights; counters of batch
+        normalization are ignored.
 
         Args:
-            tensors: by the names of `tensors()`, of the same shapes.
+            tensors: arrays by the names of `tensors()`, with the same shapes.
             source: origin of the new weights; by default the old one with ", changed".
 
         Raises:

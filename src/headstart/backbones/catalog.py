@@ -22,9 +22,9 @@ SOURCES: dict[str, BackboneSource] = {
     "hf-hub:": HubSource(),
     "keras:": KerasSource(),
 }
-"""By the prefix of the names. Programs may register sources of their own here."""
+"""Sources by the prefix of their names. Other packages may register sources here."""
 _DEFAULT_PREFIX = "torchvision:"
-"""May be left out in the names of well-known backbones."""
+"""Prefix that is optional for well-known backbones."""
 
 
 def load_backbone(
@@ -33,8 +33,8 @@ def load_backbone(
     """Load a frozen network with its preprocessing.
 
     Args:
-        name: a name from `list_backbones`, where "torchvision:" may be left out; any other
-            classifier as "torchvision:NAME", "timm:NAME" or "keras:NAME"; or "hf-hub:OWNER/NAME".
+        name: a name from `list_backbones`, where "torchvision:" is optional; any other classifier
+            as "torchvision:NAME", "timm:NAME" or "keras:NAME"; or "hf-hub:OWNER/NAME".
         weights: a file of weights for this network, instead of the published ones.
         allow_download: whether published weights may be fetched that are not on this machine.
 
@@ -49,13 +49,13 @@ def load_backbone(
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no network has, without loading any.
+    """Check the name of a backbone without loading it.
 
-    Only the Hub knows whether there is a repository "hf-hub:OWNER/NAME", and it is not asked.
+    Names of repositories, "hf-hub:OWNER/NAME", are not checked, because that needs a network.
 
     Raises:
-        BackboneError: no such backbone; the message names similar ones.
-        MissingExtraError: the package that knows is not installed.
+        BackboneError: no such backbone; the message suggests similar names.
+        MissingExtraError: the package that lists the names is not installed.
     """
     name, source = _resolve(name)
     source.check_name(name)
@@ -67,7 +67,6 @@ def list_backbones() -> tuple[BackboneInfo, ...]:
 
 
 def _resolve(name: str) -> tuple[str, BackboneSource]:
-    """Return the full name, and the source that it belongs to."""
     for prefix, source in SOURCES.items():
         if name.startswith(prefix):
             return name, source

@@ -1,4 +1,4 @@
-"""Reads the file format of PyTorch before 1.6 without PyTorch.
+"""Read the file format of PyTorch before 1.6 without PyTorch.
 
 The embedded weights are in this format: five pickles (a magic number, the protocol's version, a
 description of the machine, the tensors, the storages' keys), then the storages, each a 64-bit count
@@ -26,7 +26,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A tensor whose numbers come later in the file."""
+    """A tensor whose values come later in the file."""
 
     key: str
     offset: int
@@ -64,7 +64,7 @@ def read_legacy_checkpoint(content: bytes) -> dict[str, np.ndarray]:
     """Return the tensors of a state dict, by name and in the file's order.
 
     Args:
-        content: the whole file, whose digest the caller has checked.
+        content: content of the file; the caller must have verified its digest.
 
     Raises:
         UnpicklingError: something in it is not part of a state dict; the message names it.

@@ -23,12 +23,12 @@ PIXELS = ""
 
 
 class Trunk(nn.Module):
-    """From pixels to the cut.
+    """The frozen part of a network, from pixels to the cut.
 
     Args:
-        graph: from normalized pixels to the activations of `stages`, then that at the cut.
-        network: has the mean and the standard deviation, and the layout of the activations.
-        stages: those up to the cut, shallow to deep.
+        graph: module from normalized pixels to the activations of `stages`, then that at the cut.
+        network: the whole network, with the normalization and the layout of activations.
+        stages: names of the stages up to the cut, shallow to deep.
     """
 
     mean: Tensor
@@ -67,14 +67,14 @@ class Trunk(nn.Module):
 
 
 class Tail(nn.Module):
-    """From the cut to the logits.
+    """The trainable part of a network, from the cut to the logits.
 
     Args:
-        graph: from the activation at the cut to those of `stages`. Its tensors have the names that
-            they have in the whole network.
+        graph: module from the activation at the cut to those of `stages`. Its tensors have the same
+            names as in the whole network.
         channels_last: whether the network's own four-dimensional activations are (B, H, W, C).
         pixels: whether the tail is the whole network.
-        stages: stages after the cut whose features are returned; may include `LOGITS`.
+        stages: names of the stages after the cut to return features of; may include `LOGITS`.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Tail(nn.Module):
         self.channels_last, self.pixels = channels_last, pixels
 
     def forward(self, activation: Tensor) -> tuple[Tensor, ...]:
-        """Continue from activations at the cut.
+        """Compute features from activations at the cut.
 
         Args:
             activation: (B, ...) in the shape that `Trunk.activation` returns; the normalized
@@ -105,8 +105,8 @@ class Cut:
 
     Attributes:
         trunk: the frozen part; None if the tail is the whole network.
-        tail: a copy, which may be trained.
-        shape: of one image's activation at the cut.
+        tail: a copy of the rest of the network, which may be trained.
+        shape: shape of one image's activation at the cut.
     """
 
     trunk: Trunk | None
@@ -115,15 +115,15 @@ class Cut:
 
 
 def cut(network: StagedNetwork, stage: str, side: int, *, wanted: Sequence[str]) -> Cut:
-    """Cut a network behind a stage.
+    """Cut a network after a stage.
 
     Args:
-        network: stays unchanged.
+        network: the network, which stays unchanged.
         stage: name of the last stage of the trunk; for the network's last one, the cut is at the
-            input of its classifier. `PIXELS` for no trunk at all.
-        side: of the network's input in pixels.
-        wanted: stages whose features are needed, and `LOGITS`. Those behind the cut are computed
-            by the tail, which leaves out everything that none of them depends on.
+            input of its classifier. `PIXELS` for no trunk.
+        side: height and width of the network's input in pixels.
+        wanted: names of the stages whose features are needed, and `LOGITS`. The tail computes those
+            after the cut, and only what they depend on.
 
     Raises:
         BackboneError: there is no such stage, the network's forward pass cannot be traced, or

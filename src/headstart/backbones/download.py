@@ -1,7 +1,7 @@
-"""Files of published weights: where each library keeps them, and how they get there.
+"""Files of published weights: find them where each library stores them, or download them.
 
 Downloads are stored where torch.hub, huggingface_hub and Keras store theirs, so that no network is
-on the disk twice. Looking for a file needs none of the three.
+stored twice. Looking for a file does not need these libraries.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ def fetch_from_url(name: str, url: str, *, allow_download: bool, file: Path | No
     """Return the file behind a URL, downloaded if it is not on this machine.
 
     Args:
-        name: the backbone's, for messages.
-        url: ends in a file name; eight or more hex digits after "-" in it begin its SHA-256.
+        name: name of the backbone, for messages.
+        url: address, which ends in a file name; eight or more hex digits after "-" in the file name
+            are the start of its SHA-256.
         allow_download: whether to use the network.
-        file: where it is stored; by default, where torch.hub stores it.
+        file: path to store it at; by default, where torch.hub stores it.
 
     Raises:
         DownloadError: the file is not on this machine and cannot be downloaded; a NotCachedError
@@ -79,14 +80,14 @@ def fetch_from_hub(
     allow_download: bool,
     then: Sequence[str] = (),
 ) -> Path:
-    """Return the first of these files that a repository on the Hugging Face Hub has.
+    """Return the first of these files that exists in a repository on the Hugging Face Hub.
 
     Args:
-        name: the backbone's, for messages.
+        name: name of the backbone, for messages.
         repository: "owner/name", or "owner/name@revision".
-        files: names in the repository, the preferred one first.
+        files: file names in the repository, the preferred one first.
         allow_download: whether to use the network.
-        then: names of larger files that will be needed next, if these only describe them.
+        then: names of the files needed next, whose addresses `NotCachedError` then gives.
 
     Raises:
         BackboneError: the repository has none of the files, or its name is malformed.

@@ -1,7 +1,7 @@
-"""Configs from the Hugging Face Hub in timm's format, which anybody may have written.
+"""Configs from the Hugging Face Hub in timm's format, which are not trusted.
 
-Only what describes a network is taken from them: no names of files, and no arguments that could
-make timm read or run anything.
+Only entries that describe a network are used: no file names, and no arguments that could make timm
+read or run anything.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 LOCATIONS = frozenset(
     {"url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "custom_load"}
 )
-"""Where timm would look for weights by itself, with readers that can run code."""
+"""Entries by which timm would load weights itself, with readers that can run code."""
 
-# Arguments of timm's factory that are not properties of a network: they name files to read, or say
-# how to read them.
+# Arguments of timm's factory that are not properties of a network: they name files to read, or how
+# to read them.
 _FACTORY_ARGUMENTS = frozenset(
     {
         "cache_dir",
@@ -52,13 +52,13 @@ def read_hub_config(name: str, repository: str, *, allow_download: bool) -> Pret
     """Read the config.json of a repository.
 
     Args:
-        name: the backbone's, for messages.
+        name: name of the backbone, for messages.
         repository: "owner/name", or "owner/name@revision".
-        allow_download: whether to fetch it if it is not on this machine.
+        allow_download: whether to download the file if it is not on this machine.
 
     Raises:
-        BackboneError: there is no such repository, it is not in timm's format, or it sets what
-            headstart does not take from the Hub.
+        BackboneError: there is no such repository, it is not in timm's format, or it sets an
+            argument that headstart does not accept from the Hub.
         DownloadError: the file is not on this machine and cannot be downloaded.
     """
     timm = import_timm(name)
@@ -102,6 +102,6 @@ def _check_options(options: Any, name: str) -> None:
         plain = all(one is None or isinstance(one, (bool, int, float, str)) for one in values)
         if key in _FACTORY_ARGUMENTS or not plain:
             raise BackboneError(
-                f"{name} sets {key!r} in model_args, which headstart does not take from the Hub, "
+                f"{name} sets {key!r} in model_args, which headstart does not accept from the Hub, "
                 f"because it may do more than describe a network; choose another repository"
             )

@@ -1,4 +1,4 @@
-"""Finds classes by what a user calls them: names, and synonyms and groups of ImageNet."""
+"""Find classes by name, by an ImageNet synonym, or by a group of ImageNet classes."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def find_class(name: str, classes: Sequence[str]) -> int:
     """Return the index of one class.
 
     Args:
-        name: as the user wrote it; case is ignored, and "_" is the same as a space.
-        classes: the network's classes; if they are ImageNet's, `name` may be a synonym.
+        name: name of the class; case is ignored, and "_" is the same as a space.
+        classes: names of the network's classes; for ImageNet's, `name` may be a synonym.
 
     Raises:
-        DataError: there is no such class; the message names similar ones.
+        DataError: there is no such class; the message suggests similar names.
     """
     found = _named(name, classes)
     if found is None:
@@ -54,8 +54,8 @@ def find_classes(name: str, classes: Sequence[str]) -> tuple[int, ...]:
     """Return the indices of a class, or of all classes in a group ("cat", "dog", "bird").
 
     Args:
-        name: see `find_class`; groups exist only for ImageNet's classes.
-        classes: the network's classes.
+        name: name of a class, as in `find_class`, or of a group of ImageNet's classes.
+        classes: names of the network's classes.
 
     Raises:
         DataError: there is no such class or group.
@@ -94,7 +94,7 @@ def _unknown(name: str, classes: Sequence[str], *, groups: bool = False) -> Data
     else:
         shown = ", ".join(classes[:8]) + (", ..." if len(classes) > 8 else "")
         hint = f"its {len(classes):,} classes are {shown}"
-    return DataError(f"the network knows no class {name!r}; {hint}")
+    return DataError(f"the network has no class {name!r}; {hint}")
 
 
 def _plain(name: str) -> str:
@@ -103,7 +103,7 @@ def _plain(name: str) -> str:
 
 @cache
 def _synonyms() -> Mapping[str, int]:
-    """Return the class of each of WordNet's synonyms that is unique to one class."""
+    """Return the class of every WordNet synonym that belongs to a single class."""
     described = import_timm("synonyms of class names").data.ImageNetInfo().label_descriptions()
     found: dict[str, set[int]] = {}
     for index, words in enumerate(described):

@@ -1,10 +1,10 @@
 """The classifiers of Keras Applications, run by Keras 3 on its PyTorch backend.
 
-Keras's `preprocess_input` is measured on black, red, green and blue: so mean, standard deviation
-and order of the colors are Keras's own, whether it scales to [-1, 1], standardizes, subtracts means
-in the order blue, green, red, or leaves everything to the network. Keras does not state with its
-weights how to resize an image. Its examples stretch it, but the published accuracies are those of a
-central crop, which headstart takes; docs/decisions/0007-keras.md has the details.
+Keras's `preprocess_input` is measured on black, red, green and blue, which gives the mean, standard
+deviation and channel order, whether it scales to [-1, 1], standardizes, subtracts means in BGR
+order, or leaves everything to the network. Keras does not publish how to resize an image. Its
+examples stretch it, but the published accuracies are those of a center crop, which headstart uses;
+docs/decisions/0007-keras.md has the details.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 _PREFIX = "keras:"
 _FORMATS = (".h5", ".hdf5", ".keras")  # only numbers are read from these, and nothing is built
-_SIDES = {"MobileNetV3Large": 224, "MobileNetV3Small": 224}  # others have a size of their own
+_SIDES = {"MobileNetV3Large": 224, "MobileNetV3Small": 224}  # others have a default
 _EFFICIENTNET_STD = (0.229, 0.224, 0.225)
 
 
 @final
 class KerasSource(BackboneSource):
-    """Keras Applications, but for NASNetMobile, which Keras cannot build on PyTorch.
+    """Keras Applications without NASNetMobile, which Keras cannot build on PyTorch.
 
     The accuracies are those in Keras's documentation; for MobileNetV3, in Keras's code. Keras
     states no license for the weights.
@@ -64,10 +64,10 @@ class KerasSource(BackboneSource):
         """See `BackboneSource.load`.
 
         Args:
-            name: "keras:ResNet50".
-            weights: `.weights.h5`, `.h5` or `.keras` as Keras saves them, of which only the
-                numbers are read, or tensors by headstart's names.
-            allow_download: whether the published file may be fetched.
+            name: name of the backbone, such as "keras:ResNet50".
+            weights: a file saved by Keras (`.weights.h5`, `.h5` or `.keras`), of which only arrays
+                are read, or a file of tensors with headstart's names.
+            allow_download: whether the published weights may be downloaded.
         """
         model = architecture(name)
         channels, preprocessing = preprocessing_of(name, model.input_shape[1])
@@ -86,7 +86,7 @@ class KerasSource(BackboneSource):
             name=name,
             preprocessing=preprocessing,
             stages=stages,
-            labels=imagenet_classes(),  # all of these classifiers know them, in this order
+            labels=imagenet_classes(),  # these classifiers all have them, in this order
             weights=Weights(
                 source=weights.name if weights else published_weights("keras")[name]["url"],
                 digest=digest(tensors),
@@ -132,7 +132,6 @@ def architecture(name: str) -> Any:
 
 
 def _application(name: str) -> Any:
-    """Return Keras's function that builds this network."""
     applications = import_keras(name).applications
     short = name.removeprefix(_PREFIX)
     known = [entry for entry in dir(applications) if entry[0].isupper()]
@@ -146,8 +145,8 @@ def preprocessing_of(name: str, side: int) -> tuple[tuple[int, ...], Preprocessi
     """Measure Keras's preprocessing.
 
     Args:
-        name: "keras:ResNet50".
-        side: of the network's input.
+        name: name of the backbone, such as "keras:ResNet50".
+        side: height and width of the network's input in pixels.
 
     Returns:
         Which of R, G, B the network expects first, second and third; and the preprocessing.
@@ -179,7 +178,7 @@ def _published_file(name: str, *, allow_download: bool) -> Path:
     published = published_weights("keras").get(name)
     if published is None:
         raise BackboneError(
-            f"headstart knows no published weights of {name}; give a file with --weights FILE"
+            f"there are no published weights for {name}; give a file with --weights FILE"
         )
     kept = keras_file(published["file"])
     file = fetch_from_url(name, published["url"], allow_download=allow_download, file=kept)
@@ -190,7 +189,7 @@ def _published_file(name: str, *, allow_download: bool) -> Path:
         if found != expected:
             raise DownloadError(
                 f"{file} is not the file that Keras publishes: its {algorithm} is {found}, "
-                f"expected {expected}; delete it, and it will be downloaded again"
+                f"expected {expected}; delete it to download it again"
             )
     return file
 
@@ -219,9 +218,9 @@ def _read_weights(file: Path, model: Any, module: KerasModule, name: str) -> dic
 def with_variances(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Square the standard deviations that EfficientNet's files have in place of variances.
 
-    Keras divides once more in the network that it builds for these published weights
+    Keras adds a division in the network that it builds for these published weights
     (keras.applications.efficientnet). A network trained from scratch has true variances there, and
-    its file has the same names and shapes, so the values have to tell which it is.
+    its file has the same names and shapes, so the two are distinguished by their values.
     """
     key = "normalization.variance"
     if key in tensors and np.allclose(tensors[key], _EFFICIENTNET_STD, atol=1e-6):

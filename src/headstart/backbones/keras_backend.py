@@ -1,4 +1,4 @@
-"""Imports Keras on its PyTorch backend, without changing the user's settings."""
+"""Import Keras on its PyTorch backend, without changing the user's settings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _BACKEND = "torch"
 def import_keras(wanted_by: str) -> ModuleType:
     """Return the module keras, running on PyTorch.
 
-    Keras takes its backend from the environment when it is first imported. The variable is set
-    only for that moment, so child processes do not inherit it. If Keras writes its file of
-    settings because there was none, the file is removed.
+    Keras takes its backend from the environment when it is first imported. The variable is set only
+    for that moment, so child processes do not inherit it. If Keras creates a settings file, it is
+    removed.
 
     Args:
         wanted_by: name of the backbone that needs Keras, for messages.

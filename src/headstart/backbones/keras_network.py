@@ -3,13 +3,13 @@
 Keras builds the graph, divides it (`keras.Model(tensor, [tensor, ...])`) and computes every layer.
 A layer is a PyTorch module by itself, but four things need more than `keras.Model`:
 
-- Weights. Keras's modules hold moving statistics as parameters, as if they were to be trained; keep
+- Weights. Keras's modules have moving statistics as parameters, as if they were trainable; keep
   using the old tensor if one is replaced; and are copied by way of a file. Here each operation has
   a module that owns its tensors, under Keras's names, and Keras reads them from there
   (`keras.StatelessScope`). The Keras model is on the meta device, and all copies share it.
-- Hooks. Operations such as `+`, which end the stages of ConvNeXt, are no modules in Keras.
+- Hooks. Operations such as `+`, which end the stages of ConvNeXt, are not modules in Keras.
 - Training. `training=True` switches dropout on along with batch normalization.
-- Memory. A Keras model holds all activations of a pass until it ends.
+- Memory. A Keras model keeps all activations of a pass until it ends.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 
 _MOMENTUM = 0.9
-"""PyTorch's. With Keras's own, 0.99 and 0.999, moments need thousands of steps to follow."""
+"""PyTorch's momentum. With Keras's, 0.99 or 0.999, moments need thousands of steps to adapt."""
 
 
 class _Shared(SimpleNamespace):
-    """Keras's objects, which all copies of a module have in common: they hold no numbers."""
+    """Keras objects shared by all copies of a module, because they contain no values."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -59,18 +59,18 @@ class Operation(nn.Module):
                 self.register_buffer(name, value)
 
     def state(self) -> Iterator[tuple[Any, Tensor]]:
-        """Yield Keras's variables, each with the tensor that holds its value."""
+        """Yield Keras's variables, each with the tensor that contains its value."""
         for name, variable in self.shared.variables.items():
             yield variable, getattr(self, name)
 
     def forward(self, *arguments: Any, **options: Any) -> Tensor:
-        """Compute what Keras computes; maps are (B, H, W, C)."""
+        """Run the Keras operation; maps are (B, H, W, C)."""
         result: Tensor = self.shared.operation(*arguments, **options)
         return result
 
 
 class BatchNormalization(Operation):
-    """Keras's layer of that name: uses the batch's moments in training, and updates its own."""
+    """Keras's batch normalization: uses the batch's moments in training and updates its own."""
 
     keeps_moments = True
 
@@ -83,16 +83,16 @@ class BatchNormalization(Operation):
         return super().forward(*arguments, **options, training=self.training)
 
     def update_moments(self, scope: Any) -> None:
-        """Take over the moments that Keras noted in its scope."""
+        """Store the moments that Keras recorded in its scope."""
         with torch.no_grad():
             for variable, tensor in self.state():
-                # The others are what gradients go back through: not to be touched.
+                # The other values are needed for gradients and must not be modified.
                 if not variable.trainable:
                     tensor.copy_(scope.get_current_value(variable))
 
 
 class Normalization(Operation):
-    """Keras's layer of that name, which computes with copies of its variables."""
+    """A Keras layer that computes with copies of its variables."""
 
     mean: Tensor
     variance: Tensor
@@ -110,14 +110,14 @@ class Normalization(Operation):
 
 
 class Entry(nn.Module):
-    """From PyTorch's layout to Keras's, and to the order of colors that the network expects."""
+    """Conversion from PyTorch's layout to Keras's, in the network's channel order."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.channels = list(channels)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Turn (B, 3, H, W) RGB into (B, H, W, 3) in the network's order of colors."""
+        """Convert (B, 3, H, W) RGB to (B, H, W, 3) in the network's channel order."""
         return pixels.permute(0, 2, 3, 1)[..., self.channels]
 
 
@@ -126,8 +126,8 @@ class KerasModule(nn.Module):
 
     Args:
         model: the `keras.Model`, on the meta device.
-        operations: modules by Keras's names of the operations; all that `model` has.
-        is_part: whether the result is a tuple, one tensor an output; else it is a tensor.
+        operations: modules by Keras's names of the operations, for all operations of `model`.
+        is_part: whether to return a tuple with one tensor per output instead of a tensor.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class KerasModule(nn.Module):
         self.shared = _Shared(model=model, schedule=[(n, unneeded[id(n)]) for n in nodes])
         self.is_part = is_part
         for node in nodes:
-            if node.operation.name in operations:  # the input of a part is nobody's result
+            if node.operation.name in operations:  # not the input of a part
                 self.add_module(node.operation.name, operations[node.operation.name])
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -157,7 +157,7 @@ class KerasModule(nn.Module):
         operations = [one for one in modules.values() if isinstance(one, Operation)]
         state = [pair for operation in operations for pair in operation.state()]
         values: dict[int, Tensor] = {}
-        # Keras moves tensors to the device that it takes for the current one.
+        # Keras moves tensors to the device that it considers current.
         with keras.device(str(x.device)), keras.StatelessScope(state_mapping=state) as scope:
             for node, unneeded in self.shared.schedule:
                 module = modules.get(node.operation.name)
@@ -188,8 +188,8 @@ class KerasModule(nn.Module):
         """Return a part of the network, which shares its modules.
 
         Args:
-            start: name of the operation whose result goes into the part; None for the pixels.
-            results: names of the operations whose results come out.
+            start: name of the operation whose result is the part's input; None for the pixels.
+            results: names of the operations whose results are returned.
 
         Raises:
             BackboneError: the results need more than that of `start`.
@@ -202,18 +202,18 @@ class KerasModule(nn.Module):
             )
         except ValueError as error:
             raise BackboneError(
-                f"the network cannot be cut behind {start}: other paths lead past it; "
+                f"the network cannot be cut after {start}: other paths bypass it; "
                 f"choose another stage"
             ) from error
         return KerasModule(part, dict(self.named_children()), is_part=True)
 
 
 def keras_module(model: Any, channels: Sequence[int]) -> KerasModule:
-    """Turn a functional Keras model with one input and one output into a PyTorch module.
+    """Convert a functional Keras model with one input and one output to a PyTorch module.
 
     Args:
-        model: on the meta device, for inputs (B, H, W, 3) of one size.
-        channels: which of R, G, B it expects first, second and third.
+        model: Keras model on the meta device, for inputs (B, H, W, 3) of one size.
+        channels: indices of R, G, B in the order that the network expects.
     """
     kinds = {"BatchNormalization": BatchNormalization, "Normalization": Normalization}
     operations: dict[str, nn.Module] = {
@@ -234,7 +234,7 @@ class KerasNetwork(StagedNetwork):
         super().__init__(model, preprocessing, stages, head=head, channels_last=True)
 
     def between(self, start: str | None, results: Sequence[str]) -> nn.Module:
-        """See `StagedNetwork.between`; of Keras's graph, which needs no tracing."""
+        """See `StagedNetwork.between`; uses Keras's graph, which needs no tracing."""
         model = self.model.shared.model
         producers = {id(operation.output): operation.name for operation in model.operations}
         names = {stage: stage for stage in self.stages}

@@ -1,4 +1,4 @@
-"""Finds the stages of a Keras network in its graph, without running it."""
+"""Find the stages of a Keras network in its graph, without running it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headstart.backbones.stages import Stage
 _PASSIVE = re.compile(
     r"Padding|Cropping|Pooling|Drop|Flatten|Reshape|Input|Rescaling|^Normalization"
 )
-_FEWEST = 3  # places for a cut, in a network whose stages are such places
+_FEWEST = 3  # minimum number of places to cut for the stages to be such places
 
 
 def find_stages(model: Any) -> tuple[tuple[Stage, ...], str]:
@@ -24,16 +24,16 @@ def find_stages(model: Any) -> tuple[tuple[Stage, ...], str]:
 
     The rule is that of `stage_discovery`, with operations instead of blocks: the last one before
     the image shrinks. Only operations count whose result is all that later ones need, so that the
-    network can be cut at every stage. A single convolution at the beginning is no stage. NASNet's
-    cells each take the outputs of the two before them, so it has no such operations; its stages
-    are the ends of its cells, and it cannot be cut.
+    network can be cut at every stage. A single first convolution is not a stage. NASNet's cells
+    each take the outputs of the two before them, so it has no such operations; its stages are the
+    ends of its cells, and it cannot be cut.
 
     Args:
         model: a whole `keras.Model`, which may be on the meta device.
 
     Returns:
-        The stages, from the shallowest to the deepest, the last one standing for the input of
-        the classifier; and the classifier's name.
+        The stages, from the shallowest to the deepest, where the last one is the input of the
+        classifier; and the classifier's name.
     """
     operations = model.operations
     head = max(index for index, operation in enumerate(operations) if _has_kernel(operation))
@@ -75,7 +75,7 @@ def separating_operations(model: Any) -> set[str]:
 
 
 def _ends_of_cells(joined: Sequence[Output]) -> list[Output]:
-    """Concatenations as wide as any before; those that adapt older maps are narrower."""
+    """Return the concatenations as wide as any before; those that adapt older maps are narrower."""
     widths = [width_of(output.shape, True) for output in joined]
     widest = accumulate(widths, max)
     return [
@@ -92,7 +92,7 @@ def _has_kernel(operation: Any) -> bool:
 
 
 def _is_half_a_block(operation: Any) -> bool:
-    """Whether it multiplies with a kernel and no more, or normalizes: what follows completes it."""
+    """Whether an operation only multiplies by a kernel or normalizes; the next one completes it."""
     activation = getattr(getattr(operation, "activation", None), "__name__", "linear")
     linear = _has_kernel(operation) and activation == "linear"
     return linear or _kind(operation) == "LayerNormalization"

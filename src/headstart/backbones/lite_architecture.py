@@ -11,7 +11,7 @@ from headstart.backbones.imagenet import imagenet_classes
 
 
 class Variant(NamedTuple):
-    """What the variants differ in: factors of channels and blocks; the input's side."""
+    """The parameters of a variant: width and depth factors, and the input's side in pixels."""
 
     width: float
     depth: float
@@ -50,7 +50,7 @@ _BLOCKS = (
 
 @cache
 def blocks_of(variant: Variant) -> tuple[Blocks, ...]:
-    """Return the blocks of each stage, scaled to the variant; only inner stages get deeper."""
+    """Return the blocks of every stage, scaled to the variant; only inner stages get deeper."""
     first, *inner, last = (
         blocks._replace(channels=_rounded(blocks.channels * variant.width)) for blocks in _BLOCKS
     )

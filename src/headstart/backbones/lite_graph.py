@@ -26,7 +26,7 @@ class _GraphBuilder:
     """Consumes tensors in the order of the network and writes the graph.
 
     With `watched`, batch normalization is not folded into the convolutions, and the outputs are the
-    moments of what it normalizes.
+    moments of its inputs.
     """
 
     def __init__(self, tensors: Tensors, *, watched: bool = False, fresh: bool = False) -> None:
@@ -77,7 +77,6 @@ class _GraphBuilder:
     def _convolution(
         self, x: Any, *, stride: int = 1, depthwise: bool = False, activation: bool = True
     ) -> Any:
-        """Add a convolution, batch normalization and ReLU6."""
         op = self._op
         weight, scale, shift, mean, variance = (self._next() for _ in range(5))
         if self._watched:
@@ -105,7 +104,7 @@ class _GraphBuilder:
         return op.convolution(x, op.constant(weight), **options)
 
     def _normalized(self, y: Any, mean: np.ndarray, variance: np.ndarray) -> Any:
-        """Standardize by stored or fresh moments, and note the fresh ones."""
+        """Standardize by stored or fresh moments, and record the fresh ones."""
         op = self._op
         axes = op.constant(np.array([0, 2, 3]))
         fresh_mean = op.reduce_mean(y, axes, True)

@@ -1,4 +1,4 @@
-"""Where backbones come from: a source lists and loads those whose names begin with its prefix."""
+"""The interface of sources, which list and load the backbones with their name prefix."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from headstart.backbones.backbone import Backbone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneInfo:
-    """What is known about a backbone without loading it.
+    """Information about a backbone that is available without loading it.
 
     Attributes:
-        name: for `load_backbone`.
+        name: name for `load_backbone`.
         source: package, URL or repository of the weights.
-        parameters: count of numbers in the weights, the network's own classifier included.
-        multiply_adds: for one image.
+        parameters: number of parameters, including the network's own classifier.
+        multiply_adds: number of multiply-adds per image.
         input_size: side of the input in pixels.
         top1: published ImageNet accuracy, 0 to 1.
-        license: of the weights: SPDX identifier, or "unstated".
+        license: license of the weights: SPDX identifier, or "unstated".
         on_this_machine: whether loading needs no download.
     """
 
@@ -51,14 +51,14 @@ class BackboneSource(ABC):
 
     @abstractmethod
     def check_name(self, name: str) -> None:
-        """Refuse a name that no network has, without loading or downloading any.
+        """Check the name of a backbone without loading or downloading it.
 
         Args:
-            name: with its prefix.
+            name: name of the backbone, with its prefix.
 
         Raises:
-            BackboneError: this source has no such backbone; the message names similar ones.
-            MissingExtraError: the package that knows is not installed.
+            BackboneError: this source has no such backbone; the message suggests similar names.
+            MissingExtraError: the package that lists the names is not installed.
         """
 
     @abstractmethod
@@ -66,9 +66,9 @@ class BackboneSource(ABC):
         """Load a backbone.
 
         Args:
-            name: with its prefix.
+            name: name of the backbone, with its prefix.
             weights: a file to read instead of the published one.
-            allow_download: whether published files may be fetched if they are not on this machine.
+            allow_download: whether published files that are not on this machine may be downloaded.
 
         Raises:
             BackboneError: no such backbone, no metadata on its preprocessing, or weights that do
@@ -81,14 +81,14 @@ class BackboneSource(ABC):
 
 @cache
 def published_weights(table: str) -> dict[str, Mapping[str, str]]:
-    """Read a table of facts about published weights, by the names of the backbones.
+    """Read a table of published weights, by the names of the backbones.
 
-    They are written down so that listing them needs no library and no network; the tests compare
-    them with the libraries' own. `multiply_adds` is in millions and `top1` in percent; `checksum`
-    is the MD5 (32 hex digits) or SHA-256 (64) of the file, and `file` its name on disk.
+    The table allows listing without the libraries or a network; tests compare it with the
+    libraries' own metadata. `multiply_adds` is in millions and `top1` in percent; `checksum` is the
+    MD5 (32 hex digits) or SHA-256 (64) of the file, and `file` its name on disk.
 
     Args:
-        table: name of a CSV file beside this module, without its ending.
+        table: name of a CSV file next to this module, without its extension.
     """
     import csv  # would delay the start of all commands
 
@@ -97,7 +97,7 @@ def published_weights(table: str) -> dict[str, Mapping[str, str]]:
 
 
 def info_of(row: Mapping[str, str], *, on_this_machine: bool) -> BackboneInfo:
-    """Turn a row of `published_weights` into what is listed."""
+    """Convert a row of `published_weights` to a `BackboneInfo`."""
     return BackboneInfo(
         name=row["name"],
         source=row["url"],
@@ -111,12 +111,12 @@ def info_of(row: Mapping[str, str], *, on_this_machine: bool) -> BackboneInfo:
 
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str) -> str:
-    """Suggest names that are spelled like a wrong one, whatever their case.
+    """Suggest names with a similar spelling, ignoring case.
 
     Args:
-        name: as the user wrote it, without a prefix.
+        name: the unknown name, without a prefix.
         known: the names that exist.
-        otherwise: the hint if none is similar.
+        otherwise: the hint if no name is similar.
     """
     by_lower_case = {one.lower(): one for one in known}
     close = get_close_matches(name.lower(), by_lower_case, n=3)

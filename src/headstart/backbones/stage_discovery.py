@@ -1,4 +1,4 @@
-"""Finds the stages of a PyTorch network from the shapes in one forward pass.
+"""Find the stages of a PyTorch network from the shapes in one forward pass.
 
 Wherever the image shrinks, the last block before that is a stage; so is the input of the network's
 own classifier. Vision transformers do not shrink the image; their stages are evenly spaced blocks.
@@ -25,7 +25,7 @@ _WIDENS = 1.4  # ratio from which the block before a final 1 x 1 convolution is 
 # Modules that only rearrange values; no stage is named after one.
 _PASSIVE = re.compile(r"Pool|Drop|Identity|Flatten|Permute")
 _AFFINE = (nn.Linear, nn.Conv2d, nn.LayerNorm)  # the module that follows completes the block
-# The first convolution of networks that continue with blocks: edges and colors, useless to a head.
+# The first convolution of networks that continue with blocks: too simple for a head.
 STEM = re.compile(r"(relu|act1|bn1|stem|conv1|features\.(relu|norm)0)(\.\d+)?")
 # Modules whose children are blocks; every other module is one block. "encoder" is torchvision's
 # name for the wrapper around a transformer's blocks.
@@ -49,9 +49,10 @@ class Trace:
     """One forward pass, up to the network's own classifier.
 
     Attributes:
-        outputs: of all modules but pooling, dropout and the like, in the order in which they ended.
+        outputs: outputs of all modules except pooling, dropout and the like, in the order of the
+            pass.
         head: path of the layer that computes the logits.
-        width: features that `head` receives, after averaging over positions.
+        width: number of features that `head` receives, after averaging over positions.
     """
 
     outputs: tuple[Output, ...]
@@ -65,8 +66,8 @@ def trace(
     """Record the shapes in a forward pass of one black image through a model in eval mode.
 
     Args:
-        model: maps (1, 3, side, side) to logits; on any device.
-        side: of the image in pixels.
+        model: network from (1, 3, side, side) to logits, on any device.
+        side: height and width of the image in pixels.
         head: path of the classifier; by default the last linear or convolutional layer that runs.
         channels_last: whether four-dimensional activations are (B, H, W, C).
 
@@ -121,13 +122,13 @@ def find_stages(
     """Return the stages of a network and the path of its classifier.
 
     Args:
-        model: see `trace`.
-        side: of the network's input in pixels.
-        channels_last: see `trace`.
+        model: network from pixels to logits; see `trace`.
+        side: height and width of the network's input in pixels.
+        channels_last: whether four-dimensional activations are (B, H, W, C).
 
     Returns:
-        The stages, from the shallowest to the deepest, the last one standing for the input of
-        the classifier; and the classifier's path.
+        The stages, from the shallowest to the deepest, where the last one is the input of the
+        classifier; and the classifier's path.
     """
     seen = trace(model, side, channels_last=channels_last)
     blocks = set(_blocks(model))
@@ -160,7 +161,7 @@ def shrinking(maps: Sequence[Output], channels_last: bool) -> list[Output]:
     Args:
         maps: outputs of the blocks in the order of the pass: (1, C, H, W), or (1, H, W, C) with
             `channels_last`.
-        channels_last: layout of the shapes.
+        channels_last: whether the shapes are (1, H, W, C).
     """
     sides = [output.shape[1 if channels_last else 2] for output in maps]
     widths = [width_of(output.shape, channels_last) for output in maps]
@@ -170,7 +171,7 @@ def shrinking(maps: Sequence[Output], channels_last: bool) -> list[Output]:
         if side >= _SHRINKS * then and not STEM.fullmatch(output.path)
     ]
     narrower = [index for index, width in enumerate(widths) if width != widths[-1]]
-    # But not if that narrower block is the one that changed the resolution.
+    # Not if that narrower block changed the resolution.
     if narrower and sides[narrower[-1] - 1] == sides[-1]:
         index = narrower[-1]
         if widths[-1] >= _WIDENS * widths[index]:

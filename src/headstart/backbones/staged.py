@@ -1,4 +1,4 @@
-"""The PyTorch form of every backbone: pixels in [0, 1] to stage activations and logits."""
+"""The PyTorch form of every backbone, from pixels in [0, 1] to stage activations and logits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 
-# Where the hooks of the running forward pass deliver. A context variable, not an attribute of the
-# network: threads do not see each other's pass, nothing stays behind, and copies share no state.
+# The outputs collected by the hooks of the current forward pass. A context variable, not an
+# attribute of the network, so that threads and copies share no state.
 _Delivery = Callable[[str, Tensor], Tensor | None]
 _delivery: ContextVar[_Delivery | None] = ContextVar("delivery", default=None)
 
@@ -24,7 +24,7 @@ def pooled(activation: Tensor, channels_last: bool = False) -> Tensor:
     """Average an activation over its positions.
 
     Args:
-        activation: (B, C), which stays; tokens (B, T, C); (B, C, H, W), or (B, H, W, C) with
+        activation: (B, C), returned as it is; tokens (B, T, C); (B, C, H, W), or (B, H, W, C) with
             `channels_last`.
         channels_last: layout of four-dimensional activations.
 
@@ -42,10 +42,10 @@ def on_grid(activation: Tensor) -> Tensor:
     """Arrange an activation by position in the image.
 
     Args:
-        activation: (B, C, H, W) stays. Tokens (B, T, C) are arranged on the square grid of the
-            patches, row by row, without class and register tokens: these have no position and come
-            first, and there are never so many that the next larger square fits. (B, C), from a
-            fully connected layer, has one position.
+        activation: (B, C, H, W) is returned as it is. Tokens (B, T, C) are arranged on the square
+            grid of the patches, row by row, without class and register tokens: these have no
+            position and come first, and there are never so many that the next larger square fits.
+            (B, C), from a fully connected layer, has one position.
 
     Returns:
         (B, C, H, W).
@@ -66,8 +66,8 @@ class ForwardPass:
 
     Attributes:
         maps: activations by stage, as `StagedNetwork.activations` returns them.
-        features: by stage, as `StagedNetwork.forward` returns them: (B, width).
-        logits: (B, classes).
+        features: pooled features by stage, (B, width), as from `StagedNetwork.forward`.
+        logits: logits of the network's own classes, (B, classes).
     """
 
     maps: dict[str, Tensor]
@@ -78,13 +78,13 @@ class ForwardPass:
 class StagedNetwork(nn.Module):
     """A frozen classifier that also returns the activations of its stages.
 
-    It normalizes its input itself, always stays in eval mode, and needs no gradients for its
-    weights; gradients for the pixels flow.
+    It normalizes its input itself and always stays in eval mode. Gradients flow to the pixels, not
+    to the weights.
 
     Args:
-        model: maps normalized pixels (B, 3, H, W) to logits (B, classes).
-        preprocessing: has the mean and the standard deviation.
-        stages: shallow to deep: module paths in `model`. The last one stands for the input of
+        model: network from normalized pixels (B, 3, H, W) to logits (B, classes).
+        preprocessing: preprocessing with the mean and the standard deviation.
+        stages: module paths in `model`, shallow to deep. The last one stands for the input of
             `head`.
         head: path of the module that computes the logits from features.
         channels_last: whether four-dimensional activations are (B, H, W, C).
@@ -139,7 +139,7 @@ class StagedNetwork(nn.Module):
         last = self.stages[-1]
 
         def deliver(stage: str, activation: Tensor) -> None:
-            if stage != last:  # averaged now, so that no large map outlives its layer
+            if stage != last:  # averaged immediately, to free the large map
                 name = last if stage == _HEAD else stage
                 found[name] = pooled(activation, self.channels_last)
 
@@ -153,16 +153,16 @@ class StagedNetwork(nn.Module):
             pixels: (B, 3, H, W) float in [0, 1].
 
         Returns:
-            By stage: (B, C, H, W) whatever the network's own layout, (B, T, C) for tokens, (B, C)
+            By stage: (B, C, H, W) regardless of the network's layout, (B, T, C) for tokens, (B, C)
             for fully connected layers.
         """
         return self.watch(pixels).maps
 
     def watch(self, pixels: Tensor) -> ForwardPass:
-        """Return everything that one pass computes, connected for gradients.
+        """Return the maps, features and logits of one pass, connected for gradients.
 
-        Features and logits depend on the very maps that are returned, so
-        `torch.autograd.grad(logits[:, k].sum(), maps[stage])` works if pixels require gradients.
+        Features and logits are computed from the returned maps, so `torch.autograd.grad` of
+        logits with respect to maps works if pixels require gradients.
 
         Args:
             pixels: (B, 3, H, W) float in [0, 1].
@@ -215,7 +215,7 @@ class StagedNetwork(nn.Module):
         for path, module in self.model.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 return path, module
-        raise BackboneError(f"{type(self.model).__name__} has no layer of weights")
+        raise BackboneError(f"{type(self.model).__name__} has no layer with weights")
 
     def _run(self, pixels: Tensor, delivery: _Delivery | None) -> Tensor:
         if pixels.ndim != 4 or pixels.shape[1] != 3:
@@ -234,7 +234,7 @@ _HEAD = "\0head"  # no module can have this name
 
 
 class _OutputHook:
-    """A forward hook that hands a module's output to the running pass."""
+    """Return a forward hook that passes a module's output to the current pass."""
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
@@ -245,7 +245,7 @@ class _OutputHook:
 
 
 class _HeadInputHook:
-    """A forward pre-hook that hands the classifier's input to the running pass."""
+    """Return a forward pre-hook that passes the classifier's input to the current pass."""
 
     def __call__(self, _module: nn.Module, args: tuple[Tensor, ...]) -> None:
         delivery = _delivery.get()

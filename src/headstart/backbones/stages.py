@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LOGITS = "logits"
-"""The name of the network's own logits where they are listed with the stages."""
+"""Name of the network's own logits in lists of stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Stage:
 
 
 def stages_of_modules(modules: Sequence[str], stages: Sequence[str]) -> dict[str, str]:
-    """Return the stage of each module: the one that contains it, else the next one in the pass.
+    """Return the stage of every module: the one that contains it, else the next one in the pass.
 
-    Modules behind the last stage that contains any belong to the last stage.
+    Modules after the last stage that contains any belong to the last stage.
 
     Args:
-        modules: names in the order of the forward pass.
-        stages: names, shallow to deep.
+        modules: module paths in the order of the forward pass.
+        stages: names of the stages, shallow to deep.
     """
     owners: dict[str, str] = {}
     following = stages[-1]

@@ -30,7 +30,7 @@ _DTYPES = {
 }
 _WRAPPERS = ("state_dict", "model")  # keys under which training scripts put the tensors
 _COUNTER = "num_batches_tracked"
-_PREFIX = "module."  # what DataParallel adds to every name
+_PREFIX = "module."  # prefix that DataParallel adds to every name
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
@@ -46,7 +46,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         MissingExtraError: the file needs PyTorch, which is not installed.
     """
     if not path.is_file():
-        raise BackboneError(f"there is no file of weights at {path}; give the path of one")
+        raise BackboneError(f"there is no weights file at {path}; check the path")
     tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pytorch(path)
     if not tensors:
         raise BackboneError(f"{path} contains no tensors; give the file with the network's weights")
@@ -56,7 +56,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def digest(tensors: Mapping[str, np.ndarray]) -> str:
-    """Return 32 hex digits over names, dtypes, shapes and bytes, whatever the order of the names.
+    """Return 32 hex digits over names, dtypes, shapes and bytes, in any order of the names.
 
     Args:
         tensors: arrays of any shape and dtype, by name.
@@ -73,7 +73,7 @@ def digest(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def without_counters(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the tensors without the counts of training batches, which change no result."""
+    """Return the tensors without the batch counters, which do not affect results."""
     return {name: array for name, array in tensors.items() if not name.endswith(_COUNTER)}
 
 

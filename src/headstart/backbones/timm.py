@@ -1,7 +1,7 @@
 """The classifiers of timm, and those on the Hugging Face Hub in timm's format.
 
-headstart reads the files of weights as plain numbers and hands the tensors to timm, which never
-opens a file itself: its readers can run code.
+headstart reads the weights as plain arrays and passes the tensors to timm, which never opens a file
+itself, because its readers can run code.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _HUB = "hf-hub:"
 
 @final
 class TimmSource(BackboneSource):
-    """timm's own networks. Their accuracy is timm's, at the size that the weights are made for."""
+    """timm's own networks, with the accuracy that timm measured at the size of the weights."""
 
     def infos(self) -> tuple[BackboneInfo, ...]:
         """See `BackboneSource.infos`."""
@@ -65,10 +65,10 @@ class TimmSource(BackboneSource):
         """See `BackboneSource.load`.
 
         Args:
-            name: "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k"; "timm:hf-hub:owner/name" is
-                "hf-hub:owner/name" of `HubSource`.
-            weights: must fit without conversion.
-            allow_download: whether published files may be fetched.
+            name: name of the backbone, such as "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k";
+                "timm:hf-hub:owner/name" is "hf-hub:owner/name" of `HubSource`.
+            weights: file of weights, which must fit without conversion.
+            allow_download: whether published weights may be downloaded.
         """
         if name.startswith(f"{_PREFIX}{_HUB}"):
             return HubSource().load(name, weights=weights, allow_download=allow_download)
@@ -80,11 +80,11 @@ class HubSource(BackboneSource):
     """Repositories on the Hugging Face Hub in timm's format: "hf-hub:owner/name"."""
 
     def infos(self) -> tuple[BackboneInfo, ...]:
-        """Return nothing: the Hub has too many to list."""
+        """Return nothing, because the Hub has too many to list."""
         return ()
 
     def check_name(self, name: str) -> None:
-        """Accept any name: only the Hub knows, and it is not asked."""
+        """Accept any name, because checking it needs a network."""
 
     def load(self, name: str, *, weights: Path | None, allow_download: bool) -> Backbone:
         """See `BackboneSource.load`."""
@@ -94,7 +94,7 @@ class HubSource(BackboneSource):
 
 
 def _registered(name: str) -> Pretrained:
-    """Return what timm knows of one of its own networks."""
+    """Return timm's metadata of one of its own networks."""
     timm = import_timm(name)
     short = name.removeprefix(_PREFIX)
     architecture = short.partition(".")[0]
@@ -158,7 +158,7 @@ def _published_file(name: str, config: Mapping[str, Any], *, allow_download: boo
         return fetch_from_hub(name, repository, files, allow_download=allow_download)
     if not isinstance(url, str) or config.get("custom_load"):
         raise BackboneError(
-            f"the weights of {name} come in a format of their own; "
+            f"the weights of {name} have a special format; "
             f"save the network's state_dict() from timm and give it with --weights FILE"
         )
     return fetch_from_url(name, url, allow_download=allow_download)
@@ -204,7 +204,7 @@ def _staged(model: nn.Module, preprocessing: Preprocessing, name: str) -> Staged
         )
     seen = trace(model, preprocessing.crop, head=heads[0], channels_last=channels_last)
     shapes = {output.path: output.shape for output in seen.outputs}
-    listed: Any = getattr(model, "feature_info", ())  # timm's own list of where resolution changes
+    listed: Any = getattr(model, "feature_info", ())  # where the resolution changes
     stages = [info["module"] for info in listed if info["module"] in shapes]
     stages = [stage for stage in dict.fromkeys(stages) if not STEM.fullmatch(stage)]
     if stages and all(len(shapes[stage]) == 3 for stage in stages):

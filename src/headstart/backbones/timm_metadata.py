@@ -1,4 +1,4 @@
-"""What timm states about weights: `pretrained_cfg`, as preprocessing, labels and license."""
+"""Convert timm's metadata, `pretrained_cfg`, to preprocessing, labels and license."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headstart.errors import BackboneError
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize
 
 _CROP_MODES = {"center": Resize.SHORTER, "squash": Resize.STRETCH, "border": Resize.LONGER}
-# `crop_mode` may be absent: it is younger than most weights, which were all evaluated on the center
+# `crop_mode` may be missing: it is newer than most weights, which were all evaluated on the center
 # of the image.
 _REQUIRED = ("input_size", "crop_pct", "interpolation", "mean", "std")
 _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-nc-4.0": "CC-BY-NC-4.0"}
@@ -23,12 +23,12 @@ _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-nc-4.0": "CC-BY-NC-4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pretrained:
-    """What timm or the Hub says about a set of weights.
+    """Metadata of a set of weights, from timm or the Hub.
 
     Attributes:
         architecture: timm's name of the network, without a tag.
         config: timm's `pretrained_cfg` as plain data.
-        options: arguments that the network is built with.
+        options: extra arguments to build the network with.
     """
 
     architecture: str
@@ -37,30 +37,30 @@ class Pretrained:
 
 
 def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
-    """Return the preprocessing that timm's metadata describe.
+    """Return the preprocessing that timm's metadata describes.
 
     Args:
-        config: a `pretrained_cfg`.
-        name: the backbone's, for messages.
+        config: timm's `pretrained_cfg` as plain data.
+        name: name of the backbone, for messages.
 
     Raises:
-        BackboneError: something is not stated, or headstart cannot do it.
+        BackboneError: the metadata is incomplete, or headstart does not support it.
     """
     if missing := [key for key in _REQUIRED if not config.get(key)]:
         raise BackboneError(
             f"{name} comes without {', '.join(missing)}, so its preprocessing is unknown; "
-            f"headstart does not guess: choose weights that carry timm's pretrained_cfg"
+            f"choose weights with a complete timm pretrained_cfg"
         )
     channels, height, width = config["input_size"]
     if channels != 3 or height != width or len(config["mean"]) != 3 or len(config["std"]) != 3:
         raise BackboneError(
-            f"{name} takes inputs of {channels} x {height} x {width}; headstart feeds RGB squares"
+            f"{name} takes inputs of {channels} x {height} x {width}; headstart needs RGB squares"
         )
     crop_mode = config.get("crop_mode") or "center"
     interpolation = config["interpolation"]
     if crop_mode not in _CROP_MODES:
         raise BackboneError(
-            f"{name} crops by {crop_mode!r}; headstart can do {', '.join(_CROP_MODES)}"
+            f"{name} crops by {crop_mode!r}; headstart supports {', '.join(_CROP_MODES)}"
         )
     if interpolation not in list(Interpolation):
         raise BackboneError(
@@ -83,11 +83,11 @@ def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
 
 
 def labels_of(config: Mapping[str, Any], *, hub: bool) -> tuple[str, ...]:
-    """Return the names of the classes; none if the network has no classifier of its own.
+    """Return the names of the classes; empty if the network has no classifier of its own.
 
     Args:
-        config: a `pretrained_cfg`.
-        hub: whether it comes from the Hub. timm's own networks all know ImageNet's classes, in
+        config: timm's `pretrained_cfg` as plain data.
+        hub: whether it comes from the Hub. timm's own networks all have ImageNet's classes, in
             ImageNet's order; on the Hub only those whose name says so.
     """
     count = config.get("num_classes", 1000)

@@ -21,7 +21,7 @@ class TorchBackbone(Backbone):
     """A backbone that PyTorch runs; OpenVINO can only convert it, by way of `torch.export`.
 
     Attributes:
-        staged: the network on the CPU; it is never handed out, only copies of it.
+        staged: the network on the CPU, which is never returned, only copied.
     """
 
     staged: StagedNetwork
@@ -61,8 +61,8 @@ def stages_of(network: StagedNetwork, side: int) -> tuple[Stage, ...]:
     """Return the stages of a network, their widths measured on one black image.
 
     Args:
-        network: on any device but "meta".
-        side: of the image in pixels.
+        network: the network, on any device but "meta".
+        side: height and width of the image in pixels.
     """
     with torch.no_grad():
         outputs = network(torch.zeros(1, 3, side, side, device=network.mean.device))
@@ -75,9 +75,9 @@ def fill(model: nn.Module, tensors: Tensors, *, name: str) -> None:
     """Replace all weights of a model.
 
     Args:
-        model: on any device, "meta" included.
-        tensors: by the names of its `state_dict()`; counters of batches may be missing.
-        name: the backbone's, for messages.
+        model: the model, on any device, including "meta".
+        tensors: arrays by the names of its `state_dict()`; batch counters may be missing.
+        name: name of the backbone, for messages.
 
     Raises:
         BackboneError: a tensor is missing, has another shape, or is not part of the network.

@@ -35,7 +35,7 @@ _WITHOUT_AUXILIARY = {
     for name in ("googlenet", "inception_v3")
 }
 _TRAINING_ONLY = ("aux1.", "aux2.", "AuxLogits.")
-# Published files that are older than the names in the code.
+# Published files with older names than in the code.
 _RENAMED = (
     (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\."), r"\1\2."),
     (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),
@@ -46,7 +46,7 @@ _CHANNELS_LAST = ("swin_",)  # networks whose activations are (B, H, W, C)
 
 @final
 class TorchvisionSource(BackboneSource):
-    """torchvision's classifiers. The facts about their weights are those of its `meta`."""
+    """torchvision's classifiers, with the metadata of torchvision."""
 
     def infos(self) -> tuple[BackboneInfo, ...]:
         """See `BackboneSource.infos`."""
@@ -79,7 +79,7 @@ class TorchvisionSource(BackboneSource):
             name=name,
             preprocessing=preprocessing,
             stages=stages,
-            labels=imagenet_classes(),  # all of torchvision's classifiers know these, in this order
+            labels=imagenet_classes(),  # torchvision's classifiers all have these, in this order
             weights=Weights(
                 source=weights.name if weights else entry.url,
                 digest=digest(tensors),
@@ -130,7 +130,7 @@ def architecture(name: str) -> nn.Module:
     models = import_torchvision(name).models
     short = name.removeprefix(_PREFIX)
     options: dict[str, Any] = dict(_WITHOUT_AUXILIARY.get(short, {}))
-    if short.startswith("vit_"):  # its table of positions belongs to one size of input
+    if short.startswith("vit_"):  # its position embedding is for one input size
         options["image_size"] = _default_weights(name).transforms().crop_size[0]
     with WithoutMemory():
         model: nn.Module = models.get_model(short, weights=None, **options)
@@ -138,7 +138,7 @@ def architecture(name: str) -> nn.Module:
 
 
 def current_names(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the tensors by today's names, without those that only training needs."""
+    """Return the tensors by current names, without those that are only used in training."""
     current = {}
     for key, value in tensors.items():
         if not key.startswith(_TRAINING_ONLY):
@@ -152,7 +152,7 @@ def preprocessing_of(preset: Any, name: str) -> Preprocessing:
     """Return the preprocessing that a preset of torchvision stands for."""
     if len(preset.resize_size) != 1 or len(preset.crop_size) != 1:
         raise BackboneError(
-            f"{name} was evaluated on images of {preset.crop_size}; headstart feeds squares"
+            f"{name} was evaluated on images of {preset.crop_size}; headstart needs squares"
         )
     return Preprocessing(
         size=preset.resize_size[0],

@@ -22,10 +22,10 @@ def part_of(
     start: str | None,
     results: Sequence[str],
 ) -> nn.Module:
-    """Return the part of a model between two places.
+    """Return the part of a model between two points.
 
     Args:
-        model: maps normalized pixels (B, 3, H, W) to logits.
+        model: network from normalized pixels (B, 3, H, W) to logits.
         stages: path of the module that ends each stage, by its name, shallow to deep; the last one
             stands for the input of `head`.
         head: path of the classifier.
@@ -43,7 +43,7 @@ def part_of(
 
 
 class _Tracer(fx.Tracer):
-    """Looks only into the modules that have a stage or the classifier inside."""
+    """Tracer that enters only modules that contain a stage or the classifier."""
 
     def __init__(self, opened: set[str]) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class _Tracer(fx.Tracer):
 
 def _traced(model: nn.Module, paths: Sequence[str]) -> fx.Graph:
     opened = {path[:dot] for path in paths for dot, char in enumerate(path) if char == "."}
-    # Optional arguments, such as a mask of tokens, are never given, so they are no inputs.
+    # Optional arguments, such as a mask of tokens, are never given, so they are not inputs.
     optional = {
         name: one.default
         for name, one in inspect.signature(model.forward).parameters.items()
@@ -68,7 +68,7 @@ def _traced(model: nn.Module, paths: Sequence[str]) -> fx.Graph:
         reason = next(iter(str(error).splitlines()), repr(error))
         raise BackboneError(
             f"{type(model).__name__} cannot be cut in two ({reason[:200]}); "
-            "train all of it, or choose another backbone"
+            "train the whole network, or choose another backbone"
         ) from error
 
 
@@ -108,7 +108,7 @@ def _between(traced: fx.Graph, start: fx.Node, results: Sequence[fx.Node]) -> fx
         if node in needed:
             if node.op == "placeholder":
                 raise BackboneError(
-                    f"the network cannot be cut behind {start.target}: other paths lead past it; "
+                    f"the network cannot be cut after {start.target}: other paths bypass it; "
                     f"choose another stage"
                 )
             copies[node] = graph.node_copy(node, lambda one: copies[one])

@@ -1,9 +1,9 @@
-"""Imports torchvision and timm even if torchvision's compiled operators cannot be loaded.
+"""Import torchvision and timm even if torchvision's compiled operators cannot be loaded.
 
 The torchvision wheel on PyPI is compiled for the CUDA build of PyTorch. With a CPU-only PyTorch its
-operators do not load, and `import torchvision` fails because two of them, which it describes, are
-missing ("operator torchvision::nms does not exist"). Only object detection uses them, so declaring
-them is enough for the import.
+operators do not load, and `import torchvision` fails because two of them, whose shapes it
+registers, are missing ("operator torchvision::nms does not exist"). Only object detection uses
+them, so declaring them is enough for the import.
 """
 
 from __future__ import annotations

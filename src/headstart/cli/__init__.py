@@ -1,4 +1,4 @@
-"""The command line: the only place, with the server, that prints and exits."""
+"""The command line: the only package that prints and exits."""
 
 from headstart.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The commands, and what happens with an error."""
+"""The command-line application: commands, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INTERRUPTED = 130
 
 
 class _Commands(TyperGroup):
-    """Rewords what Typer reports about an option's value, which comes from pydantic."""
+    """Command group that rewords messages about option values, which come from pydantic."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -101,8 +101,8 @@ def options(
 
 
 def main() -> None:
-    """Run the command line and exit: 0, 1 for a failure, 2 for a user's mistake, 130 for Ctrl-C."""
-    # A caller may have closed either; the next file to be opened must not get its number.
+    """Run the command line and exit: 0, 1 for a failure, 2 for a usage error, 130 for Ctrl-C."""
+    # A caller may have closed either; no file opened later may get its descriptor.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     try:
@@ -117,13 +117,13 @@ def run(arguments: list[str]) -> int:
     """Run the command line and return the exit code.
 
     Args:
-        arguments: without the program's name. `--debug` may be anywhere among them.
+        arguments: command-line arguments without the program's name; `--debug` may be anywhere.
     """
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         app(arguments)
-    except SystemExit as done:  # how Typer ends, after mistakes in options and Ctrl-C too
+    except SystemExit as done:  # how Typer always ends, also after usage errors and Ctrl-C
         code = done.code if isinstance(done.code, int) else 1
         if code == INTERRUPTED:
             note("stopped; finished work is in the cache, so the same command continues from there")
@@ -140,7 +140,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _explained(error: Exception) -> str:
-    """Return what to tell the user about an error, in place of a traceback."""
+    """Return the message that is printed instead of a traceback."""
     if isinstance(error, HeadstartError):
         return str(error)
     if isinstance(error, MemoryError):

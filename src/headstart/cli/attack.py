@@ -51,10 +51,10 @@ def attack(
     Options:
         out: The PNG file to write.
         to: The class to imitate, or a group of ImageNet classes such as cat, dog or bird.
-        epsilon: Size of the largest change allowed, such as 4/255 or 0.016.
+        epsilon: Maximum size of the change, such as 4/255 or 0.016.
         method: The attack: apgd, pgd, fgsm, minimum-norm.
-        steps: Greatest number of steps per start.
-        restarts: Number of starts for apgd and pgd; those after the first are random.
+        steps: Maximum number of steps per start.
+        restarts: Number of starts for apgd and pgd; all but the first are random.
         momentum: Momentum for pgd; 0 is plain PGD.
         jpeg: Also write a JPEG file of quality 90, which must fool the network too.
     """
@@ -120,13 +120,13 @@ def _attack(method: str, given: dict[str, float]) -> Attack:
         raise UserError(f"there is no attack {method!r}; choose from {', '.join(ATTACKS)}")
     known = signature(ATTACKS[method]).parameters.keys()
     if unknown := sorted(given.keys() - known):
-        raise UserError(f"--method {method} has no --{unknown[0]}; leave it out")
+        raise UserError(f"--method {method} has no --{unknown[0]}; remove it")
     options: dict[str, Any] = ({"steps": _STEPS} if "steps" in known else {}) | given
     return ATTACKS[method](**options)
 
 
 def _threat(norm: Norm, text: str | None, method: str, image: Path) -> Threat:
-    """Return the size of the change as the user wrote it.
+    """Return the norm and size of the change that the options allow.
 
     Raises:
         UserError: it is not a number, not positive, or too large.
@@ -164,8 +164,8 @@ def _describe(found: AdversarialImage, out: Path, comparison: Path, resaved: Pat
             ("after", f"{after.label} ({after.probability:.3f}), read back from {out}"),
             ("as JPEG", as_jpeg),
             ("change", f"at most {found.linf * 255:.0f}/255 per pixel; l2 norm {found.l2:.3f}"),
-            ("work", f"{pluralize(found.steps, 'step')}, {found.seconds:.1f} s"),
-            ("compare", str(comparison)),
+            ("search", f"{pluralize(found.steps, 'step')}, {found.seconds:.1f} s"),
+            ("plot", str(comparison)),
         ]
     )
 
@@ -182,7 +182,7 @@ def _draw(found: AdversarialImage, path: Path) -> None:
     row = [
         plots.Panel(found.original, found.before.label, f"{found.before.probability:.3f}"),
         plots.Panel(found.pixels, found.after.label, f"{found.after.probability:.3f}"),
-        plots.Panel(magnified, "difference", f"{gain} times; gray is none"),
+        plots.Panel(magnified, "difference", f"{gain} times; gray: no change"),
     ]
     verb = "is now classified as" if found.success else "is still classified as"
     finding = f"{found.before.label} {verb} {found.after.label}; changes of at most "

@@ -1,4 +1,4 @@
-"""headstart info, backbones, datasets and cache: what is available."""
+"""headstart info, backbones, datasets and cache."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from headstart.system.text import pluralize
 
 
 def info(model: shared.ModelFolder, *, as_json: shared.Json = False) -> None:
-    """Print a model's card: data, backbone, license, accuracy, limits."""
+    """Print a model card: data, license, accuracy, limits."""
     from headstart.models.model_card import model_card
     from headstart.models.saved_model import describe, load_model
 
@@ -34,7 +34,7 @@ def backbones(*, as_json: shared.Json = False) -> None:
         print_json(found)
         return
     table(
-        ["name", "parameters", "multiply-adds", "input", "top-1", "license", "here", "source"],
+        ["name", "parameters", "multiply-adds", "input", "top-1", "license", "local", "source"],
         [
             [
                 one.name,
@@ -96,7 +96,7 @@ def datasets(*, as_json: shared.Json = False) -> None:
 def cache(
     *, clear: bool = False, folder: shared.Cache = None, as_json: shared.Json = False
 ) -> None:
-    """Show what the cache holds, or clear it.
+    """Show the size of the cache by kind of data, or clear it.
 
     Options:
         clear: Delete everything in the cache.

@@ -55,7 +55,7 @@ def compare(
     if out:
         _write(found, out)
     warn(found.warnings)
-    warn(f"{one.name} is left out: {one.reason}" for one in found.left_out)
+    warn(f"{one.name} is excluded: {one.reason}" for one in found.left_out)
     if as_json:
         print_json(found)
     else:
@@ -66,8 +66,8 @@ def _names(backbones: str | None) -> list[str]:
     """Return the backbones to compare, each once.
 
     Raises:
-        BackboneError: a name is unknown, or there is none. A wrong name is a typing error, so
-            nothing is measured without it; a backbone whose weights are missing is left out.
+        BackboneError: no name is given, or one is unknown (probably a typo, so nothing is measured;
+            a known backbone without weights is merely excluded).
     """
     from headstart.backbones import check_name, list_backbones
 
@@ -77,11 +77,11 @@ def _names(backbones: str | None) -> list[str]:
     names = [name for name in names if name]
     if not names:
         raise BackboneError(
-            f"--backbones {backbones!r} names none; write names separated by commas, such as "
+            f"--backbones {backbones!r} contains no name; separate names by commas, such as "
             "efficientnet-lite0,resnet18"
         )
     for name in names:
-        with suppress(MissingExtraError):  # one that is not installed is left out with its reason
+        with suppress(MissingExtraError):  # reported later as excluded
             check_name(name)
     return names
 
@@ -89,7 +89,7 @@ def _names(backbones: str | None) -> list[str]:
 def _opened(
     names: list[str], runtime: shared.RuntimeOptions, *, allow_download: bool
 ) -> tuple[list[Extractor], list[ExcludedBackbone]]:
-    """Return the backbones that can run, and the others with the reason.
+    """Return the backbones that can run, and those excluded with the reason.
 
     Raises:
         BackboneError: none can run.
@@ -119,7 +119,7 @@ def _opened(
             attempt(name, fetch=True)
     if not extractors:
         raise BackboneError(
-            "there is no backbone to compare: "
+            "no backbone can be compared: "
             + "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         )
     return list(extractors.values()), [ExcludedBackbone(name, reasons[name]) for name in reasons]
@@ -134,7 +134,7 @@ def _say_sizes(missing: dict[str, NotCachedError]) -> None:
         note(f"will download {name}: {'size unknown' if size is None else readable_size(size)}")
     known = [size for size in sizes.values() if size is not None]
     if len(sizes) > 1 and known:
-        more = " plus those of unknown size" if len(known) < len(sizes) else ""
+        more = ", plus those of unknown size" if len(known) < len(sizes) else ""
         note(f"will download {readable_size(sum(known))} in total{more}")
 
 
@@ -176,7 +176,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
         "memory: peak of the process; top-1: published ImageNet accuracy"
     )
     if any(not one.complete for one in found.backbones):
-        say("fewer images: stopped early, measurably worse than one that costs no more")
+        say("fewer images: stopped early; significantly less accurate than one that costs no more")
     say("")
     images = f"{found.data}: {found.images:,} images, {len(found.classes)} classes"
     facts(
@@ -197,7 +197,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
 
 
 def _choice(found: Comparison) -> str | None:
-    """Return the accuracy of the whole procedure, the choice of a backbone included."""
+    """Return the accuracy of the whole procedure, including the choice of a backbone."""
     from headstart.evaluation.metrics import wilson
 
     if not found.recommendation.against:
@@ -207,7 +207,7 @@ def _choice(found: Comparison) -> str | None:
     span = wilson(right, len(choice))
     return (
         f"accuracy {right / len(choice):.3f} ({span.low:.3f} to {span.high:.3f}, "
-        f"{len(choice):,} images) if the backbone, too, is chosen without the test fold"
+        f"{len(choice):,} images) if the backbone is also chosen without the test fold"
     )
 
 

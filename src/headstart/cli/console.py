@@ -1,4 +1,4 @@
-"""Where text goes: results to stdout, progress and warnings to stderr."""
+"""Console output: results to stdout, progress and warnings to stderr."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UPPER: Final = {code: f"\\u{code:04x}" for code in range(127, 160)}
 _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(32), *_UPPER) if chr(code) not in "\t\n"
 }
-"""Escapes for characters that move a terminal's cursor or hide a line; file names may hold them."""
+"""Escapes for characters that move a terminal's cursor or hide a line; file names may have some."""
 _ALL: Final = _CONTROLS | {ord("\n"): "\\n", ord("\t"): "\\t"}
 
 
@@ -34,7 +34,7 @@ def one_line(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print lines of the result, with escapes for what a terminal cannot or must not show."""
+    """Print lines of the result, with escapes for characters unsafe or unknown to the terminal."""
     encoding = sys.stdout.encoding or "utf-8"
     text = text.translate(_CONTROLS) if sys.stdout.isatty() else text
     typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -102,8 +102,8 @@ def facts(rows: Iterable[tuple[str, str | Sequence[str] | None]], *, width: int 
     """Print labeled lines.
 
     Args:
-        rows: a label, and its line or lines; without any, nothing is printed.
-        width: of the column of labels, in characters.
+        rows: labels with their line or lines; a label without lines is not printed.
+        width: width of the label column in characters.
     """
     for label, value in rows:
         lines = [value] if isinstance(value, str) else value or ()
@@ -118,8 +118,8 @@ _LOG_INTERVAL = 30.0
 class ProgressBars:
     """Progress bars with rate and time left on a terminal; elsewhere an occasional line.
 
-    One display holds all bars, because a terminal has room for one. It and each bar appear with the
-    first update, so that nothing flickers when there is nothing to wait for.
+    One display shows all bars, because a terminal has room for one. It and every bar appear with
+    the first update, so that nothing flickers when there is nothing to wait for.
     """
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class ProgressBars:
         Args:
             what: the bar's label.
             unit: unit of the progress rate, such as "images".
-            scale: both numbers are divided by it.
+            scale: divisor of both numbers, such as 1e6 for megabytes.
         """
         task = None
 
@@ -146,7 +146,7 @@ class ProgressBars:
                     note(f"{what}: {done:,} of {total:,}{counted}")
                 return
             display = self._shown()
-            if task is None:  # what was done before says nothing about the rate
+            if task is None:  # work of an earlier run says nothing about the rate
                 task = display.add_task(what, total=total, completed=done, rate="")
                 return
             speed = next(one.speed for one in display.tasks if one.id == task)
@@ -190,9 +190,9 @@ def progress() -> Iterator[ProgressBars]:
 
 
 def silence_libraries() -> None:
-    """Keep libraries from logging to stderr what headstart reports itself.
+    """Keep libraries from logging what headstart reports itself.
 
-    Pillow does so about damaged files, huggingface_hub about each attempt to go online.
+    Pillow logs damaged files, and huggingface_hub every attempt to go online.
     """
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     logging.getLogger("PIL").addHandler(logging.NullHandler())

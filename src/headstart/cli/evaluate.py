@@ -8,7 +8,7 @@ from headstart.cli.summary import left_out_facts
 from headstart.types import EstimateMethod
 
 METRICS = "metrics.json"
-"""The file that tells a report from other folders."""
+"""The file that marks a folder as a report."""
 
 
 def evaluate(
@@ -50,7 +50,7 @@ def evaluate(
         seconds=found.seconds,
     )
     if out:
-        from headstart.plots.report_folder import write_report  # brings matplotlib, which is slow
+        from headstart.plots.report_folder import write_report  # imports matplotlib, which is slow
 
         write_report(report, found.paths, found.labels, found.probabilities, out, model=trained)
         write_skipped(report.skipped, out / "skipped.csv")

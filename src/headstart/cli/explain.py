@@ -53,9 +53,9 @@ def explain(
 ) -> None:
     """Show which pixels a prediction depends on, and test the maps.
 
-    Deletion is the share of the class's probability that is left as the most relevant pixels are
-    removed first; lower is better. Insertion is the share that is reached as they are added first;
-    higher is better. Both are compared with the same map at random positions.
+    Deletion is the share of the class's probability that remains while pixels are removed, the most
+    relevant first; lower is better. Insertion is the share reached while they are added; higher is
+    better. Both are compared with the same map at random positions.
 
     Options:
         out: Folder for the attribution maps.
@@ -97,7 +97,7 @@ def explain(
         )
     else:
         _describe(answers)
-        say(f"written  {out}: a sheet for each image, and each map over the image")
+        say(f"written  {out}: one overview per image, and every map over its image")
     if skipped:
         warn(f"{one.path}: {one.reason}" for one in skipped)
         warn([f"{len(skipped)} of {pluralize(len(paths), 'file')} could not be read"])
@@ -105,7 +105,7 @@ def explain(
 
 
 def _names(out: Path, paths: Sequence[Path], methods: Sequence[str]) -> Iterator[OutputNames]:
-    """Yield the files for each image; no two share a name, in upper or lower case."""
+    """Yield the output files of each image, with names that differ even if case is ignored."""
     taken: set[str] = set()
     for path in paths:
         number = 1
@@ -131,11 +131,10 @@ def _check_out(images: Sequence[Path], out: Path) -> None:
         if os.path.isdir(path):  # noqa: PTH112 - no error if a folder on the way is closed
             shared.check_outside(out, str(path))
         elif folder in (path.parent.resolve(), path.resolve().parent):
-            raise UserError(f"{path} is in {out} itself; give another folder as --out")
+            raise UserError(f"{path} is in {out}; choose another folder for --out")
 
 
 def _draw(found: Explanation, names: OutputNames) -> None:
-    """Write an overlay for each map, and the sheet."""
     import io
 
     from PIL import Image

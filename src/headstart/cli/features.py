@@ -50,7 +50,7 @@ def features(
     first = first_filters(inspected.differentiable.network) if filters else None
     check_not_input(image, [out / name for name in (_OVERVIEW, _FILTERS, *map(_file, found))])
 
-    from headstart import plots  # brings matplotlib, which is slow
+    from headstart import plots  # imports matplotlib, which is slow
 
     named = {"network": backbone.name, "image": image.name}
     plots.save(plots.channels_by_stage(found, pixels, **named), out / _OVERVIEW)
@@ -75,13 +75,13 @@ def features(
         ],
         right={1, 2},
     )
-    say(f"written  {out / _OVERVIEW} and a plot of each stage")
+    say(f"written  {out / _OVERVIEW} and one plot per stage")
     if first:
         say(f"filters  {len(first.values)} of {first.layer}, in {out / _FILTERS}")
 
 
 def _file(stage: StageMaps) -> str:
-    """Return a file name that sorts by depth, whatever characters the stage's name has."""
+    """Return a file name that sorts by depth and is valid for any stage name."""
     return f"{stage.number:02}-{re.sub(r'[^A-Za-z0-9._-]', '_', stage.name)}.png"
 
 

@@ -28,21 +28,21 @@ def finetune(
         str,
         Option(
             metavar="MODEL|DATA",
-            help="A model folder written by 'headstart fit', to start from; or labeled images as "
-            "for 'headstart fit', on which the head is then trained first.",
+            help="A model folder written by 'headstart fit' to start from, or labeled images as "
+            "for 'headstart fit' to train a head on first.",
         ),
     ],
     data: Annotated[
         str | None,
         Option(
-            help="The images that MODEL was trained on. By default they are read from where they "
-            "were then."
+            help="The images that MODEL was trained on. By default, they are read from their "
+            "original location."
         ),
     ] = None,
     *,
     out: Path,
     depth: Annotated[
-        str, Option(help=options_of(TuningSettings)["depth"][1].help, unset="auto: by the probe")
+        str, Option(help=options_of(TuningSettings)["depth"][1].help, unset="auto: from the probe")
     ] = AUTO,
     settings: TuningSettings,
     holdout: Annotated[
@@ -121,7 +121,6 @@ def _depth(text: str) -> int | None:
 
 
 def _model(source: str, data: str | None) -> Model | None:
-    """Return the model to start from, if the first argument is one."""
     from headstart.models.saved_model import MANIFEST, load_model
 
     folder = Path(source)
@@ -136,10 +135,10 @@ def _check_model_options(
     if out.resolve() == Path(source).resolve():
         raise UserError(f"{out} is the model to start from; name another folder for the result")
     if balance:
-        raise UserError("classes are weighted as when the model was fitted; leave out --balance")
+        raise UserError("the model keeps the class weights it was trained with; remove --balance")
     if backbone is not None:
         raise UserError(
-            f"the model has a backbone of its own ({model.origin.backbone}); leave out --backbone "
+            f"the model already has a backbone ({model.origin.backbone}); remove --backbone "
             f"{backbone}"
         )
 
@@ -151,7 +150,7 @@ def _location(
     dataset_options: shared.DatasetOptions,
     runtime: shared.RuntimeOptions,
 ) -> DataLocation:
-    """Return where the images are: as given now, or as given when the model was fitted."""
+    """Return where the images are: as given now, or else as given when the model was trained."""
     from headstart.models.data_location import DataLocation, find_data_location
     from headstart.system.cache_folder import cache_root
 
@@ -169,23 +168,23 @@ def _location(
     again = f"headstart finetune {source} DATA --out ..."
     if known is None:
         raise UserError(
-            f"{source} does not contain its training images, and this machine does not know where "
-            f"they are; give them too: {again}"
+            f"{source} does not contain its training images, and their location on this machine "
+            f"is unknown; give them as well: {again}"
         )
     if dataset_options != shared.DatasetOptions():
         raise UserError(
-            f"the images of {source} are read as when it was fitted; leave out --image-column, "
-            "--label-column and --classes-from, or give the images too"
+            f"the images of {source} are read as when it was trained; remove --image-column, "
+            "--label-column and --classes-from, or give the images as well"
         )
     if Path(known.data).is_absolute() and not Path(known.data).exists():
         raise UserError(
-            f"the images of {source} are no longer at {known.data}; give their place: {again}"
+            f"the images of {source} are no longer at {known.data}; give their location: {again}"
         )
     return known
 
 
 def _say_epoch(row: Epoch) -> None:
-    """Print a line to stderr, on a terminal or not: an epoch may take minutes."""
+    """Print a line to stderr, even without a terminal, since an epoch may take minutes."""
     validation = ""
     if row.validation_loss is not None and row.validation_accuracy is not None:
         validation = (

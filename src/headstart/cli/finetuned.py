@@ -1,4 +1,4 @@
-"""What `headstart finetune` prints and writes about its result."""
+"""The output of `headstart finetune`: text, JSON, history.csv and curves.png."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ def write_history(result: FineTuneResult, out: Path) -> None:
 
 
 def _outcome(attempt: TuningAttempt | None, *, kept: bool) -> str:
-    """Return one sentence: whether fine-tuning improved the model."""
     if attempt is None:
         return "Only the head was trained, so the model is the probe."
     tuned = "diverged" if attempt.tuned_loss is None else f"{attempt.tuned_loss:.3f}"
@@ -52,14 +51,14 @@ def _outcome(attempt: TuningAttempt | None, *, kept: bool) -> str:
         f"{pluralize(attempt.tuned.images, 'image')}"
     )
     if not kept:
-        return f"Fine-tuning was not reliably better, so the probe is kept: {figures}."
+        return f"Fine-tuning was not clearly better, so the probe is kept: {figures}."
     share = attempt.interpolation
     blend = f" Weights: {share:.0%} fine-tuned, {1 - share:.0%} probe." if share < 1 else ""
     return f"Fine-tuning was better and is kept: {figures}.{blend}"
 
 
 def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
-    """Return the document of `--json`; what was not measured is null."""
+    """Return the document of `--json`; values that were not measured are null."""
     model, attempt, probe = result.model, result.attempt, result.probe
     invariance = attempt.invariance if attempt else None
     return {
@@ -94,7 +93,7 @@ def describe(
     seconds: float,
     out: Path,
 ) -> None:
-    """Print a dozen lines for people."""
+    """Print the result as text."""
     from headstart.models.model_card import accuracy_text
 
     model, probe = result.model, result.probe

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headstart.models.fit_result import FitResult
 
 HISTORY, CURVES = "history.csv", "curves.png"
-"""Files that fine-tuning leaves beside its model."""
+"""Files that `headstart finetune` adds to the model's folder."""
 AUTO = "auto"
 
 
@@ -98,8 +98,8 @@ def fit(
         _write_report(result, report)
     warn(extractor.warnings)
     if lost := sorted(set(dataset.classes) - set(result.model.classes)):
-        one, many = "class has no usable training image and so is", "classes have none and so are"
-        warn([f"{pluralize(len(lost), one, many)} not in the model: {join_names(lost)}"])
+        one, many = "class has", "classes have"
+        warn([f"{pluralize(len(lost), one, many)} no usable training image: {join_names(lost)}"])
     seconds = time.perf_counter() - started
     if as_json:
         print_json(_document(result, seconds))
@@ -121,7 +121,7 @@ def _stages(stage: list[str] | None) -> tuple[str, ...]:
 def _warn_about_data(dataset: ImageDataset, holdout: float) -> None:
     if nested := next((name for name in dataset.classes if "/" in name), None):
         hint = "--classes-from first (or last) uses the name of one folder instead"
-        warn([f"each nested folder is a class of its own, such as {nested!r}; {hint}"])
+        warn([f"each nested folder is a separate class, such as {nested!r}; {hint}"])
     if holdout and dataset.splits:
         warn([f"{dataset.name} has its own test images, so --holdout has no effect"])
 
@@ -166,7 +166,7 @@ def _document(result: FitResult, seconds: float) -> dict[str, Any]:
 
 
 def _images_per_second(result: FitResult) -> float | None:
-    """Return the speed of the network; None if all features were in the cache."""
+    """Return the speed of feature extraction; None if all features were in the cache."""
     return result.computed / result.feature_seconds if result.computed else None
 
 
@@ -185,7 +185,7 @@ def _describe(
     read = pluralize(result.cached + result.computed, "image")
     features = f"{read}, {result.cached:,} of them from the cache{rate}"
     single = [name for name, n in zip(model.classes, model.data.images, strict=True) if n == 1]
-    untested = f"{names_text(single)}: a single image cannot both train and test"
+    untested = f"{names_text(single)}: a single image cannot be used for both training and testing"
     facts(
         [
             *training_facts(dataset.name, result, extractor, features),

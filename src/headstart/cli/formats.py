@@ -21,7 +21,7 @@ class ClassProbability:
 
     Attributes:
         label: name of the class.
-        probability: in [0, 1].
+        probability: probability of the class, in [0, 1].
     """
 
     label: str
@@ -30,7 +30,7 @@ class ClassProbability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePrediction:
-    """What a network says about one image file.
+    """The prediction for one image file.
 
     Attributes:
         image: path of the file, as it was given.
@@ -43,7 +43,7 @@ class ImagePrediction:
     error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the object that stands for the prediction in JSON."""
+        """Return the prediction as a JSON object."""
         if self.error is not None:
             return {"image": self.image, "error": self.error}
         best = self.top[0]
@@ -56,11 +56,11 @@ class ImagePrediction:
 
 
 PredictionFormat: TypeAlias = Callable[[Sequence[ImagePrediction], int], str]
-"""Returns the text to print, given predictions and the number of classes asked for per image."""
+"""A function from predictions and the number of classes per image to the text to print."""
 
 
 def as_table(predictions: Sequence[ImagePrediction], count: int) -> str:
-    """Return aligned columns for people: one line per class asked for."""
+    """Return aligned columns for people, with one line per image and class."""
     del count
     rows = []
     for one in predictions:

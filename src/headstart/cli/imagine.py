@@ -51,19 +51,19 @@ def imagine(
     """Synthesize the image that maximizes a class or a channel.
 
     Options:
-        out: The PNG file to write; for several images, a sheet of them, with the single images
-            beside it.
-        method: best: MACO, which keeps the Fourier magnitudes fixed and changes the point of view.
-            lesson: plain pixels, cross-entropy and total variation.
+        out: The PNG file to write; for several images, a contact sheet, with the single images next
+            to it.
+        method: best: MACO, with fixed Fourier magnitudes and random transformations. lesson: plain
+            pixels, cross-entropy and total variation.
         stage: Maximize a channel of this stage instead of a class.
         channel: The channel of --stage, counted from 0.
         at: A single unit of the channel: its row and column, such as 3,4.
         start: The image to start from.
-        frames: Also save the progress as an animation (WebP) beside the PNG file.
+        frames: Also save the progress as an animation (WebP) next to the PNG file.
         grid: Images per class, each with its own seed.
         size: Width and height in pixels.
-        steps: Steps of gradient ascent; a few are added if the saved image would not convince the
-            network yet.
+        steps: Steps of gradient ascent; a few more follow if the saved image does not reach a high
+            probability yet.
         tv: Weight of the total variation; 0 turns it off.
     """
     from headstart.system.files import check_writable
@@ -72,7 +72,7 @@ def imagine(
     if method is SynthesisMethod.LESSON and start is not None and grid > 1:
         raise UserError(
             f"--method lesson --from {start} is not random, so all images of --grid {grid} would "
-            "be the same; leave out one of them"
+            "be the same; remove one of them"
         )
     if tv is not None and not math.isfinite(tv):
         raise UserError(f"--tv {tv} is not a finite number; give a weight such as 10")
@@ -148,7 +148,7 @@ def _targets(
 
 
 def _draw(images: tuple[IdealImage, ...], columns: int, backbone: str, path: Path) -> None:
-    """Draw a row per target, or a few columns if there is one image of each."""
+    """Draw one row per target, or a grid if there is one image per target."""
     from headstart import plots
 
     columns = columns if columns > 1 else min(5, len(images))
@@ -165,7 +165,7 @@ def _document(
 ) -> dict[str, Any]:
     from headstart.inspection.synthesis_target import ClassTarget
 
-    pictures = [
+    documents = [
         {
             "class" if isinstance(one.target, ClassTarget) else "target": one.target.name,
             "method": method,
@@ -181,13 +181,13 @@ def _document(
         for one in images
     ]
     return {
-        **(pictures[0] if len(pictures) == 1 else {}),
+        **(documents[0] if len(documents) == 1 else {}),
         "method": method,
         "backbone": backbone,
         "seed": seed,
         "seconds": round(sum(one.seconds for one in images), 3),
         "out": out,
-        "pictures": pictures,
+        "pictures": documents,
     }
 
 

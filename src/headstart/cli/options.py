@@ -1,4 +1,4 @@
-"""The options that several commands share, and what they open: images, backbones, models."""
+"""Options shared by several commands, and functions that open what they name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _use_cache(folder: Path | None) -> Path | None:
-    """Make the option hold for all code that asks for the cache folder, in child processes too."""
+    """Set the cache folder for all code, including child processes."""
     if folder is not None:
         os.environ["HEADSTART_CACHE"] = str(folder)
     return folder
@@ -42,7 +42,7 @@ ModelOrBackbone = Annotated[
     str, Option(help="A model folder written by 'headstart fit', or the name of a backbone.")
 ]
 Image = Annotated[Path, Option(help="An image file.")]
-# An unreadable image is reported with the others, and does not stop them.
+# An unreadable image is reported at the end, and does not stop the others.
 Images = Annotated[list[Path], Option(help="Images, and folders of images.", unreadable=True)]
 Folder = Annotated[Path, Option(folder=True)]
 OptionalFolder = Annotated[Path | None, Option(folder=True)]
@@ -55,12 +55,12 @@ Cache = Annotated[
     Path | None,
     Advanced(
         flag="--cache",
-        help="Cache folder; the environment variable HEADSTART_CACHE sets it too.",
+        help="Cache folder; by default $HEADSTART_CACHE or the platform's cache folder.",
         convert=_use_cache,
     ),
 ]
 Balance = Annotated[
-    bool, Option(help="Give all classes equal weight, however many images each one has.")
+    bool, Option(help="Weight all classes equally, regardless of their number of images.")
 ]
 NormName = Annotated[
     Norm,
@@ -75,8 +75,8 @@ class DatasetOptions:
     """How labeled images are read.
 
     Attributes:
-        image_column: The column of a table that names the image files.
-        label_column: The column of a table that holds the labels.
+        image_column: The table column with the image files.
+        label_column: The table column with the labels.
         classes_from: In nested folders, the part of the path that names the class: all of it, or
             the first or last folder.
     """
@@ -86,7 +86,7 @@ class DatasetOptions:
     classes_from: Annotated[ClassLevel, Advanced()] = ClassLevel.PATH
 
     def open(self, data: str, cache: Path | None, *, require_classes: int = 2) -> ImageDataset:
-        """Open a data set; download or unpack it if need be."""
+        """Open a data set, downloading or unpacking it if necessary."""
         from headstart.cli.console import progress
         from headstart.datasets import open_dataset
         from headstart.system.cache_folder import cache_root
@@ -137,7 +137,7 @@ class RuntimeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """Which network is inspected: a pre-trained one, or that of a trained model.
+    """The network to inspect: a pre-trained backbone or a trained model.
 
     Attributes:
         model: A model folder written by 'headstart fit', instead of a backbone.
@@ -157,8 +157,7 @@ class NetworkOptions:
             return _inspected(_load(self.backbone or DEFAULT_BACKBONE, self.weights))
         if self.backbone is not None:
             raise UserError(
-                f"--model {self.model} has a backbone of its own; leave out "
-                f"--backbone {self.backbone}"
+                f"--model {self.model} includes its backbone; remove --backbone {self.backbone}"
             )
         return _inspected_model(self.model, self.weights)
 
@@ -172,7 +171,7 @@ def _load(name: str, weights: Path | None) -> Backbone:
 
 
 def inspected_by_name(name: str, weights: Path | None) -> InspectedNetwork:
-    """Return what an argument names, a model folder or else a backbone, ready for inspection."""
+    """Return the model folder, or else the backbone, that an argument names, for inspection."""
     folder = Path(name)
     return (
         _inspected_model(folder, weights) if folder.exists() else _inspected(_load(name, weights))
@@ -205,40 +204,40 @@ def check_outside(folder: Path, data: str) -> None:
     """
     images = Path(data)
     if images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
-        raise DataError(f"{folder} is among the images in {data}; name a folder outside")
+        raise DataError(f"{folder} is among the images in {data}; choose a folder outside")
 
 
 def check_results(folder: Path, report: str, data: str | None = None) -> None:
     """Refuse a folder for results that is unsuitable, before any work is done.
 
     Args:
-        folder: where results are to be written.
-        report: name of the file that marks a folder of earlier results.
-        data: the images; the folder must not be among them.
+        folder: folder for the results; need not exist.
+        report: name of the file that marks a folder as earlier results, which are replaced.
+        data: the images as given on the command line; the folder must not be among them.
 
     Raises:
-        DataError: the folder is a file, is among the images, or holds other files.
-        UserError: it cannot be made or written.
+        DataError: the folder is a file, is among the images, or contains other files.
+        UserError: it cannot be created or written.
     """
     from headstart.system.files import check_writable
 
     if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file; name a folder for the results")
+        raise DataError(f"{folder} is a file; choose a folder for the results")
     if data is not None:
         check_outside(folder, data)
     check_writable(folder)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / report).is_file():
-        raise DataError(f"{folder} holds other files; name a new folder for the results")
+        raise DataError(f"{folder} contains other files; choose a new folder for the results")
 
 
 def check_png(out: Path) -> None:
-    """Refuse an image format that may not keep every detail.
+    """Refuse image formats other than PNG, which may be lossy.
 
     Raises:
         UserError: the file's name does not end in .png.
     """
     if out.suffix.lower() != ".png":
-        raise UserError(f"--out {out} does not end in .png; only PNG keeps every detail")
+        raise UserError(f"--out {out} does not end in .png; use PNG, which is lossless")
 
 
 def fraction(text: str) -> float:

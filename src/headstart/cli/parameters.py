@@ -27,8 +27,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command in the form that Typer reads.
 
     Keyword-only parameters become options, the others arguments. A settings dataclass among the
-    parameters is replaced by an option for each of its fields, but for those of which the command
-    has a parameter of its own; the command receives the settings as one object.
+    parameters is replaced by an option for each of its fields, except those that are also
+    parameters of the command; the command receives the settings as one object.
     """
     own = inspect.signature(command).parameters
     parameters: list[inspect.Parameter] = []
@@ -75,7 +75,7 @@ def _argument(name: str, option: Option) -> Any:
 
 def _option(name: str, kind: Any, default: Any, option: Option) -> Any:
     flag = name.replace("_", "-")
-    # What is on by default, or undecided, needs a name for off too.
+    # A flag that is on by default, or undecided, also needs a name to turn it off.
     negated = f"/--no-{flag}" if default is True or kind == (bool | None) else ""
     return typer.Option(
         option.flag or f"--{flag}{negated}",
@@ -106,7 +106,7 @@ class Command(TyperCommand):
     """A command whose `--help` groups options by panel, in plain text."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the arguments, the main options, and then the options of each further panel."""
+        """Write the arguments, the main options, and then the options of every other panel."""
         panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)

@@ -16,7 +16,7 @@ from headstart.system.option import Option
 if TYPE_CHECKING:
     from headstart.models.prediction import Predictions
 
-Top = Annotated[int, Option(low=1, help="Number of classes to give per image.")]
+Top = Annotated[int, Option(low=1, help="Number of classes to show per image.")]
 Format = Annotated[
     str | None,
     Option(flag="--format", help="Output format.", unset="table", choices=lambda: FORMATS),
@@ -56,7 +56,7 @@ def classify(
     runtime: shared.RuntimeOptions,
     as_json: shared.Json = False,
 ) -> None:
-    """Predict ImageNet classes of images with a backbone as it is."""
+    """Predict ImageNet classes of images with a backbone."""
     from headstart.datasets.unlabeled import find_images
     from headstart.models.prediction import classify as run
 
@@ -76,9 +76,7 @@ def _format(output: str | None, *, as_json: bool) -> str:
         UserError: they contradict each other.
     """
     if as_json and output not in (None, "json"):
-        raise UserError(
-            f"--json and --format {output} contradict each other; leave out one of them"
-        )
+        raise UserError(f"--json and --format {output} contradict each other; remove one of them")
     return "json" if as_json else output or "table"
 
 

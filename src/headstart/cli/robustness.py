@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _REPORT = "robustness.json"
 _TOO_WEAK = (
-    "more than 1% of the images are still right at 4/255, so the attack is too weak, unless the "
-    "network was trained to resist attacks; try --steps 200 --restarts 5. A k-NN head gives an "
-    "attack no gradient where all neighbors agree"
+    "more than 1% of the images are still classified correctly at 4/255: the attack is too weak, "
+    "unless the network was trained to resist attacks; try --steps 200 --restarts 5. A k-NN head "
+    "has no gradient where all neighbors agree"
 )
 
 
@@ -48,10 +48,9 @@ def robustness(
     Options:
         out: Folder for the numbers and the plot.
         images: Number of images to test, balanced over the classes.
-        epsilons: Sizes of the attacker's change for pixels from 0 to 1, such as
-            0.5/255,1/255,4/255.
+        epsilons: Sizes of the change to test, for pixels from 0 to 1, such as 0.5/255,1/255,4/255.
         steps: Steps of the attack per start.
-        restarts: Starts of the attack; more make it stronger.
+        restarts: Number of starts of the attack; more make it stronger.
     """
     started = time.perf_counter()
     shared.check_results(out, _REPORT, data)
@@ -99,7 +98,7 @@ def robustness(
 
 
 def _sizes(text: str) -> list[float]:
-    """Return the numbers of "0.5/255,1/255"."""
+    """Parse a list of numbers such as "0.5/255,1/255"."""
     sizes = []
     for one in text.split(","):
         try:

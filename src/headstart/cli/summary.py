@@ -1,4 +1,4 @@
-"""What several commands say about a model, its images, and the files that were left out."""
+"""Output shared by several commands: the model, its images, and the excluded files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from headstart.models.trained_model import Model
 
 _LISTED = 5
-"""Files that are named; thousands of them would hide the result."""
+"""Number of skipped files to list; thousands of them would bury the result."""
 _CLASSES = 8
-"""Classes that are named."""
+"""Number of class names to list."""
 
 
 def names_text(names: Sequence[str]) -> str:
@@ -26,11 +26,11 @@ def names_text(names: Sequence[str]) -> str:
 
 
 def layer_text(stages: Sequence[str], last: str = "") -> str:
-    """Return the stages whose features a head uses, in a few words.
+    """Return a short description of the stages that a head uses.
 
     Args:
-        stages: their names, shallow to deep. Several are always neighbors.
-        last: the network's last stage, which is marked as such.
+        stages: names of adjacent stages, shallow to deep.
+        last: name of the network's last stage, which is marked as such.
     """
     if len(stages) == 1:
         return f"{stages[0]} (last)" if stages[0] == last else stages[0]
@@ -38,11 +38,11 @@ def layer_text(stages: Sequence[str], last: str = "") -> str:
 
 
 def training_document(result: FitResult, model: Model) -> dict[str, Any]:
-    """Return what the JSON documents of fit and finetune have in common.
+    """Return the common part of the JSON documents of fit and finetune.
 
     Args:
-        result: of training the head.
-        model: the model that is kept, which may be a fine-tuned one.
+        result: result of training the head.
+        model: the model that was saved, which may be a fine-tuned one.
     """
     return {
         "backbone": model.origin.backbone,
@@ -64,10 +64,10 @@ def training_facts(
     """Yield labeled lines about the images, the backbone and its stages, for `facts`.
 
     Args:
-        name: of the data set.
-        result: of training the head.
-        extractor: the backbone.
-        features: how the features were computed; None to leave that line out.
+        name: name of the data set.
+        result: result of training the head.
+        extractor: extractor with the backbone.
+        features: how the features were computed; None omits that line.
     """
     model, origin = result.model, result.model.origin
     held_out = model.accuracy.method is EstimateMethod.HELD_OUT
@@ -89,30 +89,30 @@ def left_out_facts(
     seen: int = 0,
     file: Path | None = None,
 ) -> Iterator[tuple[str, str | list[str]]]:
-    """Yield labeled lines about everything that was left out, for `facts`.
+    """Yield labeled lines about everything that was excluded, for `facts`.
 
     Args:
         duplicates: number of copies of other images.
         conflicts: groups of identical images with different labels.
         skipped: files that could not be used.
         seen: number of test images that the model was trained on.
-        file: where all skipped files are listed.
+        file: file that lists all skipped files, if any.
     """
     if duplicates:
-        yield "copies", f"{pluralize(duplicates, 'duplicate image')} left out"
+        yield "copies", f"{pluralize(duplicates, 'duplicate image')} excluded"
     if seen:
-        yield "left out", f"{pluralize(seen, 'image')} that the model was trained on"
+        yield "excluded", f"{pluralize(seen, 'image')} that the model was trained on"
     if conflicts:
         pairs = zip(conflicts[0].paths, conflicts[0].labels, strict=True)
         example = ", ".join(f"{path} ({label})" for path, label in pairs)
         images = pluralize(len(conflicts), "image")
-        yield "conflicts", f"{images} with contradictory labels left out, such as {example}"
+        yield "conflicts", f"{images} with conflicting labels excluded, such as {example}"
     if skipped:
         yield "skipped", _skipped_lines(skipped, file)
 
 
 def _skipped_lines(skipped: Sequence[Skipped], file: Path | None) -> list[str]:
-    """Return the first files with their reasons, damaged images before files that are none."""
+    """Return the first files with their reasons, damaged images before other files."""
     from headstart.images.formats import NOT_AN_IMAGE, looks_like_image
 
     ordered = sorted(

@@ -131,7 +131,7 @@ def _describe(found: TransferReport, out: Path) -> None:
     ]
     table(["classifier on", "accuracy", "95% interval", "vs. last layer"], rows, right={1})
     say("")
-    say("chosen: selected again for each fold, without that fold, so it can differ from its row")
+    say("chosen: selected again without each fold, so it can differ from the row of that stage")
     say("")
     facts(
         [
@@ -169,7 +169,7 @@ def _distance(found: TransferReport) -> str:
     if found.distance is None:
         return "unknown: the network has no batch normalization"
     shift = found.distance.shift
-    scale = "like ordinary photos" if shift < _UNUSUAL else "further away than ordinary photos"
+    scale = "like ordinary photos" if shift < _UNUSUAL else "farther away than ordinary photos"
     return f"{shift:.2f} standard deviations from the pre-training data, {scale}"
 
 

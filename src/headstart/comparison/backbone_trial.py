@@ -28,14 +28,15 @@ class BackboneTrial:
     """A backbone and its latest measurement.
 
     Attributes:
-        extractor: the backbone, ready to run.
-        cost: of running it.
-        on_images: progress over the files.
-        correct: (n,) whether each image of the latest measurement is predicted right; None before.
+        extractor: extractor of the backbone, ready to run.
+        cost: cost of running it on this machine; None before it is measured.
+        on_images: progress callback for feature extraction, with (done, total) images.
+        correct: (n,) whether each image of the latest measurement is predicted correctly; None
+            before the first.
         stages: the stages that the head uses, shallow to deep.
         folds: number of folds of the cross-validation.
         computed: number of images that were run through the network so far.
-        seconds: time that this took.
+        seconds: duration of those passes.
     """
 
     extractor: Extractor
@@ -56,7 +57,7 @@ class BackboneTrial:
         """Extract features of files, and add what was computed to the trial."""
         try:
             features = self.extractor.extract(paths, progress=self.on_images)
-        finally:  # memory holds one compiled network at a time
+        finally:  # keep only one compiled network in memory
             self.extractor.release()
         if not features.computed:
             return features, self
@@ -77,10 +78,10 @@ class BackboneTrial:
         """Cross-validate heads on some of the images.
 
         Args:
-            images: N images.
+            images: N distinct images with labels.
             inside: (N,) bool, whether to use each image.
             settings: how heads are trained.
-            on_candidates: progress over the combinations of stages.
+            on_candidates: progress callback with (done, total) combinations of stages.
 
         Raises:
             BackboneError: the network cannot be run.
@@ -139,7 +140,7 @@ class BackboneTrial:
 
 
 def _parameters(backbone: Backbone) -> int | None:
-    """Number of parameters; None where only its PyTorch form would tell."""
+    """Return the number of parameters; None if only the PyTorch form could be counted."""
     try:
         return sum(one.numel() for one in backbone.network().model.parameters())
     except MissingExtraError:

@@ -30,7 +30,7 @@ from headstart.types import EngineName, Precision
 _SECONDS = 1.0
 """Seconds of timing; on a machine with other load, longer runs are no more repeatable."""
 _CHUNK = 0.3
-"""Seconds timed at a time; the minimum counts, because other programs can only add to it."""
+"""Seconds per timed chunk; the fastest counts, because other programs can only add time."""
 _FEWEST = 2
 """Batches per chunk, and for warm-up, which allocates the memory."""
 _TIMEOUT = 600.0
@@ -62,9 +62,9 @@ def measure_cost(
     """Load a backbone by its name in a new process, and run it.
 
     Args:
-        backbone: the backbone; its published weights are on this machine.
+        backbone: backbone whose published weights are on this machine.
         plan: engine, precision and device.
-        asked: the engine that the user asked for; see `build_engine`.
+        asked: the requested engine; see `build_engine`.
 
     Raises:
         BackboneError: it cannot be loaded or run.

@@ -21,12 +21,12 @@ class EvaluationImages:
 
     Attributes:
         rows: (N,) their rows in the features they were selected by, sorted by digest.
-        paths: N files.
+        paths: N image files.
         digests: N digests of the files' bytes.
         labels: (N,) indices into `classes`.
-        classes: K names.
-        duplicates: number of copies that were left out.
-        conflicts: identical files with different labels; none is used.
+        classes: K class names, sorted.
+        duplicates: number of copies that were excluded.
+        conflicts: identical files with different labels, which are excluded.
         skipped: files that could not be used, with reasons.
     """
 

@@ -1,7 +1,8 @@
 """Recommend a backbone, and estimate how accurate the recommended choice is.
 
-The rule: the cheapest backbone whose accuracy is not measurably below the best, compared image by
-image (`headstart.evaluation.paired_tests`). Only backbones measured on all images are considered.
+The rule: the cheapest backbone whose accuracy is not significantly below the best, compared image
+by image (`headstart.evaluation.paired_tests`). Only backbones measured on all images are
+considered.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from headstart.evaluation.paired_tests import PairedTest, Right, paired_differen
 from headstart.types import Labels
 
 _SAME_COST = 0.05
-"""Relative difference below which two costs are called the same."""
+"""Relative difference below which two costs count as equal."""
 
 
 def frontier(results: Sequence[BackboneResult]) -> frozenset[str]:
@@ -42,7 +43,7 @@ def recommend(results: Sequence[BackboneResult], folds: Labels) -> Recommendatio
 
     Args:
         results: one or more backbones, at least one of them measured on all images.
-        folds: (N,) fold of each of all images.
+        folds: (N,) fold of every image.
     """
     complete = sorted(
         (one for one in results if one.complete), key=lambda one: (one.milliseconds, one.name)
@@ -68,7 +69,7 @@ def recommend(results: Sequence[BackboneResult], folds: Labels) -> Recommendatio
 
 
 def _choose(correct: Sequence[Right]) -> int:
-    """Index of the first of (n,) results, cheapest first, not measurably below the best."""
+    """Return the index of the first result not significantly below the best, cheapest first."""
     best = max(correct, key=lambda one: int(one.sum()))
     return next(
         place for place, one in enumerate(correct) if not paired_difference(best, one).better
@@ -94,14 +95,14 @@ def _sentence(
         return f"{start}; {_evidence(rival, chosen, against[rival.name])}"
     if eliminated:
         return (
-            f"{start}; the others were measurably less accurate on a sample of the images, and "
-            "cost no less"
+            f"{start}; the others were significantly less accurate on a sample of the images, and "
+            "were not cheaper"
         )
     return f"{start}; it was not compared with any other backbone"
 
 
 def _strongest_alternative(results: Sequence[BackboneResult], place: int) -> BackboneResult:
-    """The most accurate one; or, if that is the choice, the most accurate that costs less."""
+    """Return the most accurate one or, if it is the choice, the most accurate that costs less."""
     best = max(results, key=lambda one: one.accuracy)
     if best.accuracy > results[place].accuracy:
         return best
@@ -117,7 +118,7 @@ def _evidence(rival: BackboneResult, chosen: BackboneResult, gap: PairedTest) ->
     same = abs(ratio - 1) < _SAME_COST
     return (
         f"{rival.name} with {rival.accuracy:.3f} is "
-        f"{'within noise of it' if noise else 'measurably less accurate'} (paired difference "
+        f"{'within noise of it' if noise else 'significantly less accurate'} (paired difference "
         f"{gap.difference:+.3f}, 95% interval {gap.low:+.3f} to {gap.high:+.3f}; the two "
         f"accuracies' own intervals {'overlap' if overlap else 'do not overlap'}) and costs "
         f"{'the same' if same else f'{ratio:.2g} times as much'}"

@@ -16,7 +16,7 @@ class BackboneResult:
     """The accuracy and the cost of one backbone.
 
     Attributes:
-        name: name for `load_backbone`.
+        name: name of the backbone, for `load_backbone`.
         right: (n,) bool, whether a head predicts each image correctly; stages, setting and head
             were chosen and trained without the image (nested cross-validation, as in
             `headstart fit`).
@@ -81,7 +81,7 @@ class Recommendation:
     """The recommended backbone, and the evidence.
 
     Attributes:
-        backbone: name of the cheapest one that is not measurably less accurate than the best.
+        backbone: name of the cheapest one that is not significantly less accurate than the best.
         sentence: the recommendation and its reasons.
         against: by name, for each other backbone that was measured on all images, its accuracy
             minus that of the recommended one.
@@ -103,10 +103,10 @@ class Comparison:
 
     Attributes:
         data: name of the data set.
-        classes: K names.
+        classes: K class names, sorted.
         images: number of images compared on: the training part without copies.
-        duplicates: number of copies that were left out.
-        conflicts: identical files with different labels; none is used.
+        duplicates: number of copies that were excluded.
+        conflicts: identical files with different labels, which are excluded.
         skipped: files that could not be used, with reasons.
         backbones: one result each, cheapest first.
         frontier: names of the Pareto-optimal backbones in accuracy and cost.
@@ -115,8 +115,8 @@ class Comparison:
         folds: number of folds of the cross-validation on all images.
         seed: random seed of folds and samples.
         cores: number of processor cores that the speeds were measured with.
-        seconds: time that the whole comparison took.
-        warnings: sentences for the user.
+        seconds: wall-clock time of the whole comparison.
+        warnings: warnings for the user, one sentence each.
     """
 
     data: str
@@ -136,7 +136,7 @@ class Comparison:
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """All numbers, as JSON knows them; always the same keys.
+        """Return all numbers as JSON types, always with the same keys.
 
         Accuracies and intervals are shares in [0, 1], memory is in bytes, `seconds` is that of the
         whole comparison; what is not known is None. Of a backbone `images` is what its accuracy was
@@ -175,7 +175,7 @@ class Comparison:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """A table: one line a backbone, the cheapest first."""
+        """Return rows of a table, one per backbone, the cheapest first."""
         return [
             {
                 "name": one.name,

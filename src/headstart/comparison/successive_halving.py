@@ -1,17 +1,17 @@
-"""Compare backbones on the same images, running the poor ones on only a few of them.
+"""Compare backbones on the same images, running the less accurate ones on only a few of them.
 
-The cheapest backbone runs over all files first: as in `headstart fit`, its features tell which
+The cheapest backbone runs over all files first: as in `headstart fit`, its features show which
 files are copies and which labels contradict each other. All others run on the remaining images, in
 the same folds, which depend on file contents alone; so results can be compared image by image.
 
 Successive halving (Jamieson & Talwalkar 2016, "Non-stochastic best arm identification and
-hyperparameter optimization") saves most passes of the poor ones. While four or more backbones
-remain, all are measured on a sample of two hundred images, or ten per class if that is more, which
-doubles from round to round. Of the worse half, a backbone is eliminated if another one that costs
-no more is measurably more accurate on the same images. So a backbone stays if it is within noise of
-the best, or cheaper than all that beat it: it may still be recommended or be on the frontier. Once
-three or fewer remain, or a sample would exceed half of the images, all that remain are measured on
-all images.
+hyperparameter optimization") saves most passes of the less accurate ones. While four or more
+backbones remain, all are measured on a sample of two hundred images, or ten per class if that is
+more, which doubles from round to round. Of the worse half, a backbone is eliminated if another one
+that costs no more is significantly more accurate on the same images. So a backbone stays if it is
+within noise of the best, or cheaper than all that beat it: it may still be recommended or
+Pareto-optimal. Once three or fewer remain, or a sample would exceed half of the images, all that
+remain are measured on all images.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def compare(
 
     Args:
         dataset: labeled images; if it is split, only the training part is used.
-        extractors: the backbones. Give them a cache: every round asks for features anew.
-        balance: weight classes equally, however many images each has.
+        extractors: the backbones. Give them a cache: every round requests features again.
+        balance: weight all classes equally, regardless of their number of images.
         seed: random seed of folds and samples.
         left_out: backbones that could not be loaded, to be listed with the others.
         meter: measures the cost of a backbone; in a subprocess by default.
@@ -110,15 +110,15 @@ class _Trials:
     """The state of successive halving."""
 
     remaining: tuple[BackboneTrial, ...]  # cheapest first
-    eliminated: tuple[BackboneTrial, ...] = ()  # measurably beaten on a sample
+    eliminated: tuple[BackboneTrial, ...] = ()  # significantly worse on a sample
     excluded: tuple[ExcludedBackbone, ...]  # could not be loaded or run
 
     def reasons(self) -> str:
-        """Why each excluded backbone was excluded, in one line."""
+        """Return the reasons for all exclusions, in one line."""
         return "; ".join(f"{one.name}: {one.reason}" for one in self.excluded)
 
     def attempt(self, step: Callable[[BackboneTrial], BackboneTrial]) -> _Trials:
-        """Apply a step to all that remain, excluding those that cannot be run."""
+        """Apply a step to all remaining backbones, excluding those that cannot be run."""
         done, excluded = [], list(self.excluded)
         for trial in self.remaining:
             try:
@@ -134,7 +134,6 @@ def _measure_costs(
     left_out: Sequence[ExcludedBackbone],
     bars: ProgressBarFactory,
 ) -> _Trials:
-    """Measure the cost of each backbone, and sort them by it."""
     on_costs = bars("measuring speed and memory", "backbones")
     trials, excluded = [], list(left_out)
     for done, extractor in enumerate(extractors):
@@ -171,7 +170,7 @@ def _select_images(
 def _halve(
     trials: _Trials, images: EvaluationImages, settings: FitSettings, bars: ProgressBarFactory
 ) -> _Trials:
-    """Measure on samples of growing size, and what remains on all images."""
+    """Measure on samples of growing size, then the remaining backbones on all images."""
     on_candidates = bars("choosing stages", "candidates")
 
     def measured(trials: _Trials, inside: Right) -> _Trials:
@@ -179,7 +178,7 @@ def _halve(
             lambda one: one.measure(images, inside, settings, on_candidates=on_candidates)
         )
         if not trials.remaining:
-            raise BackboneError(f"no backbone could be run to the end: {trials.reasons()}")
+            raise BackboneError(f"no backbone could be measured on all images: {trials.reasons()}")
         return trials
 
     size = max(_FIRST_SAMPLE, _FIRST_SAMPLE_PER_CLASS * len(images.classes))
@@ -197,7 +196,7 @@ def _halve(
 
 
 def _beaten(trials: Sequence[BackboneTrial]) -> list[BackboneTrial]:
-    """Those of the worse half that another one, no more costly, measurably beats."""
+    """Return the worse half's backbones significantly worse than one that costs no more."""
     results = [(one, one.correct) for one in trials if one.correct is not None]
     results.sort(key=lambda pair: -int(pair[1].sum()))
     return [

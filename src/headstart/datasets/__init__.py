@@ -1,4 +1,4 @@
-"""Labeled images from folders, tables, archives, and data sets known by name."""
+"""Labeled images from folders, tables, archives, and named data sets."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def open_archive(
     if isinstance(found, DataError) or len(found.classes) < require_classes:
         raise DataError(
             f"{path} contains neither one folder of images per class nor a single table; "
-            f"look at what was unpacked to {top}"
+            f"see the unpacked files in {top}"
         )
     # The cache identifies an archive by its bytes; its name may have changed since.
     named = (Skipped(f"{path.name}/{one['path']}", one["reason"]) for one in notes)

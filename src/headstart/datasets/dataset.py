@@ -28,7 +28,7 @@ class ImageDataset:
     """Image files with one label each.
 
     Attributes:
-        name: what the user called it, for messages and the model card.
+        name: name of the data set, for messages and the model card.
         paths: N files in an order that does not depend on the order on disk.
         labels: (N,) int64 indices into `classes`.
         classes: K class names, sorted.
@@ -73,7 +73,7 @@ class ImageDataset:
         return self.rename_classes(lambda name: name.split("/")[part])
 
     def in_split(self, split: Split) -> ImageDataset:
-        """Return the images of one split; none if the source defines no splits."""
+        """Return the images of one split; an empty data set if the source defines no splits."""
         return self.subset(np.array([one == split for one in self.splits], dtype=bool))
 
     def test_images(self) -> ImageDataset:
@@ -114,7 +114,7 @@ def build_dataset(
     """Sort entries by class and path, so that their order has no influence, and number the classes.
 
     Args:
-        name: what to call the data set.
+        name: name of the data set.
         entries: the images; either all of them have a split, or none has.
         skipped: files and folders that cannot be used, in any order.
         license: the license stated by the source.

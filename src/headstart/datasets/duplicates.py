@@ -1,9 +1,9 @@
 """Removal of duplicate images and of images with contradictory labels.
 
 An image on both sides of a split invalidates every measured accuracy, and an image with two labels
-has no correct one. Two files are the same image if the network sees the same: equal bytes, or
-other bytes that decode to equal pixels. Copies that were resized, mirrored or saved again with
-loss count as different images here.
+has no correct one. Two files are the same image if their bytes, or the pixels that they decode to,
+are equal. Copies that were resized, mirrored or saved again with lossy compression count as
+different images.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def deduplicate(
         labels: (N,) indices into `classes`.
         paths: N file names to report in conflicts.
         classes: K class names to report in conflicts.
-        identities: N strings, equal for images that the network cannot tell apart.
-        preferred: (N,) bool; of several copies, one where this is true is kept if there is one.
+        identities: N strings, equal for images whose pixels are equal.
+        preferred: (N,) bool; one of several copies is kept, if possible one where this is true.
             Marking the test images keeps the test set unchanged and removes the training copy.
     """
     groups: dict[str, list[int]] = defaultdict(list)

@@ -51,8 +51,8 @@ def open_folder(
     """Read a folder with one subfolder of images per class, without opening the images.
 
     Args:
-        root: the folder.
-        name: what to call the data set; defaults to the folder's name.
+        root: folder with the class folders, or with split folders that contain them.
+        name: name of the data set; defaults to the folder's name.
         license: the license stated by the source.
         require_classes: the smallest number of classes to accept.
 

@@ -122,7 +122,7 @@ def write_images(
     """Write each image into the folder of its class, named by its number.
 
     The format is binary PNM. Features are stored under the digest of the image file, so its bytes
-    must not depend on the version of Pillow or zlib, and PNM leaves nothing for them to choose.
+    must not depend on the version of Pillow or zlib, and PNM has a single possible encoding.
 
     Args:
         pixels: N images, (H, W) or (H, W, 3) uint8.

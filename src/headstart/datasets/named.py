@@ -1,4 +1,4 @@
-"""Data sets known by name: two come with Python packages, the others are downloaded once."""
+"""Named data sets: two come with Python packages, the others are downloaded once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headstart.system.cache_folder import atomic_folder, cache_errors, cache_fol
 from headstart.system.download import ByteProgress, Download, fetch
 
 Layout: TypeAlias = Callable[[tuple[Path, ...], Path], None]
-"""Fills an empty folder with folders of images, given the downloaded files; see `layouts`."""
+"""A function that converts downloaded files to folders of images; see `layouts`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class NamedDataset:
 
     Attributes:
         name: the name that users give.
-        title: one-line description.
+        title: description in one line, without a period.
         images: number of images according to the source.
         classes: number of classes.
         license: the license stated by the source.
@@ -34,7 +34,7 @@ class NamedDataset:
         downloads: files to fetch; empty if no download is needed.
         folder: path of the class or split folders inside the converted folder or the package.
         stored: name of the data set whose files it shares; its own name if empty.
-        rename: maps the name of a folder to the name of its class; None if they are equal.
+        rename: function from the name of a folder to that of its class; None if they are equal.
         package: Python package that contains the folders, if `layout` is None.
         extra: the extra that installs that package.
     """
@@ -60,7 +60,7 @@ class NamedDataset:
 
     @property
     def embedded(self) -> bool:
-        """Whether it is available without a network."""
+        """Whether it is available offline."""
         return not self.downloads
 
 

@@ -1,11 +1,11 @@
 """Cross-validation folds and held-out images, decided by each image's own digest.
 
 For old images to keep their assignment when others are added, it must depend on nothing but the
-image itself: if it looked at the other images, adding some would change it. So every image
-gets a pseudo-random number from its digest and the seed, and that number alone decides. The price
-is that the parts are balanced binomially, not exactly: of 100 images of a class, a fifth is 20
-plus or minus 4. An exact quota (sort by number and deal out in turn) would move almost every
-image when a single one is added.
+image itself: if it looked at the other images, adding some would change it. So every image gets a
+pseudo-random number from its digest and the seed, and that number alone decides. As a result, the
+sizes of the parts are binomially distributed, not exact: of 100 images of a class, a fifth is 20
+plus or minus 4. An exact quota (sort by number and deal out in turn) would move almost every image
+when a single one is added.
 
 This is corrected only where chance leaves a class without any image in some part, with as few
 images as possible. It happens only in small classes, where adding an image may move the corrected
@@ -30,8 +30,8 @@ def assign_folds(digests: Sequence[str], labels: Labels, *, folds: int, seed: in
     """Assign each image to a fold of a cross-validation.
 
     A class with at least `folds` different images has one in every fold; the images of a smaller
-    class are all in different folds. So if a class has two images, no fold holds all of it. Images
-    move when others are added only if they, or the added ones, were needed for this.
+    class are all in different folds. So if a class has two images, no fold contains all of it.
+    Images move when others are added only if they, or the added ones, were needed for this.
 
     Args:
         digests: N digests of the images' bytes.
@@ -60,12 +60,11 @@ def holdout_mask(
     """Choose the images to hold out.
 
     An image is held out if its number is below `fraction`, with two corrections of one image each:
-    a class that would be held out completely keeps the image with the highest number for
-    training, and a class of two or more images with none held out gives up the one with the
-    lowest. When images are added, the second correction moves an old image only from held-out to
-    training, which does no harm. The first may move one from training to held-out, with a
-    probability of about `fraction` ** n in a class of n images; this is the price of training on
-    every class.
+    a class that would be held out completely keeps the image with the highest number for training,
+    and a class of two or more images with none held out gives up the one with the lowest. When
+    images are added, the second correction moves an old image only from held-out to training, which
+    is harmless. The first may move one from training to held-out, with a probability of about
+    `fraction` ** n in a class of n images; otherwise, some classes could not be trained on.
 
     Args:
         digests: N digests of the images' bytes.
@@ -136,7 +135,7 @@ def _class_folds(digests: Collection[str], folds: int, seed: int) -> dict[str, i
     movable = set(fold_of) - {min(group) for group in members.values()}
     for fold in range(folds):
         if fold not in members and movable:
-            # Each fold has its own ranking, so one empty fold more or less changes few others.
+            # Each fold has its own ranking, so filling one more empty fold changes few others.
             chosen = min(
                 movable, key=lambda digest: (_uniform(f"gap {fold}", seed, digest), digest)
             )
@@ -148,7 +147,7 @@ def _class_folds(digests: Collection[str], folds: int, seed: int) -> dict[str, i
 def _uniform(purpose: str, seed: int, digest: str) -> float:
     """Return a pseudo-random number in [0, 1) that depends only on the arguments."""
     key = f"{purpose}\0{seed}\0{digest}".encode()
-    # A double holds 53 bits; with more, the largest number would round up to 1.
+    # A double has 53 bits; with more, the largest number would round up to 1.
     return (int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 11) / 2**53
 
 
@@ -162,5 +161,7 @@ def _by_class(digests: Sequence[str], labels: Labels) -> list[dict[str, list[int
 
 def _check_lengths(digests: Sequence[str], labels: Labels) -> int:
     if labels.shape != (len(digests),):
-        raise DataError(f"{len(digests)} digests but labels of shape {labels.shape}; give one each")
+        raise DataError(
+            f"{len(digests)} digests but labels of shape {labels.shape}; give one for each"
+        )
     return len(digests)

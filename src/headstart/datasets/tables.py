@@ -46,8 +46,8 @@ def open_table(
     split.
 
     Args:
-        path: the table.
-        name: what to call the data set; defaults to the table's file name.
+        path: CSV, TSV, JSON Lines or Parquet file, with one row per image.
+        name: name of the data set; defaults to the table's file name.
         image_column: the column of image files; by default found by its name.
         label_column: the column of labels; by default found by its name.
         within: refuse files outside this folder; for tables from untrusted sources.
@@ -100,7 +100,7 @@ def open_table(
 
 
 class _RowError(Exception):
-    """A row cannot be used, for the reason in the message; the others can."""
+    """A row that cannot be used, for the reason in the message; other rows may be fine."""
 
 
 def _resolve_file(folder: Path, name: str | None, within: Path | None) -> Path:
@@ -149,7 +149,7 @@ def _find_column(
     found = [one for one in columns if re.sub(r"[\W_]+", "", one.casefold()) in common]
     if len(found) != 1:
         problem = f"several possible {role} columns" if found else f"no recognizable {role} column"
-        raise DataError(f"{path} has {problem}; its columns are {listed}; choose one with {option}")
+        raise DataError(f"{path} has {problem} among {listed}; choose one with {option}")
     return found[0]
 
 
@@ -167,7 +167,7 @@ def _too_few_classes(dataset: ImageDataset, path: Path) -> str:
     if dataset.classes:
         return (
             f"{path} lists usable images of only one class ('{dataset.classes[0]}'); "
-            "add images of at least one more"
+            "add images of at least one other class"
         )
     first = dataset.skipped[0]
     hint = f"paths are relative to {path.parent}" if first.reason == _NO_FILE else "fix the table"

@@ -66,7 +66,7 @@ class _Member:
 
 
 class _MemberError(Exception):
-    """One member cannot be unpacked, for the reason in the message; the others can."""
+    """A member that cannot be unpacked, for the reason in the message; others may be fine."""
 
 
 class _ReadError(Exception):
@@ -159,7 +159,7 @@ def _write(member: _Member, into: Path, allowed: int) -> int:
                         break
                     file.write(chunk)
         except _MemberError:
-            target.unlink()  # part of an image must not pass for an image
+            target.unlink()  # a partial image must not be used as an image
             raise
     return count
 

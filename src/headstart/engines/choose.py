@@ -19,10 +19,10 @@ _log = logging.getLogger(__name__)
 def make_plan(
     engine: EngineName = EngineName.AUTO, precision: Precision = Precision.AUTO
 ) -> EnginePlan:
-    """Choose the engine and precision that are left to AUTO: PyTorch on a GPU, else OpenVINO.
+    """Choose the engine and precision where they are AUTO: PyTorch on a GPU, else OpenVINO.
 
     Args:
-        engine: The engine to use; AUTO chooses by what the machine has.
+        engine: The engine to use; AUTO chooses one that suits the machine.
         precision: Numeric precision; AUTO takes bf16 where it is fast, else f32.
 
     Raises:
@@ -56,11 +56,11 @@ def build_engine(
     """Compile a backbone.
 
     Args:
-        backbone: The network.
+        backbone: The network to compile.
         plan: The engine and precision to use.
-        requested: The engine that the user named. If it is AUTO, another engine is used where the
+        requested: The engine that the user requested. If it is AUTO, another engine is used if the
             planned one fails: eager PyTorch if OpenVINO cannot convert the network, OpenVINO if
-            packages for the PyTorch form are missing. `Engine.plan` says which one it is.
+            packages for the PyTorch form are missing. `Engine.plan` is the one in use.
 
     Raises:
         ConversionError: OpenVINO was requested and cannot run this network.
@@ -88,7 +88,7 @@ def build_engine(
 
 
 def _gpu() -> str | None:
-    """The GPU that PyTorch would use, found without importing PyTorch, which takes seconds."""
+    """Return the GPU that PyTorch would use, without importing PyTorch, which takes seconds."""
     if find_spec("torch") is None:
         return None
     if sys.platform == "darwin":

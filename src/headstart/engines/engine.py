@@ -1,4 +1,4 @@
-"""What an engine is: it runs a frozen network on batches of pixels."""
+"""The interface of engines, which run a frozen network on batches of pixels."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ class LazyEngine:
     Args:
         backbone: The network to compile.
         plan: The planned engine and precision.
-        requested: The engine that the user named; see `build_engine`.
-        warn: Called with a sentence for the user if another engine than the planned one is used.
+        requested: The engine that the user requested; see `build_engine`.
+        warn: Called with a message if an engine other than the planned one is used.
 
     Attributes:
         plan: The plan in effect: the planned one until `get` has to use another engine.

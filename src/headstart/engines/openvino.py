@@ -112,7 +112,6 @@ class OpenVINOEngine:
 
 
 def _graph(backbone: Backbone, shape: list[int]) -> Any:
-    """The network as an OpenVINO graph for batches of this shape."""
     if not backbone.has_graph:
         return _converted(backbone, shape)
     graph = backbone.graph()

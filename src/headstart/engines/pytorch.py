@@ -26,7 +26,7 @@ class FromBytes(nn.Module):
         self.network = network
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return (N, width) features of each stage, then the logits (N, classes)."""
+        """Return the features of every stage, (N, width), then the logits, (N, classes)."""
         outputs: tuple[Tensor, ...] = self.network(pixels.permute(0, 3, 1, 2).float() / 255)
         return outputs
 

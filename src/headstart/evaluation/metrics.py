@@ -21,8 +21,7 @@ SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
 """Lower bound of probabilities in `nll`: 1.2e-7, float32's resolution next to 1. One image costs at
 most 15.9, never infinity."""
 _SUM_TOLERANCE = 1e-2
-"""A softmax in bfloat16, with 8 significant bits, may miss a sum of 1 by this much; logits miss it
-by far more."""
+"""Tolerance for the sum of probabilities, enough for a softmax in bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def calibration_bins(
 ) -> CalibrationBins:
     """Group images by the confidence of their prediction (Guo et al. 2017, section 2).
 
-    Bin m of M holds the confidences in ((m - 1) / M, m / M].
+    Bin m of M contains the confidences in ((m - 1) / M, m / M].
     """
     p, truth = check_probabilities(probabilities, labels)
     if bins < 1:
@@ -166,14 +165,14 @@ def confusion(labels: npt.ArrayLike, predicted: npt.ArrayLike, classes: int) -> 
     if highest >= classes:
         raise DataError(
             f"a label is {highest}, but there are {classes} classes (0 to {classes - 1}); "
-            "give the class names that belong to the labels"
+            "give a name for every class"
         )
     cells = np.bincount(truth * classes + guess, minlength=classes * classes)
     return cells.reshape(classes, classes).astype(np.int64, copy=False)
 
 
 def per_class(matrix: npt.ArrayLike) -> tuple[ClassScore, ...]:
-    """Return the scores of each class from a confusion matrix (K, K), row = truth."""
+    """Return the scores per class from a confusion matrix (K, K), row = truth."""
     cells = np.asarray(matrix)
     hits, support, called = np.diagonal(cells), cells.sum(axis=1), cells.sum(axis=0)
     return tuple(
@@ -215,8 +214,8 @@ def check_probabilities(
     furthest = float(p.sum(axis=1)[np.argmax(np.abs(p.sum(axis=1) - 1.0))])
     if p.min() < 0.0 or abs(furthest - 1.0) > _SUM_TOLERANCE:
         raise DataError(
-            f"the smallest probability is {p.min():.3g}, and a row sums to {furthest:.3g} and not "
-            "to 1; if these are logits, apply a softmax first"
+            f"the smallest probability is {p.min():.3g}, and a row sums to {furthest:.3g} instead "
+            "of 1; if these are logits, apply a softmax first"
         )
     return p, truth
 
@@ -226,8 +225,8 @@ def _pair(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[Labels, Labe
     truth, guess = np.asarray(labels), np.asarray(predicted)
     if truth.ndim != 1 or truth.shape != guess.shape:
         raise DataError(
-            f"labels have the shape {truth.shape} and predictions {guess.shape}; give one of each "
-            "per image"
+            f"labels have the shape {truth.shape} and predictions {guess.shape}; give one label "
+            "and one prediction per image"
         )
     if len(truth) == 0:
         raise DataError("there are no images to score; give at least one")

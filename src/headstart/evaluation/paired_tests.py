@@ -1,7 +1,7 @@
-"""Compare two classifiers on the same images: only those count that one of them alone gets right.
+"""Compare two classifiers on the same images, by those that only one of them gets right.
 
-The intervals of the two accuracies may overlap although the difference is certain: most images are
-easy for both or hard for both, and say nothing about which classifier is better.
+The intervals of the two accuracies may overlap although the difference is significant: most images
+are easy or hard for both classifiers, and do not show which one is better.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class PairedTest:
     """The accuracy of one classifier minus that of another on the same images.
 
     Attributes:
-        difference: in [-1, 1]; positive where the first is better.
+        difference: difference in [-1, 1]; positive if the first is better.
         low: lower end of its confidence interval.
         high: upper end of its confidence interval.
         wins: number of images that only the first gets right.
@@ -37,7 +37,7 @@ class PairedTest:
 
     @property
     def better(self) -> bool:
-        """Whether the first is measurably better."""
+        """Whether the first is significantly better."""
         return self.low > 0
 
     @property

@@ -1,4 +1,4 @@
-"""The report of a test on labeled images, and the tables it is written to."""
+"""The report of a test on labeled images, and its CSV tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOP = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Report:
-    """The result of a test on labeled images; metrics.json holds it as it is.
+    """The result of a test on labeled images; metrics.json contains the same fields.
 
     Attributes:
         accuracy: share of the images that are predicted correctly, [0, 1].
@@ -39,12 +39,12 @@ class Report:
         ece: expected calibration error with 15 bins, [0, 1].
         per_class: scores of each class by its name, in the order of `classes`.
         confusion: (K, K) number of images, row = truth, column = prediction.
-        classes: K names.
+        classes: K class names.
         images: number of images that were scored.
         skipped: files that could not be used, with reasons.
-        conflicts: byte-identical files with different labels, left out.
-        seen: number of test images that were in the training data, left out.
-        seconds: time that the test took.
+        conflicts: byte-identical files with different labels, which are excluded.
+        seen: number of test images excluded because they were in the training data.
+        seconds: wall-clock time of the test.
     """
 
     accuracy: float
@@ -80,9 +80,9 @@ def build_report(
         labels: (N,) true classes, 0 to K - 1.
         classes: K names, all different.
         skipped: files that could not be used, with reasons.
-        conflicts: byte-identical files with different labels, left out.
-        seen: number of test images that were in the training data, left out.
-        seconds: time that the test took.
+        conflicts: byte-identical files with different labels, which are excluded.
+        seen: number of test images excluded because they were in the training data.
+        seconds: wall-clock time of the test.
 
     Raises:
         DataError: no image is left to score, or the arguments do not fit one another.
@@ -127,7 +127,7 @@ def predictions_table(
     Probabilities are rounded to 6 digits, the precision of float32.
 
     Args:
-        paths: N files.
+        paths: N image files.
         labels: (N,) true classes, 0 to K - 1.
         probabilities: (N, K) class probabilities, rows that sum to 1.
         classes: K names, all different.
@@ -139,7 +139,7 @@ def predictions_table(
         return []
     p, truth = metrics.check_probabilities(probabilities, labels)
     if len(p) != len(paths):
-        raise DataError(f"there are {len(paths)} paths for {len(p)} predictions; give one of each")
+        raise DataError(f"there are {len(paths)} paths for {len(p)} predictions; give one for each")
     _check_classes(p, classes)
     ranked = np.argsort(-p, axis=1, kind="stable")  # (N, K), the first of equals is first
     rows: list[Row] = []

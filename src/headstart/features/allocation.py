@@ -23,7 +23,7 @@ def allocate(shapes: Mapping[str, tuple[int, int]], folder: Path) -> dict[str, F
 
     Args:
         shapes: Name -> (rows, columns).
-        folder: Where temporary files can be created. They are unnamed and end with the arrays.
+        folder: Folder for temporary files, which are unnamed and disappear with the arrays.
     """
     if 4 * sum(rows * columns for rows, columns in shapes.values()) > _IN_MEMORY:
         with contextlib.suppress(OSError):  # no space or no permission: then in memory

@@ -1,4 +1,4 @@
-"""The computed features of a pass, on their way to the store."""
+"""A buffer of computed features that is written to the store from time to time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _FLUSH_ROWS, _FLUSH_SECONDS = 2048, 2.0
 
 
 class FeatureBuffer:
-    """Features by image digest: in the store and, until they are written there, in memory.
+    """Features by image digest, in memory until they are written to the store.
 
     Args:
         store: Where features are stored; None keeps them in memory only.
         widths: Stage name -> number of features, in the order of the network's outputs.
-        warnings: Receives a sentence if the store cannot be written.
+        warnings: List to which a warning is added if the store cannot be written.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class FeatureBuffer:
             BackboneError: The outputs contain NaN or infinity.
         """
         for name, values in zip(self._widths, outputs, strict=True):
-            if not np.isfinite(values).all():  # stored, they would spoil every later run
+            if not np.isfinite(values).all():  # stored, they would affect every later run
                 raise BackboneError(
                     f"the network's output at {name!r} contains NaN or infinity; its weights are "
                     "damaged, or try --precision f32"

@@ -74,7 +74,7 @@ def usage(root: Path) -> CacheUsage:
 def clear(root: Path) -> int:
     """Delete what headstart stored in the cache folder, and nothing else.
 
-    Wherever this is cut short, each data set is complete or gone; the next call deletes the rest.
+    If this is interrupted, each data set is complete or gone; the next call deletes the rest.
 
     Args:
         root: The cache folder; need not exist. It stays, as do files of other programs in it.
@@ -94,7 +94,7 @@ def clear(root: Path) -> int:
             for child in folder.iterdir():
                 if child.is_dir() and not child.is_symlink():
                     _remove(child)
-                elif child.name != TAG:  # deleted last: what a kill leaves stays marked
+                elif child.name != TAG:  # deleted last, so that leftovers after a kill stay marked
                     child.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             if all(child.name == TAG for child in folder.iterdir()):
@@ -111,7 +111,7 @@ def clear(root: Path) -> int:
 
 
 def _remove(folder: Path) -> None:
-    """Rename a folder, then delete it, so that nobody finds it half deleted.
+    """Rename a folder, then delete it, so that no process finds it half deleted.
 
     A folder that cannot be renamed (on Windows, while it is being read) stays complete.
     """
@@ -135,7 +135,7 @@ def _size(folder: Path) -> int:
 
 
 def _rows(folder: Path) -> int:
-    """The number of different images in the intact segments of a folder."""
+    """Return the number of different images in the intact segments of a folder."""
     keys: list[Keys] = []
     for name in segment_names(folder):
         with contextlib.suppress(OSError, DamagedSegmentError, ForeignSegmentError):

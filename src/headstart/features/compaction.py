@@ -13,7 +13,7 @@ from headstart.features.segment_file import DamagedSegmentError, Segment, write_
 from headstart.types import Floats
 
 _LOCK = "compact.lock"
-_STALE = 600.0  # seconds after which a lock counts as left by a killed process
+_STALE = 600.0  # seconds after which a lock is assumed to be left over from a killed process
 
 
 def merge(folder: Path, group: Sequence[Segment], widths: Mapping[str, int]) -> bool:
@@ -49,7 +49,7 @@ def merge(folder: Path, group: Sequence[Segment], widths: Mapping[str, int]) -> 
     except (OSError, DamagedSegmentError):
         return False
     for part in group:
-        with contextlib.suppress(OSError):  # being read, on Windows: deleted another time
+        with contextlib.suppress(OSError):  # being read, on Windows: deleted later
             part.path.unlink()
     return True
 

@@ -52,7 +52,7 @@ class Features:
         return len(self.rows)
 
     def identities(self) -> list[str]:
-        """Return N strings, equal for images that the network cannot tell apart.
+        """Return N strings, equal for images with the same features.
 
         A copy with another comment, or as PNG instead of BMP, has other bytes but the same pixels
         and so, to the last bit, the same features.
@@ -93,7 +93,7 @@ class ExtractionPass:
         self._done = 0
 
     def run(self) -> bool:
-        """Compute the missing features; False if the engine had to be replaced on the way."""
+        """Compute the missing features; return False if the engine had to be replaced."""
         if self._index is not None:
             self._digests = [self._index.digest(path) for path in self._paths]
         stored = self._buffer.stored([d for d in self._digests if d is not None], self._stages)
@@ -154,7 +154,7 @@ class ExtractionPass:
                 self._advance(len(digests))
 
     def _missing_images(self, rows: Sequence[int]) -> Generator[tuple[str, Pixels], None, None]:
-        """Digests and prepared pixels of different images that the store lacks."""
+        """Yield digests and prepared pixels of different images that the store lacks."""
         for row, result in prefetch(self._read, rows):
             if isinstance(result, Skipped):
                 self._digests[row] = None
@@ -169,7 +169,7 @@ class ExtractionPass:
             self._advance(1)
 
     def _read(self, row: int) -> tuple[str, Pixels | None] | Skipped:
-        """In a thread: a file's digest, and its pixels if the store lacks its features."""
+        """Return, in a thread, a file's digest, and its pixels if the store lacks its features."""
         path = self._paths[row]
         try:
             taken, status = time.time_ns(), _status(path)
@@ -186,7 +186,7 @@ class ExtractionPass:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """The status of a file; None if there is none, and then reading the file tells why."""
+    """Return the status of a file; None if unavailable, in which case reading it will fail."""
     try:
         return path.stat()
     except (OSError, ValueError):

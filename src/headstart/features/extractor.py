@@ -1,4 +1,4 @@
-"""From image files to features, each image once.
+"""Compute features of image files, running each image through the network once.
 
 Features that the store lacks are computed and stored every few seconds, so that an interrupted
 extraction continues where it stopped.
@@ -29,14 +29,14 @@ from headstart.types import EngineName, Precision, ProgressCallback, no_progress
 _NETWORKS = ("keras", "timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
 _FORMAT = "1"
-"""Changes when features get another meaning: stored ones are then no longer found."""
+"""To be changed when features are computed differently, so that stored ones are ignored."""
 _ATTEMPTS = 3
 """Passes until giving up: one more for another engine, one more if the cache is cleared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extractor:
-    """A backbone with everything that is needed to compute features of image files.
+    """A backbone, an engine and a cache, to compute features of image files.
 
     Immutable, so that the compiled network always belongs to `backbone`. For another network make
     another extractor, with `with_backbone` or `dataclasses.replace`.
@@ -45,9 +45,9 @@ class Extractor:
         backbone: The frozen network.
         plan: The planned engine and precision; `effective_plan` says what is really used.
         cache: The cache folder; None stores nothing.
-        requested_engine: The engine that the user named; see `build_engine`.
-        warnings: Collects sentences for the user, such as that the disk is full. Extractors
-            derived from this one add to the same list.
+        requested_engine: The engine that the user requested; see `build_engine`.
+        warnings: Warnings for the user, such as that the disk is full. Extractors derived from this
+            one add to the same list.
     """
 
     backbone: Backbone
@@ -161,7 +161,7 @@ def build_extractor(
     Args:
         backbone: Name of the backbone; see `headstart.backbones.load_backbone`.
         weights: A file with the weights, instead of those that belong to the name.
-        engine: The engine to use; AUTO chooses by what the machine has.
+        engine: The engine to use; AUTO chooses one that suits the machine.
         precision: Numeric precision of the frozen network; AUTO chooses by engine and machine.
         cache: The cache folder; by default HEADSTART_CACHE or the platform's.
         allow_download: Whether weights that are not on this machine may be downloaded.

@@ -7,8 +7,8 @@ recorded: the next run reads it again. (On Windows ctime is the time of creation
 restores the old mtime goes unnoticed there.)
 
 The index is one file: a digest of the rest, then records sorted by path digest. An index that does
-not match its digest is ignored, because it can be made again; so it needs no fsync. If two
-processes save at the same time, one may lose its entries: those files are read again.
+not match its digest is ignored, because it can be rebuilt; so it needs no fsync. If two processes
+save at the same time, one may lose its entries: those files are read again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LIMIT = 1_000_000  # records: 80 MB, read in 0.15 s
 
 
 class PathIndex:
-    """Path -> content digest, for files that have not changed. Creating one touches no file.
+    """Path -> content digest, for files that have not changed. The constructor accesses no file.
 
     Args:
         root: The cache folder.
@@ -79,7 +79,7 @@ class PathIndex:
         """Record the digest of a file's content, unless the file has only just changed.
 
         Args:
-            path: The file.
+            path: Path of the file.
             stat: Its status from before it was read.
             digest: Digest of its content, 32 hex digits.
             taken: `time.time_ns()` from before `stat` was read.
@@ -92,7 +92,7 @@ class PathIndex:
         except ValueError:
             raw = b""
         if len(raw) != 16:
-            raise StoreError(f"A content digest must have 32 hex digits, unlike {digest!r}.")
+            raise StoreError(f"A content digest must have 32 hex digits, not {digest!r}.")
         if max(stat.st_mtime_ns, stat.st_ctime_ns) < taken - _RACY:
             self._new[_key(path)] = (_status(stat), taken, raw)
 
@@ -121,7 +121,7 @@ class PathIndex:
         return records
 
     def _load(self) -> _Records:
-        """Read the records, sorted by path; none if the index is missing or damaged."""
+        """Read the records, sorted by path; an empty array if the index is missing or damaged."""
         try:
             raw = self._file.read_bytes()
         except OSError:
@@ -134,7 +134,7 @@ class PathIndex:
 
 
 def _merge(old: _Records, new: dict[bytes, tuple[_Status, int, bytes]]) -> _Records:
-    """Join records, sorted by path: new ones replace old ones, the oldest beyond the limit go."""
+    """Join records, sorted by path: new ones replace old ones; drop the oldest beyond the limit."""
     fresh = np.empty(len(new), _RECORD)
     fresh["path"] = np.frombuffer(b"".join(new), "S16")
     fresh["status"] = np.array([status for status, _, _ in new.values()], np.uint64)

@@ -1,8 +1,8 @@
 """An immutable file of features: the feature store consists of such segments.
 
-A segment is an ordinary safetensors file, so any tool can open it. It holds the digests of N
-images, sorted, as (N, 16) uint8 under "digests", and one (N, width) float32 tensor a stage under
-"stage:<name>". Its metadata carry a blake2b digest of every tensor, and the file is named by the
+A segment is an ordinary safetensors file, so any tool can open it. It contains the digests of N
+images, sorted, as (N, 16) uint8 under "digests", and one (N, width) float32 tensor per stage under
+"stage:<name>". Its metadata contain a blake2b digest of every tensor, and the file is named by the
 blake2b digest of its header. So the name verifies the header, the header verifies the tensors, and
 each tensor can be verified alone: reading one stage of ten hashes a tenth of the file (blake2b does
 0.9 GB/s). The bytes of a tensor are hashed before its first row is returned, once per process.
@@ -38,7 +38,7 @@ Indices: TypeAlias = npt.NDArray[np.intp]
 FORMAT = "headstart-features-1"
 _NAME = re.compile(r"[0-9a-f]{32}\.safetensors")
 _BLOCK = 4 << 20  # bytes read, hashed or written at once
-_HEADER_LIMIT = 1 << 20  # a header takes about 200 bytes a stage
+_HEADER_LIMIT = 1 << 20  # a header takes about 200 bytes per stage
 
 
 class DamagedSegmentError(Exception):
@@ -61,7 +61,7 @@ class Segment:
     """An opened segment, its header and digests verified: digests in memory, features on disk.
 
     Attributes:
-        path: The file.
+        path: Path of the segment, named by the digest of its header.
         size: Size of the file in bytes.
         widths: Stage name -> number of features.
         keys: (N,) image digests, sorted, without duplicates.
@@ -224,7 +224,7 @@ def _rows_per_block(width: int) -> int:
 
 
 def _identity(file: FileIO) -> tuple[int, int, int]:
-    """What changes when the file is written to: size, inode and time."""
+    """Return values that change when the file is written to: size, inode and time."""
     status = os.fstat(file.fileno())
     return status.st_size, status.st_ino, status.st_mtime_ns
 
@@ -239,7 +239,7 @@ def _fill(file: FileIO, buffer: memoryview, path: Path) -> None:
 
 
 def _header(count: int, widths: Mapping[str, int], digests: Mapping[str, str], nonce: str) -> bytes:
-    """The length prefix and JSON header of a safetensors file; its size ignores the digests."""
+    """Return the length prefix and JSON header of a safetensors file; digests keep its size."""
     metadata = {"format": FORMAT, "blake2b": json.dumps(digests), "nonce": nonce}
     end = 16 * count
     header: dict[str, object] = {

@@ -2,9 +2,9 @@
 
 Features are stored by configuration (a key) and, within it, by the digest of the image file's
 bytes. They are in immutable segments (see `headstart.features.segment_file`), so there is nothing
-to lock and nothing to repair: a segment exists completely or not at all, and one whose bytes do
-not match its name is never read. Any number of processes may read, append and compact at the same
-time, and be killed while they do.
+to lock and nothing to repair: a segment exists completely or not at all, and one whose bytes do not
+match its name is never read. Any number of processes may read, append and compact at the same time,
+and may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _T = TypeVar("_T")
 
 
 class FeatureStore:
-    """The stored features of one configuration. Creating one touches no file.
+    """The stored features of one configuration. The constructor accesses no file.
 
     Not thread-safe: use one object per thread, or a lock.
 
@@ -78,7 +78,7 @@ class FeatureStore:
     def contains(
         self, digests: Sequence[str], stages: Sequence[str] | None = None
     ) -> npt.NDArray[np.bool_]:
-        """Tell which images' features are stored, undamaged.
+        """Return which images' features are stored and undamaged.
 
         Their bytes are verified, so that `read` will not find them damaged. Pass the stages that
         will be read: the others are then not verified.
@@ -131,7 +131,7 @@ class FeatureStore:
                 raise StoreError(
                     f"The cache in {self._folder} lacks the features of {len(missing)} of "
                     f"{len(keys)} images, such as {digests[missing[0]]}. "
-                    "Append those that contains() denies, then read again."
+                    "Append the features that contains() does not find, then read again."
                 )
             if all(self._attempt(part.segment, part.copy, result) for part in parts):
                 return result
@@ -143,15 +143,15 @@ class FeatureStore:
     def append(self, digests: Sequence[str], values: Mapping[str, Floats]) -> None:
         """Store features as one segment, and compact if there are many segments.
 
-        When this returns, they survive a power failure. Storing an image again does no harm.
+        When this returns, they survive a power failure. Storing an image again is harmless.
 
         Args:
             digests: N image digests in any order.
             values: Stage name -> (N, width) float32, for all stages of the store.
 
         Raises:
-            StoreError: The values have another shape or dtype, or they cannot be written. What was
-                stored before stays readable: continue without storing.
+            StoreError: The values have another shape or dtype, or they cannot be written. Features
+                stored before stay readable: continue without storing.
         """
         keys = _keys(digests)
         forms = {stage: (array.shape, array.dtype.name) for stage, array in values.items()}
@@ -177,7 +177,7 @@ class FeatureStore:
             raise StoreError(
                 f"the cache folder {self._root} cannot be written "
                 f"({_REASONS.get(error.errno or 0, error.strerror or str(error))}); "
-                "make room there or set HEADSTART_CACHE to another folder"
+                "free some space there or set HEADSTART_CACHE to another folder"
             ) from error
         self.compact()
 
@@ -203,7 +203,7 @@ class FeatureStore:
         return merged
 
     def _refresh(self) -> None:
-        """Bring the opened segments up to date with the folder."""
+        """Update the opened segments to the current content of the folder."""
         for _ in range(_ATTEMPTS):
             names = segment_names(self._folder)
             self._segments = {k: v for k, v in self._segments.items() if k in names}
@@ -231,7 +231,7 @@ class FeatureStore:
         return True
 
     def _attempt(self, segment: Segment, work: Callable[[_T], None], argument: _T) -> bool:
-        """Do some work on a segment; if that fails, drop the segment and return False."""
+        """Run a function on a segment; if that fails, drop the segment and return False."""
         try:
             work(argument)
         except FileNotFoundError:  # merged by another process: find where its rows are now

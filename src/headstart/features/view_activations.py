@@ -1,4 +1,4 @@
-"""Activations of the frozen trunk for several views of each image, computed once, kept on disk.
+"""Activations of the frozen trunk for several views of each image, computed once and stored.
 
 An activation has tens of thousands of values and serves a single fine-tuning, so there is one set
 of files per data set, unlike for features. An interrupted pass continues where it stopped.
@@ -131,7 +131,7 @@ def activations(
     except OSError as error:
         raise HeadstartError(
             f"cannot store activations in {root / KIND} ({error.strerror or error}); free some "
-            "space, name another folder with --cache, or use fewer --views"
+            "space, choose another folder with --cache, or use fewer --views"
         ) from error
 
 
@@ -168,7 +168,7 @@ class _Pass:
         return self.folder / "done"
 
     def _done(self) -> int:
-        """The number of images whose activations are stored; 0 if a file has been lost."""
+        """Return the number of images whose activations are stored; 0 if a file has been lost."""
         try:
             done = int(self._progress_file.read_text())
             sizes = [self._file(place).stat().st_size for place in range(len(self._arrays))]

@@ -28,7 +28,7 @@ def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(slots=True, kw_only=True)
 class TrainingState:
-    """Where a phase stands after an epoch.
+    """The progress of a phase after an epoch.
 
     Attributes:
         average: running average of the weights, by name.
@@ -75,7 +75,7 @@ class TrainingState:
 def save_state(
     path: Path, state: TrainingState, network: nn.Module, optimizer: optim.Optimizer
 ) -> None:
-    """Write all that is needed to resume a phase; see `write_checkpoint`."""
+    """Save the state needed to resume a phase; see `write_checkpoint`."""
     parts = {"network": network.state_dict(), "average": state.average, "best": state.best}
     tensors = {f"{part}.{name}": value for part in parts for name, value in parts[part].items()}
     for index, moments in optimizer.state_dict()["state"].items():

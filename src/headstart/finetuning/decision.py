@@ -22,8 +22,8 @@ class Decision:
     """The best fine-tuned weights, and whether they replace the probe.
 
     Attributes:
-        kept: whether they are measurably better than the probe: their calibrated loss is lower by
-            more than one standard error of the paired difference, and more images are classified
+        kept: whether they are clearly better than the probe: their calibrated loss is lower by more
+            than one standard error of the paired difference, and more images are classified
             correctly. A tie goes to the probe, as it does to the simpler candidate in
             `heads.selection`.
         interpolation: their position between the probe's weights (0) and the fine-tuned ones (1).

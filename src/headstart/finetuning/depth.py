@@ -1,4 +1,4 @@
-"""Which stages are trained: from a recipe, a number or the probe's stages to the cut."""
+"""Choose the stages to train, from a recipe, a number, or the probe's stages."""
 
 from __future__ import annotations
 

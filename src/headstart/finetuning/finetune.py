@@ -45,19 +45,19 @@ from headstart.types import EstimateMethod, ProgressCallback
 
 _CLOSING_RATE = 0.2
 """Factor of the learning rate in the closing phase, in which little is left to learn and no
-validation images tell when to stop."""
+validation images show when to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningAttempt:
-    """What was trained besides the head, and how well it did on the validation images.
+    """The trained part of the network, and its performance on the validation images.
 
     Attributes:
         depth: number of trained stages.
         last_frozen_stage: name of the last stage that was not trained; "" if all were.
         parameters: number of trained parameters.
         invariance: the test that chose the augmentation.
-        history: one row per epoch.
+        history: losses and accuracies, one row per epoch.
         interpolation: position of the kept weights between the probe's (0) and the fine-tuned
             ones (1).
         probe_loss: calibrated log loss of the probe, in nats.
@@ -81,11 +81,11 @@ class TuningAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FineTuneResult:
-    """A model, and how it came about.
+    """A fine-tuned model or its probe, with the details of the attempt.
 
     Attributes:
-        model: the fine-tuned model if it is measurably better on the validation images, otherwise
-            the probe.
+        model: the fine-tuned model if it is clearly better on the validation images, else the
+            probe.
         probe: the probe, trained on the same images.
         attempt: the attempt at fine-tuning; None if only the head was to be trained.
         held_out: predictions of the model for held-out images. If there are none, cross-validated
@@ -138,13 +138,12 @@ def finetune(
     Args:
         dataset: labeled images. Its training part is used for training, and its test part, or
             else its validation part, for testing.
-        extractor: the backbone, with a cache folder.
+        extractor: extractor of the backbone, with a cache folder.
         settings: how to train.
         model: probe to start from, whose stages and class weights are used; by default a probe is
             trained as `headstart.models.fit.fit` does.
         stages: stages that feed the head without a `model`; empty to choose by cross-validation.
-        balance: whether all classes count equally, however many images each has; ignored with a
-            `model`.
+        balance: whether all classes have equal weight; ignored with a `model`.
         hold_out: fraction of the images to hold out, [0, 1), if the data set has no test part.
         progress: callbacks for progress.
 
@@ -155,7 +154,7 @@ def finetune(
     """
     progress = progress or TuningProgress()
     if extractor.cache is None:
-        raise UserError("fine-tuning keeps activations on disk; give a cache folder")
+        raise UserError("fine-tuning stores activations on disk; give a cache folder")
     fit_settings = FitSettings(
         stages=probe_stages(model, stages, settings.recipe),
         balance=model.balanced if model else balance,
@@ -188,7 +187,7 @@ def finetune(
 def _train(
     setup: TrainingSetup, cache: Path, progress: TuningProgress
 ) -> tuple[Decision, tuple[Epoch, ...]]:
-    """Train without the validation images, decide by them, and continue on all images."""
+    """Train without the validation images, decide with them, and continue on all images."""
     settings, rows = setup.settings, np.arange(len(setup.validation))
     assert settings.rate is not None  # resolved by `prepare_tuning`
     loop = TrainingLoop(
@@ -239,7 +238,7 @@ def _tuned_model(
     decision: Decision,
     history: Sequence[Epoch],
 ) -> tuple[Model, Backbone]:
-    """Put the trained head and tail into the probe's model, and the tail into its backbone."""
+    """Return the probe's model with the trained head and tail, and its backbone with the tail."""
     setup.network.load_state_dict(dict(decision.weights))
     original = backbone.tensors()
     tail = {

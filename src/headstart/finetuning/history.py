@@ -13,7 +13,7 @@ class Phase(StrEnum):
     SEARCH = "search"
     """Train without the validation images; they decide when to stop and which weights to keep."""
     CLOSING = "closing"
-    """Continue for a few epochs on all images, once fine-tuning has proved better."""
+    """Continue for a few epochs on all images, once fine-tuning has been found to be better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

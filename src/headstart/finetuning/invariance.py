@@ -1,8 +1,8 @@
 """Find out which augmentations leave the class unchanged: measured on the data, not assumed.
 
-A mirrored cat is still a cat, but a mirrored 3 is not a digit. The probe can tell: an augmentation
-is used if the probe classifies augmented images that it was not trained on nearly as accurately as
-the plain ones. Others would teach the network wrong labels.
+A mirrored cat is still a cat, but a mirrored 3 is not a digit. The probe is used to test this: an
+augmentation is used if the probe classifies augmented images that it was not trained on nearly as
+accurately as the plain ones. Others would teach the network wrong labels.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ MAX_IMAGES = 200
 """Maximum number of images in the test."""
 _TOLERANCE = {"flip": 0.05, "upside_down": 0.05}
 _CROP_TOLERANCE = 0.1
-"""Accuracy that an augmentation may cost. The probe was not trained with any, and a few images are
-chance; mirroring digits costs half of the accuracy. Crops also change the scale, which the tail
-learns to tolerate."""
+"""Accuracy that an augmentation may cost. The probe was trained without augmentation, and a few
+errors are chance; mirroring digits costs half of the accuracy. Crops also change the scale, which
+the tail learns to tolerate."""
 _CROPS = 2
 """Random crops per image and scale."""
 
@@ -116,7 +116,7 @@ def measure_invariance(
 
 
 def _augmentation(settings: TuningSettings, *, tolerated: set[str]) -> Augmentation:
-    """Return what the settings fix, and otherwise what the probe tolerates."""
+    """Return the augmentation that the settings fix, or else the one that the probe tolerates."""
     crop = next((scale for scale in CROP_SCALES if f"crop {scale}" in tolerated), 1.0)
     return Augmentation(
         scale=(crop if settings.crop is None else settings.crop, 1.0),

@@ -66,7 +66,7 @@ class TrainingLoop:
         self.on_epoch, self.on_steps = on_epoch, on_steps
 
     def weights(self) -> dict[str, Tensor]:
-        """Return a copy of the network's present state."""
+        """Return a copy of the network's current state."""
         return copied(self.network.state_dict())
 
     def run(
@@ -184,7 +184,7 @@ class TrainingLoop:
         return bfloat16_autocast(self.examples.device, enabled=enabled)
 
     def _update_average(self, average: Mapping[str, Tensor], step: int, steps: int) -> None:
-        """Move the average towards the present weights at `step` of this phase, from 0."""
+        """Move the average towards the current weights at `step` of this phase, from 0."""
         window = self.settings.averaging * steps
         # A long average would hardly move in the first steps, so it begins as a plain mean.
         decay = min(math.exp(-1 / window), (step + 1) / (step + 10)) if window else 0.0

@@ -112,7 +112,7 @@ def interpolated(
     Args:
         start: state at position 0, by name.
         end: state at position 1, by name; its integers, such as counters, are taken as they are.
-        position: where in between, [0, 1].
+        position: position between the states, [0, 1].
     """
     return {
         name: start[name].lerp(value, position) if value.is_floating_point() else value

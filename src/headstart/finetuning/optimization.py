@@ -54,7 +54,7 @@ def build_optimizer(
 
 
 def current_rate(optimizer: optim.Optimizer) -> float:
-    """Return the present learning rate of the deepest stage in training, the highest of all."""
+    """Return the current learning rate of the deepest stage in training, the highest of all."""
     groups = optimizer.param_groups
     return max(float(group["lr"]) for group in groups if group["name"].startswith(_TAIL))
 

@@ -25,7 +25,7 @@ def bfloat16_autocast(device: str, *, enabled: bool = True) -> Iterator[None]:
     """Compute matrix products and convolutions in bfloat16; weights and sums stay in float32.
 
     On CPUs depthwise convolutions stay in float32 too: their bfloat16 gradient takes three to six
-    times as long (oneDNN 3.12), which costs more than all other convolutions gain.
+    times as long (oneDNN 3.12), which costs more than the other convolutions gain.
     """
     depthwise = _DepthwiseInFloat32() if enabled and device == "cpu" else nullcontext()
     with torch.autocast(device, torch.bfloat16, enabled=enabled), depthwise:

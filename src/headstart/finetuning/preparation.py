@@ -1,4 +1,4 @@
-"""Prepare training: cut the network, put the probe's head on its tail and run its trunk."""
+"""Prepare training: cut the network, attach the probe's head to the tail, run the trunk."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class TrainingSetup:
     """A network ready to be trained, and what it is trained on.
 
     Attributes:
-        network: tail and head; it starts as the probe of the images that do not validate.
+        network: tail and head; it starts as a probe trained without the validation images.
         examples: all N training images.
-        validation: (N,) bool, which of them validate.
+        validation: (N,) bool, which of them are validation images.
         cut: which stages are frozen and which are trained.
         invariance: the test that chose the augmentation.
         settings: the settings, with all defaults resolved.
@@ -76,13 +76,13 @@ def prepare_tuning(
     *,
     progress: ProgressCallback | None = None,
 ) -> TrainingSetup | None:
-    """Cut the network, run the trunk on all views and put the probe's head on the tail.
+    """Cut the network, run the trunk on all views, and attach the probe's head to the tail.
 
     Args:
         images: images of the probe `model`, with their features.
-        extractor: the backbone and its engine.
+        extractor: extractor of the backbone, with its engine.
         cache: cache folder, where the trunk's activations are stored.
-        model: the probe.
+        model: trained probe.
         settings: how to train.
         progress: called with (done, total) images whose views went through the trunk.
 
@@ -150,7 +150,7 @@ def _validation_mask(images: SplitFeatures, settings: TuningSettings) -> np.ndar
     )
     if (count := int(validation.sum())) < _MIN_VALIDATION_IMAGES:
         raise DataError(
-            f"only {count} of {len(validation)} images would validate the result, and fewer than "
+            f"only {count} of {len(validation)} images would be for validation, and fewer than "
             f"{_MIN_VALIDATION_IMAGES} are too few to decide; give more images, or train only the "
             "head (--recipe probe)"
         )
@@ -203,7 +203,7 @@ def _request(
     augmentation: Augmentation,
     settings: TuningSettings,
 ) -> tuple[ActivationRequest, Engine | None]:
-    """Return what the trunk has to compute, and the engine that runs it, if there is a trunk."""
+    """Return the activations to compute, and the engine that runs the trunk, if there is one."""
     backbone, plan, engine, widths = extractor.backbone, extractor.effective_plan, None, []
     if halves.trunk is not None:
         backbone = trunk_backbone(backbone, halves)

@@ -41,8 +41,7 @@ def probe_stages(
         )
     if model is not None and model.tuning is not None:
         raise UserError(
-            "the model is fine-tuned already; start from the model that it was made from, with "
-            "more --epochs"
+            "the model is already fine-tuned; start from the original model, with more --epochs"
         )
     if recipe is TuningRecipe.CLASSIFIER:
         return (LOGITS,)
@@ -83,12 +82,12 @@ def _check_images(model: Model, images: SplitFeatures) -> None:
         raise UserError(
             f"the model was trained on the classes {', '.join(model.classes[:8])}, but these "
             f"images have {', '.join(images.split.classes[:8])}; give the images that it was "
-            "fitted to, or start from the images alone"
+            "trained on, or start from the images alone"
         )
     digests = tuple(images.features.digests[row] for row in images.split.test)
     if seen := int(model.data.contains(digests).sum()):
         raise UserError(
-            f"{seen} of the {len(digests)} test images were used to train the model; leave out "
+            f"{seen} of the {len(digests)} test images were used to train the model; remove "
             "--seed and --holdout, or start from the images alone"
         )
 

@@ -1,6 +1,6 @@
-"""The settings of fine-tuning: type, default, bounds and help of each, in one place.
+"""The settings of fine-tuning, with type, default, bounds and help.
 
-docs/fine-tuning.md shows what those that were measured changed on real images.
+docs/fine-tuning.md shows the measured effects on real images.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from headstart.errors import UserError
 from headstart.system.option import Advanced, Option, check_bounds
 
 AUTO = None
-"""A depth that is chosen from the probe's results."""
+"""A depth that depends on the stages of the probe."""
 
 
 class TuningRecipe(StrEnum):
     """Well-known choices of how much of the network to train."""
 
     PROBE = "probe"
-    """Only the head, as `headstart fit` does."""
+    """Only the head, as in `headstart fit`."""
     LAST_STAGE = "last-stage"
     """The head and the last stage."""
     CLASSIFIER = "classifier"
@@ -47,7 +47,7 @@ class Schedule(StrEnum):
     STEP = "step"
     """To a tenth after half of the steps, and again after three quarters."""
     CONSTANT = "constant"
-    """It stays the same."""
+    """Constant after the warm-up."""
 
 
 class BatchNorm(StrEnum):
@@ -76,7 +76,7 @@ class TuningSettings:
         flip: Mirror images at random.
         upside_down: Turn images upside down at random.
         crop: Smallest share of an image's area that a random crop may keep.
-        color: Greatest random change of brightness, contrast and saturation, as a share.
+        color: Maximum random change of brightness, contrast and saturation, as a share.
         optimizer: The optimizer; SGD uses Nesterov momentum.
         rate: Learning rate of the last stage for AdamW; SGD uses ten times this rate.
         head_rate: Learning rate of the head, as a multiple of --rate.
@@ -97,8 +97,8 @@ class TuningSettings:
             batch normalization.
         patience: Stop after this many epochs without a better validation loss.
         validation: Share of the training images that decide when to stop and which weights to keep.
-        closing: Further epochs on all training images once fine-tuning has proved better, as a
-            share of --epochs; the learning rate falls from a fifth.
+        closing: More epochs on all training images after fine-tuning was found to be better, as a
+            share of --epochs; their learning rate starts at a fifth.
         mixed_precision: Train in bfloat16.
         seed: Random seed.
     """
@@ -140,18 +140,18 @@ class TuningSettings:
     validation: Annotated[float, Advanced(low=0.05, high=0.5)] = 0.2
     closing: Annotated[float, Advanced(low=0, high=1)] = 0.2  # Goodfellow et al. 2016, 7.8
     # Micikevicius et al. 2018; Kalamkar et al. 2019; see `headstart.finetuning.precision`.
-    mixed_precision: Annotated[bool | None, Advanced(unset="if the hardware is fast at it")] = None
+    mixed_precision: Annotated[bool | None, Advanced(unset="if the hardware supports it")] = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other or are out of bounds.
 
         Raises:
-            UserError: names the setting, its value and what it may be.
+            UserError: with the setting, its value and the allowed values.
         """
         if self.recipe is not None and self.depth is not AUTO:
             raise UserError(
-                f"both the recipe {self.recipe} and depth {self.depth} say how much to train; "
-                "give one of them"
+                "two settings of how much to train: "
+                f"recipe {self.recipe} and depth {self.depth}; give only one"
             )
         check_bounds(self)

@@ -1,4 +1,4 @@
-"""The frozen part of a network as a backbone of its own, so that every engine can run it."""
+"""The frozen part of a network as a separate backbone, so that every engine can run it."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def trunk_backbone(backbone: Backbone, cut: Cut) -> TrunkBackbone:
 
     Args:
         backbone: the whole network.
-        cut: has a trunk.
+        cut: the cut network, which must have a trunk.
 
     Raises:
         ValueError: the cut is before the first stage, so there is no trunk.
     """
     trunk = cut.trunk
     if trunk is None:
-        raise ValueError("all of the network is tail: there is no trunk to run")
+        raise ValueError("the whole network is trained, so there is no trunk to run")
     stages = {stage.name: stage for stage in backbone.stages}
     return TrunkBackbone(
         name=f"{backbone.name} up to {trunk.stages[-1]}",

@@ -12,7 +12,7 @@ from headstart.models.trained_model import AccuracyEstimate
 from headstart.types import Doubles, EstimateMethod, Floats, Labels
 
 MIN_CALIBRATION_IMAGES = 50
-"""With fewer images a single mistake can double a fitted temperature, so none is fitted: the logits
+"""With fewer images a single mistake can double a fitted temperature, so it stays 1: the logits
 have already been divided by the temperature of the probe."""
 
 

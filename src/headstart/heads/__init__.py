@@ -1,1 +1,1 @@
-"""Classifiers on frozen features: how they are trained, and how their stages are chosen."""
+"""Classifiers on frozen features: training, stage selection and calibration."""

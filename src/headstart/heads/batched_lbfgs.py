@@ -15,7 +15,7 @@ from headstart.heads.curvature import Curvature
 from headstart.types import Doubles, Floats, Labels
 
 HISTORY = 8
-"""Pairs of steps and gradient changes that each problem remembers."""
+"""Number of stored pairs of steps and gradient changes per problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class LinearMaps:
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
-    """(A, M) and (A, M) to (A,)."""
+    """Return dot products of the rows: (A, M) and (A, M) to (A,)."""
     product: Floats = np.matmul(a[:, None, :], b[:, :, None])[:, 0, 0]
     return product
 
@@ -72,7 +72,7 @@ class BatchState:
     inverse: Floats  # (A, HISTORY): 1 / (step . change); 0 where there is none yet
 
     def keep(self, which: np.ndarray) -> BatchState:
-        """The problems at the mask `which`; the others have converged."""
+        """Return the problems at the mask `which`; the others have converged."""
         return BatchState(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
@@ -125,7 +125,7 @@ class ProblemBatch:
         """Run L-BFGS on all problems, dropping those that have converged.
 
         Args:
-            state: from `start`.
+            state: initial state, as returned by `start`.
             tolerance: converged when no partial derivative of the mean loss is larger.
             max_iterations: maximum number of iterations.
         """
@@ -138,7 +138,7 @@ class ProblemBatch:
             if not busy.any():
                 break
             iterations[state.index[busy]] = iteration + 1
-            if busy.mean() < 0.75:  # compacting copies the history: not worth it for a few
+            if busy.mean() < 0.75:  # compacting copies the history: only for many
                 theta[state.index] = state.theta
                 state, busy = state.keep(busy), busy[busy]
             self._step(state, iteration, busy)
@@ -189,7 +189,7 @@ class ProblemBatch:
         state.inverse[:, slot] = np.where(positive, 1 / np.where(positive, product, 1), 0)
 
     def _direction(self, state: BatchState, iteration: int) -> Floats:
-        """Directions of descent by the two-loop recursion: (A, K * (D + 1))."""
+        """Return directions of descent by the two-loop recursion: (A, K * (D + 1))."""
         q: Floats = -state.gradient.reshape(len(state.index), -1)
         known = [
             (state.steps[:, slot], state.changes[:, slot], state.inverse[:, slot])
@@ -218,7 +218,7 @@ class ProblemBatch:
         return divided.reshape(vectors.shape)
 
     def _logits(self, state: BatchState, theta: Floats) -> Floats:
-        """Logits (A, K, N) of weights and biases."""
+        """Return logits (A, K, N) of weights and biases."""
         count, outputs, _ = theta.shape
         coefficients: Floats = theta[:, :, :-1] / state.scale[:, None]
         shift = theta[:, :, -1] - np.einsum("pkd,pd->pk", coefficients, state.mean)
@@ -228,7 +228,7 @@ class ProblemBatch:
         return z
 
     def _loss(self, state: BatchState, logits: Floats) -> Doubles:
-        """Weighted cross-entropy: (A,)."""
+        """Return the weighted cross-entropy: (A,)."""
         if self.outputs == 1:
             z = logits[:, 0]
             each = np.logaddexp(0, z) - z * self.targets[0]
@@ -245,7 +245,7 @@ class ProblemBatch:
         return 0.5 * state.decay * square
 
     def _gradient(self, state: BatchState) -> tuple[Floats, Floats]:
-        """Gradient of loss and penalty, (A, K, D + 1), and the variance, (A, K)."""
+        """Return the gradient of loss and penalty, (A, K, D + 1), and the variance, (A, K)."""
         count = len(state.index)
         residual: Floats
         if self.outputs == 1:

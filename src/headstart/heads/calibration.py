@@ -45,11 +45,11 @@ def fit_temperatures(logits: Floats, labels: Labels, weights: Floats) -> Doubles
         (G,) temperatures in [1/50, 50], by Newton's method on the inverse temperature, in which
         the likelihood is convex.
     """
-    # What all classes share cancels in the softmax, but costs precision in float32.
+    # A constant shared by all classes cancels in the softmax, but costs precision in float32.
     logits = logits - logits.mean(1, keepdims=True)
     share = (weights / weights.sum()).astype(np.float64)
-    # Platt 1999: targets are below 1 by one image in n + 2. Without that, a few images without an
-    # error would give infinite confidence. (The mean logit, his other target, is 0 here.)
+    # Platt 1999: targets are 1 - 1 / (n + 2) instead of 1. Otherwise, a few images without an error
+    # would give infinite confidence. (The mean logit, his other target, is 0 here.)
     smoothing = np.float32(1 / (len(labels) + 2))
     target = (1 - smoothing) * logits[:, labels, np.arange(len(labels))]
     inverse = np.ones(len(logits))

@@ -11,8 +11,8 @@ from headstart.types import Floats
 
 _WINDOW_LENGTH = 5
 _WINDOW_WIDTH = 1_536
-"""A combination of stages is at most this wide, or as wide as the widest stage: wider ones cost the
-most and won on none of six data sets."""
+"""Maximum width of a combination of stages, unless a single stage is wider: wider ones cost the
+most and were not the best on any of six data sets."""
 
 
 @dataclass(frozen=True, slots=True)

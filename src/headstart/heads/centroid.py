@@ -21,7 +21,7 @@ class CentroidHead:
     """Logits are minus half the squared distance to each centroid, divided by sqrt(D).
 
     Distances grow with the number of features D, and their spread with its root. Divided by it,
-    logits need a temperature near 1 for 16 features as for 2,048.
+    logits need a temperature near 1 for both 16 and 2,048 features.
 
     Attributes:
         standardization: applied to the features first.
@@ -61,7 +61,7 @@ class CentroidHead:
 
 
 class CentroidFamily(HeadFamily):
-    """Nearest centroid; there is no setting to choose."""
+    """Nearest centroid, without hyperparameters."""
 
     description: ClassVar[str] = "nearest centroid"
 
@@ -81,7 +81,7 @@ class CentroidFamily(HeadFamily):
         folds = super().held_out(data, weights, settings)
         for row, logits in zip(weights, folds, strict=True):
             present = np.isin(np.arange(data.classes), data.y[row > 0])
-            # A class without a training image has no centroid: it is less likely than all others.
+            # A class without training images has no centroid and gets the lowest logit.
             logits[:, ~present] = logits[:, present].min(1, keepdims=True) - 1
         return folds
 

@@ -1,4 +1,4 @@
-"""What every head has in common: the trained classifier, and the family that trains it.
+"""The interfaces of all heads: the trained classifier, and the family that trains it.
 
 A head maps features to logits. Their softmax, after division by a temperature, gives its
 probabilities (see `headstart.heads.calibration`). A family is registered under its name in
@@ -73,10 +73,10 @@ class HeadFamily(ABC):
     """A kind of head with one hyperparameter, its setting, that cross-validation chooses.
 
     Attributes:
-        description: what the model card calls it.
-        symbol: of the setting, such as "C"; empty if there is nothing to set.
+        description: name of the head in the model card.
+        symbol: symbol of the setting, such as "C"; empty if there is no setting.
         settings: G values to choose from, most strongly regularized first: ties go to the earlier.
-        default: index of the setting for data sets too small to choose by.
+        default: index of the setting for data sets too small for cross-validation.
     """
 
     description: ClassVar[str]
@@ -117,7 +117,7 @@ class HeadFamily(ABC):
 
         Args:
             rows: N rows of features, one part for each stage.
-            y: (N,) labels.
+            y: (N,) labels in [0, classes).
             weights: (N,) weight of each row.
             setting: one of the family's settings.
             classes: number of classes K.
@@ -129,11 +129,11 @@ class HeadFamily(ABC):
     def held_out(
         self, data: LabeledFeatures, weights: Floats, settings: Sequence[float] | None = None
     ) -> list[Floats]:
-        """Return logits for the rows that each fold leaves out.
+        """Return logits for the held-out rows of each fold.
 
         Args:
-            data: N images.
-            weights: (F, N) weight of each row in each fold; 0 for the rows that are left out.
+            data: features and labels of N images.
+            weights: (F, N) weight of each row in each fold; 0 for held-out rows.
             settings: G of the family's settings; all by default.
 
         Returns:

@@ -32,8 +32,8 @@ class KnnHead:
     Attributes:
         standardization: applied to the features first.
         examples: (M, D) float32, training features, standardized and of length 1.
-        labels: (M,) int64.
-        neighbors: k.
+        labels: (M,) int64 labels of the training images.
+        neighbors: number of neighbors k.
         classes: number of classes K.
     """
 
@@ -64,7 +64,7 @@ class KnnHead:
     def torch_logits(self, X: Tensor) -> Tensor:
         """Map features (B, D) to logits (B, K).
 
-        The gradient is that of the votes: which images are the neighbors has none.
+        The gradient is that of the votes, for fixed neighbors.
         """
         Z = self.standardization.torch(X)
         unit = Z / Z.norm(dim=1, keepdim=True).clamp_min(1e-12)
@@ -87,7 +87,7 @@ class KnnHead:
         return np.stack([self._vote(nearest[:, :k], strength[:, :k]) for k in counts])
 
     def _vote(self, nearest: Labels, strength: Floats) -> Floats:
-        """(N, k) neighbors and the strength of their votes to (N, K) logits."""
+        """Convert (N, k) neighbors and the strength of their votes to (N, K) logits."""
         votes = np.zeros((len(nearest), self.classes), np.float32)
         rows = np.repeat(np.arange(len(nearest)), nearest.shape[1])
         np.add.at(votes, (rows, self.labels[nearest].ravel()), strength.ravel())
@@ -110,7 +110,7 @@ class KnnHead:
 
 
 class KnnFamily(HeadFamily):
-    """k nearest neighbors; the setting is k. Weights only say which rows are used."""
+    """k nearest neighbors; the setting is k. Rows with weight 0 are ignored."""
 
     description: ClassVar[str] = "k nearest neighbors"
     symbol: ClassVar[str] = "k"

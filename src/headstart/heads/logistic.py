@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IN_MEMORY = 64 * 2**20
-"""Bytes of features up to which they are simply copied into memory."""
+"""Maximum size in bytes of features that are copied into memory."""
 _SEARCH_TOLERANCE = 3e-4
 """Convergence tolerance while settings are compared. On six sets of photos it chose as well as 1e-4
 in two thirds of the time; 1e-3 stops so early that weak regularization looks better than it is
@@ -32,8 +32,8 @@ class LinearHead:
     """Linear logits of features; the standardization is folded into the weights.
 
     Attributes:
-        coefficients: (K, D) float32.
-        intercepts: (K,) float32.
+        coefficients: (K, D) float32 weights.
+        intercepts: (K,) float32 biases.
     """
 
     kind: ClassVar[str] = "logistic"
@@ -86,7 +86,7 @@ class LogisticFamily(HeadFamily):
         """Train on rows that may be in a file; many are read piece by piece."""
         if rows.nbytes <= IN_MEMORY:
             return self.fit(LabeledFeatures.of(rows, y, classes), weights, setting)
-        # In the order of the file: each iteration reads all rows, perhaps from a disk.
+        # In the order of the file, because each iteration reads all rows, possibly from disk.
         order = rows.chosen.argsort()
         return _linear_head(
             *solve_streamed(

@@ -30,7 +30,7 @@ class Rows:
 
     @property
     def widths(self) -> list[int]:
-        """Width of each part."""
+        """Widths of the parts."""
         return [part.shape[1] for part in self.parts]
 
     @property

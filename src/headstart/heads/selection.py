@@ -1,6 +1,6 @@
 """Choose the stages and the setting of a head by cross-validation.
 
-Nothing is scored on what selected it: see `headstart.heads.trials`.
+No choice is scored on images that it was based on: see `headstart.heads.trials`.
 
 The rule (docs/decisions/0003-stage-selection.md has the measurements): the score is each image's
 negative log-likelihood after temperature scaling. All candidates that are not worse than the best
@@ -26,25 +26,25 @@ from headstart.types import Floats, Labels, ProgressCallback
 MAX_FOLDS = 5
 MIN_FOLDS = 3
 _FOLD_BUDGET = 1_500
-"""Images times classes up to which five folds are worth their time; above, three."""
+"""Images times classes up to which five folds are used; above, three."""
 _MIN_IMAGES = 30
 """With fewer images the stage would be chosen by chance, so the deepest is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What was chosen, and how accurate it is on images that it was not trained on.
+    """The chosen stages and setting, and their accuracy on images not used for training.
 
     Attributes:
         candidate: the stages that the head uses.
         setting: setting of the head's family.
         temperature: temperature of the calibration.
         folds: number of folds; 0 where nothing could be held out.
-        probabilities: (N, K) of each image, by a head, a choice and a temperature that have not
-            seen its fold; None if `folds` is 0. With two folds there is no choice, and the logits
-            that the temperature is fitted on are of a head that has seen the image.
-        correct_by_stage: (N,) bool, whether a head on each single stage is right, its setting
-            chosen in the same way.
+        probabilities: (N, K), by a head, a choice and a temperature that have not seen the image's
+            fold; None if `folds` is 0. With two folds there is no choice, and the temperature is
+            fitted on logits of a head that has seen the image.
+        correct_by_stage: (N,) bool, whether a head on each single stage is correct, with its
+            setting chosen in the same way.
     """
 
     candidate: Candidate
@@ -56,10 +56,10 @@ class Selection:
 
 
 def fold_count(y: Labels, *, classes: int) -> int:
-    """Return how many cross-validation folds these labels can fill and are worth.
+    """Return the number of cross-validation folds for these labels.
 
     Returns:
-        0 if no class has two images; 2 if they can be held out, but not twice over; else 3 to 5.
+        0 if no class has two images; 2 if nested cross-validation is impossible; else 3 to 5.
     """
     sizes = np.bincount(y, minlength=classes)
     if sizes.max(initial=0) < 2:
@@ -83,7 +83,7 @@ def select(
 
     Args:
         values: (N, width) features of each stage.
-        y: (N,) labels.
+        y: (N,) labels in [0, classes).
         folds: (N,) fold of each image, 0 to K - 1; None if nothing can be held out.
         family: family of the head.
         choices: one or more candidates; the deepest single stage among them is used where there
@@ -149,7 +149,7 @@ def _choose_and_estimate(
 def _nested_choices(
     problem: SelectionProblem, trials: Mapping[int, Trial], choices: Sequence[Candidate]
 ) -> list[tuple[int, int]]:
-    """For each fold the candidate and its row in the trial, chosen without the fold."""
+    """Return, for each fold, the candidate and its row in the trial, chosen without the fold."""
     picks = []
     for outer, tested in enumerate(problem.single):
         active = {place: np.flatnonzero(trial.active[outer]) for place, trial in trials.items()}
@@ -181,7 +181,7 @@ def _choose(
 
 
 def _without_choice(problem: SelectionProblem, candidate: Candidate) -> Selection:
-    """Too few images to choose: use the default, and estimate its accuracy on two folds."""
+    """Use the default for too few images to choose, and estimate its accuracy on two folds."""
     default = problem.family.default
     logits = problem.out_of_fold(candidate, np.array([default]))[0]
     nested = np.empty((len(problem.y), problem.classes), np.float32)

@@ -20,16 +20,16 @@ _MIN_FOLD = 150
 all fits are fast."""
 
 Pair: TypeAlias = tuple[int, int]
-"""Two folds that are left out together."""
+"""Two folds that are held out together."""
 
 
 @dataclass(frozen=True)
 class SelectionProblem:
-    """What all candidates share.
+    """The data that all candidates share.
 
     Attributes:
         values: (N, width) features of each stage.
-        y: (N,) labels.
+        y: (N,) labels in [0, classes).
         family: family of the head.
         classes: number of classes K.
         row_weights: (N,) weight of each image in training.
@@ -61,18 +61,18 @@ class SelectionProblem:
         return [(0, 1), (0, 2)] if large and len(self.single) == 3 else []
 
     def width(self, candidate: Candidate) -> int:
-        """Number of features of a candidate."""
+        """Return the number of features of a candidate."""
         return sum(self.values[stage].shape[1] for stage in candidate.stages)
 
     def without(self, pair: Pair) -> np.ndarray:
-        """Mask (N,) of the two folds."""
+        """Return the mask (N,) of the two folds."""
         both: np.ndarray = self.single[pair[0]] | self.single[pair[1]]
         return both
 
     def held_out(
         self, candidate: Candidate, out: Sequence[np.ndarray], settings: Labels
     ) -> list[Floats]:
-        """Logits (G, K, n) of the rows at each mask (N,), by heads trained on the other rows."""
+        """Return logits (G, K, n) at each mask (N,), by heads trained on the other rows."""
         widths = [self.values[stage].shape[1] for stage in candidate.stages]
         return self.family.held_out(
             LabeledFeatures(candidate.gather(self.values), self.y, self.classes, widths),
@@ -81,25 +81,25 @@ class SelectionProblem:
         )
 
     def out_of_fold(self, candidate: Candidate, settings: Labels) -> Floats:
-        """Logits (G, K, N), each row by heads trained without its fold."""
+        """Return logits (G, K, N), each row by heads trained without its fold."""
         scores = self.held_out(candidate, self.single, settings)
         return self.join(list(zip(self.single, scores, strict=True)))
 
     def join(self, parts: Sequence[tuple[np.ndarray, Floats]]) -> Floats:
-        """Logits (G, K, N) from masks (N,) and the logits (G, K, n) of their rows."""
+        """Combine logits (G, K, n) of the rows at masks (N,) to logits (G, K, N)."""
         logits = np.zeros((len(parts[0][1]), self.classes, len(self.y)), np.float32)
         for rows, score in parts:
             logits[:, :, rows] = score
         return logits
 
     def temperature(self, logits: Floats) -> float:
-        """Temperature for out-of-fold logits (K, N)."""
+        """Fit the temperature for out-of-fold logits (K, N)."""
         return float(fit_temperatures(logits[None], self.y, self.row_weights)[0])
 
     def inner_losses(
         self, scores: Mapping[Pair, Floats], outer: int
     ) -> tuple[np.ndarray, Floats, Doubles]:
-        """Losses of heads trained without fold `outer` and the fold of the image.
+        """Return losses of heads trained without fold `outer` and the fold of the image.
 
         Args:
             scores: for pairs of folds, logits (G, K, n) of their rows by heads without them.

@@ -26,8 +26,8 @@ from headstart.heads.standardization import Standardization
 from headstart.types import Doubles, Floats, Labels
 
 _PRECONDITIONED_TOLERANCE = 1e-4
-"""Tolerance, at most, with the shared curvature: its steps are long, so that the loss is soon flat
-where weak regularization is still far from its solution."""
+"""Tolerance, at most, with the shared curvature: its steps are long, so the loss soon changes
+little where weak regularization is still far from its solution."""
 MEMORY = 64 * 2**20
 """Bytes that one batch of problems may take; more problems are solved batch by batch."""
 
@@ -49,7 +49,7 @@ def solve(
     Args:
         X: (N, D) float32 features, not standardized.
         y: (N,) labels in [0, classes).
-        weights: (F, N) weight of each row in each fold; 0 where a fold leaves it out.
+        weights: (F, N) weight of each row in each fold; 0 for held-out rows.
         strengths: (G,) inverse regularization strengths, scikit-learn's C.
         classes: number of classes K; 2 classes are solved with one logit.
         blocks: widths of the stages side by side in X; see `Standardization.of`.
@@ -92,7 +92,7 @@ def solve(
 
 
 def _targets(y: Labels, classes: int) -> Floats:
-    """One-hot labels: (K, N); for two classes only the second: (1, N)."""
+    """Return one-hot labels: (K, N); for two classes only the second: (1, N)."""
     names = np.arange(1, 2) if classes == 2 else np.arange(classes)
     one_hot: Floats = (y[None] == names[:, None]).astype(np.float32)
     return one_hot
@@ -101,9 +101,9 @@ def _targets(y: Labels, classes: int) -> Floats:
 def _batches(
     problems: int, strengths: int, outputs: int, shape: tuple[int, ...]
 ) -> list[tuple[int, int]]:
-    """Ranges of problems that fit into `MEMORY`; of whole folds, where that many fit."""
+    """Return ranges of problems that fit into `MEMORY`, with whole folds if these fit."""
     rows, width = shape
-    # What the state of a batch holds, and about as much for temporary arrays.
+    # The size of a batch's state, and about as much for temporary arrays.
     floats = outputs * (width * (2 * HISTORY + 8) + rows * 6)
     size = max(1, MEMORY // (4 * floats))
     size -= size % strengths if size > strengths else 0

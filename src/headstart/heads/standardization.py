@@ -1,4 +1,4 @@
-"""Features with mean 0 and standard deviation 1, as seen in training."""
+"""Standardization of features to mean 0 and standard deviation 1 over the training images."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Standardization:
     """The mean and the scale of each feature.
 
     Attributes:
-        mean: (D,) float32.
-        scale: (D,) float32, positive.
+        mean: (D,) float32 means.
+        scale: (D,) float32 standard deviations, positive.
     """
 
     mean: Floats
@@ -80,7 +80,7 @@ class Standardization:
 def _weighted_mean(
     X: Floats | Rows, share: Floats, *, squared_from: Floats | None = None
 ) -> Floats:
-    """Weighted mean of the rows, or of their squared distances from `squared_from`: (D,)."""
+    """Return the weighted mean (D,) of the rows, or of squared distances from `squared_from`."""
     rows = X if isinstance(X, Rows) else Rows((X,), np.arange(len(X)))
     total: Doubles | float = 0.0
     for span in rows.spans():

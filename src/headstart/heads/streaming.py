@@ -68,7 +68,7 @@ def solve_streamed(
     decay = 1 / (strength * mass)
 
     def part(span: slice, theta: Floats) -> tuple[float, Floats]:
-        """Loss and gradient of one piece, summed over its rows."""
+        """Return the loss and gradient of one piece, summed over its rows."""
         Z = standardization(rows.at(span))
         logits = Z @ theta[:, :-1].T + theta[:, -1]
         own, share = y[span], weights[span]
@@ -97,7 +97,7 @@ def solve_streamed(
         theta = preconditioner.weights(flat.reshape(outputs, width + 1))
         single = theta.astype(np.float32)
         loss, gradient = 0.0, np.zeros_like(theta)
-        # Summed in order, so that the result does not depend on the speed of each thread.
+        # Summed in order, so that the result does not depend on the threads' timing.
         for _, (one, slope) in prefetch(lambda span: part(span, single), list(rows.spans())):
             loss += one
             gradient += slope

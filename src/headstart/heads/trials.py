@@ -1,9 +1,10 @@
 """Cross-validate every candidate under every setting, eliminating the clearly worse ones early.
 
-Nothing is scored on what selected it. For the reported accuracy, the choice is made anew for each
-outer fold from inner folds that never contain its images. With K folds, the models trained without
-folds j and k serve both as inner models of outer fold j, tested on k, and the other way round:
-K (K - 1) / 2 extra fits per candidate instead of K (K - 1).
+No choice is scored on images that it was based on. For the reported accuracy, the choice is made
+again for each outer fold from inner folds that never contain its images. With K folds, the models
+trained without folds j and k serve both as inner models of outer fold j, tested on k, and the other
+way round: K (K
+- 1) / 2 extra fits per candidate instead of K (K - 1).
 
 Where folds are large, the choice of each outer fold begins with an elimination (Hoeffding races,
 Maron & Moore 1994). The first of the models trained without it show which settings and combinations
@@ -29,13 +30,13 @@ from headstart.system.machine import cores
 from headstart.types import Doubles, Floats, Labels, ProgressCallback
 
 _ELIMINATED = 4.0
-"""Standard errors of the paired difference to the best from which on a candidate cannot win: the
-choice accepts at most one."""
+"""A candidate is eliminated if it is this many standard errors of the paired difference worse than
+the best; the choice accepts at most one."""
 _LOGITS_MEMORY = 128 * 2**20
-"""Bytes of out-of-fold logits, with those of the first pairs, up to which they are kept; otherwise
-those that are needed are computed again."""
+"""Maximum size in bytes of the out-of-fold logits to keep; beyond it, those that are needed are
+computed again."""
 _MEMORY = 4 * 2**30
-"""Bytes that the candidates tried at the same time may take."""
+"""Maximum memory in bytes for the candidates tried at the same time."""
 _Result = TypeVar("_Result")
 
 
@@ -47,7 +48,7 @@ class Trial:
         settings: (G,) indices among the family's settings.
         active: (folds, G) bool, whether the setting was not eliminated for this outer fold.
         losses: (G, N) calibrated out-of-fold losses.
-        correct: (G, N) bool, whether the out-of-fold prediction is right.
+        correct: (G, N) bool, whether the out-of-fold prediction is correct.
         inner: for each outer fold (G, N) losses of models that saw neither the image nor the fold;
             0 in the columns of the fold itself, where there is no such loss.
         temperatures: (folds, G) fitted on the inner losses.
@@ -97,12 +98,12 @@ def try_candidates(
     """Cross-validate all candidates, several at a time.
 
     Args:
-        problem: what the candidates share.
-        choices: the candidates.
+        problem: the data that all candidates share.
+        choices: candidates to cross-validate.
         progress: called with (done, total); with elimination, a candidate counts twice.
 
     Returns:
-        A trial of each; None for a combination of stages that was eliminated.
+        One trial per candidate; None for a combination of stages that was eliminated.
     """
     every = np.arange(len(problem.family.settings))
     size = 4 * len(choices) * len(every) * problem.classes * len(problem.y)
@@ -132,7 +133,7 @@ def try_candidates(
 def _eliminate(
     problem: SelectionProblem, rounds: Sequence[_FirstRound], choices: Sequence[Candidate]
 ) -> list[np.ndarray]:
-    """For each candidate (folds, G), which of its settings remain in the choice of which fold.
+    """Return, for each candidate, (folds, G) bool: whether a setting remains for a fold.
 
     A single stage is reported with its best setting, so its settings are compared only to each
     other; combinations are compared to everything.
@@ -153,7 +154,7 @@ def _eliminate(
 
 
 def _may_win(losses: Floats, weights: Floats) -> np.ndarray:
-    """(A,) bool, which rows of losses (A, n) are not eliminated."""
+    """Return (A,) bool: which rows of losses (A, n) are not eliminated."""
     gap, error = paired_gap(losses, weights)
     near: np.ndarray = gap <= _ELIMINATED * error
     return near
@@ -196,7 +197,7 @@ def _complete(
 
 
 def _workers(problem: SelectionProblem, choices: Sequence[Candidate]) -> int:
-    """Number of candidates to try at a time: one per core, as long as they fit into `_MEMORY`."""
+    """Return the number of candidates to try at a time: up to one per core, within `_MEMORY`."""
     widest = max(map(problem.width, choices))
     # Measured peaks: five copies of the features, eight of the logits of all settings.
     numbers: int = len(problem.y) * (
@@ -228,6 +229,6 @@ def _in_parallel(
                 if progress:
                     progress(finished, total)
             return [futures[place].result() for place in range(len(choices))]
-        except BaseException:  # also on Ctrl-C: start nothing more
+        except BaseException:  # also on Ctrl-C: start no further candidates
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -1,4 +1,4 @@
-"""Random views of an image, changed in ways that training assumes not to change its class."""
+"""Random views of an image, with changes that should not affect its class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headstart.types import Pixels
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """Ranges that the random changes of views are drawn from, uniformly.
+    """Ranges of the random changes, each drawn uniformly.
 
     Attributes:
         scale: smallest and largest share of the image's area to crop (Szegedy et al. 2015, "Going

@@ -37,7 +37,7 @@ class Corruption(StrEnum):
     CONTRAST = "contrast"
     """Lower contrast: values closer to the mean of each channel."""
     FOG = "fog"
-    """A veil of varying density."""
+    """Fog of varying density."""
 
 
 def corrupt(

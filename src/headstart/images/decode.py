@@ -1,8 +1,8 @@
 """Decoding of any image file to upright 8-bit RGB.
 
 A file is passed to exactly one Pillow plugin, found by its content (see `formats`), instead of
-being offered to every plugin as `PIL.Image.open` does. So no plugin that starts other programs
-(PostScript) is ever reached, the size is known before anything is decoded, and the result does not
+being offered to every plugin as `PIL.Image.open` does. So plugins that start other programs
+(PostScript) are never used, the size is known before anything is decoded, and the result does not
 depend on Pillow's process-wide settings.
 
 `decode` can be called from several threads at once.
@@ -90,7 +90,7 @@ def decode(
 
 
 def open_image(path: Path) -> Image.Image:
-    """Decode the image that a user named, with an error message that names it.
+    """Decode the image at a path, with an error message that contains the path.
 
     Raises:
         UnreadableImageError: it cannot be decoded.
@@ -142,7 +142,7 @@ def _plugin(name: str) -> Callable[[io.BytesIO, str], Image.Image]:
             ) from error
         return cast("Callable[[io.BytesIO, str], Image.Image]", HeifImageFile)
     if name not in Image.OPEN:
-        Image.init()  # loads the plugins; a second thread doing the same does no harm
+        Image.init()  # loads the plugins; a second thread may do the same
     if name not in Image.OPEN:
         raise UnreadableImageError(f"this build of Pillow cannot read {name}")
     return cast("Callable[[io.BytesIO, str], Image.Image]", Image.OPEN[name][0])
@@ -179,7 +179,6 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded image of any mode to RGB."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _gray(image)
     elif image.mode == "LAB":

@@ -81,9 +81,9 @@ def color_histogram(pixels: Pixels) -> Doubles:
 def local_binary_patterns(gray: Doubles) -> Doubles:
     """Return a histogram of uniform local binary patterns of 8 points (Ojala et al. 2002).
 
-    Each pixel is compared with 8 points on a circle of radius 1. If the circle has at most one
-    dark and one light arc, the pattern is the number of light points; all other cases are one
-    more pattern. The outermost pixels, which lack neighbors, are left out.
+    Each pixel is compared with 8 points on a circle of radius 1. If the circle has at most one dark
+    and one light arc, the pattern is the number of light points; all other cases are one more
+    pattern. The outermost pixels, which lack neighbors, are excluded.
 
     Args:
         gray: (H, W), at least 3 pixels per side.
@@ -118,7 +118,7 @@ def oriented_gradients(gray: Doubles) -> Doubles:
     """Return a histogram of oriented gradients (Dalal and Triggs 2005).
 
     Args:
-        gray: (H, W), at least 4 pixels per side; the remainder of a division by 4 is left out.
+        gray: (H, W), at least 4 pixels per side; the remainder of a division by 4 is cropped.
 
     Returns:
         (144,) values: 9 orientations in each of 4 x 4 cells, normalized, clipped and normalized

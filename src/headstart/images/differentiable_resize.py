@@ -1,4 +1,4 @@
-"""`prepare` in PyTorch, with equal pixels and with gradients with respect to the original image.
+"""A differentiable `prepare` in PyTorch: the same pixels, with gradients to the original image.
 
 Pillow resizes along one axis, rounds to 8 bits, and resizes along the other. Each step is a matrix,
 obtained by resizing the identity with Pillow, so no filter is implemented twice.
@@ -106,9 +106,10 @@ class _Axis:
 def _width_first(
     source: tuple[int, int], target: tuple[int, int], preprocessing: Preprocessing
 ) -> bool:
-    """Return which axis Pillow resizes first: newer versions choose by the sizes, so it is asked.
+    """Return which axis Pillow resizes first, by testing it: newer versions choose by the sizes.
 
-    The order counts: filters overshoot, and what leaves [0, 255] is clipped between the two passes.
+    The order matters: filters overshoot, and values outside [0, 255] are clipped between the
+    passes.
     """
     width, height = source
     noise = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
@@ -128,7 +129,7 @@ def _width_first(
 def _weights(
     source: int, target: int, box: tuple[float, float], preprocessing: Preprocessing
 ) -> Tensor:
-    """Return the (source, target) weights of each pixel in each resized pixel."""
+    """Return the (source, target) weights of source pixels in resized pixels."""
     blocks = []
     block = max(1, _NUMBERS // source)
     for first in range(0, source, block):

@@ -1,6 +1,6 @@
 """Recognition of image files by their content.
 
-The content decides, never the extension: real folders are full of PNGs named `.jpg`.
+The extension is ignored, because real folders are full of PNGs named `.jpg`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 NOT_AN_IMAGE: Final = "not an image"
-"""The reason given for a file whose content is of no known format."""
+"""The reason for skipping a file whose content has no known format."""
 HEAD_BYTES: Final = 512
 """Number of first bytes that identify a file; ISO media may list many brands there."""
 TAIL_BYTES: Final = 18

@@ -1,7 +1,7 @@
 """Conversion of a decoded image to the pixels that a backbone expects.
 
-`prepare` returns RGB pixels that stand for [0, 1]. The backbone itself subtracts the mean and
-divides by the standard deviation (see `headstart.backbones`).
+`prepare` returns RGB pixels, whose 0 to 255 stand for [0, 1]. The backbone itself subtracts the
+mean and divides by the standard deviation (see `headstart.backbones`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Preprocessing:
     Attributes:
         size: length in pixels that the sides selected by `resize` are resized to.
         crop: side in pixels of the square cropped from the center, the network's input size.
-        interpolation: resampling filter.
+        interpolation: Pillow's resampling filter.
         resize: which sides are resized to `size`.
         mean: number to subtract from pixels in [0, 1], for each channel (R, G, B).
         std: number to divide the difference by, for each channel.

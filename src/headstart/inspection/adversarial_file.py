@@ -28,9 +28,9 @@ from headstart.system.files import atomic_write, check_not_input
 from headstart.types import Norm, Pixels
 
 _CONFIDENCES = (3.0, 6.0, 12.0)
-"""Margins in logits, tried in turn. At 3 the wanted class is 20 times as probable as the next other
-one, which usually survives the bfloat16 of the engine that reads the file back; JPEG compression
-may need more."""
+"""Margins in logits, tried in turn. At 3 the wanted class is 20 times as probable as the runner-up,
+which usually survives rounding to bfloat16 in the inference engine; JPEG compression may need
+more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,11 @@ class AdversarialImage:
         success: whether the saved file is predicted as wanted; with `jpeg`, both files.
         before: prediction for the original file.
         after: prediction for the saved file.
-        jpeg: prediction for the result saved as JPEG; None if that was not asked for.
+        jpeg: prediction for the result saved as JPEG; None if not requested.
         linf: largest change of any channel of any pixel, in [0, 1].
         l2: L2 norm of the change, of pixels in [0, 1].
         steps: number of gradients computed.
-        seconds: wall-clock time.
+        seconds: wall-clock time of the attack.
         original: (H, W, 3), the image in its original size.
         pixels: (H, W, 3), the adversarial image.
     """
@@ -94,8 +94,8 @@ def attack_file(
         network: the network to fool.
         image: the image file.
         out: the PNG to write.
-        to: the wanted class, or a group of ImageNet classes such as "cat"; None means any class
-            but the present prediction.
+        to: the wanted class, or a group of ImageNet classes such as "cat"; None means any class but
+            the current prediction.
         attack: the search algorithm.
         threat: how far the image may change, with 255 levels.
         jpeg: a JPEG file to write as well and its quality, 1 to 95; the attack must then survive
@@ -156,7 +156,7 @@ def attack_file(
 
 
 def largest_epsilon(norm: Norm, image: Path) -> float:
-    """Return the distance from black to white for an image file, which no change exceeds."""
+    """Return the largest possible change of an image: the distance from black to white."""
     if norm is Norm.LINF:
         return 1.0
     width, height = open_image(image).size
@@ -171,7 +171,7 @@ def _goal(classes: tuple[str, ...], before: FilePrediction, to: str | None) -> A
     if present in targets:
         raise DataError(
             f"the network already predicts {before.label} for this image, which counts as {to!r}; "
-            f"name another class"
+            f"choose another class"
         )
     return AttackGoal.targeted(targets, classes=len(classes))
 

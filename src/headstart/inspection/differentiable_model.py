@@ -1,7 +1,7 @@
 """The differentiable form of a classifier, from pixels in [0, 1] to the logits of named classes.
 
-`attacks`, `synthesis` and `attribution` need no more than this. It is made from a backbone with its
-own classes or from a trained model.
+`attacks`, `synthesis` and `attribution` need only this. It is made from a backbone with its own
+classes or from a trained model.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DifferentiableModel:
         classes: K class names, in the order of the logits.
         preprocessing: how the network's input is made from an image.
         network: the backbone.
-        head_stages: the stages whose features the head uses, shallow to deep; of the network's own
+        head_stages: the stages whose features the head uses, shallow to deep; for the network's own
             classifier, the last stage.
         head: features of those stages, (B, D), to (B, K) logits; None for the network's own
             classifier.
@@ -52,7 +52,7 @@ class DifferentiableModel:
         """Use a trained model with its calibrated probabilities, or else the backbone's classes.
 
         Raises:
-            BundleError: the model was not trained on this backbone.
+            SavedModelError: the model was not trained on this backbone.
             DataError: there is no model, and the backbone has no class names.
             MissingExtraError: the PyTorch form needs packages that are not installed.
         """
@@ -85,7 +85,7 @@ class DifferentiableModel:
         return self.network.mean.device
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """(B, 3, crop, crop) in [0, 1] to (B, K), whose softmax is what `headstart` reports."""
+        """Map (B, 3, crop, crop) in [0, 1] to (B, K), whose softmax `headstart` reports."""
         if self.head is None:
             return self.network.logits(pixels)
         *features, logits = self.network(pixels)
@@ -93,7 +93,7 @@ class DifferentiableModel:
         return self.head(self._head_input(by_stage, logits))
 
     def forward_pass(self, pixels: Tensor) -> ForwardPass:
-        """Maps and features of every stage and the (B, K) logits, connected for gradients."""
+        """Return maps and features of every stage and logits (B, K), connected for gradients."""
         outputs = self.network.watch(pixels)
         if self.head is None:
             return outputs
@@ -101,6 +101,6 @@ class DifferentiableModel:
         return ForwardPass(outputs.maps, outputs.features, logits)
 
     def _head_input(self, features: Mapping[str, Tensor], logits: Tensor) -> Tensor:
-        """(B, D)."""
+        """Concatenate the features of the head's stages: (B, D)."""
         outputs = {**features, LOGITS: logits}
         return torch.cat([outputs[stage] for stage in self.head_stages], dim=1)

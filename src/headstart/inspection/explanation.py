@@ -1,4 +1,4 @@
-"""Explain which pixels of an image a prediction depends on, and check that with the network."""
+"""Explain which pixels a prediction depends on, and test the explanation with the network."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class ExplainedPrediction:
     """The prediction for a file, and the class to explain.
 
     Attributes:
-        image: the file.
+        image: path of the image file.
         label: the most probable class.
         probability: probability of `label`, in [0, 1].
-        explained: the class to explain: `label`, or the one asked for.
+        explained: the class to explain: `label`, or the requested one.
         explained_probability: probability of `explained`, in [0, 1].
     """
 
@@ -68,9 +68,9 @@ class Explanation:
     """All heat maps of one image.
 
     Attributes:
-        prediction: what was predicted, and which class is explained.
+        prediction: predicted class, and the class to explain.
         pixels: (H, W, 3), the upright image in its original size.
-        maps: one per method, in the order asked for.
+        maps: heat maps, one per method, in the order requested.
     """
 
     prediction: ExplainedPrediction
@@ -84,8 +84,8 @@ def predict_files(
     """Predict files, and choose the class to explain for each.
 
     Args:
-        network: the network.
-        paths: image files.
+        network: network to explain.
+        paths: image files to predict.
         explain: name of the class to explain; by default the predicted class of each image.
 
     Returns:
@@ -100,7 +100,7 @@ def predict_files(
     if not len(predictions.rows):
         first = predictions.skipped[0]
         raise DataError(
-            f"no image among {len(paths)} files ({first.path}: {first.reason}); give photos"
+            f"no image among {len(paths)} files ({first.path}: {first.reason}); give images"
         )
     found = []
     for row, probabilities in zip(predictions.rows, predictions.probabilities, strict=True):
@@ -122,8 +122,8 @@ class Explainer:
     """Explains predictions with several attribution methods.
 
     Args:
-        network: the network.
-        methods: names in `ATTRIBUTION_METHODS`, in the order wanted; all by default.
+        network: network to explain.
+        methods: names in `ATTRIBUTION_METHODS`, in the order to compute; all by default.
         stage: the stage for methods such as Grad-CAM. By default the deepest stage that the head
             uses, or the next shallower one that has a map.
         seed: random seed of the shifted maps that `faithfulness` compares with.
@@ -163,7 +163,7 @@ class Explainer:
         """Compute and score the heat maps for the class to explain.
 
         Raises:
-            BackboneError: the stage asked for has no map, or does not affect the class.
+            BackboneError: the requested stage has no map, or does not affect the class.
             DataError: the network computes NaN or infinity.
             UnreadableImageError: the file can no longer be read.
         """

@@ -1,7 +1,7 @@
-"""The activations of each stage for one image, and the filters of the first layer.
+"""The strongest activations of every stage for an image, and the filters of the first layer.
 
-The figure of the textbooks: a channel's map shows where in the image its pattern was found. See
-Zeiler & Fergus 2014 and Chollet, Deep Learning with Python, "Visualizing intermediate activations".
+As in textbooks: a channel's map shows where in the image its pattern was found. See Zeiler & Fergus
+2014 and Chollet, Deep Learning with Python, "Visualizing intermediate activations".
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Channel:
 
     Attributes:
         index: index from 0 in the stage's activation.
-        strength: see `strengths`.
+        strength: how strongly it responds to the image; see `strengths`.
         minimum: smallest value for the image.
         maximum: largest value for the image.
     """
@@ -82,7 +82,7 @@ def stage_maps(
     """Compute the strongest channels of each stage in one forward pass.
 
     Args:
-        model: the network.
+        model: network to run.
         pixels: (crop, crop, 3) uint8, an image made by `prepare`.
         stages: names of the stages; all by default.
         top: largest number of channels per stage.
@@ -151,7 +151,7 @@ def first_filters(network: StagedNetwork) -> Filters:
         raise DataError(
             f"the network begins with {path}, a {type(module).__name__} of "
             f"{module.weight[0].shape[0]} inputs and not of red, green and blue, so its filters "
-            f"cannot be shown as images; leave out --filters"
+            f"cannot be shown as images; remove --filters"
         )
     return Filters(path, module.weight.detach().float().cpu().numpy())
 

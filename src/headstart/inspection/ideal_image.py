@@ -39,14 +39,14 @@ class IdealImage:
     """A synthesized image, saved and read back.
 
     Attributes:
-        target: what the image should show.
+        target: class, channel or unit that the image should show.
         seed: random seed of the initial noise and of the transforms.
-        path: the PNG.
-        animation: the WebP of the intermediate images; None unless asked for.
+        path: path of the PNG file.
+        animation: the WebP of the intermediate images; None unless requested.
         label: the most probable class of the saved file.
         probability: probability of the target class; for a channel or unit, that of `label`.
         steps: number of steps of the ascent.
-        seconds: wall-clock time.
+        seconds: wall-clock time of the synthesis.
         pixels: (H, W, 3), the image.
     """
 
@@ -76,11 +76,11 @@ def synthesize(
     """Synthesize, save and read back an image of each target with each seed.
 
     Args:
-        network: the network.
-        targets: what the images should show.
+        network: network to synthesize for.
+        targets: classes, channels or units that the images should show.
         recipe: how to synthesize them.
-        out: the PNG of a single image. Several images get numbered names beside it, and `out`
-            itself is left for an overview.
+        out: the PNG of a single image. Several images get numbered names next to it, and `out`
+            itself is reserved for an overview.
         seeds: random seeds; one image of each target per seed.
         size: side of the images in pixels; by default that of the network's input.
         start: an image file to start from instead of noise; its center is used.
@@ -160,7 +160,6 @@ def _center(start: Path, side: int) -> Tensor:
 
 
 def _numbered(out: Path, number: int, target: Target) -> Path:
-    """Return the path of one of several images."""
     words = re.sub(r"[^\w.]+", "-", target.name).strip("-")
     return out.with_name(f"{out.stem}-{number}-{words}.png")
 

@@ -12,13 +12,13 @@ from headstart.types import Pixels
 
 
 def to_tensor(pixels: Pixels, device: torch.device | None = None) -> Tensor:
-    """(H, W, 3) or (B, H, W, 3) uint8 to (1 or B, 3, H, W) float32 in [0, 1]."""
+    """Convert (H, W, 3) or (B, H, W, 3) uint8 to (1 or B, 3, H, W) float32 in [0, 1]."""
     tensor = torch.tensor(pixels, device=device)
     return (tensor if tensor.ndim == 4 else tensor[None]).permute(0, 3, 1, 2).float() / 255
 
 
 def to_array(pixels: Tensor) -> Pixels:
-    """(B, 3, H, W) in [0, 1] to (B, H, W, 3) uint8, rounded."""
+    """Convert (B, 3, H, W) in [0, 1] to (B, H, W, 3) uint8, rounded."""
     levels = (pixels.detach() * 255).round().byte().permute(0, 2, 3, 1)
     array: Pixels = levels.contiguous().cpu().numpy()
     return array

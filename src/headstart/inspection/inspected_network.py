@@ -1,4 +1,4 @@
-"""A network to inspect, in two forms: differentiable, and as users run it.
+"""A network to inspect, in two forms: differentiable, and in the inference engine.
 
 A result found by gradients counts only after the ordinary prediction path (file, decoder, inference
 engine) has confirmed it.
@@ -41,7 +41,7 @@ class InspectedNetwork:
         """The form with gradients, built once.
 
         Raises:
-            BundleError: the model was not trained on this backbone.
+            SavedModelError: the model was not trained on this backbone.
             DataError: the backbone has no class names.
             MissingExtraError: PyTorch is not installed.
         """

@@ -35,8 +35,8 @@ class LabeledSample:
             several.
         available: number of images in the data set whose class the network knows.
         skipped: files that could not be used.
-        conflicts: identical images with different labels, left out.
-        seen: number of images left out because the model was trained on them.
+        conflicts: identical images with different labels, which are excluded.
+        seen: number of images excluded because the model was trained on them.
     """
 
     name: str
@@ -75,7 +75,7 @@ def draw_sample(
     """Draw a random sample, stratified by class.
 
     No more files are read than necessary. Copies of an image count once, and the training images of
-    `model` are left out, as in its evaluation.
+    `model` are excluded, as in its evaluation.
 
     Args:
         dataset: labeled images, usually the test split.
@@ -83,7 +83,7 @@ def draw_sample(
         model: the trained classifier, which must have classes of the same names; None for a
             backbone, where "cat" stands for all cats (see `headstart.backbones.imagenet_names`).
         images: sample size; all usable images if there are fewer.
-        seed: random seed.
+        seed: random seed of the sample.
         progress: called with (done, total) images.
 
     Raises:
@@ -172,7 +172,7 @@ class _SampleRow:
 def _targets(
     dataset: ImageDataset, classes: Sequence[str], *, exact: bool
 ) -> tuple[dict[int, list[int]], dict[int, str]]:
-    """Return the network's classes for each label, or the reason why there are none."""
+    """Return the network's classes for each label, or the reason if it has none."""
     targets: dict[int, list[int]] = {}
     unknown: dict[int, str] = {}
     for label, name in enumerate(dataset.classes):

@@ -44,7 +44,7 @@ _SCALES = (1.0, 100.0)
 """Factors of the logits. With a large one, log-odds become the margin (Carlini & Wagner 2017),
 which is easier to raise if the network's probabilities are so flat that all classes compete."""
 _BATCH, _BATCH_CUDA = 16, 64
-"""Images per attack. More are not faster; the backward pass stores every layer of each."""
+"""Images per attack. More are not faster, and the backward pass stores all activations."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -63,7 +63,7 @@ def measure_robustness(
     """Attack and corrupt a sample of images.
 
     Args:
-        network: the network.
+        network: network to attack.
         sample: images prepared for the network.
         norm: norm of the adversarial changes.
         epsilons: sizes of the changes for pixels in [0, 1]; 0 is always included.
@@ -166,12 +166,12 @@ def _first_success(
     seed: int,
     progress: ProgressCallback,
 ) -> Labels:
-    """Return the (N,) index of the first threat in which the attack succeeds; T if there is none.
+    """Return the (N,) index of the first threat in which the attack succeeds; T if it never does.
 
     Threats grow, and an image that is misclassified in one is so in all larger ones. For the other
     images the best change so far, scaled up, is the next start: networks are nearly linear at this
-    scale, so it is most of the way. Each threat is searched twice: for the log-odds of any wrong
-    class, and for the margin of the strongest wrong class. With two classes these are the same.
+    scale, so it is close. Each threat is searched twice: for the log-odds of any wrong class, and
+    for the margin of the strongest wrong class. With two classes these are the same.
     """
     found = np.full(len(pixels), len(threats), dtype=np.int64)
     size = _BATCH_CUDA if model.device.type == "cuda" else _BATCH
@@ -179,7 +179,7 @@ def _first_success(
     runs = list(itertools.product(range(len(threats)), scales))
     budget = attack.steps * attack.restarts
     total = len(pixels) * len(runs) * budget
-    done = running = 0  # steps of finished runs, whether taken or not, and of the present run
+    done = running = 0  # steps of finished runs, whether taken or not, and of the current run
 
     def network(x: Tensor, scale: float) -> Tensor:
         nonlocal running
@@ -205,7 +205,7 @@ def _first_success(
             success = result.margins > 0
             finished = success.cpu().numpy()
             found[rows[finished]] = index
-            # Finished images need none of the remaining runs.
+            # Finished images skip the remaining runs.
             done += budget * (len(rows) + int(finished.sum()) * (len(runs) - number))
             running = 0
             progress(min(done, total), total)

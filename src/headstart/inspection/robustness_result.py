@@ -19,7 +19,7 @@ _SUSPICIOUS = 4 / 255
 
 @dataclass(frozen=True, slots=True)
 class CorrectCount:
-    """How many of a number of images are classified correctly."""
+    """The number of correctly classified images, out of a number of images."""
 
     correct: int
     images: int
@@ -53,12 +53,12 @@ class Robustness:
         norm: norm of the adversarial changes.
         epsilons: E sizes of the changes in ascending order, the first 0.
         attacked: E counts of images that the attack cannot get misclassified within each size.
-        wrong_at: (N,) index of the smallest epsilon at which each image is misclassified; E if
-            there is none.
+        wrong_at: (N,) index of the smallest epsilon at which each image is misclassified; E if it
+            never is.
         corrupted: for each corruption, the counts at strengths 1 to 5.
         steps: gradients of the attack per start.
         restarts: number of starts of the attack.
-        seed: random seed.
+        seed: random seed of the attack, noise and fog.
     """
 
     sample: LabeledSample

@@ -1,4 +1,4 @@
-"""What an ideal image can show: a class, a channel of a stage, or one unit of a channel."""
+"""Targets of ideal images: a class, a channel of a stage, or one unit of a channel."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where the images of a model are, noted in the cache of the machine that trained it.
+"""Where a model's training images are, recorded in the cache of the machine that trained it.
 
-A model records the digests of its training files but not their paths, since it may be given away.
+A model records the digests of its training files but not their paths, since it may be shared.
 `headstart finetune MODEL` finds the files by this note.
 """
 
@@ -22,12 +22,12 @@ _KIND = "index"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataLocation:
-    """How a data set was given on the command line.
+    """How a data set was specified on the command line.
 
     Attributes:
         data: Absolute path of a folder, table or archive, or the name of a known data set.
-        image_column: The table's column of image files; None to find it.
-        label_column: The table's column of labels; None to find it.
+        image_column: The table's column of image files; None to detect it.
+        label_column: The table's column of labels; None to detect it.
         classes_from: Which part of nested folders names the class, a `ClassLevel`.
         holdout: Share of the images that was held out, in [0, 1).
         seed: Random seed of that share.
@@ -42,7 +42,7 @@ class DataLocation:
 
 
 def save_data_location(root: Path, data: TrainingData, location: DataLocation) -> None:
-    """Note where the images of a model are; does nothing if the cache cannot be written."""
+    """Record where a model's images are; does nothing if the cache cannot be written."""
     with contextlib.suppress(OSError, HeadstartError):
         cache_folder(root, _KIND)
         atomic_write(_note(root, data), json.dumps(asdict(location)).encode())

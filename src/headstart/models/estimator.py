@@ -39,7 +39,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         head: "logistic", "centroid", "knn", or a name added to `headstart.heads.families.FAMILIES`.
         stage: Name of the stage whose features the head uses, several names, or "auto" to select
             them by cross-validation.
-        balance: Weight all classes equally, however many images each has.
+        balance: Weight all classes equally, regardless of their number of images.
         engine: "auto", "openvino" or "pytorch".
         precision: "auto", "f32" or "bf16".
         cache: The cache folder; by default HEADSTART_CACHE or the platform's.
@@ -104,7 +104,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self.model_: Model = self.fit_result_.model
         if skipped := self.fit_result_.skipped:
             warnings.warn(
-                f"{len(skipped)} images were left out, the first is {skipped[0].path} "
+                f"{len(skipped)} images were excluded, the first is {skipped[0].path} "
                 f"({skipped[0].reason}); all are in fit_result_.skipped",
                 HeadstartWarning,
                 stacklevel=2,
@@ -123,7 +123,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             (N, K) float32, columns in the order of `classes_`; rows sum to 1.
 
         Raises:
-            DataError: An image cannot be read; `predictions` leaves such images out instead.
+            DataError: An image cannot be read; `predictions` skips such images instead.
         """
         paths = _paths(X)
         found = self.predictions(paths)
@@ -131,7 +131,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             first = found.skipped[0]
             raise DataError(
                 f"{len(found.skipped)} of {len(paths)} images cannot be read, the first is "
-                f"{first.path} ({first.reason}); leave them out, or use predictions()"
+                f"{first.path} ({first.reason}); remove them, or use predictions()"
             )
         order = [self.model_.classes.index(str(label)) for label in self.classes_]
         return found.probabilities[:, order]
@@ -225,7 +225,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
 def _labeled_dataset(
     X: Paths, y: Iterable[object] | None
 ) -> tuple[ImageDataset, dict[str, object]]:
-    """The data set, and class name -> label as it was given."""
+    """Return the data set, and class name -> label as it was given."""
     if isinstance(X, ImageDataset):
         return X, {}
     paths = _paths(X)
@@ -234,8 +234,8 @@ def _labeled_dataset(
     labels = list(y)
     for place, label in enumerate(labels):
         known = isinstance(label, str | int | float | np.generic)
-        if not known or label != label or str(label) == "":  # NaN is not itself
-            raise DataError(f"label {place} is {label!r}; each label must be a text or a number")
+        if not known or label != label or str(label) == "":  # NaN differs from itself
+            raise DataError(f"label {place} is {label!r}; each label must be text or a number")
     if len(labels) != len(paths):
         raise DataError(
             f"{len(paths)} paths and {len(labels)} labels: give one label for each path"

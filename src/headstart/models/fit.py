@@ -27,7 +27,7 @@ from headstart.types import EstimateMethod, Floats, Labels, ProgressCallback
 
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
 """Images, and images per class, that suffice to select stages: the 95% interval of an accuracy of
-0.9 is then 0.6 points to either side. The head is trained on all images in any case."""
+0.9 is then +/- 0.6 points. The head is always trained on all images."""
 
 
 def fit(
@@ -136,7 +136,7 @@ def sample_weights(labels: Labels, classes: int, *, balance: bool) -> Floats:
 
 
 def _candidates(extractor: Extractor, settings: FitSettings) -> tuple[Candidate, ...]:
-    """The combinations of stages to select from: only one if the settings name it."""
+    """Return the combinations of stages to select from: only one if the settings name it."""
     if not settings.stages:
         return candidates({stage.name: stage.width for stage in extractor.backbone.stages})
     extractor.check_stages(settings.stages)
@@ -146,7 +146,7 @@ def _candidates(extractor: Extractor, settings: FitSettings) -> tuple[Candidate,
 
 
 def _selection_sample(data: SplitFeatures, *, seed: int) -> Labels:
-    """Positions in `data.split.train` of the images that stages are selected on."""
+    """Return positions in `data.split.train` of the images that stages are selected on."""
     train, labels = data.split.train, data.split.labels
     size = max(_SAMPLE, _SAMPLE_PER_CLASS * len(data.split.classes))
     if len(train) <= size:
@@ -163,7 +163,6 @@ def _select(
     cache: Path | None,
     progress: ProgressCallback | None,
 ) -> Selection:
-    """Select stages on a sample of the training images."""
     rows, classes = data.split.train[sample], len(data.split.classes)
     return select_stages(
         {stage: values[rows] for stage, values in data.features.values.items()},
@@ -184,7 +183,6 @@ def _train_head(
     settings: FitSettings,
     progress: ProgressCallback | None,
 ) -> Head:
-    """Train the final head on the selected stages of all training images."""
     labels, classes = data.split.labels, len(data.split.classes)
     return head_family(settings.head).fit_rows(
         _selected_features(data, selection, data.split.train),
@@ -228,7 +226,7 @@ def _model(
     head: Head,
     held_out: HeldOutPredictions | None,
 ) -> Model:
-    """Put a model together; its accuracy is that of the held-out predictions."""
+    """Assemble a model; its accuracy is that of the held-out predictions."""
     accuracy = AccuracyEstimate.unknown()
     if held_out is not None:
         tested = len(data.split.test) > 0

@@ -1,4 +1,4 @@
-"""What a training returns: the model, and how the training went."""
+"""The result of training: the model, its test predictions and statistics."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class HeldOutPredictions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitResult:
-    """A trained model and how its training went.
+    """A trained model, its test predictions and statistics.
 
     Attributes:
-        model: The classifier.
+        model: The trained classifier.
         images: Number of images that the head was trained on.
         compared_on: Number of images that the stages were selected on: all, or a sample of a
             large data set.

@@ -1,4 +1,4 @@
-"""How a head is trained."""
+"""The settings of training a head."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from headstart.heads.families import head_family
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
-    """How a head is trained.
+    """The settings of training a head.
 
     Attributes:
         head: Name of the head's family in `headstart.heads.families.FAMILIES`.
         stages: Names of the stages whose features the head uses; empty to select them by
             cross-validation. `LOGITS` stands for the network's own logits, as a last stage.
-        balance: Weight all classes equally, however many images each has.
+        balance: Weight all classes equally, regardless of their number of images.
         hold_out: Share of the images kept aside for testing, in [0, 1); 0 to cross-validate. A
             data set with a test or validation part of its own is tested on that part.
         seed: Random seed of the folds and of the held-out share.
@@ -28,4 +28,4 @@ class FitSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        head_family(self.head)  # an unknown name is an error before any work is done
+        head_family(self.head)  # raises an error for an unknown name before any work is done

@@ -1,4 +1,4 @@
-"""The network that a trained model runs on: its backbone, with the weights it was trained with."""
+"""The backbone of a trained model, with the weights that it was trained with."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ The accuracy of the model given above may differ: {{ difference }}.
 ## Limits
 
 - The model always predicts one of its classes, even for an image of something else.
-- The accuracy holds for images like those it was measured on. It can be lower for images from \
+- The accuracy applies to images like those it was measured on. It can be lower for images from \
 another camera, place or season; measure it there: `headstart evaluate MODEL FOLDER`.
 - The licenses of the backbone's weights and of the training images both apply to the use of this \
 model.
@@ -69,7 +69,7 @@ the least reliable.
 
 
 def _cell(text: str) -> str:
-    """A name in one cell of a table; names of folders may contain any character."""
+    """Escape a name for a table cell; names of folders may contain any character."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -95,13 +95,13 @@ def accuracy_text(estimate: AccuracyEstimate) -> str:
 def model_card(model: Model) -> str:
     """Return the model card as Markdown; it is the README.md of a saved model."""
     family = head_family(model.head.kind)
-    # The card is Markdown, not HTML: only what would end a cell of a table needs escaping.
+    # The card is Markdown, not HTML: only characters that would end a table cell need escaping.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
     environment.filters |= {"cell": _cell, "pluralize": pluralize}
     return environment.from_string(_TEMPLATE).render(
         model=model,
         accuracy=accuracy_text(model.accuracy),
-        difference="there, the stages were selected anew for each fold"
+        difference="there, the stages were selected again for each fold"
         if model.accuracy.method is EstimateMethod.CROSS_VALIDATION
         else "it was measured on other images",
         images=f"{sum(model.data.images):,}",

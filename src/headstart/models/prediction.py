@@ -43,7 +43,7 @@ class Predictions:
             UserError: `count` is below 1.
         """
         if count < 1:
-            raise UserError(f"cannot name the {count} most probable classes; ask for 1 or more")
+            raise UserError(f"cannot return the {count} most probable classes; ask for 1 or more")
         p = self.probabilities[row]
         best = np.argsort(-p, kind="stable")[:count]
         return [(self.classes[index], float(p[index])) for index in best]
@@ -59,7 +59,7 @@ class Evaluation:
         probabilities: (N, K) float32; rows sum to 1.
         skipped: Files that could not be used, with reasons.
         conflicts: Identical files with different labels; none of them was used.
-        seen: Number of images left out because the model was trained on them.
+        seen: Number of images excluded because the model was trained on them.
         seconds: Duration of the evaluation.
     """
 
@@ -116,7 +116,7 @@ def evaluate(
     *,
     progress: ProgressCallback | None = None,
 ) -> Evaluation:
-    """Test a model on labeled images, leaving out those that it was trained on.
+    """Test a model on labeled images, except those that it was trained on.
 
     Raises:
         DataError: No image is left, or the model knows none of the classes.
@@ -156,7 +156,7 @@ def evaluate(
 def _of_known_classes(
     dataset: ImageDataset, classes: Sequence[str]
 ) -> tuple[ImageDataset, tuple[Skipped, ...]]:
-    """The images whose class is one of the model's, and the others with the reason."""
+    """Return the images whose class the model has, and the others with the reason."""
     known = np.array([name in classes for name in dataset.classes], dtype=bool)
     if not known.any():
         raise DataError(

@@ -1,7 +1,7 @@
 """A trained model as a folder: a JSON manifest, arrays as safetensors, a model card. No pickle.
 
 Loading a model reads numbers and text, and runs no code from it. The bytes depend on the model
-alone (no time, machine or path is written), so that equal trainings give equal files.
+alone (no time, machine or path is written), so the same training gives the same files.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _AGAIN = "copy or fit the model again"
 
 
 class _Part(BaseModel):
-    """Settings that also hold for the dataclasses inside."""
+    """Settings that also apply to nested dataclasses."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, from_attributes=True
@@ -114,8 +114,8 @@ def save_model(model: Model, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         old = {path for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
-        # The arrays are named by their content, and the manifest names them: wherever this is cut
-        # short, the folder contains either the old model or the new one.
+        # The arrays are named by their content, and the manifest names them: after an interruption,
+        # the folder contains either the old model or the new one.
         atomic_write(folder / arrays, content)
         atomic_write(folder / CARD, model_card(model).encode())
         atomic_write(folder / MANIFEST, f"{manifest}\n".encode())
@@ -123,7 +123,7 @@ def save_model(model: Model, folder: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise HeadstartError(
-            f"cannot write the model to {folder}: {error.strerror or error}; name another folder"
+            f"cannot write the model to {folder}: {error.strerror or error}; choose another folder"
         ) from error
 
 
@@ -136,12 +136,12 @@ def check_target(folder: Path) -> None:
     """
     for place in (folder, *folder.parents):
         if place.is_file():
-            raise SavedModelError(f"{place} is a file; name a folder for the model")
+            raise SavedModelError(f"{place} is a file; choose a folder for the model")
     check_writable(folder)
     taken = folder.is_dir() and next(folder.iterdir(), None) is not None
     if taken and not _is_ours(folder / MANIFEST):
         raise SavedModelError(
-            f"{folder} contains files but no model; name a new folder for the model"
+            f"{folder} contains files but no model; choose a new folder for the model"
         )
 
 
@@ -234,7 +234,7 @@ def _read_manifest(folder: Path) -> _Manifest:
 
 
 def _fault(error: ValidationError) -> str:
-    """The first fault in one line: which entry, and what it should be."""
+    """Return the first fault in one line: which entry, and what it should be."""
     first = error.errors(include_url=False)[0]
     entry = ".".join(str(part) for part in first["loc"])
     if not entry:  # not JSON; the input would be the whole file
@@ -260,7 +260,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _unreadable(path: Path, error: OSError) -> SavedModelError:
-    """The error for a model that may be intact, so that fitting it again would not help."""
+    """Return the error for a model that may be intact, so fitting it again would not help."""
     return SavedModelError(f"cannot read {path}: {error.strerror or error}; make it readable")
 
 

@@ -1,8 +1,8 @@
-"""Stage selections made before, so that the same arrays are not cross-validated twice.
+"""A cache of stage selections, so that the same arrays are not cross-validated twice.
 
 A selection is stored under a digest of everything that it depends on, the features included. Its
-file is a digest of the rest followed by safetensors: a damaged file is noticed, and the selection
-computed again.
+file is a digest followed by safetensors: a damaged file is detected, and the selection computed
+again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from headstart.types import Floats, Labels, ProgressCallback
 
 _KIND = "choices"
 _FORMAT = "1"
-"""Changes when the same arrays lead to another selection."""
+"""To be changed when the same arrays lead to another selection."""
 _MAX_BYTES = 16 * 2**20
 """Selections with more bytes of probabilities are not stored."""
 _MAX_FILES = 100
@@ -50,7 +50,7 @@ def select_cached(
     row_weights: Floats,
     progress: ProgressCallback | None = None,
 ) -> Selection:
-    """Select stages by cross-validation, or return the stored result of an equal call.
+    """Select stages by cross-validation, or return the stored result for the same arguments.
 
     `root` is the cache folder, None to store nothing; for the other arguments see
     `headstart.heads.selection.select`. Selections with a head family from outside headstart are not

@@ -67,11 +67,11 @@ class TrainTestSplit:
     def of(
         cls, dataset: ImageDataset, features: Features, *, hold_out: float, seed: int
     ) -> TrainTestSplit:
-        """Leave out duplicates and conflicts, and divide the rest.
+        """Exclude duplicates and conflicts, and divide the rest.
 
         Args:
             dataset: What `train_test_parts` returned, without the unreadable files.
-            features: The features of its images; they tell which images are the same.
+            features: The features of its images, which identify duplicates.
             hold_out: Share of the images to test on, in [0, 1), if the data set has no test part.
             seed: Random seed of that share.
 
@@ -172,7 +172,7 @@ def _too_few_classes(
     curated: Deduplication,
     in_test_part: np.ndarray,
 ) -> str:
-    """The message for fewer than two classes, with what may have caused it."""
+    """Return the message for fewer than two classes, with the possible causes."""
     training = {identities[row] for row in np.flatnonzero(~in_test_part)}
     tested = curated.rows[in_test_part[curated.rows]]
     shared = sum(identities[row] in training for row in tested)

@@ -115,11 +115,11 @@ class TrainingData:
         name: Name of the data set.
         license: License that its source states.
         images: (K,) number of training images of each class.
-        duplicates: Number of identical images left out.
-        conflicts: Number of groups of identical images with different labels, left out.
+        duplicates: Number of identical images excluded.
+        conflicts: Number of groups of identical images with different labels, excluded.
         skipped: Number of files that could not be used.
         digests: (N, 16) uint8, sorted digests of the training files, so that an evaluation can
-            leave them out.
+            exclude them.
     """
 
     name: str
@@ -145,7 +145,7 @@ class Model:
         head: Maps features to logits.
         temperature: The logits are divided by it before the softmax.
         setting: Hyperparameter of the head, selected by cross-validation.
-        balanced: Whether all classes weighed the same in training, however many images they have.
+        balanced: Whether all classes had equal weight in training.
         seed: Random seed of the training.
         origin: The backbone that the head belongs to.
         data: What the model was trained on.

@@ -1,8 +1,8 @@
-"""What all figures share: size, title, fonts for any characters, and the file format.
+"""The canvas of all figures: size, title, fonts for any characters, and the file format.
 
-Each figure is a `Figure` of its own, without pyplot or changed settings, so several threads can
-draw at the same time. Blue means correct and orange means wrong; both are from the palette of
-Okabe and Ito, which color-blind readers can distinguish.
+Figures are made without pyplot or changed settings, so several threads can draw at the same time.
+Blue means correct and orange means wrong; both are from the palette of Okabe and Ito, which
+color-blind readers can distinguish.
 
 Class names are data and may contain anything: long ones are shortened in the middle, and a
 character that no installed font has is shown as its code, such as [732B].
@@ -82,7 +82,7 @@ def check_same_length(**columns: Sized) -> None:
     """Raise a DataError if the columns differ in length."""
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"these have different lengths, give as many of each: {lengths}")
+        raise DataError(f"the columns have different lengths: {lengths}; give equal lengths")
 
 
 def style_axes(*several: Axes) -> None:
@@ -129,7 +129,7 @@ def _missing(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def _fallbacks(missing: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return installed families that have some of the characters, and those that none has."""
+    """Return installed families that have some of the characters, and the uncovered characters."""
     installed = {entry.name for entry in font_manager.fontManager.ttflist if missing}
     noto = sorted(name for name in installed if name.startswith("Noto Sans"))
     found = []

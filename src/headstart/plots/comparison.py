@@ -1,4 +1,4 @@
-"""Accuracy of backbones against their cost."""
+"""Scatter plot of the accuracy and the cost of backbones."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def accuracy_and_cost(
     """Draw one point per backbone, connecting the frontier, with the recommendation in orange.
 
     Args:
-        names: B backbones.
+        names: names of B backbones.
         accuracies: B cross-validated accuracies in [0, 1].
         intervals: B 95% intervals of the accuracies.
         milliseconds: B costs in core-milliseconds per image.
-        on_frontier: B marks of backbones that no other one beats in both accuracy and cost.
-        complete: B marks of backbones measured on all images; others are drawn hollow and pale.
+        on_frontier: B flags of the Pareto-optimal backbones.
+        complete: B flags of the backbones measured on all images; others are drawn hollow and pale.
         recommended: name of the recommended backbone.
         images: number of all images.
 
@@ -122,7 +122,7 @@ def _write_names(
     colors: Sequence[str],
     frontier: Sequence[tuple[float, float]],
 ) -> None:
-    """Write each name as near to its point as possible without overlapping anything else.
+    """Place each name as close to its point as possible without overlapping anything else.
 
     It may be to the right or left, some steps up or down; a thin line connects it to its point if
     it is far away.

@@ -1,4 +1,4 @@
-"""Feature maps next to the image they belong to, and the filters of a first layer.
+"""Feature maps next to their image, and the filters of a first layer.
 
 Each value becomes the color of a pixel, without smoothing.
 """
@@ -29,19 +29,19 @@ _FILTER, _MANY, _SMALL_FILTER = 130, 64, 66  # more than _MANY filters are drawn
 _GAP, _LINE, _SMALL_LINE = 16, 25, 18
 _ROW: Final = 8  # maps per stage in the overview
 _EMPTY: Final = 238  # gray behind bars
-_ZERO: Final = 1e-6  # share of the layer's greatest weight that counts as zero
+_ZERO: Final = 1e-6  # share of the layer's largest weight below which a filter counts as zero
 
 _POSITIVE = matplotlib.colormaps["viridis"]
 _SIGNED = matplotlib.colormaps["RdBu_r"]
 _LEGEND = {
-    False: ("yellow: greatest value of the map", "violet: smallest value of the map", ""),
-    True: ("red: above zero; blue: below zero", "full color: greatest magnitude of the map", ""),
+    False: ("yellow: largest value of the map", "violet: smallest value of the map", ""),
+    True: ("red: above zero; blue: below zero", "full color: largest magnitude of the map", ""),
 }
 _RANKED = ("ranked by standard deviation over a map,", "numbered as in the network, from 0")
 _BARS = ("each channel is a single number, drawn as a bar,", "ranked by magnitude,", _RANKED[1])
 _TAIL: Final = 0.1
 """Activations such as GELU are slightly negative below zero, so a stage is drawn as signed only if
-it has values below this share of its greatest magnitude."""
+it has values below this share of its largest magnitude."""
 
 
 def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, image: str) -> Figure:
@@ -84,7 +84,7 @@ def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, image:
 def channels_by_stage(
     stages: Sequence[StageMaps], pixels: Pixels, *, network: str, image: str
 ) -> Figure:
-    """Draw a row of the strongest channels of each stage, shallow to deep, next to the image.
+    """Draw one row of the strongest channels per stage, shallow to deep, next to the image.
 
     Larger maps are averaged over blocks of pixels; smaller ones are enlarged without smoothing.
 
@@ -117,7 +117,7 @@ def channels_by_stage(
             below += _SMALL_LINE
             page.write(x, below, _range(channel), size=SMALL_FONT_SIZE, gray=True)
         y += _SMALL + 2 * _SMALL_LINE + 2 * _GAP
-    scope = f"Stage {_name(stages[0])}" if len(stages) == 1 else "Strongest channels of each stage"
+    scope = f"Stage {_name(stages[0])}" if len(stages) == 1 else "Strongest channels by stage"
     return page.figure(
         f"{scope} of {display_name(network, limit=60)} for {display_name(image, limit=40)}"
     )
@@ -126,7 +126,7 @@ def channels_by_stage(
 def filters(first: Filters, *, network: str) -> Figure:
     """Draw all filters of a first layer as the color patterns that they respond to.
 
-    Each filter has its own scale: gray is zero, and full color is its greatest magnitude. Filters
+    Each filter has its own scale: gray is zero, and full color is its largest magnitude. Filters
     that training has reduced to zero, up to rounding, are gray.
 
     Args:
@@ -138,7 +138,7 @@ def filters(first: Filters, *, network: str) -> Figure:
     """
     count, _, height, width = first.values.shape
     if not count:
-        raise DataError(f"{first.layer} has no filters: give a layer that has some")
+        raise DataError(f"{first.layer} has no filters; give another layer")
     many = count > _MANY
     side = _SMALL_FILTER if many else _FILTER
     factor = max(1, round(side / max(height, width)))
@@ -167,11 +167,11 @@ def filters(first: Filters, *, network: str) -> Figure:
 def _check(stages: Sequence[StageMaps]) -> None:
     if not stages or not all(stage.ranked for stage in stages):
         counts = [len(stage.ranked) for stage in stages]
-        raise DataError(f"stages with {counts} channels to draw: give some of each stage")
+        raise DataError(f"stages with {counts} channels to draw; give at least one per stage")
 
 
 def _put_image(page: Page, pixels: Pixels, name: str, notes: Sequence[str]) -> int:
-    """Draw the image and the notes at the left, and return where the maps begin."""
+    """Draw the image and the notes on the left, and return where the maps begin."""
     height: int = pixels.shape[0]
     width: int = pixels.shape[1]
     factor = max(1, _IMAGE // width)
@@ -209,7 +209,7 @@ def _colored(values: Floats, *, signed: bool) -> Pixels:
 
 
 def _bars(values: Floats, side: int) -> list[Pixels]:
-    """Draw one bar per number relative to the greatest magnitude, centered if any is negative."""
+    """Draw one bar per number relative to the largest magnitude, centered if any is negative."""
     most = float(np.abs(values).max()) or 1.0
     signed = bool((values < 0).any())
     zero = side // 2 if signed else side
@@ -250,7 +250,6 @@ def _is_signed(stage: StageMaps) -> bool:
 
 
 def _bytes(shares: Doubles) -> Pixels:
-    """Convert shares in [0, 1] to uint8."""
     levels: Pixels = np.rint(shares * 255).astype(np.uint8)
     return levels
 
@@ -272,7 +271,7 @@ def _range(channel: Channel) -> str:
 
 
 def _number(value: float, most: float) -> str:
-    """Format a value with two significant digits of the greatest magnitude: 5.9, 0.031, −27."""
+    """Format a value with two significant digits of the largest magnitude: 5.9, 0.031, −27."""
     if most and not 1e-3 <= most < 1e4:
         text = f"{value:.1e}"
     else:

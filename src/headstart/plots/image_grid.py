@@ -37,17 +37,17 @@ def image_grid(
     """Draw rows of images with captions below, enlarging small images without smoothing.
 
     Args:
-        rows: at least one panel each; a row is as high as its highest image.
+        rows: at least one panel each; a row is as high as its tallest image.
         title: the result that the images show.
         width: width of the images in inches.
-        tallest: largest ratio of height to width; higher images are drawn narrower, because a
-            vertical panorama would fill meters.
+        tallest: largest ratio of height to width; taller images are drawn narrower, because a
+            vertical panorama would be meters high.
 
     Raises:
         DataError: there are no images.
     """
     if not rows or not all(rows):
-        raise DataError(f"rows of {[len(row) for row in rows]} images: give some in each row")
+        raise DataError(f"rows of {[len(row) for row in rows]} images; give at least one per row")
     heights = [max(_size(panel, width, tallest)[1] for panel in row) for row in rows]
     lines = [max(bool(p.caption) + bool(p.note) for p in row) * _LINE for row in rows]
     columns = max(map(len, rows))
@@ -76,7 +76,6 @@ def image_grid(
 def _draw(
     figure: Figure, pixels: Pixels | None, left: float, bottom: float, width: float, height: float
 ) -> None:
-    """Draw an image into a rectangle in inches."""
     page_width, page_height = figure.get_size_inches()
     axes = figure.add_axes(
         (left / page_width, bottom / page_height, width / page_width, height / page_height)
@@ -90,6 +89,5 @@ def _draw(
 
 
 def _size(panel: Panel, width: float, tallest: float) -> tuple[float, float]:
-    """Return the width and height of an image in inches."""
     ratio = 1.0 if panel.pixels is None else panel.pixels.shape[0] / panel.pixels.shape[1]
     return width * min(1.0, tallest / ratio), width * min(ratio, tallest)

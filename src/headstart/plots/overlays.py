@@ -51,7 +51,7 @@ def _overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixel
     image = pixels.astype(np.float32)
     gray = (image @ _GRAY)[..., None]
     dimmed = _DIMMED * (_DIMMED_GRAY * gray + (1 - _DIMMED_GRAY) * image)
-    # The black end of the colormap would only darken the image, so it is left out.
+    # Without the black end of the colormap, which would only darken the image.
     colors = _COLORS(0.2 + 0.75 * heat)[..., :3].astype(np.float32) * 255
     share = heat[..., None]
     # Where the map is high, the image below the color has its full brightness.
@@ -99,7 +99,6 @@ def _note(one: HeatMap) -> str:
 
 
 def _reduced(pixels: Pixels) -> Pixels:
-    """Reduce an image to the resolution of the figure."""
     height, width = pixels.shape[:2]
     most = round(_WIDTH * DPI)
     if width <= most:

@@ -25,7 +25,7 @@ def write_report(
     """Write the metrics, predictions and figures of an evaluation.
 
     Args:
-        report: the metrics.
+        report: metrics of the evaluation.
         paths: N image files.
         labels: (N,) indices of the true classes.
         probabilities: (N, K) predicted probabilities.

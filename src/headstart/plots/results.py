@@ -46,7 +46,7 @@ def confusion_matrix(confusion: npt.ArrayLike, classes: Sequence[str]) -> Figure
 
     Args:
         confusion: (K, K) number of images, row = true class.
-        classes: K names.
+        classes: K class names.
 
     Raises:
         DataError: there are no classes, or the shapes differ.
@@ -109,7 +109,7 @@ def accuracy_by_stage(
         names: S stages, from shallow to deep.
         accuracies: S accuracies in [0, 1], cross-validated on the training images.
         intervals: S 95% intervals of the accuracies.
-        chosen: S marks of the stages that the head uses.
+        chosen: S flags of the stages that the head uses.
         largest: share of the largest class among the training images, [0, 1], which is the
             accuracy of always predicting that class.
     """
@@ -149,7 +149,7 @@ def accuracy_by_stage(
         own, at = accuracies[picked[0]], intervals[picked[0]]
         title += f": {own:.3f} ({at.low:.3f} to {at.high:.3f})"
         last = intervals[-1]
-        # If the intervals overlap, it is open which of the two stages is better.
+        # If the intervals overlap, it is unclear which of the two stages is better.
         if at.low > last.high or at.high < last.low:
             gain = own - accuracies[-1]
             title += f", {abs(gain):.3f} {'above' if gain > 0 else 'below'} {labels[-1]}"
@@ -167,7 +167,7 @@ def most_wrong(
     """Show the errors with the highest confidence, which often have wrong labels.
 
     Args:
-        images: N files.
+        images: N image files.
         truths: N names of the true classes.
         predictions: N names of the predicted classes.
         probabilities: N probabilities of the predicted classes, [0, 1].

@@ -91,7 +91,7 @@ def _plot_corruptions(
     ends = _spread({name: row[-1][0] for name, row in corrupted.items()})
     for index, (name, row) in enumerate(corrupted.items()):
         color = _COLORS[index % len(_COLORS)]
-        # Shifted, or the intervals would cover each other.
+        # Shifted, so that the intervals do not cover each other.
         shift = (index - (len(corrupted) - 1) / 2) * 0.06
         positions = [0.0, *(strength + shift for strength in range(1, strengths + 1))]
         axes.plot(positions, [untouched[0], *(v for v, _ in row)], color=color, linewidth=1.2)

@@ -1,4 +1,4 @@
-"""How well a network transfers to a set of images, in four plots."""
+"""Four plots of how well a network transfers to a set of images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AccuracyBars:
     """Accuracies to draw side by side.
 
     Attributes:
-        names: names of what was measured.
+        names: names of the stages or baselines.
         values: accuracies in [0, 1].
         intervals: 95% intervals of the accuracies.
     """

@@ -1,4 +1,4 @@
-"""The folder that headstart keeps between runs: its location, and the tags on its subfolders.
+"""The cache folder: its location, and the tags on its subfolders.
 
 Everything in it can be recreated, so it may be deleted at any time. Each kind of content has a
 subfolder, tagged as headstart's own by a CACHEDIR.TAG (https://bford.info/cachedir/), which also
@@ -26,7 +26,7 @@ KINDS = ("features", "activations", "choices", "archives", "datasets", "index", 
 `PathIndex`, and matplotlib's list of fonts."""
 TAG = "CACHEDIR.TAG"
 _TAG_CONTENT = """Signature: 8a477f597d28d172789f06886806bc55
-# Made by headstart, which can make all of this again: `headstart cache --clear` removes it.
+# Created by headstart, which can recreate everything in it. To remove: `headstart cache --clear`.
 """
 
 
@@ -67,7 +67,7 @@ def cache_folder(root: Path, kind: str) -> Path:
 
 
 def is_tagged(folder: Path) -> bool:
-    """Whether `cache_folder` created a folder. Links are the user's own and never count."""
+    """Whether `cache_folder` created a folder. Links belong to the user and never count."""
     try:
         content = (folder / TAG).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Digests that identify contents: files with equal bytes have equal digests."""
+"""Digests that identify files by their content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads that resume, are verified, and appear complete or not at all."""
+"""Verified, atomic downloads that can be resumed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ByteProgress: TypeAlias = Callable[[int, int | None], None]
 """Called with the number of bytes received so far and in total (None if unknown)."""
 
 _ATTEMPTS: Final = 5
-"""Each attempt resumes the last one; a connection that fails so often will fail again."""
+"""Number of attempts, each of which resumes the last one."""
 _TIMEOUT: Final = 30.0
 _STALE: Final = 600.0
 """Seconds without progress after which the process of a partial download is assumed dead."""
@@ -65,10 +65,10 @@ def fetch(
 
     Args:
         download: the file to fetch.
-        folder: where to put it; created if necessary.
+        folder: folder of the file, created if necessary.
         progress: called after each piece that arrives.
-        otherwise: what the user can do without a network, for the error message; defaults to
-            putting the file into the folder by hand.
+        otherwise: advice without a network, for the error message; defaults to putting the file
+            into the folder by hand.
 
     Returns:
         The path of the verified file.
@@ -99,17 +99,17 @@ def fetch(
     except OSError as error:
         raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
     raise DownloadError(
-        f"{download.url} has an unexpected content: its SHA-256 is {found}, expected "
+        f"{download.url} has unexpected content: its SHA-256 is {found}, expected "
         f"{download.sha256}; it was deleted, try again later or from another network"
     )
 
 
 @contextlib.contextmanager
 def _claim(part: Path) -> Iterator[Path]:
-    """Take a partial file for this process alone, and put back what is left of it at the end.
+    """Rename a partial file for this process alone, and rename it back at the end if it remains.
 
-    Only one process can rename a file, so there is no lock that a killed process could leave. The
-    partial files of killed processes are taken over after some time without progress.
+    Only one process can rename a file, so there is no lock that a killed process could leave
+    behind. The partial files of killed processes are taken over after some time without progress.
 
     Yields:
         The file to append to, which need not exist.
@@ -130,7 +130,7 @@ def _claim(part: Path) -> Iterator[Path]:
 def _complete(
     download: Download, part: Path, progress: ByteProgress | None, otherwise: str
 ) -> None:
-    """Download what is missing of a partial file, in several attempts."""
+    """Download the missing part of a file, in several attempts."""
     problem: object = ""
     for _ in range(_ATTEMPTS):
         if download.size is not None and _size(part) == download.size:

@@ -50,7 +50,7 @@ def check_writable(folder: Path) -> None:
         UserError: it cannot be created or written.
     """
     try:
-        # Creates an unnamed file, because permissions do not tell: even root cannot write /proc.
+        # Creates an unnamed file, because permissions are not enough: even root cannot write /proc.
         whole = folder.absolute()
         existing = next((one for one in (whole, *whole.parents) if one.exists()), whole)
         with tempfile.TemporaryFile(dir=existing):

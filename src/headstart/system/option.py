@@ -1,19 +1,11 @@
-"""How a command line offers a setting: help, bounds, panel, known values.
+"""How a setting appears on the command line: help, bounds, panel, choices.
 
-A setting is written once: name, type and default where a dataclass or function declares it, the
-help in that docstring, and what else there is to say in an `Option`:
+A setting is defined once: name, type and default in a dataclass or function, the help in its
+docstring, and everything else in an `Option`, such as
 
-    @dataclass(frozen=True)
-    class Settings:
-        '''How a head is trained.
+    epochs: Annotated[int, Option(low=1, high=1_000)] = 10
 
-Attributes:
-            epochs: Passes over the training images.
-        '''
-
-        epochs: Annotated[int, Option(low=1, high=1_000)] = 10
-
-This module knows no command line; `headstart.cli.parameters` turns settings into options.
+`headstart.cli.parameters` turns settings into options.
 """
 
 from __future__ import annotations
@@ -33,13 +25,13 @@ _ENTRY: Final = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """What a command line says about a setting.
+    """The command-line properties of a setting.
 
     Attributes:
         help: One or two sentences for `--help`; by default the setting's entry under
             "Attributes:" or "Options:" in the docstring.
-        low: The least number allowed; None for no lower bound.
-        high: The greatest number allowed; None for no upper bound.
+        low: The smallest number allowed; None for no lower bound.
+        high: The largest number allowed; None for no upper bound.
         panel: A heading in `--help`; None puts the option among the main ones.
         unset: What a default of None means, such as "the network's input size".
         flag: The option's name, such as "--from"; by default the setting's name with dashes.
@@ -65,12 +57,12 @@ class Option:
 
 
 Advanced = partial(Option, panel="Advanced")
-"""An `Option` that most users leave alone."""
+"""An `Option` that most users do not need."""
 
 
 @cache
 def options_of(settings: Any) -> dict[str, tuple[Any, Option]]:
-    """Return type and option of each setting of a dataclass or function, by name."""
+    """Return the type and option of every setting of a dataclass or function, by name."""
     hints = get_type_hints(settings, include_extras=True)
     hints.pop("return", None)
     helps = _helps(settings)
@@ -88,10 +80,10 @@ def summary(documented: Any) -> str:
 
 
 def check_bounds(settings: Any) -> None:
-    """Refuse numbers outside the bounds of their options.
+    """Check that numbers are within the bounds of their options.
 
     Raises:
-        UserError: names the setting, its value and the numbers allowed.
+        UserError: with the setting, its value and the allowed range.
     """
     for name, (_, option) in options_of(settings.__class__).items():
         value = getattr(settings, name)

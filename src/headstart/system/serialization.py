@@ -20,13 +20,13 @@ def to_json(value: Any, *, without: Collection[str] = ()) -> Any:
     """Return a value as dictionaries, lists, text, numbers, booleans and None.
 
     A dataclass becomes an object of its fields, or of what its method `as_dict` returns, which may
-    hold anything that this function converts. An `Interval` becomes [low, high], an enum its value,
-    a path its text, an array nested lists, and a number that is not finite null: JSON has no name
-    for it.
+    contain anything that this function converts. An `Interval` becomes [low, high], an enum its
+    value, a path its text, an array nested lists, and a number that is not finite null: JSON has no
+    name for it.
 
     Args:
-        value: what to convert.
-        without: fields of `value`, a dataclass, to leave out, such as large arrays.
+        value: any value of the types above, possibly nested.
+        without: fields of `value`, a dataclass, to omit, such as large arrays.
 
     Raises:
         TypeError: JSON cannot express the value.
@@ -61,7 +61,7 @@ def json_text(value: Any, *, ascii_only: bool = False) -> str:
 
     Args:
         value: anything that `to_json` converts.
-        ascii_only: write every other character as an escape.
+        ascii_only: whether to escape all other characters.
     """
     return json.dumps(to_json(value), indent=2, ensure_ascii=ascii_only, allow_nan=False)
 
@@ -70,7 +70,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write a value as a JSON file; bytes of file names that are not text are kept.
 
     Args:
-        path: the file; its folder is made if need be.
+        path: the file; its folder is created if necessary.
         value: anything that `to_json` converts.
 
     Raises:

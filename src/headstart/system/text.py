@@ -1,4 +1,4 @@
-"""Words that depend on a number."""
+"""Plurals, and shortened lists of names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def pluralize(count: int, one: str, many: str = "") -> str:
     """Return a number with its noun: "1 image", "1,000 images".
 
     Args:
-        count: the number.
+        count: number of items.
         one: the noun in the singular.
         many: the noun in the plural; defaults to the singular with an s.
     """

@@ -1,1 +1,1 @@
-"""How well transfer works on a data set."""
+"""Measure how well a pre-trained network transfers to a data set."""

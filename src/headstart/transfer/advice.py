@@ -1,9 +1,9 @@
-"""Recommend what to do next from the measurements; docs/decisions/0008 has the reasons.
+"""Recommend the next step from the measurements; docs/decisions/0008 explains the rules.
 
-The rules, of which the first that applies decides:
+The first rule that applies decides:
 
 1. Fewer than `LOW_ERROR` of the images are wrong: there is little to gain, so keep the stages.
-2. The head on earlier stages is better than on the last layer, or something without pre-training
+2. The head on earlier stages is better than on the last layer, or a classifier without pre-training
    is: the last stages do not suit these images, so fine-tune them, from the shallowest stage that
    the head uses. With fewer than `FEW_IMAGES` per class there is too little to fine-tune on, so use
    the earlier stages instead.
@@ -28,10 +28,10 @@ from headstart.transfer.learning_curve import SampleCost
 LOW_ERROR: Final = 0.02
 HIGH_ERROR: Final = 0.05
 FEW_IMAGES: Final = 75
-"""Images per class: fine-tuning won with 100 and more, and not with 50 and fewer."""
+"""Images per class: fine-tuning was better with 100 or more, but not with 50 or fewer."""
 MIN_DEPTH: Final = 3
-"""Stages that are fine-tuned at least, as in `headstart finetune`."""
-UNKNOWN_COST: Final = "there are too few images to tell whether more would help"
+"""Minimum number of stages to fine-tune, as in `headstart finetune`."""
+UNKNOWN_COST: Final = "there are too few images to predict whether more would help"
 _BETTER: Final = 0.02
 """A backbone must be this much better on ImageNet to be worth a try: gains there carry over to
 other photos at about their size (Kornblith et al. 2019)."""
@@ -109,8 +109,8 @@ def recommend(
     """Apply the rules in the module's docstring.
 
     Args:
-        evidence: the measurements.
-        data: the data set as the user named it on the command line.
+        evidence: measurements that the rules are applied to.
+        data: the data set as given on the command line.
         options: further options that every command needs, with their values.
         backbone: name of the current backbone.
         known: backbones to choose from.
@@ -154,7 +154,7 @@ def _decide(evidence: Evidence) -> tuple[Action, str]:
             return keep, f"{unsuited}, but {per_class} images per class are too few to fine-tune on"
         return Action.FINE_TUNE, unsuited
     suited = (
-        f"{head} is not measurably better than the last layer"
+        f"{head} is not significantly better than the last layer"
         if earlier
         else "no earlier stage is better than the last layer"
     ) + ", so the features suit these images"
@@ -168,7 +168,7 @@ def _decide(evidence: Evidence) -> tuple[Action, str]:
 
 
 def _unsuited_stages(evidence: Evidence, head: str) -> str | None:
-    """Why the last stages do not suit the images; None if nothing is better than the last layer."""
+    """Explain why the last stages do not suit the images; None if the last layer is not beaten."""
     reasons = []
     gain = evidence.stage_gain
     if evidence.uses_earlier_stages and gain.low > 0:
@@ -184,9 +184,9 @@ def _unsuited_stages(evidence: Evidence, head: str) -> str | None:
 
 
 def _depth(evidence: Evidence) -> int:
-    """Number of stages to fine-tune, counted as in `headstart finetune`."""
+    """Return the number of stages to fine-tune, counted as in `headstart finetune`."""
     first, last = (evidence.stages.index(evidence.chosen[place]) for place in (0, -1))
-    # Where plain features beat the last layer and no earlier stage does, no stage can be relied on.
+    # If plain features beat the last layer and no earlier stage does, no stage is reliable.
     if evidence.beaten_by and first == len(evidence.stages) - 1:
         return len(evidence.stages)
     return min(max(last - first + 1, MIN_DEPTH), last + 1)

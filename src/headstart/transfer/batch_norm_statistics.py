@@ -1,4 +1,4 @@
-"""Mean and variance of what each batch normalization receives, measured on given images.
+"""Mean and variance of the inputs of batch normalization, measured on given images.
 
 Batch normalization stores the mean and the variance of every channel over the pre-training data
 (Ioffe and Szegedy 2015). The same moments over other images show how different those are. Stored
@@ -18,7 +18,7 @@ from headstart.engines.openvino import openvino_core
 from headstart.types import Doubles, Pixels
 
 BATCH: Final = 32
-"""Images at a time: every feature map of the network is kept for its moments."""
+"""Images per forward pass, which keeps every feature map of the network in memory."""
 
 _MEAN = ".running_mean"
 _RunningSums: TypeAlias = tuple[Doubles | float, Doubles | float]
@@ -44,7 +44,7 @@ def batch_moments(
     """Measure the input of each batch normalization, always in float32 on the CPU.
 
     Args:
-        backbone: the network.
+        backbone: network whose batch normalization is measured.
         pixels: (N, crop, crop, 3) prepared images; with `fresh` at most `BATCH`.
         fresh: normalize by the moments of these images instead of the stored ones, as training
             does.

@@ -1,8 +1,8 @@
-"""How different images are from those that a network was pre-trained on.
+"""Measure how different images are from those that a network was pre-trained on.
 
 No pre-training image is needed: batch normalization has stored the mean and the variance of every
-channel over them. And the network's own classifier shows which of its classes the images look like,
-and how confident it is.
+channel over them. The network's own classifier also shows which of its classes the images look
+like, and how confident it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from headstart.types import Doubles, Floats, Labels
 _EPSILON: Final = 1e-5
 """Keeps quotients finite where a channel is constant."""
 NEAREST: Final = 5
-"""Number of classes that are named."""
+"""Number of nearest classes to report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class StageShift:
 
     Attributes:
         name: name of the stage; what comes before the first stage counts as part of it.
-        shift: root mean square over channels of the difference of the means, in standard
-            deviations of the pre-training data; 0 for those data themselves.
+        shift: root mean square over channels of the difference of the means, in standard deviations
+            of the pre-training data; 0 for the pre-training data.
         spread: geometric mean over channels of the ratio of standard deviations; below 1 the images
             vary less than the pre-training data.
     """
@@ -70,7 +70,7 @@ class NearestClasses:
 
     Attributes:
         overall: names of the nearest classes with their mean probability, largest first.
-        by_class: the same for the images of each class of the data set.
+        by_class: nearest classes for the images of each class of the data set.
         confidence: mean of the largest probability, [0, 1].
         entropy: mean entropy, relative to that of a uniform distribution, [0, 1].
     """
@@ -100,12 +100,12 @@ def imagenet_distance(
     """Compare moments of images with those that the network has stored.
 
     Args:
-        backbone: the network.
-        moments: from `headstart.transfer.batch_norm_statistics.batch_moments`.
+        backbone: network with the stored moments.
+        moments: moments by module name, as measured by `batch_norm_statistics.batch_moments`.
         images: number of images that the moments were measured on.
 
     Returns:
-        None if the network has no batch normalization, and so has stored nothing.
+        None if the network has no batch normalization, and so no stored moments.
     """
     if not moments:
         return None
@@ -129,7 +129,7 @@ def imagenet_distance(
 
 
 def _compare(measured: Moments, tensors: Tensors, module: str) -> tuple[Doubles, Doubles]:
-    """By channel: standardized difference of the means, and log ratio of standard deviations."""
+    """Return, by channel, standardized differences of means and log ratios of deviations."""
     mean = tensors[f"{module}.running_mean"].astype(np.float64)
     variance = tensors[f"{module}.running_var"].astype(np.float64) + _EPSILON
     z = (measured.mean - mean) / np.sqrt(variance)

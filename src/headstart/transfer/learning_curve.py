@@ -28,7 +28,7 @@ _DRAWS: Final = (8, 6, 4, 1)
 _RESAMPLES: Final = 200
 _POINT: Final = 0.01
 _UNREACHABLE: Final = 100
-"""More than this many times the available images is not a number to plan with."""
+"""More than this many times the available images is considered unrealistic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _subset(digests: Sequence[str], y: Labels, share: float, seed: int, draw: in
 def _wrong(
     data: LabeledFeatures, folds: Labels, trained: np.ndarray, family: HeadFamily
 ) -> np.ndarray:
-    """(draws, N) bool, whether each image is wrong, by heads trained on (draws * folds, N) bool."""
+    """Return (draws, N) bool: errors of heads trained on the rows at (draws * folds, N) bool."""
     count = int(folds.max()) + 1
     with threadpool_limits(1, user_api="blas"):  # faster on matrices this small
         scores = family.held_out(data, trained.astype(np.float32))
@@ -213,7 +213,7 @@ def fit_learning_curve(
 
 
 def _resample(wrong: Sequence[np.ndarray], seed: int) -> np.ndarray:
-    """(`_RESAMPLES`, P) errors of bootstrap samples of images and subsets."""
+    """Return (`_RESAMPLES`, P) errors of bootstrap samples of images and subsets."""
     rng = np.random.default_rng(seed)
     images = wrong[0].shape[1]
     errors = np.empty((_RESAMPLES, len(wrong)))
@@ -226,7 +226,7 @@ def _resample(wrong: Sequence[np.ndarray], seed: int) -> np.ndarray:
 
 
 def _images_for_a_point(fit: PowerLaw, available: int) -> float:
-    """Images beyond the available ones for one more percentage point."""
+    """Return the number of additional images for one more percentage point."""
     return fit.images_for(fit.error(available) - _POINT) - available
 
 

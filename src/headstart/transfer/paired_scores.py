@@ -25,8 +25,8 @@ class ClassifierScore:
     """The cross-validated result of a classifier.
 
     Attributes:
-        name: what the classifier sees, such as "raw pixels" or the name of a stage.
-        detail: what was chosen: stages joined by " + ", or a plain classifier with its setting.
+        name: input of the classifier, such as "raw pixels" or the name of a stage.
+        detail: chosen stages joined by " + ", or the chosen plain classifier with its setting.
         correct: (N,) bool, whether each image is predicted correctly when it is held out.
     """
 
@@ -57,7 +57,7 @@ class ClassifierScore:
 def better_than(
     reference: ClassifierScore, scores: Sequence[ClassifierScore]
 ) -> tuple[ClassifierScore, ...]:
-    """Return the scores that are measurably better than a reference, image by image."""
+    """Return the scores that are significantly better than a reference, in a paired comparison."""
     return tuple(one for one in scores if paired_difference(one.correct, reference.correct).better)
 
 
@@ -103,7 +103,7 @@ class SharedFolds:
 
         Returns:
             The choice on all images; the score of each stage; and the score of the chosen stages,
-            chosen anew for every fold.
+            chosen again for every fold.
         """
         labels = self.images.labels
         selection = select(

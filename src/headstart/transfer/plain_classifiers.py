@@ -1,8 +1,8 @@
 """The best plain classifier on a few numbers per image, by nested cross-validation.
 
 Logistic regression, k nearest neighbors and support vector machines are tried, each with several
-settings. For every test fold the choice is made anew on the other folds, as in
-`headstart.heads.selection`: nothing is reported on the images that selected it.
+settings. For every test fold the choice is made again on the other folds, as in
+`headstart.heads.selection`: no choice is scored on the images that it was based on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from headstart.types import Floats, Labels, ProgressCallback, no_progress
 _HEADS: Final = {"logistic": "logistic regression, C = {:g}", "knn": "k-NN, k = {:g}"}
 _PENALTIES: Final = (1.0, 10.0)
 _GAMMAS: Final = (1.0, 3.0)
-"""Parameter of the Gaussian kernel, over the median squared distance between two images."""
+"""Gamma of the Gaussian kernel, times the median squared distance between two images."""
 _SHIFT: Final = 2
 """Pixels by which an image may be shifted to match another one."""
 
@@ -42,12 +42,12 @@ def best_plain_classifier(
     """Choose among plain classifiers and test the choice, by nested cross-validation.
 
     Args:
-        X: (N, D) numbers of each image, on a common scale.
-        y: (N,) labels.
+        X: (N, D) features on a common scale.
+        y: (N,) integer labels in [0, classes).
         folds: (N,) fold of each image, at least three folds.
         classes: number of classes.
-        shape: (H, W, C) if X holds pixels: support vector machines then use the distance after the
-            best shift of one image by up to two pixels (the jittered kernel of DeCoste and
+        shape: (H, W, C) if X contains pixels: support vector machines then use the distance after
+            the best shift of one image by up to two pixels (the jittered kernel of DeCoste and
             Schoelkopf 2002, "Training invariant support vector machines").
         progress: called with (done, total) kinds of classifiers.
 
@@ -89,7 +89,7 @@ def _classifiers(
     shape: tuple[int, int, int] | None,
     progress: ProgressCallback,
 ) -> dict[str, list[Labels]]:
-    """By name, the labels predicted for the rows at each mask (N,), trained on the other rows."""
+    """Return, by name, the labels predicted at each mask (N,), after training on the other rows."""
     total = len(_HEADS) + len(_GAMMAS)
     found = {}
     data = LabeledFeatures(X, y, classes)
@@ -112,7 +112,7 @@ def _classifiers(
 
 
 def _predict_by_svm(kernel: Floats, y: Labels, out: np.ndarray, penalty: float) -> Labels:
-    """Labels of the rows at the mask `out`, trained on the other rows."""
+    """Predict labels of the rows at the mask `out`, after training on the other rows."""
     from sklearn.svm import SVC
 
     known = y[~out]
@@ -124,14 +124,14 @@ def _predict_by_svm(kernel: Floats, y: Labels, out: np.ndarray, penalty: float) 
 
 
 def _distances(A: Floats, B: Floats) -> Floats:
-    """(N, M) squared distances between rows."""
+    """Return (N, M) squared distances between rows."""
     half = A @ B.T
     squared: Floats = np.square(A).sum(1)[:, None] + np.square(B).sum(1) - 2 * half
     return np.maximum(squared, 0)
 
 
 def _shifted_distances(X: Floats, shape: tuple[int, int, int]) -> Floats:
-    """(N, N) squared distances after the best shift; edge pixels are repeated."""
+    """Return (N, N) squared distances after the best shift; edge pixels are repeated."""
     images = X.reshape(-1, *shape)
     frame = ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT), (0, 0))
     padded = np.pad(images, frame, mode="edge")

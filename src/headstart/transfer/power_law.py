@@ -16,7 +16,7 @@ _RATES: Final = (0.1, 1.5)
 _SLOWEST: Final = 0.001
 """The lower bound where the floor is fixed at 0: a flat curve then needs a rate near 0."""
 _MAX_EXPONENT: Final = 700
-"""exp() of more overflows."""
+"""Largest argument of exp(); larger ones overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class PowerLaw:
 
     Attributes:
         floor: a, the error that remains with any number of images, [0, 1].
-        scale: b, not negative.
-        rate: c, positive.
+        scale: b, the factor, not negative.
+        rate: c, the exponent, positive.
     """
 
     floor: float
@@ -38,7 +38,7 @@ class PowerLaw:
         return self.floor + self.scale * math.exp(-self.rate * math.log(images))
 
     def images_for(self, error: float) -> float:
-        """Return the number of images with this error; infinite where none has it."""
+        """Return the number of images with this error; infinite if it is never reached."""
         if error <= self.floor or self.scale == 0:
             return math.inf
         exponent = math.log(self.scale / (error - self.floor)) / self.rate

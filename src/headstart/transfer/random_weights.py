@@ -3,7 +3,7 @@
 Weights of convolutions and fully connected layers are drawn as in He et al. 2015 (normal, variance
 2 / fan-in). Normalization scales by 1 and shifts by 0. Batch normalization stores the moments of a
 first batch, so that signals neither vanish nor explode on their way through the network. That batch
-is noise with the spectrum of photos: the network has seen none of the user's images, and is the
+is noise with the spectrum of photos: the network does not depend on the user's images, and is the
 same for every data set.
 """
 
@@ -36,7 +36,7 @@ def randomize_weights(backbone: Backbone, *, seed: int) -> Backbone:
     tensors = backbone.tensors()
     if any(name.endswith("moving_variance") for name in tensors):
         raise BackboneError(
-            f"{backbone.name} is a Keras model, whose weights cannot be drawn at random; use the "
+            f"{backbone.name} is a Keras model, whose weights cannot be randomized; use the "
             "same network from torchvision: or timm:"
         )
     drawn = random_tensors(tensors, seed=seed)
@@ -57,7 +57,7 @@ def random_tensors(tensors: Tensors, *, seed: int) -> dict[str, np.ndarray]:
 
     Args:
         tensors: all tensors of a network, by name.
-        seed: random seed.
+        seed: random seed of the weights.
     """
     rng = np.random.default_rng(seed)
     return {name: _random(name, old, rng) for name, old in tensors.items()}
@@ -84,7 +84,7 @@ def natural_noise(count: int, side: int, *, seed: int) -> Pixels:
     Args:
         count: number of images.
         side: height and width in pixels.
-        seed: random seed.
+        seed: random seed of the noise.
 
     Returns:
         (count, side, side, 3) images, 0 to 255 around medium gray.

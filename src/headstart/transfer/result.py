@@ -24,23 +24,23 @@ class TransferReport:
     Attributes:
         data: name of the data set.
         backbone: name of the backbone.
-        classes: K names.
+        classes: K class names, sorted.
         available: number of images that could be used.
         folds: number of cross-validation folds.
         seed: random seed of folds, samples and random weights.
         stages: score of a head on each single stage, shallow to deep; the last is the last layer.
-        chosen: score of a head on the chosen stages, chosen anew for every fold.
+        chosen: score of a head on the chosen stages, chosen again for every fold.
         chosen_stages: the stages chosen on all images, shallow to deep.
         baselines: scores of raw pixels, descriptors, and the same network with random weights.
         random_stages: score of a head on each stage of the network with random weights.
-        distance: distance from the pre-training data; None if the network stored nothing of them.
+        distance: distance from the pre-training data; None without stored moments.
         nearest_classes: the network's own classes that the images look like; None if it has none.
         curve: accuracy by number of training images.
         advice: the recommended next step.
         skipped: files that could not be used, with reasons.
-        conflicts: identical files with different labels; none is used.
-        duplicates: number of copies that were left out.
-        seconds: time that everything took.
+        conflicts: identical files with different labels, which are excluded.
+        duplicates: number of copies that were excluded.
+        seconds: wall-clock time of all measurements.
     """
 
     data: str
@@ -70,7 +70,7 @@ class TransferReport:
 
     @property
     def images(self) -> int:
-        """Number of images that everything was measured on."""
+        """Number of images used for the measurements."""
         return len(self.chosen.correct)
 
     @property
@@ -79,7 +79,7 @@ class TransferReport:
         return paired_difference(self.chosen.correct, self.baselines[-1].correct)
 
     def better_baselines(self, reference: ClassifierScore) -> tuple[ClassifierScore, ...]:
-        """Return the baselines that are measurably better than a reference."""
+        """Return the baselines that are significantly better than a reference."""
         return better_than(reference, self.baselines)
 
     def as_dict(self) -> dict[str, Any]:

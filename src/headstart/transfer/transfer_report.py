@@ -1,4 +1,4 @@
-"""Measure how well a pre-trained network transfers to a data set, and recommend what to do next.
+"""Measure how well a pre-trained network transfers to a data set, and recommend a next step.
 
 All classifiers are tested on the same folds of the same images, which depend on file contents
 alone. So they are compared image by image, and every gain has the interval of a paired difference.
@@ -45,7 +45,7 @@ from headstart.types import (
 IMAGES: Final = 2_000
 """Default number of images to measure on: enough for intervals of one or two percentage points."""
 _MOMENTS: Final = 128
-"""Images whose moments are measured; the standard error is then 1/11 of their spread."""
+"""Images to measure moments on; the standard error is then 1/11 of their spread."""
 
 
 def measure_transfer(
@@ -63,7 +63,7 @@ def measure_transfer(
     Args:
         dataset: labeled images; if it is split, only the training part is used, so that the test
             part stays untouched.
-        extractor: the backbone.
+        extractor: extractor of the backbone to measure.
         images: about how many images to measure on at most, sampled in the proportions of the
             classes by file contents.
         seed: random seed of folds, samples and random weights.
@@ -137,7 +137,7 @@ def measure_transfer(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Sample:
-    """The images that everything is measured on."""
+    """The images used for all measurements."""
 
     images: EvaluationImages
     available: int  # number of images that the sample was drawn from
@@ -181,7 +181,6 @@ def _score_random_weights(
 def _learning_curve(
     sample: _Sample, selection: Selection, seed: int, progress: ProgressCallback
 ) -> LearningCurve:
-    """Learning curve of a head on the chosen stages."""
     images, stages = sample.images, selection.candidate
     widths = [sample.values[stage].shape[1] for stage in stages.stages]
     return measure_learning_curve(
@@ -198,7 +197,7 @@ def _learning_curve(
 def _read(
     paths: Sequence[Path], backbone: Backbone, progress: ProgressCallback
 ) -> tuple[tuple[Floats, Floats], Pixels]:
-    """Thumbnails and descriptors of all images, and the pixels of the first ones."""
+    """Return thumbnails and descriptors of all images, and the pixels of the first ones."""
 
     def read(place: int) -> tuple[Floats, Floats, Pixels | None]:
         pixels = EncodedImage.read(paths[place]).prepared(backbone.preprocessing)

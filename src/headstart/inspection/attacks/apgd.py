@@ -16,8 +16,8 @@ from headstart.inspection.attacks.threat import Threat, per_image
 
 _MOMENTUM = 0.75  # alpha: weight of the new step against the last one
 _SUCCESS_RATE = 0.75  # rho: share of steps that must increase the objective
-# Percent of the steps: the first period between checkpoints, how much shorter each next one is, and
-# the shortest.
+# Periods between checkpoints in percent of the steps: the first, the decrease from one to the next,
+# and the shortest.
 _FIRST, _DECREASE, _SHORTEST = 22, 3, 6
 
 
@@ -66,7 +66,7 @@ def checkpoints(steps: int) -> frozenset[int]:
 
 @dataclass(slots=True)
 class _Path:
-    """Where the search of each active image is, its best image, and its progress."""
+    """The current image, the best image and the progress of every active image."""
 
     x: Tensor
     previous: Tensor
@@ -113,7 +113,7 @@ class _Path:
         self.best_values = torch.where(better, values, self.best_values)
 
     def adapt_step(self, period: int) -> None:
-        """Where progress stalled, halve the step size and return to the best image."""
+        """If progress stalled, halve the step size and return to the best image."""
         slow = self.increases < _SUCCESS_RATE * period
         stuck = ~self.halved & (self.best_values <= self.checkpoint_values)
         self.halved = slow | stuck

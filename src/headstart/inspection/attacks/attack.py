@@ -50,7 +50,7 @@ class Attack(ABC):
         """Attack a batch of images, each independently of the others.
 
         Args:
-            logits: the network. An image's logits must not depend on the rest of the batch.
+            logits: the network; an image's logits must not depend on the rest of the batch.
             pixels: (B, 3, H, W) in [0, 1], quantized to `threat.levels`.
             goal: the wanted classes of these B images.
             threat: which changes are allowed.
@@ -98,7 +98,7 @@ class AttackState:
         self._steps = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
 
     def starts(self, count: int) -> Iterator[Tensor]:
-        """Yield (A, 3, H, W) for each of `count` starts, random but for the first, while A > 0."""
+        """Yield (A, 3, H, W) for each of `count` starts, all random but the first, while A > 0."""
         for restart in range(count):
             if not len(self.active):
                 return
@@ -125,7 +125,7 @@ class AttackState:
         return images.detach(), self._goal.margin(logits.detach()), values.detach(), gradients
 
     def evaluate(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """Remember candidates, (A, 3, H, W), that are better than all before.
+        """Record candidates, (A, 3, H, W), that are better than all previous ones.
 
         Returns:
             (A,) values of the objective and (A, 3, H, W) gradients.
@@ -135,7 +135,7 @@ class AttackState:
         rows = self.active[better]
         self._margins[rows] = margins[better]
         if len(rows) == len(self._best):
-            self._best = images.clone()  # never the caller's own tensor
+            self._best = images.clone()  # a copy, not the caller's tensor
         else:
             self._best[rows] = images[better]
         self._steps[self.active] += 1

@@ -1,4 +1,4 @@
-"""What an attack wants the network to predict."""
+"""The goal of an attack: the classes that the network should predict."""
 
 from __future__ import annotations
 

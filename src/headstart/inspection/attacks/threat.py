@@ -87,6 +87,6 @@ def l2(change: Tensor) -> Tensor:
 
 
 def per_image(values: Tensor) -> Tensor:
-    """Reshape (B,) to (B, 1, 1, 1); numbers are at least 1e-12, so that they can divide."""
+    """Reshape (B,) to (B, 1, 1, 1) and raise values below 1e-12, so that they can be divisors."""
     values = values if values.dtype == torch.bool else values.clamp_min(1e-12)
     return values.view(-1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Deletion and insertion (RISE, Petsiuk et al. 2018, section 4): does the network need the region?
+"""Deletion and insertion (RISE, Petsiuk et al. 2018, section 4): test an attribution map.
 
 The relevant pixels are removed first, or inserted first; the class's probability should then fall,
 or rise, quickly. A score alone means little, because it depends on the image, the class and the
@@ -70,7 +70,7 @@ def faithfulness(
         pixels: (3, H, W) in [0, 1].
         relevance: (H, W), signed; only the order of its values matters.
         target: index of the class.
-        steps: points of each curve, less 1; 2 (steps + 1) (SHIFTS + 1) forward passes in all.
+        steps: number of points per curve minus 1; 2 (steps + 1) (SHIFTS + 1) forward passes in all.
         seed: random seed of the shifts.
     """
     maps = (relevance, *_shifted(relevance, seed))

@@ -46,7 +46,7 @@ def to_full_size(
 
 
 def _crop_positions(source: int, resized: int, crop: int) -> tuple[Doubles, npt.NDArray[np.bool_]]:
-    """For each pixel along one side: its position in the crop, and whether it is inside.
+    """Return, for each pixel along one side, its position in the crop and whether it is inside.
 
     Position 0 is the center of the crop's first pixel.
     """

@@ -14,7 +14,7 @@ from headstart.inspection.attribution.method import AttributionMethod, NetworkFu
 
 
 class GradCAM(AttributionMethod):
-    """One gradient on the coarse grid of a deep stage; fast."""
+    """Grad-CAM: fast, on the coarse grid of a deep stage."""
 
     uses_stage = True
 
@@ -34,8 +34,8 @@ def grad_cam(
 
     A stage is suitable if it has a map whose positions affect the class. The last block of a vision
     transformer has positions, but if the classifier reads only the class token, their gradient is
-    zero; then an earlier stage is suitable. pytorch-grad-cam likewise recommends the input of the
-    last block.
+    zero; then an earlier stage is suitable. pytorch-grad-cam also recommends the input of the last
+    block.
 
     Args:
         forward_pass: pixels to maps and logits, connected for gradients.

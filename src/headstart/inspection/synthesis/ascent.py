@@ -15,7 +15,7 @@ from headstart.inspection.synthesis.parameterization import Latent
 from headstart.inspection.synthesis.transforms import TransformRanges
 from headstart.types import Pixels, ProgressCallback
 
-_WARM_UP = 10  # steps of rising learning rate, while Adam's averages settle
+_WARM_UP = 10  # warm-up steps, while Adam's averages settle
 _LAST_RATE = 0.02  # final share of the learning rate
 
 
@@ -59,7 +59,7 @@ class AscentResult:
         pixels: (H, W, 3), exactly the image that was measured.
         steps: number of steps, including the extra ones.
         frames: intermediate images, (H, W, 3) each, the last one equal to `pixels`; empty unless
-            asked for.
+            requested.
     """
 
     pixels: Pixels

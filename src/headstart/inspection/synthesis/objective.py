@@ -20,12 +20,12 @@ def log_likelihood(logits: Logits, index: int) -> Objective:
 
 
 def probability(logits: Logits, index: int) -> Objective:
-    """The probability of class `index`, in [0, 1]."""
+    """Return the probability of class `index`, in [0, 1]."""
     return lambda pixels: logits(pixels).softmax(1)[:, index]
 
 
 def log_odds(logits: Logits, index: int) -> Objective:
-    """Log of p / (1 - p) of class `index`, which does not saturate.
+    """Return log(p / (1 - p)) of class `index`, which does not saturate.
 
     Unlike the logit alone, the objective of Simonyan et al. 2014, it does not reward evidence that
     raises related classes just as much.
@@ -42,7 +42,7 @@ def log_odds(logits: Logits, index: int) -> Objective:
 def activation(
     maps: Callable[[Tensor], Tensor], channel: int, at: tuple[int, int] | None = None
 ) -> Objective:
-    """The mean of a channel of a stage, or one unit of it.
+    """Return the mean of a channel of a stage, or one unit of it.
 
     Args:
         maps: (B, 3, H, W) in [0, 1] to the stage's activations (B, C, h, w).
@@ -58,7 +58,7 @@ def activation(
 
 
 def total_variation(pixels: Tensor) -> Tensor:
-    """Mean absolute difference to the pixel below plus that to the right: (B, 3, H, W) to (B,).
+    """Return the mean absolute difference to the pixels below and to the right: (B,).
 
     The anisotropic form of Rudin, Osher and Fatemi 1992, as a mean, so that it does not depend on
     the size of the image.

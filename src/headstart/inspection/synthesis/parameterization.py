@@ -1,4 +1,4 @@
-"""Parameters that stand for an image; whatever their values, pixels are between 0 and 1.
+"""Parameterizations of an image whose pixels are always between 0 and 1.
 
 Gradient ascent changes the parameters; pixels follow, and need no clipping or stretching.
 """
@@ -30,7 +30,7 @@ class Latent(Protocol):
         """The tensor that gradient ascent changes, a leaf that requires gradients."""
 
     def pixels(self) -> Tensor:
-        """The present image: (1, 3, H, W) in [0, 1]."""
+        """The current image: (1, 3, H, W) in [0, 1]."""
 
 
 class PlainPixels:
@@ -107,7 +107,7 @@ class Phases:
 
 
 def _multiplicity(side: int) -> Tensor:
-    """(1, side // 2 + 1): how often a column of half a spectrum occurs in the whole one."""
+    """Return (1, side // 2 + 1): how often each column of half a spectrum is in the whole one."""
     multiplicity = torch.full((1, side // 2 + 1), 2.0)
     multiplicity[0, 0] = 1
     if side % 2 == 0:
@@ -116,11 +116,11 @@ def _multiplicity(side: int) -> Tensor:
 
 
 def _colors() -> Tensor:
-    """(3, 3): row by row, what each decorrelated color adds to red, green and blue."""
+    """Return (3, 3): row by row, the red, green and blue of each decorrelated color."""
     axes = torch.nn.functional.normalize(torch.tensor(_OPPONENTS), dim=1)
     return torch.tensor(_SPREAD)[:, None] * axes
 
 
 def _logit(pixels: Tensor) -> Tensor:
-    """The parameters whose sigmoid is `pixels`."""
+    """Return the parameters whose sigmoid is `pixels`."""
     return pixels.clamp(_DARKEST, 1 - _DARKEST).logit()

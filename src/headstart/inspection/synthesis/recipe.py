@@ -48,6 +48,6 @@ BEST = SynthesisRecipe(
     ),
 )
 """MACO: fixed Fourier magnitudes, decorrelated colors and random transforms; measured in
-docs/ideal-pictures.md."""
+docs/ideal-images.md."""
 LESSON = SynthesisRecipe(PlainPixels, log_likelihood, AscentSettings(steps=100, rate=0.1, tv=10.0))
 """The textbook method: plain pixels, cross-entropy and total variation."""

@@ -1,7 +1,8 @@
 """Random transforms: an image shifted, scaled, rotated and mirrored.
 
-What activates a network under many of them is a shape; what activates it under one alone may be
-noise (Olah, Mordvintsev and Schubert 2017, "Feature visualization", on transformation robustness).
+A pattern that activates a network under many of them is a shape; one that needs a single view may
+be noise (Olah, Mordvintsev and Schubert 2017, "Feature visualization", on transformation
+robustness).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class TransformRanges:
     flip: bool = False
 
     def sample(self, pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
-        """Draw one view of each image.
+        """Draw a random view of every image.
 
         Args:
             pixels: (B, 3, H, W) in [0, 1].
@@ -39,7 +40,7 @@ class TransformRanges:
             generator: random numbers, on the CPU.
 
         Returns:
-            (B, 3, side, side) in [0, 1]; outside an image, its mirror image continues.
+            (B, 3, side, side) in [0, 1]; outside the image, it is reflected.
         """
 
         def uniform(low: float, high: float) -> Tensor:
