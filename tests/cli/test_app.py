@@ -186,6 +186,7 @@ def test_a_log_is_told_of_progress_now_and_then(
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
+        ("--head", "forest", "'--head': 'forest' is not one of 'logistic', 'centroid', 'knn'."),
         ("--holdout", "5", "'--holdout': '5' should be less than or equal to 0.9"),
         ("--seed", "x", "'--seed': 'x' should be a valid integer"),
     ],
@@ -194,12 +195,6 @@ def test_a_wrong_value_of_an_option_is_named(option: str, value: str, said: str,
     outcome = cli("fit", "data", "--out", "model", option, value)
     assert outcome.code == 2
     assert f"Invalid value for {said}" in outcome.err
-
-
-def test_an_unknown_head_is_named(cli: Cli):
-    outcome = cli("fit", "data", "--out", "model", "--head", "forest")
-    assert outcome.code == 2
-    assert "there is no head 'forest'; choose one of logistic, centroid, knn" in outcome.err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
