@@ -8,7 +8,7 @@ and how confident it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -60,8 +60,7 @@ class ImageNetDistance:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all numbers for JSON."""
-        stages = [asdict(stage) for stage in self.stages]
-        return {"shift": self.shift, "images": self.images, "stages": stages}
+        return {"shift": self.shift, "images": self.images, "stages": self.stages}
 
 
 @dataclass(frozen=True, slots=True)
