@@ -52,18 +52,14 @@ def evaluate(
     if out:
         from headstart.plots.report_folder import write_report  # brings matplotlib, which is slow
 
-        write_report(report, found.paths, found.labels, found.probabilities, out, model=trained)
+        write_report(report, found, out, model=trained)
         write_skipped(report.skipped, out / "skipped.csv")
     warn(extractor.warnings)
     if as_json:
         print_json(report)
         return
-    accuracy = AccuracyEstimate(
-        value=report.accuracy,
-        interval=report.interval,
-        images=report.images,
-        method=EstimateMethod.HELD_OUT,
-    )
+    correct = found.probabilities.argmax(1) == found.labels
+    accuracy = AccuracyEstimate.of(correct, EstimateMethod.HELD_OUT)
     facts(
         [
             ("accuracy", accuracy_text(accuracy)),

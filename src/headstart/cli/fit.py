@@ -142,9 +142,7 @@ def _write_report(result: FitResult, folder: Path) -> None:
         conflicts=result.conflicts,
         seconds=result.seconds,
     )
-    write_report(
-        report, tested.paths, tested.labels, tested.probabilities, folder, model=result.model
-    )
+    write_report(report, tested, folder, model=result.model)
 
 
 def _document(result: FitResult, seconds: float) -> dict[str, Any]:
