@@ -172,10 +172,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
         [
             ("data", images),
             *left_out_facts(
-                duplicates=found.duplicates,
-                conflicts=found.conflicts,
-                skipped=found.skipped,
-                file=out / _REPORT if out else None,
+                found, duplicates=found.duplicates, file=out / _REPORT if out else None
             ),
             ("advice", f"{found.recommendation.sentence}."),
             ("choice", _choice(found)),

@@ -67,12 +67,7 @@ def evaluate(
             ("balanced accuracy", f"{report.balanced_accuracy:.3f}"),
             ("log loss", f"{report.nll:.3f}"),
             ("calibration error", f"{report.ece:.3f}"),
-            *left_out_facts(
-                seen=report.seen,
-                conflicts=report.conflicts,
-                skipped=report.skipped,
-                file=out / "skipped.csv" if out else None,
-            ),
+            *left_out_facts(report, seen=report.seen, file=out / "skipped.csv" if out else None),
             ("written", str(out) if out else None),
         ],
         width=19,

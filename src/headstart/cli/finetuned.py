@@ -97,12 +97,7 @@ def describe(
             ("probe", accuracy_text(probe.model.accuracy)),
             ("accuracy", accuracy_text(model.accuracy)),
             ("result", _outcome(result.attempt, kept=result.kept)),
-            *left_out_facts(
-                duplicates=model.data.duplicates,
-                conflicts=probe.conflicts,
-                skipped=probe.skipped,
-                file=out / "skipped.csv",
-            ),
+            *left_out_facts(probe, duplicates=model.data.duplicates, file=out / "skipped.csv"),
             ("time", f"{seconds:.1f} s"),
             ("model", str(out)),
         ]

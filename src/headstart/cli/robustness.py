@@ -142,12 +142,7 @@ def _describe(found: Robustness, out: Path, seconds: float) -> None:
         [
             ("images", f"{len(sample):,} of {sample.available:,}, sampled with seed {found.seed}"),
             ("corrupted", f"accuracy {found.corruption_accuracy:.3f} on average"),
-            *left_out_facts(
-                seen=sample.seen,
-                conflicts=sample.conflicts,
-                skipped=sample.skipped,
-                file=out / _REPORT,
-            ),
+            *left_out_facts(sample, seen=sample.seen, file=out / _REPORT),
             ("time", f"{seconds:.1f} s"),
             ("written", str(out)),
         ],

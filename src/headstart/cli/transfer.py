@@ -114,12 +114,7 @@ def _describe(found: TransferReport, out: Path) -> None:
             ("distance", _distance(found)),
             ("nearest", _nearest(found)),
             ("more data", str(found.curve.sample_cost or UNKNOWN_COST)),
-            *left_out_facts(
-                skipped=found.skipped,
-                conflicts=found.conflicts,
-                duplicates=found.duplicates,
-                file=out / _RESULTS,
-            ),
+            *left_out_facts(found, duplicates=found.duplicates, file=out / _RESULTS),
             ("time", f"{found.seconds:.1f} s"),
             ("written", str(out)),
         ],

@@ -159,14 +159,7 @@ class Comparison:
                 "backbone": recommended.backbone,
                 "sentence": recommended.sentence,
                 "choice": {**_share(recommended.choice), "images": len(recommended.choice)},
-                "against": {
-                    name: {
-                        "difference": one.difference,
-                        "interval": (one.low, one.high),
-                        "p_value": one.p_value,
-                    }
-                    for name, one in recommended.against.items()
-                },
+                "against": recommended.against,
             },
             "left_out": self.left_out,
             "seconds": self.seconds,

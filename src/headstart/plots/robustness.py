@@ -36,7 +36,8 @@ def robustness_curves(found: Robustness) -> Figure:
     _plot_attacks(left, epsilons, found.attacked)
     unit = "to a pixel (linf)" if found.norm is Norm.LINF else "(l2, pixels from 0 to 1)"
     left.set_xlabel(f"largest change that the attacker may make {unit}", color=GRAY)
-    _plot_corruptions(right, found.attacked[0], found.corrupted)
+    corrupted = {str(kind): row for kind, row in found.corrupted.items()}
+    _plot_corruptions(right, found.attacked[0], corrupted)
     right.set_xlabel("corruption strength (Hendrycks and Dietterich 2019)", color=GRAY)
     for axes in (left, right):
         axes.set_ylabel("accuracy", color=GRAY)

@@ -110,21 +110,16 @@ def imagenet_distance(
         return None
     tensors = backbone.tensors()
     names = [stage.name for stage in backbone.stages]
-    by_stage: dict[str, list[tuple[Doubles, Doubles]]] = {}
+    by_stage: dict[str, list[tuple[Doubles, Doubles]]] = {name: [] for name in names}
     for module, stage in stages_of_modules(list(moments), names).items():
-        by_stage.setdefault(stage, []).append(_compare(moments[module], tensors, module))
-    return ImageNetDistance(
-        tuple(
-            StageShift(
-                name,
-                float(np.sqrt(np.mean(np.square(np.concatenate([z for z, _ in by_stage[name]]))))),
-                float(np.exp(np.mean(np.concatenate([ratio for _, ratio in by_stage[name]])))),
-            )
-            for name in names
-            if name in by_stage
-        ),
-        images,
-    )
+        by_stage[stage].append(_compare(moments[module], tensors, module))
+    stages = []
+    for name, pairs in by_stage.items():
+        if pairs:
+            z, ratio = (np.concatenate(values) for values in zip(*pairs, strict=True))
+            shift, spread = np.sqrt(np.mean(np.square(z))), np.exp(np.mean(ratio))
+            stages.append(StageShift(name, float(shift), float(spread)))
+    return ImageNetDistance(tuple(stages), images)
 
 
 def _compare(measured: Moments, tensors: Tensors, module: str) -> tuple[Doubles, Doubles]:
