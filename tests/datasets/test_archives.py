@@ -203,6 +203,7 @@ def test_bombs(tmp_path, ending, monkeypatch):
     monkeypatch.setattr(unpacking, "_RATIO", 10)
     with pytest.raises(DataError, match=r"more than 1 MB, as decompression bombs do"):
         unpack(path, tmp_path)
+    monkeypatch.undo()
     monkeypatch.setattr(unpacking, "_MOST_FILES", 1)
     with pytest.raises(DataError, match="more than 1 files"):
         unpack(path, tmp_path)
