@@ -7,14 +7,14 @@ help in that docstring, and what else there is to say in an `Option`:
     class Settings:
         '''How a head is trained.
 
-Attributes:
+        Attributes:
             epochs: Passes over the training images.
         '''
 
         epochs: Annotated[int, Option(low=1, high=1_000)] = 10
 
 This module knows no command line; `headstart.cli.parameters` turns settings into options.
-"""
+"""  # noqa: D214 - the section is part of the example
 
 from __future__ import annotations
 
