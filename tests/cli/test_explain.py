@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from headstart.cli.explain import _names
+from headstart.cli.explain import _bases, _file
 from tests.cli.conftest import Cli, one_sentence
 
 pytestmark = pytest.mark.slow
@@ -54,9 +54,9 @@ def test_a_model_and_a_class_for_people(cli: Cli, model: Path, new_photos: Path,
 def test_names_never_meet(tmp_path: Path):
     """Equal stems, names on systems that fold case, a sheet and an overlay of another picture."""
     paths = [Path(name) for name in ("a/cat.png", "b/Cat.jpg", "a/cat-grad-cam.png", "cat-2.png")]
-    found = list(_names(tmp_path, paths, ["grad-cam"]))
-    assert [one.stem for one in found] == ["cat", "Cat-2", "cat-grad-cam-2", "cat-2-2"]
-    files = [file for one in found for file in (one.sheet, one.overlay("grad-cam"))]
+    found = list(_bases(tmp_path, paths, ["grad-cam"]))
+    assert [one.name for one in found] == ["cat", "Cat-2", "cat-grad-cam-2", "cat-2-2"]
+    files = [file for one in found for file in (_file(one), _file(one, "grad-cam"))]
     assert len({str(file).casefold() for file in files}) == 8
 
 

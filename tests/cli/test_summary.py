@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 from headstart.cli.console import facts, print_json
 from headstart.cli.summary import left_out_facts
@@ -12,8 +13,12 @@ TEXT = Skipped("b/text.jpg", "not an image")
 BROKEN = Skipped("c/broken.jpg", "truncated")
 
 
+def left_out(skipped=()):
+    return SimpleNamespace(skipped=skipped, conflicts=())
+
+
 def say_skipped(skipped, file, width=10):
-    facts(left_out_facts(skipped=skipped, file=file), width=width)
+    facts(left_out_facts(left_out(skipped), file=file), width=width)
 
 
 def test_damaged_images_come_before_what_is_none(capsys):
@@ -50,9 +55,10 @@ def test_many_are_counted(capsys):
 
 
 def test_one_is_singular():
-    assert dict(left_out_facts(duplicates=1, seen=1)) == {
-        "copies": "1 duplicate image excluded",
-        "excluded": "1 image that the model was trained on",
+    assert dict(left_out_facts(left_out(), duplicates=1, seen=1)) == {
+        "copies": "1 duplicate image left out",
+        "left out": "1 image that the model was trained on",
     }
-    assert dict(left_out_facts(duplicates=1200)) == {"copies": "1,200 duplicate images excluded"}
-    assert dict(left_out_facts()) == {}
+    many = dict(left_out_facts(left_out(), duplicates=1200))
+    assert many == {"copies": "1,200 duplicate images left out"}
+    assert dict(left_out_facts(left_out())) == {}

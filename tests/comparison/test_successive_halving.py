@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headstart.backbones import Backbone
 from headstart.comparison import ExcludedBackbone, compare, successive_halving
 from headstart.comparison.cost import Cost
 from headstart.datasets import open_dataset
+from headstart.engines import EnginePlan
 from headstart.errors import BackboneError, DataError
 from headstart.features.extractor import Extractor
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
+from headstart.system.serialization import to_json
+from headstart.types import EngineName
 from tests.conftest import KINDS, files, picture, write_photos
 from tests.fake_backbone import FakeBackbone
 
@@ -69,9 +73,14 @@ def blind(extractor: Extractor) -> Extractor:
     return other.with_backbone(faked(other, graph=graph))
 
 
-def meter(extractor: Extractor) -> Cost:
-    cost = COSTS[extractor.backbone.name]
+def made_up_cost(backbone: Backbone, plan: EnginePlan, *, asked: EngineName) -> Cost:
+    cost = COSTS[backbone.name]
     return Cost(images_per_second=1000 / cost, milliseconds=cost, memory_bytes=None)
+
+
+@pytest.fixture(autouse=True)
+def _costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(successive_halving, "measure_cost", made_up_cost)
 
 
 def make(tiny: Tiny, *names: str) -> list[Extractor]:
@@ -80,7 +89,7 @@ def make(tiny: Tiny, *names: str) -> list[Extractor]:
 
 def test_says_of_each_what_fit_says(photos: Path, tiny: Tiny):
     dataset = open_dataset(photos)
-    found = compare(dataset, make(tiny, "slow", "tiny"), meter=meter, seed=3)
+    found = compare(dataset, make(tiny, "slow", "tiny"), seed=3)
     model = fit(dataset, tiny(), FitSettings(seed=3)).model
     assert [one.name for one in found.backbones] == ["tiny", "slow"]
     for one in found.backbones:
@@ -99,8 +108,8 @@ def test_says_of_each_what_fit_says(photos: Path, tiny: Tiny):
 
 def test_nothing_is_computed_twice(photos: Path, tiny: Tiny):
     dataset = open_dataset(photos)
-    first = compare(dataset, make(tiny, "tiny", "slow"), meter=meter)
-    again = compare(dataset, make(tiny, "tiny", "slow"), meter=meter)
+    first = compare(dataset, make(tiny, "tiny", "slow"))
+    again = compare(dataset, make(tiny, "tiny", "slow"))
     assert all(one.pass_images_per_second for one in first.backbones)
     assert [one.pass_images_per_second for one in again.backbones] == [None, None]
     assert fit(dataset, make(tiny, "slow")[0], FitSettings()).computed == 0
@@ -109,8 +118,8 @@ def test_nothing_is_computed_twice(photos: Path, tiny: Tiny):
 def test_the_same_seed_gives_the_same_numbers(photos: Path, tiny: Tiny):
     documents = []
     for _ in range(2):
-        found = compare(open_dataset(photos), make(tiny, "tiny", "blind"), meter=meter, seed=5)
-        said = found.as_dict()
+        found = compare(open_dataset(photos), make(tiny, "tiny", "blind"), seed=5)
+        said = to_json(found)
         said.pop("seconds")
         for row in said["backbones"]:
             row.pop("pass_images_per_second")
@@ -119,7 +128,7 @@ def test_the_same_seed_gives_the_same_numbers(photos: Path, tiny: Tiny):
 
 
 def test_a_backbone_that_sees_nothing_loses(photos: Path, tiny: Tiny):
-    found = compare(open_dataset(photos), make(tiny, "tiny", "blind", "slow"), meter=meter)
+    found = compare(open_dataset(photos), make(tiny, "tiny", "blind", "slow"))
     seeing, blinded, _ = found.backbones
     assert seeing.accuracy > 0.9 > 0.6 > blinded.accuracy
     assert found.recommendation.against["blind"].high < 0
@@ -129,7 +138,7 @@ def test_copies_and_conflicts_go_as_in_fit(own: Path, tiny: Tiny):
     shutil.copy(files(own / "checks")[0], own / "checks" / "copy.jpg")
     shutil.copy(files(own / "stripes")[0], own / "checks" / "conflict.jpg")
     (own / "noise" / "broken.jpg").touch()
-    found = compare(open_dataset(own), make(tiny, "tiny", "slow"), meter=meter)
+    found = compare(open_dataset(own), make(tiny, "tiny", "slow"))
     assert (found.images, found.duplicates, len(found.conflicts)) == (23, 1, 1)
     assert [one.reason for one in found.skipped] == ["empty file"]
     assert {one.images for one in found.backbones} == {23}
@@ -140,8 +149,8 @@ def test_copies_and_conflicts_go_as_in_fit(own: Path, tiny: Tiny):
 def test_a_test_part_is_not_looked_at(photos: Path, tiny: Tiny, tmp_path: Path):
     shutil.copytree(photos, tmp_path / "data" / "train")
     write_photos(tmp_path / "data" / "test", 3, first=500)
-    split = compare(open_dataset(tmp_path / "data"), make(tiny, "tiny", "slow"), meter=meter)
-    whole = compare(open_dataset(photos), make(tiny, "tiny", "slow"), meter=meter)
+    split = compare(open_dataset(tmp_path / "data"), make(tiny, "tiny", "slow"))
+    whole = compare(open_dataset(photos), make(tiny, "tiny", "slow"))
     assert split.images == whole.images == 24
     assert [one.accuracy for one in split.backbones] == [one.accuracy for one in whole.backbones]
 
@@ -157,7 +166,7 @@ class TestHalving:
 
     def test_the_hopeless_leave_and_what_is_within_noise_stays(self, photos: Path, tiny: Tiny):
         names = ("tiny", "slow", "slower", "blind")
-        found = compare(open_dataset(photos), make(tiny, *names), meter=meter)
+        found = compare(open_dataset(photos), make(tiny, *names))
         rows = {one.name: one for one in found.backbones}
         assert {name for name, one in rows.items() if one.complete} == {"tiny", "slow", "slower"}
         assert rows["blind"].images == 12
@@ -169,27 +178,31 @@ class TestHalving:
     ):
         monkeypatch.setitem(COSTS, "blind", 0.5)
         names = ("tiny", "slow", "slower", "blind")
-        found = compare(open_dataset(photos), make(tiny, *names), meter=meter)
+        found = compare(open_dataset(photos), make(tiny, *names))
         assert all(one.complete for one in found.backbones)
         assert found.frontier == {"blind", "tiny"}
 
     def test_three_are_not_halved(self, photos: Path, tiny: Tiny):
-        found = compare(open_dataset(photos), make(tiny, "tiny", "slow", "blind"), meter=meter)
+        found = compare(open_dataset(photos), make(tiny, "tiny", "slow", "blind"))
         assert all(one.complete for one in found.backbones)
 
     def test_who_left_early_ran_on_few_images(self, photos: Path, tiny: Tiny):
         extractors = make(tiny, "tiny", "slow", "slower", "blind")
-        compare(open_dataset(photos), extractors, meter=meter)
+        compare(open_dataset(photos), extractors)
         dataset = open_dataset(photos)
         assert extractors[3].extract(dataset.paths).cached == 12
 
 
 class TestTrouble:
-    def test_what_cannot_be_measured_or_run_is_listed(self, photos: Path, tiny: Tiny):
-        def fails(extractor: Extractor) -> Cost:
-            if extractor.backbone.name == "slow":
+    def test_what_cannot_be_measured_or_run_is_listed(
+        self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    ):
+        def fails(backbone: Backbone, plan: EnginePlan, *, asked: EngineName) -> Cost:
+            if backbone.name == "slow":
                 raise BackboneError("it is too large")
-            return meter(extractor)
+            return made_up_cost(backbone, plan, asked=asked)
+
+        monkeypatch.setattr(successive_halving, "measure_cost", fails)
 
         extractors = make(tiny, "tiny", "slow", "blind")
 
@@ -200,7 +213,6 @@ class TestTrouble:
         found = compare(
             open_dataset(photos),
             extractors,
-            meter=fails,
             left_out=[ExcludedBackbone("x", "absent")],
         )
         assert [one.name for one in found.backbones] == ["blind"]
@@ -217,16 +229,20 @@ class TestTrouble:
             raise BackboneError("no such operation")
 
         extractors[1] = extractors[1].with_backbone(faked(extractors[1], graph=graph))
-        found = compare(open_dataset(photos), extractors, meter=meter)
+        found = compare(open_dataset(photos), extractors)
         assert [one.name for one in found.backbones] == ["tiny"]
         assert found.left_out == (ExcludedBackbone("slow", "no such operation"),)
 
-    def test_none_left_is_an_error_that_says_why(self, photos: Path, tiny: Tiny):
-        def fails(extractor: Extractor) -> Cost:
+    def test_none_left_is_an_error_that_says_why(
+        self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    ):
+        def fails(*_: Any, **__: Any) -> Cost:
             raise BackboneError("it is too large")
 
+        monkeypatch.setattr(successive_halving, "measure_cost", fails)
+
         with pytest.raises(BackboneError, match="no backbone can be compared: tiny: it is too"):
-            compare(open_dataset(photos), make(tiny, "tiny"), meter=fails)
+            compare(open_dataset(photos), make(tiny, "tiny"))
 
     def test_files_that_change_meanwhile_end_it(self, own: Path, tiny: Tiny):
         extractors = make(tiny, "tiny", "slow")
@@ -240,16 +256,16 @@ class TestTrouble:
         first = extractors[0]
         extractors[0] = Meddling(backbone=first.backbone, plan=first.plan, cache=None)
         with pytest.raises(DataError, match="files changed while backbones were compared"):
-            compare(open_dataset(own), extractors, meter=meter)
+            compare(open_dataset(own), extractors)
 
     def test_a_single_image_a_class_cannot_be_compared_on(self, tmp_path: Path, tiny: Tiny):
         write_photos(tmp_path / "few", 1)
         with pytest.raises(DataError, match="no class has two images"):
-            compare(open_dataset(tmp_path / "few"), make(tiny, "tiny"), meter=meter)
+            compare(open_dataset(tmp_path / "few"), make(tiny, "tiny"))
 
     def test_one_readable_class_cannot_be_compared_on(self, tmp_path: Path, tiny: Tiny):
         write_photos(tmp_path / "one", 4, kinds=("noise",))
         (tmp_path / "one" / "empty").mkdir()
         (tmp_path / "one" / "empty" / "broken.jpg").touch()
         with pytest.raises(DataError, match="only the class 'noise'"):
-            compare(open_dataset(tmp_path / "one"), make(tiny, "tiny"), meter=meter)
+            compare(open_dataset(tmp_path / "one"), make(tiny, "tiny"))

@@ -10,7 +10,7 @@ import pytest
 
 from headstart.datasets import archives, open_dataset, unpacking
 from headstart.datasets.archives import open_archive
-from headstart.datasets.unpacking import Limits, unpack
+from headstart.datasets.unpacking import unpack
 from headstart.errors import DataError, StoreError
 from headstart.types import Split
 
@@ -197,17 +197,22 @@ def test_names_that_clash(tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
-def test_bombs(tmp_path, ending):
+def test_bombs(tmp_path, ending, monkeypatch):
     path = packed(tmp_path / f"a{ending}", {"cats/1.jpg": bytes(5_000_000), "dogs/2.jpg": b""})
+    monkeypatch.setattr(unpacking, "_FREE", 1_000_000)
+    monkeypatch.setattr(unpacking, "_RATIO", 10)
     with pytest.raises(DataError, match=r"more than 1 MB, as decompression bombs do"):
-        unpack(path, tmp_path, limits=Limits(free=1_000_000, ratio=10))
+        unpack(path, tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(unpacking, "_MOST_FILES", 1)
     with pytest.raises(DataError, match="more than 1 files"):
-        unpack(path, tmp_path, limits=Limits(members=1))
+        unpack(path, tmp_path)
 
 
-def test_limits():
-    limits = Limits(total=1000, ratio=10, free=50)
-    assert [limits.allowed(size) for size in (1, 6, 1_000_000)] == [50, 60, 1000]
+def test_limits(monkeypatch):
+    for name, value in {"_MOST_BYTES": 1000, "_RATIO": 10, "_FREE": 50}.items():
+        monkeypatch.setattr(unpacking, name, value)
+    assert [unpacking._allowed(size) for size in (1, 6, 1_000_000)] == [50, 60, 1000]
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz"])

@@ -28,6 +28,7 @@ from headstart.inspection.robustness import EPSILONS, measure_robustness
 from headstart.inspection.robustness_result import CorrectCount, Robustness
 from headstart.models.prediction import evaluate
 from headstart.models.saved_model import load_model
+from headstart.system.serialization import to_json
 from headstart.types import Norm
 from tests.conftest import tiny_backbone
 
@@ -149,7 +150,7 @@ def test_each_share_is_that_of_its_corruption(colors: Path, monkeypatch: pytest.
 
 
 def test_the_document_says_it_all(found: Robustness):
-    document = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    document = json.loads(json.dumps(to_json(found), allow_nan=False))
     assert document["images"] == 40
     assert [one["epsilon"] for one in document["attack"]] == LINF
     assert document["clean"] == {
@@ -162,7 +163,7 @@ def test_the_document_says_it_all(found: Robustness):
 
 
 def test_the_same_seed_gives_the_same(colors: Path):
-    first, again = (measured(colors, steps=2, epsilons=[1 / 255]).as_dict() for _ in range(2))
+    first, again = (to_json(measured(colors, steps=2, epsilons=[1 / 255])) for _ in range(2))
     assert first == again
     assert [one["epsilon"] for one in first["attack"]] == [0, 1 / 255]
 

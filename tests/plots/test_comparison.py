@@ -10,32 +10,31 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from headstart import plots
-from headstart.errors import DataError
+from headstart.comparison import Comparison, Recommendation
+from headstart.comparison.recommendation import frontier as pareto
 from headstart.evaluation.metrics import wilson
+from tests.comparison.made_up import compared, right
 
 IMAGES = 500
 
 
-def drawn(
-    correct: list[int],
-    costs: list[float],
-    *,
-    early: tuple[int, ...] = (),
-    names: list[str] | None = None,
-) -> Figure:
-    names = names or [f"torchvision:network_{place}" for place in range(len(correct))]
-    edge = [
-        not any(
-            a >= k and c <= cost and (a, c) != (k, cost)
-            for a, c in zip(correct, costs, strict=True)
+def drawn(correct: list[int], costs: list[float], *, early: tuple[int, ...] = ()) -> Figure:
+    backbones = tuple(
+        compared(
+            f"torchvision:network_{place}", right(k, IMAGES), cost, complete=place not in early
         )
-        for k, cost in zip(correct, costs, strict=True)
-    ]
-    return plots.accuracy_and_cost(
-        names, [k / IMAGES for k in correct], [wilson(k, IMAGES) for k in correct], costs, edge,
-        [place not in early for place in range(len(correct))],
-        recommended=names[edge.index(True)], images=IMAGES,
+        for place, (k, cost) in enumerate(zip(correct, costs, strict=True))
+    )
+    edge = pareto(backbones)
+    found = Comparison(
+        data="photos", classes=("a", "b"), images=IMAGES, duplicates=0, conflicts=(), skipped=(),
+        backbones=backbones, frontier=edge, left_out=(), folds=5, seed=0, cores=1, seconds=1.0,
+        recommendation=Recommendation(
+            backbone=next(one.name for one in backbones if one.name in edge), sentence="",
+            against={}, choice=backbones[0].right,
+        ),
     )  # fmt: skip
+    return plots.accuracy_and_cost(found)
 
 
 def boxes(figure: Figure) -> list[Bbox]:
@@ -112,10 +111,3 @@ def test_the_same_picture_is_the_same_file(tmp_path: Path):
     assert content[0] == content[1]
     with Image.open(io.BytesIO(content[0])) as image:
         assert image.width > 1000
-
-
-def test_what_does_not_fit_is_refused():
-    with pytest.raises(DataError, match="give at least one"):
-        plots.accuracy_and_cost([], [], [], [], [], [], recommended="", images=0)
-    with pytest.raises(DataError, match="different lengths"):
-        plots.accuracy_and_cost(["a"], [], [], [], [], [], recommended="a", images=0)

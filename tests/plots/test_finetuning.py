@@ -1,11 +1,15 @@
 from typing import Any
 
 import numpy as np
-import pytest
 from matplotlib.figure import Figure
 
 from headstart import plots
-from headstart.errors import DataError
+from headstart.finetuning.finetune import TuningAttempt
+from headstart.finetuning.history import Epoch, Phase
+from headstart.finetuning.invariance import InvarianceTest
+from headstart.images.augmentation import Augmentation
+from headstart.models.trained_model import AccuracyEstimate
+from headstart.types import EstimateMethod, Interval
 
 LOSSES, ACCURACIES = [1.0, 0.6, 0.4, 0.3], [0.5, 0.7, 0.8, 0.9]
 VALIDATION: dict[str, Any] = {
@@ -14,17 +18,31 @@ VALIDATION: dict[str, Any] = {
 }
 
 
-def drawn(*, closing: int = 1, **changed: Any) -> Figure:
-    given = {"losses": LOSSES, "accuracies": ACCURACIES, **VALIDATION, **changed}
-    return plots.training_curves(
-        given["losses"],
-        given["accuracies"],
-        given["validation_losses"],
-        given["validation_accuracies"],
-        probe=(0.8, 0.62),
-        closing=closing,
-        title="Fine-tuning paid.",
+def estimate(value: float) -> AccuracyEstimate:
+    return AccuracyEstimate(
+        value=value, interval=Interval(0, 1), images=50, method=EstimateMethod.VALIDATION
     )
+
+
+def drawn(**changed: Any) -> Figure:
+    given = {"losses": LOSSES, "accuracies": ACCURACIES, **VALIDATION, **changed}
+    history = tuple(
+        Epoch(
+            phase=Phase.SEARCH, epoch=number, rate=0.1, loss=loss, accuracy=accuracy,
+            validation_loss=validation_loss, validation_accuracy=validation_accuracy, seconds=1.0,
+        )
+        for number, (loss, accuracy, validation_loss, validation_accuracy) in enumerate(
+            zip(*given.values(), strict=True), start=1
+        )
+    )  # fmt: skip
+    attempt = TuningAttempt(
+        depth=1, last_frozen_stage="", parameters=9, history=history, interpolation=1.0,
+        invariance=InvarianceTest(
+            images=0, accuracy=0.5, accuracy_by_transform={}, augmentation=Augmentation()
+        ), probe_loss=0.8, tuned_loss=0.3,
+        probe=estimate(0.62), tuned=estimate(0.9),
+    )  # fmt: skip
+    return plots.training_curves(attempt, title="Fine-tuning paid.")
 
 
 def test_the_title_is_the_finding():
@@ -56,14 +74,15 @@ def test_the_closing_phase_is_marked_where_there_is_one():
         (span,) = axes.patches
         assert span.get_x() == 3.5  # type: ignore[attr-defined]
         assert span.get_width() == 1  # type: ignore[attr-defined]
-    for axes in drawn(closing=0).get_axes():
+    searched = {"validation_losses": LOSSES, "validation_accuracies": ACCURACIES}
+    for axes in drawn(**searched).get_axes():
         assert not axes.texts
         assert not axes.patches
 
 
 def test_one_epoch_is_drawn(tmp_path):
     one = {name: values[:1] for name, values in VALIDATION.items()}
-    figure = drawn(losses=LOSSES[:1], accuracies=ACCURACIES[:1], closing=0, **one)
+    figure = drawn(losses=LOSSES[:1], accuracies=ACCURACIES[:1], **one)
     plots.save(figure, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
@@ -72,13 +91,6 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
     for name in ("one.png", "two.png"):
         plots.save(drawn(), tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
-
-
-def test_nothing_to_draw_and_unequal_lengths_are_refused():
-    with pytest.raises(DataError, match="no epochs to draw"):
-        drawn(losses=[], accuracies=[], validation_losses=[], validation_accuracies=[])
-    with pytest.raises(DataError):
-        drawn(losses=LOSSES[:2])
 
 
 def test_a_training_that_diverged_is_drawn_as_far_as_it_went(tmp_path):

@@ -64,7 +64,9 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 def wrong(paths: list[Path]) -> Figure:
     n = len(paths)
-    return plots.most_wrong(paths, ["cat"] * n, ["dog"] * n, np.linspace(0.5, 1, n))
+    p = np.linspace(0.5, 1, n)
+    probabilities = np.stack([np.zeros(n), p, 1 - p], axis=1)
+    return plots.most_wrong(paths, np.zeros(n, np.int64), probabilities, ["cat", "dog", "owl"])
 
 
 def reliability(p: np.ndarray, y: np.ndarray | list[int]) -> Figure:
@@ -76,7 +78,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "matrix": lambda: plots.confusion_matrix(matrix(5), list("abcde")),
     "list": lambda: plots.confusion_matrix(matrix(41), [f"class {i}" for i in range(41)]),
     "stages": lambda: plots.accuracy_by_stage(
-        ["stem", "head"], [0.5, 0.8], [Interval(0.4, 0.6), Interval(0.7, 0.9)], [False, True],
+        {"stem": (0.5, Interval(0.4, 0.6)), "head": (0.8, Interval(0.7, 0.9))}, ["head"],
         largest=0.1,
     ),
     "reliability": lambda: reliability(*scored(4)),
@@ -160,31 +162,32 @@ def test_the_colors_of_the_matrix_are_shares_of_rows() -> None:
 
 
 def test_stage_titles() -> None:
-    at = [Interval(0.4, 0.6), Interval(0.8, 0.9), Interval(0.7, 0.9)]
+    low, middle, high = (
+        (0.5, Interval(0.4, 0.6)),
+        (0.85, Interval(0.8, 0.9)),
+        (0.8, Interval(0.7, 0.9)),
+    )
     draw = plots.accuracy_by_stage
 
-    def named(*chosen: bool) -> str:
-        return title(draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, chosen, largest=0.1))
+    def named(*chosen: str) -> str:
+        return title(draw({"a": low, "b": middle, "c": high}, chosen, largest=0.1))
 
     begin = "Accuracy by stage; the head uses"
     # The intervals of b and c overlap, so no gain is claimed.
-    assert named(False, True, False) == f"{begin} b: 0.850 (0.800 to 0.900)"
-    assert named(True, False, False) == f"{begin} a: 0.500 (0.400 to 0.600), 0.300 below c"
-    assert named(False, False, True) == f"{begin} c: 0.800 (0.700 to 0.900)"
-    assert named(True, True, False) == f"{begin} a + b"
-    assert named(False, False, False) == "Accuracy by stage"
-    apart = draw(["a", "b"], [0.8, 0.5], [at[2], at[0]], [True, False], largest=0.1)
+    assert named("b") == f"{begin} b: 0.850 (0.800 to 0.900)"
+    assert named("a") == f"{begin} a: 0.500 (0.400 to 0.600), 0.300 below c"
+    assert named("c") == f"{begin} c: 0.800 (0.700 to 0.900)"
+    assert named("a", "b") == f"{begin} a + b"
+    assert named() == "Accuracy by stage"
+    apart = draw({"a": high, "b": low}, ["a"], largest=0.1)
     assert title(apart) == f"{begin} a: 0.800 (0.700 to 0.900), 0.300 above b"
     assert "cross-validated accuracy on the training images" in apart.axes[0].get_ylabel()
-    with pytest.raises(DataError, match="'chosen': 1"):
-        draw(["a", "b", "c"], [0.5, 0.85, 0.8], at, [True], largest=0.1)
 
 
 @pytest.mark.parametrize("s", [1, 30])
 def test_few_and_many_stages(s: int, tmp_path: Path) -> None:
-    figure = plots.accuracy_by_stage(
-        [f"stage {i}" for i in range(s)], [0.5] * s, [Interval(0, 1)] * s, [True] * s, largest=0.5
-    )
+    stages = {f"stage {i}": (0.5, Interval(0, 1)) for i in range(s)}
+    figure = plots.accuracy_by_stage(stages, list(stages), largest=0.5)
     png(figure, tmp_path / "s.png")
 
 
@@ -210,11 +213,9 @@ def test_most_wrong_with_one_picture_many_and_none(pictures: list[Path], tmp_pat
     assert title(many) == "60 errors in 60 predictions, most confident first (24 shown)"
     assert len(many.axes) == 24
     png(many, tmp_path / "60.png")
-    none = plots.most_wrong(pictures, ["a"] * 6, ["a"] * 6, [1.0] * 6)
+    none = plots.most_wrong(pictures, np.zeros(6, np.int64), np.ones((6, 1)), ["a"])
     assert title(none) == "No errors in 6 predictions"
     png(none, tmp_path / "0.png")
-    with pytest.raises(DataError, match="'truths': 1"):
-        plots.most_wrong(pictures, ["a"], ["a"] * 6, [1.0] * 6)
 
 
 @pytest.mark.parametrize("n", [1, 500])
@@ -237,9 +238,10 @@ def test_reliability_verdicts() -> None:
 def test_odd_names_are_drawn_without_a_warning(pictures: list[Path], tmp_path: Path) -> None:
     k = len(ODD)
     png(plots.confusion_matrix(matrix(k), ODD), tmp_path / "1.png")
-    png(plots.most_wrong(pictures[:4], ODD[:4], ODD[1:5], [0.5] * 4), tmp_path / "3.png")
-    at = [Interval(0, 1)] * k
-    png(plots.accuracy_by_stage(ODD, [0.5] * k, at, [True] * k, largest=0), tmp_path / "4.png")
+    guesses = np.eye(k)[1:5]
+    png(plots.most_wrong(pictures[:4], np.arange(4), guesses, ODD), tmp_path / "3.png")
+    stages = dict.fromkeys(ODD, (0.5, Interval(0, 1)))
+    png(plots.accuracy_by_stage(stages, ODD, largest=0), tmp_path / "4.png")
 
 
 @given(st.text(st.characters(), max_size=40))

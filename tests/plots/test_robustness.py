@@ -1,4 +1,7 @@
 import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,29 +9,33 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from headstart import plots
-from headstart.errors import DataError
-from headstart.evaluation.metrics import wilson
-from headstart.types import Interval
+from headstart.inspection.labeled_sample import LabeledSample
+from headstart.inspection.robustness_result import CorrectCount, Robustness
+from headstart.types import Norm
 
-Point = tuple[float, Interval]
+SIZES = (0.0, 0.25 / 255, 1 / 255, 4 / 255)
 EPSILONS = ("0", "0.25/255", "1/255", "4/255")
 
 
-def at(*correct: int, n: int = 50) -> list[Point]:
-    return [(one / n, wilson(one, n)) for one in correct]
+def at(*correct: int, n: int = 50) -> tuple[CorrectCount, ...]:
+    return tuple(CorrectCount(one, n) for one in correct)
 
 
 CORRUPTED = {"noise": at(48, 40, 30, 20, 9), "blur": at(49, 45, 41, 35, 30), "fog": at(*[30] * 5)}
+SAMPLE = LabeledSample(
+    name="photos", paths=(Path("a.png"),) * 50, labels=("a",) * 50, available=50, skipped=(),
+    pixels=np.zeros((50, 1, 1, 3), np.uint8), accepted=np.ones((50, 2), bool), conflicts=(), seen=0,
+)  # fmt: skip
 
 
 def drawn(
-    attacked: list[Point] | None = None, corrupted: dict[str, list[Point]] | None = None
+    attacked: tuple[CorrectCount, ...] = at(49, 30, 3, 0), corrupted: Mapping[Any, Any] = CORRUPTED
 ) -> Figure:
-    points = at(49, 30, 3, 0) if attacked is None else attacked
-    return plots.robustness_curves(
-        EPSILONS[: len(points)], points, CORRUPTED if corrupted is None else corrupted,
-        axis="largest change", images=50,
+    found = Robustness(
+        sample=SAMPLE, norm=Norm.LINF, epsilons=SIZES[: len(attacked)], attacked=attacked,
+        wrong_at=np.zeros(50, np.int64), corrupted=corrupted, steps=10, restarts=1, seed=0,
     )  # fmt: skip
+    return plots.robustness_curves(found)
 
 
 def title(figure: Figure) -> str:
@@ -50,12 +57,12 @@ def test_both_plots_show_the_numbers():
     np.testing.assert_allclose(left.lines[0].get_ydata(), [0.98, 0.6, 0.06, 0])
     assert [tick.get_text() for tick in left.get_xticklabels()] == list(EPSILONS)
     spans = [path.vertices[:, 1] for path in left.collections[0].get_paths()]
-    for span, (_, interval) in zip(spans, at(49, 30, 3, 0), strict=True):
-        np.testing.assert_allclose(sorted(span), [interval.low, interval.high])
+    for span, one in zip(spans, at(49, 30, 3, 0), strict=True):
+        np.testing.assert_allclose(sorted(span), [one.interval.low, one.interval.high])
     curves = [line for line in right.lines if len(line.get_xdata()) == 6]
     assert len(curves) == 3
     for curve, row in zip(curves, CORRUPTED.values(), strict=True):
-        np.testing.assert_allclose(curve.get_ydata(), [0.98, *(value for value, _ in row)])
+        np.testing.assert_allclose(curve.get_ydata(), [0.98, *(one.accuracy for one in row)])
     assert {text.get_text() for text in right.texts} == set(CORRUPTED)
 
 
@@ -78,11 +85,3 @@ def test_the_same_picture_is_the_same_file():
         return buffer.getvalue()
 
     assert content() == content()
-
-
-def test_what_does_not_fit_is_refused():
-    for attacked, corrupted in (([], None), (None, {}), (None, {"a": at(1), "b": at(1, 2)})):
-        with pytest.raises(DataError, match="give at least one epsilon, and the same strengths"):
-            drawn(attacked, corrupted)
-    with pytest.raises(DataError, match="different lengths"):
-        plots.robustness_curves(["0"], at(1, 2), CORRUPTED, axis="", images=1)

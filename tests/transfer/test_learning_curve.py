@@ -9,6 +9,7 @@ from headstart.datasets.splits import assign_folds
 from headstart.errors import DataError
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import LabeledFeatures
+from headstart.system.serialization import to_json
 from headstart.transfer.learning_curve import (
     SampleCost,
     fit_learning_curve,
@@ -66,14 +67,14 @@ def test_where_nothing_is_left_to_learn_no_number_is_named():
     curve = fit_learning_curve(SIZES, [np.zeros((1, 300), dtype=bool)] * 4, available=1000, seed=0)
     assert curve.sample_cost is not None
     assert curve.sample_cost.images is None
-    assert curve.as_dict()["images_for_one_point"] == {"images": None, "interval": [None, None]}
+    assert to_json(curve)["images_for_one_point"] == {"images": None, "interval": [None, None]}
 
 
 def test_two_sizes_are_no_curve():
     curve = fit_learning_curve(SIZES[:2], guesses(CURVES[0])[:2], available=300, seed=0)
     assert curve.fit is None
     assert curve.sample_cost is None
-    assert curve.as_dict()["fit"] is None
+    assert to_json(curve)["fit"] is None
     with pytest.raises(DataError, match="at least one"):
         fit_learning_curve([], [], available=3, seed=0)
 

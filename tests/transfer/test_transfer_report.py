@@ -17,6 +17,7 @@ from headstart.evaluation.paired_tests import paired_difference
 from headstart.features.extractor import Extractor
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
+from headstart.system.serialization import to_json
 from headstart.transfer import transfer_report
 from headstart.transfer.advice import Action
 from headstart.transfer.paired_scores import ClassifierScore, better_than
@@ -108,7 +109,7 @@ def test_random_weights_are_those_that_were_drawn(
 
 
 def test_the_document_has_every_key_and_is_json(extractor: Extractor, many: Path):
-    found = measure_transfer(open_dataset(str(many)), extractor).as_dict()
+    found = to_json(measure_transfer(open_dataset(str(many)), extractor))
     text = json.dumps(found, allow_nan=False)
     assert {
         "data", "backbone", "images", "classes", "stages", "chosen", "raw_pixels", "descriptors",
@@ -123,7 +124,7 @@ def test_the_document_has_every_key_and_is_json(extractor: Extractor, many: Path
 
 
 def test_the_same_seed_gives_the_same_document(extractor: Extractor, many: Path):
-    documents = [measure_transfer(open_dataset(str(many)), extractor).as_dict() for _ in range(2)]
+    documents = [to_json(measure_transfer(open_dataset(str(many)), extractor)) for _ in range(2)]
     for document in documents:
         del document["seconds"]
     assert documents[0] == documents[1]
@@ -144,7 +145,7 @@ def striped(root: Path, count: int) -> Path:
 def test_negative_transfer_is_called_by_its_name(extractor: Extractor, tmp_path: Path):
     # The last layer knows only the mean color, which is the same in both classes.
     found = measure_transfer(open_dataset(str(striped(tmp_path / "x", 24))), extractor)
-    document = found.as_dict()["negative_transfer"]
+    document = to_json(found)["negative_transfer"]
     assert document["found"]
     assert {"raw_pixels", "random_weights"} <= set(document["beat_last"])
     assert document["beat_chosen"] == []

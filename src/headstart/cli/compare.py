@@ -149,18 +149,7 @@ def _write(found: Comparison, folder: Path) -> None:
         low, high = row.pop("interval")
         row.update(low=low, high=high, stages=" ".join(row["stages"]))
     write_csv(rows, folder / "comparison.csv")
-    backbones = found.backbones
-    figure = plots.accuracy_and_cost(
-        [one.name for one in backbones],
-        [one.accuracy for one in backbones],
-        [one.interval for one in backbones],
-        [one.milliseconds for one in backbones],
-        [one.name in found.frontier for one in backbones],
-        [one.complete for one in backbones],
-        recommended=found.recommendation.backbone,
-        images=found.images,
-    )
-    plots.save(figure, folder / "comparison.png")
+    plots.save(plots.accuracy_and_cost(found), folder / "comparison.png")
 
 
 def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
@@ -183,10 +172,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
         [
             ("data", images),
             *left_out_facts(
-                duplicates=found.duplicates,
-                conflicts=found.conflicts,
-                skipped=found.skipped,
-                file=out / _REPORT if out else None,
+                found, duplicates=found.duplicates, file=out / _REPORT if out else None
             ),
             ("advice", f"{found.recommendation.sentence}."),
             ("choice", _choice(found)),

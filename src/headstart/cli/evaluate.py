@@ -52,18 +52,14 @@ def evaluate(
     if out:
         from headstart.plots.report_folder import write_report  # imports matplotlib, which is slow
 
-        write_report(report, found.paths, found.labels, found.probabilities, out, model=trained)
+        write_report(report, found, out, model=trained)
         write_skipped(report.skipped, out / "skipped.csv")
     warn(extractor.warnings)
     if as_json:
         print_json(report)
         return
-    accuracy = AccuracyEstimate(
-        value=report.accuracy,
-        interval=report.interval,
-        images=report.images,
-        method=EstimateMethod.HELD_OUT,
-    )
+    correct = found.probabilities.argmax(1) == found.labels
+    accuracy = AccuracyEstimate.of(correct, EstimateMethod.HELD_OUT)
     facts(
         [
             ("accuracy", accuracy_text(accuracy)),
@@ -71,12 +67,7 @@ def evaluate(
             ("balanced accuracy", f"{report.balanced_accuracy:.3f}"),
             ("log loss", f"{report.nll:.3f}"),
             ("calibration error", f"{report.ece:.3f}"),
-            *left_out_facts(
-                seen=report.seen,
-                conflicts=report.conflicts,
-                skipped=report.skipped,
-                file=out / "skipped.csv" if out else None,
-            ),
+            *left_out_facts(report, seen=report.seen, file=out / "skipped.csv" if out else None),
             ("written", str(out) if out else None),
         ],
         width=19,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,23 +19,6 @@ from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
     from headstart.inspection.explanation import Explanation
-
-
-@dataclass(frozen=True, slots=True)
-class OutputNames:
-    """The files of one explanation."""
-
-    folder: Path
-    stem: str
-
-    @property
-    def sheet(self) -> Path:
-        """The image and all maps, side by side."""
-        return self.folder / f"{self.stem}.png"
-
-    def overlay(self, method: str) -> Path:
-        """Return the file of one map over the image."""
-        return self.folder / f"{self.stem}-{method}.png"
 
 
 def explain(
@@ -75,7 +59,7 @@ def explain(
     from headstart.inspection.explanation import Explainer, predict_files
 
     methods = method or list(ATTRIBUTION_METHODS)
-    names = dict(zip(paths, _names(out, paths, methods), strict=True))
+    bases = dict(zip(paths, _bases(out, paths, methods), strict=True))
     explainer = Explainer(network, methods, stage=stage, seed=seed)
     predictions, skipped = predict_files(network, paths, explain=class_name)
     answers: list[dict[str, Any]] = []
@@ -84,8 +68,8 @@ def explain(
         for done, prediction in enumerate(predictions):
             bar(done, len(predictions))
             found = explainer.explain(prediction)
-            _draw(found, names[prediction.image])
-            answers.append(_answer(found, names[prediction.image]))
+            _draw(found, bases[prediction.image])
+            answers.append(_answer(found, bases[prediction.image]))
     if as_json:
         print_json(
             {
@@ -104,20 +88,22 @@ def explain(
         raise typer.Exit(1)
 
 
-def _names(out: Path, paths: Sequence[Path], methods: Sequence[str]) -> Iterator[OutputNames]:
-    """Yield the output files of each image, with names that differ even if case is ignored."""
+def _bases(out: Path, paths: Sequence[Path], methods: Sequence[str]) -> Iterator[Path]:
+    """Yield the first part of each image's files; no two share a name, in upper or lower case."""
     taken: set[str] = set()
     for path in paths:
-        number = 1
-        while True:
-            names = OutputNames(out, path.stem if number == 1 else f"{path.stem}-{number}")
-            own = [names.sheet, *(names.overlay(method) for method in methods)]
-            files = {file.name.casefold() for file in own}
+        for number in count(1):
+            base = out / (path.stem if number == 1 else f"{path.stem}-{number}")
+            files = {_file(base, method).name.casefold() for method in ("", *methods)}
             if taken.isdisjoint(files):
                 break
-            number += 1
         taken |= files
-        yield names
+        yield base
+
+
+def _file(base: Path, method: str = "") -> Path:
+    """Return the PNG of one map over the image, or else of the sheet with all maps."""
+    return base.with_name(f"{base.name}-{method}.png" if method else f"{base.name}.png")
 
 
 def _check_out(images: Sequence[Path], out: Path) -> None:
@@ -134,35 +120,31 @@ def _check_out(images: Sequence[Path], out: Path) -> None:
             raise UserError(f"{path} is in {out}; choose another folder for --out")
 
 
-def _draw(found: Explanation, names: OutputNames) -> None:
-    import io
-
-    from PIL import Image
-
+def _draw(found: Explanation, base: Path) -> None:
+    """Write an overlay for each map, and the sheet."""
     from headstart import plots
+    from headstart.inspection.image_tensor import encode
     from headstart.system.files import atomic_write
 
     overlays = [
         plots.overlay(found.pixels, one.full_size.values, one.full_size.seen) for one in found.maps
     ]
     for one, pixels in zip(found.maps, overlays, strict=True):
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        atomic_write(names.overlay(one.method), buffer.getvalue())
-    plots.save(plots.explanation_figure(found, overlays), names.sheet)
+        atomic_write(_file(base, one.method), encode(pixels, "PNG"))
+    plots.save(plots.explanation_figure(found, overlays), _file(base))
 
 
-def _answer(found: Explanation, names: OutputNames) -> dict[str, Any]:
+def _answer(found: Explanation, base: Path) -> dict[str, Any]:
     return {
         **asdict(found.prediction),
-        "sheet": names.sheet,
+        "sheet": _file(base),
         "maps": [
             {
                 "method": one.method,
                 "stage": one.stage,
                 **asdict(one.faithfulness),
                 "trustworthy": one.faithfulness.trustworthy,
-                "overlay": names.overlay(one.method),
+                "overlay": _file(base, one.method),
             }
             for one in found.maps
         ],

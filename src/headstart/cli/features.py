@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, say, table
 from headstart.system.option import Option
+from headstart.system.serialization import to_json
 
 if TYPE_CHECKING:
     from headstart.inspection.feature_maps import Filters, StageMaps
@@ -94,18 +95,10 @@ def _document(
         "overview": _OVERVIEW,
         "stages": [
             {
-                "name": one.name,
-                "channels": one.channels,
-                "height": one.height,
-                "width": one.width,
+                **to_json(one, without=("number", "ranked", "maps")),
                 "file": _file(one),
                 "ranked": [
-                    {
-                        "channel": channel.index,
-                        "strength": channel.strength,
-                        "minimum": channel.minimum,
-                        "maximum": channel.maximum,
-                    }
+                    {"channel": channel.index, **to_json(channel, without=["index"])}
                     for channel in one.ranked
                 ],
             }

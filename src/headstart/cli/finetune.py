@@ -159,11 +159,9 @@ def _location(
     if given is not None:
         return DataLocation(
             data=given,
-            image_column=dataset_options.image_column,
-            label_column=dataset_options.label_column,
-            classes_from=str(dataset_options.classes_from),
             holdout=known.holdout if known else 0.0,
             seed=model.seed if model else 0,
+            **vars(dataset_options),
         )
     again = f"headstart finetune {source} DATA --out ..."
     if known is None:

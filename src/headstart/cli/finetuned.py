@@ -29,16 +29,8 @@ def write_history(result: FineTuneResult, out: Path) -> None:
     write_csv([asdict(row) for row in attempt.history], out / HISTORY)
     from headstart import plots
 
-    figure = plots.training_curves(
-        [row.loss for row in attempt.history],
-        [row.accuracy for row in attempt.history],
-        [row.validation_loss for row in attempt.history],
-        [row.validation_accuracy for row in attempt.history],
-        probe=(attempt.probe_loss, attempt.probe.value or 0.0),
-        closing=sum(row.validation_loss is None for row in attempt.history),
-        title=_outcome(attempt, kept=result.kept),
-    )
-    plots.save(figure, out / CURVES)
+    title = _outcome(attempt, kept=result.kept)
+    plots.save(plots.training_curves(attempt, title=title), out / CURVES)
 
 
 def _outcome(attempt: TuningAttempt | None, *, kept: bool) -> str:
@@ -104,12 +96,7 @@ def describe(
             ("probe", accuracy_text(probe.model.accuracy)),
             ("accuracy", accuracy_text(model.accuracy)),
             ("result", _outcome(result.attempt, kept=result.kept)),
-            *left_out_facts(
-                duplicates=model.data.duplicates,
-                conflicts=probe.conflicts,
-                skipped=probe.skipped,
-                file=out / "skipped.csv",
-            ),
+            *left_out_facts(probe, duplicates=model.data.duplicates, file=out / "skipped.csv"),
             ("time", f"{seconds:.1f} s"),
             ("model", str(out)),
         ]

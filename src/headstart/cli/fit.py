@@ -87,11 +87,9 @@ def fit(
     write_skipped(result.skipped, out / "skipped.csv")
     location = DataLocation(
         data=str(Path(data).resolve()) if Path(data).exists() else data,
-        image_column=dataset_options.image_column,
-        label_column=dataset_options.label_column,
-        classes_from=str(dataset_options.classes_from),
         holdout=holdout,
         seed=seed,
+        **vars(dataset_options),
     )
     save_data_location(cache_root(runtime.cache), result.model.data, location)
     if report:
@@ -142,9 +140,7 @@ def _write_report(result: FitResult, folder: Path) -> None:
         conflicts=result.conflicts,
         seconds=result.seconds,
     )
-    write_report(
-        report, tested.paths, tested.labels, tested.probabilities, folder, model=result.model
-    )
+    write_report(report, tested, folder, model=result.model)
 
 
 def _document(result: FitResult, seconds: float) -> dict[str, Any]:
@@ -191,12 +187,7 @@ def _describe(
             *training_facts(dataset.name, result, extractor, features),
             ("accuracy", accuracy_text(model.accuracy)),
             ("untested", untested if single else None),
-            *left_out_facts(
-                duplicates=model.data.duplicates,
-                conflicts=result.conflicts,
-                skipped=result.skipped,
-                file=out / "skipped.csv",
-            ),
+            *left_out_facts(result, duplicates=model.data.duplicates, file=out / "skipped.csv"),
             ("time", f"{seconds:.1f} s"),
             ("model", f"{out}; report in {report}" if report else str(out)),
         ]

@@ -13,7 +13,6 @@ from headstart.system.option import Advanced, Option
 from headstart.types import ClassLevel, EngineName, Norm, Precision
 
 if TYPE_CHECKING:
-    from headstart.backbones import Backbone
     from headstart.datasets import ImageDataset
     from headstart.features.extractor import Extractor
     from headstart.inspection.inspected_network import InspectedNetwork
@@ -153,44 +152,35 @@ class NetworkOptions:
         Raises:
             UserError: both a backbone and a model are given.
         """
-        if self.model is None:
-            return _inspected(_load(self.backbone or DEFAULT_BACKBONE, self.weights))
-        if self.backbone is not None:
+        if self.model is not None and self.backbone is not None:
             raise UserError(
                 f"--model {self.model} includes its backbone; remove --backbone {self.backbone}"
             )
-        return _inspected_model(self.model, self.weights)
-
-
-def _load(name: str, weights: Path | None) -> Backbone:
-    from headstart.backbones import load_backbone
-    from headstart.cli.console import silence_libraries
-
-    silence_libraries()
-    return load_backbone(name, weights=weights)
+        return _inspected(self.model, self.backbone or DEFAULT_BACKBONE, self.weights)
 
 
 def inspected_by_name(name: str, weights: Path | None) -> InspectedNetwork:
     """Return the model folder, or else the backbone, that an argument names, for inspection."""
     folder = Path(name)
-    return (
-        _inspected_model(folder, weights) if folder.exists() else _inspected(_load(name, weights))
-    )
+    return _inspected(folder if folder.exists() else None, name, weights)
 
 
-def _inspected_model(folder: Path, weights: Path | None) -> InspectedNetwork:
+def _inspected(folder: Path | None, name: str, weights: Path | None) -> InspectedNetwork:
+    """Return the network of a model or, without its folder, the backbone of that name."""
+    from headstart.backbones import load_backbone
+    from headstart.cli.console import silence_libraries
+    from headstart.inspection.inspected_network import InspectedNetwork
     from headstart.models.model_backbone import require_weights_file, tuned_backbone
     from headstart.models.saved_model import load_model
 
-    model = load_model(folder)
-    require_weights_file(model, weights)
-    return _inspected(tuned_backbone(model, _load(model.origin.backbone, weights)), model)
-
-
-def _inspected(backbone: Backbone, model: Model | None = None) -> InspectedNetwork:
-    from headstart.inspection.inspected_network import InspectedNetwork
-
-    network = InspectedNetwork(backbone, model)
+    silence_libraries()
+    if folder is None:
+        network = InspectedNetwork(load_backbone(name, weights=weights), None)
+    else:
+        model = load_model(folder)
+        require_weights_file(model, weights)
+        backbone = load_backbone(model.origin.backbone, weights=weights)
+        network = InspectedNetwork(tuned_backbone(model, backbone), model)
     # Built at once: it reports a missing extra before the caller imports what needs PyTorch.
     _ = network.differentiable
     return network

@@ -57,6 +57,7 @@ def robustness(
     sizes = None if epsilons is None else _sizes(epsilons)
     network = shared.inspected_by_name(model, weights)
 
+    from headstart import plots
     from headstart.inspection.attacks import APGD
     from headstart.inspection.labeled_sample import draw_sample
     from headstart.inspection.robustness import measure_robustness
@@ -88,13 +89,13 @@ def robustness(
         **to_json(found),
     }
     write_json(out / _REPORT, document)
-    _draw(found, norm, out / "robustness.png")
+    plots.save(plots.robustness_curves(found), out / "robustness.png")
     if found.doubtful:
         warn([_TOO_WEAK])
     if as_json:
         print_json(document)
     else:
-        _describe(found, norm, out, time.perf_counter() - started)
+        _describe(found, out, time.perf_counter() - started)
 
 
 def _sizes(text: str) -> list[float]:
@@ -111,41 +112,20 @@ def _sizes(text: str) -> list[float]:
     return sizes
 
 
-def _size(epsilon: float, norm: Norm) -> str:
-    if norm is Norm.LINF and epsilon:
-        return f"{epsilon * 255:.3g}/255"
-    return f"{epsilon:.3g}"
+def _describe(found: Robustness, out: Path, seconds: float) -> None:
+    from headstart.plots.robustness import epsilon_text
 
-
-def _draw(found: Robustness, norm: Norm, file: Path) -> None:
-    from headstart import plots
-
-    figure = plots.robustness_curves(
-        [_size(epsilon, norm) for epsilon in found.epsilons],
-        [(share.accuracy, share.interval) for share in found.attacked],
-        {
-            kind: [(share.accuracy, share.interval) for share in row]
-            for kind, row in found.corrupted.items()
-        },
-        axis="largest change that the attacker may make "
-        + ("to a pixel (linf)" if norm is Norm.LINF else "(l2, pixels from 0 to 1)"),
-        images=len(found.sample),
-    )
-    plots.save(figure, file)
-
-
-def _describe(found: Robustness, norm: Norm, out: Path, seconds: float) -> None:
     sample = found.sample
     rows = [
         [
-            _size(epsilon, norm),
+            epsilon_text(epsilon, found.norm),
             f"{share.accuracy:.3f}",
             f"{share.interval.low:.3f} to {share.interval.high:.3f}",
             f"{share.correct:,}",
         ]
         for epsilon, share in zip(found.epsilons, found.attacked, strict=True)
     ]
-    table([f"epsilon ({norm})", "accuracy", "95% interval", "correct"], rows, right={0, 1, 3})
+    table([f"epsilon ({found.norm})", "accuracy", "95% interval", "correct"], rows, right={0, 1, 3})
     say("")
     strengths = len(next(iter(found.corrupted.values())))
     table(
@@ -161,12 +141,7 @@ def _describe(found: Robustness, norm: Norm, out: Path, seconds: float) -> None:
         [
             ("images", f"{len(sample):,} of {sample.available:,}, sampled with seed {found.seed}"),
             ("corrupted", f"accuracy {found.corruption_accuracy:.3f} on average"),
-            *left_out_facts(
-                seen=sample.seen,
-                conflicts=sample.conflicts,
-                skipped=sample.skipped,
-                file=out / _REPORT,
-            ),
+            *left_out_facts(sample, seen=sample.seen, file=out / _REPORT),
             ("time", f"{seconds:.1f} s"),
             ("written", str(out)),
         ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from headstart.system.text import pluralize
 from headstart.types import Conflict, EstimateMethod, Skipped
@@ -18,6 +18,14 @@ _LISTED = 5
 """Number of skipped files to list; thousands of them would bury the result."""
 _CLASSES = 8
 """Number of class names to list."""
+
+
+class _LeftOut(Protocol):
+    @property
+    def skipped(self) -> Sequence[Skipped]: ...
+
+    @property
+    def conflicts(self) -> Sequence[Conflict]: ...
 
 
 def names_text(names: Sequence[str]) -> str:
@@ -82,22 +90,17 @@ def training_facts(
 
 
 def left_out_facts(
-    *,
-    duplicates: int = 0,
-    conflicts: Sequence[Conflict] = (),
-    skipped: Sequence[Skipped] = (),
-    seen: int = 0,
-    file: Path | None = None,
+    found: _LeftOut, *, duplicates: int = 0, seen: int = 0, file: Path | None = None
 ) -> Iterator[tuple[str, str | list[str]]]:
     """Yield labeled lines about everything that was excluded, for `facts`.
 
     Args:
+        found: a result with the files that could not be used and the conflicting labels.
         duplicates: number of copies of other images.
-        conflicts: groups of identical images with different labels.
-        skipped: files that could not be used.
         seen: number of test images that the model was trained on.
         file: file that lists all skipped files, if any.
     """
+    conflicts, skipped = found.conflicts, found.skipped
     if duplicates:
         yield "copies", f"{pluralize(duplicates, 'duplicate image')} excluded"
     if seen:

@@ -40,6 +40,7 @@ def transfer(
     """
     shared.check_results(out, _RESULTS, data)
 
+    from headstart import plots
     from headstart.system.serialization import write_json
     from headstart.transfer.transfer_report import measure_transfer
 
@@ -56,7 +57,7 @@ def transfer(
             watch=bars.bar,
         )
     write_json(out / _RESULTS, found)
-    _draw(found, out / "transfer.png")
+    plots.save(plots.transfer_figure(found), out / "transfer.png")
     warn(extractor.warnings)
     if as_json:
         print_json(found)
@@ -77,33 +78,6 @@ def _further_options(
         "--classes-from": None if level is ClassLevel.PATH else level,
     }
     return {name: str(value) for name, value in given.items() if value}
-
-
-def _draw(found: TransferReport, file: Path) -> None:
-    from headstart import plots
-
-    compared = (found.chosen, found.last, *found.baselines)
-    figure = plots.transfer_figure(
-        plots.AccuracyBars(
-            names=[one.name for one in found.stages],
-            values=[one.accuracy for one in found.stages],
-            intervals=[one.interval for one in found.stages],
-        ),
-        plots.AccuracyBars(
-            names=["chosen layer", "last layer", "raw pixels", "descriptors", "random weights"],
-            values=[one.accuracy for one in compared],
-            intervals=[one.interval for one in compared],
-        ),
-        chosen=found.chosen_stages,
-        better=[one.name for one in found.better_baselines(found.last)],
-        random_stages=[one.accuracy for one in found.random_stages],
-        curve=found.curve,
-        distance=[(one.name, one.shift) for one in found.distance.stages] if found.distance else [],
-        chance=1 / len(found.classes),
-        nearest=found.nearest_classes.overall if found.nearest_classes else (),
-        title=f"{found.data}, {found.images:,} images on {found.backbone}. {found.advice.sentence}",
-    )
-    plots.save(figure, file)
 
 
 def _describe(found: TransferReport, out: Path) -> None:
@@ -140,12 +114,7 @@ def _describe(found: TransferReport, out: Path) -> None:
             ("distance", _distance(found)),
             ("nearest", _nearest(found)),
             ("more data", str(found.curve.sample_cost or UNKNOWN_COST)),
-            *left_out_facts(
-                skipped=found.skipped,
-                conflicts=found.conflicts,
-                duplicates=found.duplicates,
-                file=out / _RESULTS,
-            ),
+            *left_out_facts(found, duplicates=found.duplicates, file=out / _RESULTS),
             ("time", f"{found.seconds:.1f} s"),
             ("written", str(out)),
         ],

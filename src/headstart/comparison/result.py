@@ -143,34 +143,25 @@ class Comparison:
         measured on; `images_per_second`, `core_milliseconds` and `memory_bytes` are its `Cost`,
         and `pass_images_per_second` includes reading and decoding.
         """
-        choice = self.recommendation.choice
+        recommended = self.recommendation
         return {
             "data": self.data,
             "images": self.images,
-            "classes": list(self.classes),
+            "classes": self.classes,
             "duplicates": self.duplicates,
-            "conflicts": [
-                {"paths": list(one.paths), "labels": list(one.labels)} for one in self.conflicts
-            ],
-            "skipped": [{"path": one.path, "reason": one.reason} for one in self.skipped],
+            "conflicts": self.conflicts,
+            "skipped": self.skipped,
             "folds": self.folds,
             "seed": self.seed,
             "cores": self.cores,
             "backbones": self.rows(),
             "recommendation": {
-                "backbone": self.recommendation.backbone,
-                "sentence": self.recommendation.sentence,
-                "choice": {**_share(choice), "images": len(choice)},
-                "against": {
-                    name: {
-                        "difference": one.difference,
-                        "interval": [one.low, one.high],
-                        "p_value": one.p_value,
-                    }
-                    for name, one in self.recommendation.against.items()
-                },
+                "backbone": recommended.backbone,
+                "sentence": recommended.sentence,
+                "choice": {**_share(recommended.choice), "images": len(recommended.choice)},
+                "against": recommended.against,
             },
-            "left_out": [{"name": one.name, "reason": one.reason} for one in self.left_out],
+            "left_out": self.left_out,
             "seconds": self.seconds,
         }
 
@@ -182,7 +173,7 @@ class Comparison:
                 **_share(one.right),
                 "images": one.images,
                 "complete": one.complete,
-                "stages": list(one.stages),
+                "stages": one.stages,
                 "images_per_second": one.cost.images_per_second,
                 "core_milliseconds": one.milliseconds,
                 "pass_images_per_second": one.pass_images_per_second,
@@ -200,5 +191,4 @@ class Comparison:
 
 
 def _share(right: Right) -> dict[str, Any]:
-    interval = wilson(int(right.sum()), len(right))
-    return {"accuracy": float(right.mean()), "interval": [interval.low, interval.high]}
+    return {"accuracy": float(right.mean()), "interval": wilson(int(right.sum()), len(right))}

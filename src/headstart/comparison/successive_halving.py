@@ -19,12 +19,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 
 from headstart.comparison.backbone_trial import BackboneTrial
-from headstart.comparison.cost import Cost, measure_cost
+from headstart.comparison.cost import measure_cost
 from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.comparison.recommendation import frontier, recommend
 from headstart.comparison.result import Comparison, ExcludedBackbone
@@ -46,8 +45,6 @@ _Z = 2.575829
 """Quantile of the normal distribution for 99%: with many pairs over many rounds, some differ by
 accident at 95%."""
 
-CostMeter: TypeAlias = Callable[[Extractor], Cost]
-
 
 def compare(
     dataset: ImageDataset,
@@ -56,7 +53,6 @@ def compare(
     balance: bool = False,
     seed: int = 0,
     left_out: Sequence[ExcludedBackbone] = (),
-    meter: CostMeter | None = None,
     bars: ProgressBarFactory | None = None,
 ) -> Comparison:
     """Measure the accuracy and the cost of heads on several backbones, and recommend one.
@@ -67,7 +63,6 @@ def compare(
         balance: weight all classes equally, regardless of their number of images.
         seed: random seed of folds and samples.
         left_out: backbones that could not be loaded, to be listed with the others.
-        meter: measures the cost of a backbone; in a subprocess by default.
         bars: creates progress bars; none by default.
 
     Raises:
@@ -78,7 +73,7 @@ def compare(
     started = time.perf_counter()
     bars = bars or no_progress_bars
     settings = FitSettings(balance=balance, seed=seed)
-    trials = _measure_costs(extractors, meter or _measure_in_subprocess, left_out, bars)
+    trials = _measure_costs(extractors, left_out, bars)
     trials, images = _select_images(trials, train_test_parts(dataset), seed)
     trials = _halve(trials, images, settings, bars)
     measured = sorted([*trials.remaining, *trials.eliminated], key=_by_cost)
@@ -130,7 +125,6 @@ class _Trials:
 
 def _measure_costs(
     extractors: Sequence[Extractor],
-    meter: CostMeter,
     left_out: Sequence[ExcludedBackbone],
     bars: ProgressBarFactory,
 ) -> _Trials:
@@ -140,7 +134,9 @@ def _measure_costs(
         on_costs(done, len(extractors))
         name = extractor.backbone.name
         try:
-            cost = meter(extractor)
+            cost = measure_cost(
+                extractor.backbone, extractor.effective_plan, asked=extractor.requested_engine
+            )
         except (BackboneError, MissingExtraError) as error:
             excluded.append(ExcludedBackbone(name, str(error)))
             continue
@@ -212,9 +208,3 @@ def _beaten(trials: Sequence[BackboneTrial]) -> list[BackboneTrial]:
 
 def _by_cost(trial: BackboneTrial) -> tuple[float, str]:
     return trial.cost.milliseconds, trial.name
-
-
-def _measure_in_subprocess(extractor: Extractor) -> Cost:
-    return measure_cost(
-        extractor.backbone, extractor.effective_plan, asked=extractor.requested_engine
-    )

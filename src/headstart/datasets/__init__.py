@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 from headstart.datasets.archives import ARCHIVE_ENDINGS, is_archive, open_archive
 from headstart.datasets.dataset import ImageDataset
@@ -54,8 +55,9 @@ def open_dataset(
     known = {one.name: one for one in list_datasets()}
     if not exists and str(source) not in known:
         raise DataError(_unknown_source(str(source), list(known)))
+    columns: dict[str, Any] = {"image_column": image_column, "label_column": label_column}
     is_folder = exists and path.is_dir()
-    if (is_folder or not exists) and (image_column is not None or label_column is not None):
+    if (is_folder or not exists) and any(name is not None for name in columns.values()):
         raise DataError(
             f"--image-column and --label-column apply to tables, and {source} is not a table"
         )
@@ -66,20 +68,9 @@ def open_dataset(
     if is_folder:
         return open_folder(path, require_classes=require_classes)
     if is_archive(path):
-        return open_archive(
-            path,
-            cache=cache,
-            image_column=image_column,
-            label_column=label_column,
-            require_classes=require_classes,
-        )
+        return open_archive(path, cache=cache, require_classes=require_classes, **columns)
     if is_table(path):
-        return open_table(
-            path,
-            image_column=image_column,
-            label_column=label_column,
-            require_classes=require_classes,
-        )
+        return open_table(path, require_classes=require_classes, **columns)
     if looks_like_image(path):
         raise DataError(f"{path} is a single image; give a folder with one subfolder per class")
     endings = ", ".join((*TABLE_ENDINGS, *ARCHIVE_ENDINGS))

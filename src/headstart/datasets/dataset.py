@@ -105,11 +105,7 @@ def parse_split(name: str) -> Split | None:
 
 
 def build_dataset(
-    name: str,
-    entries: Iterable[ImageEntry],
-    skipped: Iterable[Skipped],
-    *,
-    license: str = "unstated",
+    name: str, entries: Iterable[ImageEntry], skipped: Iterable[Skipped]
 ) -> ImageDataset:
     """Sort entries by class and path, so that their order has no influence, and number the classes.
 
@@ -117,7 +113,6 @@ def build_dataset(
         name: name of the data set.
         entries: the images; either all of them have a split, or none has.
         skipped: files and folders that cannot be used, in any order.
-        license: the license stated by the source.
     """
     ordered = sorted(entries, key=lambda entry: (entry.label, str(entry.path)))
     classes = tuple(sorted({entry.label for entry in ordered}))
@@ -132,5 +127,4 @@ def build_dataset(
         classes=classes,
         splits=splits,
         skipped=tuple(sorted(skipped, key=lambda one: (one.path, one.reason))),
-        license=license,
     )

@@ -45,15 +45,12 @@ def is_ignored(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _IGNORED
 
 
-def open_folder(
-    root: Path, *, name: str = "", license: str = "unstated", require_classes: int = 2
-) -> ImageDataset:
+def open_folder(root: Path, *, name: str = "", require_classes: int = 2) -> ImageDataset:
     """Read a folder with one subfolder of images per class, without opening the images.
 
     Args:
         root: folder with the class folders, or with split folders that contain them.
         name: name of the data set; defaults to the folder's name.
-        license: the license stated by the source.
         require_classes: the smallest number of classes to accept.
 
     Raises:
@@ -75,9 +72,8 @@ def open_folder(
             scan.split_folder(folder, above, splits[folder_name])
         else:
             scan.skip(folder, "no split: it is not in a train, validation or test folder")
-    found = build_dataset(
-        name or root.resolve().name or str(root), scan.entries, scan.skipped, license=license
-    )
+    name = name or root.resolve().name or str(root)
+    found = build_dataset(name, scan.entries, scan.skipped)
     _check_classes(found, root, require_classes, [entry.name for entry in files])
     return found
 

@@ -237,12 +237,9 @@ def open_named(
         root = parent / (dataset.stored or dataset.name)
         if not root.is_dir():
             _convert(dataset, dataset.layout, root, parent / "downloads", progress)
-    found = open_folder(
-        root / dataset.folder,
-        name=dataset.name,
-        license=dataset.license,
-        require_classes=require_classes,
-    )
+    folder = root / dataset.folder
+    found = open_folder(folder, name=dataset.name, require_classes=require_classes)
+    found = replace(found, license=dataset.license)
     return found if dataset.rename is None else found.rename_classes(dataset.rename)
 
 

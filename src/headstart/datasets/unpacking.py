@@ -29,31 +29,14 @@ from headstart.types import Skipped
 _DECODE_ERRORS: Final = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
 )
+# Archives of images stay within these limits, and decompression bombs exceed them. Images are
+# already compressed: even blank bitmaps rarely shrink a hundredfold.
+_MOST_BYTES, _MOST_FILES = 64 * 1024**3, 2_000_000
+_RATIO: Final = 200  # largest ratio of unpacked size to archive size
+_FREE: Final = 256 * 1024**2  # bytes that may be unpacked at any ratio
 _CHUNK: Final = 1 << 20
 _BAD_NAME: Final = "file name not allowed on this system"
 _UNSAFE: Final = "unsafe archive member"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Limits that archives of images stay within and decompression bombs exceed.
-
-    Attributes:
-        total: largest number of bytes to unpack.
-        ratio: largest ratio of unpacked size to archive size. Images are already compressed, and
-            even blank bitmaps rarely shrink a hundredfold.
-        free: number of bytes that may be unpacked at any ratio.
-        members: largest number of files to unpack.
-    """
-
-    total: int = 64 * 1024**3
-    ratio: int = 200
-    free: int = 256 * 1024**2
-    members: int = 2_000_000
-
-    def allowed(self, archive_bytes: int) -> int:
-        """Return how many bytes an archive of this size may unpack to."""
-        return min(self.total, max(self.free, self.ratio * archive_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +56,12 @@ class _ReadError(Exception):
     """Wraps an OSError from reading the archive, to tell it from errors of writing."""
 
 
-def unpack(path: Path, into: Path, *, limits: Limits | None = None) -> tuple[Skipped, ...]:
+def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
     """Write the regular files of an archive to a folder.
 
     Args:
         path: a zip or tar file, recognized by its content.
         into: an existing folder.
-        limits: how much may be unpacked; defaults to `Limits()`.
 
     Returns:
         The members that were skipped, with the reasons.
@@ -89,18 +71,17 @@ def unpack(path: Path, into: Path, *, limits: Limits | None = None) -> tuple[Ski
             exceeds the limits.
         StoreError: the folder cannot be written.
     """
-    limits = limits or Limits()
     refused: list[Skipped] = []
     files = written = 0
     try:
-        allowed = limits.allowed(path.stat().st_size)
+        allowed = _allowed(path.stat().st_size)
         for member in _zip_members(path) if _is_zip(path) else _tar_members(path):
             reason = member.refused
             if reason is None:
                 files += 1
-                if files > limits.members:
+                if files > _MOST_FILES:
                     raise DataError(
-                        f"{path} contains more than {limits.members:,} files; if you trust it, "
+                        f"{path} contains more than {_MOST_FILES:,} files; if you trust it, "
                         "unpack it yourself and give the folder"
                     )
                 try:
@@ -125,6 +106,11 @@ def unpack(path: Path, into: Path, *, limits: Limits | None = None) -> tuple[Ski
             f"{path} is truncated, damaged or not an archive ({detail}); get a new copy"
         ) from error
     return tuple(refused)
+
+
+def _allowed(archive_bytes: int) -> int:
+    """Return how many bytes an archive of this size may unpack to."""
+    return min(_MOST_BYTES, max(_FREE, _RATIO * archive_bytes))
 
 
 def _is_zip(path: Path) -> bool:

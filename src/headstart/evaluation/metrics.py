@@ -174,17 +174,10 @@ def confusion(labels: npt.ArrayLike, predicted: npt.ArrayLike, classes: int) -> 
 def per_class(matrix: npt.ArrayLike) -> tuple[ClassScore, ...]:
     """Return the scores per class from a confusion matrix (K, K), row = truth."""
     cells = np.asarray(matrix)
-    hits, support, called = np.diagonal(cells), cells.sum(axis=1), cells.sum(axis=0)
+    counts = (np.diagonal(cells).tolist(), cells.sum(axis=1).tolist(), cells.sum(axis=0).tolist())
     return tuple(
-        ClassScore(
-            precision=_ratio(hit, all_called),
-            recall=_ratio(hit, all_present),
-            f1=_ratio(2 * hit, all_called + all_present),
-            support=int(all_present),
-        )
-        for hit, all_present, all_called in zip(
-            hits.tolist(), support.tolist(), called.tolist(), strict=True
-        )
+        ClassScore(_ratio(hit, called), _ratio(hit, own), _ratio(2 * hit, called + own), own)
+        for hit, own, called in zip(*counts, strict=True)
     )
 
 

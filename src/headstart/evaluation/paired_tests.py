@@ -7,6 +7,7 @@ are easy or hard for both classifiers, and do not show which one is better.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,11 @@ class PairedTest:
 
         n = self.wins + self.losses
         return float(binomtest(self.wins, n, 0.5).pvalue) if n else 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the difference with its interval and p-value for JSON."""
+        interval = (self.low, self.high)
+        return {"difference": self.difference, "interval": interval, "p_value": self.p_value}
 
 
 def paired_difference(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class CorrectCount:
         """Return the values for JSON."""
         return {
             "accuracy": self.accuracy,
-            "interval": [self.interval.low, self.interval.high],
+            "interval": self.interval,
             "correct": self.correct,
             "images": self.images,
         }
@@ -91,22 +91,21 @@ class Robustness:
     def as_dict(self) -> dict[str, Any]:
         """Return all values for JSON, always with the same keys."""
         sample, sizes = self.sample, (*self.epsilons, None)
-        by_image = zip(sample.paths, sample.labels, self.wrong_at.tolist(), strict=True)
         return {
             "data": sample.name,
             "images": len(sample),
             "available": sample.available,
-            "norm": str(self.norm),
+            "norm": self.norm,
             "steps": self.steps,
             "restarts": self.restarts,
             "seed": self.seed,
-            "clean": self.attacked[0].as_dict(),
+            "clean": self.attacked[0],
             "attack": [
                 {"epsilon": epsilon, "epsilon_255": round(epsilon * 255, 9), **count.as_dict()}
                 for epsilon, count in zip(self.epsilons, self.attacked, strict=True)
             ],
             "corruptions": {
-                str(corruption): [
+                corruption: [
                     {"strength": strength, **count.as_dict()}
                     for strength, count in zip(STRENGTHS, counts, strict=True)
                 ]
@@ -114,12 +113,12 @@ class Robustness:
             },
             "corruption_accuracy": self.corruption_accuracy,
             "by_image": [
-                {"image": str(path), "label": label, "wrong_at": sizes[index]}
-                for path, label, index in by_image
+                {"image": path, "label": label, "wrong_at": sizes[index]}
+                for path, label, index in zip(
+                    sample.paths, sample.labels, self.wrong_at, strict=True
+                )
             ],
-            "skipped": [asdict(one) for one in sample.skipped],
-            "conflicts": [
-                {"paths": list(one.paths), "labels": list(one.labels)} for one in sample.conflicts
-            ],
+            "skipped": sample.skipped,
+            "conflicts": sample.conflicts,
             "seen": sample.seen,
         }

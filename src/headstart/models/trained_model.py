@@ -54,9 +54,9 @@ class AccuracyEstimate:
         """Return the JSON form that all commands print."""
         return {
             "accuracy": self.value,
-            "interval": self.interval and [self.interval.low, self.interval.high],
+            "interval": self.interval,
             "images": self.images,
-            "estimate": str(self.method),
+            "estimate": self.method,
         }
 
 

@@ -18,10 +18,9 @@ from headstart.plots.image_grid import Panel, image_grid
 from headstart.plots.overlays import explanation_figure, overlay
 from headstart.plots.results import accuracy_by_stage, confusion_matrix, most_wrong, reliability
 from headstart.plots.robustness import robustness_curves
-from headstart.plots.transfer import AccuracyBars, transfer_figure
+from headstart.plots.transfer import transfer_figure
 
 __all__ = [
-    "AccuracyBars",
     "Panel",
     "accuracy_and_cost",
     "accuracy_by_stage",

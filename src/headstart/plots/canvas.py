@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import textwrap
 import unicodedata
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -76,13 +76,6 @@ def finish(figure: Figure, title: str) -> Figure:
         engine.execute(figure)
         figure.set_layout_engine("none")  # otherwise each drawing moves everything by a pixel
     return figure
-
-
-def check_same_length(**columns: Sized) -> None:
-    """Raise a DataError if the columns differ in length."""
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise DataError(f"the columns have different lengths: {lengths}; give equal lengths")
 
 
 def style_axes(*several: Axes) -> None:

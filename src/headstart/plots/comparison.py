@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,20 +12,20 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from headstart.errors import DataError
 from headstart.plots.canvas import (
     BLUE,
     GRAY,
     ORANGE,
     SILVER,
-    check_same_length,
     display_name,
     finish,
     new_figure,
     plot_intervals,
     style_axes,
 )
-from headstart.types import Interval
+
+if TYPE_CHECKING:
+    from headstart.comparison import BackboneResult, Comparison
 
 _WIDTH, _HEIGHT = 9.0, 5.6  # inches
 _FRAME = (0.085, 0.115, 0.885, 0.735)  # position of the axes, fixed before names are placed
@@ -36,68 +37,40 @@ _POINT = 8.0  # pixels around an interval that belong to its point
 _OFFSET = 12.0  # pixels from a point to its name
 
 
-def accuracy_and_cost(
-    names: Sequence[str],
-    accuracies: Sequence[float],
-    intervals: Sequence[Interval],
-    milliseconds: Sequence[float],
-    on_frontier: Sequence[bool],
-    complete: Sequence[bool],
-    *,
-    recommended: str,
-    images: int,
-) -> Figure:
+def accuracy_and_cost(found: Comparison) -> Figure:
     """Draw one point per backbone, connecting the frontier, with the recommendation in orange.
 
-    Args:
-        names: names of B backbones.
-        accuracies: B cross-validated accuracies in [0, 1].
-        intervals: B 95% intervals of the accuracies.
-        milliseconds: B costs in core-milliseconds per image.
-        on_frontier: B flags of the Pareto-optimal backbones.
-        complete: B flags of the backbones measured on all images; others are drawn hollow and pale.
-        recommended: name of the recommended backbone.
-        images: number of all images.
-
-    Raises:
-        DataError: there is nothing to draw, or the lengths differ.
+    Backbones that were measured on fewer images are hollow and pale.
     """
-    check_same_length(
-        names=names, accuracies=accuracies, intervals=intervals, milliseconds=milliseconds,
-        on_frontier=on_frontier, complete=complete,
-    )  # fmt: skip
-    if not names:
-        raise DataError("there is no backbone to draw: give at least one")
     figure = new_figure(_WIDTH, _HEIGHT, layout="none")
     axes = figure.add_axes(_FRAME)
+    backbones = found.backbones
     frontier = sorted(
-        (cost, value)
-        for cost, value, mark in zip(milliseconds, accuracies, on_frontier, strict=True)
-        if mark
+        (one.milliseconds, one.accuracy) for one in backbones if one.name in found.frontier
     )
     axes.plot(*zip(*frontier, strict=True), color=BLUE, linewidth=1, zorder=1)
-    colors = []
-    for name, x, y, span, front, whole in zip(
-        names, milliseconds, accuracies, intervals, on_frontier, complete, strict=True
-    ):
-        color = ORANGE if name == recommended else BLUE if front else GRAY if whole else SILVER
-        plot_intervals(axes, [x], [y], [span], color, color if front else "white")
-        colors.append(color if whole else GRAY)
-    _set_scale(axes, milliseconds, intervals)
+    names, colors = [], []
+    for one in backbones:
+        color = SILVER if not one.complete else BLUE if one.name in found.frontier else GRAY
+        if one.name == found.recommendation.backbone:
+            color = ORANGE
+        face = color if one.name in found.frontier else "white"
+        plot_intervals(axes, [one.milliseconds], [one.accuracy], [one.interval], color, face)
+        colors.append(color if one.complete else GRAY)
+        fewer = "" if one.complete else " (fewer images)"
+        names.append(display_name(one.name, limit=_LONGEST) + fewer)
+    _set_scale(axes, backbones)
     axes.set_xlabel("core-milliseconds per image on this machine", color=GRAY)
     axes.set_ylabel("cross-validated accuracy", color=GRAY)
     style_axes(axes)
-    texts = [
-        display_name(name, limit=_LONGEST) + ("" if whole else " (fewer images)")
-        for name, whole in zip(names, complete, strict=True)
-    ]
-    _write_names(axes, texts, milliseconds, accuracies, intervals, colors, frontier)
-    return finish(figure, _title(names, accuracies, milliseconds, recommended, images))
+    _write_names(axes, backbones, names, colors, frontier)
+    return finish(figure, _title(found))
 
 
-def _set_scale(axes: Axes, costs: Sequence[float], intervals: Sequence[Interval]) -> None:
+def _set_scale(axes: Axes, backbones: Sequence[BackboneResult]) -> None:
     """Set a logarithmic axis with round numbers and room for the names."""
-    low, high = min(costs) / 1.35, max(costs) * 1.35
+    low = min(one.milliseconds for one in backbones) / 1.35
+    high = max(one.milliseconds for one in backbones) * 1.35
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     ticks = [
@@ -108,17 +81,16 @@ def _set_scale(axes: Axes, costs: Sequence[float], intervals: Sequence[Interval]
         ticks = [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
-    bottom, top = min(i.low for i in intervals), max(i.high for i in intervals)
+    bottom = min(one.interval.low for one in backbones)
+    top = max(one.interval.high for one in backbones)
     margin = 0.12 * max(top - bottom, 0.01)
     axes.set_ylim(bottom - margin, top + margin)
 
 
 def _write_names(
     axes: Axes,
+    backbones: Sequence[BackboneResult],
     names: Sequence[str],
-    costs: Sequence[float],
-    accuracies: Sequence[float],
-    intervals: Sequence[Interval],
     colors: Sequence[str],
     frontier: Sequence[tuple[float, float]],
 ) -> None:
@@ -133,9 +105,10 @@ def _write_names(
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     frame = axes.get_window_extent(renderer)
     line = Path(axes.transData.transform(frontier))
+    spans = [(one.milliseconds, one.interval) for one in backbones]
     points = [
         axes.transData.transform_bbox(Bbox([[x, i.low], [x, i.high]])).padded(_POINT)
-        for x, i in zip(costs, intervals, strict=True)
+        for x, i in spans
     ]
     written: list[Bbox] = []
     # Of equally free positions the nearest is used, right before left, above before below.
@@ -151,7 +124,8 @@ def _write_names(
         crossed = padded.count_overlaps(points) + line.intersects_bbox(padded, filled=False)
         return padded.count_overlaps(written), outside, crossed
 
-    for name, x, y, color in zip(names, costs, accuracies, colors, strict=True):
+    for one, name, color in zip(backbones, names, colors, strict=True):
+        x, y = one.milliseconds, one.accuracy
         text = axes.annotate(
             name, (x, y), (0, 0), textcoords="offset pixels", va="center",
             color=color, fontsize=9, annotation_clip=False,
@@ -177,16 +151,11 @@ def _write_names(
             )  # fmt: skip
 
 
-def _title(
-    names: Sequence[str],
-    accuracies: Sequence[float],
-    milliseconds: Sequence[float],
-    recommended: str,
-    images: int,
-) -> str:
-    at = list(names).index(recommended)
-    reason = "cheapest backbone not significantly below the best" if len(names) > 1 else "only one"
+def _title(found: Comparison) -> str:
+    one = next(one for one in found.backbones if one.name == found.recommendation.backbone)
+    several = len(found.backbones) > 1
+    reason = "cheapest backbone not significantly below the best" if several else "only one"
     return (
-        f"Recommended: {display_name(recommended, limit=_LONGEST)} ({reason}), accuracy "
-        f"{accuracies[at]:.3f} on {images:,} images, {milliseconds[at]:.1f} core-ms per image"
+        f"Recommended: {display_name(one.name, limit=_LONGEST)} ({reason}), accuracy "
+        f"{one.accuracy:.3f} on {found.images:,} images, {one.milliseconds:.1f} core-ms per image"
     )

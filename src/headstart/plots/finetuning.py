@@ -3,62 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from headstart.errors import DataError
-from headstart.plots.canvas import (
-    BLUE,
-    GRAY,
-    ORANGE,
-    check_same_length,
-    finish,
-    new_figure,
-    style_axes,
-)
+from headstart.plots.canvas import BLUE, GRAY, ORANGE, finish, new_figure, style_axes
+
+if TYPE_CHECKING:
+    from headstart.finetuning.finetune import TuningAttempt
 
 
-def training_curves(
-    losses: Sequence[float],
-    accuracies: Sequence[float],
-    validation_losses: Sequence[float | None],
-    validation_accuracies: Sequence[float | None],
-    *,
-    probe: tuple[float, float],
-    closing: int,
-    title: str,
-) -> Figure:
+def training_curves(attempt: TuningAttempt, *, title: str) -> Figure:
     """Draw loss and accuracy over the epochs.
 
     Args:
-        losses: E mean training losses in nats.
-        accuracies: E training accuracies in [0, 1].
-        validation_losses: E losses on the validation images in nats; None for epochs that train on
-            them as well.
-        validation_accuracies: E accuracies on the validation images; None for the same epochs.
-        probe: loss and accuracy of the probe on the validation images.
-        closing: number of epochs at the end that train on all images.
+        attempt: the training history, and the scores of the probe.
         title: the result that the curves show.
-
-    Raises:
-        DataError: there is no epoch, or the lengths differ.
     """
-    check_same_length(
-        losses=losses,
-        accuracies=accuracies,
-        validation_losses=validation_losses,
-        validation_accuracies=validation_accuracies,
-    )
-    if not losses:
-        raise DataError("there are no epochs to draw: nothing was trained")
+    epochs = attempt.history
+    closing = sum(one.validation_loss is None for one in epochs)
     figure = new_figure(10.0, 4.2)
     left, right = figure.subplots(1, 2)
-    _curve(left, losses, validation_losses, probe[0], closing)
+    losses = [one.loss for one in epochs]
+    validation_losses = [one.validation_loss for one in epochs]
+    _curve(left, losses, validation_losses, attempt.probe_loss, closing)
     left.set_ylabel("loss (nats)", color=GRAY)
-    _curve(right, accuracies, validation_accuracies, probe[1], closing)
+    accuracies = [one.accuracy for one in epochs]
+    validation = [one.validation_accuracy for one in epochs]
+    _curve(right, accuracies, validation, attempt.probe.value or 0.0, closing)
     right.set_ylabel("accuracy", color=GRAY)
     right.legend(frameon=False, labelcolor="#333333", fontsize=9, loc="best")
     return finish(figure, title)

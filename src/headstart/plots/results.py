@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,6 @@ from headstart.plots.canvas import (
     ORANGE,
     PALE,
     SILVER,
-    check_same_length,
     display_name,
     finish,
     new_figure,
@@ -35,7 +35,7 @@ from headstart.types import Doubles, Interval, Labels, Pixels
 _MANY, _PAIRS = 40, 15  # with more classes, cells are unreadable, and this many pairs are listed
 _SMALLEST_FONT = 5.0  # points; 10 pixels at DPI, the smallest readable size
 _THUMBNAIL = 320  # pixels, more than a panel of the grid can show
-_COLUMNS = 6  # images per row
+_MOST_WRONG, _COLUMNS = 24, 6  # images at most, and per row
 
 
 def confusion_matrix(confusion: npt.ArrayLike, classes: Sequence[str]) -> Figure:
@@ -96,33 +96,28 @@ def confusion_matrix(confusion: npt.ArrayLike, classes: Sequence[str]) -> Figure
 
 
 def accuracy_by_stage(
-    names: Sequence[str],
-    accuracies: Sequence[float],
-    intervals: Sequence[Interval],
-    chosen: Sequence[bool],
-    *,
-    largest: float,
+    accuracies: Mapping[str, tuple[float, Interval]], chosen: Sequence[str], *, largest: float
 ) -> Figure:
     """Draw the accuracy of a head on each stage of the backbone, marking the chosen stages.
 
     Args:
-        names: S stages, from shallow to deep.
-        accuracies: S accuracies in [0, 1], cross-validated on the training images.
-        intervals: S 95% intervals of the accuracies.
-        chosen: S flags of the stages that the head uses.
+        accuracies: accuracy in [0, 1] and its 95% interval by stage, shallow to deep,
+            cross-validated on the training images.
+        chosen: the stages that the head uses.
         largest: share of the largest class among the training images, [0, 1], which is the
             accuracy of always predicting that class.
     """
-    check_same_length(names=names, accuracies=accuracies, intervals=intervals, chosen=chosen)
-    labels = [display_name(name) for name in names]
-    figure = new_figure(min(16.0, max(6.0, 0.8 * len(names) + 2)), 4.5)
+    labels = {name: display_name(name) for name in accuracies}
+    figure = new_figure(min(16.0, max(6.0, 0.8 * len(labels) + 2)), 4.5)
     axes = figure.add_subplot()
-    for x, (value, interval, mark) in enumerate(zip(accuracies, intervals, chosen, strict=True)):
-        color = BLUE if mark else GRAY
-        plot_intervals(axes, [x], [value], [interval], color, color if mark else "white")
+    for x, (name, (value, interval)) in enumerate(accuracies.items()):
+        color, face, weight = GRAY, "white", "normal"
+        if name in chosen:
+            color, face, weight = BLUE, BLUE, "bold"
+        plot_intervals(axes, [x], [value], [interval], color, face)
         axes.annotate(
             f"{value:.3f}", (x, value), (8, 0), textcoords="offset points", va="center",
-            color=color, fontsize=9, weight="bold" if mark else "normal",
+            color=color, fontsize=9, weight=weight,
         )  # fmt: skip
     axes.axhline(largest, color=GRAY, linewidth=1, linestyle="--")
     axes.annotate(
@@ -130,11 +125,11 @@ def accuracy_by_stage(
         xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va="bottom",
         color=GRAY, fontsize=9,
     )  # fmt: skip
-    axes.set_xlim(-0.5, len(names) - 0.1)
-    axes.set_ylim(max(0.0, min([largest, *(i.low for i in intervals)]) - 0.05), 1.02)
-    slanted = len(names) > 4 or max(map(text_width, labels), default=0) > 12
+    axes.set_xlim(-0.5, len(labels) - 0.1)
+    axes.set_ylim(max(0.0, min([largest, *(i.low for _, i in accuracies.values())]) - 0.05), 1.02)
+    slanted = len(labels) > 4 or max(map(text_width, labels.values())) > 12
     axes.set_xticks(
-        range(len(names)), labels, fontsize=9, rotation=30 if slanted else 0,
+        range(len(labels)), list(labels.values()), fontsize=9, rotation=30 if slanted else 0,
         ha="right" if slanted else "center", rotation_mode="anchor",
     )  # fmt: skip
     axes.set_ylabel("cross-validated accuracy on the training images\n(95% interval)", color=GRAY)
@@ -142,51 +137,43 @@ def accuracy_by_stage(
     style_axes(axes)
 
     title = "Accuracy by stage"
-    picked = [i for i, mark in enumerate(chosen) if mark]
-    if picked:
-        title += f"; the head uses {' + '.join(labels[i] for i in picked)}"
-    if len(picked) == 1:
-        own, at = accuracies[picked[0]], intervals[picked[0]]
+    used = [name for name in accuracies if name in chosen]
+    if used:
+        title += f"; the head uses {' + '.join(labels[name] for name in used)}"
+    if len(used) == 1:
+        own, at = accuracies[used[0]]
         title += f": {own:.3f} ({at.low:.3f} to {at.high:.3f})"
-        last = intervals[-1]
-        # If the intervals overlap, it is unclear which of the two stages is better.
+        deepest, (value, last) = list(accuracies.items())[-1]
+        # If the intervals overlap, it is open which of the two stages is better.
         if at.low > last.high or at.high < last.low:
-            gain = own - accuracies[-1]
-            title += f", {abs(gain):.3f} {'above' if gain > 0 else 'below'} {labels[-1]}"
+            direction = "above" if own > value else "below"
+            title += f", {abs(own - value):.3f} {direction} {labels[deepest]}"
     return finish(figure, title)
 
 
 def most_wrong(
-    images: Sequence[Path],
-    truths: Sequence[str],
-    predictions: Sequence[str],
-    probabilities: Sequence[float] | npt.NDArray[np.floating],
-    *,
-    count: int = 24,
+    images: Sequence[Path], labels: Labels, probabilities: npt.NDArray[Any], classes: Sequence[str]
 ) -> Figure:
     """Show the errors with the highest confidence, which often have wrong labels.
 
     Args:
-        images: N image files.
-        truths: N names of the true classes.
-        predictions: N names of the predicted classes.
-        probabilities: N probabilities of the predicted classes, [0, 1].
-        count: the largest number of images to show.
+        images: N files.
+        labels: (N,) indices of the true classes.
+        probabilities: (N, K) class probabilities.
+        classes: K names.
     """
-    check_same_length(
-        images=images, truths=truths, predictions=predictions, probabilities=probabilities
-    )
-    wrong = [i for i in range(len(images)) if truths[i] != predictions[i]]
-    shown = sorted(wrong, key=lambda i: -float(probabilities[i]))[: max(count, 1)]  # stable
-    if not shown:
+    predictions, confidence = probabilities.argmax(1), probabilities.max(1)
+    wrong = np.flatnonzero(predictions != labels)
+    shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MOST_WRONG]
+    if not len(shown):
         return finish(
             new_figure(6.0, 0.5, layout="none"), f"No errors in {len(images):,} predictions"
         )
     panels = [
         Panel(
             _thumbnail(images[i]),
-            f"{predictions[i]} {float(probabilities[i]):.2f}",
-            f"true: {truths[i]}",
+            f"{classes[predictions[i]]} {confidence[i]:.2f}",
+            f"true: {classes[labels[i]]}",
         )
         for i in shown
     ]

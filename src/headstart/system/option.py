@@ -1,11 +1,12 @@
-"""How a setting appears on the command line: help, bounds, panel, choices.
+"""How a command line offers a setting: help, bounds, panel, known values.
 
-A setting is defined once: name, type and default in a dataclass or function, the help in its
-docstring, and everything else in an `Option`, such as
+A setting is written once: name, type and default where a dataclass or function declares it, the
+help in that docstring ("Attributes:" of a dataclass, "Options:" of a function), and everything
+else in an `Option`:
 
     epochs: Annotated[int, Option(low=1, high=1_000)] = 10
 
-`headstart.cli.parameters` turns settings into options.
+This module does not depend on the command line; `headstart.cli.parameters` builds the options.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from headstart.backbones import BackboneInfo
 from headstart.evaluation.paired_tests import PairedTest
@@ -92,10 +92,6 @@ class Advice:
     depth: int | None
     sentence: str
     command: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the advice for JSON."""
-        return {**asdict(self), "action": str(self.action)}
 
 
 def recommend(

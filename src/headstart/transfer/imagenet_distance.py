@@ -8,7 +8,7 @@ like, and how confident it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -60,8 +60,7 @@ class ImageNetDistance:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all numbers for JSON."""
-        stages = [asdict(stage) for stage in self.stages]
-        return {"shift": self.shift, "images": self.images, "stages": stages}
+        return {"shift": self.shift, "images": self.images, "stages": self.stages}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +110,16 @@ def imagenet_distance(
         return None
     tensors = backbone.tensors()
     names = [stage.name for stage in backbone.stages]
-    by_stage: dict[str, list[tuple[Doubles, Doubles]]] = {}
+    by_stage: dict[str, list[tuple[Doubles, Doubles]]] = {name: [] for name in names}
     for module, stage in stages_of_modules(list(moments), names).items():
-        by_stage.setdefault(stage, []).append(_compare(moments[module], tensors, module))
-    return ImageNetDistance(
-        tuple(
-            StageShift(
-                name,
-                float(np.sqrt(np.mean(np.square(np.concatenate([z for z, _ in by_stage[name]]))))),
-                float(np.exp(np.mean(np.concatenate([ratio for _, ratio in by_stage[name]])))),
-            )
-            for name in names
-            if name in by_stage
-        ),
-        images,
-    )
+        by_stage[stage].append(_compare(moments[module], tensors, module))
+    stages = []
+    for name, pairs in by_stage.items():
+        if pairs:
+            z, ratio = (np.concatenate(values) for values in zip(*pairs, strict=True))
+            shift, spread = np.sqrt(np.mean(np.square(z))), np.exp(np.mean(ratio))
+            stages.append(StageShift(name, float(shift), float(spread)))
+    return ImageNetDistance(tuple(stages), images)
 
 
 def _compare(measured: Moments, tensors: Tensors, module: str) -> tuple[Doubles, Doubles]:

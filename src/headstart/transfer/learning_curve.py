@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -92,13 +92,10 @@ class LearningCurve:
         """Return all numbers for JSON."""
         cost = self.sample_cost
         return {
-            "points": [
-                {**asdict(point), "interval": [point.interval.low, point.interval.high]}
-                for point in self.points
-            ],
-            "fit": self.fit and asdict(self.fit),
+            "points": self.points,
+            "fit": self.fit,
             "images_for_one_point": cost
-            and {"images": cost.images, "interval": [cost.low, cost.high]},
+            and {"images": cost.images, "interval": (cost.low, cost.high)},
             "available": self.available,
         }
 

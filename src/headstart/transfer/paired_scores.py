@@ -46,12 +46,8 @@ class ClassifierScore:
 
     def as_dict(self) -> dict[str, Any]:
         """Return accuracy, interval and number of images for JSON."""
-        span = self.interval
-        return {
-            "accuracy": self.accuracy,
-            "interval": [span.low, span.high],
-            "images": len(self.correct),
-        }
+        images = len(self.correct)
+        return {"accuracy": self.accuracy, "interval": self.interval, "images": images}
 
 
 def better_than(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from headstart.evaluation.paired_tests import PairedTest, paired_difference
@@ -100,11 +100,11 @@ class TransferReport:
             "backbone": self.backbone,
             "images": self.images,
             "available": self.available,
-            "classes": list(self.classes),
+            "classes": self.classes,
             "folds": self.folds,
             "seed": self.seed,
             "stages": [{"name": one.name, **one.as_dict()} for one in self.stages],
-            "chosen": {"stages": list(self.chosen_stages), **self.chosen.as_dict()},
+            "chosen": {"stages": self.chosen_stages, **self.chosen.as_dict()},
             "stage_gain": _difference(self.chosen, self.last),
             "raw_pixels": {"classifier": raw.detail, **self._baseline(raw)},
             "descriptors": {"classifier": descriptors.detail, **self._baseline(descriptors)},
@@ -119,15 +119,13 @@ class TransferReport:
                 "beat_last": [_key(one) for one in beat_last],
                 "beat_chosen": [_key(one) for one in self.better_baselines(self.chosen)],
             },
-            "distance": self.distance and self.distance.as_dict(),
+            "distance": self.distance,
             "distance_unknown": None if self.distance else _NO_MOMENTS,
-            "nearest_classes": self.nearest_classes and self.nearest_classes.as_dict(),
-            "learning_curve": self.curve.as_dict(),
-            "advice": self.advice.as_dict(),
-            "skipped": [asdict(one) for one in self.skipped],
-            "conflicts": [
-                {"paths": list(one.paths), "labels": list(one.labels)} for one in self.conflicts
-            ],
+            "nearest_classes": self.nearest_classes,
+            "learning_curve": self.curve,
+            "advice": self.advice,
+            "skipped": self.skipped,
+            "conflicts": self.conflicts,
             "duplicates": self.duplicates,
             "seconds": self.seconds,
         }
@@ -142,7 +140,7 @@ class TransferReport:
 
 def _difference(first: ClassifierScore, second: ClassifierScore) -> dict[str, Any]:
     found = paired_difference(first.correct, second.correct)
-    return {"value": found.difference, "interval": [found.low, found.high]}
+    return {"value": found.difference, "interval": (found.low, found.high)}
 
 
 def _key(score: ClassifierScore) -> str:

@@ -203,14 +203,12 @@ def _read(
         pixels = EncodedImage.read(paths[place]).prepared(backbone.preprocessing)
         return thumbnail(pixels).ravel(), describe(pixels), pixels if place < _MOMENTS else None
 
-    thumbnails, descriptors, kept = [], [], []
-    for place, (thumb, numbers, pixels) in prefetch(read, range(len(paths))):
-        thumbnails.append(thumb)
-        descriptors.append(numbers)
-        if pixels is not None:
-            kept.append(pixels)
+    found = []
+    for place, image in prefetch(read, range(len(paths))):
+        found.append(image)
         progress(place + 1, len(paths))
-    return (np.stack(thumbnails), _balance(np.stack(descriptors))), np.stack(kept)
+    thumbnails, descriptors, pixels = zip(*found, strict=True)
+    return (np.stack(thumbnails), _balance(np.stack(descriptors))), np.stack(pixels[:_MOMENTS])
 
 
 def _balance(descriptors: Floats) -> Floats:
