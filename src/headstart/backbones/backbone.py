@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from headstart.backbones.stages import LOGITS, Stage, stages_of_modules
 from headstart.backbones.tensors import digest, without_counters
+from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # importing PyTorch takes seconds, and not every backbone needs it
@@ -35,6 +37,13 @@ class Weights:
     source: str
     digest: str
     license: str
+
+    @classmethod
+    def of(cls, tensors: Tensors, file: Path | None, *, source: str, license: str) -> Weights:
+        """Describe tensors from a user's file or, without one, the published ones."""
+        if file:
+            source, license = file.name, "unstated"
+        return cls(source=source, digest=digest(tensors), license=license)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,11 +93,10 @@ class Backbone(ABC):
         """
 
     @property
-    @abstractmethod
     def has_graph(self) -> bool:
         """Whether `graph` and `moments_graph` exist; if not, `network` is the only form."""
+        return False
 
-    @abstractmethod
     def graph(self, *, until: str | None = None) -> Any:
         """Build the `openvino.Model` of this network without PyTorch.
 
@@ -99,8 +107,8 @@ class Backbone(ABC):
             until: a stage to end at. The outputs are then the stages up to that one, and its
                 activation, not averaged but flattened: (N, numbers).
         """
+        raise BackboneError(f"{self.name} has no OpenVINO graph of its own; convert its network")
 
-    @abstractmethod
     def moments_graph(self, fresh: bool) -> Any:
         """Build an `openvino.Model` that returns the moments of each batch normalization's input.
 
@@ -110,6 +118,7 @@ class Backbone(ABC):
         Args:
             fresh: normalize by these moments instead of by those stored in the weights.
         """
+        raise BackboneError(f"{self.name} has no OpenVINO graph of its own; convert its network")
 
     def with_tensors(self, tensors: Tensors, *, source: str | None = None) -> Backbone:
         """Return the same network with other weights.

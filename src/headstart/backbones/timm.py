@@ -15,14 +15,8 @@ import numpy as np
 from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.download import fetch_from_hub, fetch_from_url, hub_files
 from headstart.backbones.hub import LOCATIONS, WEIGHT_FILES, read_hub_config
-from headstart.backbones.source import (
-    BackboneInfo,
-    BackboneSource,
-    did_you_mean,
-    info_of,
-    published_weights,
-)
-from headstart.backbones.tensors import digest, read_tensors
+from headstart.backbones.source import BackboneInfo, BackboneSource, did_you_mean, infos_of
+from headstart.backbones.tensors import read_tensors
 from headstart.backbones.timm_metadata import (
     Pretrained,
     address_of,
@@ -49,12 +43,12 @@ class TimmSource(BackboneSource):
 
     def infos(self) -> tuple[BackboneInfo, ...]:
         """See `BackboneSource.infos`."""
-        infos = []
-        for row in published_weights("timm").values():
+
+        def is_here(row: Mapping[str, str]) -> bool:
             files = hub_files(row["url"].removeprefix("https://huggingface.co/"))
-            here = any(file.suffix in (".safetensors", ".bin") for file in files)
-            infos.append(info_of(row, on_this_machine=here))
-        return tuple(infos)
+            return any(file.suffix in (".safetensors", ".bin") for file in files)
+
+        return infos_of("timm", is_here)
 
     def check_name(self, name: str) -> None:
         """See `BackboneSource.check_name`."""
@@ -142,11 +136,7 @@ def _load(
         preprocessing=preprocessing,
         stages=stages_of(network, preprocessing.crop),
         labels=labels_of(config, hub=hub),
-        weights=Weights(
-            source=weights.name if weights else address_of(config),
-            digest=digest(tensors),
-            license="unstated" if weights else license_of(config),
-        ),
+        weights=Weights.of(tensors, weights, source=address_of(config), license=license_of(config)),
         staged=network,
     )
 

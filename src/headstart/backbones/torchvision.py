@@ -10,15 +10,9 @@ import numpy as np
 
 from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.download import fetch_from_url, torch_hub_file
-from headstart.backbones.imagenet import imagenet_classes
-from headstart.backbones.source import (
-    BackboneInfo,
-    BackboneSource,
-    did_you_mean,
-    info_of,
-    published_weights,
-)
-from headstart.backbones.tensors import digest, read_tensors
+from headstart.backbones.imagenet_names import imagenet_classes
+from headstart.backbones.source import BackboneInfo, BackboneSource, did_you_mean, infos_of
+from headstart.backbones.tensors import read_tensors
 from headstart.backbones.vision_ops import import_torchvision
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Interpolation, Preprocessing
@@ -50,10 +44,7 @@ class TorchvisionSource(BackboneSource):
 
     def infos(self) -> tuple[BackboneInfo, ...]:
         """See `BackboneSource.infos`."""
-        return tuple(
-            info_of(row, on_this_machine=torch_hub_file(row["url"]).is_file())
-            for row in published_weights("torchvision").values()
-        )
+        return infos_of("torchvision", lambda row: torch_hub_file(row["url"]).is_file())
 
     def check_name(self, name: str) -> None:
         """See `BackboneSource.check_name`."""
@@ -80,11 +71,7 @@ class TorchvisionSource(BackboneSource):
             preprocessing=preprocessing,
             stages=stages,
             labels=imagenet_classes(),  # all of torchvision's classifiers know these, in this order
-            weights=Weights(
-                source=weights.name if weights else entry.url,
-                digest=digest(tensors),
-                license="unstated" if weights else license_of(entry),
-            ),
+            weights=Weights.of(tensors, weights, source=entry.url, license=license_of(entry)),
             staged=StagedNetwork(
                 model, preprocessing, names, head=head, channels_last=channels_last
             ),
