@@ -107,6 +107,7 @@ class Backbone(ABC):
             until: a stage to end at. The outputs are then the stages up to that one, and its
                 activation, not averaged but flattened: (N, numbers).
         """
+        del until
         raise BackboneError(f"{self.name} has no OpenVINO graph of its own; convert its network")
 
     def moments_graph(self, fresh: bool) -> Any:
@@ -118,7 +119,8 @@ class Backbone(ABC):
         Args:
             fresh: normalize by these moments instead of by those stored in the weights.
         """
-        raise BackboneError(f"{self.name} has no OpenVINO graph of its own; convert its network")
+        del fresh
+        return Backbone.graph(self)  # raises, unless a subclass has such a graph
 
     def with_tensors(self, tensors: Tensors, *, source: str | None = None) -> Backbone:
         """Return the same network with other weights.

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from headstart.backbones import load_backbone
 from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.backbones.stages import check_stages
 from headstart.engines import Engine, EnginePlan, LazyEngine, make_plan
-from headstart.errors import BackboneError, StoreError
+from headstart.errors import StoreError
 from headstart.features.buffer import FeatureBuffer
 from headstart.features.extraction import ExtractionPass, Features
 from headstart.features.path_index import PathIndex
@@ -127,12 +128,7 @@ class Extractor:
 
     def check_stages(self, names: Iterable[str]) -> None:
         """Raise BackboneError if one of the names is neither a stage nor `LOGITS`."""
-        known = self.widths()
-        if unknown := [name for name in names if name not in known]:
-            raise BackboneError(
-                f"{self.backbone.name} has no stage {unknown[0]!r}; its stages are "
-                f"{', '.join(known)}"
-            )
+        check_stages(self.backbone.name, self.widths(), names)
 
     def widths(self) -> dict[str, int]:
         """Return the number of features of each stage, and of the logits if there are any."""

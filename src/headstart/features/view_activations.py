@@ -21,8 +21,8 @@ import numpy.typing as npt
 from headstart.engines import Engine
 from headstart.errors import DataError, HeadstartError, UnreadableImageError
 from headstart.images.augmentation import Augmentation
+from headstart.images.decode import decode, read_bytes
 from headstart.images.preprocessing import Preprocessing, prepare
-from headstart.images.reading import EncodedImage
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
 from headstart.system.files import atomic_write
@@ -53,9 +53,10 @@ class AugmentedViews:
     augmentation: Augmentation
     seed: int
 
-    def of(self, encoded: EncodedImage, digest: str, preprocessing: Preprocessing) -> Pixels:
-        """Return all views of an image with this digest, (K, crop, crop, 3) uint8."""
-        image = encoded.decode(partial(self.augmentation.min_decode_size, preprocessing))
+    def of(self, content: bytes, digest: str, preprocessing: Preprocessing) -> Pixels:
+        """Return all views of an image file with this content and digest, (K, crop, crop, 3) uint8."""
+        enough = partial(self.augmentation.min_decode_size, preprocessing)
+        image = decode(content, min_size=enough)
         seeds = np.random.SeedSequence([self.seed, int(digest, 16)]).spawn(self.count - 1)
         others = [
             self.augmentation.view(image, preprocessing, np.random.default_rng(seed))
@@ -224,9 +225,9 @@ class _Pass:
     def _read(self, row: int) -> Pixels:
         path, digest = self.task.paths[row], self.task.digests[row]
         with suppress(UnreadableImageError):
-            image = EncodedImage.read(path)
-            if image.digest() == digest:
-                return self.task.views.of(image, digest, self.task.preprocessing)
+            content = read_bytes(path)
+            if bytes_digest(content) == digest:
+                return self.task.views.of(content, digest, self.task.preprocessing)
         raise DataError(f"{path} has changed since it was first read; run the command again")
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from headstart.images.decode import decode
 from headstart.types import Pixels
 
 
@@ -117,6 +119,19 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
         width, height = image.size
     left, top = round((width - crop) / 2), round((height - crop) / 2)
     return np.asarray(image.crop((left, top, left + crop, top + crop)))
+
+
+def decode_and_prepare(data: bytes | Path, preprocessing: Preprocessing) -> Pixels:
+    """Decode an image file, a JPEG at a reduced size, and `prepare` it.
+
+    Args:
+        data: the content of a file, or its path.
+        preprocessing: the preprocessing of the backbone.
+
+    Raises:
+        UnreadableImageError: it cannot be decoded; the message is the reason.
+    """
+    return prepare(decode(data, min_size=preprocessing.min_decode_size), preprocessing)
 
 
 def only_middle(width: int, height: int, crop: int) -> bool:

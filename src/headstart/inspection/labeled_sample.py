@@ -14,8 +14,8 @@ from headstart.backbones.imagenet_names import find_classes
 from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UnreadableImageError
-from headstart.images.preprocessing import Preprocessing
-from headstart.images.reading import EncodedImage
+from headstart.images.decode import read_bytes
+from headstart.images.preprocessing import Preprocessing, decode_and_prepare
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.system.prefetch import prefetch
@@ -101,8 +101,9 @@ def draw_sample(
     def read(row: int) -> _SampleRow | Skipped:
         path = pool.paths[row]
         try:
-            image = EncodedImage.read(path)
-            return _SampleRow(row, image.digest(), image.prepared(network.preprocessing))
+            content = read_bytes(path)
+            pixels = decode_and_prepare(content, network.preprocessing)
+            return _SampleRow(row, bytes_digest(content), pixels)
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
 
