@@ -143,15 +143,15 @@ class TestTrouble:
 _SLOW_FIT = """
 import sys, time
 from headstart.features import buffer
-from headstart.images import reading
+from headstart.features import extraction
 from headstart.cli.app import run
 
 buffer._FLUSH_ROWS = 8
-read = reading.read_bytes
+read = extraction.read_bytes
 def slow(path):
     time.sleep(0.05)
     return read(path)
-reading.read_bytes = slow
+extraction.read_bytes = slow
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -54,7 +54,7 @@ class AugmentedViews:
     seed: int
 
     def of(self, content: bytes, digest: str, preprocessing: Preprocessing) -> Pixels:
-        """Return all views of an image file with this content and digest, (K, crop, crop, 3) uint8."""
+        """Return all views, (K, crop, crop, 3) uint8, of a file with this content and digest."""
         enough = partial(self.augmentation.min_decode_size, preprocessing)
         image = decode(content, min_size=enough)
         seeds = np.random.SeedSequence([self.seed, int(digest, 16)]).spawn(self.count - 1)

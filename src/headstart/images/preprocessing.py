@@ -38,12 +38,7 @@ class Resize(StrEnum):
     """Both sides, without keeping the aspect ratio; the center is cropped."""
 
 
-RESAMPLING = {
-    Interpolation.NEAREST: Image.Resampling.NEAREST,
-    Interpolation.BILINEAR: Image.Resampling.BILINEAR,
-    Interpolation.BICUBIC: Image.Resampling.BICUBIC,
-    Interpolation.LANCZOS: Image.Resampling.LANCZOS,
-}
+RESAMPLING = {one: Image.Resampling[one.name] for one in Interpolation}
 """The filters as Pillow's constants."""
 
 

@@ -102,16 +102,9 @@ def select_stages(
 ) -> Selection:
     """Select the stages that a head uses by cross-validation, and estimate its accuracy.
 
-    Args:
-        X: Stage name -> features, (N, width) float32.
-        labels: (N,) class indices.
-        digests: N digests of the image files; with the seed they decide the folds.
-        settings: How the head is trained.
-        choices: The candidates; see `headstart.heads.selection.select`.
-        classes: Number of classes.
-        folds: Number of folds; by default as many as these images can fill.
-        cache: The cache folder, which remembers selections; None stores nothing.
-        progress: Called with (done, total) candidates.
+    The N digests of the image files decide the folds, with the seed; `folds` is their number, by
+    default as many as these images can fill. `cache` is the cache folder, which remembers
+    selections; None stores nothing. For the other arguments see `headstart.heads.selection.select`.
     """
     folds = fold_count(labels, classes=classes) if folds is None else folds
     return select_cached(
