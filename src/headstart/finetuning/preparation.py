@@ -100,7 +100,15 @@ def prepare_tuning(
     validation = _validation_mask(images, settings)
     weights = sample_weights(images.split.labels, len(images.split.classes), balance=model.balanced)
     probe = _probe_head(images, model, weights, validation)
-    invariance = _invariance(images, extractor, probe, validation, settings)
+    names = [*(stage.name for stage in backbone.stages), LOGITS]
+    invariance = measure_invariance(
+        [images.dataset.paths[row] for row in images.split.train[validation]],
+        images.split.labels[validation],
+        engine=extractor.engine(),
+        logits=lambda outputs: probe.logits(dict(zip(names, outputs, strict=False))),
+        preprocessing=backbone.preprocessing,
+        settings=settings,
+    )
     halves = cut(network, point.last_frozen, backbone.preprocessing.crop, wanted=probe.stages)
     request, engine = _request(images, extractor, halves, invariance.augmentation, settings)
     found = activations(request, engine, cache, progress=progress)
@@ -175,24 +183,6 @@ def _probe_head(
         head=head,
         temperature=model.temperature,
         moments=Standardization.of(rows, (~validation).astype(np.float32)),
-    )
-
-
-def _invariance(
-    images: SplitFeatures,
-    extractor: Extractor,
-    probe: ProbeHead,
-    validation: np.ndarray,
-    settings: TuningSettings,
-) -> InvarianceTest:
-    names = [*(stage.name for stage in extractor.backbone.stages), LOGITS]
-    return measure_invariance(
-        [images.dataset.paths[row] for row in images.split.train[validation]],
-        images.split.labels[validation],
-        engine=extractor.engine(),
-        logits=lambda outputs: probe.logits(dict(zip(names, outputs, strict=False))),
-        preprocessing=extractor.backbone.preprocessing,
-        settings=settings,
     )
 
 

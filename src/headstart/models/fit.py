@@ -65,8 +65,26 @@ def fit(
         progress=on_images,
     )
     sample = _selection_sample(data, seed=settings.seed)
-    selection = _select(data, sample, settings, choices, extractor.cache, on_candidates)
-    head = _train_head(data, selection, settings, on_steps)
+    rows, classes = data.split.train[sample], len(data.split.classes)
+    selection = select_stages(
+        {stage: values[rows] for stage, values in data.features.values.items()},
+        data.split.labels[sample],
+        [data.features.digests[row] for row in rows],
+        settings,
+        choices=choices,
+        classes=classes,
+        folds=fold_count(data.split.labels, classes=classes),
+        cache=extractor.cache,
+        progress=on_candidates,
+    )
+    head = head_family(settings.head).fit_rows(
+        _selected_features(data, selection, data.split.train),
+        data.split.labels,
+        sample_weights(data.split.labels, classes, balance=settings.balance),
+        selection.setting,
+        classes=classes,
+        progress=on_steps,
+    )
     held_out = _predict_held_out(data, sample, selection, head)
     return FitResult(
         model=_model(data, extractor.backbone, settings, selection, head, held_out),
@@ -146,47 +164,6 @@ def _selection_sample(data: SplitFeatures, *, seed: int) -> Labels:
         return np.arange(len(train))
     digests = [data.features.digests[row] for row in train]
     return np.flatnonzero(stratified_sample(digests, labels, size=size, seed=seed))
-
-
-def _select(
-    data: SplitFeatures,
-    sample: Labels,
-    settings: FitSettings,
-    choices: Sequence[Candidate],
-    cache: Path | None,
-    progress: ProgressCallback | None,
-) -> Selection:
-    """Select stages on a sample of the training images."""
-    rows, classes = data.split.train[sample], len(data.split.classes)
-    return select_stages(
-        {stage: values[rows] for stage, values in data.features.values.items()},
-        data.split.labels[sample],
-        [data.features.digests[row] for row in rows],
-        settings,
-        choices=choices,
-        classes=classes,
-        folds=fold_count(data.split.labels, classes=classes),
-        cache=cache,
-        progress=progress,
-    )
-
-
-def _train_head(
-    data: SplitFeatures,
-    selection: Selection,
-    settings: FitSettings,
-    progress: ProgressCallback | None,
-) -> Head:
-    """Train the final head on the selected stages of all training images."""
-    labels, classes = data.split.labels, len(data.split.classes)
-    return head_family(settings.head).fit_rows(
-        _selected_features(data, selection, data.split.train),
-        labels,
-        sample_weights(labels, classes, balance=settings.balance),
-        selection.setting,
-        classes=classes,
-        progress=progress,
-    )
 
 
 def _selected_features(data: SplitFeatures, selection: Selection, rows: Labels) -> Rows:
