@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.engines import EnginePlan, lazy_engine
+from headstart.engines import EnginePlan, choose
 from headstart.errors import StoreError
 from headstart.features import buffer
 from headstart.features.extraction import Features
@@ -91,7 +91,7 @@ class TestTrouble:
 
         extractor = tiny()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lazy_engine, "build_engine", lambda *args, **more: Other())
+            patch.setattr(choose, "build_engine", lambda *args, **more: Other())
             found = extractor.extract(files(photos))
         assert found.plan == other
         assert (found.values["fine"] == 1).all()

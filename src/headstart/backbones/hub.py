@@ -25,26 +25,10 @@ LOCATIONS = frozenset(
 # Arguments of timm's factory that are not properties of a network: they name files to read, or say
 # how to read them.
 _FACTORY_ARGUMENTS = frozenset(
-    {
-        "cache_dir",
-        "checkpoint_path",
-        "exportable",
-        "feature_cfg",
-        "features_only",
-        "kwargs_filter",
-        "model_cfg",
-        "model_name",
-        "no_jit",
-        "pretrained",
-        "pretrained_cfg",
-        "pretrained_cfg_overlay",
-        "pretrained_custom_load",
-        "pretrained_filter_fn",
-        "pretrained_model_args",
-        "pretrained_strict",
-        "scriptable",
-        "variant",
-    }
+    {"cache_dir", "checkpoint_path", "exportable", "feature_cfg", "features_only", "kwargs_filter"}
+    | {"model_cfg", "model_name", "no_jit", "pretrained", "pretrained_cfg"}
+    | {"pretrained_cfg_overlay", "pretrained_custom_load", "pretrained_filter_fn"}
+    | {"pretrained_model_args", "pretrained_strict", "scriptable", "variant"}
 )
 
 
