@@ -82,14 +82,9 @@ class Backbone(ABC):
 
     @abstractmethod
     def refill(self, tensors: Tensors, weights: Weights) -> Backbone:
-        """Return the same network with other weights; callers use `with_tensors`.
+        """Return the same network with other weights, whose origin and identity are given.
 
-        Args:
-            tensors: by the names of `tensors()`, in any order.
-            weights: their origin and identity.
-
-        Raises:
-            BackboneError: a tensor is missing, has another shape, or is not part of the network.
+        Callers use `with_tensors`, which says what the tensors are and what is raised.
         """
 
     @property

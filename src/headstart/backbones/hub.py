@@ -33,17 +33,11 @@ _FACTORY_ARGUMENTS = frozenset(
 
 
 def read_hub_config(name: str, repository: str, *, allow_download: bool) -> Pretrained:
-    """Read the config.json of a repository.
-
-    Args:
-        name: the backbone's, for messages.
-        repository: "owner/name", or "owner/name@revision".
-        allow_download: whether to fetch it if it is not on this machine.
+    """Read the config.json of a repository; see `fetch_from_hub`.
 
     Raises:
         BackboneError: there is no such repository, it is not in timm's format, or it sets what
             headstart does not take from the Hub.
-        DownloadError: the file is not on this machine and cannot be downloaded.
     """
     timm = import_timm(name)
     file = fetch_from_hub(

@@ -28,9 +28,9 @@ from headstart.datasets import ImageDataset
 from headstart.errors import UserError
 from headstart.features.extractor import Extractor
 from headstart.features.view_activations import KIND
+from headstart.finetuning.checkpoint import Epoch, EpochCallback, Phase
 from headstart.finetuning.decision import Decision, decide
 from headstart.finetuning.depth import CutPoint
-from headstart.finetuning.history import Epoch, EpochCallback, Phase
 from headstart.finetuning.invariance import InvarianceTest
 from headstart.finetuning.loop import TrainingLoop
 from headstart.finetuning.preparation import TrainingSetup, prepare_tuning

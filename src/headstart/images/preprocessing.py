@@ -117,15 +117,7 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
 
 
 def decode_and_prepare(data: bytes | Path, preprocessing: Preprocessing) -> Pixels:
-    """Decode an image file, a JPEG at a reduced size, and `prepare` it.
-
-    Args:
-        data: the content of a file, or its path.
-        preprocessing: the preprocessing of the backbone.
-
-    Raises:
-        UnreadableImageError: it cannot be decoded; the message is the reason.
-    """
+    """Decode an image file as `decode` does, a JPEG at a reduced size, and `prepare` it."""
     return prepare(decode(data, min_size=preprocessing.min_decode_size), preprocessing)
 
 
