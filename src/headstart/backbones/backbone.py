@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -37,13 +36,6 @@ class Weights:
     source: str
     digest: str
     license: str
-
-    @classmethod
-    def of(cls, tensors: Tensors, file: Path | None, *, source: str, license: str) -> Weights:
-        """Describe tensors from a user's file or, without one, the published ones."""
-        if file:
-            source, license = file.name, "unstated"
-        return cls(source=source, digest=digest(tensors), license=license)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,7 +107,7 @@ class Backbone(ABC):
             fresh: normalize by these moments instead of by those stored in the weights.
         """
         del fresh
-        return Backbone.graph(self)  # raises, unless a subclass has such a graph
+        raise BackboneError(f"{self.name} has no OpenVINO graph of its own; convert its network")
 
     def with_tensors(self, tensors: Tensors, *, source: str | None = None) -> Backbone:
         """Return the same network with other weights.

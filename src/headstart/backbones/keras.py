@@ -28,7 +28,7 @@ from headstart.backbones.source import (
     infos_of,
     published_weights,
 )
-from headstart.backbones.tensors import read_tensors
+from headstart.backbones.tensors import digest, read_tensors
 from headstart.errors import BackboneError, DownloadError
 from headstart.images.preprocessing import Interpolation, Preprocessing
 
@@ -84,8 +84,10 @@ class KerasSource(BackboneSource):
             preprocessing=preprocessing,
             stages=stages,
             labels=imagenet_classes(),  # all of these classifiers know them, in this order
-            weights=Weights.of(
-                tensors, weights, source=published_weights("keras")[name]["url"], license="unstated"
+            weights=Weights(
+                source=weights.name if weights else published_weights("keras")[name]["url"],
+                digest=digest(tensors),
+                license="unstated",
             ),
             staged=KerasNetwork(module, preprocessing, names, head=head),
         )

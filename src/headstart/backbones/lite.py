@@ -34,7 +34,7 @@ from headstart.backbones.source import (
     infos_of,
     published_weights,
 )
-from headstart.backbones.tensors import frozen, read_tensors, without_counters
+from headstart.backbones.tensors import digest, frozen, read_tensors, without_counters
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.images.preprocessing import Interpolation, Preprocessing
 
@@ -133,11 +133,10 @@ class LiteSource(BackboneSource):
                 Stage("head", HEAD_CHANNELS),
             ),
             labels=imagenet_classes(),
-            weights=Weights.of(
-                tensors,
-                weights,
-                source=published_weights("lite")[name]["url"],
-                license="Apache-2.0",
+            weights=Weights(
+                source=weights.name if weights else published_weights("lite")[name]["url"],
+                digest=digest(tensors),
+                license="unstated" if weights else "Apache-2.0",
             ),
             state=frozen(dict(zip(names, tensors.values(), strict=True))),
         )

@@ -16,7 +16,7 @@ from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.download import fetch_from_hub, fetch_from_url, hub_files
 from headstart.backbones.hub import LOCATIONS, WEIGHT_FILES, read_hub_config
 from headstart.backbones.source import BackboneInfo, BackboneSource, did_you_mean, infos_of
-from headstart.backbones.tensors import read_tensors
+from headstart.backbones.tensors import digest, read_tensors
 from headstart.backbones.timm_metadata import (
     Pretrained,
     address_of,
@@ -136,7 +136,11 @@ def _load(
         preprocessing=preprocessing,
         stages=stages_of(network, preprocessing.crop),
         labels=labels_of(config, hub=hub),
-        weights=Weights.of(tensors, weights, source=address_of(config), license=license_of(config)),
+        weights=Weights(
+            source=weights.name if weights else address_of(config),
+            digest=digest(tensors),
+            license="unstated" if weights else license_of(config),
+        ),
         staged=network,
     )
 

@@ -12,7 +12,7 @@ from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.download import fetch_from_url, torch_hub_file
 from headstart.backbones.imagenet_names import imagenet_classes
 from headstart.backbones.source import BackboneInfo, BackboneSource, did_you_mean, infos_of
-from headstart.backbones.tensors import read_tensors
+from headstart.backbones.tensors import digest, read_tensors
 from headstart.backbones.vision_ops import import_torchvision
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Interpolation, Preprocessing
@@ -71,7 +71,11 @@ class TorchvisionSource(BackboneSource):
             preprocessing=preprocessing,
             stages=stages,
             labels=imagenet_classes(),  # all of torchvision's classifiers know these, in this order
-            weights=Weights.of(tensors, weights, source=entry.url, license=license_of(entry)),
+            weights=Weights(
+                source=weights.name if weights else entry.url,
+                digest=digest(tensors),
+                license="unstated" if weights else license_of(entry),
+            ),
             staged=StagedNetwork(
                 model, preprocessing, names, head=head, channels_last=channels_last
             ),

@@ -194,7 +194,7 @@ class _Pass:
         wanted = sum(self._sizes())
         # Including passes that were interrupted before they saved anything.
         others = [path for path in self.folder.parent.glob("*/") if path != self.folder]
-        others.sort(key=_last_used)
+        others.sort(key=lambda one: max((f.stat().st_mtime for f in one.iterdir()), default=0.0))
         sizes = [sum(file.stat().st_size for file in one.iterdir()) for one in others]
         while others and sum(sizes) + wanted > ROOM:
             shutil.rmtree(others.pop(0), ignore_errors=True)
@@ -229,7 +229,3 @@ class _Pass:
             if bytes_digest(content) == digest:
                 return self.task.views.of(content, digest, self.task.preprocessing)
         raise DataError(f"{path} has changed since it was first read; run the command again")
-
-
-def _last_used(folder: Path) -> float:
-    return max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)

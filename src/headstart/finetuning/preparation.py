@@ -30,7 +30,7 @@ from headstart.finetuning.network import ProbeHead, TunedNetwork
 from headstart.finetuning.precision import supports_bfloat16
 from headstart.finetuning.settings import BatchNorm, TuningSettings
 from headstart.finetuning.trunk import trunk_backbone
-from headstart.heads.logistic import LinearHead, LogisticFamily
+from headstart.heads.logistic import LogisticFamily
 from headstart.heads.rows import Rows
 from headstart.heads.standardization import Standardization
 from headstart.images.augmentation import Augmentation
@@ -38,7 +38,7 @@ from headstart.models.fit import sample_weights
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
-from headstart.types import Floats, Labels, ProgressCallback
+from headstart.types import Floats, ProgressCallback
 
 _MIN_VALIDATION_IMAGES = 8
 """With fewer validation images the decision would be left to chance."""
@@ -115,6 +115,8 @@ def prepare_tuning(
     examples = _examples(images.split, found, weights, halves, network)
     tuned = TunedNetwork(halves, probe, dropout=settings.dropout)
     settings = resolve_settings(settings, tuned, backbone, model, device=examples.device)
+    facts = f"{request.key()} {torch.__version__} {settings}"
+    arrays = (*probe.head.tensors().values(), examples.labels)
     return TrainingSetup(
         network=tuned.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         examples=examples,
@@ -122,7 +124,7 @@ def prepare_tuning(
         cut=point,
         invariance=invariance,
         settings=settings,
-        key=_key(request, probe.head, examples.labels, settings),
+        key=bytes_digest(b"".join([facts.encode(), *(array.tobytes() for array in arrays)])),
     )
 
 
@@ -232,11 +234,3 @@ def _examples(
         std=network.std.to(device),
         device=device,
     )
-
-
-def _key(
-    request: ActivationRequest, head: LinearHead, labels: Labels, settings: TuningSettings
-) -> str:
-    facts = f"{request.key()} {torch.__version__} {settings}"
-    arrays = (*head.tensors().values(), labels)
-    return bytes_digest(b"".join([facts.encode(), *(array.tobytes() for array in arrays)]))
