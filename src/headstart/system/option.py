@@ -7,7 +7,7 @@ help in that docstring, and what else there is to say in an `Option`:
     class Settings:
         '''How a head is trained.
 
-Attributes:
+        Attributes:
             epochs: Passes over the training images.
         '''
 
