@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -93,7 +93,7 @@ class Extractor:
         """
         started = time.perf_counter()
         names = list(stages) if stages else [stage.name for stage in self.backbone.stages]
-        self.check_stages(names)
+        check_stages(self.backbone.name, self.widths(), names)
         deleted = None
         for _ in range(_ATTEMPTS):
             work = ExtractionPass(
@@ -125,10 +125,6 @@ class Extractor:
     def release(self) -> None:
         """Free the compiled network and its memory; it is compiled again when next needed."""
         self._engine.release()
-
-    def check_stages(self, names: Iterable[str]) -> None:
-        """Raise BackboneError if one of the names is neither a stage nor `LOGITS`."""
-        check_stages(self.backbone.name, self.widths(), names)
 
     def widths(self) -> dict[str, int]:
         """Return the number of features of each stage, and of the logits if there are any."""

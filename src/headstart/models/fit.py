@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.features.extractor import Extractor
@@ -150,8 +151,8 @@ def _candidates(extractor: Extractor, settings: FitSettings) -> tuple[Candidate,
     """The combinations of stages to select from: only one if the settings name it."""
     if not settings.stages:
         return candidates({stage.name: stage.width for stage in extractor.backbone.stages})
-    extractor.check_stages(settings.stages)
     names = list(extractor.widths())
+    check_stages(extractor.backbone.name, names, settings.stages)
     ordered = tuple(sorted(set(settings.stages), key=names.index))
     return (Candidate(ordered, names.index(ordered[-1])),)
 
