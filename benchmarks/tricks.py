@@ -68,16 +68,16 @@ TRICKS: tuple[dict[str, object], ...] = (
 def start(found: FineTuneResult) -> str:
     """Return the row of the probe, from which all runs start."""
     assert found.attempt is not None
-    before = found.attempt.probe
+    before = found.attempt.probe.estimate
     assert before.interval is not None
     span = f"{before.interval.low:.3f} to {before.interval.high:.3f}"
-    return f"| the probe | {before.value:.3f} ({span}) | {found.attempt.probe_loss:.3f} | | |"
+    return f"| the probe | {before.value:.3f} ({span}) | {found.attempt.probe.loss:.3f} | | |"
 
 
 def row(trick: dict[str, object], found: FineTuneResult) -> str:
     """Return a row of the table."""
     assert found.attempt is not None
-    tuned, history = found.attempt.tuned, found.attempt.history
+    tuned, history = found.attempt.tuned.estimate, found.attempt.history
     assert tuned.interval is not None
     best = min(history, key=lambda one: one.validation_loss or 0.0)
     seconds = statistics.median(one.seconds for one in history)
@@ -119,7 +119,7 @@ def main() -> None:
 def page(data: str, found: FineTuneResult, lines: list[str]) -> str:
     """Return the page: the table and how it was measured."""
     assert found.attempt is not None
-    images = found.attempt.tuned.images
+    images = len(found.attempt.tuned.correct)
     said = ", ".join(f"{name} {value}" for name, value in asdict(BASE).items() if value is not None)
     how = f"{data}, {HOLD_OUT:.0%} held out, {images} validation images, one seed; {said}."
     return "\n".join([f"Written by `make bench-tricks`: {how}", "", *lines, ""])

@@ -28,7 +28,7 @@ def by_name(info: BackboneInfo) -> str:
 
 
 def test_the_list():
-    assert [info.name for info in INFOS[:3]] == list(lite.LITE_NAMES)
+    assert [info.name for info in INFOS[:3]] == list(lite.VARIANTS)
     assert len(TORCHVISION) >= 35
     assert len({info.name for info in INFOS}) == len(INFOS)
     assert all(0.5 < info.top1 < 0.9 for info in INFOS)
@@ -50,7 +50,7 @@ def test_numbers_of_torchvision(info):
 @pytest.mark.parametrize("info", [*TIMM, *INFOS[:3]], ids=by_name)
 def test_numbers_of_timm(info):
     name = info.name.removeprefix("timm:")
-    is_lite = name in lite.LITE_NAMES
+    is_lite = name in lite.VARIANTS
     set_fused_attn(False)  # the counter does not see into fused attention
     try:
         model = timm.create_model(f"tf_{name.replace('-', '_')}" if is_lite else name).eval()
@@ -82,7 +82,7 @@ def test_what_is_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     here = {info.name for info in list_backbones() if info.on_this_machine}
-    assert here == {name for name in lite.LITE_NAMES if lite.weights_file(name)}
+    assert here == {name for name in lite.VARIANTS if lite.weights_file(name)}
     resnet = tmp_path / "torch/hub/checkpoints/resnet18-f37072fd.pth"
     tiny = "models--timm--deit_tiny_patch16_224.fb_in1k/snapshots/0/model.safetensors"
     for file in (resnet, tmp_path / "hf/hub" / tiny):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from headstart.backbones.checkpoint import read_legacy_checkpoint
-from headstart.backbones.lite import LITE_NAMES, weights_file
+from headstart.backbones.lite import VARIANTS, weights_file
 
 
 def saved(content: Any) -> bytes:
@@ -22,7 +22,7 @@ def saved(content: Any) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("name", LITE_NAMES)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_the_embedded_files_are_read_as_pytorch_reads_them(name: str):
     file = weights_file(name)
     assert file is not None

@@ -2,8 +2,7 @@ import re
 
 import pytest
 
-from headstart.backbones.imagenet import imagenet_classes
-from headstart.backbones.imagenet_names import _GROUPS, find_class, find_classes
+from headstart.backbones.imagenet_names import _GROUPS, find_class, find_classes, imagenet_classes
 from headstart.errors import DataError
 
 IMAGENET = imagenet_classes()

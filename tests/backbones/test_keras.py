@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from headstart.backbones import keras as backbones
 from headstart.backbones import keras_backend
 from headstart.backbones.catalog import list_backbones, load_backbone
-from headstart.backbones.imagenet import imagenet_classes
+from headstart.backbones.imagenet_names import imagenet_classes
 from headstart.backbones.keras_network import keras_module
 from headstart.backbones.keras_stages import find_stages, separating_operations
 from headstart.backbones.source import published_weights

@@ -31,7 +31,7 @@ timm = import_timm("tests")
 TOLERANCE = 1e-4
 
 
-@pytest.fixture(scope="module", params=lite.LITE_NAMES)
+@pytest.fixture(scope="module", params=lite.VARIANTS)
 def variant(request: pytest.FixtureRequest) -> Backbone:
     return load_backbone(request.param)
 
@@ -167,7 +167,7 @@ def test_a_flipped_byte_in_the_package_is_refused(
         load_backbone("efficientnet-lite0")
 
 
-@pytest.mark.parametrize("name", lite.LITE_NAMES)
+@pytest.mark.parametrize("name", lite.VARIANTS)
 def test_an_exchanged_file_in_the_package_is_never_unpickled(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -12,7 +12,7 @@ from timm.data import ImageNetInfo, create_transform, resolve_data_config
 
 from headstart.backbones import timm as backbones
 from headstart.backbones.catalog import load_backbone
-from headstart.backbones.imagenet import imagenet_classes
+from headstart.backbones.imagenet_names import imagenet_classes
 from headstart.backbones.timm_metadata import labels_of, preprocessing_of
 from headstart.errors import BackboneError, DownloadError
 from headstart.images.preprocessing import Interpolation, Resize, prepare

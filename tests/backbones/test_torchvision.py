@@ -12,7 +12,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from headstart.backbones import torchvision as backbones
 from headstart.backbones.catalog import load_backbone
-from headstart.backbones.imagenet import imagenet_classes
+from headstart.backbones.imagenet_names import imagenet_classes
 from headstart.backbones.stage_discovery import find_stages
 from headstart.errors import BackboneError, DownloadError
 from headstart.images.preprocessing import prepare

@@ -56,9 +56,9 @@ def test_many_are_counted(capsys):
 
 def test_one_is_singular():
     assert dict(left_out_facts(left_out(), duplicates=1, seen=1)) == {
-        "copies": "1 duplicate image left out",
-        "left out": "1 image that the model was trained on",
+        "copies": "1 duplicate image excluded",
+        "excluded": "1 image that the model was trained on",
     }
     many = dict(left_out_facts(left_out(), duplicates=1200))
-    assert many == {"copies": "1,200 duplicate images left out"}
+    assert many == {"copies": "1,200 duplicate images excluded"}
     assert dict(left_out_facts(left_out())) == {}

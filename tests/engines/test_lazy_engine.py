@@ -2,7 +2,7 @@
 
 import pytest
 
-from headstart.engines import EnginePlan, LazyEngine, lazy_engine
+from headstart.engines import EnginePlan, LazyEngine, choose
 from headstart.types import EngineName, Precision
 from tests.conftest import F32, tiny_backbone
 
@@ -28,7 +28,7 @@ def test_another_engine_is_the_plan_in_effect_and_one_warning(monkeypatch: pytes
         planned.append(plan)
         return Fallback()
 
-    monkeypatch.setattr(lazy_engine, "build_engine", build)
+    monkeypatch.setattr(choose, "build_engine", build)
     warnings: list[str] = []
     engine = LazyEngine(tiny_backbone(), F32, requested=EngineName.AUTO, warn=warnings.append)
     assert engine.plan == F32

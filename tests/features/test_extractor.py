@@ -14,10 +14,9 @@ from PIL import Image
 from headstart.backbones.backbone import LOGITS
 from headstart.engines import EnginePlan, LazyEngine
 from headstart.errors import BackboneError
-from headstart.features import extractor
+from headstart.features import extraction, extractor
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor, configuration_key
-from headstart.images import reading
 from headstart.images.preprocessing import prepare
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision
@@ -37,7 +36,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: Path) -> bytes:
         raise AssertionError(f"{path} was read")
 
-    monkeypatch.setattr(reading, "read_bytes", fail)
+    monkeypatch.setattr(extraction, "read_bytes", fail)
 
 
 def test_features_are_those_of_each_prepared_picture(photos: Path, tiny: Tiny):

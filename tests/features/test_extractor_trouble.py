@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.engines import EnginePlan, lazy_engine
+from headstart.engines import EnginePlan, choose
 from headstart.errors import StoreError
 from headstart.features import buffer
 from headstart.features.extraction import Features
@@ -91,7 +91,7 @@ class TestTrouble:
 
         extractor = tiny()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lazy_engine, "build_engine", lambda *args, **more: Other())
+            patch.setattr(choose, "build_engine", lambda *args, **more: Other())
             found = extractor.extract(files(photos))
         assert found.plan == other
         assert (found.values["fine"] == 1).all()
@@ -143,15 +143,15 @@ class TestTrouble:
 _SLOW_FIT = """
 import sys, time
 from headstart.features import buffer
-from headstart.images import reading
+from headstart.features import extraction
 from headstart.cli.app import run
 
 buffer._FLUSH_ROWS = 8
-read = reading.read_bytes
+read = extraction.read_bytes
 def slow(path):
     time.sleep(0.05)
     return read(path)
-reading.read_bytes = slow
+extraction.read_bytes = slow
 sys.exit(run(sys.argv[1:]))
 """
 
@@ -175,7 +175,7 @@ def test_a_fit_killed_midway_leaves_a_cache_that_the_next_run_goes_on_from(
         _, said = process.communicate(timeout=30)
     if number is signal.SIGINT:
         assert process.returncode == 130
-        assert "stopped; what was computed is kept" in said
+        assert "stopped; finished work is in the cache" in said
         assert "Traceback" not in said
     else:
         assert process.returncode == -number

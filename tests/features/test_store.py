@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from headstart.errors import StoreError
-from headstart.features import allocation, segment_file
+from headstart.features import segment_file
+from headstart.features import store as feature_store
 from headstart.features.cache_usage import usage
 from headstart.features.store import FeatureStore
 from tests.features.stores import (
@@ -197,7 +198,7 @@ def test_reads_what_memory_is_too_small_for_into_files(
 ) -> None:
     store = new_store(tmp_path)
     store.append(digests(range(5)), values(range(5)))
-    monkeypatch.setattr(allocation, "_IN_MEMORY", 0)
+    monkeypatch.setattr(feature_store, "_IN_MEMORY", 0)
     assert_holds(store, [3, 2, 4, 3])
     read = store.read(digests([1, 2]))
     assert all(isinstance(array, np.memmap) for array in read.values())

@@ -27,7 +27,6 @@ from headstart.finetuning.trunk import trunk_backbone
 from headstart.images.augmentation import Augmentation
 from headstart.images.decode import decode
 from headstart.images.preprocessing import prepare
-from headstart.images.reading import EncodedImage
 from headstart.system.digests import bytes_digest
 from headstart.types import Floats, Pixels
 from tests.conftest import files
@@ -119,7 +118,7 @@ def test_without_a_trunk_the_views_themselves_are_kept(pictures: Path, tmp_path:
     assert (found.maps.shape, found.maps.dtype) == ((12, 3, 3 * SIDE**2), np.uint8)
     assert found.features == ()
     for row, path in enumerate(files(pictures)):
-        expected = VIEWS.of(EncodedImage.read(path), given.digests[row], PREPROCESSING)
+        expected = VIEWS.of(path.read_bytes(), given.digests[row], PREPROCESSING)
         np.testing.assert_array_equal(found.maps[row].reshape(expected.shape), expected)
         np.testing.assert_array_equal(expected[0], prepare(decode(path), PREPROCESSING))
 
@@ -127,7 +126,7 @@ def test_without_a_trunk_the_views_themselves_are_kept(pictures: Path, tmp_path:
 def test_one_view_is_the_plain_one(pictures: Path):
     path = files(pictures)[0]
     digest = bytes_digest(path.read_bytes())
-    (only,) = replace(VIEWS, count=1).of(EncodedImage.read(path), digest, PREPROCESSING)
+    (only,) = replace(VIEWS, count=1).of(path.read_bytes(), digest, PREPROCESSING)
     np.testing.assert_array_equal(only, prepare(decode(path), PREPROCESSING))
 
 

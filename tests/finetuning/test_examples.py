@@ -4,8 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.finetuning.examples import Batch, shuffled
-from headstart.finetuning.mixing import cutmix, mixup
+from headstart.finetuning.examples import Batch, cutmix, mixup, shuffled
 from tests.finetuning.networks import SIDE, small_examples, small_network
 from tests.properties import examples
 

@@ -69,7 +69,7 @@ def tuned(sided: Path, cache: Path) -> FineTuneResult:
 
 def test_what_the_probe_confuses_is_learned(tuned: FineTuneResult, new: Path, cache: Path):
     assert tuned.kept
-    assert tuned.attempt.tuned.value > tuned.attempt.probe.value
+    assert tuned.attempt.tuned.accuracy > tuned.attempt.probe.accuracy
     before, after = (
         evaluate(model, Extractor(backbone=small_backbone(), plan=small_extractor(cache).plan,
                                   cache=None), opened(new))
@@ -95,13 +95,16 @@ def test_the_model_says_how_it_came_about(tuned: FineTuneResult):
     told = tuned.model.tuning
     assert (
         (told.depth, told.cut)
-        == (tuned.attempt.depth, tuned.attempt.last_frozen_stage)
+        == (tuned.attempt.cut.depth, tuned.attempt.cut.last_frozen)
         == (2, "stem")
     )
     assert told.epochs == len(tuned.attempt.history)
     assert told.share == tuned.attempt.interpolation
-    assert (told.probe, told.tuned) == (tuned.attempt.probe, tuned.attempt.tuned)
-    assert tuned.model.accuracy == tuned.attempt.tuned
+    assert (told.probe, told.tuned) == (
+        tuned.attempt.probe.estimate,
+        tuned.attempt.tuned.estimate,
+    )
+    assert tuned.model.accuracy == tuned.attempt.tuned.estimate
     assert tuned.model.accuracy.method is EstimateMethod.VALIDATION
     assert tuned.model.origin == tuned.probe.model.origin
     assert tuned.model.data == tuned.probe.model.data
@@ -210,7 +213,7 @@ def test_the_probe_is_kept_where_training_only_harms(how: str, sided: Path, cach
 def test_the_deepest_setting_trains_the_first_convolution(sided: Path, cache: Path):
     settings = replace(LEARNS, depth=3, batch_norm=BatchNorm.UPDATED)
     found = tuned_on(sided, cache, settings)
-    assert (found.attempt.depth, found.attempt.last_frozen_stage) == (3, "")
+    assert (found.attempt.cut.depth, found.attempt.cut.last_frozen) == (3, "")
     assert found.kept
     assert {"stem.0.weight", "top.0.weight", "stem.1.running_mean"} <= found.model.tail.keys()
     DifferentiableModel.of(small_backbone(), found.model)
@@ -234,14 +237,14 @@ def test_a_probe_may_be_given(sided: Path, cache: Path):
     found = tuned_on(sided, cache, replace(QUICK, depth=1), model=start.model)
     assert found.model.origin.stages == ("middle",)
     assert found.model.balanced
-    assert (found.attempt.depth, found.attempt.last_frozen_stage) == (1, "stem")
+    assert (found.attempt.cut.depth, found.attempt.cut.last_frozen) == (1, "stem")
 
 
 def test_the_network_s_own_outputs_may_carry_the_head(sided: Path, cache: Path):
     settings = replace(QUICK, depth=None, recipe=TuningRecipe.CLASSIFIER, epochs=6)
     found = tuned_on(sided, cache, settings)
     assert found.probe.model.origin.stages == (LOGITS,)
-    assert found.attempt.last_frozen_stage == "top"
+    assert found.attempt.cut.last_frozen == "top"
     assert found.attempt.parameters == 16 * 5 + 5 + 2 * 5 + 2
     assert found.model.tail.keys() <= {"classifier.weight", "classifier.bias"}
 
@@ -302,4 +305,4 @@ def test_held_out_images_train_nothing_and_decide_nothing(
     trained = {row.tobytes().hex() for row in found.model.data.digests}
     assert not trained & {images.features.digests[row] for row in images.split.test}
     # The decision is that of other images.
-    assert found.attempt.tuned.images == int(prepared.validation.sum())
+    assert len(found.attempt.tuned.correct) == int(prepared.validation.sum())

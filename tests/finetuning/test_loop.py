@@ -8,8 +8,13 @@ import pytest
 import torch
 
 from headstart.backbones.cut import PIXELS
-from headstart.finetuning.checkpoint import TrainingState, read_checkpoint, write_checkpoint
-from headstart.finetuning.history import Epoch, Phase
+from headstart.finetuning.checkpoint import (
+    Epoch,
+    Phase,
+    TrainingState,
+    read_checkpoint,
+    write_checkpoint,
+)
 from headstart.finetuning.loop import TrainingLoop
 from headstart.finetuning.settings import BatchNorm, Optimizer, Schedule, TuningSettings
 from tests.finetuning.networks import STAGES, small_examples, tuned_network

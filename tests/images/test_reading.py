@@ -1,4 +1,4 @@
-"""A file is read once; its digest and its pixels are those of its bytes."""
+"""A file is decoded at a reduced size and prepared, from its path or from its bytes."""
 
 from pathlib import Path
 
@@ -7,10 +7,13 @@ import pytest
 from PIL import Image
 
 from headstart.errors import UnreadableImageError
-from headstart.images.decode import decode
-from headstart.images.preprocessing import Interpolation, Preprocessing, prepare
-from headstart.images.reading import EncodedImage
-from headstart.system.digests import bytes_digest
+from headstart.images.decode import decode, read_bytes
+from headstart.images.preprocessing import (
+    Interpolation,
+    Preprocessing,
+    decode_and_prepare,
+    prepare,
+)
 
 PREPROCESSING = Preprocessing(
     size=20, crop=16, interpolation=Interpolation.BILINEAR, mean=(0, 0, 0), std=(1, 1, 1)
@@ -25,25 +28,24 @@ def photo(tmp_path: Path) -> Path:
 
 
 def test_pixels_are_decoded_scaled_and_prepared(photo: Path):
-    image = EncodedImage.read(photo)
-    expected = prepare(decode(photo, min_size=PREPROCESSING.min_decode_size), PREPROCESSING)
-    np.testing.assert_array_equal(image.prepared(PREPROCESSING), expected)
-    assert image.decode(PREPROCESSING.min_decode_size).size < (300, 400)
+    reduced = decode(photo, min_size=PREPROCESSING.min_decode_size)
+    assert reduced.size < (300, 400)
+    found = decode_and_prepare(photo, PREPROCESSING)
+    np.testing.assert_array_equal(found, prepare(reduced, PREPROCESSING))
 
 
-def test_digest_and_pixels_are_of_the_bytes_that_were_read(photo: Path):
-    content = photo.read_bytes()
-    image = EncodedImage.read(photo)
-    before = image.prepared(PREPROCESSING)
+def test_pixels_are_of_the_bytes_that_were_read(photo: Path):
+    content = read_bytes(photo)
+    assert content == photo.read_bytes()
+    before = decode_and_prepare(photo, PREPROCESSING)
     photo.unlink()
-    assert image.digest() == bytes_digest(content)
-    np.testing.assert_array_equal(image.prepared(PREPROCESSING), before)
+    np.testing.assert_array_equal(decode_and_prepare(content, PREPROCESSING), before)
 
 
 def test_a_file_that_is_not_an_image_is_refused_when_decoded(tmp_path: Path):
     (tmp_path / "notes.jpg").write_text("notes")
-    image = EncodedImage.read(tmp_path / "notes.jpg")
+    content = read_bytes(tmp_path / "notes.jpg")
     with pytest.raises(UnreadableImageError, match="not an image"):
-        image.prepared(PREPROCESSING)
+        decode_and_prepare(content, PREPROCESSING)
     with pytest.raises(UnreadableImageError, match="no such file"):
-        EncodedImage.read(tmp_path / "absent.jpg")
+        read_bytes(tmp_path / "absent.jpg")

@@ -4,12 +4,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from headstart import plots
+from headstart.finetuning.checkpoint import Epoch, Phase
+from headstart.finetuning.depth import CutPoint
 from headstart.finetuning.finetune import TuningAttempt
-from headstart.finetuning.history import Epoch, Phase
 from headstart.finetuning.invariance import InvarianceTest
+from headstart.finetuning.validation import ValidationResult
 from headstart.images.augmentation import Augmentation
-from headstart.models.trained_model import AccuracyEstimate
-from headstart.types import EstimateMethod, Interval
 
 LOSSES, ACCURACIES = [1.0, 0.6, 0.4, 0.3], [0.5, 0.7, 0.8, 0.9]
 VALIDATION: dict[str, Any] = {
@@ -18,10 +18,9 @@ VALIDATION: dict[str, Any] = {
 }
 
 
-def estimate(value: float) -> AccuracyEstimate:
-    return AccuracyEstimate(
-        value=value, interval=Interval(0, 1), images=50, method=EstimateMethod.VALIDATION
-    )
+def scores(loss: float, accuracy: float) -> ValidationResult:
+    correct = np.arange(50) < round(50 * accuracy)
+    return ValidationResult(losses=np.full(50, loss), temperature=1.0, correct=correct)
 
 
 def drawn(**changed: Any) -> Figure:
@@ -36,11 +35,11 @@ def drawn(**changed: Any) -> Figure:
         )
     )  # fmt: skip
     attempt = TuningAttempt(
-        depth=1, last_frozen_stage="", parameters=9, history=history, interpolation=1.0,
+        cut=CutPoint(stages=("top",), last_frozen="", depth=1), parameters=9, history=history, interpolation=1.0,
         invariance=InvarianceTest(
             images=0, accuracy=0.5, accuracy_by_transform={}, augmentation=Augmentation()
-        ), probe_loss=0.8, tuned_loss=0.3,
-        probe=estimate(0.62), tuned=estimate(0.9),
+        ),
+        probe=scores(0.8, 0.62), tuned=scores(0.3, 0.9),
     )  # fmt: skip
     return plots.training_curves(attempt, title="Fine-tuning paid.")
 

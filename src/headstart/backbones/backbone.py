@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.backbones.stages import LOGITS, Stage, stages_of_modules
 from headstart.backbones.tensors import digest, without_counters
+from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # importing PyTorch takes seconds, and not every backbone needs it
@@ -73,22 +74,16 @@ class Backbone(ABC):
 
     @abstractmethod
     def refill(self, tensors: Tensors, weights: Weights) -> Backbone:
-        """Return the same network with other weights; callers use `with_tensors`.
+        """Return the same network with other weights, whose origin and identity are given.
 
-        Args:
-            tensors: arrays by the names of `tensors()`, in any order.
-            weights: origin and identity of the new weights.
-
-        Raises:
-            BackboneError: a tensor is missing, has another shape, or is not part of the network.
+        Callers use `with_tensors`, which says what the tensors are and what is raised.
         """
 
     @property
-    @abstractmethod
     def has_graph(self) -> bool:
         """Whether `graph` and `moments_graph` exist; if not, `network` is the only form."""
+        return False
 
-    @abstractmethod
     def graph(self, *, until: str | None = None) -> Any:
         """Build the `openvino.Model` of this network without PyTorch.
 
@@ -99,8 +94,9 @@ class Backbone(ABC):
             until: last stage to compute. The outputs are then the stages up to that one, and its
                 flattened activation, (N, numbers).
         """
+        del until
+        raise BackboneError(f"{self.name} has no OpenVINO graph of its own; convert its network")
 
-    @abstractmethod
     def moments_graph(self, fresh: bool) -> Any:
         """Build an `openvino.Model` that returns the moments of the inputs of batch normalization.
 
@@ -110,6 +106,8 @@ class Backbone(ABC):
         Args:
             fresh: whether to normalize by these moments instead of the stored ones.
         """
+        del fresh
+        raise BackboneError(f"{self.name} has no OpenVINO graph of its own; convert its network")
 
     def with_tensors(self, tensors: Tensors, *, source: str | None = None) -> Backbone:
         """Return the same network with other weights.

@@ -25,41 +25,19 @@ LOCATIONS = frozenset(
 # Arguments of timm's factory that are not properties of a network: they name files to read, or how
 # to read them.
 _FACTORY_ARGUMENTS = frozenset(
-    {
-        "cache_dir",
-        "checkpoint_path",
-        "exportable",
-        "feature_cfg",
-        "features_only",
-        "kwargs_filter",
-        "model_cfg",
-        "model_name",
-        "no_jit",
-        "pretrained",
-        "pretrained_cfg",
-        "pretrained_cfg_overlay",
-        "pretrained_custom_load",
-        "pretrained_filter_fn",
-        "pretrained_model_args",
-        "pretrained_strict",
-        "scriptable",
-        "variant",
-    }
+    {"cache_dir", "checkpoint_path", "exportable", "feature_cfg", "features_only", "kwargs_filter"}
+    | {"model_cfg", "model_name", "no_jit", "pretrained", "pretrained_cfg"}
+    | {"pretrained_cfg_overlay", "pretrained_custom_load", "pretrained_filter_fn"}
+    | {"pretrained_model_args", "pretrained_strict", "scriptable", "variant"}
 )
 
 
 def read_hub_config(name: str, repository: str, *, allow_download: bool) -> Pretrained:
-    """Read the config.json of a repository.
-
-    Args:
-        name: name of the backbone, for messages.
-        repository: "owner/name", or "owner/name@revision".
-        allow_download: whether to download the file if it is not on this machine.
+    """Read the config.json of a repository; see `fetch_from_hub`.
 
     Raises:
-        BackboneError: there is no such repository, it is not in timm's format, or it sets an
-            argument that headstart does not accept from the Hub.
-        DownloadError: the file is not on this machine and cannot be downloaded.
+        BackboneError: there is no such repository, it is not in timm's format, or it sets what
+            headstart does not take from the Hub.
     """
     timm = import_timm(name)
     file = fetch_from_hub(

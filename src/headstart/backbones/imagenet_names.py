@@ -1,4 +1,4 @@
-"""Find classes by name, by an ImageNet synonym, or by a group of ImageNet classes."""
+"""ImageNet's classes, and how to find classes by what a user calls them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
+from importlib.resources import files
 
-from headstart.backbones.imagenet import imagenet_classes
 from headstart.backbones.vision_ops import import_timm
 from headstart.errors import DataError
 
@@ -32,6 +32,17 @@ _GROUPS: Mapping[str, Sequence[tuple[int, int]]] = {
     "turtle": [(33, 37)],
     "wolf": [(269, 272)],  # including the coyote
 }
+
+
+@cache
+def imagenet_classes() -> tuple[str, ...]:
+    """Return the names of the 1,000 classes of ILSVRC 2012, in the order of the logits.
+
+    The names are the first of WordNet's synonyms. Three pairs of classes share theirs and carry a
+    qualifier here ("crane (bird)", "crane (machine)"), so that every name is unique.
+    """
+    text = (files("headstart.backbones") / "imagenet_classes.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
 
 
 def find_class(name: str, classes: Sequence[str]) -> int:

@@ -19,13 +19,13 @@ import numpy as np
 
 from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.download import fetch_from_url, keras_file
-from headstart.backbones.imagenet import imagenet_classes
+from headstart.backbones.imagenet_names import imagenet_classes
 from headstart.backbones.keras_backend import import_keras
 from headstart.backbones.source import (
     BackboneInfo,
     BackboneSource,
     did_you_mean,
-    info_of,
+    infos_of,
     published_weights,
 )
 from headstart.backbones.tensors import digest, read_tensors
@@ -51,10 +51,7 @@ class KerasSource(BackboneSource):
 
     def infos(self) -> tuple[BackboneInfo, ...]:
         """See `BackboneSource.infos`."""
-        return tuple(
-            info_of(row, on_this_machine=keras_file(row["file"]).is_file())
-            for row in published_weights("keras").values()
-        )
+        return infos_of("keras", lambda row: keras_file(row["file"]).is_file())
 
     def check_name(self, name: str) -> None:
         """See `BackboneSource.check_name`."""

@@ -105,8 +105,7 @@ class Normalization(Operation):
         else:
             mean, variance = x.new_tensor(layer.input_mean), x.new_tensor(layer.input_variance)
         epsilon = import_keras("this network").config.epsilon()
-        result: Tensor = (x - mean) / variance.sqrt().clamp_min(epsilon)
-        return result
+        return (x - mean) / variance.sqrt().clamp_min(epsilon)
 
 
 class Entry(nn.Module):

@@ -19,19 +19,19 @@ import numpy as np
 
 from headstart.backbones.backbone import Backbone, Stage, Tensors, Weights
 from headstart.backbones.checkpoint import read_legacy_checkpoint
-from headstart.backbones.imagenet import imagenet_classes
+from headstart.backbones.imagenet_names import imagenet_classes
 from headstart.backbones.lite_architecture import (
     HEAD_CHANNELS,
     VARIANTS,
     blocks_of,
     tensor_shapes,
 )
-from headstart.backbones.lite_graph import build_graph, build_moments_graph
+from headstart.backbones.lite_graph import GraphBuilder
 from headstart.backbones.source import (
     BackboneInfo,
     BackboneSource,
     did_you_mean,
-    info_of,
+    infos_of,
     published_weights,
 )
 from headstart.backbones.tensors import digest, frozen, read_tensors, without_counters
@@ -40,9 +40,6 @@ from headstart.images.preprocessing import Interpolation, Preprocessing
 
 if TYPE_CHECKING:
     from headstart.backbones.staged import StagedNetwork
-
-
-LITE_NAMES = tuple(VARIANTS)
 
 
 @final
@@ -91,11 +88,11 @@ class LiteBackbone(Backbone):
 
     def graph(self, *, until: str | None = None) -> Any:
         """See `Backbone.graph`."""
-        return build_graph(self.state, VARIANTS[self.name], until=until)
+        return GraphBuilder(self.state).build(VARIANTS[self.name], until)
 
     def moments_graph(self, fresh: bool) -> Any:
         """See `Backbone.moments_graph`."""
-        return build_moments_graph(self.state, VARIANTS[self.name], fresh=fresh)
+        return GraphBuilder(self.state, watched=True, fresh=fresh).build(VARIANTS[self.name])
 
 
 @final
@@ -104,10 +101,7 @@ class LiteSource(BackboneSource):
 
     def infos(self) -> tuple[BackboneInfo, ...]:
         """See `BackboneSource.infos`."""
-        return tuple(
-            info_of(row, on_this_machine=weights_file(row["name"]) is not None)
-            for row in published_weights("lite").values()
-        )
+        return infos_of("lite", lambda row: weights_file(row["name"]) is not None)
 
     def check_name(self, name: str) -> None:
         """See `BackboneSource.check_name`."""

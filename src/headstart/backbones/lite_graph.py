@@ -12,17 +12,7 @@ from headstart.backbones.lite_architecture import Variant, blocks_of
 _BN_EPSILON = 1e-3
 
 
-def build_graph(tensors: Tensors, variant: Variant, *, until: str | None = None) -> Any:
-    """See `Backbone.graph`; the tensors are in the order of the network."""
-    return _GraphBuilder(tensors).build(variant, until)
-
-
-def build_moments_graph(tensors: Tensors, variant: Variant, *, fresh: bool) -> Any:
-    """See `Backbone.moments_graph`; the tensors are in the order of the network."""
-    return _GraphBuilder(tensors, watched=True, fresh=fresh).build(variant)
-
-
-class _GraphBuilder:
+class GraphBuilder:
     """Consumes tensors in the order of the network and writes the graph.
 
     With `watched`, batch normalization is not folded into the convolutions, and the outputs are the
@@ -39,6 +29,7 @@ class _GraphBuilder:
         self._moments: list[Any] = []
 
     def build(self, variant: Variant, until: str | None = None) -> Any:
+        """Write the graph; see `Backbone.graph` and `Backbone.moments_graph`."""
         op, size = self._op, variant.size
         pixels = op.parameter([-1, size, size, 3], np.uint8, "pixels")
         x = op.transpose(op.convert(pixels, "f32"), op.constant(np.array([0, 3, 1, 2])))

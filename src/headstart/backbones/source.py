@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -96,17 +96,20 @@ def published_weights(table: str) -> dict[str, Mapping[str, str]]:
     return {row["name"]: row for row in csv.DictReader(text.splitlines())}
 
 
-def info_of(row: Mapping[str, str], *, on_this_machine: bool) -> BackboneInfo:
-    """Convert a row of `published_weights` to a `BackboneInfo`."""
-    return BackboneInfo(
-        name=row["name"],
-        source=row["url"],
-        parameters=int(row["parameters"]),
-        multiply_adds=int(row["multiply_adds"]) * 1_000_000,
-        input_size=int(row["input_size"]),
-        top1=round(float(row["top1"]) / 100, 5),
-        license=row["license"],
-        on_this_machine=on_this_machine,
+def infos_of(table: str, is_here: Callable[[Mapping[str, str]], bool]) -> tuple[BackboneInfo, ...]:
+    """Return the backbones of a table of `published_weights`, whose files are found by row."""
+    return tuple(
+        BackboneInfo(
+            name=row["name"],
+            source=row["url"],
+            parameters=int(row["parameters"]),
+            multiply_adds=int(row["multiply_adds"]) * 1_000_000,
+            input_size=int(row["input_size"]),
+            top1=round(float(row["top1"]) / 100, 5),
+            license=row["license"],
+            on_this_machine=is_here(row),
+        )
+        for row in published_weights(table).values()
     )
 
 

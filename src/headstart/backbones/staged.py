@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -116,8 +117,8 @@ class StagedNetwork(nn.Module):
         self.head = head
         self.modules_of_stages = {stage: (modules or {}).get(stage, stage) for stage in stages}
         for stage, path in self.modules_of_stages.items():
-            _module(model, path).register_forward_hook(_OutputHook(stage))
-        _module(model, head).register_forward_pre_hook(_HeadInputHook())
+            _module(model, path).register_forward_hook(partial(_deliver_output, stage))
+        _module(model, head).register_forward_pre_hook(_deliver_head_input)
         self.requires_grad_(False)
         self.train(False)
 
@@ -233,24 +234,16 @@ class StagedNetwork(nn.Module):
 _HEAD = "\0head"  # no module can have this name
 
 
-class _OutputHook:
-    """Return a forward hook that passes a module's output to the current pass."""
-
-    def __init__(self, stage: str) -> None:
-        self.stage = stage
-
-    def __call__(self, _module: nn.Module, _args: Any, output: Tensor) -> Tensor | None:
-        delivery = _delivery.get()
-        return None if delivery is None else delivery(self.stage, output)
+def _deliver_output(stage: str, _module: nn.Module, _args: Any, output: Tensor) -> Tensor | None:
+    """Hand a stage's output to the running pass: a forward hook."""
+    delivery = _delivery.get()
+    return None if delivery is None else delivery(stage, output)
 
 
-class _HeadInputHook:
-    """Return a forward pre-hook that passes the classifier's input to the current pass."""
-
-    def __call__(self, _module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        delivery = _delivery.get()
-        if delivery is not None:
-            delivery(_HEAD, args[0])
+def _deliver_head_input(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+    """Hand the classifier's input to the running pass: a forward pre-hook."""
+    if (delivery := _delivery.get()) is not None:
+        delivery(_HEAD, args[0])
 
 
 def _module(model: nn.Module, path: str) -> nn.Module:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from headstart.errors import BackboneError
 
 LOGITS = "logits"
 """Name of the network's own logits in lists of stages."""
@@ -21,6 +23,18 @@ class Stage:
 
     name: str
     width: int
+
+
+def check_stages(network: str, known: Iterable[str], asked: Iterable[str]) -> None:
+    """Check names of stages against those that the network has.
+
+    Raises:
+        BackboneError: a stage is unknown; the message lists the known ones.
+    """
+    if unknown := [stage for stage in asked if stage not in known]:
+        raise BackboneError(
+            f"{network} has no stage {unknown[0]!r}; its stages are {', '.join(known)}"
+        )
 
 
 def stages_of_modules(modules: Sequence[str], stages: Sequence[str]) -> dict[str, str]:

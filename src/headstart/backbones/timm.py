@@ -15,13 +15,7 @@ import numpy as np
 from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.download import fetch_from_hub, fetch_from_url, hub_files
 from headstart.backbones.hub import LOCATIONS, WEIGHT_FILES, read_hub_config
-from headstart.backbones.source import (
-    BackboneInfo,
-    BackboneSource,
-    did_you_mean,
-    info_of,
-    published_weights,
-)
+from headstart.backbones.source import BackboneInfo, BackboneSource, did_you_mean, infos_of
 from headstart.backbones.tensors import digest, read_tensors
 from headstart.backbones.timm_metadata import (
     Pretrained,
@@ -49,12 +43,12 @@ class TimmSource(BackboneSource):
 
     def infos(self) -> tuple[BackboneInfo, ...]:
         """See `BackboneSource.infos`."""
-        infos = []
-        for row in published_weights("timm").values():
+
+        def is_here(row: Mapping[str, str]) -> bool:
             files = hub_files(row["url"].removeprefix("https://huggingface.co/"))
-            here = any(file.suffix in (".safetensors", ".bin") for file in files)
-            infos.append(info_of(row, on_this_machine=here))
-        return tuple(infos)
+            return any(file.suffix in (".safetensors", ".bin") for file in files)
+
+        return infos_of("timm", is_here)
 
     def check_name(self, name: str) -> None:
         """See `BackboneSource.check_name`."""

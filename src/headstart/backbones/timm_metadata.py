@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from headstart.backbones.imagenet import imagenet_classes
+from headstart.backbones.imagenet_names import imagenet_classes
 from headstart.backbones.vision_ops import import_timm
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -40,21 +40,6 @@ class TorchBackbone(Backbone):
         staged = self.network()
         fill(staged.model, tensors, name=self.name)
         return replace(self, weights=weights, staged=staged.requires_grad_(False))
-
-    @property
-    def has_graph(self) -> bool:
-        """Always False."""
-        return False
-
-    def graph(self, *, until: str | None = None) -> Any:
-        """Raise BackboneError: there is only the PyTorch form."""
-        del until
-        raise BackboneError(f"{self.name} has no OpenVINO graph of its own; convert its network")
-
-    def moments_graph(self, fresh: bool) -> Any:
-        """Raise BackboneError: there is only the PyTorch form."""
-        del fresh
-        return self.graph()
 
 
 def stages_of(network: StagedNetwork, side: int) -> tuple[Stage, ...]:

@@ -10,14 +10,8 @@ import numpy as np
 
 from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.download import fetch_from_url, torch_hub_file
-from headstart.backbones.imagenet import imagenet_classes
-from headstart.backbones.source import (
-    BackboneInfo,
-    BackboneSource,
-    did_you_mean,
-    info_of,
-    published_weights,
-)
+from headstart.backbones.imagenet_names import imagenet_classes
+from headstart.backbones.source import BackboneInfo, BackboneSource, did_you_mean, infos_of
 from headstart.backbones.tensors import digest, read_tensors
 from headstart.backbones.vision_ops import import_torchvision
 from headstart.errors import BackboneError
@@ -50,10 +44,7 @@ class TorchvisionSource(BackboneSource):
 
     def infos(self) -> tuple[BackboneInfo, ...]:
         """See `BackboneSource.infos`."""
-        return tuple(
-            info_of(row, on_this_machine=torch_hub_file(row["url"]).is_file())
-            for row in published_weights("torchvision").values()
-        )
+        return infos_of("torchvision", lambda row: torch_hub_file(row["url"]).is_file())
 
     def check_name(self, name: str) -> None:
         """See `BackboneSource.check_name`."""

@@ -40,15 +40,8 @@ def import_torchvision(wanted_by: str) -> ModuleType:
 
 
 def import_timm(wanted_by: str) -> ModuleType:
-    """Return the module timm.
-
-    Args:
-        wanted_by: name of the backbone or feature that needs it, for the message.
-
-    Raises:
-        MissingExtraError: torch, torchvision or timm is not installed.
-    """
-    import_torchvision(wanted_by)  # timm imports it
+    """Return the module timm; see `import_torchvision`, which it needs."""
+    import_torchvision(wanted_by)
     try:
         return importlib.import_module("timm")
     except ImportError:

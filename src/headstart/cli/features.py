@@ -39,9 +39,10 @@ def features(
 
     check_writable(out)
     inspected = network.inspected()
+    from headstart.backbones.stages import check_stages
     from headstart.images.decode import open_image
     from headstart.images.preprocessing import prepare
-    from headstart.inspection.feature_maps import check_stages, first_filters, stage_maps
+    from headstart.inspection.feature_maps import first_filters, stage_maps
 
     original = open_image(image)
     asked, backbone = stage or [], inspected.backbone

@@ -16,7 +16,7 @@ from headstart.system.option import Option, options_of
 from headstart.types import ClassLevel
 
 if TYPE_CHECKING:
-    from headstart.finetuning.history import Epoch
+    from headstart.finetuning.checkpoint import Epoch
     from headstart.models.data_location import DataLocation
     from headstart.models.trained_model import Model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,11 +37,11 @@ def write_history(result: FineTuneResult, out: Path) -> None:
 def _outcome(attempt: TuningAttempt | None, *, kept: bool) -> str:
     if attempt is None:
         return "Only the head was trained, so the model is the probe."
-    tuned = "diverged" if attempt.tuned_loss is None else f"{attempt.tuned_loss:.3f}"
+    probe, tuned = attempt.probe, attempt.tuned
+    loss = f"{tuned.loss:.3f}" if math.isfinite(tuned.loss) else "diverged"
     figures = (
-        f"validation loss {tuned} (was {attempt.probe_loss:.3f}), accuracy "
-        f"{attempt.tuned.value:.3f} (was {attempt.probe.value:.3f}) on "
-        f"{pluralize(attempt.tuned.images, 'image')}"
+        f"validation loss {loss} (was {probe.loss:.3f}), accuracy {tuned.accuracy:.3f} "
+        f"(was {probe.accuracy:.3f}) on {pluralize(len(tuned.correct), 'image')}"
     )
     if not kept:
         return f"Fine-tuning was not clearly better, so the probe is kept: {figures}."
@@ -57,15 +58,15 @@ def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
         **training_document(probe, model),
         "kept": result.kept,
         "verdict": {"sentence": _outcome(attempt, kept=result.kept)},
-        "depth": attempt.depth if attempt else 0,
-        "cut": attempt.last_frozen_stage if attempt else "",
+        "depth": attempt.cut.depth if attempt else 0,
+        "cut": attempt.cut.last_frozen if attempt else "",
         "parameters": attempt.parameters if attempt else 0,
         "share": attempt.interpolation if attempt else 0.0,
         "result": model.accuracy,
         "probe": probe.model.accuracy,
         "validation": {
-            "probe": attempt and attempt.probe,
-            "tuned": attempt and attempt.tuned,
+            "probe": attempt and attempt.probe.estimate,
+            "tuned": attempt and attempt.tuned.estimate,
         },
         "augmentation": invariance
         and {
@@ -112,10 +113,9 @@ def _training_facts(attempt: TuningAttempt | None) -> list[tuple[str, str]]:
         f"crops of {augmentation.scale[0]:.0%} or more",
         *(name for name in flips if flips[name]),
     ]
-    where = (
-        f"after {attempt.last_frozen_stage}" if attempt.last_frozen_stage else "the whole network"
-    )
-    stages = pluralize(attempt.depth, "stage")
+    cut = attempt.cut
+    where = f"after {cut.last_frozen}" if cut.last_frozen else "the whole network"
+    stages = pluralize(cut.depth, "stage")
     return [
         ("augmented", ", ".join(views)),
         ("trained", f"{stages}, {where}: {attempt.parameters / 1e6:.1f} M parameters"),

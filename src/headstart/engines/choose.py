@@ -1,4 +1,4 @@
-"""Choose the engine that runs a frozen network."""
+"""Choose the engine that runs a frozen network, and compile it when it is first needed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import logging
 import platform
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 
 from headstart.backbones.backbone import Backbone
@@ -85,6 +86,51 @@ def build_engine(
             raise
         _log.info("%s", error)
         return OpenVINOEngine(backbone, make_plan(EngineName.OPENVINO))
+
+
+class LazyEngine:
+    """The engine of one backbone.
+
+    Args:
+        backbone: The network to compile.
+        plan: The planned engine and precision.
+        requested: The engine that the user named; see `build_engine`.
+        warn: Called with a sentence for the user if another engine than the planned one is used.
+
+    Attributes:
+        plan: The plan in effect: the planned one until `get` has to use another engine.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        plan: EnginePlan,
+        *,
+        requested: EngineName,
+        warn: Callable[[str], None],
+    ) -> None:
+        self.plan = plan
+        self._backbone = backbone
+        self._requested = requested
+        self._warn = warn
+        self._engine: Engine | None = None
+
+    def get(self) -> Engine:
+        """Return the compiled network; the first call compiles it."""
+        if self._engine is None:
+            self._engine = build_engine(self._backbone, self.plan, requested=self._requested)
+            actual = self._engine.plan
+            if actual.engine is not self.plan.engine:
+                self._warn(
+                    f"{self.plan.engine} cannot run {self._backbone.name} here; "
+                    f"{actual.engine} runs it instead"
+                )
+            self.plan = actual
+        return self._engine
+
+    def release(self) -> None:
+        """Free the compiled network and its memory; `get` compiles it again."""
+        self._engine = None
 
 
 def _gpu() -> str | None:

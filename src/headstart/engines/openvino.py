@@ -112,15 +112,11 @@ class OpenVINOEngine:
 
 
 def _graph(backbone: Backbone, shape: list[int]) -> Any:
-    if not backbone.has_graph:
-        return _converted(backbone, shape)
-    graph = backbone.graph()
-    graph.reshape(shape)
-    return graph
-
-
-def _converted(backbone: Backbone, shape: list[int]) -> Any:
-    """Convert the PyTorch form by torch.export."""
+    """The network as an OpenVINO graph for batches of this shape, if need be by torch.export."""
+    if backbone.has_graph:
+        graph = backbone.graph()
+        graph.reshape(shape)
+        return graph
     import torch
 
     from headstart.engines.pytorch import FromBytes

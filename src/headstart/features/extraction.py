@@ -17,9 +17,9 @@ from headstart.engines import EnginePlan, LazyEngine
 from headstart.errors import UnreadableImageError
 from headstart.features.buffer import FeatureBuffer
 from headstart.features.path_index import PathIndex
-from headstart.images.preprocessing import Preprocessing
-from headstart.images.reading import EncodedImage
-from headstart.system.digests import hasher
+from headstart.images.decode import read_bytes
+from headstart.images.preprocessing import Preprocessing, decode_and_prepare
+from headstart.system.digests import bytes_digest, hasher
 from headstart.system.prefetch import prefetch
 from headstart.types import Floats, Labels, Pixels, ProgressCallback, Skipped
 
@@ -173,14 +173,14 @@ class ExtractionPass:
         path = self._paths[row]
         try:
             taken, status = time.time_ns(), _status(path)
-            image = EncodedImage.read(path)
-            digest = image.digest()
+            content = read_bytes(path)
+            digest = bytes_digest(content)
             if self._index is not None and status is not None:
                 self._index.remember(path, status, digest, taken=taken)
             # The store has been searched for the digest that the index knew.
             if digest != self._digests[row] and self._buffer.stored([digest], self._stages):
                 return digest, None
-            return digest, image.prepared(self._preprocessing)
+            return digest, decode_and_prepare(content, self._preprocessing)
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from headstart.backbones import load_backbone
 from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.backbones.stages import check_stages
 from headstart.engines import Engine, EnginePlan, LazyEngine, make_plan
-from headstart.errors import BackboneError, StoreError
+from headstart.errors import StoreError
 from headstart.features.buffer import FeatureBuffer
 from headstart.features.extraction import ExtractionPass, Features
 from headstart.features.path_index import PathIndex
@@ -92,7 +93,7 @@ class Extractor:
         """
         started = time.perf_counter()
         names = list(stages) if stages else [stage.name for stage in self.backbone.stages]
-        self.check_stages(names)
+        check_stages(self.backbone.name, self.widths(), names)
         deleted = None
         for _ in range(_ATTEMPTS):
             work = ExtractionPass(
@@ -124,15 +125,6 @@ class Extractor:
     def release(self) -> None:
         """Free the compiled network and its memory; it is compiled again when next needed."""
         self._engine.release()
-
-    def check_stages(self, names: Iterable[str]) -> None:
-        """Raise BackboneError if one of the names is neither a stage nor `LOGITS`."""
-        known = self.widths()
-        if unknown := [name for name in names if name not in known]:
-            raise BackboneError(
-                f"{self.backbone.name} has no stage {unknown[0]!r}; its stages are "
-                f"{', '.join(known)}"
-            )
 
     def widths(self) -> dict[str, int]:
         """Return the number of features of each stage, and of the logits if there are any."""

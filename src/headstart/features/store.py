@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.errors import StoreError
-from headstart.features.allocation import allocate
 from headstart.features.compaction import lock, merge
 from headstart.features.segment_file import (
     DamagedSegmentError,
@@ -46,6 +48,8 @@ _REASONS = {
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "permission is denied",
 }
+_IN_MEMORY = 2 * 2**30
+"""Bytes up to which the features of one `read` are in memory, not mapped from files."""
 _T = TypeVar("_T")
 
 
@@ -121,7 +125,7 @@ class FeatureStore:
         """
         keys = _keys(digests)
         shapes = {stage: (len(keys), self._widths[stage]) for stage in self._checked(stages)}
-        result = allocate(shapes, self._folder)
+        result = _allocated(shapes, self._folder)
         for _ in range(_ATTEMPTS):
             parts, missing = self._find(keys)
             if len(missing):
@@ -296,3 +300,27 @@ def _keys(digests: Sequence[str]) -> Keys:
     except ValueError as error:
         raise StoreError(f"Image digests must be 32 hex digits each: {error}.") from error
     return np.frombuffer(raw, "S16")
+
+
+def _allocated(shapes: Mapping[str, tuple[int, int]], folder: Path) -> dict[str, Floats]:
+    """Return an uninitialized float32 array for each shape.
+
+    Args:
+        shapes: Name -> (rows, columns).
+        folder: Where temporary files can be created. They are unnamed and end with the arrays.
+    """
+    if 4 * sum(rows * columns for rows, columns in shapes.values()) > _IN_MEMORY:
+        with contextlib.suppress(OSError):  # no space or no permission: then in memory
+            return {name: _mapped(folder, shape) for name, shape in shapes.items()}
+    return {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
+
+
+def _mapped(folder: Path, shape: tuple[int, int]) -> Floats:
+    with tempfile.TemporaryFile(dir=folder) as file:
+        size = 4 * shape[0] * shape[1]
+        # Writing to a mapped file on a full disk kills the process: reserve the space first.
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif size > 0.9 * shutil.disk_usage(folder).free:
+            raise OSError(errno.ENOSPC, "no space left")
+        return np.memmap(file, np.float32, "r+", shape=shape)

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from headstart.engines import Engine
 from headstart.errors import DataError, HeadstartError, UnreadableImageError
 from headstart.images.augmentation import Augmentation
+from headstart.images.decode import decode, read_bytes
 from headstart.images.preprocessing import Preprocessing, prepare
-from headstart.images.reading import EncodedImage
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
 from headstart.system.files import atomic_write
@@ -53,9 +53,10 @@ class AugmentedViews:
     augmentation: Augmentation
     seed: int
 
-    def of(self, encoded: EncodedImage, digest: str, preprocessing: Preprocessing) -> Pixels:
-        """Return all views of an image with this digest, (K, crop, crop, 3) uint8."""
-        image = encoded.decode(partial(self.augmentation.min_decode_size, preprocessing))
+    def of(self, content: bytes, digest: str, preprocessing: Preprocessing) -> Pixels:
+        """Return all views, (K, crop, crop, 3) uint8, of a file with this content and digest."""
+        enough = partial(self.augmentation.min_decode_size, preprocessing)
+        image = decode(content, min_size=enough)
         seeds = np.random.SeedSequence([self.seed, int(digest, 16)]).spawn(self.count - 1)
         others = [
             self.augmentation.view(image, preprocessing, np.random.default_rng(seed))
@@ -193,7 +194,7 @@ class _Pass:
         wanted = sum(self._sizes())
         # Including passes that were interrupted before they saved anything.
         others = [path for path in self.folder.parent.glob("*/") if path != self.folder]
-        others.sort(key=_last_used)
+        others.sort(key=lambda one: max((f.stat().st_mtime for f in one.iterdir()), default=0.0))
         sizes = [sum(file.stat().st_size for file in one.iterdir()) for one in others]
         while others and sum(sizes) + wanted > ROOM:
             shutil.rmtree(others.pop(0), ignore_errors=True)
@@ -224,11 +225,7 @@ class _Pass:
     def _read(self, row: int) -> Pixels:
         path, digest = self.task.paths[row], self.task.digests[row]
         with suppress(UnreadableImageError):
-            image = EncodedImage.read(path)
-            if image.digest() == digest:
-                return self.task.views.of(image, digest, self.task.preprocessing)
+            content = read_bytes(path)
+            if bytes_digest(content) == digest:
+                return self.task.views.of(content, digest, self.task.preprocessing)
         raise DataError(f"{path} has changed since it was first read; run the command again")
-
-
-def _last_used(folder: Path) -> float:
-    return max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)

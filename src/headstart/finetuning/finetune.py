@@ -28,13 +28,15 @@ from headstart.datasets import ImageDataset
 from headstart.errors import UserError
 from headstart.features.extractor import Extractor
 from headstart.features.view_activations import KIND
+from headstart.finetuning.checkpoint import Epoch, EpochCallback, Phase
 from headstart.finetuning.decision import Decision, decide
-from headstart.finetuning.history import Epoch, EpochCallback, Phase
+from headstart.finetuning.depth import CutPoint
 from headstart.finetuning.invariance import InvarianceTest
 from headstart.finetuning.loop import TrainingLoop
 from headstart.finetuning.preparation import TrainingSetup, prepare_tuning
 from headstart.finetuning.probe import probe_stages, train_probe
 from headstart.finetuning.settings import BatchNorm, TuningSettings
+from headstart.finetuning.validation import ValidationResult
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
 from headstart.models.prediction import predict
@@ -53,30 +55,24 @@ class TuningAttempt:
     """The trained part of the network, and its performance on the validation images.
 
     Attributes:
-        depth: number of trained stages.
-        last_frozen_stage: name of the last stage that was not trained; "" if all were.
+        cut: which stages were frozen and which were trained.
         parameters: number of trained parameters.
         invariance: the test that chose the augmentation.
         history: losses and accuracies, one row per epoch.
         interpolation: position of the kept weights between the probe's (0) and the fine-tuned
             ones (1).
-        probe_loss: calibrated log loss of the probe, in nats.
-        tuned_loss: calibrated log loss of the fine-tuned network, in nats, which decides; None if
-            training diverged.
-        probe: accuracy of the probe, trained without the validation images.
-        tuned: accuracy of the fine-tuned network; optimistic, because the same images chose it.
+        probe: performance of the probe, trained without the validation images.
+        tuned: performance of the fine-tuned network, whose loss decides; its accuracy is
+            optimistic, because the same images chose it.
     """
 
-    depth: int
-    last_frozen_stage: str
+    cut: CutPoint
     parameters: int
     invariance: InvarianceTest
     history: tuple[Epoch, ...]
     interpolation: float
-    probe_loss: float
-    tuned_loss: float | None
-    probe: AccuracyEstimate
-    tuned: AccuracyEstimate
+    probe: ValidationResult
+    tuned: ValidationResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +176,15 @@ def finetune(
     if decision.kept:
         tuned, backbone = _tuned_model(probe.model, extractor.backbone, setup, decision, history)
         tuned, held_out = _with_test(tuned, extractor.with_backbone(backbone), images)
-    attempt = _attempt(setup, decision, history)
+    attempt = TuningAttempt(
+        cut=setup.cut,
+        parameters=sum(one.numel() for one in setup.network.parameters()),
+        invariance=setup.invariance,
+        history=history,
+        interpolation=decision.interpolation if decision.kept else 0.0,
+        probe=decision.probe,
+        tuned=decision.tuned,
+    )
     return FineTuneResult(model=tuned, probe=probe, attempt=attempt, held_out=held_out)
 
 
@@ -282,18 +286,3 @@ def _with_test(
     )
     accuracy = AccuracyEstimate.of(held_out.correct, EstimateMethod.HELD_OUT)
     return replace(model, accuracy=accuracy), held_out
-
-
-def _attempt(setup: TrainingSetup, decision: Decision, history: tuple[Epoch, ...]) -> TuningAttempt:
-    return TuningAttempt(
-        depth=setup.cut.depth,
-        last_frozen_stage=setup.cut.last_frozen,
-        parameters=sum(one.numel() for one in setup.network.parameters()),
-        invariance=setup.invariance,
-        history=history,
-        interpolation=decision.interpolation if decision.kept else 0.0,
-        probe_loss=decision.probe.loss,
-        tuned_loss=decision.tuned.loss if math.isfinite(decision.tuned.loss) else None,
-        probe=decision.probe.estimate,
-        tuned=decision.tuned.estimate,
-    )

@@ -19,8 +19,8 @@ from PIL import Image
 from headstart.engines import Engine
 from headstart.finetuning.settings import TuningSettings
 from headstart.images.augmentation import Augmentation
+from headstart.images.decode import decode
 from headstart.images.preprocessing import Preprocessing, prepare
-from headstart.images.reading import EncodedImage
 from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Floats, Labels, Pixels
 
@@ -85,7 +85,7 @@ def measure_invariance(
     enough = partial(Augmentation(scale=(min(CROP_SCALES), 1.0)).min_decode_size, preprocessing)
 
     def views(row: int) -> list[tuple[str, Pixels]]:
-        image = EncodedImage.read(paths[row]).decode(enough)
+        image = decode(paths[row], min_size=enough)
         return list(_changed(image, preprocessing, np.random.default_rng([settings.seed, row])))
 
     def pixels() -> Iterator[Pixels]:

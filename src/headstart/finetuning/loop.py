@@ -21,10 +21,16 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from headstart.finetuning.checkpoint import TrainingState, copied, restore_state, save_state
-from headstart.finetuning.examples import Batch, Examples, batch_count, shuffled
-from headstart.finetuning.history import Epoch, EpochCallback, Phase
-from headstart.finetuning.mixing import mix_batch
+from headstart.finetuning.checkpoint import (
+    Epoch,
+    EpochCallback,
+    Phase,
+    TrainingState,
+    copied,
+    restore_state,
+    save_state,
+)
+from headstart.finetuning.examples import Batch, Examples, batch_count, mix_batch, shuffled
 from headstart.finetuning.network import TunedNetwork
 from headstart.finetuning.optimization import build_optimizer, build_schedule, current_rate
 from headstart.finetuning.precision import bfloat16_autocast

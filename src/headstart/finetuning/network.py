@@ -121,5 +121,4 @@ def interpolated(
 
 
 def _array(tensor: Tensor) -> Floats:
-    array: Floats = tensor.detach().cpu().contiguous().numpy()
-    return array
+    return tensor.detach().cpu().contiguous().numpy()

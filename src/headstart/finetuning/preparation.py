@@ -30,7 +30,7 @@ from headstart.finetuning.network import ProbeHead, TunedNetwork
 from headstart.finetuning.precision import supports_bfloat16
 from headstart.finetuning.settings import BatchNorm, TuningSettings
 from headstart.finetuning.trunk import trunk_backbone
-from headstart.heads.logistic import LinearHead, LogisticFamily
+from headstart.heads.logistic import LogisticFamily
 from headstart.heads.rows import Rows
 from headstart.heads.standardization import Standardization
 from headstart.images.augmentation import Augmentation
@@ -38,7 +38,7 @@ from headstart.models.fit import sample_weights
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
-from headstart.types import Floats, Labels, ProgressCallback
+from headstart.types import Floats, ProgressCallback
 
 _MIN_VALIDATION_IMAGES = 8
 """With fewer validation images the decision would be left to chance."""
@@ -100,13 +100,23 @@ def prepare_tuning(
     validation = _validation_mask(images, settings)
     weights = sample_weights(images.split.labels, len(images.split.classes), balance=model.balanced)
     probe = _probe_head(images, model, weights, validation)
-    invariance = _invariance(images, extractor, probe, validation, settings)
+    names = [*(stage.name for stage in backbone.stages), LOGITS]
+    invariance = measure_invariance(
+        [images.dataset.paths[row] for row in images.split.train[validation]],
+        images.split.labels[validation],
+        engine=extractor.engine(),
+        logits=lambda outputs: probe.logits(dict(zip(names, outputs, strict=False))),
+        preprocessing=backbone.preprocessing,
+        settings=settings,
+    )
     halves = cut(network, point.last_frozen, backbone.preprocessing.crop, wanted=probe.stages)
     request, engine = _request(images, extractor, halves, invariance.augmentation, settings)
     found = activations(request, engine, cache, progress=progress)
     examples = _examples(images.split, found, weights, halves, network)
     tuned = TunedNetwork(halves, probe, dropout=settings.dropout)
     settings = resolve_settings(settings, tuned, backbone, model, device=examples.device)
+    facts = f"{request.key()} {torch.__version__} {settings}"
+    arrays = (*probe.head.tensors().values(), examples.labels)
     return TrainingSetup(
         network=tuned.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         examples=examples,
@@ -114,7 +124,7 @@ def prepare_tuning(
         cut=point,
         invariance=invariance,
         settings=settings,
-        key=_key(request, probe.head, examples.labels, settings),
+        key=bytes_digest(b"".join([facts.encode(), *(array.tobytes() for array in arrays)])),
     )
 
 
@@ -178,24 +188,6 @@ def _probe_head(
     )
 
 
-def _invariance(
-    images: SplitFeatures,
-    extractor: Extractor,
-    probe: ProbeHead,
-    validation: np.ndarray,
-    settings: TuningSettings,
-) -> InvarianceTest:
-    names = [*(stage.name for stage in extractor.backbone.stages), LOGITS]
-    return measure_invariance(
-        [images.dataset.paths[row] for row in images.split.train[validation]],
-        images.split.labels[validation],
-        engine=extractor.engine(),
-        logits=lambda outputs: probe.logits(dict(zip(names, outputs, strict=False))),
-        preprocessing=extractor.backbone.preprocessing,
-        settings=settings,
-    )
-
-
 def _request(
     images: SplitFeatures,
     extractor: Extractor,
@@ -242,11 +234,3 @@ def _examples(
         std=network.std.to(device),
         device=device,
     )
-
-
-def _key(
-    request: ActivationRequest, head: LinearHead, labels: Labels, settings: TuningSettings
-) -> str:
-    facts = f"{request.key()} {torch.__version__} {settings}"
-    arrays = (*head.tensors().values(), labels)
-    return bytes_digest(b"".join([facts.encode(), *(array.tobytes() for array in arrays)]))

@@ -56,11 +56,6 @@ class TrunkBackbone(Backbone):
         """See `Backbone.graph`."""
         return self.whole.graph(until=until or self.trunk.stages[-1])
 
-    def moments_graph(self, fresh: bool) -> NoReturn:
-        """Raise BackboneError: moments are measured on the whole network."""
-        del fresh
-        raise BackboneError(f"{self.name} measures no moments; measure those of the whole network")
-
 
 def trunk_backbone(backbone: Backbone, cut: Cut) -> TrunkBackbone:
     """Return the backbone that ends at a cut.

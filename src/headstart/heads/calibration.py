@@ -14,8 +14,6 @@ from headstart.types import Doubles, Floats, Labels
 
 LIMIT = 50.0
 """Temperatures are between 1 / 50 and 50."""
-
-
 _Logits = TypeVar("_Logits", Floats, Doubles)
 
 
@@ -72,13 +70,7 @@ def fit_temperatures(logits: Floats, labels: Labels, weights: Floats) -> Doubles
 def calibrate(logits: Floats, labels: Labels, weights: Floats) -> tuple[Floats, Doubles]:
     """Fit temperatures, and return each image's negative log-likelihood with them.
 
-    Args:
-        logits: (G, K, N) G sets of logits for the same N images.
-        labels: (N,) labels in [0, K).
-        weights: (N,) weight of each image.
-
-    Returns:
-        (G, N) losses, (G,) temperatures.
+    Takes the arguments of `fit_temperatures`, and returns (G, N) losses and (G,) temperatures.
     """
     temperatures = fit_temperatures(logits, labels, weights)
     scaled = log_softmax(logits / temperatures.astype(np.float32)[:, None, None], axis=1)

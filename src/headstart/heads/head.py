@@ -113,15 +113,10 @@ class HeadFamily(ABC):
         classes: int,
         progress: ProgressCallback | None = None,
     ) -> Head:
-        """Train on rows that may be in a file; by default they are copied into memory.
+        """Train as `fit` does on N rows with labels (N,) out of `classes` classes.
 
-        Args:
-            rows: N rows of features, one part for each stage.
-            y: (N,) labels in [0, classes).
-            weights: (N,) weight of each row.
-            setting: one of the family's settings.
-            classes: number of classes K.
-            progress: called with (iterations, maximum) where training takes long.
+        The rows may be in a file; by default they are copied into memory. `progress` is called with
+        (iterations, maximum) where training takes long.
         """
         del progress
         return self.fit(LabeledFeatures.of(rows, y, classes), weights, setting)

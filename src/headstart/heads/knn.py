@@ -139,17 +139,8 @@ class KnnFamily(HeadFamily):
 
     def load(self, tensors: Mapping[str, np.ndarray]) -> KnnHead:
         """See `HeadFamily.load`."""
-        check_tensors(
-            tensors,
-            {
-                "mean": "D",
-                "scale": "D",
-                "examples": "MD",
-                "labels": "M",
-                "neighbors": "1",
-                "classes": "1",
-            },
-        )
+        shapes = {"mean": "D", "scale": "D", "examples": "MD", "labels": "M"}
+        check_tensors(tensors, {**shapes, "neighbors": "1", "classes": "1"})
         neighbors, classes = int(tensors["neighbors"][0]), int(tensors["classes"][0])
         labels = tensors["labels"]
         if neighbors < 1 or labels.min() < 0 or labels.max() >= classes:

@@ -47,8 +47,7 @@ class LinearHead:
 
     def logits(self, X: Floats) -> Floats:
         """Map features (N, D) to logits (N, K)."""
-        logits: Floats = X @ self.coefficients.T + self.intercepts
-        return logits
+        return X @ self.coefficients.T + self.intercepts
 
     def torch_logits(self, X: Tensor) -> Tensor:
         """Map features (B, D) to logits (B, K), differentiably."""

@@ -43,18 +43,10 @@ def solve_streamed(
     max_iterations: int = 300,
     progress: ProgressCallback | None = None,
 ) -> tuple[Floats, Floats]:
-    """Solve one problem.
+    """Solve one problem; for the arguments see `headstart.heads.softmax.solve`.
 
-    Args:
-        rows: N rows of features, one part for each stage.
-        y: (N,) labels in [0, classes).
-        weights: (N,) weight of each row.
-        strength: inverse regularization strength, scikit-learn's C.
-        classes: number of classes K; 2 classes are solved with one logit.
-        prior: images that the mean variance of a part counts for; see `Standardization.of`.
-        tolerance: stop when no partial derivative of the mean loss is larger.
-        max_iterations: maximum number of iterations.
-        progress: called with (iterations, maximum).
+    `rows` are N rows of features, one part for each stage, with weights (N,) of their own, and
+    `progress` is called with (iterations, maximum).
 
     Returns:
         Coefficients (K, D) and intercepts (K,), float32, for features that are not standardized;

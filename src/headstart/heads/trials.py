@@ -156,8 +156,7 @@ def _eliminate(
 def _may_win(losses: Floats, weights: Floats) -> np.ndarray:
     """Return (A,) bool: which rows of losses (A, n) are not eliminated."""
     gap, error = paired_gap(losses, weights)
-    near: np.ndarray = gap <= _ELIMINATED * error
-    return near
+    return gap <= _ELIMINATED * error
 
 
 def _complete(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from headstart.images.decode import decode
 from headstart.types import Pixels
 
 
@@ -36,12 +38,7 @@ class Resize(StrEnum):
     """Both sides, without keeping the aspect ratio; the center is cropped."""
 
 
-RESAMPLING = {
-    Interpolation.NEAREST: Image.Resampling.NEAREST,
-    Interpolation.BILINEAR: Image.Resampling.BILINEAR,
-    Interpolation.BICUBIC: Image.Resampling.BICUBIC,
-    Interpolation.LANCZOS: Image.Resampling.LANCZOS,
-}
+RESAMPLING = {one: Image.Resampling[one.name] for one in Interpolation}
 """The filters as Pillow's constants."""
 
 
@@ -104,12 +101,16 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
         (crop, crop, 3) uint8, standing for [0, 1].
     """
     width, height = preprocessing.resized(*image.size)
-    crop = preprocessing.crop
+    crop, filtering = preprocessing.crop, RESAMPLING[preprocessing.interpolation]
     if only_middle(width, height, crop):
-        image = _resized_middle(image, (width, height), preprocessing)
-        width, height = image.size
+        (width, across), (height, down) = (
+            middle(source, resized, crop)
+            for source, resized in zip(image.size, (width, height), strict=True)
+        )
+        box = (across[0], down[0], across[1], down[1])
+        image = image.resize((width, height), filtering, box=box)
     elif (width, height) != image.size:
-        image = image.resize((width, height), RESAMPLING[preprocessing.interpolation])
+        image = image.resize((width, height), filtering)
     short_x, short_y = max(0, crop - width), max(0, crop - height)
     if short_x or short_y:
         border = (short_x // 2, short_y // 2, short_x - short_x // 2, short_y - short_y // 2)
@@ -117,6 +118,11 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
         width, height = image.size
     left, top = round((width - crop) / 2), round((height - crop) / 2)
     return np.asarray(image.crop((left, top, left + crop, top + crop)))
+
+
+def decode_and_prepare(data: bytes | Path, preprocessing: Preprocessing) -> Pixels:
+    """Decode an image file as `decode` does, a JPEG at a reduced size, and `prepare` it."""
+    return prepare(decode(data, min_size=preprocessing.min_decode_size), preprocessing)
 
 
 def only_middle(width: int, height: int, crop: int) -> bool:
@@ -129,15 +135,3 @@ def middle(source: int, resized: int, crop: int) -> tuple[int, tuple[float, floa
     kept = min(crop, resized)
     start, scale = round((resized - kept) / 2), source / resized
     return kept, (start * scale, (start + kept) * scale)
-
-
-def _resized_middle(
-    image: Image.Image, size: tuple[int, int], preprocessing: Preprocessing
-) -> Image.Image:
-    """Resize only the part of an image that the crop keeps."""
-    (width, across), (height, down) = (
-        middle(source, resized, preprocessing.crop)
-        for source, resized in zip(image.size, size, strict=True)
-    )
-    box = (across[0], down[0], across[1], down[1])
-    return image.resize((width, height), RESAMPLING[preprocessing.interpolation], box=box)

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from headstart.backbones.backbone import LOGITS
 from headstart.backbones.imagenet_names import find_class
+from headstart.backbones.stages import check_stages
 from headstart.errors import DataError, UserError
 from headstart.images.decode import decode
-from headstart.images.preprocessing import prepare
+from headstart.images.preprocessing import decode_and_prepare
 from headstart.inspection.attribution import ATTRIBUTION_METHODS, NetworkFunctions
 from headstart.inspection.attribution.faithfulness import Faithfulness, faithfulness
 from headstart.inspection.attribution.full_size import FullSizeMap, to_full_size
-from headstart.inspection.feature_maps import check_stages
 from headstart.inspection.image_tensor import to_array, to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.types import Floats, Pixels, Skipped
@@ -170,8 +170,7 @@ class Explainer:
         model = self._model
         # The heat maps are shown on the whole image, but computed on the network's input.
         image, preprocessing = decode(prediction.image), model.preprocessing
-        reduced = decode(prediction.image, min_size=preprocessing.min_decode_size)
-        prepared = prepare(reduced, preprocessing)
+        prepared = decode_and_prepare(prediction.image, preprocessing)
         pixels = to_tensor(prepared, model.device)
         target = model.classes.index(prediction.explained)
         functions = NetworkFunctions(

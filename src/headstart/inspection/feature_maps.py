@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from headstart.backbones.staged import StagedNetwork, on_grid
-from headstart.errors import BackboneError, DataError
+from headstart.backbones.stages import check_stages
+from headstart.errors import DataError
 from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.inspection.image_tensor import to_tensor
 from headstart.types import Doubles, Floats, Pixels
@@ -103,18 +104,6 @@ def stage_maps(
         for number, name in enumerate(network.stages, start=1)
         if not stages or name in stages
     )
-
-
-def check_stages(network: str, known: Sequence[str], asked: Sequence[str]) -> None:
-    """Check names of stages against those that the network has.
-
-    Raises:
-        BackboneError: a stage is unknown; the message lists the known ones.
-    """
-    if unknown := [stage for stage in asked if stage not in known]:
-        raise BackboneError(
-            f"{network} has no stage {unknown[0]!r}; its stages are {', '.join(known)}"
-        )
 
 
 def strengths(maps: Floats) -> Doubles:

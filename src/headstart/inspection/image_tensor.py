@@ -20,8 +20,7 @@ def to_tensor(pixels: Pixels, device: torch.device | None = None) -> Tensor:
 def to_array(pixels: Tensor) -> Pixels:
     """Convert (B, 3, H, W) in [0, 1] to (B, H, W, 3) uint8, rounded."""
     levels = (pixels.detach() * 255).round().byte().permute(0, 2, 3, 1)
-    array: Pixels = levels.contiguous().cpu().numpy()
-    return array
+    return levels.contiguous().cpu().numpy()
 
 
 def straight_through(pixels: Tensor, changed: Tensor) -> Tensor:

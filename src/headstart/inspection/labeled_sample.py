@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,15 @@ from headstart.backbones.imagenet_names import find_classes
 from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UnreadableImageError
-from headstart.images.preprocessing import Preprocessing
-from headstart.images.reading import EncodedImage
+from headstart.images.decode import read_bytes
+from headstart.images.preprocessing import decode_and_prepare
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.system.prefetch import prefetch
 from headstart.types import Conflict, Labels, Pixels, ProgressCallback, Skipped
+
+if TYPE_CHECKING:  # sampling needs no PyTorch
+    from headstart.inspection.differentiable_model import DifferentiableModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,19 +56,9 @@ class LabeledSample:
         return len(self.paths)
 
 
-class _Network(Protocol):
-    """The properties of a network that sampling needs."""
-
-    @property
-    def classes(self) -> Sequence[str]: ...
-
-    @property
-    def preprocessing(self) -> Preprocessing: ...
-
-
 def draw_sample(
     dataset: ImageDataset,
-    network: _Network,
+    network: DifferentiableModel,
     *,
     model: Model | None,
     images: int,
@@ -79,7 +72,7 @@ def draw_sample(
 
     Args:
         dataset: labeled images, usually the test split.
-        network: the network's K classes and preprocessing.
+        network: the network, of which the K classes and the preprocessing are used.
         model: the trained classifier, which must have classes of the same names; None for a
             backbone, where "cat" stands for all cats (see `headstart.backbones.imagenet_names`).
         images: sample size; all usable images if there are fewer.
@@ -101,8 +94,9 @@ def draw_sample(
     def read(row: int) -> _SampleRow | Skipped:
         path = pool.paths[row]
         try:
-            image = EncodedImage.read(path)
-            return _SampleRow(row, image.digest(), image.prepared(network.preprocessing))
+            content = read_bytes(path)
+            pixels = decode_and_prepare(content, network.preprocessing)
+            return _SampleRow(row, bytes_digest(content), pixels)
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
 

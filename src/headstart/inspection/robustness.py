@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -33,12 +32,10 @@ from headstart.inspection.robustness_result import CorrectCount, Robustness
 from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Labels, Norm, Pixels, ProgressCallback, no_progress
 
-EPSILONS: Final[Mapping[Norm, tuple[float, ...]]] = MappingProxyType(
-    {
-        Norm.LINF: tuple(levels / 255 for levels in (0, 0.25, 0.5, 1, 2, 4, 8)),
-        Norm.L2: (0, 0.1, 0.25, 0.5, 1, 2, 4),
-    }
-)
+EPSILONS: Final[Mapping[Norm, tuple[float, ...]]] = {
+    Norm.LINF: tuple(levels / 255 for levels in (0, 0.25, 0.5, 1, 2, 4, 8)),
+    Norm.L2: (0, 0.1, 0.25, 0.5, 1, 2, 4),
+}
 """Default sizes of the changes of pixels in [0, 1]; l2 is for inputs of about 224 x 224."""
 _SCALES = (1.0, 100.0)
 """Factors of the logits. With a large one, log-odds become the margin (Carlini & Wagner 2017),
@@ -90,7 +87,7 @@ def measure_robustness(
         progress=on_steps,
     )
     kinds = list(itertools.product(Corruption, STRENGTHS))
-    versions = [_corrupted(sample.pixels, kind, strength, seed) for kind, strength in kinds]
+    versions = [partial(_corrupted, sample.pixels, *kind, seed) for kind in kinds]
     corrupted: dict[Corruption, tuple[CorrectCount, ...]] = dict.fromkeys(Corruption, ())
     masks = _correct(network, versions, sample.accepted, on_images)
     for (kind, _), correct in zip(kinds, masks, strict=True):
@@ -118,16 +115,10 @@ def _sizes(epsilons: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted({0.0, *map(float, epsilons)}))
 
 
-def _corrupted(
-    pixels: Pixels, kind: Corruption, strength: int, seed: int
-) -> Callable[[int], Pixels]:
-    """Return a function that corrupts one image, with the same random pattern at all strengths."""
-
-    def version(row: int) -> Pixels:
-        rng = np.random.default_rng([seed, list(Corruption).index(kind), row])
-        return corrupt(pixels[row], kind, strength, rng)
-
-    return version
+def _corrupted(pixels: Pixels, kind: Corruption, strength: int, seed: int, row: int) -> Pixels:
+    """Corrupt one of the images, with the same random pattern at all strengths."""
+    rng = np.random.default_rng([seed, list(Corruption).index(kind), row])
+    return corrupt(pixels[row], kind, strength, rng)
 
 
 def _correct(

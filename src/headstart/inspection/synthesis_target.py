@@ -9,9 +9,9 @@ from torch import Tensor
 
 from headstart.backbones.imagenet_names import find_class
 from headstart.backbones.staged import on_grid
+from headstart.backbones.stages import check_stages
 from headstart.errors import UserError
 from headstart.inspection.differentiable_model import DifferentiableModel
-from headstart.inspection.feature_maps import check_stages
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.synthesis.ascent import StopCriterion
 from headstart.inspection.synthesis.objective import Objective, activation, probability

@@ -92,9 +92,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             DataError: Fewer than two classes have a readable image, or there are no labels.
             BackboneError: The backbone, stage, engine or precision is unknown.
         """
+        stages = (self.stage,) if isinstance(self.stage, str) else tuple(self.stage)
         settings = FitSettings(
             head=self.head,
-            stages=() if self.stage == AUTO else _stage_names(self.stage),
+            stages=() if self.stage == AUTO else stages,
             balance=self.balance,
             seed=self.seed,
         )
@@ -280,10 +281,6 @@ def _paths(X: Paths) -> list[Path]:
                 "file first"
             )
     return [Path(path) for path in paths]
-
-
-def _stage_names(stage: str | Sequence[str]) -> tuple[str, ...]:
-    return (stage,) if isinstance(stage, str) else tuple(stage)
 
 
 def _enum_member(kind: Any, value: str, option: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.features.extractor import Extractor
@@ -65,8 +66,26 @@ def fit(
         progress=on_images,
     )
     sample = _selection_sample(data, seed=settings.seed)
-    selection = _select(data, sample, settings, choices, extractor.cache, on_candidates)
-    head = _train_head(data, selection, settings, on_steps)
+    rows, classes = data.split.train[sample], len(data.split.classes)
+    selection = select_stages(
+        {stage: values[rows] for stage, values in data.features.values.items()},
+        data.split.labels[sample],
+        [data.features.digests[row] for row in rows],
+        settings,
+        choices=choices,
+        classes=classes,
+        folds=fold_count(data.split.labels, classes=classes),
+        cache=extractor.cache,
+        progress=on_candidates,
+    )
+    head = head_family(settings.head).fit_rows(
+        _selected_features(data, selection, data.split.train),
+        data.split.labels,
+        sample_weights(data.split.labels, classes, balance=settings.balance),
+        selection.setting,
+        classes=classes,
+        progress=on_steps,
+    )
     held_out = _predict_held_out(data, sample, selection, head)
     return FitResult(
         model=_model(data, extractor.backbone, settings, selection, head, held_out),
@@ -102,16 +121,9 @@ def select_stages(
 ) -> Selection:
     """Select the stages that a head uses by cross-validation, and estimate its accuracy.
 
-    Args:
-        X: Stage name -> features, (N, width) float32.
-        labels: (N,) class indices.
-        digests: N digests of the image files; with the seed they decide the folds.
-        settings: How the head is trained.
-        choices: The candidates; see `headstart.heads.selection.select`.
-        classes: Number of classes.
-        folds: Number of folds; by default as many as these images can fill.
-        cache: The cache folder, which remembers selections; None stores nothing.
-        progress: Called with (done, total) candidates.
+    The N digests of the image files decide the folds, with the seed; `folds` is their number, by
+    default as many as these images can fill. `cache` is the cache folder, which remembers
+    selections; None stores nothing. For the other arguments see `headstart.heads.selection.select`.
     """
     folds = fold_count(labels, classes=classes) if folds is None else folds
     return select_cached(
@@ -139,8 +151,8 @@ def _candidates(extractor: Extractor, settings: FitSettings) -> tuple[Candidate,
     """Return the combinations of stages to select from: only one if the settings name it."""
     if not settings.stages:
         return candidates({stage.name: stage.width for stage in extractor.backbone.stages})
-    extractor.check_stages(settings.stages)
     names = list(extractor.widths())
+    check_stages(extractor.backbone.name, names, settings.stages)
     ordered = tuple(sorted(set(settings.stages), key=names.index))
     return (Candidate(ordered, names.index(ordered[-1])),)
 
@@ -153,45 +165,6 @@ def _selection_sample(data: SplitFeatures, *, seed: int) -> Labels:
         return np.arange(len(train))
     digests = [data.features.digests[row] for row in train]
     return np.flatnonzero(stratified_sample(digests, labels, size=size, seed=seed))
-
-
-def _select(
-    data: SplitFeatures,
-    sample: Labels,
-    settings: FitSettings,
-    choices: Sequence[Candidate],
-    cache: Path | None,
-    progress: ProgressCallback | None,
-) -> Selection:
-    rows, classes = data.split.train[sample], len(data.split.classes)
-    return select_stages(
-        {stage: values[rows] for stage, values in data.features.values.items()},
-        data.split.labels[sample],
-        [data.features.digests[row] for row in rows],
-        settings,
-        choices=choices,
-        classes=classes,
-        folds=fold_count(data.split.labels, classes=classes),
-        cache=cache,
-        progress=progress,
-    )
-
-
-def _train_head(
-    data: SplitFeatures,
-    selection: Selection,
-    settings: FitSettings,
-    progress: ProgressCallback | None,
-) -> Head:
-    labels, classes = data.split.labels, len(data.split.classes)
-    return head_family(settings.head).fit_rows(
-        _selected_features(data, selection, data.split.train),
-        labels,
-        sample_weights(labels, classes, balance=settings.balance),
-        selection.setting,
-        classes=classes,
-        progress=progress,
-    )
 
 
 def _selected_features(data: SplitFeatures, selection: Selection, rows: Labels) -> Rows:

@@ -15,6 +15,7 @@ from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UserError
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
+from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.trained_model import Model
 from headstart.system.text import join_names
 from headstart.types import Conflict, Floats, Labels, ProgressCallback, Skipped
@@ -50,22 +51,16 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+class Evaluation(HeldOutPredictions):
     """Predictions for labeled images that a model was not trained on.
 
     Attributes:
-        paths: N image files.
-        labels: (N,) true classes, as indices into the model's classes.
-        probabilities: (N, K) float32; rows sum to 1.
         skipped: Files that could not be used, with reasons.
         conflicts: Identical files with different labels; none of them was used.
         seen: Number of images excluded because the model was trained on them.
         seconds: Duration of the evaluation.
     """
 
-    paths: tuple[Path, ...]
-    labels: Labels
-    probabilities: Floats
     skipped: tuple[Skipped, ...]
     conflicts: tuple[Conflict, ...]
     seen: int

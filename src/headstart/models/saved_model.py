@@ -110,7 +110,9 @@ def save_model(model: Model, folder: Path) -> None:
     check_target(folder)
     content = save(_arrays(model))
     arrays = _named(content)
-    manifest = _Manifest(**dict(_description(model)), arrays=arrays).model_dump_json(indent=2)
+    manifest = _Manifest(**dict(_Description.model_validate(model)), arrays=arrays).model_dump_json(
+        indent=2
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         old = {path for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
@@ -196,11 +198,7 @@ def load_model(folder: Path) -> Model:
 
 def describe(model: Model) -> dict[str, Any]:
     """Return the manifest's entries, ready for JSON, without the name of the arrays' file."""
-    return _description(model).model_dump(mode="json")
-
-
-def _description(model: Model) -> _Description:
-    return _Description.model_validate(model)
+    return _Description.model_validate(model).model_dump(mode="json")
 
 
 def _read_manifest(folder: Path) -> _Manifest:

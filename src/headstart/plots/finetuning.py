@@ -29,11 +29,11 @@ def training_curves(attempt: TuningAttempt, *, title: str) -> Figure:
     left, right = figure.subplots(1, 2)
     losses = [one.loss for one in epochs]
     validation_losses = [one.validation_loss for one in epochs]
-    _curve(left, losses, validation_losses, attempt.probe_loss, closing)
+    _curve(left, losses, validation_losses, attempt.probe.loss, closing)
     left.set_ylabel("loss (nats)", color=GRAY)
     accuracies = [one.accuracy for one in epochs]
     validation = [one.validation_accuracy for one in epochs]
-    _curve(right, accuracies, validation, attempt.probe.value or 0.0, closing)
+    _curve(right, accuracies, validation, attempt.probe.accuracy, closing)
     right.set_ylabel("accuracy", color=GRAY)
     right.legend(frameon=False, labelcolor="#333333", fontsize=9, loc="best")
     return finish(figure, title)

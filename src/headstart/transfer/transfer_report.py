@@ -24,7 +24,7 @@ from headstart.heads.head import LabeledFeatures
 from headstart.heads.logistic import LogisticFamily
 from headstart.heads.selection import Selection
 from headstart.images.descriptors import BLOCKS, THUMBNAIL, describe, thumbnail
-from headstart.images.reading import EncodedImage
+from headstart.images.preprocessing import decode_and_prepare
 from headstart.models.train_test_split import train_test_parts
 from headstart.system.prefetch import prefetch
 from headstart.transfer.advice import Evidence, recommend
@@ -200,7 +200,7 @@ def _read(
     """Return thumbnails and descriptors of all images, and the pixels of the first ones."""
 
     def read(place: int) -> tuple[Floats, Floats, Pixels | None]:
-        pixels = EncodedImage.read(paths[place]).prepared(backbone.preprocessing)
+        pixels = decode_and_prepare(paths[place], backbone.preprocessing)
         return thumbnail(pixels).ravel(), describe(pixels), pixels if place < _MOMENTS else None
 
     found = []

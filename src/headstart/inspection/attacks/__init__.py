@@ -5,11 +5,9 @@ They take a callable from pixels in [0, 1] to logits, and depend on neither file
 """
 
 from headstart.inspection.attacks.apgd import APGD
-from headstart.inspection.attacks.attack import Attack, AttackResult, AttackState
-from headstart.inspection.attacks.fgsm import FGSM
-from headstart.inspection.attacks.goal import AttackGoal
+from headstart.inspection.attacks.attack import Attack, AttackGoal, AttackResult, AttackState
 from headstart.inspection.attacks.minimum_norm import MinimumNorm
-from headstart.inspection.attacks.pgd import PGD
+from headstart.inspection.attacks.pgd import FGSM, PGD
 from headstart.inspection.attacks.threat import Threat
 from headstart.types import Norm
 

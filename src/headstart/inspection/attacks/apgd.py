@@ -42,7 +42,13 @@ class APGD(Attack):
     def _ascend(self, state: AttackState, x: Tensor) -> None:
         threat, marks, last_mark = state.threat, checkpoints(self.steps), 0
         values, gradients = state.evaluate(x)
-        path = _Path.begin(x, values, gradients, step=2 * threat.epsilon)
+        path = _Path(
+            x, x, values, gradients, x, values, gradients,
+            step=torch.full_like(values, 2 * threat.epsilon),
+            increases=torch.zeros_like(values),
+            halved=torch.zeros_like(values, dtype=torch.bool),
+            checkpoint_values=values,
+        )  # fmt: skip
         path = path.select(state.drop_finished())
         for step in range(1, self.steps):
             if not len(state.active):
@@ -83,16 +89,6 @@ class _Path:
     """(A,) bool, whether the last checkpoint halved the step size."""
     checkpoint_values: Tensor
     """(A,) best values at the last checkpoint."""
-
-    @classmethod
-    def begin(cls, x: Tensor, values: Tensor, gradients: Tensor, *, step: float) -> _Path:
-        return cls(
-            x, x, values, gradients, x, values, gradients,
-            step=torch.full_like(values, step),
-            increases=torch.zeros_like(values),
-            halved=torch.zeros_like(values, dtype=torch.bool),
-            checkpoint_values=values,
-        )  # fmt: skip
 
     def select(self, rows: Tensor | slice) -> _Path:
         return _Path(*(getattr(self, one.name)[rows] for one in fields(self)))

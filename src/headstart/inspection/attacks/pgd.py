@@ -1,4 +1,4 @@
-"""Projected gradient descent with momentum and restarts.
+"""Projected gradient descent with momentum and restarts, and its single-step ancestor.
 
 Madry et al. 2018, "Towards deep learning models resistant to adversarial attacks". The momentum is
 that of Dong et al. 2018, "Boosting adversarial attacks with momentum", equation 6.
@@ -51,4 +51,23 @@ class PGD(Attack):
                 x = threat.project(x + length * threat.steepest(velocity), state.originals)
             state.evaluate(x)
             state.drop_finished()
+        return state.result()
+
+
+@dataclass(frozen=True, slots=True)
+class FGSM(Attack):
+    """The fast gradient sign method: one step of the largest allowed size; deterministic.
+
+    Goodfellow, Shlens & Szegedy 2015, "Explaining and harnessing adversarial examples", section 4.
+    For L2 the step follows the gradient itself instead of its sign.
+    """
+
+    def search(self, state: AttackState) -> AttackResult:
+        """See `Attack.search`."""
+        for x in state.starts(1):
+            _, gradients = state.evaluate(x)
+            keep = state.drop_finished()
+            if len(state.active):
+                step = state.threat.epsilon * state.threat.steepest(gradients[keep])
+                state.evaluate(state.threat.project(x[keep] + step, state.originals))
         return state.result()

@@ -114,8 +114,7 @@ def _curve(
     changed = (ranks < counts[:, None]).view(-1, 1, *relevance.shape)  # (steps + 1, 1, H, W)
     with torch.no_grad():
         parts = [logits(torch.where(part, after, before)) for part in torch.split(changed, _BATCH)]
-    probabilities: Doubles = torch.cat(parts).double().softmax(1)[:, target].cpu().numpy()
-    return probabilities
+    return torch.cat(parts).double().softmax(1)[:, target].cpu().numpy()
 
 
 def _shifted(relevance: Tensor, seed: int) -> list[Tensor]:

@@ -65,5 +65,4 @@ def _interpolate(values: Floats, positions: Doubles) -> Floats:
     low = np.floor(positions).astype(np.int64)
     share = (positions - low).astype(np.float32)[:, None]
     high = np.minimum(low + 1, len(values) - 1)
-    found: Floats = values[low] * (1 - share) + values[high] * share
-    return found
+    return values[low] * (1 - share) + values[high] * share

@@ -22,11 +22,7 @@ _BATCH = 16  # gradients per backward pass, to limit memory
 
 
 class IntegratedGradients(AttributionMethod):
-    """Integrate the gradients from a blurred image to the image; fine-grained.
-
-    Raises:
-        MissingExtraError: captum is not installed.
-    """
+    """Integrate the gradients from a blurred image to the image; fine-grained. Needs captum."""
 
     def __init__(self) -> None:
         captum_attr("integrated gradients")

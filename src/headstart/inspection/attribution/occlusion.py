@@ -21,11 +21,7 @@ _BATCH = 32  # windows per forward pass, to limit memory
 
 
 class Occlusion(AttributionMethod):
-    """Cover a window of the image and measure how much the class loses.
-
-    Raises:
-        MissingExtraError: captum is not installed.
-    """
+    """Cover a window of the image and measure how much the class loses. Needs captum."""
 
     def __init__(self) -> None:
         captum_attr("occlusion")

@@ -1,11 +1,10 @@
 """Parameterizations of an image whose pixels are always between 0 and 1.
 
-Gradient ascent changes the parameters; pixels follow, and need no clipping or stretching.
+Gradient ascent changes `parameters`, a leaf that requires gradients; `pixels` follow, and need no
+clipping or stretching.
 """
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,17 +19,6 @@ _OPPONENTS = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0))
 # Their standard deviations relative to the first: the norms of the columns of Lucid's
 # `color_correlation_svd_sqrt` (github.com/tensorflow/lucid, optvis/param/color.py).
 _SPREAD = (1.0, 0.28, 0.13)
-
-
-class Latent(Protocol):
-    """An image as a function of parameters."""
-
-    @property
-    def parameters(self) -> Tensor:
-        """The tensor that gradient ascent changes, a leaf that requires gradients."""
-
-    def pixels(self) -> Tensor:
-        """The current image: (1, 3, H, W) in [0, 1]."""
 
 
 class PlainPixels:
@@ -57,7 +45,7 @@ class PlainPixels:
         return cls(_logit(pixels))
 
     def pixels(self) -> Tensor:
-        """See `Latent.pixels`."""
+        """Return the present image: (1, 3, H, W) in [0, 1]."""
         return self.parameters.sigmoid()
 
 
@@ -100,10 +88,13 @@ class Phases:
         return cls(spectrum.abs(), spectrum.angle(), width=pixels.shape[2])
 
     def pixels(self) -> Tensor:
-        """See `Latent.pixels`."""
+        """Return the present image: (1, 3, H, W) in [0, 1]."""
         spectrum = torch.polar(self._magnitude.expand_as(self.parameters), self.parameters)
         opponent = torch.fft.irfft2(spectrum, s=self._size, norm="ortho")
         return torch.einsum("bchw,cd->bdhw", opponent, self._to_rgb).sigmoid()
+
+
+Latent = PlainPixels | Phases
 
 
 def _multiplicity(side: int) -> Tensor:
