@@ -14,8 +14,6 @@
 A message says what was wrong with the value received, and what to do next.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 

@@ -1,7 +1,5 @@
 """Types and enumerations used by every layer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum

@@ -35,7 +35,8 @@ def drawn(**changed: Any) -> Figure:
         )
     )  # fmt: skip
     attempt = TuningAttempt(
-        cut=CutPoint(stages=("top",), last_frozen="", depth=1), parameters=9, history=history, interpolation=1.0,
+        cut=CutPoint(stages=("top",), last_frozen="", depth=1), parameters=9,
+        history=history, interpolation=1.0,
         invariance=InvarianceTest(
             images=0, accuracy=0.5, accuracy_by_transform={}, augmentation=Augmentation()
         ),

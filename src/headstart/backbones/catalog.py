@@ -1,7 +1,5 @@
 """All backbones by name: one function loads them, one lists the well-known ones."""
 
-from __future__ import annotations
-
 from difflib import get_close_matches
 from pathlib import Path
 

@@ -7,8 +7,6 @@ state dict uses, and refuses all others. It does not check the numbers: use it o
 digest is known.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 from collections import OrderedDict

@@ -4,8 +4,6 @@ The trunk's activation at the cut is computed once and cached; the tail continue
 tail's tensors keep the names that they have in the whole network, so that they can be put back.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Downloads are stored where torch.hub, huggingface_hub and Keras store theirs, so
 stored twice. Looking for a file does not need these libraries.
 """
 
-from __future__ import annotations
-
 import http.client
 import os
 import re

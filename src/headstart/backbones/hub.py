@@ -4,8 +4,6 @@ Only entries that describe a network are used: no file names, and no arguments t
 read or run anything.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

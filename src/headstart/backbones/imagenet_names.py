@@ -1,7 +1,5 @@
 """ImageNet's classes, and how to find classes by what a user calls them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches

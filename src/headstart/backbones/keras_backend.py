@@ -1,7 +1,5 @@
 """Import Keras on its PyTorch backend, without changing the user's settings."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

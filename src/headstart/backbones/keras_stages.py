@@ -1,7 +1,5 @@
 """Find the stages of a Keras network in its graph, without running it."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The architecture of EfficientNet-Lite: its variants, blocks and tensors, as plain numbers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from functools import cache

@@ -1,7 +1,5 @@
 """EfficientNet-Lite as OpenVINO graphs, written operation by operation."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

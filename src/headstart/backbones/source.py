@@ -1,7 +1,5 @@
 """The interface of sources, which list and load the backbones with their name prefix."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

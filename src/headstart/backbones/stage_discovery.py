@@ -5,8 +5,6 @@ own classifier. Vision transformers do not shrink the image; their stages are ev
 The pass needs only shapes, so the network may be on PyTorch's meta device, without weights.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The PyTorch form of every backbone, from pixels in [0, 1] to stage activations and logits."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar

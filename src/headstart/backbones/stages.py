@@ -1,7 +1,5 @@
 """Stages of a network: the places where a head can be trained on its activations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ safetensors files are read without PyTorch. `.pth` and `.pt` files need it, and 
 `weights_only`, so that no file can run code.
 """
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Convert timm's metadata, `pretrained_cfg`, to preprocessing, labels and license."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

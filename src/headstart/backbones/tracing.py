@@ -4,8 +4,6 @@ Modules without a stage inside are traced as one step (Reed et al. 2022, "torch.
 tracing runs as little of a network's own code as possible, and tensors keep their names.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping, Sequence
 

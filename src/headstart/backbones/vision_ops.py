@@ -6,8 +6,6 @@ registers, are missing ("operator torchvision::nms does not exist"). Only object
 them, so declaring them is enough for the import.
 """
 
-from __future__ import annotations
-
 import importlib
 from types import ModuleType
 

@@ -1,7 +1,5 @@
 """The command-line application: commands, errors and exit codes."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

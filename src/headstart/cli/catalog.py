@@ -1,7 +1,5 @@
 """headstart info, backbones, datasets and cache."""
 
-from __future__ import annotations
-
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, say, table
 from headstart.system.text import pluralize

@@ -1,7 +1,5 @@
 """headstart evaluate."""
 
-from __future__ import annotations
-
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
 from headstart.cli.summary import left_out_facts

@@ -4,8 +4,6 @@ A format is a function from predictions to text. To add one, put it in `FORMATS`
 that `--format` takes.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Options of commands from signatures, settings dataclasses and docstrings; their `--help`."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import re

@@ -1,7 +1,5 @@
 """A backbone that takes part in a comparison."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

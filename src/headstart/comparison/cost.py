@@ -6,8 +6,6 @@ compiles it, and runs it on batches of random pixels for about a second; its spe
 resident memory are the cost. A network that crashes its process crashes nothing else.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

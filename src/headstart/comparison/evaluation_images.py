@@ -1,7 +1,5 @@
 """The images that classifiers are compared on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self

@@ -5,8 +5,6 @@ by image (`headstart.evaluation.paired_tests`). Only backbones measured on all i
 considered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

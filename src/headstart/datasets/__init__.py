@@ -1,7 +1,5 @@
 """Labeled images from folders, tables, archives, and named data sets."""
 
-from __future__ import annotations
-
 import difflib
 from pathlib import Path
 from typing import Any

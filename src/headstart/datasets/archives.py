@@ -1,7 +1,5 @@
 """Archives of images, unpacked once into the cache."""
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import asdict, replace

@@ -6,8 +6,6 @@ are equal. Copies that were resized, mirrored or saved again with lossy compress
 different images.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -17,8 +17,6 @@ Which files count:
 Links to files and folders are followed. An unreadable file or folder never stops the rest.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

@@ -4,8 +4,6 @@ A layout is a function of the downloaded files and an empty folder to fill. None
 anything: reading data must never run code.
 """
 
-from __future__ import annotations
-
 import gzip
 import os
 import struct

@@ -1,7 +1,5 @@
 """Named data sets: two come with Python packages, the others are downloaded once."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -13,8 +13,6 @@ one. Images with the same digest always stay together, so a copy of a training i
 tested on.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence

@@ -1,7 +1,5 @@
 """Rows of CSV, TSV, JSON Lines and Parquet files."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

@@ -1,7 +1,5 @@
 """Tables with one row per image: CSV, TSV, JSON Lines, Parquet."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """Images without labels: files, and folders of files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path

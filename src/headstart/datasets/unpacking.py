@@ -5,8 +5,6 @@ itself: links, devices, permissions and owners are never applied. The total size
 files are limited. Every other member is reported as skipped.
 """
 
-from __future__ import annotations
-
 import errno
 import lzma
 import re

@@ -1,7 +1,5 @@
 """Choose the engine that runs a frozen network, and compile it when it is first needed."""
 
-from __future__ import annotations
-
 import ctypes
 import logging
 import platform

@@ -1,7 +1,5 @@
 """OpenVINO: the engine on a CPU, 5 to 12 times as fast as eager PyTorch."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections import deque

@@ -1,7 +1,5 @@
 """PyTorch: the engine on a GPU, and the fallback on a CPU."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Generator, Iterable
 

@@ -7,8 +7,6 @@ the highest probability, the first is the prediction, as in `numpy.argmax`.
 Undefined values (the recall of a class without images) are None and never NaN, which is not JSON.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

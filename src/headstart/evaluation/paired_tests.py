@@ -4,8 +4,6 @@ The intervals of the two accuracies may overlap although the difference is signi
 are easy or hard for both classifiers, and do not show which one is better.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The report of a test on labeled images, and its CSV tables."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections import Counter

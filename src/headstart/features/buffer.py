@@ -1,7 +1,5 @@
 """A buffer of computed features that is written to the store from time to time."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Mapping, Sequence

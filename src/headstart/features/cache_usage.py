@@ -1,7 +1,5 @@
 """The disk usage of the cache folder, and how to clear it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

@@ -1,7 +1,5 @@
 """Merge small segments into a larger one, while other processes read, write and merge."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence

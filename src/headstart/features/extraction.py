@@ -1,7 +1,5 @@
 """One pass over image files: look up stored features, compute and store the missing ones."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import time

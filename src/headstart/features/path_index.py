@@ -11,8 +11,6 @@ not match its digest is ignored, because it can be rebuilt; so it needs no fsync
 save at the same time, one may lose its entries: those files are read again.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any, TypeAlias

@@ -11,8 +11,6 @@ The metadata also contain a random number, so no name is ever used twice. That m
 a process about to delete a damaged or merged segment cannot hit one just written by another.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -4,8 +4,6 @@ An activation has tens of thousands of values and serves a single fine-tuning, s
 of files per data set, unlike for features. An interrupted pass continues where it stopped.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Sequence

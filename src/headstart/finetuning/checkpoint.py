@@ -1,7 +1,5 @@
 """The history and state of a training phase, and its checkpoint on disk, without pickle."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import defaultdict

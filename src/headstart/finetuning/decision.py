@@ -1,7 +1,5 @@
 """Choose between the probe and the fine-tuned weights by the validation images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

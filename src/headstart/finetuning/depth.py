@@ -1,7 +1,5 @@
 """Choose the stages to train, from a recipe, a number, or the probe's stages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

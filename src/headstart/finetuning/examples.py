@@ -1,7 +1,5 @@
 """Training examples of the tail, in batches that mixup and CutMix may mix."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

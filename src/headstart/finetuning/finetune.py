@@ -8,8 +8,6 @@ Validation images, which are not trained on, decide when to stop, how far to mov
 weights towards the fine-tuned ones, and whether to keep the result at all.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ augmentation is used if the probe classifies augmented images that it was not tr
 accurately as the plain ones. Others would teach the network wrong labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The random numbers of an epoch depend only on the seed and the epoch's number, s
 interrupted and resumed ends with the same weights as an uninterrupted one.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The network in training: the tail of a backbone and a linear head on some of its stages."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

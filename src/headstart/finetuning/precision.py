@@ -1,7 +1,5 @@
 """Mixed precision: train in bfloat16 where it is faster than float32."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any

@@ -1,7 +1,5 @@
 """Prepare training: cut the network, attach the probe's head to the tail, run the trunk."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path

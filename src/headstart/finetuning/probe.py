@@ -1,7 +1,5 @@
 """The linear probe that fine-tuning starts from, and the images behind it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -3,8 +3,6 @@
 docs/fine-tuning.md shows the measured effects on real images.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated

@@ -1,7 +1,5 @@
 """The frozen part of a network as a separate backbone, so that every engine can run it."""
 
-from __future__ import annotations
-
 import copy
 import math
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Guo et al. 2017, "On calibration of modern neural networks": the temperature is 
 predictions for images that the head was not trained on. It changes no ranking of classes.
 """
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Candidate inputs of a head: single stages, and runs of neighboring stages."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -7,8 +7,6 @@ invert it for all of them (the fixed curvature of Boehning 1992, with the curren
 their bound).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Self
 

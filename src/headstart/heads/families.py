@@ -1,7 +1,5 @@
 """The registry of head families; add your own with `FAMILIES["name"] = MyFamily()`."""
 
-from __future__ import annotations
-
 from headstart.errors import BackboneError
 from headstart.heads.centroid import CentroidFamily
 from headstart.heads.head import HeadFamily

@@ -8,8 +8,6 @@ by more than one standard error of the paired difference (Breiman et al. 1984) a
 the deepest stage wins, then the fewest stages, then the strongest regularization.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache

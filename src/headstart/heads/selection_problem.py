@@ -1,7 +1,5 @@
 """The data of a selection, and cross-validation of one candidate on it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -14,8 +14,6 @@ Two classes are solved with one logit, as in scikit-learn. The standardization i
 the features but folded into the weights, so that all problems share one matrix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

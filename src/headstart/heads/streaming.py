@@ -6,8 +6,6 @@ on a sample is a cheap starting point, and its curvature a preconditioner, so th
 are needed.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 from typing import Self

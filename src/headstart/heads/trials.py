@@ -12,8 +12,6 @@ of stages are worse by many standard errors; only the others are completed. The 
 fold never uses its images, so its accuracy remains that of a choice that has not seen them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass

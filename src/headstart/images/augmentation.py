@@ -1,7 +1,5 @@
 """Random views of an image, with changes that should not affect its class."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

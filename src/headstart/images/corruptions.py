@@ -6,8 +6,6 @@ about 224 pixels. ImageNet-C truncates values to whole numbers and saves its ima
 values are rounded, so accuracies are close to published ones but not equal.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping
 from enum import StrEnum

@@ -8,8 +8,6 @@ depend on Pillow's process-wide settings.
 `decode` can be called from several threads at once.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

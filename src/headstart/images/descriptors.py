@@ -3,8 +3,6 @@
 They are the baselines that a pre-trained network has to beat.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Final
 

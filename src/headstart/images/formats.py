@@ -3,8 +3,6 @@
 The extension is ignored, because real folders are full of PNGs named `.jpg`.
 """
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Final

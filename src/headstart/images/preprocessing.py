@@ -4,8 +4,6 @@
 mean and divides by the standard deviation (see `headstart.backbones`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path

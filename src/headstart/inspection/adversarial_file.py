@@ -4,8 +4,6 @@ The attack works on the image in its original size, through the resizing, on the
 result is saved; what counts is the ordinary prediction for the saved file.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import time

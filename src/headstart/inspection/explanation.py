@@ -1,7 +1,5 @@
 """Explain which pixels a prediction depends on, and test the explanation with the network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ As in textbooks: a channel's map shows where in the image its pattern was found.
 2014 and Chollet, Deep Learning with Python, "Visualizing intermediate activations".
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Each image is synthesized, saved as an 8-bit PNG, and read by the ordinary predi
 prediction is reported.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import time

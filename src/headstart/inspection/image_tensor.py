@@ -1,7 +1,5 @@
 """Images as tensors, arrays and encoded files."""
 
-from __future__ import annotations
-
 import io
 
 import torch

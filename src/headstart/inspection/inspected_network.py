@@ -4,8 +4,6 @@ A result found by gradients counts only after the ordinary prediction path (file
 engine) has confirmed it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ its precision). Attacks need gradients and run on the differentiable form, witho
 bits, because 0.25/255 is less than one level.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial

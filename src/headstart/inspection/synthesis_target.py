@@ -1,7 +1,5 @@
 """Targets of ideal images: a class, a channel of a stage, or one unit of a channel."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

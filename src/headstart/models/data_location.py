@@ -4,8 +4,6 @@ A model records the digests of its training files but not their paths, since it 
 `headstart finetune MODEL` finds the files by this note.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from dataclasses import asdict, dataclass

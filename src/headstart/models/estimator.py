@@ -1,7 +1,5 @@
 """The classifier as a scikit-learn estimator."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path

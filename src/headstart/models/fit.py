@@ -1,7 +1,5 @@
 """Train a classifier on labeled images: select stages, train the head, measure the accuracy."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path

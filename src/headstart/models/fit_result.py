@@ -1,7 +1,5 @@
 """The result of training: the model, its test predictions and statistics."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The settings of training a head."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from headstart.heads.families import head_family

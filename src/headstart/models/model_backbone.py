@@ -1,7 +1,5 @@
 """The backbone of a trained model, with the weights that it was trained with."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from headstart.backbones.backbone import LOGITS, Backbone

@@ -1,7 +1,5 @@
 """The model card: what a model is, what it was trained on, how accurate it is, its limits."""
 
-from __future__ import annotations
-
 from jinja2 import Environment, StrictUndefined
 
 from headstart.heads.families import head_family

@@ -1,7 +1,5 @@
 """Predictions of a trained model, and its evaluation on labeled images."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Loading a model reads numbers and text, and runs no code from it. The bytes depe
 alone (no time, machine or path is written), so the same training gives the same files.
 """
 
-from __future__ import annotations
-
 import re
 import reprlib
 from pathlib import Path

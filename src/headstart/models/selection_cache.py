@@ -5,8 +5,6 @@ file is a digest followed by safetensors: a damaged file is detected, and the se
 again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Mapping, Sequence

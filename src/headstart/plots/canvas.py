@@ -8,8 +8,6 @@ Class names are data and may contain anything: long ones are shortened in the mi
 character that no installed font has is shown as its code, such as [732B].
 """
 
-from __future__ import annotations
-
 import io
 import textwrap
 import unicodedata

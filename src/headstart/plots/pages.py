@@ -4,8 +4,6 @@ The images are composed into one array and the texts are drawn over it. This tak
 the time that hundreds of axes would take, and no image is resampled.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The report folder of an evaluation: metrics.json, predictions.csv and figures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from headstart import plots

@@ -1,7 +1,5 @@
 """Figures of a model's accuracy and calibration. Each title states the result."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path

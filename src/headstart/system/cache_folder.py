@@ -6,8 +6,6 @@ keeps it out of backups. Only tagged folders are ever cleared, so pointing HEADS
 folder that has a "datasets" of its own does not delete that.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

@@ -1,7 +1,5 @@
 """Digests that identify files by their content."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """Verified, atomic downloads that can be resumed."""
 
-from __future__ import annotations
-
 import contextlib
 import glob
 import hashlib

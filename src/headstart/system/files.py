@@ -4,8 +4,6 @@ A file is written next to its destination and then moved there, so that readers 
 runs never see an incomplete one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import secrets
 import tempfile

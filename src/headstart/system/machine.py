@@ -1,7 +1,5 @@
 """Processor cores and memory of this process."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 from collections.abc import Iterator

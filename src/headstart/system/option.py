@@ -9,8 +9,6 @@ else in an `Option`:
 This module does not depend on the command line; `headstart.cli.parameters` builds the options.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """Work done by threads ahead of the code that needs it."""
 
-from __future__ import annotations
-
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Results as JSON: one conversion for every dataclass, array, enum and path."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping

@@ -1,7 +1,5 @@
 """Plurals, and shortened lists of names."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 

@@ -13,8 +13,6 @@ The first rule that applies decides:
 5. Otherwise keep the linear probe.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

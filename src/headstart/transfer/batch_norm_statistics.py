@@ -5,8 +5,6 @@ Batch normalization stores the mean and the variance of every channel over the p
 instead, they make a network with random weights run as in the first step of its training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias

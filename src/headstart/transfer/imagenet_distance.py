@@ -5,8 +5,6 @@ channel over them. The network's own classifier also shows which of its classes 
 like, and how confident it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final

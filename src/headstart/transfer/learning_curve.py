@@ -4,8 +4,6 @@ Generalization error falls as a power of the number of examples, towards an irre
 (Cortes et al. 1993; Hestness et al. 2017): error = a + b n^-c.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Classifiers cross-validated on the same folds, so that their results can be paired by image."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self

@@ -5,8 +5,6 @@ settings. For every test fold the choice is made again on the other folds, as in
 `headstart.heads.selection`: no choice is scored on the images that it was based on.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations, product

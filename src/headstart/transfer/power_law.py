@@ -1,7 +1,5 @@
 """Power laws of error against the number of training images, fitted by weighted least squares."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Final

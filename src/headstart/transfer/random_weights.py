@@ -7,8 +7,6 @@ is noise with the spectrum of photos: the network does not depend on the user's 
 same for every data set.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The result of measuring how well a backbone transfers to a data set."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

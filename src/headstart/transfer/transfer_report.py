@@ -4,8 +4,6 @@ All classifiers are tested on the same folds of the same images, which depend on
 alone. So they are compared image by image, and every gain has the interval of a paired difference.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ and defenses", algorithm 1. The search moves on a sphere around the original, wh
 each success and expands after each failure.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Madry et al. 2018, "Towards deep learning models resistant to adversarial attack
 that of Dong et al. 2018, "Boosting adversarial attacks with momentum", equation 6.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

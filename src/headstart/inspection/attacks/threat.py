@@ -1,7 +1,5 @@
 """The threat model: stay close to the original image, in [0, 1], and on the grid of 8 bits."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Uninformative images that stand for missing evidence."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

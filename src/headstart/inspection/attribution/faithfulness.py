@@ -5,8 +5,6 @@ or rise, quickly. A score alone means little, because it depends on the image, t
 resolution of the map. It is therefore compared with the scores of the same map, shifted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

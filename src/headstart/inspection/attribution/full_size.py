@@ -1,7 +1,5 @@
 """Map values from the network's input back to the whole image: the inverse of `prepare`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

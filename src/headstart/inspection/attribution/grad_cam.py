@@ -1,7 +1,5 @@
 """Grad-CAM (Selvaraju et al. 2017, equations 1 and 2), on feature maps and on tokens."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

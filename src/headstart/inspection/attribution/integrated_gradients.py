@@ -1,7 +1,5 @@
 """Integrated gradients (Sundararajan et al. 2017), computed by captum."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Occlusion (Zeiler & Fergus 2014, section 4.2), computed by captum."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

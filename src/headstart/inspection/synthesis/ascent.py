@@ -1,7 +1,5 @@
 """Gradient ascent on an image, until its saved form reaches a goal."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

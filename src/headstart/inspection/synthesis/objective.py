@@ -1,7 +1,5 @@
 """Objectives of gradient ascent: functions of (B, 3, H, W) in [0, 1] with (B,) values."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeAlias
 

@@ -5,8 +5,6 @@ be noise (Olah, Mordvintsev and Schubert 2017, "Feature visualization", on trans
 robustness).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
