@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone, list_backbones, load_backbone
-    from headstart.comparison import Comparison, compare
+    from headstart.comparison.result import Comparison
+    from headstart.comparison.successive_halving import compare
     from headstart.datasets import ImageDataset, open_dataset
     from headstart.errors import HeadstartError, UserError
     from headstart.evaluation.report import Report, build_report
@@ -54,7 +55,7 @@ __all__ = [
 _HOMES = {
     "Backbone": "backbones",
     "Classifier": "models.estimator",
-    "Comparison": "comparison",
+    "Comparison": "comparison.result",
     "HeadstartError": "errors",
     "ImageDataset": "datasets",
     "Model": "models.trained_model",
@@ -64,7 +65,7 @@ _HOMES = {
     "TransferReport": "transfer.result",
     "UserError": "errors",
     "build_report": "evaluation.report",
-    "compare": "comparison",
+    "compare": "comparison.successive_halving",
     "list_backbones": "backbones",
     "load_backbone": "backbones",
     "measure_transfer": "transfer.transfer_report",

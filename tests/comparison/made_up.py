@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from headstart.comparison import BackboneResult
 from headstart.comparison.cost import Cost
+from headstart.comparison.result import BackboneResult
 
 
 def compared(name: str, right: np.ndarray, milliseconds: float, **changed) -> BackboneResult:

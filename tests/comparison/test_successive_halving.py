@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from headstart.backbones import Backbone
-from headstart.comparison import ExcludedBackbone, compare, successive_halving
+from headstart.comparison import successive_halving
 from headstart.comparison.cost import Cost
+from headstart.comparison.result import ExcludedBackbone
+from headstart.comparison.successive_halving import compare
 from headstart.datasets import open_dataset
 from headstart.engines import EnginePlan
 from headstart.errors import BackboneError, DataError

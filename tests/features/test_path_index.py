@@ -171,7 +171,7 @@ def test_killed_while_saving(tmp_path: Path) -> None:
     code = f"""
 import time
 from pathlib import Path
-from headstart.features.path_index import StatIndex
+from headstart.features.path_index import PathIndex
 ONE, LATER = {ONE!r}, {LATER!r}
 {inspect.getsource(make)}
 {inspect.getsource(remember)}
@@ -179,7 +179,7 @@ root = Path({str(tmp_path)!r})
 photos = [make(root / f"photo{{i}}") for i in range(200)]
 print("ready", flush=True)
 while True:
-    index = StatIndex(root)
+    index = PathIndex(root)
     for photo in photos:
         remember(index, photo, ONE)
     index.save()
@@ -187,7 +187,7 @@ while True:
     for delay in (0, 0.01, 0.02, 0.03, 0.05):
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
-            process.stdout.readline()
+            assert process.stdout.readline() == b"ready\n"
             time.sleep(delay)
             process.kill()
         after = PathIndex(tmp_path)

@@ -17,7 +17,7 @@ X, Y = blobs(60, 8, 3, apart=0.5)
 
 
 def question() -> dict:
-    """Arguments of `chosen`, after the folder."""
+    """Arguments of `select_cached`, after the folder."""
     return {
         "values": {"a": X[:, :4], "b": X},
         "y": Y,

@@ -1,4 +1,4 @@
-"""Which images are learned from; more of it in test_training.py."""
+"""Which images are learned from; more of it in test_fit.py."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -10,8 +10,8 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from headstart import plots
-from headstart.comparison import Comparison, Recommendation
 from headstart.comparison.recommendation import frontier as pareto
+from headstart.comparison.result import Comparison, Recommendation
 from headstart.evaluation.metrics import wilson
 from tests.comparison.made_up import compared, right
 

@@ -14,7 +14,7 @@ from headstart.errors import BackboneError, DownloadError, MissingExtraError, No
 from headstart.system.option import Option
 
 if TYPE_CHECKING:
-    from headstart.comparison import BackboneResult, Comparison, ExcludedBackbone
+    from headstart.comparison.result import BackboneResult, Comparison, ExcludedBackbone
     from headstart.features.extractor import Extractor
 
 _REPORT = "comparison.json"
@@ -41,7 +41,7 @@ def compare(
         allow_download: Download missing weights, after printing their size.
     """
     names = _names(backbones)
-    from headstart.comparison import compare as measure
+    from headstart.comparison.successive_halving import compare as measure
 
     started = time.perf_counter()
     if out:
@@ -94,7 +94,7 @@ def _opened(
     Raises:
         BackboneError: none can run.
     """
-    from headstart.comparison import ExcludedBackbone
+    from headstart.comparison.result import ExcludedBackbone
 
     extractors: dict[str, Extractor] = {}
     reasons: dict[str, str] = {}

@@ -27,7 +27,7 @@ class BackboneTrial:
 
     Attributes:
         extractor: extractor of the backbone, ready to run.
-        cost: cost of running it on this machine; None before it is measured.
+        cost: cost of running it on this machine.
         on_images: progress callback for feature extraction, with (done, total) images.
         correct: (n,) whether each image of the latest measurement is predicted correctly; None
             before the first.

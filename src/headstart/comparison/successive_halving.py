@@ -174,7 +174,7 @@ def _halve(
             lambda one: one.measure(images, inside, settings, on_candidates=on_candidates)
         )
         if not trials.remaining:
-            raise BackboneError(f"no backbone could be measured on all images: {trials.reasons()}")
+            raise BackboneError(f"no backbone could be measured: {trials.reasons()}")
         return trials
 
     size = max(_FIRST_SAMPLE, _FIRST_SAMPLE_PER_CLASS * len(images.classes))

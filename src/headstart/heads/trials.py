@@ -2,9 +2,8 @@
 
 No choice is scored on images that it was based on. For the reported accuracy, the choice is made
 again for each outer fold from inner folds that never contain its images. With K folds, the models
-trained without folds j and k serve both as inner models of outer fold j, tested on k, and the other
-way round: K (K
-- 1) / 2 extra fits per candidate instead of K (K - 1).
+trained without folds j and k serve as inner models of outer fold j, tested on k, and the other way
+round: K (K - 1) / 2 extra fits per candidate instead of K (K - 1).
 
 Where folds are large, the choice of each outer fold begins with an elimination (Hoeffding races,
 Maron & Moore 1994). The first of the models trained without it show which settings and combinations

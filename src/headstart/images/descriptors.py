@@ -25,17 +25,16 @@ _LUMA: Final = (0.2125, 0.7154, 0.0721)
 """Weights of red, green and blue in gray (ITU-R BT.709)."""
 
 
-def thumbnail(pixels: Pixels, *, side: int = THUMBNAIL) -> Floats:
+def thumbnail(pixels: Pixels) -> Floats:
     """Reduce an image so that each pixel is the mean of the area it covers.
 
     Args:
         pixels: (H, W, 3) uint8.
-        side: side of the result in pixels.
 
     Returns:
-        (side, side, 3) float32 in [0, 1].
+        (THUMBNAIL, THUMBNAIL, 3) float32 in [0, 1].
     """
-    small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX)
+    small = Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(small, np.float32) / np.float32(255)
 
 

@@ -25,7 +25,7 @@ from headstart.plots.canvas import (
 )
 
 if TYPE_CHECKING:
-    from headstart.comparison import BackboneResult, Comparison
+    from headstart.comparison.result import BackboneResult, Comparison
 
 _WIDTH, _HEIGHT = 9.0, 5.6  # inches
 _FRAME = (0.085, 0.115, 0.885, 0.735)  # position of the axes, fixed before names are placed

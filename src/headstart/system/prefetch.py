@@ -27,7 +27,7 @@ def prefetch(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tupl
     threads = cores()
     pending: deque[tuple[_In, Future[_Out]]] = deque()
     remaining = iter(items)
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="prefetch") as pool:
         try:
             for item in itertools.islice(remaining, threads * _AHEAD):
                 pending.append((item, pool.submit(work, item)))
