@@ -27,7 +27,7 @@ PYTORCH_F32 = EnginePlan(EngineName.PYTORCH, Precision.FLOAT32)
 # Largest difference over the largest value of a stage. Measured: 4e-6 in float32.
 FLOAT32_TOLERANCE = 5e-5
 # Norm of the difference over the norm of a stage. Measured on these pictures: 0.028 in
-# EfficientNet-Lite0; 0.02 on photos (docs/decisions/0010); 0.1 on random pixels, whose logits are small.
+# EfficientNet-Lite0; 0.02 on photos (docs/decisions/0010); 0.1 on random pixels (small logits).
 BFLOAT16_TOLERANCE = 0.06
 
 needs_bfloat16 = pytest.mark.skipif(
