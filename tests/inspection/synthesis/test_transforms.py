@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headstart.inspection.synthesis.transforms import TransformRanges
@@ -34,12 +34,16 @@ def test_without_freedom_a_view_is_the_picture():
 
 
 @given(scale=st.floats(0.3, 1.0), seed=st.integers(0, 1000))
+@example(scale=0.30078125, seed=57)  # ends at the border, where interpolation is flat
 @examples(30)
 def test_scale_is_the_share_that_is_seen(scale: float, seed: int):
     view = TransformRanges(scale=(scale, scale)).sample(ramp(), SIDE, generator(seed))
     assert slopes(view) == pytest.approx((scale, 0), abs=1e-3)
-    # All of it lies inside the picture, wherever it is.
-    assert float(view[0, 0, 0].diff().min()) > 0
+    # All of it is inside the image, wherever it is: outside, the reflected ramp would fall. Within
+    # half a pixel of the border there is nothing to interpolate with, and the ramp is flat.
+    row = view[0, 0, 0].diff()
+    assert float(row.min()) > -1e-6
+    assert float(row[2:-2].min()) > 0
 
 
 @given(seed=st.integers(0, 1000))
