@@ -150,7 +150,7 @@ if not weights.exists():
     from headstart.backbones.vision_ops import import_torchvision
     save_file(import_torchvision('test').models.get_model("squeezenet1_1").state_dict(), weights)
 backbone = load_backbone("torchvision:squeezenet1_1", weights=weights)
-engine = build_engine(backbone, make_plan(EngineName.OPENVINO), asked=EngineName.OPENVINO)
+engine = build_engine(backbone, make_plan(EngineName.OPENVINO), requested=EngineName.OPENVINO)
 assert "openvino_telemetry" not in sys.modules or sys.modules["openvino_telemetry"] is None
 """
     run(desk, "-c", code, work=work)
