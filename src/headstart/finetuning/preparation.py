@@ -80,7 +80,7 @@ def prepare_tuning(
         images: images of the probe `model`, with their features.
         extractor: extractor of the backbone, with its engine.
         cache: cache folder, where the trunk's activations are stored.
-        model: trained probe.
+        model: the probe, trained on all training images.
         settings: how to train.
         progress: called with (done, total) images whose views went through the trunk.
 

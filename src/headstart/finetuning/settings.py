@@ -81,7 +81,7 @@ class TuningSettings:
         rate_decay: Learning rate of each earlier stage, as a share of the next stage's.
         warm_up: Share of the steps in which the learning rate rises from 0.
         schedule: How the learning rate falls after the warm-up.
-        batch: Batch size.
+        batch: Number of images per training step.
         weight_decay: Weight decay of matrices and filters; biases, norms and the head have none.
         dropout: Dropout rate of the head's features.
         clip: Clip gradients to this norm.

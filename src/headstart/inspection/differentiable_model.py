@@ -33,7 +33,7 @@ class DifferentiableModel:
         name: name of the backbone.
         classes: K class names, in the order of the logits.
         preprocessing: how the network's input is made from an image.
-        network: the backbone.
+        network: PyTorch form of the backbone, frozen.
         head_stages: the stages whose features the head uses, shallow to deep; for the network's own
             classifier, the last stage.
         head: features of those stages, (B, D), to (B, K) logits; None for the network's own

@@ -17,7 +17,7 @@ def write_report(
     """Write the metrics, predictions and figures of an evaluation.
 
     Args:
-        report: the metrics.
+        report: metrics of the predictions.
         tested: the predictions that the metrics were computed from.
         folder: created if it does not exist; files of the same names are replaced.
         model: the evaluated model; accuracy_by_stage.png is written only if it has the accuracy of

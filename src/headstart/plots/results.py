@@ -155,10 +155,10 @@ def most_wrong(
     """Show the errors with the highest confidence, which often have wrong labels.
 
     Args:
-        images: N files.
+        images: N image files that were predicted.
         labels: (N,) indices of the true classes.
         probabilities: (N, K) class probabilities.
-        classes: K names.
+        classes: K class names, by index.
     """
     predictions, confidence = probabilities.argmax(1), probabilities.max(1)
     wrong = np.flatnonzero(predictions != labels)
