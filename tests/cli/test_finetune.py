@@ -130,7 +130,7 @@ def test_a_tuned_model_works_with_every_other_command(
     assert seen.code == 0
     again = cli("finetune", tuned, new_photos, "--out", tmp_path / "again")
     assert again.code == 2
-    assert "fine-tuned already" in again.err
+    assert "already fine-tuned" in again.err
 
 
 def test_a_damaged_tail_is_refused(cli: Cli, tuned: Path, cat: Path, tmp_path: Path):

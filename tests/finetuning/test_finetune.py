@@ -263,7 +263,7 @@ def test_a_head_without_a_gradient_is_refused(kind, recipe, sided: Path, cache: 
 @pytest.mark.parametrize("recipe", [None, TuningRecipe.CLASSIFIER])
 def test_a_fine_tuned_model_is_no_start(recipe, tuned: FineTuneResult, sided: Path, cache: Path):
     settings = replace(QUICK, recipe=recipe, depth=None)
-    with pytest.raises(UserError, match="fine-tuned already"):
+    with pytest.raises(UserError, match="already fine-tuned"):
         finetune(opened(sided), own(tuned.model, cache), settings, model=tuned.model)
 
 

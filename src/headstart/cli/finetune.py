@@ -133,7 +133,7 @@ def _check_model_options(
     model: Model, source: str, out: Path, *, balance: bool, backbone: str | None
 ) -> None:
     if out.resolve() == Path(source).resolve():
-        raise UserError(f"{out} is the model to start from; name another folder for the result")
+        raise UserError(f"{out} is the model to start from; choose another folder for the result")
     if balance:
         raise UserError("the model keeps the class weights it was trained with; remove --balance")
     if backbone is not None:

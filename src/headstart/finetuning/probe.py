@@ -30,7 +30,7 @@ def probe_stages(
         recipe: the classifier recipe uses the network's own logits instead.
 
     Raises:
-        UserError: the model's head cannot be trained further, or the model is fine-tuned already.
+        UserError: the model's head cannot be trained further, or the model is already fine-tuned.
     """
     if model is not None and not isinstance(model.head, LinearHead):
         raise UserError(
