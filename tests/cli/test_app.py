@@ -13,6 +13,8 @@ from headstart import __version__
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import files
 
+pytestmark = pytest.mark.slow
+
 HEADSTART = [sys.executable, "-m", "headstart"]
 VERBS = (
     *("fit", "evaluate", "predict", "classify", "info", "backbones", "datasets", "cache"),

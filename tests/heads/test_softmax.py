@@ -13,6 +13,8 @@ from headstart.heads.softmax import solve
 from tests.heads.samples import blobs, leave_out
 from tests.properties import examples
 
+pytestmark = pytest.mark.slow
+
 STRENGTHS = np.array([1e-3, 1e-1, 1.0])
 
 

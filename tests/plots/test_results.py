@@ -22,6 +22,8 @@ from headstart.plots import canvas
 from headstart.types import Interval
 from tests.properties import examples
 
+pytestmark = pytest.mark.slow
+
 PNG = b"\x89PNG\r\n\x1a\n"
 ODD = ["猫", "🐶 dog", "$x$ and $y$", "a" * 80, "تفاح", "e\u0301", "\udcff", "a\tb\x00", "", "नमस्ते"]
 
