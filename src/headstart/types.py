@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,18 @@ class Norm(StrEnum):
     """The largest change of any value."""
     L2 = "l2"
     """The root of the sum of squared changes, which increases with the number of pixels."""
+
+
+class ClassProbability(NamedTuple):
+    """A class that an image may show.
+
+    Attributes:
+        label: name of the class.
+        probability: probability of the class, in [0, 1].
+    """
+
+    label: str
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)

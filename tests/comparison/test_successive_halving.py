@@ -95,10 +95,10 @@ def test_says_of_each_what_fit_says(photos: Path, tiny: Tiny):
     model = fit(dataset, tiny(), FitSettings(seed=3)).model
     assert [one.name for one in found.backbones] == ["tiny", "slow"]
     for one in found.backbones:
-        assert one.accuracy == model.accuracy.value
-        assert one.interval == model.accuracy.interval
+        assert one.accuracy.value == model.accuracy.value
+        assert one.accuracy.interval == model.accuracy.interval
         assert one.stages == model.origin.stages
-        assert (one.images, one.complete) == (24, True)
+        assert (one.accuracy.images, one.complete) == (24, True)
         assert one.parameters == 10
         assert (one.multiply_adds, one.top1, one.license) == (None, None, "MIT")
     assert found.classes == KINDS
@@ -132,7 +132,7 @@ def test_the_same_seed_gives_the_same_numbers(photos: Path, tiny: Tiny):
 def test_a_backbone_that_sees_nothing_loses(photos: Path, tiny: Tiny):
     found = compare(open_dataset(photos), make(tiny, "tiny", "blind", "slow"))
     seeing, blinded, _ = found.backbones
-    assert seeing.accuracy > 0.9 > 0.6 > blinded.accuracy
+    assert seeing.accuracy.value > 0.9 > 0.6 > blinded.accuracy.value
     assert found.recommendation.against["blind"].high < 0
 
 
@@ -143,7 +143,7 @@ def test_copies_and_conflicts_go_as_in_fit(own: Path, tiny: Tiny):
     found = compare(open_dataset(own), make(tiny, "tiny", "slow"))
     assert (found.images, found.duplicates, len(found.conflicts)) == (23, 1, 1)
     assert [one.reason for one in found.skipped] == ["empty file"]
-    assert {one.images for one in found.backbones} == {23}
+    assert {one.accuracy.images for one in found.backbones} == {23}
     train_images = fit(open_dataset(own), tiny(), FitSettings()).images
     assert train_images == found.images
 
@@ -171,7 +171,7 @@ class TestHalving:
         found = compare(open_dataset(photos), make(tiny, *names))
         rows = {one.name: one for one in found.backbones}
         assert {name for name, one in rows.items() if one.complete} == {"tiny", "slow", "slower"}
-        assert rows["blind"].images == 12
+        assert rows["blind"].accuracy.images == 12
         assert "blind" not in found.frontier
         assert "blind" not in found.recommendation.against
 

@@ -17,7 +17,7 @@ from headstart.backbones.staged import StagedNetwork
 from headstart.datasets import open_dataset
 from headstart.engines import make_plan
 from headstart.errors import DataError
-from headstart.evaluation.metrics import wilson
+from headstart.evaluation.metrics import Accuracy, wilson
 from headstart.features.extractor import Extractor
 from headstart.images.corruptions import STRENGTHS, Corruption
 from headstart.images.decode import decode
@@ -25,7 +25,7 @@ from headstart.inspection.attacks import APGD
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.labeled_sample import LabeledSample, draw_sample
 from headstart.inspection.robustness import EPSILONS, measure_robustness
-from headstart.inspection.robustness_result import CorrectCount, Robustness
+from headstart.inspection.robustness_result import Robustness
 from headstart.models.prediction import evaluate
 from headstart.models.saved_model import load_model
 from headstart.system.serialization import to_json
@@ -117,7 +117,7 @@ def test_accuracies_count_what_is_not_broken(found: Robustness):
     for place, share in enumerate(found.attacked):
         correct = int((found.wrong_at > place).sum())
         assert (share.correct, share.images) == (correct, n)
-        assert share.accuracy == correct / n
+        assert share.value == correct / n
         assert share.interval == wilson(correct, n)
     counts = [share.correct for share in found.attacked]
     assert counts == sorted(counts, reverse=True)
@@ -130,7 +130,7 @@ def test_every_corruption_has_five_strengths(found: Robustness):
     shares = [share for row in found.corrupted.values() for share in row]
     assert all(len(row) == len(STRENGTHS) for row in found.corrupted.values())
     assert {share.images for share in shares} == {40}
-    assert found.corruption_accuracy == pytest.approx(np.mean([one.accuracy for one in shares]))
+    assert found.corruption_accuracy == pytest.approx(np.mean([one.value for one in shares]))
 
 
 def test_each_share_is_that_of_its_corruption(colors: Path, monkeypatch: pytest.MonkeyPatch):
@@ -189,7 +189,7 @@ def test_an_epsilon_is_a_size(epsilon: float, colors: Path):
 
 def test_survivors_of_four_levels_are_doubted(found: Robustness):
     def at(correct: int, epsilon: float, norm: Norm = Norm.LINF) -> bool:
-        shares = (CorrectCount(100, 100), CorrectCount(correct, 100))
+        shares = (Accuracy(100, 100), Accuracy(correct, 100))
         return replace(found, norm=norm, epsilons=(0, epsilon), attacked=shares).doubtful
 
     assert at(2, 4 / 255)

@@ -9,16 +9,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from headstart import plots
+from headstart.evaluation.metrics import Accuracy
 from headstart.inspection.labeled_sample import LabeledSample
-from headstart.inspection.robustness_result import CorrectCount, Robustness
+from headstart.inspection.robustness_result import Robustness
 from headstart.types import Norm
 
 SIZES = (0.0, 0.25 / 255, 1 / 255, 4 / 255)
 EPSILONS = ("0", "0.25/255", "1/255", "4/255")
 
 
-def at(*correct: int, n: int = 50) -> tuple[CorrectCount, ...]:
-    return tuple(CorrectCount(one, n) for one in correct)
+def at(*correct: int, n: int = 50) -> tuple[Accuracy, ...]:
+    return tuple(Accuracy(one, n) for one in correct)
 
 
 CORRUPTED = {"noise": at(48, 40, 30, 20, 9), "blur": at(49, 45, 41, 35, 30), "fog": at(*[30] * 5)}
@@ -29,7 +30,7 @@ SAMPLE = LabeledSample(
 
 
 def drawn(
-    attacked: tuple[CorrectCount, ...] = at(49, 30, 3, 0), corrupted: Mapping[Any, Any] = CORRUPTED
+    attacked: tuple[Accuracy, ...] = at(49, 30, 3, 0), corrupted: Mapping[Any, Any] = CORRUPTED
 ) -> Figure:
     found = Robustness(
         sample=SAMPLE, norm=Norm.LINF, epsilons=SIZES[: len(attacked)], attacked=attacked,
@@ -62,7 +63,7 @@ def test_both_plots_show_the_numbers():
     curves = [line for line in right.lines if len(line.get_xdata()) == 6]
     assert len(curves) == 3
     for curve, row in zip(curves, CORRUPTED.values(), strict=True):
-        np.testing.assert_allclose(curve.get_ydata(), [0.98, *(one.accuracy for one in row)])
+        np.testing.assert_allclose(curve.get_ydata(), [0.98, *(one.value for one in row)])
     assert {text.get_text() for text in right.texts} == set(CORRUPTED)
 
 

@@ -73,10 +73,10 @@ def test_the_numbers_of_fit_are_found_again(extractor: Extractor, many: Path):
     dataset = open_dataset(str(many))
     found = measure_transfer(dataset, extractor, seed=3)
     model = fit(dataset, extractor, FitSettings(seed=3)).model
-    assert found.chosen.accuracy == model.accuracy.value
-    assert found.chosen.interval == model.accuracy.interval
+    assert found.chosen.accuracy.value == model.accuracy.value
+    assert found.chosen.accuracy.interval == model.accuracy.interval
     assert found.chosen_stages == model.origin.stages
-    assert {one.name: one.accuracy for one in found.stages} == {
+    assert {one.name: one.accuracy.value for one in found.stages} == {
         stage: measured.value for stage, measured in model.accuracy_by_stage.items()
     }
 
@@ -104,8 +104,8 @@ def test_random_weights_are_those_that_were_drawn(
         lambda backbone, *, seed: backbone.with_tensors(blind, source=f"{seed}"),
     )
     found = measure_transfer(open_dataset(str(many)), extractor)
-    assert found.stages[0].accuracy > 0.9
-    assert found.random_stages[0].accuracy < 0.6  # it sees nothing: a guess
+    assert found.stages[0].accuracy.value > 0.9
+    assert found.random_stages[0].accuracy.value < 0.6  # it sees nothing: a guess
 
 
 def test_the_document_has_every_key_and_is_json(extractor: Extractor, many: Path):

@@ -184,27 +184,22 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
 
 def _choice(found: Comparison) -> str | None:
     """Return the accuracy of the whole procedure, including the choice of a backbone."""
-    from headstart.evaluation.metrics import wilson
+    from headstart.evaluation.metrics import Accuracy
 
     if not found.recommendation.against:
         return None
-    choice = found.recommendation.choice
-    right = int(choice.sum())
-    span = wilson(right, len(choice))
-    return (
-        f"accuracy {right / len(choice):.3f} ({span.low:.3f} to {span.high:.3f}, "
-        f"{len(choice):,} images) if the backbone is also chosen without the test fold"
-    )
+    accuracy = Accuracy.of(found.recommendation.choice)
+    return f"accuracy {accuracy} if the backbone is also chosen without the test fold"
 
 
 def _cells(one: BackboneResult, found: Comparison) -> list[str]:
-    memory = one.cost.memory_bytes
+    memory, interval = one.cost.memory_bytes, one.accuracy.interval
     return [
         "*" if one.name in found.frontier else "",
         one.name,
-        f"{one.accuracy:.3f}",
-        f"{one.interval.low:.3f} to {one.interval.high:.3f}",
-        f"{one.images:,}",
+        f"{one.accuracy.value:.3f}",
+        f"{interval.low:.3f} to {interval.high:.3f}",
+        f"{one.accuracy.images:,}",
         layer_text(one.stages),
         f"{one.milliseconds:.1f}",
         f"{one.cost.images_per_second:,.0f}",

@@ -11,19 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from headstart.cli.console import columns, json_document
-
-
-@dataclass(frozen=True, slots=True)
-class ClassProbability:
-    """A class that an image may show.
-
-    Attributes:
-        label: name of the class.
-        probability: probability of the class, in [0, 1].
-    """
-
-    label: str
-    probability: float
+from headstart.types import ClassProbability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +32,7 @@ class ImagePrediction:
         """Return the prediction as a JSON object."""
         if self.error is not None:
             return {"image": self.image, "error": self.error}
-        best = self.top[0]
-        return {
-            "image": self.image,
-            "label": best.label,
-            "probability": best.probability,
-            "top": self.top,
-        }
+        return {"image": self.image, **self.top[0]._asdict(), "top": self.top}
 
 
 PredictionFormat: TypeAlias = Callable[[Sequence[ImagePrediction], int], str]
@@ -78,7 +60,7 @@ def as_csv(predictions: Sequence[ImagePrediction], count: int) -> str:
     ]
     writer.writerow(["image", "label", "probability", *further, "error"])
     for one in predictions:
-        cells = [cell for guess in one.top for cell in (guess.label, guess.probability)]
+        cells = [cell for guess in one.top for cell in guess]
         empty = [""] * (2 * count - len(cells))
         writer.writerow([one.image, *cells, *empty, one.error or ""])
     return text.getvalue().rstrip("\n")

@@ -9,7 +9,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import progress, say, warn
-from headstart.cli.formats import FORMATS, ClassProbability, ImagePrediction
+from headstart.cli.formats import FORMATS, ImagePrediction
 from headstart.errors import UserError
 from headstart.system.option import Option
 
@@ -93,10 +93,7 @@ def _predictions(paths: list[Path], found: Predictions, count: int) -> list[Imag
     places = {int(row): place for place, row in enumerate(found.rows)}
     errors = {one.path: one.reason for one in found.skipped}
     return [
-        ImagePrediction(
-            image=str(path),
-            top=tuple(ClassProbability(*one) for one in found.top(places[row], count)),
-        )
+        ImagePrediction(image=str(path), top=tuple(found.top(places[row], count)))
         if row in places
         else ImagePrediction(image=str(path), error=errors[str(path)])
         for row, path in enumerate(paths)

@@ -119,7 +119,7 @@ def _describe(found: Robustness, out: Path, seconds: float) -> None:
     rows = [
         [
             epsilon_text(epsilon, found.norm),
-            f"{share.accuracy:.3f}",
+            f"{share.value:.3f}",
             f"{share.interval.low:.3f} to {share.interval.high:.3f}",
             f"{share.correct:,}",
         ]
@@ -131,7 +131,7 @@ def _describe(found: Robustness, out: Path, seconds: float) -> None:
     table(
         ["corruption", *(str(strength) for strength in range(1, strengths + 1))],
         [
-            [str(kind), *(f"{share.accuracy:.3f}" for share in row)]
+            [str(kind), *(f"{share.value:.3f}" for share in row)]
             for kind, row in found.corrupted.items()
         ],
         right=set(range(1, strengths + 1)),

@@ -150,10 +150,11 @@ def _nearest(found: TransferReport) -> str | None:
 
 
 def _row(name: str, one: ClassifierScore, difference: PairedTest | None = None) -> list[str]:
+    interval = one.accuracy.interval
     return [
         name,
-        f"{one.accuracy:.3f}",
-        f"{one.interval.low:.3f} to {one.interval.high:.3f}",
+        f"{one.accuracy.value:.3f}",
+        f"{interval.low:.3f} to {interval.high:.3f}",
         _points(difference) if difference else "",
     ]
 

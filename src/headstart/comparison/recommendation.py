@@ -28,7 +28,7 @@ def frontier(results: Sequence[BackboneResult]) -> frozenset[str]:
         one.name
         for one in complete
         if not any(
-            other.accuracy >= one.accuracy
+            other.accuracy.value >= one.accuracy.value
             and other.milliseconds <= one.milliseconds
             and (other.accuracy, other.milliseconds) != (one.accuracy, one.milliseconds)
             for other in complete
@@ -82,11 +82,9 @@ def _sentence(
     eliminated: int,
 ) -> str:
     chosen = results[place]
-    span = chosen.interval
     start = (
-        f"Use {chosen.name}: accuracy {chosen.accuracy:.3f} ({span.low:.3f} to {span.high:.3f}, "
-        f"{chosen.images:,} images), {chosen.milliseconds:.1f} core-ms per image "
-        f"({chosen.cost.images_per_second:,.0f} images/s)"
+        f"Use {chosen.name}: accuracy {chosen.accuracy}, {chosen.milliseconds:.1f} core-ms per "
+        f"image ({chosen.cost.images_per_second:,.0f} images/s)"
     )
     if against:
         rival = _strongest_alternative(results, place)
@@ -101,21 +99,20 @@ def _sentence(
 
 def _strongest_alternative(results: Sequence[BackboneResult], place: int) -> BackboneResult:
     """Return the most accurate one or, if it is the choice, the most accurate that costs less."""
-    best = max(results, key=lambda one: one.accuracy)
-    if best.accuracy > results[place].accuracy:
+    best = max(results, key=lambda one: one.accuracy.value)
+    if best.accuracy.value > results[place].accuracy.value:
         return best
-    return max(results[:place] or results[place + 1 :], key=lambda one: one.accuracy)
+    return max(results[:place] or results[place + 1 :], key=lambda one: one.accuracy.value)
 
 
 def _evidence(rival: BackboneResult, chosen: BackboneResult, gap: PairedTest) -> str:
-    overlap = (
-        rival.interval.low <= chosen.interval.high and chosen.interval.low <= rival.interval.high
-    )
+    own, other = chosen.accuracy.interval, rival.accuracy.interval
+    overlap = other.low <= own.high and own.low <= other.high
     noise = gap.low <= 0 <= gap.high
     ratio = rival.milliseconds / chosen.milliseconds
     same = abs(ratio - 1) < _SAME_COST
     return (
-        f"{rival.name} with {rival.accuracy:.3f} is "
+        f"{rival.name} with {rival.accuracy.value:.3f} is "
         f"{'within noise of it' if noise else 'significantly less accurate'} (paired difference "
         f"{gap.difference:+.3f}, 95% interval {gap.low:+.3f} to {gap.high:+.3f}; the two "
         f"accuracies' own intervals {'overlap' if overlap else 'do not overlap'}) and costs "

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.comparison.cost import Cost
-from headstart.evaluation.metrics import wilson
+from headstart.evaluation.metrics import Accuracy
 from headstart.evaluation.paired_tests import PairedTest, Right
-from headstart.types import Conflict, Interval, Skipped
+from headstart.types import Conflict, Skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,19 +46,9 @@ class BackboneResult:
     top1: float | None
 
     @property
-    def images(self) -> int:
-        """Number of images that the accuracy was measured on."""
-        return len(self.right)
-
-    @property
-    def accuracy(self) -> float:
-        """Cross-validated accuracy, [0, 1]."""
-        return float(self.right.mean())
-
-    @property
-    def interval(self) -> Interval:
-        """95% interval of the accuracy (Wilson)."""
-        return wilson(int(self.right.sum()), len(self.right))
+    def accuracy(self) -> Accuracy:
+        """Cross-validated accuracy."""
+        return Accuracy.of(self.right)
 
     @property
     def milliseconds(self) -> float:
@@ -152,24 +142,22 @@ class Comparison:
             "folds": self.folds,
             "seed": self.seed,
             "cores": self.cores,
-            "backbones": self.rows(),
+            "backbones": self._rows(),
             "recommendation": {
                 "backbone": recommended.backbone,
                 "sentence": recommended.sentence,
-                "choice": {**_share(recommended.choice), "images": len(recommended.choice)},
+                "choice": Accuracy.of(recommended.choice),
                 "against": recommended.against,
             },
             "left_out": self.left_out,
             "seconds": self.seconds,
         }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return rows of a table, one per backbone, the cheapest first."""
+    def _rows(self) -> list[dict[str, Any]]:
         return [
             {
                 "name": one.name,
-                **_share(one.right),
-                "images": one.images,
+                **one.accuracy.as_dict(),
                 "complete": one.complete,
                 "stages": one.stages,
                 "images_per_second": one.cost.images_per_second,
@@ -186,7 +174,3 @@ class Comparison:
             }
             for one in self.backbones
         ]
-
-
-def _share(right: Right) -> dict[str, Any]:
-    return {"accuracy": float(right.mean()), "interval": wilson(int(right.sum()), len(right))}

@@ -8,6 +8,7 @@ Undefined values (the recall of a class without images) are None and never NaN, 
 """
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,42 @@ class CalibrationBins:
     counts: Labels
     confidence: Doubles
     correct: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """An accuracy as a number of correct predictions.
+
+    Attributes:
+        correct: number of images that are predicted correctly.
+        images: number of images that are predicted, at least 1.
+    """
+
+    correct: int
+    images: int
+
+    @classmethod
+    def of(cls, correct: npt.NDArray[np.bool_]) -> Self:
+        """Count the correct predictions in (N,) bool."""
+        return cls(int(correct.sum()), len(correct))
+
+    @property
+    def value(self) -> float:
+        """Share of the images that are predicted correctly, [0, 1]."""
+        return self.correct / self.images
+
+    @property
+    def interval(self) -> Interval:
+        """95% confidence interval of the accuracy (Wilson)."""
+        return wilson(self.correct, self.images)
+
+    def __str__(self) -> str:
+        low, high = self.interval.low, self.interval.high
+        return f"{self.value:.3f} ({low:.3f} to {high:.3f}, {self.images:,} images)"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return accuracy, interval and number of images for JSON."""
+        return {"accuracy": self.value, "interval": self.interval, "images": self.images}
 
 
 def wilson(correct: int, n: int, *, z: float = 1.959964) -> Interval:

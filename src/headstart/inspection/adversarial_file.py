@@ -23,25 +23,12 @@ from headstart.inspection.attacks import Attack, AttackGoal, Threat
 from headstart.inspection.image_tensor import encode, straight_through, to_array, to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.system.files import atomic_write, check_not_input
-from headstart.types import Norm, Pixels
+from headstart.types import ClassProbability, Norm, Pixels
 
 _CONFIDENCES = (3.0, 6.0, 12.0)
 """Margins in logits, tried in turn. At 3 the wanted class is 20 times as probable as the runner-up,
 which usually survives rounding to bfloat16 in the inference engine; JPEG compression may need
 more."""
-
-
-@dataclass(frozen=True, slots=True)
-class FilePrediction:
-    """The ordinary prediction for a file.
-
-    Attributes:
-        label: the most probable class.
-        probability: its probability, in [0, 1].
-    """
-
-    label: str
-    probability: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +37,9 @@ class AdversarialImage:
 
     Attributes:
         success: whether the saved file is predicted as wanted; with `jpeg`, both files.
-        before: prediction for the original file.
-        after: prediction for the saved file.
-        jpeg: prediction for the result saved as JPEG; None if not requested.
+        before: the most probable class of the original file, as `headstart predict` reads it.
+        after: that of the saved file.
+        jpeg: that of the result saved as JPEG; None if not requested.
         linf: largest change of any channel of any pixel, in [0, 1].
         l2: L2 norm of the change, of pixels in [0, 1].
         steps: number of gradients computed.
@@ -62,9 +49,9 @@ class AdversarialImage:
     """
 
     success: bool
-    before: FilePrediction
-    after: FilePrediction
-    jpeg: FilePrediction | None
+    before: ClassProbability
+    after: ClassProbability
+    jpeg: ClassProbability | None
     linf: float
     l2: float
     steps: int
@@ -120,7 +107,7 @@ def attack_file(
             return model.logits(resize(x))
         return (model.logits(resize(x)) + model.logits(resize(_compress(x, jpeg[1])))) / 2
 
-    def wanted(prediction: FilePrediction) -> bool:
+    def wanted(prediction: ClassProbability) -> bool:
         return bool(goal.wanted[0, model.classes.index(prediction.label)])
 
     start, steps, compressed = None, 0, None
@@ -161,7 +148,7 @@ def largest_epsilon(norm: Norm, image: Path) -> float:
     return math.sqrt(3 * width * height)
 
 
-def _goal(classes: tuple[str, ...], before: FilePrediction, to: str | None) -> AttackGoal:
+def _goal(classes: tuple[str, ...], before: ClassProbability, to: str | None) -> AttackGoal:
     present = classes.index(before.label)
     if to is None:
         return AttackGoal.untargeted(torch.tensor([present]), classes=len(classes))
@@ -174,11 +161,11 @@ def _goal(classes: tuple[str, ...], before: FilePrediction, to: str | None) -> A
     return AttackGoal.targeted(targets, classes=len(classes))
 
 
-def _predict(network: InspectedNetwork, path: Path) -> FilePrediction:
+def _predict(network: InspectedNetwork, path: Path) -> ClassProbability:
     predictions = network.predict([path])
     if predictions.skipped:
         raise DataError(f"{path} cannot be used: {predictions.skipped[0].reason}")
-    return FilePrediction(*predictions.top(0, 1)[0])
+    return predictions.top(0, 1)[0]
 
 
 def _compress(pixels: Tensor, quality: int) -> Tensor:

@@ -20,13 +20,14 @@ from torch import Tensor
 
 from headstart.backbones.backbone import LOGITS
 from headstart.errors import DataError
+from headstart.evaluation.metrics import Accuracy
 from headstart.images.corruptions import STRENGTHS, Corruption, corrupt
 from headstart.inspection.attacks import APGD, AttackGoal, Threat
 from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.inspection.image_tensor import to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.labeled_sample import LabeledSample
-from headstart.inspection.robustness_result import CorrectCount, Robustness
+from headstart.inspection.robustness_result import Robustness
 from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Labels, Norm, Pixels, ProgressCallback, no_progress
 
@@ -71,10 +72,10 @@ def measure_robustness(
         DataError: an epsilon is negative, NaN or infinite, or the network computes such numbers.
         MissingExtraError: PyTorch is not installed.
     """
-    sizes, count = _sizes(EPSILONS[norm] if epsilons is None else epsilons), len(sample)
+    sizes = _sizes(EPSILONS[norm] if epsilons is None else epsilons)
     (clean,) = _correct(network, [sample.pixels.__getitem__], sample.accepted, no_progress)
     threats = [Threat(norm, epsilon, levels=None) for epsilon in sizes[1:]]
-    wrong_at = np.zeros(count, dtype=np.int64)
+    wrong_at = np.zeros(len(sample), dtype=np.int64)
     wrong_at[clean] = 1 + _first_success(
         network.differentiable,
         sample.pixels[clean],
@@ -86,17 +87,15 @@ def measure_robustness(
     )
     kinds = list(itertools.product(Corruption, STRENGTHS))
     versions = [partial(_corrupted, sample.pixels, *kind, seed) for kind in kinds]
-    corrupted: dict[Corruption, tuple[CorrectCount, ...]] = dict.fromkeys(Corruption, ())
+    corrupted: dict[Corruption, tuple[Accuracy, ...]] = dict.fromkeys(Corruption, ())
     masks = _correct(network, versions, sample.accepted, on_images)
     for (kind, _), correct in zip(kinds, masks, strict=True):
-        corrupted[kind] += (CorrectCount(int(correct.sum()), count),)
+        corrupted[kind] += (Accuracy.of(correct),)
     return Robustness(
         sample=sample,
         norm=norm,
         epsilons=sizes,
-        attacked=tuple(
-            CorrectCount(int((wrong_at > index).sum()), count) for index in range(len(sizes))
-        ),
+        attacked=tuple(Accuracy.of(wrong_at > index) for index in range(len(sizes))),
         wrong_at=wrong_at,
         corrupted=corrupted,
         steps=attack.steps,

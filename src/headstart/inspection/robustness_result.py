@@ -6,40 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation import metrics
+from headstart.evaluation.metrics import Accuracy
 from headstart.images.corruptions import STRENGTHS, Corruption
 from headstart.inspection.labeled_sample import LabeledSample
-from headstart.types import Interval, Labels, Norm
+from headstart.types import Labels, Norm
 
 _SUSPICIOUS = 4 / 255
 """No network without adversarial training stays correct under attack here (RobustBench)."""
-
-
-@dataclass(frozen=True, slots=True)
-class CorrectCount:
-    """The number of correctly classified images, out of a number of images."""
-
-    correct: int
-    images: int
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of correct images, in [0, 1]."""
-        return self.correct / self.images
-
-    @property
-    def interval(self) -> Interval:
-        """95% confidence interval of the accuracy (Wilson)."""
-        return metrics.wilson(self.correct, self.images)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the values for JSON."""
-        return {
-            "accuracy": self.accuracy,
-            "interval": self.interval,
-            "correct": self.correct,
-            "images": self.images,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,10 +23,11 @@ class Robustness:
         sample: the N images.
         norm: norm of the adversarial changes.
         epsilons: E sizes of the changes in ascending order, the first 0.
-        attacked: E counts of images that the attack cannot get misclassified within each size.
+        attacked: E accuracies under attack, one for each size: an image is correct if the attack
+            cannot get it misclassified.
         wrong_at: (N,) index of the smallest epsilon at which each image is misclassified; E if it
             never is.
-        corrupted: for each corruption, the counts at strengths 1 to 5.
+        corrupted: for each corruption, the accuracies at strengths 1 to 5.
         steps: gradients of the attack per start.
         restarts: number of starts of the attack.
         seed: random seed of the attack, noise and fog.
@@ -62,9 +36,9 @@ class Robustness:
     sample: LabeledSample
     norm: Norm
     epsilons: tuple[float, ...]
-    attacked: tuple[CorrectCount, ...]
+    attacked: tuple[Accuracy, ...]
     wrong_at: Labels
-    corrupted: Mapping[Corruption, tuple[CorrectCount, ...]]
+    corrupted: Mapping[Corruption, tuple[Accuracy, ...]]
     steps: int
     restarts: int
     seed: int
@@ -72,7 +46,7 @@ class Robustness:
     @property
     def corruption_accuracy(self) -> float:
         """Mean accuracy over all corruptions and strengths."""
-        return float(np.mean([one.accuracy for row in self.corrupted.values() for one in row]))
+        return float(np.mean([one.value for row in self.corrupted.values() for one in row]))
 
     @property
     def doubtful(self) -> bool:
@@ -81,8 +55,8 @@ class Robustness:
         A single image may be chance.
         """
         return self.norm is Norm.LINF and any(
-            count.accuracy > 0.01 and count.correct > 1
-            for epsilon, count in zip(self.epsilons, self.attacked, strict=True)
+            share.value > 0.01 and share.correct > 1
+            for epsilon, share in zip(self.epsilons, self.attacked, strict=True)
             if epsilon >= _SUSPICIOUS - 1e-9
         )
 
@@ -97,17 +71,17 @@ class Robustness:
             "steps": self.steps,
             "restarts": self.restarts,
             "seed": self.seed,
-            "clean": self.attacked[0],
+            "clean": _share(self.attacked[0]),
             "attack": [
-                {"epsilon": epsilon, "epsilon_255": round(epsilon * 255, 9), **count.as_dict()}
-                for epsilon, count in zip(self.epsilons, self.attacked, strict=True)
+                {"epsilon": epsilon, "epsilon_255": round(epsilon * 255, 9), **_share(one)}
+                for epsilon, one in zip(self.epsilons, self.attacked, strict=True)
             ],
             "corruptions": {
                 corruption: [
-                    {"strength": strength, **count.as_dict()}
-                    for strength, count in zip(STRENGTHS, counts, strict=True)
+                    {"strength": strength, **_share(one)}
+                    for strength, one in zip(STRENGTHS, row, strict=True)
                 ]
-                for corruption, counts in self.corrupted.items()
+                for corruption, row in self.corrupted.items()
             },
             "corruption_accuracy": self.corruption_accuracy,
             "by_image": [
@@ -120,3 +94,7 @@ class Robustness:
             "conflicts": sample.conflicts,
             "seen": sample.seen,
         }
+
+
+def _share(accuracy: Accuracy) -> dict[str, Any]:
+    return {**accuracy.as_dict(), "correct": accuracy.correct}

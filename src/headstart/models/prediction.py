@@ -16,7 +16,14 @@ from headstart.heads.calibration import probabilities
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.trained_model import Model
 from headstart.system.text import join_names
-from headstart.types import Conflict, Floats, Labels, ProgressCallback, Skipped
+from headstart.types import (
+    ClassProbability,
+    Conflict,
+    Floats,
+    Labels,
+    ProgressCallback,
+    Skipped,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +42,7 @@ class Predictions:
     probabilities: Floats
     skipped: tuple[Skipped, ...]
 
-    def top(self, row: int, count: int) -> list[tuple[str, float]]:
+    def top(self, row: int, count: int) -> list[ClassProbability]:
         """Return the `count` most probable classes of a readable image, the best first.
 
         Raises:
@@ -45,7 +52,7 @@ class Predictions:
             raise UserError(f"cannot return the {count} most probable classes; ask for 1 or more")
         p = self.probabilities[row]
         best = np.argsort(-p, kind="stable")[:count]
-        return [(self.classes[index], float(p[index])) for index in best]
+        return [ClassProbability(self.classes[index], float(p[index])) for index in best]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

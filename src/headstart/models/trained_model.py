@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, NonNegativeInt
 
 from headstart.backbones.backbone import Tensors
-from headstart.evaluation.metrics import wilson
+from headstart.evaluation.metrics import Accuracy
 from headstart.heads.calibration import probabilities
 from headstart.heads.head import Head
 from headstart.types import EstimateMethod, Floats, Interval
@@ -27,10 +27,10 @@ class AccuracyEstimate:
         method: How it was measured.
     """
 
-    value: Annotated[float, Field(ge=0, le=1)] | None
+    value: Annotated[float, Field(ge=0, le=1)] | None = field(metadata={"json": "accuracy"})
     interval: Interval | None
     images: NonNegativeInt
-    method: EstimateMethod
+    method: EstimateMethod = field(metadata={"json": "estimate"})
 
     @classmethod
     def of(cls, correct: np.ndarray, method: EstimateMethod) -> AccuracyEstimate:
@@ -40,24 +40,13 @@ class AccuracyEstimate:
             correct: (N,) bool, whether each prediction is correct; N is at least 1.
             method: How the predictions were made.
         """
-        count, images = int(correct.sum()), len(correct)
-        return cls(
-            value=count / images, interval=wilson(count, images), images=images, method=method
-        )
+        found = Accuracy.of(correct)
+        return cls(value=found.value, interval=found.interval, images=found.images, method=method)
 
     @classmethod
     def unknown(cls) -> AccuracyEstimate:
         """Return the estimate for a model with too few images to hold any out."""
         return cls(value=None, interval=None, images=0, method=EstimateMethod.UNKNOWN)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form that all commands print."""
-        return {
-            "accuracy": self.value,
-            "interval": self.interval,
-            "images": self.images,
-            "estimate": self.method,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ def accuracy_and_cost(found: Comparison) -> Figure:
     axes = figure.add_axes(_FRAME)
     backbones = found.backbones
     frontier = sorted(
-        (one.milliseconds, one.accuracy) for one in backbones if one.name in found.frontier
+        (one.milliseconds, one.accuracy.value) for one in backbones if one.name in found.frontier
     )
     axes.plot(*zip(*frontier, strict=True), color=BLUE, linewidth=1, zorder=1)
     names, colors = [], []
@@ -55,7 +55,8 @@ def accuracy_and_cost(found: Comparison) -> Figure:
         if one.name == found.recommendation.backbone:
             color = ORANGE
         face = color if one.name in found.frontier else "white"
-        plot_intervals(axes, [one.milliseconds], [one.accuracy], [one.interval], color, face)
+        x, y = [one.milliseconds], [one.accuracy.value]
+        plot_intervals(axes, x, y, [one.accuracy.interval], color, face)
         colors.append(color if one.complete else GRAY)
         fewer = "" if one.complete else " (fewer images)"
         names.append(display_name(one.name, limit=_LONGEST) + fewer)
@@ -81,8 +82,8 @@ def _set_scale(axes: Axes, backbones: Sequence[BackboneResult]) -> None:
         ticks = [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
-    bottom = min(one.interval.low for one in backbones)
-    top = max(one.interval.high for one in backbones)
+    bottom = min(one.accuracy.interval.low for one in backbones)
+    top = max(one.accuracy.interval.high for one in backbones)
     margin = 0.12 * max(top - bottom, 0.01)
     axes.set_ylim(bottom - margin, top + margin)
 
@@ -105,7 +106,7 @@ def _write_names(
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     frame = axes.get_window_extent(renderer)
     line = Path(axes.transData.transform(frontier))
-    spans = [(one.milliseconds, one.interval) for one in backbones]
+    spans = [(one.milliseconds, one.accuracy.interval) for one in backbones]
     points = [
         axes.transData.transform_bbox(Bbox([[x, i.low], [x, i.high]])).padded(_POINT)
         for x, i in spans
@@ -125,7 +126,7 @@ def _write_names(
         return padded.count_overlaps(written), outside, crossed
 
     for one, name, color in zip(backbones, names, colors, strict=True):
-        x, y = one.milliseconds, one.accuracy
+        x, y = one.milliseconds, one.accuracy.value
         text = axes.annotate(
             name, (x, y), (0, 0), textcoords="offset pixels", va="center",
             color=color, fontsize=9, annotation_clip=False,
@@ -156,6 +157,7 @@ def _title(found: Comparison) -> str:
     several = len(found.backbones) > 1
     reason = "cheapest backbone not significantly below the best" if several else "only one"
     return (
-        f"Recommended: {display_name(one.name, limit=_LONGEST)} ({reason}), accuracy "
-        f"{one.accuracy:.3f} on {found.images:,} images, {one.milliseconds:.1f} core-ms per image"
+        f"Recommended: {display_name(one.name, limit=_LONGEST)} ({reason}), "
+        f"accuracy {one.accuracy.value:.3f} on {found.images:,} images, "
+        f"{one.milliseconds:.1f} core-ms per image"
     )

@@ -20,8 +20,8 @@ from headstart.plots.canvas import (
 from headstart.types import Norm
 
 if TYPE_CHECKING:
+    from headstart.evaluation.metrics import Accuracy
     from headstart.inspection.robustness import Robustness
-    from headstart.inspection.robustness_result import CorrectCount
 
 # The palette of Okabe and Ito without yellow, which is invisible on white.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#666666")
@@ -53,8 +53,8 @@ def epsilon_text(epsilon: float, norm: Norm) -> str:
     return f"{epsilon:.3g}"
 
 
-def _plot_attacks(axes: Axes, epsilons: list[str], attacked: Sequence[CorrectCount]) -> None:
-    values = [one.accuracy for one in attacked]
+def _plot_attacks(axes: Axes, epsilons: list[str], attacked: Sequence[Accuracy]) -> None:
+    values = [one.value for one in attacked]
     positions = range(len(values))
     axes.plot(positions, values, color=BLUE, linewidth=1)
     plot_intervals(axes, positions, values, [one.interval for one in attacked], BLUE, "white")
@@ -69,17 +69,17 @@ def _plot_attacks(axes: Axes, epsilons: list[str], attacked: Sequence[CorrectCou
 
 
 def _plot_corruptions(
-    axes: Axes, clean: CorrectCount, corrupted: Mapping[str, Sequence[CorrectCount]]
+    axes: Axes, clean: Accuracy, corrupted: Mapping[str, Sequence[Accuracy]]
 ) -> None:
     strengths = len(next(iter(corrupted.values())))
-    ends = _spread({name: row[-1].accuracy for name, row in corrupted.items()})
+    ends = _spread({name: row[-1].value for name, row in corrupted.items()})
     for index, (name, row) in enumerate(corrupted.items()):
         color = _COLORS[index % len(_COLORS)]
         # Shifted, so that the intervals do not cover each other.
         shift = (index - (len(corrupted) - 1) / 2) * 0.06
         positions = [0.0, *(strength + shift for strength in range(1, strengths + 1))]
-        values = [one.accuracy for one in row]
-        axes.plot(positions, [clean.accuracy, *values], color=color, linewidth=1.2)
+        values = [one.value for one in row]
+        axes.plot(positions, [clean.value, *values], color=color, linewidth=1.2)
         axes.plot(positions[1:], values, "o", color=color, markersize=4)
         spans = [one.interval for one in row]
         axes.vlines(positions[1:], [s.low for s in spans], [s.high for s in spans],
@@ -87,7 +87,7 @@ def _plot_corruptions(
         axes.annotate(
             display_name(name), (strengths + 0.3, ends[name]), va="center", color=color, fontsize=9
         )
-    plot_intervals(axes, [0], [clean.accuracy], [clean.interval], BLUE, "white")
+    plot_intervals(axes, [0], [clean.value], [clean.interval], BLUE, "white")
     axes.set_xticks(range(strengths + 1), ["none", *map(str, range(1, strengths + 1))])
     axes.set_xlim(-0.3, strengths + 1.2)
 
@@ -107,7 +107,7 @@ def _spread(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _title(epsilons: Sequence[str], found: Robustness) -> str:
-    accuracies = [one.accuracy for one in found.attacked]
+    accuracies = [one.value for one in found.attacked]
     clean = accuracies[0]
     parts = [f"Accuracy {clean:.3f} on {len(found.sample):,} clean images"]
     if len(accuracies) > 1:
@@ -115,9 +115,9 @@ def _title(epsilons: Sequence[str], found: Robustness) -> str:
         halved = (i for i, value in enumerate(accuracies) if value < clean / 2)
         at = next(halved, len(accuracies) - 1)
         parts.append(f"{accuracies[at]:.3f} under attack with epsilon {epsilons[at]}")
-    worst, row = min(found.corrupted.items(), key=lambda item: item[1][-1].accuracy)
+    worst, row = min(found.corrupted.items(), key=lambda item: item[1][-1].value)
     parts.append(
-        f"{row[-1].accuracy:.3f} under the worst corruption, {display_name(worst)}, "
+        f"{row[-1].value:.3f} under the worst corruption, {display_name(worst)}, "
         f"at strength {len(row)}"
     )
     return "; ".join(parts)

@@ -48,13 +48,13 @@ def transfer_figure(found: TransferReport) -> Figure:
 
 
 def _plot_stages(axes: Axes, found: TransferReport, chance: float) -> None:
-    accuracies = [one.accuracy for one in found.stages]
-    random = [one.accuracy for one in found.random_stages]
+    accuracies = [one.accuracy.value for one in found.stages]
+    random = [one.accuracy.value for one in found.random_stages]
     axes.plot(range(len(random)), random, "x:", color=GRAY, linewidth=1, label="random weights")
     axes.plot(range(len(accuracies)), accuracies, color=BLUE, linewidth=1)
     for at, one in enumerate(found.stages):
         face = BLUE if one.name in found.chosen_stages else "white"
-        plot_intervals(axes, [at], [one.accuracy], [one.interval], BLUE, face)
+        plot_intervals(axes, [at], [one.accuracy.value], [one.accuracy.interval], BLUE, face)
     axes.plot([], [], "o", color=BLUE, markerfacecolor=BLUE, label="pre-trained, chosen")
     axes.plot([], [], "o", color=BLUE, markerfacecolor="white", label="pre-trained")
     axes.axhline(chance, color=SILVER, linewidth=1, linestyle="--", label=f"chance {chance:.3f}")
@@ -71,13 +71,14 @@ def _plot_baselines(axes: Axes, found: TransferReport, chance: float) -> None:
     rows = heads | {one.name: one for one in found.baselines}
     for at, (name, one) in enumerate(rows.items()):
         color = BLUE if name in heads else ORANGE if one in better else GRAY
-        axes.hlines(at, one.interval.low, one.interval.high, color=color, linewidth=1.5)
-        axes.plot([one.accuracy], [at], "o", color=color, markersize=7)
+        value, interval = one.accuracy.value, one.accuracy.interval
+        axes.hlines(at, interval.low, interval.high, color=color, linewidth=1.5)
+        axes.plot([value], [at], "o", color=color, markersize=7)
         axes.annotate(
-            f"{one.accuracy:.3f}", (one.accuracy, at), (0, 7), textcoords="offset points",
+            f"{value:.3f}", (value, at), (0, 7), textcoords="offset points",
             ha="center", color=color, fontsize=9,
         )  # fmt: skip
-    axes.axvline(found.last.accuracy, color=BLUE, linewidth=0.8, linestyle=":")
+    axes.axvline(found.last.accuracy.value, color=BLUE, linewidth=0.8, linestyle=":")
     axes.axvline(chance, color=SILVER, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.6)

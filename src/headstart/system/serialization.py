@@ -17,10 +17,11 @@ from headstart.types import Interval
 def to_json(value: Any, *, without: Collection[str] = ()) -> Any:
     """Return a value as dictionaries, lists, text, numbers, booleans and None.
 
-    A dataclass becomes an object of its fields, or of what its method `as_dict` returns, which may
-    contain anything that this function converts. An `Interval` becomes [low, high], an enum its
-    value, a path its text, an array nested lists, and a number that is not finite null: JSON has no
-    name for it.
+    A dataclass or named tuple becomes an object of its fields, or of what its method `as_dict`
+    returns, which may contain anything that this function converts. The metadata of a dataclass
+    field may give its key: `field(metadata={"json": "key"})`. An `Interval` becomes [low, high], an
+    enum its value, a path its text, an array nested lists, and a number that is not finite null:
+    JSON has no name for it.
 
     Args:
         value: any value of the types above, possibly nested.
@@ -41,8 +42,13 @@ def to_json(value: Any, *, without: Collection[str] = ()) -> Any:
     if hasattr(value, "as_dict"):
         return to_json(value.as_dict())
     if is_dataclass(value) and not isinstance(value, type):
-        names = [one.name for one in fields(value) if one.name not in without]
-        return {name: to_json(getattr(value, name)) for name in names}
+        return {
+            one.metadata.get("json", one.name): to_json(getattr(value, one.name))
+            for one in fields(value)
+            if one.name not in without
+        }
+    if hasattr(value, "_asdict"):
+        return to_json(value._asdict())
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, np.ndarray):

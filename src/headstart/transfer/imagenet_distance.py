@@ -7,7 +7,7 @@ like, and how confident it is.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -61,34 +61,28 @@ class ImageNetDistance:
         return {"shift": self.shift, "images": self.images, "stages": self.stages}
 
 
+class NearestClass(NamedTuple):
+    """One of the network's own classes and its mean probability, [0, 1]."""
+
+    name: str
+    probability: float
+
+
 @dataclass(frozen=True, slots=True)
 class NearestClasses:
     """Which of the network's own classes images look like.
 
     Attributes:
-        overall: names of the nearest classes with their mean probability, largest first.
+        overall: the nearest classes for all images, the most probable first.
         by_class: nearest classes for the images of each class of the data set.
         confidence: mean of the largest probability, [0, 1].
         entropy: mean entropy, relative to that of a uniform distribution, [0, 1].
     """
 
-    overall: tuple[tuple[str, float], ...]
-    by_class: Mapping[str, tuple[tuple[str, float], ...]]
+    overall: tuple[NearestClass, ...]
+    by_class: Mapping[str, tuple[NearestClass, ...]]
     confidence: float
     entropy: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all numbers for JSON."""
-
-        def named(pairs: tuple[tuple[str, float], ...]) -> list[dict[str, Any]]:
-            return [{"name": name, "probability": share} for name, share in pairs]
-
-        return {
-            "overall": named(self.overall),
-            "by_class": {name: named(pairs) for name, pairs in self.by_class.items()},
-            "confidence": self.confidence,
-            "entropy": self.entropy,
-        }
 
 
 def imagenet_distance(
@@ -143,10 +137,10 @@ def nearest_classes(
     p = np.exp(log_p)
     entropy = -np.sum(p * log_p, axis=1)
 
-    def nearest(rows: np.ndarray) -> tuple[tuple[str, float], ...]:
+    def nearest(rows: np.ndarray) -> tuple[NearestClass, ...]:
         mean = p[rows].mean(axis=0)
         order = np.argsort(-mean, kind="stable")[:NEAREST]
-        return tuple((names[place], float(mean[place])) for place in order)
+        return tuple(NearestClass(names[place], float(mean[place])) for place in order)
 
     return NearestClasses(
         overall=nearest(np.ones(len(p), dtype=bool)),

@@ -6,7 +6,7 @@ Generalization error falls as a power of the number of examples, towards an irre
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -60,6 +60,10 @@ class SampleCost:
     low: int | None
     high: int | None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the number of images and its interval for JSON."""
+        return {"images": self.images, "interval": (self.low, self.high)}
+
     def __str__(self) -> str:
         """Describe the cost in a clause for the user."""
         if self.images is None or self.low is None:
@@ -83,19 +87,8 @@ class LearningCurve:
 
     points: tuple[CurvePoint, ...]
     fit: PowerLaw | None
-    sample_cost: SampleCost | None
+    sample_cost: SampleCost | None = field(metadata={"json": "images_for_one_point"})
     available: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all numbers for JSON."""
-        cost = self.sample_cost
-        return {
-            "points": self.points,
-            "fit": self.fit,
-            "images_for_one_point": cost
-            and {"images": cost.images, "interval": (cost.low, cost.high)},
-            "available": self.available,
-        }
 
 
 def measure_learning_curve(

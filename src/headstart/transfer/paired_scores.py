@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.datasets.splits import assign_folds
 from headstart.errors import DataError
-from headstart.evaluation.metrics import wilson
+from headstart.evaluation.metrics import Accuracy
 from headstart.evaluation.paired_tests import Right, paired_difference
 from headstart.heads.candidates import candidates
 from headstart.heads.logistic import LogisticFamily
 from headstart.heads.selection import MIN_FOLDS, Selection, fold_count, select
 from headstart.transfer.plain_classifiers import best_plain_classifier
-from headstart.types import Floats, Interval, Labels, ProgressCallback
+from headstart.types import Floats, Labels, ProgressCallback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,19 +33,9 @@ class ClassifierScore:
     correct: Right
 
     @property
-    def accuracy(self) -> float:
-        """Accuracy, [0, 1]."""
-        return float(self.correct.mean())
-
-    @property
-    def interval(self) -> Interval:
-        """95% interval of the accuracy (Wilson)."""
-        return wilson(int(self.correct.sum()), len(self.correct))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return accuracy, interval and number of images for JSON."""
-        images = len(self.correct)
-        return {"accuracy": self.accuracy, "interval": self.interval, "images": images}
+    def accuracy(self) -> Accuracy:
+        """Cross-validated accuracy."""
+        return Accuracy.of(self.correct)
 
 
 def better_than(

@@ -1,5 +1,6 @@
 """The result of measuring how well a backbone transfers to a data set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,13 +102,13 @@ class TransferReport:
             "classes": self.classes,
             "folds": self.folds,
             "seed": self.seed,
-            "stages": [{"name": one.name, **one.as_dict()} for one in self.stages],
-            "chosen": {"stages": self.chosen_stages, **self.chosen.as_dict()},
+            "stages": _named(self.stages),
+            "chosen": {"stages": self.chosen_stages, **self.chosen.accuracy.as_dict()},
             "stage_gain": _difference(self.chosen, self.last),
             "raw_pixels": {"classifier": raw.detail, **self._baseline(raw)},
             "descriptors": {"classifier": descriptors.detail, **self._baseline(descriptors)},
             "random_weights": {
-                "stages": [{"name": one.name, **one.as_dict()} for one in self.random_stages],
+                "stages": _named(self.random_stages),
                 "chosen": random.detail.split(" + "),
                 **self._baseline(random),
             },
@@ -130,10 +131,14 @@ class TransferReport:
 
     def _baseline(self, score: ClassifierScore) -> dict[str, Any]:
         return {
-            **score.as_dict(),
+            **score.accuracy.as_dict(),
             "over_last": _difference(score, self.last),
             "over_chosen": _difference(score, self.chosen),
         }
+
+
+def _named(scores: Sequence[ClassifierScore]) -> list[dict[str, Any]]:
+    return [{"name": one.name, **one.accuracy.as_dict()} for one in scores]
 
 
 def _difference(first: ClassifierScore, second: ClassifierScore) -> dict[str, Any]:

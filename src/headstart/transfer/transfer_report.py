@@ -96,7 +96,7 @@ def measure_transfer(
         Evidence(
             images=sample.available,
             classes=len(used.classes),
-            accuracy=chosen.accuracy,
+            accuracy=chosen.accuracy.value,
             stages=tuple(sample.values),
             chosen=selection.candidate.stages,
             stage_gain=paired_difference(chosen.correct, last.correct),
