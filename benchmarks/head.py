@@ -27,8 +27,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from headstart.heads.logistic import LogisticFamily
+from headstart.heads.logistic_solver import solve
 from headstart.heads.rows import PIECE, Rows
-from headstart.heads.softmax import solve
 from headstart.system.machine import cores
 from headstart.types import Doubles, Floats, Labels
 

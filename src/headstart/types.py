@@ -14,6 +14,9 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Labels: TypeAlias = npt.NDArray[np.int64]
 """(N,) indices into a list of class names; also used for other arrays of row indices."""
+DEFAULT_BACKBONE = "efficientnet-lite0"
+AUTO = "auto"
+"""The value of options that are chosen automatically."""
 ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Called with the number of items done so far and in total."""
 ProgressBarFactory: TypeAlias = Callable[[str, str], ProgressCallback]

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.backbones.backbone import Backbone
 from headstart.backbones.cut import PIXELS, Cut, cut
 from headstart.backbones.staged import StagedNetwork
+from headstart.backbones.stages import LOGITS
 from headstart.errors import BackboneError
 from headstart.finetuning.depth import last_convolutional_stage
 from headstart.finetuning.trunk import CUT, trunk_backbone

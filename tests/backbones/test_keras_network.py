@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import PIXELS, cut, keeps_moments
 from headstart.backbones.keras_network import KerasNetwork
+from headstart.backbones.stages import LOGITS
 from headstart.engines.pytorch import FromBytes
 from headstart.errors import BackboneError
 from tests.backbones.keras_models import (

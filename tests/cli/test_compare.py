@@ -29,9 +29,9 @@ LITES = ("efficientnet-lite0", "efficientnet-lite1")
 
 @pytest.fixture(autouse=True)
 def _made_up_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measure_cost(backbone: Backbone, plan: EnginePlan, *, asked: EngineName) -> Cost:
+    def measure_cost(backbone: Backbone, plan: EnginePlan, *, requested: EngineName) -> Cost:
         assert plan.engine is not EngineName.AUTO
-        assert asked is EngineName.AUTO
+        assert requested is EngineName.AUTO
         cost = {"a": 1.5, "b": 3.0}.get(backbone.name, 4.0)
         return Cost(images_per_second=2000 / cost, milliseconds=cost, memory_bytes=100_000_000)
 

@@ -75,7 +75,7 @@ def blind(extractor: Extractor) -> Extractor:
     return other.with_backbone(faked(other, graph=graph))
 
 
-def made_up_cost(backbone: Backbone, plan: EnginePlan, *, asked: EngineName) -> Cost:
+def made_up_cost(backbone: Backbone, plan: EnginePlan, *, requested: EngineName) -> Cost:
     cost = COSTS[backbone.name]
     return Cost(images_per_second=1000 / cost, milliseconds=cost, memory_bytes=None)
 
@@ -199,10 +199,10 @@ class TestTrouble:
     def test_what_cannot_be_measured_or_run_is_listed(
         self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     ):
-        def fails(backbone: Backbone, plan: EnginePlan, *, asked: EngineName) -> Cost:
+        def fails(backbone: Backbone, plan: EnginePlan, *, requested: EngineName) -> Cost:
             if backbone.name == "slow":
                 raise BackboneError("it is too large")
-            return made_up_cost(backbone, plan, asked=asked)
+            return made_up_cost(backbone, plan, requested=requested)
 
         monkeypatch.setattr(successive_halving, "measure_cost", fails)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.backbones.backbone import LOGITS
+from headstart.backbones.stages import LOGITS
 from headstart.engines import EnginePlan, LazyEngine
 from headstart.errors import BackboneError
 from headstart.features import extraction, extractor

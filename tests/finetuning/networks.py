@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from headstart.backbones.backbone import LOGITS, Backbone, Weights
+from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.cut import cut
 from headstart.backbones.staged import StagedNetwork
+from headstart.backbones.stages import LOGITS
 from headstart.backbones.tensors import digest, without_counters
 from headstart.backbones.torch_backbone import TorchBackbone, stages_of
 from headstart.engines import EnginePlan

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
-from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import PIXELS
+from headstart.backbones.stages import LOGITS
 from headstart.errors import UserError
 from headstart.finetuning.depth import MIN_DEPTH, automatic_depth, choose_cut
 from headstart.finetuning.preparation import resolve_settings

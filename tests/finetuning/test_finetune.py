@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.backbones.backbone import LOGITS
+from headstart.backbones.stages import LOGITS
 from headstart.datasets import ImageDataset, open_dataset
 from headstart.datasets.unlabeled import find_images
 from headstart.errors import DataError, SavedModelError, UserError

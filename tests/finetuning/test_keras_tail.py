@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.backbones.backbone import LOGITS, Backbone, Weights
+from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.cut import PIXELS, cut
+from headstart.backbones.stages import LOGITS
 from headstart.backbones.torch_backbone import TorchBackbone, stages_of
 from headstart.finetuning.network import ProbeHead, TunedNetwork
 from headstart.finetuning.optimization import build_optimizer

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.backbones.backbone import LOGITS
 from headstart.backbones.cut import PIXELS, cut
+from headstart.backbones.stages import LOGITS
 from headstart.finetuning.network import interpolated
 from headstart.finetuning.settings import BatchNorm
 from tests.finetuning.networks import SIDE, STAGES, small_network, tuned_network

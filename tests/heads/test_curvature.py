@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.special import softmax as softmax_of
 
-from headstart.heads import softmax
+from headstart.heads import logistic_solver
 from headstart.heads.curvature import Curvature
-from headstart.heads.softmax import solve
+from headstart.heads.logistic_solver import solve
 from tests.heads.samples import leave_out
-from tests.heads.test_softmax import check_against_sklearn
+from tests.heads.test_logistic_solver import check_against_sklearn
 
 
 def correlated(images: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ def test_with_it_fewer_steps_lead_there(monkeypatch: pytest.MonkeyPatch):
     X, y = correlated(900, 60, 3)
     weights, strengths = leave_out(900, 3), np.array([1e-3, 1e-2])
     assert Curvature.pays(900, 60, 18)
-    monkeypatch.setattr(softmax, "_PRECONDITIONED_TOLERANCE", 1.0)
+    monkeypatch.setattr(logistic_solver, "_PRECONDITIONED_TOLERANCE", 1.0)
     with_it = solve(X, y, weights, strengths, classes=3, tolerance=1e-5)
     monkeypatch.setattr(Curvature, "pays", staticmethod(lambda *_: False))
     without = solve(X, y, weights, strengths, classes=3, tolerance=1e-5)

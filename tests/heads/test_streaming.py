@@ -13,7 +13,7 @@ from headstart.heads.head import LabeledFeatures
 from headstart.heads.rows import Rows
 from headstart.heads.streaming import solve_streamed
 from tests.heads.samples import blobs
-from tests.heads.test_softmax import objective, sklearns
+from tests.heads.test_logistic_solver import objective, sklearns
 
 
 def sample(classes: int, images: int = 150) -> tuple[Rows, np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headstart.backbones.backbone import Backbone, stages_of_modules
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.stages import stages_of_modules
 from headstart.transfer.batch_norm_statistics import Moments, batch_moments
 from headstart.transfer.imagenet_distance import imagenet_distance, nearest_classes
 from headstart.transfer.random_weights import natural_noise

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from headstart.backbones.stages import LOGITS, Stage, stages_of_modules
+from headstart.backbones.stages import Stage
 from headstart.backbones.tensors import digest, without_counters
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # importing PyTorch takes seconds, and not every backbone needs it
     from headstart.backbones.staged import StagedNetwork
-
-__all__ = ["LOGITS", "Backbone", "Stage", "Tensors", "Weights", "stages_of_modules"]
 
 Tensors: TypeAlias = Mapping[str, np.ndarray]
 """The weights of a whole network, by the names and in the order of PyTorch's state_dict()."""

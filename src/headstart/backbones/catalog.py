@@ -10,8 +10,7 @@ from headstart.backbones.source import BackboneInfo, BackboneSource
 from headstart.backbones.timm import HubSource, TimmSource
 from headstart.backbones.torchvision import TorchvisionSource
 from headstart.errors import BackboneError
-
-DEFAULT = "efficientnet-lite0"
+from headstart.types import DEFAULT_BACKBONE
 
 SOURCES: dict[str, BackboneSource] = {
     "efficientnet-lite": LiteSource(),
@@ -26,7 +25,7 @@ _DEFAULT_PREFIX = "torchvision:"
 
 
 def load_backbone(
-    name: str = DEFAULT, *, weights: Path | None = None, allow_download: bool = True
+    name: str = DEFAULT_BACKBONE, *, weights: Path | None = None, allow_download: bool = True
 ) -> Backbone:
     """Load a frozen network with its preprocessing.
 

@@ -59,10 +59,7 @@ class _StateDictUnpickler(pickle.Unpickler):
 
 
 def read_legacy_checkpoint(content: bytes) -> dict[str, np.ndarray]:
-    """Return the tensors of a state dict, by name and in the file's order.
-
-    Args:
-        content: content of the file; the caller must have verified its digest.
+    """Return the tensors of a state dict whose digest the caller has verified, in the file's order.
 
     Raises:
         UnpicklingError: something in it is not part of a state dict; the message names it.

@@ -41,10 +41,7 @@ class Trunk(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return the features up to the cut, and the activation at the cut.
-
-        Args:
-            pixels: (B, 3, H, W) float in [0, 1].
+        """Return the features up to the cut, and the activation there, of (B, 3, H, W) in [0, 1].
 
         Returns:
             (B, width) for each stage, as from `StagedNetwork`, then the activation at the cut,
@@ -83,14 +80,11 @@ class Tail(nn.Module):
         self.channels_last, self.pixels = channels_last, pixels
 
     def forward(self, activation: Tensor) -> tuple[Tensor, ...]:
-        """Compute features from activations at the cut.
+        """Return the features of each of `stages`, (B, width).
 
         Args:
             activation: (B, ...) in the shape that `Trunk.activation` returns; the normalized
                 pixels (B, 3, H, W) if the tail is the whole network.
-
-        Returns:
-            (B, width) for each of `stages`.
         """
         if self.channels_last and not self.pixels and activation.ndim == 4:
             activation = activation.permute(0, 2, 3, 1)

@@ -46,9 +46,7 @@ def imagenet_classes() -> tuple[str, ...]:
 def find_class(name: str, classes: Sequence[str]) -> int:
     """Return the index of one class.
 
-    Args:
-        name: name of the class; case is ignored, and "_" is the same as a space.
-        classes: names of the network's classes; for ImageNet's, `name` may be a synonym.
+    Case is ignored, and "_" is the same as a space. ImageNet's classes may be given by a synonym.
 
     Raises:
         DataError: there is no such class; the message suggests similar names.
@@ -60,11 +58,7 @@ def find_class(name: str, classes: Sequence[str]) -> int:
 
 
 def find_classes(name: str, classes: Sequence[str]) -> tuple[int, ...]:
-    """Return the indices of a class, or of all classes in a group ("cat", "dog", "bird").
-
-    Args:
-        name: name of a class, as in `find_class`, or of a group of ImageNet's classes.
-        classes: names of the network's classes.
+    """Return the indices of a class, as in `find_class`, or of all in a group ("cat", "dog").
 
     Raises:
         DataError: there is no such class or group.

@@ -58,14 +58,7 @@ class KerasSource(BackboneSource):
         _application(name)
 
     def load(self, name: str, *, weights: Path | None, allow_download: bool) -> Backbone:
-        """See `BackboneSource.load`.
-
-        Args:
-            name: name of the backbone, such as "keras:ResNet50".
-            weights: a file saved by Keras (`.weights.h5`, `.h5` or `.keras`), of which only arrays
-                are read, or a file of tensors with headstart's names.
-            allow_download: whether the published weights may be downloaded.
-        """
+        """See `BackboneSource.load`; `weights` may be a file that Keras saved (.h5 or .keras)."""
         model = architecture(name)
         channels, preprocessing = preprocessing_of(name, model.input_shape[1])
         file = weights or _published_file(name, allow_download=allow_download)
@@ -139,14 +132,11 @@ def _application(name: str) -> Any:
 
 
 def preprocessing_of(name: str, side: int) -> tuple[tuple[int, ...], Preprocessing]:
-    """Measure Keras's preprocessing.
+    """Measure the network's channel order, as indices of R, G and B, and its preprocessing.
 
     Args:
         name: name of the backbone, such as "keras:ResNet50".
         side: height and width of the network's input in pixels.
-
-    Returns:
-        Which of R, G, B the network expects first, second and third; and the preprocessing.
     """
     module = importlib.import_module(_application(name).__module__)
 

@@ -15,14 +15,11 @@ _BACKEND = "torch"
 
 
 def import_keras(wanted_by: str) -> ModuleType:
-    """Return the module keras, running on PyTorch.
+    """Return the module keras, running on PyTorch; `wanted_by` names the backbone in messages.
 
     Keras takes its backend from the environment when it is first imported. The variable is set only
     for that moment, so child processes do not inherit it. If Keras creates a settings file, it is
     removed.
-
-    Args:
-        wanted_by: name of the backbone that needs Keras, for messages.
 
     Raises:
         BackboneError: Keras has already been imported on another backend.

@@ -186,9 +186,8 @@ class KerasModule(nn.Module):
     def part(self, start: str | None, results: Sequence[str]) -> KerasModule:
         """Return a part of the network, which shares its modules.
 
-        Args:
-            start: name of the operation whose result is the part's input; None for the pixels.
-            results: names of the operations whose results are returned.
+        `start` is None for the pixels, else the operation whose result is the part's input; the
+        results of the operations `results` are returned.
 
         Raises:
             BackboneError: the results need more than that of `start`.

@@ -10,28 +10,21 @@ from headstart.backbones.keras_backend import import_keras
 from headstart.backbones.stage_discovery import Output, shrinking, width_of
 from headstart.backbones.stages import Stage
 
-# Operations that only move numbers about, or prepare the image; no stage is named after one.
+# Operations that only rearrange values or prepare the image; no stage ends with one of them.
 _PASSIVE = re.compile(
     r"Padding|Cropping|Pooling|Drop|Flatten|Reshape|Input|Rescaling|^Normalization"
 )
-_FEWEST = 3  # minimum number of places to cut for the stages to be such places
+_FEWEST = 3  # with fewer separating operations, the ends of cells are the stages
 
 
 def find_stages(model: Any) -> tuple[tuple[Stage, ...], str]:
-    """Find the stages of a functional Keras model, and its classifier.
+    """Return the stages of a whole functional `keras.Model`, and the name of its classifier.
 
-    The rule is that of `stage_discovery`, with operations instead of blocks: the last one before
-    the image shrinks. Only operations count whose result is all that later ones need, so that the
-    network can be cut at every stage. A single first convolution is not a stage. NASNet's cells
-    each take the outputs of the two before them, so it has no such operations; its stages are the
-    ends of its cells, and it cannot be cut.
-
-    Args:
-        model: a whole `keras.Model`, which may be on the meta device.
-
-    Returns:
-        The stages, from the shallowest to the deepest, where the last one is the input of the
-        classifier; and the classifier's name.
+    The rule is that of `stage_discovery`, with operations instead of blocks: a stage is the last
+    one before the image shrinks. Only separating operations count, after which nothing else is
+    needed, so that the network can be cut at every stage. A single first convolution is not a
+    stage. NASNet has no separating operations, because each cell takes the outputs of the two
+    before it; its stages are the ends of its cells, and it cannot be cut.
     """
     operations = model.operations
     head = max(index for index, operation in enumerate(operations) if _has_kernel(operation))
@@ -56,7 +49,7 @@ def find_stages(model: Any) -> tuple[tuple[Stage, ...], str]:
 
 
 def separating_operations(model: Any) -> set[str]:
-    """Return the names of the operations whose result is all that later ones need."""
+    """Return the names of the operations whose result is the only one that later ones need."""
     flatten = import_keras("this network").tree.flatten
     uses = Counter(id(x) for operation in model.operations for x in flatten(operation.input))
     needed: set[int] = set()
@@ -73,7 +66,7 @@ def separating_operations(model: Any) -> set[str]:
 
 
 def _ends_of_cells(joined: Sequence[Output]) -> list[Output]:
-    """Return the concatenations as wide as any before; those that adapt older maps are narrower."""
+    """Return concatenations at least as wide as all before; narrower ones only adapt older maps."""
     widths = [width_of(output.shape, True) for output in joined]
     widest = accumulate(widths, max)
     return [
@@ -90,7 +83,7 @@ def _has_kernel(operation: Any) -> bool:
 
 
 def _is_half_a_block(operation: Any) -> bool:
-    """Whether an operation only multiplies by a kernel or normalizes; the next one completes it."""
+    """Whether an operation is a linear layer or a normalization, which the next one completes."""
     activation = getattr(getattr(operation, "activation", None), "__name__", "linear")
     linear = _has_kernel(operation) and activation == "linear"
     return linear or _kind(operation) == "LayerNormalization"

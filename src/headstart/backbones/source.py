@@ -49,10 +49,7 @@ class BackboneSource(ABC):
 
     @abstractmethod
     def check_name(self, name: str) -> None:
-        """Check the name of a backbone without loading or downloading it.
-
-        Args:
-            name: name of the backbone, with its prefix.
+        """Check the name of a backbone, with its prefix, without loading or downloading it.
 
         Raises:
             BackboneError: this source has no such backbone; the message suggests similar names.
@@ -61,12 +58,7 @@ class BackboneSource(ABC):
 
     @abstractmethod
     def load(self, name: str, *, weights: Path | None, allow_download: bool) -> Backbone:
-        """Load a backbone.
-
-        Args:
-            name: name of the backbone, with its prefix.
-            weights: a file to read instead of the published one.
-            allow_download: whether published files that are not on this machine may be downloaded.
+        """Load a backbone by its name with prefix, from the published weights or a file.
 
         Raises:
             BackboneError: no such backbone, no metadata on its preprocessing, or weights that do
@@ -79,14 +71,11 @@ class BackboneSource(ABC):
 
 @cache
 def published_weights(table: str) -> dict[str, Mapping[str, str]]:
-    """Read a table of published weights, by the names of the backbones.
+    """Read `table`.csv, next to this module: published weights by the name of the backbone.
 
     The table allows listing without the libraries or a network; tests compare it with the
     libraries' own metadata. `multiply_adds` is in millions and `top1` in percent; `checksum` is the
     MD5 (32 hex digits) or SHA-256 (64) of the file, and `file` its name on disk.
-
-    Args:
-        table: name of a CSV file next to this module, without its extension.
     """
     import csv  # would delay the start of all commands
 
@@ -112,13 +101,7 @@ def infos_of(table: str, is_here: Callable[[Mapping[str, str]], bool]) -> tuple[
 
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str) -> str:
-    """Suggest names with a similar spelling, ignoring case.
-
-    Args:
-        name: the unknown name, without a prefix.
-        known: the names that exist.
-        otherwise: the hint if no name is similar.
-    """
+    """Suggest known names with a similar spelling, ignoring case; `otherwise` if there is none."""
     by_lower_case = {one.lower(): one for one in known}
     close = get_close_matches(name.lower(), by_lower_case, n=3)
     return f"did you mean {', '.join(by_lower_case[one] for one in close)}?" if close else otherwise

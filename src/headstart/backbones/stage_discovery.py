@@ -117,17 +117,7 @@ def width_of(shape: Sequence[int], channels_last: bool = False) -> int:
 def find_stages(
     model: nn.Module, side: int, *, channels_last: bool = False
 ) -> tuple[tuple[Stage, ...], str]:
-    """Return the stages of a network and the path of its classifier.
-
-    Args:
-        model: network from pixels to logits; see `trace`.
-        side: height and width of the network's input in pixels.
-        channels_last: whether four-dimensional activations are (B, H, W, C).
-
-    Returns:
-        The stages, from the shallowest to the deepest, where the last one is the input of the
-        classifier; and the classifier's path.
-    """
+    """Return the stages, shallow to deep, and the path of the classifier; see `trace`."""
     seen = trace(model, side, channels_last=channels_last)
     blocks = set(_blocks(model))
     outputs = [output for output in seen.outputs if output.path in blocks]

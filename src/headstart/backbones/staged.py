@@ -20,15 +20,12 @@ _delivery: ContextVar[_Delivery | None] = ContextVar("delivery", default=None)
 
 
 def pooled(activation: Tensor, channels_last: bool = False) -> Tensor:
-    """Average an activation over its positions.
+    """Average an activation over its positions: (B, C).
 
     Args:
         activation: (B, C), returned as it is; tokens (B, T, C); (B, C, H, W), or (B, H, W, C) with
             `channels_last`.
         channels_last: layout of four-dimensional activations.
-
-    Returns:
-        (B, C).
     """
     if activation.ndim == 2:
         return activation
@@ -38,16 +35,12 @@ def pooled(activation: Tensor, channels_last: bool = False) -> Tensor:
 
 
 def on_grid(activation: Tensor) -> Tensor:
-    """Arrange an activation by position in the image.
+    """Arrange an activation by position in the image: (B, C, H, W).
 
-    Args:
-        activation: (B, C, H, W) is returned as it is. Tokens (B, T, C) are arranged on the square
-            grid of the patches, row by row, without class and register tokens: these have no
-            position and come first, and there are never so many that the next larger square fits.
-            (B, C), from a fully connected layer, has one position.
-
-    Returns:
-        (B, C, H, W).
+    (B, C, H, W) is returned as it is. Tokens (B, T, C) are arranged on the square grid of the
+    patches, row by row, without class and register tokens: these have no position and come first,
+    and there are never so many that the next larger square fits. (B, C), from a fully connected
+    layer, has one position.
     """
     if activation.ndim == 2:
         return activation[:, :, None, None]
@@ -125,10 +118,7 @@ class StagedNetwork(nn.Module):
         return super().train(False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return the features of every stage, and the logits.
-
-        Args:
-            pixels: (B, 3, H, W) float in [0, 1].
+        """Return the features of every stage, and the logits, of (B, 3, H, W) float in [0, 1].
 
         Returns:
             For each stage (B, width), averaged over positions (for the last one, exactly the
@@ -146,10 +136,7 @@ class StagedNetwork(nn.Module):
         return (*(found[stage] for stage in self.stages), logits)
 
     def activations(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Return the activations of every stage, not averaged.
-
-        Args:
-            pixels: (B, 3, H, W) float in [0, 1].
+        """Return the activations of every stage for (B, 3, H, W) float in [0, 1], not averaged.
 
         Returns:
             By stage: (B, C, H, W) regardless of the network's layout, (B, T, C) for tokens, (B, C)
@@ -158,13 +145,10 @@ class StagedNetwork(nn.Module):
         return self.watch(pixels).maps
 
     def watch(self, pixels: Tensor) -> ForwardPass:
-        """Return the maps, features and logits of one pass, connected for gradients.
+        """Return maps, features and logits of (B, 3, H, W) in [0, 1], connected for gradients.
 
         Features and logits are computed from the returned maps, so `torch.autograd.grad` of
         logits with respect to maps works if pixels require gradients.
-
-        Args:
-            pixels: (B, 3, H, W) float in [0, 1].
         """
         maps: dict[str, Tensor] = {}
         features: dict[str, Tensor] = {}

@@ -40,9 +40,7 @@ def stages_of_modules(modules: Sequence[str], stages: Sequence[str]) -> dict[str
 
     Modules after the last stage that contains any belong to the last stage.
 
-    Args:
-        modules: module paths in the order of the forward pass.
-        stages: names of the stages, shallow to deep.
+    Modules are paths in the order of the forward pass, stages are names from shallow to deep.
     """
     owners: dict[str, str] = {}
     following = stages[-1]

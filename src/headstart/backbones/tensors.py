@@ -54,11 +54,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def digest(tensors: Mapping[str, np.ndarray]) -> str:
-    """Return 32 hex digits over names, dtypes, shapes and bytes, in any order of the names.
-
-    Args:
-        tensors: arrays of any shape and dtype, by name.
-    """
+    """Return 32 hex digits over names, dtypes, shapes and bytes, for any order of the names."""
     hashed = hasher()
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])

@@ -56,14 +56,7 @@ class TimmSource(BackboneSource):
             _registered(name)
 
     def load(self, name: str, *, weights: Path | None, allow_download: bool) -> Backbone:
-        """See `BackboneSource.load`.
-
-        Args:
-            name: name of the backbone, such as "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k";
-                "timm:hf-hub:owner/name" is "hf-hub:owner/name" of `HubSource`.
-            weights: file of weights, which must fit without conversion.
-            allow_download: whether published weights may be downloaded.
-        """
+        """See `BackboneSource.load`; "timm:hf-hub:..." is "hf-hub:..." of `HubSource`."""
         if name.startswith(f"{_PREFIX}{_HUB}"):
             return HubSource().load(name, weights=weights, allow_download=allow_download)
         return _load(name, _registered(name), weights=weights, allow_download=allow_download)

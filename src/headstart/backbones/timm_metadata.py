@@ -35,11 +35,7 @@ class Pretrained:
 
 
 def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
-    """Return the preprocessing that timm's metadata describes.
-
-    Args:
-        config: timm's `pretrained_cfg` as plain data.
-        name: name of the backbone, for messages.
+    """Return the preprocessing that timm's `pretrained_cfg` of a backbone describes.
 
     Raises:
         BackboneError: the metadata is incomplete, or headstart does not support it.
@@ -83,10 +79,8 @@ def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
 def labels_of(config: Mapping[str, Any], *, hub: bool) -> tuple[str, ...]:
     """Return the names of the classes; empty if the network has no classifier of its own.
 
-    Args:
-        config: timm's `pretrained_cfg` as plain data.
-        hub: whether it comes from the Hub. timm's own networks all have ImageNet's classes, in
-            ImageNet's order; on the Hub only those whose name says so.
+    timm's own networks all have ImageNet's classes, in ImageNet's order; on the Hub only those
+    whose name says so.
     """
     count = config.get("num_classes", 1000)
     names = config.get("label_names")

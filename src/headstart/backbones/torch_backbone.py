@@ -43,12 +43,7 @@ class TorchBackbone(Backbone):
 
 
 def stages_of(network: StagedNetwork, side: int) -> tuple[Stage, ...]:
-    """Return the stages of a network, their widths measured on one black image.
-
-    Args:
-        network: the network, on any device but "meta".
-        side: height and width of the image in pixels.
-    """
+    """Return the stages of a network, their widths measured on a black image of this side."""
     with torch.no_grad():
         outputs = network(torch.zeros(1, 3, side, side, device=network.mean.device))
     return tuple(
@@ -59,10 +54,8 @@ def stages_of(network: StagedNetwork, side: int) -> tuple[Stage, ...]:
 def fill(model: nn.Module, tensors: Tensors, *, name: str) -> None:
     """Replace all weights of a model.
 
-    Args:
-        model: the model, on any device, including "meta".
-        tensors: arrays by the names of its `state_dict()`; batch counters may be missing.
-        name: name of the backbone, for messages.
+    The model may be on any device, including "meta". Tensors are by the names of its
+    `state_dict()`; batch counters may be missing.
 
     Raises:
         BackboneError: a tensor is missing, has another shape, or is not part of the network.

@@ -1,7 +1,7 @@
 """Parts of a PyTorch network as modules, from its forward pass traced by `torch.fx`.
 
-Modules without a stage inside are traced as one step (Reed et al. 2022, "torch.fx"), so that
-tracing runs as little of a network's own code as possible, and tensors keep their names.
+Only modules that contain a stage are entered; every other module is one step of the trace (Reed et
+al. 2022, "torch.fx"). So little of a network's own code is traced, and tensors keep their names.
 """
 
 import inspect
@@ -20,7 +20,7 @@ def part_of(
     start: str | None,
     results: Sequence[str],
 ) -> nn.Module:
-    """Return the part of a model between two points.
+    """Return the part of a model that leads from one stage to others.
 
     Args:
         model: network from normalized pixels (B, 3, H, W) to logits.
@@ -54,7 +54,7 @@ class _Tracer(fx.Tracer):
 
 def _traced(model: nn.Module, paths: Sequence[str]) -> fx.Graph:
     opened = {path[:dot] for path in paths for dot, char in enumerate(path) if char == "."}
-    # Optional arguments, such as a mask of tokens, are never given, so they are not inputs.
+    # Optional arguments, such as a token mask, keep their defaults and do not become inputs.
     optional = {
         name: one.default
         for name, one in inspect.signature(model.forward).parameters.items()
@@ -62,7 +62,7 @@ def _traced(model: nn.Module, paths: Sequence[str]) -> fx.Graph:
     }
     try:
         return _Tracer(opened).trace(model, optional)
-    except Exception as error:  # tracing runs the network's own code on stand-ins for tensors
+    except Exception as error:  # the network's own code runs on proxies, and may raise anything
         reason = next(iter(str(error).splitlines()), repr(error))
         raise BackboneError(
             f"{type(model).__name__} cannot be cut in two ({reason[:200]}); "
@@ -73,7 +73,7 @@ def _traced(model: nn.Module, paths: Sequence[str]) -> fx.Graph:
 def _nodes_of_stages(
     model: nn.Module, traced: fx.Graph, stages: Mapping[str, str], head: str
 ) -> dict[str, fx.Node]:
-    """Return the node that computes each stage, for the last one the input of the classifier."""
+    """Return the node that computes each stage; for the last stage, the classifier's input."""
     calls = {node.target: node for node in traced.nodes if node.op == "call_module"}
     try:
         nodes = {name: calls[path] for name, path in stages.items()}
@@ -88,10 +88,10 @@ def _nodes_of_stages(
 
 
 def _between(traced: fx.Graph, start: fx.Node, results: Sequence[fx.Node]) -> fx.Graph:
-    """Return the part of a graph that leads from one node to others.
+    """Return the part of a graph that computes some nodes from another one.
 
     Raises:
-        BackboneError: it needs the input of the network, and so more than `start`.
+        BackboneError: the results depend on the network's input by paths that bypass `start`.
     """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {start: graph.placeholder("activation")}

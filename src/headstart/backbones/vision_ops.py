@@ -15,10 +15,7 @@ _DETECTION = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def import_torchvision(wanted_by: str) -> ModuleType:
-    """Return the module torchvision.
-
-    Args:
-        wanted_by: name of the backbone or feature that needs it, for the message.
+    """Return the module torchvision; `wanted_by` names what needs it in messages.
 
     Raises:
         MissingExtraError: torch or torchvision is not installed.

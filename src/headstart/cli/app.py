@@ -112,11 +112,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line and return the exit code.
-
-    Args:
-        arguments: command-line arguments without the program's name; `--debug` may be anywhere.
-    """
+    """Run the command line, given without the program's name, and return the exit code."""
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:

@@ -62,24 +62,14 @@ def json_document(value: Any) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print the one document of `--json`.
-
-    Args:
-        value: anything that `headstart.system.serialization.to_json` converts.
-    """
+    """Print the one document of `--json`: anything that `to_json` converts."""
     typer.echo(json_document(value))
 
 
 def columns(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()
 ) -> str:
-    """Return a table as plain text, each column as wide as its longest cell.
-
-    Args:
-        header: names of the columns.
-        rows: cells, as many in each row as there are columns.
-        right: indices of the columns to align to the right.
-    """
+    """Return a table as plain text; the columns at the indices `right` are aligned to the right."""
     lines = [header, *([one_line(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -99,12 +89,7 @@ def table(
 
 
 def facts(rows: Iterable[tuple[str, str | Sequence[str] | None]], *, width: int = 10) -> None:
-    """Print labeled lines.
-
-    Args:
-        rows: labels with their line or lines; a label without lines is not printed.
-        width: width of the label column in characters.
-    """
+    """Print lines with labels padded to `width`; a label without lines is not printed."""
     for label, value in rows:
         lines = [value] if isinstance(value, str) else value or ()
         for number, line in enumerate(lines):
@@ -127,13 +112,7 @@ class ProgressBars:
         self._logged = time.monotonic()
 
     def bar(self, what: str, unit: str, *, scale: int = 1) -> ProgressCallback:
-        """Return a callback that shows (done, total).
-
-        Args:
-            what: the bar's label.
-            unit: unit of the progress rate, such as "images".
-            scale: divisor of both numbers, such as 1e6 for megabytes.
-        """
+        """Return a callback that shows (done, total) divided by `scale`, and `unit` per second."""
         task = None
 
         def update(done: int, total: int) -> None:

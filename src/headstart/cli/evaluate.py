@@ -5,9 +5,6 @@ from headstart.cli.console import facts, print_json, progress, warn
 from headstart.cli.summary import left_out_facts
 from headstart.types import EstimateMethod
 
-METRICS = "metrics.json"
-"""The file that marks a folder as a report."""
-
 
 def evaluate(
     model: shared.ModelFolder,
@@ -23,7 +20,7 @@ def evaluate(
     Options:
         out: Folder for a report: metrics, plots, predictions.csv.
     """
-    from headstart.evaluation.report import build_report, write_skipped
+    from headstart.evaluation.report import METRICS, build_report, write_skipped
     from headstart.models.model_card import accuracy_text
     from headstart.models.prediction import evaluate as test
     from headstart.models.saved_model import load_model
@@ -56,8 +53,7 @@ def evaluate(
     if as_json:
         print_json(report)
         return
-    correct = found.probabilities.argmax(1) == found.labels
-    accuracy = AccuracyEstimate.of(correct, EstimateMethod.HELD_OUT)
+    accuracy = AccuracyEstimate.of(found.correct, EstimateMethod.HELD_OUT)
     facts(
         [
             ("accuracy", accuracy_text(accuracy)),

@@ -96,12 +96,8 @@ def _document(
         "overview": _OVERVIEW,
         "stages": [
             {
-                **to_json(one, without=("number", "ranked", "maps")),
+                **to_json(one, without=("number", "maps")),
                 "file": _file(one),
-                "ranked": [
-                    {"channel": channel.index, **to_json(channel, without=["index"])}
-                    for channel in one.ranked
-                ],
             }
             for one in found
         ],

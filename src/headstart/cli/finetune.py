@@ -13,14 +13,12 @@ from headstart.cli.finetuned import describe, document, write_history
 from headstart.errors import UserError
 from headstart.finetuning.settings import TuningSettings
 from headstart.system.option import Option, options_of
-from headstart.types import ClassLevel
+from headstart.types import AUTO, DEFAULT_BACKBONE, ClassLevel
 
 if TYPE_CHECKING:
     from headstart.finetuning.checkpoint import Epoch
     from headstart.models.data_location import DataLocation
     from headstart.models.trained_model import Model
-
-AUTO = "auto"
 
 
 def finetune(
@@ -74,7 +72,7 @@ def finetune(
     location = _location(model, source, data, dataset_options, runtime)
     shared.check_outside(out, location.data)
     settings = replace(settings, seed=location.seed if seed is None else seed)
-    name = backbone or shared.DEFAULT_BACKBONE
+    name = backbone or DEFAULT_BACKBONE
     extractor = runtime.extractor_of(model) if model else runtime.extractor(name)
     dataset = shared.DatasetOptions(
         image_column=location.image_column,

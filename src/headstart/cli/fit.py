@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
-from headstart.cli.evaluate import METRICS
 from headstart.cli.summary import left_out_facts, names_text, training_document, training_facts
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import join_names, pluralize
+from headstart.types import AUTO, DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 HISTORY, CURVES = "history.csv", "curves.png"
 """Files that `headstart finetune` adds to the model's folder."""
-AUTO = "auto"
 
 
 def _heads() -> Iterable[str]:
@@ -35,7 +34,7 @@ def fit(
     data: shared.Data,
     *,
     out: Path,
-    backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
+    backbone: shared.BackboneName = DEFAULT_BACKBONE,
     head: Annotated[str, Option(choices=_heads)] = "logistic",
     stage: Annotated[list[str] | None, Option(unset="auto: chosen by cross-validation")] = None,
     balance: shared.Balance = False,
@@ -55,7 +54,7 @@ def fit(
         holdout: Share of the images to hold out for testing; 0 cross-validates instead.
         report: Folder for a report: metrics and plots.
     """
-    from headstart.evaluation.report import write_skipped
+    from headstart.evaluation.report import METRICS, write_skipped
     from headstart.models.data_location import DataLocation, save_data_location
     from headstart.models.fit import fit as train
     from headstart.models.fit_settings import FitSettings

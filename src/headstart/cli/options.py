@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from headstart.errors import DataError, UserError
 from headstart.system.option import Advanced, Option
-from headstart.types import ClassLevel, EngineName, Norm, Precision
+from headstart.types import DEFAULT_BACKBONE, ClassLevel, EngineName, Norm, Precision
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
@@ -25,8 +25,6 @@ def _use_cache(folder: Path | None) -> Path | None:
         os.environ["HEADSTART_CACHE"] = str(folder)
     return folder
 
-
-DEFAULT_BACKBONE = "efficientnet-lite0"
 
 Data = Annotated[
     str,
@@ -200,10 +198,7 @@ def check_outside(folder: Path, data: str) -> None:
 def check_results(folder: Path, report: str, data: str | None = None) -> None:
     """Refuse a folder for results that is unsuitable, before any work is done.
 
-    Args:
-        folder: folder for the results; need not exist.
-        report: name of the file that marks a folder as earlier results, which are replaced.
-        data: the images as given on the command line; the folder must not be among them.
+    `report` names the file that marks a folder as earlier results, which are replaced.
 
     Raises:
         DataError: the folder is a file, is among the images, or contains other files.

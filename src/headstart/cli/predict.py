@@ -12,6 +12,7 @@ from headstart.cli.console import progress, say, warn
 from headstart.cli.formats import FORMATS, ImagePrediction
 from headstart.errors import UserError
 from headstart.system.option import Option
+from headstart.types import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from headstart.models.prediction import Predictions
@@ -52,7 +53,7 @@ def classify(
     *,
     top: Top = 5,
     output: Format = None,
-    backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
+    backbone: shared.BackboneName = DEFAULT_BACKBONE,
     runtime: shared.RuntimeOptions,
     as_json: shared.Json = False,
 ) -> None:

@@ -34,24 +34,14 @@ def names_text(names: Sequence[str]) -> str:
 
 
 def layer_text(stages: Sequence[str], last: str = "") -> str:
-    """Return a short description of the stages that a head uses.
-
-    Args:
-        stages: names of adjacent stages, shallow to deep.
-        last: name of the network's last stage, which is marked as such.
-    """
+    """Return a short name of adjacent stages, shallow to deep; the network's last one is marked."""
     if len(stages) == 1:
         return f"{stages[0]} (last)" if stages[0] == last else stages[0]
     return f"{stages[0]} to {stages[-1]}" if len(stages) > 2 else " + ".join(stages)
 
 
 def training_document(result: FitResult, model: Model) -> dict[str, Any]:
-    """Return the common part of the JSON documents of fit and finetune.
-
-    Args:
-        result: result of training the head.
-        model: the model that was saved, which may be a fine-tuned one.
-    """
+    """Return the JSON that fit and finetune share, about training the head and the saved model."""
     return {
         "backbone": model.origin.backbone,
         "engine": model.origin.engine,
@@ -71,11 +61,7 @@ def training_facts(
 ) -> Iterator[tuple[str, str | None]]:
     """Yield labeled lines about the images, the backbone and its stages, for `facts`.
 
-    Args:
-        name: name of the data set.
-        result: result of training the head.
-        extractor: extractor with the backbone.
-        features: how the features were computed; None omits that line.
+    `features` says how the features were computed; None omits that line.
     """
     model, origin = result.model, result.model.origin
     held_out = model.accuracy.method is EstimateMethod.HELD_OUT

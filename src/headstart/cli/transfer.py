@@ -9,7 +9,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, say, table, warn
 from headstart.cli.summary import layer_text, left_out_facts
 from headstart.system.option import Option
-from headstart.types import ClassLevel
+from headstart.types import DEFAULT_BACKBONE, ClassLevel
 
 if TYPE_CHECKING:
     from headstart.evaluation.paired_tests import PairedTest
@@ -25,7 +25,7 @@ def transfer(
     data: shared.Data,
     *,
     out: shared.Folder,
-    backbone: shared.BackboneName = shared.DEFAULT_BACKBONE,
+    backbone: shared.BackboneName = DEFAULT_BACKBONE,
     images: Annotated[int, Option(low=2)] = 2_000,
     dataset_options: shared.DatasetOptions,
     runtime: shared.RuntimeOptions,
@@ -71,7 +71,7 @@ def _further_options(
     """Return the options that the recommended command needs to see the same images."""
     level = dataset_options.classes_from
     given = {
-        "--backbone": None if backbone == shared.DEFAULT_BACKBONE else backbone,
+        "--backbone": None if backbone == DEFAULT_BACKBONE else backbone,
         "--weights": runtime.weights,
         "--image-column": dataset_options.image_column,
         "--label-column": dataset_options.label_column,

@@ -18,7 +18,7 @@ from headstart.features.extractor import Extractor
 from headstart.heads.candidates import candidates
 from headstart.models.fit import select_stages
 from headstart.models.fit_settings import FitSettings
-from headstart.types import ProgressCallback
+from headstart.types import ProgressCallback, no_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,7 +39,7 @@ class BackboneTrial:
 
     extractor: Extractor
     cost: Cost
-    on_images: ProgressCallback | None = None
+    on_images: ProgressCallback = no_progress
     correct: Right | None = None
     stages: tuple[str, ...] = ()
     folds: int = 0
@@ -71,7 +71,7 @@ class BackboneTrial:
         inside: Right,
         settings: FitSettings,
         *,
-        on_candidates: ProgressCallback | None = None,
+        on_candidates: ProgressCallback = no_progress,
     ) -> Self:
         """Cross-validate heads on some of the images.
 

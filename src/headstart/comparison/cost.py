@@ -55,19 +55,14 @@ class Cost:
 
 
 def measure_cost(
-    backbone: Backbone, plan: EnginePlan, *, asked: EngineName = EngineName.AUTO
+    backbone: Backbone, plan: EnginePlan, *, requested: EngineName = EngineName.AUTO
 ) -> Cost:
-    """Load a backbone by its name in a new process, and run it.
-
-    Args:
-        backbone: backbone whose published weights are on this machine.
-        plan: engine, precision and device.
-        asked: the requested engine; see `build_engine`.
+    """Load a backbone, whose weights are on this machine, in a new process, and run it.
 
     Raises:
         BackboneError: it cannot be loaded or run.
     """
-    request = [backbone.name, plan.engine, plan.precision, plan.device, asked]
+    request = [backbone.name, plan.engine, plan.precision, plan.device, requested]
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         answer = Path(folder) / "cost.json"
         command = [sys.executable, "-m", __name__, *request, str(answer)]
@@ -90,11 +85,7 @@ def measure_cost(
 
 
 def time_engine(engine: Engine, side: int) -> tuple[float, float]:
-    """Time an engine on random images of shape (side, side, 3).
-
-    Returns:
-        Images per second, and milliseconds per image as in `Cost`.
-    """
+    """Return images/s, and ms per image as in `Cost`, on random images (side, side, 3)."""
     shape = (engine.batch, side, side, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
@@ -129,10 +120,10 @@ def peak_memory() -> int | None:
     return None
 
 
-def _measure(name: str, engine_name: str, precision: str, device: str, asked: str) -> Cost:
+def _measure(name: str, engine_name: str, precision: str, device: str, requested: str) -> Cost:
     backbone = load_backbone(name, allow_download=False)
     plan = EnginePlan(EngineName(engine_name), Precision(precision), device)
-    engine = build_engine(backbone, plan, requested=EngineName(asked))
+    engine = build_engine(backbone, plan, requested=EngineName(requested))
     speed, milliseconds = time_engine(engine, backbone.preprocessing.crop)
     return Cost(images_per_second=speed, milliseconds=milliseconds, memory_bytes=peak_memory())
 

@@ -18,11 +18,7 @@ _SAME_COST = 0.05
 
 
 def frontier(results: Sequence[BackboneResult]) -> frozenset[str]:
-    """Return the names of the Pareto-optimal backbones in accuracy and cost.
-
-    Args:
-        results: backbones; those measured on fewer images are never on the frontier.
-    """
+    """Return the names of the Pareto-optimal ones of the backbones measured on all images."""
     complete = [one for one in results if one.complete]
     return frozenset(
         one.name
@@ -39,9 +35,7 @@ def frontier(results: Sequence[BackboneResult]) -> frozenset[str]:
 def recommend(results: Sequence[BackboneResult], folds: Labels) -> Recommendation:
     """Choose a backbone, and estimate the accuracy of the choice by nested cross-validation.
 
-    Args:
-        results: one or more backbones, at least one of them measured on all images.
-        folds: (N,) fold of every image.
+    At least one backbone must be measured on all N images; `folds` (N,) are their folds.
     """
     complete = sorted(
         (one for one in results if one.complete), key=lambda one: (one.milliseconds, one.name)

@@ -53,7 +53,7 @@ def compare(
     balance: bool = False,
     seed: int = 0,
     left_out: Sequence[ExcludedBackbone] = (),
-    bars: ProgressBarFactory | None = None,
+    bars: ProgressBarFactory = no_progress_bars,
 ) -> Comparison:
     """Measure the accuracy and the cost of heads on several backbones, and recommend one.
 
@@ -71,7 +71,6 @@ def compare(
         BackboneError: no backbone can be run.
     """
     started = time.perf_counter()
-    bars = bars or no_progress_bars
     settings = FitSettings(balance=balance, seed=seed)
     trials = _measure_costs(extractors, left_out, bars)
     trials, images = _select_images(trials, train_test_parts(dataset), seed)
@@ -135,7 +134,7 @@ def _measure_costs(
         name = extractor.backbone.name
         try:
             cost = measure_cost(
-                extractor.backbone, extractor.effective_plan, asked=extractor.requested_engine
+                extractor.backbone, extractor.effective_plan, requested=extractor.requested_engine
             )
         except (BackboneError, MissingExtraError) as error:
             excluded.append(ExcludedBackbone(name, str(error)))

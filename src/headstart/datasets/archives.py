@@ -37,15 +37,10 @@ def open_archive(
     """Unpack an archive, unless the cache already has it, and read its contents.
 
     A single folder that wraps everything is entered. If there are fewer than two class folders but
-    exactly one table, the table is read.
+    exactly one table, the table is read as `open_table` does.
 
-    Args:
-        path: a zip file, or a tar file in any of the usual compressions.
-        cache: root of the cache; the archive is unpacked to `cache / "archives"`, into a folder
-            named by the digest of its bytes.
-        image_column: the table's column of image files, see `open_table`.
-        label_column: the table's column of labels, see `open_table`.
-        require_classes: the smallest number of classes to accept.
+    The file is a zip file, or a tar file in any of the usual compressions. It is unpacked to
+    "archives" in the cache, into a folder named by the digest of its bytes.
 
     Raises:
         DataError: the archive is encrypted, truncated, damaged, not an archive, exceeds the limits,

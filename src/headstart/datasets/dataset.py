@@ -109,10 +109,7 @@ def build_dataset(
 ) -> ImageDataset:
     """Sort entries by class and path, so that their order has no influence, and number the classes.
 
-    Args:
-        name: name of the data set.
-        entries: the images; either all of them have a split, or none has.
-        skipped: files and folders that cannot be used, in any order.
+    Either all entries have a split, or none has.
     """
     ordered = sorted(entries, key=lambda entry: (entry.label, str(entry.path)))
     classes = tuple(sorted({entry.label for entry in ordered}))

@@ -46,10 +46,7 @@ def is_ignored(name: str) -> bool:
 def open_folder(root: Path, *, name: str = "", require_classes: int = 2) -> ImageDataset:
     """Read a folder with one subfolder of images per class, without opening the images.
 
-    Args:
-        root: folder with the class folders, or with split folders that contain them.
-        name: name of the data set; defaults to the folder's name.
-        require_classes: the smallest number of classes to accept.
+    The name defaults to the folder's; fewer classes than `require_classes` are an error.
 
     Raises:
         DataError: the folder cannot be read or has too few classes.

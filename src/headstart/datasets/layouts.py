@@ -89,10 +89,7 @@ def mnist(files: tuple[Path, ...], into: Path) -> None:
 
 
 def read_idx(path: Path) -> Pixels:
-    """Read a gzipped IDX file of unsigned bytes, the format that MNIST is published in.
-
-    Returns:
-        A uint8 array of the shape stated in the file.
+    """Read a gzipped IDX file of unsigned bytes, the format of MNIST, in the shape that it states.
 
     Raises:
         DataError: the file is not of this format.

@@ -1,10 +1,13 @@
 """Named data sets: two come with Python packages, the others are downloaded once."""
 
 import importlib.util
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, TypeAlias
 
 from headstart.datasets import layouts
 from headstart.datasets.dataset import ImageDataset
@@ -62,145 +65,24 @@ class NamedDataset:
         return not self.downloads
 
 
-_PETS: Final = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
-_OXFORD_PETS: Final = NamedDataset(
-    name="oxford-pets",
-    title="37 breeds of cats and dogs",
-    images=7349,
-    classes=37,
-    license="CC BY-SA 4.0",
-    split="train and test",
-    layout=layouts.oxford_pets,
-    downloads=(
-        Download(
-            _PETS + "images.tar.gz",
-            "67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
-            791_918_971,
-        ),
-        Download(
-            _PETS + "annotations.tar.gz",
-            "52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
-            19_173_078,
-        ),
-    ),
-)
-_MNIST: Final = "https://storage.googleapis.com/cvdf-datasets/mnist/"
-
-_DATASETS: Final = (
-    NamedDataset(
-        name="digits",
-        title="handwritten digits, 8 x 8 pixels, from scikit-learn",
-        images=1797,
-        classes=10,
-        license="CC BY 4.0",
-        layout=layouts.digits,
-    ),
-    NamedDataset(
-        name="textiles",
-        title="fabric with no, local or global defects",
-        images=2000,
-        classes=3,
-        license="MIT",
-        folder="data/textile_images/simulated",
-        package="conformal_clip_data",
-        extra="textiles",
-    ),
-    NamedDataset(
-        name="ants-bees",
-        title="ants and bees in nature, from PyTorch's transfer learning tutorial",
-        images=397,
-        classes=2,
-        license="unstated",
-        split="train and validation",
-        layout=layouts.archive,
-        downloads=(
-            Download(
-                "https://download.pytorch.org/tutorial/hymenoptera_data.zip",
-                "fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209",
-                47_286_322,
-            ),
-        ),
-        folder="hymenoptera_data",
-    ),
-    NamedDataset(
-        name="cats-vs-dogs",
-        title="cats and dogs from animal shelters (Asirra); a few files are damaged",
-        images=25_000,
-        classes=2,
-        license="Microsoft's terms, non-commercial research",
-        layout=layouts.archive,
-        downloads=(
-            Download(
-                "https://download.microsoft.com/download/3/E/1/"
-                "3E1C3F21-ECDB-4869-8368-6DEBA77B919F/kagglecatsanddogs_5340.zip",
-                "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9",
-                824_887_076,
-            ),
-        ),
-        folder="PetImages",
-    ),
-    _OXFORD_PETS,
-    replace(
-        _OXFORD_PETS,
-        name="oxford-pets-species",
-        title="the images of oxford-pets, labeled cat or dog",
-        classes=2,
-        stored="oxford-pets",
-        rename=layouts.species,
-    ),
-    NamedDataset(
-        name="mnist",
-        title="handwritten digits, 28 x 28 pixels",
-        images=70_000,
-        classes=10,
-        license="CC BY-SA 3.0",
-        split="train and test",
-        layout=layouts.mnist,
-        downloads=(
-            Download(
-                _MNIST + "train-images-idx3-ubyte.gz",
-                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-                9_912_422,
-            ),
-            Download(
-                _MNIST + "train-labels-idx1-ubyte.gz",
-                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-                28_881,
-            ),
-            Download(
-                _MNIST + "t10k-images-idx3-ubyte.gz",
-                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-                1_648_877,
-            ),
-            Download(
-                _MNIST + "t10k-labels-idx1-ubyte.gz",
-                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-                4_542,
-            ),
-        ),
-    ),
-    NamedDataset(
-        name="cifar10",
-        title="small photos of animals and vehicles, 32 x 32 pixels",
-        images=60_000,
-        classes=10,
-        license="unstated",
-        split="train and test",
-        layout=layouts.cifar10,
-        downloads=(
-            Download(
-                "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-                170_052_171,
-            ),
-        ),
-    ),
-)
-
-
+@cache
 def list_datasets() -> tuple[NamedDataset, ...]:
     """Return the known data sets, those that need no download first."""
-    return _DATASETS
+    table = tomllib.loads(
+        (resources.files("headstart.datasets") / "named.toml").read_text(encoding="utf-8")
+    )
+    return tuple(
+        _named_dataset(name, {**table.get(entry.get("stored"), {}), **entry})
+        for name, entry in table.items()
+    )
+
+
+def _named_dataset(name: str, entry: dict[str, Any]) -> NamedDataset:
+    for key in ("layout", "rename"):
+        if key in entry:
+            entry[key] = getattr(layouts, entry[key])
+    downloads = tuple(Download(**one) for one in entry.pop("downloads", ()))
+    return NamedDataset(name=name, downloads=downloads, **entry)
 
 
 def open_named(
@@ -215,11 +97,7 @@ def open_named(
     The downloaded files are deleted once their images are in folders, because keeping both would
     take twice the space.
 
-    Args:
-        dataset: the data set.
-        cache: root of the cache; images go to `cache / "datasets"`, downloads to `downloads` there.
-        progress: called with the bytes received so far and in total.
-        require_classes: the smallest number of classes to accept.
+    Images are kept in "datasets" in the cache folder, partial downloads in "downloads" there.
 
     Raises:
         DataError: the downloaded files are not as expected.

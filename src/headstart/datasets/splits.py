@@ -25,7 +25,7 @@ from headstart.types import Labels
 
 
 def assign_folds(digests: Sequence[str], labels: Labels, *, folds: int, seed: int) -> Labels:
-    """Assign each image to a fold of a cross-validation.
+    """Assign each image to a fold of a cross-validation: (N,) int64 in [0, folds).
 
     A class with at least `folds` different images has one in every fold; the images of a smaller
     class are all in different folds. So if a class has two images, no fold contains all of it.
@@ -36,9 +36,6 @@ def assign_folds(digests: Sequence[str], labels: Labels, *, folds: int, seed: in
         labels: (N,) class indices.
         folds: number of folds, at least 2.
         seed: random seed; another seed gives another assignment.
-
-    Returns:
-        (N,) int64, the fold of each image, 0 to folds - 1.
 
     Raises:
         DataError: `folds` is below 2, or the lengths differ.
@@ -55,7 +52,7 @@ def assign_folds(digests: Sequence[str], labels: Labels, *, folds: int, seed: in
 def holdout_mask(
     digests: Sequence[str], labels: Labels, *, fraction: float, seed: int, purpose: str = "holdout"
 ) -> npt.NDArray[np.bool_]:
-    """Choose the images to hold out.
+    """Choose the images to hold out: (N,) bool.
 
     An image is held out if its number is below `fraction`, with two corrections of one image each:
     a class that would be held out completely keeps the image with the highest number for training,
@@ -71,9 +68,6 @@ def holdout_mask(
         seed: random seed; another seed gives another choice.
         purpose: name of the choice, mixed into the numbers. A second holdout among the images that
             the first one left needs another name: the remaining numbers are all above `fraction`.
-
-    Returns:
-        (N,) bool, true where an image is held out.
 
     Raises:
         DataError: `fraction` is out of range, or the lengths differ.
@@ -98,7 +92,7 @@ def holdout_mask(
 def stratified_sample(
     digests: Sequence[str], labels: Labels, *, size: int, seed: int
 ) -> npt.NDArray[np.bool_]:
-    """Draw a sample of the images with the classes in the same proportions.
+    """Draw a sample with the classes in the same proportions: (N,) bool.
 
     Of each class, the images with the lowest numbers are drawn: its share of `size`, rounded up,
     and at least two if there are two. A larger sample with the same seed contains a smaller one.
@@ -108,9 +102,6 @@ def stratified_sample(
         labels: (N,) class indices.
         size: approximate sample size; rounding may add one image per class, small classes two.
         seed: random seed; another seed gives another sample.
-
-    Returns:
-        (N,) bool, true where an image is in the sample.
     """
     drawn: npt.NDArray[np.bool_] = np.zeros(_check_lengths(digests, labels), dtype=np.bool_)
     for rows_of in _by_class(digests, labels):

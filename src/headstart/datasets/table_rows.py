@@ -19,10 +19,7 @@ Row = tuple[str, dict[str, Any]]
 
 
 def read_rows(path: Path) -> tuple[list[Row], list[Skipped]]:
-    """Read a table, whose extension tells its format.
-
-    Returns:
-        The rows, and the lines that are not valid rows.
+    """Return the rows of a table, and the lines that are not valid; its extension tells its format.
 
     Raises:
         DataError: the table cannot be read.

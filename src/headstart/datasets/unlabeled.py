@@ -12,11 +12,9 @@ from headstart.images.formats import looks_like_image
 def find_images(sources: Sequence[Path]) -> list[Path]:
     """Return the image files among files and folders.
 
-    Args:
-        sources: files and folders. Files are returned unchecked, so that reading them reports the
-            ones that are missing or unreadable. Folders are searched at any depth for files with
-            an image extension, sorted by path; subfolders that cannot be opened are returned as
-            well, so that they are reported in the same way.
+    Files are returned unchecked, so that reading them reports the ones that are missing or
+    unreadable. Folders are searched at any depth for files with an image extension, sorted by path;
+    subfolders that cannot be opened are returned as well, so that they are reported the same way.
 
     Raises:
         DataError: no source exists, or no image is found.

@@ -55,14 +55,11 @@ class _ReadError(Exception):
 
 
 def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
-    """Write the regular files of an archive to a folder.
+    """Write the regular files of an archive to a folder; return the skipped members with reasons.
 
     Args:
         path: a zip or tar file, recognized by its content.
         into: an existing folder.
-
-    Returns:
-        The members that were skipped, with the reasons.
 
     Raises:
         DataError: the archive is encrypted, truncated, damaged, not an archive, unreadable, or

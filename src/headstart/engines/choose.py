@@ -20,9 +20,7 @@ def make_plan(
 ) -> EnginePlan:
     """Choose the engine and precision where they are AUTO: PyTorch on a GPU, else OpenVINO.
 
-    Args:
-        engine: The engine to use; AUTO chooses one that suits the machine.
-        precision: Numeric precision; AUTO takes bf16 where it is fast, else f32.
+    A precision of AUTO becomes bf16 where that is fast, else f32.
 
     Raises:
         MissingExtraError: The engine is not installed.

@@ -20,6 +20,8 @@ from headstart.types import Conflict, Interval, Labels, Skipped
 Cell: TypeAlias = str | int | float | bool | None
 Row: TypeAlias = dict[str, Cell]
 
+METRICS = "metrics.json"
+"""The file that marks a folder as a report."""
 TOP = 5
 """With this many classes or fewer, the true class is always among the first five."""
 
@@ -71,16 +73,9 @@ def build_report(
     seen: int = 0,
     seconds: float = 0.0,
 ) -> Report:
-    """Score predictions.
+    """Score class probabilities (N, K), whose rows sum to 1, of images with true labels (N,).
 
-    Args:
-        probabilities: (N, K) class probabilities, rows that sum to 1.
-        labels: (N,) true classes, 0 to K - 1.
-        classes: K names, all different.
-        skipped: files that could not be used, with reasons.
-        conflicts: byte-identical files with different labels, which are excluded.
-        seen: number of test images excluded because they were in the training data.
-        seconds: wall-clock time of the test.
+    The K class names must be all different; the other arguments become fields of the report.
 
     Raises:
         DataError: no image is left to score, or the arguments do not fit one another.
@@ -124,11 +119,8 @@ def predictions_table(
     With more than two classes, the second most probable class and its probability follow.
     Probabilities are rounded to 6 digits, the precision of float32.
 
-    Args:
-        paths: N image files.
-        labels: (N,) true classes, 0 to K - 1.
-        probabilities: (N, K) class probabilities, rows that sum to 1.
-        classes: K names, all different.
+    The N images have true labels (N,) from 0 to K - 1 and probabilities (N, K), whose rows sum to
+    1; the K class names are all different.
 
     Raises:
         DataError: the arguments do not fit one another.

@@ -70,15 +70,12 @@ def usage(root: Path) -> CacheUsage:
 
 
 def clear(root: Path) -> int:
-    """Delete what headstart stored in the cache folder, and nothing else.
+    """Delete what headstart stored in the cache folder, nothing else; return the bytes freed.
 
     If this is interrupted, each data set is complete or gone; the next call deletes the rest.
 
     Args:
         root: The cache folder; need not exist. It stays, as do files of other programs in it.
-
-    Returns:
-        The number of bytes freed.
 
     Raises:
         StoreError: Something could not be deleted; the rest has been.

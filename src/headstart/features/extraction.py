@@ -112,10 +112,7 @@ class ExtractionPass:
         return True
 
     def result(self, started: float) -> Features:
-        """Collect the features after a completed `run`.
-
-        Args:
-            started: `time.perf_counter()` when the extraction began.
+        """Collect the features after a completed `run` that began at `started` (`perf_counter`).
 
         Raises:
             StoreError: Stored features have been deleted meanwhile.

@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from headstart.backbones import load_backbone
-from headstart.backbones.backbone import LOGITS, Backbone
-from headstart.backbones.stages import check_stages
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.stages import LOGITS, check_stages
 from headstart.engines import Engine, EnginePlan, LazyEngine, make_plan
 from headstart.errors import StoreError
 from headstart.features.buffer import FeatureBuffer
@@ -74,18 +74,15 @@ class Extractor:
         paths: Sequence[Path],
         *,
         stages: Sequence[str] | None = None,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback = no_progress,
     ) -> Features:
-        """Compute the features of image files, or find them in the store.
+        """Compute the features of image files, in their order, or find them in the store.
 
         Args:
             paths: Files in any order; identical ones are run through the network once.
             stages: Names of the stages needed, and `LOGITS` for the network's own logits; by
                 default all stages without the logits.
             progress: Called with (done, total) images.
-
-        Returns:
-            Features in the order of `paths`, without the files that cannot be read.
 
         Raises:
             BackboneError: The backbone lacks one of the stages.
@@ -103,7 +100,7 @@ class Extractor:
                 preprocessing=self.backbone.preprocessing,
                 buffer=FeatureBuffer(self.store(), self.widths(), self.warnings),
                 index=PathIndex(self.cache) if self.cache else None,
-                progress=progress or no_progress,
+                progress=progress,
             )
             # If another engine has to be used, its features may already be in the store.
             if work.run():
@@ -150,13 +147,8 @@ def build_extractor(
 ) -> Extractor:
     """Load a backbone and choose an engine for it.
 
-    Args:
-        backbone: Name of the backbone; see `headstart.backbones.load_backbone`.
-        weights: A file with the weights, instead of those that belong to the name.
-        engine: The engine to use; AUTO chooses one that suits the machine.
-        precision: Numeric precision of the frozen network; AUTO chooses by engine and machine.
-        cache: The cache folder; by default HEADSTART_CACHE or the platform's.
-        allow_download: Whether weights that are not on this machine may be downloaded.
+    The backbone and its weights are as in `load_backbone`, engine and precision as in `make_plan`.
+    The cache folder is HEADSTART_CACHE or the platform's by default.
 
     Raises:
         BackboneError: There is no such backbone, its weights do not fit, or the machine lacks the

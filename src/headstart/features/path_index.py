@@ -40,11 +40,7 @@ _LIMIT = 1_000_000  # records: 80 MB, read in 0.15 s
 
 
 class PathIndex:
-    """Path -> content digest, for files that have not changed. The constructor accesses no file.
-
-    Args:
-        root: The cache folder.
-    """
+    """Path -> content digest, for unchanged files; the constructor only notes the cache folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -95,11 +91,7 @@ class PathIndex:
             self._new[_key(path)] = (_status(stat), taken, raw)
 
     def save(self) -> bool:
-        """Write the new records, merged with those that other processes have saved meanwhile.
-
-        Returns:
-            False if the cache cannot be written: the next run then reads the files again.
-        """
+        """Add the new records to the saved ones; return False if the cache cannot be written."""
         if not self._new:
             return True
         merged = _merge(self._load(), self._new)

@@ -150,7 +150,7 @@ def write_segment(
     widths: Mapping[str, int],
     rows: Callable[[str, int, int], Floats],
 ) -> Path:
-    """Write a segment so that it exists completely and on the disk itself, or not at all.
+    """Write a segment, completely and on the disk itself or not at all, and return its path.
 
     The sizes are known, so a header without digests is written first and overwritten at the end,
     when the tensors have been written and hashed.
@@ -160,9 +160,6 @@ def write_segment(
         keys: (N,) image digests, sorted, without duplicates.
         widths: Stage name -> number of features.
         rows: (stage, begin, end) -> (end - begin, width) float32; called in order.
-
-    Returns:
-        The path of the segment.
 
     Raises:
         OSError: It cannot be written; nothing is left behind.

@@ -82,7 +82,7 @@ class FeatureStore:
     def contains(
         self, digests: Sequence[str], stages: Sequence[str] | None = None
     ) -> npt.NDArray[np.bool_]:
-        """Return which images' features are stored and undamaged.
+        """Return which images' features are stored and undamaged: (N,) bool.
 
         Their bytes are verified, so that `read` will not find them damaged. Pass the stages that
         will be read: the others are then not verified.
@@ -90,9 +90,6 @@ class FeatureStore:
         Args:
             digests: N image digests, 32 hex digits each.
             stages: Names of stages; all by default.
-
-        Returns:
-            (N,) bool.
         """
         keys = _keys(digests)
         stages = self._checked(stages)

@@ -109,7 +109,7 @@ def activations(
     engine: Engine | None,
     root: Path,
     *,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> Activations:
     """Read the stored activations, and compute the missing ones.
 
@@ -126,7 +126,7 @@ def activations(
     """
     try:
         folder = cache_folder(root, KIND) / task.key()
-        return _Pass(task, engine, folder).run(progress or no_progress)
+        return _Pass(task, engine, folder).run(progress)
     except OSError as error:
         raise HeadstartError(
             f"cannot store activations in {root / KIND} ({error.strerror or error}); free some "

@@ -125,11 +125,7 @@ def save_state(
 def restore_state(
     path: Path, network: nn.Module, optimizer: optim.Optimizer, *, device: str
 ) -> TrainingState | None:
-    """Load what `save_state` wrote into a network and its optimizer.
-
-    Returns:
-        The progress of the phase, or None if there is no readable checkpoint.
-    """
+    """Load a checkpoint into a network and its optimizer; None if there is no readable one."""
     checkpoint = read_checkpoint(path)
     if checkpoint is None:
         return None

@@ -9,10 +9,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.cut import PIXELS
 from headstart.backbones.staged import StagedNetwork
 from headstart.errors import UserError
-from headstart.finetuning.settings import TuningRecipe, TuningSettings
-
-MIN_DEPTH = 3
-"""Fewer stages have too few parameters to change what the features represent."""
+from headstart.finetuning.settings import MIN_DEPTH, TuningRecipe, TuningSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +35,8 @@ def choose_cut(
 ) -> CutPoint:
     """Choose where to cut the network: by recipe or depth, or else by the stages of the probe.
 
-    Args:
-        network: PyTorch form of the backbone.
-        backbone: the whole network.
-        head_stages: names of the stages that feed the probe's head, shallow to deep.
-        settings: recipe or depth; with neither, `automatic_depth` chooses.
+    `network` is the PyTorch form of `backbone`; `head_stages` feed the probe's head, shallow to
+    deep.
 
     Raises:
         UserError: the depth exceeds the number of stages.
@@ -93,9 +87,8 @@ def automatic_depth(stages: Sequence[str], used: Sequence[str]) -> int:
     Train from the shallowest stage that feeds the head, at least `MIN_DEPTH` stages, but never the
     first one, which detects edges and colors.
 
-    Args:
-        stages: names of the stages, shallow to deep, up to the deepest one that feeds the head.
-        used: those of them that feed the head; empty if the network's own logits do.
+    Stages are shallow to deep, up to the deepest one that feeds the head; none is used if the
+    network's own logits feed it.
     """
     first = list(stages).index(used[0]) if used else len(stages) - 1
     return max(1, min(max(len(stages) - first, MIN_DEPTH), len(stages) - 1))

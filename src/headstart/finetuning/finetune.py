@@ -41,7 +41,7 @@ from headstart.models.prediction import predict
 from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import AccuracyEstimate, FineTuning, Model
 from headstart.system.machine import keep_freed_memory
-from headstart.types import EstimateMethod, ProgressCallback
+from headstart.types import EstimateMethod, ProgressCallback, no_progress
 
 _CLOSING_RATE = 0.2
 """Factor of the learning rate in the closing phase, in which little is left to learn and no
@@ -99,7 +99,7 @@ class FineTuneResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningProgress:
-    """Callbacks for progress; None calls nothing.
+    """Callbacks for progress, which ignore it by default.
 
     Attributes:
         images: called with (done, total) images whose features are computed for the probe.
@@ -109,10 +109,10 @@ class TuningProgress:
         epoch: called with each finished epoch.
     """
 
-    images: ProgressCallback | None = None
-    candidates: ProgressCallback | None = None
-    views: ProgressCallback | None = None
-    steps: ProgressCallback | None = None
+    images: ProgressCallback = no_progress
+    candidates: ProgressCallback = no_progress
+    views: ProgressCallback = no_progress
+    steps: ProgressCallback = no_progress
     epoch: EpochCallback | None = None
 
 

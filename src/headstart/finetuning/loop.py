@@ -34,7 +34,7 @@ from headstart.finetuning.optimization import build_optimizer, build_schedule, c
 from headstart.finetuning.precision import bfloat16_autocast
 from headstart.finetuning.settings import TuningSettings
 from headstart.finetuning.validation import ValidationResult
-from headstart.types import Labels, ProgressCallback
+from headstart.types import Labels, ProgressCallback, no_progress
 
 _EVALUATION_BATCH = 64
 """Images per batch when no gradients are kept."""
@@ -63,7 +63,7 @@ class TrainingLoop:
         *,
         checkpoint: Path | None,
         on_epoch: EpochCallback | None = None,
-        on_steps: ProgressCallback | None = None,
+        on_steps: ProgressCallback = no_progress,
     ) -> None:
         self.network, self.examples = network.to(examples.device), examples
         self.stages, self.settings, self.checkpoint = stages, settings, checkpoint
@@ -163,8 +163,7 @@ class TrainingLoop:
                 self._update_average(state.average, done, len(parts))
                 loss += step_loss * len(part)
                 correct += float((logits.argmax(1) == batch.targets.argmax(1)).sum())
-                if self.on_steps:
-                    self.on_steps(step + 1, len(parts))
+                self.on_steps(step + 1, len(parts))
         images = sum(map(len, parts))
         return loss / images, correct / images, rate
 

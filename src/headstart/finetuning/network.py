@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from headstart.backbones.cut import Cut, keeps_moments
 from headstart.finetuning.settings import BatchNorm
+from headstart.heads.candidates import join_stages
 from headstart.heads.logistic import LinearHead
 from headstart.heads.standardization import Standardization
 from headstart.types import Floats
@@ -33,8 +34,7 @@ class ProbeHead:
 
     def logits(self, features: Mapping[str, Floats]) -> Floats:
         """Map the features (N, width) of each stage to logits (N, K), before the temperature."""
-        joined = np.concatenate([features[stage] for stage in self.stages], axis=1)
-        return self.head.logits(joined)
+        return self.head.logits(join_stages(features, self.stages))
 
 
 class TunedNetwork(nn.Module):
@@ -68,14 +68,11 @@ class TunedNetwork(nn.Module):
             self.head.bias.copy_(bias + weight @ self.mean)
 
     def forward(self, maps: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Compute the logits of the classes.
+        """Return the logits of the classes, (B, K), already divided by the probe's temperature.
 
         Args:
             maps: (B, ...) activations at the cut.
             features: (B, width) features of each stage up to the cut.
-
-        Returns:
-            (B, K) logits, already divided by the probe's temperature.
         """
         by_stage = dict(zip(self.trunk_stages, features, strict=True))
         by_stage.update(zip(self.tail.stages, self.tail(maps), strict=True))
@@ -107,10 +104,7 @@ def interpolated(
 ) -> dict[str, Tensor]:
     """Interpolate between two states of a network (WiSE-FT; Wortsman et al. 2022, eq. 1).
 
-    Args:
-        start: state at position 0, by name.
-        end: state at position 1, by name; its integers, such as counters, are taken as they are.
-        position: position between the states, [0, 1].
+    Integers, such as counters, are those of the end state; the position is in [0, 1].
     """
     return {
         name: start[name].lerp(value, position) if value.is_floating_point() else value

@@ -7,7 +7,7 @@ from torch import optim
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from headstart.backbones.backbone import stages_of_modules
+from headstart.backbones.stages import stages_of_modules
 from headstart.finetuning.network import TunedNetwork
 from headstart.finetuning.settings import Optimizer, Schedule, TuningSettings
 
@@ -25,12 +25,8 @@ def build_optimizer(
 ) -> optim.Optimizer:
     """Build an optimizer with a learning rate for each stage.
 
-    Args:
-        network: tail and head to train.
-        stages: names of the whole network's stages, shallow to deep, up to the deepest one that
-            feeds the head.
-        settings: kind of optimizer, weight decay and relative learning rates.
-        rate: learning rate of the deepest stage, for AdamW.
+    Stages are those up to the deepest one that feeds the head, shallow to deep; `rate` is the
+    learning rate of the deepest stage for AdamW.
     """
     owners = stages_of_modules([name for name, _ in network.tail.graph.named_modules()], stages)
     distance = {module: len(stages) - 1 - stages.index(stage) for module, stage in owners.items()}
@@ -71,14 +67,7 @@ def build_schedule(
 
 
 def rate_factor(step: int, steps: int, warm_up: float, schedule: Schedule) -> float:
-    """Return the factor of the learning rate at a step, [0, 1].
-
-    Args:
-        step: number of the step, from 0.
-        steps: total number of steps.
-        warm_up: number of first steps in which the rate rises linearly.
-        schedule: how the rate falls after the warm-up.
-    """
+    """Return the factor of the learning rate, [0, 1], at a step counted from 0."""
     if step < warm_up:
         return (step + 1) / (warm_up + 1)
     progress = (step - warm_up) / max(1.0, steps - warm_up)

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.backbones.backbone import Backbone
 from headstart.backbones.cut import Cut, cut, keeps_moments
 from headstart.backbones.staged import StagedNetwork
+from headstart.backbones.stages import LOGITS
 from headstart.datasets.splits import holdout_mask
 from headstart.engines import Engine, build_engine
 from headstart.errors import DataError
@@ -36,7 +37,7 @@ from headstart.models.fit import sample_weights
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
-from headstart.types import Floats, ProgressCallback
+from headstart.types import Floats, ProgressCallback, no_progress
 
 _MIN_VALIDATION_IMAGES = 8
 """With fewer validation images the decision would be left to chance."""
@@ -72,7 +73,7 @@ def prepare_tuning(
     model: Model,
     settings: TuningSettings,
     *,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> TrainingSetup | None:
     """Cut the network, run the trunk on all views, and attach the probe's head to the tail.
 

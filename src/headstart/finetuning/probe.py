@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from headstart.backbones.backbone import LOGITS
+from headstart.backbones.stages import LOGITS
 from headstart.datasets import ImageDataset
 from headstart.errors import UserError
 from headstart.features.extractor import Extractor
@@ -16,7 +16,7 @@ from headstart.models.fit_result import FitResult
 from headstart.models.fit_settings import FitSettings
 from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import Model
-from headstart.types import ProgressCallback
+from headstart.types import ProgressCallback, no_progress
 
 
 def probe_stages(
@@ -24,10 +24,8 @@ def probe_stages(
 ) -> tuple[str, ...]:
     """Return the stages that feed the probe's head; empty to choose by cross-validation.
 
-    Args:
-        model: model to start from, if any; its stages are used.
-        stages: stages to use without a model.
-        recipe: the classifier recipe uses the network's own logits instead.
+    The stages of a model to start from are kept; the classifier recipe uses the network's own
+    logits instead of any stage.
 
     Raises:
         UserError: the model's head cannot be trained further, or the model is already fine-tuned.
@@ -52,8 +50,8 @@ def train_probe(
     fit_settings: FitSettings,
     model: Model | None,
     *,
-    on_images: ProgressCallback | None = None,
-    on_candidates: ProgressCallback | None = None,
+    on_images: ProgressCallback = no_progress,
+    on_candidates: ProgressCallback = no_progress,
 ) -> tuple[FitResult, SplitFeatures]:
     """Train a probe as `headstart.models.fit.fit` does, and return it with its images.
 

@@ -10,8 +10,8 @@ from typing import Annotated
 from headstart.errors import UserError
 from headstart.system.option import Advanced, Option, check_bounds
 
-AUTO = None
-"""A depth that depends on the stages of the probe."""
+MIN_DEPTH = 3
+"""Stages to train at least: fewer have too few parameters to change what the features represent."""
 
 
 class TuningRecipe(StrEnum):
@@ -102,7 +102,7 @@ class TuningSettings:
     """
 
     recipe: TuningRecipe | None = None
-    depth: Annotated[int | None, Option(low=0, high=1_000)] = AUTO
+    depth: Annotated[int | None, Option(low=0, high=1_000)] = None
     epochs: Annotated[int, Option(low=1, high=10_000)] = 10
     views: Annotated[int, Advanced(low=1, high=1_000)] = 8
     # If None, `headstart.finetuning.invariance` measures what the classes allow.
@@ -147,7 +147,7 @@ class TuningSettings:
         Raises:
             UserError: with the setting, its value and the allowed values.
         """
-        if self.recipe is not None and self.depth is not AUTO:
+        if self.recipe is not None and self.depth is not None:
             raise UserError(
                 "two settings of how much to train: "
                 f"recipe {self.recipe} and depth {self.depth}; give only one"

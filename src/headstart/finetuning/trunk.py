@@ -56,11 +56,7 @@ class TrunkBackbone(Backbone):
 
 
 def trunk_backbone(backbone: Backbone, cut: Cut) -> TrunkBackbone:
-    """Return the backbone that ends at a cut.
-
-    Args:
-        backbone: the whole network.
-        cut: the cut network, which must have a trunk.
+    """Return the backbone that ends at a cut, which must have a trunk.
 
     Raises:
         ValueError: the cut is before the first stage, so there is no trunk.

@@ -122,13 +122,7 @@ class ProblemBatch:
         return state
 
     def solve(self, state: BatchState, tolerance: float, max_iterations: int) -> LinearMaps:
-        """Run L-BFGS on all problems, dropping those that have converged.
-
-        Args:
-            state: initial state, as returned by `start`.
-            tolerance: converged when no partial derivative of the mean loss is larger.
-            max_iterations: maximum number of iterations.
-        """
+        """Run L-BFGS until no partial derivative of the mean loss exceeds the tolerance."""
         theta, mean, scale = np.empty_like(state.theta), state.mean, state.scale
         iterations = np.zeros(len(theta), np.int64)
         mass = state.weights.sum(1)

@@ -1,6 +1,6 @@
 """Candidate inputs of a head: single stages, and runs of neighboring stages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,12 @@ _WINDOW_LENGTH = 5
 _WINDOW_WIDTH = 1_536
 """Maximum width of a combination of stages, unless a single stage is wider: wider ones cost the
 most and were not the best on any of six data sets."""
+
+
+def join_stages(values: Mapping[str, Floats], stages: Sequence[str]) -> Floats:
+    """Return the features of some stages side by side: (N, sum of widths)."""
+    parts = [values[stage] for stage in stages]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +33,13 @@ class Candidate:
 
     def gather(self, values: Mapping[str, Floats]) -> Floats:
         """Return the features of these stages side by side: (N, sum of widths)."""
-        parts = [values[stage] for stage in self.stages]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return join_stages(values, self.stages)
 
 
 def candidates(widths: Mapping[str, int]) -> tuple[Candidate, ...]:
     """Return every single stage, and runs of neighbors that end at one of the two deepest.
 
-    Args:
-        widths: number of features of each stage, shallow to deep.
+    Widths are numbers of features by stage, shallow to deep.
     """
     names = list(widths)
     single = [Candidate((name,), depth) for depth, name in enumerate(names)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 import numpy as np
 
 from headstart.heads.rows import Rows
-from headstart.types import Floats, Labels, ProgressCallback
+from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,13 +86,7 @@ class HeadFamily(ABC):
 
     @abstractmethod
     def fit(self, data: LabeledFeatures, weights: Floats, setting: float) -> Head:
-        """Train a head on the rows with a positive weight.
-
-        Args:
-            data: N images; some classes may have no row.
-            weights: (N,) weight of each row.
-            setting: one of the family's settings.
-        """
+        """Train a head on the rows with a positive weight; some classes may have none."""
 
     @abstractmethod
     def load(self, tensors: Mapping[str, np.ndarray]) -> Head:
@@ -111,7 +105,7 @@ class HeadFamily(ABC):
         setting: float,
         *,
         classes: int,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback = no_progress,
     ) -> Head:
         """Train as `fit` does on N rows with labels (N,) out of `classes` classes.
 
@@ -124,15 +118,12 @@ class HeadFamily(ABC):
     def held_out(
         self, data: LabeledFeatures, weights: Floats, settings: Sequence[float] | None = None
     ) -> list[Floats]:
-        """Return logits for the held-out rows of each fold.
+        """Return logits for the held-out rows of each fold: F arrays (G, K, rows with weight 0).
 
         Args:
             data: features and labels of N images.
             weights: (F, N) weight of each row in each fold; 0 for held-out rows.
             settings: G of the family's settings; all by default.
-
-        Returns:
-            F arrays (G, K, number of rows with weight 0).
         """
         wanted = self.settings if settings is None else settings
         folds = []

@@ -10,11 +10,11 @@ import numpy as np
 
 from headstart.heads.batched_lbfgs import LinearMaps
 from headstart.heads.head import HeadFamily, LabeledFeatures, check_tensors
+from headstart.heads.logistic_solver import solve
 from headstart.heads.rows import Rows
-from headstart.heads.softmax import solve
 from headstart.heads.standardization import PRIOR
 from headstart.heads.streaming import solve_streamed
-from headstart.types import Floats, Labels, ProgressCallback
+from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +23,8 @@ IN_MEMORY = 64 * 2**20
 """Maximum size in bytes of features that are copied into memory."""
 _SEARCH_TOLERANCE = 3e-4
 """Convergence tolerance while settings are compared. On six sets of photos it chose as well as 1e-4
-in two thirds of the time; 1e-3 stops so early that weak regularization looks better than it is
-(pets). The final head is solved to 1e-4, and so is a search with many images (`softmax.solve`)."""
+in two thirds of the time; with 1e-3, training stops so early that weak regularization looks better
+than it is (pets). The final head is trained to 1e-4; see also `logistic_solver.solve`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class LogisticFamily(HeadFamily):
         setting: float,
         *,
         classes: int,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback = no_progress,
     ) -> LinearHead:
         """Train on rows that may be in a file; many are read piece by piece."""
         if rows.nbytes <= IN_MEMORY:

@@ -1,11 +1,12 @@
 """Choose the stages and the setting of a head by cross-validation.
 
-No choice is scored on images that it was based on: see `headstart.heads.trials`.
+Cross-validation is nested: no choice is evaluated on images that influenced it; see
+`headstart.heads.trials`.
 
-The rule (docs/decisions/0003-stage-selection.md has the measurements): the score is each image's
-negative log-likelihood after temperature scaling. All candidates that are not worse than the best
-by more than one standard error of the paired difference (Breiman et al. 1984) are tied; of those
-the deepest stage wins, then the fewest stages, then the strongest regularization.
+Candidates are compared by each image's negative log-likelihood after temperature scaling. Those not
+worse than the best by more than one standard error of the paired difference (Breiman et al. 1984)
+are tied; among them the deepest stage is chosen, then the fewest stages, then the strongest
+regularization. Measurements are in docs/decisions/0003-stage-selection.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,14 @@ from headstart.heads.candidates import Candidate
 from headstart.heads.head import HeadFamily
 from headstart.heads.selection_problem import SelectionProblem
 from headstart.heads.trials import Trial, paired_gap, try_candidates
-from headstart.types import Floats, Labels, ProgressCallback
+from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
 MAX_FOLDS = 5
 MIN_FOLDS = 3
 _FOLD_BUDGET = 1_500
-"""Images times classes up to which five folds are used; above, three."""
+"""Maximum of images times classes for five folds; above it, three are used."""
 _MIN_IMAGES = 30
-"""With fewer images the stage would be chosen by chance, so the deepest is used."""
+"""With fewer images the choice of a stage would be left to chance, so the deepest is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,11 @@ class Selection:
         setting: setting of the head's family.
         temperature: temperature of the calibration.
         folds: number of folds; 0 where nothing could be held out.
-        probabilities: (N, K), by a head, a choice and a temperature that have not seen the image's
-            fold; None if `folds` is 0. With two folds there is no choice, and the temperature is
-            fitted on logits of a head that has seen the image.
-        correct_by_stage: (N,) bool, whether a head on each single stage is correct, with its
-            setting chosen in the same way.
+        probabilities: (N, K) class probabilities, with head, choice and temperature independent of
+            the image's fold; None if `folds` is 0. With two folds there is no choice, and the
+            temperature is fitted on logits of a head that was trained on the image.
+        correct_by_stage: (N,) bool for each single stage: whether a head on it predicts each image
+            correctly, with its setting chosen in the same way.
     """
 
     candidate: Candidate
@@ -75,7 +76,7 @@ def select(
     choices: Sequence[Candidate],
     classes: int,
     row_weights: Floats,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> Selection:
     """Choose among candidates, and estimate the accuracy of the choice.
 
@@ -147,7 +148,7 @@ def _choose_and_estimate(
 def _nested_choices(
     problem: SelectionProblem, trials: Mapping[int, Trial], choices: Sequence[Candidate]
 ) -> list[tuple[int, int]]:
-    """Return, for each fold, the candidate and its row in the trial, chosen without the fold."""
+    """Return, for each fold, the candidate and setting (row in its trial) chosen without it."""
     picks = []
     for outer, tested in enumerate(problem.single):
         active = {place: np.flatnonzero(trial.active[outer]) for place, trial in trials.items()}
@@ -163,11 +164,7 @@ def _choose(
     choices: Sequence[Candidate],
     weights: Floats,
 ) -> tuple[int, int]:
-    """Apply the rule of the module's docstring to losses (G, n) of each allowed candidate.
-
-    Returns:
-        Index of the candidate, and the row among its losses.
-    """
+    """Return the candidate, and the row of its losses (G, n), that the module's rule chooses."""
     options = [
         (place, row)
         for place, rows in zip(allowed, losses, strict=True)
@@ -179,7 +176,7 @@ def _choose(
 
 
 def _without_choice(problem: SelectionProblem, candidate: Candidate) -> Selection:
-    """Use the default for too few images to choose, and estimate its accuracy on two folds."""
+    """Estimate the accuracy of the default candidate on two folds, too few for a choice."""
     default = problem.family.default
     logits = problem.out_of_fold(candidate, np.array([default]))[0]
     nested = np.empty((len(problem.y), problem.classes), np.float32)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PRIOR = 100.0
-"""Images that the mean variance of a stage counts for; docs/decisions/0004."""
+"""Number of images that the mean variance of a stage counts for; see docs/decisions/0004."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class Standardization:
     ) -> Self:
         """Compute the weighted moments of the rows of X (N, D).
 
-        A few images say little about the spread of each feature: one that happens not to vary would
-        be scaled up to noise. So each variance is shrunk towards the mean variance of its block, as
-        if `prior` more images had shown that variance (the conjugate prior of a normal variance).
-        With many images it makes no difference.
+        With few images, variances are estimated poorly, and a feature that hardly varies by chance
+        would be scaled up to mostly noise. So each variance is shrunk towards the mean variance of
+        its block, as if `prior` more images had that variance (the conjugate prior of a normal
+        variance). With many images this makes no difference.
 
         Args:
             X: (N, D) features, in memory or in a file.
@@ -63,7 +63,7 @@ class Standardization:
             pooled = np.repeat(np.add.reduceat(variance, starts) / widths, widths)
             variance = (images * variance + prior * pooled) / (images + prior)
         scale = np.sqrt(variance, dtype=np.float32)
-        scale[scale < 1e-6] = 1  # a constant feature must not become noise
+        scale[scale < 1e-6] = 1  # otherwise a constant feature would become rounding noise
         return cls(mean, scale)
 
     def __call__(self, X: Floats) -> Floats:

@@ -1,9 +1,8 @@
-"""One regularized logistic regression on features that do not fit into memory.
+"""Regularized logistic regression on features that do not fit into memory.
 
-The problem is that of `headstart.heads.softmax`. Each iteration of L-BFGS reads the features once,
-piece by piece, so that only a few pieces are in memory; the features may be in a file. The solution
-on a sample is a cheap starting point, and its curvature a preconditioner, so that few iterations
-are needed.
+It solves the same problem as `headstart.heads.logistic_solver`. Each iteration of L-BFGS reads the
+features once, piece by piece, from memory or a file. The solution on a sample of the rows is the
+starting point, and the curvature there a preconditioner, so that few iterations are needed.
 """
 
 import itertools
@@ -15,18 +14,18 @@ from threadpoolctl import threadpool_limits
 
 from headstart.heads.calibration import log_softmax
 from headstart.heads.curvature import Curvature
+from headstart.heads.logistic_solver import solve
 from headstart.heads.rows import Rows
-from headstart.heads.softmax import solve
 from headstart.heads.standardization import Standardization
 from headstart.system.prefetch import prefetch
-from headstart.types import Doubles, Floats, Labels, ProgressCallback
+from headstart.types import Doubles, Floats, Labels, ProgressCallback, no_progress
 
 _SAMPLE = 10_000
 """Number of rows of the sample."""
 _MIN_VARIANCE = 1e-6
-"""Lower bound of the mean of p (1 - p): it vanishes where the sample is fitted."""
+"""Lower bound of the mean of p (1 - p), which approaches 0 where the sample is fitted perfectly."""
 _ROUNDING = 64 * np.finfo(np.float64).eps
-"""Relative decrease of the loss below which it has converged, as in scikit-learn."""
+"""The solver has converged once the loss decreases by less than this share, as in scikit-learn."""
 
 
 def solve_streamed(
@@ -39,16 +38,15 @@ def solve_streamed(
     prior: float = 0.0,
     tolerance: float = 1e-4,
     max_iterations: int = 300,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[Floats, Floats]:
-    """Solve one problem; for the arguments see `headstart.heads.softmax.solve`.
+    """Solve one problem for N rows with weights (N,); otherwise as `logistic_solver.solve`.
 
-    `rows` are N rows of features, one part for each stage, with weights (N,) of their own, and
     `progress` is called with (iterations, maximum).
 
     Returns:
         Coefficients (K, D) and intercepts (K,), float32, for features that are not standardized;
-        for two classes only those of the second.
+        for two classes only those of the second class, with K = 1.
     """
     from scipy.optimize import minimize
 
@@ -98,12 +96,11 @@ def solve_streamed(
 
     def stop(intermediate_result: object) -> None:
         del intermediate_result
-        if progress:
-            progress(next(steps), max_iterations)
+        progress(next(steps), max_iterations)
         if np.abs(gradient).max() <= tolerance:
             raise StopIteration
 
-    # Two products of this size in parallel are faster than one after the other on two threads.
+    # Pieces run in parallel, one thread each: faster than several threads for each product.
     with threadpool_limits(1, user_api="blas"):
         found = minimize(
             objective,
@@ -123,11 +120,11 @@ def solve_streamed(
 
 @dataclass(frozen=True, slots=True)
 class _Preconditioner:
-    """Coordinates in which a sample's loss has about the same curvature in all directions."""
+    """Coordinates in which the loss of a sample has about the same curvature in every direction."""
 
     curvature: Curvature  # of the sample's features
-    scale: Doubles  # (K, D + 1), root of the second derivative by eigenvector, and by bias
-    start: Doubles  # (K, D + 1), solution on the sample, in these coordinates
+    scale: Doubles  # (K, D + 1), roots of the second derivatives by eigenvector and by bias
+    start: Doubles  # (K, D + 1), the solution on the sample, in these coordinates
 
     @classmethod
     def of(
@@ -139,16 +136,15 @@ class _Preconditioner:
         classes: int,
         standardization: Standardization,
     ) -> Self:
-        """Solve evenly spaced rows, regularized as strongly for their total weight as all rows."""
+        """Solve the problem on evenly spaced rows, with regularization scaled to their weight."""
         places = rows.evenly(_SAMPLE)
         Z, share = standardization(rows.picked(places).whole()), weights[places]
         mass = float(weights.sum(dtype=np.float64))
         own = float(share.sum(dtype=np.float64))
         scaled = np.array([strength * mass / own])
         found = solve(Z, y[places], share[None], scaled, classes=classes, tolerance=1e-3)
-        p = np.exp(log_softmax(found.logits(Z)[0].astype(np.float64), axis=0))[
-            -len(found.intercepts[0]) :
-        ]
+        p = np.exp(log_softmax(found.logits(Z)[0].astype(np.float64), axis=0))
+        p = p[-len(found.intercepts[0]) :]  # of two classes only the second has weights
         variance = np.maximum((p * (1 - p)) @ share / own, _MIN_VARIANCE)[:, None]
         curvature = Curvature.of(Z)
         along = variance * curvature.values + 1 / (strength * mass)
@@ -158,7 +154,7 @@ class _Preconditioner:
         return cls(curvature, scale, turned * scale)
 
     def weights(self, moved: Doubles) -> Doubles:
-        """Convert these coordinates to weights and biases (K, D + 1)."""
+        """Convert these coordinates, (K, D + 1), to weights and biases."""
         turned = moved / self.scale
         back = turned[:, :-1] @ self.curvature.vectors.T
         return np.concatenate([back, turned[:, -1:]], axis=1)

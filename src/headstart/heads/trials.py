@@ -1,14 +1,15 @@
-"""Cross-validate every candidate under every setting, eliminating the clearly worse ones early.
+"""Cross-validate every candidate with every setting, eliminating the clearly worse ones early.
 
-No choice is scored on images that it was based on. For the reported accuracy, the choice is made
-again for each outer fold from inner folds that never contain its images. With K folds, the models
-trained without folds j and k serve as inner models of outer fold j, tested on k, and the other way
-round: K (K - 1) / 2 extra fits per candidate instead of K (K - 1).
+Cross-validation is nested: no choice is evaluated on images that influenced it. For the reported
+accuracy, the choice is made again for each outer fold, from models that were neither trained nor
+tested on its images. With K folds, a model trained without folds j and k is an inner model of outer
+fold j, tested on k, and of outer fold k, tested on j: K (K - 1) / 2 more fits per candidate instead
+of K (K - 1).
 
-Where folds are large, the choice of each outer fold begins with an elimination (Hoeffding races,
-Maron & Moore 1994). The first of the models trained without it show which settings and combinations
-of stages are worse by many standard errors; only the others are completed. The elimination for a
-fold never uses its images, so its accuracy remains that of a choice that has not seen them.
+With large folds, candidates are eliminated first (Hoeffding races, Maron & Moore 1994): the first
+inner models of an outer fold show which settings and combinations of stages are worse by many
+standard errors, and only the others are cross-validated completely. The elimination for a fold
+does not use its images either, so its accuracy is not biased.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,19 +20,19 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from headstart.heads import softmax
+from headstart.heads import logistic_solver
 from headstart.heads.calibration import calibrate
 from headstart.heads.candidates import Candidate
 from headstart.heads.selection_problem import Pair, SelectionProblem
 from headstart.system.machine import cores
-from headstart.types import Doubles, Floats, Labels, ProgressCallback
+from headstart.types import Doubles, Floats, Labels, ProgressCallback, no_progress
 
 _ELIMINATED = 4.0
-"""A candidate is eliminated if it is this many standard errors of the paired difference worse than
-the best; the choice accepts at most one."""
+"""A candidate is eliminated if it is worse than the best by this many standard errors of the paired
+difference. The final choice tolerates one."""
 _LOGITS_MEMORY = 128 * 2**20
-"""Maximum size in bytes of the out-of-fold logits to keep; beyond it, those that are needed are
-computed again."""
+"""Maximum size in bytes of the out-of-fold logits of all candidates. If they are larger, they are
+not kept, and those of the chosen candidates are computed again."""
 _MEMORY = 4 * 2**30
 """Maximum memory in bytes for the candidates tried at the same time."""
 _Result = TypeVar("_Result")
@@ -39,16 +40,16 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One candidate under the G settings that were completed.
+    """One candidate with the G settings that were cross-validated completely.
 
     Attributes:
         settings: (G,) indices among the family's settings.
         active: (folds, G) bool, whether the setting was not eliminated for this outer fold.
         losses: (G, N) calibrated out-of-fold losses.
         correct: (G, N) bool, whether the out-of-fold prediction is correct.
-        inner: for each outer fold (G, N) losses of models that saw neither the image nor the fold;
-            0 in the columns of the fold itself, where there is no such loss.
-        temperatures: (folds, G) fitted on the inner losses.
+        inner: for each outer fold (G, N) losses of models trained without the fold and without the
+            image; 0 for the images of the fold itself.
+        temperatures: (folds, G) temperatures fitted on the inner logits.
         logits: (G, K, N) out-of-fold logits; None if those of all candidates would be too large.
     """
 
@@ -63,18 +64,14 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class _FirstRound:
-    """One candidate on the first pairs."""
+    """The results of one candidate on the first pairs of folds."""
 
     scores: Mapping[Pair, Floats]  # logits (G, K, n) of each pair; empty if they are not kept
     losses: list[tuple[np.ndarray, Floats]]  # per outer fold: mask (N,) and losses (G, n)
 
 
 def paired_gap(losses: Floats, weights: Floats) -> tuple[Doubles, Doubles]:
-    """Compare each row of losses (A, n) to the best row.
-
-    Args:
-        losses: (A, n) losses of the same images.
-        weights: (n,) weight of each image.
+    """Compare each row of losses (A, n) of n images with weights (n,) to the best row.
 
     Returns:
         (A,) differences of the mean losses, and (A,) standard errors of the paired differences.
@@ -90,14 +87,11 @@ def try_candidates(
     problem: SelectionProblem,
     choices: Sequence[Candidate],
     *,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> list[Trial | None]:
     """Cross-validate all candidates, several at a time.
 
-    Args:
-        problem: the data that all candidates share.
-        choices: candidates to cross-validate.
-        progress: called with (done, total); with elimination, a candidate counts twice.
+    With elimination, a candidate counts twice for `progress`.
 
     Returns:
         One trial per candidate; None for a combination of stages that was eliminated.
@@ -132,8 +126,8 @@ def _eliminate(
 ) -> list[np.ndarray]:
     """Return, for each candidate, (folds, G) bool: whether a setting remains for a fold.
 
-    A single stage is reported with its best setting, so its settings are compared only to each
-    other; combinations are compared to everything.
+    The accuracy of every single stage is reported, so its settings are compared only with each
+    other. Combinations of stages are compared with all candidates.
     """
     active = []
     for outer in range(len(problem.single)):
@@ -164,7 +158,7 @@ def _complete(
     *,
     keep: bool,
 ) -> Trial | None:
-    """Fit all folds and pairs of a candidate, under the settings that are active for any fold."""
+    """Fit all folds and pairs of a candidate, with the settings that remain for any fold."""
     settings = np.flatnonzero(active.any(0))
     if not len(settings):
         return None
@@ -196,10 +190,8 @@ def _workers(problem: SelectionProblem, choices: Sequence[Candidate]) -> int:
     """Return the number of candidates to try at a time: up to one per core, within `_MEMORY`."""
     widest = max(map(problem.width, choices))
     # Measured peaks: five copies of the features, eight of the logits of all settings.
-    numbers: int = len(problem.y) * (
-        5 * widest + 8 * len(problem.family.settings) * problem.classes
-    )
-    return max(1, min(cores(), _MEMORY // (4 * numbers + softmax.MEMORY)))
+    values: int = len(problem.y) * (5 * widest + 8 * len(problem.family.settings) * problem.classes)
+    return max(1, min(cores(), _MEMORY // (4 * values + logistic_solver.MEMORY)))
 
 
 def _in_parallel(
@@ -208,11 +200,11 @@ def _in_parallel(
     choices: Sequence[Candidate],
     done: int,
     total: int,
-    progress: ProgressCallback | None,
+    progress: ProgressCallback,
 ) -> list[_Result]:
     """Run `attempt` on the index of each candidate, widest first, each on its share of the cores.
 
-    The matrices are small: threads inside each product would mostly wait for each other, and on a
+    The matrices are small: several threads per product would mostly wait for each other, and on a
     busy machine for the scheduler (measured: 5 times slower).
     """
     workers = _workers(problem, choices)
@@ -222,8 +214,7 @@ def _in_parallel(
         futures = {place: pool.submit(attempt, place) for place in order}
         try:
             for finished, _ in enumerate(as_completed(futures.values()), start=done + 1):
-                if progress:
-                    progress(finished, total)
+                progress(finished, total)
             return [futures[place].result() for place in range(len(choices))]
         except BaseException:  # also on Ctrl-C: start no further candidates
             pool.shutdown(wait=False, cancel_futures=True)

@@ -40,16 +40,13 @@ class Augmentation:
     def view(
         self, image: Image.Image, preprocessing: Preprocessing, rng: np.random.Generator
     ) -> Pixels:
-        """Return a random view in the size that a backbone expects.
+        """Return a random view in the size that a backbone expects: (crop, crop, 3) uint8.
 
         Args:
             image: an image in mode RGB.
             preprocessing: preprocessing of the backbone, of which only the interpolation and the
                 crop size are used.
             rng: source of randomness; the same state gives the same view.
-
-        Returns:
-            (crop, crop, 3) uint8.
         """
         area = rng.uniform(*self.scale) * image.width * image.height
         stretch = math.exp(rng.uniform(-1, 1) * math.log(self.ratio))

@@ -41,16 +41,13 @@ class Corruption(StrEnum):
 def corrupt(
     pixels: Pixels, corruption: Corruption, strength: int, rng: np.random.Generator
 ) -> Pixels:
-    """Return a corrupted image.
+    """Return a corrupted image, (H, W, 3) uint8.
 
     Args:
         pixels: (H, W, 3) uint8.
         corruption: the kind of corruption; only noise and fog are random.
         strength: strength from 1 to 5.
         rng: source of randomness; the same state gives the same pattern at every strength.
-
-    Returns:
-        (H, W, 3) uint8.
 
     Raises:
         DataError: the strength is not from 1 to 5.

@@ -59,9 +59,6 @@ def decode(
             JPEG is then decoded at a half, a quarter or an eighth of its size, never below that,
             which is faster (Pillow's `draft`). By default it is decoded at full size.
 
-    Returns:
-        A loaded image in mode RGB.
-
     Raises:
         UnreadableImageError: it cannot be decoded; the message is a short reason to show the user.
     """

@@ -15,7 +15,7 @@ THUMBNAIL: Final = 24
 """Side of the image used as raw pixels. 16 to 32 distinguish handwritten digits equally well."""
 BLOCKS: Final = (72, 30, 144)
 """Numbers of values for color, texture and shape in `describe`."""
-_HSV_BINS: Final = (8, 3, 3)
+_HSV_BINS: Final = (8, 3, 3)  # of hue, saturation and value
 _SCALES: Final = 3
 """Number of resolutions to compute texture at, each half of the one before."""
 _CELLS, _ORIENTATIONS = 4, 9
@@ -26,20 +26,13 @@ _LUMA: Final = (0.2125, 0.7154, 0.0721)
 
 
 def thumbnail(pixels: Pixels) -> Floats:
-    """Reduce an image so that each pixel is the mean of the area it covers.
-
-    Args:
-        pixels: (H, W, 3) uint8.
-
-    Returns:
-        (THUMBNAIL, THUMBNAIL, 3) float32 in [0, 1].
-    """
+    """Reduce (H, W, 3) uint8 to (THUMBNAIL, THUMBNAIL, 3) float32 in [0, 1], averaging areas."""
     small = Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(small, np.float32) / np.float32(255)
 
 
 def describe(pixels: Pixels) -> Floats:
-    """Return descriptors of color, texture and shape, concatenated; see `BLOCKS`.
+    """Return descriptors of color, texture and shape, side by side: (sum(BLOCKS),) float32.
 
     They are computed at half the resolution and below, because most images prepared for a network
     have been enlarged or contain camera noise. Histograms are square roots of shares, which makes
@@ -47,9 +40,6 @@ def describe(pixels: Pixels) -> Floats:
 
     Args:
         pixels: (H, W, 3) uint8, at least 32 pixels per side.
-
-    Returns:
-        (sum(BLOCKS),) float32.
     """
     pixels = np.asarray(Image.fromarray(pixels).reduce(2))
     gray: Doubles = pixels @ np.array(_LUMA) / 255
@@ -59,14 +49,7 @@ def describe(pixels: Pixels) -> Floats:
 
 
 def color_histogram(pixels: Pixels) -> Doubles:
-    """Return a color histogram in HSV (Swain and Ballard 1991).
-
-    Args:
-        pixels: (H, W, 3) uint8.
-
-    Returns:
-        (72,) shares of 8 hues x 3 saturations x 3 values; they sum to 1.
-    """
+    """Return the HSV histogram of (H, W, 3) uint8 (Swain and Ballard 1991): (72,) shares, sum 1."""
     hsv = np.asarray(Image.fromarray(pixels).convert("HSV"), dtype=np.int64).reshape(-1, 3)
     index = np.zeros(len(hsv), dtype=np.int64)
     for channel, bins in zip(hsv.T, _HSV_BINS, strict=True):
@@ -76,7 +59,7 @@ def color_histogram(pixels: Pixels) -> Doubles:
 
 
 def local_binary_patterns(gray: Doubles) -> Doubles:
-    """Return a histogram of uniform local binary patterns of 8 points (Ojala et al. 2002).
+    """Return (10,) shares of uniform local binary patterns of 8 points (Ojala et al. 2002).
 
     Each pixel is compared with 8 points on a circle of radius 1. If the circle has at most one dark
     and one light arc, the pattern is the number of light points; all other cases are one more
@@ -84,9 +67,6 @@ def local_binary_patterns(gray: Doubles) -> Doubles:
 
     Args:
         gray: (H, W), at least 3 pixels per side.
-
-    Returns:
-        (10,) shares; they sum to 1.
     """
     # The margin keeps rounding errors of the interpolation from deciding in uniform areas.
     center = gray[1:-1, 1:-1] - 1e-6

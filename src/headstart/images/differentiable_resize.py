@@ -19,13 +19,7 @@ _NUMBERS = 2**22  # elements of the identity at a time, to limit the memory for 
 
 
 class DifferentiableResize:
-    """The differentiable `prepare` for images of one size.
-
-    Args:
-        preprocessing: the preprocessing of the backbone.
-        width: width of the images in pixels.
-        height: height of the images in pixels.
-    """
+    """The differentiable `prepare` for images of one size, `width` x `height` pixels."""
 
     def __init__(self, preprocessing: Preprocessing, width: int, height: int) -> None:
         self._crop, self._fill = preprocessing.crop, preprocessing.fill
@@ -38,17 +32,11 @@ class DifferentiableResize:
         self._width_first = _width_first((width, height), sizes, preprocessing)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Resize and crop images as `prepare` does.
+        """Resize and crop (B, 3, height, width) in [0, 1] as `prepare` does: (B, 3, crop, crop).
 
         For images of 8-bit values the result equals that of `prepare`, except for values halfway
         between two levels, which Pillow's integer arithmetic may round the other way. Gradients
         ignore the rounding (straight-through estimator, Bengio et al. 2013).
-
-        Args:
-            pixels: (B, 3, height, width) in [0, 1].
-
-        Returns:
-            (B, 3, crop, crop) in [0, 1].
         """
         if self._width_first:
             x = self._down.along_width(self._across.along_width(pixels).mT).mT

@@ -56,14 +56,11 @@ def looks_like_image(path: str | Path) -> bool:
 
 
 def image_format(head: bytes, tail: bytes = b"") -> str | None:
-    """Identify the format of a file by its content.
+    """Return Pillow's name of a file's format, such as "HEIF" for HEIC; None if it is unknown.
 
     Args:
         head: the first `HEAD_BYTES` of the file, or all of it.
         tail: the last `TAIL_BYTES` of the file, needed only for TGA.
-
-    Returns:
-        Pillow's name of the format ("HEIF" for HEIC), or None if it is not a known image format.
     """
     for offset, signature, name in _SIGNATURES:
         if head.startswith(signature, offset):

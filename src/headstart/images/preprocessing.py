@@ -89,15 +89,7 @@ timm."""
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """Resize an RGB image and crop its center.
-
-    Args:
-        image: an image in mode RGB, of any size from 1 x 1.
-        preprocessing: the preprocessing of the backbone.
-
-    Returns:
-        (crop, crop, 3) uint8, standing for [0, 1].
-    """
+    """Resize an RGB image, of 1 x 1 or more, and crop its center: (crop, crop, 3) uint8."""
     width, height = preprocessing.resized(*image.size)
     crop, filtering = preprocessing.crop, RESAMPLING[preprocessing.interpolation]
     if only_middle(width, height, crop):

@@ -17,8 +17,9 @@ except ImportError:
     raise MissingExtraError("looking inside a network", extra="torch") from None
 from torch import Tensor
 
-from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.backbones.backbone import Backbone
 from headstart.backbones.staged import ForwardPass, StagedNetwork
+from headstart.backbones.stages import LOGITS
 from headstart.errors import DataError
 from headstart.images.preprocessing import Preprocessing
 from headstart.models.model_backbone import tuned_backbone

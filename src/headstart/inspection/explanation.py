@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.backbones.backbone import LOGITS
 from headstart.backbones.imagenet_names import find_class
-from headstart.backbones.stages import check_stages
+from headstart.backbones.stages import LOGITS, check_stages
 from headstart.errors import DataError, UserError
+from headstart.heads.candidates import join_stages
 from headstart.images.decode import decode
 from headstart.images.preprocessing import decode_and_prepare
 from headstart.inspection.attribution import ATTRIBUTION_METHODS, NetworkFunctions
@@ -79,15 +79,7 @@ class Explanation:
 def predict_files(
     network: InspectedNetwork, paths: Sequence[Path], *, explain: str | None = None
 ) -> tuple[list[ExplainedPrediction], tuple[Skipped, ...]]:
-    """Predict files, and choose the class to explain for each.
-
-    Args:
-        network: network to explain.
-        paths: image files to predict.
-        explain: name of the class to explain; by default the predicted class of each image.
-
-    Returns:
-        Predictions in the order of `paths`, and the files that could not be read.
+    """Predict files, with `explain` or the predicted class to explain; list unreadable files.
 
     Raises:
         DataError: no file is an image, or there is no such class.
@@ -221,6 +213,6 @@ class Explainer:
         outputs = self._network.engine_outputs(part.numpy() for part in parts)
         model = self._model
         used = (LOGITS,) if model.head is None else model.head_stages
-        rows = [np.concatenate([one[name] for name in used], axis=1) for one in outputs]
+        rows = [join_stages(one, used) for one in outputs]
         values = torch.from_numpy(np.concatenate(rows)).to(pixels.device)
         return values if model.head is None else model.head(values)

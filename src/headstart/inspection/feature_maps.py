@@ -5,7 +5,7 @@ As in textbooks: a channel's map shows where in the image its pattern was found.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ class Channel:
         maximum: largest value for the image.
     """
 
-    index: int
+    index: int = field(metadata={"json": "channel"})
     strength: float
     minimum: float
     maximum: float
@@ -78,16 +78,9 @@ class Filters:
 def stage_maps(
     model: DifferentiableModel, pixels: Pixels, *, stages: Sequence[str] = (), top: int = TOP
 ) -> tuple[StageMaps, ...]:
-    """Compute the strongest channels of each stage in one forward pass.
+    """Compute the strongest channels of each stage, shallow to deep, in one forward pass.
 
-    Args:
-        model: network to run.
-        pixels: (crop, crop, 3) uint8, an image made by `prepare`.
-        stages: names of the stages; all by default.
-        top: largest number of channels per stage.
-
-    Returns:
-        From the shallowest stage to the deepest, regardless of the order of `stages`.
+    Pixels are (crop, crop, 3) uint8, made by `prepare`; all stages are used by default.
 
     Raises:
         BackboneError: the network does not have one of the stages.
@@ -105,18 +98,12 @@ def stage_maps(
 
 
 def strengths(maps: Floats) -> Doubles:
-    """Return how strongly each channel responds to the image.
+    """Return how strongly each channel of (C, H, W) responds to the image: (C,), 0 or more.
 
     This is the standard deviation over positions; with a single position, the magnitude. Like the
     mean after a ReLU, it favors strong responses to part of the image. The mean fails elsewhere:
     outputs of linear bottlenecks, residual streams and GELU are signed or have a constant offset
     unrelated to the image. The maximum favors flat maps with a large value at the padding.
-
-    Args:
-        maps: (C, H, W).
-
-    Returns:
-        (C,) in the units of the activation, at least 0.
     """
     values = maps.reshape(len(maps), -1).astype(np.float64)
     if values.shape[1] == 1:

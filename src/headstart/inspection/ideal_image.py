@@ -24,7 +24,7 @@ from headstart.inspection.synthesis.ascent import ascend
 from headstart.inspection.synthesis.recipe import SynthesisRecipe
 from headstart.inspection.synthesis_target import ClassTarget, Target
 from headstart.system.files import atomic_write, check_not_input
-from headstart.types import Pixels, ProgressCallback
+from headstart.types import Pixels, ProgressCallback, no_progress
 
 TARGET_PROBABILITY = 0.95
 """Probability that the saved image of a class should reach."""
@@ -69,9 +69,9 @@ def synthesize(
     size: int | None = None,
     start: Path | None = None,
     frames: int = 0,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[IdealImage, ...]:
-    """Synthesize, save and read back an image of each target with each seed.
+    """Synthesize, save and read back an image of each target with each seed, in this order.
 
     Args:
         network: network to synthesize for.
@@ -84,9 +84,6 @@ def synthesize(
         start: an image file to start from instead of noise; its center is used.
         frames: number of intermediate images to save as an animation; 0 for no animation.
         progress: called with (done, total) steps.
-
-    Returns:
-        The images, by target and then by seed.
 
     Raises:
         UnreadableImageError: `start` is not an image.
@@ -111,8 +108,7 @@ def synthesize(
         objective, goal = target.objective(model, recipe)
 
         def advance(step: int, _: int) -> None:
-            if progress:
-                progress(done * steps + step, len(jobs) * steps)
+            progress(done * steps + step, len(jobs) * steps)
 
         result = ascend(
             latent,

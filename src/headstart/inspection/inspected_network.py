@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.stages import LOGITS
 from headstart.engines import Engine, build_engine, make_plan
 from headstart.errors import DataError
 from headstart.features.extractor import Extractor

@@ -19,7 +19,7 @@ from headstart.images.preprocessing import decode_and_prepare
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.system.prefetch import prefetch
-from headstart.types import Conflict, Labels, Pixels, ProgressCallback, Skipped
+from headstart.types import Conflict, Labels, Pixels, ProgressCallback, Skipped, no_progress
 
 if TYPE_CHECKING:  # sampling needs no PyTorch
     from headstart.inspection.differentiable_model import DifferentiableModel
@@ -63,7 +63,7 @@ def draw_sample(
     model: Model | None,
     images: int,
     seed: int,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> LabeledSample:
     """Draw a random sample, stratified by class.
 
@@ -116,8 +116,7 @@ def draw_sample(
                 failed.append(found)
             else:
                 fresh.append(found)
-            if progress:
-                progress(len(rows) + len(fresh), total)
+            progress(len(rows) + len(fresh), total)
         if model is not None:
             trained = model.data.contains(tuple(one.digest for one in fresh))
             seen += int(trained.sum())

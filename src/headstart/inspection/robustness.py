@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from headstart.backbones.backbone import LOGITS
+from headstart.backbones.stages import LOGITS
 from headstart.errors import DataError
 from headstart.evaluation.metrics import Accuracy
 from headstart.images.corruptions import STRENGTHS, Corruption, corrupt
@@ -124,11 +124,7 @@ def _correct(
     accepted: Mask,
     progress: ProgressCallback,
 ) -> list[Mask]:
-    """Predict versions of N images in the inference engine.
-
-    Returns:
-        For each version, (N,): whether the predicted class is an accepted one.
-    """
+    """Return, for each version of N images, (N,) bool: whether the engine predicts it correctly."""
     rows, work = np.arange(len(accepted)), list(itertools.product(versions, range(len(accepted))))
 
     def batches() -> Iterator[Pixels]:

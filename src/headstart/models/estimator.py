@@ -19,10 +19,9 @@ from headstart.models.model_backbone import build_model_extractor
 from headstart.models.prediction import Predictions, predict
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
-from headstart.types import EngineName, Floats, Precision
+from headstart.types import AUTO, DEFAULT_BACKBONE, EngineName, Floats, Precision
 
 Paths: TypeAlias = ImageDataset | Iterable[str | Path]
-AUTO = "auto"
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
@@ -59,7 +58,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
     def __init__(
         self,
         *,
-        backbone: str = "efficientnet-lite0",
+        backbone: str = DEFAULT_BACKBONE,
         weights: str | Path | None = None,
         head: str = "logistic",
         stage: str | Sequence[str] = AUTO,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.backbones.backbone import LOGITS, Backbone
-from headstart.backbones.stages import check_stages
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.stages import LOGITS, check_stages
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.features.extractor import Extractor
@@ -22,7 +22,7 @@ from headstart.models.fit_settings import FitSettings
 from headstart.models.selection_cache import select_cached
 from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
-from headstart.types import EstimateMethod, Floats, Labels, ProgressCallback
+from headstart.types import EstimateMethod, Floats, Labels, ProgressCallback, no_progress
 
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
 """Images, and images per class, that suffice to select stages: the 95% interval of an accuracy of
@@ -34,9 +34,9 @@ def fit(
     extractor: Extractor,
     settings: FitSettings,
     *,
-    on_images: ProgressCallback | None = None,
-    on_candidates: ProgressCallback | None = None,
-    on_steps: ProgressCallback | None = None,
+    on_images: ProgressCallback = no_progress,
+    on_candidates: ProgressCallback = no_progress,
+    on_steps: ProgressCallback = no_progress,
 ) -> FitResult:
     """Train a head on the features of a data set.
 
@@ -115,7 +115,7 @@ def select_stages(
     classes: int,
     folds: int | None = None,
     cache: Path | None = None,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> Selection:
     """Select the stages that a head uses by cross-validation, and estimate its accuracy.
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from headstart.backbones.backbone import LOGITS, Backbone
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.stages import LOGITS
 from headstart.errors import BackboneError, SavedModelError
 from headstart.features.extractor import Extractor, build_extractor
 from headstart.models.trained_model import Model
@@ -71,9 +72,7 @@ def check_weights(model: Model, backbone: Backbone) -> None:
 def tuned_backbone(model: Model, backbone: Backbone) -> Backbone:
     """Return the network that a model runs on: the backbone with the fine-tuned weights, if any.
 
-    Args:
-        model: A trained model.
-        backbone: The model's backbone as published, or what this function returned.
+    The backbone is the model's as published, or what this function returned.
 
     Raises:
         SavedModelError: The backbone is not the model's, or the model is damaged.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.backbones.backbone import LOGITS
+from headstart.backbones.stages import LOGITS
 from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UserError
@@ -23,6 +23,7 @@ from headstart.types import (
     Labels,
     ProgressCallback,
     Skipped,
+    no_progress,
 )
 
 
@@ -77,7 +78,7 @@ def predict(
     extractor: Extractor,
     paths: Sequence[Path],
     *,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> Predictions:
     """Predict images with a trained model, whose backbone `extractor` runs."""
     features = extractor.extract(paths, stages=model.origin.stages, progress=progress)
@@ -90,7 +91,7 @@ def predict(
 
 
 def classify(
-    extractor: Extractor, paths: Sequence[Path], *, progress: ProgressCallback | None = None
+    extractor: Extractor, paths: Sequence[Path], *, progress: ProgressCallback = no_progress
 ) -> Predictions:
     """Predict images with a backbone's own classifier, that is, as classes of ImageNet.
 
@@ -114,7 +115,7 @@ def evaluate(
     extractor: Extractor,
     dataset: ImageDataset,
     *,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> Evaluation:
     """Test a model on labeled images, except those that it was trained on.
 

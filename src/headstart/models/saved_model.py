@@ -95,11 +95,7 @@ class _Header(BaseModel):
 
 
 def save_model(model: Model, folder: Path) -> None:
-    """Write a model to a folder; other files there are left alone.
-
-    Args:
-        model: The model to write.
-        folder: Created if it does not exist; a model in it is replaced.
+    """Write a model to a folder, replacing a model there; other files are left alone.
 
     Raises:
         SavedModelError: The folder contains other files but no model.

@@ -23,7 +23,7 @@ from headstart.heads.selection import Selection, select
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import DIGEST_BYTES, hasher
 from headstart.system.files import atomic_write
-from headstart.types import Floats, Labels, ProgressCallback
+from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
 _KIND = "choices"
 _FORMAT = "1"
@@ -46,7 +46,7 @@ def select_cached(
     choices: Sequence[Candidate],
     classes: int,
     row_weights: Floats,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> Selection:
     """Select stages by cross-validation, or return the stored result for the same arguments.
 

@@ -14,7 +14,7 @@ from headstart.errors import DataError
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
 from headstart.system.text import pluralize
-from headstart.types import Labels, ProgressCallback, Skipped, Split
+from headstart.types import Labels, ProgressCallback, Skipped, Split, no_progress
 
 
 def train_test_parts(dataset: ImageDataset) -> ImageDataset:
@@ -140,7 +140,7 @@ class SplitFeatures:
         stages: Sequence[str],
         hold_out: float,
         seed: int,
-        progress: ProgressCallback | None = None,
+        progress: ProgressCallback = no_progress,
     ) -> SplitFeatures:
         """Compute the features of a data set, and divide it; see `TrainTestSplit.of`.
 

@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt
 from headstart.backbones.backbone import Tensors
 from headstart.evaluation.metrics import Accuracy
 from headstart.heads.calibration import probabilities
+from headstart.heads.candidates import join_stages
 from headstart.heads.head import Head
 from headstart.types import EstimateMethod, Floats, Interval
 
@@ -34,12 +35,7 @@ class AccuracyEstimate:
 
     @classmethod
     def of(cls, correct: np.ndarray, method: EstimateMethod) -> AccuracyEstimate:
-        """Estimate the accuracy from predictions.
-
-        Args:
-            correct: (N,) bool, whether each prediction is correct; N is at least 1.
-            method: How the predictions were made.
-        """
+        """Estimate the accuracy from (N,) bool, N > 0: whether each prediction is correct."""
         found = Accuracy.of(correct)
         return cls(value=found.value, interval=found.interval, images=found.images, method=method)
 
@@ -159,14 +155,6 @@ class Model:
     tuning: FineTuning | None = None
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
-        """Compute class probabilities.
-
-        Args:
-            values: Stage name -> features, (N, width) float32, for all of `origin.stages`.
-
-        Returns:
-            (N, K) float32; rows sum to 1.
-        """
-        parts = [values[stage] for stage in self.origin.stages]
-        X = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return probabilities(self.head.logits(X), self.temperature)
+        """Compute class probabilities, (N, K) float32, from (N, width) features of each stage."""
+        logits = self.head.logits(join_stages(values, self.origin.stages))
+        return probabilities(logits, self.temperature)

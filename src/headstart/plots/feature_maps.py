@@ -45,16 +45,10 @@ it has values below this share of its largest magnitude."""
 
 
 def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, image: str) -> Figure:
-    """Draw the strongest channels of a stage with their ranges, next to the image.
+    """Draw the strongest channels of a stage next to the image as the network sees it.
 
     Maps are enlarged by a whole factor. If the stage has signed values, colors are symmetric
     around zero; otherwise they span the range of each map.
-
-    Args:
-        stage: the feature maps of the image.
-        pixels: (H, W, 3) uint8, the image as the network sees it.
-        network: name of the network.
-        image: name of the image.
 
     Raises:
         DataError: the stage has no channels.
@@ -84,15 +78,9 @@ def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, image:
 def channels_by_stage(
     stages: Sequence[StageMaps], pixels: Pixels, *, network: str, image: str
 ) -> Figure:
-    """Draw one row of the strongest channels per stage, shallow to deep, next to the image.
+    """Draw a row of the strongest channels of each stage, shallow to deep, next to the image.
 
     Larger maps are averaged over blocks of pixels; smaller ones are enlarged without smoothing.
-
-    Args:
-        stages: feature maps of the image, at least one stage.
-        pixels: (H, W, 3) uint8, the image as the network sees it.
-        network: name of the network.
-        image: name of the image.
 
     Raises:
         DataError: there are no stages, or one of them has no channels.
@@ -128,10 +116,6 @@ def filters(first: Filters, *, network: str) -> Figure:
 
     Each filter has its own scale: gray is zero, and full color is its largest magnitude. Filters
     that training has reduced to zero, up to rounding, are gray.
-
-    Args:
-        first: the filters of the layer.
-        network: name of the network.
 
     Raises:
         DataError: the layer has no filters.

@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 
 def training_curves(attempt: TuningAttempt, *, title: str) -> Figure:
-    """Draw loss and accuracy over the epochs.
-
-    Args:
-        attempt: the training history, and the scores of the probe.
-        title: the result that the curves show.
-    """
+    """Draw loss and accuracy over the epochs, and the probe's; the title states the result."""
     epochs = attempt.history
     closing = sum(one.validation_loss is None for one in epochs)
     figure = new_figure(10.0, 4.2)

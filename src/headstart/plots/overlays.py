@@ -32,13 +32,8 @@ def overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixels
 
     Irrelevant areas are dimmed a little; areas that the network did not see are dark gray.
 
-    Args:
-        pixels: (H, W, 3) uint8.
-        heat: (H, W) relevance from 0 to 1.
-        seen: (H, W), true where the network saw the image.
-
-    Returns:
-        (H, W, 3) uint8.
+    Pixels are (H, W, 3) uint8, relevance (H, W) from 0 to 1; `seen` (H, W) is true where the
+    network saw the image.
     """
     parts = [
         _overlay(pixels[rows], heat[rows], seen[rows])
@@ -61,12 +56,7 @@ def _overlay(pixels: Pixels, heat: Floats, seen: npt.NDArray[np.bool_]) -> Pixel
 
 
 def explanation_figure(explanation: Explanation, overlays: Sequence[Pixels]) -> Figure:
-    """Draw an image and its overlays side by side, with their faithfulness scores.
-
-    Args:
-        explanation: the prediction and its M maps.
-        overlays: M images as returned by `overlay`, one per map.
-    """
+    """Draw an image and its overlays, one per map, side by side with their faithfulness scores."""
     reading = explanation.prediction
     prediction = f"{reading.label} {reading.probability:.3f}"
     note = f"evidence for {reading.explained}"

@@ -43,12 +43,7 @@ class Page:
     ) -> None:
         """Place a line of text with its upper left corner at (x, y); it never widens the page.
 
-        Args:
-            x: distance from the left in pixels.
-            y: distance from the top in pixels.
-            text: the text; names from users need `canvas.display_name` first.
-            size: font size in points.
-            gray: whether the text is gray instead of black.
+        The font size is in points. Names from users need `canvas.display_name` first.
         """
         self._texts.append((x, y, text, size, GRAY if gray else "black"))
         self.height = max(self.height, y + round(size * DPI / 72))

@@ -4,30 +4,20 @@ from pathlib import Path
 
 from headstart import plots
 from headstart.evaluation import metrics
-from headstart.evaluation.report import Report, predictions_table, write_csv
+from headstart.evaluation.report import METRICS, Report, predictions_table, write_csv
 from headstart.models.fit_result import HeldOutPredictions
-from headstart.models.prediction import Evaluation
 from headstart.models.trained_model import Model
 from headstart.system.serialization import write_json
 
 
-def write_report(
-    report: Report, tested: HeldOutPredictions | Evaluation, folder: Path, *, model: Model
-) -> None:
+def write_report(report: Report, tested: HeldOutPredictions, folder: Path, *, model: Model) -> None:
     """Write the metrics, predictions and figures of an evaluation.
-
-    Args:
-        report: metrics of the predictions.
-        tested: the predictions that the metrics were computed from.
-        folder: created if it does not exist; files of the same names are replaced.
-        model: the evaluated model; accuracy_by_stage.png is written only if it has the accuracy of
-            single stages.
 
     Raises:
         HeadstartError: the folder cannot be written.
     """
     paths, labels, probabilities = tested.paths, tested.labels, tested.probabilities
-    write_json(folder / "metrics.json", report)
+    write_json(folder / METRICS, report)
     write_csv(
         predictions_table(paths, labels, probabilities, report.classes), folder / "predictions.csv"
     )

@@ -154,11 +154,7 @@ def most_wrong(
 ) -> Figure:
     """Show the errors with the highest confidence, which often have wrong labels.
 
-    Args:
-        images: N image files that were predicted.
-        labels: (N,) indices of the true classes.
-        probabilities: (N, K) class probabilities.
-        classes: K class names, by index.
+    The N images have true labels (N,) and class probabilities (N, K).
     """
     predictions, confidence = probabilities.argmax(1), probabilities.max(1)
     wrong = np.flatnonzero(predictions != labels)
@@ -188,10 +184,6 @@ def reliability(bins: metrics.CalibrationBins, *, ece: float) -> Figure:
     It shows points with intervals instead of the usual bars, which hide that a bin may have only
     three images. The title calls a model over- or under-confident only if the mean confidence is
     outside the 95% interval of the accuracy.
-
-    Args:
-        bins: M bins of equal width, as from `metrics.calibration_bins`.
-        ece: expected calibration error, [0, 1].
     """
     full = np.flatnonzero(bins.counts)
     confidence, accuracy = bins.confidence[full], bins.correct[full] / bins.counts[full]

@@ -93,14 +93,11 @@ def cache_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_folder(destination: Path) -> Iterator[Path]:
-    """Create a folder that appears complete or not at all.
+    """Create a folder that does not exist yet, so that it appears complete or not at all.
 
     The block fills a temporary folder next to `destination`, which is renamed at the end. If the
     block fails, nothing remains. If another process was faster, its folder stays and this one is
     dropped; the name of `destination` must determine its content, so both are equal.
-
-    Args:
-        destination: a folder that does not exist yet.
 
     Yields:
         An empty folder to fill, on the same file system.

@@ -56,7 +56,7 @@ def fetch(
     progress: ByteProgress | None = None,
     otherwise: str | None = None,
 ) -> Path:
-    """Download a file, unless it exists with the right content.
+    """Download a file, unless it exists with the right content, and return its path.
 
     A partial download is kept in a file ending in `.part`, which the next call resumes. During the
     download it has a unique name, so that two processes never write to the same file.
@@ -67,9 +67,6 @@ def fetch(
         progress: called after each piece that arrives.
         otherwise: advice without a network, for the error message; defaults to putting the file
             into the folder by hand.
-
-    Returns:
-        The path of the verified file.
 
     Raises:
         DownloadError: there is no network, or the content is not as expected.

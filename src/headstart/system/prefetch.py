@@ -20,9 +20,8 @@ _Out = TypeVar("_Out")
 def prefetch(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tuple[_In, _Out]]:
     """Yield each item with its result, in order, computed by threads ahead of the consumer.
 
-    Args:
-        work: called with each item, in several threads at once.
-        items: the items; only a few per thread are submitted ahead, so results use little memory.
+    `work` runs in several threads at once. Only a few items per thread are submitted ahead, so
+    results use little memory.
     """
     threads = cores()
     pending: deque[tuple[_In, Future[_Out]]] = deque()

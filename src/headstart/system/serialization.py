@@ -23,9 +23,7 @@ def to_json(value: Any, *, without: Collection[str] = ()) -> Any:
     enum its value, a path its text, an array nested lists, and a number that is not finite null:
     JSON has no name for it.
 
-    Args:
-        value: any value of the types above, possibly nested.
-        without: fields of `value`, a dataclass, to omit, such as large arrays.
+    `without` names fields of a dataclass to omit, such as large arrays.
 
     Raises:
         TypeError: JSON cannot express the value.
@@ -61,21 +59,12 @@ def to_json(value: Any, *, without: Collection[str] = ()) -> Any:
 
 
 def json_text(value: Any, *, ascii_only: bool = False) -> str:
-    """Return a value as an indented JSON document.
-
-    Args:
-        value: anything that `to_json` converts.
-        ascii_only: whether to escape all other characters.
-    """
+    """Return what `to_json` converts as an indented document; `ascii_only` escapes the rest."""
     return json.dumps(to_json(value), indent=2, ensure_ascii=ascii_only, allow_nan=False)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as a JSON file; bytes of file names that are not text are kept.
-
-    Args:
-        path: the file; its folder is created if necessary.
-        value: anything that `to_json` converts.
+    """Write what `to_json` converts as a JSON file; bytes of names that are not text are kept.
 
     Raises:
         HeadstartError: the file cannot be written.

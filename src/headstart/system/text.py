@@ -4,13 +4,7 @@ from collections.abc import Sequence
 
 
 def pluralize(count: int, one: str, many: str = "") -> str:
-    """Return a number with its noun: "1 image", "1,000 images".
-
-    Args:
-        count: number of items.
-        one: the noun in the singular.
-        many: the noun in the plural; defaults to the singular with an s.
-    """
+    """Return a number with its noun: "1 image", "1,000 images"; `many` defaults to an added s."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 

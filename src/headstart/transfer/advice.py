@@ -21,14 +21,13 @@ from typing import Final
 
 from headstart.backbones import BackboneInfo
 from headstart.evaluation.paired_tests import PairedTest
+from headstart.finetuning.settings import MIN_DEPTH
 from headstart.transfer.learning_curve import SampleCost
 
 LOW_ERROR: Final = 0.02
 HIGH_ERROR: Final = 0.05
 FEW_IMAGES: Final = 75
 """Images per class: fine-tuning was better with 100 or more, but not with 50 or fewer."""
-MIN_DEPTH: Final = 3
-"""Minimum number of stages to fine-tune, as in `headstart finetune`."""
 UNKNOWN_COST: Final = "there are too few images to predict whether more would help"
 _BETTER: Final = 0.02
 """A backbone must be this much better on ImageNet to be worth a try: gains there carry over to
@@ -102,12 +101,8 @@ def recommend(
 ) -> Advice:
     """Apply the rules in the module's docstring.
 
-    Args:
-        evidence: measurements that the rules are applied to.
-        data: the data set as given on the command line.
-        options: further options that every command needs, with their values.
-        backbone: name of the current backbone.
-        known: backbones to choose from.
+    `data` and `options` are the data set and further options as given on the command line;
+    `backbone` is the current one, and `known` are those to choose from.
     """
     action, reason = _decide(evidence)
     depth = _depth(evidence) if action is Action.FINE_TUNE else None
@@ -199,10 +194,6 @@ def _range(stages: Sequence[str]) -> str:
 
 def better_backbone(name: str, known: Sequence[BackboneInfo]) -> BackboneInfo | None:
     """Return the cheapest backbone that is clearly better on ImageNet, or the best if none is.
-
-    Args:
-        name: name of the current backbone.
-        known: backbones to choose from.
 
     Returns:
         None where `name` is not among the known ones, or is the best of them.

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from headstart.backbones.backbone import Backbone, Tensors, stages_of_modules
+from headstart.backbones.backbone import Backbone, Tensors
+from headstart.backbones.stages import stages_of_modules
 from headstart.heads.calibration import log_softmax
 from headstart.transfer.batch_norm_statistics import Moments
 from headstart.types import Doubles, Floats, Labels
@@ -88,16 +89,7 @@ class NearestClasses:
 def imagenet_distance(
     backbone: Backbone, moments: Mapping[str, Moments], images: int
 ) -> ImageNetDistance | None:
-    """Compare moments of images with those that the network has stored.
-
-    Args:
-        backbone: network with the stored moments.
-        moments: moments by module name, as measured by `batch_norm_statistics.batch_moments`.
-        images: number of images that the moments were measured on.
-
-    Returns:
-        None if the network has no batch normalization, and so no stored moments.
-    """
+    """Compare moments with the stored ones; None for a network without batch normalization."""
     if not moments:
         return None
     tensors = backbone.tensors()
@@ -127,11 +119,8 @@ def nearest_classes(
 ) -> NearestClasses:
     """Find the network's own classes that images look most like.
 
-    Args:
-        logits: (N, M) of the network's classifier.
-        labels: (N,) indices into `classes`.
-        classes: names of the data set's classes.
-        names: M names of the network's classes.
+    The logits (N, M) are of the network's classifier, whose M classes have these `names`; labels
+    (N,) are indices into the data set's classes.
     """
     log_p = log_softmax(logits.astype(np.float64), axis=1)
     p = np.exp(log_p)

@@ -17,7 +17,7 @@ from headstart.errors import DataError
 from headstart.heads.head import HeadFamily, LabeledFeatures
 from headstart.system.text import pluralize
 from headstart.transfer.power_law import PowerLaw, fit_power_laws
-from headstart.types import Interval, Labels, ProgressCallback
+from headstart.types import Interval, Labels, ProgressCallback, no_progress
 
 SHARES: Final = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """Shares of the images that a fold trains on."""
@@ -99,7 +99,7 @@ def measure_learning_curve(
     family: HeadFamily,
     available: int,
     seed: int,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> LearningCurve:
     """Cross-validate heads trained on subsets of each fold's training images.
 
@@ -130,8 +130,7 @@ def measure_learning_curve(
         if trained.any(axis=1).all() and (not sizes or images > 1.1 * sizes[-1]):
             wrong.append(_wrong(data, folds, trained, family))
             sizes.append(images)
-        if progress:
-            progress(done, len(SHARES))
+        progress(done, len(SHARES))
     return fit_learning_curve(sizes, wrong, available=available, seed=seed)
 
 

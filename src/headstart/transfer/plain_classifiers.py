@@ -35,7 +35,7 @@ def best_plain_classifier(
     *,
     classes: int,
     shape: tuple[int, int, int] | None = None,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[str, Right]:
     """Choose among plain classifiers and test the choice, by nested cross-validation.
 
@@ -58,7 +58,7 @@ def best_plain_classifier(
     pairs = list(combinations(range(count), 2))
     masks = [*single, *(single[j] | single[k] for j, k in pairs)]
     with threadpool_limits(1, user_api="blas"):  # faster on matrices this small
-        classifiers = _classifiers(X, y, masks, classes, shape, progress or no_progress)
+        classifiers = _classifiers(X, y, masks, classes, shape, progress)
     names, correct = [], np.zeros(len(y), dtype=bool)
     for outer in range(count):
         # Models trained without two folds, one of them the outer fold, tested on the other one.

@@ -22,11 +22,7 @@ SPECTRUM: Final = 1.0
 
 
 def randomize_weights(backbone: Backbone, *, seed: int) -> Backbone:
-    """Return a backbone of the same architecture and preprocessing with random weights.
-
-    Args:
-        backbone: the pre-trained backbone.
-        seed: random seed of the weights; the same seed gives the same weights and digest.
+    """Return the same architecture and preprocessing with random weights, drawn by the seed.
 
     Raises:
         BackboneError: the backbone's weights cannot be replaced, or it is a Keras model.
@@ -48,14 +44,10 @@ def randomize_weights(backbone: Backbone, *, seed: int) -> Backbone:
 
 
 def random_tensors(tensors: Tensors, *, seed: int) -> dict[str, np.ndarray]:
-    """Draw random tensors of the same names, shapes and dtypes.
+    """Draw tensors of the same names, shapes and dtypes; equal seeds give equal tensors.
 
     Tensors other than weights, biases and moments (position tables, class tokens, scales of whole
     layers) keep their mean and standard deviation; integers stay as they are.
-
-    Args:
-        tensors: all tensors of a network, by name.
-        seed: random seed of the weights.
     """
     rng = np.random.default_rng(seed)
     return {name: _random(name, old, rng) for name, old in tensors.items()}
@@ -77,16 +69,7 @@ def _random(name: str, old: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def natural_noise(count: int, side: int, *, seed: int) -> Pixels:
-    """Draw noise whose amplitudes fall with frequency as those of photos do.
-
-    Args:
-        count: number of images.
-        side: height and width in pixels.
-        seed: random seed of the noise.
-
-    Returns:
-        (count, side, side, 3) images, 0 to 255 around medium gray.
-    """
+    """Draw noise (count, side, side, 3) around gray whose amplitudes fall as those of photos do."""
     rng = np.random.default_rng(seed)
     across, down = np.fft.rfftfreq(side), np.fft.fftfreq(side)
     frequency = np.hypot(down[:, None], across)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from headstart.backbones import Backbone, list_backbones
-from headstart.backbones.backbone import LOGITS
+from headstart.backbones.stages import LOGITS
 from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.datasets import ImageDataset
 from headstart.evaluation.paired_tests import paired_difference
@@ -54,7 +54,7 @@ def measure_transfer(
     seed: int = 0,
     named: str | None = None,
     options: Mapping[str, str] | None = None,
-    watch: ProgressBarFactory | None = None,
+    watch: ProgressBarFactory = no_progress_bars,
 ) -> TransferReport:
     """Measure how well a backbone transfers to a data set.
 
@@ -75,22 +75,21 @@ def measure_transfer(
         BackboneError: the backbone's weights cannot be replaced by random ones.
     """
     started = time.perf_counter()
-    bar = watch or no_progress_bars
     backbone = extractor.backbone
-    sample = _sample(dataset, extractor, images, seed, bar("images", "images"))
+    sample = _sample(dataset, extractor, images, seed, watch("images", "images"))
     used, folds = sample.images, sample.folds
     selection, stages, chosen = folds.score_stages(
-        sample.values, bar("choosing stages", "candidates")
+        sample.values, watch("choosing stages", "candidates")
     )
-    read, pixels = _read(used.paths, backbone, bar("reading", "images"))
-    random_stages, random = _score_random_weights(sample, extractor, seed, bar)
+    read, pixels = _read(used.paths, backbone, watch("reading", "images"))
+    random_stages, random = _score_random_weights(sample, extractor, seed, watch)
     shape = (THUMBNAIL, THUMBNAIL, 3)
     baselines = (
-        folds.score_plain("raw pixels", read[0], bar("raw pixels", "classifiers"), shape=shape),
-        folds.score_plain("descriptors", read[1], bar("descriptors", "classifiers")),
+        folds.score_plain("raw pixels", read[0], watch("raw pixels", "classifiers"), shape=shape),
+        folds.score_plain("descriptors", read[1], watch("descriptors", "classifiers")),
         random,
     )
-    curve = _learning_curve(sample, selection, seed, bar("learning curve", "sizes"))
+    curve = _learning_curve(sample, selection, seed, watch("learning curve", "sizes"))
     last = stages[-1]
     advice = recommend(
         Evidence(

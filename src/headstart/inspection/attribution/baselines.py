@@ -14,15 +14,7 @@ def mean_color(pixels: Tensor) -> Tensor:
 
 
 def blur(maps: Tensor, sigma: float = BLUR) -> Tensor:
-    """Apply a Gaussian blur with replicated borders.
-
-    Args:
-        maps: (B, C, H, W).
-        sigma: standard deviation as a fraction of H.
-
-    Returns:
-        (B, C, H, W).
-    """
+    """Blur (B, C, H, W) by a Gaussian with replicated borders; `sigma` is a fraction of H."""
     deviation = sigma * maps.shape[2]
     radius = max(1, round(3 * deviation))
     offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)

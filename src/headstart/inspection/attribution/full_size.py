@@ -25,14 +25,7 @@ class FullSizeMap:
 def to_full_size(
     values: Floats, preprocessing: Preprocessing, width: int, height: int
 ) -> FullSizeMap:
-    """Resize a map of the crop to the image it was cut from, bilinear.
-
-    Args:
-        values: (crop, crop), one value per pixel of the network's input.
-        preprocessing: how the input was made from the image.
-        width: width of the image in pixels.
-        height: height of the image in pixels.
-    """
+    """Resize a map (crop, crop) to (height, width) of the image it was cut from, bilinear."""
     resized = preprocessing.resized(width, height)
     (x, columns), (y, rows) = (
         _crop_positions(source, length, preprocessing.crop)

@@ -11,7 +11,7 @@ from headstart.inspection.image_tensor import straight_through, to_array
 from headstart.inspection.synthesis.objective import Objective, total_variation
 from headstart.inspection.synthesis.parameterization import Latent
 from headstart.inspection.synthesis.transforms import TransformRanges
-from headstart.types import Pixels, ProgressCallback
+from headstart.types import Pixels, ProgressCallback, no_progress
 
 _WARM_UP = 10  # warm-up steps, while Adam's averages settle
 _LAST_RATE = 0.02  # final share of the learning rate
@@ -75,7 +75,7 @@ def ascend(
     seed: int,
     goal: StopCriterion | None = None,
     frames: int = 0,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> AscentResult:
     """Improve an image by gradient ascent (Adam, cosine learning rate).
 
@@ -128,8 +128,7 @@ def ascend(
         if step in keep:
             kept.append(snapshot())
         improve(_rate(settings, step), untransformed=settings.views is None)
-        if progress:
-            progress(step + 1, settings.steps)
+        progress(step + 1, settings.steps)
     steps = settings.steps
     best, best_value = snapshot(), measure()
     while goal and best_value < goal.least and steps < settings.steps + settings.further:

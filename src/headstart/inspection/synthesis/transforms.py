@@ -30,15 +30,12 @@ class TransformRanges:
     flip: bool = False
 
     def sample(self, pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
-        """Draw a random view of every image.
+        """Draw a random view of every image, reflected outside of it: (B, 3, side, side).
 
         Args:
             pixels: (B, 3, H, W) in [0, 1].
             side: side of the views in pixels.
             generator: random numbers, on the CPU.
-
-        Returns:
-            (B, 3, side, side) in [0, 1]; outside the image, it is reflected.
         """
 
         def uniform(low: float, high: float) -> Tensor:

@@ -8,8 +8,8 @@ from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from headstart.heads import softmax as solver
-from headstart.heads.softmax import solve
+from headstart.heads import logistic_solver as solver
+from headstart.heads.logistic_solver import solve
 from tests.heads.samples import blobs, leave_out
 from tests.properties import examples
 
