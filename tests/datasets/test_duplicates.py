@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.duplicates import deduplicate
 from headstart.types import Conflict
 from tests.properties import examples
@@ -13,7 +16,10 @@ def curated(*rows, last=None):
     """`deduplicate` for rows of digest, label and path."""
     digests, numbers, paths = zip(*rows, strict=True)
     labels, last = np.array(numbers), None if last is None else np.array(last)
-    return deduplicate(digests, labels, paths, CLASSES, identities=digests, preferred=last)
+    dataset = ImageDataset(
+        name="rows", paths=tuple(map(Path, paths)), labels=labels, classes=CLASSES
+    )
+    return deduplicate(dataset, digests, identities=digests, preferred=last)
 
 
 def test_different_images_are_all_kept_in_the_order_of_their_digests():
@@ -63,7 +69,8 @@ def test_a_test_image_with_another_label_in_training_is_a_conflict():
 
 
 def test_no_images():
-    found = deduplicate([], np.zeros(0, np.int64), [], CLASSES, identities=[])
+    none = ImageDataset(name="none", paths=(), labels=np.zeros(0, np.int64), classes=CLASSES)
+    found = deduplicate(none, [], identities=[])
     assert found.rows.tolist() == []
     assert found.rows.dtype == np.int64
 

@@ -26,9 +26,7 @@ def chosen_from(values, y, folds, *, family=LOGISTIC, choices=None, **more):
         choices = [Candidate((name,), depth) for depth, name in enumerate(values)]
     classes = int(y.max()) + 1
     ones = np.ones(len(y), np.float32)
-    return select(
-        values, y, folds, family=family, choices=choices, classes=classes, row_weights=ones, **more
-    )
+    return select(SelectionProblem(values, y, family, classes, ones, folds), choices, **more)
 
 
 @pytest.mark.parametrize(

@@ -48,15 +48,11 @@ def test_small_folds_and_other_numbers_of_folds_do_not_race(images, count):
 @pytest.mark.parametrize("kept", [0, 2**30])
 def test_the_race_changes_nothing_but_the_time(kind, kept, monkeypatch):
     values, y, choices = two_good_stages()
-    ones = np.ones(len(y), np.float32)
     found = {}
     monkeypatch.setattr(trials, "_LOGITS_MEMORY", kept)
     for beaten in (4.0, 1e9):
         monkeypatch.setattr(trials, "_ELIMINATED", beaten)
-        found[beaten] = select(
-            values, y, np.arange(len(y)) % 3, family=FAMILIES[kind], choices=choices,
-            classes=3, row_weights=ones,
-        )  # fmt: skip
+        found[beaten] = select(task_of(values, y, kind=kind), choices)
     raced, full = found.values()
     assert (raced.candidate, raced.setting) == (full.candidate, full.setting)
     np.testing.assert_allclose(raced.temperature, full.temperature, rtol=2e-2)

@@ -9,6 +9,7 @@ import pytest
 from headstart.heads.candidates import Candidate
 from headstart.heads.families import FAMILIES
 from headstart.heads.selection import Selection
+from headstart.heads.selection_problem import SelectionProblem
 from headstart.models import selection_cache
 from tests.heads.samples import blobs
 
@@ -16,17 +17,18 @@ PLACES = (Candidate(("a",), 0), Candidate(("b",), 1), Candidate(("a", "b"), 1))
 X, Y = blobs(60, 8, 3, apart=0.5)
 
 
-def question() -> dict:
-    """Arguments of `select_cached`, after the folder."""
-    return {
+def selected(root: Path | None, **change) -> Selection:
+    """What `select_cached` answers to a question, in which something may be changed."""
+    question = {
         "values": {"a": X[:, :4], "b": X},
         "y": Y,
         "folds": np.arange(60) % 3,
-        "head": "logistic",
-        "choices": PLACES,
         "classes": 3,
         "row_weights": np.ones(60, np.float32),
     }
+    head, choices = change.pop("head", "logistic"), change.pop("choices", PLACES)
+    problem = SelectionProblem(**question | change, family=FAMILIES[head])
+    return selection_cache.select_cached(root, problem, choices, head=head)
 
 
 @pytest.fixture
@@ -60,9 +62,7 @@ def same(one: Selection, other: Selection) -> bool:
 
 @pytest.mark.parametrize("head", list(FAMILIES))
 def test_the_same_question_is_asked_once(head: str, asked: list, tmp_path: Path):
-    first, second = (
-        selection_cache.select_cached(tmp_path, **{**question(), "head": head}) for _ in range(2)
-    )
+    first, second = (selected(tmp_path, head=head) for _ in range(2))
     assert len(asked) == 1
     assert same(first, second)
     assert same(first, asked[0])
@@ -83,8 +83,8 @@ def test_the_same_question_is_asked_once(head: str, asked: list, tmp_path: Path)
     ids=lambda change: next(iter(change)),
 )
 def test_another_question_is_another_answer(change: dict, asked: list, tmp_path: Path):
-    selection_cache.select_cached(tmp_path, **question())
-    selection_cache.select_cached(tmp_path, **question() | change)
+    selected(tmp_path)
+    selected(tmp_path, **change)
     assert len(asked) == 2
 
 
@@ -97,28 +97,26 @@ def flipped(content: bytes) -> bytes:
     "damage", [lambda _: b"", lambda _: b"nonsense", lambda content: content[:-1], flipped]
 )
 def test_a_damaged_answer_is_asked_for_again(damage, asked: list, tmp_path: Path):
-    selection_cache.select_cached(tmp_path, **question())
+    selected(tmp_path)
     (kept,) = (tmp_path / "choices").glob("*.choice")
     kept.write_bytes(damage(kept.read_bytes()))
-    again = selection_cache.select_cached(tmp_path, **question())
+    again = selected(tmp_path)
     assert len(asked) == 2
-    assert same(again, selection_cache.select_cached(tmp_path, **question()))
+    assert same(again, selected(tmp_path))
     assert len(asked) == 2
 
 
 def test_without_a_cache_nothing_is_kept(asked: list, tmp_path: Path):
     for _ in range(2):
-        selection_cache.select_cached(None, **question())
+        selected(None)
     assert len(asked) == 2
     (tmp_path / "file").touch()  # nor where the cache cannot be written
-    assert same(selection_cache.select_cached(tmp_path / "file", **question()), asked[0])
+    assert same(selected(tmp_path / "file"), asked[0])
 
 
 @pytest.mark.parametrize("folds", [None, np.arange(60) % 2])
 def test_what_was_not_chosen_is_not_kept_for_a_choice(folds, asked: list, tmp_path: Path):
-    found = [
-        selection_cache.select_cached(tmp_path, **question() | {"folds": folds}) for _ in range(2)
-    ]
+    found = [selected(tmp_path, folds=folds) for _ in range(2)]
     assert found[0].candidate == found[1].candidate == PLACES[1]
     assert found[0].correct_by_stage == found[1].correct_by_stage == {}
 
@@ -127,7 +125,7 @@ def test_the_oldest_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(selection_cache, "_MAX_FILES", 2)
     for number, weight in enumerate((1, 2, 3), start=1):
         weights = np.full(60, weight, np.float32)
-        selection_cache.select_cached(tmp_path, **question() | {"row_weights": weights})
+        selected(tmp_path, row_weights=weights)
         for kept in (tmp_path / "choices").glob("*.choice"):
             if kept.stat().st_mtime > 1e6:
                 os.utime(kept, (number, number))
@@ -137,5 +135,5 @@ def test_the_oldest_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 def test_large_answers_are_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(selection_cache, "_MAX_BYTES", 60 * 3 * 4 - 1)
-    selection_cache.select_cached(tmp_path, **question())
+    selected(tmp_path)
     assert not (tmp_path / "choices").exists()

@@ -209,9 +209,8 @@ class KerasModule(nn.Module):
 def keras_module(model: Any, channels: Sequence[int]) -> KerasModule:
     """Convert a functional Keras model with one input and one output to a PyTorch module.
 
-    Args:
-        model: Keras model on the meta device, for inputs (B, H, W, 3) of one size.
-        channels: indices of R, G, B in the order that the network expects.
+    The model is on the meta device, for inputs (B, H, W, 3) of one size; `channels` are the indices
+    of R, G, B in the order that it expects.
     """
     kinds = {"BatchNormalization": BatchNormalization, "Normalization": Normalization}
     operations: dict[str, nn.Module] = {

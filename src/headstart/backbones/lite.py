@@ -168,11 +168,7 @@ def _read_package(name: str) -> dict[str, np.ndarray]:
 
 
 def _in_order(tensors: Tensors, name: str) -> dict[str, np.ndarray]:
-    """Return the tensors in the order of the network.
-
-    Raises:
-        BackboneError: they are not those of this network.
-    """
+    """Return the tensors in the order of the network, after checking that they are its own."""
     expected = dict(tensor_shapes(VARIANTS[name]))
     # safetensors does not keep the order, so timm's names are used if the file has them; otherwise
     # the order of the file is that of the network.

@@ -36,8 +36,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
 
     bfloat16, which NumPy lacks, becomes float32 without loss.
 
-    Args:
-        path: a `.safetensors` file, or one that `torch.save` wrote (`.pth`, `.pt`, `.bin`).
+    The file is a `.safetensors` file, or one that `torch.save` wrote (`.pth`, `.pt`, `.bin`).
 
     Raises:
         BackboneError: there is no such file, it is damaged, or not a dictionary of tensors.

@@ -83,12 +83,7 @@ class TorchvisionSource(BackboneSource):
 
 
 def _default_weights(name: str) -> Any:
-    """Return the entry of the best published weights: URL, metadata, preset.
-
-    Raises:
-        BackboneError: torchvision has no classifier of this name.
-        MissingExtraError: torch or torchvision is not installed.
-    """
+    """Return the entry of the best published weights: URL, metadata, preset."""
     models = import_torchvision(name).models
     short = name.removeprefix(_PREFIX)
     known = models.list_models(module=models)

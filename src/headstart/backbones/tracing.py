@@ -1,7 +1,7 @@
 """Parts of a PyTorch network as modules, from its forward pass traced by `torch.fx`.
 
 Only modules that contain a stage are entered; every other module is one step of the trace (Reed et
-al. 2022, "torch.fx"). So little of a network's own code is traced, and tensors keep their names.
+al. 2022, "torch.fx"). This runs little of a network's own code, and tensors keep their names.
 """
 
 import inspect
@@ -88,11 +88,7 @@ def _nodes_of_stages(
 
 
 def _between(traced: fx.Graph, start: fx.Node, results: Sequence[fx.Node]) -> fx.Graph:
-    """Return the part of a graph that computes some nodes from another one.
-
-    Raises:
-        BackboneError: the results depend on the network's input by paths that bypass `start`.
-    """
+    """Return the part of a graph that computes some nodes from another one alone."""
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {start: graph.placeholder("activation")}
     needed: set[fx.Node] = set()

@@ -35,7 +35,6 @@ class _Commands(TyperGroup):
     """Command group that rewords messages about option values, which come from pydantic."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:

@@ -109,11 +109,7 @@ def attack(
 
 
 def _attack(method: str, given: dict[str, float]) -> Attack:
-    """Return the attack with the options given.
-
-    Raises:
-        UserError: there is no such attack, or it does not have an option that is given.
-    """
+    """Return the attack with the given options, after checking that it has them."""
     from headstart.inspection.attacks import ATTACKS
 
     if method not in ATTACKS:
@@ -126,11 +122,7 @@ def _attack(method: str, given: dict[str, float]) -> Attack:
 
 
 def _threat(norm: Norm, text: str | None, method: str, image: Path) -> Threat:
-    """Return the norm and size of the change that the options allow.
-
-    Raises:
-        UserError: it is not a number, not positive, or too large.
-    """
+    """Return the norm and size of the change that the options allow, after checking them."""
     from headstart.inspection.adversarial_file import largest_epsilon
     from headstart.inspection.attacks import Threat
 

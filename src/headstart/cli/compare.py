@@ -63,12 +63,7 @@ def compare(
 
 
 def _names(backbones: str | None) -> list[str]:
-    """Return the backbones to compare, each once.
-
-    Raises:
-        BackboneError: no name is given, or one is unknown (probably a typo, so nothing is measured;
-            a known backbone without weights is merely excluded).
-    """
+    """Return the backbones to compare, each once; an unknown name, probably a typo, is an error."""
     from headstart.backbones import check_name, list_backbones
 
     if backbones is None:
@@ -89,11 +84,7 @@ def _names(backbones: str | None) -> list[str]:
 def _opened(
     names: list[str], runtime: shared.RuntimeOptions, *, allow_download: bool
 ) -> tuple[list[Extractor], list[ExcludedBackbone]]:
-    """Return the backbones that can run, and those excluded with the reason.
-
-    Raises:
-        BackboneError: none can run.
-    """
+    """Return the backbones that can run, at least one, and those excluded with the reason."""
     from headstart.comparison.result import ExcludedBackbone
 
     extractors: dict[str, Extractor] = {}

@@ -107,11 +107,7 @@ def _file(base: Path, method: str = "") -> Path:
 
 
 def _check_out(images: Sequence[Path], out: Path) -> None:
-    """Refuse to write among the images, where a result might replace one.
-
-    Raises:
-        UserError: the folder for results is inside a folder of images, or contains an image.
-    """
+    """Refuse to write among the images, where a result might replace one."""
     folder = out.resolve()
     for path in images:
         if os.path.isdir(path):  # noqa: PTH112 - no error if a folder on the way is closed

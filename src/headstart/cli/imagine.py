@@ -108,11 +108,7 @@ def imagine(
 def _check(
     classes: list[str], out: Path, stage: str | None, channel: int | None, at: str | None
 ) -> tuple[int, int] | None:
-    """Return the unit's row and column, if any.
-
-    Raises:
-        UserError: options contradict each other, or one is missing.
-    """
+    """Check that options go together, and return the unit's row and column, if any."""
     shared.check_png(out)
     if stage is None and (channel is not None or at is not None):
         raise UserError(

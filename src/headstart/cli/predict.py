@@ -71,11 +71,7 @@ def classify(
 
 
 def _format(output: str | None, *, as_json: bool) -> str:
-    """Return the format that both options ask for.
-
-    Raises:
-        UserError: they contradict each other.
-    """
+    """Return the format that both options ask for, which must not contradict each other."""
     if as_json and output not in (None, "json"):
         raise UserError(f"--json and --format {output} contradict each other; remove one of them")
     return "json" if as_json else output or "table"

@@ -18,7 +18,7 @@ _SAME_COST = 0.05
 
 
 def frontier(results: Sequence[BackboneResult]) -> frozenset[str]:
-    """Return the names of the Pareto-optimal ones of the backbones measured on all images."""
+    """Return the names of the Pareto-optimal backbones among those measured on all images."""
     complete = [one for one in results if one.complete]
     return frozenset(
         one.name

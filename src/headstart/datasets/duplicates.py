@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.datasets.dataset import ImageDataset
 from headstart.types import Conflict, Labels
 
 
@@ -32,10 +33,8 @@ class Deduplication:
 
 
 def deduplicate(
+    dataset: ImageDataset,
     digests: Sequence[str],
-    labels: Labels,
-    paths: Sequence[object],
-    classes: Sequence[str],
     *,
     identities: Sequence[str],
     preferred: np.ndarray | None = None,
@@ -43,14 +42,13 @@ def deduplicate(
     """Remove duplicate images and images with conflicting labels.
 
     Args:
+        dataset: N images with their labels.
         digests: N digests of the images' bytes.
-        labels: (N,) indices into `classes`.
-        paths: N file names to report in conflicts.
-        classes: K class names to report in conflicts.
         identities: N strings, equal for images whose pixels are equal.
         preferred: (N,) bool; one of several copies is kept, if possible one where this is true.
             Marking the test images keeps the test set unchanged and removes the training copy.
     """
+    labels, paths, classes = dataset.labels, dataset.paths, dataset.classes
     groups: dict[str, list[int]] = defaultdict(list)
     for row, identity in enumerate(identities):
         groups[identity].append(row)

@@ -119,12 +119,8 @@ def write_images(
     The format is binary PNM. Features are stored under the digest of the image file, so its bytes
     must not depend on the version of Pillow or zlib, and PNM has a single possible encoding.
 
-    Args:
-        pixels: N images, (H, W) or (H, W, 3) uint8.
-        labels: (N,) indices into `classes`.
-        classes: names of the K folders, which are created.
-        into: folder to create them in.
-        prefix: first part of every file name.
+    The N images are (H, W) or (H, W, 3) uint8, their labels (N,) indices into the names of the K
+    folders. Every file name begins with `prefix`.
 
     Raises:
         StoreError: the disk is full or not writable.

@@ -43,13 +43,9 @@ def open_table(
     to the table's folder. A column `split`, `set` or `subset` is used if any of its values names a
     split.
 
-    Args:
-        path: CSV, TSV, JSON Lines or Parquet file, with one row per image.
-        name: name of the data set; defaults to the table's file name.
-        image_column: the column of image files; by default found by its name.
-        label_column: the column of labels; by default found by its name.
-        within: refuse files outside this folder; for tables from untrusted sources.
-        require_classes: the smallest number of classes to accept.
+    By default the columns of image files and labels are found by their names, and the data set is
+    named after the file. Files outside of `within`, if given, are refused: for tables from
+    untrusted sources. Fewer classes than `require_classes` are an error.
 
     Raises:
         DataError: the table is damaged, its columns are ambiguous, or it has too few classes.

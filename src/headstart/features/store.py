@@ -300,12 +300,7 @@ def _keys(digests: Sequence[str]) -> Keys:
 
 
 def _allocated(shapes: Mapping[str, tuple[int, int]], folder: Path) -> dict[str, Floats]:
-    """Return an uninitialized float32 array for each shape.
-
-    Args:
-        shapes: Name -> (rows, columns).
-        folder: Where temporary files can be created. They are unnamed and end with the arrays.
-    """
+    """Return an uninitialized float32 array for each shape; large ones are mapped from a folder."""
     if 4 * sum(rows * columns for rows, columns in shapes.values()) > _IN_MEMORY:
         with contextlib.suppress(OSError):  # no space or no permission: then in memory
             return {name: _mapped(folder, shape) for name, shape in shapes.items()}

@@ -45,14 +45,9 @@ def decide(
     *,
     interpolate: bool,
 ) -> Decision:
-    """Compare fine-tuned weights with the probe on images that neither was trained on.
+    """Compare the trained weights with the probe on the validation examples at `rows` (V,).
 
-    Args:
-        loop: training loop that evaluates weights.
-        probe: state of the network before training, by name.
-        tuned: state of the network after training, by name.
-        rows: (V,) indices of the validation examples.
-        interpolate: whether to try weights between the two as well.
+    With `interpolate`, weights between the two are tried as well.
     """
     before = loop.evaluate(probe, rows)
 

@@ -87,8 +87,8 @@ def automatic_depth(stages: Sequence[str], used: Sequence[str]) -> int:
     Train from the shallowest stage that feeds the head, at least `MIN_DEPTH` stages, but never the
     first one, which detects edges and colors.
 
-    Stages are shallow to deep, up to the deepest one that feeds the head; none is used if the
-    network's own logits feed it.
+    Both are shallow to deep, and the last stage is the deepest one that feeds the head. `used` is
+    empty if the network's own logits feed it.
     """
     first = list(stages).index(used[0]) if used else len(stages) - 1
     return max(1, min(max(len(stages) - first, MIN_DEPTH), len(stages) - 1))

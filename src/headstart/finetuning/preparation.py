@@ -77,13 +77,8 @@ def prepare_tuning(
 ) -> TrainingSetup | None:
     """Cut the network, run the trunk on all views, and attach the probe's head to the tail.
 
-    Args:
-        images: images of the probe `model`, with their features.
-        extractor: extractor of the backbone, with its engine.
-        cache: cache folder, where the trunk's activations are stored.
-        model: the probe, trained on all training images.
-        settings: how to train.
-        progress: called with (done, total) images whose views went through the trunk.
+    The images and their features are those of the probe `model`, which was trained on all training
+    images. The trunk's activations are stored in the cache folder.
 
     Returns:
         The setup, or None if the settings train nothing but the head.

@@ -11,7 +11,7 @@ from headstart.errors import UserError
 from headstart.features.extractor import Extractor
 from headstart.finetuning.settings import TuningRecipe
 from headstart.heads.logistic import LinearHead
-from headstart.models.fit import fit, stages_to_extract
+from headstart.models.fit import fit
 from headstart.models.fit_result import FitResult
 from headstart.models.fit_settings import FitSettings
 from headstart.models.train_test_split import SplitFeatures
@@ -60,13 +60,7 @@ def train_probe(
             that it was trained on.
     """
     probe = fit(dataset, extractor, fit_settings, on_images=on_images, on_candidates=on_candidates)
-    images = SplitFeatures.extract(
-        dataset,
-        extractor,
-        stages=stages_to_extract(extractor.backbone, fit_settings),
-        hold_out=fit_settings.hold_out,
-        seed=fit_settings.seed,
-    )
+    images = SplitFeatures.extract(dataset, extractor, fit_settings)
     if model is not None:
         _check_images(model, images)
         probe = replace(probe, model=_with_all_stages(probe.model, model))

@@ -17,7 +17,6 @@ import numpy as np
 
 from headstart.heads.calibration import fit_temperatures, probabilities
 from headstart.heads.candidates import Candidate
-from headstart.heads.head import HeadFamily
 from headstart.heads.selection_problem import SelectionProblem
 from headstart.heads.trials import Trial, paired_gap, try_candidates
 from headstart.types import Floats, Labels, ProgressCallback, no_progress
@@ -68,33 +67,19 @@ def fold_count(y: Labels, *, classes: int) -> int:
 
 
 def select(
-    values: Mapping[str, Floats],
-    y: Labels,
-    folds: Labels | None,
-    *,
-    family: HeadFamily,
+    problem: SelectionProblem,
     choices: Sequence[Candidate],
-    classes: int,
-    row_weights: Floats,
+    *,
     progress: ProgressCallback = no_progress,
 ) -> Selection:
-    """Choose among candidates, and estimate the accuracy of the choice.
+    """Choose among one or more candidates, and estimate the accuracy of the choice.
 
-    Args:
-        values: (N, width) features of each stage.
-        y: (N,) labels in [0, classes).
-        folds: (N,) fold of each image, 0 to K - 1; None if nothing can be held out.
-        family: family of the head.
-        choices: one or more candidates; the deepest single stage among them is used where there
-            are too few images to choose.
-        classes: number of classes.
-        row_weights: (N,) weight of each image in training.
-        progress: called with (done, total) candidates.
+    With too few images to choose, the deepest single stage among the candidates is used. `progress`
+    is called with (done, total) candidates.
     """
     default = max(choices, key=lambda choice: (choice.depth, -len(choice.stages)))
-    if folds is None:
-        return Selection(default, family.settings[family.default])
-    problem = SelectionProblem(values, y, family, classes, row_weights, folds)
+    if not problem.single:
+        return Selection(default, problem.family.settings[problem.family.default])
     if len(problem.single) < MIN_FOLDS:
         return _without_choice(problem, default)
     trials = {

@@ -31,7 +31,7 @@ class SelectionProblem:
         family: family of the head.
         classes: number of classes K.
         row_weights: (N,) weight of each image in training.
-        folds: (N,) fold of each image.
+        folds: (N,) fold of each image, from 0; None if nothing can be held out.
     """
 
     values: Mapping[str, Floats]
@@ -39,12 +39,13 @@ class SelectionProblem:
     family: HeadFamily
     classes: int
     row_weights: Floats
-    folds: Labels
+    folds: Labels | None
 
     @cached_property
     def single(self) -> list[np.ndarray]:
-        """Mask (N,) of each fold."""
-        return [self.folds == fold for fold in range(int(self.folds.max()) + 1)]
+        """Mask (N,) of each fold; empty if nothing can be held out."""
+        folds = self.folds
+        return [] if folds is None else [folds == fold for fold in range(int(folds.max()) + 1)]
 
     @cached_property
     def pairs(self) -> list[Pair]:

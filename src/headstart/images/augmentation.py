@@ -42,11 +42,8 @@ class Augmentation:
     ) -> Pixels:
         """Return a random view in the size that a backbone expects: (crop, crop, 3) uint8.
 
-        Args:
-            image: an image in mode RGB.
-            preprocessing: preprocessing of the backbone, of which only the interpolation and the
-                crop size are used.
-            rng: source of randomness; the same state gives the same view.
+        Of the preprocessing only the interpolation and the crop size are used. The same state of
+        `rng` gives the same view.
         """
         area = rng.uniform(*self.scale) * image.width * image.height
         stretch = math.exp(rng.uniform(-1, 1) * math.log(self.ratio))

@@ -43,11 +43,8 @@ def corrupt(
 ) -> Pixels:
     """Return a corrupted image, (H, W, 3) uint8.
 
-    Args:
-        pixels: (H, W, 3) uint8.
-        corruption: the kind of corruption; only noise and fog are random.
-        strength: strength from 1 to 5.
-        rng: source of randomness; the same state gives the same pattern at every strength.
+    Only noise and fog are random: the same state of `rng` gives the same pattern at every strength,
+    from 1 to 5.
 
     Raises:
         DataError: the strength is not from 1 to 5.

@@ -53,18 +53,11 @@ class DifferentiableResize:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """Resizing and cropping along one axis.
+    """Resizing and cropping along one axis."""
 
-    Attributes:
-        weights: (source, kept) float32 matrix from pixels to resized pixels; None if the side is
-            not resized.
-        kept: range of the resized pixels inside the crop.
-        before: number of padding pixels before them.
-    """
-
-    weights: Tensor | None
-    kept: slice
-    before: int
+    weights: Tensor | None  # (source, kept) from pixels to resized pixels; None if not resized
+    kept: slice  # the resized pixels inside the crop
+    before: int  # number of padding pixels before them
 
     @classmethod
     def of(cls, source: int, resized: int, preprocessing: Preprocessing, *, part: bool) -> _Axis:

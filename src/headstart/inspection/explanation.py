@@ -79,7 +79,9 @@ class Explanation:
 def predict_files(
     network: InspectedNetwork, paths: Sequence[Path], *, explain: str | None = None
 ) -> tuple[list[ExplainedPrediction], tuple[Skipped, ...]]:
-    """Predict files, with `explain` or the predicted class to explain; list unreadable files.
+    """Predict files, and choose the class to explain for each: `explain`, else the predicted one.
+
+    Files that cannot be read are returned separately.
 
     Raises:
         DataError: no file is an image, or there is no such class.

@@ -14,7 +14,7 @@ import numpy as np
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import LOGITS
-from headstart.engines import Engine, build_engine, make_plan
+from headstart.engines import Engine, make_plan
 from headstart.errors import DataError
 from headstart.features.extractor import Extractor
 from headstart.inspection.differentiable_model import DifferentiableModel
@@ -46,10 +46,10 @@ class InspectedNetwork:
         """
         return DifferentiableModel.of(self.backbone, self.model)
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
-        """The backbone in the inference engine."""
-        return build_engine(self.backbone, make_plan())
+        """The backbone in the inference engine, compiled once."""
+        return self._extractor.engine()
 
     def engine_outputs(self, batches: Iterable[Pixels]) -> Iterator[dict[str, Floats]]:
         """Run prepared images, (B, crop, crop, 3) each, through the inference engine.

@@ -123,10 +123,8 @@ def draw_sample(
             fresh = [one for one, there in zip(fresh, trained, strict=True) if not there]
         kept += fresh
         curated = deduplicate(
+            pool.subset(np.array([one.row for one in kept], dtype=np.int64)),
             [one.digest for one in kept],
-            pool.labels[[one.row for one in kept]],
-            [pool.paths[one.row] for one in kept],
-            pool.classes,
             identities=[bytes_digest(one.pixels.tobytes()) for one in kept],
         )
         rows, conflicts = curated.rows.tolist(), curated.conflicts

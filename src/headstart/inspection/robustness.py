@@ -58,15 +58,8 @@ def measure_robustness(
 ) -> Robustness:
     """Attack and corrupt a sample of images.
 
-    Args:
-        network: network to attack.
-        sample: images prepared for the network.
-        norm: norm of the adversarial changes.
-        epsilons: sizes of the changes for pixels in [0, 1]; 0 is always included.
-        attack: the attack, with its steps and restarts.
-        seed: random seed of the attack's starts, of noise and of fog.
-        on_steps: called with (done, total) steps of the attack.
-        on_images: called with (done, total) corrupted images.
+    Sizes of the changes are for pixels in [0, 1]; 0 is always included. The seed is that of the
+    attack's starts, of noise and of fog.
 
     Raises:
         DataError: an epsilon is negative, NaN or infinite, or the network computes such numbers.

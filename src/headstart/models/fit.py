@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.stages import LOGITS, check_stages
+from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.features.extractor import Extractor
@@ -17,6 +17,7 @@ from headstart.heads.families import head_family
 from headstart.heads.head import Head
 from headstart.heads.rows import Rows
 from headstart.heads.selection import Selection, fold_count
+from headstart.heads.selection_problem import SelectionProblem
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
 from headstart.models.selection_cache import select_cached
@@ -55,14 +56,7 @@ def fit(
     """
     started = time.perf_counter()
     choices = _candidates(extractor, settings)
-    data = SplitFeatures.extract(
-        dataset,
-        extractor,
-        stages=stages_to_extract(extractor.backbone, settings),
-        hold_out=settings.hold_out,
-        seed=settings.seed,
-        progress=on_images,
-    )
+    data = SplitFeatures.extract(dataset, extractor, settings, progress=on_images)
     sample = _selection_sample(data, seed=settings.seed)
     rows, classes = data.split.train[sample], len(data.split.classes)
     selection = select_stages(
@@ -99,12 +93,6 @@ def fit(
     )
 
 
-def stages_to_extract(backbone: Backbone, settings: FitSettings) -> list[str]:
-    """Return the names of the stages whose features `fit` needs: all, and the logits if named."""
-    names = [stage.name for stage in backbone.stages]
-    return [*names, LOGITS] if LOGITS in settings.stages else names
-
-
 def select_stages(
     X: Mapping[str, Floats],
     labels: Labels,
@@ -124,17 +112,15 @@ def select_stages(
     selections; None stores nothing. For the other arguments see `headstart.heads.selection.select`.
     """
     folds = fold_count(labels, classes=classes) if folds is None else folds
-    return select_cached(
-        cache,
-        X,
-        labels,
-        assign_folds(digests, labels, folds=folds, seed=settings.seed) if folds else None,
-        head=settings.head,
-        choices=choices,
+    problem = SelectionProblem(
+        values=X,
+        y=labels,
+        family=head_family(settings.head),
         classes=classes,
         row_weights=sample_weights(labels, classes, balance=settings.balance),
-        progress=progress,
+        folds=assign_folds(digests, labels, folds=folds, seed=settings.seed) if folds else None,
     )
+    return select_cached(cache, problem, choices, head=settings.head, progress=progress)
 
 
 def sample_weights(labels: Labels, classes: int, *, balance: bool) -> Floats:

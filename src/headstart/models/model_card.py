@@ -9,12 +9,6 @@ from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.text import pluralize
 from headstart.types import EstimateMethod
 
-
-def _cell(text: str) -> str:
-    """Escape a name for a table cell; names of folders may contain any character."""
-    return " ".join(text.split()).replace("|", "\\|")
-
-
 _METHODS = {
     EstimateMethod.CROSS_VALIDATION: "cross-validated",
     EstimateMethod.HELD_OUT: "held out",
@@ -32,6 +26,11 @@ def accuracy_text(estimate: AccuracyEstimate) -> str:
         f"{estimate.interval.high:.3f}, {pluralize(estimate.images, 'image')}, "
         f"{_METHODS[estimate.method]})"
     )
+
+
+def _cell(text: str) -> str:
+    """Escape a name for a table cell; names of folders may contain any character."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def model_card(model: Model) -> str:

@@ -126,13 +126,7 @@ def evaluate(
     usable, unknown = _of_known_classes(dataset, model.classes)
     features = extractor.extract(usable.paths, stages=model.origin.stages, progress=progress)
     usable = usable.subset(features.rows)
-    curated = deduplicate(
-        features.digests,
-        usable.labels,
-        usable.paths,
-        usable.classes,
-        identities=features.identities(),
-    )
+    curated = deduplicate(usable, features.digests, identities=features.identities())
     seen = model.data.contains(tuple(features.digests[row] for row in curated.rows))
     rows = curated.rows[~seen]
     if not len(rows):

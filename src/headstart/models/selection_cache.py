@@ -18,12 +18,12 @@ from safetensors.numpy import load, save
 
 from headstart.errors import HeadstartError
 from headstart.heads.candidates import Candidate
-from headstart.heads.families import head_family
 from headstart.heads.selection import Selection, select
+from headstart.heads.selection_problem import SelectionProblem
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import DIGEST_BYTES, hasher
 from headstart.system.files import atomic_write
-from headstart.types import Floats, Labels, ProgressCallback, no_progress
+from headstart.types import ProgressCallback, no_progress
 
 _KIND = "choices"
 _FORMAT = "1"
@@ -38,47 +38,35 @@ _SELECTION, _PROBABILITIES, _CORRECT = "selection", "probabilities", "correct by
 
 def select_cached(
     root: Path | None,
-    values: Mapping[str, Floats],
-    y: Labels,
-    folds: Labels | None,
+    problem: SelectionProblem,
+    choices: Sequence[Candidate],
     *,
     head: str,
-    choices: Sequence[Candidate],
-    classes: int,
-    row_weights: Floats,
     progress: ProgressCallback = no_progress,
 ) -> Selection:
     """Select stages by cross-validation, or return the stored result for the same arguments.
 
-    `root` is the cache folder, None to store nothing; for the other arguments see
-    `headstart.heads.selection.select`. Selections with a head family from outside headstart are not
-    stored, because its code may change without headstart's version.
+    `root` is the cache folder, None to store nothing, and `head` the name of the head's family;
+    otherwise see `headstart.heads.selection.select`. Selections with a family from outside
+    headstart are not stored, because its code may change without headstart's version.
     """
-    family = head_family(head)
+    family, folds = problem.family, problem.folds
     ours = type(family).__module__.startswith("headstart.")
     inputs = {
         "format": _FORMAT,
         "versions": [version("headstart"), np.__version__],
         "head": [head, family.settings],
         "choices": [asdict(choice) for choice in choices],
-        "classes": classes,
+        "classes": problem.classes,
     }
     path = None
     if root is not None and folds is not None and ours:
-        arrays = {**values, "labels, folds and weights": np.stack([y, folds, row_weights])}
+        per_image = np.stack([problem.y, folds, problem.row_weights])
+        arrays = {**problem.values, "labels, folds and weights": per_image}
         path = root / _KIND / f"{_digest(inputs, arrays)}{_SUFFIX}"
         if stored := _read(path):
             return stored
-    selection = select(
-        values,
-        y,
-        folds,
-        family=family,
-        choices=choices,
-        classes=classes,
-        row_weights=row_weights,
-        progress=progress,
-    )
+    selection = select(problem, choices, progress=progress)
     if root is not None and path is not None:
         _store(root, path, selection)
     return selection

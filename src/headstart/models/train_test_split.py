@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from headstart.backbones.stages import LOGITS
 from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import Deduplication, deduplicate
 from headstart.datasets.splits import holdout_mask
 from headstart.errors import DataError
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
+from headstart.models.fit_settings import FitSettings
 from headstart.system.text import pluralize
 from headstart.types import Labels, ProgressCallback, Skipped, Split, no_progress
 
@@ -82,10 +83,8 @@ class TrainTestSplit:
         in_test_part = np.array([part is not Split.TRAIN for part in parts], dtype=bool)
         identities = features.identities()
         curated = deduplicate(
+            dataset,
             features.digests,
-            dataset.labels,
-            dataset.paths,
-            dataset.classes,
             identities=identities,
             preferred=in_test_part if dataset.splits else None,
         )
@@ -136,21 +135,22 @@ class SplitFeatures:
         cls,
         dataset: ImageDataset,
         extractor: Extractor,
+        settings: FitSettings,
         *,
-        stages: Sequence[str],
-        hold_out: float,
-        seed: int,
         progress: ProgressCallback = no_progress,
     ) -> SplitFeatures:
-        """Compute the features of a data set, and divide it; see `TrainTestSplit.of`.
+        """Compute the features of all stages, and of the logits if the settings name them; divide.
 
         Raises:
             DataError: Fewer than two classes have a readable training image.
         """
         dataset = train_test_parts(dataset)
+        stages = [stage.name for stage in extractor.backbone.stages]
+        if LOGITS in settings.stages:
+            stages.append(LOGITS)
         features = extractor.extract(dataset.paths, stages=stages, progress=progress)
         dataset = dataset.subset(features.rows)
-        split = TrainTestSplit.of(dataset, features, hold_out=hold_out, seed=seed)
+        split = TrainTestSplit.of(dataset, features, hold_out=settings.hold_out, seed=settings.seed)
         return cls(dataset=dataset, features=features, split=split)
 
     @property

@@ -37,14 +37,10 @@ _MOST_WRONG, _COLUMNS = 24, 6  # images at most, and per row
 
 
 def confusion_matrix(confusion: npt.ArrayLike, classes: Sequence[str]) -> Figure:
-    """Draw a confusion matrix with one row per true class and one column per prediction.
+    """Draw a confusion matrix (K, K), one row per true class and one column per predicted class.
 
     The color of a cell shows its share of the row. For errors it starts at 0.15 and follows the
     square root, or one error in fifty images would look white. Rows without images are gray.
-
-    Args:
-        confusion: (K, K) number of images, row = true class.
-        classes: K class names.
 
     Raises:
         DataError: there are no classes, or the shapes differ.

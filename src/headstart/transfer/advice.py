@@ -195,8 +195,7 @@ def _range(stages: Sequence[str]) -> str:
 def better_backbone(name: str, known: Sequence[BackboneInfo]) -> BackboneInfo | None:
     """Return the cheapest backbone that is clearly better on ImageNet, or the best if none is.
 
-    Returns:
-        None where `name` is not among the known ones, or is the best of them.
+    It is None if the current one is unknown, or the best.
     """
     current = next((info for info in known if info.name == name), None)
     if current is None:

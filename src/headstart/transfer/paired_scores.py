@@ -14,6 +14,7 @@ from headstart.evaluation.paired_tests import Right, paired_difference
 from headstart.heads.candidates import candidates
 from headstart.heads.logistic import LogisticFamily
 from headstart.heads.selection import MIN_FOLDS, Selection, fold_count, select
+from headstart.heads.selection_problem import SelectionProblem
 from headstart.transfer.plain_classifiers import best_plain_classifier
 from headstart.types import Floats, Labels, ProgressCallback
 
@@ -79,27 +80,23 @@ class SharedFolds:
     def score_stages(
         self, values: Mapping[str, Floats], progress: ProgressCallback
     ) -> tuple[Selection, tuple[ClassifierScore, ...], ClassifierScore]:
-        """Cross-validate heads on each stage, and on the stages that are chosen.
-
-        Args:
-            values: (N, width) features by stage, shallow to deep.
-            progress: called with (done, total) combinations of stages.
+        """Cross-validate heads on each stage, (N, width) shallow to deep, and on those chosen.
 
         Returns:
             The choice on all images; the score of each stage; and the score of the chosen stages,
             chosen again for every fold.
         """
         labels = self.images.labels
-        selection = select(
-            values,
-            labels,
-            self.folds,
+        problem = SelectionProblem(
+            values=values,
+            y=labels,
             family=LogisticFamily(),
-            choices=candidates({name: part.shape[1] for name, part in values.items()}),
             classes=len(self.images.classes),
             row_weights=np.ones(len(labels), np.float32),
-            progress=progress,
+            folds=self.folds,
         )
+        choices = candidates({name: part.shape[1] for name, part in values.items()})
+        selection = select(problem, choices, progress=progress)
         assert selection.probabilities is not None  # there are folds
         stages = tuple(
             ClassifierScore(name=name, detail=name, correct=correct)

@@ -22,7 +22,7 @@ SPECTRUM: Final = 1.0
 
 
 def randomize_weights(backbone: Backbone, *, seed: int) -> Backbone:
-    """Return the same architecture and preprocessing with random weights, drawn by the seed.
+    """Return a backbone of the same architecture and preprocessing with random weights.
 
     Raises:
         BackboneError: the backbone's weights cannot be replaced, or it is a Keras model.

@@ -25,7 +25,7 @@ class FullSizeMap:
 def to_full_size(
     values: Floats, preprocessing: Preprocessing, width: int, height: int
 ) -> FullSizeMap:
-    """Resize a map (crop, crop) to (height, width) of the image it was cut from, bilinear."""
+    """Resize a map of the crop, (crop, crop), to its whole image, (height, width), bilinearly."""
     resized = preprocessing.resized(width, height)
     (x, columns), (y, rows) = (
         _crop_positions(source, length, preprocessing.crop)

@@ -30,7 +30,7 @@ class TransformRanges:
     flip: bool = False
 
     def sample(self, pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
-        """Draw a random view of every image, reflected outside of it: (B, 3, side, side).
+        """Draw a random view (B, 3, side, side) of every image, which is reflected at its border.
 
         Args:
             pixels: (B, 3, H, W) in [0, 1].
