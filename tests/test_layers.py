@@ -25,6 +25,7 @@ LAYERS = (
     "comparison",
     "inspection",
     "models",
+    "series",
     "datasets",
     "features",
     "engines",
@@ -36,7 +37,7 @@ LAYERS = (
     "types",
     "errors",
 )
-WITHOUT_TORCH = ("datasets", "evaluation", "heads")
+WITHOUT_TORCH = ("series", "datasets", "evaluation", "heads")
 
 
 def module_names() -> dict[str, Path]:

@@ -267,3 +267,32 @@ def test_a_paired_difference_of_nothing_is_not_certain():
         paired_difference(same, same[1:])
     with pytest.raises(DataError, match="shapes"):
         paired_difference([], [])
+
+
+class TestClusters:
+    """Intervals of an accuracy on images in series."""
+
+    def test_are_those_of_independent_images_where_series_have_one_image(self) -> None:
+        correct = np.array([True, True, False, True, False, True])
+        found = metrics.clustered_interval(correct, np.arange(6))
+        count = metrics.effective_count(correct, np.arange(6))
+        assert count == pytest.approx(5)  # N - 1, as an unbiased variance has it
+        assert found == metrics.wilson(4 / 6 * count, count)
+        assert metrics.clustered_interval(correct, None) == metrics.wilson(4, 6)
+
+    def test_copies_of_an_image_tell_nothing_new(self) -> None:
+        correct = np.random.default_rng(0).random(400) < 0.8
+        count = metrics.effective_count(np.repeat(correct, 5), np.repeat(np.arange(400), 5))
+        assert count == pytest.approx(400, rel=0.01)
+
+    def test_without_an_error_the_series_are_counted(self) -> None:
+        assert metrics.effective_count(np.ones(12, bool), np.repeat([3, 7, 9], 4)) == 3
+
+    def test_contain_the_truth_as_often_as_they_say(self) -> None:
+        rng, inside = np.random.default_rng(1), 0
+        for _ in range(400):
+            chance = rng.beta(8, 2, 80)  # each series has its own; the mean is 0.8
+            clusters = np.repeat(np.arange(80), 6)
+            interval = metrics.clustered_interval(rng.random(480) < chance[clusters], clusters)
+            inside += interval.low <= 0.8 <= interval.high
+        assert 0.92 <= inside / 400 <= 0.98

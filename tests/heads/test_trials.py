@@ -157,3 +157,17 @@ def test_as_many_candidates_at_a_time_as_memory_allows(
     y = np.broadcast_to(0, images)
     task = SelectionProblem(values, y, LOGISTIC, classes, y, y)
     assert trials._workers(task, [Candidate(("a",), 0)]) == workers
+
+
+def test_errors_of_series_are_those_of_their_sums():
+    rng = np.random.default_rng(3)
+    losses = rng.random((4, 60)).astype(np.float32)
+    ones = np.ones(60, np.float32)
+    gap, error = paired_gap(losses, ones)
+    alone = paired_gap(losses, ones, rng.permutation(60))
+    assert np.allclose(alone[0], gap)
+    assert np.allclose(alone[1], error, rtol=1e-5)
+    # Five copies of each image: no more is known than from one, with its weight.
+    copies = paired_gap(np.tile(losses, 5), np.tile(ones, 5), np.tile(np.arange(60), 5))
+    assert np.allclose(copies[1], error, rtol=1e-4)
+    assert np.all(paired_gap(np.tile(losses, 5), np.tile(ones, 5))[1][1:] <= error[1:] / 2 + 1e-9)

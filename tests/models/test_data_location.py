@@ -13,6 +13,7 @@ SOURCE = DataLocation(
     data="/photos/insects",
     image_column=None,
     label_column="species",
+    group_by=None,
     classes_from="first",
     holdout=0.2,
     seed=7,

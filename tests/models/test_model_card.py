@@ -103,7 +103,7 @@ def test_names_are_text_and_never_templates():
 
 
 def test_an_accuracy_is_never_without_its_interval_and_its_source():
-    assert accuracy_text(UNKNOWN) == "unknown: too few images to hold any out"
+    assert accuracy_text(UNKNOWN) == "unknown: too few images or scenes to hold any out"
     held_out = estimate(1_900, 2_000, EstimateMethod.HELD_OUT)
     assert accuracy_text(held_out) == (
         "0.950 (95% interval 0.940 to 0.959, 2,000 images, held out)"

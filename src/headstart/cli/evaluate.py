@@ -1,9 +1,17 @@
 """headstart evaluate."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
 from headstart.cli.summary import left_out_facts
-from headstart.types import EstimateMethod
+from headstart.system.text import pluralize
+from headstart.types import EstimateMethod, Split
+
+if TYPE_CHECKING:
+    from headstart.evaluation.report import Report
 
 
 def evaluate(
@@ -33,8 +41,13 @@ def evaluate(
     extractor = runtime.extractor_of(trained)
     with progress() as bars:
         found = test(
-            trained, extractor, dataset.test_images(), progress=bars.bar("images", "images")
+            trained,
+            extractor,
+            dataset.test_images(),
+            training=dataset.in_split(Split.TRAIN) if Split.TRAIN in dataset.splits else None,
+            progress=bars.bar("images", "images"),
         )
+    clusters = found.series.groups if found.series else None
     report = build_report(
         found.probabilities,
         found.labels,
@@ -43,6 +56,8 @@ def evaluate(
         conflicts=found.conflicts,
         seen=found.seen,
         seconds=found.seconds,
+        clusters=clusters,
+        new_scene=found.new_scene,
     )
     if out:
         from headstart.plots.report_folder import write_report  # imports matplotlib, which is slow
@@ -53,10 +68,11 @@ def evaluate(
     if as_json:
         print_json(report)
         return
-    accuracy = AccuracyEstimate.of(found.correct, EstimateMethod.HELD_OUT)
+    accuracy = AccuracyEstimate.of(found.correct, EstimateMethod.HELD_OUT, clusters=clusters)
     facts(
         [
             ("accuracy", accuracy_text(accuracy)),
+            ("scenes", _scenes_text(report)),
             ("top-5 accuracy", None if report.top5 is None else f"{report.top5:.3f}"),
             ("balanced accuracy", f"{report.balanced_accuracy:.3f}"),
             ("log loss", f"{report.nll:.3f}"),
@@ -65,4 +81,20 @@ def evaluate(
             ("written", str(out) if out else None),
         ],
         width=19,
+    )
+
+
+def _scenes_text(report: Report) -> str | None:
+    """Return how the accuracy differs on images of scenes in the training images, if there are."""
+    if not report.shared_scenes:
+        return None
+    shared = pluralize(report.shared_scenes, "test image shows", "test images show")
+    text = f"{shared} the same scene as a training image"
+    interval = report.interval_new_scenes
+    if report.accuracy_new_scenes is None or interval is None:
+        return f"{text}, so nothing is known about new scenes"
+    others = pluralize(report.images - report.shared_scenes, "other")
+    return (
+        f"{text}; on the {others} the accuracy is {report.accuracy_new_scenes:.3f} "
+        f"({interval.low:.3f} to {interval.high:.3f})"
     )

@@ -78,6 +78,7 @@ def finetune(
         image_column=location.image_column,
         label_column=location.label_column,
         classes_from=ClassLevel(location.classes_from),
+        group_by=location.group_by,
     ).open(location.data, runtime.cache)
     from headstart.evaluation.report import write_skipped
     from headstart.finetuning.finetune import TuningProgress
@@ -170,7 +171,7 @@ def _location(
     if dataset_options != shared.DatasetOptions():
         raise UserError(
             f"the images of {source} are read as when it was trained; remove --image-column, "
-            "--label-column and --classes-from, or give the images as well"
+            "--label-column, --classes-from and --group-by, or give the images as well"
         )
     if Path(known.data).is_absolute() and not Path(known.data).exists():
         raise UserError(

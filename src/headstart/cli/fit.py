@@ -173,7 +173,7 @@ def _describe(
     out: Path,
     report: Path | None,
 ) -> None:
-    from headstart.models.model_card import accuracy_text
+    from headstart.models.model_card import accuracy_text, scenes_text
 
     model, speed = result.model, _images_per_second(result)
     rate = "" if speed is None else f"; {speed:,.0f} images/s"
@@ -185,6 +185,7 @@ def _describe(
         [
             *training_facts(dataset.name, result, extractor, features),
             ("accuracy", accuracy_text(model.accuracy)),
+            ("scenes", scenes_text(model)),
             ("untested", untested if single else None),
             *left_out_facts(result, duplicates=model.data.duplicates, file=out / "skipped.csv"),
             ("time", f"{seconds:.1f} s"),

@@ -76,16 +76,21 @@ class DatasetOptions:
         label_column: The table column with the labels.
         classes_from: In nested folders, the part of the path that names the class: all of it, or
             the first or last folder.
+        group_by: What tells which images are not independent, such as those of one camera or one
+            burst: column:NAME of the table, folder:LEVEL (1 is the folder that contains the image),
+            name:REGEX of the file name, or time:SECONDS between photos. By default, series are
+            found in the images.
     """
 
     image_column: Annotated[str | None, Advanced()] = None
     label_column: Annotated[str | None, Advanced()] = None
     classes_from: Annotated[ClassLevel, Advanced()] = ClassLevel.PATH
+    group_by: Annotated[str | None, Option(unset="series are found in the images")] = None
 
     def open(self, data: str, cache: Path | None, *, require_classes: int = 2) -> ImageDataset:
         """Open a data set, downloading or unpacking it if necessary."""
         from headstart.cli.console import progress
-        from headstart.datasets import open_dataset
+        from headstart.datasets import GroupBy, open_dataset
         from headstart.system.cache_folder import cache_root
 
         with progress() as bars:
@@ -95,6 +100,7 @@ class DatasetOptions:
                 cache=cache_root(cache),
                 image_column=self.image_column,
                 label_column=self.label_column,
+                group_by=None if self.group_by is None else GroupBy.parse(self.group_by),
                 require_classes=require_classes,
                 progress=lambda done, total: megabytes(done, total or 0),
             )

@@ -42,6 +42,7 @@ def layer_text(stages: Sequence[str], last: str = "") -> str:
 
 def training_document(result: FitResult, model: Model) -> dict[str, Any]:
     """Return the JSON that fit and finetune share, about training the head and the saved model."""
+    same_scenes = model.accuracy_same_scenes
     return {
         "backbone": model.origin.backbone,
         "engine": model.origin.engine,
@@ -53,6 +54,8 @@ def training_document(result: FitResult, model: Model) -> dict[str, Any]:
         "skipped": result.skipped,
         "duplicates": model.data.duplicates,
         "conflicts": result.conflicts,
+        "series": model.series,
+        "accuracy_same_scenes": None if same_scenes is None else same_scenes.value,
     }
 
 

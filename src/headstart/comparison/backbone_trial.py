@@ -93,7 +93,7 @@ class BackboneTrial:
         selection = select_stages(
             features.values,
             labels,
-            features.digests,
+            [images.keys[row] for row in rows],
             settings,
             choices=candidates({one.name: one.width for one in self.extractor.backbone.stages}),
             classes=len(images.classes),

@@ -21,6 +21,7 @@ class EvaluationImages:
         rows: (N,) their rows in the features they were selected by, sorted by digest.
         paths: N image files.
         digests: N digests of the files' bytes.
+        keys: N digests of which the images of a series share one; they decide the folds.
         labels: (N,) indices into `classes`.
         classes: K class names, sorted.
         duplicates: number of copies that were excluded.
@@ -31,6 +32,7 @@ class EvaluationImages:
     rows: Labels
     paths: tuple[Path, ...]
     digests: tuple[str, ...]
+    keys: tuple[str, ...]
     labels: Labels
     classes: tuple[str, ...]
     duplicates: int
@@ -54,6 +56,7 @@ class EvaluationImages:
             rows=split.train,
             paths=tuple(dataset.paths[row] for row in split.train),
             digests=tuple(features.digests[row] for row in split.train),
+            keys=tuple(split.keys(features)),
             labels=split.labels,
             classes=split.classes,
             duplicates=split.curated.duplicates,
@@ -65,11 +68,12 @@ class EvaluationImages:
         """Draw about `size` images, in the proportions of the classes; all if there are fewer."""
         if len(self) <= size:
             return self
-        drawn = np.flatnonzero(stratified_sample(self.digests, self.labels, size=size, seed=seed))
+        drawn = np.flatnonzero(stratified_sample(self.keys, self.labels, size=size, seed=seed))
         return replace(
             self,
             rows=self.rows[drawn],
             paths=tuple(self.paths[row] for row in drawn),
             digests=tuple(self.digests[row] for row in drawn),
+            keys=tuple(self.keys[row] for row in drawn),
             labels=self.labels[drawn],
         )

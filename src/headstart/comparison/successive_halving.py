@@ -88,7 +88,7 @@ def compare(
         backbones=results,
         frontier=frontier(results),
         recommendation=recommend(
-            results, assign_folds(images.digests, images.labels, folds=folds, seed=seed)
+            results, assign_folds(images.keys, images.labels, folds=folds, seed=seed)
         ),
         left_out=trials.excluded,
         folds=folds,
@@ -178,7 +178,7 @@ def _halve(
 
     size = max(_FIRST_SAMPLE, _FIRST_SAMPLE_PER_CLASS * len(images.classes))
     while len(trials.remaining) > _FINALISTS and 2 * size <= len(images):
-        sample = stratified_sample(images.digests, images.labels, size=size, seed=settings.seed)
+        sample = stratified_sample(images.keys, images.labels, size=size, seed=settings.seed)
         trials = measured(trials, sample)
         beaten = _beaten(trials.remaining)
         trials = replace(

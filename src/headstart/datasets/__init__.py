@@ -7,6 +7,7 @@ from typing import Any
 from headstart.datasets.archives import ARCHIVE_ENDINGS, is_archive, open_archive
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.folders import open_folder
+from headstart.datasets.grouping import GroupBy, GroupKind
 from headstart.datasets.named import NamedDataset, list_datasets, open_named
 from headstart.datasets.tables import TABLE_ENDINGS, is_table, open_table
 from headstart.errors import DataError
@@ -14,7 +15,7 @@ from headstart.images.formats import looks_like_image
 from headstart.system.cache_folder import cache_root
 from headstart.system.download import ByteProgress
 
-__all__ = ["ImageDataset", "NamedDataset", "list_datasets", "open_dataset"]
+__all__ = ["GroupBy", "ImageDataset", "NamedDataset", "list_datasets", "open_dataset"]
 
 
 def open_dataset(
@@ -23,6 +24,7 @@ def open_dataset(
     cache: Path | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    group_by: GroupBy | None = None,
     progress: ByteProgress | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
@@ -35,6 +37,7 @@ def open_dataset(
         cache: folder for unpacked archives and downloads; defaults to the platform's cache folder.
         image_column: the table's column of image files; by default found by its name.
         label_column: the table's column of labels; by default found by its name.
+        group_by: what tells which images belong together; by default no groups are given.
         progress: called during a download with the bytes received so far and in total.
         require_classes: the smallest number of classes to accept.
 
@@ -44,7 +47,28 @@ def open_dataset(
         MissingExtraError: an optional package is needed.
         StoreError: the cache cannot be written.
     """
-    cache = cache_root(cache)
+    found = _open(
+        source,
+        cache=cache_root(cache),
+        image_column=image_column,
+        label_column=label_column,
+        group_column=group_by.value if group_by and group_by.kind is GroupKind.COLUMN else None,
+        progress=progress,
+        require_classes=require_classes,
+    )
+    return group_by.apply(found) if group_by else found
+
+
+def _open(
+    source: str | Path,
+    *,
+    cache: Path,
+    image_column: str | None,
+    label_column: str | None,
+    group_column: str | None,
+    progress: ByteProgress | None,
+    require_classes: int,
+) -> ImageDataset:
     path = Path(source).expanduser()
     try:
         exists = str(source).strip() != "" and path.exists()
@@ -53,11 +77,16 @@ def open_dataset(
     known = {one.name: one for one in list_datasets()}
     if not exists and str(source) not in known:
         raise DataError(_unknown_source(str(source), list(known)))
-    columns: dict[str, Any] = {"image_column": image_column, "label_column": label_column}
+    columns: dict[str, Any] = {
+        "image_column": image_column,
+        "label_column": label_column,
+        "group_column": group_column,
+    }
     is_folder = exists and path.is_dir()
     if (is_folder or not exists) and any(name is not None for name in columns.values()):
         raise DataError(
-            f"--image-column and --label-column apply to tables, and {source} is not a table"
+            "--image-column, --label-column and --group-by column:NAME apply to tables, and "
+            f"{source} is not a table"
         )
     if not exists:
         return open_named(

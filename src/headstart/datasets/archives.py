@@ -32,6 +32,7 @@ def open_archive(
     cache: Path,
     image_column: str | None = None,
     label_column: str | None = None,
+    group_column: str | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
     """Unpack an archive, unless the cache already has it, and read its contents.
@@ -72,6 +73,7 @@ def open_archive(
             name=path.name,
             image_column=image_column,
             label_column=label_column,
+            group_column=group_column,
             within=unpacked / "files",
             require_classes=require_classes,
         )

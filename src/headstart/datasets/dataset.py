@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from headstart.errors import DataError
 from headstart.types import ClassLevel, Labels, Skipped, Split
 
 _SPLIT_NAMES: Final = {
@@ -35,6 +36,10 @@ class ImageDataset:
         splits: N splits if the source defines them, otherwise empty.
         skipped: files and folders that were found but cannot be used.
         license: the license stated by the source, "unstated" if there is none.
+        groups: N names of the groups that images belong to, such as a camera or a patient; images
+            of one group are not independent. "" is an image without a group. Empty if no groups
+            were given.
+        grouped_by: what the groups were taken from, such as "column:site".
     """
 
     name: str
@@ -44,6 +49,8 @@ class ImageDataset:
     splits: tuple[Split, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     license: str = "unstated"
+    groups: tuple[str, ...] = ()
+    grouped_by: str = ""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -56,7 +63,22 @@ class ImageDataset:
             paths=tuple(self.paths[row] for row in chosen),
             labels=self.labels[chosen],
             splits=tuple(self.splits[row] for row in chosen) if self.splits else (),
+            groups=tuple(self.groups[row] for row in chosen) if self.groups else (),
         )
+
+    def with_groups(self, groups: Sequence[str], *, source: str) -> ImageDataset:
+        """Return the same images with N names of groups, "" for images on their own.
+
+        Args:
+            groups: N names, equal for images that are not independent of each other.
+            source: what they were taken from, such as "column:site".
+
+        Raises:
+            DataError: there are more or fewer groups than images.
+        """
+        if len(groups) != len(self):
+            raise DataError(f"{len(self)} images and {len(groups)} groups; give one for each image")
+        return replace(self, groups=tuple(groups), grouped_by=source)
 
     def rename_classes(self, rename: Callable[[str], str]) -> ImageDataset:
         """Return the same images with renamed classes; classes of equal names are merged."""
@@ -92,11 +114,13 @@ class ImageEntry:
         path: the image file.
         label: the name of its class.
         split: the split it belongs to; None if the source defines no splits.
+        group: the group it belongs to; "" if none is given.
     """
 
     path: Path
     label: str
     split: Split | None = None
+    group: str = ""
 
 
 def parse_split(name: str) -> Split | None:
@@ -123,5 +147,6 @@ def build_dataset(
         labels=np.array([index[entry.label] for entry in ordered], dtype=np.int64),
         classes=classes,
         splits=splits,
+        groups=tuple(entry.group for entry in ordered) if any(e.group for e in ordered) else (),
         skipped=tuple(sorted(skipped, key=lambda one: (one.path, one.reason))),
     )

@@ -9,8 +9,10 @@ when a single one is added.
 
 This is corrected only where chance leaves a class without any image in some part, with as few
 images as possible. It happens only in small classes, where adding an image may move the corrected
-one. Images with the same digest always stay together, so a copy of a training image is never
-tested on.
+one.
+
+The images of a series share one key instead of having their own digest. They always stay together:
+see `headstart.datasets.group_splits`.
 """
 
 import hashlib
@@ -20,19 +22,21 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from headstart.datasets.group_splits import held_out_series, series_folds, series_rows
 from headstart.errors import DataError
 from headstart.types import Labels
 
 
-def assign_folds(digests: Sequence[str], labels: Labels, *, folds: int, seed: int) -> Labels:
+def assign_folds(keys: Sequence[str], labels: Labels, *, folds: int, seed: int) -> Labels:
     """Assign each image to a fold of a cross-validation: (N,) int64 in [0, folds).
 
-    A class with at least `folds` different images has one in every fold; the images of a smaller
-    class are all in different folds. So if a class has two images, no fold contains all of it.
-    Images move when others are added only if they, or the added ones, were needed for this.
+    A class with at least `folds` different keys has one in every fold; the keys of a smaller class
+    are all in different folds. So if a class has two keys, no fold contains all of it. (A series
+    of several classes may prevent this.) Images move when others are added only if they, or the
+    added ones, were needed for this; series may move.
 
     Args:
-        digests: N digests of the images' bytes.
+        keys: N digests of the images' bytes; the images of a series share one key.
         labels: (N,) class indices.
         folds: number of folds, at least 2.
         seed: random seed; another seed gives another assignment.
@@ -42,15 +46,22 @@ def assign_folds(digests: Sequence[str], labels: Labels, *, folds: int, seed: in
     """
     if folds < 2:
         raise DataError(f"cannot cross-validate with {folds} folds; use 2 or more")
-    assigned: Labels = np.zeros(_check_lengths(digests, labels), dtype=np.int64)
-    for rows_of in _by_class(digests, labels):
-        for digest, fold in _class_folds(rows_of, folds, seed).items():
-            assigned[rows_of[digest]] = fold
+    assigned: Labels = np.zeros(_check_lengths(keys, labels), dtype=np.int64)
+    series = series_rows(keys)
+    dealt = series_folds(
+        series, labels, folds=folds, number=lambda key: _uniform("fold", seed, key)
+    )
+    for rows_of in _by_class(keys, labels):
+        filled = {dealt[key] for key in rows_of if key in dealt}
+        single = [key for key in rows_of if key not in dealt]
+        fold_of = {**dealt, **_class_folds(single, folds, seed, filled)}
+        for key, rows in rows_of.items():
+            assigned[rows] = fold_of[key]
     return assigned
 
 
 def holdout_mask(
-    digests: Sequence[str], labels: Labels, *, fraction: float, seed: int, purpose: str = "holdout"
+    keys: Sequence[str], labels: Labels, *, fraction: float, seed: int, purpose: str = "holdout"
 ) -> npt.NDArray[np.bool_]:
     """Choose the images to hold out: (N,) bool.
 
@@ -59,10 +70,11 @@ def holdout_mask(
     and a class of two or more images with none held out gives up the one with the lowest. When
     images are added, the second correction moves an old image only from held-out to training, which
     is harmless. The first may move one from training to held-out, with a probability of about
-    `fraction` ** n in a class of n images; otherwise, some classes could not be trained on.
+    `fraction` ** n in a class of n images; otherwise, some classes could not be trained on. Series
+    are held out whole or not at all.
 
     Args:
-        digests: N digests of the images' bytes.
+        keys: N digests of the images' bytes; the images of a series share one key.
         labels: (N,) class indices.
         fraction: share to hold out, 0 <= fraction < 1; 0 holds out nothing.
         seed: random seed; another seed gives another choice.
@@ -74,56 +86,71 @@ def holdout_mask(
     """
     if not 0 <= fraction < 1:
         raise DataError(f"cannot hold out a fraction of {fraction}; use 0 <= fraction < 1")
-    held: npt.NDArray[np.bool_] = np.zeros(_check_lengths(digests, labels), dtype=np.bool_)
+    held: npt.NDArray[np.bool_] = np.zeros(_check_lengths(keys, labels), dtype=np.bool_)
     if fraction == 0:
         return held
-    for rows_of in _by_class(digests, labels):
-        numbers = {digest: _uniform(purpose, seed, digest) for digest in rows_of}
-        # The digest breaks ties, so that the order of the images never matters.
-        ranked = sorted(rows_of, key=lambda digest: (numbers[digest], digest))
+    series = series_rows(keys)
+    if series:
+        number = {key: _uniform(purpose, seed, key) for key in series}
+        out = held_out_series(series, labels, fraction=fraction, number=number.__getitem__)
+        held |= np.array([key in out for key in keys], dtype=bool)
+    for rows_of in _by_class(keys, labels):
+        numbers = {key: _uniform(purpose, seed, key) for key in rows_of if key not in series}
+        # The key breaks ties, so that the order of the images never matters.
+        ranked = sorted(numbers, key=lambda key: (numbers[key], key))
+        parts = {bool(held[rows[0]]) for key, rows in rows_of.items() if key in series}
         count = sum(number < fraction for number in numbers.values())
         # At least one image stays; at least one is held out if there are two.
-        count = min(max(count, 1), len(ranked) - 1)
-        for digest in ranked[:count]:
-            held[rows_of[digest]] = True
+        count = min(max(count, True not in parts), len(ranked) - (False not in parts))
+        for key in ranked[: max(count, 0)]:
+            held[rows_of[key]] = True
     return held
 
 
 def stratified_sample(
-    digests: Sequence[str], labels: Labels, *, size: int, seed: int
+    keys: Sequence[str], labels: Labels, *, size: int, seed: int
 ) -> npt.NDArray[np.bool_]:
     """Draw a sample with the classes in the same proportions: (N,) bool.
 
     Of each class, the images with the lowest numbers are drawn: its share of `size`, rounded up,
     and at least two if there are two. A larger sample with the same seed contains a smaller one.
+    Series are drawn whole, with the class that most of their images have.
 
     Args:
-        digests: N digests of the images' bytes, all different.
+        keys: N digests of the images' bytes; the images of a series share one key.
         labels: (N,) class indices.
         size: approximate sample size; rounding may add one image per class, small classes two.
         seed: random seed; another seed gives another sample.
     """
-    drawn: npt.NDArray[np.bool_] = np.zeros(_check_lengths(digests, labels), dtype=np.bool_)
-    for rows_of in _by_class(digests, labels):
-        count = max(2, -(-size * len(rows_of) // len(digests)))
-        ranked = sorted(rows_of, key=lambda digest: (_uniform("draw", seed, digest), digest))
-        for digest in ranked[:count]:
-            drawn[rows_of[digest]] = True
+    drawn: npt.NDArray[np.bool_] = np.zeros(_check_lengths(keys, labels), dtype=np.bool_)
+    main = labels.copy()
+    for rows in series_rows(keys).values():
+        main[rows] = np.bincount(labels[rows]).argmax()
+    for rows_of in _by_class(keys, main):
+        images = sum(map(len, rows_of.values()))
+        count = max(2, -(-size * images // len(keys)))
+        for key in sorted(rows_of, key=lambda key: (_uniform("draw", seed, key), key)):
+            if count <= 0:
+                break
+            drawn[rows_of[key]] = True
+            count -= len(rows_of[key])
     return drawn
 
 
-def _class_folds(digests: Collection[str], folds: int, seed: int) -> dict[str, int]:
-    """Return the fold of each digest of one class."""
+def _class_folds(
+    digests: Collection[str], folds: int, seed: int, filled: Collection[int]
+) -> dict[str, int]:
+    """Return the fold of each single image of a class, whose series are in the folds `filled`."""
     fold_of = {digest: int(_uniform("fold", seed, digest) * folds) for digest in digests}
-    if len(set(fold_of.values())) == min(folds, len(fold_of)):
+    if len({*filled, *fold_of.values()}) == min(folds, len(filled) + len(fold_of)):
         return fold_of
     members = defaultdict(list)
     for digest, fold in fold_of.items():
         members[fold].append(digest)
     # One image of each fold is fixed, so that filling an empty fold never empties another.
-    movable = set(fold_of) - {min(group) for group in members.values()}
+    movable = set(fold_of) - {min(group) for fold, group in members.items() if fold not in filled}
     for fold in range(folds):
-        if fold not in members and movable:
+        if fold not in members and fold not in filled and movable:
             # Each fold has its own ranking, so filling one more empty fold changes few others.
             chosen = min(
                 movable, key=lambda digest: (_uniform(f"gap {fold}", seed, digest), digest)
@@ -140,17 +167,17 @@ def _uniform(purpose: str, seed: int, digest: str) -> float:
     return (int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 11) / 2**53
 
 
-def _by_class(digests: Sequence[str], labels: Labels) -> list[dict[str, list[int]]]:
-    """Return, for each class, its digests with the rows that have them."""
+def _by_class(keys: Sequence[str], labels: Labels) -> list[dict[str, list[int]]]:
+    """Return, for each class, its keys with the rows that have them."""
     classes: dict[int, dict[str, list[int]]] = {}
-    for row, (digest, label) in enumerate(zip(digests, labels.tolist(), strict=True)):
-        classes.setdefault(label, {}).setdefault(digest, []).append(row)
+    for row, (key, label) in enumerate(zip(keys, labels.tolist(), strict=True)):
+        classes.setdefault(label, {}).setdefault(key, []).append(row)
     return list(classes.values())
 
 
-def _check_lengths(digests: Sequence[str], labels: Labels) -> int:
-    if labels.shape != (len(digests),):
+def _check_lengths(keys: Sequence[str], labels: Labels) -> int:
+    if labels.shape != (len(keys),):
         raise DataError(
-            f"{len(digests)} digests but labels of shape {labels.shape}; give one for each"
+            f"{len(keys)} digests but labels of shape {labels.shape}; give one for each"
         )
-    return len(digests)
+    return len(keys)

@@ -34,6 +34,7 @@ def open_table(
     name: str = "",
     image_column: str | None = None,
     label_column: str | None = None,
+    group_column: str | None = None,
     within: Path | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
@@ -45,7 +46,8 @@ def open_table(
 
     By default the columns of image files and labels are found by their names, and the data set is
     named after the file. Files outside of `within`, if given, are refused: for tables from
-    untrusted sources. Fewer classes than `require_classes` are an error.
+    untrusted sources. Equal values in `group_column` mark images that are not independent. Fewer
+    classes than `require_classes` are an error.
 
     Raises:
         DataError: the table is damaged, its columns are ambiguous, or it has too few classes.
@@ -63,6 +65,11 @@ def open_table(
             "another with --image-column or --label-column"
         )
     split = _split_column(rows, [one for one in columns if one not in (image, label)])
+    group = (
+        _find_column(path, columns, "group", frozenset(), group_column, option="--group-by column:")
+        if group_column is not None
+        else None
+    )
     entries: dict[tuple[Path, str], ImageEntry] = {}
     for where, values in rows:
         file, class_name = _text(values.get(image)), _text(values.get(label))
@@ -77,7 +84,8 @@ def open_table(
             known = parse_split(part) if part else None
             if split is not None and known is None:
                 raise _RowError(f"unknown split '{part}'" if part else "no split")
-            entry = ImageEntry(resolved, class_name, known)
+            member_of = "" if group is None else _text(values.get(group)) or ""
+            entry = ImageEntry(resolved, class_name, known, member_of)
         except _RowError as reason:
             # A row without a file name is identified by its position.
             shown = file if file and not multiline else f"{path}, {where}"
@@ -129,11 +137,17 @@ def _text(value: object) -> str | None:
 
 
 def _find_column(
-    path: Path, columns: list[str], role: str, common: frozenset[str], chosen: str | None
+    path: Path,
+    columns: list[str],
+    role: str,
+    common: frozenset[str],
+    chosen: str | None,
+    *,
+    option: str | None = None,
 ) -> str:
     """Return the chosen column, or the only one with a common name for its role."""
     listed = ", ".join(f"'{column}'" for column in columns) or "none"
-    option = f"--{role}-column"
+    option = option or f"--{role}-column"
     if chosen is not None:
         exact = [one for one in columns if one == chosen]
         similar = [one for one in columns if one.strip().casefold() == chosen.strip().casefold()]

@@ -92,14 +92,14 @@ class Accuracy:
         return {"accuracy": self.value, "interval": self.interval, "images": self.images}
 
 
-def wilson(correct: int, n: int, *, z: float = 1.959964) -> Interval:
+def wilson(correct: float, n: float, *, z: float = 1.959964) -> Interval:
     """Return the confidence interval of a proportion (Wilson 1927, "Probable inference", JASA 22).
 
     Unlike the textbook's p ± z sqrt(p(1-p)/n) it keeps its coverage for few images and for
     proportions near 0 or 1, and never leaves [0, 1].
 
     Args:
-        correct: number of successes, 0 to n.
+        correct: number of successes, 0 to n; a fraction for trials that are not independent.
         n: number of trials; the interval of 0 trials is [0, 1].
         z: quantile of the normal distribution; the default gives 95%.
 
@@ -117,6 +117,38 @@ def wilson(correct: int, n: int, *, z: float = 1.959964) -> Interval:
     low = 0.0 if correct == 0 else max(0.0, center - half)
     high = 1.0 if correct == n else min(1.0, center + half)
     return Interval(low, high)
+
+
+def effective_count(correct: npt.NDArray[np.bool_], clusters: Labels) -> float:
+    """Return how many independent images tell as much about the accuracy as images in series do.
+
+    The number of images divided by the design effect: the variance of the accuracy, estimated from
+    sums over series, relative to that of independent images (Kish 1965, "Survey sampling").
+
+    Args:
+        correct: (N,) whether each image is predicted correctly.
+        clusters: (N,) the series of each image.
+    """
+    n, p = len(correct), float(correct.mean())
+    residuals = np.bincount(np.unique(clusters, return_inverse=True)[1], correct - p)
+    count = len(residuals)
+    if p in (0.0, 1.0) or count < 2:
+        return float(count)
+    variance = float(np.square(residuals).sum()) / n**2 * count / (count - 1)
+    return min(n, p * (1 - p) / variance) if variance else float(n)
+
+
+def clustered_interval(correct: npt.NDArray[np.bool_], clusters: Labels | None) -> Interval:
+    """Return the 95% interval of an accuracy (Wilson), adjusted for images in series.
+
+    Args:
+        correct: (N,) whether each image is predicted correctly.
+        clusters: (N,) the series of each image; None if all are independent.
+    """
+    if clusters is None or not len(correct):
+        return wilson(int(correct.sum()), len(correct))
+    count = effective_count(correct, clusters)
+    return wilson(float(correct.mean()) * count, count)
 
 
 def accuracy(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> float:

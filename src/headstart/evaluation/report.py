@@ -45,6 +45,10 @@ class Report:
         conflicts: byte-identical files with different labels, which are excluded.
         seen: number of test images excluded because they were in the training data.
         seconds: wall-clock time of the test.
+        shared_scenes: number of images of the same scenes as training images; None if the training
+            images are not known.
+        accuracy_new_scenes: accuracy on the other images; None if there is none, or not known.
+        interval_new_scenes: its 95% interval.
     """
 
     accuracy: float
@@ -61,6 +65,9 @@ class Report:
     conflicts: tuple[Conflict, ...] = ()
     seen: int = 0
     seconds: float = 0.0
+    shared_scenes: int | None = None
+    accuracy_new_scenes: float | None = None
+    interval_new_scenes: Interval | None = None
 
 
 def build_report(
@@ -72,10 +79,14 @@ def build_report(
     conflicts: Sequence[Conflict] = (),
     seen: int = 0,
     seconds: float = 0.0,
+    clusters: Labels | None = None,
+    new_scene: npt.NDArray[np.bool_] | None = None,
 ) -> Report:
     """Score class probabilities (N, K), whose rows sum to 1, of images with true labels (N,).
 
-    The K class names must be all different; the other arguments become fields of the report.
+    The K class names must be all different. `clusters` (N,) are the series of the images, which
+    widen intervals; `new_scene` (N,) tells which images show no scene of the training images. The
+    other arguments become fields of the report.
 
     Raises:
         DataError: no image is left to score, or the arguments do not fit one another.
@@ -90,9 +101,12 @@ def build_report(
     predicted = np.argmax(p, axis=1)  # (N,)
     matrix = metrics.confusion(truth, predicted, len(classes))
     matrix.setflags(write=False)
+    correct = predicted == truth
+    new = np.flatnonzero(new_scene) if new_scene is not None else np.arange(0)
+    of_new = metrics.clustered_interval(correct[new], None if clusters is None else clusters[new])
     return Report(
         accuracy=metrics.accuracy(truth, predicted),
-        interval=metrics.wilson(int(np.trace(matrix)), len(truth)),
+        interval=metrics.clustered_interval(correct, clusters),
         top5=metrics.top_k_accuracy(p, truth, TOP) if len(classes) > TOP else None,
         balanced_accuracy=metrics.balanced_accuracy(truth, predicted),
         nll=metrics.nll(p, truth),
@@ -105,6 +119,9 @@ def build_report(
         conflicts=tuple(conflicts),
         seen=int(seen),
         seconds=float(seconds),
+        shared_scenes=None if new_scene is None else int((~new_scene).sum()),
+        accuracy_new_scenes=float(correct[new].mean()) if len(new) else None,
+        interval_new_scenes=of_new if len(new) else None,
     )
 
 

@@ -146,7 +146,7 @@ def resolve_settings(
 
 def _validation_mask(images: SplitFeatures, settings: TuningSettings) -> np.ndarray:
     validation = holdout_mask(
-        [images.features.digests[row] for row in images.split.train],
+        images.split.keys(images.features),
         images.split.labels,
         fraction=settings.validation,
         seed=settings.seed,

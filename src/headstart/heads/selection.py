@@ -53,13 +53,22 @@ class Selection:
     correct_by_stage: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def fold_count(y: Labels, *, classes: int) -> int:
+def fold_count(y: Labels, *, classes: int, keys: Sequence[str] = ()) -> int:
     """Return the number of cross-validation folds for these labels.
 
+    Args:
+        y: (N,) labels in [0, classes).
+        classes: number of classes.
+        keys: N strings, equal for the images of a series; by default there are no series.
+
     Returns:
-        0 if no class has two images; 2 if nested cross-validation is impossible; else 3 to 5.
+        0 if no class has two images (or two series); 2 if nested cross-validation is impossible;
+        else 3 to 5.
     """
     sizes = np.bincount(y, minlength=classes)
+    if len(set(keys)) < len(keys):
+        labels = [label for label, _ in set(zip(y.tolist(), keys, strict=True))]
+        sizes = np.bincount(labels, minlength=classes)
     if sizes.max(initial=0) < 2:
         return 0
     wanted = MAX_FOLDS if len(y) * classes <= _FOLD_BUDGET else MIN_FOLDS
@@ -101,7 +110,7 @@ def _choose_and_estimate(
     if len(y) < _MIN_IMAGES:
         allowed = {choices.index(default): trials[choices.index(default)]}
     losses = [trial.losses for trial in allowed.values()]
-    chosen, row = _choose(losses, list(allowed), choices, problem.row_weights)
+    chosen, row = _choose(losses, list(allowed), choices, problem.row_weights, problem.clusters)
 
     @cache
     def out_of_fold(place: int) -> Floats:
@@ -138,7 +147,8 @@ def _nested_choices(
     for outer, tested in enumerate(problem.single):
         active = {place: np.flatnonzero(trial.active[outer]) for place, trial in trials.items()}
         losses = [trials[place].inner[outer][rows][:, ~tested] for place, rows in active.items()]
-        place, row = _choose(losses, list(active), choices, problem.row_weights[~tested])
+        weighting = problem.row_weights[~tested], problem.clusters_at(~tested)
+        place, row = _choose(losses, list(active), choices, *weighting)
         picks.append((place, int(active[place][row])))
     return picks
 
@@ -148,6 +158,7 @@ def _choose(
     allowed: Sequence[int],
     choices: Sequence[Candidate],
     weights: Floats,
+    clusters: Labels | None = None,
 ) -> tuple[int, int]:
     """Return the candidate, and the row of its losses (G, n), that the module's rule chooses."""
     options = [
@@ -155,7 +166,7 @@ def _choose(
         for place, rows in zip(allowed, losses, strict=True)
         for row in range(len(rows))
     ]
-    gap, error = paired_gap(np.concatenate(losses), weights)
+    gap, error = paired_gap(np.concatenate(losses), weights, clusters)
     tied = [option for option, tie in zip(options, gap <= error, strict=True) if tie]
     return min(tied, key=lambda one: (-choices[one[0]].depth, len(choices[one[0]].stages), one[1]))
 

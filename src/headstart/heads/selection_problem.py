@@ -21,6 +21,14 @@ Pair: TypeAlias = tuple[int, int]
 """Two folds that are held out together."""
 
 
+def clusters_of(keys: Sequence[str]) -> Labels | None:
+    """Return (N,) the series of images, which have equal keys; None if all keys differ."""
+    if len(set(keys)) == len(keys):
+        return None
+    clusters: Labels = np.unique(keys, return_inverse=True)[1]
+    return clusters
+
+
 @dataclass(frozen=True)
 class SelectionProblem:
     """The data that all candidates share.
@@ -32,6 +40,7 @@ class SelectionProblem:
         classes: number of classes K.
         row_weights: (N,) weight of each image in training.
         folds: (N,) fold of each image, from 0; None if nothing can be held out.
+        clusters: (N,) the series of each image; None if all images are independent.
     """
 
     values: Mapping[str, Floats]
@@ -40,6 +49,7 @@ class SelectionProblem:
     classes: int
     row_weights: Floats
     folds: Labels | None
+    clusters: Labels | None = None
 
     @cached_property
     def single(self) -> list[np.ndarray]:
@@ -58,6 +68,10 @@ class SelectionProblem:
         large = min(mask.sum() for mask in self.single) >= _MIN_FOLD
         # Sets that are large enough have three folds, see `fold_count`.
         return [(0, 1), (0, 2)] if large and len(self.single) == 3 else []
+
+    def clusters_at(self, rows: np.ndarray) -> Labels | None:
+        """Return the series of the images at a mask (N,)."""
+        return None if self.clusters is None else self.clusters[rows]
 
     def width(self, candidate: Candidate) -> int:
         """Return the number of features of a candidate."""

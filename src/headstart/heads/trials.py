@@ -70,8 +70,13 @@ class _FirstRound:
     losses: list[tuple[np.ndarray, Floats]]  # per outer fold: mask (N,) and losses (G, n)
 
 
-def paired_gap(losses: Floats, weights: Floats) -> tuple[Doubles, Doubles]:
+def paired_gap(
+    losses: Floats, weights: Floats, clusters: Labels | None = None
+) -> tuple[Doubles, Doubles]:
     """Compare each row of losses (A, n) of n images with weights (n,) to the best row.
+
+    `clusters` (n,) are the series of the images, which are not independent: standard errors are
+    then those of the sums over series (Liang & Zeger 1986).
 
     Returns:
         (A,) differences of the mean losses, and (A,) standard errors of the paired differences.
@@ -79,8 +84,13 @@ def paired_gap(losses: Floats, weights: Floats) -> tuple[Doubles, Doubles]:
     share = weights.astype(np.float64) / weights.sum()
     difference = losses - losses[(losses @ share).argmin()]
     gap: Doubles = difference @ share
-    error: Doubles = np.sqrt(np.square(difference - gap[:, None]) @ np.square(share))
-    return gap, error
+    if clusters is None:
+        error: Doubles = np.sqrt(np.square(difference - gap[:, None]) @ np.square(share))
+        return gap, error
+    order = np.argsort(clusters, kind="stable")
+    starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+    sums = np.add.reduceat(((difference - gap[:, None]) * share)[:, order], starts, axis=1)
+    return gap, np.sqrt(np.square(sums).sum(1))
 
 
 def try_candidates(
@@ -132,21 +142,21 @@ def _eliminate(
     active = []
     for outer in range(len(problem.single)):
         rows, _ = rounds[0].losses[outer]
-        weights = problem.row_weights[rows]
+        weighting = problem.row_weights[rows], problem.clusters_at(rows)
         losses = [one.losses[outer][1] for one in rounds]
-        among_all = _may_win(np.concatenate(losses), weights).reshape(len(choices), -1)
+        among_all = _may_win(np.concatenate(losses), *weighting).reshape(len(choices), -1)
         active.append(
             [
-                _may_win(own, weights) if len(choice.stages) == 1 else of_all
+                _may_win(own, *weighting) if len(choice.stages) == 1 else of_all
                 for choice, own, of_all in zip(choices, losses, among_all, strict=True)
             ]
         )
     return list(np.stack(active, axis=1))
 
 
-def _may_win(losses: Floats, weights: Floats) -> np.ndarray:
+def _may_win(losses: Floats, weights: Floats, clusters: Labels | None) -> np.ndarray:
     """Return (A,) bool: which rows of losses (A, n) are not eliminated."""
-    gap, error = paired_gap(losses, weights)
+    gap, error = paired_gap(losses, weights, clusters)
     return gap <= _ELIMINATED * error
 
 

@@ -84,6 +84,23 @@ def decode(
         raise UnreadableImageError(_reason(error, name)) from error
 
 
+def read_header(path: Path) -> Image.Image:
+    """Open an image without decoding its pixels, for its size and metadata.
+
+    Raises:
+        UnreadableImageError: it cannot be read, or is not an image.
+    """
+    content = read_bytes(path)
+    name = image_format(content[:HEAD_BYTES], content[-TAIL_BYTES:])
+    if name is None:
+        raise UnreadableImageError(NOT_AN_IMAGE)
+    _silence_warnings()
+    try:
+        return _plugin(name)(io.BytesIO(content), "")
+    except Exception as error:  # plugins may raise anything on damaged data
+        raise UnreadableImageError(_reason(error, name)) from error
+
+
 def open_image(path: Path) -> Image.Image:
     """Decode the image at a path, with an error message that contains the path.
 

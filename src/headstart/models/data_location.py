@@ -26,6 +26,7 @@ class DataLocation:
         data: Absolute path of a folder, table or archive, or the name of a known data set.
         image_column: The table's column of image files; None to detect it.
         label_column: The table's column of labels; None to detect it.
+        group_by: What the images were grouped by; None to find series in them.
         classes_from: Which part of nested folders names the class, a `ClassLevel`.
         holdout: Share of the images that was held out, in [0, 1).
         seed: Random seed of that share.
@@ -35,6 +36,7 @@ class DataLocation:
     image_column: str | None
     label_column: str | None
     classes_from: str
+    group_by: str | None
     holdout: float
     seed: int
 

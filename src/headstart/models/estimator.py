@@ -78,12 +78,19 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self.cache = cache
         self.seed = seed
 
-    def fit(self, X: Paths, y: Iterable[object] | None = None) -> Self:
+    def fit(
+        self,
+        X: Paths,
+        y: Iterable[object] | None = None,
+        groups: Iterable[object] | None = None,
+    ) -> Self:
         """Train on images.
 
         Args:
             X: N paths of image files, or an `ImageDataset`, which includes labels.
             y: N labels of one type; converted to text they are the class names of the model.
+            groups: N names of groups; images of one group, such as those of one camera or one
+                patient, are not independent. By default, series are found in the images.
 
         Raises:
             DataError: Fewer than two classes have a readable image, or there are no labels.
@@ -97,6 +104,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             seed=self.seed,
         )
         dataset, originals = _labeled_dataset(X, y)
+        if groups is not None:
+            dataset = dataset.with_groups([str(group) for group in groups], source="groups")
         self._extractor = build_extractor(self.backbone, **self._extractor_options())
         self.fit_result_ = fit(dataset, self._extractor, settings)
         self.model_: Model = self.fit_result_.model

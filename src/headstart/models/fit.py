@@ -17,11 +17,11 @@ from headstart.heads.families import head_family
 from headstart.heads.head import Head
 from headstart.heads.rows import Rows
 from headstart.heads.selection import Selection, fold_count
-from headstart.heads.selection_problem import SelectionProblem
+from headstart.heads.selection_problem import SelectionProblem, clusters_of
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
 from headstart.models.selection_cache import select_cached
-from headstart.models.train_test_split import SplitFeatures
+from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
 from headstart.types import EstimateMethod, Floats, Labels, ProgressCallback, no_progress
 
@@ -57,16 +57,17 @@ def fit(
     started = time.perf_counter()
     choices = _candidates(extractor, settings)
     data = SplitFeatures.extract(dataset, extractor, settings, progress=on_images)
-    sample = _selection_sample(data, seed=settings.seed)
+    keys = data.split.keys(data.features)
+    sample = _selection_sample(keys, data.split, seed=settings.seed)
     rows, classes = data.split.train[sample], len(data.split.classes)
     selection = select_stages(
         {stage: values[rows] for stage, values in data.features.values.items()},
         data.split.labels[sample],
-        [data.features.digests[row] for row in rows],
+        [keys[place] for place in sample],
         settings,
         choices=choices,
         classes=classes,
-        folds=fold_count(data.split.labels, classes=classes),
+        folds=fold_count(data.split.labels, classes=classes, keys=keys),
         cache=extractor.cache,
         progress=on_candidates,
     )
@@ -79,8 +80,9 @@ def fit(
         progress=on_steps,
     )
     held_out = _predict_held_out(data, sample, selection, head)
+    accuracies = _accuracies(data, sample, selection, settings, held_out)
     return FitResult(
-        model=_model(data, extractor.backbone, settings, selection, head, held_out),
+        model=_model(data, extractor.backbone, settings, selection, head, accuracies),
         images=len(data.split.train),
         compared_on=len(sample),
         skipped=data.skipped,
@@ -96,7 +98,7 @@ def fit(
 def select_stages(
     X: Mapping[str, Floats],
     labels: Labels,
-    digests: Sequence[str],
+    keys: Sequence[str],
     settings: FitSettings,
     *,
     choices: Sequence[Candidate],
@@ -107,18 +109,20 @@ def select_stages(
 ) -> Selection:
     """Select the stages that a head uses by cross-validation, and estimate its accuracy.
 
-    The N digests of the image files decide the folds, with the seed; `folds` is their number, by
-    default as many as these images can fill. `cache` is the cache folder, which remembers
+    The N keys decide the folds, with the seed: digests of the image files, of which the images of a
+    series share one. `folds` is the number of folds, by default as many as these images can fill.
+    `cache` is the cache folder, which remembers
     selections; None stores nothing. For the other arguments see `headstart.heads.selection.select`.
     """
-    folds = fold_count(labels, classes=classes) if folds is None else folds
+    folds = fold_count(labels, classes=classes, keys=keys) if folds is None else folds
     problem = SelectionProblem(
         values=X,
         y=labels,
         family=head_family(settings.head),
         classes=classes,
         row_weights=sample_weights(labels, classes, balance=settings.balance),
-        folds=assign_folds(digests, labels, folds=folds, seed=settings.seed) if folds else None,
+        folds=assign_folds(keys, labels, folds=folds, seed=settings.seed) if folds else None,
+        clusters=clusters_of(keys),
     )
     return select_cached(cache, problem, choices, head=settings.head, progress=progress)
 
@@ -141,14 +145,12 @@ def _candidates(extractor: Extractor, settings: FitSettings) -> tuple[Candidate,
     return (Candidate(ordered, names.index(ordered[-1])),)
 
 
-def _selection_sample(data: SplitFeatures, *, seed: int) -> Labels:
-    """Return positions in `data.split.train` of the images that stages are selected on."""
-    train, labels = data.split.train, data.split.labels
-    size = max(_SAMPLE, _SAMPLE_PER_CLASS * len(data.split.classes))
-    if len(train) <= size:
-        return np.arange(len(train))
-    digests = [data.features.digests[row] for row in train]
-    return np.flatnonzero(stratified_sample(digests, labels, size=size, seed=seed))
+def _selection_sample(keys: Sequence[str], split: TrainTestSplit, *, seed: int) -> Labels:
+    """Return positions in `split.train` of the images that stages are selected on."""
+    size = max(_SAMPLE, _SAMPLE_PER_CLASS * len(split.classes))
+    if len(keys) <= size:
+        return np.arange(len(keys))
+    return np.flatnonzero(stratified_sample(keys, split.labels, size=size, seed=seed))
 
 
 def _selected_features(data: SplitFeatures, selection: Selection, rows: Labels) -> Rows:
@@ -175,22 +177,81 @@ def _predict_held_out(
     )
 
 
+def _accuracies(
+    data: SplitFeatures,
+    sample: Labels,
+    selection: Selection,
+    settings: FitSettings,
+    held_out: HeldOutPredictions | None,
+) -> tuple[AccuracyEstimate, AccuracyEstimate | None]:
+    """Return the accuracy on images of new scenes, and on more images of the same scenes.
+
+    Without series, the first is the accuracy of the held-out predictions, and the second is None.
+    """
+    split = data.split
+    validated, same_scenes = _cross_validated(data, sample, selection, settings)
+    if held_out is None or not len(split.test):
+        return validated, same_scenes
+    tested = AccuracyEstimate.of(held_out.correct, EstimateMethod.HELD_OUT)
+    if split.new_scene.all():
+        return tested, same_scenes
+    if not split.new_scene.any():
+        return validated, tested
+    correct = held_out.correct[split.new_scene]
+    return AccuracyEstimate.of(correct, EstimateMethod.HELD_OUT), tested
+
+
+def _cross_validated(
+    data: SplitFeatures, sample: Labels, selection: Selection, settings: FitSettings
+) -> tuple[AccuracyEstimate, AccuracyEstimate | None]:
+    """Return the accuracies from the cross-validation; see `_accuracies`."""
+    method, series = EstimateMethod.CROSS_VALIDATION, data.split.series.subset(sample)
+    same_scenes = _same_scenes(data, sample, selection, settings) if series else None
+    if selection.probabilities is None:
+        return AccuracyEstimate.unknown(), same_scenes
+    correct = selection.probabilities.argmax(1) == data.split.labels[sample]
+    clusters = series.groups if series else None
+    return AccuracyEstimate.of(correct, method, clusters=clusters), same_scenes
+
+
+def _same_scenes(
+    data: SplitFeatures, sample: Labels, selection: Selection, settings: FitSettings
+) -> AccuracyEstimate:
+    """Cross-validate the chosen head with series torn apart, as if images were independent."""
+    split, family = data.split, head_family(settings.head)
+    labels, classes = split.labels[sample], len(split.classes)
+    rows = split.train[sample]
+    problem = SelectionProblem(
+        values={stage: data.features.values[stage][rows] for stage in selection.candidate.stages},
+        y=labels,
+        family=family,
+        classes=classes,
+        row_weights=sample_weights(labels, classes, balance=settings.balance),
+        folds=assign_folds(
+            [data.features.digests[row] for row in rows],
+            labels,
+            folds=fold_count(labels, classes=classes),
+            seed=settings.seed,
+        ),
+    )
+    setting = np.array([family.settings.index(selection.setting)])
+    logits = problem.out_of_fold(selection.candidate, setting)[0]
+    return AccuracyEstimate.of(logits.argmax(0) == labels, EstimateMethod.CROSS_VALIDATION)
+
+
 def _model(
     data: SplitFeatures,
     backbone: Backbone,
     settings: FitSettings,
     selection: Selection,
     head: Head,
-    held_out: HeldOutPredictions | None,
+    accuracies: tuple[AccuracyEstimate, AccuracyEstimate | None],
 ) -> Model:
-    """Assemble a model; its accuracy is that of the held-out predictions."""
-    accuracy = AccuracyEstimate.unknown()
-    if held_out is not None:
-        tested = len(data.split.test) > 0
-        method = EstimateMethod.HELD_OUT if tested else EstimateMethod.CROSS_VALIDATION
-        accuracy = AccuracyEstimate.of(held_out.correct, method)
+    """Assemble a model with its accuracies on new scenes and on the same scenes."""
+    split = data.split
+    train_paths = [data.dataset.paths[row] for row in split.train]
     return Model(
-        classes=data.split.classes,
+        classes=split.classes,
         head=head,
         temperature=selection.temperature,
         setting=selection.setting,
@@ -206,7 +267,9 @@ def _model(
             precision=str(data.features.plan.precision),
         ),
         data=_training_data(data),
-        accuracy=accuracy,
+        accuracy=accuracies[0],
+        series=split.series.summary(train_paths),
+        accuracy_same_scenes=accuracies[1],
         accuracy_by_stage={
             stage: AccuracyEstimate.of(correct, EstimateMethod.CROSS_VALIDATION)
             for stage, correct in selection.correct_by_stage.items()

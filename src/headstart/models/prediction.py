@@ -14,7 +14,9 @@ from headstart.errors import DataError, UserError
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.models.fit_result import HeldOutPredictions
+from headstart.models.shared_scenes import shared_scenes
 from headstart.models.trained_model import Model
+from headstart.series.series import Series
 from headstart.system.text import join_names
 from headstart.types import (
     ClassProbability,
@@ -65,12 +67,17 @@ class Evaluation(HeldOutPredictions):
         conflicts: Identical files with different labels; none of them was used.
         seen: Number of images excluded because the model was trained on them.
         seconds: Duration of the evaluation.
+        series: Which of the N images belong together; None if all are independent.
+        new_scene: (N,) bool, whether an image shares no series with a training image; None if the
+            training images were not given.
     """
 
     skipped: tuple[Skipped, ...]
     conflicts: tuple[Conflict, ...]
     seen: int
     seconds: float
+    series: Series | None = None
+    new_scene: np.ndarray | None = None
 
 
 def predict(
@@ -115,16 +122,21 @@ def evaluate(
     extractor: Extractor,
     dataset: ImageDataset,
     *,
+    training: ImageDataset | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Evaluation:
     """Test a model on labeled images, except those that it was trained on.
+
+    `training` has images of which the model was trained on some: with them, the result tells which
+    of the test images show the same scenes.
 
     Raises:
         DataError: No image is left, or the model knows none of the classes.
     """
     started = time.perf_counter()
     usable, unknown = _of_known_classes(dataset, model.classes)
-    features = extractor.extract(usable.paths, stages=model.origin.stages, progress=progress)
+    stages = model.origin.stages if training is None else None
+    features = extractor.extract(usable.paths, stages=stages, progress=progress)
     usable = usable.subset(features.rows)
     curated = deduplicate(usable, features.digests, identities=features.identities())
     seen = model.data.contains(tuple(features.digests[row] for row in curated.rows))
@@ -137,6 +149,7 @@ def evaluate(
     index = {name: place for place, name in enumerate(model.classes)}
     model_labels = np.array([index.get(name, -1) for name in usable.classes])
     values = {stage: array[rows] for stage, array in features.values.items()}
+    scenes = shared_scenes(model, extractor, usable.subset(rows), values, training)
     return Evaluation(
         paths=tuple(usable.paths[row] for row in rows),
         labels=model_labels[usable.labels[rows]],
@@ -145,6 +158,8 @@ def evaluate(
         conflicts=curated.conflicts,
         seen=int(seen.sum()),
         seconds=time.perf_counter() - started,
+        series=scenes.series,
+        new_scene=scenes.new_scene,
     )
 
 

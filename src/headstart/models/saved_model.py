@@ -32,6 +32,7 @@ from headstart.models.trained_model import (
     Model,
     TrainingData,
 )
+from headstart.series.series import SeriesSummary
 from headstart.system.digests import DIGEST_BYTES, bytes_digest
 from headstart.system.files import atomic_write, check_writable
 
@@ -79,6 +80,8 @@ class _Description(_Part):
     origin: BackboneOrigin
     data: _Data
     accuracy: AccuracyEstimate
+    series: SeriesSummary | None = None
+    accuracy_same_scenes: AccuracyEstimate | None = None
     accuracy_by_stage: dict[str, AccuracyEstimate]
     tuning: FineTuning | None = None
 
@@ -182,6 +185,8 @@ def load_model(folder: Path) -> Model:
         origin=manifest.origin,
         data=TrainingData(**manifest.data.model_dump(), digests=digests),
         accuracy=manifest.accuracy,
+        series=manifest.series,
+        accuracy_same_scenes=manifest.accuracy_same_scenes,
         accuracy_by_stage=manifest.accuracy_by_stage,
         tail={k.removeprefix(_TAIL): v for k, v in arrays.items() if k.startswith(_TAIL)},
         tuning=manifest.tuning,

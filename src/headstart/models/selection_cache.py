@@ -63,6 +63,8 @@ def select_cached(
     if root is not None and folds is not None and ours:
         per_image = np.stack([problem.y, folds, problem.row_weights])
         arrays = {**problem.values, "labels, folds and weights": per_image}
+        if problem.clusters is not None:
+            arrays["series"] = problem.clusters
         path = root / _KIND / f"{_digest(inputs, arrays)}{_SUFFIX}"
         if stored := _read(path):
             return stored

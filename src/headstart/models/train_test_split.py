@@ -14,6 +14,7 @@ from headstart.errors import DataError
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
 from headstart.models.fit_settings import FitSettings
+from headstart.series.series import Series, series_of
 from headstart.system.text import pluralize
 from headstart.types import Labels, ProgressCallback, Skipped, Split, no_progress
 
@@ -52,6 +53,8 @@ class TrainTestSplit:
         test: (M,) test rows, sorted by digest; empty if the accuracy is to be cross-validated.
         test_labels: (M,) their labels, as indices into `classes`.
         classes: Names of the classes that have a training image, sorted.
+        series: Which of the N training images belong together.
+        new_scene: (M,) bool, whether a test image shares no series with a training image.
         skipped: Test images of other classes, with the reason.
     """
 
@@ -62,6 +65,8 @@ class TrainTestSplit:
     test: Labels
     test_labels: Labels
     classes: tuple[str, ...]
+    series: Series
+    new_scene: np.ndarray
     skipped: tuple[Skipped, ...]
 
     @classmethod
@@ -89,11 +94,12 @@ class TrainTestSplit:
             preferred=in_test_part if dataset.splits else None,
         )
         rows = curated.rows
+        series = series_of(dataset, features, rows, seed=seed)
         if dataset.splits:
             held_out = in_test_part[rows]
         else:
-            digests = [features.digests[row] for row in rows]
-            held_out = holdout_mask(digests, dataset.labels[rows], fraction=hold_out, seed=seed)
+            keys = series.keys([features.digests[row] for row in rows])
+            held_out = holdout_mask(keys, dataset.labels[rows], fraction=hold_out, seed=seed)
         train, test = rows[~held_out], rows[held_out]
         present = np.unique(dataset.labels[train])
         if len(present) < 2:
@@ -112,8 +118,17 @@ class TrainTestSplit:
             test=test[known],
             test_labels=np.searchsorted(present, dataset.labels[test[known]]),
             classes=tuple(dataset.classes[index] for index in present),
+            series=series.subset(np.flatnonzero(~held_out)),
+            new_scene=~np.isin(series.groups[held_out], series.groups[~held_out])[known],
             skipped=tuple(_untrained_class(dataset, row) for row in test[~known]),
         )
+
+    def keys(self, features: Features) -> list[str]:
+        """Return N strings that decide how training images are divided further.
+
+        They are the digests of the files; the images of a series share one.
+        """
+        return self.series.keys([features.digests[row] for row in self.train])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

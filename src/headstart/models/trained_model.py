@@ -10,11 +10,12 @@ import numpy as np
 from pydantic import Field, NonNegativeInt
 
 from headstart.backbones.backbone import Tensors
-from headstart.evaluation.metrics import Accuracy
+from headstart.evaluation.metrics import clustered_interval
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import join_stages
 from headstart.heads.head import Head
-from headstart.types import EstimateMethod, Floats, Interval
+from headstart.series.series import SeriesSummary
+from headstart.types import EstimateMethod, Floats, Interval, Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +35,19 @@ class AccuracyEstimate:
     method: EstimateMethod = field(metadata={"json": "estimate"})
 
     @classmethod
-    def of(cls, correct: np.ndarray, method: EstimateMethod) -> AccuracyEstimate:
-        """Estimate the accuracy from (N,) bool, N > 0: whether each prediction is correct."""
-        found = Accuracy.of(correct)
-        return cls(value=found.value, interval=found.interval, images=found.images, method=method)
+    def of(
+        cls, correct: np.ndarray, method: EstimateMethod, *, clusters: Labels | None = None
+    ) -> AccuracyEstimate:
+        """Estimate the accuracy from (N,) bool, N > 0: whether each prediction is correct.
+
+        `clusters` (N,) are the series of the images, which widen the interval.
+        """
+        return cls(
+            value=float(correct.mean()),
+            interval=clustered_interval(correct, clusters),
+            images=len(correct),
+            method=method,
+        )
 
     @classmethod
     def unknown(cls) -> AccuracyEstimate:
@@ -134,7 +144,10 @@ class Model:
         seed: Random seed of the training.
         origin: The backbone that the head belongs to.
         data: What the model was trained on.
-        accuracy: Estimated accuracy on new images.
+        accuracy: Estimated accuracy on new images; on images of new scenes, if there are series.
+        series: The series among the training images; None if there is none.
+        accuracy_same_scenes: If there are series, the estimated accuracy on more images of the same
+            scenes as the training images.
         accuracy_by_stage: Stage name -> accuracy of a head on this stage alone, on the backbone
             before any fine-tuning.
         tail: The weights that fine-tuning changed, by their names in the network.
@@ -151,6 +164,8 @@ class Model:
     data: TrainingData
     accuracy: AccuracyEstimate
     accuracy_by_stage: Mapping[str, AccuracyEstimate]
+    series: SeriesSummary | None = None
+    accuracy_same_scenes: AccuracyEstimate | None = None
     tail: Tensors = field(default_factory=dict)
     tuning: FineTuning | None = None
 

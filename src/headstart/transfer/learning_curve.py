@@ -93,7 +93,7 @@ class LearningCurve:
 
 def measure_learning_curve(
     data: LabeledFeatures,
-    digests: Sequence[str],
+    keys: Sequence[str],
     folds: Labels,
     *,
     family: HeadFamily,
@@ -108,7 +108,8 @@ def measure_learning_curve(
 
     Args:
         data: N images with the features that the head uses.
-        digests: N digests of the files, which the subsets depend on.
+        keys: N digests of the files, of which the images of a series share one; they decide the
+            subsets.
         folds: (N,) fold of each image.
         family: family of the head. Its setting is chosen for every size, and for every fold from
             the results on the other folds: few images need stronger regularization.
@@ -120,7 +121,7 @@ def measure_learning_curve(
     sizes: list[float] = []
     count = int(folds.max()) + 1
     for done, (share, draws) in enumerate(zip(SHARES, _DRAWS, strict=True), start=1):
-        subsets = [_subset(digests, data.y, share, seed, draw) for draw in range(draws)]
+        subsets = [_subset(keys, data.y, share, seed, draw) for draw in range(draws)]
         trained = np.stack(
             [subset & (folds != fold) for subset in subsets for fold in range(count)]
         )
@@ -134,8 +135,8 @@ def measure_learning_curve(
     return fit_learning_curve(sizes, wrong, available=available, seed=seed)
 
 
-def _subset(digests: Sequence[str], y: Labels, share: float, seed: int, draw: int) -> np.ndarray:
-    return ~holdout_mask(digests, y, fraction=1 - share, seed=seed, purpose=f"curve {draw}")
+def _subset(keys: Sequence[str], y: Labels, share: float, seed: int, draw: int) -> np.ndarray:
+    return ~holdout_mask(keys, y, fraction=1 - share, seed=seed, purpose=f"curve {draw}")
 
 
 def _wrong(

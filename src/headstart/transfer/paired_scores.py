@@ -14,7 +14,7 @@ from headstart.evaluation.paired_tests import Right, paired_difference
 from headstart.heads.candidates import candidates
 from headstart.heads.logistic import LogisticFamily
 from headstart.heads.selection import MIN_FOLDS, Selection, fold_count, select
-from headstart.heads.selection_problem import SelectionProblem
+from headstart.heads.selection_problem import SelectionProblem, clusters_of
 from headstart.transfer.plain_classifiers import best_plain_classifier
 from headstart.types import Floats, Labels, ProgressCallback
 
@@ -62,19 +62,19 @@ class SharedFolds:
 
     @classmethod
     def of(cls, images: EvaluationImages, *, seed: int) -> Self:
-        """Assign images to folds by their digests and a random seed.
+        """Assign images to folds by their keys and a random seed.
 
         Raises:
             DataError: there are too few images to cross-validate.
         """
         labels, classes = images.labels, len(images.classes)
-        count = fold_count(labels, classes=classes)
+        count = fold_count(labels, classes=classes, keys=images.keys)
         if count < MIN_FOLDS:
             raise DataError(
                 f"{len(labels):,} images of {classes:,} classes are too few to compare classifiers "
                 f"by cross-validation; give at least {MIN_FOLDS} images of most classes"
             )
-        folds = assign_folds(images.digests, labels, folds=count, seed=seed)
+        folds = assign_folds(images.keys, labels, folds=count, seed=seed)
         return cls(images=images, folds=folds, count=count)
 
     def score_stages(
@@ -94,6 +94,7 @@ class SharedFolds:
             classes=len(self.images.classes),
             row_weights=np.ones(len(labels), np.float32),
             folds=self.folds,
+            clusters=clusters_of(self.images.keys),
         )
         choices = candidates({name: part.shape[1] for name, part in values.items()})
         selection = select(problem, choices, progress=progress)

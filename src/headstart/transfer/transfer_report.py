@@ -182,7 +182,7 @@ def _learning_curve(
     widths = [sample.values[stage].shape[1] for stage in stages.stages]
     return measure_learning_curve(
         LabeledFeatures(stages.gather(sample.values), images.labels, len(images.classes), widths),
-        images.digests,
+        images.keys,
         sample.folds.folds,
         family=LogisticFamily(),
         available=sample.available,

@@ -1,0 +1,1 @@
+"""Series: photos of the same scene, which are not independent of each other."""
