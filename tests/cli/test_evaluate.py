@@ -9,7 +9,7 @@ from PIL import Image
 from headstart import plots
 from headstart.plots import report_folder
 from tests.cli.conftest import Cli, one_sentence
-from tests.conftest import KINDS, files
+from tests.conftest import KINDS, files, write_photos
 
 pytestmark = pytest.mark.slow
 
@@ -149,3 +149,28 @@ def test_other_weights_are_refused(cli: Cli, model: Path, new: Path, tmp_path: P
     assert outcome.code == 2
     assert one_sentence(outcome)
     assert "--weights FILE" in outcome.err
+
+
+def test_tells_which_test_images_show_scenes_of_the_training_images(cli: Cli, tmp_path: Path):
+    photos = tmp_path / "data"
+    write_photos(photos / "train", 8)
+    write_photos(photos / "test", 5, first=20)
+    for part, scene in (("train", 1), ("test", 2)):
+        for path in files(photos / part):
+            path.rename(path.with_name(f"scene{scene}{path.stem}_{path.name}"))
+    for folder in (photos / "test").iterdir():  # one photo per class is of a training scene
+        first = files(folder)[0]
+        first.rename(first.with_name(f"scene1000_{first.name}"))
+    grouping = ("--group-by", r"name:^scene\d+")
+    fitted = cli("fit", photos, "--out", tmp_path / "model", "--stage", "head", *grouping, "--json")
+    assert fitted.document["tested_images"] == 12
+    outcome = cli("evaluate", tmp_path / "model", photos, *grouping, "--json")
+    found = outcome.document
+    assert (found["images"], found["shared_scenes"]) == (15, 3)
+    assert found["accuracy_new_scenes"] is not None
+    assert found["interval_new_scenes"][0] <= found["accuracy_new_scenes"]
+    text = cli("evaluate", tmp_path / "model", photos, *grouping).out
+    assert "3 test images show the same scene as a training image; on the 12 others" in text
+    other = write_photos(tmp_path / "other", 4, first=40)
+    found = cli("evaluate", tmp_path / "model", other, "--json").document
+    assert found["shared_scenes"] is None

@@ -333,3 +333,33 @@ def test_auto_stands_alone(cli: Cli, tmp_path: Path):
     outcome = cli(*arguments, "--stage", "blocks.4")
     assert (outcome.code, one_sentence(outcome)) == (2, True)
     assert "--stage auto cannot be combined with --stage blocks.4" in outcome.err
+
+
+def test_series_stay_together_and_both_accuracies_are_told(cli: Cli, tmp_path: Path):
+    photos = write_photos(tmp_path / "photos", 12)
+    for path in files(photos):  # pairs of photos: 0_000, 0_001, 1_002, ...
+        path.rename(path.with_name(f"scene{int(path.stem) // 2}_{path.name}"))
+    command = ("fit", photos, "--out", tmp_path / "model", *QUICK, "--group-by", r"name:^scene\d+")
+    said = cli(*command, "--json").document
+    assert said["series"]["source"] == r"name:^scene\d+"
+    assert (said["series"]["count"], said["series"]["images"]) == (6, 36)
+    assert said["series"]["largest"] == 6
+    assert all(name.startswith("scene") for name in said["series"]["examples"][0])
+    assert 0 <= said["accuracy"] <= 1
+    assert said["accuracy_same_scenes"] >= 0.9
+    # Six series tell less than 36 independent photos: the interval is wider.
+    alone = cli("fit", photos, "--out", tmp_path / "other", *QUICK, "--json").document
+    assert said["interval"][0] < alone["interval"][0]
+    text = cli(*command).out
+    assert "scenes    1.00 on photos of new scenes; 1.00 on more photos of these same" in text
+    assert "36 of 36 images are in 6 series of the same scene" in text
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "on photos of new scenes" in card
+
+
+@pytest.mark.parametrize("grouping", ["site", "folder:x", "name:(", "time:0"])
+def test_a_grouping_that_means_nothing_is_refused(cli: Cli, own: Path, tmp_path: Path, grouping):
+    outcome = cli("fit", own, "--out", tmp_path / "model", "--group-by", grouping)
+    assert outcome.code == 2
+    assert one_sentence(outcome)
+    assert "cannot group by" in outcome.err

@@ -46,7 +46,7 @@ _COPIES = 8
 _MIN_WIDTH = 64
 """With fewer features in the last layer, distances have gaps by chance; nothing is found."""
 _MIN_IMAGES = 50
-"""With fewer images, the thresholds are unreliable; only copies are found."""
+"""With fewer images, the thresholds are unreliable; only the clearest copies are found."""
 
 IsBlank: TypeAlias = Callable[[int], bool]
 """Tells whether the image of a row has too little contrast to recognize a scene."""
@@ -100,7 +100,8 @@ def find_groups(
     last = Space.of(stages[-1:])
     near_last = Neighbors.of(last, labels, count=_NEIGHBORS)
     found = UnionFind(count)
-    found.link(_copies(near_last, _SPREADS[1] * class_spread(last, labels)))
+    gap = _COPY_GAP if count >= _MIN_IMAGES else _COMPLETE_GAP
+    found.link(_copies(near_last, _SPREADS[1] * class_spread(last, labels), gap=gap))
     if count >= _MIN_IMAGES and len(stages) > 2:
         start, end = len(stages) // 4, round(0.6 * len(stages))
         middle = Space.of(stages[start:end])
@@ -112,7 +113,7 @@ def find_groups(
     return _without_blank(groups, is_blank)
 
 
-def _copies(near: Neighbors, spread: Floats) -> list[tuple[int, int]]:
+def _copies(near: Neighbors, spread: Floats, *, gap: float) -> list[tuple[int, int]]:
     """Return pairs of mutual neighbors that are followed by a gap, whatever their classes.
 
     `spread` (N,) is the largest distance of a copy from each image.
@@ -122,7 +123,7 @@ def _copies(near: Neighbors, spread: Floats) -> list[tuple[int, int]]:
         return []
     ratios = distances[:, 1:] / distances[:, :-1]
     ratios[distances[:, :-1] > spread[:, None]] = 0
-    clear = ratios.max(1) >= _COPY_GAP
+    clear = ratios.max(1) >= gap
     sizes = np.where(clear, ratios.argmax(1) + 1, 0)
     sets = [set(row[:size].tolist()) for row, size in zip(near.rows, sizes, strict=True)]
     return [(i, j) for i, one in enumerate(sets) for j in one if i < j and i in sets[j]]
