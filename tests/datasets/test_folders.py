@@ -244,10 +244,10 @@ def test_open_dataset(tmp_path):
     with pytest.raises(DataError, match="not a folder, a table or an archive"):
         open_dataset(tmp_path / "x.txt", cache=tmp_path)
     with pytest.raises(
-        DataError, match=r"neither an existing file or folder nor .*did you mean 'digits'.*textiles"
+        DataError, match=r"no file, folder or known data set .*did you mean 'digits'.*textiles"
     ):
         open_dataset("digts", cache=tmp_path)
-    with pytest.raises(DataError, match="neither an existing file or folder"):
+    with pytest.raises(DataError, match="no file, folder or known data set"):
         open_dataset("", cache=tmp_path)
 
 

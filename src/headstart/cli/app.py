@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -124,10 +125,11 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output closed it, as `head` does
         sys.stderr.close()
         return 1
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - every error ends as a message and an exit code
         if debug:
-            raise
-        note(f"error: {_explained(error)}")
+            traceback.print_exception(error)
+        else:
+            note(f"error: {_explained(error)}")
         return error.exit_code if isinstance(error, HeadstartError) else 1
     return 0
 

@@ -13,7 +13,7 @@ from headstart.cli.summary import left_out_facts, names_text, training_document,
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import join_names, pluralize
-from headstart.types import AUTO, DEFAULT_BACKBONE
+from headstart.types import AUTO, DEFAULT_BACKBONE, EstimateMethod
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
@@ -179,6 +179,7 @@ def _describe(
     rate = "" if speed is None else f"; {speed:,.0f} images/s"
     read = pluralize(result.cached + result.computed, "image")
     features = f"{read}, {result.cached:,} of them from the cache{rate}"
+    cross_validated = model.accuracy.method is EstimateMethod.CROSS_VALIDATION
     single = [name for name, n in zip(model.classes, model.data.images, strict=True) if n == 1]
     untested = f"{names_text(single)}: a single image cannot be used for both training and testing"
     facts(
@@ -186,7 +187,7 @@ def _describe(
             *training_facts(dataset.name, result, extractor, features),
             ("accuracy", accuracy_text(model.accuracy)),
             ("scenes", scenes_text(model)),
-            ("untested", untested if single else None),
+            ("untested", untested if single and cross_validated else None),
             *left_out_facts(result, duplicates=model.data.duplicates, file=out / "skipped.csv"),
             ("time", f"{seconds:.1f} s"),
             ("model", f"{out}; report in {report}" if report else str(out)),

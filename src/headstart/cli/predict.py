@@ -12,6 +12,7 @@ from headstart.cli.console import progress, say, warn
 from headstart.cli.formats import FORMATS, ImagePrediction
 from headstart.errors import UserError
 from headstart.system.option import Option
+from headstart.system.text import pluralize
 from headstart.types import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _show(paths: list[Path], found: Predictions, top: int, output: str) -> None:
     count = min(top, len(found.classes))
     say(FORMATS[output](_predictions(paths, found, count), count))
     if found.skipped:
-        warn([f"{len(found.skipped)} of {len(paths)} images could not be read"])
+        warn([f"{len(found.skipped)} of {pluralize(len(paths), 'image')} could not be read"])
         raise typer.Exit(1)
 
 

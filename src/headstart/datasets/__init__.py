@@ -107,9 +107,12 @@ def _open(
 
 
 def _unknown_source(source: str, names: list[str]) -> str:
-    similar = difflib.get_close_matches(source.lower(), names, n=1)
-    suggestion = f"did you mean '{similar[0]}'? " if similar else ""
+    folder = Path(source).expanduser().parent
+    near = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    known = {name.casefold(): name for name in (*names, *near)}
+    similar = difflib.get_close_matches(Path(source).name.casefold(), known, n=1)
+    suggestion = f"did you mean '{known[similar[0]]}'? " if similar else ""
     return (
-        f"'{source}' is neither an existing file or folder nor a known data set; "
+        f"there is no file, folder or known data set '{source}'; "
         f"{suggestion}known data sets: {', '.join(names)}"
     )
