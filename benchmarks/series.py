@@ -20,8 +20,8 @@ from headstart.features.extractor import Extractor, build_extractor
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
 from headstart.models.prediction import evaluate
-from headstart.models.trained_model import AccuracyEstimate
 from headstart.models.train_test_split import SplitFeatures
+from headstart.models.trained_model import AccuracyEstimate
 from headstart.types import EstimateMethod, Split
 
 PHOTOS, CROPS = 6, 4
@@ -93,6 +93,7 @@ def _text(estimate: AccuracyEstimate | None) -> str:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="*", type=Path, help="folders with train/ and test/")
     parser.add_argument("--bursts", type=Path, help="folder with train/ and test/ for bursts")

@@ -19,7 +19,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from headstart.series.neighbors import Neighbors, Space, class_spread
+from headstart.series.neighbors import (
+    Neighbors,
+    Space,
+    class_spread,
+    nearest,
+    other_class_distances,
+)
 from headstart.series.union_find import UnionFind
 from headstart.types import Floats, Labels
 
@@ -57,21 +63,19 @@ follow each other."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pairs:
-    """Pairs of near images.
+    """Pairs of near images of the same class.
 
     Attributes:
         left: (P,) the row with the lower number.
         right: (P,) the other row.
         middle: (P,) their distance in middle layers, relative to its threshold.
         last: (P,) their distance in the last layer, relative to its threshold.
-        same_class: (P,) bool.
     """
 
     left: Labels
     right: Labels
     middle: Floats
     last: Floats
-    same_class: np.ndarray
 
 
 def find_groups(
@@ -98,15 +102,14 @@ def find_groups(
     if count < 2 or not stages or stages[-1].shape[1] < _MIN_WIDTH:
         return np.arange(count)
     last = Space.of(stages[-1:])
-    near_last = Neighbors.of(last, labels, count=_NEIGHBORS)
     found = UnionFind(count)
     gap = _COPY_GAP if count >= _MIN_IMAGES else _COMPLETE_GAP
-    found.link(_copies(near_last, _SPREADS[1] * class_spread(last, labels), gap=gap))
+    near = nearest(last, count=_COPIES + 1)
+    found.link(_copies(near, _SPREADS[1] * class_spread(last, labels), gap=gap))
     if count >= _MIN_IMAGES and len(stages) > 2:
         start, end = len(stages) // 4, round(0.6 * len(stages))
         middle = Space.of(stages[start:end])
-        near_middle = Neighbors.of(middle, labels, count=_NEIGHBORS)
-        pairs = _near_pairs(middle, last, near_middle, near_last, labels)
+        pairs = _near_pairs(middle, last, labels)
         if pairs is not None:
             _link_scenes(found, pairs, labels, is_blank, evidence)
     groups = _without_uniform_classes(found.groups(), labels)
@@ -129,42 +132,38 @@ def _copies(near: Neighbors, spread: Floats, *, gap: float) -> list[tuple[int, i
     return [(i, j) for i, one in enumerate(sets) for j in one if i < j and i in sets[j]]
 
 
-def _near_pairs(
-    middle: Space,
-    last: Space,
-    near_middle: Neighbors,
-    near_last: Neighbors,
-    labels: Labels,
-) -> _Pairs | None:
-    """Return the pairs that are near in middle layers; None if there is nothing to compare with."""
+def _near_pairs(middle: Space, last: Space, labels: Labels) -> _Pairs | None:
+    """Return the pairs of a class that are near in middle layers; None if there are none."""
     limits = [
-        min(_limit(near.other_class), np.float32(share * np.median(class_spread(space, labels))))
-        for near, space, share in zip(
-            (near_middle, near_last), (middle, last), _SPREADS, strict=True
-        )
+        _limit(space, labels, spread)
+        for space, spread in zip((middle, last), _SPREADS, strict=True)
     ]
-    if not all(0 < limit < np.inf for limit in limits):
+    if not min(limits) > 0:
         return None
-    left = np.repeat(np.arange(len(labels)), near_middle.rows.shape[1])
-    right = near_middle.rows.ravel()
-    near = near_middle.distances.ravel() / limits[0] < _COMPLETE_GAP
-    left, right = np.minimum(left, right)[near], np.maximum(left, right)[near]
+    near = nearest(middle, count=_NEIGHBORS, labels=labels)
+    left, place = np.nonzero(near.distances < _COMPLETE_GAP * limits[0])
     if not len(left):
         return None
-    left, right = np.unique(np.stack((left, right)), axis=1)
+    right = near.rows[left, place]
+    ends = np.unique(np.stack((np.minimum(left, right), np.maximum(left, right))), axis=1)
     return _Pairs(
-        left=left,
-        right=right,
-        middle=middle.distances(left, right) / limits[0],
-        last=last.distances(left, right) / limits[1],
-        same_class=labels[left] == labels[right],
+        left=ends[0],
+        right=ends[1],
+        middle=middle.distances(*ends) / limits[0],
+        last=last.distances(*ends) / limits[1],
     )
 
 
-def _limit(other_class: Floats) -> np.float32:
-    """Return the distance below which images are nearer than those of different classes are."""
-    finite = other_class[np.isfinite(other_class)]
-    return np.float32(np.quantile(finite, _NULL)) if len(finite) else np.float32(0)
+def _limit(space: Space, labels: Labels, spread: float) -> np.float32:
+    """Return the distance below which images are nearer than those of different classes are.
+
+    It is 0 if that cannot be known, and at most a share `spread` of the spread of a class.
+    """
+    others = other_class_distances(space, labels)
+    if not len(others):
+        return np.float32(0)
+    cap = spread * np.median(class_spread(space, labels))
+    return np.float32(min(np.quantile(others, _NULL), cap))
 
 
 def _link_scenes(
@@ -178,7 +177,7 @@ def _link_scenes(
     found.link(_groups_with_gap(pairs, len(found), gap=_GAP))
     clear = _without_blank(_without_uniform_classes(found.groups(), labels), is_blank)
     share = len(_members(clear)) / len(found)
-    less_clear = pairs.same_class & (pairs.middle < _LESS_CLEAR[0]) & (pairs.last < _LESS_CLEAR[1])
+    less_clear = (pairs.middle < _LESS_CLEAR[0]) & (pairs.last < _LESS_CLEAR[1])
     if share < _EVIDENCE:
         if evidence is None:
             return
@@ -196,7 +195,7 @@ def _groups_with_gap(pairs: _Pairs, count: int, *, gap: float) -> list[tuple[int
     another image at `gap` times the distance that it was formed at, it was a group with a gap.
     """
     distance = np.maximum(pairs.middle, pairs.last)
-    usable = np.flatnonzero(pairs.same_class & (distance < _COMPLETE_GAP))
+    usable = np.flatnonzero(distance < _COMPLETE_GAP)
     usable = usable[np.argsort(distance[usable], kind="stable")]
     forest, height = UnionFind(count), np.zeros(count)
     members: dict[int, list[int]] = {}

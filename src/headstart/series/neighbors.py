@@ -1,17 +1,25 @@
 """Nearest neighbors among the features of images, in blocks, so that memory stays small."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from typing import Self
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from headstart.system.machine import cores
 from headstart.types import Floats, Labels
 
-_BLOCK = 1_024
-"""Rows whose distances to all others are in memory at the same time."""
-
+_BLOCK = 512
+"""Rows whose similarities to others are in memory at the same time, in each thread."""
 _SAMPLE = 200
 """Images of a class that its spread is measured on."""
+_COMPARED = 2_000
+"""Images whose distances to other classes are measured."""
+_WIDTH = 192
+"""Width to which features of more than `_COMPARED` images are reduced: distances change by 5%."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +33,15 @@ class Space:
     X: Floats
 
     @classmethod
-    def of(cls, stages: Sequence[Floats]) -> "Space":
+    def of(cls, stages: Sequence[Floats]) -> Self:
         """Combine the features (N, width) of some stages, each with the same weight."""
         parts = [_unit_length(_standardized(values)) for values in stages]
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return cls(whole if len(parts) == 1 else _unit_length(_standardized(whole)))
+        whole = parts[0]
+        if len(parts) > 1:
+            whole = _unit_length(_standardized(np.concatenate(parts, axis=1)))
+        if len(whole) > _COMPARED and whole.shape[1] > _WIDTH:
+            whole = _unit_length(whole @ _projection(whole.shape[1]))
+        return cls(whole)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -40,49 +52,80 @@ class Space:
         result: Floats = np.sqrt(squared)
         return result
 
-    def blocks(self) -> Iterator[tuple[Labels, Floats]]:
-        """Yield rows (B,), and their distances (B, N) to all rows; infinite to themselves."""
-        for start in range(0, len(self.X), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(self.X)))
-            squared = 2 - 2 * (self.X[rows] @ self.X.T)
-            distances = np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
-            distances[np.arange(len(rows)), rows] = np.inf
-            yield rows, distances
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbors:
-    """The nearest neighbors of N images.
+    """Pairs of images of which the second is one of the nearest of the first.
 
     Attributes:
-        rows: (N, k) rows of the nearest images of any class, the nearest first.
-        distances: (N, k) their distances.
-        other_class: (N,) distance of the nearest image of another class; infinite without one.
+        rows: (N, k) rows of the nearest images, the nearest first; -1 where there are fewer.
+        distances: (N, k) their distances; infinite where there are fewer.
     """
 
     rows: Labels
     distances: Floats
-    other_class: Floats
 
-    @classmethod
-    def of(cls, space: Space, labels: Labels, *, count: int) -> "Neighbors":
-        """Find the `count` nearest neighbors of each image, or all if there are fewer."""
-        count = min(count, len(space) - 1)
-        rows, near, other = [], [], []
-        for block, distances in space.blocks():
-            found = np.argpartition(distances, count - 1, axis=1)[:, :count]
-            values = np.take_along_axis(distances, found, axis=1)
-            # Rows break ties, so that the result does not depend on the partition.
-            order = np.lexsort((found, values))
-            rows.append(np.take_along_axis(found, order, axis=1))
-            near.append(np.take_along_axis(values, order, axis=1))
-            same = labels[block][:, None] == labels[None]
-            other.append(np.where(same, np.float32(np.inf), distances).min(1))
-        return cls(
-            rows=np.concatenate(rows),
-            distances=np.concatenate(near),
-            other_class=np.concatenate(other),
-        )
+
+def nearest(space: Space, *, count: int, labels: Labels | None = None) -> Neighbors:
+    """Find the `count` nearest neighbors of each of N images.
+
+    With labels (N,), only images of the same class are neighbors.
+    """
+    size = len(space)
+    rows = np.full((size, count), -1, np.int64)
+    distances = np.full((size, count), np.inf, np.float32)
+    classes = np.zeros(size, np.int64) if labels is None else labels
+
+    def search(block: Labels) -> None:
+        inside = np.flatnonzero(classes == classes[block[0]])
+        k = min(count, len(inside) - 1)
+        if k < 1:
+            return
+        similarity = space.X[block] @ space.X[inside].T
+        similarity[np.arange(len(block)), np.searchsorted(inside, block)] = -np.inf
+        found = np.argpartition(similarity, len(inside) - k, axis=1)[:, -k:]
+        near = inside[found]
+        length = space.distances(np.repeat(block, k), near.ravel()).reshape(near.shape)
+        # Rows break ties, so that the result does not depend on the partition.
+        order = np.lexsort((near, length))
+        rows[block, :k] = np.take_along_axis(near, order, axis=1)
+        distances[block, :k] = np.take_along_axis(length, order, axis=1)
+
+    _in_threads(search, _blocks(classes))
+    return Neighbors(rows=rows, distances=distances)
+
+
+def other_class_distances(space: Space, labels: Labels) -> Floats:
+    """Return the distance to the nearest image of another class, for up to 2,000 of the images.
+
+    The result is empty if there is only one class.
+    """
+    few = np.linspace(0, len(labels) - 1, min(_COMPARED, len(labels)), dtype=np.int64)
+    result = np.full(len(few), np.inf, np.float32)
+
+    def search(places: Labels) -> None:
+        block = few[places]
+        similarity = space.X[block] @ space.X.T
+        similarity[labels[block][:, None] == labels[None]] = -np.inf
+        result[places] = space.distances(block, similarity.argmax(1))
+
+    if len(np.unique(labels)) < 2:
+        return np.zeros(0, np.float32)
+    _in_threads(search, _blocks(np.zeros(len(few), np.int64)))
+    return result
+
+
+def _blocks(classes: Labels) -> list[Labels]:
+    """Return all rows in blocks of one class each."""
+    inside = [np.flatnonzero(classes == one) for one in np.unique(classes)]
+    return [rows[i : i + _BLOCK] for rows in inside for i in range(0, len(rows), _BLOCK)]
+
+
+def _in_threads(search: Callable[[Labels], None], blocks: Sequence[Labels]) -> None:
+    # One thread of BLAS in each: selecting the nearest takes as long as the products do.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
+        for _ in pool.map(search, blocks):
+            pass
 
 
 def class_spread(space: Space, labels: Labels) -> Floats:
@@ -105,6 +148,13 @@ def _standardized(values: Floats) -> Floats:
     scale = np.sqrt(np.square(centered).mean(0, dtype=np.float64))
     result: Floats = centered / np.maximum(scale, 1e-9).astype(np.float32)
     return result
+
+
+@cache
+def _projection(width: int) -> Floats:
+    """Return a random orthogonal projection (width, `_WIDTH`), the same one every time."""
+    random = np.random.default_rng(0).normal(size=(width, _WIDTH))
+    return np.linalg.qr(random)[0].astype(np.float32)
 
 
 def _unit_length(values: Floats) -> Floats:
