@@ -69,7 +69,11 @@ class MissingExtraError(UserError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, *, extra: str) -> None:
-        super().__init__(f'{what} needs an extra: pip install "headstart[{extra}]"')
+        # The package is not on PyPI yet.
+        super().__init__(
+            f"{what} needs the extra {extra!r}; in headstart's repository, run: "
+            f'pip install ".[{extra}]"'
+        )
         self.extra = extra
 
 

@@ -253,7 +253,7 @@ def test_keras_2_or_none(monkeypatch: pytest.MonkeyPatch):
         load_backbone("keras:VGG16", weights=None)
     monkeypatch.delitem(sys.modules, "keras")
     monkeypatch.setattr(keras_backend, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"keras:VGG16 needs an extra"):
+    with pytest.raises(MissingExtraError, match=r"keras:VGG16 needs the extra .keras."):
         load_backbone("keras:VGG16", weights=None)
 
 

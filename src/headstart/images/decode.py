@@ -150,7 +150,8 @@ def _plugin(name: str) -> Callable[[io.BytesIO, str], Image.Image]:
             from pillow_heif import HeifImageFile
         except ImportError as error:
             raise UnreadableImageError(
-                'HEIC needs an extra: pip install "headstart[heic]"'
+                "HEIC needs the extra 'heic'; in headstart's repository, run: "
+                'pip install ".[heic]"'
             ) from error
         return cast("Callable[[io.BytesIO, str], Image.Image]", HeifImageFile)
     if name not in Image.OPEN:
