@@ -23,6 +23,7 @@ LAYERS = (
     "transfer",
     "finetuning",
     "comparison",
+    "audit",
     "inspection",
     "models",
     "series",

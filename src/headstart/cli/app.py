@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from headstart.cli import (
     attack,
+    audit,
     catalog,
     compare,
     evaluate,
@@ -63,6 +64,7 @@ for command in (
     evaluate.evaluate,
     finetune.finetune,
     compare.compare,
+    audit.audit,
     predict.predict,
     predict.classify,
     transfer.transfer,

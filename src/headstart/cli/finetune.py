@@ -79,6 +79,7 @@ def finetune(
         label_column=location.label_column,
         classes_from=ClassLevel(location.classes_from),
         group_by=location.group_by,
+        review=Path(location.review) if location.review else None,
     ).open(location.data, runtime.cache)
     from headstart.evaluation.report import write_skipped
     from headstart.finetuning.finetune import TuningProgress
@@ -160,7 +161,7 @@ def _location(
             data=given,
             holdout=known.holdout if known else 0.0,
             seed=model.seed if model else 0,
-            **vars(dataset_options),
+            **dataset_options.location(),
         )
     again = f"headstart finetune {source} DATA --out ..."
     if known is None:
@@ -171,7 +172,7 @@ def _location(
     if dataset_options != shared.DatasetOptions():
         raise UserError(
             f"the images of {source} are read as when it was trained; remove --image-column, "
-            "--label-column, --classes-from and --group-by, or give the images as well"
+            "--label-column, --classes-from, --group-by and --review, or give the images as well"
         )
     if Path(known.data).is_absolute() and not Path(known.data).exists():
         raise UserError(

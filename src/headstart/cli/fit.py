@@ -88,7 +88,7 @@ def fit(
         data=str(Path(data).resolve()) if Path(data).exists() else data,
         holdout=holdout,
         seed=seed,
-        **vars(dataset_options),
+        **dataset_options.location(),
     )
     save_data_location(cache_root(runtime.cache), result.model.data, location)
     if report:

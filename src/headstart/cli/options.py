@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.errors import DataError, UserError
 from headstart.system.option import Advanced, Option
@@ -80,17 +80,21 @@ class DatasetOptions:
             burst: column:NAME of the table, folder:LEVEL (1 is the folder that contains the image),
             name:REGEX of the file name, or time:SECONDS between photos. By default, series are
             found in the images.
+        review: A reviewed audit.csv of 'headstart audit': the images that it drops are not used,
+            and the labels that it mends are.
     """
 
     image_column: Annotated[str | None, Advanced()] = None
     label_column: Annotated[str | None, Advanced()] = None
     classes_from: Annotated[ClassLevel, Advanced()] = ClassLevel.PATH
     group_by: Annotated[str | None, Option(unset="series are found in the images")] = None
+    review: Annotated[Path | None, Advanced()] = None
 
     def open(self, data: str, cache: Path | None, *, require_classes: int = 2) -> ImageDataset:
         """Open a data set, downloading or unpacking it if necessary."""
         from headstart.cli.console import progress
         from headstart.datasets import GroupBy, open_dataset
+        from headstart.datasets.review import apply_review
         from headstart.system.cache_folder import cache_root
 
         with progress() as bars:
@@ -104,7 +108,13 @@ class DatasetOptions:
                 require_classes=require_classes,
                 progress=lambda done, total: megabytes(done, total or 0),
             )
-        return dataset.with_class_level(self.classes_from)
+        dataset = dataset.with_class_level(self.classes_from)
+        return dataset if self.review is None else apply_review(dataset, self.review)
+
+    def location(self) -> dict[str, Any]:
+        """Return the options for a `DataLocation`, with an absolute path of the review."""
+        review = self.review and str(self.review.resolve())
+        return {**vars(self), "review": review}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,6 +75,7 @@ def _further_options(
         "--weights": runtime.weights,
         "--image-column": dataset_options.image_column,
         "--label-column": dataset_options.label_column,
+        "--review": dataset_options.review,
         "--classes-from": None if level is ClassLevel.PATH else level,
     }
     return {name: str(value) for name, value in given.items() if value}

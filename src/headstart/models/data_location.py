@@ -30,6 +30,7 @@ class DataLocation:
         classes_from: Which part of nested folders names the class, a `ClassLevel`.
         holdout: Share of the images that was held out, in [0, 1).
         seed: Random seed of that share.
+        review: Absolute path of the reviewed audit that was applied; None without one.
     """
 
     data: str
@@ -39,6 +40,7 @@ class DataLocation:
     group_by: str | None
     holdout: float
     seed: int
+    review: str | None = None
 
 
 def save_data_location(root: Path, data: TrainingData, location: DataLocation) -> None:

@@ -1,0 +1,1 @@
+"""Auditing labeled images: wrong labels, copies, outliers, unusable images, shortcuts."""

@@ -1,0 +1,49 @@
+"""Series of photos of the same scene, which count less than as many independent photos."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from headstart.audit.issue import Issue, IssueKind, LabeledImages
+from headstart.series.series import Series
+from headstart.system.text import join_names
+from headstart.types import Labels
+
+_NAMES: Final = 4
+
+
+def series_issues(images: LabeledImages, rows: Labels, series: Series) -> list[Issue]:
+    """Return an issue for each series of several images.
+
+    Args:
+        images: All images.
+        rows: (M,) rows of the images that were searched.
+        series: Their groups.
+    """
+    inside = np.flatnonzero(series.sizes > 1)
+    order = inside[np.argsort(series.groups[inside], kind="stable")]
+    starts = np.flatnonzero(np.diff(series.groups[order], prepend=-1))
+    return [
+        _issue(images, sorted(rows[members].tolist(), key=lambda row: images.paths[row]))
+        for members in np.split(order, starts[1:])
+        if len(members)
+    ]
+
+
+def _issue(images: LabeledImages, members: list[int]) -> Issue:
+    names = [Path(images.paths[row]).name for row in members]
+    labels = sorted({images.label(row) for row in members})
+    evidence = [f"{len(members):,} images: {join_names(names, _NAMES)}"]
+    if len(labels) > 1:
+        evidence.append(f"of the classes {join_names(labels)}")
+    if parts := {images.splits[row] for row in members} if images.splits else set():
+        evidence.append(f"in the {' and '.join(sorted(parts))} part{'s' * (len(parts) > 1)}")
+    return Issue(
+        path="",
+        kind=IssueKind.SERIES,
+        score=1 - 1 / len(members),
+        label=labels[0] if len(labels) == 1 else "",
+        evidence=", ".join(evidence),
+        other_path=images.paths[members[0]],
+    )

@@ -1,0 +1,93 @@
+"""headstart audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from headstart.cli import options as shared
+from headstart.cli.console import facts, print_json, progress, warn
+from headstart.cli.fit import fit
+from headstart.errors import UserError
+from headstart.system.option import Option
+from headstart.system.text import pluralize
+from headstart.types import DEFAULT_BACKBONE
+
+if TYPE_CHECKING:
+    from headstart.audit.audit import Audit
+    from headstart.audit.issue import Issue
+
+_LISTED = 3
+"""Issues of each kind to list; audit.csv has all of them."""
+
+
+def audit(
+    data: shared.Data,
+    *,
+    out: shared.Folder,
+    apply: Annotated[Path | None, Option(metavar="CSV")] = None,
+    backbone: shared.BackboneName = DEFAULT_BACKBONE,
+    dataset_options: shared.DatasetOptions,
+    runtime: shared.RuntimeOptions,
+    seed: shared.Seed = 0,
+    as_json: shared.Json = False,
+) -> None:
+    """Find wrong labels, copies, outliers and unusable images; nothing is moved or deleted.
+
+    Options:
+        out: Folder for audit.csv and a page of images; with --apply, the folder of the model.
+        apply: Train a model as 'headstart fit' does, without the images that this reviewed
+            audit.csv drops and with the labels that it mends (its column 'action').
+    """
+    if apply is not None:
+        if dataset_options.review is not None:
+            raise UserError("--apply and --review are both given; give one of them")
+        fit(
+            data,
+            out=out,
+            backbone=backbone,
+            dataset_options=replace(dataset_options, review=apply),
+            runtime=runtime,
+            seed=seed,
+            as_json=as_json,
+        )
+        return
+    from headstart.audit.audit import audit as search
+    from headstart.audit.report_folder import TABLE, write_audit
+
+    shared.check_results(out, TABLE, data)
+    dataset = dataset_options.open(data, runtime.cache, require_classes=1)
+    extractor = runtime.extractor(backbone)
+    with progress() as bars:
+        found = search(dataset, extractor, seed=seed, watch=bars.bar)
+    write_audit(found, out)
+    warn(extractor.warnings)
+    if as_json:
+        print_json(found)
+    else:
+        facts(_lines(found, out), width=18)
+
+
+def _lines(found: Audit, out: Path) -> Iterator[tuple[str, str | list[str]]]:
+    images = pluralize(found.images, "image")
+    yield "data", f"{found.data}: {images}, {pluralize(found.classes, 'class', 'classes')}"
+    for kind, count in found.counts.items():
+        listed = [_text(one) for one in found.of_kind(kind)[:_LISTED]]
+        more = [f"and {count - _LISTED:,} more"] if count > _LISTED else []
+        yield kind, [*listed, *more]
+    if not found.issues:
+        yield "issues", "none found"
+    if found.label_check is None:
+        yield "not checked", "labels: too few images of two classes to hold any out"
+    yield "time", f"{found.seconds:.1f} s"
+    yield "written", f"{out / 'index.html'} to look at, {out / 'audit.csv'} to review"
+
+
+def _text(issue: Issue) -> str:
+    """Return an issue in one line."""
+    change = f" -> {issue.suggested_label}" if issue.suggested_label else ""
+    label = f" ({issue.label}{change})" if issue.path and issue.label else f"{issue.label}{change}"
+    reason = f"{': ' if issue.path or issue.label else ''}{issue.evidence}"
+    return f"{issue.path}{label}{reason}"
