@@ -30,6 +30,7 @@ LAYERS = (
     "datasets",
     "features",
     "engines",
+    "novelty",
     "heads",
     "backbones",
     "evaluation",
@@ -38,7 +39,7 @@ LAYERS = (
     "types",
     "errors",
 )
-WITHOUT_TORCH = ("series", "datasets", "evaluation", "heads")
+WITHOUT_TORCH = ("series", "datasets", "evaluation", "heads", "novelty")
 
 
 def module_names() -> dict[str, Path]:

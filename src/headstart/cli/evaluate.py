@@ -19,6 +19,7 @@ def evaluate(
     data: shared.Data,
     *,
     out: shared.OptionalFolder = None,
+    unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
     dataset_options: shared.DatasetOptions,
     runtime: shared.RuntimeOptions,
     as_json: shared.Json = False,
@@ -36,7 +37,7 @@ def evaluate(
 
     if out:
         shared.check_results(out, METRICS, data)
-    trained = load_model(model)
+    rate, trained = shared.unknown_rate(unknown), load_model(model)
     dataset = dataset_options.open(data, runtime.cache, require_classes=1)
     extractor = runtime.extractor_of(trained)
     with progress() as bars:
@@ -58,6 +59,7 @@ def evaluate(
         seconds=found.seconds,
         clusters=clusters,
         new_scene=found.new_scene,
+        unknown=found.unknown(rate),
     )
     if out:
         from headstart.plots.report_folder import write_report  # imports matplotlib, which is slow
@@ -77,6 +79,7 @@ def evaluate(
             ("balanced accuracy", f"{report.balanced_accuracy:.3f}"),
             ("log loss", f"{report.nll:.3f}"),
             ("calibration error", f"{report.ece:.3f}"),
+            ("called unknown", _unknown_text(report.unknown, rate)),
             *left_out_facts(report, seen=report.seen, file=out / "skipped.csv" if out else None),
             ("written", str(out) if out else None),
         ],
@@ -98,3 +101,9 @@ def _scenes_text(report: Report) -> str | None:
         f"{text}; on the {others} the accuracy is {report.accuracy_new_scenes:.3f} "
         f"({interval.low:.3f} to {interval.high:.3f})"
     )
+
+
+def _unknown_text(share: float | None, rate: float | None) -> str | None:
+    if share is None:
+        return None
+    return f"{share:.1%} of the images; {rate:.1%} expected of images like the training images"

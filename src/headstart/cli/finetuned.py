@@ -87,7 +87,7 @@ def describe(
     out: Path,
 ) -> None:
     """Print the result as text."""
-    from headstart.models.model_card import accuracy_text
+    from headstart.models.model_card import accuracy_text, novelty_text
 
     model, probe = result.model, result.probe
     facts(
@@ -96,6 +96,7 @@ def describe(
             *_training_facts(result.attempt),
             ("probe", accuracy_text(probe.model.accuracy)),
             ("accuracy", accuracy_text(model.accuracy)),
+            ("unknown", novelty_text(model)),
             ("result", _outcome(result.attempt, kept=result.kept)),
             *left_out_facts(probe, duplicates=model.data.duplicates, file=out / "skipped.csv"),
             ("time", f"{seconds:.1f} s"),

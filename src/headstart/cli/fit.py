@@ -173,7 +173,7 @@ def _describe(
     out: Path,
     report: Path | None,
 ) -> None:
-    from headstart.models.model_card import accuracy_text, scenes_text
+    from headstart.models.model_card import accuracy_text, novelty_text, scenes_text
 
     model, speed = result.model, _images_per_second(result)
     rate = "" if speed is None else f"; {speed:,.0f} images/s"
@@ -187,6 +187,7 @@ def _describe(
             *training_facts(dataset.name, result, extractor, features),
             ("accuracy", accuracy_text(model.accuracy)),
             ("scenes", scenes_text(model)),
+            ("unknown", novelty_text(model)),
             ("untested", untested if single and cross_validated else None),
             *left_out_facts(result, duplicates=model.data.duplicates, file=out / "skipped.csv"),
             ("time", f"{seconds:.1f} s"),

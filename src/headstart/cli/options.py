@@ -63,8 +63,30 @@ NormName = Annotated[
     Norm,
     Option(help="Measure a change by its largest value (linf) or by its Euclidean norm (l2)."),
 ]
+UnknownRate = Annotated[
+    str,
+    Option(
+        flag="--unknown",
+        help="Call images unknown that are less like the training images than this share of the "
+        "images of known classes is, which is the rate of false alarms; off calls none unknown.",
+    ),
+]
+DEFAULT_UNKNOWN_RATE = "0.05"
 Seed = Annotated[int, Option(help="Random seed.", low=0, high=2**32 - 1)]
 Json = Annotated[bool, Option(help="Print one JSON document and nothing else.", flag="--json")]
+
+
+def unknown_rate(text: str) -> float | None:
+    """Return the rate that --unknown asks for; None if no image is to be called unknown."""
+    if text == "off":
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < 1:
+        raise UserError(f"--unknown is {text!r}; give a rate between 0 and 1, such as 0.05, or off")
+    return rate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import progress, say, warn
-from headstart.cli.formats import FORMATS, ImagePrediction
+from headstart.cli.formats import FORMATS, ImagePrediction, NoveltyTest
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import pluralize
@@ -31,6 +33,7 @@ def predict(
     *,
     top: Top = 1,
     output: Format = None,
+    unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
     runtime: shared.RuntimeOptions,
     as_json: shared.Json = False,
 ) -> None:
@@ -39,14 +42,14 @@ def predict(
     from headstart.models.prediction import predict as run
     from headstart.models.saved_model import load_model
 
-    output = _format(output, as_json=as_json)
+    output, rate = _format(output, as_json=as_json), shared.unknown_rate(unknown)
     trained = load_model(model)
     paths = find_images(images)
     extractor = runtime.extractor_of(trained)
     with progress() as bars:
         found = run(trained, extractor, paths, progress=bars.bar("images", "images"))
     warn(extractor.warnings)
-    _show(paths, found, top, output)
+    _show(paths, found, top, output, partial(_novelty_test, found, rate))
 
 
 def classify(
@@ -68,7 +71,7 @@ def classify(
     with progress() as bars:
         found = run(extractor, paths, progress=bars.bar("images", "images"))
     warn(extractor.warnings)
-    _show(paths, found, top, output)
+    _show(paths, found, top, output, _no_test)
 
 
 def _format(output: str | None, *, as_json: bool) -> str:
@@ -78,21 +81,47 @@ def _format(output: str | None, *, as_json: bool) -> str:
     return "json" if as_json else output or "table"
 
 
-def _show(paths: list[Path], found: Predictions, top: int, output: str) -> None:
+def _novelty_test(found: Predictions, rate: float | None, row: int | None) -> NoveltyTest:
+    """Test one of the readable images; None stands for an unreadable one."""
+    if found.novelty is None or row is None:
+        return NoveltyTest()
+    novelty = float(found.novelty[row])
+    return NoveltyTest(novelty, None if rate is None else novelty > rate)
+
+
+def _no_test(row: int | None) -> None:
+    """Stand in for the test of a network that has none."""
+    del row
+
+
+def _show(
+    paths: list[Path],
+    found: Predictions,
+    top: int,
+    output: str,
+    test: Callable[[int | None], NoveltyTest | None],
+) -> None:
     """Print all images in the order given; exit with 1 if one could not be read."""
     count = min(top, len(found.classes))
-    say(FORMATS[output](_predictions(paths, found, count), count))
+    say(FORMATS[output](_predictions(paths, found, count, test), count))
     if found.skipped:
         warn([f"{len(found.skipped)} of {pluralize(len(paths), 'image')} could not be read"])
         raise typer.Exit(1)
 
 
-def _predictions(paths: list[Path], found: Predictions, count: int) -> list[ImagePrediction]:
+def _predictions(
+    paths: list[Path],
+    found: Predictions,
+    count: int,
+    test: Callable[[int | None], NoveltyTest | None],
+) -> list[ImagePrediction]:
     places = {int(row): place for place, row in enumerate(found.rows)}
     errors = {one.path: one.reason for one in found.skipped}
     return [
-        ImagePrediction(image=str(path), top=tuple(found.top(places[row], count)))
+        ImagePrediction(
+            image=str(path), top=tuple(found.top(places[row], count)), test=test(places[row])
+        )
         if row in places
-        else ImagePrediction(image=str(path), error=errors[str(path)])
+        else ImagePrediction(image=str(path), error=errors[str(path)], test=test(None))
         for row, path in enumerate(paths)
     ]

@@ -56,6 +56,7 @@ def training_document(result: FitResult, model: Model) -> dict[str, Any]:
         "conflicts": result.conflicts,
         "series": model.series,
         "accuracy_same_scenes": None if same_scenes is None else same_scenes.value,
+        "novelty": model.novelty and model.novelty.estimate,
     }
 
 

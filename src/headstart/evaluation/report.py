@@ -49,6 +49,7 @@ class Report:
             images are not known.
         accuracy_new_scenes: accuracy on the other images; None if there is none, or not known.
         interval_new_scenes: its 95% interval.
+        unknown: share of the images that are called unknown, [0, 1]; None if the model cannot tell.
     """
 
     accuracy: float
@@ -68,6 +69,7 @@ class Report:
     shared_scenes: int | None = None
     accuracy_new_scenes: float | None = None
     interval_new_scenes: Interval | None = None
+    unknown: float | None = None
 
 
 def build_report(
@@ -81,6 +83,7 @@ def build_report(
     seconds: float = 0.0,
     clusters: Labels | None = None,
     new_scene: npt.NDArray[np.bool_] | None = None,
+    unknown: float | None = None,
 ) -> Report:
     """Score class probabilities (N, K), whose rows sum to 1, of images with true labels (N,).
 
@@ -122,6 +125,7 @@ def build_report(
         shared_scenes=None if new_scene is None else int((~new_scene).sum()),
         accuracy_new_scenes=float(correct[new].mean()) if len(new) else None,
         interval_new_scenes=of_new if len(new) else None,
+        unknown=unknown,
     )
 
 

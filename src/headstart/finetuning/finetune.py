@@ -40,6 +40,7 @@ from headstart.models.fit_settings import FitSettings
 from headstart.models.prediction import predict
 from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import AccuracyEstimate, FineTuning, Model
+from headstart.novelty.cross_fitting import Novelty, fit_novelty
 from headstart.system.machine import keep_freed_memory
 from headstart.types import EstimateMethod, ProgressCallback, no_progress
 
@@ -173,7 +174,9 @@ def finetune(
     tuned, held_out = probe.model, probe.held_out
     if decision.kept:
         tuned, backbone = _tuned_model(probe.model, extractor.backbone, setup, decision, history)
-        tuned, held_out = _with_test(tuned, extractor.with_backbone(backbone), images)
+        extractor = extractor.with_backbone(backbone)
+        novelty = _fit_novelty(tuned, extractor, images, setup.validation)
+        tuned, held_out = _with_test(replace(tuned, novelty=novelty), extractor, images)
     attempt = TuningAttempt(
         cut=setup.cut,
         parameters=sum(one.numel() for one in setup.network.parameters()),
@@ -267,6 +270,24 @@ def _tuned_model(
         accuracy=tuning.tuned,
     )
     return model, backbone
+
+
+def _fit_novelty(
+    model: Model, extractor: Extractor, images: SplitFeatures, validation: np.ndarray
+) -> Novelty | None:
+    """Fit a novelty detector to features of the tuned network, calibrated on validation images.
+
+    The closing epochs have seen these images, too, at a low learning rate.
+    """
+    paths = [images.dataset.paths[row] for row in images.split.train]
+    features = extractor.extract(paths, stages=model.origin.stages)
+    return fit_novelty(
+        [features.values[stage] for stage in model.origin.stages],
+        images.split.labels[features.rows],
+        np.where(validation[features.rows], 0, -1),
+        classes=model.classes,
+        others={},
+    )
 
 
 def _with_test(

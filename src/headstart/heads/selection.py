@@ -43,6 +43,7 @@ class Selection:
             temperature is fitted on logits of a head that was trained on the image.
         correct_by_stage: (N,) bool for each single stage: whether a head on it predicts each image
             correctly, with its setting chosen in the same way.
+        fold_by_image: (N,) fold in which each image was held out; None if `folds` is 0.
     """
 
     candidate: Candidate
@@ -51,6 +52,7 @@ class Selection:
     folds: int = 0
     probabilities: Floats | None = None
     correct_by_stage: Mapping[str, np.ndarray] = field(default_factory=dict)
+    fold_by_image: Labels | None = None
 
 
 def fold_count(y: Labels, *, classes: int, keys: Sequence[str] = ()) -> int:

@@ -19,6 +19,7 @@ from headstart.models.model_backbone import build_model_extractor
 from headstart.models.prediction import Predictions, predict
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
+from headstart.novelty.cross_fitting import MIN_IMAGES
 from headstart.types import AUTO, DEFAULT_BACKBONE, EngineName, Floats, Precision
 
 Paths: TypeAlias = ImageDataset | Iterable[str | Path]
@@ -132,14 +133,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         Raises:
             DataError: An image cannot be read; `predictions` skips such images instead.
         """
-        paths = _paths(X)
-        found = self.predictions(paths)
-        if found.skipped:
-            first = found.skipped[0]
-            raise DataError(
-                f"{len(found.skipped)} of {len(paths)} images cannot be read, the first is "
-                f"{first.path} ({first.reason}); remove them, or use predictions()"
-            )
+        found = self._all_predictions(_paths(X))
         order = [self.model_.classes.index(str(label)) for label in self.classes_]
         return found.probabilities[:, order]
 
@@ -148,6 +142,28 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         best = self.predict_proba(X).argmax(1)
         labels: np.ndarray = self.classes_[best]
         return labels
+
+    def novelty(self, X: Paths) -> Floats:
+        """Return how usual each image would be among images of the known classes.
+
+        Args:
+            X: N paths of image files, or an `ImageDataset`.
+
+        Returns:
+            (N,) float32 in (0, 1], the share of images of the known classes that are at least as
+            unlike the training images. To call those at most 0.05 unknown is wrong for 5% of the
+            images of known classes.
+
+        Raises:
+            DataError: An image cannot be read, or there were too few training images to tell.
+        """
+        found = self._all_predictions(_paths(X))
+        if found.novelty is None:
+            raise DataError(
+                f"the model was trained on too few images to tell what it does not know; give "
+                f"{MIN_IMAGES} or more"
+            )
+        return found.novelty
 
     def score(
         self, X: Paths, y: Iterable[object] | None = None, sample_weight: object = None
@@ -182,6 +198,17 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         if not hasattr(self, "_extractor"):
             self._extractor = build_model_extractor(self.model_, **self._extractor_options())
         return predict(self.model_, self._extractor, _paths(X))
+
+    def _all_predictions(self, paths: list[Path]) -> Predictions:
+        """Predict images that must all be readable."""
+        found = self.predictions(paths)
+        if found.skipped:
+            first = found.skipped[0]
+            raise DataError(
+                f"{len(found.skipped)} of {len(paths)} images cannot be read, the first is "
+                f"{first.path} ({first.reason}); remove them, or use predictions()"
+            )
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         # A compiled network cannot move to another process. It is compiled again there, after a

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from headstart.models.fit_settings import FitSettings
 from headstart.models.selection_cache import select_cached
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
+from headstart.novelty.cross_fitting import Novelty, fit_novelty
+from headstart.novelty.other_images import other_images
 from headstart.types import EstimateMethod, Floats, Labels, ProgressCallback, no_progress
 
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
@@ -81,8 +84,9 @@ def fit(
     )
     held_out = _predict_held_out(data, sample, selection, head)
     accuracies = _accuracies(data, sample, selection, settings, held_out)
+    model = _model(data, extractor.backbone, settings, selection, head, accuracies)
     return FitResult(
-        model=_model(data, extractor.backbone, settings, selection, head, accuracies),
+        model=replace(model, novelty=_fit_novelty(data, extractor.backbone, sample, selection)),
         images=len(data.split.train),
         compared_on=len(sample),
         skipped=data.skipped,
@@ -124,7 +128,8 @@ def select_stages(
         folds=assign_folds(keys, labels, folds=folds, seed=settings.seed) if folds else None,
         clusters=clusters_of(keys),
     )
-    return select_cached(cache, problem, choices, head=settings.head, progress=progress)
+    selection = select_cached(cache, problem, choices, head=settings.head, progress=progress)
+    return replace(selection, fold_by_image=problem.folds)
 
 
 def sample_weights(labels: Labels, classes: int, *, balance: bool) -> Floats:
@@ -237,6 +242,20 @@ def _same_scenes(
     setting = np.array([family.settings.index(selection.setting)])
     logits = problem.out_of_fold(selection.candidate, setting)[0]
     return AccuracyEstimate.of(logits.argmax(0) == labels, EstimateMethod.CROSS_VALIDATION)
+
+
+def _fit_novelty(
+    data: SplitFeatures, backbone: Backbone, sample: Labels, selection: Selection
+) -> Novelty | None:
+    """Fit a novelty detector to the features of the head, calibrated on the selection's folds."""
+    stages, rows = selection.candidate.stages, data.split.train[sample]
+    return fit_novelty(
+        [data.features.values[stage][rows] for stage in stages],
+        data.split.labels[sample],
+        selection.fold_by_image,
+        classes=data.split.classes,
+        others=other_images(backbone.weights.digest, stages),
+    )
 
 
 def _model(

@@ -51,6 +51,64 @@ def scenes_text(model: Model) -> str | None:
     )
 
 
+_OTHERS = {
+    "photos": "ordinary photos of objects and places",
+    "noise": "images of noise",
+    "blank": "blank images",
+}
+
+
+def novelty_text(model: Model) -> str:
+    """Return in one line what a model recognizes as unknown."""
+    if model.novelty is None:
+        return "cannot be told: too few images to hold any out"
+    estimate = model.novelty.estimate
+    caught = [
+        f"{_share_text(one.caught)} of {_OTHERS[kind]}"
+        for kind, one in estimate.others.items()
+        if kind == "photos"
+    ]
+    if one := estimate.left_out:
+        caught.append(f"{_share_text(one.caught)} of a class it was never shown")
+    found = f"catches {' and '.join(caught)}, with " if caught else ""
+    return f"{found}{estimate.rate:.0%} false alarms"
+
+
+def _novelty_lines(model: Model) -> list[str]:
+    """Return sentences about what a model recognizes as unknown."""
+    if model.novelty is None:
+        return ["The model cannot tell: there were too few training images to hold any out."]
+    estimate = model.novelty.estimate
+    mistakes = (
+        f"`headstart predict` calls {estimate.rate:.0%} of the images of its classes unknown by "
+        f"mistake (`--unknown {estimate.rate:g}`, calibrated on "
+        f"{pluralize(estimate.images, 'held-out image')})."
+    )
+    lines = [mistakes]
+    lines += [
+        f"Of {_OTHERS[kind]} it catches {_share_text(one.caught)} (AUROC {one.auroc:.3f})."
+        for kind, one in estimate.others.items()
+    ]
+    if one := estimate.left_out:
+        caught = {name: found.caught for name, found in estimate.by_class.items()}
+        hardest, easiest = min(caught, key=caught.__getitem__), max(caught, key=caught.__getitem__)
+        lines.append(
+            "Of images of a further class like its own, which it was never shown, it catches "
+            f"{_share_text(one.caught)} (AUROC {one.auroc:.3f}): measured by leaving out "
+            f"{pluralize(len(caught), 'class', 'classes')} in turn, from "
+            f"{_share_text(caught[hardest])} ({_cell(hardest)}) to {_share_text(caught[easiest])} "
+            f"({_cell(easiest)})."
+        )
+    else:
+        lines.append("How well it tells a third class from its two is unknown.")
+    return lines
+
+
+def _share_text(share: float) -> str:
+    """Return a share in words that everyone knows: "4 in 10"."""
+    return f"{round(share * 10)} in 10" if 0.1 <= share < 0.95 else f"{share:.0%}"
+
+
 def _cell(text: str) -> str:
     """Escape a name for a table cell; names of folders may contain any character."""
     return " ".join(text.split()).replace("|", "\\|")
@@ -75,5 +133,6 @@ def model_card(model: Model) -> str:
         setting=f", {family.symbol} = {model.setting:g}" if family.symbol else "",
         rows=list(zip(model.classes, model.data.images, strict=True)),
         stages=[(stage, accuracy_text(one)) for stage, one in model.accuracy_by_stage.items()],
+        novelty=_novelty_lines(model),
         smallest=min(model.data.images),
     )

@@ -38,12 +38,16 @@ class Predictions:
         rows: (N,) indices into the paths that were given; unreadable files are missing.
         probabilities: (N, K) float32; rows sum to 1.
         skipped: The files that could not be read, with reasons.
+        novelty: (N,) share of images of the known classes that are at least as unlike the training
+            images, in (0, 1]: a small one means that the image shows something else. None if the
+            model cannot tell.
     """
 
     classes: tuple[str, ...]
     rows: Labels
     probabilities: Floats
     skipped: tuple[Skipped, ...]
+    novelty: Floats | None = None
 
     def top(self, row: int, count: int) -> list[ClassProbability]:
         """Return the `count` most probable classes of a readable image, the best first.
@@ -70,6 +74,7 @@ class Evaluation(HeldOutPredictions):
         series: Which of the N images belong together; None if all are independent.
         new_scene: (N,) bool, whether an image shares no series with a training image; None if the
             training images were not given.
+        novelty: (N,) as in `Predictions`.
     """
 
     skipped: tuple[Skipped, ...]
@@ -78,6 +83,16 @@ class Evaluation(HeldOutPredictions):
     seconds: float
     series: Series | None = None
     new_scene: np.ndarray | None = None
+    novelty: Floats | None = None
+
+    def unknown(self, rate: float | None) -> float | None:
+        """Return the share of the images that are called unknown at a false-alarm rate, [0, 1].
+
+        None if the model cannot tell, or if `rate` is None.
+        """
+        if self.novelty is None or rate is None:
+            return None
+        return float((self.novelty <= rate).mean())
 
 
 def predict(
@@ -94,6 +109,7 @@ def predict(
         rows=features.rows,
         probabilities=model.probabilities(features.values),
         skipped=features.skipped,
+        novelty=model.p_values(features.values),
     )
 
 
@@ -160,6 +176,7 @@ def evaluate(
         seconds=time.perf_counter() - started,
         series=scenes.series,
         new_scene=scenes.new_scene,
+        novelty=model.p_values(values),
     )
 
 

@@ -6,6 +6,7 @@ alone (no time, machine or path is written), so the same training gives the same
 
 import re
 import reprlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,7 @@ from safetensors.numpy import load, save
 from headstart.errors import HeadstartError, SavedModelError
 from headstart.heads.calibration import LIMIT
 from headstart.heads.families import FAMILIES
+from headstart.heads.head import Head
 from headstart.models.model_card import model_card
 from headstart.models.trained_model import (
     AccuracyEstimate,
@@ -32,15 +34,18 @@ from headstart.models.trained_model import (
     Model,
     TrainingData,
 )
+from headstart.novelty.cross_fitting import Novelty
+from headstart.novelty.detector import NoveltyDetector
+from headstart.novelty.estimate import NoveltyEstimate
 from headstart.series.series import SeriesSummary
 from headstart.system.digests import DIGEST_BYTES, bytes_digest
 from headstart.system.files import atomic_write, check_writable
 
-SCHEMA = 2
+SCHEMA = 3
 MANIFEST, CARD = "model.json", "README.md"
 _FORMAT = "headstart model"
 _ARRAYS = re.compile(r"model-[0-9a-f]{16}\.safetensors")
-_HEAD, _TAIL, _DIGESTS = "head.", "network.", "training_digests"
+_HEAD, _TAIL, _NOVELTY, _DIGESTS = "head.", "network.", "novelty.", "training_digests"
 _AGAIN = "copy or fit the model again"
 
 
@@ -84,6 +89,9 @@ class _Description(_Part):
     accuracy_same_scenes: AccuracyEstimate | None = None
     accuracy_by_stage: dict[str, AccuracyEstimate]
     tuning: FineTuning | None = None
+    novelty: Annotated[
+        NoveltyEstimate | None, BeforeValidator(lambda one: getattr(one, "estimate", one))
+    ] = None
 
 
 class _Manifest(_Description):
@@ -172,6 +180,7 @@ def load_model(folder: Path) -> Model:
         head = FAMILIES[manifest.head].load(
             {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)},
         )
+        novelty = _load_novelty(manifest, head, arrays)
         digests = arrays[_DIGESTS]
     except (KeyError, ValueError) as error:
         raise SavedModelError(f"{path} does not fit {MANIFEST} ({error}); {_AGAIN}") from error
@@ -190,9 +199,25 @@ def load_model(folder: Path) -> Model:
         accuracy_by_stage=manifest.accuracy_by_stage,
         tail={k.removeprefix(_TAIL): v for k, v in arrays.items() if k.startswith(_TAIL)},
         tuning=manifest.tuning,
+        novelty=novelty,
     )
     _check(model, path)
     return model
+
+
+def _load_novelty(
+    manifest: _Manifest, head: Head, arrays: Mapping[str, np.ndarray]
+) -> Novelty | None:
+    if manifest.novelty is None:
+        return None
+    own = {k.removeprefix(_NOVELTY): v for k, v in arrays.items() if k.startswith(_NOVELTY)}
+    detector = NoveltyDetector.load(own)
+    if (detector.width, detector.classes) != (head.width, len(manifest.classes)):
+        raise ValueError(
+            f"novelty has {detector.width} features of {detector.classes} classes, the head "
+            f"{head.width} of {len(manifest.classes)}"
+        )
+    return Novelty(detector=detector, estimate=manifest.novelty)
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -288,4 +313,6 @@ def _arrays(model: Model) -> dict[str, Any]:
         _HEAD + name: np.ascontiguousarray(array) for name, array in model.head.tensors().items()
     }
     tail = {_TAIL + name: np.ascontiguousarray(array) for name, array in model.tail.items()}
-    return {**head, **tail, _DIGESTS: np.ascontiguousarray(model.data.digests)}
+    novelty = model.novelty.detector.arrays() if model.novelty else {}
+    own = {_NOVELTY + name: np.ascontiguousarray(array) for name, array in novelty.items()}
+    return {**head, **tail, **own, _DIGESTS: np.ascontiguousarray(model.data.digests)}

@@ -14,6 +14,7 @@ from headstart.evaluation.metrics import clustered_interval
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import join_stages
 from headstart.heads.head import Head
+from headstart.novelty.cross_fitting import Novelty
 from headstart.series.series import SeriesSummary
 from headstart.types import EstimateMethod, Floats, Interval, Labels
 
@@ -152,6 +153,8 @@ class Model:
             before any fine-tuning.
         tail: The weights that fine-tuning changed, by their names in the network.
         tuning: How they were fine-tuned; None if the backbone is unchanged.
+        novelty: Tells images of other things from those of the classes; None if there were too few
+            images to calibrate it.
     """
 
     classes: tuple[str, ...]
@@ -168,8 +171,19 @@ class Model:
     accuracy_same_scenes: AccuracyEstimate | None = None
     tail: Tensors = field(default_factory=dict)
     tuning: FineTuning | None = None
+    novelty: Novelty | None = None
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
         """Compute class probabilities, (N, K) float32, from (N, width) features of each stage."""
         logits = self.head.logits(join_stages(values, self.origin.stages))
         return probabilities(logits, self.temperature)
+
+    def p_values(self, values: Mapping[str, Floats]) -> Floats | None:
+        """Compute the novelty of images, (N,) float32, from (N, width) features of each stage.
+
+        It is the share of images of the known classes that are at least as unlike the training
+        images, in (0, 1]; None if the model cannot tell.
+        """
+        if self.novelty is None:
+            return None
+        return self.novelty.detector.p_values([values[stage] for stage in self.origin.stages])

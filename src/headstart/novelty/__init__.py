@@ -1,0 +1,1 @@
+"""How unlike the training images an image is, calibrated on images that were held out."""
