@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 from tests.cli.conftest import Cli, one_sentence
@@ -29,7 +30,7 @@ def test_json_holds_all_that_the_contract_names(cli: Cli, model: Path, new: Path
     answers = outcome.document
     assert [answer["image"] for answer in answers] == [str(path) for path in files(new)]
     for answer in answers:
-        assert answer.keys() == {"image", "label", "probability", "top"}
+        assert answer.keys() == {"image", "label", "probability", "novelty", "known", "top"}
         assert answer["label"] == Path(answer["image"]).parent.name
         assert len(answer["top"]) == 2
         assert answer["top"][0] == {
@@ -70,7 +71,7 @@ def test_the_table_is_for_people(cli: Cli, model: Path, new: Path, broken: Path)
     outcome = cli("predict", model, files(new / "checks")[0], broken, "--top", 3)
     assert outcome.code == 1
     lines = outcome.out.splitlines()
-    assert lines[0].split() == ["image", "label", "probability"]
+    assert lines[0].split() == ["image", "label", "probability", "novelty"]
     assert len(lines) == 5
     assert lines[1].split()[1] == "checks"
     assert "error: not an image" in lines[4]
@@ -80,7 +81,8 @@ def test_the_table_is_for_people(cli: Cli, model: Path, new: Path, broken: Path)
 def test_csv_has_a_line_an_image(cli: Cli, model: Path, new: Path, broken: Path):
     outcome = cli("predict", model, new, "--format", "csv", "--top", 2)
     rows = list(csv.DictReader(io.StringIO(outcome.out)))
-    assert list(rows[0]) == ["image", "label", "probability", "label2", "probability2", "error"]
+    guesses = ["label", "probability", "label2", "probability2"]
+    assert list(rows[0]) == ["image", *guesses, "novelty", "known", "error"]
     assert len(rows) == 13
     for row in rows:
         if row["image"] == str(broken):
@@ -91,13 +93,53 @@ def test_csv_has_a_line_an_image(cli: Cli, model: Path, new: Path, broken: Path)
             assert row["error"] == ""
 
 
+class TestNovelty:
+    @pytest.fixture
+    def photo(self, tmp_path: Path) -> Path:
+        """A photo of something else than checks, noise and stripes."""
+        path = tmp_path / "cat.png"
+        Image.fromarray(skimage.data.cat()).save(path)
+        return path
+
+    def test_another_thing_is_called_unknown_with_what_it_would_be(
+        self, cli: Cli, model: Path, new: Path, photo: Path
+    ):
+        known = files(new / "checks")[0]
+        lines = cli("predict", model, known, photo).out.splitlines()
+        assert "unknown" not in lines[1]
+        assert "unknown (would say " in lines[2]
+        first, second = cli("predict", model, known, photo, "--json").document
+        assert first["known"]
+        assert not second["known"]
+        assert second["novelty"] <= 0.05 < first["novelty"] <= 1
+        assert second["label"] in KINDS
+
+    def test_the_rate_may_be_set_and_turned_off(
+        self, cli: Cli, model: Path, new: Path, photo: Path
+    ):
+        known = files(new / "checks")[0]
+        (answer,) = cli("predict", model, known, "--unknown", "0.999", "--json").document
+        assert answer["known"] is (answer["novelty"] > 0.999)
+        outcome = cli("predict", model, photo, "--unknown", "off", "--format", "csv")
+        (row,) = csv.DictReader(io.StringIO(outcome.out))
+        assert row["known"] == ""
+        assert float(row["novelty"]) <= 0.05
+        assert "unknown" not in cli("predict", model, photo, "--unknown", "off").out
+
+    @pytest.mark.parametrize("rate", ["0", "1", "-0.1", "nan", "often"])
+    def test_a_rate_that_is_none_is_refused(self, rate: str, cli: Cli, model: Path, new: Path):
+        outcome = cli("predict", model, files(new)[0], f"--unknown={rate}")
+        assert (outcome.code, one_sentence(outcome)) == (2, True)
+        assert f"--unknown is {rate!r}; give a rate between 0 and 1" in outcome.err
+
+
 def test_more_classes_than_there_are_may_be_asked_for(cli: Cli, model: Path, new: Path):
     image = files(new)[0]
     answer = cli("predict", model, image, "--top", 99, "--json").document[0]
     assert {one["label"] for one in answer["top"]} == set(KINDS)
     header, line = cli("predict", model, image, "--top", 9, "--format", "csv").out.splitlines()
     assert header.count("label") == len(KINDS)
-    assert header.count(",") == line.count(",") == 2 * len(KINDS) + 1
+    assert header.count(",") == line.count(",") == 2 * len(KINDS) + 3
 
 
 @pytest.mark.parametrize(
@@ -201,6 +243,7 @@ class TestClassify:
         outcome = cli("classify", files(new)[0], "--json")
         assert (outcome.code, outcome.err) == (0, "")
         (answer,) = outcome.document
+        assert answer.keys() == {"image", "label", "probability", "top"}
         assert len(answer["top"]) == 5
         assert answer["label"] == answer["top"][0]["label"]
 

@@ -21,6 +21,7 @@ from headstart.system.text import join_names
 from headstart.types import (
     ClassProbability,
     Conflict,
+    Doubles,
     Floats,
     Labels,
     ProgressCallback,
@@ -47,7 +48,7 @@ class Predictions:
     rows: Labels
     probabilities: Floats
     skipped: tuple[Skipped, ...]
-    novelty: Floats | None = None
+    novelty: Doubles | None = None
 
     def top(self, row: int, count: int) -> list[ClassProbability]:
         """Return the `count` most probable classes of a readable image, the best first.
@@ -83,7 +84,7 @@ class Evaluation(HeldOutPredictions):
     seconds: float
     series: Series | None = None
     new_scene: np.ndarray | None = None
-    novelty: Floats | None = None
+    novelty: Doubles | None = None
 
     def unknown(self, rate: float | None) -> float | None:
         """Return the share of the images that are called unknown at a false-alarm rate, [0, 1].

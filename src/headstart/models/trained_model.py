@@ -16,7 +16,7 @@ from headstart.heads.candidates import join_stages
 from headstart.heads.head import Head
 from headstart.novelty.cross_fitting import Novelty
 from headstart.series.series import SeriesSummary
-from headstart.types import EstimateMethod, Floats, Interval, Labels
+from headstart.types import Doubles, EstimateMethod, Floats, Interval, Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,8 +178,8 @@ class Model:
         logits = self.head.logits(join_stages(values, self.origin.stages))
         return probabilities(logits, self.temperature)
 
-    def p_values(self, values: Mapping[str, Floats]) -> Floats | None:
-        """Compute the novelty of images, (N,) float32, from (N, width) features of each stage.
+    def p_values(self, values: Mapping[str, Floats]) -> Doubles | None:
+        """Compute the novelty of images, (N,), from (N, width) features of each stage.
 
         It is the share of images of the known classes that are at least as unlike the training
         images, in (0, 1]; None if the model cannot tell.

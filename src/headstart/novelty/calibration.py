@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from headstart.types import Floats
+from headstart.types import Doubles, Floats
 
 _TAIL = 0.1
 """Share of the scores that the exponential tail is fitted to."""
@@ -28,13 +28,13 @@ class ScoreDistribution:
         """Sort scores (n,), n > 0."""
         return cls(np.sort(scores).astype(np.float32))
 
-    def p_values(self, scores: Floats) -> Floats:
+    def p_values(self, scores: Floats) -> Doubles:
         """Return conformal p-values (Vovk et al. 2005): (1 + number at least as high) / (n + 1).
 
         For an image drawn like the n held-out images, P(p <= a) is at most a for every a.
         """
         higher = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
-        p: Floats = ((1 + higher) / (len(self.scores) + 1)).astype(np.float32)
+        p: Doubles = (1 + higher) / (len(self.scores) + 1)
         return p
 
     def surprise(self, scores: Floats) -> Floats:

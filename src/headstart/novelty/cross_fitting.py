@@ -73,7 +73,8 @@ def _fit(
     rows = _sample(y, max(_MAX_IMAGES, _MAX_PER_CLASS * len(classes)))
     X, y, folds = unit_blocks([part[rows] for part in parts]), y[rows], folds[rows]
     held_out = np.flatnonzero(folds >= 0)
-    held_out = held_out[:: -(-len(held_out) // _MAX_HELD_OUT)]
+    tested = min(len(held_out), _MAX_HELD_OUT)
+    held_out = held_out[np.arange(tested) * len(held_out) // tested]
     distances = _held_out_distances(X, y, folds, held_out, len(classes))
     gaussians = ClassGaussians.fit(X, y, classes=len(classes))
     detector = NoveltyDetector.calibrate(gaussians, distances, y[held_out])
@@ -144,6 +145,8 @@ def _left_out_classes(
     for label in present[np.arange(count) * len(present) // count]:
         first, second = (np.delete(one, label, axis=1) for one in distances)
         known = y != label
+        if known.sum() < MIN_IMAGES:
+            continue
         labels = y[known] - (y[known] > label)
         without = NoveltyDetector.calibrate(
             detector.gaussians, (first[known], second[known]), labels

@@ -18,7 +18,7 @@ from headstart.heads.calibration import fit_temperatures, probabilities
 from headstart.heads.head import check_tensors
 from headstart.novelty.calibration import ScoreDistribution
 from headstart.novelty.class_gaussians import ClassGaussians, unit_blocks
-from headstart.types import Floats, Labels
+from headstart.types import Doubles, Floats, Labels
 
 DEFAULT_RATE = 0.05
 """Share of images of known classes that are called unknown by mistake."""
@@ -85,7 +85,7 @@ class NoveltyDetector:
         """Number of classes K."""
         return self.gaussians.classes
 
-    def p_values(self, parts: Sequence[Floats]) -> Floats:
+    def p_values(self, parts: Sequence[Floats]) -> Doubles:
         """Return p-values (N,) in (0, 1] from the features (N, width) of each of the stages.
 
         A p-value is the share of images of the known classes that are at least as unusual.
