@@ -24,6 +24,7 @@ KEYS = {
     "confusion",
     "images",
     "skipped",
+    "unknown",
 }
 PICTURES = ("accuracy_by_stage", "confusion", "most_wrong", "reliability")
 
@@ -37,6 +38,7 @@ def test_json_holds_all_that_the_contract_names(cli: Cli, model: Path, new: Path
     assert said["accuracy"] >= 0.9
     assert said["interval"][0] <= said["accuracy"] <= said["interval"][1]
     assert said["top5"] is None
+    assert 0 <= said["unknown"] <= 0.3
     assert said["images"] == sum(map(sum, said["confusion"])) == 12
     assert said["per_class"].keys() == set(KINDS)
     for score in said["per_class"].values():
@@ -174,3 +176,11 @@ def test_tells_which_test_images_show_scenes_of_the_training_images(cli: Cli, tm
     other = write_photos(tmp_path / "other", 4, first=40)
     found = cli("evaluate", tmp_path / "model", other, "--json").document
     assert found["shared_scenes"] is None
+
+
+def test_the_share_that_is_called_unknown_is_said(cli: Cli, model: Path, new: Path):
+    share = cli("evaluate", model, new, "--json").document["unknown"]
+    told = cli("evaluate", model, new).out
+    assert f"called unknown     {share:.1%} of the images; 5.0% expected" in told
+    assert cli("evaluate", model, new, "--unknown", "off", "--json").document["unknown"] is None
+    assert "called unknown" not in cli("evaluate", model, new, "--unknown", "off").out

@@ -296,3 +296,25 @@ def test_every_public_name_is_there():
         assert getattr(headstart, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         headstart.nonsense  # noqa: B018
+
+
+class TestNovelty:
+    def test_is_a_p_value_an_image(self, fitted: Classifier, new_photos: Path):
+        found = fitted.novelty(files(new_photos))
+        assert found.shape == (12,)
+        assert ((found > 0) & (found <= 1)).all()
+        assert (found > 0.05).mean() >= 0.7
+
+    def test_changes_no_probability(self, fitted: Classifier, new_photos: Path):
+        before = fitted.predict_proba(files(new_photos))
+        fitted.model_ = replace(fitted.model_, novelty=None)
+        np.testing.assert_array_equal(fitted.predict_proba(files(new_photos)), before)
+
+    def test_is_refused_where_it_cannot_be_known(self, paths: list[Path], labels: list[str]):
+        few = Classifier().fit(paths[::2], labels[::2])
+        with pytest.raises(DataError, match="trained on too few images to tell what it does not"):
+            few.novelty(paths)
+
+    def test_of_an_unreadable_image_is_an_error(self, fitted: Classifier, tmp_path: Path):
+        with pytest.raises(DataError, match="1 of 1 images cannot be read"):
+            fitted.novelty([tmp_path / "absent.jpg"])

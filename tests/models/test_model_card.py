@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from headstart.models.model_card import accuracy_text, model_card
+from headstart.models.model_card import accuracy_text, model_card, novelty_text
 from headstart.models.trained_model import FineTuning
+from headstart.novelty.estimate import Detection
 from headstart.types import EstimateMethod
-from tests.models.trained_models import UNKNOWN, estimate, make_model
+from tests.models.trained_models import UNKNOWN, estimate, make_model, make_novelty
 
 
 def rows_of(text, heading):
@@ -133,3 +134,33 @@ def test_it_says_what_was_fine_tuned(cut, row):
     )
     assert f"| fine-tuned | {row} |" in model_card(make_model(tuning=tuning))
     assert "fine-tuned" not in model_card(make_model())
+
+
+def test_it_says_what_it_recognizes_as_unknown():
+    card = model_card(make_model(novelty=make_novelty()))
+    assert "calls 5% of the images of its classes unknown by mistake" in card
+    assert "calibrated on 60 held-out images" in card
+    assert "Of ordinary photos of objects and places it catches" in card
+    assert "measured by leaving out 3 classes in turn" in card
+    without = model_card(make_model())
+    assert "The model cannot tell: there were too few training images" in without
+
+
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.42, "4 in 10"), (0.06, "6%"), (0.97, "97%"), (0.949, "9 in 10")]
+)
+def test_shares_are_in_plain_words(share, words):
+    one = Detection(auroc=0.9, caught=share, images=9)
+    novelty = make_novelty()
+    changed = replace(novelty, estimate=replace(novelty.estimate, left_out=one, others={}))
+    assert novelty_text(make_model(novelty=changed)) == (
+        f"catches {words} of a class it was never shown, with 5% false alarms"
+    )
+
+
+def test_a_model_of_two_classes_does_not_know_about_a_third():
+    novelty = make_novelty()
+    estimate = replace(novelty.estimate, left_out=None, by_class={}, others={})
+    model = make_model(novelty=replace(novelty, estimate=estimate))
+    assert "How well it tells further classes is unknown." in model_card(model)
+    assert novelty_text(model) == "5% false alarms"

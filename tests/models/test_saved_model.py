@@ -25,7 +25,7 @@ from headstart.models.saved_model import (
     save_model,
 )
 from tests.models.saved_models import arrays_of, contents
-from tests.models.trained_models import UNKNOWN, features, make_model
+from tests.models.trained_models import UNKNOWN, features, make_model, make_novelty
 
 KINDS = list(FAMILIES)
 
@@ -219,3 +219,20 @@ def test_a_model_of_two_classes_comes_back(tmp_path):
     two = replace(model, classes=("ant", "bee"), head=head, data=data)
     save_model(two, tmp_path / "m")
     assert load_model(tmp_path / "m").probabilities(features()).shape == (20, 2)
+
+
+def test_novelty_comes_back(tmp_path):
+    model = make_model(novelty=make_novelty())
+    save_model(model, tmp_path)
+    again = load_model(tmp_path)
+    assert again.novelty is not None
+    assert again.novelty.estimate == model.novelty.estimate
+    values = features()
+    np.testing.assert_array_equal(again.p_values(values), model.p_values(values))
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    assert manifest["novelty"].keys() == {"rate", "images", "left_out", "by_class", "others"}
+
+
+def test_without_novelty_there_are_no_p_values(tmp_path):
+    save_model(make_model(), tmp_path)
+    assert load_model(tmp_path).p_values(features()) is None

@@ -15,7 +15,7 @@ from headstart.heads.families import FAMILIES
 from headstart.models.saved_model import MANIFEST, SCHEMA, load_model, save_model
 from headstart.system.digests import bytes_digest
 from tests.models.saved_models import arrays_of, change, contents, refusal, rewrite
-from tests.models.trained_models import features, make_model
+from tests.models.trained_models import features, make_model, make_novelty
 from tests.properties import examples
 
 KINDS = list(FAMILIES)
@@ -51,6 +51,25 @@ class TestDamage:
 
         monkeypatch.setattr(io, "open", refuse)
         assert refusal(saved) == f"cannot read {closed}: Permission denied; make it readable"
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            {"novelty.temperature": np.zeros(1)},
+            {"novelty.means": np.zeros((2, 10), np.float16)},
+            {"novelty.center": np.zeros(3, np.float32)},
+        ],
+    )
+    def test_a_novelty_detector_that_does_not_fit_the_head(self, tmp_path, broken):
+        save_model(make_model(novelty=make_novelty()), tmp_path)
+        rewrite(tmp_path, **broken)
+        assert "does not fit model.json" in refusal(tmp_path)
+
+    def test_a_novelty_detector_without_arrays(self, saved, tmp_path):
+        save_model(make_model(novelty=make_novelty()), tmp_path / "other")
+        manifest = json.loads((tmp_path / "other" / MANIFEST).read_text())
+        change(saved, novelty=manifest["novelty"])
+        assert "does not fit model.json" in refusal(saved)
 
     @pytest.mark.parametrize("version", [SCHEMA + 1, 10**30])
     def test_a_newer_schema_says_upgrade_whatever_else_it_holds(self, saved, version):

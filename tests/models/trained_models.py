@@ -7,6 +7,7 @@ import numpy as np
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import LabeledFeatures
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
+from headstart.novelty.cross_fitting import Novelty, fit_novelty
 from headstart.types import EstimateMethod
 from tests.heads.samples import blobs
 
@@ -53,6 +54,20 @@ def make_model(kind: str = "logistic", *, seed: int = 0, **changed) -> Model:
         accuracy_by_stage={"fine": estimate(20, 30), "coarse": estimate(25, 30)},
     )
     return replace(model, **changed)
+
+
+def make_novelty(seed: int = 0) -> Novelty:
+    """A detector for the classes and stages of `make_model`."""
+    X, y = blobs(60, 8, 3, seed=seed, apart=3)
+    novelty = fit_novelty(
+        [X[:, :3], X[:, 3:]],
+        y,
+        np.arange(60) % 3,
+        classes=("ant", "bee", "wäsp"),
+        others={"photos": [-X[:10, :3], -X[:10, 3:]]},
+    )
+    assert novelty is not None
+    return novelty
 
 
 def features(images: int = 20, seed: int = 1) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from headstart.models.prediction import Predictions, predict
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
 from headstart.novelty.cross_fitting import MIN_IMAGES
-from headstart.types import AUTO, DEFAULT_BACKBONE, EngineName, Floats, Precision
+from headstart.types import AUTO, DEFAULT_BACKBONE, Doubles, EngineName, Floats, Precision
 
 Paths: TypeAlias = ImageDataset | Iterable[str | Path]
 
@@ -143,14 +143,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         labels: np.ndarray = self.classes_[best]
         return labels
 
-    def novelty(self, X: Paths) -> Floats:
+    def novelty(self, X: Paths) -> Doubles:
         """Return how usual each image would be among images of the known classes.
 
         Args:
             X: N paths of image files, or an `ImageDataset`.
 
         Returns:
-            (N,) float32 in (0, 1], the share of images of the known classes that are at least as
+            (N,) in (0, 1], the share of images of the known classes that are at least as
             unlike the training images. To call those at most 0.05 unknown is wrong for 5% of the
             images of known classes.
 

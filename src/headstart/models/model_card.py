@@ -100,7 +100,7 @@ def _novelty_lines(model: Model) -> list[str]:
             f"({_cell(easiest)})."
         )
     else:
-        lines.append("How well it tells a third class from its two is unknown.")
+        lines.append("How well it tells further classes is unknown.")
     return lines
 
 
