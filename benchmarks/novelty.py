@@ -5,7 +5,7 @@
 Each folder is a data set. A model is fitted to its training part. The first table has the share of
 its own test images that is called unknown at a rate of 0.05 (false alarms), the share of the images
 of the other sets that is (all, and the set of which the least are), what the model card says of
-ordinary photos, what is measured on the photos of --photos, the time and the size. `--same` names
+ordinary photos, what is measured on the photos of --photos, and the size. `--same` names
 two sets that show the same things, which are no unknowns to each other.
 
 The second table leaves out each class in turn: AUROC and share caught on test images, of a model
@@ -14,28 +14,24 @@ methods that were compared, each on its own.
 """
 
 import argparse
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy.special import logsumexp
 
-from headstart.datasets import open_dataset
-from headstart.datasets.splits import assign_folds
+from headstart.datasets import ImageDataset, open_dataset
 from headstart.features.extractor import Extractor, build_extractor
 from headstart.heads.calibration import probabilities
-from headstart.heads.candidates import candidates, join_stages
-from headstart.heads.families import head_family
-from headstart.heads.head import LabeledFeatures
-from headstart.heads.selection import fold_count
-from headstart.models.fit import select_stages
+from headstart.heads.candidates import join_stages
+from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
+from headstart.models.trained_model import Model
 from headstart.novelty.calibration import ScoreDistribution
-from headstart.novelty.cross_fitting import Novelty, fit_novelty
+from headstart.novelty.cross_fitting import Novelty
 from headstart.novelty.estimate import Detection
-from headstart.novelty.other_images import other_images
+from headstart.system.text import join_names
 from headstart.types import DEFAULT_BACKBONE, Doubles, Floats, Labels, Split
 
 RATE = 0.05
@@ -43,13 +39,11 @@ RATE = 0.05
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Features and labels of one data set."""
+    """A data set with the features of all its images."""
 
     name: str
-    classes: tuple[str, ...]
+    data: ImageDataset
     values: Mapping[str, Floats]
-    labels: Labels
-    digests: tuple[str, ...]
     training: np.ndarray  # (N,) bool
 
 
@@ -59,69 +53,36 @@ def load(folder: Path, extractor: Extractor) -> ImageSet:
     features = extractor.extract(dataset.paths)
     dataset = dataset.subset(features.rows)
     training = np.array([part is Split.TRAIN for part in dataset.splits], dtype=bool)
-    return ImageSet(
-        folder.name,
-        dataset.classes,
-        features.values,
-        dataset.labels,
-        tuple(features.digests),
-        training,
-    )
+    return ImageSet(folder.name, dataset, features.values, training)
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A model of the training part of a set, less a class."""
 
-    stages: tuple[str, ...]
-    novelty: Novelty
-    seconds: float
-    baselines: Mapping[str, tuple[Doubles, Doubles]]  # scores: of known and of unknown test images
+    model: Model
+    baselines: Mapping[str, Doubles]  # scores of all images of the set
+
+    @property
+    def novelty(self) -> Novelty:
+        """The detector and what the card says of it."""
+        assert self.model.novelty is not None
+        return self.model.novelty
 
 
-def fit_without(data: ImageSet, left_out: int, extractor: Extractor, *, methods: bool) -> Fitted:
+def fit_without(images: ImageSet, left_out: int, extractor: Extractor, *, methods: bool) -> Fitted:
     """Fit a model to all classes but one; -1 leaves out none."""
-    rows = np.flatnonzero(data.training & (data.labels != left_out))
-    present, y = np.unique(data.labels[rows], return_inverse=True)
-    digests = [data.digests[row] for row in rows]
-    stages = {stage.name: stage.width for stage in extractor.backbone.stages}
-    selection = select_stages(
-        {stage: data.values[stage][rows] for stage in stages},
-        y,
-        digests,
-        FitSettings(),
-        choices=candidates(stages),
-        classes=len(present),
-    )
-    chosen = selection.candidate.stages
-    folds = assign_folds(digests, y, folds=fold_count(y, classes=len(present)), seed=0)
-    started = time.perf_counter()
-    novelty = fit_novelty(
-        [data.values[stage][rows] for stage in chosen],
-        y,
-        folds,
-        classes=[data.classes[label] for label in present],
-        others=other_images(extractor.backbone.weights.digest, chosen),
-    )
-    seconds = time.perf_counter() - started
-    assert novelty is not None
-    baselines: dict[str, tuple[Doubles, Doubles]] = {}
+    rows = np.flatnonzero(images.training & (images.data.labels != left_out))
+    data = replace(images.data.subset(rows), splits=())
+    model = fit(data, extractor, FitSettings()).model
+    baselines: dict[str, Doubles] = {}
     if methods:
-        X = join_stages(data.values, chosen)
-        head = head_family("logistic").fit(
-            LabeledFeatures(X[rows], y, len(present), [stages[stage] for stage in chosen]),
-            np.ones(len(y), np.float32),
-            selection.setting,
-        )
-        known = ~data.training & (data.labels != left_out)
-        unknown = ~data.training & (data.labels == left_out)
-        last = data.values[list(stages)[-1]]
-        scored = {
-            **head_scores(head.logits(X) / selection.temperature),
-            **distance_scores(last, rows, y),
-        }
-        baselines = {name: (score[known], score[unknown]) for name, score in scored.items()}
-    return Fitted(chosen, novelty, seconds, baselines)
+        logits = model.head.logits(join_stages(images.values, model.origin.stages))
+        last = images.values[extractor.backbone.stages[-1].name]
+        _, y = np.unique(images.data.labels[rows], return_inverse=True)
+        distances = distance_scores(last, rows, y)
+        baselines = {**head_scores(logits / model.temperature), **distances}
+    return Fitted(model, baselines)
 
 
 def head_scores(logits: Floats) -> dict[str, Doubles]:
@@ -166,7 +127,9 @@ def mahalanobis(X: Doubles, means: Doubles, within: Doubles, shrinkage: float = 
 
 def p_values(fitted: Fitted, values: Mapping[str, Floats], rows: np.ndarray) -> Doubles:
     """p-values of some rows of a set."""
-    return fitted.novelty.detector.p_values([values[stage][rows] for stage in fitted.stages])
+    found = fitted.model.p_values({stage: values[stage][rows] for stage in values})
+    assert found is not None
+    return found
 
 
 def detection(known: Floats, unknown: Floats) -> Detection:
@@ -181,13 +144,14 @@ def first_table(
     photos: Mapping[str, Floats] | None,
 ) -> None:
     """Print false alarms and what is caught of other sets."""
-    print("| set | stages | false alarms | other sets | least | card: photos | photos | s | MB |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| set | stages | false alarms | other sets | least | card: photos | photos | MB |")
+    print("|---|---|---|---|---|---|---|---|")
     for data in sets:
         fitted = whole[data.name]
+        stages = fitted.model.origin.stages
         alarms = p_values(fitted, data.values, ~data.training) <= RATE
         caught = {
-            other.name: p_values(fitted, other.values, np.ones(len(other.labels), bool)) <= RATE
+            other.name: p_values(fitted, other.values, np.ones(len(other.data), bool)) <= RATE
             for other in sets
             if other is not data and frozenset((data.name, other.name)) not in same
         }
@@ -197,9 +161,9 @@ def first_table(
         new = "" if photos is None else share(fitted, photos)
         size = sum(array.nbytes for array in fitted.novelty.detector.arrays().values())
         print(
-            f"| {data.name} | {fitted.stages[0]} to {fitted.stages[-1]} | {alarms.mean():.3f} "
+            f"| {data.name} | {join_names(stages)} | {alarms.mean():.3f} "
             f"({alarms.sum()} of {len(alarms)}) | {every.mean():.3f} | {caught[least].mean():.3f} "
-            f"({least}) | {card['photos'].caught:.3f} | {new} | {fitted.seconds:.2f} | "
+            f"({least}) | {card['photos'].caught:.3f} | {new} | "
             f"{size / 1e6:.2f} |"
         )
 
@@ -222,9 +186,9 @@ def second_table(
         if estimate is None:
             continue
         found, alarms, scores = [], [], rows.setdefault(data.name, {})
-        for label in np.unique(data.labels[data.training]):
+        for label in np.unique(data.data.labels[data.training]):
             fitted = fit_without(data, label, extractor, methods=methods)
-            own = data.labels == label
+            own = data.data.labels == label
             # 1 - p orders images as their scores do, but for those beyond all held-out images.
             known = 1 - p_values(fitted, data.values, ~data.training & ~own)
             unknown = 1 - p_values(fitted, data.values, ~data.training & own)
@@ -232,9 +196,10 @@ def second_table(
                 auroc = detection(known.astype(np.float32), unknown.astype(np.float32)).auroc
                 found.append((auroc, (1 - unknown <= RATE).mean()))
                 alarms.append((1 - known <= RATE).mean())
-                for name, (left, right) in fitted.baselines.items():
-                    score = detection(left.astype(np.float32), right.astype(np.float32)).auroc
-                    scores.setdefault(name, []).append(score)
+                for name, score in fitted.baselines.items():
+                    left, right = score[~data.training & ~own], score[~data.training & own]
+                    one = detection(left.astype(np.float32), right.astype(np.float32))
+                    scores.setdefault(name, []).append(one.auroc)
         auroc, caught = np.mean(found, axis=0)
         print(
             f"| {data.name} | {auroc:.3f} | {caught:.3f} | {np.mean(alarms):.3f} | "

@@ -306,3 +306,15 @@ def test_held_out_images_train_nothing_and_decide_nothing(
     assert not trained & {images.features.digests[row] for row in images.split.test}
     # The decision is that of other images.
     assert len(found.attempt.tuned.correct) == int(prepared.validation.sum())
+
+
+def test_novelty_is_that_of_the_tuned_network(tuned: FineTuneResult, new: Path, cache: Path):
+    novelty, probe = tuned.model.novelty, tuned.probe.model.novelty
+    assert novelty is not None
+    assert probe is not None
+    assert novelty.detector.images == tuned.model.tuning.tuned.images  # the validation images
+    assert not np.array_equal(novelty.detector.gaussians.center, probe.detector.gaussians.center)
+    extractor = small_extractor(cache)
+    extractor = extractor.with_backbone(tuned_backbone(tuned.model, extractor.backbone))
+    found = evaluate(tuned.model, extractor, opened(new))
+    assert found.unknown(0.05) <= 0.25
