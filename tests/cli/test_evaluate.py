@@ -102,6 +102,23 @@ def test_the_picture_of_the_stages_marks_those_that_the_head_grows_on(
     assert marked == stages
 
 
+def test_coverage_of_sets_is_measured(cli: Cli, model: Path, new: Path):
+    assert cli("evaluate", model, new, "--json").document["coverage"] is None
+    found = cli("evaluate", model, new, "--coverage", 0.9, "--json").document["coverage"]
+    assert found.keys() == {"target", "value", "interval", "images", "mean_set_size", "by_class"}
+    assert (found["target"], found["images"], found["by_class"]) == (0.9, 12, {})
+    assert found["interval"][0] <= found["value"] <= found["interval"][1]
+    assert 1 <= found["mean_set_size"] <= 3
+    options = ("--coverage", 0.8, "--coverage-by-class")
+    by_class = cli("evaluate", model, new, *options, "--json").document["coverage"]["by_class"]
+    assert by_class.keys() == set(KINDS)
+    assert {one["images"] for one in by_class.values()} == {4}
+    text = cli("evaluate", model, new, *options).out
+    assert "coverage           " in text
+    assert "12 images, 0.8 asked for), " in text
+    assert "checks: " in text
+
+
 def test_one_class_can_be_tested(cli: Cli, model: Path, new: Path, tmp_path: Path):
     for kind in ("checks", "noise"):
         shutil.rmtree(new / kind)
@@ -153,6 +170,14 @@ def test_other_weights_are_refused(cli: Cli, model: Path, new: Path, tmp_path: P
     assert "--weights FILE" in outcome.err
 
 
+def test_the_share_that_is_called_unknown_is_said(cli: Cli, model: Path, new: Path):
+    share = cli("evaluate", model, new, "--json").document["unknown"]
+    told = cli("evaluate", model, new).out
+    assert f"called unknown     {share:.1%} of the images; 5.0% expected" in told
+    assert cli("evaluate", model, new, "--unknown", "off", "--json").document["unknown"] is None
+    assert "called unknown" not in cli("evaluate", model, new, "--unknown", "off").out
+
+
 def test_tells_which_test_images_show_scenes_of_the_training_images(cli: Cli, tmp_path: Path):
     photos = tmp_path / "data"
     write_photos(photos / "train", 8)
@@ -176,11 +201,3 @@ def test_tells_which_test_images_show_scenes_of_the_training_images(cli: Cli, tm
     other = write_photos(tmp_path / "other", 4, first=40)
     found = cli("evaluate", tmp_path / "model", other, "--json").document
     assert found["shared_scenes"] is None
-
-
-def test_the_share_that_is_called_unknown_is_said(cli: Cli, model: Path, new: Path):
-    share = cli("evaluate", model, new, "--json").document["unknown"]
-    told = cli("evaluate", model, new).out
-    assert f"called unknown     {share:.1%} of the images; 5.0% expected" in told
-    assert cli("evaluate", model, new, "--unknown", "off", "--json").document["unknown"] is None
-    assert "called unknown" not in cli("evaluate", model, new, "--unknown", "off").out

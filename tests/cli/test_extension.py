@@ -1,21 +1,21 @@
 """What can be added to the command line from outside the package."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from headstart.cli.formats import FORMATS, ImagePrediction
+from headstart.cli.formats import FORMATS, BatchPrediction
 from tests.cli.conftest import Cli
 from tests.conftest import files
 
 
-def as_lines(predictions: Sequence[ImagePrediction], count: int) -> str:
+def as_lines(batch: BatchPrediction, count: int) -> str:
     """A line per image: its path, and its classes or what is wrong with it."""
     del count
     return "\n".join(
         f"{one.image}: {one.error or ' '.join(guess.label for guess in one.top)}"
-        for one in predictions
+        for one in batch.images
     )
 
 

@@ -11,8 +11,9 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from headstart.cli.app import run
 from tests.cli.conftest import Cli, one_sentence
-from tests.conftest import KINDS, files
+from tests.conftest import KINDS, files, write_photos
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ def broken(new: Path) -> Path:
 def test_json_holds_all_that_the_contract_names(cli: Cli, model: Path, new: Path):
     outcome = cli("predict", model, new, "--top", 2, "--json")
     assert (outcome.code, outcome.err) == (0, "")
-    answers = outcome.document
+    answers = outcome.document["predictions"]
     assert [answer["image"] for answer in answers] == [str(path) for path in files(new)]
     for answer in answers:
         assert answer.keys() == {"image", "label", "probability", "novelty", "known", "top"}
@@ -52,9 +53,9 @@ def test_an_unreadable_image_gets_an_error_and_the_rest_goes_on(
 ):
     outcome = cli("predict", model, new, "--json")
     assert outcome.code == 1
-    errors = [answer for answer in outcome.document if "error" in answer]
+    errors = [answer for answer in outcome.document["predictions"] if "error" in answer]
     assert errors == [{"image": str(broken), "error": "not an image"}]
-    rest = [answer for answer in outcome.document if "error" not in answer]
+    rest = [answer for answer in outcome.document["predictions"] if "error" not in answer]
     assert len(rest) == 12
     assert all(answer["label"] == Path(answer["image"]).parent.name for answer in rest)
 
@@ -62,7 +63,7 @@ def test_an_unreadable_image_gets_an_error_and_the_rest_goes_on(
 def test_an_image_named_twice_is_answered_twice(cli: Cli, model: Path, broken: Path, new: Path):
     image = files(new / "checks")[0]
     outcome = cli("predict", model, image, broken, image, broken, "--json")
-    assert [answer["image"] for answer in outcome.document] == [
+    assert [answer["image"] for answer in outcome.document["predictions"]] == [
         str(path) for path in (image, broken, image, broken)
     ]
 
@@ -108,7 +109,7 @@ class TestNovelty:
         lines = cli("predict", model, known, photo).out.splitlines()
         assert "unknown" not in lines[1]
         assert "unknown (would say " in lines[2]
-        first, second = cli("predict", model, known, photo, "--json").document
+        first, second = cli("predict", model, known, photo, "--json").document["predictions"]
         assert first["known"]
         assert not second["known"]
         assert second["novelty"] <= 0.05 < first["novelty"] <= 1
@@ -118,7 +119,8 @@ class TestNovelty:
         self, cli: Cli, model: Path, new: Path, photo: Path
     ):
         known = files(new / "checks")[0]
-        (answer,) = cli("predict", model, known, "--unknown", "0.999", "--json").document
+        found = cli("predict", model, known, "--unknown", "0.999", "--json").document
+        (answer,) = found["predictions"]
         assert answer["known"] is (answer["novelty"] > 0.999)
         outcome = cli("predict", model, photo, "--unknown", "off", "--format", "csv")
         (row,) = csv.DictReader(io.StringIO(outcome.out))
@@ -135,11 +137,116 @@ class TestNovelty:
 
 def test_more_classes_than_there_are_may_be_asked_for(cli: Cli, model: Path, new: Path):
     image = files(new)[0]
-    answer = cli("predict", model, image, "--top", 99, "--json").document[0]
+    answer = cli("predict", model, image, "--top", 99, "--json").document["predictions"][0]
     assert {one["label"] for one in answer["top"]} == set(KINDS)
     header, line = cli("predict", model, image, "--top", 9, "--format", "csv").out.splitlines()
     assert header.count("label") == len(KINDS)
     assert header.count(",") == line.count(",") == 2 * len(KINDS) + 3
+
+
+def test_sets_are_in_every_format(cli: Cli, model: Path, new: Path, broken: Path):
+    document = cli("predict", model, new, "--coverage", 0.9, "--json").document
+    assert document["coverage"] == 0.9
+    answers = {one["image"]: one for one in document["predictions"]}
+    assert "set" not in answers.pop(str(broken))
+    for answer in answers.values():
+        assert answer["set"][0] == answer["label"]
+        assert set(answer["set"]) <= set(KINDS)
+    options = ("--coverage", 0.9, "--coverage-by-class", "--top", 2)
+    rows = list(
+        csv.DictReader(io.StringIO(cli("predict", model, new, *options, "--format", "csv").out))
+    )
+    assert list(rows[0])[-2:] == ["set", "error"]
+    assert all((row["set"].split("|")[0] == row["label"]) for row in rows)
+    lines = cli("predict", model, files(new / "checks")[0], *options).out.splitlines()
+    assert lines[0].split() == ["image", "label", "probability", "novelty", "set"]
+    assert lines[1].split()[4].startswith("checks")
+    assert len(lines[2].split()) == 2  # the second class has no set
+    plain = cli("predict", model, files(new)[0], "--coverage", 0.9, "--unknown", "off").out
+    assert plain.splitlines()[0].split()[-1] == "set"
+
+
+def test_what_too_few_images_cannot_promise_is_said(cli: Cli, model: Path, new: Path):
+    outcome = cli("predict", model, new, "--coverage", 0.97, "--json")
+    assert outcome.err == (
+        "headstart: warning: the model has too few calibration images for a coverage of 0.97 (up "
+        "to 0.960 is possible), so every set contains every class\n"
+    )
+    assert all(len(one["set"]) == 3 for one in outcome.document["predictions"])
+    outcome = cli("predict", model, new, "--coverage", 0.9, "--coverage-by-class")
+    assert "3 of 3 classes have too few" in outcome.err
+    assert "(up to 0.889 is possible), so every set contains checks, noise, stripes" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--coverage", "1"], "a coverage of 1.0 is impossible"),
+        (["--coverage", "90"], "a coverage of 90.0 is impossible"),
+        (["--coverage-by-class"], "--coverage-by-class needs a coverage; add --coverage 0.9"),
+    ],
+)
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_an_impossible_coverage_is_refused(
+    command: str, options: list[str], said: str, cli: Cli, model: Path, new: Path
+):
+    outcome = cli(command, model, new, *options)
+    assert (outcome.code, one_sentence(outcome)) == (2, True)
+    assert said in outcome.err
+
+
+def test_a_model_of_single_images_promises_no_sets(cli: Cli, new: Path, tmp_path: Path):
+    for kind in KINDS:
+        for path in files(new / kind)[1:]:
+            path.unlink()
+    assert cli("fit", new, "--out", tmp_path / "model").code == 0
+    outcome = cli("predict", tmp_path / "model", new, "--coverage", 0.9)
+    assert (outcome.code, one_sentence(outcome)) == (2, True)
+    assert "has no calibration images" in outcome.err
+
+
+@pytest.fixture(scope="module")
+def broad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that has seen enough pictures to be sure of itself."""
+    root = tmp_path_factory.mktemp("broad")
+    write_photos(root / "photos", 40)
+    assert run(["fit", str(root / "photos"), "--out", str(root / "model")]) == 0
+    return root / "model"
+
+
+class TestBatch:
+    def test_of_usual_pictures_is_no_drift(self, cli: Cli, broad: Path, tmp_path: Path):
+        usual = write_photos(tmp_path / "usual", 10, first=500)
+        document = cli("predict", broad, usual, "--json").document
+        assert document["drift"].keys() == {"p_value", "shift"}
+        assert document["drift"]["p_value"] > 0.01
+        estimate = document["estimated_accuracy"]
+        assert estimate.keys() == {"value", "interval", "images"}
+        assert estimate["images"] == 30
+        assert estimate["interval"][0] <= estimate["value"] <= estimate["interval"][1]
+        outcome = cli("predict", broad, usual)
+        assert "drift" not in outcome.out
+        assert outcome.out.splitlines()[-1].startswith("estimated accuracy: ")
+
+    def test_of_other_pictures_is_drift(self, cli: Cli, broad: Path, tmp_path: Path):
+        rng = np.random.default_rng(0)
+        (tmp_path / "other").mkdir()
+        for place in range(25):
+            blurred = Image.fromarray(rng.integers(0, 255, (3, 3, 3), dtype=np.uint8))
+            blurred.resize((90, 90)).save(tmp_path / "other" / f"{place}.png")
+        document = cli("predict", broad, tmp_path / "other", "--json").document
+        assert document["drift"]["p_value"] < 0.01
+        assert document["drift"]["shift"] > 0.6
+        said = "these 25 images as a whole are unlike the training images"
+        assert f"drift: {said}" in cli("predict", broad, tmp_path / "other").out
+        outcome = cli("predict", broad, tmp_path / "other", "--format", "csv")
+        assert said in outcome.err
+        assert said not in outcome.out
+
+    def test_of_few_pictures_tells_nothing(self, cli: Cli, broad: Path, new: Path):
+        document = cli("predict", broad, new, "--json").document
+        assert (document["drift"], document["estimated_accuracy"]) == (None, None)
+        assert "estimated" not in cli("predict", broad, new).out
 
 
 @pytest.mark.parametrize(
@@ -161,8 +268,8 @@ def test_a_path_that_leads_nowhere_is_skipped(cli: Cli, model: Path, new: Path):
     outcome = cli("predict", model, image, "absent.jpg", "absent", "--json")
     assert outcome.code == 1
     assert outcome.err == "headstart: warning: 2 of 3 images could not be read\n"
-    assert outcome.document[0]["label"] == "checks"
-    assert outcome.document[1:] == [
+    assert outcome.document["predictions"][0]["label"] == "checks"
+    assert outcome.document["predictions"][1:] == [
         {"image": name, "error": "no such file"} for name in ("absent.jpg", "absent")
     ]
 
@@ -205,8 +312,8 @@ def test_a_folder_that_may_not_be_opened_is_listed(
     outcome = cli("predict", model, new, "--json")
     assert outcome.code == 1
     lost = {"image": str(new / "locked"), "error": "a folder without read permission"}
-    assert [one for one in outcome.document if "label" not in one] == [lost]
-    assert len(outcome.document) == len(files(new)) + 1
+    assert [one for one in outcome.document["predictions"] if "label" not in one] == [lost]
+    assert len(outcome.document["predictions"]) == len(files(new)) + 1
 
 
 def test_a_terminal_without_unicode_gets_escapes(model: Path, new: Path):
@@ -242,7 +349,7 @@ class TestClassify:
     def test_gives_the_backbones_own_top_5(self, cli: Cli, new: Path):
         outcome = cli("classify", files(new)[0], "--json")
         assert (outcome.code, outcome.err) == (0, "")
-        (answer,) = outcome.document
+        (answer,) = outcome.document["predictions"]
         assert answer.keys() == {"image", "label", "probability", "top"}
         assert len(answer["top"]) == 5
         assert answer["label"] == answer["top"][0]["label"]

@@ -25,7 +25,7 @@ from tests.properties import examples
 KEYS = [
     "accuracy", "interval", "top5", "balanced_accuracy", "nll", "ece", "per_class", "confusion",
     "classes", "images", "skipped", "conflicts", "seen", "seconds",
-    "shared_scenes", "accuracy_new_scenes", "interval_new_scenes",
+    "shared_scenes", "accuracy_new_scenes", "interval_new_scenes", "unknown", "coverage", "drift",
 ]  # fmt: skip
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2], [0.2, 0.7, 0.1]])

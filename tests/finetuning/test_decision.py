@@ -66,6 +66,10 @@ def test_a_temperature_is_fitted_to_no_handful_of_images(images: int, fitted: bo
     )
     np.testing.assert_allclose(found.losses, expected, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(found.correct, logits.argmax(1) == labels)
+    own = found.probabilities[np.arange(images), labels]
+    np.testing.assert_allclose(own, np.exp(-found.losses), rtol=1e-3, atol=1e-6)
+    logits[3, 1] = np.inf
+    assert ValidationResult.of(logits, labels).probabilities is None
 
 
 def test_the_probe_itself_is_no_better_than_the_probe(searched):

@@ -108,6 +108,8 @@ def test_the_model_says_how_it_came_about(tuned: FineTuneResult):
     assert tuned.model.accuracy.method is EstimateMethod.VALIDATION
     assert tuned.model.origin == tuned.probe.model.origin
     assert tuned.model.data == tuned.probe.model.data
+    assert tuned.model.calibration.correct.mean() == told.tuned.value
+    assert len(tuned.model.calibration.labels) == told.tuned.images
     assert tuned.attempt.parameters == sum(
         array.size for name, array in small_backbone().tensors().items()
         if name.startswith(("middle", "top")) and "running" not in name

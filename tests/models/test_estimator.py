@@ -107,6 +107,26 @@ class TestFit:
         assert fitted.classes_.tolist() == [9, 10, 100]
         assert log_loss(y, fitted.predict_proba(paths)) < 0.5
 
+    def test_sets_have_the_columns_of_the_classes(self, paths: list[Path], labels: list[str]):
+        y = [{"checks": 10, "noise": 9, "stripes": 100}[label] for label in labels]
+        fitted = Classifier().fit(paths, y)
+        sets = fitted.predict_set(paths, coverage=0.9)
+        assert sets.shape == (24, 3)
+        assert sets.dtype == bool
+        best = fitted.predict_proba(paths).argmax(1)
+        assert sets[np.arange(24), best].all()
+        assert sets[np.arange(24), np.searchsorted([9, 10, 100], y)].mean() >= 0.9
+        assert fitted.predict_set(paths, coverage=0.99).all()  # 24 images promise at most 0.96
+        by_class = fitted.predict_set(paths, coverage=0.8, by_class=True)
+        assert (by_class.sum(1) < 3).any()
+
+    @pytest.mark.parametrize("coverage", [0, 1, 90])
+    def test_an_impossible_coverage_is_refused(
+        self, coverage: float, fitted: Classifier, paths: list[Path]
+    ):
+        with pytest.raises(DataError, match="give one between 0 and 1"):
+            fitted.predict_set(paths, coverage=coverage)
+
     @pytest.mark.parametrize(
         ("X", "y", "message"),
         [

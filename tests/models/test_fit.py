@@ -118,6 +118,19 @@ class TestEstimate:
         named = [trained.model.classes[label] for label in trained.held_out.labels]
         assert named == [path.parent.name for path in trained.held_out.paths]
 
+    def test_new_images_are_compared_with_cross_validated_training_images(
+        self, tmp_path: Path, tiny: Tiny
+    ):
+        whole = fit(open_dataset(write_photos(tmp_path / "whole", 8)), tiny(), FitSettings())
+        calibration = whole.model.calibration
+        assert calibration.correct.mean() == whole.model.accuracy.value
+        assert np.bincount(calibration.labels).tolist() == [8, 8, 8]
+        assert np.isfinite(calibration.novelty).all()
+        data = open_dataset(split_folder(tmp_path / "split", train=8, test=4))
+        tested = fit(data, tiny(), FitSettings())
+        assert tested.model.accuracy.images == 12
+        assert len(tested.model.calibration.labels) == 24  # the test part is for testing
+
     def test_is_unknown_with_one_image_a_class(self, tmp_path: Path, tiny: Tiny):
         extractor = tiny()
         trained = fit(open_dataset(write_photos(tmp_path / "one", 1)), extractor, FitSettings())

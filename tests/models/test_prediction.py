@@ -20,7 +20,7 @@ from headstart.models.model_backbone import check_weights
 from headstart.models.prediction import classify, evaluate, predict
 from headstart.models.trained_model import Model
 from headstart.system.text import join_names
-from tests.conftest import F32, KINDS, files, tiny_backbone
+from tests.conftest import F32, KINDS, files, tiny_backbone, write_photos
 
 Tiny = Callable[..., Extractor]
 
@@ -68,6 +68,26 @@ class TestPredict:
         assert [entry.path for entry in found.skipped] == [str(broken)]
         alone = predict(model, tiny(), [paths[0], paths[2]])
         np.testing.assert_array_equal(found.probabilities, alone.probabilities)
+
+    def test_assesses_different_new_pictures(
+        self, model: Model, photos: Path, new_photos: Path, tmp_path: Path, tiny: Tiny
+    ):
+        few = files(new_photos) * 3 + files(photos)  # 12 new ones, copies, and known ones
+        found = predict(model, tiny(), few)
+        assert (found.drift, found.estimated_accuracy) == (None, None)
+        more = files(write_photos(tmp_path / "more", 4, first=300))
+        found = predict(model, tiny(), few + more)
+        assert found.estimated_accuracy.images == 24
+        assert 0 <= found.drift.p_value <= 1
+
+    def test_says_which_classes_a_set_contains(self, model: Model, new_photos: Path, tiny: Tiny):
+        found = predict(model, tiny(), files(new_photos))
+        sets = np.ones((12, 3), bool)
+        assert found.members(0, sets) == tuple(name for name, _ in found.top(0, 3))
+        sets[0, found.classes.index(found.top(0, 3)[1][0])] = False
+        assert found.members(0, sets) == tuple(
+            name for place, (name, _) in enumerate(found.top(0, 3)) if place != 1
+        )
 
     def test_of_nothing_readable_is_empty(self, model: Model, tmp_path: Path, tiny: Tiny):
         found = predict(model, tiny(), [tmp_path / "absent.jpg"])

@@ -25,7 +25,13 @@ from headstart.models.saved_model import (
     save_model,
 )
 from tests.models.saved_models import arrays_of, contents
-from tests.models.trained_models import UNKNOWN, features, make_model, make_novelty
+from tests.models.trained_models import (
+    UNKNOWN,
+    calibration,
+    features,
+    make_model,
+    make_novelty,
+)
 
 KINDS = list(FAMILIES)
 
@@ -54,6 +60,20 @@ class TestRoundTrip:
         assert loaded.accuracy_by_stage == model.accuracy_by_stage
         assert list(loaded.accuracy_by_stage) == list(model.accuracy_by_stage)
         assert describe(loaded) == describe(model)
+
+    @pytest.mark.parametrize("with_calibration", [True, False])
+    def test_prediction_sets_are_the_same(self, with_calibration, tmp_path):
+        model = make_model()
+        if not with_calibration:
+            model = replace(model, calibration=None)
+        save_model(model, tmp_path / "m")
+        loaded = load_model(tmp_path / "m")
+        assert (loaded.calibration is not None) is with_calibration
+        if with_calibration:
+            p = model.probabilities(features())
+            np.testing.assert_array_equal(
+                loaded.prediction_sets(p, 0.8), model.prediction_sets(p, 0.8)
+            )
 
     def test_an_unknown_accuracy_stays_unknown(self, tmp_path):
         save_model(make_model(accuracy=UNKNOWN, accuracy_by_stage={}), tmp_path / "m")
@@ -216,7 +236,8 @@ def test_a_model_of_two_classes_comes_back(tmp_path):
         intercepts=model.head.intercepts[:2],
     )
     data = replace(model.data, images=(10, 10))
-    two = replace(model, classes=("ant", "bee"), head=head, data=data)
+    known = calibration(classes=2)
+    two = replace(model, classes=("ant", "bee"), head=head, data=data, calibration=known)
     save_model(two, tmp_path / "m")
     assert load_model(tmp_path / "m").probabilities(features()).shape == (20, 2)
 

@@ -232,6 +232,9 @@ class TestDamage:
         "arrays",
         [
             {"head.labels": np.full(30, 3)},
+            {"calibration.labels": np.full(30, 3, np.uint16)},
+            {"calibration.misfit": np.full(29, 0.5, np.float16)},
+            {"calibration.surplus": np.full(30, 0.5, np.float16)},
             {"head.labels": np.full(30, -1)},
             {"head.labels": np.full(30, 0.5)},
             {"head.neighbors": np.array([0])},

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from headstart.evaluation.conformal import CalibrationSet
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import LabeledFeatures
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
@@ -12,6 +13,14 @@ from headstart.types import EstimateMethod
 from tests.heads.samples import blobs
 
 UNKNOWN = AccuracyEstimate.unknown()
+
+
+def calibration(images: int = 30, classes: int = 3, *, seed: int = 0) -> CalibrationSet:
+    """Predictions for calibration images, about four in five of them right."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.full(classes, 0.3), images).astype(np.float32)
+    labels = np.array([rng.choice(classes, p=row / row.sum()) for row in p.astype(float)])
+    return CalibrationSet.of(p, labels, novelty=np.linspace(0.01, 1, images))
 
 
 def estimate(
@@ -52,6 +61,7 @@ def make_model(kind: str = "logistic", *, seed: int = 0, **changed) -> Model:
         ),
         accuracy=estimate(27, 30),
         accuracy_by_stage={"fine": estimate(20, 30), "coarse": estimate(25, 30)},
+        calibration=calibration(seed=seed),
     )
     return replace(model, **changed)
 

@@ -115,3 +115,15 @@ def test_discriminant_probabilities_are_calibrated():
     first, _ = class_distances(detector.gaussians, unit_blocks([new]))
     p = probabilities(_logits(first, detector.width), detector.temperature)
     assert p.max(1).mean() == pytest.approx((p.argmax(1) == truth).mean(), abs=0.07)
+
+
+def test_images_that_were_held_out_keep_their_p_values():
+    X, y, folds, new, _ = split(300, 20, 5, 0)
+    folds = np.where(np.arange(300) < 200, folds, -1)
+    novelty = fit_novelty([X], y, folds, classes=names(5), others={})
+    held_out = novelty.held_out
+    assert held_out.shape == (300,)
+    assert np.isnan(held_out[200:]).all()
+    # They are ranks among themselves; new images of the classes are as novel as they are.
+    np.testing.assert_allclose(np.sort(held_out[:200]), (1 + np.arange(1, 201)) / 201, atol=0.01)
+    assert novelty.detector.p_values([new]).mean() == pytest.approx(0.5, abs=0.06)

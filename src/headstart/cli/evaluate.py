@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
+from headstart.cli.remarks import coverage_texts, coverage_warnings, drift_text
 from headstart.cli.summary import left_out_facts
 from headstart.system.text import pluralize
 from headstart.types import EstimateMethod, Split
@@ -13,12 +14,16 @@ from headstart.types import EstimateMethod, Split
 if TYPE_CHECKING:
     from headstart.evaluation.report import Report
 
+_TESTED = "the accuracy holds for images like these"
+
 
 def evaluate(
     model: shared.ModelFolder,
     data: shared.Data,
     *,
     out: shared.OptionalFolder = None,
+    coverage: shared.Coverage = None,
+    coverage_by_class: shared.CoverageByClass = False,
     unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
     dataset_options: shared.DatasetOptions,
     runtime: shared.RuntimeOptions,
@@ -29,6 +34,7 @@ def evaluate(
     Options:
         out: Folder for a report: metrics, plots, predictions.csv.
     """
+    from headstart.evaluation.conformal import Coverage
     from headstart.evaluation.report import METRICS, build_report, write_skipped
     from headstart.models.model_card import accuracy_text
     from headstart.models.prediction import evaluate as test
@@ -38,6 +44,7 @@ def evaluate(
     if out:
         shared.check_results(out, METRICS, data)
     rate, trained = shared.unknown_rate(unknown), load_model(model)
+    warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
     dataset = dataset_options.open(data, runtime.cache, require_classes=1)
     extractor = runtime.extractor_of(trained)
     with progress() as bars:
@@ -49,6 +56,11 @@ def evaluate(
             progress=bars.bar("images", "images"),
         )
     clusters = found.series.groups if found.series else None
+    covered = None
+    if coverage is not None:
+        sets = trained.prediction_sets(found.probabilities, coverage, by_class=coverage_by_class)
+        names = trained.classes if coverage_by_class else ()
+        covered = Coverage.of(sets, found.labels, coverage, classes=names, clusters=clusters)
     report = build_report(
         found.probabilities,
         found.labels,
@@ -60,13 +72,15 @@ def evaluate(
         clusters=clusters,
         new_scene=found.new_scene,
         unknown=found.unknown(rate),
+        coverage=covered,
+        drift=found.drift,
     )
     if out:
         from headstart.plots.report_folder import write_report  # imports matplotlib, which is slow
 
         write_report(report, found, out, model=trained)
         write_skipped(report.skipped, out / "skipped.csv")
-    warn(extractor.warnings)
+    warn([*extractor.warnings, *warnings])
     if as_json:
         print_json(report)
         return
@@ -80,6 +94,8 @@ def evaluate(
             ("log loss", f"{report.nll:.3f}"),
             ("calibration error", f"{report.ece:.3f}"),
             ("called unknown", _unknown_text(report.unknown, rate)),
+            ("coverage", coverage_texts(covered)),
+            ("drift", drift_text(report.drift, report.images, _TESTED)),
             *left_out_facts(report, seen=report.seen, file=out / "skipped.csv" if out else None),
             ("written", str(out) if out else None),
         ],

@@ -6,8 +6,9 @@ that `--format` takes.
 
 import csv
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, NamedTuple, TypeAlias
 
 from headstart.cli.console import columns, json_document
@@ -36,12 +37,14 @@ class ImagePrediction:
         top: the most probable classes, the most probable first; empty after an error.
         error: why the file could not be read; None if it could.
         test: the test for novelty; None for classifiers that have none.
+        labels: the classes of the prediction set, the most probable first; None if not asked for.
     """
 
     image: str
     top: tuple[ClassProbability, ...] = ()
     error: str | None = None
     test: NoveltyTest | None = None
+    labels: tuple[str, ...] | None = None
 
     @property
     def label(self) -> str:
@@ -55,54 +58,80 @@ class ImagePrediction:
         if self.error is not None:
             return {"image": self.image, "error": self.error}
         test = self.test._asdict() if self.test else {}
-        return {"image": self.image, **self.top[0]._asdict(), **test, "top": self.top}
+        sets = {} if self.labels is None else {"set": self.labels}
+        return {"image": self.image, **self.top[0]._asdict(), **test, "top": self.top, **sets}
 
 
-PredictionFormat: TypeAlias = Callable[[Sequence[ImagePrediction], int], str]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPrediction:
+    """The predictions for all images of a command.
+
+    Attributes:
+        images: the prediction for each image, in the order given.
+        details: what is known about the images as a whole, for JSON.
+        remarks: the same as lines of text.
+        with_sets: whether the predictions include prediction sets.
+    """
+
+    images: Sequence[ImagePrediction]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+    with_sets: bool = False
+
+
+PredictionFormat: TypeAlias = Callable[[BatchPrediction, int], str]
 """A function from predictions and the number of classes per image to the text to print."""
 
 
-def as_table(predictions: Sequence[ImagePrediction], count: int) -> str:
-    """Return aligned columns for people, with one line per image and class."""
+def as_table(batch: BatchPrediction, count: int) -> str:
+    """Return aligned columns for people, with one line per image and class; then the remarks."""
     del count
     rows = []
-    for one in predictions:
+    for one in batch.images:
         if one.error is not None:
             rows.append([one.image, f"error: {one.error}", "", ""])
         for place, (label, probability) in enumerate(one.top):
-            first = ("", label, "") if place else (one.image, one.label, _novelty(one))
-            rows.append([*first[:2], f"{probability:.4f}", first[2]])
-    tested = any(one.test and one.test.novelty is not None for one in predictions)
-    names = ["image", "label", "probability", *(["novelty"] if tested else [])]
-    return columns(names, [row[: len(names)] for row in rows], right={2, 3})
+            members = ", ".join(one.labels or ())
+            first = ("", label, "", "") if place else (one.image, one.label, _novelty(one), members)
+            rows.append([*first[:2], f"{probability:.4f}", *first[2:]])
+    tested = any(one.test and one.test.novelty is not None for one in batch.images)
+    shown = [True, True, True, tested, batch.with_sets]
+    header = list(compress(["image", "label", "probability", "novelty", "set"], shown))
+    right = {2, 3} if tested else {2}
+    text = columns(header, [list(compress(row, shown)) for row in rows], right=right)
+    return "\n".join([text, *(["", *batch.remarks] if batch.remarks else [])])
 
 
 def _novelty(one: ImagePrediction) -> str:
     return f"{one.test.novelty:.4f}" if one.test and one.test.novelty is not None else ""
 
 
-def as_csv(predictions: Sequence[ImagePrediction], count: int) -> str:
-    """Return one line per image; classes after the first are in further columns."""
+def as_csv(batch: BatchPrediction, count: int) -> str:
+    """Return one line per image; classes after the first are in further columns.
+
+    The classes of a prediction set are separated by "|".
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     further = [
         f"{name}{place}" for place in range(2, count + 1) for name in ("label", "probability")
     ]
-    tested = any(one.test for one in predictions)
-    tests = NoveltyTest._fields if tested else ()
+    tested = any(one.test for one in batch.images)
+    tests = [*(NoveltyTest._fields if tested else ()), *(["set"] if batch.with_sets else [])]
     writer.writerow(["image", "label", "probability", *further, *tests, "error"])
-    for one in predictions:
+    for one in batch.images:
         cells = [cell for guess in one.top for cell in guess]
         empty = [""] * (2 * count - len(cells))
         test = ["" if cell is None else cell for cell in one.test or ()]
-        writer.writerow([one.image, *cells, *empty, *test, one.error or ""])
+        members = ["|".join(one.labels or ())] if batch.with_sets else []
+        writer.writerow([one.image, *cells, *empty, *test, *members, one.error or ""])
     return text.getvalue().rstrip("\n")
 
 
-def as_json(predictions: Sequence[ImagePrediction], count: int) -> str:
-    """Return one JSON document."""
+def as_json(batch: BatchPrediction, count: int) -> str:
+    """Return one JSON document: the predictions, and what is known about all images together."""
     del count
-    return json_document(predictions)
+    return json_document({"predictions": batch.images, **batch.details})
 
 
 FORMATS: dict[str, PredictionFormat] = {"table": as_table, "csv": as_csv, "json": as_json}

@@ -59,6 +59,17 @@ Cache = Annotated[
 Balance = Annotated[
     bool, Option(help="Weight all classes equally, regardless of their number of images.")
 ]
+Coverage = Annotated[
+    float | None,
+    Option(
+        help="Also give, for each image, the set of classes that contains the true one with this "
+        "probability, such as 0.9.",
+        unset="no sets",
+    ),
+]
+CoverageByClass = Annotated[
+    bool, Option(help="Guarantee the coverage for the images of each class, not only for all.")
+]
 NormName = Annotated[
     Norm,
     Option(help="Measure a change by its largest value (linf) or by its Euclidean norm (l2)."),

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import progress, say, warn
-from headstart.cli.formats import FORMATS, ImagePrediction, NoveltyTest
+from headstart.cli.formats import FORMATS, BatchPrediction, ImagePrediction, NoveltyTest
+from headstart.cli.remarks import batch_remarks, coverage_warnings
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import pluralize
 from headstart.types import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from headstart.models.prediction import Predictions
 
 Top = Annotated[int, Option(low=1, help="Number of classes to show per image.")]
@@ -32,6 +35,8 @@ def predict(
     images: shared.Images,
     *,
     top: Top = 1,
+    coverage: shared.Coverage = None,
+    coverage_by_class: shared.CoverageByClass = False,
     output: Format = None,
     unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
     runtime: shared.RuntimeOptions,
@@ -44,12 +49,20 @@ def predict(
 
     output, rate = _format(output, as_json=as_json), shared.unknown_rate(unknown)
     trained = load_model(model)
+    warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
     paths = find_images(images)
     extractor = runtime.extractor_of(trained)
     with progress() as bars:
         found = run(trained, extractor, paths, progress=bars.bar("images", "images"))
-    warn(extractor.warnings)
-    _show(paths, found, top, output, partial(_novelty_test, found, rate))
+    sets = None
+    if coverage is not None:
+        sets = trained.prediction_sets(found.probabilities, coverage, by_class=coverage_by_class)
+    warn([*extractor.warnings, *warnings])
+    drift, accuracy = found.drift, found.estimated_accuracy
+    details = {"coverage": coverage, "drift": drift, "estimated_accuracy": accuracy}
+    remarks = [f"{label}: {text}" for label, text in batch_remarks(drift, accuracy)]
+    test = partial(_novelty_test, found, rate)
+    _show(paths, found, top, output, test, sets=sets, details=details, remarks=remarks)
 
 
 def classify(
@@ -100,10 +113,22 @@ def _show(
     top: int,
     output: str,
     test: Callable[[int | None], NoveltyTest | None],
+    *,
+    sets: np.ndarray | None = None,
+    details: Mapping[str, Any] | None = None,
+    remarks: Sequence[str] = (),
 ) -> None:
     """Print all images in the order given; exit with 1 if one could not be read."""
     count = min(top, len(found.classes))
-    say(FORMATS[output](_predictions(paths, found, count, test), count))
+    batch = BatchPrediction(
+        images=_predictions(paths, found, count, test, sets),
+        details=details or {},
+        remarks=remarks,
+        with_sets=sets is not None,
+    )
+    say(FORMATS[output](batch, count))
+    if output not in ("table", "json"):  # these two have a place for the remarks
+        warn(remarks)
     if found.skipped:
         warn([f"{len(found.skipped)} of {pluralize(len(paths), 'image')} could not be read"])
         raise typer.Exit(1)
@@ -114,12 +139,16 @@ def _predictions(
     found: Predictions,
     count: int,
     test: Callable[[int | None], NoveltyTest | None],
+    sets: np.ndarray | None,
 ) -> list[ImagePrediction]:
     places = {int(row): place for place, row in enumerate(found.rows)}
     errors = {one.path: one.reason for one in found.skipped}
     return [
         ImagePrediction(
-            image=str(path), top=tuple(found.top(places[row], count)), test=test(places[row])
+            image=str(path),
+            top=tuple(found.top(places[row], count)),
+            test=test(places[row]),
+            labels=None if sets is None else found.members(places[row], sets),
         )
         if row in places
         else ImagePrediction(image=str(path), error=errors[str(path)], test=test(None))

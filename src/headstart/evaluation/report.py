@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from headstart.errors import DataError
 from headstart.evaluation import metrics
+from headstart.evaluation.conformal import Coverage
+from headstart.evaluation.drift import Drift
 from headstart.evaluation.metrics import ClassScore
 from headstart.system.files import atomic_write
 from headstart.types import Conflict, Interval, Labels, Skipped
@@ -50,6 +52,8 @@ class Report:
         accuracy_new_scenes: accuracy on the other images; None if there is none, or not known.
         interval_new_scenes: its 95% interval.
         unknown: share of the images that are called unknown, [0, 1]; None if the model cannot tell.
+        coverage: how often prediction sets contain the true class; None if not asked for.
+        drift: whether the images as a whole are unlike the training images; None if unknown.
     """
 
     accuracy: float
@@ -70,6 +74,8 @@ class Report:
     accuracy_new_scenes: float | None = None
     interval_new_scenes: Interval | None = None
     unknown: float | None = None
+    coverage: Coverage | None = None
+    drift: Drift | None = None
 
 
 def build_report(
@@ -84,6 +90,8 @@ def build_report(
     clusters: Labels | None = None,
     new_scene: npt.NDArray[np.bool_] | None = None,
     unknown: float | None = None,
+    coverage: Coverage | None = None,
+    drift: Drift | None = None,
 ) -> Report:
     """Score class probabilities (N, K), whose rows sum to 1, of images with true labels (N,).
 
@@ -126,6 +134,8 @@ def build_report(
         accuracy_new_scenes=float(correct[new].mean()) if len(new) else None,
         interval_new_scenes=of_new if len(new) else None,
         unknown=unknown,
+        coverage=coverage,
+        drift=drift,
     )
 
 

@@ -24,6 +24,7 @@ if find_spec("torch") is None:  # the imports below need it
 from headstart.backbones.backbone import Backbone
 from headstart.datasets import ImageDataset
 from headstart.errors import UserError
+from headstart.evaluation.conformal import CalibrationSet
 from headstart.features.extractor import Extractor
 from headstart.features.view_activations import KIND
 from headstart.finetuning.checkpoint import Epoch, EpochCallback, Phase
@@ -176,7 +177,9 @@ def finetune(
         tuned, backbone = _tuned_model(probe.model, extractor.backbone, setup, decision, history)
         extractor = extractor.with_backbone(backbone)
         novelty = _fit_novelty(tuned, extractor, images, setup.validation)
-        tuned, held_out = _with_test(replace(tuned, novelty=novelty), extractor, images)
+        calibration = _calibration(decision.tuned, images, setup.validation, novelty)
+        tuned = replace(tuned, novelty=novelty, calibration=calibration)
+        tuned, held_out = _with_test(tuned, extractor, images)
     attempt = TuningAttempt(
         cut=setup.cut,
         parameters=sum(one.numel() for one in setup.network.parameters()),
@@ -287,6 +290,24 @@ def _fit_novelty(
         np.where(validation[features.rows], 0, -1),
         classes=model.classes,
         others={},
+    )
+
+
+def _calibration(
+    tuned: ValidationResult,
+    images: SplitFeatures,
+    validation: np.ndarray,
+    novelty: Novelty | None,
+) -> CalibrationSet:
+    """Return the predictions for the validation images, which new ones are compared with."""
+    assert tuned.probabilities is not None  # or the network would not have been kept
+    series = images.split.series.subset(np.flatnonzero(validation))
+    p_values = novelty.held_out if novelty else None
+    return CalibrationSet.of(
+        tuned.probabilities,
+        images.split.labels[validation],
+        series=series.groups if series else None,
+        novelty=p_values[validation] if p_values is not None else None,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.heads.calibration import calibrate, log_softmax
+from headstart.heads.calibration import calibrate, log_softmax, probabilities
 from headstart.models.trained_model import AccuracyEstimate
 from headstart.types import Doubles, EstimateMethod, Floats, Labels
 
@@ -24,16 +24,18 @@ class ValidationResult:
         losses: (V,) log losses in nats; infinite if any logit is NaN or infinite.
         temperature: divisor of the logits; 1 with fewer than `MIN_CALIBRATION_IMAGES` images.
         correct: (V,) bool, whether each image is classified correctly.
+        probabilities: (V, K) calibrated class probabilities; None if any logit is NaN or infinite.
     """
 
     losses: Doubles
     temperature: float
     correct: np.ndarray
+    probabilities: Floats | None = None
 
     @classmethod
     def of(cls, logits: Floats, labels: Labels) -> ValidationResult:
         """Evaluate logits (V, K) of images with class indices `labels` (V,)."""
-        temperature = 1.0
+        temperature, found = 1.0, None
         if not np.isfinite(logits).all():
             losses = np.full(len(labels), math.inf)
         elif len(labels) < MIN_CALIBRATION_IMAGES:
@@ -44,7 +46,14 @@ class ValidationResult:
             (fitted,), (temperature,) = calibrate(logits.T[None], labels, ones)
             losses = fitted.astype(np.float64)
         correct = logits.argmax(1) == labels
-        return cls(losses=losses, temperature=float(temperature), correct=correct)
+        if np.isfinite(logits).all():
+            found = probabilities(logits, temperature)
+        return cls(
+            losses=losses,
+            temperature=float(temperature),
+            correct=correct,
+            probabilities=found,
+        )
 
     @property
     def loss(self) -> float:

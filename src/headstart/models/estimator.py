@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from headstart.datasets import ImageDataset
 from headstart.errors import BackboneError, DataError, HeadstartWarning
+from headstart.evaluation.conformal import check_coverage
 from headstart.features.extractor import build_extractor
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
@@ -134,8 +135,30 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             DataError: An image cannot be read; `predictions` skips such images instead.
         """
         found = self._all_predictions(_paths(X))
-        order = [self.model_.classes.index(str(label)) for label in self.classes_]
-        return found.probabilities[:, order]
+        return found.probabilities[:, self._model_order()]
+
+    def predict_set(self, X: Paths, *, coverage: float = 0.9, by_class: bool = False) -> np.ndarray:
+        """Return sets of classes that contain the true one with a chosen probability.
+
+        Args:
+            X: N paths of image files, or an `ImageDataset`.
+            coverage: That probability, in (0, 1).
+            by_class: Whether it is wanted for the images of each class, not only for all.
+
+        Returns:
+            (N, K) bool, columns in the order of `classes_`; every row has at least one class.
+            The classes of the first image are `classes_[sets[0]]`.
+
+        Raises:
+            DataError: An image cannot be read, `coverage` is not between 0 and 1, or the model has
+                no calibration images.
+        """
+        check_is_fitted(self, "model_")
+        check_coverage(coverage)
+        order = self._model_order()
+        probabilities = self.predict_proba(X)[:, np.argsort(order)]
+        sets = self.model_.prediction_sets(probabilities, coverage, by_class=by_class)
+        return sets[:, order]
 
     def predict(self, X: Paths) -> np.ndarray:
         """Return the most probable class of each of N images, as an (N,) array of `classes_`."""
@@ -246,6 +269,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self._extractor = build_model_extractor(model, **self._extractor_options())
         self.model_, self.classes_ = model, np.unique(model.classes)
         return self
+
+    def _model_order(self) -> list[int]:
+        """Return the index of each of `classes_` among the classes of the model."""
+        return [self.model_.classes.index(str(label)) for label in self.classes_]
 
     def _extractor_options(self) -> dict[str, Any]:
         return {

@@ -11,6 +11,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import assign_folds, stratified_sample
+from headstart.evaluation.conformal import CalibrationSet
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import Candidate, candidates
@@ -85,8 +86,13 @@ def fit(
     held_out = _predict_held_out(data, sample, selection, head)
     accuracies = _accuracies(data, sample, selection, settings, held_out)
     model = _model(data, extractor.backbone, settings, selection, head, accuracies)
+    novelty = _fit_novelty(data, extractor.backbone, sample, selection)
     return FitResult(
-        model=replace(model, novelty=_fit_novelty(data, extractor.backbone, sample, selection)),
+        model=replace(
+            model,
+            novelty=novelty,
+            calibration=_calibration(data, sample, selection, novelty),
+        ),
         images=len(data.split.train),
         compared_on=len(sample),
         skipped=data.skipped,
@@ -242,6 +248,21 @@ def _same_scenes(
     setting = np.array([family.settings.index(selection.setting)])
     logits = problem.out_of_fold(selection.candidate, setting)[0]
     return AccuracyEstimate.of(logits.argmax(0) == labels, EstimateMethod.CROSS_VALIDATION)
+
+
+def _calibration(
+    data: SplitFeatures, sample: Labels, selection: Selection, novelty: Novelty | None
+) -> CalibrationSet | None:
+    """Return what new predictions are compared with: the cross-validated ones, if any."""
+    if selection.probabilities is None:
+        return None
+    series = data.split.series.subset(sample)
+    return CalibrationSet.of(
+        selection.probabilities,
+        data.split.labels[sample],
+        series=series.groups if series else None,
+        novelty=novelty.held_out if novelty else None,
+    )
 
 
 def _fit_novelty(

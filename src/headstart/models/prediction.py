@@ -11,8 +11,10 @@ from headstart.backbones.stages import LOGITS
 from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UserError
+from headstart.evaluation.drift import Drift, EstimatedAccuracy
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
+from headstart.models.batch_assessment import assess
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.shared_scenes import shared_scenes
 from headstart.models.trained_model import Model
@@ -42,6 +44,9 @@ class Predictions:
         novelty: (N,) share of images of the known classes that are at least as unlike the training
             images, in (0, 1]: a small one means that the image shows something else. None if the
             model cannot tell.
+        drift: Whether the images as a whole are unlike the training images; None for fewer than
+            20 different new images, and where it is unknown.
+        estimated_accuracy: Share of the predictions that may be correct; None likewise.
     """
 
     classes: tuple[str, ...]
@@ -49,6 +54,8 @@ class Predictions:
     probabilities: Floats
     skipped: tuple[Skipped, ...]
     novelty: Doubles | None = None
+    drift: Drift | None = None
+    estimated_accuracy: EstimatedAccuracy | None = None
 
     def top(self, row: int, count: int) -> list[ClassProbability]:
         """Return the `count` most probable classes of a readable image, the best first.
@@ -61,6 +68,16 @@ class Predictions:
         p = self.probabilities[row]
         best = np.argsort(-p, kind="stable")[:count]
         return [ClassProbability(self.classes[index], float(p[index])) for index in best]
+
+    def members(self, row: int, sets: np.ndarray) -> tuple[str, ...]:
+        """Return the classes of a readable image's prediction set, the most probable first.
+
+        Args:
+            row: Index of the image among the readable ones.
+            sets: (N, K) bool, which classes each set contains.
+        """
+        best = np.argsort(-self.probabilities[row], kind="stable")
+        return tuple(self.classes[index] for index in best if sets[row, index])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +93,8 @@ class Evaluation(HeldOutPredictions):
         new_scene: (N,) bool, whether an image shares no series with a training image; None if the
             training images were not given.
         novelty: (N,) as in `Predictions`.
+        drift: Whether the images as a whole are unlike the training images; None for fewer than
+            20 images, and where it is unknown.
     """
 
     skipped: tuple[Skipped, ...]
@@ -95,6 +114,8 @@ class Evaluation(HeldOutPredictions):
             return None
         return float((self.novelty <= rate).mean())
 
+    drift: Drift | None = None
+
 
 def predict(
     model: Model,
@@ -105,12 +126,19 @@ def predict(
 ) -> Predictions:
     """Predict images with a trained model, whose backbone `extractor` runs."""
     features = extractor.extract(paths, stages=model.origin.stages, progress=progress)
+    found, novelty = model.probabilities(features.values), model.p_values(features.values)
+    # The model is surer of images that it knows, and a copy is no further evidence.
+    _, first = np.unique(features.digests, return_index=True)
+    known = model.data.contains(tuple(features.digests[row] for row in first))
+    batch = assess(model, found, rows=first[~known], novelty=novelty)
     return Predictions(
         classes=model.classes,
         rows=features.rows,
-        probabilities=model.probabilities(features.values),
+        probabilities=found,
         skipped=features.skipped,
-        novelty=model.p_values(features.values),
+        novelty=novelty,
+        drift=batch.drift,
+        estimated_accuracy=batch.accuracy,
     )
 
 
@@ -167,17 +195,19 @@ def evaluate(
     model_labels = np.array([index.get(name, -1) for name in usable.classes])
     values = {stage: array[rows] for stage, array in features.values.items()}
     scenes = shared_scenes(model, extractor, usable.subset(rows), values, training)
+    found, novelty = model.probabilities(values), model.p_values(values)
     return Evaluation(
         paths=tuple(usable.paths[row] for row in rows),
         labels=model_labels[usable.labels[rows]],
-        probabilities=model.probabilities(values),
+        probabilities=found,
         skipped=(*dataset.skipped, *unknown, *features.skipped),
         conflicts=curated.conflicts,
         seen=int(seen.sum()),
         seconds=time.perf_counter() - started,
         series=scenes.series,
         new_scene=scenes.new_scene,
-        novelty=model.p_values(values),
+        novelty=novelty,
+        drift=assess(model, found, rows=np.arange(len(rows)), novelty=novelty).drift,
     )
 
 

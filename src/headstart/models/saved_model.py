@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from headstart.errors import HeadstartError, SavedModelError
+from headstart.evaluation.conformal import CalibrationSet
 from headstart.heads.calibration import LIMIT
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import Head
@@ -46,6 +47,7 @@ MANIFEST, CARD = "model.json", "README.md"
 _FORMAT = "headstart model"
 _ARRAYS = re.compile(r"model-[0-9a-f]{16}\.safetensors")
 _HEAD, _TAIL, _NOVELTY, _DIGESTS = "head.", "network.", "novelty.", "training_digests"
+_CALIBRATION = "calibration."
 _AGAIN = "copy or fit the model again"
 
 
@@ -182,6 +184,14 @@ def load_model(folder: Path) -> Model:
         )
         novelty = _load_novelty(manifest, head, arrays)
         digests = arrays[_DIGESTS]
+        calibration = CalibrationSet.load(
+            {
+                k.removeprefix(_CALIBRATION): v
+                for k, v in arrays.items()
+                if k.startswith(_CALIBRATION)
+            },
+            classes=len(manifest.classes),
+        )
     except (KeyError, ValueError) as error:
         raise SavedModelError(f"{path} does not fit {MANIFEST} ({error}); {_AGAIN}") from error
     model = Model(
@@ -200,6 +210,7 @@ def load_model(folder: Path) -> Model:
         tail={k.removeprefix(_TAIL): v for k, v in arrays.items() if k.startswith(_TAIL)},
         tuning=manifest.tuning,
         novelty=novelty,
+        calibration=calibration,
     )
     _check(model, path)
     return model
@@ -314,5 +325,11 @@ def _arrays(model: Model) -> dict[str, Any]:
     }
     tail = {_TAIL + name: np.ascontiguousarray(array) for name, array in model.tail.items()}
     novelty = model.novelty.detector.arrays() if model.novelty else {}
-    own = {_NOVELTY + name: np.ascontiguousarray(array) for name, array in novelty.items()}
-    return {**head, **tail, **own, _DIGESTS: np.ascontiguousarray(model.data.digests)}
+    calibration = model.calibration.tensors() if model.calibration else {}
+    return {
+        **head,
+        **tail,
+        **{_NOVELTY + name: np.ascontiguousarray(array) for name, array in novelty.items()},
+        **{_CALIBRATION + name: array for name, array in calibration.items()},
+        _DIGESTS: np.ascontiguousarray(model.data.digests),
+    }

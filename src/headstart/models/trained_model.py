@@ -10,6 +10,8 @@ import numpy as np
 from pydantic import Field, NonNegativeInt
 
 from headstart.backbones.backbone import Tensors
+from headstart.errors import DataError
+from headstart.evaluation.conformal import CalibrationSet, check_coverage
 from headstart.evaluation.metrics import clustered_interval
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import join_stages
@@ -155,6 +157,8 @@ class Model:
         tuning: How they were fine-tuned; None if the backbone is unchanged.
         novelty: Tells images of other things from those of the classes; None if there were too few
             images to calibrate it.
+        calibration: Predictions for images that did not train the head that predicted them, which
+            new predictions are compared with; None if there were too few images.
     """
 
     classes: tuple[str, ...]
@@ -172,6 +176,7 @@ class Model:
     tail: Tensors = field(default_factory=dict)
     tuning: FineTuning | None = None
     novelty: Novelty | None = None
+    calibration: CalibrationSet | None = None
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
         """Compute class probabilities, (N, K) float32, from (N, width) features of each stage."""
@@ -187,3 +192,35 @@ class Model:
         if self.novelty is None:
             return None
         return self.novelty.detector.p_values([values[stage] for stage in self.origin.stages])
+
+    def prediction_sets(
+        self, probabilities: Floats, coverage: float, *, by_class: bool = False
+    ) -> np.ndarray:
+        """Return the classes that each set needs to contain the true class often enough.
+
+        Args:
+            probabilities: (N, K) class probabilities of new images, from this model.
+            coverage: Wanted probability that a set contains the true class, in (0, 1).
+            by_class: Whether that is wanted for the images of each class, not only for all.
+
+        Returns:
+            (N, K) bool; see `headstart.evaluation.conformal`.
+
+        Raises:
+            DataError: `coverage` is not between 0 and 1, or the model has no calibration images.
+        """
+        return self.calibrated(coverage).sets(probabilities, coverage, by_class=by_class)
+
+    def calibrated(self, coverage: float) -> CalibrationSet:
+        """Return the calibration images for prediction sets of a coverage.
+
+        Raises:
+            DataError: `coverage` is not between 0 and 1, or the model has no calibration images.
+        """
+        check_coverage(coverage)
+        if self.calibration is None:
+            raise DataError(
+                "the model has no calibration images, which prediction sets need; fit it again "
+                "with more images"
+            )
+        return self.calibration

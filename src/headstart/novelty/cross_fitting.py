@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from headstart.novelty.class_gaussians import ClassGaussians, unit_blocks
 from headstart.novelty.detector import DEFAULT_RATE, NoveltyDetector, class_distances
 from headstart.novelty.estimate import Detection, NoveltyEstimate
-from headstart.types import Floats, Labels
+from headstart.types import Doubles, Floats, Labels
 
 MIN_IMAGES = 20
 """With fewer held-out images no p-value could be below 0.05."""
@@ -30,10 +30,13 @@ class Novelty:
     Attributes:
         detector: gives the p-values of new images.
         estimate: how much of what it does not know it finds.
+        held_out: (N,) p-values of the images given to `fit_novelty`, when they were held out; NaN
+            for those that were not. None for a saved model.
     """
 
     detector: NoveltyDetector
     estimate: NoveltyEstimate
+    held_out: Doubles | None = None
 
 
 def fit_novelty(
@@ -71,6 +74,7 @@ def _fit(
     others: Mapping[str, Sequence[Floats]],
 ) -> Novelty:
     rows = _sample(y, max(_MAX_IMAGES, _MAX_PER_CLASS * len(classes)))
+    p_values = np.full(len(y), np.nan)
     X, y, folds = unit_blocks([part[rows] for part in parts]), y[rows], folds[rows]
     held_out = np.flatnonzero(folds >= 0)
     tested = min(len(held_out), _MAX_HELD_OUT)
@@ -78,6 +82,7 @@ def _fit(
     distances = _held_out_distances(X, y, folds, held_out, len(classes))
     gaussians = ClassGaussians.fit(X, y, classes=len(classes))
     detector = NoveltyDetector.calibrate(gaussians, distances, y[held_out])
+    p_values[rows[held_out]] = detector.combined.p_values(detector.scores(distances))
     by_class = _left_out_classes(detector, distances, y[held_out], classes)
     estimate = NoveltyEstimate(
         rate=DEFAULT_RATE,
@@ -93,7 +98,7 @@ def _fit(
             for kind, features in others.items()
         },
     )
-    return Novelty(detector=detector, estimate=estimate)
+    return Novelty(detector=detector, estimate=estimate, held_out=p_values)
 
 
 def _sample(y: Labels, size: int) -> Labels:

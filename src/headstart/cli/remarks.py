@@ -1,0 +1,90 @@
+"""Sentences about a batch of images, and about what prediction sets cannot promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.cli.summary import names_text
+from headstart.errors import UserError
+from headstart.system.text import pluralize
+
+if TYPE_CHECKING:
+    from headstart.evaluation.conformal import Coverage
+    from headstart.evaluation.drift import Drift, EstimatedAccuracy
+    from headstart.models.trained_model import Model
+
+_UNLABELED = "expect more errors than the model's accuracy suggests"
+_VAGUE = 0.5
+"""Width of an interval in which an estimate says nothing."""
+
+
+def coverage_warnings(model: Model, coverage: float | None, *, by_class: bool) -> list[str]:
+    """Check the options of prediction sets, and return what they cannot promise.
+
+    Raises:
+        UserError: Coverage by class is asked for without a coverage.
+        DataError: The coverage is impossible, or the model has no calibration images.
+    """
+    if coverage is None:
+        if by_class:
+            raise UserError("--coverage-by-class needs a coverage; add --coverage 0.9")
+        return []
+    highest = model.calibrated(coverage).highest_coverage(len(model.classes), by_class=by_class)
+    short = np.flatnonzero(coverage > highest)
+    if not len(short):
+        return []
+    names = names_text([model.classes[index] for index in short]) if by_class else "every class"
+    limit = f"{len(short)} of {len(model.classes)} classes have" if by_class else "the model has"
+    text = (
+        f"{limit} too few calibration images for a coverage of {coverage:g} (up to "
+        f"{highest.min():.3f} is possible), so every set contains {names}"
+    )
+    return [text]
+
+
+def drift_text(drift: Drift | None, images: int, consequence: str) -> str | None:
+    """Return a sentence about drift and its consequence, if it is significant."""
+    if drift is None or not drift.significant:
+        return None
+    p = "p < 0.001" if drift.p_value < 0.001 else f"p = {drift.p_value:.3f}"
+    return (
+        f"these {images:,} images as a whole are unlike the training images ({p}; they are more "
+        f"unusual than training images {drift.shift:.0%} of the time); {consequence}"
+    )
+
+
+def batch_remarks(
+    drift: Drift | None, accuracy: EstimatedAccuracy | None
+) -> Iterator[tuple[str, str]]:
+    """Yield labeled sentences about a batch of images without labels."""
+    if accuracy is None:
+        return
+    if text := drift_text(drift, accuracy.images, _UNLABELED):
+        yield "drift", text
+    low, high = accuracy.interval.low, accuracy.interval.high
+    based = f"{pluralize(accuracy.images, 'image')}, from the model's confidence"
+    if high - low > _VAGUE:
+        text = f"{accuracy.value:.2f}, but anything from {low:.2f} to {high:.2f} is possible"
+        yield "estimated accuracy", f"{text} ({based})"
+    else:
+        yield "estimated accuracy", f"{accuracy.value:.2f} ({low:.2f} to {high:.2f}, {based})"
+
+
+def coverage_texts(coverage: Coverage | None) -> list[str]:
+    """Return the measured coverage of prediction sets, in one line for all and one per class."""
+    if coverage is None:
+        return []
+    return [_coverage_text(coverage)] + [
+        f"{name}: {_coverage_text(one)}" for name, one in coverage.by_class.items()
+    ]
+
+
+def _coverage_text(coverage: Coverage) -> str:
+    return (
+        f"{coverage.value:.3f} (95% interval {coverage.interval.low:.3f} to "
+        f"{coverage.interval.high:.3f}, {pluralize(coverage.images, 'image')}, "
+        f"{coverage.target:g} asked for), {coverage.mean_set_size:.2f} classes a set"
+    )
