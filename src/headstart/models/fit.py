@@ -227,10 +227,16 @@ def _cross_validated(
 
 def _same_scenes(
     data: SplitFeatures, sample: Labels, selection: Selection, settings: FitSettings
-) -> AccuracyEstimate:
-    """Cross-validate the chosen head with series torn apart, as if images were independent."""
+) -> AccuracyEstimate | None:
+    """Cross-validate the chosen head with series torn apart, as if images were independent.
+
+    None if no class has two images.
+    """
     split, family = data.split, head_family(settings.head)
     labels, classes = split.labels[sample], len(split.classes)
+    folds = fold_count(labels, classes=classes)
+    if not folds:
+        return None
     rows = split.train[sample]
     problem = SelectionProblem(
         values={stage: data.features.values[stage][rows] for stage in selection.candidate.stages},
@@ -241,7 +247,7 @@ def _same_scenes(
         folds=assign_folds(
             [data.features.digests[row] for row in rows],
             labels,
-            folds=fold_count(labels, classes=classes),
+            folds=folds,
             seed=settings.seed,
         ),
     )

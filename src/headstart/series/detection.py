@@ -124,8 +124,10 @@ def _copies(near: Neighbors, spread: Floats, *, gap: float) -> list[tuple[int, i
     distances = np.maximum(near.distances[:, : _COPIES + 1], np.float32(1e-4))
     if distances.shape[1] < 2:
         return []
-    ratios = distances[:, 1:] / distances[:, :-1]
-    ratios[distances[:, :-1] > spread[:, None]] = 0
+    nearer, farther = distances[:, :-1], distances[:, 1:]
+    # With fewer images than neighbors, distances are infinite: nothing follows, so there is no gap.
+    ratios = np.divide(farther, nearer, out=np.zeros_like(nearer), where=farther < np.inf)
+    ratios[nearer > spread[:, None]] = 0
     clear = ratios.max(1) >= gap
     sizes = np.where(clear, ratios.argmax(1) + 1, 0)
     sets = [set(row[:size].tolist()) for row, size in zip(near.rows, sizes, strict=True)]
