@@ -67,6 +67,7 @@ bench-imagine: .venv/dev-installed ## ideal images judged by other networks; wri
 
 gallery: .venv/dev-installed ## write docs/gallery.md and its images
 	$(BIN)/python examples/gallery.py docs
+	$(BIN)/python examples/trust_figures.py docs
 
 clean:
 	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -1,0 +1,151 @@
+"""Draws the figures of docs/trust.md from the tables on that page.
+
+    python examples/trust_figures.py docs
+
+The numbers are measured by the benchmarks that the page names; this reads them from its tables, so
+that a figure never differs from its table.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+SECTIONS = {
+    "series": "## Photos that come in series",
+    "unknown": "## Unknown objects",
+    "sets": "## Answers with a guarantee",
+    "drift": "## Photos that are different",
+    "labels": "## Wrong labels",
+}
+INK, STRONG, SOFT, WEAK = "#333333", "#1f77b4", "#9ecae1", "#d62728"
+
+
+def table(page: str, section: str, first_column: str) -> list[dict[str, str]]:
+    """Read the table of a section whose first column has this name."""
+    text = page[page.index(SECTIONS[section]) :]
+    lines = text[text.index(f"| {first_column} |") :].split("\n\n")[0].splitlines()
+    names, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def number(cell: str) -> float:
+    """Return the first number in a cell; NaN if there is none."""
+    match = re.search(r"\d+(?:\.\d+)?", cell)
+    return float(match.group()) / (100 if "%" in cell else 1) if match else float("nan")
+
+
+def bars(axes: Axes, labels: list[str], series: dict[str, tuple[list[float], str]]) -> None:
+    """Draw groups of horizontal bars, the first label on top."""
+    height = 0.8 / len(series)
+    at = np.arange(len(labels))[::-1]
+    for place, (name, (values, color)) in enumerate(series.items()):
+        axes.barh(at + 0.4 - (place + 0.5) * height, values, height, color=color, label=name)
+    axes.set_yticks(at, labels)
+    axes.set_xlim(0, 1)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    figure.legend(frameon=False, loc="outside lower center", ncols=len(series))
+
+
+def column(rows: list[dict[str, str]], name: str) -> list[float]:
+    """Return the numbers of a column."""
+    return [number(row[name]) for row in rows]
+
+
+def series_figure(page: str, axes: Axes) -> None:
+    """Draw what `fit` promises beside the accuracy of the test."""
+    rows = [row for row in table(page, "series", "data") if number(row["same scenes"]) > 0]
+    bars(
+        axes,
+        [row["data"] for row in rows],
+        {
+            "promised for the same scenes": (column(rows, "same scenes"), SOFT),
+            "promised for new scenes": (column(rows, "new scenes"), STRONG),
+            "test": (column(rows, "test"), INK),
+        },
+    )
+    axes.set_xlabel("accuracy")
+
+
+def unknown_figure(page: str, axes: Axes) -> None:
+    """Draw the share of unknown images that is caught."""
+    other = {row["fitted to"]: row for row in table(page, "unknown", "fitted to")}
+    rows = table(page, "unknown", "set")
+    names = [row["set"].split(",")[0] for row in rows]
+    caught = "photos of five other sets that are caught"
+    bars(
+        axes,
+        [row["set"] for row in rows],
+        {
+            "photos of something else": ([number(other[name][caught]) for name in names], STRONG),
+            "a class that it was not shown": (column(rows, "caught"), SOFT),
+            "false alarms": ([number(other[name]["false alarms at 5%"]) for name in names], WEAK),
+        },
+    )
+    axes.set_xlabel("share that is called unknown")
+
+
+def sets_figure(page: str, axes: Axes) -> None:
+    """Draw how often sets for 0.9 were right."""
+    rows = [row for row in table(page, "sets", "set") if row["asked for"].startswith("0.9 ")]
+    plain = [row for row in table(page, "sets", "set") if row["asked for"] == "0.9"]
+    bars(
+        axes,
+        [row["set"] for row in plain],
+        {
+            "all images": (column(plain, "right"), STRONG),
+            "lowest class": (column(plain, "lowest class"), SOFT),
+            "lowest class, with --coverage-by-class": (column(rows, "lowest class"), INK),
+        },
+    )
+    axes.axvline(0.9, color=WEAK, linewidth=1)
+    axes.set_xlabel("share of the sets that contain the right class (0.9 was asked for)")
+
+
+def drift_figure(page: str, axes: Axes) -> None:
+    """Draw how often a change of 50 photos was noticed."""
+    rows = table(page, "drift", "photos")
+    names = [name for name in rows[0] if name != "photos"]
+    share = np.array([[number(row[name].split(",")[1]) for name in names] for row in rows])
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1.4, aspect="auto")
+    for (row, place), value in np.ndenumerate(share):
+        axes.text(place, row, f"{value:.2f}", ha="center", va="center", color=INK, fontsize=8)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(rows)), [row["photos"] for row in rows])
+    axes.set_title("share of batches of 50 photos in which drift was reported", fontsize=9)
+
+
+def labels_figure(page: str, axes: Axes) -> None:
+    """Draw how many of the suspicious labels were wrong."""
+    rows = {row["method"].split(",")[0]: row for row in reversed(table(page, "labels", "method"))}
+    names = [name for name in rows["headstart"] if name != "method"]
+    colors = {"headstart": STRONG, "confident learning": SOFT}
+    bars(axes, names, {one: ([number(rows[one][n]) for n in names], colors[one]) for one in colors})
+    axes.set_xlabel("share of the most suspicious labels that were changed")
+
+
+def main() -> None:
+    """Write one figure a section."""
+    folder = Path(sys.argv[1])
+    page = (folder / "trust.md").read_text(encoding="utf-8")
+    figures = {
+        "series": series_figure,
+        "unknown": unknown_figure,
+        "sets": sets_figure,
+        "drift": drift_figure,
+        "labels": labels_figure,
+    }
+    for name, draw in figures.items():
+        figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+        draw(page, figure.subplots())
+        figure.savefig(folder / "gallery" / f"trust-{name}.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
