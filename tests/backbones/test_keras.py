@@ -249,7 +249,7 @@ def test_another_backend(monkeypatch: pytest.MonkeyPatch):
 
 def test_keras_2_or_none(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
-    with pytest.raises(MissingExtraError, match=r"headstart\[keras\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[keras\]"):
         load_backbone("keras:VGG16", weights=None)
     monkeypatch.delitem(sys.modules, "keras")
     monkeypatch.setattr(keras_backend, "find_spec", lambda name: None)

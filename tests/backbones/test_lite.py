@@ -185,7 +185,7 @@ def test_an_exchanged_file_in_the_package_is_never_unpickled(
 
 def test_an_absent_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lite, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"headstart\[lite\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[lite\]"):
         load_backbone("efficientnet-lite1")
 
 

@@ -14,7 +14,7 @@ class TestInfo:
 
     def test_gives_the_manifest_as_json(self, cli: Cli, model: Path):
         document = cli("info", model, "--json").document
-        assert document["schema_version"] == 2
+        assert document["schema_version"] == 3
         assert document["classes"] == ["checks", "noise", "stripes"]
 
     def test_measures_are_those_of_fit(self, cli: Cli, photos: Path, tmp_path: Path):

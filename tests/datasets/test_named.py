@@ -86,7 +86,7 @@ def test_textiles(tmp_path):
 
 def test_textiles_without_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"headstart\[textiles\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[textiles\]"):
         open_dataset("textiles", cache=tmp_path)
 
 

@@ -158,7 +158,7 @@ def test_parquet(folder):
 
 def test_parquet_without_the_extra(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"headstart\[tables\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[tables\]"):
         open_table(table(folder, "", "t.parquet"))
 
 

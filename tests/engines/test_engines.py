@@ -193,7 +193,7 @@ class TestPlan:
         self, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(choose, "find_spec", lambda name: None)
-        with pytest.raises(MissingExtraError, match=r"headstart\[torch\]"):
+        with pytest.raises(MissingExtraError, match=r"\.\[torch\]"):
             make_plan(EngineName.PYTORCH)
 
     def test_whatever_may_change_a_digit_is_part_of_its_identity(self):

@@ -75,6 +75,7 @@ def _further_options(
         "--weights": runtime.weights,
         "--image-column": dataset_options.image_column,
         "--label-column": dataset_options.label_column,
+        "--group-by": dataset_options.group_by,
         "--review": dataset_options.review,
         "--classes-from": None if level is ClassLevel.PATH else level,
     }
