@@ -181,7 +181,7 @@ def test_the_share_that_is_called_unknown_is_said(cli: Cli, model: Path, new: Pa
 def test_tells_which_test_images_show_scenes_of_the_training_images(cli: Cli, tmp_path: Path):
     photos = tmp_path / "data"
     write_photos(photos / "train", 8)
-    write_photos(photos / "test", 5, first=20)
+    write_photos(photos / "test", 8, first=20)
     for part, scene in (("train", 1), ("test", 2)):
         for path in files(photos / part):
             path.rename(path.with_name(f"scene{scene}{path.stem}_{path.name}"))
@@ -190,14 +190,14 @@ def test_tells_which_test_images_show_scenes_of_the_training_images(cli: Cli, tm
         first.rename(first.with_name(f"scene1000_{first.name}"))
     grouping = ("--group-by", r"name:^scene\d+")
     fitted = cli("fit", photos, "--out", tmp_path / "model", "--stage", "head", *grouping, "--json")
-    assert fitted.document["tested_images"] == 12
+    assert fitted.document["tested_images"] == 21
     outcome = cli("evaluate", tmp_path / "model", photos, *grouping, "--json")
     found = outcome.document
-    assert (found["images"], found["shared_scenes"]) == (15, 3)
+    assert (found["images"], found["shared_scenes"]) == (24, 3)
     assert found["accuracy_new_scenes"] is not None
     assert found["interval_new_scenes"][0] <= found["accuracy_new_scenes"]
     text = cli("evaluate", tmp_path / "model", photos, *grouping).out
-    assert "3 test images show the same scene as a training image; on the 12 others" in text
+    assert "3 test images show the same scene as a training image; on the 21 others" in text
     other = write_photos(tmp_path / "other", 4, first=40)
     found = cli("evaluate", tmp_path / "model", other, "--json").document
     assert found["shared_scenes"] is None

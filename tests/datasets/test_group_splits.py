@@ -109,3 +109,11 @@ def test_about_the_share_asked_for_is_held_out(fraction):
     held = holdout_mask(keys, labels, fraction=fraction, seed=3)
     for label in range(3):
         assert abs(held[labels == label].mean() - fraction) < 0.05
+
+
+def test_a_sample_has_every_class_also_if_its_series_belong_to_others():
+    keys = ["a"] * 5 + [f"{number}" for number in range(20)]
+    labels = np.array([0, 0, 0, 0, 2, *[0] * 10, *[1] * 10])
+    for seed in range(10):
+        drawn = stratified_sample(keys, labels, size=4, seed=seed)
+        assert set(labels[drawn].tolist()) == {0, 1, 2}

@@ -67,6 +67,10 @@ def test_groups_by_name():
     assert GroupBy.parse(r"name:^cat\d+").apply(photos).groups == ("cat3", "cat3", "cat4", "")
     parts = GroupBy.parse(r"name:^(cat)\d_(\d)").apply(photos).groups
     assert parts[0] == parts[2] != parts[1]
+    with pytest.raises(DataError, match="every image is a group of its own"):
+        GroupBy.parse("name:.*").apply(photos)
+    with pytest.raises(DataError, match="every image is in the same group"):
+        GroupBy.parse("folder:2").apply(dataset("a/b/1.jpg", "a/c/2.jpg"))
     with pytest.raises(DataError, match="no file name matches"):
         GroupBy.parse("name:dog").apply(photos)
 

@@ -55,7 +55,7 @@ def evaluate(
             training=dataset.in_split(Split.TRAIN) if Split.TRAIN in dataset.splits else None,
             progress=bars.bar("images", "images"),
         )
-    clusters = found.series.groups if found.series else None
+    clusters = found.clusters
     covered = None
     if coverage is not None:
         sets = trained.prediction_sets(found.probabilities, coverage, by_class=coverage_by_class)

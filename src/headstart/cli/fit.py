@@ -138,6 +138,8 @@ def _write_report(result: FitResult, folder: Path) -> None:
         skipped=result.skipped,
         conflicts=result.conflicts,
         seconds=result.seconds,
+        clusters=tested.clusters,
+        new_scene=tested.new_scene,
     )
     write_report(report, tested, folder, model=result.model)
 

@@ -78,7 +78,7 @@ class GroupBy:
         """Return the data set with groups; those of a table's column are already read.
 
         Raises:
-            DataError: No image belongs to a group of several.
+            DataError: No image belongs to a group, all belong to one, or all names differ.
         """
         groups = dataset.groups
         if self.kind is GroupKind.FOLDER:
@@ -90,6 +90,13 @@ class GroupBy:
         named = [name for name in groups if name]
         if not named:
             raise DataError(f"{dataset.name}: --group-by {self} finds no group; {_WHY[self.kind]}")
+        alone = self.kind is GroupKind.NAME and len(set(named)) == len(named)
+        if alone or (len(set(groups)) == 1 and len(groups) > 1):
+            every = "a group of its own" if alone else "in the same group"
+            raise DataError(
+                f"{dataset.name}: with --group-by {self}, every image is {every}; group images "
+                "that belong together, or leave out --group-by"
+            )
         return dataset.with_groups(groups, source=str(self))
 
 

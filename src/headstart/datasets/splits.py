@@ -134,6 +134,10 @@ def stratified_sample(
                 break
             drawn[rows_of[key]] = True
             count -= len(rows_of[key])
+    for rows_of in _by_class(keys, labels):  # all images of a class may be in series of others
+        if not any(drawn[rows].any() for rows in rows_of.values()):
+            first = min(rows_of, key=lambda key: (_uniform("draw", seed, key), key))
+            drawn |= np.array([key == first for key in keys], dtype=bool)
     return drawn
 
 

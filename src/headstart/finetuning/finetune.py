@@ -36,6 +36,7 @@ from headstart.finetuning.preparation import TrainingSetup, prepare_tuning
 from headstart.finetuning.probe import probe_stages, train_probe
 from headstart.finetuning.settings import BatchNorm, TuningSettings
 from headstart.finetuning.validation import ValidationResult
+from headstart.models.accuracies import held_out_accuracies
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
 from headstart.models.prediction import predict
@@ -178,7 +179,19 @@ def finetune(
         extractor = extractor.with_backbone(backbone)
         novelty = _fit_novelty(tuned, extractor, images, setup.validation)
         calibration = _calibration(decision.tuned, images, setup.validation, novelty)
-        tuned = replace(tuned, novelty=novelty, calibration=calibration)
+        series = images.split.series.subset(np.flatnonzero(setup.validation))
+        validated = AccuracyEstimate.of(
+            decision.tuned.correct,
+            EstimateMethod.VALIDATION,
+            clusters=series.groups if series else None,
+        )
+        tuned = replace(
+            tuned,
+            novelty=novelty,
+            calibration=calibration,
+            accuracy=validated,
+            accuracy_same_scenes=None,  # that of the probe says nothing about this model
+        )
         tuned, held_out = _with_test(tuned, extractor, images)
     attempt = TuningAttempt(
         cut=setup.cut,
@@ -319,10 +332,17 @@ def _with_test(
         return model, None
     paths = tuple(images.dataset.paths[row] for row in images.split.test)
     found = predict(model, extractor, paths)
+    split = images.split
+    series, new_scene = split.test_series.subset(found.rows), split.new_scene[found.rows]
     held_out = HeldOutPredictions(
         paths=tuple(paths[row] for row in found.rows),
-        labels=images.split.test_labels[found.rows],
+        labels=split.test_labels[found.rows],
         probabilities=found.probabilities,
+        clusters=series.groups if series else None,
+        new_scene=None if new_scene.all() else new_scene,
     )
-    accuracy = AccuracyEstimate.of(held_out.correct, EstimateMethod.HELD_OUT)
-    return replace(model, accuracy=accuracy), held_out
+    accuracy, everything = held_out_accuracies(held_out)
+    if accuracy is None:  # too few test images of new scenes: the validation images have to do
+        return replace(model, accuracy_same_scenes=everything), held_out
+    same_scenes = None if held_out.new_scene is None else everything
+    return replace(model, accuracy=accuracy, accuracy_same_scenes=same_scenes), held_out

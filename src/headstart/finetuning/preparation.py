@@ -33,7 +33,7 @@ from headstart.heads.logistic import LogisticFamily
 from headstart.heads.rows import Rows
 from headstart.heads.standardization import Standardization
 from headstart.images.augmentation import Augmentation
-from headstart.models.fit import sample_weights
+from headstart.models.sample_weights import sample_weights
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest

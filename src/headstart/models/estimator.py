@@ -107,7 +107,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         )
         dataset, originals = _labeled_dataset(X, y)
         if groups is not None:
-            dataset = dataset.with_groups([str(group) for group in groups], source="groups")
+            dataset = dataset.with_groups(
+                ["" if group is None or group != group else str(group) for group in groups],
+                source="groups",
+            )
         self._extractor = build_extractor(self.backbone, **self._extractor_options())
         self.fit_result_ = fit(dataset, self._extractor, settings)
         self.model_: Model = self.fit_result_.model
@@ -319,6 +322,11 @@ def _labeled_dataset(
         ),
         originals,
     )
+
+
+def _group_name(group: object) -> str:
+    """Return a group's name; "", an image on its own, for None and NaN."""
+    return "" if group is None or group != group else str(group)  # NaN differs from itself
 
 
 def _paths(X: Paths) -> list[Path]:

@@ -20,8 +20,10 @@ from headstart.heads.head import Head
 from headstart.heads.rows import Rows
 from headstart.heads.selection import Selection, fold_count
 from headstart.heads.selection_problem import SelectionProblem, clusters_of
+from headstart.models.accuracies import fit_accuracies
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
+from headstart.models.sample_weights import sample_weights
 from headstart.models.selection_cache import select_cached
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
@@ -84,8 +86,8 @@ def fit(
         progress=on_steps,
     )
     held_out = _predict_held_out(data, sample, selection, head)
-    accuracies = _accuracies(data, sample, selection, settings, held_out)
-    model = _model(data, extractor.backbone, settings, selection, head, accuracies)
+    accuracies = fit_accuracies(data, sample, selection, settings, held_out)
+    model = _model(data, extractor.backbone, settings, sample, selection, head, accuracies)
     novelty = _fit_novelty(data, extractor.backbone, sample, selection)
     return FitResult(
         model=replace(
@@ -138,14 +140,6 @@ def select_stages(
     return replace(selection, fold_by_image=problem.folds)
 
 
-def sample_weights(labels: Labels, classes: int, *, balance: bool) -> Floats:
-    """Return each image's weight in training, (N,): 1, or such that all classes weigh the same."""
-    if not balance:
-        return np.ones(len(labels), np.float32)
-    counts = np.bincount(labels, minlength=classes)
-    return (len(labels) / (classes * counts[labels])).astype(np.float32)
-
-
 def _candidates(extractor: Extractor, settings: FitSettings) -> tuple[Candidate, ...]:
     """Return the combinations of stages to select from: only one if the settings name it."""
     if not settings.stages:
@@ -174,9 +168,9 @@ def _predict_held_out(
 ) -> HeldOutPredictions | None:
     """Predict the test part; without one, take the predictions of the cross-validation, if any."""
     split, predicted = data.split, selection.probabilities
-    rows, labels = split.train[sample], split.labels[sample]
+    rows, labels, series = split.train[sample], split.labels[sample], split.series.subset(sample)
     if len(split.test):
-        rows, labels = split.test, split.test_labels
+        rows, labels, series = split.test, split.test_labels, split.test_series
         logits = head.logits(_selected_features(data, selection, rows).whole())
         predicted = probabilities(logits, selection.temperature)
     if predicted is None:
@@ -185,75 +179,9 @@ def _predict_held_out(
         paths=tuple(data.dataset.paths[row] for row in rows),
         labels=labels,
         probabilities=predicted,
+        clusters=series.groups if series else None,
+        new_scene=split.new_scene if len(split.test) and not split.new_scene.all() else None,
     )
-
-
-def _accuracies(
-    data: SplitFeatures,
-    sample: Labels,
-    selection: Selection,
-    settings: FitSettings,
-    held_out: HeldOutPredictions | None,
-) -> tuple[AccuracyEstimate, AccuracyEstimate | None]:
-    """Return the accuracy on images of new scenes, and on more images of the same scenes.
-
-    Without series, the first is the accuracy of the held-out predictions, and the second is None.
-    """
-    split = data.split
-    validated, same_scenes = _cross_validated(data, sample, selection, settings)
-    if held_out is None or not len(split.test):
-        return validated, same_scenes
-    tested = AccuracyEstimate.of(held_out.correct, EstimateMethod.HELD_OUT)
-    if split.new_scene.all():
-        return tested, same_scenes
-    if not split.new_scene.any():
-        return validated, tested
-    correct = held_out.correct[split.new_scene]
-    return AccuracyEstimate.of(correct, EstimateMethod.HELD_OUT), tested
-
-
-def _cross_validated(
-    data: SplitFeatures, sample: Labels, selection: Selection, settings: FitSettings
-) -> tuple[AccuracyEstimate, AccuracyEstimate | None]:
-    """Return the accuracies from the cross-validation; see `_accuracies`."""
-    method, series = EstimateMethod.CROSS_VALIDATION, data.split.series.subset(sample)
-    same_scenes = _same_scenes(data, sample, selection, settings) if series else None
-    if selection.probabilities is None:
-        return AccuracyEstimate.unknown(), same_scenes
-    correct = selection.probabilities.argmax(1) == data.split.labels[sample]
-    clusters = series.groups if series else None
-    return AccuracyEstimate.of(correct, method, clusters=clusters), same_scenes
-
-
-def _same_scenes(
-    data: SplitFeatures, sample: Labels, selection: Selection, settings: FitSettings
-) -> AccuracyEstimate | None:
-    """Cross-validate the chosen head with series torn apart, as if images were independent.
-
-    None if no class has two images.
-    """
-    split, family = data.split, head_family(settings.head)
-    labels, classes = split.labels[sample], len(split.classes)
-    folds = fold_count(labels, classes=classes)
-    if not folds:
-        return None
-    rows = split.train[sample]
-    problem = SelectionProblem(
-        values={stage: data.features.values[stage][rows] for stage in selection.candidate.stages},
-        y=labels,
-        family=family,
-        classes=classes,
-        row_weights=sample_weights(labels, classes, balance=settings.balance),
-        folds=assign_folds(
-            [data.features.digests[row] for row in rows],
-            labels,
-            folds=folds,
-            seed=settings.seed,
-        ),
-    )
-    setting = np.array([family.settings.index(selection.setting)])
-    logits = problem.out_of_fold(selection.candidate, setting)[0]
-    return AccuracyEstimate.of(logits.argmax(0) == labels, EstimateMethod.CROSS_VALIDATION)
 
 
 def _calibration(
@@ -289,12 +217,13 @@ def _model(
     data: SplitFeatures,
     backbone: Backbone,
     settings: FitSettings,
+    sample: Labels,
     selection: Selection,
     head: Head,
     accuracies: tuple[AccuracyEstimate, AccuracyEstimate | None],
 ) -> Model:
     """Assemble a model with its accuracies on new scenes and on the same scenes."""
-    split = data.split
+    split, series = data.split, data.split.series.subset(sample)
     train_paths = [data.dataset.paths[row] for row in split.train]
     return Model(
         classes=split.classes,
@@ -317,7 +246,11 @@ def _model(
         series=split.series.summary(train_paths),
         accuracy_same_scenes=accuracies[1],
         accuracy_by_stage={
-            stage: AccuracyEstimate.of(correct, EstimateMethod.CROSS_VALIDATION)
+            stage: AccuracyEstimate.of(
+                correct,
+                EstimateMethod.CROSS_VALIDATION,
+                clusters=series.groups if series else None,
+            )
             for stage, correct in selection.correct_by_stage.items()
         },
     )

@@ -17,11 +17,16 @@ class HeldOutPredictions:
         paths: N image files.
         labels: (N,) true classes, as indices into the model's classes.
         probabilities: (N, K) class probabilities; rows sum to 1.
+        clusters: (N,) the series of each image; None if all are independent.
+        new_scene: (N,) bool, whether an image shares no series with a training image; None if that
+            is not known, or if none does.
     """
 
     paths: tuple[Path, ...]
     labels: Labels
     probabilities: Floats
+    clusters: Labels | None = None
+    new_scene: np.ndarray | None = None
 
     @property
     def correct(self) -> np.ndarray:

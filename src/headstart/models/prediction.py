@@ -18,7 +18,6 @@ from headstart.models.batch_assessment import assess
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.shared_scenes import shared_scenes
 from headstart.models.trained_model import Model
-from headstart.series.series import Series
 from headstart.system.text import join_names
 from headstart.types import (
     ClassProbability,
@@ -89,9 +88,6 @@ class Evaluation(HeldOutPredictions):
         conflicts: Identical files with different labels; none of them was used.
         seen: Number of images excluded because the model was trained on them.
         seconds: Duration of the evaluation.
-        series: Which of the N images belong together; None if all are independent.
-        new_scene: (N,) bool, whether an image shares no series with a training image; None if the
-            training images were not given.
         novelty: (N,) as in `Predictions`.
         drift: Whether the images as a whole are unlike the training images; None for fewer than
             20 images, and where it is unknown.
@@ -101,9 +97,8 @@ class Evaluation(HeldOutPredictions):
     conflicts: tuple[Conflict, ...]
     seen: int
     seconds: float
-    series: Series | None = None
-    new_scene: np.ndarray | None = None
     novelty: Doubles | None = None
+    drift: Drift | None = None
 
     def unknown(self, rate: float | None) -> float | None:
         """Return the share of the images that are called unknown at a false-alarm rate, [0, 1].
@@ -113,8 +108,6 @@ class Evaluation(HeldOutPredictions):
         if self.novelty is None or rate is None:
             return None
         return float((self.novelty <= rate).mean())
-
-    drift: Drift | None = None
 
 
 def predict(
@@ -180,8 +173,9 @@ def evaluate(
     """
     started = time.perf_counter()
     usable, unknown = _of_known_classes(dataset, model.classes)
-    stages = model.origin.stages if training is None else None
-    features = extractor.extract(usable.paths, stages=stages, progress=progress)
+    stages = dict.fromkeys([one.name for one in extractor.backbone.stages])
+    names = list(stages | dict.fromkeys(model.origin.stages))
+    features = extractor.extract(usable.paths, stages=names, progress=progress)
     usable = usable.subset(features.rows)
     curated = deduplicate(usable, features.digests, identities=features.identities())
     seen = model.data.contains(tuple(features.digests[row] for row in curated.rows))
@@ -194,7 +188,8 @@ def evaluate(
     index = {name: place for place, name in enumerate(model.classes)}
     model_labels = np.array([index.get(name, -1) for name in usable.classes])
     values = {stage: array[rows] for stage, array in features.values.items()}
-    scenes = shared_scenes(model, extractor, usable.subset(rows), values, training)
+    of_stages = {stage: values[stage] for stage in stages}
+    scenes = shared_scenes(model, extractor, usable.subset(rows), of_stages, training)
     found, novelty = model.probabilities(values), model.p_values(values)
     return Evaluation(
         paths=tuple(usable.paths[row] for row in rows),
@@ -204,7 +199,7 @@ def evaluate(
         conflicts=curated.conflicts,
         seen=int(seen.sum()),
         seconds=time.perf_counter() - started,
-        series=scenes.series,
+        clusters=scenes.clusters,
         new_scene=scenes.new_scene,
         novelty=novelty,
         drift=assess(model, found, rows=np.arange(len(rows)), novelty=novelty).drift,

@@ -54,6 +54,7 @@ class TrainTestSplit:
         test_labels: (M,) their labels, as indices into `classes`.
         classes: Names of the classes that have a training image, sorted.
         series: Which of the N training images belong together.
+        test_series: Which of the M test images belong together.
         new_scene: (M,) bool, whether a test image shares no series with a training image.
         skipped: Test images of other classes, with the reason.
     """
@@ -66,6 +67,7 @@ class TrainTestSplit:
     test_labels: Labels
     classes: tuple[str, ...]
     series: Series
+    test_series: Series
     new_scene: np.ndarray
     skipped: tuple[Skipped, ...]
 
@@ -119,6 +121,7 @@ class TrainTestSplit:
             test_labels=np.searchsorted(present, dataset.labels[test[known]]),
             classes=tuple(dataset.classes[index] for index in present),
             series=series.subset(np.flatnonzero(~held_out)),
+            test_series=series.subset(np.flatnonzero(held_out)[known]),
             new_scene=~np.isin(series.groups[held_out], series.groups[~held_out])[known],
             skipped=tuple(_untrained_class(dataset, row) for row in test[~known]),
         )

@@ -30,7 +30,7 @@ _MIN_CONTRAST: Final = 4.0
 """Standard deviation of the gray values, 0 to 255, below which an image is blank: 0.5 to 2.7 on
 satellite images of open water, 15 and more on any photo of six data sets."""
 _EXAMPLES, _EXAMPLE_FILES = 3, 4
-_SEARCHED = 10_000
+SEARCHED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +137,9 @@ def series_of(dataset: ImageDataset, features: Features, rows: Labels, *, seed: 
     if dataset.groups:
         return given_series([dataset.groups[row] for row in rows], source=dataset.grouped_by)
     labels, sample = dataset.labels[rows], np.arange(len(rows))
-    if len(rows) > _SEARCHED:
+    if len(rows) > SEARCHED:
         digests = [features.digests[row] for row in rows]
-        sample = np.flatnonzero(stratified_sample(digests, labels, size=_SEARCHED, seed=seed))
+        sample = np.flatnonzero(stratified_sample(digests, labels, size=SEARCHED, seed=seed))
     searched = rows[sample]
     found = find_series(
         {stage: X[searched] for stage, X in features.values.items() if stage != LOGITS},
