@@ -137,9 +137,10 @@ def class_spread(space: Space, labels: Labels) -> Floats:
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         few = rows[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows)), dtype=np.int64)]
-        one, other = np.triu_indices(len(few), 1)
-        if len(one):
-            spread[rows] = np.quantile(space.distances(few[one], few[other]), 0.9)
+        if len(few) > 1:
+            similarity = space.X[few] @ space.X[few].T
+            pairs = similarity[np.triu_indices(len(few), 1)]
+            spread[rows] = np.sqrt(2 - 2 * np.quantile(pairs, 0.1))  # rows have unit length
     return spread
 
 
