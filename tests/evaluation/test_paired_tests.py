@@ -69,3 +69,28 @@ def test_what_does_not_fit_is_refused():
         paired_difference(np.ones(3, dtype=bool), np.ones(4, dtype=bool))
     with pytest.raises(DataError, match="give one truth value per image"):
         paired_difference(np.ones(0, dtype=bool), np.ones(0, dtype=bool))
+
+
+class TestSeries:
+    """Images in series tell less than independent ones."""
+
+    def test_copies_change_nothing(self) -> None:
+        rng = np.random.default_rng(0)
+        first, second = rng.random(300) < 0.85, rng.random(300) < 0.8
+        alone = paired_difference(first, second)
+        copies = paired_difference(
+            np.repeat(first, 4), np.repeat(second, 4), clusters=np.repeat(np.arange(300), 4)
+        )
+        assert copies.difference == pytest.approx(alone.difference)
+        assert copies.low == pytest.approx(alone.low, abs=2e-3)
+        assert copies.high == pytest.approx(alone.high, abs=2e-3)
+        assert copies.p_value == pytest.approx(alone.p_value, rel=0.05)
+        flattered = paired_difference(np.repeat(first, 4), np.repeat(second, 4))
+        assert flattered.high - flattered.low < 0.6 * (copies.high - copies.low)
+
+    def test_independent_images_are_series_of_one(self) -> None:
+        rng = np.random.default_rng(1)
+        first, second = rng.random(200) < 0.9, rng.random(200) < 0.7
+        found = paired_difference(first, second, clusters=rng.permutation(200))
+        alone = paired_difference(first, second)
+        assert (found.low, found.high) == pytest.approx((alone.low, alone.high), abs=1e-3)

@@ -175,11 +175,9 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
 
 def _choice(found: Comparison) -> str | None:
     """Return the accuracy of the whole procedure, including the choice of a backbone."""
-    from headstart.evaluation.metrics import Accuracy
-
     if not found.recommendation.against:
         return None
-    accuracy = Accuracy.of(found.recommendation.choice)
+    accuracy = found.recommendation.accuracy
     return f"accuracy {accuracy} if the backbone is also chosen without the test fold"
 
 

@@ -83,7 +83,6 @@ def _further_options(
 
 
 def _describe(found: TransferReport, out: Path) -> None:
-    from headstart.evaluation.paired_tests import paired_difference
     from headstart.transfer.advice import UNKNOWN_COST
 
     chosen, last = found.chosen, found.last
@@ -103,7 +102,7 @@ def _describe(found: TransferReport, out: Path) -> None:
     ]
     rows = [
         *(_row(one.name, one) for one in found.stages),
-        *(_row(name, one, paired_difference(one.correct, last.correct)) for name, one in compared),
+        *(_row(name, one, one.minus(last)) for name, one in compared),
     ]
     table(["classifier on", "accuracy", "95% interval", "vs. last layer"], rows, right={1})
     say("")

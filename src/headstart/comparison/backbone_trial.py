@@ -16,9 +16,10 @@ from headstart.evaluation.paired_tests import Right
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
 from headstart.heads.candidates import candidates
+from headstart.heads.selection_problem import clusters_of
 from headstart.models.fit import select_stages
 from headstart.models.fit_settings import FitSettings
-from headstart.types import ProgressCallback, no_progress
+from headstart.types import Labels, ProgressCallback, no_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,6 +32,7 @@ class BackboneTrial:
         on_images: progress callback for feature extraction, with (done, total) images.
         correct: (n,) whether each image of the latest measurement is predicted correctly; None
             before the first.
+        clusters: (n,) the series of these images; None if all are independent.
         stages: the stages that the head uses, shallow to deep.
         folds: number of folds of the cross-validation.
         computed: number of images that were run through the network so far.
@@ -41,6 +43,7 @@ class BackboneTrial:
     cost: Cost
     on_images: ProgressCallback = no_progress
     correct: Right | None = None
+    clusters: Labels | None = None
     stages: tuple[str, ...] = ()
     folds: int = 0
     computed: int = 0
@@ -89,11 +92,11 @@ class BackboneTrial:
         features, trial = self.extract([images.paths[row] for row in rows])
         if list(features.digests) != [images.digests[row] for row in rows]:
             raise DataError("files changed while backbones were compared on them; start again")
-        labels = images.labels[inside]
+        labels, keys = images.labels[inside], [images.keys[row] for row in rows]
         selection = select_stages(
             features.values,
             labels,
-            [images.keys[row] for row in rows],
+            keys,
             settings,
             choices=candidates({one.name: one.width for one in self.extractor.backbone.stages}),
             classes=len(images.classes),
@@ -107,6 +110,7 @@ class BackboneTrial:
         return replace(
             trial,
             correct=selection.probabilities.argmax(1) == labels,
+            clusters=clusters_of(keys),
             stages=selection.candidate.stages,
             folds=selection.folds,
         )
@@ -133,6 +137,7 @@ class BackboneTrial:
             parameters=known.parameters if known else _parameters(backbone),
             multiply_adds=known.multiply_adds if known else None,
             license=backbone.weights.license,
+            clusters=self.clusters,
             top1=known.top1 if known else None,
         )
 

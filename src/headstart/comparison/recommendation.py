@@ -26,7 +26,7 @@ def frontier(results: Sequence[BackboneResult]) -> frozenset[str]:
         if not any(
             other.accuracy.value >= one.accuracy.value
             and other.milliseconds <= one.milliseconds
-            and (other.accuracy, other.milliseconds) != (one.accuracy, one.milliseconds)
+            and (other.accuracy.value, other.milliseconds) != (one.accuracy.value, one.milliseconds)
             for other in complete
         )
     )
@@ -37,34 +37,35 @@ def recommend(results: Sequence[BackboneResult], folds: Labels) -> Recommendatio
 
     At least one backbone must be measured on all N images; `folds` (N,) are their folds.
     """
+    clusters = next(one.clusters for one in results if one.complete)
     complete = sorted(
         (one for one in results if one.complete), key=lambda one: (one.milliseconds, one.name)
     )
     correct = [one.right for one in complete]
-    place = _choose(correct)
+    place = _choose(correct, clusters)
     chosen = complete[place]
     nested = np.empty(len(folds), dtype=bool)
     for fold in np.unique(folds):
         tested = folds == fold
-        nested[tested] = correct[_choose([one[~tested] for one in correct])][tested]
-    against = {
-        one.name: paired_difference(one.right, chosen.right)
-        for one in complete
-        if one is not chosen
-    }
+        others = None if clusters is None else clusters[~tested]
+        nested[tested] = correct[_choose([one[~tested] for one in correct], others)][tested]
+    against = {one.name: one.minus(chosen) for one in complete if one is not chosen}
     return Recommendation(
         backbone=chosen.name,
         sentence=_sentence(complete, place, against, eliminated=len(results) - len(complete)),
         against=against,
         choice=nested,
+        clusters=clusters,
     )
 
 
-def _choose(correct: Sequence[Right]) -> int:
+def _choose(correct: Sequence[Right], clusters: Labels | None) -> int:
     """Return the index of the first result not significantly below the best, cheapest first."""
     best = max(correct, key=lambda one: int(one.sum()))
     return next(
-        place for place, one in enumerate(correct) if not paired_difference(best, one).better
+        place
+        for place, one in enumerate(correct)
+        if not paired_difference(best, one, clusters=clusters).better
     )
 
 

@@ -1,12 +1,14 @@
 """The result of a comparison of backbones."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
 from headstart.comparison.cost import Cost
 from headstart.evaluation.metrics import Accuracy
-from headstart.evaluation.paired_tests import PairedTest, Right
-from headstart.types import Conflict, Skipped
+from headstart.evaluation.paired_tests import PairedTest, Right, paired_difference
+from headstart.types import Conflict, Labels, Skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,6 +32,7 @@ class BackboneResult:
         multiply_adds: number of multiply-adds per image; None if unknown.
         license: license of the weights.
         top1: published ImageNet accuracy, 0 to 1; None if unknown.
+        clusters: (n,) the series of each image; None if all are independent.
     """
 
     name: str
@@ -44,11 +47,16 @@ class BackboneResult:
     multiply_adds: int | None
     license: str
     top1: float | None
+    clusters: Labels | None = None
 
     @property
     def accuracy(self) -> Accuracy:
         """Cross-validated accuracy."""
-        return Accuracy.of(self.right)
+        return Accuracy.of(self.right, self.clusters)
+
+    def minus(self, other: BackboneResult) -> PairedTest:
+        """Compare with another backbone on the same images."""
+        return paired_difference(self.right, other.right, clusters=self.clusters)
 
     @property
     def milliseconds(self) -> float:
@@ -77,12 +85,19 @@ class Recommendation:
             without the image's fold as well, by the same rule from the predictions for the other
             folds. (Heads that made those predictions were trained on images of this fold, but the
             choice itself never saw the fold scored.)
+        clusters: (N,) the series of each image; None if all are independent.
     """
 
     backbone: str
     sentence: str
     against: dict[str, PairedTest]
     choice: Right
+    clusters: Labels | None = None
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Accuracy when the backbone is also chosen without the image's fold."""
+        return Accuracy.of(self.choice, self.clusters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,7 +161,7 @@ class Comparison:
             "recommendation": {
                 "backbone": recommended.backbone,
                 "sentence": recommended.sentence,
-                "choice": Accuracy.of(recommended.choice),
+                "choice": recommended.accuracy,
                 "against": recommended.against,
             },
             "left_out": self.left_out,

@@ -199,7 +199,7 @@ def _beaten(trials: Sequence[BackboneTrial]) -> list[BackboneTrial]:
         for one, correct in results[(len(results) + 1) // 2 :]
         if any(
             other.cost.milliseconds <= one.cost.milliseconds
-            and paired_difference(better, correct, z=_Z).better
+            and paired_difference(better, correct, clusters=one.clusters, z=_Z).better
             for other, better in results
         )
     ]

@@ -63,15 +63,19 @@ class Accuracy:
     Attributes:
         correct: number of images that are predicted correctly.
         images: number of images that are predicted, at least 1.
+        independent: number of independent images that would tell as much, see `effective_count`;
+            None if all are independent.
     """
 
     correct: int
     images: int
+    independent: float | None = None
 
     @classmethod
-    def of(cls, correct: npt.NDArray[np.bool_]) -> Self:
-        """Count the correct predictions in (N,) bool."""
-        return cls(int(correct.sum()), len(correct))
+    def of(cls, correct: npt.NDArray[np.bool_], clusters: Labels | None = None) -> Self:
+        """Count the correct predictions in (N,) bool; `clusters` (N,) are series, if any."""
+        count = None if clusters is None else effective_count(correct, clusters)
+        return cls(int(correct.sum()), len(correct), count)
 
     @property
     def value(self) -> float:
@@ -81,7 +85,9 @@ class Accuracy:
     @property
     def interval(self) -> Interval:
         """95% confidence interval of the accuracy (Wilson)."""
-        return wilson(self.correct, self.images)
+        if self.independent is None:
+            return wilson(self.correct, self.images)
+        return wilson(self.value * self.independent, self.independent)
 
     def __str__(self) -> str:
         low, high = self.interval.low, self.interval.high

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.errors import DataError
+from headstart.types import Doubles, Labels
 
 Right = npt.NDArray[np.bool_]
 """(N,) bool, whether each image is predicted correctly."""
@@ -26,6 +27,7 @@ class PairedTest:
         high: upper end of its confidence interval.
         wins: number of images that only the first gets right.
         losses: number of images that only the second gets right.
+        design_effect: number of images in series that tell as much as one independent image.
     """
 
     difference: float
@@ -33,6 +35,7 @@ class PairedTest:
     high: float
     wins: int
     losses: int
+    design_effect: float = 1.0
 
     @property
     def better(self) -> bool:
@@ -44,8 +47,10 @@ class PairedTest:
         """Exact p-value of no difference (McNemar 1947, with the binomial distribution)."""
         from scipy.stats import binomtest
 
-        n = self.wins + self.losses
-        return float(binomtest(self.wins, n, 0.5).pvalue) if n else 1.0
+        wins, n = (
+            round(count / self.design_effect) for count in (self.wins, self.wins + self.losses)
+        )
+        return float(binomtest(min(wins, n), n, 0.5).pvalue) if n else 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the difference with its interval and p-value for JSON."""
@@ -54,7 +59,11 @@ class PairedTest:
 
 
 def paired_difference(
-    first: npt.ArrayLike, second: npt.ArrayLike, *, z: float = 1.959964
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    *,
+    clusters: Labels | None = None,
+    z: float = 1.959964,
 ) -> PairedTest:
     """Compare two classifiers image by image.
 
@@ -65,6 +74,7 @@ def paired_difference(
     Args:
         first: (N,) bool, whether the first predicts each image correctly; N > 0.
         second: (N,) bool, the same for the second.
+        clusters: (N,) the series of each image; None if all are independent.
         z: quantile of the normal distribution; the default gives 95%.
 
     Raises:
@@ -76,14 +86,29 @@ def paired_difference(
             f"got results of shapes {a.shape} and {b.shape}; give one truth value per image for "
             "each classifier"
         )
-    n, wins, losses = len(a), int(np.sum(a & ~b)), int(np.sum(b & ~a))
-    up, down = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
+    wins, losses = int(np.sum(a & ~b)), int(np.sum(b & ~a))
+    effect = 1.0 if clusters is None else _design_effect(a.astype(float) - b, clusters)
+    n = len(a) / effect
+    up, down = (wins / effect + 1) / (n + 2), (losses / effect + 1) / (n + 2)
     half = z * float(np.sqrt((up + down - (up - down) ** 2) / (n + 2)))
     center = up - down
     return PairedTest(
-        difference=(wins - losses) / n,
+        difference=(wins - losses) / len(a),
         low=max(-1.0, center - half),
         high=min(1.0, center + half),
         wins=wins,
         losses=losses,
+        design_effect=effect,
     )
+
+
+def _design_effect(difference: Doubles, clusters: Labels) -> float:
+    """Return the variance of a mean (N,) over series, relative to that of independent images."""
+    series = np.unique(clusters, return_inverse=True)[1]
+    count = int(series.max()) + 1
+    residuals = difference - difference.mean()
+    total = float(np.square(residuals).sum())
+    if not total or count < 2:
+        return len(difference) / count
+    sums = np.bincount(series, residuals)
+    return max(1.0, float(np.square(sums).sum()) / total * count / (count - 1))

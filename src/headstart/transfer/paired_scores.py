@@ -1,5 +1,7 @@
 """Classifiers cross-validated on the same folds, so that their results can be paired by image."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -10,7 +12,7 @@ from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.datasets.splits import assign_folds
 from headstart.errors import DataError
 from headstart.evaluation.metrics import Accuracy
-from headstart.evaluation.paired_tests import Right, paired_difference
+from headstart.evaluation.paired_tests import PairedTest, Right, paired_difference
 from headstart.heads.candidates import candidates
 from headstart.heads.logistic import LogisticFamily
 from headstart.heads.selection import MIN_FOLDS, Selection, fold_count, select
@@ -27,23 +29,29 @@ class ClassifierScore:
         name: input of the classifier, such as "raw pixels" or the name of a stage.
         detail: chosen stages joined by " + ", or the chosen plain classifier with its setting.
         correct: (N,) bool, whether each image is predicted correctly when it is held out.
+        clusters: (N,) the series of each image; None if all are independent.
     """
 
     name: str
     detail: str
     correct: Right
+    clusters: Labels | None = None
 
     @property
     def accuracy(self) -> Accuracy:
         """Cross-validated accuracy."""
-        return Accuracy.of(self.correct)
+        return Accuracy.of(self.correct, self.clusters)
+
+    def minus(self, other: ClassifierScore) -> PairedTest:
+        """Compare with another classifier on the same images."""
+        return paired_difference(self.correct, other.correct, clusters=self.clusters)
 
 
 def better_than(
     reference: ClassifierScore, scores: Sequence[ClassifierScore]
 ) -> tuple[ClassifierScore, ...]:
     """Return the scores that are significantly better than a reference, in a paired comparison."""
-    return tuple(one for one in scores if paired_difference(one.correct, reference.correct).better)
+    return tuple(one for one in scores if one.minus(reference).better)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,6 +85,11 @@ class SharedFolds:
         folds = assign_folds(images.keys, labels, folds=count, seed=seed)
         return cls(images=images, folds=folds, count=count)
 
+    @property
+    def clusters(self) -> Labels | None:
+        """(N,) the series of each image; None if all are independent."""
+        return clusters_of(self.images.keys)
+
     def score_stages(
         self, values: Mapping[str, Floats], progress: ProgressCallback
     ) -> tuple[Selection, tuple[ClassifierScore, ...], ClassifierScore]:
@@ -94,19 +107,20 @@ class SharedFolds:
             classes=len(self.images.classes),
             row_weights=np.ones(len(labels), np.float32),
             folds=self.folds,
-            clusters=clusters_of(self.images.keys),
+            clusters=self.clusters,
         )
         choices = candidates({name: part.shape[1] for name, part in values.items()})
         selection = select(problem, choices, progress=progress)
         assert selection.probabilities is not None  # there are folds
         stages = tuple(
-            ClassifierScore(name=name, detail=name, correct=correct)
+            ClassifierScore(name=name, detail=name, correct=correct, clusters=self.clusters)
             for name, correct in selection.correct_by_stage.items()
         )
         chosen = ClassifierScore(
             name="chosen",
             detail=" + ".join(selection.candidate.stages),
             correct=selection.probabilities.argmax(axis=1) == labels,
+            clusters=self.clusters,
         )
         return selection, stages, chosen
 
@@ -123,4 +137,6 @@ class SharedFolds:
         classifier, correct = best_plain_classifier(
             X, labels, self.folds, classes=classes, shape=shape, progress=progress
         )
-        return ClassifierScore(name=name, detail=classifier, correct=correct)
+        return ClassifierScore(
+            name=name, detail=classifier, correct=correct, clusters=self.clusters
+        )

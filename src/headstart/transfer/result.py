@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.evaluation.paired_tests import PairedTest, paired_difference
+from headstart.evaluation.paired_tests import PairedTest
 from headstart.transfer.advice import Advice
 from headstart.transfer.imagenet_distance import ImageNetDistance, NearestClasses
 from headstart.transfer.learning_curve import LearningCurve
@@ -75,7 +75,7 @@ class TransferReport:
     @property
     def gain(self) -> PairedTest:
         """Gain of pre-training: the chosen head minus that on the network with random weights."""
-        return paired_difference(self.chosen.correct, self.baselines[-1].correct)
+        return self.chosen.minus(self.baselines[-1])
 
     def better_baselines(self, reference: ClassifierScore) -> tuple[ClassifierScore, ...]:
         """Return the baselines that are significantly better than a reference."""
@@ -142,7 +142,7 @@ def _named(scores: Sequence[ClassifierScore]) -> list[dict[str, Any]]:
 
 
 def _difference(first: ClassifierScore, second: ClassifierScore) -> dict[str, Any]:
-    found = paired_difference(first.correct, second.correct)
+    found = first.minus(second)
     return {"value": found.difference, "interval": (found.low, found.high)}
 
 

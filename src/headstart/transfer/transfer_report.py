@@ -16,7 +16,6 @@ from headstart.backbones import Backbone, list_backbones
 from headstart.backbones.stages import LOGITS
 from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.datasets import ImageDataset
-from headstart.evaluation.paired_tests import paired_difference
 from headstart.features.extractor import Extractor
 from headstart.heads.head import LabeledFeatures
 from headstart.heads.logistic import LogisticFamily
@@ -98,7 +97,7 @@ def measure_transfer(
             accuracy=chosen.accuracy.value,
             stages=tuple(sample.values),
             chosen=selection.candidate.stages,
-            stage_gain=paired_difference(chosen.correct, last.correct),
+            stage_gain=chosen.minus(last),
             beaten_by=tuple(one.name for one in better_than(last, baselines)),
             sample_cost=curve.sample_cost,
         ),
