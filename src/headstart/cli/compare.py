@@ -162,6 +162,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
     facts(
         [
             ("data", images),
+            ("scenes", found.series.text(found.images) if found.series else None),
             *left_out_facts(
                 found, duplicates=found.duplicates, file=out / _REPORT if out else None
             ),

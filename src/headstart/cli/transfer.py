@@ -115,6 +115,7 @@ def _describe(found: TransferReport, out: Path) -> None:
             ("distance", _distance(found)),
             ("nearest", _nearest(found)),
             ("more data", str(found.curve.sample_cost or UNKNOWN_COST)),
+            ("scenes", found.series.text(found.images) if found.series else None),
             *left_out_facts(found, duplicates=found.duplicates, file=out / _RESULTS),
             ("time", f"{found.seconds:.1f} s"),
             ("written", str(out)),

@@ -10,6 +10,7 @@ from headstart.datasets import ImageDataset
 from headstart.datasets.splits import stratified_sample
 from headstart.features.extraction import Features
 from headstart.models.train_test_split import TrainTestSplit
+from headstart.series.series import SeriesSummary
 from headstart.types import Conflict, Labels, Skipped
 
 
@@ -24,6 +25,7 @@ class EvaluationImages:
         keys: N digests of which the images of a series share one; they decide the folds.
         labels: (N,) indices into `classes`.
         classes: K class names, sorted.
+        series: the series among the images; None if there is none.
         duplicates: number of copies that were excluded.
         conflicts: identical files with different labels, which are excluded.
         skipped: files that could not be used, with reasons.
@@ -35,6 +37,7 @@ class EvaluationImages:
     keys: tuple[str, ...]
     labels: Labels
     classes: tuple[str, ...]
+    series: SeriesSummary | None
     duplicates: int
     conflicts: tuple[Conflict, ...]
     skipped: tuple[Skipped, ...]
@@ -59,6 +62,7 @@ class EvaluationImages:
             keys=tuple(split.keys(features)),
             labels=split.labels,
             classes=split.classes,
+            series=split.series.summary([dataset.paths[row] for row in split.train]),
             duplicates=split.curated.duplicates,
             conflicts=split.curated.conflicts,
             skipped=(*skipped, *split.skipped),

@@ -8,6 +8,7 @@ from typing import Any
 from headstart.comparison.cost import Cost
 from headstart.evaluation.metrics import Accuracy
 from headstart.evaluation.paired_tests import PairedTest, Right, paired_difference
+from headstart.series.series import SeriesSummary
 from headstart.types import Conflict, Labels, Skipped
 
 
@@ -108,6 +109,7 @@ class Comparison:
         data: name of the data set.
         classes: K class names, sorted.
         images: number of images compared on: the training part without copies.
+        series: the series among the images; None if there is none.
         duplicates: number of copies that were excluded.
         conflicts: identical files with different labels, which are excluded.
         skipped: files that could not be used, with reasons.
@@ -125,6 +127,7 @@ class Comparison:
     data: str
     classes: tuple[str, ...]
     images: int
+    series: SeriesSummary | None = None
     duplicates: int
     conflicts: tuple[Conflict, ...]
     skipped: tuple[Skipped, ...]
@@ -151,6 +154,7 @@ class Comparison:
             "data": self.data,
             "images": self.images,
             "classes": self.classes,
+            "series": self.series,
             "duplicates": self.duplicates,
             "conflicts": self.conflicts,
             "skipped": self.skipped,

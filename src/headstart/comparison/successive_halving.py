@@ -82,6 +82,7 @@ def compare(
         data=dataset.name,
         classes=images.classes,
         images=len(images),
+        series=images.series,
         duplicates=images.duplicates,
         conflicts=images.conflicts,
         skipped=images.skipped,

@@ -6,7 +6,6 @@ from jinja2 import Environment, StrictUndefined
 
 from headstart.heads.families import head_family
 from headstart.models.trained_model import AccuracyEstimate, Model
-from headstart.series.series import FOUND
 from headstart.system.text import pluralize
 from headstart.types import EstimateMethod
 
@@ -16,9 +15,6 @@ _METHODS = {
     EstimateMethod.VALIDATION: "which also selected the model: slightly optimistic",
     EstimateMethod.UNKNOWN: "measured by an unknown method",
 }
-
-_FEW = 0.03
-"""Share of the images in series below which they are not worth a line."""
 
 
 def accuracy_text(estimate: AccuracyEstimate) -> str:
@@ -34,15 +30,10 @@ def accuracy_text(estimate: AccuracyEstimate) -> str:
 
 def scenes_text(model: Model) -> str | None:
     """Return how the accuracy differs between new scenes and known ones; None without series."""
-    series, same = model.series, model.accuracy_same_scenes
-    total = sum(model.data.images)
-    if series is None or (series.source == FOUND and series.images < _FEW * total):
+    same = model.accuracy_same_scenes
+    found = model.series.text(sum(model.data.images)) if model.series else None
+    if found is None:
         return None
-    source = "found in the images" if series.source == FOUND else f"given by {series.source}"
-    found = (
-        f"{series.images:,} of {total:,} images are in {series.count:,} series of "
-        f"the same scene ({source}), up to {series.largest:,} in one"
-    )
     if model.accuracy.value is None or same is None or same.value is None:
         return f"{found}; expect a lower accuracy on photos of new scenes"
     return (

@@ -30,7 +30,10 @@ _MIN_CONTRAST: Final = 4.0
 """Standard deviation of the gray values, 0 to 255, below which an image is blank: 0.5 to 2.7 on
 satellite images of open water, 15 and more on any photo of six data sets."""
 _EXAMPLES, _EXAMPLE_FILES = 3, 4
-SEARCHED = 10_000
+SEARCHED: Final = 10_000
+"""Images among which series are sought: the time grows with the square of their number."""
+_FEW: Final = 0.03
+"""Share of the images in found series below which they are not worth a line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,16 @@ class SeriesSummary:
     images: int
     largest: int
     examples: tuple[tuple[str, ...], ...]
+
+    def text(self, total: int) -> str | None:
+        """Say how many of all images are in series; None for a few that nobody has named."""
+        if self.source == FOUND and self.images < _FEW * total:
+            return None
+        source = "found in the images" if self.source == FOUND else f"given by {self.source}"
+        return (
+            f"{self.images:,} of {total:,} images are in {self.count:,} series of the same scene "
+            f"({source}), up to {self.largest:,} in one"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.evaluation.paired_tests import PairedTest
+from headstart.series.series import SeriesSummary
 from headstart.transfer.advice import Advice
 from headstart.transfer.imagenet_distance import ImageNetDistance, NearestClasses
 from headstart.transfer.learning_curve import LearningCurve
@@ -38,6 +39,7 @@ class TransferReport:
         advice: the recommended next step.
         skipped: files that could not be used, with reasons.
         conflicts: identical files with different labels, which are excluded.
+        series: the series among the images; None if there is none.
         duplicates: number of copies that were excluded.
         seconds: wall-clock time of all measurements.
     """
@@ -59,6 +61,7 @@ class TransferReport:
     advice: Advice
     skipped: tuple[Skipped, ...]
     conflicts: tuple[Conflict, ...]
+    series: SeriesSummary | None = None
     duplicates: int
     seconds: float
 
@@ -125,6 +128,7 @@ class TransferReport:
             "advice": self.advice,
             "skipped": self.skipped,
             "conflicts": self.conflicts,
+            "series": self.series,
             "duplicates": self.duplicates,
             "seconds": self.seconds,
         }

@@ -126,6 +126,7 @@ def measure_transfer(
         advice=advice,
         skipped=used.skipped,
         conflicts=used.conflicts,
+        series=used.series,
         duplicates=used.duplicates,
         seconds=time.perf_counter() - started,
     )
