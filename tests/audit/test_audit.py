@@ -13,6 +13,7 @@ from headstart.audit.audit import Audit, audit
 from headstart.audit.issue import IssueKind
 from headstart.audit.report_folder import write_audit
 from headstart.datasets import open_dataset
+from headstart.datasets.review import apply_review
 from headstart.datasets.table_rows import read_rows
 from headstart.features.extractor import Extractor
 from headstart.system.serialization import to_json
@@ -155,3 +156,12 @@ def test_findings_are_in_order(found: Audit):
     order = [(kinds.index(one.kind), -one.score) for one in found.issues]
     assert order == sorted(order)
     assert np.isfinite([one.score for one in found.issues]).all()
+
+
+def test_images_that_a_review_drops_are_not_unreadable(data: Path, tiny: Tiny, tmp_path: Path):
+    table = tmp_path / "audit.csv"
+    dropped = data / "noise" / "blank.png"
+    table.write_text(f"path,label,action\n{dropped},noise,drop\n")
+    found = audit(apply_review(open_dataset(data), table), tiny())
+    assert names(found, IssueKind.UNREADABLE) == ["broken.png"]
+    assert not found.of_kind(IssueKind.BLANK)

@@ -99,3 +99,23 @@ def test_the_label_of_most_copies_is_suggested(small: np.ndarray):
     assert copies.groups.tolist() == [0, 0, 0]
     found = copy_issues(images(np.array([0, 1, 0])), copies)
     assert [one.suggested_label for one in found] == ["class 0", ""]
+
+
+def test_no_label_is_suggested_without_a_majority(small: np.ndarray):
+    copies = Copies.of(np.stack([small[0]] * 2), np.array([1, 0]), ["a", "a"], seed=0)
+    (found,) = copy_issues(images(np.array([1, 0])), copies)
+    assert found.suggested_label == ""
+
+
+def test_the_evidence_names_the_image_that_the_similarity_is_of():
+    copies = Copies(
+        groups=np.array([0, 0, 0, 0]),
+        pairs=np.array([[0, 1], [1, 2]]),
+        similarities=np.array([0.93, 0.95]),
+        identities=["a", "b", "c", "c"],
+    )
+    found = {one.path: one for one in copy_issues(images(np.array([0, 1, 0, 0])), copies)}
+    assert found["0001.jpg"].evidence.startswith("similarity 0.950: 0002.jpg")
+    assert found["0002.jpg"].evidence.startswith("the same pixels as 0003.jpg")
+    assert found["0003.jpg"].evidence.startswith("the same pixels as 0002.jpg")
+    assert found["0003.jpg"].other_path == "0002.jpg"

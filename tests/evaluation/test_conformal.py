@@ -61,7 +61,8 @@ def test_p_values_are_shares_of_calibration_images_counted_one_by_one(
         for i in range(images):
             if by_class and y[i] != column:
                 continue
-            weight = 1 if series is None else 1 / np.sum(series == series[i])
+            same = (y == y[i]) | (not by_class)
+            weight = 1 if series is None else 1 / np.sum((series == series[i]) & same)
             total += weight
             above += weight * (1 - p[i, y[i]] >= 1 - new[row, column])
         assert found[row, column] == pytest.approx(above / total, rel=1e-3)
@@ -195,6 +196,30 @@ def test_series_weigh_as_one_image_each():
     assert np.mean(missed[False]) > np.mean(missed[True])
 
 
+def test_by_class_a_series_is_one_observation_of_each_of_its_classes():
+    """50 patients, each with 20 images of every class."""
+    labels = np.tile(np.repeat(np.arange(10), 20), 50)
+    p = np.full((len(labels), 10), 0.1, np.float32)
+    calibration = CalibrationSet.of(p, labels, series=np.repeat(np.arange(50), 200))
+    by_class = calibration.highest_coverage(10, by_class=True)
+    assert by_class == pytest.approx(50 / 51, rel=1e-4)
+    assert calibration.highest_coverage(10) == pytest.approx(50 / 51, rel=1e-3)
+
+
+def test_many_images_are_thinned_evenly():
+    p, y = made_up(4_000, 4, 0)
+    every, some = CalibrationSet.of(p, y), CalibrationSet.of(p, y, limit=1_000)
+    assert len(some.labels) == 1_000
+    assert (np.bincount(some.labels) - np.bincount(every.labels) / 4 < 1.5).all()
+    new, _ = made_up(50, 4, 1)
+    for by_class in (False, True):
+        found = some.p_values(new, by_class=by_class)
+        np.testing.assert_allclose(found, every.p_values(new, by_class=by_class), atol=0.01)
+    shuffled = np.random.default_rng(0).permutation(4_000)
+    again = CalibrationSet.of(p[shuffled], y[shuffled], limit=1_000)
+    assert again.misfit.tobytes() == some.misfit.tobytes()
+
+
 def test_coverage_counts_hits_and_sizes_of_all_and_of_each_class():
     sets = np.array([[True, False, True], [True, True, True], [False, True, False]])
     found = Coverage.of(sets, np.array([0, 0, 2]), 0.9, classes=("a", "b", "c"))
@@ -218,7 +243,7 @@ class TestTensors:
         p, y = made_up(50, 4, 0)
         calibration = CalibrationSet.of(p, y)
         tensors = calibration.tensors()
-        assert sum(array.nbytes for array in tensors.values()) == 12 * 50
+        assert sum(array.nbytes for array in tensors.values()) == 14 * 50
         loaded = CalibrationSet.load(tensors, classes=4)
         np.testing.assert_array_equal(loaded.p_values(p), calibration.p_values(p))
         assert CalibrationSet.load({}, classes=4) is None
@@ -238,8 +263,11 @@ class TestTensors:
             {"predicted": np.full(50, 4, np.uint16)},
             {"predicted": np.zeros((50, 1), np.uint16)},
             {"weights": None},
-            {name: np.empty(0, np.float16) for name in ("misfit", "doubt", "weights", "novelty")}
-            | {name: np.empty(0, np.uint16) for name in ("labels", "predicted")},
+            {"class_weights": None},
+            {
+                name: array[:0]
+                for name, array in CalibrationSet.of(*made_up(5, 4, 0)).tensors().items()
+            },
         ],
     )
     def test_that_are_damaged_are_refused(self, damage):

@@ -90,6 +90,32 @@ def test_level_under_the_null(images, known, levels, one_class):
     assert alarms <= 0.01 * runs + 3 * np.sqrt(0.01 * runs)
 
 
+@pytest.mark.parametrize("several_classes", [False, True])
+def test_level_for_bursts_of_ten(several_classes):
+    """Photos of a burst are alike, also where they are predicted to be of several classes."""
+    rng = np.random.default_rng(0)
+    alarms, blind, runs, groups = 0, 0, 300, np.repeat(np.arange(12), 10)
+    for _ in range(runs):
+        classes = rng.integers(0, 3, 300)
+        calibration = calibration_set(rounded(rng.random(300)), classes)
+        own = rng.integers(0, 3, 120) if several_classes else rng.integers(0, 3, 12)[groups]
+        p = confident(rounded(rng.random(12)[groups]), own)
+        alarms += drift_test(calibration, p, None, groups=groups).significant
+        blind += drift_test(calibration, p, None).significant
+    assert alarms <= 0.01 * runs + 3 * np.sqrt(0.01 * runs)
+    assert blind > 0.05 * runs
+    beyond = confident(np.full(120, 0.65), own)
+    assert drift_test(calibration, beyond, None, groups=groups).significant
+
+
+def test_images_each_on_their_own_are_as_without_groups():
+    rng = np.random.default_rng(0)
+    calibration = calibration_set(rounded(rng.random(100)), rng.integers(0, 3, 100))
+    p = confident(rounded(rng.random(30)), rng.integers(0, 3, 30))
+    grouped = drift_test(calibration, p, None, groups=np.arange(30))
+    assert grouped == drift_test(calibration, p, None)
+
+
 @examples(50)
 @given(st.integers(0, 2**32 - 1), st.integers(20, 60), st.integers(5, 60))
 def test_images_beyond_all_others_are_drift_and_those_below_are_not(seed, images, known):

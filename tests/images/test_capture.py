@@ -1,9 +1,10 @@
 from datetime import datetime
 
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from headstart.images.capture import Capture, read_capture
+from headstart.images.decode import MAX_BYTES, open_header
 
 
 def photo(path, *, tags=(), details=()):
@@ -44,3 +45,19 @@ def test_files_without_a_time(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
     for name in ("text.jpg", "plain.png", "missing.jpg"):
         assert read_capture(tmp_path / name) is None
+
+
+def test_files_are_read_no_further_than_necessary(tmp_path):
+    path = photo(tmp_path / "a.jpg", tags=[(ExifTags.Base.DateTime, "2020:01:02 03:04:05")])
+    with path.open("ab") as file:
+        file.truncate(MAX_BYTES - 1)  # sparse: reading all of it would take seconds
+    assert read_capture(path) is not None
+
+
+def test_a_png_without_exif_data_is_not_decoded(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda self: 1 / 0)
+    assert read_capture(tmp_path / "plain.png") is None
+    with open_header(tmp_path / "plain.png") as image:
+        assert image.size == (4, 4)
+        assert Image.Image.getexif(image) == {}

@@ -56,3 +56,9 @@ def test_few_images_tell_nothing(images):
 def test_a_model_without_calibration_images_tells_nothing():
     model = replace(MODEL, calibration=None)
     assert assess(model, batch(50, doubt=5), rows=np.arange(50)) == BatchAssessment()
+
+
+def test_images_of_one_series_are_no_proof_of_drift():
+    p, rows = batch(60, doubt=5), np.arange(10, 60)
+    assert assess(MODEL, p, rows=rows, groups=np.arange(60)).drift.significant
+    assert not assess(MODEL, p, rows=rows, groups=np.zeros(60, int)).drift.significant

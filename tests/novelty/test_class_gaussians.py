@@ -95,8 +95,21 @@ def test_loading_gives_the_same_and_refuses_what_does_not_fit():
         {"spread": -arrays["spread"]},
         {"variances": arrays["variances"] - 10},
         {"center": np.full(8, np.nan, np.float32)},
+        {"present": np.zeros(3, bool)},
     ):
-        with pytest.raises(ValueError, match=r"shape|positive|NaN"):
+        with pytest.raises(ValueError, match=r"shape|positive|NaN|present"):
             ClassGaussians.load({**arrays, **broken})
     with pytest.raises(KeyError):
         ClassGaussians.load({"center": arrays["center"]})
+
+
+def test_a_class_without_an_image_has_no_gaussian():
+    X, y = blobs(60, 8, 3)
+    X, apart = unit_blocks([X]), np.array([1, 3, 4])
+    some = ClassGaussians.fit(X, apart[y], classes=6)
+    (found,) = some.squared_distances(X, [0.6])
+    (expected,) = ClassGaussians.fit(X, y, classes=3).squared_distances(X, [0.6])
+    np.testing.assert_allclose(found[:, apart], expected, rtol=1e-5)
+    assert (found[:, [0, 2, 5]] > expected.max(1, keepdims=True)).all()
+    again = ClassGaussians.load(some.arrays())
+    np.testing.assert_array_equal(again.squared_distances(X, [0.6])[0], found)

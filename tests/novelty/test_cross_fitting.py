@@ -127,3 +127,12 @@ def test_images_that_were_held_out_keep_their_p_values():
     # They are ranks among themselves; new images of the classes are as novel as they are.
     np.testing.assert_allclose(np.sort(held_out[:200]), (1 + np.arange(1, 201)) / 201, atol=0.01)
     assert novelty.detector.p_values([new]).mean() == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_class_without_an_image_is_left_alone():
+    X, y, folds, new, _ = split(200, 10, 4, 0)
+    y = np.array([0, 2, 3, 5])[y]
+    novelty = fit_novelty([X], y, folds, classes=names(7), others={})
+    assert novelty.detector.classes == 7
+    assert list(novelty.estimate.by_class) == [f"class {k}" for k in (0, 2, 3, 5)]
+    assert (novelty.detector.p_values([new]) <= 0.05).mean() < 0.15

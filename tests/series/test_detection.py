@@ -127,3 +127,15 @@ def test_the_order_of_the_images_does_not_matter(seed):
         {stage: one[order] for stage, one in values.items()}, labels[order], is_blank=never_blank
     )
     assert (same(shuffled) == same(groups[order])).all()
+
+
+def test_each_image_is_looked_at_once():
+    values, labels, _ = photos(np.random.default_rng(0), 4, 10, 3)
+    seen = []
+
+    def is_blank(row):
+        seen.append(row)
+        return False
+
+    find_groups(values, labels, is_blank=is_blank)
+    assert len(seen) == len(set(seen)) > 0

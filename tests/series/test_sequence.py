@@ -1,9 +1,15 @@
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from headstart.images.capture import Capture
+from headstart.series import sequence
 from headstart.series.sequence import follow_each_other
+
+CAPTURE = Capture(datetime(2024, 5, 31, 12), "Acme")
 
 
 def test_names_that_follow_each_other_count_if_near_pairs_have_them_often():
@@ -45,3 +51,28 @@ def test_nothing_follows_from_nothing():
     assert not follow_each_other(
         [Path("a"), Path("b")], np.zeros(2, np.int64), np.array([0]), np.array([1])
     ).any()
+
+
+@pytest.mark.parametrize("year", ["0001:01:01", "9999:12:31"])
+def test_a_camera_whose_clock_was_never_set_breaks_nothing(tmp_path, year):
+    paths = []
+    for number in range(4):
+        exif = Image.Exif()
+        exif[0x0132] = f"{year} 00:00:00"
+        paths.append(tmp_path / f"{number}.jpg")
+        Image.new("RGB", (8, 8)).save(paths[-1], exif=exif)
+    labels, left = np.zeros(4, np.int64), np.array([0])
+    assert not follow_each_other(paths, labels, left, left + 1).any()
+
+
+def test_few_files_are_read_for_their_times(monkeypatch):
+    read = []
+
+    def read_capture(path):
+        read.append(path)
+        return CAPTURE
+
+    monkeypatch.setattr(sequence, "read_capture", read_capture)
+    paths = [Path(f"{'x' * number}.jpg") for number in range(1, 3_000)]
+    follow_each_other(paths, np.zeros(2_999, np.int64), np.array([0]), np.array([1]))
+    assert len(read) <= 602

@@ -19,6 +19,7 @@ from headstart.audit.series_issues import series_issues
 from headstart.audit.wrong_labels import HEAD, LabelCheck, label_issues, label_probabilities
 from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import deduplicate
+from headstart.datasets.review import was_dropped
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
@@ -117,8 +118,9 @@ def audit(
         seed=seed,
     )
     deep = tuple(features.values[one.name] for one in extractor.backbone.stages[-_DEEP:])
+    skipped = (*dataset.skipped, *features.skipped, *measured.skipped)
     issues = [
-        *map(_unreadable, (*dataset.skipped, *features.skipped, *measured.skipped)),
+        *(_unreadable(one) for one in skipped if not was_dropped(one)),
         *quality_issues(images, measured),
         *copy_issues(images, copies),
         *outlier_issues(images, Rows(deep, measured.rows)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +51,12 @@ def copy_issues(images: LabeledImages, copies: Copies) -> list[Issue]:
     """Return an issue for each image but the first of each group of copies."""
     order = np.argsort(copies.groups, kind="stable")
     starts = np.flatnonzero(np.diff(copies.groups[order], prepend=-1))
-    nearest = np.zeros(len(copies.groups))
-    for side in (0, 1):
-        np.maximum.at(nearest, copies.pairs[:, side], copies.similarities)
+    nearest: dict[int, tuple[float, int]] = {}
+    for (one, other), similarity in zip(
+        copies.pairs.tolist(), copies.similarities.tolist(), strict=True
+    ):
+        for row, partner in ((one, other), (other, one)):
+            nearest[row] = max(nearest.get(row, (0.0, row)), (similarity, partner))
     issues = []
     for members in np.split(order, starts[1:]):
         if len(members) > 1:
@@ -62,24 +65,35 @@ def copy_issues(images: LabeledImages, copies: Copies) -> list[Issue]:
 
 
 def _group_issues(
-    images: LabeledImages, copies: Copies, members: Labels, nearest: Doubles
+    images: LabeledImages,
+    copies: Copies,
+    members: Labels,
+    nearest: Mapping[int, tuple[float, int]],
 ) -> list[Issue]:
-    """Compare each image of a group with the first one."""
+    """Compare each image of a group but the first with the one that it is most similar to.
+
+    `nearest` has the highest similarity of a row, and the row of that image.
+    """
     first, *others = sorted(members.tolist(), key=lambda row: images.paths[row])
     labels, counts = np.unique(images.labels[members], return_counts=True)
-    majority = images.classes[labels[counts.argmax()]] if len(labels) > 1 else ""
+    clear = len(labels) > 1 and 2 * counts.max() > len(members)
+    majority = images.classes[labels[counts.argmax()]] if clear else ""
+    equal: dict[str, list[int]] = {}
+    for row in (first, *others):
+        equal.setdefault(copies.identities[row], []).append(row)
     issues = []
     for row in others:
-        same = copies.identities[row] == copies.identities[first]
-        score = 1.0 if same else nearest[row]
+        twin = next((one for one in equal[copies.identities[row]] if one != row), None)
+        score, partner = nearest[row] if twin is None else (1.0, twin)
+        same = twin is not None
         found = "the same pixels as" if same else f"similarity {score:.3f}:"
-        evidence = [f"{found} {images.paths[first]}"]
+        evidence = [f"{found} {images.paths[partner]}"]
         if len(members) > 2:
             evidence.append(f"a group of {len(members):,}")
-        if images.label(row) != images.label(first):
-            evidence.append(f"which is labeled {images.label(first)}")
-        if images.splits and images.splits[row] != images.splits[first]:
-            evidence.append(f"which is in the {images.splits[first]} part")
+        if images.label(row) != images.label(partner):
+            evidence.append(f"which is labeled {images.label(partner)}")
+        if images.splits and images.splits[row] != images.splits[partner]:
+            evidence.append(f"which is in the {images.splits[partner]} part")
         issues.append(
             images.issue(
                 row,
@@ -87,7 +101,7 @@ def _group_issues(
                 score,
                 ", ".join(evidence),
                 suggested_label=majority if majority != images.label(row) else "",
-                other_path=images.paths[first],
+                other_path=images.paths[partner],
             )
         )
     return issues

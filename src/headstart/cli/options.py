@@ -63,7 +63,8 @@ Coverage = Annotated[
     float | None,
     Option(
         help="Also give, for each image, the set of classes that contains the true one with this "
-        "probability, such as 0.9.",
+        "probability, such as 0.9. That holds approximately: the probability is measured on "
+        "training images, each predicted by a classifier that was trained without it.",
         unset="no sets",
     ),
 ]
@@ -78,8 +79,8 @@ UnknownRate = Annotated[
     str,
     Option(
         flag="--unknown",
-        help="Call images unknown that are less like the training images than this share of the "
-        "images of known classes is, which is the rate of false alarms; off calls none unknown.",
+        help="Call an image unknown if at most this share of images of known classes looks as "
+        "unusual; this share of them is called unknown by mistake. 'off': never.",
     ),
 ]
 DEFAULT_UNKNOWN_RATE = "0.05"

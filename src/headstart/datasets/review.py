@@ -29,6 +29,9 @@ COLUMNS: Final = ("path", "kind", "score", "label", "suggested_label", "evidence
 """Columns of the table, in order."""
 
 
+_DROPPED: Final = "dropped in "
+
+
 class Action(StrEnum):
     """What to do with an image."""
 
@@ -104,6 +107,11 @@ def apply_review(dataset: ImageDataset, table: Path) -> ImageDataset:
     return _decided(dataset, classes, decisions, table)
 
 
+def was_dropped(skipped: Skipped) -> bool:
+    """Whether an image was left out by a review, not because it cannot be used."""
+    return skipped.reason.startswith(_DROPPED)
+
+
 def escaped(path: str) -> str:
     r"""Return a path as a table states it: bytes that are not text as an escape (\udcff)."""
     return path.encode("utf-8", "backslashreplace").decode()
@@ -169,7 +177,7 @@ def _decided(
         else:
             labels[place] = classes.index(decision.label)
     dropped = [
-        Skipped(str(dataset.paths[place]), f"dropped in {table.name}")
+        Skipped(str(dataset.paths[place]), f"{_DROPPED}{table.name}")
         for place in np.flatnonzero(~kept)
     ]
     mended = replace(dataset, labels=labels, skipped=(*dataset.skipped, *dropped))

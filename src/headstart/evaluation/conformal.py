@@ -4,7 +4,8 @@ Conformal prediction (Vovk, Gammerman & Shafer 2005): the model also predicts ca
 whose classes are known. A class belongs to the set of an image unless it fits the image worse than
 the true class fits all but a share of the calibration images. If the image comes from the same
 source as they do, the set contains its true class with the chosen probability, however wrong the
-model's probabilities are.
+model's probabilities are. Here that holds approximately: the calibration images are predicted by
+heads that were trained without them, and new images by the final head, trained on all of them.
 
 How badly a class fits is 1 minus its probability (least ambiguous sets, Sadinle, Lei & Wasserman
 2019), which gives the smallest sets; docs/decisions/0016-sets-and-drift.md has the measurements.
@@ -24,7 +25,11 @@ from headstart.types import Doubles, Floats, Interval, Labels
 _ROUNDING = 1e-9
 """Without it, 1 - 0.9 (0.09999999999999998) would admit what 0.1 excludes."""
 
-_CLASSES, _SCORES = ("labels", "predicted"), ("misfit", "doubt", "weights", "novelty")
+MAX_IMAGES = 20_000
+"""Calibration images that are kept: the standard error of a coverage of 0.9 is then 0.002."""
+
+_CLASSES = ("labels", "predicted")
+_SCORES = ("misfit", "doubt", "weights", "class_weights", "novelty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,6 +46,8 @@ class CalibrationSet:
         doubt: (N,) float16, 1 minus the probability of the predicted class.
         weights: (N,) float16 weight of each image. 1 for independent images; images of a series
             share a weight of 1, because together they are one observation.
+        class_weights: (N,) float16, the same among the images of each class: the images of a series
+            in one class share a weight of 1.
         novelty: (N,) float16 p-values of the novelty of each image, by a detector that was not
             fitted to it; NaN where it is unknown.
     """
@@ -50,6 +57,7 @@ class CalibrationSet:
     misfit: np.ndarray
     doubt: np.ndarray
     weights: np.ndarray
+    class_weights: np.ndarray
     novelty: np.ndarray
 
     @classmethod
@@ -60,6 +68,7 @@ class CalibrationSet:
         *,
         series: Labels | None = None,
         novelty: Doubles | None = None,
+        limit: int = MAX_IMAGES,
     ) -> CalibrationSet:
         """Keep what later predictions are compared with.
 
@@ -69,24 +78,25 @@ class CalibrationSet:
             series: (N,) series of each image; None if all images are independent. The sets then
                 hold for an image of a new series (Lee, Barber & Willett 2023).
             novelty: (N,) p-values of the images' novelty, NaN where unknown; None if all are.
+            limit: Number of images to keep, evenly spaced in each class by how badly it fits.
         """
         p, truth = check_probabilities(probabilities, labels)
-        weights = np.ones(len(truth), np.float16)
-        if series is not None:
-            _, place, sizes = np.unique(series, return_inverse=True, return_counts=True)
-            weights = (1 / sizes[place]).astype(np.float16)
+        alone = np.ones(len(truth), np.float16)
         columns = {
             "labels": truth.astype(np.uint16),
             "predicted": p.argmax(1).astype(np.uint16),
             "misfit": _misfit(p)[np.arange(len(truth)), truth],
             "doubt": cls.doubt_of(p),
-            "weights": weights,
+            "weights": alone if series is None else _weights(series[:, None]),
+            "class_weights": alone if series is None else _weights(np.stack([series, truth], 1)),
             "novelty": np.full(len(truth), np.nan) if novelty is None else novelty,
         }
         columns["novelty"] = columns["novelty"].astype(np.float16)
         # The last key sorts first: labels, then misfit.
-        ties = [columns[name] for name in ("novelty", "weights", "doubt", "predicted")]
+        ties = [columns[name] for name in (*reversed(_SCORES[1:]), "predicted")]
         order = np.lexsort((*ties, columns["misfit"], columns["labels"]))
+        kept = min(limit, len(order))
+        order = order[np.arange(kept) * len(order) // kept]
         return cls(**{name: column[order] for name, column in columns.items()})
 
     @classmethod
@@ -151,13 +161,13 @@ class CalibrationSet:
             return _share_at_least(self.misfit, self.weights, misfit)
         bounds = np.searchsorted(self.labels, np.arange(misfit.shape[1] + 1))
         columns = [
-            _share_at_least(self.misfit[low:high], self.weights[low:high], column)
+            _share_at_least(self.misfit[low:high], self.class_weights[low:high], column)
             for low, high, column in zip(bounds[:-1], bounds[1:], misfit.T, strict=True)
         ]
         return np.stack(columns, axis=1)
 
     def sets(self, probabilities: Floats, coverage: float, *, by_class: bool = False) -> np.ndarray:
-        """Return the classes of the prediction sets.
+        """Return the classes of the prediction sets; see the module for what is approximate.
 
         The most probable class is always among them, also where a class need not be: an empty set
         would help no one. So if the model is correct more often than `coverage`, the sets contain
@@ -193,9 +203,10 @@ class CalibrationSet:
         Returns:
             (K,) highest coverage of each class; all equal unless `by_class`.
         """
-        effective = np.bincount(self.labels, self.weights, minlength=classes)
-        if not by_class:
-            effective = np.full(classes, effective.sum())
+        if by_class:
+            effective = np.bincount(self.labels, self.class_weights, minlength=classes)
+        else:
+            effective = np.full(classes, self.weight)
         highest: Doubles = effective / (effective + 1)
         return highest
 
@@ -274,6 +285,13 @@ def _misfit(probabilities: Floats | Doubles) -> np.ndarray:
     """Return 1 minus probabilities as float16, which is finest where a probability is near 1."""
     misfit: np.ndarray = np.clip(1 - probabilities.astype(np.float64), 0, 1).astype(np.float16)
     return misfit
+
+
+def _weights(groups: np.ndarray) -> np.ndarray:
+    """Return float16, 1 / the number of rows of `groups` (N, columns) equal to each row."""
+    _, place, sizes = np.unique(groups, axis=0, return_inverse=True, return_counts=True)
+    weights: np.ndarray = (1 / sizes[place.reshape(-1)]).astype(np.float16)
+    return weights
 
 
 def _share_at_least(scores: np.ndarray, weights: np.ndarray, values: np.ndarray) -> Doubles:

@@ -65,7 +65,11 @@ class EstimatedAccuracy:
 
 
 def drift_test(
-    calibration: CalibrationSet, probabilities: Floats, novelty: Doubles | None
+    calibration: CalibrationSet,
+    probabilities: Floats,
+    novelty: Doubles | None,
+    *,
+    groups: Labels | None = None,
 ) -> Drift:
     """Test whether a batch is more unusual than the calibration images.
 
@@ -80,6 +84,8 @@ def drift_test(
         calibration: Predictions for calibration images.
         probabilities: (M, K) class probabilities of the batch.
         novelty: (M,) p-values of the novelty of the batch; None if they are unknown.
+        groups: (M,) series of each image of the batch; None if all are independent. The images of a
+            series share a weight of 1, because together they are one observation.
     """
     everything = np.ones(len(calibration.labels), bool)
     scores = [(everything, calibration.doubt, calibration.doubt_of(probabilities))]
@@ -87,9 +93,18 @@ def drift_test(
     if novelty is not None and known.any():
         scores.append((known, -calibration.novelty, -novelty.astype(np.float16)))
     predicted = probabilities.argmax(1)
+    own_weights = np.ones(len(predicted))
+    if groups is not None:
+        _, place, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        own_weights = 1 / sizes[place]
     results = [
         _stratified_test(
-            score[rows], calibration.predicted[rows], calibration.weights[rows], batch, predicted
+            score[rows],
+            calibration.predicted[rows],
+            calibration.weights[rows],
+            batch,
+            predicted,
+            own_weights,
         )
         for rows, score, batch in scores
     ]
@@ -98,7 +113,12 @@ def drift_test(
 
 
 def _stratified_test(
-    known: np.ndarray, strata: np.ndarray, weights: np.ndarray, batch: np.ndarray, classes: Labels
+    known: np.ndarray,
+    strata: np.ndarray,
+    weights: np.ndarray,
+    batch: np.ndarray,
+    classes: Labels,
+    batch_weights: Doubles,
 ) -> tuple[float, float]:
     """Return the p-value of one score, which is higher for more unusual images, and the AUROC.
 
@@ -108,19 +128,22 @@ def _stratified_test(
         weights: (N,) their weights.
         batch: (M,) scores of the batch.
         classes: (M,) its predicted classes.
+        batch_weights: (M,) its weights. For images of a series that are all alike, the variance of
+            the AUROC is exactly that of as many independent images as there are series.
     """
     # Classes without a calibration image are compared with all of them.
     stratum = np.where(np.isin(classes, strata), classes, -1)
-    auroc, variance = 0.0, 0.0
+    auroc, variance, total = 0.0, 0.0, float(batch_weights.sum())
     for one in np.unique(stratum):
         rows = np.ones(len(known), bool) if one < 0 else strata == one
         order = np.argsort(known[rows], kind="stable")
         below = np.concatenate([[0.0], np.cumsum(weights[rows][order], dtype=np.float64)])
-        mine = batch[stratum == one]
+        mine, own = batch[stratum == one], batch_weights[stratum == one]
         # Ties with calibration images count against drift.
         places = np.searchsorted(known[rows][order], mine, side="left")
-        n, m, share = below[-1], len(mine), len(mine) / len(batch)
-        auroc += share * float(below[places].mean()) / n
+        n, m = below[-1], float(own.sum())
+        share = m / total
+        auroc += share * float(np.average(below[places], weights=own)) / n
         variance += share**2 * (n + m + 1) / (12 * n * m)
     z = (auroc - 0.5 - _TOLERANCE) / math.sqrt(variance)
     return 0.5 * math.erfc(z / math.sqrt(2)), min(auroc, 1.0)

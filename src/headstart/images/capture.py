@@ -1,15 +1,13 @@
 """When a photo was taken, and by which camera, according to its EXIF data."""
 
-import struct
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from PIL import ExifTags
+from PIL import ExifTags, Image
 
-from headstart.errors import UnreadableImageError
-from headstart.images.decode import read_header
+from headstart.images.decode import open_header
 
 _TIMES: Final = (
     (ExifTags.Base.DateTimeOriginal, ExifTags.Base.SubsecTimeOriginal),
@@ -33,9 +31,11 @@ class Capture:
 def read_capture(path: Path) -> Capture | None:
     """Read the capture time of a photo without decoding it; None if it states none."""
     try:
-        exif = read_header(path).getexif()
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-    except (UnreadableImageError, OSError, ValueError, SyntaxError, struct.error):
+        with open_header(path) as image:
+            # The method of the PNG plugin would decode the pixels of an image without EXIF data.
+            exif = Image.Image.getexif(image)
+            details = exif.get_ifd(ExifTags.IFD.Exif)
+    except Exception:  # noqa: BLE001 - Pillow may raise anything on damaged data
         return None
     time = next(filter(None, (_time(details.get(t), details.get(f)) for t, f in _TIMES)), None)
     time = time or _time(exif.get(ExifTags.Base.DateTime), None)

@@ -14,9 +14,9 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -84,21 +84,29 @@ def decode(
         raise UnreadableImageError(_reason(error, name)) from error
 
 
-def read_header(path: Path) -> Image.Image:
+@contextlib.contextmanager
+def open_header(path: Path) -> Iterator[Image.Image]:
     """Open an image without decoding its pixels, for its size and metadata.
+
+    No more of the file is read than the plugin needs. The file is closed at the end.
 
     Raises:
         UnreadableImageError: it cannot be read, or is not an image.
     """
-    content = read_bytes(path)
-    name = image_format(content[:HEAD_BYTES], content[-TAIL_BYTES:])
-    if name is None:
-        raise UnreadableImageError(NOT_AN_IMAGE)
-    _silence_warnings()
-    try:
-        return _plugin(name)(io.BytesIO(content), "")
-    except Exception as error:  # plugins may raise anything on damaged data
-        raise UnreadableImageError(_reason(error, name)) from error
+    with contextlib.ExitStack() as stack:
+        with _readable(path):
+            file = stack.enter_context(path.open("rb"))
+            name = _format_of(file)
+        if name is None:
+            raise UnreadableImageError(NOT_AN_IMAGE)
+        _silence_warnings()
+        try:
+            image = _plugin(name)(file, "")
+        except UnreadableImageError:
+            raise
+        except Exception as error:  # plugins may raise anything on damaged data
+            raise UnreadableImageError(_reason(error, name)) from error
+        yield image
 
 
 def open_image(path: Path) -> Image.Image:
@@ -119,6 +127,13 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         UnreadableImageError: it cannot be read; the message is a short reason to show the user.
     """
+    with _readable(path):
+        return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Refuse what is not an ordinary file, and state why it cannot be read."""
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
@@ -129,7 +144,7 @@ def read_bytes(path: Path) -> bytes:
         if found.st_size > MAX_BYTES:
             size, limit = f"{found.st_size / 1e9:.1f} GB", f"limit {MAX_BYTES / 1e9:.1f} GB"
             raise UnreadableImageError(f"too large: {size} ({limit})")
-        return path.read_bytes()
+        yield
     except UnreadableImageError:  # also a ValueError
         raise
     except FileNotFoundError as error:
@@ -142,7 +157,16 @@ def read_bytes(path: Path) -> bytes:
         raise UnreadableImageError(f"cannot be read: {reason.lower()}") from error
 
 
-def _plugin(name: str) -> Callable[[io.BytesIO, str], Image.Image]:
+def _format_of(file: BinaryIO) -> str | None:
+    """Return Pillow's name of the format of an open file, and go back to its start."""
+    head = file.read(HEAD_BYTES)
+    file.seek(max(0, file.seek(0, io.SEEK_END) - TAIL_BYTES))
+    tail = file.read(TAIL_BYTES)
+    file.seek(0)
+    return image_format(head, tail)
+
+
+def _plugin(name: str) -> Callable[[BinaryIO, str], Image.Image]:
     """Return the plugin that reads the header of an open file and makes an image to load."""
     if name == "HEIF":
         try:
@@ -153,12 +177,12 @@ def _plugin(name: str) -> Callable[[io.BytesIO, str], Image.Image]:
                 "HEIC needs the extra 'heic'; in headstart's repository, run: "
                 'pip install ".[heic]"'
             ) from error
-        return cast("Callable[[io.BytesIO, str], Image.Image]", HeifImageFile)
+        return cast("Callable[[BinaryIO, str], Image.Image]", HeifImageFile)
     if name not in Image.OPEN:
         Image.init()  # loads the plugins; a second thread may do the same
     if name not in Image.OPEN:
         raise UnreadableImageError(f"this build of Pillow cannot read {name}")
-    return cast("Callable[[io.BytesIO, str], Image.Image]", Image.OPEN[name][0])
+    return cast("Callable[[BinaryIO, str], Image.Image]", Image.OPEN[name][0])
 
 
 def _check_size(width: int, height: int) -> None:

@@ -32,6 +32,7 @@ def assess(
     *,
     rows: Labels,
     novelty: Doubles | None = None,
+    groups: Labels | None = None,
 ) -> BatchAssessment:
     """Compare a batch of images with the calibration images of a model.
 
@@ -40,6 +41,8 @@ def assess(
         probabilities: (N, K) class probabilities.
         rows: (M,) indices of the images to assess: different ones, none of them a training image.
         novelty: (N,) p-values of the images' novelty; None if they are unknown.
+        groups: (N,) series of each image, of which drift takes account; None if all are
+            independent.
 
     Returns:
         Nothing known for fewer than 20 images, and for a model without calibration images.
@@ -49,6 +52,6 @@ def assess(
         return BatchAssessment()
     p, novelty = probabilities[rows], None if novelty is None else novelty[rows]
     return BatchAssessment(
-        drift=drift_test(calibration, p, novelty),
+        drift=drift_test(calibration, p, novelty, groups=None if groups is None else groups[rows]),
         accuracy=estimate_accuracy(calibration, p, novelty),
     )

@@ -84,7 +84,7 @@ def _novelty_lines(model: Model) -> list[str]:
         caught = {name: found.caught for name, found in estimate.by_class.items()}
         hardest, easiest = min(caught, key=caught.__getitem__), max(caught, key=caught.__getitem__)
         lines.append(
-            "Of images of a further class like its own, which it was never shown, it catches "
+            "Of images of a class of the same kind that it was never shown, it catches "
             f"{_share_text(one.caught)} (AUROC {one.auroc:.3f}): measured by leaving out "
             f"{pluralize(len(caught), 'class', 'classes')} in turn, from "
             f"{_share_text(caught[hardest])} ({_cell(hardest)}) to {_share_text(caught[easiest])} "

@@ -31,7 +31,9 @@ class ScoreDistribution:
     def p_values(self, scores: Floats) -> Doubles:
         """Return conformal p-values (Vovk et al. 2005): (1 + number at least as high) / (n + 1).
 
-        For an image drawn like the n held-out images, P(p <= a) is at most a for every a.
+        For an image drawn like the n held-out images, P(p <= a) is at most a for every a. Here that
+        holds approximately: the scores of held-out images are relative to Gaussians fitted without
+        them, and those of new images relative to the final ones.
         """
         higher = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
         p: Doubles = (1 + higher) / (len(self.scores) + 1)

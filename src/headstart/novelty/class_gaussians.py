@@ -34,6 +34,7 @@ class ClassGaussians:
         means: (K, R) float16, class means in the basis, relative to the center.
         variances: (R,) float32, variance within classes along each direction.
         spread: (2,) float32, mean variance of all D directions, and of those outside the basis.
+        present: (K,) bool, whether a class has a Gaussian: without an image it has none.
     """
 
     center: Floats
@@ -41,18 +42,22 @@ class ClassGaussians:
     means: np.ndarray
     variances: Floats
     spread: Floats
+    present: np.ndarray
 
     @classmethod
     def fit(cls, X: Floats, y: Labels, *, classes: int) -> Self:
-        """Fit to features X (N, D) with labels y (N,), of which each class has at least one."""
+        """Fit to features X (N, D), N > 0, with labels y (N,) in [0, K)."""
         center = X.mean(0)
-        means = _class_means(X, y, classes) - center  # (K, D)
+        labels, places = np.unique(y, return_inverse=True)
+        own = _class_means(X, places, len(labels)) - center
+        means = np.zeros((classes, X.shape[1]), np.float32)  # (K, D)
+        means[labels] = own
         step = -(-len(X) // _MAX_IMAGES)
         within = (X - center)[::step] - means[y[::step]]
-        freedom = max(1, len(within) - classes)
+        freedom = max(1, len(within) - len(labels))
         total = float(np.square(within, dtype=np.float64).sum()) / freedom
         V, singular = _leading_directions(within, RANK)
-        U, _ = _leading_directions(means - means @ V @ V.T, RANK)
+        U, _ = _leading_directions(own - own @ V @ V.T, RANK)
         basis = np.concatenate([V, U], axis=1).astype(np.float16)
         variances = np.square(singular) / freedom
         width = X.shape[1]
@@ -64,6 +69,7 @@ class ClassGaussians:
             means=(means @ basis.astype(np.float32)).astype(np.float16),
             variances=np.append(variances, np.full(U.shape[1], outside)).astype(np.float32),
             spread=spread.astype(np.float32),
+            present=np.isin(np.arange(classes), labels),
         )
 
     @property
@@ -84,7 +90,7 @@ class ClassGaussians:
             shrinkages: weights in (0, 1] of the identity in the covariance.
 
         Returns:
-            (N, K) for each shrinkage.
+            (N, K) for each shrinkage. A class without a Gaussian is farther than all others.
         """
         X = X - self.center
         Z = X @ self.basis.astype(np.float32)  # (N, R)
@@ -98,7 +104,9 @@ class ClassGaussians:
             cross = (Z * precision) @ means.T  # (N, K)
             inside = squared[:, None] - 2 * cross + np.square(means) @ precision
             rest = outside / ((1 - weight) * remainder + weight * average)
-            found.append((np.maximum(inside, 0) + rest[:, None]) / np.float32(self.width))
+            squared = (np.maximum(inside, 0) + rest[:, None]) / np.float32(self.width)
+            farthest = squared[:, self.present].max(1, keepdims=True)
+            found.append(np.where(self.present, squared, farthest + 1))
         return found
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -114,10 +122,13 @@ class ClassGaussians:
             ValueError: the arrays do not fit one another.
         """
         shapes = {"center": "D", "basis": "DR", "means": "KR", "variances": "R", "spread": "S"}
+        shapes["present"] = "K"
         check_tensors(arrays, shapes)
         variances, spread = arrays["variances"], arrays["spread"]
         if variances.min() < 0 or spread.shape != (2,) or spread.min() <= 0:
             raise ValueError("a variance is not positive")
+        if arrays["present"].dtype != bool or not arrays["present"].any():
+            raise ValueError("no class is present")
         return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
 
 
@@ -133,6 +144,7 @@ def unit_blocks(parts: Sequence[Floats]) -> Floats:
 
 
 def _class_means(X: Floats, y: Labels, classes: int) -> Floats:
+    """Return the means (K, D) of X (N, D) by label; each class has an image."""
     order = y.argsort(kind="stable")
     starts = np.searchsorted(y[order], np.arange(classes))
     counts = np.bincount(y, minlength=classes).astype(np.float32)

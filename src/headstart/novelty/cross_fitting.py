@@ -51,7 +51,7 @@ def fit_novelty(
 
     Args:
         parts: features (N, width) of each stage that the head uses.
-        y: (N,) labels in [0, K); each class has an image.
+        y: (N,) labels in [0, K). A class without an image is unknown to the detector.
         folds: (N,) fold of each image; those of fold -1 are never held out. None if nothing can be.
         classes: K class names.
         others: by kind, features of images that show something else.
@@ -119,15 +119,9 @@ def _held_out_distances(
     """Return distances (n, K) of the held-out rows (n,) to classes fitted without their fold."""
     first, second = np.empty((2, len(held_out), classes), np.float32)
     for fold in np.unique(folds[held_out]):
-        present, labels = np.unique(y[folds != fold], return_inverse=True)
-        gaussians = ClassGaussians.fit(X[folds != fold], labels, classes=len(present))
+        gaussians = ClassGaussians.fit(X[folds != fold], y[folds != fold], classes=classes)
         tested = folds[held_out] == fold
-        found = class_distances(gaussians, X[held_out[tested]])
-        for distances, own in zip((first, second), found, strict=True):
-            # A class that the other folds lack is farther than the others, and never the nearest.
-            filled = np.repeat(own.max(1, keepdims=True) + 1, classes, axis=1)
-            filled[:, present] = own
-            distances[tested] = filled
+        first[tested], second[tested] = class_distances(gaussians, X[held_out[tested]])
     return first, second
 
 

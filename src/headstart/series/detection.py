@@ -15,6 +15,7 @@ never count, because all of them look alike. docs/decisions/0014-series.md has t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -90,8 +91,8 @@ def find_groups(
     Args:
         values: Stage name -> features (N, width) of all stages, shallow to deep.
         labels: (N,) class indices.
-        is_blank: Tells whether a row's image has too little contrast. It is called for a few images
-            of each group that was found.
+        is_blank: Tells whether a row's image has too little contrast. It is called once for a
+            few images of each group that was found.
         evidence: Tells whether the names or capture times of pairs follow each other.
 
     Returns:
@@ -101,6 +102,7 @@ def find_groups(
     stages = list(values.values())
     if count < 2 or not stages or stages[-1].shape[1] < _MIN_WIDTH:
         return np.arange(count)
+    is_blank = cache(is_blank)
     last = Space.of(stages[-1:])
     found = UnionFind(count)
     gap = _COPY_GAP if count >= _MIN_IMAGES else _COMPLETE_GAP

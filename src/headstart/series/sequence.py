@@ -2,24 +2,27 @@
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from headstart.images.capture import read_capture
+from headstart.images.capture import Capture, read_capture
 from headstart.types import Labels
 
 _NUMBER: Final = re.compile(r"(\d+)(?!.*\d)")
 _STEPS: Final = 10
 """Largest difference of the numbers in two names that follow each other."""
-_SECONDS: Final = 60
-"""Longest pause in seconds between two photos that follow each other."""
+_PAUSE: Final = timedelta(seconds=60)
+"""Longest pause between two photos that follow each other."""
 _MIN_RATIO, _MAX_CHANCE = 5.0, 1e-3
 """Names or times are evidence if near pairs follow each other this many times as often as other
 pairs of their class, which chance alone does with at most this probability."""
 _OTHER_PAIRS: Final = 2_000
+_TIMED_PAIRS: Final = 300
+"""Of how many of the other pairs the files are read for their times."""
 
 
 def follow_each_other(
@@ -42,15 +45,16 @@ def follow_each_other(
     others = _other_pairs(labels, np.unique(labels[left]))
 
     @cache
-    def capture(row: int) -> tuple[float, object]:
-        found = read_capture(paths[row])
-        return (found.time.timestamp(), (found.camera, paths[row].parent)) if found else (0.0, row)
+    def capture(row: int) -> Capture | None:
+        return read_capture(paths[row])
 
     numbers = [_number(path) for path in paths]
 
     def by_time(one: int, other: int) -> bool:
-        (time, camera), (time_2, camera_2) = capture(one), capture(other)
-        return camera == camera_2 and abs(time - time_2) <= _SECONDS
+        first, second = capture(one), capture(other)
+        if first is None or second is None or paths[one].parent != paths[other].parent:
+            return False
+        return first.camera == second.camera and abs(first.time - second.time) <= _PAUSE
 
     def by_name(one: int, other: int) -> bool:
         (number, prefix), (number_2, prefix_2) = numbers[one], numbers[other]
@@ -58,9 +62,9 @@ def follow_each_other(
             return False
         return prefix == prefix_2 and abs(number - number_2) <= _STEPS
 
-    for follows in (by_name, by_time):
+    for follows, compared in ((by_name, _OTHER_PAIRS), (by_time, _TIMED_PAIRS)):
         found = _where(follows, left, right)
-        if found.any() and _more_often(found, _where(follows, *others)):
+        if found.any() and _more_often(found, _where(follows, *(row[:compared] for row in others))):
             result |= found
     return result
 
