@@ -102,8 +102,8 @@ def test_the_label_of_most_copies_is_suggested(small: np.ndarray):
 
 
 def test_no_label_is_suggested_without_a_majority(small: np.ndarray):
-    copies = Copies.of(np.stack([small[0]] * 2), np.array([1, 0]), ["a", "a"], seed=0)
-    (found,) = copy_issues(images(np.array([1, 0])), copies)
+    copies = Copies.of(np.stack([small[0]] * 2), np.array([0, 1]), ["a", "a"], seed=0)
+    (found,) = copy_issues(images(np.array([0, 1])), copies)
     assert found.suggested_label == ""
 
 
