@@ -202,7 +202,9 @@ def evaluate(
         clusters=scenes.clusters,
         new_scene=scenes.new_scene,
         novelty=novelty,
-        drift=assess(model, found, rows=np.arange(len(rows)), novelty=novelty).drift,
+        drift=assess(
+            model, found, rows=np.arange(len(rows)), novelty=novelty, groups=scenes.clusters
+        ).drift,
     )
 
 
