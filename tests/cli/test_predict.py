@@ -337,10 +337,10 @@ def test_nothing_but_libtiff_itself_writes_to_stderr_about_damaged_files(model: 
         (new / f"damaged-{compression}.tif").write_bytes(data)
     command = [sys.executable, "-m", "headstart", "predict", str(model), str(new), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    # Two threads may write at once, and the parts of a message end up on different lines.
-    libtiff = re.compile(r"JPEG|Decod|\.tif: |^$")
-    lines = [line for line in done.stderr.splitlines() if not libtiff.search(line)]
-    assert lines == ["headstart: warning: 2 of 15 images could not be read"]
+    # libtiff writes from two threads at once, so its messages may be torn apart.
+    ours = [line for line in done.stderr.splitlines() if "headstart" in line]
+    assert ours == ["headstart: warning: 2 of 15 images could not be read"]
+    assert not re.search("Traceback|Warning", done.stderr)
     assert done.returncode == 1
     assert done.stdout.count('"error": "damaged TIFF') == 2
 
