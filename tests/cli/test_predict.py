@@ -358,3 +358,11 @@ class TestClassify:
         outcome = cli("classify", broken, files(new)[0], "--top", 1, "--format", "csv")
         assert outcome.code == 1
         assert outcome.out.splitlines()[1] == f"{broken},,,not an image"
+
+
+def test_sets_and_broken_files_share_a_table(cli: Cli, model: Path, new: Path):
+    (new / "broken.jpg").write_bytes(b"")
+    outcome = cli("predict", model, new, "--coverage", 0.9)
+    assert outcome.code == 1
+    assert "error: empty file" in outcome.out
+    assert outcome.out.splitlines()[0].split()[-1] == "set"

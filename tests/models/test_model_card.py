@@ -154,7 +154,8 @@ def test_shares_are_in_plain_words(share, words):
     novelty = make_novelty()
     changed = replace(novelty, estimate=replace(novelty.estimate, left_out=one, others={}))
     assert novelty_text(make_model(novelty=changed)) == (
-        f"catches {words} of a class it was never shown, with 5% false alarms"
+        f"recognizes {words} of images of a class it was never shown; takes 5% of your own "
+        "classes for unknown by mistake"
     )
 
 
@@ -163,4 +164,4 @@ def test_a_model_of_two_classes_does_not_know_about_a_third():
     estimate = replace(novelty.estimate, left_out=None, by_class={}, others={})
     model = make_model(novelty=replace(novelty, estimate=estimate))
     assert "How well it tells further classes is unknown." in model_card(model)
-    assert novelty_text(model) == "5% false alarms"
+    assert novelty_text(model) == "takes 5% of your own classes for unknown by mistake"

@@ -56,8 +56,14 @@ def audit(
         return
     from headstart.audit.audit import audit as search
     from headstart.audit.report_folder import TABLE, write_audit
+    from headstart.datasets.review import count_actions
 
     shared.check_results(out, TABLE, data)
+    if reviewed := count_actions(out / TABLE):
+        raise UserError(
+            f"{out / TABLE} has an action in {pluralize(reviewed, 'row')}, which would be lost; "
+            "choose another folder, or move the table"
+        )
     dataset = dataset_options.open(data, runtime.cache, require_classes=1)
     extractor = runtime.extractor(backbone)
     with progress() as bars:

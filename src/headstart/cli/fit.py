@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
-from headstart.cli.summary import left_out_facts, names_text, training_document, training_facts
+from headstart.cli.summary import (
+    left_out_facts,
+    names_text,
+    shared_text,
+    training_document,
+    training_facts,
+)
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import join_names, pluralize
@@ -189,6 +195,7 @@ def _describe(
             *training_facts(dataset.name, result, extractor, features),
             ("accuracy", accuracy_text(model.accuracy)),
             ("scenes", scenes_text(model)),
+            ("shared", shared_text(result)),
             ("unknown", novelty_text(model)),
             ("untested", untested if single and cross_validated else None),
             *left_out_facts(result, duplicates=model.data.duplicates, file=out / "skipped.csv"),

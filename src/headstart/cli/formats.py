@@ -89,7 +89,7 @@ def as_table(batch: BatchPrediction, count: int) -> str:
     rows = []
     for one in batch.images:
         if one.error is not None:
-            rows.append([one.image, f"error: {one.error}", "", ""])
+            rows.append([one.image, f"error: {one.error}", "", "", ""])
         for place, (label, probability) in enumerate(one.top):
             members = ", ".join(one.labels or ())
             first = ("", label, "", "") if place else (one.image, one.label, _novelty(one), members)

@@ -112,8 +112,7 @@ class DatasetOptions:
             the first or last folder.
         group_by: What tells which images are not independent, such as those of one camera or one
             burst: column:NAME of the table, folder:LEVEL (1 is the folder that contains the image),
-            name:REGEX of the file name, or time:SECONDS between photos. By default, series are
-            found in the images.
+            name:REGEX of the file name, or time:SECONDS between photos.
         review: A reviewed audit.csv of 'headstart audit': the images that it drops are not used,
             and the labels that it mends are.
     """

@@ -56,8 +56,26 @@ def training_document(result: FitResult, model: Model) -> dict[str, Any]:
         "conflicts": result.conflicts,
         "series": model.series,
         "accuracy_same_scenes": None if same_scenes is None else same_scenes.value,
+        "shared_scenes": _shared_scenes(result),
         "novelty": model.novelty and model.novelty.estimate,
     }
+
+
+def _shared_scenes(result: FitResult) -> int:
+    """Return the number of test images that show a scene of the training images."""
+    tested = result.held_out
+    return 0 if tested is None or tested.new_scene is None else int((~tested.new_scene).sum())
+
+
+def shared_text(result: FitResult) -> str | None:
+    """Say which test images do not count for the accuracy; None if all do."""
+    shared, tested = _shared_scenes(result), result.held_out
+    if not shared or tested is None:
+        return None
+    return (
+        f"{shared:,} of {pluralize(len(tested.labels), 'test image')} show scenes of training "
+        "images; the accuracy is measured without them"
+    )
 
 
 def training_facts(
@@ -68,8 +86,11 @@ def training_facts(
     `features` says how the features were computed; None omits that line.
     """
     model, origin = result.model, result.model.origin
-    held_out = model.accuracy.method is EstimateMethod.HELD_OUT
-    test = f" and {model.accuracy.images:,} held out" if held_out else ""
+    tested, held_out = result.held_out, model.accuracy.method is EstimateMethod.HELD_OUT
+    if tested is not None and (held_out or tested.new_scene is not None):
+        test = f" and {len(tested.labels):,} held out"
+    else:
+        test = ""
     classes = f"{len(model.classes)} classes ({names_text(model.classes)})"
     yield "data", f"{name}: {pluralize(result.images, 'image')}{test}, {classes}"
     yield "backbone", f"{origin.backbone} on {origin.engine}, {origin.precision}"

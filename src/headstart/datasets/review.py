@@ -107,6 +107,14 @@ def apply_review(dataset: ImageDataset, table: Path) -> ImageDataset:
     return _decided(dataset, classes, decisions, table)
 
 
+def count_actions(table: Path) -> int:
+    """Return the number of rows with an action; 0 if there is no such table."""
+    if not table.exists():
+        return 0
+    rows, _ = read_rows(table)
+    return sum(1 for _, values in rows if _cell(values, "action").strip())
+
+
 def was_dropped(skipped: Skipped) -> bool:
     """Whether an image was left out by a review, not because it cannot be used."""
     return skipped.reason.startswith(_DROPPED)

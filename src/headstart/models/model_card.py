@@ -60,9 +60,9 @@ def novelty_text(model: Model) -> str:
         if kind == "photos"
     ]
     if one := estimate.left_out:
-        caught.append(f"{_share_text(one.caught)} of a class it was never shown")
-    found = f"catches {' and '.join(caught)}, with " if caught else ""
-    return f"{found}{estimate.rate:.0%} false alarms"
+        caught.append(f"{_share_text(one.caught)} of images of a class it was never shown")
+    found = f"recognizes {' and '.join(caught)}; " if caught else ""
+    return f"{found}takes {estimate.rate:.0%} of your own classes for unknown by mistake"
 
 
 def _novelty_lines(model: Model) -> list[str]:

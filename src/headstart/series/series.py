@@ -14,7 +14,7 @@ from PIL import Image
 from headstart.backbones.stages import LOGITS
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.splits import stratified_sample
-from headstart.errors import UnreadableImageError
+from headstart.errors import DataError, UnreadableImageError
 from headstart.images.decode import decode
 from headstart.series.detection import find_groups
 from headstart.series.sequence import follow_each_other
@@ -60,8 +60,8 @@ class SeriesSummary:
             return None
         source = "found in the images" if self.source == FOUND else f"given by {self.source}"
         return (
-            f"{self.images:,} of {total:,} images are in {self.count:,} series of the same scene "
-            f"({source}), up to {self.largest:,} in one"
+            f"{self.images:,} of {total:,} images belong to {self.count:,} series, each of one "
+            f"scene ({source}), up to {self.largest:,} in one"
         )
 
 
@@ -146,9 +146,14 @@ def series_of(dataset: ImageDataset, features: Features, rows: Labels, *, seed: 
 
     Returns:
         The groups of the M images.
+
+    Raises:
+        DataError: Each class is a single group, so that none can be both trained on and tested.
     """
     if dataset.groups:
-        return given_series([dataset.groups[row] for row in rows], source=dataset.grouped_by)
+        given = given_series([dataset.groups[row] for row in rows], source=dataset.grouped_by)
+        _check_groups(given, dataset.labels[rows])
+        return given
     labels, sample = dataset.labels[rows], np.arange(len(rows))
     if len(rows) > SEARCHED:
         digests = [features.digests[row] for row in rows]
@@ -162,6 +167,17 @@ def series_of(dataset: ImageDataset, features: Features, rows: Labels, *, seed: 
     groups = np.arange(len(rows))
     groups[sample] = sample[found.groups]
     return Series(source=FOUND, groups=groups)
+
+
+def _check_groups(series: Series, labels: Labels) -> None:
+    if not series:
+        return
+    divided = any(len(np.unique(series.groups[labels == one])) > 1 for one in np.unique(labels))
+    if not divided:
+        raise DataError(
+            f"each class is a single group by {series.source}, so nothing can be held out to "
+            "measure the accuracy on new scenes; choose smaller groups"
+        )
 
 
 def find_series(values: Mapping[str, Floats], labels: Labels, paths: Sequence[Path]) -> Series:
