@@ -16,7 +16,7 @@ def test_a_cat_becomes_a_dog(cli: Cli, cat: Path, tmp_path: Path):
     assert document.keys() >= {"before", "after", "linf", "l2", "steps", "seconds"}
     assert document["before"]["label"] in {"tabby", "tiger cat", "Egyptian cat"}
     assert 0 < document["linf"] <= 4 / 255 + 1e-9
-    again = cli("classify", out, "--top", 1, "--json").document[0]
+    again = cli("classify", out, "--top", 1, "--json").document["predictions"][0]
     assert {key: again[key] for key in ("label", "probability")} == document["after"]
     with Image.open(document["comparison"]) as picture:
         assert picture.width > 3 * 400

@@ -19,7 +19,7 @@ def test_one_document_about_a_picture_that_is_read_back(cli: Cli, tmp_path: Path
     assert {**document, **one, "seconds": 0} == {**document, "seconds": 0}
     assert (one["label"], one["out"]) == ("goldfish", str(out))
     assert one["probability"] > 0.95
-    again = cli("classify", out, "--top", 1, "--json").document[0]
+    again = cli("classify", out, "--top", 1, "--json").document["predictions"][0]
     assert {key: again[key] for key in ("label", "probability")} == {
         key: one[key] for key in ("label", "probability")
     }
