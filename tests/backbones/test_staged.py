@@ -11,6 +11,8 @@ from headstart.backbones.staged import StagedNetwork, on_grid, pooled
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Interpolation, Preprocessing
 
+pytestmark = pytest.mark.slow
+
 PREPROCESSING = Preprocessing(
     size=32,
     crop=32,

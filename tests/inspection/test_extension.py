@@ -16,6 +16,8 @@ from headstart.inspection.attribution import (
 )
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.slow
+
 LITE = "efficientnet-lite0"
 
 
