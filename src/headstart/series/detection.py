@@ -39,7 +39,7 @@ _EVIDENCE = 0.05
 """With this share of the images in clear series, less clear ones are accepted too: photos of one
 scene from several sides are chains without a gap."""
 _COMPLETE_GAP = 1.5
-"""A group with such a gap is complete, and takes part in no less clear pair."""
+"""A group with such a gap is complete; no further image is linked to it."""
 _LESS_CLEAR = (1.1, 1.2)
 """Distances in middle layers and in the last one, relative to their thresholds, below which less
 clear ones are."""
