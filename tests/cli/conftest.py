@@ -1,6 +1,7 @@
 """Runs the command line as a user sees it: exit code, stdout and stderr."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ Cli = Callable[..., Outcome]
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    # A slow machine would add lines about progress to stderr.
+    monkeypatch.setattr("headstart.cli.console._LOG_INTERVAL", math.inf)
+
     def call(*arguments: object) -> Outcome:
         capsys.readouterr()
         code = run([str(argument) for argument in arguments])
