@@ -1,6 +1,6 @@
 """A model that is damaged, too new or not one is refused in a sentence."""
 
-import io
+import builtins
 import json
 import shutil
 
@@ -12,7 +12,8 @@ from safetensors.numpy import load_file, save
 
 from headstart.errors import SavedModelError
 from headstart.heads.families import FAMILIES
-from headstart.models.saved_model import MANIFEST, SCHEMA, load_model, save_model
+from headstart.models.model_folder import MANIFEST
+from headstart.models.saved_model import SCHEMA, load_model, save_model
 from headstart.system.digests import bytes_digest
 from tests.models.saved_models import arrays_of, change, contents, refusal, rewrite
 from tests.models.trained_models import features, make_model, make_novelty
@@ -37,19 +38,19 @@ class TestDamage:
 
     def test_a_manifest_without_arrays(self, saved):
         arrays_of(saved).unlink()
-        assert "missing or damaged" in refusal(saved)
+        assert "is missing; copy or fit" in refusal(saved)
 
     @pytest.mark.parametrize("name", [MANIFEST, "model-*.safetensors"])
     def test_a_file_that_may_not_be_read_is_not_called_damaged(self, saved, monkeypatch, name):
         (closed,) = saved.glob(name)
-        opened = io.open
+        opened = open
 
         def refuse(path, *arguments, **options):  # chmod does not keep root out
             if path == closed:
                 raise PermissionError(13, "Permission denied", str(path))
             return opened(path, *arguments, **options)
 
-        monkeypatch.setattr(io, "open", refuse)
+        monkeypatch.setattr(builtins, "open", refuse)
         assert refusal(saved) == f"cannot read {closed}: Permission denied; make it readable"
 
     @pytest.mark.parametrize(

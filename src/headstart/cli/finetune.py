@@ -63,9 +63,10 @@ def finetune(
     """
     started = time.perf_counter()
     settings = replace(settings, depth=_depth(depth))
-    from headstart.models.saved_model import check_target, save_model
+    from headstart.models.model_folder import ModelFolder
+    from headstart.models.saved_model import save_model
 
-    check_target(out)
+    ModelFolder(out).check_target()
     model = _model(source, data)
     if model is not None:
         _check_model_options(model, source, out, balance=balance, backbone=backbone)
@@ -121,7 +122,8 @@ def _depth(text: str) -> int | None:
 
 
 def _model(source: str, data: str | None) -> Model | None:
-    from headstart.models.saved_model import MANIFEST, load_model
+    from headstart.models.model_folder import MANIFEST
+    from headstart.models.saved_model import load_model
 
     folder = Path(source)
     if data is not None or (folder / MANIFEST).is_file():

@@ -64,14 +64,15 @@ def fit(
     from headstart.models.data_location import DataLocation, save_data_location
     from headstart.models.fit import fit as train
     from headstart.models.fit_settings import FitSettings
-    from headstart.models.saved_model import check_target, save_model
+    from headstart.models.model_folder import ModelFolder
+    from headstart.models.saved_model import save_model
     from headstart.system.cache_folder import cache_root
 
     started = time.perf_counter()
     settings = FitSettings(
         head=head, stages=_stages(stage), balance=balance, hold_out=holdout, seed=seed
     )
-    check_target(out)
+    ModelFolder(out).check_target()
     if report:
         shared.check_results(report, METRICS, data)
     dataset = dataset_options.open(data, runtime.cache)

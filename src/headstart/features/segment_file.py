@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.system.digests import bytes_digest, hasher
-from headstart.system.files import TEMPORARY
+from headstart.system.files import TEMPORARY, sync_folder
 from headstart.types import Floats
 
 Keys: TypeAlias = npt.NDArray[np.bytes_]
@@ -191,7 +191,7 @@ def write_segment(
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(folder)
+    sync_folder(folder)
     return path
 
 
@@ -280,13 +280,3 @@ def _read_header(file: FileIO, path: Path, size: int) -> dict[str, _Tensor]:
     if max(tensor.end for tensor in tensors.values()) != size:
         raise DamagedSegmentError(path)  # truncated or extended
     return tensors
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power failure, where the platform can."""
-    if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
