@@ -9,12 +9,14 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, Final, cast
 
 from headstart.errors import HeadstartError, UserError
 
@@ -27,13 +29,16 @@ _WAIT: Final = 30.0
 """Seconds to wait for a lock. Then its holder is assumed to hang."""
 
 
-def atomic_write(path: Path, content: bytes, *, durable: bool = False) -> None:
+def atomic_write(
+    path: Path, content: bytes, *, durable: bool = False, private: bool = False
+) -> None:
     """Write a file completely or not at all, creating its folder if necessary.
 
     Args:
         path: The file to write or replace.
         content: All of its bytes.
         durable: Whether it must survive a power failure once this returns.
+        private: Whether only the user may read it.
 
     Raises:
         HeadstartError: the disk is full, the folder is not writable, or similar.
@@ -44,6 +49,8 @@ def atomic_write(path: Path, content: bytes, *, durable: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with draft.open("xb") as file:
+                if private:
+                    set_mode(file, 0o600)
                 file.write(content)
                 if durable:
                     file.flush()
@@ -104,9 +111,27 @@ def remove_stale_files(folder: Path) -> None:
                 path.unlink()
 
 
+def set_mode(file: IO[bytes], mode: int) -> None:
+    """Set the permissions of an open file, where the platform can."""
+    if hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), mode)
+
+
+def is_own(found: os.stat_result) -> bool:
+    """Whether nobody but the user and root can have written a file or folder with this status."""
+    if not hasattr(os, "geteuid"):  # Windows
+        return True
+    return found.st_uid in (os.geteuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
 @contextlib.contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path, *, own: bool = False, buffering: int = -1) -> Iterator[BufferedReader]:
     """Open an ordinary file for reading. Opening a named pipe would wait for its writer.
+
+    Args:
+        path: The file.
+        own: Whether to refuse a file that another user may have written.
+        buffering: As for `open`.
 
     Raises:
         OSError: It cannot be opened, or is a folder, pipe, socket or device.
@@ -115,19 +140,23 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
-    with open(path, "rb", opener=opener) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    with open(path, "rb", buffering, opener=opener) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        yield file
+        if own and not is_own(found):
+            raise OSError(errno.EPERM, "another user may have written it")
+        yield cast("BufferedReader", file)
 
 
-def read_regular(path: Path, *, limit: int) -> bytes:
+def read_regular(path: Path, *, limit: int, own: bool = False) -> bytes:
     """Return the content of an ordinary file of at most `limit` bytes.
 
     Raises:
-        OSError: It cannot be read, is larger, or is no ordinary file.
+        OSError: It cannot be read, is larger, or is no ordinary file; with `own`, another user may
+            have written it.
     """
-    with open_regular(path) as file:
+    with open_regular(path, own=own) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit:,} bytes")
@@ -170,3 +199,15 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def reserve(file: IO[bytes], size: int) -> None:
+    """Make room for a file: writing to a mapped file on a full disk would kill the process.
+
+    Raises:
+        OSError: There is not enough space.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    elif size > 0.9 * shutil.disk_usage(Path(file.name).parent).free:
+        raise OSError(errno.ENOSPC, "no space left")
