@@ -72,6 +72,17 @@ class TestDamage:
         change(saved, novelty=manifest["novelty"])
         assert "does not fit model.json" in refusal(saved)
 
+    def test_a_head_cannot_ask_for_memory_for_classes_without_examples(self, tmp_path):
+        save_model(make_model("knn"), tmp_path)
+        rewrite(tmp_path, **{"head.classes": np.array([10**9])})
+        assert "do not fit the labels" in refusal(tmp_path)
+
+    def test_weights_that_overflow_are_not_probabilities(self, saved):
+        name = next(name for name in load_file(arrays_of(saved)) if name.endswith("coefficients"))
+        rewrite(saved, **{name: np.full_like(load_file(arrays_of(saved))[name], 3e38)})
+        with pytest.raises(SavedModelError, match="logits are not finite"):
+            load_model(saved).probabilities(features())
+
     @pytest.mark.parametrize("version", [SCHEMA + 1, 10**30])
     def test_a_newer_schema_says_upgrade_whatever_else_it_holds(self, saved, version):
         change(saved, schema_version=version, head="transformer", new=[1], arrays=None)
