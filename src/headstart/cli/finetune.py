@@ -49,6 +49,7 @@ def finetune(
     balance: shared.Balance = False,
     backbone: shared.OptionalBackbone = None,
     dataset_options: shared.DatasetOptions,
+    allow_download: shared.AllowDownload = False,
     runtime: shared.RuntimeOptions,
     seed: Annotated[
         int | None, Option(help="Random seed.", low=0, high=2**32 - 1, unset="the model's, or 0")
@@ -74,7 +75,11 @@ def finetune(
     shared.check_outside(out, location.data)
     settings = replace(settings, seed=location.seed if seed is None else seed)
     name = backbone or DEFAULT_BACKBONE
-    extractor = runtime.extractor_of(model) if model else runtime.extractor(name)
+    extractor = (
+        runtime.extractor_of(model, allow_download=allow_download)
+        if model
+        else runtime.extractor(name)
+    )
     dataset = shared.DatasetOptions(
         image_column=location.image_column,
         label_column=location.label_column,
