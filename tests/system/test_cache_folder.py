@@ -19,6 +19,16 @@ def test_a_folder_is_created_with_its_tag_once(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {TAG, "mine"}
 
 
+def test_a_folder_of_another_version_is_used(tmp_path: Path) -> None:
+    folder = cache_folder(tmp_path, "features")
+    tag = "Signature: 8a477f597d28d172789f06886806bc55\n# headstart made this folder.\n"
+    (folder / TAG).write_text(tag)
+    assert cache_folder(tmp_path, "features") == folder
+    (folder / TAG).write_text(tag.replace("headstart", "pip"))
+    with pytest.raises(StoreError):
+        cache_folder(tmp_path, "features")
+
+
 def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "features").mkdir()
     with pytest.raises(StoreError, match=r"has no CACHEDIR.TAG of headstart's"):

@@ -26,7 +26,8 @@ KINDS = ("features", "activations", "choices", "archives", "datasets", "index", 
 """The subfolders: features, activations, selected stages, unpacked archives, named data sets, the
 `PathIndex`, and matplotlib's list of fonts."""
 TAG = "CACHEDIR.TAG"
-_TAG_CONTENT = """Signature: 8a477f597d28d172789f06886806bc55
+_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
+_TAG_CONTENT = f"""{_SIGNATURE}
 # Created by headstart, which can recreate everything in it. To remove: `headstart cache --clear`.
 """
 
@@ -85,7 +86,9 @@ def is_tagged(folder: Path) -> bool:
         content = (folder / TAG).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
-    return content == _TAG_CONTENT and not folder.is_symlink()
+    # Other versions of headstart may write another text.
+    ours = content.startswith(_SIGNATURE) and "headstart" in content
+    return ours and not folder.is_symlink()
 
 
 @contextmanager
