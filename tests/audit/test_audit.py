@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from headstart.datasets.table_rows import read_rows
 from PIL import Image
 
 from headstart.audit import audit as audit_module
@@ -14,7 +15,6 @@ from headstart.audit.issue import IssueKind
 from headstart.audit.report_folder import write_audit
 from headstart.datasets import open_dataset
 from headstart.datasets.review import apply_review
-from headstart.datasets.table_rows import read_rows
 from headstart.features.extractor import Extractor
 from headstart.system.serialization import to_json
 from tests.conftest import picture, write_photos

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from headstart.datasets.tables import open_table
+from headstart.datasets.tables import TableOptions, open_table
 from headstart.errors import DataError, MissingExtraError
 from headstart.types import Split
 
@@ -56,10 +56,10 @@ def test_columns_can_be_chosen(folder):
     ):
         open_table(path)
     with pytest.raises(DataError, match=r"several possible label columns.*--label-column"):
-        open_table(path, image_column="a")
-    assert open_table(path, image_column="A", label_column="b").classes == ("u", "v")
+        open_table(path, TableOptions(image_column="a"))
+    assert open_table(path, TableOptions(image_column="A", label_column="b")).classes == ("u", "v")
     with pytest.raises(DataError, match="no column 'z'"):
-        open_table(path, image_column="a", label_column="z")
+        open_table(path, TableOptions(image_column="a", label_column="z"))
 
 
 def test_splits(folder):
@@ -180,7 +180,7 @@ def test_tables_without_use(folder, text, message):
 def test_one_column_cannot_be_both(folder):
     path = table(folder, "image,label\nimg/a.jpg,x\n")
     with pytest.raises(DataError, match=r"both be in the column 'image'.*--label-column"):
-        open_table(path, label_column="image")
+        open_table(path, TableOptions(label_column="image"))
 
 
 @pytest.mark.parametrize(

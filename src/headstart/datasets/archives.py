@@ -8,7 +8,7 @@ from typing import Final
 
 from headstart.datasets.dataset import ImageDataset, parse_split
 from headstart.datasets.folders import open_folder
-from headstart.datasets.tables import is_table, open_table
+from headstart.datasets.tables import TableOptions, is_table, open_table
 from headstart.datasets.unpacking import unpack
 from headstart.errors import DataError
 from headstart.features.path_index import PathIndex
@@ -30,9 +30,7 @@ def open_archive(
     path: Path,
     *,
     cache: Path,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    group_column: str | None = None,
+    table_options: TableOptions | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
     """Unpack an archive, unless the cache already has it, and read its contents.
@@ -70,10 +68,9 @@ def open_archive(
     if len(tables) == 1 and (isinstance(found, DataError) or len(found.classes) < 2):
         found = open_table(
             tables[0],
+            table_options or TableOptions(),
             name=path.name,
-            image_column=image_column,
-            label_column=label_column,
-            group_column=group_column,
+            cache=cache,
             within=unpacked / "files",
             require_classes=require_classes,
         )

@@ -1,13 +1,15 @@
 """Tables with one row per image: CSV, TSV, JSON Lines, Parquet."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset, parse_split
-from headstart.datasets.table_rows import JSON_LINES, Row, read_rows
+from headstart.datasets.tables.table_options import TableOptions
+from headstart.datasets.tables.table_rows import JSON_LINES, Row, read_rows
 from headstart.errors import DataError
-from headstart.types import Skipped
+from headstart.types import Skipped, Split
 
 TABLE_ENDINGS: Final = (".csv", ".tsv", *JSON_LINES, ".parquet", ".pq")
 _IMAGE_NAMES: Final = frozenset(
@@ -19,6 +21,7 @@ _LABEL_NAMES: Final = frozenset(
     | {"labelname", "categoryname"}
 )
 _SPLIT_NAMES: Final = frozenset({"split", "set", "subset"})
+_DEFAULT: Final = TableOptions()
 _NO_FILE: Final = "no such file"
 _REMOTE: Final = re.compile(r"(?:[a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
 
@@ -28,14 +31,29 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in TABLE_ENDINGS
 
 
+def open_tables(
+    tables: Sequence[tuple[Path, Split | None]],
+    options: TableOptions = _DEFAULT,
+    *,
+    name: str,
+    within: Path | None = None,
+    cache: Path | None = None,
+    require_classes: int = 2,
+) -> ImageDataset:
+    """Read several tables as one data set, such as one for each part.
+
+    A table's part is that of all its rows; None leaves it to the table's own column.
+    """
+    raise NotImplementedError
+
+
 def open_table(
     path: Path,
+    options: TableOptions = _DEFAULT,
     *,
     name: str = "",
-    image_column: str | None = None,
-    label_column: str | None = None,
-    group_column: str | None = None,
     within: Path | None = None,
+    cache: Path | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
     """Read a table of image files and labels without opening the images.
@@ -57,8 +75,8 @@ def open_table(
     if not rows:
         raise DataError(_no_rows(path, skipped))
     columns = list(dict.fromkeys(column for _, values in rows for column in values))
-    image = _find_column(path, columns, "image", _IMAGE_NAMES, image_column)
-    label = _find_column(path, columns, "label", _LABEL_NAMES, label_column)
+    image = _find_column(path, columns, "image", _IMAGE_NAMES, options.image_column)
+    label = _find_column(path, columns, "label", _LABEL_NAMES, options.label_column)
     if image == label:
         raise DataError(
             f"the images and the labels in {path} cannot both be in the column '{image}'; choose "
@@ -66,8 +84,10 @@ def open_table(
         )
     split = _split_column(rows, [one for one in columns if one not in (image, label)])
     group = (
-        _find_column(path, columns, "group", frozenset(), group_column, option="--group-by column:")
-        if group_column is not None
+        _find_column(
+            path, columns, "group", frozenset(), options.group_column, option="--group-by column:"
+        )
+        if options.group_column is not None
         else None
     )
     entries: dict[tuple[Path, str], ImageEntry] = {}
@@ -78,7 +98,7 @@ def open_table(
         try:
             if multiline:  # all rows from there on have become one cell
                 raise _RowError("line break in a cell; check for an unclosed quotation mark")
-            resolved = _resolve_file(path.parent, file, within)
+            resolved = _resolve_file(options.image_folder or path.parent, file, within)
             if class_name is None:
                 raise _RowError("no label")
             known = parse_split(part) if part else None
