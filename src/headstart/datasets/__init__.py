@@ -8,7 +8,13 @@ from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.folders import open_folder
 from headstart.datasets.grouping import GroupBy, GroupKind
 from headstart.datasets.named import NamedDataset, list_datasets, open_named
-from headstart.datasets.tables import TABLE_ENDINGS, TableOptions, is_table, open_table
+from headstart.datasets.tables import (
+    TABLE_ENDINGS,
+    TableOptions,
+    may_be_table,
+    open_table,
+    unsupported,
+)
 from headstart.errors import DataError
 from headstart.images.formats import looks_like_image
 from headstart.system.cache_folder import cache_root
@@ -99,10 +105,12 @@ def _open(
         return open_archive(
             path, cache=cache, table_options=table_options, require_classes=require_classes
         )
-    if is_table(path):
+    if may_be_table(path):
         return open_table(path, table_options, cache=cache, require_classes=require_classes)
     if looks_like_image(path):
         raise DataError(f"{path} is a single image; give a folder with one subfolder per class")
+    if what := unsupported(path):
+        raise DataError(f"{path} is a table in a format that is not supported; {what}")
     endings = ", ".join((*TABLE_ENDINGS, *ARCHIVE_ENDINGS))
     raise DataError(
         f"{path} is not a folder, a table or an archive (supported file types: {endings})"
