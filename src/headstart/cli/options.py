@@ -153,9 +153,11 @@ class DatasetOptions:
         return dataset if self.review is None else apply_review(dataset, self.review)
 
     def location(self) -> dict[str, Any]:
-        """Return the options for a `DataLocation`, with absolute paths."""
+        """Return the options for a `DataLocation`, with absolute paths of what exists."""
         paths = {name: value for name, value in vars(self).items() if isinstance(value, Path)}
-        return {**vars(self), **{name: str(path.resolve()) for name, path in paths.items()}}
+        # A folder inside an archive is none of this machine.
+        known = {name: path.resolve() if path.exists() else path for name, path in paths.items()}
+        return {**vars(self), **{name: str(path) for name, path in known.items()}}
 
 
 @dataclass(frozen=True, kw_only=True)

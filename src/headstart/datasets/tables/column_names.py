@@ -30,6 +30,8 @@ TOPIC_NAMES: Final = frozenset(
     | {"labelid", "categoryid", "targetname", "groundtruth", "cultivar", "grade", "artist", "style"}
 )
 """Names of columns that are labels if no column has a common name for them."""
+LABEL_ENDINGS: Final = ("label", "class", "category")
+"""Endings of names that are labels if no column has a common name, such as "fine_label"."""
 PLURAL_NAMES: Final = frozenset({"labels", "classes", "tags", "categories", "targets"})
 SPLIT_NAMES: Final = frozenset({"split", "splits", "usage", "partition", "fold"})
 MAYBE_SPLIT_NAMES: Final = frozenset({"set", "subset", "dataset", "part", "phase", "datasplit"})

@@ -9,6 +9,7 @@ from headstart.datasets.tables.column_names import (
     ID_NAMES,
     IMAGE_NAMES,
     INDEX_NAMES,
+    LABEL_ENDINGS,
     LABEL_NAMES,
     TOPIC_NAMES,
     check_pixels,
@@ -145,10 +146,12 @@ def _names_files(table: Table, column: str, folder: ImageFolder) -> bool:
 
 def _label_columns(table: Table, columns: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Return the column of labels, or "" and the columns of marks."""
-    found = _named(columns, LABEL_NAMES) if table.named else []
-    if len(found) > 1:
-        found = _in_words(table, found)
-    found = found or (_named(columns, TOPIC_NAMES) if table.named else [])
+    found = [one for one in columns if one in table.class_names]
+    if table.named:
+        found = found or _named(columns, LABEL_NAMES)
+        found = _in_words(table, found) if len(found) > 1 else found
+        found = found or _named(columns, TOPIC_NAMES)
+        found = found or [one for one in columns if plain_name(one).endswith(LABEL_ENDINGS)]
     if len(found) == 1:
         return found[0], ()
     if found:

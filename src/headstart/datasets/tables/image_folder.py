@@ -56,6 +56,11 @@ class ImageFolder:
             return False
         return True
 
+    def forget(self) -> None:
+        """Forget the files found so far, for the warnings."""
+        for found in (self.completed, self.moved, self._claims):
+            found.clear()
+
     def find(self, name: str) -> Path:
         """Return the file that a cell names.
 
@@ -145,7 +150,7 @@ class ImageFolder:
                     continue
                 other = self._claims.setdefault(path, name)
                 if other != name:
-                    raise UnusableRowError(f"leads to the same file as {other}")
+                    raise UnusableRowError(f"its end names the same file as another row ({other})")
                 if absolute:
                     self.moved[name] = path
                 return path
@@ -157,6 +162,8 @@ class ImageFolder:
             return "an image inside the cell; save it as a file and list that"
         if _REMOTE.match(name) and not _FILE_URI.match(name):
             return "remote file; download it and list the local copy instead"
+        if "\0" in name:
+            return "a zero byte in the name"
         path = self.root / name.strip()
         if self.within is not None and not _is_inside(path, self.within):
             return _OUTSIDE
@@ -180,6 +187,8 @@ def _spellings(name: str) -> Iterator[str]:
         for path in (unquote(rest), rest):
             yield path.lstrip("/") if _DRIVE.match(path) else path
         text = unquote(rest)
+        if text[:1] != "/":
+            yield f"//{text}"  # of another machine
     if "\\" in text:
         text = text.replace("\\", "/")
         yield text

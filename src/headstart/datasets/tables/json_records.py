@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from headstart.datasets.tables.column_names import ID_NAMES, IMAGE_NAMES, is_common_name, plain_name
 from headstart.datasets.tables.table import Table, records_table
 from headstart.errors import DataError
-from headstart.images.formats import looks_like_image
 
 _DEPTH: Final = 3  # objects in objects whose values become columns of their own
 
@@ -95,13 +95,20 @@ def _rows(path: Path, document: Any) -> Sequence[Any]:
             "one row per image: its file and its label"
         )
     keys, values = list(document), list(document.values())
-    if keys and looks_like_image(keys[0]):  # labels, or rows, by file name
+    if {"columns", "data"} <= set(document):  # as pandas writes with orient="split"
+        return [dict(zip(document["columns"], cells, strict=False)) for cells in document["data"]]
+    rows = len(keys) > 1 and all(isinstance(one, dict) for one in values)
+    if rows and any(map(is_common_name, keys)):  # columns, as pandas writes
+        return [{key: document[key].get(row) for key in keys} for row in values[0]]
+    scalars = all(isinstance(one, str | int | float) for one in values)
+    if keys and (rows or (scalars and not any(map(is_common_name, keys)))):
+        # Labels, or rows, by the name of the file; pandas writes rows by their number.
+        if rows and any(plain_name(key) in IMAGE_NAMES | ID_NAMES for key in values[0]):
+            return values
         return [
-            {"file": key, **(value if isinstance(value, dict) else {"label": value})}
+            {"file": key, **(value if rows else {"label": value})}
             for key, value in document.items()
         ]
-    if len(keys) > 1 and all(isinstance(one, dict) for one in values):  # columns, as pandas writes
-        return [{key: document[key].get(row) for key in keys} for row in values[0]]
     if len(keys) > 1 and all(isinstance(one, list) for one in values):
         if len({len(one) for one in values}) > 1:
             raise DataError(f"{path} has columns of different lengths; fix the file")

@@ -1,5 +1,6 @@
 """The label of each row, checked as a whole: several labels, missing ones, equal numbers."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -132,11 +133,14 @@ def _warnings(table: Table, classes: set[str], values: Sequence[Any]) -> Iterato
             f"{join_names([repr(one) for one in sorted(words)])} is a class of {table.path} like "
             "any other; if it means that there is no label, leave the cell empty"
         )
-    uncertain = joint_labels(classes, plural=True)
+    uncertain = {
+        label: parts & classes
+        for label in classes
+        if len(parts := set(re.split(r"[\s/]+", label))) > 1 and parts & classes
+    }
     if uncertain:
         shown, parts = min(uncertain.items())
-        known = next((part for part in parts if part in classes), parts[0])
         yield (
-            f"{pluralize(len(uncertain), 'class', 'classes')} of {table.path} may be several "
-            f"labels in one, such as {shown!r} beside {known!r}; if so, keep one label in each row"
+            f"{pluralize(len(uncertain), 'label')} of {table.path} may be several in one, such as "
+            f"{shown!r} beside {min(parts)!r}; if so, keep one in each row"
         )

@@ -1,10 +1,6 @@
 """Labeled images from a table with one row per image."""
 
-import os
-import shlex
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,15 +13,14 @@ from headstart.datasets.tables.labels import cell_text
 from headstart.datasets.tables.table import Table
 from headstart.datasets.tables.table_file import read_table
 from headstart.datasets.tables.table_options import TableOptions
+from headstart.datasets.tables.unusable_table import no_rows, too_few_classes
 from headstart.errors import DataError
 from headstart.system.cache_folder import cache_root
-from headstart.system.text import count_reasons, pluralize
 from headstart.types import Skipped, Split
 
 _DEFAULT: Final = TableOptions()
 _LINE_BREAK: Final = "line break in a cell; check for an unclosed quotation mark"
-_NEARBY: Final = 200  # folders in which missing files are looked for
-_PROBES: Final = 3  # missing files that are looked for
+_SHOWN: Final = 500  # characters of a name that are shown
 
 
 def open_table(
@@ -60,11 +55,10 @@ def open_table(
     folder = _image_folder(path, options, within)
     table = read_table(path, folder.has)
     if len(table) == len(table.problems):
-        raise DataError(_no_rows(table))
+        raise DataError(no_rows(table))
     columns = find_columns(table, options, folder)
     table = _without_line_breaks(table, columns)
-    folder.completed.clear()  # of cells that were only tried
-    folder.moved.clear()
+    folder.forget()  # cells that were only tried
     labels = LabelColumn.of(table, columns)
     if columns.image in table.embedded:
         files, names = unpack_images(path, columns.image, cache_root(cache))
@@ -90,6 +84,7 @@ def open_table(
                 missing.append(named)
             # A row without a file name is identified by its position.
             shown = table.place(row) if row in table.problems or not named.strip() else named
+            shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
             skipped.append(Skipped(shown, str(reason)))
             continue
         key = (entry.path, entry.label, entry.split)
@@ -99,7 +94,7 @@ def open_table(
             entries[key] = entry
     dataset = build_dataset(name or path.name, entries.values(), skipped)
     if len(dataset.classes) < require_classes:
-        raise DataError(_too_few_classes(dataset, table, folder, missing))
+        raise DataError(too_few_classes(dataset, table, folder, missing))
     warnings = (*columns.warnings, *labels.warnings, *folder.warnings())
     return replace(dataset, warnings=warnings)
 
@@ -138,59 +133,3 @@ def _find(folder: ImageFolder, named: str) -> Path:
     if not named.strip():
         raise UnusableRowError("no image file")
     return folder.find(named)
-
-
-def _no_rows(table: Table) -> str:
-    path = table.path
-    if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
-        first = next(iter(table.problems), None)
-        why = "" if first is None else f" ({table.place(first)}: {table.problems[first]})"
-        return f"{path} has no rows{why}; write one JSON object per line, one for each image"
-    if table.problems:
-        first = min(table.problems)
-        return f"no row of {path} can be read ({table.rows[first]}: {table.problems[first]})"
-    return f"{path} has no rows; write a line of column names, then one row per image"
-
-
-def _too_few_classes(
-    dataset: ImageDataset, table: Table, folder: ImageFolder, missing: Sequence[str]
-) -> str:
-    """Say which class is left, why rows were skipped, and what to do."""
-    path, skipped = table.path, dataset.skipped
-    # "listed twice (t.csv, line 4)" is one reason, wherever it is.
-    lost = count_reasons(one.reason.partition(" (")[0] for one in skipped)
-    such = next((one.path for one in skipped if not missing or one.reason == NO_FILE), "")
-    hint = _missing_hint(path, folder, missing) if missing else "fix the table"
-    if not dataset.classes:
-        return f"none of the {len(skipped):,} rows of {path} can be used: {lost}, such as {such}; {hint}"
-    problem = f"{path} lists usable images of only one class ('{dataset.classes[0]}')"
-    if not skipped:
-        return f"{problem}; add images of at least one other class"
-    rows = pluralize(len(skipped), "row was", "rows were")
-    return f"{problem}; {rows} skipped: {lost}, such as {such}; {hint}"
-
-
-def _missing_hint(path: Path, folder: ImageFolder, missing: Sequence[str]) -> str:
-    """Say where files are looked for, and where they are if that is near."""
-    hint = f"file names are relative to {folder.root}; --image-folder chooses another folder"
-    if folder.within is not None:
-        return hint
-    for near in islice(_nearby(folder.root), _NEARBY):
-        there = ImageFolder(root=near, suffix=folder.suffix)
-        if all(there.has(name) for name in missing[:_PROBES]):
-            return f"they are in {near}: {shlex.join([str(path), '--image-folder', str(near)])}"
-    return hint
-
-
-def _nearby(root: Path) -> Iterator[Path]:
-    """Yield the current folder, the ones in and beside a folder, and the ones in these."""
-    yield Path()
-    yield root.parent
-    for top in (root, root.absolute().parent):
-        for parent, folders, _ in os.walk(top):
-            depth = len(Path(parent).relative_to(top).parts)
-            folders[:] = sorted(one for one in folders if not one.startswith("."))
-            if depth:
-                yield Path(parent)
-            if depth >= 2:
-                folders.clear()

@@ -12,6 +12,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),  # Excel's "Unicode text"
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_HEAD: Final = 1000  # bytes that tell UTF-16
 _OTHER_FILES: Final = (
     (b"PK\x03\x04", "an Excel workbook or a zip file; save it as 'CSV UTF-8', or rename it"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as 'CSV UTF-8'"),
@@ -35,17 +36,16 @@ def read_text(path: Path) -> str:
         if data.startswith(signature):
             raise DataError(f"{path} is not a text file but {what}")
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8-sig")
+    if encoding == "utf-8-sig" and data.count(0, 0, _HEAD) > len(data[:_HEAD]) // 4:
+        raise DataError(
+            f"{path} has many zero bytes, as UTF-16 without a byte order mark does; save it as "
+            "'CSV UTF-8'"
+        )
     try:
-        text = data.decode(encoding)
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{path} is not UTF-8 text (byte {error.start}, line {line}); if it is in another "
             "encoding, such as Latin-1 or Windows-1252, save it as 'CSV UTF-8'"
         ) from error
-    if text.count("\0", 0, 1000) > min(len(text), 1000) // 4:
-        raise DataError(
-            f"{path} has many zero bytes, as UTF-16 without a byte order mark does; save it as "
-            "'CSV UTF-8'"
-        )
-    return text
