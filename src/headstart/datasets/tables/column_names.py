@@ -37,13 +37,11 @@ SPLIT_NAMES: Final = frozenset({"split", "splits", "usage", "partition", "fold"}
 MAYBE_SPLIT_NAMES: Final = frozenset({"set", "subset", "dataset", "part", "phase", "datasplit"})
 """Names of columns that are splits if their values are; they are often something else."""
 FLAG_NAMES: Final = {
-    **dict.fromkeys(("train", "istrain", "training", "istraining"), Split.TRAIN),
-    "istrainingimage": Split.TRAIN,
-    **dict.fromkeys(("val", "isval", "valid", "isvalid", "validation"), Split.VALIDATION),
-    "isvalidation": Split.VALIDATION,
-    **dict.fromkeys(("test", "istest", "testing", "istesting", "istestimage"), Split.TEST),
+    **dict.fromkeys(("istrain", "istraining", "istrainingimage", "train"), Split.TRAIN),
+    **dict.fromkeys(("isval", "isvalid", "isvalidation", "val", "valid"), Split.VALIDATION),
+    **dict.fromkeys(("istest", "istesting", "istestimage", "test"), Split.TEST),
 }
-"""Columns of yes and no that say whether an image is in a split."""
+"""Columns of yes and no that say whether an image is in a split; "train" may also be a class."""
 INDEX_NAMES: Final = frozenset({"", "index", "unnamed0", "idx", "row", "rownumber"})
 
 
@@ -58,15 +56,18 @@ def is_common_name(column: str) -> bool:
     return plain_name(column) in IMAGE_NAMES | ID_NAMES | LABEL_NAMES | TOPIC_NAMES
 
 
-def check_pixels(path: Path, columns: Sequence[str], *, named: bool = True) -> None:
+def check_pixels(path: Path, columns: Sequence[str]) -> None:
     """Refuse tables that hold the images' pixels, as MNIST and FER2013 are handed around in CSV.
 
     Raises:
         DataError: There are columns of pixels, or one of lists of pixels.
     """
+    names = [plain_name(one) for one in columns]
     pixels = [one for one in columns if _PIXEL.fullmatch(one.strip().casefold())]
-    lists = [one for one in columns if plain_name(one) == "pixels"] if named else []
-    if len(pixels) < _FEWEST_PIXELS and not lists:
+    lists = [one for one, name in zip(columns, names, strict=True) if name == "pixels"]
+    # Numbers may also be features, or classes, of the images that another column names.
+    known = IMAGE_NAMES | ID_NAMES if all(one.isdecimal() for one in pixels) else IMAGE_NAMES
+    if not known.isdisjoint(names) or (len(pixels) < _FEWEST_PIXELS and not lists):
         return
     what = f"the column '{lists[0]}'" if lists else f"{len(pixels)} columns of numbers"
     raise DataError(

@@ -23,6 +23,7 @@ from headstart.datasets.tables.table_options import TableOptions
 from headstart.errors import DataError
 
 _SAMPLE: Final = 20  # cells that tell whether a column names files
+_FEW: Final = 5
 _MARKS: Final = {"0": False, "1": True, "false": False, "true": True, "": False}
 
 
@@ -70,7 +71,9 @@ def find_columns(table: Table, options: TableOptions, folder: ImageFolder) -> Co
             f"the images and the labels in {table.path} cannot both be in the column '{image}'; "
             "choose another with --image-column or --label-column"
         )
-    splits = find_splits(table, [one for one in table.columns if one not in (image, label)])
+    others = [one for one in table.columns if one not in (image, label)]
+    labeled = label is not None or bool(_named(others, LABEL_NAMES | TOPIC_NAMES))
+    splits = find_splits(table, others, labeled=labeled)
     marks: tuple[str, ...] = ()
     if label is None:
         used = {image, group, *splits.columns}
@@ -160,9 +163,9 @@ def _label_columns(table: Table, columns: Sequence[str]) -> tuple[str, tuple[str
             f"with {_LABEL}"
         )
     left = [one for one in columns if plain_name(one) not in INDEX_NAMES or not table.named]
-    if len(left) == 1 and not _measured(table.values(left[0])):
+    if len(left) == 1 and not _is_no_class(table.values(left[0])):
         return left[0], ()
-    if marks := _marks(table, left):
+    if table.named and (marks := _marks(table, left)):
         return "", marks
     raise DataError(
         f"{table.path} has no recognizable label column among {_listed(table.columns)}; choose one "
@@ -184,10 +187,14 @@ def _in_words(table: Table, columns: list[str]) -> list[str]:
     return (words or columns)[:1]
 
 
-def _measured(values: Sequence[Any]) -> bool:
-    """Whether most values are numbers with fractions, which are no classes."""
+def _is_no_class(values: Sequence[Any]) -> bool:
+    """Whether values are numbers of rows or images, or are measured: all differ, or have fractions.
+
+    A few rows may all be of different classes.
+    """
     texts = [text for value in values if (text := cell_text(value)) is not None]
-    return sum(_is_fraction(text) for text in texts) * 2 > len(texts)
+    all_differ = len(texts) > _FEW and len(set(texts)) == len(texts)
+    return all_differ or sum(_is_fraction(text) for text in texts) * 2 > len(texts)
 
 
 def _is_fraction(text: str) -> bool:

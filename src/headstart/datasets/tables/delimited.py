@@ -25,8 +25,8 @@ _Cells = tuple[int, list[str]]
 def read_delimited(path: Path, text: str, is_file: Callable[[str], bool] | None = None) -> Table:
     """Read a table of text.
 
-    The delimiter is the one that Excel's first line "sep=;" states; otherwise a tab for .tsv; or
-    else the one that occurs equally often in the most lines. Lines without any of them are split
+    The delimiter is the one that Excel's first line "sep=;" states; otherwise the one that occurs
+    equally often in the most lines. Lines without any of them are split
     at their last blank, as in Caffe's lists of "path label".
 
     The first row is the header, unless one of its cells names an image. Rows that begin with "#"
@@ -42,7 +42,7 @@ def read_delimited(path: Path, text: str, is_file: Callable[[str], bool] | None 
         DataError: The text is not a table, such as after an unclosed quotation mark.
     """
     excel = _EXCEL.match(text)
-    delimiter = excel[1] if excel else "\t" if path.suffix.lower() == ".tsv" else _delimiter(text)
+    delimiter = excel[1] if excel else _delimiter(text)
     cells = _cells(path, text[excel.end() :] if excel else text, delimiter, 1 if excel else 0)
     filled = (row for row in cells if any(cell.strip() for cell in row[1]))
     header, first = _header(filled, is_file)
@@ -50,7 +50,8 @@ def read_delimited(path: Path, text: str, is_file: Callable[[str], bool] | None 
     if header is None:
         width = len(first[0][1]) if first else 0
         header = [str(number) for number in range(1, width + 1)]
-    check_pixels(path, header, named=named)  # before reading gigabytes of them
+    if named:
+        check_pixels(path, header)  # before reading gigabytes of them
     content = [
         row for row in chain(first, filled) if not (is_file and _is_comment(row[1], is_file))
     ]

@@ -11,15 +11,15 @@ from headstart.images.formats import HEAD_BYTES, TAIL_BYTES, image_format, looks
 from headstart.system.cache_folder import atomic_folder, cache_errors, cache_folder
 from headstart.system.digests import bytes_digest
 
-_STORED_PATHS: Final = "paths.txt"
+_STORED_PATHS: Final = ".paths"
 _LONGEST: Final = 50  # characters of a stored name that are kept
 
 
 def unpack_images(path: Path, column: str, cache: Path) -> tuple[Sequence[Path | None], list[str]]:
     """Write the images of a column to "archives" in the cache, unless they are there.
 
-    Each file is named after its row and the path that the table stores with it: "12-cat.png". The
-    folder is named by the digest of the table.
+    Each file is named after the table, its row, and the path that the table stores with it, such
+    as "photos.parquet/12-cat.png". The folder is named by the digest of the table.
 
     Returns:
         The N files, None for a row without an image; and the N stored paths, "" if there is none.
@@ -30,13 +30,14 @@ def unpack_images(path: Path, column: str, cache: Path) -> tuple[Sequence[Path |
     """
     with cache_errors(cache / "archives"):
         parent = cache_folder(cache, "archives")
-    folder = parent / bytes_digest(f"{cached_digest(path, cache)} {column}".encode())
+    key = f"{cached_digest(path, cache)} {column} {path.name}"
+    folder = parent / bytes_digest(key.encode("utf-8", "surrogateescape"))
     if not folder.is_dir():
         with atomic_folder(folder) as work:
             _write(path, column, work)
     by_row = {
         int(one.name.partition("-")[0].partition(".")[0]): one
-        for one in (folder / "files").iterdir()
+        for one in (folder / path.name).iterdir()
     }
     stored = (folder / _STORED_PATHS).read_text(encoding="utf-8").split("\n")[:-1]
     return [by_row.get(number) for number in range(1, len(stored) + 1)], stored
@@ -45,12 +46,12 @@ def unpack_images(path: Path, column: str, cache: Path) -> tuple[Sequence[Path |
 def _write(path: Path, column: str, work: Path) -> None:
     stored = []
     with cache_errors(work):
-        (work / "files").mkdir()
+        (work / path.name).mkdir()
     for number, (content, name) in enumerate(embedded_images(path, column), start=1):
         stored.append(re.sub(r"[\r\n]", " ", name or ""))
         if content:
             with cache_errors(work):
-                (work / "files" / _file_name(number, content, name or "")).write_bytes(content)
+                (work / path.name / _file_name(number, content, name or "")).write_bytes(content)
     with cache_errors(work):
         text = "".join(f"{one}\n" for one in stored)
         (work / _STORED_PATHS).write_text(text, encoding="utf-8", newline="\n")

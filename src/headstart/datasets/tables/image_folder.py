@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -114,7 +115,9 @@ class ImageFolder:
             path = self.root / text
             files = self._by_stem(path.parent).get(path.name, ())
             if len(files) > 1:
-                raise UnusableRowError(f"several files: {', '.join(files)}; give --image-suffix")
+                raise UnusableRowError(
+                    f"several files of this name; give --image-suffix ({', '.join(files)})"
+                )
             if files:
                 return self.completed.setdefault(text, path.parent / files[0])
         return None
@@ -140,7 +143,8 @@ class ImageFolder:
         """
         here = self.root.absolute().parts
         for text in spellings:
-            absolute = text.startswith("/") or _DRIVE.match(text) is not None
+            # Notebooks on Kaggle write "../input/...".
+            absolute = text.startswith(("/", "../")) or _DRIVE.match(text) is not None
             parts = [part for part in PurePosixPath(text).parts if part not in ("/", "//", ".")]
             for drop in range(1, len(parts)):
                 if not absolute and here[-drop:] != tuple(parts[:drop]):
@@ -192,6 +196,10 @@ def _spellings(name: str) -> Iterator[str]:
     if "\\" in text:
         text = text.replace("\\", "/")
         yield text
+    if not text.isascii():  # macOS writes accents as characters of their own
+        yield from (unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))
+    if "%" in text:
+        yield unquote(text)
     if text.startswith("~"):
         yield os.path.expanduser(text)  # noqa: PTH111 - Path raises for unknown users
 

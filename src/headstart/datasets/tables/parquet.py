@@ -73,8 +73,8 @@ def _holds_images(file: Any, field: Any) -> bool:
     """Whether a column is the Hub's struct of bytes and path, or binary with an image in it."""
     from pyarrow import types
 
-    def binary(kind: Any) -> bool:
-        return bool(types.is_binary(kind) or types.is_large_binary(kind))
+    def binary(kind: Any) -> Any:
+        return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
 
     if types.is_struct(field.type):
         return any(one.name == "bytes" and binary(one.type) for one in field.type)

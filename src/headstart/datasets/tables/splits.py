@@ -71,10 +71,15 @@ class SplitColumns:
         return Split.TEST if Split.TRAIN in self.flags else Split.TRAIN
 
 
-def find_splits(table: Table, columns: Sequence[str]) -> SplitColumns:
+def find_splits(table: Table, columns: Sequence[str], *, labeled: bool) -> SplitColumns:
     """Find the parts: a column such as "split" or "Usage", or columns such as "is_test".
 
     A column counts if its name and at least one of its values, or of its flags all, fit.
+
+    Args:
+        table: The table.
+        columns: Those that name neither images nor labels.
+        labeled: Whether another column has the labels; if not, "train" may be a class of vehicles.
 
     Raises:
         DataError: Two columns disagree.
@@ -112,6 +117,8 @@ def find_splits(table: Table, columns: Sequence[str]) -> SplitColumns:
         and {text.casefold() for text in texts if text} <= _YES | _NO
         and any(texts)
     }
+    if not labeled and len({FLAG_NAMES[plain_name(column)] for column in flags}) < 2:
+        flags = {one: texts for one, texts in flags.items() if plain_name(one).startswith("is")}
     if not flags:
         return SplitColumns(warnings=tuple(warnings))
     return SplitColumns(

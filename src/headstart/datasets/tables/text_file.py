@@ -18,6 +18,9 @@ _OTHER_FILES: Final = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as 'CSV UTF-8'"),
     (b"\x1f\x8b", "a gzip file; unpack it with gunzip"),
     (b"PAR1", "a Parquet file; rename it to end in .parquet"),
+    (b"version https://git-lfs", "a pointer to a file of Git LFS; get it with 'git lfs pull'"),
+    (b"<!DOCTYPE", "a web page; download the table itself"),
+    (b"<html", "a web page; download the table itself"),
     (b"SQLite format 3", "an SQLite database; export the table as CSV"),
 )
 
@@ -42,7 +45,7 @@ def read_text(path: Path) -> str:
             "'CSV UTF-8'"
         )
     try:
-        return data.decode(encoding)
+        return data.decode(encoding).lstrip("\ufeff")  # some programs write it twice
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(

@@ -60,7 +60,8 @@ def _missing_hint(folder: ImageFolder, missing: Sequence[str]) -> str:
             there = ImageFolder(root=near, suffix=folder.suffix)
             if all(there.has(name) for name in missing[:_PROBES]):
                 return f"they are in {near}: add --image-folder {near}"
-    return f"file names are relative to {folder.root}; --image-folder chooses another folder"
+    root = folder.root.absolute()
+    return f"file names are relative to {root}; --image-folder chooses another folder"
 
 
 def _nearby(root: Path) -> Iterator[Path]:
