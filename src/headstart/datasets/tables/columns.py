@@ -76,7 +76,7 @@ def find_columns(table: Table, options: TableOptions, folder: ImageFolder) -> Co
     splits = find_splits(table, others, labeled=labeled)
     marks: tuple[str, ...] = ()
     if label is None:
-        used = {image, group, *splits.columns}
+        used = {image, group, *splits.columns, *table.embedded}
         label, marks = _label_columns(table, [one for one in table.columns if one not in used])
     where = f"labels in column '{label}'" if label else f"a class in each of {len(marks)} columns"
     said = [f"{table.path} {how}: images in column '{image}', {where}"] if how else []
@@ -127,7 +127,7 @@ def _image_column(table: Table, chosen: str | None, folder: ImageFolder) -> tupl
         found, how = _named(table.columns, IMAGE_NAMES), ""
         if len(found) > 1 and not table.embedded:
             found = [one for one in found if _names_files(table, one, folder)] or found
-        found = found or _named(table.columns, ID_NAMES)
+        found = found or list(table.embedded) or _named(table.columns, ID_NAMES)
         if not found:
             check_pixels(table.path, table.columns)
             found = [one for one in table.columns if _names_files(table, one, folder)]

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from headstart.images.formats import EXTENSIONS, looks_like_image
+from headstart.system.text import pluralize
 
 NO_FILE: Final = "no such file"
 _OUTSIDE: Final = "outside the archive"
@@ -89,14 +90,14 @@ class ImageFolder:
         if self.completed:
             name, file = next(iter(self.completed.items()))
             yield (
-                f"names without an ending: {name!r} is {file}, and so on for {len(self.completed)} "
-                "images; --image-suffix says which ending is meant"
+                f"{pluralize(len(self.completed), 'name')} in the table without an ending, such as "
+                f"{name!r} for {file}; --image-suffix says which ending is meant"
             )
         if self.moved:
             name, file = next(iter(self.moved.items()))
             yield (
-                f"paths of another place: {name!r} is {file}, and so on for {len(self.moved)} "
-                "images; --image-folder says where they are"
+                f"{pluralize(len(self.moved), 'path')} in the table not on this machine; found by "
+                f"their ends, such as {name!r} at {file}; --image-folder says where to look"
             )
 
     def _file(self, text: str) -> Path | None:
