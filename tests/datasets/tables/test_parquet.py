@@ -122,6 +122,18 @@ def test_paths_without_images(folder):
     assert reasons(found) == ["no image file"]
 
 
+def test_the_first_images_may_be_missing(folder):
+    images = pyarrow.array([None] * 100 + [IMAGES[0]])
+    path = write(folder / "t.parquet", photo=images, label=["x"] * 101)
+    found = open_table(path, cache=folder / "cache", require_classes=1)
+    assert (len(found), len(found.skipped)) == (1, 100)
+
+
+def test_what_is_no_image_is_left_to_the_decoder(folder):
+    path = write(folder / "t.parquet", image=[b"\0unknown"] * 3, label=LABELS)
+    assert len(open_table(path, cache=folder / "cache")) == 3
+
+
 def test_several_columns_of_images(folder):
     path = write(folder / "t.parquet", left=embedded(), right=embedded(), label=LABELS)
     with pytest.raises(DataError, match=r"several possible image columns among 'left', 'right'"):

@@ -51,6 +51,11 @@ def plain_name(column: str) -> str:
     return re.sub(r"[\W_]+", "", last.casefold())
 
 
+def is_image_name(column: str) -> bool:
+    """Whether a column's name is one of images."""
+    return plain_name(column) in IMAGE_NAMES
+
+
 def is_common_name(column: str) -> bool:
     """Whether a column's name is one of images or labels."""
     return plain_name(column) in IMAGE_NAMES | ID_NAMES | LABEL_NAMES | TOPIC_NAMES

@@ -73,6 +73,8 @@ class ImageFolder:
         Raises:
             UnusableRowError: There is no such file, or it must not be used.
         """
+        if "\0" in name:
+            raise UnusableRowError("a zero byte in the name")
         direct = self._file(name) if name.strip() else None
         if direct is None:
             spellings = list(dict.fromkeys(_spellings(name)))
@@ -167,8 +169,6 @@ class ImageFolder:
             return "an image inside the cell; save it as a file and list that"
         if _REMOTE.match(name) and not _FILE_URI.match(name):
             return "remote file; download it and list the local copy instead"
-        if "\0" in name:
-            return "a zero byte in the name"
         path = self.root / name.strip()
         if self.within is not None and not _is_inside(path, self.within):
             return _OUTSIDE

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import date, time
+from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ def cell_labels(value: Any, names: Sequence[str] = ()) -> tuple[str, ...]:
     """
     if isinstance(value, list | tuple | set):
         return tuple(dict.fromkeys(label for one in value for label in cell_labels(one, names)))
+    if isinstance(value, dict) and len(value) == 1:
+        (value,) = value.values()
     if names and isinstance(value, int):
         return (names[value],) if 0 <= value < len(names) else ()
     text = cell_text(value)
@@ -47,7 +49,7 @@ def cell_text(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    if isinstance(value, str | int | float | Decimal | date | time):
+    if isinstance(value, str | int | float | Decimal | date | time | timedelta):
         return str(value).strip() or None
     return None
 

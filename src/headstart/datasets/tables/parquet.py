@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from headstart.datasets.tables.column_names import is_image_name
 from headstart.datasets.tables.table import Table
 from headstart.errors import DataError, MissingExtraError
 from headstart.images.formats import HEAD_BYTES, image_format
@@ -80,10 +81,11 @@ def _holds_images(file: Any, field: Any) -> bool:
         return any(one.name == "bytes" and binary(one.type) for one in field.type)
     if not binary(field.type):
         return False
-    first = next(file.iter_batches(_BATCH, columns=[field.name]), None)
-    cells = [] if first is None else first.column(0).to_pylist()
-    filled = next((cell for cell in cells if cell), b"")
-    return image_format(filled[:HEAD_BYTES]) is not None
+    batches = file.iter_batches(_BATCH, columns=[field.name])
+    cells = (cell for batch in batches for cell in batch.column(0).to_pylist())
+    first = next((cell[:HEAD_BYTES] for cell in cells if cell), b"")
+    # Of a column with an image's name, the decoder says what is wrong; file names have no zeros.
+    return image_format(first) is not None or (b"\0" in first and is_image_name(field.name))
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, tuple[str, ...]]:
