@@ -151,6 +151,16 @@ def test_a_class_of_one_image_is_said_to_be_untested(cli: Cli, own: Path, tmp_pa
     assert untested in outcome.out
 
 
+def test_a_class_of_one_series_is_said_to_be_untested(cli: Cli, own: Path, tmp_path: Path):
+    for number, path in enumerate(files(own)):
+        scene = 0 if path.parent.name == "noise" else number
+        path.rename(path.with_name(f"scene{scene}_{path.name}"))
+    outcome = cli("fit", own, "--out", tmp_path / "model", *QUICK, "--group-by", r"name:^scene\d+")
+    assert outcome.code == 0
+    untested = "untested  noise: a single series cannot be used for both training and testing"
+    assert untested in outcome.out
+
+
 def test_a_sample_that_compared_is_named(
     cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

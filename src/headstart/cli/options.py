@@ -56,6 +56,10 @@ Cache = Annotated[
         convert=_use_cache,
     ),
 ]
+AllowDownload = Annotated[
+    bool,
+    Advanced(help="Download the weights of the model's backbone if this machine lacks them."),
+]
 Balance = Annotated[
     bool, Option(help="Weight all classes equally, regardless of their number of images.")
 ]
@@ -182,13 +186,13 @@ class RuntimeOptions:
         silence_libraries()
         return build_extractor(backbone, allow_download=allow_download, **vars(self))
 
-    def extractor_of(self, model: Model) -> Extractor:
+    def extractor_of(self, model: Model, *, allow_download: bool) -> Extractor:
         """Return the backbone of a model, with the weights that the model was trained on."""
         from headstart.cli.console import silence_libraries
         from headstart.models.model_backbone import build_model_extractor
 
         silence_libraries()
-        return build_model_extractor(model, **vars(self))
+        return build_model_extractor(model, allow_download=allow_download, **vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +206,7 @@ class NetworkOptions:
     backbone: OptionalBackbone = None
     model: Path | None = None
     weights: Weights = None
+    allow_download: AllowDownload = False
 
     def inspected(self) -> InspectedNetwork:
         """Return the network, ready for inspection.
@@ -213,21 +218,24 @@ class NetworkOptions:
             raise UserError(
                 f"--model {self.model} includes its backbone; remove --backbone {self.backbone}"
             )
-        return _inspected(self.model, self.backbone or DEFAULT_BACKBONE, self.weights)
+        name = self.backbone or DEFAULT_BACKBONE
+        return _inspected(self.model, name, self.weights, allow_download=self.allow_download)
 
 
-def inspected_by_name(name: str, weights: Path | None) -> InspectedNetwork:
+def inspected_by_name(name: str, weights: Path | None, *, allow_download: bool) -> InspectedNetwork:
     """Return the model folder, or else the backbone, that an argument names, for inspection."""
-    folder = Path(name)
-    return _inspected(folder if folder.exists() else None, name, weights)
+    folder = Path(name) if Path(name).exists() else None
+    return _inspected(folder, name, weights, allow_download=allow_download)
 
 
-def _inspected(folder: Path | None, name: str, weights: Path | None) -> InspectedNetwork:
+def _inspected(
+    folder: Path | None, name: str, weights: Path | None, *, allow_download: bool
+) -> InspectedNetwork:
     """Return the network of a model or, without its folder, the backbone of that name."""
     from headstart.backbones import load_backbone
     from headstart.cli.console import silence_libraries
     from headstart.inspection.inspected_network import InspectedNetwork
-    from headstart.models.model_backbone import require_weights_file, tuned_backbone
+    from headstart.models.model_backbone import load_model_backbone
     from headstart.models.saved_model import load_model
 
     silence_libraries()
@@ -235,9 +243,8 @@ def _inspected(folder: Path | None, name: str, weights: Path | None) -> Inspecte
         network = InspectedNetwork(load_backbone(name, weights=weights), None)
     else:
         model = load_model(folder)
-        require_weights_file(model, weights)
-        backbone = load_backbone(model.origin.backbone, weights=weights)
-        network = InspectedNetwork(tuned_backbone(model, backbone), model)
+        backbone = load_model_backbone(model, weights=weights, allow_download=allow_download)
+        network = InspectedNetwork(backbone, model)
     # Built at once: it reports a missing extra before the caller imports what needs PyTorch.
     _ = network.differentiable
     return network

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from headstart.errors import DataError, HeadstartError, StoreError
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import file_digest, hasher
-from headstart.system.files import atomic_write, remove_stale_files
+from headstart.system.files import atomic_write, read_regular, remove_stale_files
 
 _RECORD = np.dtype(
     [
@@ -38,6 +38,7 @@ _Status: TypeAlias = tuple[int, int, int, int, int]
 _NAME = "stat-index-1"
 _RACY = 2_000_000_000  # ns, the coarsest clock of the file systems in use
 _LIMIT = 1_000_000  # records: 80 MB, read in 0.15 s
+_MAX_BYTES = 2 * _LIMIT * _RECORD.itemsize
 
 
 class PathIndex:
@@ -99,7 +100,7 @@ class PathIndex:
         body = merged.tobytes()
         try:
             remove_stale_files(cache_folder(self._root, "index"))
-            atomic_write(self._file, hasher(body).digest() + body)
+            atomic_write(self._file, hasher(body).digest() + body, private=True)
         except (OSError, HeadstartError):
             return False
         self._use(merged)
@@ -114,7 +115,7 @@ class PathIndex:
     def _load(self) -> _Records:
         """Read the records, sorted by path; an empty array if the index is missing or damaged."""
         try:
-            raw = self._file.read_bytes()
+            raw = read_regular(self._file, limit=_MAX_BYTES, own=True)
         except OSError:
             raw = b""
         body = memoryview(raw)[16:]

@@ -13,7 +13,7 @@ from headstart.errors import HeadstartError
 from headstart.models.trained_model import TrainingData
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
-from headstart.system.files import atomic_write
+from headstart.system.files import atomic_write, read_regular
 
 _KIND = "index"
 
@@ -51,13 +51,13 @@ def save_data_location(root: Path, data: TrainingData, location: DataLocation) -
     """Record where a model's images are; does nothing if the cache cannot be written."""
     with contextlib.suppress(OSError, HeadstartError):
         cache_folder(root, _KIND)
-        atomic_write(_note(root, data), json.dumps(asdict(location)).encode())
+        atomic_write(_note(root, data), json.dumps(asdict(location)).encode(), private=True)
 
 
 def find_data_location(root: Path, data: TrainingData) -> DataLocation | None:
     """Return where the images of a model were on this machine; None if that is not known."""
     try:
-        return DataLocation(**json.loads(_note(root, data).read_text(encoding="utf-8")))
+        return DataLocation(**json.loads(read_regular(_note(root, data), limit=2**20, own=True)))
     except (OSError, ValueError, TypeError):
         return None
 
