@@ -67,6 +67,7 @@ def test_several_marked_classes(folder):
         (rows("image,score", "img/a.jpg,0.25", "img/b.jpg,0.75"), "no recognizable label column"),
         (rows("image", "img/a.jpg"), "no recognizable label column among 'image'"),
         (rows("what,label", "p,x", "q,y"), "no recognizable image column among 'what', 'label'"),
+        (rows("image,has_x,note", "img/a.jpg,1,", "img/b.jpg,0,"), "no recognizable label column"),
         (rows("image,label,Label", "img/a.jpg,x,1", "img/b.jpg,x,2"), "several possible label"),
         (rows("file,path,label", "img/a.jpg,img/b.jpg,x"), "several possible image columns"),
         (rows("image,label,label", "img/a.jpg,x,0"), "2 columns named 'label'"),

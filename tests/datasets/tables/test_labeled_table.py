@@ -234,6 +234,12 @@ def test_blanks_around_labels_are_removed_and_said(folder):
     assert found.warnings == (f"blanks around labels of {folder / 't.csv'} are removed: ' x'",)
 
 
+def test_texts_with_blanks_beside_lists(folder):
+    labels = {"a": " x", "b": ["x"], "c": "x", "d": "y"}
+    lines = [json.dumps({"file": f"img/{one}.jpg", "label": labels[one]}) for one in "abcd"]
+    assert open_table(table(folder, "\n".join(lines), "t.jsonl")).classes == ("x", "y")
+
+
 def test_an_image_with_two_labels_is_left_to_the_search_for_copies(folder):
     rows = "image,label\nimg/a.jpg,x\n./img/a.jpg,y\nimg/b.jpg,y\n"
     assert contents(open_table(table(folder, rows))) == [

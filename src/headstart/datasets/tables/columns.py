@@ -22,8 +22,10 @@ from headstart.datasets.tables.table import Table
 from headstart.datasets.tables.table_options import TableOptions
 from headstart.errors import DataError
 
+_IMAGE: Final = "--image-column"
+_LABEL: Final = "--label-column"
 _SAMPLE: Final = 20  # cells that tell whether a column names files
-_FEW: Final = 5
+_FEW: Final = 5  # rows that may all be of different classes
 _MARKS: Final = {"0": False, "1": True, "false": False, "true": True, "": False}
 
 
@@ -88,10 +90,6 @@ def find_columns(table: Table, options: TableOptions, folder: ImageFolder) -> Co
         group=group,
         warnings=(*said, *splits.warnings),
     )
-
-
-_IMAGE: Final = "--image-column"
-_LABEL: Final = "--label-column"
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -188,10 +186,7 @@ def _in_words(table: Table, columns: list[str]) -> list[str]:
 
 
 def _is_no_class(values: Sequence[Any]) -> bool:
-    """Whether values are numbers of rows or images, or are measured: all differ, or have fractions.
-
-    A few rows may all be of different classes.
-    """
+    """Whether values are numbers of rows, or measured: all differ, or most have fractions."""
     texts = [text for value in values if (text := cell_text(value)) is not None]
     all_differ = len(texts) > _FEW and len(set(texts)) == len(texts)
     return all_differ or sum(_is_fraction(text) for text in texts) * 2 > len(texts)
@@ -211,11 +206,11 @@ def is_marked(value: Any) -> bool | None:
 
 
 def _marks(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that contain nothing but 0 and 1, if there are at least two."""
+    """Return the columns that contain a 1 and nothing but 0 and 1, if there are at least two."""
     found = []
     for column in columns:
         marked = {is_marked(cell) for cell in table.values(column)}
-        if None not in marked:
+        if True in marked and None not in marked:
             found.append(column)
     return tuple(found) if len(found) > 1 else ()
 

@@ -121,8 +121,8 @@ def _warnings(table: Table, classes: set[str], values: Sequence[Any]) -> Iterato
             f"{table.path} spells numbers in several ways, which are several classes: "
             f"{join_names(groups, 5)}; if they are the same class, spell them alike"
         )
-    spaced = {value for value in values if isinstance(value, str) and value != value.strip()}
-    if merged := sorted(one for one in spaced if one.strip() in set(values)):
+    texts = {value for value in values if isinstance(value, str)}
+    if merged := sorted(one for one in texts if one != one.strip() and one.strip() in texts):
         yield (
             f"blanks around labels of {table.path} are removed: "
             f"{join_names([repr(one) for one in merged], 5)}"
