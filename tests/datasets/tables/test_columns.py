@@ -15,6 +15,7 @@ def rows(*cells):
     "text",
     [
         rows("id,breed", "img/a,x", "img/b,y"),
+        rows("what,name", "img/a.jpg,x", "img/b.jpg,y"),
         rows("Image,Id", "img/a.jpg,x", "img/b.jpg,y"),
         rows("name,whatever", "img/a.jpg,x", "img/b.jpg,y"),
         rows(",id,what", "0,img/a,x", "1,img/b,y"),

@@ -52,6 +52,11 @@ def test_values_that_name_no_part_are_said(folder, header):
     )
 
 
+def test_a_set_that_is_called_test(folder):
+    assert opened(folder, "set", "red", "test", "blue").splits == ()
+    assert splits(opened(folder, "set", "train", "test", "blue")) == [TRAIN, TEST]
+
+
 def test_rows_that_contradict_themselves(folder):
     found = opened(folder, "is_train,is_test", "1,0", "0,1", "1,1", ",")
     assert reasons(found) == ["in several splits: test, train", "no split"]

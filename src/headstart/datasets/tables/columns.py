@@ -55,7 +55,7 @@ def find_columns(table: Table, options: TableOptions, folder: ImageFolder) -> Co
 
     - Images: the column chosen; else the one that holds images; else the one with a common name
       such as "file_name", or of several the one whose values are files; else the one called "id"
-      or "name"; else the only one whose values are files.
+      or "name" if its values are files; else the only one whose values are files.
     - Labels: the column chosen; else the one with a common name such as "label", or of several
       that say the same the one in words; else the one with a name such as "breed"; else columns of
       0 and 1, one for each class; else the only column left.
@@ -125,11 +125,14 @@ def _image_column(table: Table, chosen: str | None, folder: ImageFolder) -> tupl
         found, how = _named(table.columns, IMAGE_NAMES), ""
         if len(found) > 1 and not table.embedded:
             found = [one for one in found if _names_files(table, one, folder)] or found
-        found = found or list(table.embedded) or _named(table.columns, ID_NAMES)
+        found = found or list(table.embedded)
         if not found:
             check_pixels(table.path, table.columns)
-            found = [one for one in table.columns if _names_files(table, one, folder)]
-            how = "has no column with a common name for images, but one names files"
+            ids = _named(table.columns, ID_NAMES)
+            found = [one for one in ids if _names_files(table, one, folder)]
+            if not found:
+                found = [one for one in table.columns if _names_files(table, one, folder)] or ids
+                how = "has no column with a common name for images, but one names files"
     if len(found) != 1:
         problem = "several possible image columns" if found else "no recognizable image column"
         raise DataError(

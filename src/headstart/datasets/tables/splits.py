@@ -15,6 +15,7 @@ from headstart.datasets.tables.image_folder import UnusableRowError
 from headstart.datasets.tables.labels import cell_text
 from headstart.datasets.tables.table import Table
 from headstart.errors import DataError
+from headstart.system.text import join_names
 from headstart.types import Split
 
 _USAGES: Final = {
@@ -25,7 +26,6 @@ _USAGES: Final = {
 }
 _YES: Final = frozenset({"1", "true", "yes", "y", "t", "1.0"})
 _NO: Final = frozenset({"0", "false", "no", "n", "f", "0.0"})
-_LISTED: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,8 @@ class SplitColumns:
 def find_splits(table: Table, columns: Sequence[str], *, labeled: bool) -> SplitColumns:
     """Find the parts: a column such as "split" or "Usage", or columns such as "is_test".
 
-    A column counts if its name and at least one of its values, or of its flags all, fit.
+    A column counts if its name fits and one of its values does; most values if the name often means
+    something else, such as "set"; all if it is of yes and no.
 
     Args:
         table: The table.
@@ -92,14 +93,14 @@ def find_splits(table: Table, columns: Sequence[str], *, labeled: bool) -> Split
         if name not in SPLIT_NAMES | MAYBE_SPLIT_NAMES:
             continue
         texts = _texts(table, column)
-        if any(_part(text) for text in texts):
+        named = sum(_part(text) is not None for text in texts)
+        if named and (name in SPLIT_NAMES or 2 * named > len(texts)):
             found[column] = texts
         elif name in SPLIT_NAMES:
             values = list(dict.fromkeys(text for text in texts if text))
-            shown = ", ".join(values[:_LISTED]) + (", ..." if len(values) > _LISTED else "")
             warnings.append(
-                f"the column '{column}' of {table.path} is not used: its values ({shown}) do not "
-                "name the parts train, validation or test"
+                f"the column '{column}' of {table.path} is not used: its values "
+                f"({join_names(values, 3)}) do not name the parts train, validation or test"
             )
     if len({tuple(map(_part, texts)) for texts in found.values()}) > 1:
         raise DataError(
