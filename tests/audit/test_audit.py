@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from headstart.datasets.table_rows import read_rows
 from PIL import Image
 
 from headstart.audit import audit as audit_module
@@ -15,6 +14,7 @@ from headstart.audit.issue import IssueKind
 from headstart.audit.report_folder import write_audit
 from headstart.datasets import open_dataset
 from headstart.datasets.review import apply_review
+from headstart.datasets.tables.table_file import read_rows
 from headstart.features.extractor import Extractor
 from headstart.system.serialization import to_json
 from tests.conftest import picture, write_photos

@@ -157,11 +157,12 @@ class DatasetOptions:
         return dataset if self.review is None else apply_review(dataset, self.review)
 
     def location(self) -> dict[str, Any]:
-        """Return the options for a `DataLocation`, with absolute paths of what exists."""
-        paths = {name: value for name, value in vars(self).items() if isinstance(value, Path)}
-        # A folder inside an archive is none of this machine.
-        known = {name: path.resolve() if path.exists() else path for name, path in paths.items()}
-        return {**vars(self), **{name: str(path) for name, path in known.items()}}
+        """Return the options for a `DataLocation`, with absolute paths."""
+        review = self.review and str(self.review.resolve())
+        folder = self.image_folder
+        # A folder inside an archive does not exist here.
+        images = folder and str(folder.resolve() if folder.exists() else folder)
+        return {**vars(self), "review": review, "image_folder": images}
 
 
 @dataclass(frozen=True, kw_only=True)
