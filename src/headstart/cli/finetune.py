@@ -86,6 +86,8 @@ def finetune(
         classes_from=ClassLevel(location.classes_from),
         group_by=location.group_by,
         review=Path(location.review) if location.review else None,
+        image_folder=Path(location.image_folder) if location.image_folder else None,
+        image_suffix=location.image_suffix,
     ).open(location.data, runtime.cache)
     from headstart.evaluation.report import write_skipped
     from headstart.finetuning.finetune import TuningProgress
@@ -179,7 +181,8 @@ def _location(
     if dataset_options != shared.DatasetOptions():
         raise UserError(
             f"the images of {source} are read as when it was trained; remove --image-column, "
-            "--label-column, --classes-from, --group-by and --review, or give the images as well"
+            "--label-column, --image-folder, --image-suffix, --classes-from, --group-by and "
+            "--review, or give the images as well"
         )
     if Path(known.data).is_absolute() and not Path(known.data).exists():
         raise UserError(

@@ -123,11 +123,21 @@ def _stages(stage: list[str] | None) -> tuple[str, ...]:
 
 
 def _warn_about_data(dataset: ImageDataset, holdout: float) -> None:
-    if nested := next((name for name in dataset.classes if "/" in name), None):
+    if nested := _nested_class(dataset):
         hint = "--classes-from first (or last) uses the name of one folder instead"
         warn([f"each nested folder is a separate class, such as {nested!r}; {hint}"])
     if holdout and dataset.splits:
         warn([f"{dataset.name} has its own test images, so --holdout has no effect"])
+
+
+def _nested_class(dataset: ImageDataset) -> str | None:
+    """Return a class that is named after folders in folders; labels in tables may have slashes."""
+    for index, name in enumerate(dataset.classes):
+        if "/" in name:
+            first = dataset.paths[int((dataset.labels == index).argmax())]
+            if first.parent.as_posix().endswith(f"/{name}"):
+                return name
+    return None
 
 
 def _write_report(result: FitResult, folder: Path) -> None:

@@ -112,6 +112,9 @@ class DatasetOptions:
     Attributes:
         image_column: The table column with the image files.
         label_column: The table column with the labels.
+        image_folder: The folder that the file names in the table are relative to; by default the
+            folder of the table.
+        image_suffix: What to add to the names in the table to get file names, such as .jpg.
         classes_from: In nested folders, the part of the path that names the class: all of it, or
             the first or last folder.
         group_by: What tells which images are not independent, such as those of one camera or one
@@ -123,13 +126,15 @@ class DatasetOptions:
 
     image_column: Annotated[str | None, Advanced()] = None
     label_column: Annotated[str | None, Advanced()] = None
+    image_folder: Annotated[Path | None, Advanced(folder=True)] = None
+    image_suffix: Annotated[str | None, Advanced()] = None
     classes_from: Annotated[ClassLevel, Advanced()] = ClassLevel.PATH
     group_by: Annotated[str | None, Option(unset="series are found in the images")] = None
     review: Annotated[Path | None, Advanced()] = None
 
     def open(self, data: str, cache: Path | None, *, require_classes: int = 2) -> ImageDataset:
         """Open a data set, downloading or unpacking it if necessary."""
-        from headstart.cli.console import progress
+        from headstart.cli.console import progress, warn
         from headstart.datasets import GroupBy, open_dataset
         from headstart.datasets.review import apply_review
         from headstart.system.cache_folder import cache_root
@@ -141,17 +146,23 @@ class DatasetOptions:
                 cache=cache_root(cache),
                 image_column=self.image_column,
                 label_column=self.label_column,
+                image_folder=self.image_folder,
+                image_suffix=self.image_suffix,
                 group_by=None if self.group_by is None else GroupBy.parse(self.group_by),
                 require_classes=require_classes,
                 progress=lambda done, total: megabytes(done, total or 0),
             )
+        warn(dataset.warnings)
         dataset = dataset.with_class_level(self.classes_from)
         return dataset if self.review is None else apply_review(dataset, self.review)
 
     def location(self) -> dict[str, Any]:
-        """Return the options for a `DataLocation`, with an absolute path of the review."""
+        """Return the options for a `DataLocation`, with absolute paths."""
         review = self.review and str(self.review.resolve())
-        return {**vars(self), "review": review}
+        folder = self.image_folder
+        # A folder inside an archive does not exist here.
+        images = folder and str(folder.resolve() if folder.exists() else folder)
+        return {**vars(self), "review": review, "image_folder": images}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,15 +12,16 @@ save at the same time, one may lose its entries: those files are read again.
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.errors import HeadstartError, StoreError
+from headstart.errors import DataError, HeadstartError, StoreError
 from headstart.system.cache_folder import cache_folder
-from headstart.system.digests import hasher
+from headstart.system.digests import file_digest, hasher
 from headstart.system.files import atomic_write, read_regular, remove_stale_files
 
 _RECORD = np.dtype(
@@ -122,6 +123,27 @@ class PathIndex:
         if not intact or len(body) % _RECORD.itemsize:
             return np.empty(0, _RECORD)
         return np.frombuffer(body, _RECORD)
+
+
+def cached_digest(path: Path, cache: Path) -> str:
+    """Return the digest of a large file, reading it only if it changed since the last time.
+
+    Raises:
+        DataError: the file cannot be read.
+        StoreError: the cache cannot be written.
+    """
+    index = PathIndex(cache)
+    if (known := index.digest(path)) is not None:
+        return known
+    taken = time.time_ns()
+    try:
+        status = path.stat()
+        digest = file_digest(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    index.remember(path, status, digest, taken=taken)
+    index.save()
+    return digest
 
 
 def _merge(old: _Records, new: dict[bytes, tuple[_Status, int, bytes]]) -> _Records:

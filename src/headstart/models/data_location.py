@@ -31,6 +31,8 @@ class DataLocation:
         holdout: Share of the images that was held out, in [0, 1).
         seed: Random seed of that share.
         review: Absolute path of the reviewed audit that was applied; None without one.
+        image_folder: Absolute path that the table's file names are relative to; None for its own.
+        image_suffix: What was added to the table's names; None for nothing.
     """
 
     data: str
@@ -41,6 +43,8 @@ class DataLocation:
     holdout: float
     seed: int
     review: str | None = None
+    image_folder: str | None = None
+    image_suffix: str | None = None
 
 
 def save_data_location(root: Path, data: TrainingData, location: DataLocation) -> None:

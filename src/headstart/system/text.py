@@ -1,7 +1,8 @@
 """Plurals, shortened lists of names, and names that are safe to show."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 _INVISIBLE: Final = re.compile(
@@ -40,3 +41,9 @@ def join_names(names: Sequence[str], most: int = 10) -> str:
     """Return the first names separated by commas, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def count_reasons(reasons: Iterable[str], most: int = 5) -> str:
+    """Return how often each reason occurs, the most frequent first: "3 no label, 1 a folder"."""
+    counts = Counter(reasons).most_common()
+    return join_names([f"{count:,} {reason}" for reason, count in counts], most)
