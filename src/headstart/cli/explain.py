@@ -13,6 +13,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.cli.summary import skipped_warnings
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import pluralize
@@ -54,7 +55,8 @@ def explain(
 
     check_writable(out)
     _check_out(images, out)
-    paths = list(dict.fromkeys(find_images(images)))
+    listed = find_images(images)
+    paths = list(dict.fromkeys(listed.paths))
     network = shared.inspected_by_name(model, weights, allow_download=allow_download)
     from headstart.inspection.attribution import ATTRIBUTION_METHODS
     from headstart.inspection.explanation import Explainer, predict_files
@@ -63,6 +65,7 @@ def explain(
     bases = dict(zip(paths, _bases(out, paths, methods), strict=True))
     explainer = Explainer(network, methods, stage=stage, seed=seed)
     predictions, skipped = predict_files(network, paths, explain=class_name)
+    warn(skipped_warnings(listed.skipped))
     answers: list[dict[str, Any]] = []
     with progress() as bars:
         bar = bars.bar("images", "images")

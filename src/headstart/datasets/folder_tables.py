@@ -1,0 +1,140 @@
+"""Tables beside folders of images that have no class folders.
+
+A `metadata.csv`, `metadata.jsonl` or `metadata.parquet` among the images, as on the Hugging Face
+Hub, is read. For another table, the command that reads it is found by trying.
+"""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset
+from headstart.datasets.folder_layout import FolderLayout
+from headstart.datasets.image_tree import ImageTree, Parts
+from headstart.datasets.tables import TableOptions, is_table, open_table
+from headstart.errors import DataError, MissingExtraError
+from headstart.system.text import join_names, pluralize
+from headstart.types import Skipped, Split
+
+_METADATA: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_LARGEST: Final = 50_000_000  # bytes of a table that is opened to see what it is
+_USABLE: Final = 0.5  # share of a table's rows that must be usable
+
+
+def open_metadata(
+    tree: ImageTree,
+    layout: FolderLayout,
+    options: TableOptions,
+    *,
+    name: str,
+    within: Path | None,
+    require_classes: int,
+) -> ImageDataset | None:
+    """Read the metadata tables among the images of a folder, or of its splits.
+
+    Returns None if there are none; a split without one is reported.
+
+    Raises:
+        DataError: a table cannot be read, or they have too few classes together.
+    """
+    tables: dict[Parts, Path] = {}
+    for parts in [*layout.splits] or [layout.base]:
+        listed = {path.name.lower(): path for path in tree.folders[parts].others}
+        if found := next((listed[one] for one in _METADATA if one in listed), None):
+            tables[parts] = found
+    if not tables:
+        return None
+    entries: list[ImageEntry] = []
+    skipped: list[Skipped] = [*tree.skipped]
+    warnings: list[str] = []
+    for parts, table in tables.items():
+        part = open_table(table, options, within=within, require_classes=0)
+        split = layout.splits.get(parts)
+        for row, (path, label) in enumerate(zip(part.paths, part.labels, strict=True)):
+            of_row = split or (part.splits[row] if part.splits else None)
+            group = part.groups[row] if part.groups else ""
+            entries.append(ImageEntry(path, part.classes[label], of_row, group))
+        skipped += part.skipped
+        warnings += part.warnings
+    for parts, split in layout.splits.items():
+        if parts not in tables:
+            reason = layout.unused.get(parts, f"no labels: no {_METADATA[0]} in the part {split}")
+            skipped.append(Skipped(str(tree.folders[parts].path), reason))
+    found_set = build_dataset(name, entries, skipped)
+    if len(found_set.classes) < require_classes:
+        raise DataError(
+            f"{join_names([str(one) for one in tables.values()], 3)} and the images beside give "
+            f"{pluralize(len(found_set.classes), 'class', 'classes')}; give a table with images of "
+            "at least two classes"
+        )
+    return found_set
+
+
+def table_command(tree: ImageTree, layout: FolderLayout) -> str | None:
+    """Return the command that trains on a table beside the images; None without a table."""
+    folders = _flat_folders(tree, layout)
+    tables = [*_tables(tree, layout)] if folders else []
+    suffixes = [_usual_suffix(images) for _, images in folders]
+    for table in tables:
+        for (folder, _), suffix in zip(folders, suffixes, strict=True):
+            for options in (
+                TableOptions(),
+                TableOptions(image_folder=folder),
+                TableOptions(image_folder=folder, image_suffix=suffix),
+            ):
+                if _works(table, options):
+                    return _command(table, options)
+    if not tables:
+        return None
+    options = TableOptions(image_folder=folders[0][0], image_suffix=suffixes[0])
+    return _command(tables[0], options)
+
+
+def _usual_suffix(images: Iterable[Path]) -> str | None:
+    return Counter(path.suffix for path in images).most_common(1)[0][0] or None
+
+
+def _tables(tree: ImageTree, layout: FolderLayout) -> Iterator[Path]:
+    """Yield the tables beside the images or above them, those of training labels first."""
+    places = [tree.folders[layout.base], *(tree.folders[parts] for parts in layout.splits)]
+    listed = [path for folder in places for path in folder.others]
+    if not layout.splits and not layout.base:
+        listed += [path for path in sorted(tree.root.resolve().parent.glob("*")) if path.is_file()]
+    tables = [one for one in dict.fromkeys(listed) if is_table(one)]
+    words = ("train", "label", "meta")
+
+    def is_about_training(path: Path) -> bool:
+        return any(word in path.name.lower() for word in words)
+
+    for path in sorted(tables, key=lambda one: not is_about_training(one)):
+        answers = any(word in path.name.lower() for word in ("submission", "test"))
+        if not answers and path.stat().st_size <= _LARGEST:
+            yield path
+
+
+def _flat_folders(tree: ImageTree, layout: FolderLayout) -> list[tuple[Path, tuple[Path, ...]]]:
+    """Return the folders with images that have no class, the training part first."""
+    parts = sorted(layout.splits, key=lambda one: layout.splits[one] is not Split.TRAIN)
+    parts += [*layout.classes, layout.base]
+    folders = [tree.folders[one] for one in parts]
+    return [(one.path, one.images) for one in folders if one.images]
+
+
+def _works(table: Path, options: TableOptions) -> bool:
+    """Whether a table can be read so that most of its rows have an image and a class."""
+    try:
+        found = open_table(table, options, require_classes=2)
+    except (DataError, MissingExtraError):
+        return False
+    return len(found) >= _USABLE * (len(found) + len(found.skipped))
+
+
+def _command(table: Path, options: TableOptions) -> str:
+    words = ["headstart", "fit", str(table)]
+    if options.image_folder is not None:
+        words += ["--image-folder", str(options.image_folder)]
+    if options.image_suffix is not None:
+        words += ["--image-suffix", options.image_suffix]
+    return f"{shlex.join(words)} --out MODEL"
