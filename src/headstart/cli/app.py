@@ -24,7 +24,7 @@ from headstart.cli import (
     robustness,
     transfer,
 )
-from headstart.cli.console import note
+from headstart.cli.console import note, one_line
 from headstart.cli.parameters import Command, with_options
 from headstart.errors import HeadstartError
 from headstart.system.option import summary
@@ -139,7 +139,7 @@ def run(arguments: list[str]) -> int:
 def _explained(error: Exception) -> str:
     """Return the message that is printed instead of a traceback."""
     if isinstance(error, HeadstartError):
-        return str(error)
+        return one_line(str(error))  # names of files and classes may contain line breaks
     if isinstance(error, MemoryError):
         return "out of memory; close other programs or use less data"
     if isinstance(error, OSError):

@@ -153,7 +153,7 @@ def build_dataset(
     if len(splits) not in (0, len(ordered)):
         raise ValueError("either all entries have a split or none has")
     return ImageDataset(
-        name=name,
+        name=class_name(name),
         paths=tuple(entry.path for entry in ordered),
         labels=np.array([index[spelling[entry.label]] for entry in ordered], dtype=np.int64),
         classes=classes,

@@ -47,9 +47,9 @@ _NEVER_CLASSES: Final = frozenset(
 _NO_SPLIT: Final = "no split: it is not in a train, validation or test folder"
 
 
-def is_container(name: str) -> bool:
-    """Whether the name of a folder says that it holds images, not which ones."""
-    return _plain(name) in _CONTAINERS
+def is_container(label: str) -> bool:
+    """Whether the name of a folder, the last one of a path, says that it has images, not which."""
+    return _plain(label.rpartition("/")[2]) in _CONTAINERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +162,10 @@ def _split_folders(
         return everything
     others = [name for name in tops if name not in plain and _plain(name) not in _UNLABELED]
     nested = any(_children(tree.image_folders(), (*base, name)) for name in plain)
-    if not plain or not nested:
-        return plain if not others and len(tops) > 1 else {}
     if not others:
         return plain
+    if not nested:
+        return {}
     if level is not ClassLevel.PATH:
         return {}
     folder, part = tree.root.joinpath(*base), next(iter(plain))
@@ -248,7 +248,8 @@ def _labels(images: Iterable[Parts], top: Parts) -> dict[Parts, str]:
     depth = len(top)
     paths = {parts: parts[depth:] for parts in images if parts[:depth] == top and parts != top}
     last = {path[-1] for path in paths.values()}
-    if len(last) == 1 and is_container(*last) and all(len(path) > 1 for path in paths.values()):
+    wrapped = len(last) == 1 and is_container(*last) and len(paths) > 1
+    if wrapped and all(len(path) > 1 for path in paths.values()):
         paths = {parts: path[:-1] for parts, path in paths.items()}
     # Composed accents, as in `class_name`, so that parts of one data set can be compared.
     return {parts: normalize("NFC", "/".join(path)) for parts, path in paths.items()}

@@ -7,12 +7,13 @@ Hub, is read. For another table, the command that reads it is found by trying.
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset
 from headstart.datasets.folder_layout import FolderLayout
-from headstart.datasets.image_tree import ImageTree, Parts
+from headstart.datasets.image_tree import ImageTree, TreeFolder
 from headstart.datasets.tables import TableOptions, is_table, open_table
 from headstart.errors import DataError, MissingExtraError
 from headstart.system.text import join_names, pluralize
@@ -39,29 +40,31 @@ def open_metadata(
     Raises:
         DataError: a table cannot be read, or they have too few classes together.
     """
-    tables: dict[Parts, Path] = {}
-    for parts in [*layout.splits] or [layout.base]:
-        listed = {path.name.lower(): path for path in tree.folders[parts].others}
-        if found := next((listed[one] for one in _METADATA if one in listed), None):
-            tables[parts] = found
+    tables = {
+        parts: found
+        for parts in dict.fromkeys([layout.base, *layout.splits])
+        if (found := _metadata_in(tree.folders[parts])) is not None
+    }
     if not tables:
         return None
     entries: list[ImageEntry] = []
     skipped: list[Skipped] = [*tree.skipped]
     warnings: list[str] = []
-    for parts, table in tables.items():
+    splits = {tree.folders[parts].path: split for parts, split in layout.splits.items()}
+    for table in tables.values():
         part = open_table(table, options, within=within, require_classes=0)
-        split = layout.splits.get(parts)
         for row, (path, label) in enumerate(zip(part.paths, part.labels, strict=True)):
-            of_row = split or (part.splits[row] if part.splits else None)
+            split = splits.get(path.parent) or (part.splits[row] if part.splits else None)
             group = part.groups[row] if part.groups else ""
-            entries.append(ImageEntry(path, part.classes[label], of_row, group))
+            entries.append(ImageEntry(path, part.classes[label], split, group))
         skipped += part.skipped
         warnings += part.warnings
+    used = {entry.split for entry in entries}
     for parts, split in layout.splits.items():
-        if parts not in tables:
-            reason = layout.unused.get(parts, f"no labels: no {_METADATA[0]} in the part {split}")
-            skipped.append(Skipped(str(tree.folders[parts].path), reason))
+        if split not in used and parts in layout.unused:
+            skipped.append(Skipped(str(tree.folders[parts].path), layout.unused[parts]))
+    if None in used and len(used) > 1:
+        entries = [replace(one, split=one.split or Split.TRAIN) for one in entries]
     found_set = build_dataset(name, entries, skipped)
     if len(found_set.classes) < require_classes:
         raise DataError(
@@ -69,7 +72,12 @@ def open_metadata(
             f"{pluralize(len(found_set.classes), 'class', 'classes')}; give a table with images of "
             "at least two classes"
         )
-    return found_set
+    return replace(found_set, warnings=tuple(warnings))
+
+
+def _metadata_in(folder: TreeFolder) -> Path | None:
+    listed = {path.name.lower(): path for path in folder.others}
+    return next((listed[name] for name in _METADATA if name in listed), None)
 
 
 def table_command(tree: ImageTree, layout: FolderLayout) -> str | None:

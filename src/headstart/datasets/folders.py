@@ -18,7 +18,7 @@ from headstart.datasets.unlabeled_folders import explain_unlabeled
 from headstart.errors import DataError
 from headstart.images.formats import NOT_AN_IMAGE
 from headstart.system.text import count_reasons, join_names, pluralize
-from headstart.types import ClassLevel, Skipped
+from headstart.types import ClassLevel, Skipped, Split
 
 _LAYOUT: Final = "make one folder per class, such as {0}/cats and {0}/dogs, with its images in it"
 _NO_CLASS: Final = "no class: it is not in a class folder"
@@ -60,7 +60,13 @@ def open_folder(
     else:
         layout = recognize(tree, level)
         found = _dataset(tree, layout, name)
-        if not found.classes or (len(found.classes) == 1 and is_container(found.classes[0])):
+        untold = not found.classes or (len(found.classes) == 1 and is_container(found.classes[0]))
+        unlabeled_training = (
+            require_classes > 1
+            and Split.TRAIN in layout.splits.values()
+            and Split.TRAIN not in found.splits
+        )
+        if untold or unlabeled_training:
             labeled = open_metadata(
                 tree,
                 layout,

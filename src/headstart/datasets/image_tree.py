@@ -31,7 +31,7 @@ _LITTER: Final = frozenset(
     | {".xvpics", ".dropbox.cache", ".comments", ".pytest_cache", ".tmp.drivedownload"}
 )
 _LITTER_STARTS: Final = ("._", ".trash", ".spotlight-", ".nfs", ".fuse_hidden", ".syncthing.")
-_MASK: Final = re.compile(r"(.+)[_-](?:mask|seg|segmentation|gt)(?:[_-]?\d+)?", re.IGNORECASE)
+_MASK: Final = re.compile(r"[ _-](?:mask|seg|segmentation|gt)(?:[ _-]?\d+)?$", re.IGNORECASE)
 HIDDEN: Final = "hidden; to use it, rename it so that it does not begin with a dot"
 UNREADABLE: Final = "unreadable folder"
 
@@ -198,15 +198,13 @@ class _Walk:
 
     def without_masks(self, images: list[Path]) -> list[Path]:
         """Drop and report the masks of images that are in the same folder ("1_mask.png")."""
-        stems = {path.stem for path in images}
-        kept = []
-        for path in images:
-            mask = _MASK.fullmatch(path.stem)
-            if mask and mask[1] in stems:
-                self.skip(str(path), f"a mask of another image ({mask[1]})")
-            else:
-                kept.append(path)
-        return kept
+        masks = {path: mask for path in images if (mask := _MASK.search(path.stem))}
+        stems = {path.stem for path in images} if masks else set()
+        originals = {path: path.stem[: mask.start()] for path, mask in masks.items()}
+        found = {path: name for path, name in originals.items() if name in stems}
+        for path, name in found.items():
+            self.skip(str(path), f"a mask of another image ({name})")
+        return [path for path in images if path not in found] if found else images
 
     def skip(self, path: str, reason: str) -> None:
         """Report a file or folder that cannot be used."""

@@ -40,11 +40,15 @@ def own_folder(folder: str, names: set[str]) -> str | None:
 
 
 def mark_results(folder: Path) -> None:
-    """Mark a folder as results, so that it never becomes a class.
+    """Mark a folder for results, before they are written, so that it never becomes a class.
+
+    A folder that already has files is left alone: they may be photos.
 
     Raises:
         HeadstartError: it cannot be written.
     """
+    if folder.is_dir() and any(folder.iterdir()):
+        return
     atomic_write(folder / RESULTS_MARK, b"Written by headstart: not photos to learn from.\n")
 
 

@@ -53,6 +53,7 @@ def _what(tree: ImageTree, layout: FolderLayout, count: int) -> str:
     parts = [
         f"{tree.folders[one].path} ({pluralize(len(tree.folders[one].images), 'image')})"
         for one in layout.splits
+        if one in layout.unused
     ]
     if not parts:
         return f"{tree.root} contains {pluralize(count, 'image')} but no class folders"

@@ -24,6 +24,7 @@ TEMPORARY: Final = ".tmp"
 """Extension of files and folders that are incomplete."""
 _OURS: Final = re.compile(r"(.+\.)?\.?[0-9a-f]{16}([0-9a-f]{16})?\.tmp")
 """Names of temporary files that headstart makes. Other programs use the extension, too."""
+_LONGEST_NAME: Final = 255  # bytes, of all common file systems
 _STALE: Final = 3600.0  # seconds after which the writer of a temporary file is assumed dead
 _WAIT: Final = 30.0
 """Seconds to wait for a lock. Then its holder is assumed to hang."""
@@ -99,6 +100,14 @@ def check_not_input(image: Path, results: Iterable[Path]) -> None:
 def is_temporary(path: Path) -> bool:
     """Whether a file has the name of a temporary file of headstart."""
     return _OURS.fullmatch(path.name) is not None
+
+
+def cut_stem(stem: str, ending: str) -> str:
+    """Return as much of the beginning of a file's name as fits into a name with this ending."""
+    room = _LONGEST_NAME - len(os.fsencode(ending))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return stem
 
 
 def remove_stale_files(folder: Path) -> None:
