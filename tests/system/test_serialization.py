@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,4 +85,5 @@ def test_what_json_cannot_express_is_refused():
 def test_a_file_holds_the_document_and_the_bytes_of_names(tmp_path: Path):
     write_json(tmp_path / "new" / "a.json", {"path": "caf\udce9", "label": "é"})
     content = (tmp_path / "new" / "a.json").read_bytes()
-    assert content == b'{\n  "path": "caf\xe9",\n  "label": "\xc3\xa9"\n}\n'
+    assert content == b'{\n  "path": "caf\\udce9",\n  "label": "\xc3\xa9"\n}\n'
+    assert os.fsencode(json.loads(content)["path"]) == b"caf\xe9"

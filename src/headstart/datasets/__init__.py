@@ -104,7 +104,7 @@ def _open(
             "--image-column, --label-column, --image-folder, --image-suffix and --group-by "
             f"column:NAME apply to tables, and {source} is not a table"
         )
-    if level is ClassLevel.NAME and (not exists or is_table(path)):
+    if level is ClassLevel.NAME and (not exists or may_be_table(path)):
         raise DataError(
             f"--classes-from name takes the classes from the names of files in a folder, and "
             f"{source} has its own classes; leave it out"

@@ -74,12 +74,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         HeadstartError: the file cannot be written.
     """
-    text = json_text(value)
-    try:
-        content = text.encode()
-    except UnicodeEncodeError:
-        content = json_text(value, ascii_only=True).encode()
-    atomic_write(path, content + b"\n")
+    atomic_write(path, f"{json_text(value)}\n".encode(errors="backslashreplace"))
 
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
