@@ -70,9 +70,9 @@ def open_archive(
                 require_classes=require_classes,
             )
         except DataError as error:
-            if not isinstance(found, DataError) or str(tables[0]) not in str(found):
+            if not isinstance(found, DataError):
                 raise
-            found = DataError(f"{found} ({error})")  # the command that reads the table
+            found = DataError(f"{found}; {error}")
     if not isinstance(found, DataError):
         if len(found.classes) >= require_classes:
             return replace(found, skipped=(*found.skipped, *refused))
