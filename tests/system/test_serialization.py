@@ -92,6 +92,6 @@ def test_a_file_holds_the_document_and_the_bytes_of_names(tmp_path: Path):
 
 
 def test_csv_can_be_read_back():
-    rows = [["a", 1], ["x\ry", ""], ["x\ny", 'q"'], ["", ","]]
+    rows: list[list[object]] = [["a", 1], ["x\ry", ""], ["x\ny", 'q"'], ["", ","]]
     read = list(csv.reader(io.StringIO(csv_text(rows), newline="")))
     assert read == [[str(cell) for cell in row] for row in rows]

@@ -24,10 +24,11 @@ from headstart.cli import (
     robustness,
     transfer,
 )
-from headstart.cli.console import note, one_line
+from headstart.cli.console import note
 from headstart.cli.parameters import Command, with_options
 from headstart.errors import HeadstartError
 from headstart.system.option import summary
+from headstart.system.text import one_line
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the number of the signal."""
