@@ -1,7 +1,10 @@
+import hashlib
+import io
 import json
 import shlex
 
 import pytest
+from PIL import Image
 
 from headstart.datasets import open_dataset
 from headstart.errors import DataError
@@ -71,7 +74,7 @@ def test_metadata_above_the_parts_or_beside_the_images(tmp_path):
 def test_metadata_of_one_class_or_none(tmp_path):
     make(tmp_path, "1.png", "2.png")
     table(tmp_path / "metadata.csv", "file_name", "1.png")
-    assert "metadata.csv and the images beside give 1 class;" in refused(tmp_path)
+    assert "metadata.csv gives usable images of 1 class; give a table" in refused(tmp_path)
 
 
 def test_columns_may_be_chosen_in_a_folder_with_metadata(tmp_path):
@@ -119,3 +122,26 @@ def test_class_folders_come_before_tables(tmp_path):
     make(tmp_path, "a/1.png", "b/2.png")
     table(tmp_path / "metadata.csv", "file_name", "a/1.png", "b/2.png")
     assert open_dataset(tmp_path).classes == ("a", "b")
+
+
+def test_parquet_files_with_the_images_inside(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    for part, shard in (("train", 0), ("train", 1), ("test", 0)):
+        images = [{"bytes": png(f"{part}{shard}{n}"), "path": f"{n}.png"} for n in (0, 1)]
+        rows = pyarrow.table({"image": images, "label": ["a", "b"]})
+        parquet.write_table(
+            rows, tmp_path / "hub" / "data" / f"{part}-0000{shard}-of-00002.parquet"
+        )
+    found = open_dataset(tmp_path / "hub", cache=tmp_path / "cache")
+    assert (found.name, found.classes) == ("hub", ("a", "b"))
+    assert [found.splits.count(split) for split in Split] == [4, 0, 2]
+    assert all(path.is_relative_to(tmp_path / "cache") for path in found.paths)
+
+
+def png(seed):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), tuple(hashlib.sha256(seed.encode()).digest()[:3])).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -115,7 +115,11 @@ def _open(
         )
     if path.is_dir():
         return open_folder(
-            path, level=level, table_options=table_options, require_classes=require_classes
+            path,
+            level=level,
+            table_options=table_options,
+            cache=cache,
+            require_classes=require_classes,
         )
     if is_archive(path):
         return open_archive(

@@ -55,6 +55,7 @@ def open_archive(
             level=level,
             table_options=None if tables else table_options,
             within=files,
+            cache=cache,
             require_classes=1 if tables else require_classes,
         )
     except DataError as error:

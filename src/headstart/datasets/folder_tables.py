@@ -1,9 +1,11 @@
 """Tables beside folders of images that have no class folders.
 
-A `metadata.csv`, `metadata.jsonl` or `metadata.parquet` among the images, as on the Hugging Face
-Hub, is read. For another table, the command that reads it is found by trying.
+A `metadata.csv`, `metadata.jsonl` or `metadata.parquet` among the images is read, and so are
+Parquet files that contain the images, such as `data/train-00000-of-00002.parquet`: both are forms
+of the Hugging Face Hub. For another table, the command that reads it is found by trying.
 """
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,15 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset
+from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset, parse_split
 from headstart.datasets.folder_layout import FolderLayout
-from headstart.datasets.image_tree import ImageTree, TreeFolder
+from headstart.datasets.image_tree import ImageTree
 from headstart.datasets.tables import TableOptions, is_table, open_table
 from headstart.errors import DataError, MissingExtraError
-from headstart.system.text import join_names, pluralize
+from headstart.system.text import count_reasons, join_names, pluralize
 from headstart.types import Skipped, Split
 
 _METADATA: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_PARQUET: Final = (".parquet", ".pq")
 _LARGEST: Final = 50_000_000  # bytes of a table that is opened to see what it is
 _USABLE: Final = 0.5  # share of a table's rows that must be usable
 
@@ -31,30 +34,28 @@ def open_metadata(
     *,
     name: str,
     within: Path | None,
+    cache: Path | None,
     require_classes: int,
 ) -> ImageDataset | None:
-    """Read the metadata tables among the images of a folder, or of its splits.
+    """Read the metadata tables among the images of a folder, or the tables with the images inside.
 
     Returns None if there are none; a split without one is reported.
 
     Raises:
         DataError: a table cannot be read, or they have too few classes together.
     """
-    tables = {
-        parts: found
-        for parts in dict.fromkeys([layout.base, *layout.splits])
-        if (found := _metadata_in(tree.folders[parts])) is not None
-    }
+    tables = _metadata(tree, layout) if tree.image_folders() else _parquet(tree)
     if not tables:
         return None
     entries: list[ImageEntry] = []
     skipped: list[Skipped] = [*tree.skipped]
     warnings: list[str] = []
     splits = {tree.folders[parts].path: split for parts, split in layout.splits.items()}
-    for table in tables.values():
-        part = open_table(table, options, within=within, require_classes=0)
+    for table, of_table in tables.items():
+        part = open_table(table, options, within=within, cache=cache, require_classes=0)
         for row, (path, label) in enumerate(zip(part.paths, part.labels, strict=True)):
-            split = splits.get(path.parent) or (part.splits[row] if part.splits else None)
+            split = of_table or splits.get(path.parent)
+            split = split or (part.splits[row] if part.splits else None)
             group = part.groups[row] if part.groups else ""
             entries.append(ImageEntry(path, part.classes[label], split, group))
         skipped += part.skipped
@@ -67,17 +68,33 @@ def open_metadata(
         entries = [replace(one, split=one.split or Split.TRAIN) for one in entries]
     found_set = build_dataset(name, entries, skipped)
     if len(found_set.classes) < require_classes:
+        reasons = f" ({count_reasons(one.reason for one in skipped)})" if skipped else ""
         raise DataError(
-            f"{join_names([str(one) for one in tables.values()], 3)} and the images beside give "
-            f"{pluralize(len(found_set.classes), 'class', 'classes')}; give a table with images of "
-            "at least two classes"
+            f"{join_names([str(one) for one in tables], 3)} gives usable images of "
+            f"{pluralize(len(found_set.classes), 'class', 'classes')}{reasons}; give a table with "
+            "images of at least two"
         )
-    return replace(found_set, warnings=tuple(warnings))
+    return replace(found_set, warnings=tuple(dict.fromkeys(warnings)))
 
 
-def _metadata_in(folder: TreeFolder) -> Path | None:
-    listed = {path.name.lower(): path for path in folder.others}
-    return next((listed[name] for name in _METADATA if name in listed), None)
+def _metadata(tree: ImageTree, layout: FolderLayout) -> dict[Path, Split | None]:
+    """Return the metadata tables beside the images or above their splits."""
+    found = {}
+    for parts in dict.fromkeys([layout.base, *layout.splits]):
+        listed = {path.name.lower(): path for path in tree.folders[parts].others}
+        if table := next((listed[name] for name in _METADATA if name in listed), None):
+            found[table] = layout.splits.get(parts)
+    return found
+
+
+def _parquet(tree: ImageTree) -> dict[Path, Split | None]:
+    """Return the Parquet files of a folder, with the split that begins their names."""
+    files = [path for folder in tree.folders.values() for path in folder.others]
+    return {
+        path: parse_split(re.split(r"[-.]", path.name)[0]) or parse_split(path.parent.name)
+        for path in files
+        if path.suffix.lower() in _PARQUET
+    }
 
 
 def table_command(tree: ImageTree, layout: FolderLayout) -> str | None:

@@ -32,6 +32,7 @@ def open_folder(
     level: ClassLevel = ClassLevel.PATH,
     table_options: TableOptions | None = None,
     within: Path | None = None,
+    cache: Path | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
     """Read a folder of labeled images without opening the images.
@@ -42,6 +43,7 @@ def open_folder(
         level: what names the class of an image.
         table_options: how a table among the images is read; refused if there is none.
         within: the folder that every image must be in, if the source is not trusted.
+        cache: the cache folder, for images inside of tables; by default the platform's.
         require_classes: the smallest number of classes to accept.
 
     Raises:
@@ -73,6 +75,7 @@ def open_folder(
                 table_options or TableOptions(),
                 name=name,
                 within=within,
+                cache=cache,
                 require_classes=require_classes,
             )
             if labeled is not None:
