@@ -10,6 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -104,12 +105,10 @@ def table_command(tree: ImageTree, layout: FolderLayout) -> str | None:
     suffixes = [_usual_suffix(images) for _, images in folders]
     for table in tables:
         for (folder, _), suffix in zip(folders, suffixes, strict=True):
-            for options in (
-                TableOptions(),
-                TableOptions(image_folder=folder),
-                TableOptions(image_folder=folder, image_suffix=suffix),
-            ):
-                if _works(table, options):
+            # First without a suffix, which is only for names without endings.
+            for place, ending in product((None, folder), (None, suffix)):
+                options = TableOptions(image_folder=place, image_suffix=ending)
+                if _fits(table, options):
                     return _command(table, options)
     if not tables:
         return None
@@ -147,13 +146,14 @@ def _flat_folders(tree: ImageTree, layout: FolderLayout) -> list[tuple[Path, tup
     return [(one.path, one.images) for one in folders if one.images]
 
 
-def _works(table: Path, options: TableOptions) -> bool:
-    """Whether a table can be read so that most of its rows have an image and a class."""
+def _fits(table: Path, options: TableOptions) -> bool:
+    """Whether most rows of a table have an image and a class, and no ending had to be guessed."""
     try:
         found = open_table(table, options, require_classes=2)
     except (DataError, MissingExtraError):
         return False
-    return len(found) >= _USABLE * (len(found) + len(found.skipped))
+    guessed = any("--image-suffix" in text for text in found.warnings)
+    return not guessed and len(found) >= _USABLE * (len(found) + len(found.skipped))
 
 
 def _command(table: Path, options: TableOptions) -> str:
