@@ -115,6 +115,20 @@ def test_images_without_labels_beside_training_images_are_reported(tmp_path, fil
     assert (counts, found) == (both(TRAIN), reasons)
 
 
+def test_masks_in_each_class_folder_are_no_classes(tmp_path):
+    files = [
+        x for name in ("cat", "dog") for x in flat(f"d/{name}/images/") + flat(f"d/{name}/masks/")
+    ]
+    counts, reasons = found_in(make(tmp_path, *files))
+    assert counts == {("cat", None): 3, ("dog", None): 3}
+    assert reasons == dict.fromkeys(["d/cat/masks", "d/dog/masks"], "masks, not photos")
+
+
+def test_classes_may_be_called_masks(tmp_path):
+    counts, _ = found_in(make(tmp_path, *classes("", "with mask", "without mask", "mask")))
+    assert len(counts) == 3
+
+
 @pytest.mark.parametrize("name", ["test", "validation", "unlabeled", "holdout"])
 def test_a_part_beside_class_folders_is_no_class(tmp_path, name):
     counts, reasons = found_in(make(tmp_path, *classes(""), *flat(f"{name}/")))
@@ -171,6 +185,7 @@ def test_layouts_that_could_mean_two_things_are_refused(tmp_path, files, message
     ("files", "message"),
     [
         (flat("images/") + flat("masks/"), "images beside masks: images and their masks"),
+        (flat("photos/") + flat("color_masks/"), "photos beside color_masks: images and their"),
         (flat("train/img/") + flat("train/GT/") + flat("test/img/"), "img beside GT: images and"),
         (flat("images/train/") + flat("ground_truth/train/"), "images beside ground_truth"),
         (flat("V/JPEGImages/") + flat("V/SegmentationClass/"), "JPEGImages beside SegmentationC"),

@@ -14,7 +14,7 @@ Two parts of a data set never become two classes.
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from unicodedata import normalize
 
@@ -28,10 +28,8 @@ _CONTAINERS: Final = frozenset(
     {"image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "photo", "photos"}
     | {"picture", "pictures", "pic", "pics", "data", "dataset", "files", "rgb", "frames"}
 )
-_MASKS: Final = frozenset(
-    {"mask", "masks", "groundtruth", "gt", "label", "labels", "segmentation", "segmentations"}
-    | {"segmentationclass", "segmentationobject", "annotation", "annotations", "trimap", "trimaps"}
-    | {"seg", "segs", "imagemasks", "matte"}
+_MASKS: Final = re.compile(
+    r"(gt|segs?|labels?|mattes?)|.*(mask|groundtruth|segment|annotation|trimap).*"
 )
 _UNLABELED: Final = frozenset(
     {"unlabeled", "unlabelled", "unsup", "pred", "predict", "prediction", "predictions"}
@@ -84,9 +82,13 @@ def recognize(tree: ImageTree, level: ClassLevel) -> FolderLayout:
     base = _content_root(images, ())
     tops = _children(images, base)
     _refuse_masks(tree, base, tops)
+    masks = {parts for parts in images if _has_images_beside(parts, images)}
+    images = {parts: count for parts, count in images.items() if parts not in masks}
     if splits := _split_folders(tree, base, tops, level):
-        return _of_splits(tree, images, base, splits)
-    return _of_classes(tree, images, base, tops)
+        layout = _of_splits(tree, images, base, splits)
+    else:
+        layout = _of_classes(tree, images, base, tops)
+    return replace(layout, unused=layout.unused | dict.fromkeys(masks, "masks, not photos"))
 
 
 def _content_root(images: Collection[Parts], top: Parts, *, known: Collection[str] = ()) -> Parts:
@@ -117,12 +119,23 @@ def _children(images: Iterable[Parts], base: Parts) -> list[str]:
     )
 
 
+def _has_images_beside(parts: Parts, images: Collection[Parts]) -> bool:
+    """Whether a folder is one of masks, beside the folder of their images."""
+    if not parts or not _is_mask(parts[-1]):
+        return False
+    return any(other[:-1] == parts[:-1] and is_container(other[-1]) for other in images if other)
+
+
+def _is_mask(name: str) -> bool:
+    return _MASKS.fullmatch(_plain(name)) is not None
+
+
 def _refuse_masks(tree: ImageTree, base: Parts, tops: list[str]) -> None:
     """Refuse images beside their masks, directly or in each split."""
     parts = [name for name in tops if parse_split(name)]
     for where in (base, *((*base, name) for name in parts)):
         names = _children(tree.image_folders(), where)
-        masks = [name for name in names if _plain(name) in _MASKS]
+        masks = [name for name in names if _is_mask(name)]
         others = [name for name in names if name not in masks and not parse_split(name)]
         if masks and others and all(map(is_container, others)):
             folder = tree.root.joinpath(*where)
