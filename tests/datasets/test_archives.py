@@ -13,6 +13,7 @@ from headstart.datasets.archives import open_archive
 from headstart.datasets.unpacking import unpack
 from headstart.errors import DataError, StoreError
 from headstart.features import path_index
+from headstart.system.files import locked
 from headstart.types import Split
 
 PHOTOS = {"cats/1.jpg": b"1", "cats/2.jpg": b"22", "dogs/3.jpg": b"333"}
@@ -311,6 +312,43 @@ def test_refused_members_are_never_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "open", watched)
     open_archive(path, cache=tmp_path / "cache")
     assert seen == list(PHOTOS)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut", "added", "record", "no record", "writable"])
+def test_an_unpacked_archive_that_changed_is_unpacked_again(tmp_path, damage):
+    path, cache = zipped(tmp_path / "pets.zip", {**PHOTOS, "../x.jpg": b""}), tmp_path / "cache"
+    before = open_dataset(path, cache=cache)
+    (folder,) = unpacked(cache)
+    first = before.paths[0]
+    if damage == "deleted":
+        first.unlink()
+    elif damage == "cut":
+        first.write_bytes(b"")
+    elif damage == "added":
+        (first.parent / "planted.jpg").touch()
+    elif damage == "record":
+        (folder / "contents.json").write_text("[")
+    elif damage == "no record":
+        (folder / "contents.json").unlink()
+    elif damage == "writable":
+        folder.chmod(0o777)
+    again = open_dataset(path, cache=cache)
+    assert (again.paths, again.skipped) == (before.paths, before.skipped)
+    assert [one.read_bytes() for one in again.paths] == [b"1", b"22", b"333"]
+    assert unpacked(cache) == [folder]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    cache = tmp_path / "cache"
+    open_dataset(zipped(tmp_path / "a.zip", PHOTOS), cache=cache)
+    old, used, new = (cache / "archives" / f".{16 * letter}.tmp" for letter in "abc")
+    for folder in (old, used, new):
+        (folder / "files").mkdir(parents=True)
+        if folder != new:
+            os.utime(folder, (1, 1))
+    with locked(used):
+        open_dataset(zipped(tmp_path / "b.zip", {**PHOTOS, "dogs/4.jpg": b"4"}), cache=cache)
+    assert [folder.exists() for folder in (old, used, new)] == [False, True, True]
 
 
 def test_an_unchanged_archive_is_not_read_again(tmp_path, monkeypatch, settled):

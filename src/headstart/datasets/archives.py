@@ -1,13 +1,13 @@
 """Archives of images, unpacked once into the cache."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from headstart.datasets.dataset import ImageDataset, parse_split
 from headstart.datasets.folders import open_folder
 from headstart.datasets.tables import TableOptions, is_table, open_table
+from headstart.datasets.unpacked_archive import UnpackedArchive
 from headstart.datasets.unpacking import UNSUPPORTED_ENDINGS, check_supported, unpack
 from headstart.errors import DataError
 from headstart.features.path_index import cached_digest
@@ -18,7 +18,7 @@ from headstart.types import ClassLevel, Skipped
 ARCHIVE_ENDINGS: Final = (
     *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),
 )
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Changes when archives are unpacked differently, because the cache keeps what was unpacked."""
 
 
@@ -98,20 +98,19 @@ def unpacked_archive(path: Path, *, cache: Path) -> tuple[Path, tuple[Skipped, .
     check_supported(path)
     digest = cached_digest(path, cache)
     with cache_errors(cache / "archives"):
-        unpacked = cache_folder(cache, "archives") / f"{_VERSION}-{digest}"
-    if not unpacked.is_dir():
-        with atomic_folder(unpacked) as work:
-            with cache_errors(unpacked):
+        unpacked = UnpackedArchive(cache_folder(cache, "archives") / f"{_VERSION}-{digest}")
+    refused = unpacked.refused()
+    if refused is None:
+        if unpacked.folder.is_dir():
+            unpacked.remove()
+        with atomic_folder(unpacked.folder) as work:
+            with cache_errors(unpacked.folder):
                 (work / "files").mkdir()
             refused = unpack(path, work / "files")
-            with cache_errors(unpacked):
-                (work / "refused.json").write_text(
-                    json.dumps([asdict(one) for one in refused]), encoding="utf-8"
-                )
-    notes = json.loads((unpacked / "refused.json").read_text(encoding="utf-8"))
+            UnpackedArchive(work).record(refused)
     # The cache identifies an archive by its bytes; its name may have changed since.
-    named = tuple(Skipped(f"{path.name}/{one['path']}", one["reason"]) for one in notes)
-    return unpacked / "files", named
+    named = tuple(Skipped(f"{path.name}/{one.path}", one.reason) for one in refused)
+    return unpacked.files, named
 
 
 def _content_root(files: Path) -> tuple[Path, list[Path]]:

@@ -12,7 +12,6 @@ folders and files must belong to the user or to root, and not be writable by any
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from headstart.errors import StoreError
-from headstart.system.files import TEMPORARY, is_own
+from headstart.system.files import TEMPORARY, is_own, locked, remove_stale_folders
 
 KINDS = ("features", "activations", "choices", "archives", "datasets", "index", "fonts")
 """The subfolders: features, activations, selected stages, unpacked archives, named data sets, the
@@ -67,8 +66,9 @@ def cache_folder(root: Path, kind: str) -> Path:
         )
     if not folder.is_dir():
         # Created elsewhere and renamed, so that a killed process cannot leave it untagged.
-        draft = root / f"{kind}.{secrets.token_hex(8)}{TEMPORARY}"
+        draft = root / f".{kind}.{secrets.token_hex(8)}{TEMPORARY}"
         draft.mkdir(parents=True)
+        remove_stale_folders(root)
         try:
             (draft / TAG).write_text(_TAG_CONTENT, encoding="utf-8")
             draft.chmod(0o755)
@@ -125,11 +125,14 @@ def atomic_folder(destination: Path) -> Iterator[Path]:
     """
     with cache_errors(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+        remove_stale_folders(destination.parent)
+        work = destination.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
+        work.mkdir(mode=0o700)
     try:
-        yield work
+        with locked(work):  # a temporary folder without a lock was left by a killed process
+            yield work
         with cache_errors(destination):
-            work.chmod(0o755)  # mkdtemp makes it private; others may read what root has stored
+            work.chmod(0o755)  # others may read what root has stored
             try:
                 work.rename(destination)
             except OSError:

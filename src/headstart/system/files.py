@@ -172,30 +172,51 @@ def read_regular(path: Path, *, limit: int, own: bool = False) -> bytes:
     return content
 
 
+def remove_stale_folders(parent: Path) -> None:
+    """Remove the temporary folders of `parent` that killed processes left: old and not locked."""
+    for folder in parent.glob(f".*{TEMPORARY}/"):
+        with contextlib.suppress(OSError):
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or time.time() - found.st_mtime < _STALE:
+                continue
+            with locked(folder, wait=0.0) as free:
+                if free and is_temporary(folder):
+                    shutil.rmtree(folder)
+
+
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait: float = _WAIT) -> Iterator[bool]:
     """Exclude other processes that lock the same folder; a killed process loses its lock.
 
-    No file is left behind. On Windows, on file systems without locks, and if another process holds
-    the lock for 30 seconds, the block runs without it.
+    No file is left behind. On Windows and on file systems without locks, the block runs without
+    one.
+
+    Args:
+        folder: An existing folder.
+        wait: Seconds to wait for a process that has the lock. Then the block runs without it.
+
+    Yields:
+        Whether no other process has the lock, as far as it can be known.
     """
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
+        yield True
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        end = time.monotonic() + _WAIT
-        while time.monotonic() < end:
+        end, free = time.monotonic() + wait, False
+        while not free:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                free = True
             except BlockingIOError:
+                if time.monotonic() >= end:
+                    break
                 time.sleep(0.005)
             except OSError:  # locks are not supported here
-                break
-        yield
+                free = True
+        yield free
     finally:
         os.close(descriptor)
 
