@@ -74,13 +74,14 @@ def fit(
         choices=choices,
         classes=classes,
         folds=fold_count(data.split.labels, classes=classes, keys=keys),
+        weights=data.weights[sample] if len(data.weights) else (),
         cache=extractor.cache,
         progress=on_candidates,
     )
     head = head_family(settings.head).fit_rows(
         _selected_features(data, selection, data.split.train),
         data.split.labels,
-        sample_weights(data.split.labels, classes, balance=settings.balance),
+        sample_weights(data.split.labels, classes, balance=settings.balance, given=data.weights),
         selection.setting,
         classes=classes,
         progress=on_steps,
@@ -116,6 +117,7 @@ def select_stages(
     choices: Sequence[Candidate],
     classes: int,
     folds: int | None = None,
+    weights: Sequence[float] | np.ndarray = (),
     cache: Path | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Selection:
@@ -123,6 +125,7 @@ def select_stages(
 
     The N keys decide the folds, with the seed: digests of the image files, of which the images of a
     series share one. `folds` is the number of folds, by default as many as these images can fill.
+    `weights` are (N,) weights of the images in training, empty if all are equal.
     `cache` is the cache folder, which remembers
     selections; None stores nothing. For the other arguments see `headstart.heads.selection.select`.
     """
@@ -132,7 +135,7 @@ def select_stages(
         y=labels,
         family=head_family(settings.head),
         classes=classes,
-        row_weights=sample_weights(labels, classes, balance=settings.balance),
+        row_weights=sample_weights(labels, classes, balance=settings.balance, given=weights),
         folds=assign_folds(keys, labels, folds=folds, seed=settings.seed) if folds else None,
         clusters=clusters_of(keys),
     )

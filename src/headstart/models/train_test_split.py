@@ -172,6 +172,12 @@ class SplitFeatures:
         return cls(dataset=dataset, features=features, split=split)
 
     @property
+    def weights(self) -> np.ndarray:
+        """(N,) the given weights of the N training images; empty if none are given."""
+        given = np.array(self.dataset.weights)
+        return given[self.split.train] if len(given) else given
+
+    @property
     def skipped(self) -> tuple[Skipped, ...]:
         """Files that could not be used, with reasons."""
         return (*self.dataset.skipped, *self.features.skipped, *self.split.skipped)

@@ -16,6 +16,7 @@ from headstart.evaluation.metrics import clustered_interval
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import join_stages
 from headstart.heads.head import Head
+from headstart.models.label_encoding import LabelType
 from headstart.novelty.cross_fitting import Novelty
 from headstart.series.series import SeriesSummary
 from headstart.types import Doubles, EstimateMethod, Floats, Interval, Labels
@@ -139,7 +140,7 @@ class Model:
     """A trained classifier.
 
     Attributes:
-        classes: K class names, sorted.
+        classes: K class names, sorted; those of numbers by value.
         head: Maps features to logits.
         temperature: The logits are divided by it before the softmax.
         setting: Hyperparameter of the head, selected by cross-validation.
@@ -159,6 +160,7 @@ class Model:
             images to calibrate it.
         calibration: Predictions for images that did not train the head that predicted them, which
             new predictions are compared with; None if there were too few images.
+        label_type: The type of the labels that `classes` are the names of.
     """
 
     classes: tuple[str, ...]
@@ -177,6 +179,7 @@ class Model:
     tuning: FineTuning | None = None
     novelty: Novelty | None = None
     calibration: CalibrationSet | None = None
+    label_type: LabelType = "str"
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
         """Compute class probabilities, (N, K) float32, from (N, width) features of each stage.
