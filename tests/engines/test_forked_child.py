@@ -16,7 +16,7 @@ from headstart.types import EngineName, Precision
 from tests.conftest import tiny_backbone
 
 _SCRIPT = """
-import os, sys
+import os, signal, sys
 import numpy as np
 from headstart.engines import EnginePlan
 from headstart.features.extractor import Extractor
@@ -37,6 +37,7 @@ for generation in range(2):  # a child, and its own child
     if child := os.fork():
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         break
+    signal.alarm(30)  # so that no child stays behind where it hangs
     np.testing.assert_allclose(features(), expected, rtol=1e-5)
     code = 0
 np.testing.assert_array_equal(features(), features())

@@ -15,6 +15,7 @@ from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UnreadableImageError
 from headstart.images.decode import read_bytes
+from headstart.images.identity import image_identities
 from headstart.images.preprocessing import decode_and_prepare
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
@@ -122,11 +123,11 @@ def draw_sample(
             seen += int(trained.sum())
             fresh = [one for one, there in zip(fresh, trained, strict=True) if not there]
         kept += fresh
-        curated = deduplicate(
-            pool.subset(np.array([one.row for one in kept], dtype=np.int64)),
-            [one.digest for one in kept],
-            identities=[bytes_digest(one.pixels.tobytes()) for one in kept],
-        )
+        some = pool.subset(np.array([one.row for one in kept], dtype=np.int64))
+        digests = [one.digest for one in kept]
+        views = [bytes_digest(one.pixels.tobytes()) for one in kept]
+        identities = image_identities(some.paths, digests, views)
+        curated = deduplicate(some, digests, identities=identities)
         rows, conflicts = curated.rows.tolist(), curated.conflicts
     if not rows:
         raise DataError(

@@ -177,7 +177,7 @@ def evaluate(
     names = list(stages | dict.fromkeys(model.origin.stages))
     features = extractor.extract(usable.paths, stages=names, progress=progress)
     usable = usable.subset(features.rows)
-    curated = deduplicate(usable, features.digests, identities=features.identities())
+    curated = deduplicate(usable, features.digests, identities=features.identities(usable.paths))
     seen = model.data.contains(tuple(features.digests[row] for row in curated.rows))
     rows = curated.rows[~seen]
     if not len(rows):

@@ -88,7 +88,7 @@ class TrainTestSplit:
         """
         parts = dataset.splits or (Split.TRAIN,) * len(dataset)
         in_test_part = np.array([part is not Split.TRAIN for part in parts], dtype=bool)
-        identities = features.identities()
+        identities = features.identities(dataset.paths)
         curated = deduplicate(
             dataset,
             features.digests,
