@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from headstart.system.text import pluralize
+from headstart.system.text import join_names, pluralize
 from headstart.types import Conflict, EstimateMethod, Skipped
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class _LeftOut(Protocol):
 
 
 def names_text(names: Sequence[str]) -> str:
-    """Return the first few names."""
-    return ", ".join(names[:_CLASSES]) + (", ..." if len(names) > _CLASSES else "")
+    """Return the first few names, and how many more there are."""
+    return join_names(names, _CLASSES)
 
 
 def layer_text(stages: Sequence[str], last: str = "") -> str:
@@ -91,7 +91,7 @@ def training_facts(
         test = f" and {len(tested.labels):,} held out"
     else:
         test = ""
-    classes = f"{len(model.classes)} classes ({names_text(model.classes)})"
+    classes = f"{len(model.classes):,} classes ({names_text(model.classes)})"
     yield "data", f"{name}: {pluralize(result.images, 'image')}{test}, {classes}"
     yield "backbone", f"{origin.backbone} on {origin.engine}, {origin.precision}"
     yield "features", features
@@ -118,7 +118,7 @@ def left_out_facts(
         yield "excluded", f"{pluralize(seen, 'image')} that the model was trained on"
     if conflicts:
         pairs = zip(conflicts[0].paths, conflicts[0].labels, strict=True)
-        example = ", ".join(f"{path} ({label})" for path, label in pairs)
+        example = join_names([f"{path} ({label})" for path, label in pairs], _LISTED)
         images = pluralize(len(conflicts), "image")
         yield "conflicts", f"{images} with conflicting labels excluded, such as {example}"
     if skipped:

@@ -20,6 +20,7 @@ from headstart.images.preprocessing import decode_and_prepare
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.system.prefetch import prefetch
+from headstart.system.text import join_names, unread_text
 from headstart.types import Conflict, Labels, Pixels, ProgressCallback, Skipped, no_progress
 
 if TYPE_CHECKING:  # sampling needs no PyTorch
@@ -132,7 +133,7 @@ def draw_sample(
     if not rows:
         raise DataError(
             f"{dataset.name} has no image to test with: {seen} were in the model's own training "
-            f"data, {len(failed)} could not be read; give other images"
+            f"data, {unread_text(failed)}; give other images"
         )
     chosen = [kept[row] for row in rows]
     labels = [int(pool.labels[one.row]) for one in chosen]
@@ -180,7 +181,7 @@ def _targets(
     if not targets:
         raise DataError(
             f"the {'model' if exact else 'network'} knows none of the classes of {dataset.name} "
-            f"({', '.join(dataset.classes[:10])}): {next(iter(unknown.values()))}"
+            f"({join_names(dataset.classes)}): {next(iter(unknown.values()))}"
         )
     return targets, unknown
 

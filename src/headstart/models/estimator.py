@@ -29,6 +29,7 @@ from headstart.models.prediction import Predictions, predict
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
 from headstart.novelty.cross_fitting import MIN_IMAGES
+from headstart.system.text import count_reasons, pluralize
 from headstart.types import AUTO, DEFAULT_BACKBONE, Doubles, EngineName, Floats, Precision
 
 
@@ -124,9 +125,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self.fit_result_ = replace(found, model=replace(found.model, label_type=label_type))
         self._use(self.fit_result_.model)
         if skipped := self.fit_result_.skipped:
+            reasons = count_reasons(one.reason for one in skipped)
             warnings.warn(
-                f"{len(skipped)} images were excluded, the first is {skipped[0].path} "
-                f"({skipped[0].reason}); all are in fit_result_.skipped",
+                f"{pluralize(len(skipped), 'image was', 'images were')} excluded "
+                f"({reasons}); the first is {skipped[0].path}, all are in "
+                "fit_result_.skipped",
                 HeadstartWarning,
                 stacklevel=2,
             )
@@ -251,10 +254,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """Predict images that must all be readable."""
         found = self.predictions(paths)
         if found.skipped:
-            first = found.skipped[0]
+            reasons = count_reasons(one.reason for one in found.skipped)
             raise DataError(
-                f"{len(found.skipped)} of {len(paths)} images cannot be read, the first is "
-                f"{first.path} ({first.reason}); remove them, or use predictions()"
+                f"{len(found.skipped):,} of {pluralize(len(paths), 'image')} cannot be read "
+                f"({reasons}); the first is {found.skipped[0].path}; remove "
+                "them, or use predictions()"
             )
         return found
 
