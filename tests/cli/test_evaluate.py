@@ -157,7 +157,7 @@ def test_what_cannot_be_tested_is_refused_in_a_sentence(
 def test_a_file_for_out_is_refused_before_any_work(cli: Cli, model: Path, new: Path):
     outcome = cli("evaluate", model, new, "--out", __file__)
     assert outcome.code == 2
-    assert "Invalid value for '--out'" in outcome.err
+    assert "invalid value for '--out'" in outcome.err
 
 
 def test_other_weights_are_refused(cli: Cli, model: Path, new: Path, tmp_path: Path):

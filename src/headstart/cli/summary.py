@@ -52,6 +52,7 @@ def training_document(result: FitResult, model: Model) -> dict[str, Any]:
         "images": result.images,
         "classes": model.classes,
         "skipped": result.skipped,
+        "review": {"dropped": model.data.dropped, "relabeled": model.data.relabeled},
         "duplicates": model.data.duplicates,
         "conflicts": result.conflicts,
         "series": model.series,
@@ -85,6 +86,8 @@ def training_facts(
 
     `features` says how the features were computed; None omits that line.
     """
+    from headstart.models.model_card import review_text
+
     model, origin = result.model, result.model.origin
     tested, held_out = result.held_out, model.accuracy.method is EstimateMethod.HELD_OUT
     if tested is not None and (held_out or tested.new_scene is not None):
@@ -93,6 +96,7 @@ def training_facts(
         test = ""
     classes = f"{len(model.classes):,} classes ({names_text(model.classes)})"
     yield "data", f"{name}: {pluralize(result.images, 'image')}{test}, {classes}"
+    yield "review", review_text(model)
     yield "backbone", f"{origin.backbone} on {origin.engine}, {origin.precision}"
     yield "features", features
     few = result.compared_on < result.images

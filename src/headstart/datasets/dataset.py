@@ -41,6 +41,7 @@ class ImageDataset:
             were given.
         grouped_by: what the groups were taken from, such as "column:site".
         warnings: sentences about how the source was read that its owner should know.
+        relabeled: number of images to which a review gave another label.
         weights: N weights in the training of the head, of mean 1. Empty if all are equal.
     """
 
@@ -54,6 +55,7 @@ class ImageDataset:
     groups: tuple[str, ...] = ()
     grouped_by: str = ""
     warnings: tuple[str, ...] = ()
+    relabeled: int = 0
     weights: tuple[float, ...] = ()
 
     def __len__(self) -> int:

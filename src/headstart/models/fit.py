@@ -10,6 +10,7 @@ import numpy as np
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
+from headstart.datasets.review import was_dropped
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.evaluation.conformal import CalibrationSet
 from headstart.features.extractor import Extractor
@@ -269,5 +270,7 @@ def _training_data(data: SplitFeatures) -> TrainingData:
         duplicates=split.curated.duplicates,
         conflicts=len(split.curated.conflicts),
         skipped=len(data.skipped),
+        dropped=sum(was_dropped(one) for one in data.skipped),
+        relabeled=data.dataset.relabeled,
         digests=digests.reshape(-1, 16),
     )

@@ -67,6 +67,8 @@ class _Data(_Part):
     duplicates: NonNegativeInt
     conflicts: NonNegativeInt
     skipped: NonNegativeInt
+    dropped: NonNegativeInt = 0
+    relabeled: NonNegativeInt = 0
 
 
 class _Description(_Part):

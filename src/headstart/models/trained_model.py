@@ -117,6 +117,8 @@ class TrainingData:
         duplicates: Number of identical images excluded.
         conflicts: Number of groups of identical images with different labels, excluded.
         skipped: Number of files that could not be used.
+        dropped: Number of images among them that a review dropped.
+        relabeled: Number of images to which a review gave another label.
         digests: (N, 16) uint8, sorted digests of the training files, so that an evaluation can
             exclude them.
     """
@@ -127,6 +129,8 @@ class TrainingData:
     duplicates: int
     conflicts: int
     skipped: int
+    dropped: int = 0
+    relabeled: int = 0
     digests: np.ndarray
 
     def contains(self, digests: tuple[str, ...]) -> np.ndarray:
