@@ -231,7 +231,7 @@ class TestRefusal:
         dataset = open_dataset(own)
         for path in files(own):
             path.write_bytes(b"\xff\xd8\xff no picture")
-        with pytest.raises(DataError, match=r"24 of 24 files could not be used \(damaged JPEG"):
+        with pytest.raises(DataError, match=r"24 of 24 files could not be used \(24 damaged JPEG"):
             fit(dataset, tiny(), FitSettings())
 
     def test_of_data_without_a_training_part(self, own: Path, tiny: Tiny):
