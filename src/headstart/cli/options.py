@@ -94,7 +94,7 @@ Json = Annotated[bool, Option(help="Print one JSON document and nothing else.", 
 
 def unknown_rate(text: str) -> float | None:
     """Return the rate that --unknown asks for; None if no image is to be called unknown."""
-    if text == "off":
+    if text.strip().lower() == "off":
         return None
     try:
         rate = float(text)

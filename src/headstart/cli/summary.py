@@ -52,6 +52,7 @@ def training_document(result: FitResult, model: Model) -> dict[str, Any]:
         "images": result.images,
         "classes": model.classes,
         "skipped": result.skipped,
+        "review": {"dropped": model.data.dropped, "relabeled": model.data.relabeled},
         "duplicates": model.data.duplicates,
         "conflicts": result.conflicts,
         "series": model.series,
@@ -85,14 +86,17 @@ def training_facts(
 
     `features` says how the features were computed; None omits that line.
     """
+    from headstart.models.model_card import review_text
+
     model, origin = result.model, result.model.origin
     tested, held_out = result.held_out, model.accuracy.method is EstimateMethod.HELD_OUT
     if tested is not None and (held_out or tested.new_scene is not None):
         test = f" and {len(tested.labels):,} held out"
     else:
         test = ""
-    classes = f"{len(model.classes)} classes ({names_text(model.classes)})"
+    classes = f"{len(model.classes):,} classes ({names_text(model.classes)})"
     yield "data", f"{name}: {pluralize(result.images, 'image')}{test}, {classes}"
+    yield "review", review_text(model)
     yield "backbone", f"{origin.backbone} on {origin.engine}, {origin.precision}"
     yield "features", features
     few = result.compared_on < result.images
@@ -118,7 +122,7 @@ def left_out_facts(
         yield "excluded", f"{pluralize(seen, 'image')} that the model was trained on"
     if conflicts:
         pairs = zip(conflicts[0].paths, conflicts[0].labels, strict=True)
-        example = ", ".join(f"{path} ({label})" for path, label in pairs)
+        example = join_names([f"{path} ({label})" for path, label in pairs], _LISTED)
         images = pluralize(len(conflicts), "image")
         yield "conflicts", f"{images} with conflicting labels excluded, such as {example}"
     if skipped:

@@ -19,7 +19,7 @@ from headstart.datasets.tables import (
 )
 from headstart.errors import DataError
 from headstart.images.formats import looks_like_image
-from headstart.system.cache_folder import cache_root
+from headstart.system.cache_folder import cache_root, expand_home
 from headstart.system.download import ByteProgress
 from headstart.types import ClassLevel
 
@@ -91,7 +91,7 @@ def _open(
     progress: ByteProgress | None,
     require_classes: int,
 ) -> ImageDataset:
-    path = Path(source).expanduser()
+    path = expand_home(Path(source))
     try:
         exists = str(source).strip() != "" and path.exists()
     except OSError as error:
@@ -142,7 +142,7 @@ def _open(
 
 
 def _unknown_source(source: str, names: list[str]) -> str:
-    folder = Path(source).expanduser().parent
+    folder = expand_home(Path(source)).parent
     near = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     known = {name.casefold(): name for name in (*names, *near)}
     similar = difflib.get_close_matches(Path(source).name.casefold(), known, n=1)

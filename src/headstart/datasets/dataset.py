@@ -43,6 +43,8 @@ class ImageDataset:
             were given.
         grouped_by: what the groups were taken from, such as "column:site".
         warnings: sentences about how the source was read that its owner should know.
+        relabeled: number of images to which a review gave another label.
+        weights: N weights in the training of the head, of mean 1. Empty if all are equal.
     """
 
     name: str
@@ -55,6 +57,8 @@ class ImageDataset:
     groups: tuple[str, ...] = ()
     grouped_by: str = ""
     warnings: tuple[str, ...] = ()
+    relabeled: int = 0
+    weights: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -68,6 +72,7 @@ class ImageDataset:
             labels=self.labels[chosen],
             splits=tuple(self.splits[row] for row in chosen) if self.splits else (),
             groups=tuple(self.groups[row] for row in chosen) if self.groups else (),
+            weights=tuple(self.weights[row] for row in chosen) if self.weights else (),
         )
 
     def with_groups(self, groups: Sequence[str], *, source: str) -> ImageDataset:

@@ -71,8 +71,8 @@ def train_probe(
 def _check_images(model: Model, images: SplitFeatures) -> None:
     if images.split.classes != model.classes:
         raise UserError(
-            f"the model was trained on the classes {join_names(model.classes)}, but these "
-            f"images have {join_names(images.split.classes)}; give the images that it was "
+            f"the model was trained on the classes {join_names(model.classes, 8)}, but these "
+            f"images have {join_names(images.split.classes, 8)}; give the images that it was "
             "trained on, or start from the images alone"
         )
     digests = tuple(images.features.digests[row] for row in images.split.test)

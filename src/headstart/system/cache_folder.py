@@ -12,13 +12,14 @@ folders and files must belong to the user or to root, and not be writable by any
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
 
-from headstart.errors import StoreError
+from headstart.errors import StoreError, UserError
 from headstart.system.files import TEMPORARY, is_own, locked, remove_stale_folders
 
 KINDS = ("features", "activations", "choices", "archives", "datasets", "index", "fonts")
@@ -34,13 +35,52 @@ _TAG_CONTENT = f"""{_SIGNATURE}
 def cache_root(chosen: Path | None = None) -> Path:
     """Return the cache folder: the chosen one, else $HEADSTART_CACHE, else the platform's.
 
-    The folder need not exist; writing to it creates it.
+    A user without a home folder, as in some containers, gets one among the temporary files. The
+    folder need not exist; writing to it creates it.
+
+    Raises:
+        UserError: the folder is in a home folder that is not known.
     """
     if chosen is not None:
-        return chosen.expanduser()
+        return expand_home(chosen)
     if variable := os.environ.get("HEADSTART_CACHE"):
-        return Path(variable).expanduser()
-    return platformdirs.user_cache_path("headstart", appauthor=False)
+        return expand_home(Path(variable))
+    try:
+        return platformdirs.user_cache_path("headstart", appauthor=False)
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return _temporary_root()
+
+
+def homeless_warning() -> str | None:
+    """Return a warning if the cache is among the temporary files for want of a home folder."""
+    if os.name == "nt" or os.environ.get("HEADSTART_CACHE") or cache_root() != _temporary_root():
+        return None
+    return (
+        f"there is no home folder, so the cache is in {_temporary_root()}; set HEADSTART_CACHE to "
+        "another folder to keep it"
+    )
+
+
+def expand_home(path: Path) -> Path:
+    """Return a path with the folder that "~" stands for.
+
+    Raises:
+        UserError: there is no home folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"there is no home folder for {path}; set HOME, or give a path without ~"
+        ) from error
+
+
+def _temporary_root() -> Path:
+    name = f"headstart-{os.getuid()}" if hasattr(os, "getuid") else "headstart"
+    try:
+        return Path(tempfile.gettempdir(), name)
+    except OSError:  # no folder for temporary files can be written either
+        return Path(tempfile.gettempprefix(), name)
 
 
 def cache_folder(root: Path, kind: str) -> Path:
