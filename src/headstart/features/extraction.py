@@ -16,6 +16,7 @@ from headstart.errors import UnreadableImageError
 from headstart.features.buffer import FeatureBuffer
 from headstart.features.path_index import PathIndex
 from headstart.images.decode import read_bytes
+from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import Preprocessing, decode_and_prepare
 from headstart.system.digests import bytes_digest, hasher
 from headstart.system.prefetch import prefetch
@@ -31,6 +32,8 @@ class Features:
         rows: (N,) indices into the paths that were given; unreadable files are missing.
         digests: N digests of the files' bytes, 32 hex digits each.
         skipped: The files that could not be read, with reasons.
+        notes: What had to be assumed about images when they were decoded, one for each image and
+            assumption; nothing about images whose features were in the store.
         plan: The engine and precision that computed the features.
         cached: Number of images, copies included, whose features were in the store.
         computed: Number of images that were run through the network.
@@ -41,6 +44,7 @@ class Features:
     rows: Labels
     digests: tuple[str, ...]
     skipped: tuple[Skipped, ...]
+    notes: tuple[ImageNote, ...]
     plan: EnginePlan
     cached: int
     computed: int
@@ -87,6 +91,7 @@ class ExtractionPass:
         self._progress = progress
         self._digests: list[str | None] = [None] * len(paths)
         self._skipped: list[Skipped] = []
+        self._notes: list[ImageNote] = []  # threads append to it
         self._computed: set[str] = set()
         self._done = 0
 
@@ -123,6 +128,7 @@ class ExtractionPass:
             rows=np.flatnonzero([digest is not None for digest in self._digests]),
             digests=digests,
             skipped=tuple(self._skipped),
+            notes=tuple(self._notes),
             plan=self._engine.plan,
             cached=sum(digest not in self._computed for digest in digests),
             computed=len(self._computed),
@@ -175,7 +181,9 @@ class ExtractionPass:
             # The store has been searched for the digest that the index knew.
             if digest != self._digests[row] and self._buffer.stored([digest], self._stages):
                 return digest, None
-            return digest, decode_and_prepare(content, self._preprocessing)
+            return digest, decode_and_prepare(
+                content, self._preprocessing, on_note=self._notes.append
+            )
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
 

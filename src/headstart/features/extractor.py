@@ -22,6 +22,7 @@ from headstart.features.buffer import FeatureBuffer
 from headstart.features.extraction import ExtractionPass, Features
 from headstart.features.path_index import PathIndex
 from headstart.features.store import FeatureStore
+from headstart.images.notes import sentences
 from headstart.images.preprocessing import DECODE_FACTOR
 from headstart.system.cache_folder import cache_root
 from headstart.system.digests import bytes_digest
@@ -105,9 +106,12 @@ class Extractor:
             # If another engine has to be used, its features may already be in the store.
             if work.run():
                 try:
-                    return work.result(started)
+                    found = work.result(started)
                 except StoreError as error:  # another process has cleared the cache
                     deleted = error
+                else:
+                    self.warnings.extend(sentences(found.notes))
+                    return found
         raise deleted or StoreError(f"no engine can run {self.backbone.name}")
 
     @property

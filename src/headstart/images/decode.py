@@ -18,20 +18,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import Image
 
 from headstart.errors import UnreadableImageError
 from headstart.images.formats import HEAD_BYTES, NOT_AN_IMAGE, TAIL_BYTES, image_format
+from headstart.images.limits import check_size
+from headstart.images.notes import NoteCallback, ignore_note
+from headstart.images.psd import read_psd
+from headstart.images.rgb import to_rgb
+from headstart.images.tiff import read_tiff
 
-MAX_PIXELS: Final = 180_000_000
-"""Larger images are refused: decompression bombs, or scans that would exhaust the memory (540 MB as
-RGB)."""
 MAX_BYTES: Final = 2 * 1024**3
 """Larger files are refused unread; an image within `MAX_PIXELS` takes less."""
 
-_FROM_16_BITS: Final = np.rint(np.arange(65536) * (255 / 65535)).astype(np.uint8)
+_READERS: Final[dict[str, Callable[[bytes, NoteCallback], Image.Image]]] = {
+    "PSD": read_psd,
+    "TIFF": read_tiff,
+}
+"""Formats that Pillow alone would misread: functions from a file's content to an image of any mode
+that `to_rgb` converts. The orientation in its EXIF data is applied afterwards."""
 _ORIENTATION: Final = 0x0112
 _TRANSPOSES: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,19 +50,22 @@ _TRANSPOSES: Final = {
 
 
 def decode(
-    data: bytes | Path, *, min_size: Callable[[int, int], tuple[int, int]] | None = None
+    data: bytes | Path,
+    *,
+    min_size: Callable[[int, int], tuple[int, int]] | None = None,
+    on_note: NoteCallback = ignore_note,
 ) -> Image.Image:
     """Decode an image, apply its orientation, and convert it to 8-bit RGB.
 
-    Of an animation the first frame is decoded, of a document the first page. Transparent areas
-    become white. 16-bit grays are scaled by 255 / 65535; for 32-bit integers and floats, which
-    have no nominal range, see `_gray`.
+    Of an animation the first frame is decoded, of a document the first page. For transparent areas
+    and color profiles see `rgb`, for more than 8 bits per channel `depth`.
 
     Args:
         data: the content of a file, or its path.
         min_size: maps the (width, height) of the image to the smallest (width, height) needed. A
             JPEG is then decoded at a half, a quarter or an eighth of its size, never below that,
             which is faster (Pillow's `draft`). By default it is decoded at full size.
+        on_note: called with what had to be assumed or left out.
 
     Raises:
         UnreadableImageError: it cannot be decoded; the message is a short reason to show the user.
@@ -70,12 +78,15 @@ def decode(
         raise UnreadableImageError(NOT_AN_IMAGE)
     _silence_warnings()
     try:
-        image = _plugin(name)(io.BytesIO(content), "")
-        _check_size(*image.size)
-        if min_size is not None:
-            image.draft(None, min_size(*image.size))
-        image.load()
-        return _rgb(_upright(image))
+        if (read := _READERS.get(name)) is not None:
+            image = read(content, on_note)
+        else:
+            image = _plugin(name)(io.BytesIO(content), "")
+            check_size(*image.size)
+            if min_size is not None:
+                image.draft(None, min_size(*image.size))
+            image.load()
+        return to_rgb(_upright(image))
     except UnreadableImageError:
         raise
     except MemoryError as error:
@@ -185,14 +196,6 @@ def _plugin(name: str) -> Callable[[BinaryIO, str], Image.Image]:
     return cast("Callable[[BinaryIO, str], Image.Image]", Image.OPEN[name][0])
 
 
-def _check_size(width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise UnreadableImageError(f"damaged: {width} x {height} pixels")
-    if width * height > MAX_PIXELS:
-        limit = f"limit {MAX_PIXELS // 1_000_000} million"
-        raise UnreadableImageError(f"too large: {width} x {height} pixels ({limit})")
-
-
 def _reason(error: Exception, name: str) -> str:
     detail = " ".join(str(error).split())
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
@@ -213,46 +216,6 @@ def _upright(image: Image.Image) -> Image.Image:
     except Exception:  # noqa: BLE001 - damaged metadata does not affect the pixels
         return image
     return image if method is None else image.transpose(method)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _gray(image)
-    elif image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
-        return cast("Image.Image", ImageCms.applyTransform(image, transform))
-    if image.has_transparency_data:
-        image = image if image.mode == "RGBA" else image.convert("RGBA")
-        alpha = image.getchannel("A")
-        if alpha.getextrema() != (255, 255):
-            white = Image.new("RGB", image.size, (255, 255, 255))
-            white.paste(image, mask=alpha)
-            return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _gray(image: Image.Image) -> Image.Image:
-    """Scale an image of more than 8 bits per pixel to mode L.
-
-    Modes I;16 span 0 to 65535 by definition. Modes I and F define no range, so the smallest common
-    range that contains the values is used: [0, 1] for floats, then [0, 255], then [0, 65535], then
-    the range of the image itself. So bright and dark images are scaled alike where possible.
-    """
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(_FROM_16_BITS[np.asarray(image)])
-    values: npt.NDArray[np.float64] = np.asarray(image, dtype=np.float64)
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        raise UnreadableImageError("no finite pixel values")
-    least, most = float(finite.min()), float(finite.max())
-    common = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-    fitting = [top for top in common if least >= 0 and most <= top]
-    low, high = (0.0, fitting[0]) if fitting else (least, most)
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    # Scale before subtracting, because the difference of two huge floats may overflow.
-    scale = 255 / (high / 2 - low / 2) / 2 if high > low else 0.0
-    return Image.fromarray(np.rint(values * scale - low * scale).clip(0, 255).astype(np.uint8))
 
 
 # Decoders warn about damaged metadata, which does not matter here. `catch_warnings` replaces a
