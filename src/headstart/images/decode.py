@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final, cast
 from PIL import Image
 
 from headstart.errors import UnreadableImageError
+from headstart.images.deep import load
 from headstart.images.formats import HEAD_BYTES, NOT_AN_IMAGE, TAIL_BYTES, image_format
 from headstart.images.limits import check_size
 from headstart.images.notes import NoteCallback, ignore_note
@@ -85,8 +86,8 @@ def decode(
             check_size(*image.size)
             if min_size is not None:
                 image.draft(None, min_size(*image.size))
-            image.load()
-        return to_rgb(_upright(image))
+            image = load(image, content, on_note)
+        return to_rgb(_upright(image), on_note=on_note)
     except UnreadableImageError:
         raise
     except MemoryError as error:
