@@ -76,4 +76,6 @@ def _probe(mode: str) -> Image.Image:
     if mode == "L":
         return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
     steps = np.arange(0, 256, 15, dtype=np.uint8)
-    return Image.fromarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(len(steps), -1, 3))
+    return Image.fromarray(
+        np.stack(np.meshgrid(steps, steps, steps), -1).reshape(len(steps), -1, 3)
+    )

@@ -1,4 +1,4 @@
-"""Loading of PNG, PNM and JPEG 2000 with 16 bits per channel, which Pillow partly cuts to 8 bits."""
+"""Loading of PNG and PNM with 16 bits per channel, which Pillow partly cuts to 8 bits."""
 
 import io
 import re
@@ -7,8 +7,8 @@ from typing import Any, Final, cast
 import numpy as np
 from PIL import Image, ImageFile
 
-from headstart.errors import MissingExtraError, UnreadableImageError
-from headstart.images.depth import BITS, Samples, Stated, scaled
+from headstart.errors import UnreadableImageError
+from headstart.images.depth import Samples, Stated, scaled, scaled_alpha
 from headstart.images.notes import NoteCallback
 
 _NO_LOW_BYTES: Final = 64
@@ -41,8 +41,6 @@ def load(image: ImageFile.ImageFile, content: bytes, on_note: NoteCallback) -> I
         if deep_gray or (deep_color and isinstance(rawmode, tuple)):
             return _load_pnm(image, content, maxval, on_note)
     image.load()
-    if image.format == "JPEG2000":
-        return _checked_jpeg2000(image, content, on_note)
     return image
 
 
@@ -112,29 +110,6 @@ def _load_pnm(
     return _image(samples.astype(np.uint16).reshape(shape), None, stated, {}, on_note)
 
 
-def _checked_jpeg2000(
-    image: Image.Image, content: bytes, on_note: NoteCallback
-) -> Image.Image:
-    """Read an image again whose 16-bit samples may use few bits."""
-    start = content.find(b"\xff\x4f\xff\x51")
-    bits = (content[start + 42] & 0x7F) + 1 if start >= 0 else 8
-    if image.mode == "I;16":
-        stated = Stated() if bits == 16 else Stated(high=65535.0)  # Pillow scaled them up
-        return _image(np.asarray(image)[:, :, None], None, stated, image.info, on_note)
-    if bits < 16 or image.mode != "RGB":
-        return image
-    if max(high for _, high in cast("Any", image.getextrema())) >= _NO_LOW_BYTES:
-        return image
-    try:
-        import imagecodecs
-    except ImportError as error:
-        raise UnreadableImageError(
-            str(MissingExtraError("JPEG 2000 with 16 bits and small values", extra="tiff"))
-        ) from error
-    samples = imagecodecs.jpeg2k_decode(content)
-    return _image(samples[:, :, :3], None, Stated(), image.info, on_note)
-
-
 def _image(
     colors: Samples,
     alpha: Samples | None,
@@ -146,8 +121,6 @@ def _image(
     levels = scaled(colors, stated, on_note=on_note)
     image = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
     if alpha is not None:
-        largest = max(colors.max(), alpha.max())  # 12-bit colors may come with a 12-bit alpha
-        high = stated.high or next(2.0**bits - 1 for bits in BITS if largest < 2**bits)
-        image.putalpha(Image.fromarray(scaled(alpha, Stated(high=max(high, float(alpha.max()))))))
+        image.putalpha(Image.fromarray(scaled_alpha(alpha, colors, stated)))
     image.info = {name: value for name, value in info.items() if name != "transparency"}
     return image

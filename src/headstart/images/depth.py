@@ -10,8 +10,8 @@ The range of values that black and white stand for is, in this order:
 4. the range of the image's own values.
 
 So bright and dark images are scaled alike where possible. Values that stand for "no data" count in
-none of these and become black (infinity: white): NaN, infinity, the one that the file states, huge numbers on one
-side only (such as -3.4e38), and -9999 or -99999 far below all others.
+none of these and become black (infinity: white): NaN, infinity, the one that the file states, huge
+numbers on one side only (such as -3.4e38), and -9999 or -99999 far below all others.
 """
 
 from collections.abc import Iterator
@@ -70,19 +70,28 @@ def scaled(
     stated = stated or Stated()
     least, most = _extremes(samples, stated.no_data)
     low, high = _range(samples, stated, least, most)
-    if stated.high is None and samples.dtype.kind == "u" and samples.dtype.itemsize == 2:
-        if 0 < most and high < 65535:
-            on_note(ImageNote.REDUCED_BIT_DEPTH)
+    sixteen = samples.dtype.kind == "u" and samples.dtype.itemsize == 2
+    if sixteen and stated.high is None and most > 0 and high < 65535:
+        on_note(ImageNote.REDUCED_BIT_DEPTH)
     levels = np.empty(samples.shape, np.uint8)
-    table = None
-    if samples.dtype.kind == "u" and samples.dtype.itemsize == 2:
-        table = _levels(np.arange(65536), (least, most), (low, high))
+    table = _levels(np.arange(65536), (least, most), (low, high)) if sixteen else None
     for rows in _blocks(samples):
         if table is not None:
             levels[rows] = table[samples[rows]]
         else:
             levels[rows] = _levels(samples[rows], (least, most), (low, high))
     return levels
+
+
+def scaled_alpha(alpha: Samples, colors: Samples, stated: Stated) -> Pixels:
+    """Scale opacity, (H, W), that belongs to colors.
+
+    Integers of few bits are taken for such only if the colors have as few.
+    """
+    likewise = (alpha,) if alpha.dtype.kind == "f" else (alpha, colors)
+    most = max(_extremes(samples, None)[1] for samples in likewise)
+    least = min(_extremes(alpha, None)[0], 0.0)
+    return _levels(alpha, (-np.inf, np.inf), _range(alpha, stated, least, most))
 
 
 def _levels(samples: Samples, valid: tuple[float, float], span: tuple[float, float]) -> Pixels:
