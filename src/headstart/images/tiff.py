@@ -149,6 +149,8 @@ def _unsupported(layout: TiffLayout) -> str | None:
         return f"{what}; save it as RGB"
     if not layout.is_uniform:
         return "whose channels differ in depth or number format; save it as RGB of 8 or 16 bits"
+    if layout.bits[0] == 24:  # tifffile ignores the order of their bytes
+        return "with 24 bits per channel; save it with 8, 16 or 32"
     if layout.formats[0] not in tuple(Format):
         return "of complex numbers; save their absolute values"
     if photometric == Photometric.CMYK and layout.inks != 1:
@@ -195,7 +197,7 @@ def _image(samples: Samples, layout: TiffLayout, on_note: NoteCallback) -> Image
     """Convert stored samples to an image of 8 bits, which is not yet upright."""
     photometric = layout.photometric
     if photometric == Photometric.PALETTE:
-        return Image.fromarray(_palette(layout)[np.minimum(samples[:, :, 0], 2**16 - 1)])
+        return Image.fromarray(_palette(layout).take(samples[:, :, 0], axis=0, mode="clip"))
     if photometric in (Photometric.CIELAB, Photometric.ICCLAB):
         return _lab(samples[:, :, :3], layout)
     if photometric == Photometric.YCBCR and layout.stores_ycbcr:
