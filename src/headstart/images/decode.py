@@ -223,7 +223,7 @@ def _upright(image: Image.Image) -> Image.Image:
 # process-wide list, so two threads that use it undo each other's changes. This filter affects
 # warnings of the decoders only and stays installed; it is an ordinary tuple, because other code
 # reads and copies the list.
-_DECODERS: Final = re.compile(r"(PIL|pillow_heif)(\.|$)|headstart\.images\.decode$")
+_DECODERS: Final = re.compile(r"(PIL|pillow_heif|tifffile)(\.|$)|headstart\.images\.decode$")
 _FILTER: Final = ("ignore", None, Warning, _DECODERS, 0)
 
 

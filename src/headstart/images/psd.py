@@ -7,6 +7,7 @@ channels are the opacity used for that, or saved selections, and are left out.
 import struct
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, cast
 
 import numpy as np
@@ -127,7 +128,7 @@ def _composite(content: bytes, place: int, header: _Header) -> Image.Image:
     if starts[header.bands] > len(content):
         raise UnreadableImageError("truncated")
     bands = []
-    for start, end in zip(starts, starts[1 : header.bands + 1], strict=False):
+    for start, end in pairwise(starts[: header.bands + 1]):
         data = content[start:end]
         if compression == _ZIP_PREDICTED:
             differences = np.frombuffer(data, np.uint8).reshape(header.height, -1)
