@@ -109,10 +109,11 @@ def tiff(layout, dtype, storage, bits=None):
     many = samples.shape[2] > 1
     planar = planar and many
     samples = np.moveaxis(samples, -1, 0) if planar else samples if many else samples[:, :, 0]
-    options = {"planarconfig": "separate" if planar else "contig"} if many else {}
+    options: dict[str, object] = {"bigtiff": big, "byteorder": order}
+    options |= {"planarconfig": "separate" if planar else "contig"} if many else {}
     options |= {"extrasamples": extra} if extra else {}
     options |= {"tile": (16, 16)} if tiled else {}
-    options |= {"bigtiff": big, "byteorder": order, "predictor": predictor or None}
+    options |= {"predictor": True} if predictor else {}
     data = written(samples, photometric=photometric, compression=compression, **options)
     return data, expected
 
