@@ -10,12 +10,14 @@ FIELD_TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 5: "I", 7: "s", 11: "f", 12: "d",
 def raw_tiff(data, size, *, order="<", big=False, **tags):
     """Write one strip of pixel data, with baseline tags for 8-bit grays unless others are given.
 
-    `tags` are named `t258=(3, [8, 8, 8])` by their number, with a field type and values.
+    `tags` are named `t258=(3, [8, 8, 8])` by their number, with a field type and values;
+    None leaves a tag out.
     """
     width, height = size
     fields = {256: (4, [width]), 257: (4, [height]), 258: (3, [8]), 259: (3, [1]), 262: (3, [1])}
     fields |= {273: (4, [0]), 277: (3, [1]), 278: (4, [height]), 279: (4, [len(data)])}
     fields |= {int(name[1:]): field for name, field in tags.items()}
+    fields = {tag: field for tag, field in fields.items() if field is not None}
     offset, entry, inline = ("Q", "HHQ", 8) if big else ("I", "HHI", 4)
     start = 16 if big else 8
     mark = {"<": b"II", ">": b"MM"}[order]

@@ -1,5 +1,6 @@
 """Reading of TIFF: what tags say, what is refused and why, and what needs the extra."""
 
+import contextlib
 import sys
 
 import numpy as np
@@ -57,9 +58,24 @@ def test_damaged_files_are():
     assert reason(data[: len(data) - 300]) == "truncated"
     assert reason(data[:100]) == "truncated"
     assert reason(blank(1, t258=(3, [16]), t262=(3, [2]))).startswith("damaged TIFF")
+    samples = kinds.stored(GRAY, "f8").tobytes()
+    missing = raw_tiff(samples, SIZE, t258=(3, [64]), t339=(3, [3]), t257=(4, [99]))
+    assert reason(missing) == "truncated"
     data = kinds.written(np.zeros((9, 9)), compression="zlib")
     start = data.index(b"\x78")
     assert reason(data[:start] + b"\xff" * 9 + data[start + 9 :]).startswith("damaged TIFF")
+
+
+def test_damaged_lzw_does_not_end_the_process():
+    """The decoder of imagecodecs follows codes that were never defined."""
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        codes = [256, *random.integers(0, 512, 60).tolist(), 257]
+        bits = "".join(f"{code:09b}" for code in codes)
+        data = int(bits, 2).to_bytes(-(-len(bits) // 8), "big")
+        tags = {"t258": (3, [64]), "t339": (3, [3]), "t259": (3, [5])}
+        with contextlib.suppress(UnreadableImageError):
+            decode(raw_tiff(data, SIZE, **tags))
 
 
 @pytest.mark.parametrize("layout", ["gray", "rgb", "cmyk", "rgb-alpha"])
@@ -107,6 +123,20 @@ def test_bits_that_the_file_states(tags, high):
     samples = (GRAY * 1000).astype(np.uint16)
     data = raw_tiff(samples.tobytes(), SIZE, t258=(3, [16]), **tags)
     assert difference(data, samples / high * 255) <= 1
+
+
+def test_little_ink_is_not_taken_for_few_bits():
+    samples = kinds.stored(kinds.picture(4) / 8, "u2")
+    data = kinds.written(samples, photometric="separated")
+    paper = 1 - kinds.picture(4) / 8
+    assert difference(data, paper[:, :, :3] * paper[:, :, 3:] * 255) <= 3
+
+
+def test_what_samples_mean_is_guessed_as_other_readers_do():
+    for channels in (1, 3):
+        pixels = kinds.stored(kinds.picture(channels), "u1").tobytes()
+        tags = {"t258": (3, [8] * channels), "t277": (3, [channels]), "t262": None}
+        assert difference(raw_tiff(pixels, SIZE, **tags), kinds.shown(kinds.picture(channels))) <= 1
 
 
 def test_the_range_of_floats_that_the_file_states():

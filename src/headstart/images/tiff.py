@@ -19,7 +19,7 @@ from headstart.images.depth import Samples, Stated, scaled, scaled_alpha
 from headstart.images.limits import MAX_PIXELS, check_size
 from headstart.images.notes import NoteCallback
 from headstart.images.tiff_layout import Format, Photometric, TiffLayout
-from headstart.images.tiff_subsampling import read_subsampled
+from headstart.images.tiff_segments import LZW, decompress_lzw, read_lzw, read_subsampled
 from headstart.types import Pixels
 
 _JPEGS: Final = (6, 7)
@@ -93,7 +93,7 @@ def _pillow_reads(layout: TiffLayout) -> bool:
     bits, channels, photometric = layout.bits[0], layout.channels, layout.photometric
     if layout.compression not in _PILLOW_COMPRESSIONS or not layout.is_uniform:
         return False
-    if layout.big_endian and layout.is_big:
+    if (layout.big_endian and layout.is_big) or layout.guesses_photometric:
         return False
     kind = Format.UNSIGNED if layout.formats[0] == Format.UNDEFINED else layout.formats[0]
     if channels == 1 and photometric in _GRAYS:
@@ -130,8 +130,8 @@ def _read_with_pillow(
     image.load()
     bits, kind = layout.bits[0], layout.formats[0]
     if layout.channels > 1:
-        small = bits == 16 and np.asarray(image)[:, :, :3].max() < _NO_LOW_BYTES
-        return None if small else image
+        deep = bits == 16 and layout.photometric != Photometric.CMYK
+        return None if deep and np.asarray(image)[:, :, :3].max() < _NO_LOW_BYTES else image
     if layout.photometric not in _GRAYS or (bits <= 8 and kind != Format.SIGNED):
         return image
     samples = np.asarray(image)
@@ -165,10 +165,6 @@ def _unsupported(layout: TiffLayout) -> str | None:
 
 def _read_with_tifffile(content: bytes, layout: TiffLayout) -> Samples:
     """Return the samples as they are stored, (H, W, channels)."""
-    size = layout.width * layout.height * sum(layout.bits) // 8
-    if size > _MAX_BYTES:
-        limit = f"limit {_MAX_BYTES / 1e9:.1f} GB"
-        raise UnreadableImageError(f"too large: {size / 1e9:.1f} GB of pixels ({limit})")
     try:
         import imagecodecs  # noqa: F401 - tifffile would do without, for some files
         import tifffile
@@ -188,9 +184,22 @@ def _read_with_tifffile(content: bytes, layout: TiffLayout) -> Samples:
             raise UnreadableImageError(
                 f"not supported: a TIFF {what}; save it uncompressed with 8 or 16 bits"
             ) from error
+        size = int(np.prod(page.shaped, dtype=object)) * page.dtype.itemsize
+        if size > _MAX_BYTES:
+            limit = f"limit {_MAX_BYTES / 1e9:.1f} GB"
+            raise UnreadableImageError(f"too large: {size / 1e9:.1f} GB of pixels ({limit})")
+        if len(page.dataoffsets) < np.prod(page.chunked):  # tifffile would leave the rest black
+            raise UnreadableImageError("truncated")
         if layout.is_subsampled:
-            return read_subsampled(content, layout, decompress)
-        samples: Samples = page.asarray(maxworkers=1).reshape(page.shaped)[:, 0]
+            is_lzw = layout.compression == LZW
+            return read_subsampled(
+                content, layout, decompress_lzw if is_lzw else lambda data, _: decompress(data)
+            )
+        samples: Samples = (
+            read_lzw(content, layout, page)
+            if layout.compression == LZW
+            else page.asarray(maxworkers=1).reshape(page.shaped)
+        )[:, 0]
     return np.moveaxis(samples, 0, -1)[..., 0, :] if layout.planar else samples[0]
 
 
@@ -213,6 +222,8 @@ def _image(samples: Samples, layout: TiffLayout, on_note: NoteCallback) -> Image
     if photometric in _GRAYS and samples.shape[2] >= 3 and opacity != 0:
         colors = 3
     stated = layout.stated
+    if photometric == Photometric.CMYK and samples.dtype == np.uint16 and stated.high is None:
+        stated = Stated(high=65535.0)  # little ink is common, few bits are not
     levels = scaled(samples[:, :, :colors], stated, on_note=on_note)
     if opacity is None or base + opacity >= samples.shape[2]:
         return _colored(levels, None, layout)

@@ -132,6 +132,11 @@ class TiffLayout:
         )
 
     @property
+    def guesses_photometric(self) -> bool:
+        """Whether the file does not say what samples mean, and Pillow would guess otherwise."""
+        return _Tag.PHOTOMETRIC not in self.tags and self.photometric != Photometric.WHITE_IS_ZERO
+
+    @property
     def channels(self) -> int:
         """Number of samples of a pixel."""
         return len(self.bits)
