@@ -86,6 +86,11 @@ def test_all_channels_have_one_range():
     assert scaled(samples)[0, 0].tolist() == [6, 62, 255]
 
 
+def test_a_range_without_width():
+    assert levels([-1e-310, 0, 1e-310], np.float64) == [0, 0, 0]
+    assert levels([7e5, 7e5], np.float32) == [0, 0]
+
+
 def test_no_finite_values():
     with pytest.raises(UnreadableImageError, match="no finite pixel values"):
         scaled(np.full((2, 2), np.nan, np.float32))

@@ -58,9 +58,9 @@ def test_damaged_files_are():
     assert reason(data[: len(data) - 300]) == "truncated"
     assert reason(data[:100]) == "truncated"
     assert reason(blank(1, t258=(3, [16]), t262=(3, [2]))).startswith("damaged TIFF")
-    samples = kinds.stored(GRAY, "f8").tobytes()
-    missing = raw_tiff(samples, SIZE, t258=(3, [64]), t339=(3, [3]), t257=(4, [99]))
-    assert reason(missing) == "truncated"
+    for dtype, tags in (("f8", {"t258": (3, [64]), "t339": (3, [3])}), ("u1", {})):
+        missing = raw_tiff(kinds.stored(GRAY, dtype).tobytes(), SIZE, **tags, t257=(4, [99]))
+        assert reason(missing) == "truncated"
     data = kinds.written(np.zeros((9, 9)), compression="zlib")
     start = data.index(b"\x78")
     assert reason(data[:start] + b"\xff" * 9 + data[start + 9 :]).startswith("damaged TIFF")

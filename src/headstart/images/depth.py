@@ -30,6 +30,7 @@ Samples: TypeAlias = npt.NDArray[Any]
 BITS: Final = (8, 10, 12, 14, 16)
 """Numbers of bits that cameras and scanners store in 16."""
 _HUGE: Final = 1e30
+_TINY: Final = 1e-300
 _NO_DATA: Final = (-9999.0, -99999.0)
 _BLOCK: Final = 1 << 20
 """Samples that are scaled at a time, to limit the memory for wider copies of them."""
@@ -100,7 +101,8 @@ def _levels(samples: Samples, valid: tuple[float, float], span: tuple[float, flo
     values = samples.astype(np.float64)
     values = np.where(_valid(values, *valid), values, np.where(values == np.inf, high, low))
     # Divided before subtracting, because the difference of two huge floats may overflow.
-    scale = 255 / (high / 2 - low / 2) / 2 if high > low else 0.0
+    half = high / 2 - low / 2
+    scale = 255 / half / 2 if half > _TINY else 0.0
     return np.rint(values * scale - low * scale).clip(0, 255).astype(np.uint8)
 
 

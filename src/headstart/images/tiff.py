@@ -75,6 +75,8 @@ def read_tiff(content: bytes, on_note: NoteCallback) -> Image.Image:
     """
     layout = TiffLayout.of(content)
     check_size(layout.width, layout.height)
+    if not layout.is_complete:
+        raise UnreadableImageError("truncated")
     if _pillow_reads(layout):
         image = _read_with_pillow(content, layout, on_note)
         if image is not None:
@@ -177,7 +179,7 @@ def _read_with_tifffile(content: bytes, layout: TiffLayout) -> Samples:
         page = file.pages.first
         try:
             if page.dtype is None:
-                raise KeyError(f"samples of {layout.bits[0]} bits")
+                raise KeyError(f"with samples of {layout.bits[0]} bits")
             decompress = tifffile.TIFF.DECOMPRESSORS[layout.compression]
         except (KeyError, ImportError) as error:
             what = f"compressed by scheme {layout.compression}" if page.dtype else error.args[0]
@@ -188,8 +190,6 @@ def _read_with_tifffile(content: bytes, layout: TiffLayout) -> Samples:
         if size > _MAX_BYTES:
             limit = f"limit {_MAX_BYTES / 1e9:.1f} GB"
             raise UnreadableImageError(f"too large: {size / 1e9:.1f} GB of pixels ({limit})")
-        if len(page.dataoffsets) < np.prod(page.chunked):  # tifffile would leave the rest black
-            raise UnreadableImageError("truncated")
         if layout.is_subsampled:
             is_lzw = layout.compression == LZW
             return read_subsampled(

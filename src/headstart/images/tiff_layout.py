@@ -13,6 +13,7 @@ Tags: TypeAlias = dict[int, tuple[Any, ...]]
 _TYPES: Final = dict(zip((1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 16, 17), "BsHIbshifdQq", strict=True))
 """The field types that the tags below have, as `struct` calls them."""
 _RATIONAL: Final = 5
+_OLD_JPEG: Final = 6
 _PLAIN_COMPRESSIONS: Final = frozenset({1, 5, 8, 32773, 32946, 33003, 34925, 50000})
 """Compressions of bytes, and one of images (Aperio's JPEG 2000) that leaves colors as they are."""
 
@@ -32,6 +33,8 @@ class _Tag(IntEnum):
     PLANAR = 284
     PREDICTOR = 317
     COLOR_MAP = 320
+    TILE_WIDTH = 322
+    TILE_HEIGHT = 323
     TILE_OFFSETS = 324
     TILE_BYTE_COUNTS = 325
     INK_SET = 332
@@ -111,7 +114,7 @@ class TiffLayout:
             width, height = int(tags[_Tag.WIDTH][0]), int(tags[_Tag.HEIGHT][0])
         except struct.error as error:
             raise UnreadableImageError("truncated") from error
-        except KeyError as error:
+        except (KeyError, ValueError) as error:
             raise UnreadableImageError("damaged TIFF: no size") from error
         count = int(tags.get(_Tag.SAMPLES, (1,))[0])
         compression = int(tags.get(_Tag.COMPRESSION, (1,))[0])
@@ -203,7 +206,21 @@ class TiffLayout:
     @property
     def rows_per_strip(self) -> int:
         """Number of rows in all strips but the last."""
-        return min(self.height, int(self.tags.get(_Tag.ROWS_PER_STRIP, (self.height,))[0]))
+        stated = int(self.tags.get(_Tag.ROWS_PER_STRIP, (self.height,))[0])
+        return min(self.height, stated) or self.height
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there are strips or tiles for all pixels; readers leave the others black."""
+        planes = self.channels if self.planar else 1
+        if strips := self.tags.get(_Tag.OFFSETS, ()):
+            return len(strips) >= -(-self.height // self.rows_per_strip) * planes
+        if not (tiles := self.tags.get(_Tag.TILE_OFFSETS, ())):
+            return self.compression == _OLD_JPEG  # which may have other tags
+        across, down = (
+            max(1, int(self.tags.get(tag, (1,))[0])) for tag in (_Tag.TILE_WIDTH, _Tag.TILE_HEIGHT)
+        )
+        return len(tiles) >= -(-self.width // across) * -(-self.height // down) * planes
 
     @property
     def last_byte(self) -> int:
