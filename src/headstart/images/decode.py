@@ -23,6 +23,7 @@ from headstart.errors import UnreadableImageError
 from headstart.images import jpeg, png, sgi
 from headstart.images.bmp import read_bmp
 from headstart.images.decoder_warnings import silence_warnings
+from headstart.images.deep import load
 from headstart.images.dicom import read_dicom
 from headstart.images.formats import HEAD_BYTES, TAIL_BYTES, image_format
 from headstart.images.gif import read_gif
@@ -131,12 +132,12 @@ def _decoded(
         if (read := _READERS.get(name)) is not None:
             image = read(content, on_note)
         else:
-            image = plugin(name)(io.BytesIO(content), "")
-            check_size(*image.size)
+            opened = plugin(name)(io.BytesIO(content), "")
+            check_size(*opened.size)
             if min_size is not None and name == "JPEG":  # others may show another image
-                image.draft(None, min_size(*image.size))
-            image.load()
-        return to_rgb(upright(image))
+                opened.draft(None, min_size(*opened.size))
+            image = load(opened, content, on_note)
+        return to_rgb(upright(image), on_note=on_note)
     except UnreadableImageError:
         raise
     except MemoryError as error:

@@ -63,7 +63,7 @@ _SIGNATURES: Final = (
     (6, b"HEAPCCDR", "RAW"),  # older Canon
 )
 _PPM: Final = re.compile(rb"(P[1-6]|Pf)\s+(#|\d)")
-_DICOM_WITHOUT_PREAMBLE: Final = re.compile(rb"\x08\x00[\x00\x01\x05\x08\x16]\x00(UL|CS|UI)", re.S)
+_DICOM_WITHOUT_PREAMBLE: Final = re.compile(rb"[\x02\x08]\x00.\x00(UL|OB|CS|UI)", re.S)
 _ICONS: Final = {b"\x00\x00\x01\x00": "ICO", b"\x00\x00\x02\x00": "CUR"}
 _BMP_HEADERS: Final = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _PADDING: Final = b"\x00\t\n\r \xef\xbb\xbf"

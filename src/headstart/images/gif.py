@@ -1,7 +1,7 @@
 """Reading of GIF files."""
 
 import io
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from PIL import Image
 
@@ -9,13 +9,10 @@ from headstart.images.limits import check_size
 from headstart.images.notes import NoteCallback
 from headstart.images.plugins import plugin
 
-if TYPE_CHECKING:
-    from PIL.GifImagePlugin import GifImageFile
-
 
 def read_gif(content: bytes, _: NoteCallback) -> Image.Image:
     """Read the first frame; what it leaves of the canvas is transparent, as in browsers."""
-    image = cast("GifImageFile", plugin("GIF")(io.BytesIO(content), ""))
+    image = plugin("GIF")(io.BytesIO(content), "")
     check_size(*image.size)
     frame = cast("tuple[int, int, int, int]", image.tile[0][1])
     image.load()

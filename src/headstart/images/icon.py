@@ -57,6 +57,6 @@ def _bitmap(data: bytes) -> Image.Image:
         opacity = Image.frombytes("1", (width, height), mask, "raw", "1;I", stride, -1)
     else:
         return image
-    image = image.convert("RGB")
-    image.putalpha(opacity.convert("L"))
-    return image
+    icon = image.convert("RGB")
+    icon.putalpha(opacity.convert("L"))
+    return icon

@@ -11,6 +11,7 @@ BASELINE_TO_PROGRESSIVE: Final = (0xC0, 0xC1, 0xC2)
 """Markers of the frames that every program reads."""
 _SCAN, _LOSSLESS, _JPEG_LS = 0xDA, 0xC3, 0xF7
 _JFIF, _EXIF, _PROFILE, _ADOBE = 0xE0, 0xE1, 0xE2, 0xEE
+_METADATA: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xDA)})
 """Markers without content."""
 
@@ -115,7 +116,7 @@ def pixels_only(content: bytes) -> bytes | None:
 
 
 def _is_needed(segment: Segment) -> bool:
-    if segment.marker < _JFIF:
+    if segment.marker not in _METADATA:
         return True
     if segment.marker == _JFIF:
         return segment.content.startswith(b"JFIF\0") and len(segment.content) >= 14

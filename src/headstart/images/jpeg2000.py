@@ -79,7 +79,10 @@ def read_jpeg2000(content: bytes, _: NoteCallback) -> Image.Image:
         return image
     if min(components.bits) < 8 and not components.misread:
         image = image.point([level for bits in components.bits for level in _stretched(bits)])
-    return _arranged(image, channels, space, header)
+    arranged = _arranged(image, channels, space, header)
+    if profile := _profile(header):
+        arranged.info["icc_profile"] = profile
+    return arranged
 
 
 def _stretched(bits: int) -> list[int]:
@@ -111,6 +114,18 @@ def _color_space(header: bytes) -> int | None:
         if one.kind == b"colr" and one.content[0] == 1:
             return int.from_bytes(one.content[3:7], "big")
     return None
+
+
+def _profile(header: bytes) -> bytes | None:
+    """Return the color profile that is given instead of an enumerated color space."""
+    return next(
+        (
+            one.content[3:]
+            for one in boxes(header)
+            if one.kind == b"colr" and one.content[0] in (2, 3)
+        ),
+        None,
+    )
 
 
 def _enumerated(space: int) -> bytes:

@@ -96,7 +96,6 @@ _HTML: Final = re.compile(
 )
 _MARKUP: Final = re.compile(rb"\s*<(\?xml|[a-z]+[ >])", re.IGNORECASE)
 _JSON: Final = re.compile(rb'\s*[{\[]\s*["{\[\]}\d]')
-_TEXT: Final = re.compile(rb"[\t\n\f\r\x1b\x20-\x7e\x80-\xff]+")
 
 
 def refusal(head: bytes) -> str:
@@ -122,8 +121,7 @@ def refusal(head: bytes) -> str:
         return f"{NOT_AN_IMAGE}: XML"
     if _JSON.match(text):
         return f"{NOT_AN_IMAGE}: JSON"
-    is_text = _TEXT.fullmatch(text) or text.startswith((b"\xff\xfe", b"\xfe\xff"))
-    return f"{NOT_AN_IMAGE}: text" if is_text else NOT_AN_IMAGE
+    return NOT_AN_IMAGE
 
 
 def _found(head: bytes, signatures: tuple[tuple[int, bytes, str], ...]) -> str | None:

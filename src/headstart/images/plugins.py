@@ -5,12 +5,12 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, BinaryIO, Final, TypeAlias, cast
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from headstart.errors import MissingExtraError, UnreadableImageError
 from headstart.images.limits import check_size
 
-Plugin: TypeAlias = Callable[[BinaryIO, str], Image.Image]
+Plugin: TypeAlias = Callable[[BinaryIO, str], ImageFile.ImageFile]
 """Reads the header of an open file and makes an image that is yet to be loaded."""
 
 TITLES: Final = {"JPEG2000": "JPEG 2000", "WEBP": "WebP", "HEIF": "HEIC", "JXL": "JPEG XL"}
@@ -37,7 +37,7 @@ def plugin(name: str) -> Plugin:
     return cast("Plugin", Image.OPEN[name][0])
 
 
-def load(name: str, content: bytes) -> Image.Image:
+def load(name: str, content: bytes) -> ImageFile.ImageFile:
     """Decode an image with Pillow's plugin, unless it is too large."""
     image = plugin(name)(io.BytesIO(content), "")
     check_size(*image.size)

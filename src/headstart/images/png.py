@@ -7,8 +7,8 @@ from typing import Final
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _CRITICAL: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
-_PIXELS: Final = _CRITICAL | {b"tRNS", b"sBIT", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf"}
-"""The chunks that say what the image looks like."""
+_PIXELS: Final = _CRITICAL | {b"tRNS", b"sBIT", b"iCCP", b"eXIf"}
+"""The chunks that decide what is read."""
 _MAX_PROFILE: Final = 1024**2
 """Bytes of a color profile; Pillow's limit for texts is for profiles, too."""
 _MAX_LOST: Final = 20

@@ -1,52 +1,58 @@
-"""Conversion of a decoded image to 8-bit RGB."""
+"""Conversion of a decoded image of any mode to 8-bit RGB in the color space sRGB.
 
-from typing import Final, cast
+Transparent areas become white, because most icons and cut-out objects are dark; what is only partly
+transparent is blended with white. Two exceptions:
+
+- If nothing would be left on white although part of the image is opaque, the ground is black.
+- If everything is transparent but not of one color, the fourth channel is not transparency (cameras
+  and screenshots leave it at zero), and it is ignored.
+"""
+
+from typing import cast
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import Image
 
-from headstart.errors import UnreadableImageError
+from headstart.images.color_profiles import to_srgb
+from headstart.images.depth import scaled
+from headstart.images.notes import NoteCallback, ignore_note
 
-_FROM_16_BITS: Final = np.rint(np.arange(65536) * (255 / 65535)).astype(np.uint8)
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+_LIGHTEST = 248
+"""Level from which nothing can be told from white."""
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a decoded image of any mode to RGB; transparent areas become white."""
+def to_rgb(image: Image.Image, *, on_note: NoteCallback = ignore_note) -> Image.Image:
+    """Convert a decoded image, and apply its color profile and transparency."""
     if image.mode.startswith("I") or image.mode == "F":
-        image = _gray(image)
-    elif image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
-        return cast("Image.Image", ImageCms.applyTransform(image, transform))
-    if image.has_transparency_data:
-        image = image if image.mode == "RGBA" else image.convert("RGBA")
-        alpha = image.getchannel("A")
-        if alpha.getextrema() != (255, 255):
-            white = Image.new("RGB", image.size, (255, 255, 255))
-            white.paste(image, mask=alpha)
-            return white
-    return image if image.mode == "RGB" else image.convert("RGB")
+        levels = Image.fromarray(scaled(np.asarray(image), on_note=on_note))
+        levels.info = {k: v for k, v in image.info.items() if k != "transparency"}
+        image = levels
+    elif image.mode == "La":  # Pillow converts it to LA only
+        image = image.convert("LA")
+    profile = image.info.get("icc_profile")
+    if not image.has_transparency_data:
+        return to_srgb(image, profile)
+    if image.mode not in ("RGBA", "LA"):
+        image = image.convert("RGBA")
+    colors = image.getchannel("L") if image.mode == "LA" else image.convert("RGB")
+    return _on_ground(to_srgb(colors, profile), image.getchannel("A"))
 
 
-def _gray(image: Image.Image) -> Image.Image:
-    """Scale an image of more than 8 bits per pixel to mode L.
+def _on_ground(colors: Image.Image, alpha: Image.Image) -> Image.Image:
+    """Blend RGB colors with white, or with black if they would be invisible on white."""
+    least, most = cast("tuple[int, int]", alpha.getextrema())
+    if least == 255:
+        return colors
+    if most == 0 and any(low != high for low, high in _extrema(colors)):
+        return colors
+    image = Image.new("RGB", colors.size, _WHITE)
+    image.paste(colors, mask=alpha)
+    if most >= 128 and all(low >= _LIGHTEST for low, _ in _extrema(image)):
+        image = Image.new("RGB", colors.size, _BLACK)
+        image.paste(colors, mask=alpha)
+    return image
 
-    Modes I;16 span 0 to 65535 by definition. Modes I and F define no range, so the smallest common
-    range that contains the values is used: [0, 1] for floats, then [0, 255], then [0, 65535], then
-    the range of the image itself. So bright and dark images are scaled alike where possible.
-    """
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(_FROM_16_BITS[np.asarray(image)])
-    values: npt.NDArray[np.float64] = np.asarray(image, dtype=np.float64)
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        raise UnreadableImageError("no finite pixel values")
-    least, most = float(finite.min()), float(finite.max())
-    common = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-    fitting = [top for top in common if least >= 0 and most <= top]
-    low, high = (0.0, fitting[0]) if fitting else (least, most)
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    # Scale before subtracting, because the difference of two huge floats may overflow.
-    scale = 255 / (high / 2 - low / 2) / 2 if high > low else 0.0
-    return Image.fromarray(np.rint(values * scale - low * scale).clip(0, 255).astype(np.uint8))
+
+def _extrema(image: Image.Image) -> tuple[tuple[int, int], ...]:
+    return cast("tuple[tuple[int, int], ...]", image.getextrema())
