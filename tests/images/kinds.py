@@ -164,7 +164,9 @@ def icon_bitmap(bits: int, *, header: int = 40, alpha: int = 0, transparent: boo
 # TGA and SGI
 
 
-def tga(kind: int, bits: int, body: bytes, *, descriptor: int = 0x20, palette: bytes = b"") -> bytes:
+def tga(
+    kind: int, bits: int, body: bytes, *, descriptor: int = 0x20, palette: bytes = b""
+) -> bytes:
     colors = len(palette) // 3
     return (
         struct.pack("<BBBHHB", 0, bool(colors), kind, 0, colors, 24 if colors else 0)

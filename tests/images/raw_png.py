@@ -3,8 +3,6 @@
 import struct
 import zlib
 
-import numpy as np
-
 from tests.images.raw_tiff import packed
 
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
@@ -25,10 +23,7 @@ def raw_png(samples, color_type, depth, *, chunks=(), interlaced=False):
         passes = [samples[top::down, left::across] for left, top, across, down in _ADAM7]
         passes.append(samples[1::2])
     rows = b"".join(
-        b"\0" + packed(row.reshape(1, -1), depth)
-        for one in passes
-        if one.size
-        for row in one
+        b"\0" + packed(row.reshape(1, -1), depth) for one in passes if one.size for row in one
     )
     parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, content) for kind, content in parts)

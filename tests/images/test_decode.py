@@ -211,7 +211,10 @@ def test_reasons():
 
 
 def test_postscript_never_starts_another_program():
-    assert reason(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n") == "not supported: EPS or PostScript"
+    assert (
+        reason(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n")
+        == "not supported: EPS or PostScript"
+    )
 
 
 def bomb(width, height):

@@ -1,6 +1,7 @@
 """Every kind of file is read right, or refused with the true reason; damaged ones, never half."""
 
-import io
+import base64
+import contextlib
 import re
 import struct
 import sys
@@ -28,7 +29,6 @@ from tests.images.kinds import (
     Kind,
     aperture,
     avif,
-    bgrx,
     bmp,
     bmp_rle,
     chunk,
@@ -95,6 +95,13 @@ def compressed(syntax: str, codec: str, samples: np.ndarray, **tags) -> bytes:
     return dicom(samples, PixelData=encapsulate([coded]), TransferSyntaxUID=syntax, **tags)
 
 
+ODD_SUBSAMPLED = base64.b85decode(
+    b"|4;u>051Rl000090000900000000000000900009000000000000RdB0S5vC2Lb~BQUDA9000310R#j90smY82S7kbN"
+    b"KpTf015yA0000|00IA#&$K)SF>w<@S+G(x3p6W!D67x3C<=WM48Y)R^$Oq5v>XDuTR_vufuMYW01qf_<D=~c01H0jV$W"
+    b"Zp^#Xta*oZ{Y|Je"
+)
+"""9 x 9 pixels, 4:2:0, made with OpenJPEG's opj_compress; Pillow smears its colors."""
+BRIGHT = (WHITE, GREEN, (255, 0, 0), (250, 254, 3))
 BGR = [(0, 0, 3), (1, 0, 2), (2, 0, 1)]
 SKIPPED_GREEN = b"\x10\x00" * 8
 KINDS = {
@@ -134,9 +141,7 @@ KINDS = {
     # PNG
     "png": Kind(png_with),
     "png, orientation in xmp": Kind(
-        lambda: png_with(
-            chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + ORIENTATION_IN_XMP)
-        )
+        lambda: png_with(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + ORIENTATION_IN_XMP))
     ),
     "png, large text": Kind(lambda: png_with(BIG_TEXT)),
     "png, large compressed text": Kind(
@@ -216,6 +221,22 @@ KINDS = {
     ),
     "jp2, opacity first": Kind(argb, LOWER_HIDDEN),
     "jp2, near infrared": Kind(near_infrared),
+    "jpeg 2000, odd size and subsampled": Kind(
+        lambda: ODD_SUBSAMPLED, (RED, RED, BLUE, BLUE), size=(9, 9), extra="imagecodecs"
+    ),
+    "jpeg 2000, 16 bits": Kind(
+        lambda: imagecodecs().jpeg2k_encode(pixels(BRIGHT).astype("u2") * 257, reversible=True),
+        BRIGHT,
+    ),
+    "jpeg 2000, 4 bits": Kind(
+        lambda: imagecodecs().jpeg2k_encode(
+            np.rint(pixels() / 17).astype("u1"), bitspersample=4, reversible=True
+        ),
+    ),
+    "jpeg 2000, five channels": Kind(
+        lambda: imagecodecs().jpeg2k_encode(np.zeros((16, 16, 5), "u1"), reversible=True),
+        refused="not supported: JPEG 2000 with 5 channels",
+    ),
     "jp2, lab": Kind(lambda: jp2(lab_planes(), space=14), MILD),
     # HEIF and AVIF
     "heic": Kind(heic, size=(64, 64), extra="pillow_heif"),
@@ -245,6 +266,35 @@ KINDS = {
         refused=r"too large: 17000 x 17000 pixels",
     ),
     "webp, orientation in xmp": Kind(lambda: xmp("WEBP", lossless=True)),
+    # Raw files, of which the preview is read
+    "raw, dng": Kind(lambda: raw({254: 1, 330: 999, 50706: 1}, jpeg())),
+    "raw, turned": Kind(
+        lambda: raw({254: 1, 274: 6, 330: 999}, jpeg()), (BLUE, RED, YELLOW, GREEN)
+    ),
+    "raw, larger preview": Kind(
+        lambda: raw({262: 32803}, jpeg(side=8) + jpeg(side=64) + jpeg()), size=(64, 64)
+    ),
+    "raw, orf": Kind(lambda: b"IIRO" + raw({256: 16}, jpeg())[4:]),
+    "raw, rw2, turned": Kind(
+        lambda: b"IIU\0" + raw({274: 3}, jpeg())[4:], (YELLOW, BLUE, GREEN, RED)
+    ),
+    "raw, raf": Kind(lambda: b"FUJIFILMCCD-RAW ".ljust(200, b"\0") + jpeg()),
+    "raw, cr2": Kind(lambda: b"II*\0\x10\0\0\0CR\x02\0\0\0\0\0" + bytes(10) + jpeg()),
+    "raw, cr3, turned": Kind(
+        lambda: (
+            kinds.box(b"ftyp", b"crx \0\0\0\1crx isom")
+            + kinds.box(b"moov", kinds.box(b"CMT1", raw({274: 3}, b"")))
+            + kinds.box(b"mdat", jpeg())
+        ),
+        (YELLOW, BLUE, GREEN, RED),
+    ),
+    "raw, thumbnail without jpeg": Kind(
+        lambda: saved(quadrants(), "TIFF", tiffinfo={254: 1, 50706: bytes([1, 4, 0, 0])})
+    ),
+    "raw, without preview": Kind(
+        lambda: raw({262: 32803}, b""),
+        refused="not supported: a camera's raw file without a preview",
+    ),
     # Extras
     "jpeg xl": Kind(lambda: imagecodecs().jpegxl_encode(pixels(), lossless=True)),
     "jpeg xl, container": Kind(
@@ -264,9 +314,7 @@ KINDS = {
         LOWER_HIDDEN,
     ),
     "dicom": Kind(lambda: dicom(gray_samples()), GRAYS, extra="pydicom"),
-    "dicom, without preamble": Kind(
-        lambda: dicom(gray_samples())[132:], GRAYS, extra="pydicom"
-    ),
+    "dicom, without preamble": Kind(lambda: dicom(gray_samples())[132:], GRAYS, extra="pydicom"),
     "dicom, color": Kind(lambda: dicom(pixels()), extra="pydicom"),
     "dicom, ybr": Kind(
         lambda: dicom(
@@ -349,3 +397,121 @@ def test_it_is_read_right_or_refused_rightly(kind):
             check(decode(data), kind)
         else:
             np.testing.assert_allclose(shown(decode(data, min_size=min_size)), kind.shows, atol=12)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in KINDS if name.startswith("raw")))
+def test_of_raw_files_it_is_said_that_a_preview_was_read(name):
+    notes = []
+    if not KINDS[name].refused:
+        decode(KINDS[name].make(), on_note=notes.append)
+        assert notes == [ImageNote.RAW_PREVIEW]
+
+
+def test_a_tiff_that_is_no_raw_file_has_no_preview():
+    notes = []
+    decode(saved(quadrants(), "TIFF"), on_note=notes.append)
+    assert notes == []
+
+
+def damaged(data: bytes):
+    """Yield a file cut off, and with each of the first bytes changed."""
+    for share in (0.1, 0.5, 0.9, 0.99):
+        yield data[: int(len(data) * share)]
+    for at in range(2, min(len(data), 64), 3):
+        yield data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+        yield data[:at] + b"\0" + data[at + 1 :]
+
+
+def test_damage_is_told_in_words(kind):
+    for data in damaged(kind.make()):
+        with contextlib.suppress(UnreadableImageError):
+            assert decode(data).mode == "RGB"
+
+
+CUT = ["jpeg", "png", "bmp", "bmp, rle8", "tga", "sgi", "sgi, rows without an end", "jp2", "pcx"]
+CUT += ["png, large text", "jpeg, short app0", "ico", "avif", "gif, smaller than its canvas"]
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_file_cut_off_is_never_read_half(name):
+    data = KINDS[name].make()
+    for share in (0.4, 0.7):
+        with pytest.raises(UnreadableImageError, match=r"^(truncated|damaged)"):
+            decode(data[: int(len(data) * share)])
+
+
+OTHERS = {
+    b"": "empty file",
+    b"just some words": "not an image",
+    b"<!DOCTYPE html><html>": "not an image: an HTML page",
+    b"\n<!-- x --><HTML><svg>": "not an image: an HTML page",
+    b'<?xml version="1.0"?><Error>AccessDenied</Error>': "not an image: XML",
+    b'{"error": 404}': "not an image: JSON",
+    b'<?xml version="1.0"?>\n<!-- a -->\n<svg width="1">': "not supported: SVG",
+    b"<svg xmlns='http://www.w3.org/2000/svg'>": "not supported: SVG",
+    b"PK\3\4\x14\0": "not an image: a zip archive or an Office document",
+    b"version https://git-lfs.github.com/spec/v1\n": (
+        "not an image: a Git LFS pointer; run git lfs pull to get the image"
+    ),
+    b"%PDF-1.7\n": "not supported: PDF",
+    b"RIFF\x24\0\0\0WAVEfmt ": "not an image: audio",
+    b"RIFF\x24\0\0\0AVI LIST": "not supported: AVI video",
+    b"\0\0\0\x18ftypisom\0\0\2\0isomiso2": "not supported: MP4 video",
+    b"\0\0\0\x14ftypqt  \0\0\2\0qt  ": "not supported: QuickTime video",
+    b"\x1aE\xdf\xa3\x9fB\x86\x81": "not supported: WebM or Matroska video",
+    b"SIMPLE  =                    T": "not supported: FITS",
+    b"\x89HDF\r\n\x1a\n": "not supported: HDF5",
+    b"\x76\x2f\x31\x01\2\0\0\0": "not supported: OpenEXR",
+    b"#?RADIANCE\n": "not supported: Radiance HDR",
+    b"gimp xcf v011": "not supported: XCF (GIMP)",
+    b"II\xbc\x01\x20\0\0\0": "not supported: JPEG XR",
+    b"FLIF41\0\0": "not supported: FLIF",
+    b"\xd7\xcd\xc6\x9a\0\0": "not supported: WMF",
+    b"\1\0\0\0".ljust(40, b"\0") + b" EMF": "not supported: EMF",
+    bytes(344) + b"n+1\0": "not supported: NIfTI",
+    b"BM is what they drive in Bavaria": "not an image",
+    b"P1 is a portable bitmap": "not an image",
+}
+
+
+@pytest.mark.parametrize("data", OTHERS, ids=range(len(OTHERS)))
+def test_other_files_are_named_by_their_content(tmp_path, data):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    with pytest.raises(UnreadableImageError, match=f"^{re.escape(OTHERS[data])}$"):
+        decode(path)
+    assert file_format(path) is None
+    assert file_refusal(path) == OTHERS[data]
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "said"),
+    [
+        ("jpeg xl", "imagecodecs", r"JPEG XL needs the extra 'jxl'"),
+        ("dicom", "pydicom", r"DICOM needs the extra 'dicom'"),
+        ("jpeg 2000, odd size and subsampled", "imagecodecs", r"JPEG 2000 needs the extra 'tiff'"),
+    ],
+)
+def test_a_missing_extra_is_named(monkeypatch, name, module, said):
+    data = KINDS[name].make()
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UnreadableImageError, match=said):
+        decode(data)
+
+
+def test_extensions_of_rarer_formats():
+    for name in ("a.dib", "a.j2c", "a.jpf", "a.RGB", "a.bw", "a.avifs", "a.pcx", "a.cur", "a.icns"):
+        assert looks_like_image(name)
+    for name in ("a.jxl", "a.dcm", "a.DNG", "a.cr2", "a.cr3", "a.nef", "a.arw", "a.orf", "a.raf"):
+        assert looks_like_image(name)
+
+
+def test_photos_of_200_million_pixels_are_within_the_limit():
+    decoding.check_size(16320, 12240)
+
+
+def test_a_draft_is_for_jpegs_only():
+    """A thumbnail within a HEIC file may show something else."""
+    pytest.importorskip("pillow_heif")
+    image = decode(heic(side=256), min_size=lambda *_: (64, 64))
+    assert image.size == (256, 256)

@@ -75,7 +75,7 @@ _UNSUPPORTED: Final = re.compile(
 """What plugins say of a file that they do not take for damaged."""
 _TRUNCATED: Final = re.compile(
     r"(?i)truncated|not enough (image )?data|unpack_from requires|unpack requires|expected to read"
-    r"|incomplete|reached eof|end of file"
+    r"|incomplete|reached eof|end of file|less than expected|no more images"
 )
 """What they say of a file that ends early."""
 
@@ -253,7 +253,8 @@ def _reason(error: Exception, name: str, content: bytes = b"") -> str:
         return "too large: " + detail
     if name == "JPEG" and (found := jpeg.frame(content)) is not None and found.unsupported:
         return f"not supported: {found.unsupported}"
-    if isinstance(error, EOFError) or _TRUNCATED.search(detail):
+    is_short = name == "WEBP" and len(content) < 8 + int.from_bytes(content[4:8], "little")
+    if is_short or isinstance(error, EOFError) or _TRUNCATED.search(detail):
         return "truncated"
     if "not identified" in detail:  # adds nothing: only the signature was right
         detail = ""

@@ -22,8 +22,8 @@ EXTENSIONS: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".mpo", ".png", ".apng", ".webp", ".tif"}
     | {".tiff", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".heics", ".avif", ".avifs"}
     | {".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jph", ".jxl", ".ppm", ".pgm", ".pbm"}
-    | {".pnm", ".pfm", ".ico", ".cur", ".icns", ".qoi", ".psd", ".dds", ".pcx", ".sgi", ".rgb"}
-    | {".rgba", ".bw", ".tga", ".icb", ".vda", ".vst", ".dcm", ".dicom"}
+    | {".pnm", ".pfm", ".ico", ".cur", ".icns", ".qoi", ".psd", ".psb", ".dds", ".pcx", ".sgi"}
+    | {".rgb", ".rgba", ".bw", ".tga", ".icb", ".vda", ".vst", ".dcm", ".dicom"}
     # Cameras' raw files
     | {".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2"}
     | {".raf", ".pef", ".srw", ".x3f", ".mrw", ".3fr", ".erf", ".kdc", ".dcr", ".mos", ".iiq"}
@@ -49,6 +49,7 @@ _SIGNATURES: Final = (
     (0, b"icns", "ICNS"),
     (0, b"qoif", "QOI"),
     (0, b"8BPS\x00\x01", "PSD"),
+    (0, b"8BPS\x00\x02", "PSD"),
     (0, b"DDS \x7c\x00\x00\x00", "DDS"),
     (0, b"\x01\xda\x00", "SGI"),
     (0, b"\x01\xda\x01", "SGI"),
@@ -130,7 +131,7 @@ def _without_signature(head: bytes, tail: bytes) -> str | None:
     if head.startswith(b"\x28\x00\x00\x00\x01"[:4]) and head[12:14] == b"\x01\x00":
         return "DIB" if head[14] in (1, 4, 8, 16, 24, 32) and not head[15] else None
     if head[0] == 10 and head[1] in (0, 2, 3, 4, 5) and head[2] < 2 and head[3] in (1, 2, 4, 8):
-        return "PCX" if len(head) > 128 and not head[64] else None
+        return "PCX" if len(head) > 64 and not head[64] else None
     return "TGA" if tail.endswith(b"TRUEVISION-XFILE.\x00") or _is_tga(head) else None
 
 

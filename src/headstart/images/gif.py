@@ -19,5 +19,5 @@ def read_gif(content: bytes, _: NoteCallback) -> Image.Image:
     if frame == (0, 0, *image.size):
         return image
     canvas = Image.new("RGBA", image.size)
-    canvas.paste(image.convert("RGBA").crop(frame), frame[:2])
+    canvas.paste(image.crop(frame).convert("RGBA"), frame[:2])
     return canvas

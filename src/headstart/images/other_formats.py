@@ -14,7 +14,6 @@ _UNSUPPORTED: Final = (
     (0, b"#?RADIANCE", "Radiance HDR"),
     (0, b"#?RGBE", "Radiance HDR"),
     (0, b"gimp xcf", "XCF (GIMP)"),
-    (0, b"8BPS\x00\x02", "PSB (large Photoshop document)"),
     (8, b"CDR", "CorelDRAW"),
     (8, b"cdr", "CorelDRAW"),
     (0, b"\xd7\xcd\xc6\x9a", "WMF"),

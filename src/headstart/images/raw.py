@@ -57,7 +57,7 @@ def _oriented(content: bytes, start: int) -> bytes:
         return jpeg
     metadata = content.find(_CR3_METADATA, 0, 100_000) + 4 if content[4:8] == b"ftyp" else 0
     orientation = _first_directory(content[metadata:]).get(_ORIENTATION, 1)
-    if orientation == 1:
+    if orientation not in range(2, 9):
         return jpeg
     exif = Image.Exif()
     exif[_ORIENTATION] = orientation
