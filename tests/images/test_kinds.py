@@ -65,6 +65,12 @@ def imagecodecs():
     return pytest.importorskip("imagecodecs")
 
 
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
 def xmp(kind: str, **options) -> bytes:
     return saved(quadrants(), kind, xmp=ORIENTATION_IN_XMP, **options)
 
@@ -261,6 +267,14 @@ KINDS = {
         (BLUE, BLUE, BLUE, BLUE),
         size=(8, 8),
     ),
+    "avif, aperture and rotation": Kind(
+        lambda: with_property(
+            with_property(avif(), aperture(8, 16, -4, 0)), kinds.box(b"irot", b"\1")
+        ),
+        (RED, BLUE, RED, BLUE),
+        size=(16, 8),
+    ),
+    "avif, sequence": Kind(lambda: avif(save_all=True, append_images=[quadrants(GRAYS)])),
     "avif, too large": Kind(
         lambda: avif().replace(struct.pack(">II", SIDE, SIDE), struct.pack(">II", 17000, 17000)),
         refused=r"too large: 17000 x 17000 pixels",
@@ -302,6 +316,18 @@ KINDS = {
     ),
     "jpeg xl, 16 bits": Kind(
         lambda: imagecodecs().jpegxl_encode(pixels().astype("u2") * 257, lossless=True)
+    ),
+    "jpeg xl, 10 bits": Kind(
+        lambda: imagecodecs().jpegxl_encode(
+            np.rint(pixels() * (1023 / 255)).astype("u2"), lossless=True, bitspersample=10
+        )
+    ),
+    "jpeg xl, animation": Kind(
+        lambda: imagecodecs().jpegxl_encode(np.stack([pixels(), pixels(GRAYS)]), lossless=True)
+    ),
+    "jpeg xl, of a jpeg": Kind(
+        lambda: imagecodecs().jpegxl_encode_jpeg(jpeg(exif=turned()), usecontainer=True),
+        (BLUE, RED, YELLOW, GREEN),
     ),
     "jpeg xl, floats": Kind(
         lambda: imagecodecs().jpegxl_encode((pixels() / 255).astype("f4"), lossless=True)

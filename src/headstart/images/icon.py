@@ -38,6 +38,8 @@ def _bitmap(data: bytes) -> Image.Image:
     if len(data) < 40:
         raise UnreadableImageError("truncated")
     header, width, height, _, bits, compression = struct.unpack_from("<IiiHHI", data)
+    if header < 40:
+        raise UnreadableImageError("not supported: icon with a bitmap of OS/2")
     (colors,) = struct.unpack_from("<I", data, 32)
     height = abs(height) // 2
     check_size(width, height)

@@ -58,6 +58,8 @@ def read_heif(content: bytes, _: NoteCallback) -> Image.Image:
         content = content if is_avif else content[:8] + _AVIF_BRANDS[0] + content[12:]
         image = load("AVIF", content)
         return image if main.crop is None else _cropped(image, main.crop)
+    if main.codec is None and not is_avif and box(content, b"moov") is not None:
+        raise UnreadableImageError("not supported: HEIF sequence without a still image")
     if main.codec is not None and main.codec not in _HEVC:
         codec = _CODECS.get(main.codec) or ascii(main.codec.decode("latin-1"))
         raise UnreadableImageError(f"not supported: HEIF with {codec}")
