@@ -28,9 +28,11 @@ from headstart.system.cache_folder import cache_root
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision, ProgressCallback, no_progress
 
+_DECODERS = ("pillow", "pillow-heif", "imagecodecs", "pydicom", "tifffile")
+"""Packages that decode and resize images."""
 _NETWORKS = ("keras", "timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
-_FORMAT = "1"
+_FORMAT = "2"
 """To be changed when features are computed differently, so that stored ones are ignored."""
 _ATTEMPTS = 3
 """Passes until giving up: one more for another engine, one more if the cache is cleared."""
@@ -179,10 +181,9 @@ def configuration_key(backbone: Backbone, plan: EnginePlan) -> str:
         "decoded": DECODE_FACTOR,
         "stages": [asdict(stage) for stage in backbone.stages],
         "engine": plan.identity(),
-        # What decodes and resizes, and what defines a network that is not embedded.
         "libraries": {
             name: _version(name)
-            for name in ("pillow", "pillow-heif", *(() if backbone.has_graph else _NETWORKS))
+            for name in (*_DECODERS, *(() if backbone.has_graph else _NETWORKS))
         },
     }
     return bytes_digest(json.dumps(description, sort_keys=True).encode())

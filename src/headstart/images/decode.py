@@ -69,8 +69,8 @@ _REPAIRS: Final[dict[str, Callable[[bytes], bytes | None]]] = {
 """Formats whose whole images Pillow may refuse: functions from a file's content to what it reads
 instead, or to None."""
 _UNSUPPORTED: Final = re.compile(
-    r"(?i)\b(un|not )(supported|implemented|recogni[sz]ed)|cannot handle|unknown"
-    r"|unable to determine|no 32bit icon"
+    r"(?i)unsupported|unimplemented|not (supported|implemented)|cannot handle|unable to determine"
+    r"|unknown (pcx mode|pixel)|no 32bit icon"
 )
 """What plugins say of a file that they do not take for damaged."""
 _TRUNCATED: Final = re.compile(
@@ -260,6 +260,6 @@ def _reason(error: Exception, name: str, content: bytes = b"") -> str:
         detail = ""
     if len(detail) > 100:
         detail = detail[:97] + "..."
-    if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(detail):
+    if not isinstance(error, TypeError) and _UNSUPPORTED.search(detail):
         return f"not supported: {title} ({detail})" if detail else f"not supported: {title}"
     return f"damaged {title}: {detail}" if detail else f"damaged {title}"

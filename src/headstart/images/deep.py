@@ -15,7 +15,7 @@ _NO_LOW_BYTES: Final = 64
 """If the largest high byte is below this, 14 bits or fewer may be in use, and low bytes count."""
 
 
-def load(image: ImageFile.ImageFile, content: bytes, on_note: NoteCallback) -> Image.Image:
+def load(image: Image.Image, content: bytes, on_note: NoteCallback) -> Image.Image:
     """Load the pixels of an opened image.
 
     Args:
@@ -26,7 +26,10 @@ def load(image: ImageFile.ImageFile, content: bytes, on_note: NoteCallback) -> I
     Returns:
         The same image, or one of 8 bits per channel with the same metadata.
     """
-    rawmode = image.tile[0][3] if image.tile else None
+    if not isinstance(image, ImageFile.ImageFile) or not image.tile:
+        image.load()
+        return image
+    rawmode = image.tile[0][3]
     if image.format == "PNG":
         if isinstance(rawmode, str) and rawmode.endswith(";16B"):
             return _load_png(image, content, rawmode, on_note)
@@ -35,7 +38,7 @@ def load(image: ImageFile.ImageFile, content: bytes, on_note: NoteCallback) -> I
         if isinstance(gray := image.info.get("transparency"), int) and image.mode == "L":
             image.info["transparency"] = gray * 255 // (2**depth - 1)  # as Pillow scales levels
         return image
-    if image.format == "PPM" and image.tile:
+    if image.format == "PPM":
         maxval = rawmode[1] if isinstance(rawmode, tuple) else 65535
         deep_gray, deep_color = image.mode == "I", image.mode == "RGB" and maxval > 255
         if deep_gray or (deep_color and isinstance(rawmode, tuple)):

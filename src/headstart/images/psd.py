@@ -7,7 +7,8 @@ channels are the opacity used for that, or saved selections, and are left out.
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Final, cast
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from PIL import Image, ImageChops
@@ -44,7 +45,7 @@ class _Header:
         return (self.width * self.depth + 7) // 8
 
 
-def read_psd(content: bytes, _: NoteCallback) -> Image.Image:
+def read_psd(content: bytes, on_note: NoteCallback) -> Image.Image:  # noqa: ARG001
     """Read the composite of a Photoshop file.
 
     Raises:
@@ -52,9 +53,10 @@ def read_psd(content: bytes, _: NoteCallback) -> Image.Image:
     """
     try:
         header = _header(content)
-        colors, place = _section(content, struct.calcsize(_HEADER), ">I")
-        resources, place = _section(content, place, ">I")
-        _, place = _section(content, place, ">Q" if header.version == _LARGE else ">I")
+        view = memoryview(content)
+        colors, place = _section(view, struct.calcsize(_HEADER), ">I")
+        resources, place = _section(view, place, ">I")
+        _layers, place = _section(view, place, ">Q" if header.version == _LARGE else ">I")
         found = _resources(resources)
         has_composite = found.get(_VERSION_INFO, b"")[4:5] != b"\0"
         if not has_composite or place >= len(content):
@@ -87,20 +89,20 @@ def _header(content: bytes) -> _Header:
     return header
 
 
-def _section(content: bytes, start: int, length: str) -> tuple[bytes, int]:
+def _section(content: memoryview, start: int, length: str) -> tuple[memoryview, int]:
     """Return what is in a section that begins with its length, and where the next one begins."""
     (size,) = struct.unpack_from(length, content, start)
     start += struct.calcsize(length)
     return content[start : start + size], start + size
 
 
-def _resources(section: bytes) -> dict[int, bytes]:
+def _resources(section: memoryview) -> dict[int, bytes]:
     found, place = {}, 0
     while place + 12 <= len(section):
         number, name = struct.unpack_from(">HB", section, place + 4)
         data, place = _section(section, place + 6 + (name + 2) // 2 * 2, ">I")
         place += len(data) % 2
-        found[number] = data
+        found[number] = bytes(data)
     return found
 
 
@@ -127,7 +129,7 @@ def _composite(content: bytes, place: int, header: _Header) -> Image.Image:
     if starts[header.bands] > len(content):
         raise UnreadableImageError("truncated")
     bands = []
-    for start, end in zip(starts, starts[1 : header.bands + 1], strict=False):
+    for start, end in pairwise(starts[: header.bands + 1]):
         data = content[start:end]
         if compression == _ZIP_PREDICTED:
             differences = np.frombuffer(data, np.uint8).reshape(header.height, -1)
@@ -139,4 +141,4 @@ def _composite(content: bytes, place: int, header: _Header) -> Image.Image:
         bands = [ImageChops.invert(band) for band in bands]
     if header.mode == "P":
         return Image.frombytes("P", size, bands[0].tobytes())
-    return bands[0] if len(bands) == 1 else cast("Image.Image", Image.merge(header.mode, bands))
+    return bands[0] if len(bands) == 1 else Image.merge(header.mode, bands)

@@ -111,7 +111,8 @@ def _pillow_reads(layout: TiffLayout) -> bool:
     if photometric == Photometric.BLACK_IS_ZERO:
         return bits == 8 and channels == 2 and len(layout.extra) == 1
     if photometric == Photometric.RGB:
-        return bits in (8, 16) and (channels <= 4 or (bits == 8 and not any(layout.extra[1:])))
+        further = channels <= 6 and len(layout.extra) == channels - 3 and not any(layout.extra[1:])
+        return bits in (8, 16) and (channels <= 4 or (bits == 8 and further))
     if photometric == Photometric.YCBCR:
         return bits == 8 and channels == 3 and layout.compression in _JPEGS
     if photometric == Photometric.CMYK:
