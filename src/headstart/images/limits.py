@@ -4,9 +4,9 @@ from typing import Final
 
 from headstart.errors import UnreadableImageError
 
-MAX_PIXELS: Final = 180_000_000
-"""Larger images are refused: decompression bombs, or scans that would exhaust the memory (540 MB as
-RGB)."""
+MAX_PIXELS: Final = 220_000_000
+"""Larger images are refused: decompression bombs, or scans that would exhaust the memory (660 MB as
+RGB). Phones take photos of up to 200 million."""
 
 
 def check_size(width: int, height: int) -> None:
