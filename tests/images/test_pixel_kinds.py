@@ -5,12 +5,13 @@ import io
 import numpy as np
 import pytest
 
-pytest.importorskip("imagecodecs")
+imagecodecs = pytest.importorskip("imagecodecs")
 tifffile = pytest.importorskip("tifffile")
 
 from headstart.images.decode import decode  # noqa: E402 - needs the packages above
 from headstart.images.notes import ImageNote  # noqa: E402
 from tests.images import pixel_kinds as kinds  # noqa: E402
+from tests.images.raw_png import GRAY, GRAY_ALPHA, RGB, RGB_ALPHA, raw_png  # noqa: E402
 
 TOLERANCE = 4
 """Levels; 12 would be right, and rounding takes no more than this."""
@@ -40,6 +41,51 @@ def test_tiff_of_every_number_type(layout, storage):
 def test_tiff_of_16_bits_that_uses_fewer(layout, bits, storage):
     data, expected = kinds.tiff(layout, "u2", storage, bits)
     assert check(data, expected, tolerance=6) == [ImageNote.REDUCED_BIT_DEPTH]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_other_formats_of_16_bits_that_use_fewer(channels, bits):
+    colors = kinds.picture(channels)
+    samples = kinds.stored(colors, "u2", bits)
+    expected = [ImageNote.REDUCED_BIT_DEPTH] * (bits < 16)
+    gray = samples[:, :, 0] if channels == 1 else samples
+    for data in (
+        imagecodecs.jpeg2k_encode(gray, level=0),
+        imagecodecs.jpegxl_encode(gray, lossless=True),
+        raw_png(samples, GRAY if channels == 1 else RGB, 16),
+        b"P%d %d %d 65535\n" % (5 if channels == 1 else 6, kinds.WIDTH, kinds.HEIGHT)
+        + samples.astype(">u2").tobytes(),
+    ):
+        assert check(data, kinds.shown(colors)) == expected
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_bits_that_jpeg_2000_states(bits):
+    """A dark image."""
+    for channels in (1, 3):
+        colors = kinds.picture(channels) / 8
+        samples = kinds.stored(colors, "u2", bits)
+        gray = samples[:, :, 0] if channels == 1 else samples
+        data = imagecodecs.jpeg2k_encode(gray, level=0, bitspersample=bits)
+        assert check(data, kinds.shown(colors)) == []
+
+
+@pytest.mark.parametrize("fraction", [1, 0.1])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("color_type", [GRAY, RGB, GRAY_ALPHA, RGB_ALPHA])
+def test_bits_that_png_states(color_type, bits, fraction):
+    """Small values are dark if they were scaled up, and as the standard has them otherwise."""
+    channels = {GRAY: 1, RGB: 3, GRAY_ALPHA: 2, RGB_ALPHA: 4}[color_type]
+    alpha = channels in (2, 4)
+    colors = kinds.picture(channels)[:, :, : channels - alpha] * fraction
+    chunks = [(b"sBIT", bytes([bits] * channels))]
+    values = kinds.stored(colors, "i8", bits)
+    for stored, top in ((values, 2**bits - 1), (values << (16 - bits), 65535)):
+        opaque = np.full((*values.shape[:2], 1), 65535)
+        samples = np.dstack([stored, opaque]) if alpha else stored
+        data = raw_png(samples, color_type, 16, chunks=chunks)
+        assert check(data, kinds.shown(stored / top)) == []
 
 
 @pytest.mark.parametrize(

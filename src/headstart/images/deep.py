@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from headstart.errors import UnreadableImageError
-from headstart.images.depth import Samples, Stated, scaled, scaled_alpha
+from headstart.images.depth import Samples, Stated, scaled_image
 from headstart.images.notes import NoteCallback
 
 _NO_LOW_BYTES: Final = 64
@@ -73,7 +73,12 @@ def _load_png(
     alpha = samples[:, :, colors] if colors < samples.shape[2] else None
     if key is not None:
         alpha = (samples != np.atleast_1d(key)).any(axis=2) * np.uint16(65535)
-    return _image(samples[:, :, :colors], alpha, stated, image.info, on_note)
+    return _with_info(scaled_image(samples[:, :, :colors], alpha, stated, on_note), image)
+
+
+def _with_info(image: Image.Image, source: Image.Image) -> Image.Image:
+    image.info = {key: value for key, value in source.info.items() if key != "transparency"}
+    return image
 
 
 def _png_stated(content: bytes, colors: Samples) -> Stated:
@@ -110,20 +115,4 @@ def _load_pnm(
     if samples.max() > maxval or samples.min() < 0:
         raise UnreadableImageError(f"damaged PPM: values beyond its maximum of {maxval}")
     stated = Stated(high=float(maxval)) if maxval < 65535 else Stated()
-    return _image(samples.astype(np.uint16).reshape(shape), None, stated, {}, on_note)
-
-
-def _image(
-    colors: Samples,
-    alpha: Samples | None,
-    stated: Stated,
-    info: dict[Any, Any],
-    on_note: NoteCallback,
-) -> Image.Image:
-    """Scale (H, W, 1 or 3) colors and (H, W) alpha to an image of 8 bits."""
-    levels = scaled(colors, stated, on_note=on_note)
-    image = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
-    if alpha is not None:
-        image.putalpha(Image.fromarray(scaled_alpha(alpha, colors, stated)))
-    image.info = {name: value for name, value in info.items() if name != "transparency"}
-    return image
+    return scaled_image(samples.astype(np.uint16).reshape(shape), None, stated, on_note)

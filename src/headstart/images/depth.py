@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from headstart.errors import UnreadableImageError
 from headstart.images.notes import ImageNote, NoteCallback, ignore_note
@@ -93,6 +94,17 @@ def scaled_alpha(alpha: Samples, colors: Samples, stated: Stated) -> Pixels:
     most = max(_extremes(samples, None)[1] for samples in likewise)
     least = min(_extremes(alpha, None)[0], 0.0)
     return _levels(alpha, (-np.inf, np.inf), _range(alpha, stated, least, most))
+
+
+def scaled_image(
+    colors: Samples, alpha: Samples | None, stated: Stated, on_note: NoteCallback
+) -> Image.Image:
+    """Scale colors, (H, W, 1 or 3), and opacity, (H, W), to an image of 8 bits; see `scaled`."""
+    levels = scaled(colors, stated, on_note=on_note)
+    image = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(scaled_alpha(alpha, colors, stated)))
+    return image
 
 
 def _levels(samples: Samples, valid: tuple[float, float], span: tuple[float, float]) -> Pixels:

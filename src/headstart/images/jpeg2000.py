@@ -13,6 +13,7 @@ from PIL import Image
 
 from headstart.errors import UnreadableImageError
 from headstart.images.boxes import box, boxes
+from headstart.images.depth import Stated, scaled, scaled_alpha
 from headstart.images.limits import check_size
 from headstart.images.notes import NoteCallback
 from headstart.images.plugins import extra_module, load
@@ -54,7 +55,7 @@ class Components:
         return uneven or (len(self.bits) > 1 and max(self.bits) > 8)
 
 
-def read_jpeg2000(content: bytes, _: NoteCallback) -> Image.Image:
+def read_jpeg2000(content: bytes, on_note: NoteCallback) -> Image.Image:
     """Read a JPEG 2000 file, with its channels in the order that it states."""
     components = _components(content)
     check_size(*components.size)
@@ -74,7 +75,8 @@ def read_jpeg2000(content: bytes, _: NoteCallback) -> Image.Image:
         content = content.replace(_enumerated(_YCC), _enumerated(_RGB), 1)
     elif space == _YCC:
         space = _RGB
-    image = _decoded(content, components)
+    opaque = sum(kind == _COLOR for kind, _ in channels)
+    image = _decoded(content, components, opaque, on_note)
     if image.mode in ("P", "PA", "CMYK"):
         return image
     if min(components.bits) < 8 and not components.misread:
@@ -132,17 +134,33 @@ def _enumerated(space: int) -> bytes:
     return b"colr\x01\0\0" + struct.pack(">I", space)
 
 
-def _decoded(content: bytes, components: Components) -> Image.Image:
+def _decoded(
+    content: bytes, components: Components, colors: int, on_note: NoteCallback
+) -> Image.Image:
+    """Return an image of 8 bits per channel, of which the first ones are colors."""
+    bits = max(components.bits)
+    stated = Stated() if bits == 16 else Stated(high=2.0**bits - 1)
     if not components.misread:
-        return load("JPEG2000", content)
+        image = load("JPEG2000", content)
+        if image.mode != "I;16":
+            return image
+        if bits < 16:  # Pillow has scaled them
+            stated = Stated(high=65535.0)
+        return Image.fromarray(scaled(np.asarray(image), stated, on_note=on_note))
     if components.subsampled and components.steps not in _SUBSAMPLED:
         raise UnreadableImageError("not supported: JPEG 2000 of odd size with this subsampling")
     openjpeg = extra_module("imagecodecs", "this kind of JPEG 2000", "tiff")
-    values = openjpeg.jpeg2k_decode(content)
-    bits = max(components.bits)
-    values = values.astype(np.int64) + ((1 << (bits - 1)) if components.signed else 0)
-    levels = np.rint(values * (255 / ((1 << bits) - 1))).clip(0, 255).astype(np.uint8)
-    return Image.fromarray(levels)
+    samples = openjpeg.jpeg2k_decode(content)
+    if components.signed:
+        samples = (samples.astype(np.int32) + (1 << (bits - 1))).astype(np.uint16)
+    if samples.ndim == 2:
+        return Image.fromarray(scaled(samples, stated, on_note=on_note))
+    levels = scaled(samples[:, :, :colors], stated, on_note=on_note)
+    others = [
+        scaled_alpha(samples[:, :, channel], samples[:, :, :colors], stated)
+        for channel in range(colors, samples.shape[2])
+    ]
+    return Image.fromarray(np.dstack([levels, *others]))
 
 
 def _in_order(count: int) -> list[tuple[int, int]]:

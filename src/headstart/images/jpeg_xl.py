@@ -8,6 +8,7 @@ from PIL import Image
 
 from headstart.errors import UnreadableImageError
 from headstart.images.boxes import boxes
+from headstart.images.depth import Stated, scaled_image
 from headstart.images.limits import check_size
 from headstart.images.notes import NoteCallback
 from headstart.images.plugins import extra_module
@@ -28,7 +29,7 @@ _ANIMATION: Final = (
 _DEPTHS: Final = ((8, 0), (10, 0), (12, 0), (1, 6))
 
 
-def read_jpeg_xl(content: bytes, _: NoteCallback) -> Image.Image:
+def read_jpeg_xl(content: bytes, on_note: NoteCallback) -> Image.Image:
     """Read the first frame of a JPEG XL file, upright."""
     header = _BitReader(int.from_bytes(_codestream(content)[2:_HEADER_BYTES], "little"))
     check_size(*_size(header))
@@ -42,8 +43,14 @@ def read_jpeg_xl(content: bytes, _: NoteCallback) -> Image.Image:
     bits = 8 * samples.itemsize if is_float else _bits(header) or 8 * samples.itemsize
     if bits == 8:
         return Image.fromarray(samples)
-    shares = np.nan_to_num(samples.astype(np.float64)) / (1 if is_float else (1 << bits) - 1)
-    return Image.fromarray(np.rint(shares * 255).clip(0, 255).astype(np.uint8))
+    if is_float:
+        samples = np.rint(np.nan_to_num(samples.astype(np.float32)).clip(0, 1) * 65535)
+        samples, bits = samples.astype(np.uint16), 0  # in [0, 1] by definition
+    stated = Stated() if bits == 16 else Stated(high=2.0 ** (bits or 16) - 1)
+    channels = np.atleast_3d(samples)
+    colors = channels.shape[2] - (channels.shape[2] in (2, 4))
+    alpha = channels[:, :, colors] if colors < channels.shape[2] else None
+    return scaled_image(channels[:, :, :colors], alpha, stated, on_note)
 
 
 def _codestream(content: bytes) -> bytes:

@@ -40,10 +40,8 @@ _COLORS: Final = {
 """Number of channels besides extra ones."""
 _UNREAD: Final = {
     10: "ITULab colors",
-    32803: "raw sensor data",
     32844: "LogL values",
     32845: "LogLuv colors",
-    34892: "raw sensor data",
 }
 """Other meanings of samples."""
 _PREMULTIPLIED, _OPACITY = 1, 2
@@ -114,7 +112,7 @@ def _pillow_reads(layout: TiffLayout) -> bool:
         return bits == 8 and channels == 2 and len(layout.extra) == 1
     if photometric == Photometric.RGB:
         further = channels <= 6 and len(layout.extra) == channels - 3 and not any(layout.extra[1:])
-        return bits in (8, 16) and (channels <= 4 or (bits == 8 and further))
+        return bits in (8, 16) and (channels in (3, 4) or (bits == 8 and further))
     if photometric == Photometric.YCBCR:
         return bits == 8 and channels == 3 and layout.compression in _JPEGS
     if photometric == Photometric.CMYK:
