@@ -33,7 +33,7 @@ BITS: Final = (8, 10, 12, 14, 16)
 _HUGE: Final = 1e30
 _TINY: Final = 1e-300
 _NO_DATA: Final = (-9999.0, -99999.0)
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = 1 << 16
 """Samples that are scaled at a time, to limit the memory for wider copies of them."""
 
 
@@ -111,11 +111,15 @@ def _levels(samples: Samples, valid: tuple[float, float], span: tuple[float, flo
     """Scale a span of values to levels; other values than valid ones become black."""
     low, high = span
     values = samples.astype(np.float64)
-    values = np.where(_valid(values, *valid), values, np.where(values == np.inf, high, low))
+    usable = _valid(values, *valid)
+    if not usable.all():
+        values = np.where(usable, values, np.where(values == np.inf, high, low))
     # Divided before subtracting, because the difference of two huge floats may overflow.
     half = high / 2 - low / 2
     scale = 255 / half / 2 if half > _TINY else 0.0
-    return np.rint(values * scale - low * scale).clip(0, 255).astype(np.uint8)
+    values *= scale
+    values -= low * scale
+    return np.rint(values, out=values).clip(0, 255, out=values).astype(np.uint8)
 
 
 def _extremes(samples: Samples, no_data: float | None) -> tuple[float, float]:
@@ -141,8 +145,11 @@ def _extremes_within(
     for rows in _blocks(samples):
         values = samples[rows]
         if no_data is not None or low > -np.inf or samples.dtype.kind == "f":
-            wide = values.astype(np.float64)
-            values = wide[_valid(wide, low, high) & (wide != no_data)]
+            values = values.astype(np.float64)
+            usable = _valid(values, low, high)
+            if no_data is not None:
+                usable &= values != no_data
+            values = values if usable.all() else values[usable]
         if values.size:
             found += [float(values.min()), float(values.max())]
     if not found:
@@ -151,7 +158,8 @@ def _extremes_within(
 
 
 def _valid(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.bool_]:
-    return np.isfinite(values) & (values >= low) & (values <= high)
+    within = (values >= low) & (values <= high)
+    return within if -np.inf < low and high < np.inf else within & np.isfinite(values)
 
 
 def _range(samples: Samples, stated: Stated, least: float, most: float) -> tuple[float, float]:

@@ -227,9 +227,14 @@ def _image(samples: Samples, layout: TiffLayout, on_note: NoteCallback) -> Image
         return _colored(levels, None, layout)
     alpha = scaled_alpha(samples[:, :, base + opacity], samples[:, :, :colors], stated)
     if extra[opacity] == _PREMULTIPLIED:
-        divided = levels.astype(np.uint16) * 255 // np.maximum(alpha, 1)[:, :, None]
-        levels = np.minimum(divided, 255).astype(np.uint8)
+        _divide(levels, alpha)
     return _colored(levels, alpha, layout)
+
+
+def _divide(levels: Pixels, alpha: Pixels) -> None:
+    """Undo the multiplication with opacity, row by row to save memory."""
+    for row, opacity in zip(levels, np.maximum(alpha, 1), strict=True):
+        row[:] = np.minimum(row * np.float32(255) / opacity[:, None], 255)
 
 
 def _colored(levels: Pixels, alpha: Pixels | None, layout: TiffLayout) -> Image.Image:
