@@ -317,14 +317,18 @@ class TestAnotherBackbone:
         assert extractor.with_backbone(self.ANOTHER).warnings is extractor.warnings
 
 
-def test_what_decoding_assumed_is_said_once_for_all_images(tmp_path: Path, tiny: Tiny):
+def test_what_decoding_assumed_is_said_for_all_images_in_each_run(tmp_path: Path, tiny: Tiny):
+    (folder := tmp_path / "photos").mkdir()
     for name, most in (("a", 4095), ("b", 1023), ("c", 65535)):
         values = np.linspace(0, most, 400).astype(np.uint16).reshape(20, 20)
-        Image.fromarray(values).save(tmp_path / f"{name}.png")
-    extractor = tiny()
-    found = extractor.extract(files(tmp_path))
-    assert found.notes == (ImageNote.REDUCED_BIT_DEPTH,) * 2
-    (warning,) = extractor.warnings
-    assert warning.startswith("2 images have 16 bits per channel but small values only")
-    first, second, _ = found.values["coarse"]
+        Image.fromarray(values).save(folder / f"{name}.png")
+    shutil.copy(folder / "a.png", folder / "copy.png")
+    for computed in (3, 0):
+        extractor = tiny()
+        found = extractor.extract(files(folder))
+        assert found.computed == computed
+        assert found.notes == (ImageNote.REDUCED_BIT_DEPTH,) * 3
+        (warning,) = extractor.warnings
+        assert warning.startswith("3 images have 16 bits per channel but small values only")
+    first, second, *_ = found.values["coarse"]
     np.testing.assert_allclose(first, second, atol=0.01)

@@ -20,6 +20,7 @@ from headstart.engines import Engine, EnginePlan, LazyEngine, make_plan
 from headstart.errors import StoreError
 from headstart.features.buffer import FeatureBuffer
 from headstart.features.extraction import ExtractionPass, Features
+from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
 from headstart.features.store import FeatureStore
 from headstart.images.notes import sentences
@@ -103,6 +104,7 @@ class Extractor:
                 preprocessing=self.backbone.preprocessing,
                 buffer=FeatureBuffer(self.store(), self.widths(), self.warnings),
                 index=PathIndex(self.cache) if self.cache else None,
+                notes=NoteIndex(self.cache),
                 progress=progress,
             )
             # If another engine has to be used, its features may already be in the store.
