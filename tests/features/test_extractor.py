@@ -325,10 +325,11 @@ def test_what_decoding_assumed_is_said_for_all_images_in_each_run(tmp_path: Path
     shutil.copy(folder / "a.png", folder / "copy.png")
     for computed in (3, 0):
         extractor = tiny()
-        found = extractor.extract(files(folder))
-        assert found.computed == computed
-        assert found.notes == (ImageNote.REDUCED_BIT_DEPTH,) * 3
+        extractor.extract(files(folder)[:1])
+        found = extractor.with_backbone(extractor.backbone).extract(files(folder))
+        assert found.computed == max(0, computed - 1)
+        assert found.notes == {ImageNote.REDUCED_BIT_DEPTH: set(found.digests[:2])}
         (warning,) = extractor.warnings
-        assert warning.startswith("3 images have 16 bits per channel but small values only")
+        assert warning.startswith("2 images have 16 bits per channel but small values only")
     first, second, *_ = found.values["coarse"]
     np.testing.assert_allclose(first, second, atol=0.01)

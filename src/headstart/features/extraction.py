@@ -33,8 +33,7 @@ class Features:
         rows: (N,) indices into the paths that were given; unreadable files are missing.
         digests: N digests of the files' bytes, 32 hex digits each.
         skipped: The files that could not be read, with reasons.
-        notes: What had to be assumed about images when they were decoded, now or earlier: one for
-            each image and assumption.
+        notes: What had to be assumed when images were decoded, now or earlier, and their digests.
         plan: The engine and precision that computed the features.
         cached: Number of images, copies included, whose features were in the store.
         computed: Number of images that were run through the network.
@@ -45,7 +44,7 @@ class Features:
     rows: Labels
     digests: tuple[str, ...]
     skipped: tuple[Skipped, ...]
-    notes: tuple[ImageNote, ...]
+    notes: Mapping[ImageNote, frozenset[str]]
     plan: EnginePlan
     cached: int
     computed: int

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,7 +24,7 @@ from headstart.features.extraction import ExtractionPass, Features
 from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
 from headstart.features.store import FeatureStore
-from headstart.images.notes import sentences
+from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import DECODE_FACTOR
 from headstart.system.cache_folder import cache_root
 from headstart.system.digests import bytes_digest
@@ -60,6 +61,7 @@ class Extractor:
     cache: Path | None
     requested_engine: EngineName = EngineName.AUTO
     warnings: list[str] = field(default_factory=list, compare=False)
+    _noted: dict[ImageNote, set[str]] = field(default_factory=dict, repr=False, compare=False)
     # `init=False`: `replace` cannot hand the engine of one backbone on to another.
     _engine: LazyEngine = field(init=False, repr=False, compare=False)
 
@@ -114,9 +116,18 @@ class Extractor:
                 except StoreError as error:  # another process has cleared the cache
                     deleted = error
                 else:
-                    self.warnings.extend(sentences(found.notes))
+                    self._warn_of(found.notes)
                     return found
         raise deleted or StoreError(f"no engine can run {self.backbone.name}")
+
+    def _warn_of(self, notes: Mapping[ImageNote, frozenset[str]]) -> None:
+        """Keep one warning for each kind of note, about all images that were extracted so far."""
+        for note, digests in notes.items():
+            noted = self._noted.setdefault(note, set())
+            with suppress(ValueError):
+                self.warnings.remove(note.sentence(len(noted)))
+            noted |= digests
+            self.warnings.append(note.sentence(len(noted)))
 
     @property
     def effective_plan(self) -> EnginePlan:

@@ -33,11 +33,13 @@ class NoteIndex:
                 self._notes[pair] = None
                 self._new.append(pair)
 
-    def of(self, digests: Sequence[str]) -> tuple[ImageNote, ...]:
-        """Return the notes about images; about each of several copies."""
-        if not self._notes:
-            return ()
-        return tuple(note for one in digests for note in ImageNote if (one, note) in self._notes)
+    def of(self, digests: Sequence[str]) -> dict[ImageNote, frozenset[str]]:
+        """Return the images that each note is about."""
+        found = {
+            note: frozenset(one for one in digests if (one, note) in self._notes)
+            for note in ImageNote
+        }
+        return {note: images for note, images in found.items() if images}
 
     def save(self) -> None:
         """Append the new notes to the file, unless the cache cannot be written."""

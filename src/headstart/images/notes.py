@@ -1,7 +1,6 @@
 """What decoding assumed or left out, to be told for a data set rather than for each image."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -34,8 +33,3 @@ NoteCallback: TypeAlias = Callable[[ImageNote], None]
 
 def ignore_note(_: ImageNote) -> None:
     """Do nothing with a note."""
-
-
-def sentences(notes: Iterable[ImageNote]) -> list[str]:
-    """Return one warning for each kind of note, with the number of images that have it."""
-    return [note.sentence(images) for note, images in sorted(Counter(notes).items())]
