@@ -12,6 +12,7 @@ from headstart.datasets import archives, open_dataset, unpacking
 from headstart.datasets.archives import open_archive
 from headstart.datasets.unpacking import unpack
 from headstart.errors import DataError, StoreError
+from headstart.features import path_index
 from headstart.types import Split
 
 PHOTOS = {"cats/1.jpg": b"1", "cats/2.jpg": b"22", "dogs/3.jpg": b"333"}
@@ -316,7 +317,7 @@ def test_an_unchanged_archive_is_not_read_again(tmp_path, monkeypatch, settled):
     path = zipped(tmp_path / "a.zip", PHOTOS)
     first = open_archive(path, cache=tmp_path / "cache")
     with monkeypatch.context() as patch:
-        patch.setattr(archives, "file_digest", None)
+        patch.setattr(path_index, "file_digest", None)
         assert open_archive(path, cache=tmp_path / "cache").paths == first.paths
     time.sleep(0.02)  # past a tick of the clock
     zipped(path, {"birds/1.jpg": b"1", "fish/2.jpg": b"2"})

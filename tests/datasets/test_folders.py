@@ -235,14 +235,14 @@ def test_a_folder_that_cannot_be_read(tmp_path):
 
 
 def test_open_dataset(tmp_path):
-    make(tmp_path, "a/1.jpg", "b/2.jpg", "x.txt")
+    make(tmp_path, "a/1.jpg", "b/2.jpg", "x.doc")
     assert len(open_dataset(str(tmp_path), cache=tmp_path / "cache")) == 2
     with pytest.raises(DataError, match="apply to tables"):
         open_dataset(tmp_path, cache=tmp_path, label_column="x")
     with pytest.raises(DataError, match="single image"):
         open_dataset(tmp_path / "a" / "1.jpg", cache=tmp_path)
     with pytest.raises(DataError, match="not a folder, a table or an archive"):
-        open_dataset(tmp_path / "x.txt", cache=tmp_path)
+        open_dataset(tmp_path / "x.doc", cache=tmp_path)
     with pytest.raises(
         DataError, match=r"no file, folder or known data set .*did you mean 'digits'.*textiles"
     ):

@@ -73,7 +73,7 @@ def test_options_open_the_embedded_backbone_by_default(lite0: Backbone):
 def test_options_open_a_models_folder_with_its_backbone(lite0: Backbone, model: Path):
     for network in (
         options.NetworkOptions(model=model).inspected(),
-        options.inspected_by_name(str(model), None),
+        options.inspected_by_name(str(model), None, allow_download=False),
     ):
         assert network.model is not None
         assert network.model.classes == load_model(model).classes
@@ -81,10 +81,13 @@ def test_options_open_a_models_folder_with_its_backbone(lite0: Backbone, model: 
 
 
 def test_options_open_a_backbone_by_name():
-    for network in (options.NetworkOptions(backbone="efficientnet-lite1").inspected(),
-                  options.inspected_by_name("efficientnet-lite1", None)):  # fmt: skip
+    name = "efficientnet-lite1"
+    for network in (
+        options.NetworkOptions(backbone=name).inspected(),
+        options.inspected_by_name(name, None, allow_download=False),
+    ):
         assert network.model is None
-        assert network.backbone.name == "efficientnet-lite1"
+        assert network.backbone.name == name
 
 
 def test_a_model_and_a_backbone_are_one_too_many(model: Path):
@@ -96,9 +99,9 @@ def test_a_model_and_a_backbone_are_one_too_many(model: Path):
 
 def test_a_name_that_is_nothing_is_refused(tmp_path: Path):
     with pytest.raises(BackboneError, match="efficientnet-lite9"):
-        options.inspected_by_name("efficientnet-lite9", None)
+        options.inspected_by_name("efficientnet-lite9", None, allow_download=False)
     with pytest.raises(SavedModelError):
-        options.inspected_by_name(str(tmp_path), None)
+        options.inspected_by_name(str(tmp_path), None, allow_download=False)
 
 
 def test_weights_of_another_kind_are_refused(model: Path, tmp_path: Path):

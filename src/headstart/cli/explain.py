@@ -32,6 +32,7 @@ def explain(
         str | None, Option(unset="the deepest stage with spatial maps that the classifier uses")
     ] = None,
     weights: shared.Weights = None,
+    allow_download: shared.AllowDownload = False,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
@@ -54,7 +55,7 @@ def explain(
     check_writable(out)
     _check_out(images, out)
     paths = list(dict.fromkeys(find_images(images)))
-    network = shared.inspected_by_name(model, weights)
+    network = shared.inspected_by_name(model, weights, allow_download=allow_download)
     from headstart.inspection.attribution import ATTRIBUTION_METHODS
     from headstart.inspection.explanation import Explainer, predict_files
 

@@ -39,6 +39,7 @@ def predict(
     coverage_by_class: shared.CoverageByClass = False,
     output: Format = None,
     unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
+    allow_download: shared.AllowDownload = False,
     runtime: shared.RuntimeOptions,
     as_json: shared.Json = False,
 ) -> None:
@@ -51,7 +52,7 @@ def predict(
     trained = load_model(model)
     warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
     paths = find_images(images)
-    extractor = runtime.extractor_of(trained)
+    extractor = runtime.extractor_of(trained, allow_download=allow_download)
     with progress() as bars:
         found = run(trained, extractor, paths, progress=bars.bar("images", "images"))
     sets = None

@@ -1,19 +1,17 @@
 """Archives of images, unpacked once into the cache."""
 
 import json
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 from headstart.datasets.dataset import ImageDataset, parse_split
 from headstart.datasets.folders import open_folder
-from headstart.datasets.tables import is_table, open_table
+from headstart.datasets.tables import TableOptions, is_table, open_table
 from headstart.datasets.unpacking import unpack
 from headstart.errors import DataError
-from headstart.features.path_index import PathIndex
+from headstart.features.path_index import cached_digest
 from headstart.system.cache_folder import atomic_folder, cache_errors, cache_folder
-from headstart.system.digests import file_digest
 from headstart.types import Skipped
 
 ARCHIVE_ENDINGS: Final = (
@@ -30,9 +28,7 @@ def open_archive(
     path: Path,
     *,
     cache: Path,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    group_column: str | None = None,
+    table_options: TableOptions | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
     """Unpack an archive, unless the cache already has it, and read its contents.
@@ -48,7 +44,7 @@ def open_archive(
             or has too few classes.
         StoreError: the cache cannot be written.
     """
-    digest = _digest(path, cache)
+    digest = cached_digest(path, cache)
     with cache_errors(cache / "archives"):
         unpacked = cache_folder(cache, "archives") / digest
     if not unpacked.is_dir():
@@ -70,10 +66,9 @@ def open_archive(
     if len(tables) == 1 and (isinstance(found, DataError) or len(found.classes) < 2):
         found = open_table(
             tables[0],
+            table_options or TableOptions(),
             name=path.name,
-            image_column=image_column,
-            label_column=label_column,
-            group_column=group_column,
+            cache=cache,
             within=unpacked / "files",
             require_classes=require_classes,
         )
@@ -85,22 +80,6 @@ def open_archive(
     # The cache identifies an archive by its bytes; its name may have changed since.
     named = (Skipped(f"{path.name}/{one['path']}", one["reason"]) for one in notes)
     return replace(found, skipped=(*found.skipped, *named))
-
-
-def _digest(path: Path, cache: Path) -> str:
-    """Return the digest of an archive, reading it only if it changed since the last time."""
-    index = PathIndex(cache)
-    if (known := index.digest(path)) is not None:
-        return known
-    taken = time.time_ns()
-    try:
-        status = path.stat()
-        digest = file_digest(path)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    index.remember(path, status, digest, taken=taken)
-    index.save()
-    return digest
 
 
 def _content_root(files: Path) -> tuple[Path, list[Path]]:

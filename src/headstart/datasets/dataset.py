@@ -40,6 +40,7 @@ class ImageDataset:
             of one group are not independent. "" is an image without a group. Empty if no groups
             were given.
         grouped_by: what the groups were taken from, such as "column:site".
+        warnings: sentences about how the source was read that its owner should know.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ImageDataset:
     license: str = "unstated"
     groups: tuple[str, ...] = ()
     grouped_by: str = ""
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -33,7 +33,7 @@ def train_test_parts(dataset: ImageDataset) -> ImageDataset:
     if Split.TRAIN not in dataset.splits:
         raise DataError(
             f"{dataset.name} has no training part; put the training images in a folder named "
-            "'train'"
+            "'train', or mark them 'train' in the table"
         )
     if Split.TEST not in dataset.splits or Split.VALIDATION not in dataset.splits:
         return dataset
