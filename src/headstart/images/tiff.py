@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from headstart.errors import MissingExtraError, UnreadableImageError
-from headstart.images.color_profiles import to_srgb
+from headstart.images.color_profiles import lab_levels, to_srgb
 from headstart.images.depth import Samples, Stated, scaled, scaled_alpha
 from headstart.images.limits import MAX_PIXELS, check_size
 from headstart.images.notes import NoteCallback
@@ -60,6 +60,8 @@ _PILLOW_GRAYS: Final = frozenset(
 """Numbers that Pillow reads, if they are little-endian; it does not scale or invert them."""
 _MAX_BYTES: Final = 12 * MAX_PIXELS
 """Files with more bytes of samples are refused, such as large ones of 64 bits per sample."""
+_LARGE_TILE: Final = 64 * 1024**2
+"""Bytes that a tile of a small image may have."""
 _NO_LOW_BYTES: Final = 64
 """If the largest level of a 16-bit image is below this, 14 bits or fewer may be in use."""
 _ORIENTATION: Final = 0x0112
@@ -150,6 +152,8 @@ def _unsupported(layout: TiffLayout) -> str | None:
         return f"{what}; save it as RGB"
     if not layout.is_uniform:
         return "whose channels differ in depth or number format; save it as RGB of 8 or 16 bits"
+    if photometric in (Photometric.CIELAB, Photometric.ICCLAB) and layout.bits[0] not in (8, 16):
+        return f"of Lab colors of {layout.bits[0]} bits; save it as RGB"
     if layout.bits[0] == 24:  # tifffile ignores the order of their bytes
         return "with 24 bits per channel; save it with 8, 16 or 32"
     if layout.formats[0] not in tuple(Format):
@@ -184,10 +188,15 @@ def _read_with_tifffile(content: bytes, layout: TiffLayout) -> Samples:
             raise UnreadableImageError(
                 f"not supported: a TIFF {what}; save it uncompressed with 8 or 16 bits"
             ) from error
+        if page.shaped[2:4] != (layout.height, layout.width):
+            raise UnreadableImageError("damaged TIFF: it states two sizes")
         size = int(np.prod(page.shaped, dtype=object)) * page.dtype.itemsize
         if size > _MAX_BYTES:
             limit = f"limit {_MAX_BYTES / 1e9:.1f} GB"
             raise UnreadableImageError(f"too large: {size / 1e9:.1f} GB of pixels ({limit})")
+        tile = int(np.prod(page.chunks, dtype=object)) * page.dtype.itemsize
+        if tile > max(_LARGE_TILE, 4 * size):
+            raise UnreadableImageError(f"damaged TIFF: tiles of {tile / 1e6:.0f} MB")
         if layout.is_subsampled:
             is_lzw = layout.compression == LZW
             return read_subsampled(
@@ -261,10 +270,15 @@ def _palette(layout: TiffLayout) -> Pixels:
 
 
 def _lab(samples: Samples, layout: TiffLayout) -> Image.Image:
-    levels = (samples.view(f"u{samples.itemsize}") >> (layout.bits[0] - 8)).astype(np.uint8)
-    if layout.photometric == Photometric.ICCLAB:
-        levels[:, :, 1:] ^= 128  # from an offset to signed numbers, as CIELab has them
-    return Image.frombytes("LAB", (layout.width, layout.height), levels.tobytes())
+    """Convert lightness, from 0, and the axes a* and b*, which are signed or have an offset."""
+    is_icc, full = layout.photometric == Photometric.ICCLAB, 1 << layout.bits[0]
+    values = samples.astype(np.int32) % full
+    lightest = 65280 if is_icc and full == 65536 else full - 1
+    axes = values[:, :, 1:] if is_icc else (values[:, :, 1:] + full // 2) % full
+    levels = np.empty(samples.shape, np.uint8)
+    for row, light, chroma in zip(levels, values[:, :, 0], axes, strict=True):
+        row[:] = lab_levels(light * (100 / lightest), chroma * (256 / full) - 128)
+    return Image.fromarray(levels)
 
 
 def _ycbcr(levels: Pixels, reference: tuple[float, ...]) -> Image.Image:

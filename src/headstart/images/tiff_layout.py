@@ -276,7 +276,7 @@ def _read_tags(content: bytes, order: str, *, is_big: bool) -> Tags:
         if kind == _RATIONAL:
             values = tuple(a / (b or 1) for a, b in zip(values[::2], values[1::2], strict=True))
         if values:
-            tags[tag] = values
+            tags.setdefault(tag, values)
     return tags
 
 
