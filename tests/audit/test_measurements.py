@@ -57,7 +57,7 @@ def test_unreadable_files_are_skipped(tmp_path: Path):
     found = measure_images([*paths, tmp_path / "missing.png"])
     assert found.rows.tolist() == [0, 2]
     assert len(found.skipped) == 2
-    with pytest.raises(UnreadableImageError, match="none of 1 images"):
+    with pytest.raises(UnreadableImageError, match=r"none of 1 image can be read .1 not an image."):
         measure_images([paths[1]])
 
 

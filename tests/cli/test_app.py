@@ -188,15 +188,34 @@ def test_a_log_is_told_of_progress_now_and_then(
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--head", "forest", "'--head': 'forest' is not one of 'logistic', 'centroid', 'knn'."),
+        ("--head", "forest", "'--head': 'forest' is not one of 'logistic', 'centroid', 'knn'"),
         ("--holdout", "5", "'--holdout': '5' should be less than or equal to 0.9"),
-        ("--seed", "x", "'--seed': 'x' should be a valid integer"),
+        (
+            "--seed",
+            "x",
+            "'--seed': 'x' should be a valid integer, unable to parse string as an integer",
+        ),
     ],
 )
 def test_a_wrong_value_of_an_option_is_named(option: str, value: str, said: str, cli: Cli):
     outcome = cli("fit", "data", "--out", "model", option, value)
     assert outcome.code == 2
-    assert f"Invalid value for {said}" in outcome.err
+    assert one_sentence(outcome)
+    assert f"error: invalid value for {said} (see 'headstart fit --help')" in outcome.err
+
+
+def test_a_wrong_use_is_said_in_a_line(cli: Cli):
+    outcome = cli("fitt")
+    assert (outcome.code, one_sentence(outcome)) == (2, True)
+    assert "no such command 'fitt'" in outcome.err
+    assert "see 'headstart --help'" in outcome.err
+    assert cli().err.startswith("Usage: ")
+
+
+def test_a_name_with_a_line_break_does_not_break_the_message(cli: Cli, tmp_path: Path):
+    outcome = cli("fit", tmp_path / "two\nlines", "--out", tmp_path / "model")
+    assert one_sentence(outcome)
+    assert r"two\nlines" in outcome.err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")

@@ -49,9 +49,12 @@ def test_audit_review_apply(cli: Cli, data: Path, tmp_path: Path):
     document = applied.document
     assert document["images"] == 36
     assert document["duplicates"] == 0
+    assert document["review"] == {"dropped": 1, "relabeled": 1}
     card = (model / "README.md").read_text()
     for name in ("checks", "noise", "stripes"):
         assert f"| {name} | 12 |" in card
+    assert "| review | 1 dropped, 1 relabeled |" in card
+    assert "0 unusable files" in card
 
     by_fit = cli("fit", data, "--review", reviewed, "--out", tmp_path / "fit", "--json").document
     assert by_fit["accuracy"] == document["accuracy"]

@@ -42,5 +42,5 @@ def test_a_format_from_outside_prints_predictions(cli: Cli, model: Path, new: Pa
 def test_a_format_that_is_unknown_is_refused_and_the_known_ones_are_named(cli: Cli):
     outcome = cli("predict", "model", "image.jpg", "--format", "lines")
     assert outcome.code == 2
-    assert "'--format': 'lines' is not one of 'table', 'csv', 'json'." in outcome.err
+    assert "'--format': 'lines' is not one of 'table', 'csv', 'json' (see" in outcome.err
     assert "lines" not in cli("predict", "--help").out

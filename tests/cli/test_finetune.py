@@ -55,7 +55,7 @@ def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
         "backbone", "engine", "precision", "stages", "kept", "depth", "cut", "parameters",
         "share", "temperature", "result", "probe", "validation", "augmentation", "history",
         "images", "classes", "skipped", "duplicates", "conflicts", "seconds", "verdict", "series",
-        "accuracy_same_scenes", "shared_scenes", "novelty",
+        "accuracy_same_scenes", "shared_scenes", "novelty", "review",
     }  # fmt: skip
     assert said["verdict"]["sentence"].startswith("Fine-tuning was ")
     assert (said["backbone"], said["depth"], said["images"]) == ("efficientnet-lite0", 1, 24)

@@ -126,7 +126,7 @@ class TestNovelty:
         (row,) = csv.DictReader(io.StringIO(outcome.out))
         assert row["known"] == ""
         assert float(row["novelty"]) <= 0.05
-        assert "unknown" not in cli("predict", model, photo, "--unknown", "off").out
+        assert "unknown" not in cli("predict", model, photo, "--unknown", "Off").out
 
     @pytest.mark.parametrize("rate", ["0", "1", "-0.1", "nan", "often"])
     def test_a_rate_that_is_none_is_refused(self, rate: str, cli: Cli, model: Path, new: Path):
@@ -181,8 +181,11 @@ def test_what_too_few_images_cannot_promise_is_said(cli: Cli, model: Path, new: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--coverage", "1"], "a coverage of 1.0 is impossible"),
-        (["--coverage", "90"], "a coverage of 90.0 is impossible"),
+        (["--coverage", "1"], "a coverage of 1 is impossible; give one between 0 and 1\n"),
+        (
+            ["--coverage", "90"],
+            "a coverage of 90 is impossible; give one between 0 and 1; did you mean 0.9?",
+        ),
         (["--coverage-by-class"], "--coverage-by-class needs a coverage; add --coverage 0.9"),
     ],
 )

@@ -62,6 +62,7 @@ def test_images_are_dropped_and_relabeled(photos: ImageDataset, tmp_path: Path):
     assert [(one.path, one.reason) for one in found.skipped] == [
         ("photos/b.jpg", "dropped in reviewed.csv")
     ]
+    assert found.relabeled == 2
     assert names(photos)["a"] == "ant"
 
 

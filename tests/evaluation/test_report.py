@@ -26,6 +26,7 @@ KEYS = [
     "accuracy", "interval", "top5", "balanced_accuracy", "nll", "ece", "per_class", "confusion",
     "classes", "images", "skipped", "conflicts", "seen", "seconds",
     "shared_scenes", "accuracy_new_scenes", "interval_new_scenes", "unknown", "coverage", "drift",
+    "unknown_classes", "accuracy_known_classes", "missing_classes",
 ]  # fmt: skip
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2], [0.2, 0.7, 0.1]])
@@ -65,6 +66,20 @@ def test_a_report_by_hand() -> None:
     assert found["skipped"] == [{"path": "x.jpg", "reason": "empty file"}]
     assert found["conflicts"] == [{"paths": ["1.jpg", "2.jpg"], "labels": ["a", "b"]}]
     assert (found["seen"], found["seconds"]) == (2, 1.5)
+    assert (found["unknown_classes"], found["accuracy_known_classes"]) == ({}, 0.75)
+    assert found["missing_classes"] == ["c"]
+
+
+@pytest.mark.parametrize("clusters", [None, np.array([0, 0, 1, 2])])
+def test_images_of_unknown_classes_count_as_wrong(clusters: np.ndarray | None) -> None:
+    plain = build_report(P, Y, ABC, clusters=clusters)
+    found = build_report(P, Y, ABC, clusters=clusters, unknown_classes={"d": 4, "e": 2})
+    assert (found.accuracy, found.images) == (0.3, 10)
+    assert found.interval.low < 0.3 < found.interval.high < plain.interval.high
+    assert found.accuracy_known_classes == plain.accuracy == 0.75
+    assert found.unknown_classes == {"d": 4, "e": 2}
+    assert found.balanced_accuracy == plain.balanced_accuracy
+    assert found.confusion.tolist() == plain.confusion.tolist()
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 6, 60])
@@ -83,7 +98,9 @@ def test_a_report_cannot_be_changed() -> None:
 
 
 def test_no_image_left_says_where_they_went() -> None:
-    with pytest.raises(DataError, match="1 could not be read, 7 were in the training data, 0 had"):
+    with pytest.raises(
+        DataError, match=r"1 could not be read \(1 y\), 7 were in the training data, 0 had"
+    ):
         build_report(np.zeros((0, 2)), [], ["a", "b"], skipped=[Skipped("x", "y")], seen=7)
 
 

@@ -26,7 +26,7 @@ def extractor(backbone: Backbone) -> Extractor:
 
 
 def test_a_backbone_is_read_as_classify_does(lite0: Backbone, new_photos: Path):
-    network, paths = InspectedNetwork(lite0), find_images([new_photos])
+    network, paths = InspectedNetwork(lite0), find_images([new_photos]).paths
     found, expected = network.predict(paths), classify(extractor(lite0), paths)
     assert found.classes == expected.classes == lite0.labels
     assert np.array_equal(found.probabilities, expected.probabilities)
@@ -36,7 +36,7 @@ def test_a_backbone_is_read_as_classify_does(lite0: Backbone, new_photos: Path):
 
 
 def test_a_model_is_read_as_predict_does(lite0: Backbone, model: Path, new_photos: Path):
-    trained, paths = load_model(model), find_images([new_photos])
+    trained, paths = load_model(model), find_images([new_photos]).paths
     network = InspectedNetwork(lite0, trained)
     found, expected = network.predict(paths), predict(trained, extractor(lite0), paths)
     assert found.classes == expected.classes == trained.classes
@@ -46,14 +46,14 @@ def test_a_model_is_read_as_predict_does(lite0: Backbone, model: Path, new_photo
 
 
 def test_reading_writes_nothing(lite0: Backbone, new_photos: Path, tmp_path: Path):
-    InspectedNetwork(lite0).predict(find_images([new_photos])[:1])
+    InspectedNetwork(lite0).predict(find_images([new_photos]).paths[:1])
     assert not (tmp_path / "cache").exists()
 
 
 def test_unreadable_files_are_skipped(lite0: Backbone, new_photos: Path, tmp_path: Path):
     bad = tmp_path / "bad.png"
     bad.write_text("no picture")
-    found = InspectedNetwork(lite0).predict([bad, find_images([new_photos])[0]])
+    found = InspectedNetwork(lite0).predict([bad, find_images([new_photos]).paths[0]])
     assert [one.path for one in found.skipped] == [str(bad)]
     assert found.rows.tolist() == [1]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from headstart.datasets import ImageDataset, open_dataset
 from headstart.errors import BackboneError, DataError
@@ -193,6 +194,20 @@ class TestCopiesAndConflicts:
         assert (trained.images, trained.model.accuracy.images) == (12, 11)
 
 
+def test_images_alike_in_the_middle_only_are_no_copies(tmp_path: Path, tiny: Tiny):
+    rng = np.random.default_rng(0)
+    middle = rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    for number, name in enumerate("aabb"):
+        strip = rng.integers(0, 256, (50, 600, 3), dtype=np.uint8)
+        strip[:, 270:330] = middle
+        (tmp_path / "data" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(strip).save(tmp_path / "data" / name / f"{number}.png")
+    found = fit(open_dataset(tmp_path / "data"), tiny(), FitSettings())
+    assert found.conflicts == ()
+    assert found.model.data.duplicates == 0
+    assert found.images == 4
+
+
 class TestRefusal:
     def test_of_one_class(self, own: Path, tiny: Tiny):
         dataset = open_dataset(own)
@@ -216,7 +231,7 @@ class TestRefusal:
         dataset = open_dataset(own)
         for path in files(own):
             path.write_bytes(b"\xff\xd8\xff no picture")
-        with pytest.raises(DataError, match="24 of 24 files could not be read"):
+        with pytest.raises(DataError, match=r"24 of 24 files could not be used \(24 damaged JPEG"):
             fit(dataset, tiny(), FitSettings())
 
     def test_of_data_without_a_training_part(self, own: Path, tiny: Tiny):

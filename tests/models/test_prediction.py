@@ -128,7 +128,7 @@ class TestEvaluate:
         with pytest.raises(DataError, match="24 were in the model's own training data"):
             evaluate(model, tiny(), open_dataset(photos))
 
-    def test_leaves_out_classes_that_the_model_does_not_know(
+    def test_keeps_classes_that_the_model_does_not_know_apart(
         self, model: Model, own: Path, tiny: Tiny
     ):
         (own / "checks").rename(own / "a-new-class")
@@ -136,9 +136,15 @@ class TestEvaluate:
         assert len(found.paths) == 8
         assert {KINDS[label] for label in found.labels} == {"noise", "stripes"}
         assert [KINDS[label] for label in found.labels] == [p.parent.name for p in found.paths]
-        assert {entry.reason for entry in found.skipped} == {
-            "the model does not know its class (a-new-class)"
-        }
+        assert found.skipped == ()
+        assert found.others.counts() == {"a-new-class": 4}
+        assert found.others.probabilities.shape == (4, 3)
+        rows = found.table(model.classes)
+        assert [row["truth"] for row in rows].count("a-new-class") == 4
+        strange = [row for row in rows if row["truth"] == "a-new-class"]
+        assert {row["correct"] for row in strange} == {False}
+        assert {Path(str(row["path"])).parent.name for row in strange} == {"a-new-class"}
+        assert {row["predicted"] for row in strange} <= set(KINDS)
 
     def test_is_refused_where_the_model_knows_no_class(self, model: Model, own: Path, tiny: Tiny):
         for kind in KINDS:

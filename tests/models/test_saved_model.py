@@ -70,6 +70,12 @@ class TestRoundTrip:
         save_model(make_model(accuracy=UNKNOWN, accuracy_by_stage={}), tmp_path / "m")
         assert load_model(tmp_path / "m").accuracy == UNKNOWN
 
+    def test_labels_are_text_in_a_manifest_that_does_not_say(self, saved):
+        manifest = json.loads((saved / MANIFEST).read_text())
+        assert manifest.pop("label_type") == "str"
+        (saved / MANIFEST).write_text(json.dumps(manifest))
+        assert load_model(saved).label_type == "str"
+
     def test_it_knows_the_images_it_was_trained_on(self, saved):
         model = load_model(saved)
         mine = model.data.digests[3].tobytes().hex()

@@ -169,6 +169,9 @@ class TestDamage:
             {"accuracy": {"value": 1, "interval": None, "images": -1, "method": "unknown"}},
             {"accuracy": {"value": 1, "interval": [0], "images": 1, "method": "unknown"}},
             {"surplus": 1},
+            {"label_type": "int64"},
+            {"label_type": "bool"},
+            {"label_type": "date"},
         ],
         ids=str,
     )

@@ -14,6 +14,7 @@ from headstart.system.files import (
     atomic_write,
     check_not_input,
     check_writable,
+    cut_stem,
     locked,
     read_regular,
     remove_stale_files,
@@ -97,3 +98,13 @@ def test_what_results_are_made_of_is_spared(tmp_path: Path) -> None:
     for result in (photo, link):
         with pytest.raises(UserError, match="is the input image"):
             check_not_input(photo, [other, result])
+
+
+@pytest.mark.parametrize("stem", ["a" * 248, "é" * 127, "猫" * 85, "short", "\udcff" * 250])
+def test_a_name_is_cut_to_what_file_systems_take(stem, tmp_path):
+    cut = cut_stem(stem, "-integrated-gradients.png")
+    assert stem.startswith(cut)
+    name = f"{cut}-integrated-gradients.png"
+    assert len(os.fsencode(name)) <= 255
+    assert cut == stem or len(os.fsencode(name)) > 252
+    (tmp_path / name).touch()

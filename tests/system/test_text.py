@@ -1,4 +1,13 @@
-from headstart.system.text import join_names, markdown, one_line, pluralize, visible
+from headstart.system.text import (
+    count_reasons,
+    join_names,
+    markdown,
+    one_line,
+    pluralize,
+    unread_text,
+    visible,
+)
+from headstart.types import Skipped
 
 
 def test_many_names_are_counted():
@@ -25,3 +34,12 @@ def test_markdown_shows_names_as_they_are() -> None:
     assert markdown("<b>[x](y)`z`|&amp;") == r"\<b>\[x\](y)\`z\`\|\&amp;"
     assert markdown("a\nb\u202e  c") == r"a b\\u202e c"
     assert markdown("black_widow, R&D, no. < 3 (old)") == "black_widow, R&D, no. < 3 (old)"
+
+
+def test_reasons_are_counted_the_most_frequent_first():
+    files = [Skipped(str(n), "truncated" if n % 3 else "empty file") for n in range(5)]
+    assert count_reasons(one.reason for one in files) == "3 truncated, 2 empty file"
+    many = [f"reason {n}" for n in range(7)]
+    assert count_reasons(many, 2) == "1 reason 0, 1 reason 1 and 5 more"
+    assert unread_text(files[:1]) == "1 could not be read (1 empty file)"
+    assert unread_text([]) == "0 could not be read"

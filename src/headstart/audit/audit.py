@@ -110,7 +110,7 @@ def audit(
     usable = dataset.subset(features.rows)
     measured = measure_images(usable.paths, progress=watch("pixels", "images"))
     images = LabeledImages.of(usable.subset(measured.rows))
-    identities = features.identities()
+    identities = features.identities(usable.paths)
     copies = Copies.of(
         measured.thumbnails,
         images.labels,

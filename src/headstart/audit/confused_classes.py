@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.audit.issue import Issue, IssueKind
 from headstart.evaluation.metrics import wilson
+from headstart.system.text import pluralize
 from headstart.types import Floats, Interval, Labels
 
 _CHANCE: Final = 0.5
@@ -76,8 +77,8 @@ def confusion_issues(p: Floats, y: Labels, classes: Sequence[str]) -> list[Issue
             label=classes[pair.classes[0]],
             suggested_label=classes[pair.classes[1]],
             evidence=f"told apart with an accuracy of {pair.accuracy:.2f} (95% interval "
-            f"{pair.interval.low:.2f} to {pair.interval.high:.2f}, {pair.images:,} images); 0.5 is "
-            "chance",
+            f"{pair.interval.low:.2f} to {pair.interval.high:.2f}, "
+            f"{pluralize(pair.images, 'image')}); 0.5 is chance",
         )
         for pair in confused_pairs(p, y)
     ]

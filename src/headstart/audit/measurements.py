@@ -14,6 +14,7 @@ from headstart.images.alignment import thumbnail
 from headstart.images.decode import decode
 from headstart.images.descriptors import color_histogram
 from headstart.system.prefetch import prefetch
+from headstart.system.text import count_reasons, pluralize
 from headstart.types import Doubles, Floats, ProgressCallback, Skipped, no_progress
 
 _SIDE: Final = 128
@@ -79,7 +80,10 @@ def measure_images(
             found.append(result)
         progress(done + 1, len(paths))
     if not found:
-        raise UnreadableImageError(f"none of {len(paths)} images can be read; check the files")
+        reasons = count_reasons(one.reason for one in skipped)
+        raise UnreadableImageError(
+            f"none of {pluralize(len(paths), 'image')} can be read ({reasons}); check the files"
+        )
     contrast, darkest, brightest, blurs = np.array([one.numbers for one in found]).T
     return Measurements(
         rows=np.array(rows, np.int64),

@@ -7,7 +7,7 @@ import numpy as np
 
 from headstart.audit.issue import Issue, IssueKind, LabeledImages
 from headstart.series.series import Series
-from headstart.system.text import join_names
+from headstart.system.text import join_names, pluralize
 from headstart.types import Labels
 
 _NAMES: Final = 4
@@ -34,7 +34,7 @@ def series_issues(images: LabeledImages, rows: Labels, series: Series) -> list[I
 def _issue(images: LabeledImages, members: list[int]) -> Issue:
     names = [Path(images.paths[row]).name for row in members]
     labels = sorted({images.label(row) for row in members})
-    evidence = [f"{len(members):,} images: {join_names(names, _NAMES)}"]
+    evidence = [f"{pluralize(len(members), 'image')}: {join_names(names, _NAMES)}"]
     if len(labels) > 1:
         evidence.append(f"of the classes {join_names(labels)}")
     if parts := {images.splits[row] for row in members} if images.splits else set():

@@ -11,7 +11,14 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotCachedError
+from headstart.errors import (
+    BackboneError,
+    DownloadError,
+    MissingExtraError,
+    NotCachedError,
+    UserError,
+)
+from headstart.system.cache_folder import cache_root, expand_home
 from headstart.system.download import Download, fetch
 
 _TIMEOUT = 10.0
@@ -21,12 +28,12 @@ _TIMEOUT = 10.0
 def torch_hub_file(url: str) -> Path:
     """Return where torch.hub stores what it downloads from a URL."""
     home = os.environ.get("TORCH_HOME") or _cache("torch")
-    return Path(home).expanduser() / "hub" / "checkpoints" / url.rpartition("/")[2]
+    return _expanded(Path(home)) / "hub" / "checkpoints" / url.rpartition("/")[2]
 
 
 def keras_home() -> Path:
     """Return the folder of Keras's settings and downloads."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    return _expanded(Path(os.environ.get("KERAS_HOME") or "~/.keras"))
 
 
 def keras_file(name: str) -> Path:
@@ -36,10 +43,18 @@ def keras_file(name: str) -> Path:
 
 def hub_files(repository: str) -> tuple[Path, ...]:
     """Return all files of a repository on the Hugging Face Hub that are on this machine."""
-    home = Path(os.environ.get("HF_HOME") or _cache("huggingface")).expanduser()
-    folder = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    home = _expanded(Path(os.environ.get("HF_HOME") or _cache("huggingface")))
+    folder = _expanded(Path(os.environ.get("HF_HUB_CACHE") or home / "hub"))
     snapshots = folder / f"models--{repository.partition('@')[0].replace('/', '--')}" / "snapshots"
     return tuple(snapshots.glob("*/*"))
+
+
+def _expanded(folder: Path) -> Path:
+    """Return a folder without "~"; if there is no home folder, one of its name in the cache."""
+    try:
+        return expand_home(folder)
+    except UserError:
+        return cache_root() / folder.name
 
 
 def fetch_from_url(name: str, url: str, *, allow_download: bool, file: Path | None = None) -> Path:

@@ -28,7 +28,10 @@ from headstart.cli.console import note
 from headstart.cli.parameters import Command, with_options
 from headstart.errors import HeadstartError
 from headstart.system.option import summary
+from headstart.system.text import one_line
 
+UsageError: Any = typer.BadParameter.__base__
+"""A wrong use of the command line; Typer does not export it."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the number of the signal."""
 
@@ -118,28 +121,44 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        app(arguments)
-    except SystemExit as done:  # how Typer always ends, also after usage errors and Ctrl-C
+        code = app(arguments, standalone_mode=False) or 0
+    except SystemExit as done:
         code = done.code if isinstance(done.code, int) else 1
-        if code == INTERRUPTED:
-            note("stopped; finished work is in the cache, so the same command continues from there")
-        return code
     except BrokenPipeError:  # the reader of our output closed it, as `head` does
         sys.stderr.close()
         return 1
+    except UsageError as error:
+        say_usage(error)
+        return int(error.exit_code)
     except Exception as error:  # noqa: BLE001 - every error ends as a message and an exit code
         if debug:
             traceback.print_exception(error)
         else:
             note(f"error: {_explained(error)}")
         return error.exit_code if isinstance(error, HeadstartError) else 1
-    return 0
+    if code == INTERRUPTED:
+        note("stopped; finished work is in the cache, so the same command continues from there")
+    return int(code)
+
+
+def say_usage(error: UsageError) -> None:
+    """Print a wrong use of the command line in one line; without arguments, the help."""
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        typer.echo(message, err=True)
+        return
+    sentence = " ".join(message.split()).rstrip(".")
+    command = error.ctx.info_name if error.ctx and error.ctx.parent else None
+    note(
+        f"error: {sentence[:1].lower()}{sentence[1:]} (see 'headstart "
+        f"{f'{command} ' if command else ''}--help')"
+    )
 
 
 def _explained(error: Exception) -> str:
     """Return the message that is printed instead of a traceback."""
     if isinstance(error, HeadstartError):
-        return str(error)
+        return one_line(str(error))  # names of files and classes may contain line breaks
     if isinstance(error, MemoryError):
         return "out of memory; close other programs or use less data"
     if isinstance(error, OSError):

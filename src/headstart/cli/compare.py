@@ -12,6 +12,7 @@ from headstart.cli.console import facts, note, print_json, progress, say, table,
 from headstart.cli.summary import layer_text, left_out_facts
 from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotCachedError
 from headstart.system.option import Option
+from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
     from headstart.comparison.result import BackboneResult, Comparison, ExcludedBackbone
@@ -158,7 +159,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
     if any(not one.complete for one in found.backbones):
         say("fewer images: stopped early; significantly less accurate than one that costs no more")
     say("")
-    images = f"{found.data}: {found.images:,} images, {len(found.classes)} classes"
+    images = f"{found.data}: {pluralize(found.images, 'image')}, {len(found.classes):,} classes"
     facts(
         [
             ("data", images),

@@ -8,7 +8,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
 from headstart.cli.remarks import coverage_texts, coverage_warnings, drift_text
 from headstart.cli.summary import left_out_facts
-from headstart.system.text import pluralize
+from headstart.system.text import join_names, pluralize
 from headstart.types import EstimateMethod, Split
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def evaluate(
         unknown=found.unknown(rate),
         coverage=covered,
         drift=found.drift,
+        unknown_classes=found.others.counts(),
     )
     if out:
         from headstart.plots.report_folder import write_report  # imports matplotlib, which is slow
@@ -85,10 +86,17 @@ def evaluate(
     if as_json:
         print_json(report)
         return
-    accuracy = AccuracyEstimate.of(found.correct, EstimateMethod.HELD_OUT, clusters=clusters)
+    accuracy = AccuracyEstimate(
+        value=report.accuracy,
+        interval=report.interval,
+        images=report.images,
+        method=EstimateMethod.HELD_OUT,
+    )
     facts(
         [
             ("accuracy", accuracy_text(accuracy)),
+            ("unknown classes", _unknown_classes_text(report)),
+            ("missing classes", _missing_text(report)),
             ("scenes", _scenes_text(report)),
             ("top-5 accuracy", None if report.top5 is None else f"{report.top5:.3f}"),
             ("balanced accuracy", f"{report.balanced_accuracy:.3f}"),
@@ -96,7 +104,7 @@ def evaluate(
             ("calibration error", f"{report.ece:.3f}"),
             ("called unknown", _unknown_text(report.unknown, rate)),
             ("coverage", coverage_texts(covered)),
-            ("drift", drift_text(report.drift, report.images, _TESTED)),
+            ("drift", drift_text(report.drift, len(found.labels), _TESTED)),
             *left_out_facts(report, seen=report.seen, file=out / "skipped.csv" if out else None),
             ("written", str(out) if out else None),
         ],
@@ -113,11 +121,34 @@ def _scenes_text(report: Report) -> str | None:
     interval = report.interval_new_scenes
     if report.accuracy_new_scenes is None or interval is None:
         return f"{text}, so nothing is known about new scenes"
-    others = pluralize(report.images - report.shared_scenes, "other")
+    known = report.images - sum(report.unknown_classes.values())
+    others = pluralize(known - report.shared_scenes, "other")
     return (
         f"{text}; on the {others} the accuracy is {report.accuracy_new_scenes:.3f} "
         f"({interval.low:.3f} to {interval.high:.3f})"
     )
+
+
+def _unknown_classes_text(report: Report) -> str | None:
+    """Return how many images are of classes that the model does not know, if there are any."""
+    counts = report.unknown_classes
+    if not counts:
+        return None
+    images, classes = sum(counts.values()), pluralize(len(counts), "class", "classes")
+    count = "1 image counts" if images == 1 else f"{images:,} images count"
+    names = join_names([f"{name} ({number:,})" for name, number in counts.items()])
+    return (
+        f"{count} as wrong, of {classes} that the model does not know: {names}; on the others the "
+        f"accuracy is {report.accuracy_known_classes:.3f}"
+    )
+
+
+def _missing_text(report: Report) -> str | None:
+    """Return which classes of the model have no image, if any."""
+    missing = report.missing_classes
+    if not missing:
+        return None
+    return f"{pluralize(len(missing), 'class has', 'classes have')} no image: {join_names(missing)}"
 
 
 def _unknown_text(share: float | None, rate: float | None) -> str | None:

@@ -94,7 +94,7 @@ Json = Annotated[bool, Option(help="Print one JSON document and nothing else.", 
 
 def unknown_rate(text: str) -> float | None:
     """Return the rate that --unknown asks for; None if no image is to be called unknown."""
-    if text == "off":
+    if text.strip().lower() == "off":
         return None
     try:
         rate = float(text)
@@ -116,7 +116,7 @@ class DatasetOptions:
             folder of the table.
         image_suffix: What to add to the names in the table to get file names, such as .jpg.
         classes_from: In nested folders, the part of the path that names the class: all of it, or
-            the first or last folder.
+            the first or last folder; or the file's own name up to its number, as in cat.0.jpg.
         group_by: What tells which images are not independent, such as those of one camera or one
             burst: column:NAME of the table, folder:LEVEL (1 is the folder that contains the image),
             name:REGEX of the file name, or time:SECONDS between photos.
@@ -148,12 +148,12 @@ class DatasetOptions:
                 label_column=self.label_column,
                 image_folder=self.image_folder,
                 image_suffix=self.image_suffix,
+                classes_from=self.classes_from,
                 group_by=None if self.group_by is None else GroupBy.parse(self.group_by),
                 require_classes=require_classes,
                 progress=lambda done, total: megabytes(done, total or 0),
             )
         warn(dataset.warnings)
-        dataset = dataset.with_class_level(self.classes_from)
         return dataset if self.review is None else apply_review(dataset, self.review)
 
     def location(self) -> dict[str, Any]:

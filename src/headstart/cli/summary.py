@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from headstart.system.text import pluralize
+from headstart.system.text import join_names, pluralize
 from headstart.types import Conflict, EstimateMethod, Skipped
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class _LeftOut(Protocol):
 
 
 def names_text(names: Sequence[str]) -> str:
-    """Return the first few names."""
-    return ", ".join(names[:_CLASSES]) + (", ..." if len(names) > _CLASSES else "")
+    """Return the first few names, and how many more there are."""
+    return join_names(names, _CLASSES)
 
 
 def layer_text(stages: Sequence[str], last: str = "") -> str:
@@ -52,6 +52,7 @@ def training_document(result: FitResult, model: Model) -> dict[str, Any]:
         "images": result.images,
         "classes": model.classes,
         "skipped": result.skipped,
+        "review": {"dropped": model.data.dropped, "relabeled": model.data.relabeled},
         "duplicates": model.data.duplicates,
         "conflicts": result.conflicts,
         "series": model.series,
@@ -85,14 +86,17 @@ def training_facts(
 
     `features` says how the features were computed; None omits that line.
     """
+    from headstart.models.model_card import review_text
+
     model, origin = result.model, result.model.origin
     tested, held_out = result.held_out, model.accuracy.method is EstimateMethod.HELD_OUT
     if tested is not None and (held_out or tested.new_scene is not None):
         test = f" and {len(tested.labels):,} held out"
     else:
         test = ""
-    classes = f"{len(model.classes)} classes ({names_text(model.classes)})"
+    classes = f"{len(model.classes):,} classes ({names_text(model.classes)})"
     yield "data", f"{name}: {pluralize(result.images, 'image')}{test}, {classes}"
+    yield "review", review_text(model)
     yield "backbone", f"{origin.backbone} on {origin.engine}, {origin.precision}"
     yield "features", features
     few = result.compared_on < result.images
@@ -118,11 +122,19 @@ def left_out_facts(
         yield "excluded", f"{pluralize(seen, 'image')} that the model was trained on"
     if conflicts:
         pairs = zip(conflicts[0].paths, conflicts[0].labels, strict=True)
-        example = ", ".join(f"{path} ({label})" for path, label in pairs)
+        example = join_names([f"{path} ({label})" for path, label in pairs], _LISTED)
         images = pluralize(len(conflicts), "image")
         yield "conflicts", f"{images} with conflicting labels excluded, such as {example}"
     if skipped:
         yield "skipped", _skipped_lines(skipped, file)
+
+
+def skipped_warnings(skipped: Sequence[Skipped]) -> list[str]:
+    """Return a warning about the files in folders that are not used; nothing without any."""
+    if not skipped:
+        return []
+    _, *listed = _skipped_lines(skipped, None)
+    return [f"{pluralize(len(skipped), 'file')} skipped: {', '.join(listed)}"]
 
 
 def _skipped_lines(skipped: Sequence[Skipped], file: Path | None) -> list[str]:

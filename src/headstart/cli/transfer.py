@@ -9,6 +9,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, say, table, warn
 from headstart.cli.summary import layer_text, left_out_facts
 from headstart.system.option import Option
+from headstart.system.text import pluralize
 from headstart.types import DEFAULT_BACKBONE, ClassLevel
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _describe(found: TransferReport, out: Path) -> None:
 
     chosen, last = found.chosen, found.last
     sampled = f"sampled from {found.available:,} with seed {found.seed}"
-    images = f"{found.data}: {found.images:,} images, {len(found.classes):,} classes"
+    images = f"{found.data}: {pluralize(found.images, 'image')}, {len(found.classes):,} classes"
     facts(
         [
             ("data", [images, sampled] if found.available > found.images else images),

@@ -1,9 +1,11 @@
 """Labeled images from folders, tables, archives, and named data sets."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.datasets.archives import ARCHIVE_ENDINGS, is_archive, open_archive
+from headstart.datasets.class_names import similar_names_text
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.folders import open_folder
 from headstart.datasets.grouping import GroupBy, GroupKind
@@ -17,8 +19,9 @@ from headstart.datasets.tables import (
 )
 from headstart.errors import DataError
 from headstart.images.formats import looks_like_image
-from headstart.system.cache_folder import cache_root
+from headstart.system.cache_folder import cache_root, expand_home
 from headstart.system.download import ByteProgress
+from headstart.types import ClassLevel
 
 __all__ = ["GroupBy", "ImageDataset", "NamedDataset", "list_datasets", "open_dataset"]
 
@@ -31,6 +34,7 @@ def open_dataset(
     label_column: str | None = None,
     image_folder: str | Path | None = None,
     image_suffix: str | None = None,
+    classes_from: ClassLevel = ClassLevel.PATH,
     group_by: GroupBy | None = None,
     progress: ByteProgress | None = None,
     require_classes: int = 2,
@@ -46,6 +50,8 @@ def open_dataset(
         label_column: the table's column of labels; by default found by its name.
         image_folder: the folder that the table's file names are relative to; by default its own.
         image_suffix: what to add to the table's names to get file names, such as ".jpg".
+        classes_from: what names the class of an image: the path of its folder, or part of it, or
+            the word before the number in its own name.
         group_by: what tells which images belong together; by default no groups are given.
         progress: called during a download with the bytes received so far and in total.
         require_classes: the smallest number of classes to accept.
@@ -66,10 +72,13 @@ def open_dataset(
     found = _open(
         source,
         cache=cache_root(cache),
+        level=classes_from,
         table_options=table_options,
         progress=progress,
         require_classes=require_classes,
-    )
+    ).with_class_level(classes_from)
+    if similar := similar_names_text(found.classes):
+        found = replace(found, warnings=(*found.warnings, similar))
     return group_by.apply(found) if group_by else found
 
 
@@ -77,11 +86,12 @@ def _open(
     source: str | Path,
     *,
     cache: Path,
+    level: ClassLevel,
     table_options: TableOptions,
     progress: ByteProgress | None,
     require_classes: int,
 ) -> ImageDataset:
-    path = Path(source).expanduser()
+    path = expand_home(Path(source))
     try:
         exists = str(source).strip() != "" and path.exists()
     except OSError as error:
@@ -89,21 +99,35 @@ def _open(
     known = {one.name: one for one in list_datasets()}
     if not exists and str(source) not in known:
         raise DataError(_unknown_source(str(source), list(known)))
-    is_folder = exists and path.is_dir()
-    if (is_folder or not exists) and table_options.given:
+    if not exists and table_options.given:
         raise DataError(
             "--image-column, --label-column, --image-folder, --image-suffix and --group-by "
             f"column:NAME apply to tables, and {source} is not a table"
+        )
+    if level is ClassLevel.NAME and (not exists or may_be_table(path)):
+        raise DataError(
+            f"--classes-from name takes the classes from the names of files in a folder, and "
+            f"{source} has its own classes; leave it out"
         )
     if not exists:
         return open_named(
             known[str(source)], cache=cache, progress=progress, require_classes=require_classes
         )
-    if is_folder:
-        return open_folder(path, require_classes=require_classes)
+    if path.is_dir():
+        return open_folder(
+            path,
+            level=level,
+            table_options=table_options,
+            cache=cache,
+            require_classes=require_classes,
+        )
     if is_archive(path):
         return open_archive(
-            path, cache=cache, table_options=table_options, require_classes=require_classes
+            path,
+            cache=cache,
+            level=level,
+            table_options=table_options,
+            require_classes=require_classes,
         )
     if may_be_table(path):
         return open_table(path, table_options, cache=cache, require_classes=require_classes)
@@ -118,7 +142,7 @@ def _open(
 
 
 def _unknown_source(source: str, names: list[str]) -> str:
-    folder = Path(source).expanduser().parent
+    folder = expand_home(Path(source)).parent
     near = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     known = {name.casefold(): name for name in (*names, *near)}
     similar = difflib.get_close_matches(Path(source).name.casefold(), known, n=1)

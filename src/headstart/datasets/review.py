@@ -188,5 +188,10 @@ def _decided(
         Skipped(str(dataset.paths[place]), f"{_DROPPED}{table.name}")
         for place in np.flatnonzero(~kept)
     ]
-    mended = replace(dataset, labels=labels, skipped=(*dataset.skipped, *dropped))
+    mended = replace(
+        dataset,
+        labels=labels,
+        skipped=(*dataset.skipped, *dropped),
+        relabeled=int((labels != dataset.labels).sum()),
+    )
     return mended if kept.all() else mended.subset(kept)

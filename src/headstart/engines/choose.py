@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from headstart.backbones.backbone import Backbone
 from headstart.engines.engine import Engine, EnginePlan
 from headstart.errors import BackboneError, MissingExtraError
+from headstart.system.process_local import ProcessLocal
 from headstart.types import EngineName, Precision
 
 _log = logging.getLogger(__name__)
@@ -109,24 +110,26 @@ class LazyEngine:
         self._backbone = backbone
         self._requested = requested
         self._warn = warn
-        self._engine: Engine | None = None
+        self._engine: ProcessLocal[Engine] = ProcessLocal()
 
     def get(self) -> Engine:
-        """Return the compiled network; the first call compiles it."""
-        if self._engine is None:
-            self._engine = build_engine(self._backbone, self.plan, requested=self._requested)
-            actual = self._engine.plan
+        """Return the compiled network; the first call in a process compiles it."""
+        engine = self._engine.value
+        if engine is None:
+            engine = build_engine(self._backbone, self.plan, requested=self._requested)
+            self._engine.value = engine
+            actual = engine.plan
             if actual.engine is not self.plan.engine:
                 self._warn(
                     f"{self.plan.engine} cannot run {self._backbone.name} here; "
                     f"{actual.engine} runs it instead"
                 )
             self.plan = actual
-        return self._engine
+        return engine
 
     def release(self) -> None:
         """Free the compiled network and its memory; `get` compiles it again."""
-        self._engine = None
+        self._engine.value = None
 
 
 def _gpu() -> str | None:

@@ -5,7 +5,6 @@ import warnings
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import suppress
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from headstart.backbones.backbone import Backbone
 from headstart.engines.engine import EnginePlan
 from headstart.errors import BackboneError
+from headstart.system.process_local import ProcessLocal
 from headstart.types import EngineName, Floats, Pixels
 
 BATCH = 8
@@ -23,10 +23,14 @@ class ConversionError(BackboneError):
     """OpenVINO cannot run this network."""
 
 
-@cache
+_core: ProcessLocal[Any] = ProcessLocal()
+
+
 def openvino_core() -> Any:
     """Return the OpenVINO core of this process."""
-    return _silent_openvino().Core()
+    if _core.value is None:
+        _core.value = _silent_openvino().Core()
+    return _core.value
 
 
 def _silent_openvino() -> Any:

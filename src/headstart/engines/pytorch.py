@@ -1,5 +1,6 @@
 """PyTorch: the engine on a GPU, and the fallback on a CPU."""
 
+import os
 from collections import deque
 from collections.abc import Generator, Iterable
 
@@ -9,9 +10,12 @@ from torch import Tensor, nn
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.staged import StagedNetwork
 from headstart.engines.engine import EnginePlan
+from headstart.errors import BackboneError
 from headstart.types import Floats, Pixels, Precision
 
 _CPU_BATCH, _GPU_BATCH = 16, 64
+_PROCESS = os.getpid()
+"""The process that imported PyTorch; a forked child is another."""
 _IN_FLIGHT = 2
 """Batches in flight on a GPU while the host prepares the next one."""
 
@@ -34,8 +38,18 @@ class PyTorchEngine:
 
     def __init__(self, backbone: Backbone, plan: EnginePlan) -> None:
         self.plan = plan
+        if os.getpid() != _PROCESS:  # it would wait forever for the threads of its parent
+            torch.set_num_threads(1)
         self.batch = _CPU_BATCH if plan.device == "cpu" else _GPU_BATCH
-        network = FromBytes(backbone.network()).to(plan.device)
+        try:
+            network = FromBytes(backbone.network()).to(plan.device)
+        except RuntimeError as error:
+            if os.getpid() == _PROCESS:
+                raise
+            raise BackboneError(
+                f"a forked process cannot use the {plan.device} of its parent; start it with "
+                "multiprocessing's 'spawn', or choose the engine openvino"
+            ) from error
         # Convolutions on a GPU, and bf16 convolutions anywhere, are faster with channels last.
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -278,7 +278,8 @@ def check_coverage(coverage: float) -> None:
         DataError: It is not between 0 and 1.
     """
     if not 0 < coverage < 1:
-        raise DataError(f"a coverage of {coverage} is impossible; give one between 0 and 1")
+        hint = f"; did you mean {coverage / 100:g}?" if 1 < coverage < 100 else ""
+        raise DataError(f"a coverage of {coverage:g} is impossible; give one between 0 and 1{hint}")
 
 
 def _misfit(probabilities: Floats | Doubles) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.errors import DataError
+from headstart.system.text import pluralize
 from headstart.types import Doubles, Interval, Labels
 
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
@@ -91,7 +92,7 @@ class Accuracy:
 
     def __str__(self) -> str:
         low, high = self.interval.low, self.interval.high
-        return f"{self.value:.3f} ({low:.3f} to {high:.3f}, {self.images:,} images)"
+        return f"{self.value:.3f} ({low:.3f} to {high:.3f}, {pluralize(self.images, 'image')})"
 
     def as_dict(self) -> dict[str, Any]:
         """Return accuracy, interval and number of images for JSON."""

@@ -1,10 +1,8 @@
 """The report of a test on labeled images, and its CSV tables."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +15,8 @@ from headstart.evaluation.conformal import Coverage
 from headstart.evaluation.drift import Drift
 from headstart.evaluation.metrics import ClassScore
 from headstart.system.files import atomic_write
+from headstart.system.serialization import csv_text
+from headstart.system.text import unread_text
 from headstart.types import Conflict, Interval, Labels, Skipped
 
 Cell: TypeAlias = str | int | float | bool | None
@@ -33,7 +33,8 @@ class Report:
     """The result of a test on labeled images; metrics.json contains the same fields.
 
     Attributes:
-        accuracy: share of the images that are predicted correctly, [0, 1].
+        accuracy: share of the images that are predicted correctly, [0, 1]. Those of classes that
+            the model does not know count as wrong; what follows is about the others.
         interval: 95% interval of the accuracy (Wilson).
         top5: share whose class is among the five most probable; None with 5 classes or fewer.
         balanced_accuracy: mean recall of the classes that have images, [0, 1].
@@ -42,7 +43,7 @@ class Report:
         per_class: scores of each class by its name, in the order of `classes`.
         confusion: (K, K) number of images, row = truth, column = prediction.
         classes: K class names.
-        images: number of images that were scored.
+        images: number of images that were scored, those of unknown classes included.
         skipped: files that could not be used, with reasons.
         conflicts: byte-identical files with different labels, which are excluded.
         seen: number of test images excluded because they were in the training data.
@@ -54,6 +55,9 @@ class Report:
         unknown: share of the images that are called unknown, [0, 1]; None if the model cannot tell.
         coverage: how often prediction sets contain the true class; None if not asked for.
         drift: whether the images as a whole are unlike the training images; None if unknown.
+        unknown_classes: class that the model does not know -> number of its images.
+        accuracy_known_classes: accuracy on the images of classes that the model knows.
+        missing_classes: classes of the model of which there is no image.
     """
 
     accuracy: float
@@ -76,6 +80,9 @@ class Report:
     unknown: float | None = None
     coverage: Coverage | None = None
     drift: Drift | None = None
+    unknown_classes: Mapping[str, int] = field(default_factory=dict)
+    accuracy_known_classes: float
+    missing_classes: tuple[str, ...] = ()
 
 
 def build_report(
@@ -92,19 +99,21 @@ def build_report(
     unknown: float | None = None,
     coverage: Coverage | None = None,
     drift: Drift | None = None,
+    unknown_classes: Mapping[str, int] | None = None,
 ) -> Report:
     """Score class probabilities (N, K), whose rows sum to 1, of images with true labels (N,).
 
     The K class names must be all different. `clusters` (N,) are the series of the images, which
-    widen intervals; `new_scene` (N,) tells which images show no scene of the training images. The
-    other arguments become fields of the report.
+    widen intervals; `new_scene` (N,) tells which images show no scene of the training images.
+    `unknown_classes` counts further images, of classes that are not among the K. The other
+    arguments become fields of the report.
 
     Raises:
         DataError: no image is left to score, or the arguments do not fit one another.
     """
     if len(np.asarray(labels)) == 0:
         raise DataError(
-            f"no image is left to test on: {len(skipped)} could not be read, {seen} were in the "
+            f"no image is left to test on: {unread_text(skipped)}, {seen} were in the "
             f"training data, {len(conflicts)} had conflicting labels; give other test images"
         )
     p, truth = metrics.check_probabilities(probabilities, labels)
@@ -113,11 +122,13 @@ def build_report(
     matrix = metrics.confusion(truth, predicted, len(classes))
     matrix.setflags(write=False)
     correct = predicted == truth
+    others = sum((unknown_classes or {}).values())
+    everything = np.concatenate([correct, np.zeros(others, bool)])
     new = np.flatnonzero(new_scene) if new_scene is not None else np.arange(0)
     of_new = metrics.clustered_interval(correct[new], None if clusters is None else clusters[new])
     return Report(
-        accuracy=metrics.accuracy(truth, predicted),
-        interval=metrics.clustered_interval(correct, clusters),
+        accuracy=float(everything.mean()),
+        interval=metrics.clustered_interval(everything, _extended(clusters, others)),
         top5=metrics.top_k_accuracy(p, truth, TOP) if len(classes) > TOP else None,
         balanced_accuracy=metrics.balanced_accuracy(truth, predicted),
         nll=metrics.nll(p, truth),
@@ -125,7 +136,7 @@ def build_report(
         per_class=dict(zip(classes, metrics.per_class(matrix), strict=True)),
         confusion=matrix,
         classes=tuple(classes),
-        images=len(truth),
+        images=len(everything),
         skipped=tuple(skipped),
         conflicts=tuple(conflicts),
         seen=int(seen),
@@ -136,7 +147,19 @@ def build_report(
         unknown=unknown,
         coverage=coverage,
         drift=drift,
+        unknown_classes=dict(unknown_classes or {}),
+        accuracy_known_classes=metrics.accuracy(truth, predicted),
+        missing_classes=tuple(
+            name for name, count in zip(classes, matrix.sum(axis=1), strict=True) if not count
+        ),
     )
+
+
+def _extended(clusters: Labels | None, count: int) -> Labels | None:
+    """Return the series of the images and of further ones, each on its own."""
+    if clusters is None:
+        return None
+    return np.concatenate([clusters, clusters.max() + 1 + np.arange(count)])
 
 
 def predictions_table(
@@ -195,19 +218,12 @@ def write_csv(
         columns: column names of the header; the keys of the first row by default.
     """
     header = list(columns if columns is not None else rows[0] if rows else ())
-    buffer = io.StringIO(newline="")
-    # Python's csv does not quote a bare carriage return, which readers take for the end of a line.
-    plain = csv.writer(buffer, lineterminator="\n")
-    quoted = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
     lines: list[list[Cell]] = [list(header)] if header else []
     for row in rows:
         if set(row) != set(header):
             raise ValueError(f"a row has the columns {list(row)}, the table has {header}")
         lines.append([row[column] for column in header])
-    for line in lines:
-        returns = any(isinstance(cell, str) and "\r" in cell for cell in line)
-        (quoted if returns else plain).writerow(line)
-    atomic_write(path, buffer.getvalue().encode("utf-8", errors="backslashreplace"))
+    atomic_write(path, csv_text(lines).encode("utf-8", errors="backslashreplace"))
 
 
 def write_skipped(skipped: Sequence[Skipped], path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.errors import BackboneError, StoreError
 from headstart.features.store import FeatureStore
+from headstart.system.text import pluralize
 from headstart.types import Floats
 
 _FLUSH_ROWS, _FLUSH_SECONDS = 2048, 2.0
@@ -88,7 +89,7 @@ class FeatureBuffer:
         others = [digest for digest, row in zip(digests, rows, strict=True) if row < 0]
         stored = self._store.read(others, stages) if others and self._store else {}
         if others and not stored:
-            raise StoreError(f"the features of {len(others)} images are missing")
+            raise StoreError(f"the features of {pluralize(len(others), 'image')} are missing")
         if stored and not joined:
             return stored
         values = {}

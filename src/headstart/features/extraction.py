@@ -17,6 +17,7 @@ from headstart.features.buffer import FeatureBuffer
 from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
 from headstart.images.decode import read_bytes
+from headstart.images.identity import image_identities
 from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import Preprocessing, decode_and_prepare
 from headstart.system.digests import bytes_digest, hasher
@@ -53,17 +54,19 @@ class Features:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def identities(self) -> list[str]:
-        """Return N strings, equal for images with the same features.
+    def identities(self, paths: Sequence[Path]) -> list[str]:
+        """Return N strings, equal for images with the same bytes or pixels.
 
-        A copy with another comment, or as PNG instead of BMP, has other bytes but the same pixels
-        and so, to the last bit, the same features.
+        Images with the same pixels have, to the last bit, the same features.
+
+        Args:
+            paths: The N image files.
         """
         hashes = [hasher() for _ in self.digests]
         for values in self.values.values():
             for one, row in zip(hashes, np.ascontiguousarray(values), strict=True):
                 one.update(row)
-        return [one.hexdigest() for one in hashes]
+        return image_identities(paths, self.digests, [one.hexdigest() for one in hashes])
 
 
 class ExtractionPass:

@@ -26,7 +26,7 @@ from headstart.features.path_index import PathIndex
 from headstart.features.store import FeatureStore
 from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import DECODE_FACTOR
-from headstart.system.cache_folder import cache_root
+from headstart.system.cache_folder import cache_root, homeless_warning
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision, ProgressCallback, no_progress
 
@@ -180,6 +180,7 @@ def build_extractor(
         plan=make_plan(engine, precision),
         cache=cache_root(cache),
         requested_engine=engine,
+        warnings=[warning] if cache is None and (warning := homeless_warning()) else [],
     )
 
 

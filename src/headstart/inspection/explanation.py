@@ -19,6 +19,7 @@ from headstart.inspection.attribution.faithfulness import Faithfulness, faithful
 from headstart.inspection.attribution.full_size import FullSizeMap, to_full_size
 from headstart.inspection.image_tensor import to_array, to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
+from headstart.system.text import count_reasons, pluralize
 from headstart.types import Floats, Pixels, Skipped
 
 
@@ -90,9 +91,9 @@ def predict_files(
     asked = None if explain is None else find_class(explain, classes)
     predictions = network.predict(paths)
     if not len(predictions.rows):
-        first = predictions.skipped[0]
         raise DataError(
-            f"no image among {len(paths)} files ({first.path}: {first.reason}); give images"
+            f"no image among {pluralize(len(paths), 'file')}, of which the first is {paths[0]} "
+            f"({count_reasons(one.reason for one in predictions.skipped)}); give images"
         )
     found = []
     for row, probabilities in zip(predictions.rows, predictions.probabilities, strict=True):

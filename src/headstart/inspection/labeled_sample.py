@@ -12,13 +12,16 @@ import numpy.typing as npt
 
 from headstart.backbones.imagenet_names import find_classes
 from headstart.datasets import ImageDataset
+from headstart.datasets.class_names import spelled_as
 from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UnreadableImageError
 from headstart.images.decode import read_bytes
+from headstart.images.identity import image_identities
 from headstart.images.preprocessing import decode_and_prepare
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.system.prefetch import prefetch
+from headstart.system.text import join_names, unread_text
 from headstart.types import Conflict, Labels, Pixels, ProgressCallback, Skipped, no_progress
 
 if TYPE_CHECKING:  # sampling needs no PyTorch
@@ -82,6 +85,7 @@ def draw_sample(
     Raises:
         DataError: no image is left, or the network knows none of the classes.
     """
+    dataset = dataset.rename_classes(spelled_as(dataset.classes, network.classes).__getitem__)
     targets, unknown = _targets(dataset, network.classes, exact=model is not None)
     known = np.array([label in targets for label in range(len(dataset.classes))], dtype=bool)
     without_class = [
@@ -122,16 +126,16 @@ def draw_sample(
             seen += int(trained.sum())
             fresh = [one for one, there in zip(fresh, trained, strict=True) if not there]
         kept += fresh
-        curated = deduplicate(
-            pool.subset(np.array([one.row for one in kept], dtype=np.int64)),
-            [one.digest for one in kept],
-            identities=[bytes_digest(one.pixels.tobytes()) for one in kept],
-        )
+        some = pool.subset(np.array([one.row for one in kept], dtype=np.int64))
+        digests = [one.digest for one in kept]
+        views = [bytes_digest(one.pixels.tobytes()) for one in kept]
+        identities = image_identities(some.paths, digests, views)
+        curated = deduplicate(some, digests, identities=identities)
         rows, conflicts = curated.rows.tolist(), curated.conflicts
     if not rows:
         raise DataError(
             f"{dataset.name} has no image to test with: {seen} were in the model's own training "
-            f"data, {len(failed)} could not be read; give other images"
+            f"data, {unread_text(failed)}; give other images"
         )
     chosen = [kept[row] for row in rows]
     labels = [int(pool.labels[one.row]) for one in chosen]
@@ -179,7 +183,7 @@ def _targets(
     if not targets:
         raise DataError(
             f"the {'model' if exact else 'network'} knows none of the classes of {dataset.name} "
-            f"({', '.join(dataset.classes[:10])}): {next(iter(unknown.values()))}"
+            f"({join_names(dataset.classes)}): {next(iter(unknown.values()))}"
         )
     return targets, unknown
 

@@ -92,7 +92,12 @@ def _same_scenes(
         y=labels,
         family=family,
         classes=classes,
-        row_weights=sample_weights(labels, classes, balance=settings.balance),
+        row_weights=sample_weights(
+            labels,
+            classes,
+            balance=settings.balance,
+            given=data.weights[sample] if len(data.weights) else (),
+        ),
         folds=assign_folds(digests, labels, folds=folds, seed=settings.seed),
     )
     setting = np.array([family.settings.index(selection.setting)])

@@ -2,12 +2,12 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from headstart.datasets import ImageDataset
@@ -16,14 +16,21 @@ from headstart.evaluation.conformal import check_coverage
 from headstart.features.extractor import build_extractor
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
+from headstart.models.image_inputs import (
+    Images,
+    check_lengths,
+    checked_weights,
+    image_paths,
+    labeled_dataset,
+)
+from headstart.models.label_encoding import decode_labels, match_labels
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.prediction import Predictions, predict
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
 from headstart.novelty.cross_fitting import MIN_IMAGES
+from headstart.system.text import count_reasons, pluralize
 from headstart.types import AUTO, DEFAULT_BACKBONE, Doubles, EngineName, Floats, Precision
-
-Paths: TypeAlias = ImageDataset | Iterable[str | Path]
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
@@ -31,6 +38,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
 
     Images are given as paths of files, or as an `ImageDataset`. Features are kept in the cache:
     fitting again, with other options or on another fold, does not run the network again.
+
+    Labels are text, numbers or booleans, told apart by value: 1, 1.0 and "1" are one class to
+    `score`. Bytes are read as UTF-8 text, and of an enum's members the values count.
 
     Args:
         backbone: Name of the backbone; see `headstart.backbones.load_backbone`.
@@ -45,7 +55,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         seed: Random seed of the cross-validation folds.
 
     Attributes:
-        classes_: (K,) classes as they were given (3 stays 3), sorted.
+        classes_: (K,) classes as they were given (3 stays 3), sorted: also numbers by value.
         model_: The trained `headstart.Model`, with its estimated accuracy.
         fit_result_: The `headstart.FitResult` of the training, with the files that were skipped.
 
@@ -82,17 +92,21 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
 
     def fit(
         self,
-        X: Paths,
+        X: Images,
         y: Iterable[object] | None = None,
         groups: Iterable[object] | None = None,
+        sample_weight: Iterable[float] | None = None,
     ) -> Self:
         """Train on images.
 
         Args:
             X: N paths of image files, or an `ImageDataset`, which includes labels.
-            y: N labels of one type; converted to text they are the class names of the model.
+            y: N labels of one kind; as text they are the class names of the model.
             groups: N names of groups; images of one group, such as those of one camera or one
-                patient, are not independent. By default, series are found in the images.
+                patient, are not independent. None is an image on its own. By default, series are
+                found in the images.
+            sample_weight: N weights in training, of which only the ratios count; images of weight 0
+                are left out. The estimated accuracy counts the others equally.
 
         Raises:
             DataError: Fewer than two classes have a readable image, or there are no labels.
@@ -105,27 +119,23 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             balance=self.balance,
             seed=self.seed,
         )
-        dataset, originals = _labeled_dataset(X, y)
-        if groups is not None:
-            dataset = dataset.with_groups(
-                ["" if group is None or group != group else str(group) for group in groups],
-                source="groups",
-            )
+        dataset, label_type = labeled_dataset(X, y, groups=groups, sample_weight=sample_weight)
         self._extractor = build_extractor(self.backbone, **self._extractor_options())
-        self.fit_result_ = fit(dataset, self._extractor, settings)
-        self.model_: Model = self.fit_result_.model
+        found = fit(dataset, self._extractor, settings)
+        self.fit_result_ = replace(found, model=replace(found.model, label_type=label_type))
+        self._use(self.fit_result_.model)
         if skipped := self.fit_result_.skipped:
+            reasons = count_reasons(one.reason for one in skipped)
             warnings.warn(
-                f"{len(skipped)} images were excluded, the first is {skipped[0].path} "
-                f"({skipped[0].reason}); all are in fit_result_.skipped",
+                f"{pluralize(len(skipped), 'image was', 'images were')} excluded "
+                f"({reasons}); the first is {skipped[0].path}, all are in "
+                "fit_result_.skipped",
                 HeadstartWarning,
                 stacklevel=2,
             )
-        # scikit-learn's metrics rely on this order: 9 before 10, unlike their names.
-        self.classes_ = np.unique([originals.get(name, name) for name in self.model_.classes])
         return self
 
-    def predict_proba(self, X: Paths) -> Floats:
+    def predict_proba(self, X: Images) -> Floats:
         """Return class probabilities.
 
         Args:
@@ -137,10 +147,16 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         Raises:
             DataError: An image cannot be read; `predictions` skips such images instead.
         """
-        found = self._all_predictions(_paths(X))
-        return found.probabilities[:, self._model_order()]
+        return self._all_predictions(image_paths(X)).probabilities
 
-    def predict_set(self, X: Paths, *, coverage: float = 0.9, by_class: bool = False) -> np.ndarray:
+    def predict_log_proba(self, X: Images) -> Floats:
+        """Return the natural logarithm of `predict_proba`, at least -88: finite in float32."""
+        found = self.predict_proba(X)
+        return np.log(np.maximum(found, np.finfo(np.float32).tiny))
+
+    def predict_set(
+        self, X: Images, *, coverage: float = 0.9, by_class: bool = False
+    ) -> np.ndarray:
         """Return sets of classes that contain the true one with a chosen probability.
 
         Args:
@@ -158,18 +174,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """
         check_is_fitted(self, "model_")
         check_coverage(coverage)
-        order = self._model_order()
-        probabilities = self.predict_proba(X)[:, np.argsort(order)]
-        sets = self.model_.prediction_sets(probabilities, coverage, by_class=by_class)
-        return sets[:, order]
+        return self.model_.prediction_sets(self.predict_proba(X), coverage, by_class=by_class)
 
-    def predict(self, X: Paths) -> np.ndarray:
+    def predict(self, X: Images) -> np.ndarray:
         """Return the most probable class of each of N images, as an (N,) array of `classes_`."""
         best = self.predict_proba(X).argmax(1)
         labels: np.ndarray = self.classes_[best]
         return labels
 
-    def novelty(self, X: Paths) -> Doubles:
+    def novelty(self, X: Images) -> Doubles:
         """Return how usual each image would be among images of the known classes.
 
         Args:
@@ -183,7 +196,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         Raises:
             DataError: An image cannot be read, or there were too few training images to tell.
         """
-        found = self._all_predictions(_paths(X))
+        found = self._all_predictions(image_paths(X))
         if found.novelty is None:
             raise DataError(
                 f"the model was trained on too few images to tell what it does not know; give "
@@ -192,7 +205,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         return found.novelty
 
     def score(
-        self, X: Paths, y: Iterable[object] | None = None, sample_weight: object = None
+        self,
+        X: Images,
+        y: Iterable[object] | None = None,
+        sample_weight: Iterable[float] | None = None,
     ) -> float:
         """Return the accuracy on N images, in [0, 1].
 
@@ -203,36 +219,46 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             sample_weight: (N,) weight of each image; by default all weigh the same.
 
         Raises:
-            DataError: There are no labels, or an image cannot be read.
-            ValueError: The numbers of labels and of paths differ.
+            DataError: There are no labels, an image cannot be read, or the numbers of images,
+                labels and weights differ.
             NotFittedError: The classifier has not been fitted yet.
         """
         check_is_fitted(self, "model_")
         if isinstance(X, ImageDataset):
+            if y is not None:
+                raise DataError(
+                    f"{X.name} has labels of its own; give its paths: score(X.paths, y)"
+                )
             X = X.test_images()
-            y = np.array(X.classes)[X.labels]
+            y = [X.classes[label] for label in X.labels]
         if y is None:
             raise DataError("paths need labels: score(paths, labels)")
-        named = [str(label) for label in self.predict(X)]
-        return float(
-            accuracy_score([str(label) for label in y], named, sample_weight=sample_weight)
-        )
+        model, paths = self.model_, image_paths(X)
+        truth = match_labels(y, model.classes, model.label_type)
+        check_lengths(len(paths), len(truth), "label")
+        if not paths:
+            raise DataError("there is no image to score; give at least one")
+        weights = None if sample_weight is None else checked_weights(sample_weight, len(paths))
+        best = self.predict_proba(paths).argmax(1)
+        correct = [model.classes[index] == name for index, name in zip(best, truth, strict=True)]
+        return float(np.average(correct, weights=weights))
 
-    def predictions(self, X: Paths) -> Predictions:
+    def predictions(self, X: Images) -> Predictions:
         """Predict the images that can be read, and list the others."""
         check_is_fitted(self, "model_")
         if not hasattr(self, "_extractor"):
             self._extractor = build_model_extractor(self.model_, **self._extractor_options())
-        return predict(self.model_, self._extractor, _paths(X))
+        return predict(self.model_, self._extractor, image_paths(X))
 
     def _all_predictions(self, paths: list[Path]) -> Predictions:
         """Predict images that must all be readable."""
         found = self.predictions(paths)
         if found.skipped:
-            first = found.skipped[0]
+            reasons = count_reasons(one.reason for one in found.skipped)
             raise DataError(
-                f"{len(found.skipped)} of {len(paths)} images cannot be read, the first is "
-                f"{first.path} ({first.reason}); remove them, or use predictions()"
+                f"{len(found.skipped):,} of {pluralize(len(paths), 'image')} cannot be read "
+                f"({reasons}); the first is {found.skipped[0].path}; remove "
+                "them, or use predictions()"
             )
         return found
 
@@ -270,12 +296,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             **options,
         )
         self._extractor = build_model_extractor(model, **self._extractor_options())
-        self.model_, self.classes_ = model, np.unique(model.classes)
+        self._use(model)
         return self
 
-    def _model_order(self) -> list[int]:
-        """Return the index of each of `classes_` among the classes of the model."""
-        return [self.model_.classes.index(str(label)) for label in self.classes_]
+    def _use(self, model: Model) -> None:
+        self.model_ = model
+        self.classes_ = decode_labels(model.classes, model.label_type)
 
     def _extractor_options(self) -> dict[str, Any]:
         return {
@@ -284,71 +310,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             "precision": _enum_member(Precision, self.precision, "precision"),
             "cache": Path(self.cache) if self.cache else None,
         }
-
-
-def _labeled_dataset(
-    X: Paths, y: Iterable[object] | None
-) -> tuple[ImageDataset, dict[str, object]]:
-    """Return the data set, and class name -> label as it was given."""
-    if isinstance(X, ImageDataset):
-        return X, {}
-    paths = _paths(X)
-    if y is None:
-        raise DataError("paths need labels: fit(paths, labels)")
-    labels = list(y)
-    for place, label in enumerate(labels):
-        known = isinstance(label, str | int | float | np.generic)
-        if not known or label != label or str(label) == "":  # NaN differs from itself
-            raise DataError(f"label {place} is {label!r}; each label must be text or a number")
-    if len(labels) != len(paths):
-        raise DataError(
-            f"{len(paths)} paths and {len(labels)} labels: give one label for each path"
-        )
-    originals: dict[str, object] = {}
-    for label in labels:
-        if originals.setdefault(str(label), label) != label:
-            other = originals[str(label)]
-            raise DataError(
-                f"the labels {other!r} and {label!r} have the same text; give labels of one type"
-            )
-    classes = tuple(sorted(originals))
-    index = {name: place for place, name in enumerate(classes)}
-    return (
-        ImageDataset(
-            name="paths",
-            paths=tuple(paths),
-            labels=np.array([index[str(label)] for label in labels], dtype=np.int64),
-            classes=classes,
-        ),
-        originals,
-    )
-
-
-def _group_name(group: object) -> str:
-    """Return a group's name; "", an image on its own, for None and NaN."""
-    return "" if group is None or group != group else str(group)  # NaN differs from itself
-
-
-def _paths(X: Paths) -> list[Path]:
-    if isinstance(X, ImageDataset):
-        return list(X.paths)
-    if isinstance(X, str | Path):
-        raise DataError(
-            f"give a list of image files, or open_dataset({str(X)!r}) for a folder of classes"
-        )
-    if not isinstance(X, Iterable):
-        raise DataError(f"give a list of paths of image files, not {X!r}")
-    paths = list(X)
-    # A scikit-learn Pipeline may pass a column, (N, 1).
-    if paths and isinstance(paths[0], np.ndarray | list | tuple) and len(paths[0]) == 1:
-        paths = [row[0] for row in paths]
-    for path in paths:
-        if not isinstance(path, str | Path):
-            raise DataError(
-                f"images must be paths of files, not {type(path).__name__}; save the image to a "
-                "file first"
-            )
-    return [Path(path) for path in paths]
 
 
 def _enum_member(kind: Any, value: str, option: str) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
+from headstart.datasets.review import was_dropped
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.evaluation.conformal import CalibrationSet
 from headstart.features.extractor import Extractor
@@ -74,13 +75,14 @@ def fit(
         choices=choices,
         classes=classes,
         folds=fold_count(data.split.labels, classes=classes, keys=keys),
+        weights=data.weights[sample] if len(data.weights) else (),
         cache=extractor.cache,
         progress=on_candidates,
     )
     head = head_family(settings.head).fit_rows(
         _selected_features(data, selection, data.split.train),
         data.split.labels,
-        sample_weights(data.split.labels, classes, balance=settings.balance),
+        sample_weights(data.split.labels, classes, balance=settings.balance, given=data.weights),
         selection.setting,
         classes=classes,
         progress=on_steps,
@@ -116,6 +118,7 @@ def select_stages(
     choices: Sequence[Candidate],
     classes: int,
     folds: int | None = None,
+    weights: Sequence[float] | np.ndarray = (),
     cache: Path | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Selection:
@@ -123,6 +126,7 @@ def select_stages(
 
     The N keys decide the folds, with the seed: digests of the image files, of which the images of a
     series share one. `folds` is the number of folds, by default as many as these images can fill.
+    `weights` are (N,) weights of the images in training, empty if all are equal.
     `cache` is the cache folder, which remembers
     selections; None stores nothing. For the other arguments see `headstart.heads.selection.select`.
     """
@@ -132,7 +136,7 @@ def select_stages(
         y=labels,
         family=head_family(settings.head),
         classes=classes,
-        row_weights=sample_weights(labels, classes, balance=settings.balance),
+        row_weights=sample_weights(labels, classes, balance=settings.balance, given=weights),
         folds=assign_folds(keys, labels, folds=folds, seed=settings.seed) if folds else None,
         clusters=clusters_of(keys),
     )
@@ -266,5 +270,7 @@ def _training_data(data: SplitFeatures) -> TrainingData:
         duplicates=split.curated.duplicates,
         conflicts=len(split.curated.conflicts),
         skipped=len(data.skipped),
+        dropped=sum(was_dropped(one) for one in data.skipped),
+        relabeled=data.dataset.relabeled,
         digests=digests.reshape(-1, 16),
     )

@@ -1,10 +1,12 @@
 """The result of training: the model, its test predictions and statistics."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from headstart.evaluation.report import Row, predictions_table
 from headstart.models.trained_model import Model
 from headstart.types import Conflict, Floats, Labels, Skipped
 
@@ -40,6 +42,10 @@ class HeldOutPredictions:
         pairs = np.unique(np.stack([self.labels, groups]), axis=1)
         counts: Labels = np.bincount(pairs[0], minlength=classes)
         return counts
+
+    def table(self, classes: Sequence[str]) -> list[Row]:
+        """Return a row for each image; see `predictions_table`."""
+        return predictions_table(self.paths, self.labels, self.probabilities, classes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,12 @@ def scenes_text(model: Model) -> str | None:
     )
 
 
+def review_text(model: Model) -> str | None:
+    """Return how many images a review dropped and relabeled; None if none."""
+    dropped, relabeled = model.data.dropped, model.data.relabeled
+    return f"{dropped:,} dropped, {relabeled:,} relabeled" if dropped or relabeled else None
+
+
 _OTHERS = {
     "photos": "ordinary photos of objects and places",
     "noise": "images of noise",
@@ -113,6 +119,7 @@ def model_card(model: Model) -> str:
         difference="there, the stages were selected again for each fold"
         if model.accuracy.method is EstimateMethod.CROSS_VALIDATION
         else "it was measured on other images",
+        review=review_text(model),
         images=f"{sum(model.data.images):,}",
         head=family.description,
         setting=f", {family.symbol} = {model.setting:g}" if family.symbol else "",

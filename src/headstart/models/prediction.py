@@ -1,6 +1,7 @@
 """Predictions of a trained model, and its evaluation on labeled images."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,18 @@ import numpy as np
 
 from headstart.backbones.stages import LOGITS
 from headstart.datasets import ImageDataset
+from headstart.datasets.class_names import spelled_as
 from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UserError
 from headstart.evaluation.drift import Drift, EstimatedAccuracy
+from headstart.evaluation.report import Row, predictions_table
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.models.batch_assessment import assess
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.shared_scenes import shared_scenes
 from headstart.models.trained_model import Model
-from headstart.system.text import join_names
+from headstart.system.text import join_names, unread_text
 from headstart.types import (
     ClassProbability,
     Conflict,
@@ -80,6 +83,25 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownClasses:
+    """Predictions for images of classes that the model does not know; all are wrong.
+
+    Attributes:
+        names: The class name of each of M images.
+        paths: Their files.
+        probabilities: (M, K) class probabilities.
+    """
+
+    names: tuple[str, ...]
+    paths: tuple[Path, ...]
+    probabilities: Floats
+
+    def counts(self) -> dict[str, int]:
+        """Return class name -> number of images, the most frequent first."""
+        return dict(Counter(sorted(self.names)).most_common())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation(HeldOutPredictions):
     """Predictions for labeled images that a model was not trained on.
 
@@ -91,6 +113,8 @@ class Evaluation(HeldOutPredictions):
         novelty: (N,) as in `Predictions`.
         drift: Whether the images as a whole are unlike the training images; None for fewer than
             20 images, and where it is unknown.
+        others: The images of classes that the model does not know; the other attributes are about
+            those of known classes.
     """
 
     skipped: tuple[Skipped, ...]
@@ -99,6 +123,20 @@ class Evaluation(HeldOutPredictions):
     seconds: float
     novelty: Doubles | None = None
     drift: Drift | None = None
+    others: UnknownClasses
+
+    def table(self, classes: Sequence[str]) -> list[Row]:
+        """Return a row for each image, also of unknown classes; see `predictions_table`."""
+        others = self.others
+        names = sorted(set(others.names))
+        rows = np.concatenate([self.probabilities, others.probabilities])
+        labels = [len(classes) + names.index(name) for name in others.names]
+        return predictions_table(
+            [*self.paths, *others.paths],
+            [*self.labels.tolist(), *labels],
+            np.pad(rows, ((0, 0), (0, len(names)))),
+            [*classes, *names],
+        )
 
     def unknown(self, rate: float | None) -> float | None:
         """Return the share of the images that are called unknown at a false-alarm rate, [0, 1].
@@ -172,30 +210,33 @@ def evaluate(
         DataError: No image is left, or the model knows none of the classes.
     """
     started = time.perf_counter()
-    usable, unknown = _of_known_classes(dataset, model.classes)
+    dataset = dataset.rename_classes(spelled_as(dataset.classes, model.classes).__getitem__)
+    _check_classes(dataset, model.classes)
     stages = dict.fromkeys([one.name for one in extractor.backbone.stages])
     names = list(stages | dict.fromkeys(model.origin.stages))
-    features = extractor.extract(usable.paths, stages=names, progress=progress)
-    usable = usable.subset(features.rows)
-    curated = deduplicate(usable, features.digests, identities=features.identities())
+    features = extractor.extract(dataset.paths, stages=names, progress=progress)
+    usable = dataset.subset(features.rows)
+    curated = deduplicate(usable, features.digests, identities=features.identities(usable.paths))
     seen = model.data.contains(tuple(features.digests[row] for row in curated.rows))
-    rows = curated.rows[~seen]
+    index = {name: place for place, name in enumerate(model.classes)}
+    labels = np.array([index.get(name, -1) for name in usable.classes])[usable.labels]
+    tested = curated.rows[~seen]
+    rows, others = tested[labels[tested] >= 0], tested[labels[tested] < 0]
     if not len(rows):
         raise DataError(
             f"{dataset.name} has no image to test with: {int(seen.sum())} were in the model's own "
-            f"training data, {len(features.skipped)} could not be read; give other images"
+            f"training data, {unread_text(features.skipped)}, {len(others)} are of "
+            "classes that the model does not know; give other images"
         )
-    index = {name: place for place, name in enumerate(model.classes)}
-    model_labels = np.array([index.get(name, -1) for name in usable.classes])
     values = {stage: array[rows] for stage, array in features.values.items()}
     of_stages = {stage: values[stage] for stage in stages}
     scenes = shared_scenes(model, extractor, usable.subset(rows), of_stages, training)
     found, novelty = model.probabilities(values), model.p_values(values)
     return Evaluation(
         paths=tuple(usable.paths[row] for row in rows),
-        labels=model_labels[usable.labels[rows]],
+        labels=labels[rows],
         probabilities=found,
-        skipped=(*dataset.skipped, *unknown, *features.skipped),
+        skipped=(*dataset.skipped, *features.skipped),
         conflicts=curated.conflicts,
         seen=int(seen.sum()),
         seconds=time.perf_counter() - started,
@@ -205,22 +246,20 @@ def evaluate(
         drift=assess(
             model, found, rows=np.arange(len(rows)), novelty=novelty, groups=scenes.clusters
         ).drift,
+        others=UnknownClasses(
+            names=tuple(usable.classes[usable.labels[row]] for row in others),
+            paths=tuple(usable.paths[row] for row in others),
+            probabilities=model.probabilities(
+                {stage: array[others] for stage, array in features.values.items()}
+            ),
+        ),
     )
 
 
-def _of_known_classes(
-    dataset: ImageDataset, classes: Sequence[str]
-) -> tuple[ImageDataset, tuple[Skipped, ...]]:
-    """Return the images whose class the model has, and the others with the reason."""
-    known = np.array([name in classes for name in dataset.classes], dtype=bool)
-    if not known.any():
+def _check_classes(dataset: ImageDataset, classes: Sequence[str]) -> None:
+    """Check that the model has one of the classes."""
+    if not set(classes) & set(dataset.classes):
         raise DataError(
             f"{dataset.name} has the classes {join_names(dataset.classes)}, and the model "
             f"knows only {join_names(classes)}; give images of the same classes"
         )
-    unknown = tuple(
-        Skipped(str(path), f"the model does not know its class ({dataset.classes[label]})")
-        for path, label in zip(dataset.paths, dataset.labels, strict=True)
-        if not known[label]
-    )
-    return dataset.subset(known[dataset.labels]), unknown

@@ -25,6 +25,7 @@ from headstart.evaluation.conformal import CalibrationSet
 from headstart.heads.calibration import LIMIT
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import Head
+from headstart.models.label_encoding import LabelType, decode_labels
 from headstart.models.model_card import model_card
 from headstart.models.model_folder import ARRAYS, MANIFEST, ModelFolder, arrays_name
 from headstart.models.trained_model import (
@@ -66,6 +67,8 @@ class _Data(_Part):
     duplicates: NonNegativeInt
     conflicts: NonNegativeInt
     skipped: NonNegativeInt
+    dropped: NonNegativeInt = 0
+    relabeled: NonNegativeInt = 0
 
 
 class _Description(_Part):
@@ -74,6 +77,7 @@ class _Description(_Part):
     format: Literal["headstart model"] = "headstart model"
     schema_version: int = Field(default=SCHEMA, ge=1)
     classes: tuple[_ClassName, ...] = Field(min_length=2)
+    label_type: LabelType = "str"
     head: Annotated[str, BeforeValidator(lambda head: getattr(head, "kind", head))]
     setting: float
     temperature: float = Field(ge=1 / LIMIT, le=LIMIT)
@@ -135,6 +139,7 @@ def load_model(folder: Path) -> Model:
             {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)},
         )
         novelty = _load_novelty(manifest, head, arrays)
+        decode_labels(manifest.classes, manifest.label_type)
         digests = arrays[_DIGESTS]
         calibration = CalibrationSet.load(
             {
@@ -148,6 +153,7 @@ def load_model(folder: Path) -> Model:
         raise SavedModelError(f"{path} does not fit {MANIFEST} ({error}); {_AGAIN}") from error
     model = Model(
         classes=manifest.classes,
+        label_type=manifest.label_type,
         head=head,
         temperature=manifest.temperature,
         setting=manifest.setting,

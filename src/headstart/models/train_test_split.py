@@ -15,7 +15,7 @@ from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
 from headstart.models.fit_settings import FitSettings
 from headstart.series.series import Series, series_of
-from headstart.system.text import pluralize
+from headstart.system.text import count_reasons, pluralize
 from headstart.types import Labels, ProgressCallback, Skipped, Split, no_progress
 
 
@@ -88,7 +88,7 @@ class TrainTestSplit:
         """
         parts = dataset.splits or (Split.TRAIN,) * len(dataset)
         in_test_part = np.array([part is not Split.TRAIN for part in parts], dtype=bool)
-        identities = features.identities()
+        identities = features.identities(dataset.paths)
         curated = deduplicate(
             dataset,
             features.digests,
@@ -172,6 +172,12 @@ class SplitFeatures:
         return cls(dataset=dataset, features=features, split=split)
 
     @property
+    def weights(self) -> np.ndarray:
+        """(N,) the given weights of the N training images; empty if none are given."""
+        given = np.array(self.dataset.weights)
+        return given[self.split.train] if len(given) else given
+
+    @property
     def skipped(self) -> tuple[Skipped, ...]:
         """Files that could not be used, with reasons."""
         return (*self.dataset.skipped, *self.features.skipped, *self.split.skipped)
@@ -196,9 +202,11 @@ def _too_few_classes(
     shared = sum(identities[row] in training for row in tested)
     names = [dataset.classes[index] for index in present]
     left = f"only the class {names[0]!r} has a training image" if names else "no training images"
-    unreadable = len(features.skipped)
+    skipped = (*dataset.skipped, *features.skipped)
+    files = pluralize(len(skipped) + len(features), "file")
+    reasons = f" ({count_reasons(one.reason for one in skipped)})" if skipped else ""
     causes = [
-        f"{unreadable} of {unreadable + len(features)} files could not be read",
+        f"{len(skipped):,} of {files} could not be used{reasons}",
         pluralize(len(curated.conflicts), "image has", "images have") + " two different labels",
     ]
     if shared:
@@ -206,6 +214,5 @@ def _too_few_classes(
             pluralize(shared, "test image is", "test images are") + " also in the training part"
         )
     return (
-        f"{dataset.name}: {left} ({'; '.join(causes)}); give readable images of at least two "
-        "classes"
+        f"{dataset.name}: {left}; {'; '.join(causes)}; give readable images of at least two classes"
     )

@@ -16,6 +16,7 @@ from headstart.evaluation.metrics import clustered_interval
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import join_stages
 from headstart.heads.head import Head
+from headstart.models.label_encoding import LabelType
 from headstart.novelty.cross_fitting import Novelty
 from headstart.series.series import SeriesSummary
 from headstart.types import Doubles, EstimateMethod, Floats, Interval, Labels
@@ -116,6 +117,8 @@ class TrainingData:
         duplicates: Number of identical images excluded.
         conflicts: Number of groups of identical images with different labels, excluded.
         skipped: Number of files that could not be used.
+        dropped: Number of images among them that a review dropped.
+        relabeled: Number of images to which a review gave another label.
         digests: (N, 16) uint8, sorted digests of the training files, so that an evaluation can
             exclude them.
     """
@@ -126,6 +129,8 @@ class TrainingData:
     duplicates: int
     conflicts: int
     skipped: int
+    dropped: int = 0
+    relabeled: int = 0
     digests: np.ndarray
 
     def contains(self, digests: tuple[str, ...]) -> np.ndarray:
@@ -139,7 +144,7 @@ class Model:
     """A trained classifier.
 
     Attributes:
-        classes: K class names, sorted.
+        classes: K class names, sorted; those of numbers by value.
         head: Maps features to logits.
         temperature: The logits are divided by it before the softmax.
         setting: Hyperparameter of the head, selected by cross-validation.
@@ -159,6 +164,7 @@ class Model:
             images to calibrate it.
         calibration: Predictions for images that did not train the head that predicted them, which
             new predictions are compared with; None if there were too few images.
+        label_type: The type of the labels that `classes` are the names of.
     """
 
     classes: tuple[str, ...]
@@ -177,6 +183,7 @@ class Model:
     tuning: FineTuning | None = None
     novelty: Novelty | None = None
     calibration: CalibrationSet | None = None
+    label_type: LabelType = "str"
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
         """Compute class probabilities, (N, K) float32, from (N, width) features of each stage.

@@ -1,15 +1,18 @@
 """Figures of results. Only this folder imports matplotlib."""
 
+import logging
 import os
-from contextlib import suppress
 
 from headstart.errors import StoreError
 from headstart.system.cache_folder import cache_folder, cache_root
 
 # By default, matplotlib writes its list of fonts to the home folder.
 if "MPLCONFIGDIR" not in os.environ:
-    with suppress(OSError, StoreError):  # matplotlib then uses a temporary folder
+    try:
         os.environ["MPLCONFIGDIR"] = str(cache_folder(cache_root(), "fonts"))
+    except (OSError, StoreError):
+        # matplotlib then uses a temporary folder, and would remark upon that.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 from headstart.plots.canvas import save
 from headstart.plots.comparison import accuracy_and_cost

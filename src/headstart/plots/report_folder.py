@@ -4,7 +4,7 @@ from pathlib import Path
 
 from headstart import plots
 from headstart.evaluation import metrics
-from headstart.evaluation.report import METRICS, Report, predictions_table, write_csv
+from headstart.evaluation.report import METRICS, Report, write_csv
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.trained_model import Model
 from headstart.system.serialization import write_json
@@ -18,9 +18,7 @@ def write_report(report: Report, tested: HeldOutPredictions, folder: Path, *, mo
     """
     paths, labels, probabilities = tested.paths, tested.labels, tested.probabilities
     write_json(folder / METRICS, report)
-    write_csv(
-        predictions_table(paths, labels, probabilities, report.classes), folder / "predictions.csv"
-    )
+    write_csv(tested.table(report.classes), folder / "predictions.csv")
     figures = {
         "confusion.png": plots.confusion_matrix(report.confusion, report.classes),
         "most_wrong.png": plots.most_wrong(paths, labels, probabilities, report.classes),

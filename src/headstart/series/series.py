@@ -18,6 +18,7 @@ from headstart.errors import DataError, UnreadableImageError
 from headstart.images.decode import decode
 from headstart.series.detection import find_groups
 from headstart.series.sequence import follow_each_other
+from headstart.system.text import pluralize
 from headstart.types import Floats, Labels
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class SeriesSummary:
             return None
         source = "found in the images" if self.source == FOUND else f"given by {self.source}"
         return (
-            f"{self.images:,} of {total:,} images belong to {self.count:,} series, each of one "
-            f"scene ({source}), up to {self.largest:,} in one"
+            f"{self.images:,} of {pluralize(total, 'image')} belong to {self.count:,} series, "
+            f"each of one scene ({source}), up to {self.largest:,} in one"
         )
 
 

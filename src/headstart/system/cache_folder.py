@@ -19,8 +19,8 @@ from pathlib import Path
 
 import platformdirs
 
-from headstart.errors import StoreError
-from headstart.system.files import TEMPORARY, is_own
+from headstart.errors import StoreError, UserError
+from headstart.system.files import TEMPORARY, is_own, locked, remove_stale_folders
 
 KINDS = ("features", "activations", "choices", "archives", "datasets", "index", "fonts")
 """The subfolders: features, activations, selected stages, unpacked archives, named data sets, the
@@ -35,13 +35,52 @@ _TAG_CONTENT = f"""{_SIGNATURE}
 def cache_root(chosen: Path | None = None) -> Path:
     """Return the cache folder: the chosen one, else $HEADSTART_CACHE, else the platform's.
 
-    The folder need not exist; writing to it creates it.
+    A user without a home folder, as in some containers, gets one among the temporary files. The
+    folder need not exist; writing to it creates it.
+
+    Raises:
+        UserError: the folder is in a home folder that is not known.
     """
     if chosen is not None:
-        return chosen.expanduser()
+        return expand_home(chosen)
     if variable := os.environ.get("HEADSTART_CACHE"):
-        return Path(variable).expanduser()
-    return platformdirs.user_cache_path("headstart", appauthor=False)
+        return expand_home(Path(variable))
+    try:
+        return platformdirs.user_cache_path("headstart", appauthor=False)
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return _temporary_root()
+
+
+def homeless_warning() -> str | None:
+    """Return a warning if the cache is among the temporary files for want of a home folder."""
+    if os.name == "nt" or os.environ.get("HEADSTART_CACHE") or cache_root() != _temporary_root():
+        return None
+    return (
+        f"there is no home folder, so the cache is in {_temporary_root()}; set HEADSTART_CACHE to "
+        "another folder to keep it"
+    )
+
+
+def expand_home(path: Path) -> Path:
+    """Return a path with the folder that "~" stands for.
+
+    Raises:
+        UserError: there is no home folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"there is no home folder for {path}; set HOME, or give a path without ~"
+        ) from error
+
+
+def _temporary_root() -> Path:
+    name = f"headstart-{os.getuid()}" if hasattr(os, "getuid") else "headstart"
+    try:
+        return Path(tempfile.gettempdir(), name)
+    except OSError:  # no folder for temporary files can be written either
+        return Path(tempfile.gettempprefix(), name)
 
 
 def cache_folder(root: Path, kind: str) -> Path:
@@ -67,8 +106,9 @@ def cache_folder(root: Path, kind: str) -> Path:
         )
     if not folder.is_dir():
         # Created elsewhere and renamed, so that a killed process cannot leave it untagged.
-        draft = root / f"{kind}.{secrets.token_hex(8)}{TEMPORARY}"
+        draft = root / f".{kind}.{secrets.token_hex(8)}{TEMPORARY}"
         draft.mkdir(parents=True)
+        remove_stale_folders(root)
         try:
             (draft / TAG).write_text(_TAG_CONTENT, encoding="utf-8")
             draft.chmod(0o755)
@@ -125,11 +165,14 @@ def atomic_folder(destination: Path) -> Iterator[Path]:
     """
     with cache_errors(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+        remove_stale_folders(destination.parent)
+        work = destination.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
+        work.mkdir(mode=0o700)
     try:
-        yield work
+        with locked(work):  # a temporary folder without a lock was left by a killed process
+            yield work
         with cache_errors(destination):
-            work.chmod(0o755)  # mkdtemp makes it private; others may read what root has stored
+            work.chmod(0o755)  # others may read what root has stored
             try:
                 work.rename(destination)
             except OSError:

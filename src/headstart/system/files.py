@@ -24,6 +24,7 @@ TEMPORARY: Final = ".tmp"
 """Extension of files and folders that are incomplete."""
 _OURS: Final = re.compile(r"(.+\.)?\.?[0-9a-f]{16}([0-9a-f]{16})?\.tmp")
 """Names of temporary files that headstart makes. Other programs use the extension, too."""
+_LONGEST_NAME: Final = 255  # bytes, of all common file systems
 _STALE: Final = 3600.0  # seconds after which the writer of a temporary file is assumed dead
 _WAIT: Final = 30.0
 """Seconds to wait for a lock. Then its holder is assumed to hang."""
@@ -101,6 +102,14 @@ def is_temporary(path: Path) -> bool:
     return _OURS.fullmatch(path.name) is not None
 
 
+def cut_stem(stem: str, ending: str) -> str:
+    """Return as much of the beginning of a file's name as fits into a name with this ending."""
+    room = _LONGEST_NAME - len(os.fsencode(ending))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return stem
+
+
 def remove_stale_files(folder: Path) -> None:
     """Remove the temporary files that killed processes of headstart left in a folder."""
     for path in folder.glob(f"*{TEMPORARY}"):
@@ -163,30 +172,51 @@ def read_regular(path: Path, *, limit: int, own: bool = False) -> bytes:
     return content
 
 
+def remove_stale_folders(parent: Path) -> None:
+    """Remove the temporary folders of `parent` that killed processes left: old and not locked."""
+    for folder in parent.glob(f".*{TEMPORARY}/"):
+        with contextlib.suppress(OSError):
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or time.time() - found.st_mtime < _STALE:
+                continue
+            with locked(folder, wait=0.0) as free:
+                if free and is_temporary(folder):
+                    shutil.rmtree(folder)
+
+
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait: float = _WAIT) -> Iterator[bool]:
     """Exclude other processes that lock the same folder; a killed process loses its lock.
 
-    No file is left behind. On Windows, on file systems without locks, and if another process holds
-    the lock for 30 seconds, the block runs without it.
+    No file is left behind. On Windows and on file systems without locks, the block runs without
+    one.
+
+    Args:
+        folder: An existing folder.
+        wait: Seconds to wait for a process that has the lock. Then the block runs without it.
+
+    Yields:
+        Whether no other process has the lock, as far as it can be known.
     """
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
+        yield True
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        end = time.monotonic() + _WAIT
-        while time.monotonic() < end:
+        end, free = time.monotonic() + wait, False
+        while not free:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                free = True
             except BlockingIOError:
+                if time.monotonic() >= end:
+                    break
                 time.sleep(0.005)
             except OSError:  # locks are not supported here
-                break
-        yield
+                free = True
+        yield free
     finally:
         os.close(descriptor)
 

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from headstart.types import Skipped
+
 _INVISIBLE: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
@@ -47,3 +49,9 @@ def count_reasons(reasons: Iterable[str], most: int = 5) -> str:
     """Return how often each reason occurs, the most frequent first: "3 no label, 1 a folder"."""
     counts = Counter(reasons).most_common()
     return join_names([f"{count:,} {reason}" for reason, count in counts], most)
+
+
+def unread_text(skipped: Sequence[Skipped]) -> str:
+    """Return how many files could not be read, and why: "2 could not be read (2 truncated)"."""
+    reasons = f" ({count_reasons(one.reason for one in skipped)})" if skipped else ""
+    return f"{len(skipped):,} could not be read{reasons}"

@@ -1,0 +1,49 @@
+"""Which image files show the same image: those with the same bytes, or with the same pixels."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from headstart.errors import UnreadableImageError
+from headstart.images.decode import decode
+from headstart.system.digests import hasher
+from headstart.system.prefetch import prefetch
+
+
+def image_identities(
+    paths: Sequence[Path], digests: Sequence[str], views: Sequence[str]
+) -> list[str]:
+    """Return N strings, equal for images with the same bytes or pixels.
+
+    A copy with another comment, or as PNG instead of BMP, has other bytes but the same pixels. The
+    network sees no more than the reduced and cropped image, in which different images may agree.
+    So images that look the same to it are decoded in full, unless their bytes are equal: usually
+    none.
+
+    Args:
+        paths: N image files.
+        digests: N digests of the files' bytes.
+        views: N strings, equal for images that look the same to the network.
+    """
+    rows: dict[str, dict[str, int]] = defaultdict(dict)
+    for row, (view, digest) in enumerate(zip(views, digests, strict=True)):
+        rows[view].setdefault(digest, row)
+    unsure = [row for alike in rows.values() if len(alike) > 1 for row in alike.values()]
+    pixels = dict(prefetch(lambda row: _pixel_digest(paths[row]), unsure))
+    return [
+        view if len(rows[view]) == 1 else view + (pixels[rows[view][digest]] or digest)
+        for view, digest in zip(views, digests, strict=True)
+    ]
+
+
+def _pixel_digest(path: Path) -> str | None:
+    """Return the digest of an image's pixels at full size; None if it cannot be read any more."""
+    try:
+        image = decode(path)
+    except UnreadableImageError:
+        return None
+    found = hasher(f"{image.width} x {image.height}".encode())
+    found.update(np.asarray(image).data)
+    return found.hexdigest()
