@@ -81,7 +81,9 @@ def fit_without(images: ImageSet, left_out: int, extractor: Extractor, *, method
         last = images.values[extractor.backbone.stages[-1].name]
         _, y = np.unique(images.data.labels[rows], return_inverse=True)
         distances = distance_scores(last, rows, y)
-        baselines = {**head_scores(logits / model.temperature), **distances}
+        logits /= model.temperature
+        vim = virtual_logit(distances["residual"], logits, rows)
+        baselines = {**head_scores(logits), **distances, "ViM": vim}
     return Fitted(model, baselines)
 
 
@@ -96,7 +98,7 @@ def head_scores(logits: Floats) -> dict[str, Doubles]:
 
 
 def distance_scores(X: Floats, rows: Labels, y: Labels) -> dict[str, Doubles]:
-    """Scores from distances on the last layer: Mahalanobis++, its relative form, 5-NN, ViM."""
+    """Scores from distances on the last layer: Mahalanobis++, its relative form, 5-NN, residual."""
     unit = (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(float)
     means = np.stack([unit[rows][y == label].mean(0) for label in range(y.max() + 1)])
     own = mahalanobis(unit, means, unit[rows] - means[y]).min(1)
@@ -109,8 +111,15 @@ def distance_scores(X: Floats, rows: Labels, y: Labels) -> dict[str, Doubles]:
         "Mahalanobis++": own,
         "relative Mahalanobis++": own - background,
         "5 nearest neighbors": -nearest[:, -5],
-        "residual (ViM without logits)": np.linalg.norm(rest, axis=1),
+        "residual": np.linalg.norm(rest, axis=1),
     }
+
+
+def virtual_logit(residual: Doubles, logits: Floats, rows: Labels) -> Doubles:
+    """Score of ViM (Wang et al. 2022): the residual as a logit of one more class, minus energy."""
+    scale = logits[rows].max(1).mean() / residual[rows].mean()
+    found: Doubles = scale * residual - logsumexp(logits.astype(float), axis=1)
+    return found
 
 
 def mahalanobis(X: Doubles, means: Doubles, within: Doubles, shrinkage: float = 0.1) -> Doubles:

@@ -48,7 +48,10 @@ class Split(StrEnum):
 
 
 class ClassLevel(StrEnum):
-    """The part of a nested folder's path, such as "ants/camera 1", that names the class."""
+    """What names the class of an image: part of its folder's path, or its own name.
+
+    In the examples the folder is "ants/camera 1".
+    """
 
     PATH = "path"
     """The whole path: each folder of images is a class."""
@@ -56,6 +59,8 @@ class ClassLevel(StrEnum):
     """The outermost folder: "ants"."""
     LAST = "last"
     """The innermost folder: "camera 1"."""
+    NAME = "name"
+    """The word before the number in the file's name: "ant" of ant.12.jpg."""
 
 
 class EstimateMethod(StrEnum):

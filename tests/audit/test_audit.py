@@ -14,7 +14,7 @@ from headstart.audit.issue import IssueKind
 from headstart.audit.report_folder import write_audit
 from headstart.datasets import open_dataset
 from headstart.datasets.review import apply_review
-from headstart.datasets.table_rows import read_rows
+from headstart.datasets.tables.table_file import read_rows
 from headstart.features.extractor import Extractor
 from headstart.system.serialization import to_json
 from tests.conftest import picture, write_photos

@@ -85,19 +85,22 @@ def test_of_the_hub_it_is_the_weights_that_are_large():
 def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    asked: list[tuple[str, bool]] = []
-    here = {"b.bin": tmp_path / "b.bin"}
+    asked: list[str] = []
+    here = {"b.bin": str(tmp_path / "b.bin")}
 
-    def ask(repository: str, file: str, *, revision: str | None, local_files_only: bool) -> str:
-        asked.append((file, local_files_only))
-        if file not in here:
-            raise LocalEntryNotFoundError("offline")
-        return str(here[file])
+    def ask(repository: str, file: str, *, revision: str | None) -> str:
+        asked.append(file)
+        raise LocalEntryNotFoundError("offline")
+
+    def look(repository: str, file: str, *, revision: str | None) -> str | None:
+        return here.get(file)
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", ask)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", look)
     files = ("a.safetensors", "b.bin")
-    assert fetch_from_hub("x", "someone/insects", files, allow_download=True) == here["b.bin"]
-    assert asked == [("a.safetensors", False), ("b.bin", True)]
+    found = fetch_from_hub("x", "someone/insects", files, allow_download=True)
+    assert (found, asked) == (tmp_path / "b.bin", [])
     here.clear()
     with pytest.raises(DownloadError, match=r"a\.safetensors of x: the Hub did not answer"):
         fetch_from_hub("x", "someone/insects", files, allow_download=True)
+    assert asked == ["a.safetensors"]

@@ -115,3 +115,47 @@ def test_refusals(tmp_path: Path, capsys):
     save_file({}, tmp_path / "empty.safetensors")
     with pytest.raises(BackboneError, match="contains no tensors"):
         read_tensors(tmp_path / "empty.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (torch.zeros(2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
+        (torch.zeros(2, 2).to_sparse(), "sparse_coo"),
+        (torch.zeros(2, device="meta"), "meta"),
+    ],
+    ids=["float8", "sparse", "meta"],
+)
+def test_tensors_that_are_not_plain_numbers_are_named(value, kind, tmp_path: Path):
+    torch.save({"a": torch.zeros(1), "b": value}, tmp_path / "odd.pth")
+    with pytest.raises(BackboneError, match=rf"b is not an ordinary tensor \(.*{kind}"):
+        read_tensors(tmp_path / "odd.pth")
+
+
+def test_a_view_that_repeats_its_values_is_refused(tmp_path: Path):
+    torch.save({"a": torch.zeros(1).expand(10**9)}, tmp_path / "large.pth")
+    with pytest.raises(BackboneError, match="larger than the file"):
+        read_tensors(tmp_path / "large.pth")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("legacy", [True, False])
+def test_damaged_files_are_refused_in_words(tensors, suffix: str, legacy: bool, tmp_path: Path):
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        named = {name: torch.from_numpy(array) for name, array in tensors.items()}
+        torch.save(named, path, _use_new_zipfile_serialization=not legacy)
+    else:
+        save_file(tensors, path)
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        content = bytearray(whole)
+        for place in random.integers(0, len(content), random.integers(1, 8)):
+            content[place] = random.integers(256)
+        path.write_bytes(content[: random.integers(1, len(content) + 1)])
+        try:
+            read_tensors(path)
+        except BackboneError as error:
+            refused += len(str(error)) < 1_000
+    assert refused > 100

@@ -82,10 +82,10 @@ def test_too_little_memory_is_said(cli: Cli, model: Path, monkeypatch: pytest.Mo
 def test_a_failure_that_is_nobodys_mistake_is_exit_code_1(
     cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def full(self: Path, data: bytes) -> int:
+    def full(self: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     outcome = cli("fit", photos, "--stage", "head", "--out", tmp_path / "model")
     assert outcome.code == 1
     assert one_sentence(outcome)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from headstart.cli.attack import _beside
 from tests.cli.conftest import Cli, one_sentence
 
 pytestmark = pytest.mark.slow
@@ -116,3 +117,11 @@ def test_a_seed_is_a_number_of_32_bits(cli: Cli, cat: Path, tmp_path: Path, seed
     done = cli("attack", cat, "--out", tmp_path / "a.png", "--seed", seed)
     assert done.code == 2
     assert "--seed" in done.err
+
+
+def test_the_longest_names_are_written(tmp_path: Path):
+    out = tmp_path / f"{'o' * 251}.png"
+    for ending in ("-comparison.png", "-quality90.jpg"):
+        found = _beside(out, ending)
+        found.touch()
+        assert found.name.endswith(f"o{ending}")

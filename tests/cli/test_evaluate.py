@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from headstart import plots
+from headstart.datasets import open_dataset
 from headstart.plots import report_folder
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, files, write_photos
@@ -201,3 +203,52 @@ def test_tells_which_test_images_show_scenes_of_the_training_images(cli: Cli, tm
     other = write_photos(tmp_path / "other", 4, first=40)
     found = cli("evaluate", tmp_path / "model", other, "--json").document
     assert found["shared_scenes"] is None
+
+
+def test_names_of_any_spelling_are_the_same_classes_everywhere(cli: Cli, tmp_path: Path):
+    """Accents as macOS writes them, line breaks, bytes that are not text, the longest names."""
+    new = os.fsdecode(b"b\xff")
+    spelled = {"checks": "caf\u00e9\nx", "noise": "n" * 248, "stripes": new}
+    for part, first in (("train", 0), ("test", 50)):
+        write_photos(tmp_path / part, 6, first=first)
+        for kind, name in spelled.items():
+            (tmp_path / part / kind).rename(tmp_path / part / name)
+    decomposed = "cafe\u0301\nx"
+    (tmp_path / "test" / spelled["checks"]).rename(tmp_path / "test" / decomposed)
+    fitted = cli("fit", tmp_path / "train", "--out", tmp_path / "model", "--json")
+    assert fitted.document["classes"] == [r"b\udcff", "caf\u00e9\nx", "n" * 248]
+    tested = cli("evaluate", tmp_path / "model", tmp_path / "test", "--out", tmp_path / "report")
+    assert (tested.code, tested.err) == (0, "")
+    for name in ("metrics.json", "predictions.csv", "skipped.csv"):
+        (tmp_path / "report" / name).read_text(encoding="utf-8")
+    with (tmp_path / "report" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["path"] for row in rows} == {
+        str(path).encode("utf-8", "backslashreplace").decode() for path in files(tmp_path / "test")
+    }
+    answers = cli("predict", tmp_path / "model", tmp_path / "test", "--json").document
+    assert [one["image"] for one in answers["predictions"]] == list(
+        map(str, open_dataset(tmp_path / "test").paths)
+    )
+    assert answers["skipped"] == []
+
+
+def test_a_report_and_a_model_among_the_photos_are_no_classes(cli: Cli, own: Path, tmp_path: Path):
+    assert cli("fit", own, "--out", own / "model", "--report", tmp_path / "report").code == 0
+    (tmp_path / "report").rename(own / "report")
+    image = next((own / "checks").iterdir())
+    assert cli("features", image, "--out", own / "features", "--stage", "head").code == 0
+    again = cli("fit", own, "--out", own / "model", "--cache", own / "cache", "--json").document
+    assert again["classes"] == list(KINDS)
+    third = cli("fit", own, "--out", own / "model", "--cache", own / "cache", "--json").document
+    assert third["images"] == again["images"] == 24
+    assert {one["path"].removeprefix(f"{own}/") for one in third["skipped"]} >= {
+        *("model", "report", "features", "cache/features"),
+    }
+
+
+def test_classes_that_differ_in_case_alone_are_named(cli: Cli, own: Path, tmp_path: Path):
+    write_photos(tmp_path / "more", 2, first=70, kinds=("checks",))
+    (tmp_path / "more" / "checks").rename(own / "Checks")
+    done = cli("fit", own, "--out", tmp_path / "model")
+    assert "differ only in upper and lower case or blanks: 'Checks' and 'checks';" in done.err

@@ -33,7 +33,7 @@ def test_a_cat_is_explained(cli: Cli, cat: Path, tmp_path: Path):
             assert 0 <= one[score] <= 1
     with Image.open(image["sheet"]) as picture:
         assert picture.width > 4 * 400
-    assert len(list(out.iterdir())) == 4
+    assert len(list(out.glob("*.png"))) == 4
 
 
 def test_a_model_and_a_class_for_people(cli: Cli, model: Path, new_photos: Path, tmp_path: Path):
@@ -43,7 +43,7 @@ def test_a_model_and_a_class_for_people(cli: Cli, model: Path, new_photos: Path,
     assert done.code == 0
     assert done.out.count(" noise ") == 2  # a picture named twice is explained once
     assert "than random" in done.out
-    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+    assert {path.name for path in (tmp_path / "a").glob("*.png")} == {
         "100.png", "100-grad-cam.png", "100-2.png", "100-2-grad-cam.png",
     }  # fmt: skip
     cli(*arguments, "--out", tmp_path / "b", "--seed", 0)
@@ -58,6 +58,15 @@ def test_names_never_meet(tmp_path: Path):
     assert [one.name for one in found] == ["cat", "Cat-2", "cat-grad-cam-2", "cat-2-2"]
     files = [file for one in found for file in (_file(one), _file(one, "grad-cam"))]
     assert len({str(file).casefold() for file in files}) == 8
+
+
+def test_the_longest_names_never_meet_either(tmp_path: Path):
+    paths = [Path(f"{'n' * 248}{ending}") for ending in (".png", ".jpg", "x.png")]
+    found = list(_bases(tmp_path, paths, ["grad-cam", "integrated-gradients"]))
+    files = [_file(one, method) for one in found for method in ("", "integrated-gradients")]
+    for file in files:
+        file.touch()
+    assert len(set(files)) == len(list(tmp_path.glob("*.png"))) == 6
 
 
 def test_what_is_no_picture_is_skipped(cli: Cli, cat: Path, tmp_path: Path):

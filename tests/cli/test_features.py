@@ -24,7 +24,7 @@ def image(new: Path) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def test_every_stage_is_drawn_and_described(cli: Cli, image: Path, tmp_path: Path, lite0: Backbone):

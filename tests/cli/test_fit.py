@@ -151,6 +151,16 @@ def test_a_class_of_one_image_is_said_to_be_untested(cli: Cli, own: Path, tmp_pa
     assert untested in outcome.out
 
 
+def test_a_class_of_one_series_is_said_to_be_untested(cli: Cli, own: Path, tmp_path: Path):
+    for number, path in enumerate(files(own)):
+        scene = 0 if path.parent.name == "noise" else number
+        path.rename(path.with_name(f"scene{scene}_{path.name}"))
+    outcome = cli("fit", own, "--out", tmp_path / "model", *QUICK, "--group-by", r"name:^scene\d+")
+    assert outcome.code == 0
+    untested = "untested  noise: a single series cannot be used for both training and testing"
+    assert untested in outcome.out
+
+
 def test_a_sample_that_compared_is_named(
     cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -186,6 +196,42 @@ class TestSources:
         outcome = cli("fit", table, "--out", tmp_path / "model", *QUICK, *columns, "--json")
         assert outcome.document["images"] == 24
         assert outcome.document["classes"] == list(KINDS)
+
+    def test_a_table_of_names_without_ending(self, cli: Cli, photos: Path, tmp_path: Path):
+        """Labels may have slashes, which are no folders; fine-tuning finds the images again."""
+        ids = {path: f"{path.parent.name}-{path.stem}" for path in files(photos)}
+        (tmp_path / "all").mkdir()
+        for path, name in ids.items():
+            shutil.copy(path, tmp_path / "all" / f"{name}.jpg")
+        rows = [f"{name},photo/{path.parent.name}\n" for path, name in ids.items()]
+        (tmp_path / "labels.csv").write_text("id,breed\n" + "".join(rows))
+        where = ("--image-folder", tmp_path / "all", "--image-suffix", ".jpg")
+        model, again = tmp_path / "model", tmp_path / "again"
+        outcome = cli("fit", tmp_path / "labels.csv", "--out", model, *QUICK, *where, "--json")
+        assert outcome.document["classes"] == [f"photo/{kind}" for kind in KINDS]
+        assert "nested" not in outcome.err
+        tuned = cli("finetune", model, "--out", again, "--recipe", "probe", "--json")
+        assert (tuned.code, tuned.document["images"]) == (0, 24)
+        outcome = cli("fit", tmp_path / "labels.csv", "--out", model, *QUICK, "--json")
+        assert outcome.code == 2
+        assert f"add --image-folder {tmp_path / 'all'}" in outcome.err
+
+    def test_a_table_with_images_inside(self, cli: Cli, photos: Path, tmp_path: Path):
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        images = [{"bytes": path.read_bytes(), "path": path.name} for path in files(photos)]
+        labels = [path.parent.name for path in files(photos)]
+        table = tmp_path / "t.parquet"
+        parquet.write_table(pyarrow.table({"image": images, "label": labels}), table)
+        report = tmp_path / "report"
+        model = tmp_path / "m"
+        outcome = cli("fit", table, "--out", model, *QUICK, "--report", report, "--json")
+        assert outcome.document["images"] == 24
+        with (report / "predictions.csv").open(newline="") as file:
+            places = [Path(row["path"]) for row in csv.DictReader(file)]
+        stems = {f"{row}-{path.stem}" for row, path in enumerate(files(photos), start=1)}
+        assert {path.stem for path in places} == stems
+        assert {path.parent.name for path in places} == {"t.parquet"}
 
     def test_a_zip(self, cli: Cli, photos: Path, tmp_path: Path):
         with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:

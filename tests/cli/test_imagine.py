@@ -28,7 +28,7 @@ def test_one_document_about_a_picture_that_is_read_back(cli: Cli, tmp_path: Path
 def test_the_same_seed_gives_the_same_files(cli: Cli, tmp_path: Path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         done = cli(
-            "imagine", "teapot", "--steps", 2, "--seed", seed, "--frames",
+            "imagine", "teapot", "--steps", 2, "--size", 64, "--seed", seed, "--frames",
             "--out", tmp_path / f"{name}.png",
         )  # fmt: skip
         assert done.code == 0
@@ -39,7 +39,8 @@ def test_the_same_seed_gives_the_same_files(cli: Cli, tmp_path: Path):
 
 def test_a_sheet_of_several(cli: Cli, tmp_path: Path):
     out = tmp_path / "all.png"
-    done = cli("imagine", "zebra", "tabby", "Zebra", "--grid", 2, "--steps", 1, "--out", out)
+    quick = ("--grid", 2, "--steps", 1, "--size", 64)
+    done = cli("imagine", "zebra", "tabby", "Zebra", *quick, "--out", out)
     assert done.code == 0
     assert f"sheet: {out}" in done.out
     assert [line.split()[0] for line in done.out.splitlines()[1:5]] == [
@@ -49,7 +50,7 @@ def test_a_sheet_of_several(cli: Cli, tmp_path: Path):
     singles = sorted(path.name for path in tmp_path.glob("all-*.png"))
     assert singles == ["all-1-zebra.png", "all-2-zebra.png", "all-3-tabby.png", "all-4-tabby.png"]
     with Image.open(out) as sheet:
-        assert min(sheet.size) > 2 * 224
+        assert min(sheet.size) > 2 * 64
 
 
 def test_a_channel_as_the_target(cli: Cli, tmp_path: Path):

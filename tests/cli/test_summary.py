@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from headstart.cli.console import facts, print_json
-from headstart.cli.summary import left_out_facts
+from headstart.cli.summary import left_out_facts, names_text, skipped_warnings
 from headstart.types import Skipped
 
 NOTES = Skipped("a/notes.txt", "not an image")
@@ -62,3 +62,16 @@ def test_one_is_singular():
     many = dict(left_out_facts(left_out(), duplicates=1200))
     assert many == {"copies": "1,200 duplicate images excluded"}
     assert dict(left_out_facts(left_out())) == {}
+
+
+def test_a_list_that_is_cut_says_how_many_more():
+    names = [f"c{number}" for number in range(12)]
+    assert names_text(names) == "c0, c1, c2, c3, c4, c5, c6, c7 and 4 more"
+    assert names_text(names[:8]) == ", ".join(names[:8])
+
+
+def test_files_in_folders_that_are_not_used_are_a_warning():
+    assert skipped_warnings([]) == []
+    (text,) = skipped_warnings([NOTES] * 6 + [BROKEN])
+    assert text.startswith("7 files skipped: c/broken.jpg (truncated), a/notes.txt (not an image),")
+    assert text.endswith(", and 2 more")

@@ -129,7 +129,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
         "b/gone.jpg": "broken link",
         "b/me.jpg": "link loop",
         "b/pipe.jpg": "not a regular file",
-        "d": "second link to the same folder",
+        "d": "link to a folder that is read already",
     }
 
 
@@ -168,7 +168,7 @@ def test_an_unreadable_folder_may_be_what_is_missing(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(DataError, match=r"only one class .*locked is an unreadable folder"):
+    with pytest.raises(DataError, match=r"only one class .*cannot read .*locked"):
         open_folder(tmp_path)
     make(tmp_path, "s/train/a/1.jpg", "s/train/b/2.jpg", "s/test/locked/3.jpg")
     found = open_folder(tmp_path / "s")
@@ -195,7 +195,7 @@ def test_names_that_are_not_utf_8(tmp_path):
     except OSError:
         pytest.skip("the file system refuses such names")
     found = open_folder(tmp_path)
-    assert found.classes == ("a", "b\ufffd")
+    assert found.classes == ("a", r"b\udcff")
     assert all(path.exists() for path in found.paths)
     "".join(found.classes).encode()
 
@@ -211,9 +211,15 @@ def test_a_deep_tree(tmp_path):
         ([], "contains no images; make one folder per class, such as"),
         (["1.jpg", "2.jpg"], "contains 2 images but no class folders; make one folder per class"),
         (["cats/1.jpg"], r"only one class \('cats'\); it needs at least two folders"),
-        (["train/1.jpg", "test/2.jpg", "test/a/x.txt"], "contains 2 images but no class folders"),
-        (["cats/notes.txt", "dogs/a.txt"], r"no usable images .*notes.txt: not an image\)"),
-        (["images/1.jpg", "labels.csv"], r"give .*labels.csv instead"),
+        (
+            ["train/1.jpg", "test/2.jpg", "test/a/x.txt"],
+            r"parts of a data set are not classes; make",
+        ),
+        (["cats/notes.txt", "dogs/a.txt"], r"no usable images \(2 not an image\), such as .*notes"),
+        (
+            ["images/1.jpg", "labels.csv"],
+            r"fit \S*/labels.csv --image-folder \S*/images --image-suffix .jpg --out MODEL",
+        ),
     ],
 )
 def test_too_few_classes(tmp_path, names, message):
@@ -235,14 +241,14 @@ def test_a_folder_that_cannot_be_read(tmp_path):
 
 
 def test_open_dataset(tmp_path):
-    make(tmp_path, "a/1.jpg", "b/2.jpg", "x.txt")
+    make(tmp_path, "a/1.jpg", "b/2.jpg", "x.doc")
     assert len(open_dataset(str(tmp_path), cache=tmp_path / "cache")) == 2
     with pytest.raises(DataError, match="apply to tables"):
         open_dataset(tmp_path, cache=tmp_path, label_column="x")
     with pytest.raises(DataError, match="single image"):
         open_dataset(tmp_path / "a" / "1.jpg", cache=tmp_path)
     with pytest.raises(DataError, match="not a folder, a table or an archive"):
-        open_dataset(tmp_path / "x.txt", cache=tmp_path)
+        open_dataset(tmp_path / "x.doc", cache=tmp_path)
     with pytest.raises(
         DataError, match=r"no file, folder or known data set .*did you mean 'digits'.*textiles"
     ):

@@ -141,7 +141,7 @@ class TestTrouble:
 
 
 _SLOW_FIT = """
-import sys, time
+import signal, sys, time
 from headstart.features import buffer
 from headstart.features import extraction
 from headstart.cli.app import run
@@ -153,6 +153,8 @@ def slow(path):  # slower after the first rows are stored, to be killed before t
     time.sleep(0.05 if len(reads) <= 16 else 0.5)
     return read(path)
 extraction.read_bytes = slow
+# A process that a shell starts in the background would ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -264,3 +264,27 @@ def test_a_cache_that_cannot_be_created(tmp_path: Path) -> None:
     assert not store.contains(digests([1])).any()
     with pytest.raises(StoreError, match="HEADSTART_CACHE"):
         store.append(digests([1]), values([1]))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions")
+def test_features_that_another_user_may_have_written_are_not_used(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.append(digests([1, 2]), values([1, 2]))
+    (segment,) = segment_files(tmp_path)
+    assert segment.stat().st_mode & 0o777 == 0o644
+    segment.chmod(0o666)
+    assert not new_store(tmp_path).contains(digests([1, 2])).any()
+    assert not store.contains(digests([1, 2])).any()  # also where it was open before
+    segment.chmod(0o644)
+    assert new_store(tmp_path).contains(digests([1, 2])).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_named_as_a_segment_is_not_waited_for(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.append(digests([1]), values([1]))
+    (segment,) = segment_files(tmp_path)
+    segment.unlink()
+    os.mkfifo(segment)
+    assert not new_store(tmp_path).contains(digests([1])).any()
+    assert not store.contains(digests([1])).any()

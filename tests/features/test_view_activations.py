@@ -1,5 +1,6 @@
 """Views go through the trunk once, however often and with whatever interruptions one asks."""
 
+import errno
 import os
 import shutil
 from collections import namedtuple
@@ -209,6 +210,18 @@ def test_without_room_nothing_is_begun(
     ):
         activations(pixels_task(pictures), None, tmp_path)
     assert not list((tmp_path / KIND).glob("*/*.bin"))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs posix_fallocate")
+def test_a_disk_that_fills_up_is_an_error_before_anything_is_mapped(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(HeadstartError, match=r"cannot store activations.*No space left"):
+        activations(pixels_task(pictures), None, tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_a_sentence(pictures: Path, tmp_path: Path):

@@ -133,7 +133,7 @@ def test_saved_and_loaded_it_predicts_through_openvino_as_the_network_does(
     loaded = load_model(tmp_path / "model")
     assert loaded.tuning == tuned.model.tuning
     assert loaded.tail.keys() == tuned.model.tail.keys()
-    paths = find_images([new])[:12]
+    paths = find_images([new]).paths[:12]
     network = DifferentiableModel.of(small_backbone(), loaded)
     with torch.no_grad():
         expected = network.logits(pixels(network, paths).to(network.device)).softmax(1).cpu()

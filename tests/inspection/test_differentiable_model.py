@@ -25,7 +25,7 @@ def pixels(network: DifferentiableModel, paths) -> torch.Tensor:
 
 
 def test_a_backbone_says_what_classify_says(lite0: Backbone, new_photos):
-    network, paths = DifferentiableModel.of(lite0), find_images([new_photos])
+    network, paths = DifferentiableModel.of(lite0), find_images([new_photos]).paths
     assert network.classes == lite0.labels
     expected = classify(Extractor(backbone=lite0, plan=F32, cache=None), paths).probabilities
     with torch.no_grad():
@@ -34,7 +34,7 @@ def test_a_backbone_says_what_classify_says(lite0: Backbone, new_photos):
 
 
 def test_a_model_says_what_predict_says(lite0: Backbone, model, new_photos):
-    trained, paths = load_model(model), find_images([new_photos])
+    trained, paths = load_model(model), find_images([new_photos]).paths
     network = DifferentiableModel.of(lite0, trained)
     assert network.classes == trained.classes
     assert network.head_stages == trained.origin.stages

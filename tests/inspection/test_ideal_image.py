@@ -11,7 +11,7 @@ from PIL import Image
 from headstart.backbones import Backbone
 from headstart.backbones.staged import on_grid
 from headstart.errors import BackboneError, DataError, UnreadableImageError, UserError
-from headstart.inspection.ideal_image import synthesize
+from headstart.inspection.ideal_image import _numbered, synthesize
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.synthesis.recipe import BEST, LESSON
 from headstart.inspection.synthesis_target import ClassTarget, class_target, unit_target
@@ -161,3 +161,14 @@ def test_a_models_class(lite0: Backbone, model: Path, tmp_path: Path):
     (found,) = synthesize(network, [target], recipe, out=tmp_path / "a.png")
     assert found.label == "stripes"
     assert found.probability > 0.9
+
+
+def test_the_longest_names_are_written(tmp_path: Path):
+    out = tmp_path / f"{'o' * 251}.png"
+    targets = [ClassTarget(name="n" * 248, index=0), ClassTarget(name="cat", index=1)]
+    found = [_numbered(path, 1, one) for path in (out, tmp_path / "a.png") for one in targets]
+    found += [_numbered(out, 2, targets[0])]
+    for path in found:
+        path.with_suffix(".webp").touch()
+    assert found[3].name == "a-1-cat.png"
+    assert len({path.name for path in found}) == 4  # only the number tells apart what is cut

@@ -26,7 +26,7 @@ def extractor(backbone: Backbone) -> Extractor:
 
 
 def test_a_backbone_is_read_as_classify_does(lite0: Backbone, new_photos: Path):
-    network, paths = InspectedNetwork(lite0), find_images([new_photos])
+    network, paths = InspectedNetwork(lite0), find_images([new_photos]).paths
     found, expected = network.predict(paths), classify(extractor(lite0), paths)
     assert found.classes == expected.classes == lite0.labels
     assert np.array_equal(found.probabilities, expected.probabilities)
@@ -36,7 +36,7 @@ def test_a_backbone_is_read_as_classify_does(lite0: Backbone, new_photos: Path):
 
 
 def test_a_model_is_read_as_predict_does(lite0: Backbone, model: Path, new_photos: Path):
-    trained, paths = load_model(model), find_images([new_photos])
+    trained, paths = load_model(model), find_images([new_photos]).paths
     network = InspectedNetwork(lite0, trained)
     found, expected = network.predict(paths), predict(trained, extractor(lite0), paths)
     assert found.classes == expected.classes == trained.classes
@@ -46,14 +46,14 @@ def test_a_model_is_read_as_predict_does(lite0: Backbone, model: Path, new_photo
 
 
 def test_reading_writes_nothing(lite0: Backbone, new_photos: Path, tmp_path: Path):
-    InspectedNetwork(lite0).predict(find_images([new_photos])[:1])
+    InspectedNetwork(lite0).predict(find_images([new_photos]).paths[:1])
     assert not (tmp_path / "cache").exists()
 
 
 def test_unreadable_files_are_skipped(lite0: Backbone, new_photos: Path, tmp_path: Path):
     bad = tmp_path / "bad.png"
     bad.write_text("no picture")
-    found = InspectedNetwork(lite0).predict([bad, find_images([new_photos])[0]])
+    found = InspectedNetwork(lite0).predict([bad, find_images([new_photos]).paths[0]])
     assert [one.path for one in found.skipped] == [str(bad)]
     assert found.rows.tolist() == [1]
 
@@ -73,7 +73,7 @@ def test_options_open_the_embedded_backbone_by_default(lite0: Backbone):
 def test_options_open_a_models_folder_with_its_backbone(lite0: Backbone, model: Path):
     for network in (
         options.NetworkOptions(model=model).inspected(),
-        options.inspected_by_name(str(model), None),
+        options.inspected_by_name(str(model), None, allow_download=False),
     ):
         assert network.model is not None
         assert network.model.classes == load_model(model).classes
@@ -81,10 +81,13 @@ def test_options_open_a_models_folder_with_its_backbone(lite0: Backbone, model: 
 
 
 def test_options_open_a_backbone_by_name():
-    for network in (options.NetworkOptions(backbone="efficientnet-lite1").inspected(),
-                  options.inspected_by_name("efficientnet-lite1", None)):  # fmt: skip
+    name = "efficientnet-lite1"
+    for network in (
+        options.NetworkOptions(backbone=name).inspected(),
+        options.inspected_by_name(name, None, allow_download=False),
+    ):
         assert network.model is None
-        assert network.backbone.name == "efficientnet-lite1"
+        assert network.backbone.name == name
 
 
 def test_a_model_and_a_backbone_are_one_too_many(model: Path):
@@ -96,9 +99,9 @@ def test_a_model_and_a_backbone_are_one_too_many(model: Path):
 
 def test_a_name_that_is_nothing_is_refused(tmp_path: Path):
     with pytest.raises(BackboneError, match="efficientnet-lite9"):
-        options.inspected_by_name("efficientnet-lite9", None)
+        options.inspected_by_name("efficientnet-lite9", None, allow_download=False)
     with pytest.raises(SavedModelError):
-        options.inspected_by_name(str(tmp_path), None)
+        options.inspected_by_name(str(tmp_path), None, allow_download=False)
 
 
 def test_weights_of_another_kind_are_refused(model: Path, tmp_path: Path):

@@ -6,7 +6,8 @@ import pytest
 from safetensors.numpy import load_file, save
 
 from headstart.errors import SavedModelError
-from headstart.models.saved_model import MANIFEST, load_model
+from headstart.models.model_folder import MANIFEST
+from headstart.models.saved_model import load_model
 from headstart.system.digests import bytes_digest
 
 

@@ -93,13 +93,13 @@ def test_it_warns_of_small_classes(images, sentence):
 def test_names_break_no_table_and_are_not_escaped_as_html():
     model = make_model(classes=("a|b", "c\nd", "R&D <x>"))
     text = model_card(replace(model, data=replace(model.data, name="x|y\nz")))
-    assert [row[0] for row in rows_of(text, "Classes")] == [r"a\|b", "c d", "R&D <x>"]
+    assert [row[0] for row in rows_of(text, "Classes")] == [r"a\|b", "c d", r"R&D \<x>"]
     assert r"(x\|y z, license" in text
 
 
 def test_names_are_text_and_never_templates():
-    text = model_card(make_model(classes=("{{ 7 * 7 }}", "{% raw %}", "b")))
-    assert "{{ 7 * 7 }}" in text
+    text = model_card(make_model(classes=("{{ 7 + 7 }}", "{% raw %}", "b")))
+    assert "{{ 7 + 7 }}" in text
     assert "{% raw %}" in text
 
 

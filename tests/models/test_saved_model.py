@@ -10,20 +10,11 @@ from safetensors.numpy import save_file
 
 from headstart.backbones import load_backbone
 from headstart.backbones.lite_architecture import VARIANTS, tensor_shapes
-from headstart.errors import HeadstartError, SavedModelError
 from headstart.heads.families import FAMILIES
 from headstart.heads.logistic import LinearHead
-from headstart.models import saved_model
 from headstart.models.model_card import model_card
-from headstart.models.saved_model import (
-    CARD,
-    MANIFEST,
-    SCHEMA,
-    check_target,
-    describe,
-    load_model,
-    save_model,
-)
+from headstart.models.model_folder import CARD, MANIFEST
+from headstart.models.saved_model import SCHEMA, describe, load_model, save_model
 from tests.models.saved_models import arrays_of, contents
 from tests.models.trained_models import (
     UNKNOWN,
@@ -125,106 +116,6 @@ class TestFiles:
         written = contents(tmp_path / "m")
         assert b'"weights.safetensors"' in written[MANIFEST]
         assert not any(str(tmp_path).encode() in content for content in written.values())
-
-
-class TestOverwriting:
-    def test_a_new_model_replaces_the_old_one_and_leaves_one_arrays_file(self, saved):
-        save_model(make_model("knn"), saved)
-        assert load_model(saved).head.kind == "knn"
-        assert len(list(saved.iterdir())) == 3
-
-    def test_files_of_others_stay(self, saved):
-        others = ["notes.txt", "model-best.safetensors", "model-0123.safetensors"]
-        for name in others:
-            (saved / name).write_text("mine")
-        save_model(make_model(seed=1), saved)
-        assert [(saved / name).read_text() for name in others] == ["mine"] * 3
-        assert len(list(saved.iterdir())) == 6
-
-    def test_saving_the_same_again_changes_nothing(self, saved):
-        before = contents(saved)
-        save_model(make_model(), saved)
-        assert contents(saved) == before
-
-    @pytest.mark.parametrize("call", [1, 2, 3])
-    def test_whatever_is_cut_off_the_old_model_still_loads(self, saved, call, monkeypatch):
-        calls = []
-        write = saved_model.atomic_write
-
-        def failing(path, content):
-            calls.append(path)
-            if len(calls) == call:
-                raise HeadstartError("the disk is full")
-            write(path, content)
-
-        monkeypatch.setattr(saved_model, "atomic_write", failing)
-        with pytest.raises(HeadstartError, match="the disk is full"):
-            save_model(make_model("knn", seed=1), saved)
-        old = load_model(saved)
-        assert old.seed == 0
-        assert old.probabilities(features()).tobytes() == (
-            make_model().probabilities(features()).tobytes()
-        )
-        # The next attempt clears up.
-        monkeypatch.setattr(saved_model, "atomic_write", write)
-        save_model(make_model("knn", seed=1), saved)
-        assert load_model(saved).seed == 1
-        assert len(list(saved.iterdir())) == 3
-
-    def test_cut_off_before_the_old_arrays_are_deleted_the_new_model_loads(
-        self, saved, monkeypatch
-    ):
-        def stopped(*_, **__):
-            raise KeyboardInterrupt
-
-        # `atomic_write` deletes its drafts, so only the deletion of the arrays may be cut off.
-        with monkeypatch.context() as patch:
-            patch.setattr(type(saved), "unlink", stopped)
-            patch.setattr(
-                saved_model, "atomic_write", lambda path, content: path.write_bytes(content)
-            )
-            with pytest.raises(KeyboardInterrupt):
-                save_model(make_model(seed=1), saved)
-        assert load_model(saved).seed == 1
-
-    def test_a_place_that_cannot_be_written_is_an_error_with_a_sentence(self, tmp_path):
-        (tmp_path / "file").write_text("")
-        with pytest.raises(HeadstartError, match=re.escape(str(tmp_path))):
-            save_model(make_model(), tmp_path / "file" / "model")
-
-
-class TestTarget:
-    def test_a_new_an_empty_and_a_models_folder_are_right(self, saved, tmp_path):
-        (tmp_path / "empty").mkdir()
-        for folder in (saved, tmp_path / "empty", tmp_path / "new" / "deep"):
-            check_target(folder)
-
-    def test_a_folder_of_other_things_is_refused_and_untouched(self, tmp_path):
-        (tmp_path / "photo.jpg").write_text("")
-        for refuse in (check_target, lambda folder: save_model(make_model(), folder)):
-            with pytest.raises(
-                SavedModelError, match="contains files but no model; choose a new folder"
-            ):
-                refuse(tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
-
-    @pytest.mark.parametrize("content", [b"", b"{}", b'{"format": "layers-model"}', b"\xff\x00"])
-    def test_a_model_json_of_another_tool_is_not_overwritten(self, tmp_path, content):
-        (tmp_path / MANIFEST).write_bytes(content)
-        with pytest.raises(SavedModelError, match="contains files but no model"):
-            save_model(make_model(), tmp_path)
-        assert contents(tmp_path) == {MANIFEST: content}
-
-    def test_a_damaged_model_may_be_replaced(self, saved):
-        manifest = saved / MANIFEST
-        manifest.write_bytes(manifest.read_bytes()[:200])
-        save_model(make_model(), saved)
-        load_model(saved)
-
-    def test_a_file_is_refused(self, tmp_path):
-        (tmp_path / "model").write_text("")
-        with pytest.raises(SavedModelError, match="is a file; choose a folder"):
-            check_target(tmp_path / "model")
 
 
 def test_a_model_of_two_classes_comes_back(tmp_path):

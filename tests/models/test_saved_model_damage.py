@@ -1,6 +1,6 @@
 """A model that is damaged, too new or not one is refused in a sentence."""
 
-import io
+import builtins
 import json
 import shutil
 
@@ -12,7 +12,8 @@ from safetensors.numpy import load_file, save
 
 from headstart.errors import SavedModelError
 from headstart.heads.families import FAMILIES
-from headstart.models.saved_model import MANIFEST, SCHEMA, load_model, save_model
+from headstart.models.model_folder import MANIFEST
+from headstart.models.saved_model import SCHEMA, load_model, save_model
 from headstart.system.digests import bytes_digest
 from tests.models.saved_models import arrays_of, change, contents, refusal, rewrite
 from tests.models.trained_models import features, make_model, make_novelty
@@ -37,19 +38,19 @@ class TestDamage:
 
     def test_a_manifest_without_arrays(self, saved):
         arrays_of(saved).unlink()
-        assert "missing or damaged" in refusal(saved)
+        assert "is missing; copy or fit" in refusal(saved)
 
     @pytest.mark.parametrize("name", [MANIFEST, "model-*.safetensors"])
     def test_a_file_that_may_not_be_read_is_not_called_damaged(self, saved, monkeypatch, name):
         (closed,) = saved.glob(name)
-        opened = io.open
+        opened = open
 
         def refuse(path, *arguments, **options):  # chmod does not keep root out
             if path == closed:
                 raise PermissionError(13, "Permission denied", str(path))
             return opened(path, *arguments, **options)
 
-        monkeypatch.setattr(io, "open", refuse)
+        monkeypatch.setattr(builtins, "open", refuse)
         assert refusal(saved) == f"cannot read {closed}: Permission denied; make it readable"
 
     @pytest.mark.parametrize(
@@ -70,6 +71,17 @@ class TestDamage:
         manifest = json.loads((tmp_path / "other" / MANIFEST).read_text())
         change(saved, novelty=manifest["novelty"])
         assert "does not fit model.json" in refusal(saved)
+
+    def test_a_head_cannot_ask_for_memory_for_classes_without_examples(self, tmp_path):
+        save_model(make_model("knn"), tmp_path)
+        rewrite(tmp_path, **{"head.classes": np.array([10**9])})
+        assert "do not fit the labels" in refusal(tmp_path)
+
+    def test_weights_that_overflow_are_not_probabilities(self, saved):
+        name = next(name for name in load_file(arrays_of(saved)) if name.endswith("coefficients"))
+        rewrite(saved, **{name: np.full_like(load_file(arrays_of(saved))[name], 3e38)})
+        with pytest.raises(SavedModelError, match="logits are not finite"):
+            load_model(saved).probabilities(features())
 
     @pytest.mark.parametrize("version", [SCHEMA + 1, 10**30])
     def test_a_newer_schema_says_upgrade_whatever_else_it_holds(self, saved, version):

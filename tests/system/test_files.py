@@ -1,12 +1,24 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from headstart.errors import HeadstartError, UserError
-from headstart.system.files import atomic_write, check_not_input, check_writable, remove_stale_files
+from headstart.system.files import (
+    atomic_write,
+    check_not_input,
+    check_writable,
+    cut_stem,
+    locked,
+    read_regular,
+    remove_stale_files,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_draft(
@@ -41,14 +53,40 @@ def test_a_place_for_results_is_tried_without_a_trace(tmp_path: Path) -> None:
             check_writable(place)
 
 
-def test_only_old_temporary_files_are_swept(tmp_path: Path) -> None:
-    for name in ("old.tmp", ".hidden.tmp", "new.tmp", "old.txt"):
+def test_only_old_temporary_files_of_headstart_are_swept(tmp_path: Path) -> None:
+    old, new = f".{16 * 'a'}.tmp", f".{16 * 'b'}.tmp"
+    others = ["mine.tmp", ".hidden.tmp", "old.txt", f"{16 * 'c'}.txt"]
+    for name in (old, f"{32 * 'd'}.tmp", f"features.{16 * 'e'}.tmp", new, *others):
         (tmp_path / name).touch()
-        if name != "new.tmp":
+        if name != new:
             os.utime(tmp_path / name, (1, 1))
     remove_stale_files(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.tmp", "old.txt"]
+    assert {path.name for path in tmp_path.iterdir()} == {new, *others}
     remove_stale_files(tmp_path / "none")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_a_folder_and_a_large_file_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_regular(tmp_path / "file", limit=5) == b"12345"
+    for name, said in (("pipe", "not a regular file"), (".", "directory"), ("file", "larger than")):
+        with pytest.raises(OSError, match=said):
+            read_regular(tmp_path / name, limit=4)
+
+
+def test_a_lock_excludes_others_until_its_process_ends(tmp_path: Path) -> None:
+    hold = "import sys, time; from pathlib import Path; from headstart.system.files import locked\n"
+    hold += "with locked(Path(sys.argv[1])): print(1, flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline().strip() == b"1"
+        threading.Timer(0.3, other.kill).start()
+        started = time.monotonic()
+        with locked(tmp_path):
+            assert other.wait() != 0
+        assert time.monotonic() - started < 20
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_results_are_made_of_is_spared(tmp_path: Path) -> None:
@@ -60,3 +98,13 @@ def test_what_results_are_made_of_is_spared(tmp_path: Path) -> None:
     for result in (photo, link):
         with pytest.raises(UserError, match="is the input image"):
             check_not_input(photo, [other, result])
+
+
+@pytest.mark.parametrize("stem", ["a" * 248, "é" * 127, "猫" * 85, "short", "\udcff" * 250])
+def test_a_name_is_cut_to_what_file_systems_take(stem, tmp_path):
+    cut = cut_stem(stem, "-integrated-gradients.png")
+    assert stem.startswith(cut)
+    name = f"{cut}-integrated-gradients.png"
+    assert len(os.fsencode(name)) <= 255
+    assert cut == stem or len(os.fsencode(name)) > 252
+    (tmp_path / name).touch()

@@ -1,4 +1,7 @@
+import csv
+import io
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.system.serialization import json_text, to_json, write_json
+from headstart.system.serialization import csv_text, json_text, to_json, write_json
 from headstart.types import Interval, Precision, Skipped
 
 
@@ -84,4 +87,11 @@ def test_what_json_cannot_express_is_refused():
 def test_a_file_holds_the_document_and_the_bytes_of_names(tmp_path: Path):
     write_json(tmp_path / "new" / "a.json", {"path": "caf\udce9", "label": "é"})
     content = (tmp_path / "new" / "a.json").read_bytes()
-    assert content == b'{\n  "path": "caf\xe9",\n  "label": "\xc3\xa9"\n}\n'
+    assert content == b'{\n  "path": "caf\\udce9",\n  "label": "\xc3\xa9"\n}\n'
+    assert os.fsencode(json.loads(content)["path"]) == b"caf\xe9"
+
+
+def test_csv_can_be_read_back():
+    rows: list[list[object]] = [["a", 1], ["x\ry", ""], ["x\ny", 'q"'], ["", ","]]
+    read = list(csv.reader(io.StringIO(csv_text(rows), newline="")))
+    assert read == [[str(cell) for cell in row] for row in rows]

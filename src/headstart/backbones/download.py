@@ -93,8 +93,9 @@ def fetch_from_hub(
             that was not tried.
         MissingExtraError: huggingface_hub, a dependency of timm, is not installed.
     """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import (
             EntryNotFoundError,
             HfHubHTTPError,
@@ -105,27 +106,27 @@ def fetch_from_hub(
     except ImportError:
         raise MissingExtraError(name, extra="torch") from None
     owner_and_name, _, revision = repository.partition("@")
-    ask = allow_download
     absent: Exception | None = None
-    for file in files:
-        try:
-            found = hf_hub_download(
-                owner_and_name, file, revision=revision or None, local_files_only=not ask
-            )
-            return Path(found)
-        except (RepositoryNotFoundError, HFValidationError) as error:
-            raise BackboneError(
-                f"the Hugging Face Hub has no public repository {owner_and_name!r}; "
-                f"check the spelling of {name}"
-            ) from error
-        except LocalEntryNotFoundError as error:
-            absent = absent or error
-            ask = False  # the library has retried; the next file may still be on this machine
-        except EntryNotFoundError as error:
-            absent = error
-        except (HfHubHTTPError, OSError) as error:
-            absent = error
-            break
+    try:
+        # First what is on this machine: hf_hub_download may connect even with local_files_only.
+        for file in files:
+            found = try_to_load_from_cache(owner_and_name, file, revision=revision or None)
+            if isinstance(found, str):
+                return Path(found)
+        for file in files if allow_download else ():
+            try:
+                return Path(hf_hub_download(owner_and_name, file, revision=revision or None))
+            except LocalEntryNotFoundError:  # the library has retried
+                raise
+            except EntryNotFoundError as error:
+                absent = error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise BackboneError(
+            f"the Hugging Face Hub has no public repository {owner_and_name!r}; "
+            f"check the spelling of {name}"
+        ) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        absent = error
     address = f"https://huggingface.co/{owner_and_name}"
     if isinstance(absent, EntryNotFoundError) and not isinstance(absent, LocalEntryNotFoundError):
         raise BackboneError(f"{address} has no file {' or '.join(files)}; choose another backbone")
@@ -134,7 +135,7 @@ def fetch_from_hub(
         raise NotCachedError(
             f"{files[0]} of {name} is not on this machine; {advice}",
             addresses=[f"{address}/resolve/{revision or 'main'}/{one}" for one in then or files],
-        ) from absent
+        )
     raise DownloadError(
         f"cannot download {files[0]} of {name}: the Hub did not answer; {advice}"
     ) from absent

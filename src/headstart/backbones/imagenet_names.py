@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from headstart.backbones.vision_ops import import_timm
 from headstart.errors import DataError
+from headstart.system.text import join_names
 
 # Groups of WordNet 3.0 with many classes of ImageNet, as (first, last) of their indices: the
 # classes are ordered by WordNet's numbers, so related ones are neighbors.
@@ -95,8 +96,7 @@ def _unknown(name: str, classes: Sequence[str], *, groups: bool = False) -> Data
     if close:
         hint = f"did you mean {' or '.join(repr(one) for one in close)}?"
     else:
-        shown = ", ".join(classes[:8]) + (", ..." if len(classes) > 8 else "")
-        hint = f"its {len(classes):,} classes are {shown}"
+        hint = f"its {len(classes):,} classes are {join_names(classes, 8)}"
     return DataError(f"the network has no class {name!r}; {hint}")
 
 

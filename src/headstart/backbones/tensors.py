@@ -4,10 +4,11 @@ safetensors files are read without PyTorch. `.pth` and `.pt` files need it, and 
 `weights_only`, so that no file can run code.
 """
 
-import pickle
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
@@ -15,6 +16,10 @@ from safetensors import SafetensorError, deserialize
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.system.digests import hasher
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_AGAIN = "copy or download it again"
 _DTYPES = {
     "BOOL": "?",
     "U8": "u1",
@@ -110,7 +115,9 @@ def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
         raise MissingExtraError(f"reading {path.name}", extra="torch") from None
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files make PyTorch raise anything
         # PyTorch's own message explains how to run code from the file after all.
         raise BackboneError(
             f"{path} is damaged, or not a file of tensors that can be read without running code; "
@@ -131,6 +138,26 @@ def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
                 f"{path}: {name!r} is a {type(value).__name__}, not a tensor; "
                 f"save the network's state_dict() and nothing else"
             )
-        value = value.detach()
-        tensors[str(name)] = (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+        tensors[str(name)] = _dense(path, str(name), value)
+    # A damaged view may repeat its values without end.
+    if sum(array.nbytes for array in tensors.values()) > 2 * path.stat().st_size:
+        raise BackboneError(f"{path} is damaged: its tensors are larger than the file; {_AGAIN}")
     return tensors
+
+
+def _dense(path: Path, name: str, value: Tensor) -> np.ndarray:
+    """Return an ordinary tensor as an array; bfloat16 as float32."""
+    import torch
+
+    ordinary = value.layout is torch.strided and value.device.type == "cpu"
+    try:
+        if not ordinary or value.is_quantized:
+            raise TypeError("sparse, quantized or without values")
+        value = value.detach().resolve_conj().resolve_neg()
+        return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+    except (RuntimeError, TypeError, ValueError) as error:
+        kind = f"{value.dtype}, {value.layout}, {value.device.type}".replace("torch.", "")
+        raise BackboneError(
+            f"{path}: {name} is not an ordinary tensor ({kind}); "
+            f"store the weights as float32, float16 or bfloat16"
+        ) from error

@@ -28,6 +28,7 @@ from headstart.cli.console import note
 from headstart.cli.parameters import Command, with_options
 from headstart.errors import HeadstartError
 from headstart.system.option import summary
+from headstart.system.text import one_line
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the number of the signal."""
@@ -139,7 +140,7 @@ def run(arguments: list[str]) -> int:
 def _explained(error: Exception) -> str:
     """Return the message that is printed instead of a traceback."""
     if isinstance(error, HeadstartError):
-        return str(error)
+        return one_line(str(error))  # names of files and classes may contain line breaks
     if isinstance(error, MemoryError):
         return "out of memory; close other programs or use less data"
     if isinstance(error, OSError):

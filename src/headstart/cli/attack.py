@@ -71,8 +71,8 @@ def attack(
     inspected = network.inspected()
     from headstart.inspection.adversarial_file import attack_file
 
-    resaved = out.with_name(f"{out.stem}-quality{_QUALITY}.jpg")
-    comparison = out.with_name(f"{out.stem}-comparison.png")
+    resaved = _beside(out, f"-quality{_QUALITY}.jpg")
+    comparison = _beside(out, "-comparison.png")
     check_not_input(image, [comparison])
     asked = {"steps": steps, "restarts": restarts, "momentum": momentum}
     found = attack_file(
@@ -145,6 +145,12 @@ def _threat(norm: Norm, text: str | None, method: str, image: Path) -> Threat:
             f"--epsilon {text} is less than one level of an 8-bit image; give at least 1/255"
         )
     return Threat(norm, epsilon)
+
+
+def _beside(out: Path, ending: str) -> Path:
+    from headstart.system.files import cut_stem
+
+    return out.with_name(cut_stem(out.stem, ending) + ending)
 
 
 def _describe(found: AdversarialImage, out: Path, comparison: Path, resaved: Path) -> None:

@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from headstart.system.serialization import json_text
+from headstart.system.text import one_line, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -20,29 +21,16 @@ if TYPE_CHECKING:
     from headstart.types import ProgressCallback
 
 
-_UPPER: Final = {code: f"\\u{code:04x}" for code in range(127, 160)}
-_CONTROLS: Final = {
-    code: f"\\x{code:02x}" for code in (*range(32), *_UPPER) if chr(code) not in "\t\n"
-}
-"""Escapes for characters that move a terminal's cursor or hide a line; file names may have some."""
-_ALL: Final = _CONTROLS | {ord("\n"): "\\n", ord("\t"): "\\t"}
-
-
-def one_line(text: str) -> str:
-    """Return text with escapes for characters that would break or rewrite its line."""
-    return text.translate(_ALL)
-
-
 def say(text: str) -> None:
     """Print lines of the result, with escapes for characters unsafe or unknown to the terminal."""
     encoding = sys.stdout.encoding or "utf-8"
-    text = text.translate(_CONTROLS) if sys.stdout.isatty() else text
+    text = visible(text) if sys.stdout.isatty() else text
     typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def note(text: str) -> None:
     """Print a line about the work in progress to stderr."""
-    typer.echo(f"headstart: {text.translate(_CONTROLS)}", err=True)
+    typer.echo(f"headstart: {visible(text)}", err=True)
 
 
 def warn(texts: Iterable[str]) -> None:
@@ -58,7 +46,7 @@ def json_document(value: Any) -> str:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # a file name that is not text, or a terminal without Unicode
         text = json_text(value, ascii_only=True)
-    return text.translate(_UPPER)
+    return visible(text)
 
 
 def print_json(value: Any) -> None:

@@ -26,6 +26,7 @@ def evaluate(
     coverage_by_class: shared.CoverageByClass = False,
     unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
     dataset_options: shared.DatasetOptions,
+    allow_download: shared.AllowDownload = False,
     runtime: shared.RuntimeOptions,
     as_json: shared.Json = False,
 ) -> None:
@@ -46,7 +47,7 @@ def evaluate(
     rate, trained = shared.unknown_rate(unknown), load_model(model)
     warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
     dataset = dataset_options.open(data, runtime.cache, require_classes=1)
-    extractor = runtime.extractor_of(trained)
+    extractor = runtime.extractor_of(trained, allow_download=allow_download)
     with progress() as bars:
         found = test(
             trained,

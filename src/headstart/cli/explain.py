@@ -13,7 +13,9 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.cli.summary import skipped_warnings
 from headstart.errors import UserError
+from headstart.system.files import cut_stem
 from headstart.system.option import Option
 from headstart.system.text import pluralize
 
@@ -32,6 +34,7 @@ def explain(
         str | None, Option(unset="the deepest stage with spatial maps that the classifier uses")
     ] = None,
     weights: shared.Weights = None,
+    allow_download: shared.AllowDownload = False,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
@@ -48,13 +51,15 @@ def explain(
         class_name: The class to explain.
         stage: The stage whose activations Grad-CAM uses.
     """
+    from headstart.datasets.own_folders import mark_results
     from headstart.datasets.unlabeled import find_images
     from headstart.system.files import check_writable
 
     check_writable(out)
     _check_out(images, out)
-    paths = list(dict.fromkeys(find_images(images)))
-    network = shared.inspected_by_name(model, weights)
+    listed = find_images(images)
+    paths = list(dict.fromkeys(listed.paths))
+    network = shared.inspected_by_name(model, weights, allow_download=allow_download)
     from headstart.inspection.attribution import ATTRIBUTION_METHODS
     from headstart.inspection.explanation import Explainer, predict_files
 
@@ -62,7 +67,9 @@ def explain(
     bases = dict(zip(paths, _bases(out, paths, methods), strict=True))
     explainer = Explainer(network, methods, stage=stage, seed=seed)
     predictions, skipped = predict_files(network, paths, explain=class_name)
+    warn(skipped_warnings(listed.skipped))
     answers: list[dict[str, Any]] = []
+    mark_results(out)
     with progress() as bars:
         bar = bars.bar("images", "images")
         for done, prediction in enumerate(predictions):
@@ -91,9 +98,11 @@ def explain(
 def _bases(out: Path, paths: Sequence[Path], methods: Sequence[str]) -> Iterator[Path]:
     """Yield the first part of each image's files; no two share a name, in upper or lower case."""
     taken: set[str] = set()
+    longest = max((_file(Path("x"), method).name[1:] for method in ("", *methods)), key=len)
     for path in paths:
         for number in count(1):
-            base = out / (path.stem if number == 1 else f"{path.stem}-{number}")
+            numbered = "" if number == 1 else f"-{number}"
+            base = out / f"{cut_stem(path.stem, numbered + longest)}{numbered}"
             files = {_file(base, method).name.casefold() for method in ("", *methods)}
             if taken.isdisjoint(files):
                 break

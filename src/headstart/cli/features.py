@@ -35,6 +35,7 @@ def features(
         top: Channels to draw per stage.
         filters: Also draw the filters of the first layer.
     """
+    from headstart.datasets.own_folders import mark_results
     from headstart.system.files import check_not_input, check_writable
 
     check_writable(out)
@@ -54,6 +55,7 @@ def features(
 
     from headstart import plots  # imports matplotlib, which is slow
 
+    mark_results(out)
     named = {"network": backbone.name, "image": image.name}
     plots.save(plots.channels_by_stage(found, pixels, **named), out / _OVERVIEW)
     for one in found:

@@ -49,6 +49,7 @@ def finetune(
     balance: shared.Balance = False,
     backbone: shared.OptionalBackbone = None,
     dataset_options: shared.DatasetOptions,
+    allow_download: shared.AllowDownload = False,
     runtime: shared.RuntimeOptions,
     seed: Annotated[
         int | None, Option(help="Random seed.", low=0, high=2**32 - 1, unset="the model's, or 0")
@@ -63,9 +64,10 @@ def finetune(
     """
     started = time.perf_counter()
     settings = replace(settings, depth=_depth(depth))
-    from headstart.models.saved_model import check_target, save_model
+    from headstart.models.model_folder import ModelFolder
+    from headstart.models.saved_model import save_model
 
-    check_target(out)
+    ModelFolder(out).check_target()
     model = _model(source, data)
     if model is not None:
         _check_model_options(model, source, out, balance=balance, backbone=backbone)
@@ -73,13 +75,19 @@ def finetune(
     shared.check_outside(out, location.data)
     settings = replace(settings, seed=location.seed if seed is None else seed)
     name = backbone or DEFAULT_BACKBONE
-    extractor = runtime.extractor_of(model) if model else runtime.extractor(name)
+    extractor = (
+        runtime.extractor_of(model, allow_download=allow_download)
+        if model
+        else runtime.extractor(name)
+    )
     dataset = shared.DatasetOptions(
         image_column=location.image_column,
         label_column=location.label_column,
         classes_from=ClassLevel(location.classes_from),
         group_by=location.group_by,
         review=Path(location.review) if location.review else None,
+        image_folder=Path(location.image_folder) if location.image_folder else None,
+        image_suffix=location.image_suffix,
     ).open(location.data, runtime.cache)
     from headstart.evaluation.report import write_skipped
     from headstart.finetuning.finetune import TuningProgress
@@ -121,7 +129,8 @@ def _depth(text: str) -> int | None:
 
 
 def _model(source: str, data: str | None) -> Model | None:
-    from headstart.models.saved_model import MANIFEST, load_model
+    from headstart.models.model_folder import MANIFEST
+    from headstart.models.saved_model import load_model
 
     folder = Path(source)
     if data is not None or (folder / MANIFEST).is_file():
@@ -172,7 +181,8 @@ def _location(
     if dataset_options != shared.DatasetOptions():
         raise UserError(
             f"the images of {source} are read as when it was trained; remove --image-column, "
-            "--label-column, --classes-from, --group-by and --review, or give the images as well"
+            "--label-column, --image-folder, --image-suffix, --classes-from, --group-by and "
+            "--review, or give the images as well"
         )
     if Path(known.data).is_absolute() and not Path(known.data).exists():
         raise UserError(

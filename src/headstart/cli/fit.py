@@ -64,14 +64,15 @@ def fit(
     from headstart.models.data_location import DataLocation, save_data_location
     from headstart.models.fit import fit as train
     from headstart.models.fit_settings import FitSettings
-    from headstart.models.saved_model import check_target, save_model
+    from headstart.models.model_folder import ModelFolder
+    from headstart.models.saved_model import save_model
     from headstart.system.cache_folder import cache_root
 
     started = time.perf_counter()
     settings = FitSettings(
         head=head, stages=_stages(stage), balance=balance, hold_out=holdout, seed=seed
     )
-    check_target(out)
+    ModelFolder(out).check_target()
     if report:
         shared.check_results(report, METRICS, data)
     dataset = dataset_options.open(data, runtime.cache)
@@ -122,11 +123,21 @@ def _stages(stage: list[str] | None) -> tuple[str, ...]:
 
 
 def _warn_about_data(dataset: ImageDataset, holdout: float) -> None:
-    if nested := next((name for name in dataset.classes if "/" in name), None):
+    if nested := _nested_class(dataset):
         hint = "--classes-from first (or last) uses the name of one folder instead"
         warn([f"each nested folder is a separate class, such as {nested!r}; {hint}"])
     if holdout and dataset.splits:
         warn([f"{dataset.name} has its own test images, so --holdout has no effect"])
+
+
+def _nested_class(dataset: ImageDataset) -> str | None:
+    """Return a class that is named after folders in folders; labels in tables may have slashes."""
+    for index, name in enumerate(dataset.classes):
+        if "/" in name:
+            first = dataset.paths[int((dataset.labels == index).argmax())]
+            if first.parent.as_posix().endswith(f"/{name}"):
+                return name
+    return None
 
 
 def _write_report(result: FitResult, folder: Path) -> None:
@@ -187,9 +198,6 @@ def _describe(
     rate = "" if speed is None else f"; {speed:,.0f} images/s"
     read = pluralize(result.cached + result.computed, "image")
     features = f"{read}, {result.cached:,} of them from the cache{rate}"
-    cross_validated = model.accuracy.method is EstimateMethod.CROSS_VALIDATION
-    single = [name for name, n in zip(model.classes, model.data.images, strict=True) if n == 1]
-    untested = f"{names_text(single)}: a single image cannot be used for both training and testing"
     facts(
         [
             *training_facts(dataset.name, result, extractor, features),
@@ -197,9 +205,21 @@ def _describe(
             ("scenes", scenes_text(model)),
             ("shared", shared_text(result)),
             ("unknown", novelty_text(model)),
-            ("untested", untested if single and cross_validated else None),
+            ("untested", _untested_text(result)),
             *left_out_facts(result, duplicates=model.data.duplicates, file=out / "skipped.csv"),
             ("time", f"{seconds:.1f} s"),
             ("model", f"{out}; report in {report}" if report else str(out)),
         ]
     )
+
+
+def _untested_text(result: FitResult) -> str | None:
+    """Name the classes that are in one fold, so that the cross-validation never tests them."""
+    model, tested = result.model, result.held_out
+    if tested is None or model.accuracy.method is not EstimateMethod.CROSS_VALIDATION:
+        return None
+    counts = tested.groups_by_class(len(model.classes))
+    single = [name for name, n in zip(model.classes, counts.tolist(), strict=True) if n == 1]
+    what = "a single image" if tested.clusters is None else "a single series"
+    names = f"{names_text(single)}: {what} cannot be used for both training and testing"
+    return names if single else None

@@ -4,14 +4,13 @@ A format is a function from predictions to text. To add one, put it in `FORMATS`
 that `--format` takes.
 """
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, NamedTuple, TypeAlias
 
 from headstart.cli.console import columns, json_document
+from headstart.system.serialization import csv_text
 from headstart.types import ClassProbability
 
 
@@ -111,21 +110,19 @@ def as_csv(batch: BatchPrediction, count: int) -> str:
 
     The classes of a prediction set are separated by "|".
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     further = [
         f"{name}{place}" for place in range(2, count + 1) for name in ("label", "probability")
     ]
     tested = any(one.test for one in batch.images)
     tests = [*(NoveltyTest._fields if tested else ()), *(["set"] if batch.with_sets else [])]
-    writer.writerow(["image", "label", "probability", *further, *tests, "error"])
+    rows: list[list[Any]] = [["image", "label", "probability", *further, *tests, "error"]]
     for one in batch.images:
         cells = [cell for guess in one.top for cell in guess]
         empty = [""] * (2 * count - len(cells))
         test = ["" if cell is None else cell for cell in one.test or ()]
         members = ["|".join(one.labels or ())] if batch.with_sets else []
-        writer.writerow([one.image, *cells, *empty, *test, *members, one.error or ""])
-    return text.getvalue().rstrip("\n")
+        rows.append([one.image, *cells, *empty, *test, *members, one.error or ""])
+    return csv_text(rows).rstrip("\n")
 
 
 def as_json(batch: BatchPrediction, count: int) -> str:

@@ -56,6 +56,10 @@ Cache = Annotated[
         convert=_use_cache,
     ),
 ]
+AllowDownload = Annotated[
+    bool,
+    Advanced(help="Download the weights of the model's backbone if this machine lacks them."),
+]
 Balance = Annotated[
     bool, Option(help="Weight all classes equally, regardless of their number of images.")
 ]
@@ -108,8 +112,11 @@ class DatasetOptions:
     Attributes:
         image_column: The table column with the image files.
         label_column: The table column with the labels.
+        image_folder: The folder that the file names in the table are relative to; by default the
+            folder of the table.
+        image_suffix: What to add to the names in the table to get file names, such as .jpg.
         classes_from: In nested folders, the part of the path that names the class: all of it, or
-            the first or last folder.
+            the first or last folder; or the file's own name up to its number, as in cat.0.jpg.
         group_by: What tells which images are not independent, such as those of one camera or one
             burst: column:NAME of the table, folder:LEVEL (1 is the folder that contains the image),
             name:REGEX of the file name, or time:SECONDS between photos.
@@ -119,13 +126,15 @@ class DatasetOptions:
 
     image_column: Annotated[str | None, Advanced()] = None
     label_column: Annotated[str | None, Advanced()] = None
+    image_folder: Annotated[Path | None, Advanced(folder=True)] = None
+    image_suffix: Annotated[str | None, Advanced()] = None
     classes_from: Annotated[ClassLevel, Advanced()] = ClassLevel.PATH
     group_by: Annotated[str | None, Option(unset="series are found in the images")] = None
     review: Annotated[Path | None, Advanced()] = None
 
     def open(self, data: str, cache: Path | None, *, require_classes: int = 2) -> ImageDataset:
         """Open a data set, downloading or unpacking it if necessary."""
-        from headstart.cli.console import progress
+        from headstart.cli.console import progress, warn
         from headstart.datasets import GroupBy, open_dataset
         from headstart.datasets.review import apply_review
         from headstart.system.cache_folder import cache_root
@@ -137,17 +146,23 @@ class DatasetOptions:
                 cache=cache_root(cache),
                 image_column=self.image_column,
                 label_column=self.label_column,
+                image_folder=self.image_folder,
+                image_suffix=self.image_suffix,
+                classes_from=self.classes_from,
                 group_by=None if self.group_by is None else GroupBy.parse(self.group_by),
                 require_classes=require_classes,
                 progress=lambda done, total: megabytes(done, total or 0),
             )
-        dataset = dataset.with_class_level(self.classes_from)
+        warn(dataset.warnings)
         return dataset if self.review is None else apply_review(dataset, self.review)
 
     def location(self) -> dict[str, Any]:
-        """Return the options for a `DataLocation`, with an absolute path of the review."""
+        """Return the options for a `DataLocation`, with absolute paths."""
         review = self.review and str(self.review.resolve())
-        return {**vars(self), "review": review}
+        folder = self.image_folder
+        # A folder inside an archive does not exist here.
+        images = folder and str(folder.resolve() if folder.exists() else folder)
+        return {**vars(self), "review": review, "image_folder": images}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,13 +187,13 @@ class RuntimeOptions:
         silence_libraries()
         return build_extractor(backbone, allow_download=allow_download, **vars(self))
 
-    def extractor_of(self, model: Model) -> Extractor:
+    def extractor_of(self, model: Model, *, allow_download: bool) -> Extractor:
         """Return the backbone of a model, with the weights that the model was trained on."""
         from headstart.cli.console import silence_libraries
         from headstart.models.model_backbone import build_model_extractor
 
         silence_libraries()
-        return build_model_extractor(model, **vars(self))
+        return build_model_extractor(model, allow_download=allow_download, **vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +207,7 @@ class NetworkOptions:
     backbone: OptionalBackbone = None
     model: Path | None = None
     weights: Weights = None
+    allow_download: AllowDownload = False
 
     def inspected(self) -> InspectedNetwork:
         """Return the network, ready for inspection.
@@ -203,21 +219,24 @@ class NetworkOptions:
             raise UserError(
                 f"--model {self.model} includes its backbone; remove --backbone {self.backbone}"
             )
-        return _inspected(self.model, self.backbone or DEFAULT_BACKBONE, self.weights)
+        name = self.backbone or DEFAULT_BACKBONE
+        return _inspected(self.model, name, self.weights, allow_download=self.allow_download)
 
 
-def inspected_by_name(name: str, weights: Path | None) -> InspectedNetwork:
+def inspected_by_name(name: str, weights: Path | None, *, allow_download: bool) -> InspectedNetwork:
     """Return the model folder, or else the backbone, that an argument names, for inspection."""
-    folder = Path(name)
-    return _inspected(folder if folder.exists() else None, name, weights)
+    folder = Path(name) if Path(name).exists() else None
+    return _inspected(folder, name, weights, allow_download=allow_download)
 
 
-def _inspected(folder: Path | None, name: str, weights: Path | None) -> InspectedNetwork:
+def _inspected(
+    folder: Path | None, name: str, weights: Path | None, *, allow_download: bool
+) -> InspectedNetwork:
     """Return the network of a model or, without its folder, the backbone of that name."""
     from headstart.backbones import load_backbone
     from headstart.cli.console import silence_libraries
     from headstart.inspection.inspected_network import InspectedNetwork
-    from headstart.models.model_backbone import require_weights_file, tuned_backbone
+    from headstart.models.model_backbone import load_model_backbone
     from headstart.models.saved_model import load_model
 
     silence_libraries()
@@ -225,9 +244,8 @@ def _inspected(folder: Path | None, name: str, weights: Path | None) -> Inspecte
         network = InspectedNetwork(load_backbone(name, weights=weights), None)
     else:
         model = load_model(folder)
-        require_weights_file(model, weights)
-        backbone = load_backbone(model.origin.backbone, weights=weights)
-        network = InspectedNetwork(tuned_backbone(model, backbone), model)
+        backbone = load_model_backbone(model, weights=weights, allow_download=allow_download)
+        network = InspectedNetwork(backbone, model)
     # Built at once: it reports a missing extra before the caller imports what needs PyTorch.
     _ = network.differentiable
     return network

@@ -13,6 +13,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import progress, say, warn
 from headstart.cli.formats import FORMATS, BatchPrediction, ImagePrediction, NoveltyTest
 from headstart.cli.remarks import batch_remarks, coverage_warnings
+from headstart.cli.summary import skipped_warnings
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import pluralize
@@ -39,6 +40,7 @@ def predict(
     coverage_by_class: shared.CoverageByClass = False,
     output: Format = None,
     unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
+    allow_download: shared.AllowDownload = False,
     runtime: shared.RuntimeOptions,
     as_json: shared.Json = False,
 ) -> None:
@@ -50,16 +52,22 @@ def predict(
     output, rate = _format(output, as_json=as_json), shared.unknown_rate(unknown)
     trained = load_model(model)
     warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
-    paths = find_images(images)
-    extractor = runtime.extractor_of(trained)
+    listed = find_images(images, cache=runtime.cache)
+    paths = listed.paths
+    extractor = runtime.extractor_of(trained, allow_download=allow_download)
     with progress() as bars:
         found = run(trained, extractor, paths, progress=bars.bar("images", "images"))
     sets = None
     if coverage is not None:
         sets = trained.prediction_sets(found.probabilities, coverage, by_class=coverage_by_class)
-    warn([*extractor.warnings, *warnings])
+    warn([*extractor.warnings, *warnings, *skipped_warnings(listed.skipped)])
     drift, accuracy = found.drift, found.estimated_accuracy
-    details = {"coverage": coverage, "drift": drift, "estimated_accuracy": accuracy}
+    details = {
+        "skipped": listed.skipped,
+        "coverage": coverage,
+        "drift": drift,
+        "estimated_accuracy": accuracy,
+    }
     remarks = [f"{label}: {text}" for label, text in batch_remarks(drift, accuracy)]
     test = partial(_novelty_test, found, rate)
     _show(paths, found, top, output, test, sets=sets, details=details, remarks=remarks)
@@ -79,12 +87,13 @@ def classify(
     from headstart.models.prediction import classify as run
 
     output = _format(output, as_json=as_json)
-    paths = find_images(images)
+    listed = find_images(images, cache=runtime.cache)
+    paths = listed.paths
     extractor = runtime.extractor(backbone)
     with progress() as bars:
         found = run(extractor, paths, progress=bars.bar("images", "images"))
-    warn(extractor.warnings)
-    _show(paths, found, top, output, _no_test)
+    warn([*extractor.warnings, *skipped_warnings(listed.skipped)])
+    _show(paths, found, top, output, _no_test, details={"skipped": listed.skipped})
 
 
 def _format(output: str | None, *, as_json: bool) -> str:

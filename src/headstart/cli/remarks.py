@@ -67,7 +67,7 @@ def batch_remarks(
     low, high = accuracy.interval.low, accuracy.interval.high
     based = f"{pluralize(accuracy.images, 'image')}, from the model's confidence"
     if high - low > _VAGUE:
-        text = f"{accuracy.value:.2f}, but anything from {low:.2f} to {high:.2f} is possible"
+        text = f"uncertain; anything from {low:.2f} to {high:.2f} is possible"
         yield "estimated accuracy", f"{text} ({based})"
     else:
         yield "estimated accuracy", f"{accuracy.value:.2f} ({low:.2f} to {high:.2f}, {based})"

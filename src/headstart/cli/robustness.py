@@ -39,6 +39,7 @@ def robustness(
     restarts: Annotated[int, Option(low=1)] = 1,
     dataset_options: shared.DatasetOptions,
     weights: shared.Weights = None,
+    allow_download: shared.AllowDownload = False,
     cache: shared.Cache = None,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
@@ -55,7 +56,7 @@ def robustness(
     started = time.perf_counter()
     shared.check_results(out, _REPORT, data)
     sizes = None if epsilons is None else _sizes(epsilons)
-    network = shared.inspected_by_name(model, weights)
+    network = shared.inspected_by_name(model, weights, allow_download=allow_download)
 
     from headstart import plots
     from headstart.inspection.attacks import APGD

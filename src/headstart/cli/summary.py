@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from headstart.system.text import pluralize
+from headstart.system.text import join_names, pluralize
 from headstart.types import Conflict, EstimateMethod, Skipped
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class _LeftOut(Protocol):
 
 
 def names_text(names: Sequence[str]) -> str:
-    """Return the first few names."""
-    return ", ".join(names[:_CLASSES]) + (", ..." if len(names) > _CLASSES else "")
+    """Return the first few names, and how many more there are."""
+    return join_names(names, _CLASSES)
 
 
 def layer_text(stages: Sequence[str], last: str = "") -> str:
@@ -123,6 +123,14 @@ def left_out_facts(
         yield "conflicts", f"{images} with conflicting labels excluded, such as {example}"
     if skipped:
         yield "skipped", _skipped_lines(skipped, file)
+
+
+def skipped_warnings(skipped: Sequence[Skipped]) -> list[str]:
+    """Return a warning about the files in folders that are not used; nothing without any."""
+    if not skipped:
+        return []
+    _, *listed = _skipped_lines(skipped, None)
+    return [f"{pluralize(len(skipped), 'file')} skipped: {', '.join(listed)}"]
 
 
 def _skipped_lines(skipped: Sequence[Skipped], file: Path | None) -> list[str]:

@@ -75,6 +75,8 @@ def _further_options(
         "--weights": runtime.weights,
         "--image-column": dataset_options.image_column,
         "--label-column": dataset_options.label_column,
+        "--image-folder": dataset_options.image_folder,
+        "--image-suffix": dataset_options.image_suffix,
         "--group-by": dataset_options.group_by,
         "--review": dataset_options.review,
         "--classes-from": None if level is ClassLevel.PATH else level,

@@ -1,19 +1,27 @@
 """Labeled images from folders, tables, archives, and named data sets."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from headstart.datasets.archives import ARCHIVE_ENDINGS, is_archive, open_archive
+from headstart.datasets.class_names import similar_names_text
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.folders import open_folder
 from headstart.datasets.grouping import GroupBy, GroupKind
 from headstart.datasets.named import NamedDataset, list_datasets, open_named
-from headstart.datasets.tables import TABLE_ENDINGS, is_table, open_table
+from headstart.datasets.tables import (
+    TABLE_ENDINGS,
+    TableOptions,
+    may_be_table,
+    open_table,
+    unsupported,
+)
 from headstart.errors import DataError
 from headstart.images.formats import looks_like_image
 from headstart.system.cache_folder import cache_root
 from headstart.system.download import ByteProgress
+from headstart.types import ClassLevel
 
 __all__ = ["GroupBy", "ImageDataset", "NamedDataset", "list_datasets", "open_dataset"]
 
@@ -24,6 +32,9 @@ def open_dataset(
     cache: Path | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    image_folder: str | Path | None = None,
+    image_suffix: str | None = None,
+    classes_from: ClassLevel = ClassLevel.PATH,
     group_by: GroupBy | None = None,
     progress: ByteProgress | None = None,
     require_classes: int = 2,
@@ -37,6 +48,10 @@ def open_dataset(
         cache: folder for unpacked archives and downloads; defaults to the platform's cache folder.
         image_column: the table's column of image files; by default found by its name.
         label_column: the table's column of labels; by default found by its name.
+        image_folder: the folder that the table's file names are relative to; by default its own.
+        image_suffix: what to add to the table's names to get file names, such as ".jpg".
+        classes_from: what names the class of an image: the path of its folder, or part of it, or
+            the word before the number in its own name.
         group_by: what tells which images belong together; by default no groups are given.
         progress: called during a download with the bytes received so far and in total.
         require_classes: the smallest number of classes to accept.
@@ -47,15 +62,23 @@ def open_dataset(
         MissingExtraError: an optional package is needed.
         StoreError: the cache cannot be written.
     """
-    found = _open(
-        source,
-        cache=cache_root(cache),
+    table_options = TableOptions(
         image_column=image_column,
         label_column=label_column,
         group_column=group_by.value if group_by and group_by.kind is GroupKind.COLUMN else None,
+        image_folder=None if image_folder is None else Path(image_folder).expanduser(),
+        image_suffix=image_suffix,
+    )
+    found = _open(
+        source,
+        cache=cache_root(cache),
+        level=classes_from,
+        table_options=table_options,
         progress=progress,
         require_classes=require_classes,
-    )
+    ).with_class_level(classes_from)
+    if similar := similar_names_text(found.classes):
+        found = replace(found, warnings=(*found.warnings, similar))
     return group_by.apply(found) if group_by else found
 
 
@@ -63,9 +86,8 @@ def _open(
     source: str | Path,
     *,
     cache: Path,
-    image_column: str | None,
-    label_column: str | None,
-    group_column: str | None,
+    level: ClassLevel,
+    table_options: TableOptions,
     progress: ByteProgress | None,
     require_classes: int,
 ) -> ImageDataset:
@@ -77,29 +99,42 @@ def _open(
     known = {one.name: one for one in list_datasets()}
     if not exists and str(source) not in known:
         raise DataError(_unknown_source(str(source), list(known)))
-    columns: dict[str, Any] = {
-        "image_column": image_column,
-        "label_column": label_column,
-        "group_column": group_column,
-    }
-    is_folder = exists and path.is_dir()
-    if (is_folder or not exists) and any(name is not None for name in columns.values()):
+    if not exists and table_options.given:
         raise DataError(
-            "--image-column, --label-column and --group-by column:NAME apply to tables, and "
-            f"{source} is not a table"
+            "--image-column, --label-column, --image-folder, --image-suffix and --group-by "
+            f"column:NAME apply to tables, and {source} is not a table"
+        )
+    if level is ClassLevel.NAME and (not exists or may_be_table(path)):
+        raise DataError(
+            f"--classes-from name takes the classes from the names of files in a folder, and "
+            f"{source} has its own classes; leave it out"
         )
     if not exists:
         return open_named(
             known[str(source)], cache=cache, progress=progress, require_classes=require_classes
         )
-    if is_folder:
-        return open_folder(path, require_classes=require_classes)
+    if path.is_dir():
+        return open_folder(
+            path,
+            level=level,
+            table_options=table_options,
+            cache=cache,
+            require_classes=require_classes,
+        )
     if is_archive(path):
-        return open_archive(path, cache=cache, require_classes=require_classes, **columns)
-    if is_table(path):
-        return open_table(path, require_classes=require_classes, **columns)
+        return open_archive(
+            path,
+            cache=cache,
+            level=level,
+            table_options=table_options,
+            require_classes=require_classes,
+        )
+    if may_be_table(path):
+        return open_table(path, table_options, cache=cache, require_classes=require_classes)
     if looks_like_image(path):
         raise DataError(f"{path} is a single image; give a folder with one subfolder per class")
+    if what := unsupported(path):
+        raise DataError(f"{path} is a table in a format that is not supported; {what}")
     endings = ", ".join((*TABLE_ENDINGS, *ARCHIVE_ENDINGS))
     raise DataError(
         f"{path} is not a folder, a table or an archive (supported file types: {endings})"

@@ -1,112 +1,122 @@
 """Archives of images, unpacked once into the cache."""
 
-import json
-import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from headstart.datasets.dataset import ImageDataset, parse_split
 from headstart.datasets.folders import open_folder
-from headstart.datasets.tables import is_table, open_table
-from headstart.datasets.unpacking import unpack
+from headstart.datasets.tables import TableOptions, is_table, open_table
+from headstart.datasets.unpacked_archive import UnpackedArchive
+from headstart.datasets.unpacking import UNSUPPORTED_ENDINGS, check_supported, unpack
 from headstart.errors import DataError
-from headstart.features.path_index import PathIndex
+from headstart.features.path_index import cached_digest
 from headstart.system.cache_folder import atomic_folder, cache_errors, cache_folder
-from headstart.system.digests import file_digest
-from headstart.types import Skipped
+from headstart.system.text import count_reasons
+from headstart.types import ClassLevel, Skipped
 
 ARCHIVE_ENDINGS: Final = (
     *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),
 )
+_VERSION: Final = 3
+"""Changes when archives are unpacked differently, because the cache keeps what was unpacked."""
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file has the extension of an archive."""
-    return path.name.lower().endswith(ARCHIVE_ENDINGS)
+    """Whether a file has the extension of an archive, supported or not."""
+    return path.name.lower().endswith((*ARCHIVE_ENDINGS, *UNSUPPORTED_ENDINGS))
 
 
 def open_archive(
     path: Path,
     *,
     cache: Path,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    group_column: str | None = None,
+    level: ClassLevel = ClassLevel.PATH,
+    table_options: TableOptions | None = None,
     require_classes: int = 2,
 ) -> ImageDataset:
-    """Unpack an archive, unless the cache already has it, and read its contents.
+    """Unpack an archive, unless the cache already has it, and read its contents as a folder.
 
-    A single folder that wraps everything is entered. If there are fewer than two class folders but
-    exactly one table, the table is read as `open_table` does.
-
-    The file is a zip file, or a tar file in any of the usual compressions. It is unpacked to
-    "archives" in the cache, into a folder named by the digest of its bytes.
+    If there are fewer than two class folders but exactly one table, the table is read as
+    `open_table` does.
 
     Raises:
         DataError: the archive is encrypted, truncated, damaged, not an archive, exceeds the limits,
             or has too few classes.
         StoreError: the cache cannot be written.
     """
-    digest = _digest(path, cache)
-    with cache_errors(cache / "archives"):
-        unpacked = cache_folder(cache, "archives") / digest
-    if not unpacked.is_dir():
-        with atomic_folder(unpacked) as work:
-            with cache_errors(unpacked):
-                (work / "files").mkdir()
-            refused = unpack(path, work / "files")
-            with cache_errors(unpacked):
-                (work / "refused.json").write_text(
-                    json.dumps([asdict(one) for one in refused]), encoding="utf-8"
-                )
-    notes = json.loads((unpacked / "refused.json").read_text(encoding="utf-8"))
-    top, tables = _content_root(unpacked / "files")
+    files, refused = unpacked_archive(path, cache=cache)
+    top, tables = _content_root(files)
     found: ImageDataset | DataError
     try:
-        found = open_folder(top, name=path.name, require_classes=1 if tables else require_classes)
+        found = open_folder(
+            top,
+            name=path.name,
+            level=level,
+            table_options=None if tables else table_options,
+            within=files,
+            cache=cache,
+            require_classes=1 if tables else require_classes,
+        )
     except DataError as error:
         found = error
     if len(tables) == 1 and (isinstance(found, DataError) or len(found.classes) < 2):
-        found = open_table(
-            tables[0],
-            name=path.name,
-            image_column=image_column,
-            label_column=label_column,
-            group_column=group_column,
-            within=unpacked / "files",
-            require_classes=require_classes,
-        )
-    if isinstance(found, DataError) or len(found.classes) < require_classes:
-        raise DataError(
-            f"{path} contains neither one folder of images per class nor a single table; "
-            f"see the unpacked files in {top}"
-        )
+        try:
+            found = open_table(
+                tables[0],
+                table_options or TableOptions(),
+                name=path.name,
+                cache=cache,
+                within=files,
+                require_classes=require_classes,
+            )
+        except DataError as error:
+            if not isinstance(found, DataError):
+                raise
+            found = DataError(f"{found}; {error}")
+    if not isinstance(found, DataError):
+        if len(found.classes) >= require_classes:
+            return replace(found, skipped=(*found.skipped, *refused))
+        found = DataError(f"it has images of only one class ('{found.classes[0]}')")
+    lost = count_reasons(one.reason for one in refused)
+    raise DataError(
+        f"{path} contains neither one folder of images per class nor a single table: {found}; see "
+        f"the unpacked files in {top}{f' (not unpacked: {lost})' if refused else ''}"
+    )
+
+
+def unpacked_archive(path: Path, *, cache: Path) -> tuple[Path, tuple[Skipped, ...]]:
+    """Return the folder of an archive's files, and what was not unpacked with the reasons.
+
+    The file is a zip file, or a tar file in any of the usual compressions. It is unpacked to
+    "archives" in the cache, into a folder named by the digest of its bytes, unless it is there.
+
+    Raises:
+        DataError: as `open_archive`.
+        StoreError: the cache cannot be written.
+    """
+    check_supported(path)
+    digest = cached_digest(path, cache)
+    with cache_errors(cache / "archives"):
+        unpacked = UnpackedArchive(cache_folder(cache, "archives") / f"{_VERSION}-{digest}")
+    refused = unpacked.refused()
+    if refused is None:
+        if unpacked.folder.is_dir():
+            unpacked.remove()
+        with atomic_folder(unpacked.folder) as work:
+            with cache_errors(unpacked.folder):
+                (work / "files").mkdir()
+            refused = unpack(path, work / "files")
+            UnpackedArchive(work).record(refused)
     # The cache identifies an archive by its bytes; its name may have changed since.
-    named = (Skipped(f"{path.name}/{one['path']}", one["reason"]) for one in notes)
-    return replace(found, skipped=(*found.skipped, *named))
-
-
-def _digest(path: Path, cache: Path) -> str:
-    """Return the digest of an archive, reading it only if it changed since the last time."""
-    index = PathIndex(cache)
-    if (known := index.digest(path)) is not None:
-        return known
-    taken = time.time_ns()
-    try:
-        status = path.stat()
-        digest = file_digest(path)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    index.remember(path, status, digest, taken=taken)
-    index.save()
-    return digest
+    named = tuple(Skipped(f"{path.name}/{one.path}", one.reason) for one in refused)
+    return unpacked.files, named
 
 
 def _content_root(files: Path) -> tuple[Path, list[Path]]:
     """Return the folder that contains the class folders, and the tables next to them."""
     while True:
-        inner = sorted(files.iterdir())
+        inner = [one for one in sorted(files.iterdir()) if not one.name.startswith(".")]
         tables = [one for one in inner if one.is_file() and is_table(one)]
         folders = [one for one in inner if one.is_dir()]
         if tables or len(folders) != 1 or parse_split(folders[0].name):

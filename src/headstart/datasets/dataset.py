@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,19 +10,20 @@ from typing import Final
 
 import numpy as np
 
+from headstart.datasets.class_names import class_name
 from headstart.errors import DataError
 from headstart.types import ClassLevel, Labels, Skipped, Split
 
 _SPLIT_NAMES: Final = {
-    "train": Split.TRAIN,
-    "training": Split.TRAIN,
-    "val": Split.VALIDATION,
-    "valid": Split.VALIDATION,
-    "validation": Split.VALIDATION,
-    "dev": Split.VALIDATION,
-    "test": Split.TEST,
-    "testing": Split.TEST,
+    **dict.fromkeys(("train", "training", "trainval"), Split.TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), Split.VALIDATION),
+    **dict.fromkeys(("eval", "evaluation"), Split.VALIDATION),
+    **dict.fromkeys(("test", "testing", "holdout", "heldout"), Split.TEST),
 }
+_SPLIT_NAME: Final = re.compile(
+    f"({'|'.join(sorted(_SPLIT_NAMES, key=len, reverse=True))})"
+    r"(set|data|dataset|images?|imgs?|photos?|files?|split)?\d*"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class ImageDataset:
             of one group are not independent. "" is an image without a group. Empty if no groups
             were given.
         grouped_by: what the groups were taken from, such as "column:site".
+        warnings: sentences about how the source was read that its owner should know.
     """
 
     name: str
@@ -51,6 +54,7 @@ class ImageDataset:
     license: str = "unstated"
     groups: tuple[str, ...] = ()
     grouped_by: str = ""
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -89,7 +93,7 @@ class ImageDataset:
 
     def with_class_level(self, level: ClassLevel) -> ImageDataset:
         """Return the same images with classes named by one level of their folder path."""
-        if level is ClassLevel.PATH:
+        if level not in (ClassLevel.FIRST, ClassLevel.LAST):
             return self
         part = 0 if level is ClassLevel.FIRST else -1
         return self.rename_classes(lambda name: name.split("/")[part])
@@ -124,8 +128,12 @@ class ImageEntry:
 
 
 def parse_split(name: str) -> Split | None:
-    """Return the split that a folder name or table value denotes (any case), or None."""
-    return _SPLIT_NAMES.get(name.strip().casefold())
+    """Return the split that a folder name or table value denotes, or None.
+
+    Case, blanks, "_" and "-" do not matter: "Train", "training_set", "hold-out", "val2017".
+    """
+    found = _SPLIT_NAME.fullmatch(re.sub(r"[\s_-]+", "", name.casefold()))
+    return _SPLIT_NAMES[found[1]] if found else None
 
 
 def build_dataset(
@@ -133,18 +141,21 @@ def build_dataset(
 ) -> ImageDataset:
     """Sort entries by class and path, so that their order has no influence, and number the classes.
 
-    Either all entries have a split, or none has.
+    Labels that differ only in how an accent is composed are one class. Either all entries have a
+    split, or none has.
     """
-    ordered = sorted(entries, key=lambda entry: (entry.label, str(entry.path)))
-    classes = tuple(sorted({entry.label for entry in ordered}))
-    index = {label: number for number, label in enumerate(classes)}
+    listed = list(entries)
+    spelling = {label: class_name(label) for label in {entry.label for entry in listed}}
+    ordered = sorted(listed, key=lambda entry: (spelling[entry.label], str(entry.path)))
+    classes = tuple(sorted(set(spelling.values())))
+    index = {name: number for number, name in enumerate(classes)}
     splits = tuple(entry.split for entry in ordered if entry.split is not None)
     if len(splits) not in (0, len(ordered)):
         raise ValueError("either all entries have a split or none has")
     return ImageDataset(
-        name=name,
+        name=class_name(name),
         paths=tuple(entry.path for entry in ordered),
-        labels=np.array([index[entry.label] for entry in ordered], dtype=np.int64),
+        labels=np.array([index[spelling[entry.label]] for entry in ordered], dtype=np.int64),
         classes=classes,
         splits=splits,
         groups=tuple(entry.group for entry in ordered) if any(e.group for e in ordered) else (),

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from headstart.datasets.dataset import ImageDataset
-from headstart.datasets.table_rows import read_rows
+from headstart.datasets.tables.table_file import read_rows
 from headstart.errors import DataError
 from headstart.system.text import join_names, pluralize
 from headstart.types import Skipped

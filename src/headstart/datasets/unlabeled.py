@@ -1,20 +1,39 @@
-"""Images without labels: files, and folders of files."""
+"""Images without labels: files, and folders and archives of files."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.datasets.folders import is_ignored
+from headstart.datasets.archives import is_archive, unpacked_archive
+from headstart.datasets.image_tree import read_tree
 from headstart.errors import DataError
-from headstart.images.formats import looks_like_image
+from headstart.images.formats import NOT_AN_IMAGE
+from headstart.system.cache_folder import cache_root
+from headstart.system.text import count_reasons
+from headstart.types import Skipped
 
 
-def find_images(sources: Sequence[Path]) -> list[Path]:
-    """Return the image files among files and folders.
+@dataclass(frozen=True, slots=True)
+class FoundImages:
+    """The image files among files and folders.
+
+    Attributes:
+        paths: the files to read, in order; folders that cannot be opened are among them, so that
+            they are reported like files that cannot be read.
+        skipped: what is in the folders and cannot be used, with reasons.
+    """
+
+    paths: list[Path]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def find_images(sources: Sequence[Path], *, cache: Path | None = None) -> FoundImages:
+    """Return the image files among files, folders and archives.
 
     Files are returned unchecked, so that reading them reports the ones that are missing or
-    unreadable. Folders are searched at any depth for files with an image extension, sorted by path;
-    subfolders that cannot be opened are returned as well, so that they are reported the same way.
+    unreadable. Folders are searched at any depth for the images that `open_dataset` finds in them,
+    sorted by folder and name. Archives are unpacked into the cache.
 
     Raises:
         DataError: no source exists, or no image is found.
@@ -23,23 +42,37 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
     # os.path returns False where pathlib raises, such as inside a folder without permission.
     if not any(os.path.lexists(source) for source in sources):
         raise DataError(f"no such file or folder: {names}; give images, or folders of images")
-    found: list[Path] = []
+    paths: list[Path] = []
+    skipped: list[Skipped] = []
     for source in sources:
         if os.path.isdir(source):  # noqa: PTH112
-            found.extend(sorted(_images_in(source)))
+            found = _images_in(source)
+        elif is_archive(source) and os.path.isfile(source):  # noqa: PTH113
+            folder, refused = unpacked_archive(source, cache=cache_root(cache))
+            found = _images_in(folder)
+            skipped += refused
         else:
-            found.append(source)
-    if not found:
-        raise DataError(f"no images in {names}; give image files, or a folder that contains some")
-    return found
+            found = FoundImages([source])
+        paths += found.paths
+        skipped += found.skipped
+    if not paths:
+        why = f" ({count_reasons(one.reason for one in skipped)})" if skipped else ""
+        raise DataError(
+            f"no images in {names}{why}; give image files, or a folder that contains some"
+        )
+    return FoundImages(paths, tuple(skipped))
 
 
-def _images_in(folder: Path) -> Iterator[Path]:
-    # os.walk skips folders that cannot be read, and does not follow links, so there are no loops.
-    unreadable: list[OSError] = []
-    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
-        folders[:] = [name for name in folders if not is_ignored(name)]
-        for name in files:
-            if looks_like_image(name) and not is_ignored(name):
-                yield Path(parent, name)
-    yield from (Path(error.filename) for error in unreadable)
+def _images_in(folder: Path) -> FoundImages:
+    try:
+        tree = read_tree(folder)
+    except OSError:
+        return FoundImages([folder])
+    found = [path for one in tree.folders.values() for path in one.images]
+    unreadable = {str(path) for path in tree.unreadable}
+    skipped = [one for one in tree.skipped if one.path not in unreadable]
+    for parts, one in tree.folders.items():
+        # Files next to the class folders are ignored, as in labeled data.
+        if parts or one.images:
+            skipped += [Skipped(str(path), NOT_AN_IMAGE) for path in one.others]
+    return FoundImages([*found, *tree.unreadable], tuple(skipped))

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from headstart.datasets.folders import is_ignored
+from headstart.datasets.image_tree import is_litter
 from headstart.errors import DataError
 from headstart.system.cache_folder import cache_errors
 from headstart.types import Skipped
@@ -33,6 +33,25 @@ _MOST_BYTES, _MOST_FILES = 64 * 1024**3, 2_000_000
 _RATIO: Final = 200  # largest ratio of unpacked size to archive size
 _FREE: Final = 256 * 1024**2  # bytes that may be unpacked at any ratio
 _CHUNK: Final = 1 << 20
+UNSUPPORTED_ENDINGS: Final = (
+    *(".7z", ".rar", ".tar.zst", ".tzst", ".tar.lz", ".tar.lz4", ".tar.z", ".zipx"),
+    *(".zip.001", ".7z.001", ".tar.001", ".tar.gz.001", ".z01", ".r00"),
+)
+"""Extensions of archives that can be recognized, but not read."""
+_UNSUPPORTED: Final = (
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard"),
+    (b"\x04\x22\x4d\x18", "compressed with LZ4"),
+    (b"LZIP", "compressed with lzip"),
+    (b"\x1f\x9d", "compressed with compress"),
+    (b"PK\x07\x08", "one part of several"),
+)
+_PART: Final = re.compile(r".*\.(\d{3}|[zr]\d{2}|part\d+\.rar)", re.IGNORECASE)
+_ZIP_END: Final = b"PK\x05\x06"  # followed by the number of the part
+_ZIP_TAIL: Final = 22 + 65_535  # bytes of the longest end of a zip file
+_DOS_FOLDER: Final = 0x10
+_UTF8_FLAG: Final = 0x800
 _BAD_NAME: Final = "file name not allowed on this system"
 _UNSAFE: Final = "unsafe archive member"
 
@@ -89,7 +108,8 @@ def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
                         "bombs do; if you trust it, unpack it yourself and give the folder"
                     )
             if reason is not None:
-                shown = member.name.encode("utf-8", "replace").decode()  # names may be any bytes
+                # Names may be any bytes; these are shown as in tables of results.
+                shown = member.name.encode("utf-8", "backslashreplace").decode()
                 refused.append(Skipped(shown, reason))
     except (*_DECODE_ERRORS, OSError, _ReadError) as caught:
         error = caught.__cause__ if isinstance(caught, _ReadError) else caught
@@ -101,6 +121,32 @@ def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
             f"{path} is truncated, damaged or not an archive ({detail}); get a new copy"
         ) from error
     return tuple(refused)
+
+
+def check_supported(path: Path) -> None:
+    """Check that an archive is of a kind that can be read, by its name and its first bytes.
+
+    Raises:
+        DataError: it is not, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            file.seek(max(0, path.stat().st_size - _ZIP_TAIL))
+            end = file.read()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    found = next((what for start, what in _UNSUPPORTED if head.startswith(start)), None)
+    part = end[end.rfind(_ZIP_END) + 4 :][:2] if head[:2] == b"PK" and _ZIP_END in end else b""
+    if _PART.fullmatch(path.name) or part not in (b"", b"\0\0", b"\xff\xff"):
+        found = "one part of several"
+    if found is None and path.name.lower().endswith(UNSUPPORTED_ENDINGS):
+        found = f"a {path.suffix} archive"
+    if found is not None:
+        raise DataError(
+            f"{path} is {found}, which is not supported; unpack it yourself and give the folder, "
+            "or pack it as ZIP"
+        )
 
 
 def _allowed(archive_bytes: int) -> int:
@@ -160,15 +206,31 @@ def _zip_members(path: Path) -> Iterator[_Member]:
         if any(info.flag_bits & 1 for info in archive.infolist()):
             raise DataError(f"{path} is encrypted; unpack it yourself and give the folder")
         for info in archive.infolist():
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            if info.is_dir() or _is_ignored(info.filename):
+            name, kind = _zip_name(info), stat.S_IFMT(info.external_attr >> 16)
+            if _is_zip_folder(info, kind) or _is_ignored(name):
                 continue
             if kind not in (0, stat.S_IFREG):
                 what = "link" if kind == stat.S_IFLNK else "device"
-                yield _Member(info.filename, refused=f"{what} in the archive")
+                yield _Member(name, refused=f"{what} in the archive")
                 continue
-            content = partial(_zip_content, archive, info)
-            yield _Member(info.filename, content, _refusal(info.filename))
+            yield _Member(name, partial(_zip_content, archive, info), _refusal(name))
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name; many programs write UTF-8 without saying so."""
+    if info.flag_bits & _UTF8_FLAG or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _is_zip_folder(info: zipfile.ZipInfo, kind: int) -> bool:
+    """Whether a member is a folder; old .NET and PowerShell end its name with a backslash."""
+    if info.filename.endswith(("/", "\\")) or kind == stat.S_IFDIR:
+        return True
+    return bool(info.external_attr & _DOS_FOLDER) and not info.file_size
 
 
 def _zip_content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Generator[bytes]:
@@ -222,4 +284,4 @@ def _tar_content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Generator[b
 
 def _is_ignored(name: str) -> bool:
     parts = re.split(r"[/\\]", name)
-    return any(part not in (".", "..") and is_ignored(part) for part in parts if part)
+    return any(part not in (".", "..") and is_litter(part) for part in parts if part)

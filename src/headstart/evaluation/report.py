@@ -1,7 +1,5 @@
 """The report of a test on labeled images, and its CSV tables."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from headstart.evaluation.conformal import Coverage
 from headstart.evaluation.drift import Drift
 from headstart.evaluation.metrics import ClassScore
 from headstart.system.files import atomic_write
+from headstart.system.serialization import csv_text
 from headstart.types import Conflict, Interval, Labels, Skipped
 
 Cell: TypeAlias = str | int | float | bool | None
@@ -195,19 +194,12 @@ def write_csv(
         columns: column names of the header; the keys of the first row by default.
     """
     header = list(columns if columns is not None else rows[0] if rows else ())
-    buffer = io.StringIO(newline="")
-    # Python's csv does not quote a bare carriage return, which readers take for the end of a line.
-    plain = csv.writer(buffer, lineterminator="\n")
-    quoted = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
     lines: list[list[Cell]] = [list(header)] if header else []
     for row in rows:
         if set(row) != set(header):
             raise ValueError(f"a row has the columns {list(row)}, the table has {header}")
         lines.append([row[column] for column in header])
-    for line in lines:
-        returns = any(isinstance(cell, str) and "\r" in cell for cell in line)
-        (quoted if returns else plain).writerow(line)
-    atomic_write(path, buffer.getvalue().encode("utf-8", errors="backslashreplace"))
+    atomic_write(path, csv_text(lines).encode("utf-8", errors="backslashreplace"))
 
 
 def write_skipped(skipped: Sequence[Skipped], path: Path) -> None:

@@ -12,16 +12,17 @@ save at the same time, one may lose its entries: those files are read again.
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.errors import HeadstartError, StoreError
+from headstart.errors import DataError, HeadstartError, StoreError
 from headstart.system.cache_folder import cache_folder
-from headstart.system.digests import hasher
-from headstart.system.files import atomic_write, remove_stale_files
+from headstart.system.digests import file_digest, hasher
+from headstart.system.files import atomic_write, read_regular, remove_stale_files
 
 _RECORD = np.dtype(
     [
@@ -37,6 +38,7 @@ _Status: TypeAlias = tuple[int, int, int, int, int]
 _NAME = "stat-index-1"
 _RACY = 2_000_000_000  # ns, the coarsest clock of the file systems in use
 _LIMIT = 1_000_000  # records: 80 MB, read in 0.15 s
+_MAX_BYTES = 2 * _LIMIT * _RECORD.itemsize
 
 
 class PathIndex:
@@ -98,7 +100,7 @@ class PathIndex:
         body = merged.tobytes()
         try:
             remove_stale_files(cache_folder(self._root, "index"))
-            atomic_write(self._file, hasher(body).digest() + body)
+            atomic_write(self._file, hasher(body).digest() + body, private=True)
         except (OSError, HeadstartError):
             return False
         self._use(merged)
@@ -113,7 +115,7 @@ class PathIndex:
     def _load(self) -> _Records:
         """Read the records, sorted by path; an empty array if the index is missing or damaged."""
         try:
-            raw = self._file.read_bytes()
+            raw = read_regular(self._file, limit=_MAX_BYTES, own=True)
         except OSError:
             raw = b""
         body = memoryview(raw)[16:]
@@ -121,6 +123,27 @@ class PathIndex:
         if not intact or len(body) % _RECORD.itemsize:
             return np.empty(0, _RECORD)
         return np.frombuffer(body, _RECORD)
+
+
+def cached_digest(path: Path, cache: Path) -> str:
+    """Return the digest of a large file, reading it only if it changed since the last time.
+
+    Raises:
+        DataError: the file cannot be read.
+        StoreError: the cache cannot be written.
+    """
+    index = PathIndex(cache)
+    if (known := index.digest(path)) is not None:
+        return known
+    taken = time.time_ns()
+    try:
+        status = path.stat()
+        digest = file_digest(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    index.remember(path, status, digest, taken=taken)
+    index.save()
+    return digest
 
 
 def _merge(old: _Records, new: dict[bytes, tuple[_Status, int, bytes]]) -> _Records:

@@ -18,7 +18,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from io import FileIO
+from io import BufferedReader
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.system.digests import bytes_digest, hasher
-from headstart.system.files import TEMPORARY
+from headstart.system.files import TEMPORARY, open_regular, set_mode, sync_folder
 from headstart.types import Floats
 
 Keys: TypeAlias = npt.NDArray[np.bytes_]
@@ -73,7 +73,7 @@ class Segment:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._verified: set[str] = set()
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path, own=True, buffering=0) as file:
             self._identity = _identity(file)
             self.size = self._identity[0]
             self._tensors = _read_header(file, path, self.size)
@@ -89,9 +89,9 @@ class Segment:
         self.keys: Keys = raw.view("S16")[:, 0]
 
     @contextlib.contextmanager
-    def open(self, stages: Iterable[str]) -> Iterator[FileIO]:
+    def open(self, stages: Iterable[str]) -> Iterator[BufferedReader]:
         """Open the file and verify the stages not verified yet; raises like the constructor."""
-        with self.path.open("rb", buffering=0) as file:
+        with open_regular(self.path, own=True, buffering=0) as file:
             if _identity(file) != self._identity:
                 self._verified.clear()  # modified since it was verified
             for stage in stages:
@@ -104,7 +104,7 @@ class Segment:
             pass
 
     def copy_rows(
-        self, file: FileIO, stage: str, rows: Indices, *, into: Floats, at: Indices
+        self, file: BufferedReader, stage: str, rows: Indices, *, into: Floats, at: Indices
     ) -> None:
         """Copy rows into an array, a few MB at a time, reading only the spans that contain them.
 
@@ -127,7 +127,7 @@ class Segment:
             into[at[done:end]] = block[rows[done:end] - first]
             done = end
 
-    def _verify(self, file: FileIO, name: str) -> None:
+    def _verify(self, file: BufferedReader, name: str) -> None:
         if name in self._verified:
             return
         tensor = self._tensors[name]
@@ -169,6 +169,7 @@ def write_segment(
     temporary = folder / f"{nonce}{TEMPORARY}"
     try:
         with temporary.open("xb") as file:
+            set_mode(file, 0o644)  # see `headstart.system.cache_folder`
             file.write(_header(len(keys), widths, digests, nonce))
             file.write(keys.view(np.uint8).data)
             digests["digests"] = bytes_digest(keys.view(np.uint8).data)
@@ -191,7 +192,7 @@ def write_segment(
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(folder)
+    sync_folder(folder)
     return path
 
 
@@ -218,13 +219,13 @@ def _rows_per_block(width: int) -> int:
     return max(1, _BLOCK // (4 * width))
 
 
-def _identity(file: FileIO) -> tuple[int, int, int]:
+def _identity(file: BufferedReader) -> tuple[int, int, int]:
     """Return values that change when the file is written to: size, inode and time."""
     status = os.fstat(file.fileno())
     return status.st_size, status.st_ino, status.st_mtime_ns
 
 
-def _fill(file: FileIO, buffer: memoryview, path: Path) -> None:
+def _fill(file: BufferedReader, buffer: memoryview, path: Path) -> None:
     """Read until the buffer is full: one read may return less."""
     while len(buffer):
         count = file.readinto(buffer)
@@ -250,7 +251,7 @@ def _header(count: int, widths: Mapping[str, int], digests: Mapping[str, str], n
     return len(text).to_bytes(8, "little") + text
 
 
-def _read_header(file: FileIO, path: Path, size: int) -> dict[str, _Tensor]:
+def _read_header(file: BufferedReader, path: Path, size: int) -> dict[str, _Tensor]:
     prefix = file.read(8)
     length = int.from_bytes(prefix, "little")
     if not 0 < length <= min(_HEADER_LIMIT, size):
@@ -280,13 +281,3 @@ def _read_header(file: FileIO, path: Path, size: int) -> dict[str, _Tensor]:
     if max(tensor.end for tensor in tensors.values()) != size:
         raise DamagedSegmentError(path)  # truncated or extended
     return tensors
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power failure, where the platform can."""
-    if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +33,7 @@ from headstart.features.segment_file import (
     write_segment,
 )
 from headstart.system.cache_folder import cache_folder
-from headstart.system.files import remove_stale_files
+from headstart.system.files import remove_stale_files, reserve
 from headstart.types import Floats
 
 _MANY = 16  # segments beyond which lookups would become slow
@@ -309,10 +307,5 @@ def _allocated(shapes: Mapping[str, tuple[int, int]], folder: Path) -> dict[str,
 
 def _mapped(folder: Path, shape: tuple[int, int]) -> Floats:
     with tempfile.TemporaryFile(dir=folder) as file:
-        size = 4 * shape[0] * shape[1]
-        # Writing to a mapped file on a full disk kills the process: reserve the space first.
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        elif size > 0.9 * shutil.disk_usage(folder).free:
-            raise OSError(errno.ENOSPC, "no space left")
+        reserve(file, 4 * shape[0] * shape[1])
         return np.memmap(file, np.float32, "r+", shape=shape)

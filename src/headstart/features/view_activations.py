@@ -23,7 +23,7 @@ from headstart.images.decode import decode, read_bytes
 from headstart.images.preprocessing import Preprocessing, prepare
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
-from headstart.system.files import atomic_write
+from headstart.system.files import atomic_write, reserve
 from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Floats, Pixels, ProgressCallback, no_progress
 
@@ -183,10 +183,13 @@ class _Pass:
 
     def _open(self, mode: Literal["r", "r+", "w+"]) -> list[np.memmap]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        return [
-            np.memmap(self._file(place), dtype, mode, shape=shape)
-            for place, (shape, dtype) in enumerate(self._arrays)
-        ]
+        files = []
+        for place, (shape, dtype) in enumerate(self._arrays):
+            with self._file(place).open(f"{mode}b") as file:
+                if mode == "w+":
+                    reserve(file, self._sizes()[place])
+                files.append(np.memmap(file, dtype, "r" if mode == "r" else "r+", shape=shape))
+        return files
 
     def _free_space(self) -> None:
         wanted = sum(self._sizes())

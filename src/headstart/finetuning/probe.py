@@ -16,6 +16,7 @@ from headstart.models.fit_result import FitResult
 from headstart.models.fit_settings import FitSettings
 from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import Model
+from headstart.system.text import join_names
 from headstart.types import ProgressCallback, no_progress
 
 
@@ -70,8 +71,8 @@ def train_probe(
 def _check_images(model: Model, images: SplitFeatures) -> None:
     if images.split.classes != model.classes:
         raise UserError(
-            f"the model was trained on the classes {', '.join(model.classes[:8])}, but these "
-            f"images have {', '.join(images.split.classes[:8])}; give the images that it was "
+            f"the model was trained on the classes {join_names(model.classes)}, but these "
+            f"images have {join_names(images.split.classes)}; give the images that it was "
             "trained on, or start from the images alone"
         )
     digests = tuple(images.features.digests[row] for row in images.split.test)

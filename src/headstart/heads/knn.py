@@ -143,7 +143,8 @@ class KnnFamily(HeadFamily):
         check_tensors(tensors, {**shapes, "neighbors": "1", "classes": "1"})
         neighbors, classes = int(tensors["neighbors"][0]), int(tensors["classes"][0])
         labels = tensors["labels"]
-        if neighbors < 1 or labels.min() < 0 or labels.max() >= classes:
+        # Each class has an example, so `classes` cannot ask for more memory than the file takes.
+        if neighbors < 1 or labels.min() < 0 or not labels.max() < classes <= len(labels):
             raise ValueError(f"{neighbors} neighbors and {classes} classes do not fit the labels")
         standardization = Standardization(tensors["mean"], tensors["scale"])
         return KnnHead(standardization, tensors["examples"], labels, neighbors, classes)

@@ -23,11 +23,12 @@ from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.synthesis.ascent import ascend
 from headstart.inspection.synthesis.recipe import SynthesisRecipe
 from headstart.inspection.synthesis_target import ClassTarget, Target
-from headstart.system.files import atomic_write, check_not_input
+from headstart.system.files import atomic_write, check_not_input, cut_stem
 from headstart.types import Pixels, ProgressCallback, no_progress
 
 TARGET_PROBABILITY = 0.95
 """Probability that the saved image of a class should reach."""
+_LONGER = ".webp"  # the longest extension of what is written
 _FRAME = 80  # milliseconds
 _LAST_FRAME = 1500
 
@@ -155,7 +156,8 @@ def _center(start: Path, side: int) -> Tensor:
 
 def _numbered(out: Path, number: int, target: Target) -> Path:
     words = re.sub(r"[^\w.]+", "-", target.name).strip("-")
-    return out.with_name(f"{out.stem}-{number}-{words}.png")
+    stem = cut_stem(out.stem, f"-{number}{_LONGER}")
+    return out.with_name(cut_stem(f"{stem}-{number}-{words}", _LONGER) + ".png")
 
 
 def _webp(frames: Sequence[Pixels]) -> bytes:

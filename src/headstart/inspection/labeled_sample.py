@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from headstart.backbones.imagenet_names import find_classes
 from headstart.datasets import ImageDataset
+from headstart.datasets.class_names import spelled_as
 from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UnreadableImageError
 from headstart.images.decode import read_bytes
@@ -19,6 +20,7 @@ from headstart.images.preprocessing import decode_and_prepare
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.system.prefetch import prefetch
+from headstart.system.text import count_reasons, join_names
 from headstart.types import Conflict, Labels, Pixels, ProgressCallback, Skipped, no_progress
 
 if TYPE_CHECKING:  # sampling needs no PyTorch
@@ -82,6 +84,7 @@ def draw_sample(
     Raises:
         DataError: no image is left, or the network knows none of the classes.
     """
+    dataset = dataset.rename_classes(spelled_as(dataset.classes, network.classes).__getitem__)
     targets, unknown = _targets(dataset, network.classes, exact=model is not None)
     known = np.array([label in targets for label in range(len(dataset.classes))], dtype=bool)
     without_class = [
@@ -129,9 +132,10 @@ def draw_sample(
         )
         rows, conflicts = curated.rows.tolist(), curated.conflicts
     if not rows:
+        reasons = f" ({count_reasons(one.reason for one in failed)})" if failed else ""
         raise DataError(
             f"{dataset.name} has no image to test with: {seen} were in the model's own training "
-            f"data, {len(failed)} could not be read; give other images"
+            f"data, {len(failed)} could not be read{reasons}; give other images"
         )
     chosen = [kept[row] for row in rows]
     labels = [int(pool.labels[one.row]) for one in chosen]
@@ -179,7 +183,7 @@ def _targets(
     if not targets:
         raise DataError(
             f"the {'model' if exact else 'network'} knows none of the classes of {dataset.name} "
-            f"({', '.join(dataset.classes[:10])}): {next(iter(unknown.values()))}"
+            f"({join_names(dataset.classes)}): {next(iter(unknown.values()))}"
         )
     return targets, unknown
 

@@ -13,7 +13,7 @@ from headstart.errors import HeadstartError
 from headstart.models.trained_model import TrainingData
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
-from headstart.system.files import atomic_write
+from headstart.system.files import atomic_write, read_regular
 
 _KIND = "index"
 
@@ -31,6 +31,8 @@ class DataLocation:
         holdout: Share of the images that was held out, in [0, 1).
         seed: Random seed of that share.
         review: Absolute path of the reviewed audit that was applied; None without one.
+        image_folder: Absolute path that the table's file names are relative to; None for its own.
+        image_suffix: What was added to the table's names; None for nothing.
     """
 
     data: str
@@ -41,19 +43,21 @@ class DataLocation:
     holdout: float
     seed: int
     review: str | None = None
+    image_folder: str | None = None
+    image_suffix: str | None = None
 
 
 def save_data_location(root: Path, data: TrainingData, location: DataLocation) -> None:
     """Record where a model's images are; does nothing if the cache cannot be written."""
     with contextlib.suppress(OSError, HeadstartError):
         cache_folder(root, _KIND)
-        atomic_write(_note(root, data), json.dumps(asdict(location)).encode())
+        atomic_write(_note(root, data), json.dumps(asdict(location)).encode(), private=True)
 
 
 def find_data_location(root: Path, data: TrainingData) -> DataLocation | None:
     """Return where the images of a model were on this machine; None if that is not known."""
     try:
-        return DataLocation(**json.loads(_note(root, data).read_text(encoding="utf-8")))
+        return DataLocation(**json.loads(read_regular(_note(root, data), limit=2**20, own=True)))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -34,6 +34,13 @@ class HeldOutPredictions:
         correct: np.ndarray = self.probabilities.argmax(1) == self.labels
         return correct
 
+    def groups_by_class(self, classes: int) -> Labels:
+        """Return the number of series of each class, (K,); an image on its own is one, too."""
+        groups = np.arange(len(self.labels)) if self.clusters is None else self.clusters
+        pairs = np.unique(np.stack([self.labels, groups]), axis=1)
+        counts: Labels = np.bincount(pairs[0], minlength=classes)
+        return counts
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitResult:

@@ -1,10 +1,13 @@
 """The backbone of a trained model, with the weights that it was trained with."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from headstart.backbones import load_backbone
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import LOGITS
-from headstart.errors import BackboneError, SavedModelError
+from headstart.errors import BackboneError, NotCachedError, SavedModelError
 from headstart.features.extractor import Extractor, build_extractor
 from headstart.models.trained_model import Model
 from headstart.types import EngineName, Precision
@@ -17,17 +20,50 @@ def build_model_extractor(
     engine: EngineName = EngineName.AUTO,
     precision: Precision = Precision.AUTO,
     cache: Path | None = None,
+    allow_download: bool = False,
 ) -> Extractor:
     """Load the backbone that a model was trained on; see `build_extractor` for the arguments.
 
+    A model may come from anyone, so its weights are downloaded only with `allow_download`.
+
     Raises:
+        NotCachedError: The weights are not on this machine, and must not be downloaded.
         SavedModelError: The weights found are not those that the model was trained with.
     """
     require_weights_file(model, weights)
-    extractor = build_extractor(
-        model.origin.backbone, weights=weights, engine=engine, precision=precision, cache=cache
-    )
+    with _no_unasked_download(model):
+        extractor = build_extractor(
+            model.origin.backbone,
+            weights=weights,
+            engine=engine,
+            precision=precision,
+            cache=cache,
+            allow_download=allow_download,
+        )
     return extractor.with_backbone(tuned_backbone(model, extractor.backbone))
+
+
+def load_model_backbone(model: Model, *, weights: Path | None, allow_download: bool) -> Backbone:
+    """Load the network that a model runs on; see `build_model_extractor`."""
+    require_weights_file(model, weights)
+    with _no_unasked_download(model):
+        backbone = load_backbone(
+            model.origin.backbone, weights=weights, allow_download=allow_download
+        )
+    return tuned_backbone(model, backbone)
+
+
+@contextmanager
+def _no_unasked_download(model: Model) -> Iterator[None]:
+    try:
+        yield
+    except NotCachedError as error:
+        raise NotCachedError(
+            f"the weights of the model's backbone {model.origin.backbone} are not on this machine; "
+            "allow their download with --allow-download (in Python, allow_download=True), or give "
+            "their file with --weights FILE",
+            addresses=error.addresses,
+        ) from error
 
 
 def require_weights_file(model: Model, weights: Path | None) -> None:

@@ -6,7 +6,7 @@ from jinja2 import Environment, StrictUndefined
 
 from headstart.heads.families import head_family
 from headstart.models.trained_model import AccuracyEstimate, Model
-from headstart.system.text import pluralize
+from headstart.system.text import markdown, pluralize
 from headstart.types import EstimateMethod
 
 _METHODS = {
@@ -87,8 +87,8 @@ def _novelty_lines(model: Model) -> list[str]:
             "Of images of a class of the same kind that it was never shown, it catches "
             f"{_share_text(one.caught)} (AUROC {one.auroc:.3f}): measured by leaving out "
             f"{pluralize(len(caught), 'class', 'classes')} in turn, from "
-            f"{_share_text(caught[hardest])} ({_cell(hardest)}) to {_share_text(caught[easiest])} "
-            f"({_cell(easiest)})."
+            f"{_share_text(caught[hardest])} ({markdown(hardest)}) to "
+            f"{_share_text(caught[easiest])} ({markdown(easiest)})."
         )
     else:
         lines.append("How well it tells further classes is unknown.")
@@ -100,17 +100,11 @@ def _share_text(share: float) -> str:
     return f"{round(share * 10)} in 10" if 0.1 <= share < 0.95 else f"{share:.0%}"
 
 
-def _cell(text: str) -> str:
-    """Escape a name for a table cell; names of folders may contain any character."""
-    return " ".join(text.split()).replace("|", "\\|")
-
-
 def model_card(model: Model) -> str:
     """Return the model card as Markdown; it is the README.md of a saved model."""
     family = head_family(model.head.kind)
-    # The card is Markdown, not HTML: only characters that would end a table cell need escaping.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
-    environment.filters |= {"cell": _cell, "pluralize": pluralize}
+    environment.filters |= {"cell": markdown, "pluralize": pluralize}
     template = resources.files("headstart.models") / "model_card.md.j2"
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         model=model,

@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart.backbones.stages import LOGITS
 from headstart.datasets import ImageDataset
+from headstart.datasets.class_names import spelled_as
 from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UserError
 from headstart.evaluation.drift import Drift, EstimatedAccuracy
@@ -18,7 +19,7 @@ from headstart.models.batch_assessment import assess
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.shared_scenes import shared_scenes
 from headstart.models.trained_model import Model
-from headstart.system.text import join_names
+from headstart.system.text import count_reasons, join_names
 from headstart.types import (
     ClassProbability,
     Conflict,
@@ -172,6 +173,7 @@ def evaluate(
         DataError: No image is left, or the model knows none of the classes.
     """
     started = time.perf_counter()
+    dataset = dataset.rename_classes(spelled_as(dataset.classes, model.classes).__getitem__)
     usable, unknown = _of_known_classes(dataset, model.classes)
     stages = dict.fromkeys([one.name for one in extractor.backbone.stages])
     names = list(stages | dict.fromkeys(model.origin.stages))
@@ -181,9 +183,11 @@ def evaluate(
     seen = model.data.contains(tuple(features.digests[row] for row in curated.rows))
     rows = curated.rows[~seen]
     if not len(rows):
+        failed = [one.reason for one in features.skipped]
+        reasons = f" ({count_reasons(failed)})" if failed else ""
         raise DataError(
             f"{dataset.name} has no image to test with: {int(seen.sum())} were in the model's own "
-            f"training data, {len(features.skipped)} could not be read; give other images"
+            f"training data, {len(features.skipped)} could not be read{reasons}; give other images"
         )
     index = {name: place for place, name in enumerate(model.classes)}
     model_labels = np.array([index.get(name, -1) for name in usable.classes])

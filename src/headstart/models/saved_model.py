@@ -4,7 +4,6 @@ Loading a model reads numbers and text, and runs no code from it. The bytes depe
 alone (no time, machine or path is written), so the same training gives the same files.
 """
 
-import re
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +18,15 @@ from pydantic import (
     NonNegativeInt,
     ValidationError,
 )
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
-from headstart.errors import HeadstartError, SavedModelError
+from headstart.errors import SavedModelError
 from headstart.evaluation.conformal import CalibrationSet
 from headstart.heads.calibration import LIMIT
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import Head
 from headstart.models.model_card import model_card
+from headstart.models.model_folder import ARRAYS, MANIFEST, ModelFolder, arrays_name
 from headstart.models.trained_model import (
     AccuracyEstimate,
     BackboneOrigin,
@@ -39,13 +38,9 @@ from headstart.novelty.cross_fitting import Novelty
 from headstart.novelty.detector import NoveltyDetector
 from headstart.novelty.estimate import NoveltyEstimate
 from headstart.series.series import SeriesSummary
-from headstart.system.digests import DIGEST_BYTES, bytes_digest
-from headstart.system.files import atomic_write, check_writable
+from headstart.system.digests import DIGEST_BYTES
 
 SCHEMA = 3
-MANIFEST, CARD = "model.json", "README.md"
-_FORMAT = "headstart model"
-_ARRAYS = re.compile(r"model-[0-9a-f]{16}\.safetensors")
 _HEAD, _TAIL, _NOVELTY, _DIGESTS = "head.", "network.", "novelty.", "training_digests"
 _CALIBRATION = "calibration."
 _AGAIN = "copy or fit the model again"
@@ -97,7 +92,7 @@ class _Description(_Part):
 
 
 class _Manifest(_Description):
-    arrays: str = Field(pattern=f"^{_ARRAYS.pattern}$")
+    arrays: str = Field(pattern=f"^{ARRAYS.pattern}$")
 
 
 class _Header(BaseModel):
@@ -114,53 +109,11 @@ def save_model(model: Model, folder: Path) -> None:
         SavedModelError: The folder contains other files but no model.
         HeadstartError: The folder cannot be written.
     """
-    check_target(folder)
-    content = save(_arrays(model))
-    arrays = _named(content)
-    manifest = _Manifest(**dict(_Description.model_validate(model)), arrays=arrays).model_dump_json(
-        indent=2
-    )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        old = {path for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
-        # The arrays are named by their content, and the manifest names them: after an interruption,
-        # the folder contains either the old model or the new one.
-        atomic_write(folder / arrays, content)
-        atomic_write(folder / CARD, model_card(model).encode())
-        atomic_write(folder / MANIFEST, f"{manifest}\n".encode())
-        for path in old - {folder / arrays}:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise HeadstartError(
-            f"cannot write the model to {folder}: {error.strerror or error}; choose another folder"
-        ) from error
-
-
-def check_target(folder: Path) -> None:
-    """Check that a model can be written to a folder, before any work is done.
-
-    Raises:
-        SavedModelError: The folder is a file, or contains other files but no model.
-        UserError: It cannot be created or written.
-    """
-    for place in (folder, *folder.parents):
-        if place.is_file():
-            raise SavedModelError(f"{place} is a file; choose a folder for the model")
-    check_writable(folder)
-    taken = folder.is_dir() and next(folder.iterdir(), None) is not None
-    if taken and not _is_ours(folder / MANIFEST):
-        raise SavedModelError(
-            f"{folder} contains files but no model; choose a new folder for the model"
-        )
-
-
-def _is_ours(manifest: Path) -> bool:
-    """Whether headstart wrote it: other tools write a model.json too. It may be damaged."""
-    return manifest.is_file() and f'"{_FORMAT}"'.encode() in manifest.read_bytes()
-
-
-def _named(content: bytes) -> str:
-    return f"model-{bytes_digest(content)[:16]}.safetensors"
+    arrays = save(_arrays(model))
+    manifest = _Manifest(
+        **dict(_Description.model_validate(model)), arrays=arrays_name(arrays)
+    ).model_dump_json(indent=2)
+    ModelFolder(folder).write(arrays=arrays, manifest=f"{manifest}\n", card=model_card(model))
 
 
 def load_model(folder: Path) -> Model:
@@ -169,7 +122,7 @@ def load_model(folder: Path) -> Model:
     Raises:
         SavedModelError: The folder is not a model, is damaged, or was written by another version.
     """
-    manifest = _read_manifest(folder)
+    manifest, arrays = _read(folder)
     if manifest.head not in FAMILIES:
         raise SavedModelError(
             f"{folder / MANIFEST} is damaged or needs an extension: there is no head "
@@ -177,7 +130,6 @@ def load_model(folder: Path) -> Model:
             f"or {_AGAIN}"
         )
     path = folder / manifest.arrays
-    arrays = _read_arrays(path)
     try:
         head = FAMILIES[manifest.head].load(
             {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)},
@@ -236,15 +188,24 @@ def describe(model: Model) -> dict[str, Any]:
     return _Description.model_validate(model).model_dump(mode="json")
 
 
-def _read_manifest(folder: Path) -> _Manifest:
+def _read(folder: Path) -> tuple[_Manifest, dict[str, np.ndarray]]:
+    """Read the manifest and the arrays that it names, while other processes may replace both."""
+    files = ModelFolder(folder)
+    content = files.read_manifest()
+    while True:
+        manifest = _parse(content, folder)
+        try:
+            return manifest, files.read_arrays(manifest.arrays)
+        except FileNotFoundError as error:
+            before, content = content, files.read_manifest()
+            if content == before:
+                raise SavedModelError(f"{folder / manifest.arrays} is missing; {_AGAIN}") from error
+
+
+def _parse(content: bytes, folder: Path) -> _Manifest:
     path = folder / MANIFEST
     try:
-        if not path.is_file():
-            what = f"contains no {MANIFEST}" if folder.is_dir() else "is not a folder"
-            raise SavedModelError(
-                f"{folder} {what}; give the folder that 'headstart fit DATA --out MODEL' wrote"
-            )
-        text = path.read_text(encoding="utf-8")
+        text = content.decode()
         header = _Header.model_validate_json(text)
         if header.schema_version > SCHEMA:
             raise SavedModelError(
@@ -262,8 +223,6 @@ def _read_manifest(folder: Path) -> _Manifest:
         raise SavedModelError(f"{path} is damaged: {_fault(error)}; {_AGAIN}") from error
     except UnicodeDecodeError as error:
         raise SavedModelError(f"{path} is damaged ({error}); {_AGAIN}") from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
 
 
 def _fault(error: ValidationError) -> str:
@@ -277,24 +236,6 @@ def _fault(error: ValidationError) -> str:
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"the entry {entry!r} is unknown"
     return f"{entry!r} is {reprlib.repr(first['input'])}: {first['msg']}"
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        content = path.read_bytes()
-        if path.name != _named(content):
-            raise SavedModelError(f"{path} is damaged: its content has changed; {_AGAIN}")
-        arrays: dict[str, np.ndarray] = load(content)
-    except (FileNotFoundError, LookupError, SafetensorError) as error:
-        raise SavedModelError(f"{path} is missing or damaged ({error}); {_AGAIN}") from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return arrays
-
-
-def _unreadable(path: Path, error: OSError) -> SavedModelError:
-    """Return the error for a model that may be intact, so fitting it again would not help."""
-    return SavedModelError(f"cannot read {path}: {error.strerror or error}; make it readable")
 
 
 def _check(model: Model, path: Path) -> None:

@@ -22,7 +22,7 @@ from headstart.heads.selection import Selection, select
 from headstart.heads.selection_problem import SelectionProblem
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import DIGEST_BYTES, hasher
-from headstart.system.files import atomic_write
+from headstart.system.files import atomic_write, read_regular
 from headstart.types import ProgressCallback, no_progress
 
 _KIND = "choices"
@@ -85,7 +85,7 @@ def _digest(inputs: object, arrays: Mapping[str, np.ndarray]) -> str:
 def _read(path: Path) -> Selection | None:
     """Read what `_store` wrote; None if the file is missing or damaged."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path, limit=2 * _MAX_BYTES, own=True)
         body = content[DIGEST_BYTES:]
         if hasher(body).digest() != content[:DIGEST_BYTES]:
             return None
@@ -122,7 +122,7 @@ def _store(root: Path, path: Path, selection: Selection) -> None:
     with contextlib.suppress(OSError, HeadstartError):
         folder = cache_folder(root, _KIND)
         body = save(arrays)
-        atomic_write(path, hasher(body).digest() + body)
+        atomic_write(path, hasher(body).digest() + body, private=True)
         by_age = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime)
         for old in by_age[:-_MAX_FILES]:
             old.unlink(missing_ok=True)

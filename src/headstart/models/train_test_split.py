@@ -15,7 +15,7 @@ from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
 from headstart.models.fit_settings import FitSettings
 from headstart.series.series import Series, series_of
-from headstart.system.text import pluralize
+from headstart.system.text import count_reasons, pluralize
 from headstart.types import Labels, ProgressCallback, Skipped, Split, no_progress
 
 
@@ -33,7 +33,7 @@ def train_test_parts(dataset: ImageDataset) -> ImageDataset:
     if Split.TRAIN not in dataset.splits:
         raise DataError(
             f"{dataset.name} has no training part; put the training images in a folder named "
-            "'train'"
+            "'train', or mark them 'train' in the table"
         )
     if Split.TEST not in dataset.splits or Split.VALIDATION not in dataset.splits:
         return dataset
@@ -197,8 +197,9 @@ def _too_few_classes(
     names = [dataset.classes[index] for index in present]
     left = f"only the class {names[0]!r} has a training image" if names else "no training images"
     unreadable = len(features.skipped)
+    reasons = f" ({count_reasons(one.reason for one in features.skipped)})" if unreadable else ""
     causes = [
-        f"{unreadable} of {unreadable + len(features)} files could not be read",
+        f"{unreadable} of {unreadable + len(features)} files could not be read{reasons}",
         pluralize(len(curated.conflicts), "image has", "images have") + " two different labels",
     ]
     if shared:

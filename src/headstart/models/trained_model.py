@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt
 
 from headstart.backbones.backbone import Tensors
-from headstart.errors import DataError
+from headstart.errors import DataError, SavedModelError
 from headstart.evaluation.conformal import CalibrationSet, check_coverage
 from headstart.evaluation.metrics import clustered_interval
 from headstart.heads.calibration import probabilities
@@ -179,8 +179,18 @@ class Model:
     calibration: CalibrationSet | None = None
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
-        """Compute class probabilities, (N, K) float32, from (N, width) features of each stage."""
-        logits = self.head.logits(join_stages(values, self.origin.stages))
+        """Compute class probabilities, (N, K) float32, from (N, width) features of each stage.
+
+        Raises:
+            SavedModelError: The logits are not finite.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = self.head.logits(join_stages(values, self.origin.stages))
+        if not np.isfinite(logits).all():
+            raise SavedModelError(
+                "the model's logits are not finite: its weights or those of its backbone are "
+                "damaged; copy or fit the model again"
+            )
         return probabilities(logits, self.temperature)
 
     def p_values(self, values: Mapping[str, Floats]) -> Doubles | None:

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from headstart.heads.head import check_tensors
+from headstart.heads.knn import unit_length
 from headstart.types import Doubles, Floats, Labels
 
 RANK = 128
@@ -134,13 +135,7 @@ class ClassGaussians:
 
 def unit_blocks(parts: Sequence[Floats]) -> Floats:
     """Scale the features (N, width) of each stage to unit length, and put them side by side."""
-    return np.concatenate(
-        [
-            part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.float32(1e-12))
-            for part in parts
-        ],
-        axis=1,
-    )
+    return np.concatenate([unit_length(part) for part in parts], axis=1)
 
 
 def _class_means(X: Floats, y: Labels, classes: int) -> Floats:

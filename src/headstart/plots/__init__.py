@@ -3,11 +3,12 @@
 import os
 from contextlib import suppress
 
+from headstart.errors import StoreError
 from headstart.system.cache_folder import cache_folder, cache_root
 
 # By default, matplotlib writes its list of fonts to the home folder.
 if "MPLCONFIGDIR" not in os.environ:
-    with suppress(OSError):  # matplotlib then uses a temporary folder
+    with suppress(OSError, StoreError):  # matplotlib then uses a temporary folder
         os.environ["MPLCONFIGDIR"] = str(cache_folder(cache_root(), "fonts"))
 
 from headstart.plots.canvas import save

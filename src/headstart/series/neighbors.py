@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from headstart.heads.knn import unit_length
 from headstart.system.machine import cores
 from headstart.types import Floats, Labels
 
@@ -35,12 +36,12 @@ class Space:
     @classmethod
     def of(cls, stages: Sequence[Floats]) -> Self:
         """Combine the features (N, width) of some stages, each with the same weight."""
-        parts = [_unit_length(_standardized(values)) for values in stages]
+        parts = [unit_length(_standardized(values)) for values in stages]
         whole = parts[0]
         if len(parts) > 1:
-            whole = _unit_length(_standardized(np.concatenate(parts, axis=1)))
+            whole = unit_length(_standardized(np.concatenate(parts, axis=1)))
         if len(whole) > _COMPARED and whole.shape[1] > _WIDTH:
-            whole = _unit_length(whole @ _projection(whole.shape[1]))
+            whole = unit_length(whole @ _projection(whole.shape[1]))
         return cls(whole)
 
     def __len__(self) -> int:
@@ -156,9 +157,3 @@ def _projection(width: int) -> Floats:
     """Return a random orthogonal projection (width, `_WIDTH`), the same one every time."""
     random = np.random.default_rng(0).normal(size=(width, _WIDTH))
     return np.linalg.qr(random)[0].astype(np.float32)
-
-
-def _unit_length(values: Floats) -> Floats:
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    result: Floats = values / np.maximum(lengths, np.float32(1e-9))
-    return result

@@ -4,12 +4,14 @@ Everything in it can be recreated, so it may be deleted at any time. Each kind o
 subfolder, tagged as headstart's own by a CACHEDIR.TAG (https://bford.info/cachedir/), which also
 keeps it out of backups. Only tagged folders are ever cleared, so pointing HEADSTART_CACHE at a
 folder that has a "datasets" of its own does not delete that.
+
+What is stored decides what a model learns, so nothing is used that another user may have written:
+folders and files must belong to the user or to root, and not be writable by anyone else.
 """
 
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +19,14 @@ from pathlib import Path
 import platformdirs
 
 from headstart.errors import StoreError
-from headstart.system.files import TEMPORARY
+from headstart.system.files import TEMPORARY, is_own, locked, remove_stale_folders
 
 KINDS = ("features", "activations", "choices", "archives", "datasets", "index", "fonts")
 """The subfolders: features, activations, selected stages, unpacked archives, named data sets, the
 `PathIndex`, and matplotlib's list of fonts."""
 TAG = "CACHEDIR.TAG"
-_TAG_CONTENT = """Signature: 8a477f597d28d172789f06886806bc55
+_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
+_TAG_CONTENT = f"""{_SIGNATURE}
 # Created by headstart, which can recreate everything in it. To remove: `headstart cache --clear`.
 """
 
@@ -48,14 +51,27 @@ def cache_folder(root: Path, kind: str) -> Path:
 
     Raises:
         OSError: it cannot be created.
+        StoreError: it is not one of headstart's, or another user may write to it.
     """
     folder = root / kind
+    if folder.is_symlink() or (folder.is_dir() and not is_tagged(folder)):
+        raise StoreError(
+            f"{folder} is a link or has no {TAG} of headstart's, so it may contain other files; "
+            "choose another cache folder with HEADSTART_CACHE"
+        )
+    if folder.is_dir() and not is_own(folder.stat()):
+        raise StoreError(
+            f"other users can write to {folder}, so its content cannot be trusted; remove their "
+            "permission (chmod go-w) or choose another cache folder with HEADSTART_CACHE"
+        )
     if not folder.is_dir():
         # Created elsewhere and renamed, so that a killed process cannot leave it untagged.
-        draft = root / f"{kind}.{secrets.token_hex(8)}{TEMPORARY}"
+        draft = root / f".{kind}.{secrets.token_hex(8)}{TEMPORARY}"
         draft.mkdir(parents=True)
+        remove_stale_folders(root)
         try:
             (draft / TAG).write_text(_TAG_CONTENT, encoding="utf-8")
+            draft.chmod(0o755)
             draft.rename(folder)
         except OSError:
             shutil.rmtree(draft, ignore_errors=True)
@@ -70,7 +86,9 @@ def is_tagged(folder: Path) -> bool:
         content = (folder / TAG).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
-    return content == _TAG_CONTENT and not folder.is_symlink()
+    # Other versions of headstart may write another text.
+    ours = content.startswith(_SIGNATURE) and "headstart" in content
+    return ours and not folder.is_symlink()
 
 
 @contextmanager
@@ -107,11 +125,14 @@ def atomic_folder(destination: Path) -> Iterator[Path]:
     """
     with cache_errors(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+        remove_stale_folders(destination.parent)
+        work = destination.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
+        work.mkdir(mode=0o700)
     try:
-        yield work
+        with locked(work):  # a temporary folder without a lock was left by a killed process
+            yield work
         with cache_errors(destination):
-            work.chmod(0o755)  # mkdtemp makes it private, and caches may be shared
+            work.chmod(0o755)  # others may read what root has stored
             try:
                 work.rename(destination)
             except OSError:

@@ -1,8 +1,10 @@
-"""Results as JSON: one conversion for every dataclass, array, enum and path."""
+"""Results as JSON, by one conversion for every dataclass, array, enum and path; and as CSV."""
 
+import csv
+import io
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -64,9 +66,24 @@ def json_text(value: Any, *, ascii_only: bool = False) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write what `to_json` converts as a JSON file; bytes of names that are not text are kept.
+    r"""Write what `to_json` converts as a JSON file: UTF-8.
+
+    Bytes of names that are not text are written as an escape (\udcff), which JSON readers turn into
+    what `os.fsencode` turns into the bytes.
 
     Raises:
         HeadstartError: the file cannot be written.
     """
-    atomic_write(path, f"{json_text(value)}\n".encode(errors="surrogateescape"))
+    atomic_write(path, f"{json_text(value)}\n".encode(errors="backslashreplace"))
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows of cells as a CSV table; lines end with a line feed."""
+    buffer = io.StringIO(newline="")
+    # Python's csv does not quote a bare carriage return, which readers take for the end of a line.
+    plain = csv.writer(buffer, lineterminator="\n")
+    quoted = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in row)
+        (quoted if returns else plain).writerow(row)
+    return buffer.getvalue()

@@ -1,6 +1,35 @@
-"""Plurals, and shortened lists of names."""
+"""Plurals, shortened lists of names, and names that are safe to show."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+_INVISIBLE: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+"""Characters that move a terminal's cursor, break a line or reorder text, but \\t and \\n."""
+_MARKDOWN: Final = re.compile(r"[\\`*\[\]|]|<(?=[A-Za-z/!?])|&(?=#?\w+;)")
+
+
+def visible(text: str) -> str:
+    """Return text with escapes for control characters, other than tab and line feed."""
+    return _INVISIBLE.sub(_escape, text)
+
+
+def one_line(text: str) -> str:
+    """Return text with escapes for characters that would break, rewrite or reorder its line."""
+    return visible(text).replace("\t", "\\t").replace("\n", "\\n")
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 32 else f"\\u{code:04x}"
+
+
+def markdown(text: str) -> str:
+    """Return text that Markdown shows as it is, in a paragraph or a table cell."""
+    return _MARKDOWN.sub(r"\\\g<0>", one_line(" ".join(text.split())))
 
 
 def pluralize(count: int, one: str, many: str = "") -> str:
@@ -12,3 +41,9 @@ def join_names(names: Sequence[str], most: int = 10) -> str:
     """Return the first names separated by commas, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def count_reasons(reasons: Iterable[str], most: int = 5) -> str:
+    """Return how often each reason occurs, the most frequent first: "3 no label, 1 a folder"."""
+    counts = Counter(reasons).most_common()
+    return join_names([f"{count:,} {reason}" for reason, count in counts], most)

@@ -1,36 +1,12 @@
 import json
-import sys
+import re
 
 import pytest
 
-from headstart.datasets.tables import open_table
-from headstart.errors import DataError, MissingExtraError
+from headstart.datasets.tables import TableOptions, open_table
+from headstart.errors import DataError
 from headstart.types import Split
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "img").mkdir()
-    for name in "abcd":
-        (tmp_path / "img" / f"{name}.jpg").write_bytes(b"x")
-    return tmp_path
-
-
-def table(folder, text, name="t.csv", encoding="utf-8"):
-    path = folder / name
-    path.write_bytes(text.encode(encoding))
-    return path
-
-
-def contents(dataset):
-    return [
-        (path.name, dataset.classes[label])
-        for path, label in zip(dataset.paths, dataset.labels.tolist(), strict=True)
-    ]
-
-
-def reasons(dataset):
-    return [one.reason for one in dataset.skipped]
+from tests.datasets.tables.conftest import contents, reasons, table
 
 
 @pytest.mark.parametrize("header", ["image,label", "File_Name,Class", " IMG path , Species "])
@@ -51,15 +27,11 @@ def test_delimiters(folder, delimiter, name):
 
 def test_columns_can_be_chosen(folder):
     path = table(folder, "a,b,label,class\nimg/a.jpg,u,1,x\nimg/b.jpg,v,1,y\n")
-    with pytest.raises(
-        DataError, match=r"no recognizable image column.*'a', 'b', 'label'.*--image-column"
-    ):
-        open_table(path)
     with pytest.raises(DataError, match=r"several possible label columns.*--label-column"):
-        open_table(path, image_column="a")
-    assert open_table(path, image_column="A", label_column="b").classes == ("u", "v")
+        open_table(path, TableOptions(image_column="a"))
+    assert open_table(path, TableOptions(image_column="A", label_column="b")).classes == ("u", "v")
     with pytest.raises(DataError, match="no column 'z'"):
-        open_table(path, image_column="a", label_column="z")
+        open_table(path, TableOptions(image_column="a", label_column="z"))
 
 
 def test_splits(folder):
@@ -112,7 +84,8 @@ def test_paths(folder, tmp_path):
 
 def test_tables_from_strangers_stay_inside(folder):
     inside = folder / "img"
-    rows = f"image,label\na.jpg,x\nb.jpg,y\n../t.csv,x\n{folder / 't.csv'},x\n"
+    (folder / "o.txt").write_bytes(b"")
+    rows = f"image,label\na.jpg,x\nb.jpg,y\n../o.txt,x\n{folder / 'o.txt'},x\n"
     found = open_table(table(inside, rows), within=inside)
     assert len(found) == 2
     assert reasons(found) == ["outside the archive"] * 2
@@ -136,40 +109,14 @@ def test_json_lines(folder):
     assert sorted(reasons(found)) == sorted(expected)
 
 
-def test_parquet(folder):
-    pandas = pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
-    frame = pandas.DataFrame(
-        {
-            "file": ["img/a.jpg", "img/b.jpg", "img/c.jpg"],
-            "label": [0, 1, None],
-            "split": ["train"] * 3,
-        }
-    )
-    frame.to_parquet(folder / "t.parquet")
-    found = open_table(folder / "t.parquet")
-    assert contents(found) == [("a.jpg", "0"), ("b.jpg", "1")]
-    assert found.splits == (Split.TRAIN, Split.TRAIN)
-    assert reasons(found) == ["no label"]
-    (folder / "u.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match="cannot be read as Parquet"):
-        open_table(folder / "u.parquet")
-
-
-def test_parquet_without_the_extra(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"\.\[tables\]"):
-        open_table(table(folder, "", "t.parquet"))
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "has no rows"),
         ("image,label\n", "has no rows"),
         ("image,label\nimg/a.jpg,x\n", r"only one class \('x'\)"),
-        ("image,label\nno.jpg,x\n", "none of the 1 images.*no such file.*relative to"),
-        ("image,label\nimg/a.jpg,\n", "none of the 1 images.*no label.*fix the table"),
+        ("image,label\nno.jpg,x\n", "none of the 1 rows.*no such file.*relative to"),
+        ("image,label\nimg/a.jpg,\n", "none of the 1 rows.*no label.*fix the table"),
     ],
 )
 def test_tables_without_use(folder, text, message):
@@ -180,7 +127,7 @@ def test_tables_without_use(folder, text, message):
 def test_one_column_cannot_be_both(folder):
     path = table(folder, "image,label\nimg/a.jpg,x\n")
     with pytest.raises(DataError, match=r"both be in the column 'image'.*--label-column"):
-        open_table(path, label_column="image")
+        open_table(path, TableOptions(label_column="image"))
 
 
 @pytest.mark.parametrize(
@@ -199,6 +146,113 @@ def test_a_quotation_mark_left_open(folder, row):
     (lost,) = found.skipped
     assert lost.path == f"{folder / 't.csv'}, line 4"
     assert lost.reason == "line break in a cell; check for an unclosed quotation mark"
+
+
+def test_why_one_class_is_left(folder):
+    rows = "image,label\nmissing/a.jpg,x\nmissing/b.jpg,x\nimg/c.jpg,y\nimg/d.jpg,\n"
+    message = (
+        r"only one class \('y'\); 3 rows were skipped: 2 no such file, 1 no label, such as "
+        r"missing/a\.jpg; file names are relative to .*--image-folder"
+    )
+    with pytest.raises(DataError, match=message):
+        open_table(table(folder, rows))
+
+
+def test_where_the_files_are(folder):
+    (folder / "tables").mkdir()
+    path = table(folder / "tables", "image,label\na.jpg,x\nb.jpg,y\n")
+    where = folder / "img"
+    with pytest.raises(DataError, match=re.escape(f"they are in {where}: add --image-folder")):
+        open_table(path)
+    assert len(open_table(path, TableOptions(image_folder=where))) == 2
+    with pytest.raises(DataError, match=r"--image-folder .*none is not a folder"):
+        open_table(path, TableOptions(image_folder=folder / "none"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("x|indoor", "'x|indoor'"),
+        ("x;indoor", "'x;indoor'"),
+        ('"x, indoor"', "'x, indoor'"),
+        ("x indoor", "'x indoor'"),
+        ("\"['x', 'indoor']\"", re.escape("\"['x', 'indoor']\"")),
+    ],
+)
+def test_several_labels_in_a_cell(folder, cell, shown):
+    rows = f"image,labels\nimg/a.jpg,x\nimg/b.jpg,{cell}\nimg/c.jpg,y\nimg/d.jpg,y\n"
+    if " " in cell and "," not in cell:
+        rows += f"img/d.jpg,{cell.replace('x', 'y')}\n"
+    shown = shown.replace("|", r"\|")
+    with pytest.raises(
+        DataError, match=rf"[12] of [45] rows of .* give several labels, such as {shown} \(line 3"
+    ):
+        open_table(table(folder, rows))
+
+
+def test_what_may_be_several_labels_is_said(folder):
+    rows = "image,label\nimg/a.jpg,x\nimg/b.jpg,x indoor\nimg/c.jpg,y/n\n"
+    found = open_table(table(folder, rows))
+    assert found.classes == ("x", "x indoor", "y/n")
+    assert "1 label of" in found.warnings[0]
+    assert "'x indoor' beside 'x'" in found.warnings[0]
+
+
+def test_lists_of_labels(folder):
+    rows = [{"file_name": f"img/{name}.jpg", "label": [name]} for name in "abcd"]
+    text = "\n".join(map(json.dumps, rows))
+    assert open_table(table(folder, text, "t.jsonl")).classes == ("a", "b", "c", "d")
+    rows[1]["label"] = ["b", "e"]
+    text = "\n".join(map(json.dumps, rows))
+    with pytest.raises(DataError, match=r"1 of 4 rows .*such as \['b', 'e'\] \(line 2\)"):
+        open_table(table(folder, text, "t.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "said"),
+    [
+        ("0 0.0 00 1", ("0", "0.0", "00", "1"), "'0' and '0.0' and '00'"),
+        ("NA None null x", ("NA", "None", "null", "x"), None),
+        ("NaN x y y", ("NaN", "x", "y"), "'NaN' is a class"),
+        ("x/y N/A x/y N/A", ("N/A", "x/y"), None),
+        ("0 NaN 1 1", ("0", "1"), None),
+    ],
+)
+def test_spellings_of_labels(folder, labels, classes, said):
+    rows = [f"img/{name}.jpg,{label}" for name, label in zip("abcd", labels.split(), strict=True)]
+    found = open_table(table(folder, "\n".join(["image,label", *rows])))
+    assert found.classes == classes
+    assert said in found.warnings[0] if said else not found.warnings
+    lost = "no label but 'NaN' among numbers"
+    assert reasons(found) == ([lost] if "NaN" not in classes and "NaN" in labels else [])
+
+
+def test_blanks_around_labels_are_removed_and_said(folder):
+    rows = ["image,label", "img/a.jpg,x", "img/b.jpg, x", "img/c.jpg,y ", "img/d.jpg,y "]
+    found = open_table(table(folder, "\n".join(rows)))
+    assert found.classes == ("x", "y")
+    assert found.warnings == (f"blanks around labels of {folder / 't.csv'} are removed: ' x'",)
+
+
+def test_texts_with_blanks_beside_lists(folder):
+    labels = {"a": " x", "b": ["x"], "c": "x", "d": "y"}
+    lines = [json.dumps({"file": f"img/{one}.jpg", "label": labels[one]}) for one in "abcd"]
+    assert open_table(table(folder, "\n".join(lines), "t.jsonl")).classes == ("x", "y")
+
+
+def test_an_image_with_two_labels_is_left_to_the_search_for_copies(folder):
+    rows = "image,label\nimg/a.jpg,x\n./img/a.jpg,y\nimg/b.jpg,y\n"
+    assert contents(open_table(table(folder, rows))) == [
+        *[("a.jpg", "x"), ("a.jpg", "y"), ("b.jpg", "y")]
+    ]
+
+
+def test_rows_with_too_many_cells_are_skipped(folder):
+    rows = "image,label\nimg/a.jpg,x\nimg/b.jpg,y, black\nimg/c.jpg,y,\n"
+    found = open_table(table(folder, rows))
+    assert contents(found) == [("a.jpg", "x"), ("c.jpg", "y")]
+    assert found.skipped[0].path == f"{folder / 't.csv'}, line 3"
+    assert found.skipped[0].reason.startswith("3 cells for 2 columns")
 
 
 def test_one_class_may_do(folder):

@@ -1,0 +1,14 @@
+"""Tables with one row per image: CSV, TSV, JSON Lines, Parquet."""
+
+from headstart.datasets.tables.labeled_table import open_table
+from headstart.datasets.tables.table_file import TABLE_ENDINGS, is_table, may_be_table, unsupported
+from headstart.datasets.tables.table_options import TableOptions
+
+__all__ = [
+    "TABLE_ENDINGS",
+    "TableOptions",
+    "is_table",
+    "may_be_table",
+    "open_table",
+    "unsupported",
+]
