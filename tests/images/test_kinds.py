@@ -280,6 +280,9 @@ KINDS = {
         refused=r"too large: 17000 x 17000 pixels",
     ),
     "webp, orientation in xmp": Kind(lambda: xmp("WEBP", lossless=True)),
+    "tiff, orientation in xmp": Kind(
+        lambda: saved(quadrants(), "TIFF", tiffinfo={700: ORIENTATION_IN_XMP})
+    ),
     # Raw files, of which the preview is read
     "raw, dng": Kind(lambda: raw({254: 1, 330: 999, 50706: 1}, jpeg())),
     "raw, turned": Kind(
@@ -306,7 +309,11 @@ KINDS = {
         lambda: saved(quadrants(), "TIFF", tiffinfo={254: 1, 50706: bytes([1, 4, 0, 0])})
     ),
     "raw, without preview": Kind(
-        lambda: raw({262: 32803}, b""),
+        lambda: raw({256: 16, 257: 16, 258: 8, 262: 32803, 273: 0, 277: 1, 278: 16, 279: 256}, b""),
+        refused="not supported: a TIFF of raw sensor data",
+    ),
+    "raw, raf without preview": Kind(
+        lambda: b"FUJIFILMCCD-RAW ".ljust(2000, b"\0"),
         refused="not supported: a camera's raw file without a preview",
     ),
     # Extras
@@ -400,7 +407,7 @@ def kind(request):
     return found
 
 
-def shown(image: Image.Image) -> list[tuple[int, ...]]:
+def shown(image: Image.Image) -> list:
     """Return the color in the middle of each quadrant."""
     width, height = image.size
     places = [(x * width // 4, y * height // 4) for y in (1, 3) for x in (1, 3)]

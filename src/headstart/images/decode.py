@@ -11,7 +11,6 @@ depend on Pillow's process-wide settings.
 import contextlib
 import io
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,9 +34,10 @@ from headstart.images.limits import check_size
 from headstart.images.notes import ImageNote, NoteCallback, ignore_note
 from headstart.images.orientation import upright
 from headstart.images.other_formats import refusal
-from headstart.images.plugins import TITLES, plugin
+from headstart.images.plugins import plugin
 from headstart.images.psd import read_psd
 from headstart.images.raw import has_thumbnail, is_raw, preview
+from headstart.images.reasons import reason_of
 from headstart.images.rgb import to_rgb
 from headstart.images.tga import read_tga
 from headstart.images.tiff import read_tiff
@@ -68,16 +68,6 @@ _REPAIRS: Final[dict[str, Callable[[bytes], bytes | None]]] = {
 }
 """Formats whose whole images Pillow may refuse: functions from a file's content to what it reads
 instead, or to None."""
-_UNSUPPORTED: Final = re.compile(
-    r"(?i)unsupported|unimplemented|not (supported|implemented)|cannot handle|unable to determine"
-    r"|unknown (pcx mode|pixel)|no 32bit icon"
-)
-"""What plugins say of a file that they do not take for damaged."""
-_TRUNCATED: Final = re.compile(
-    r"(?i)truncated|not enough (image )?data|unpack_from requires|unpack requires|expected to read"
-    r"|incomplete|reached eof|end of file|less than expected|no more images"
-)
-"""What they say of a file that ends early."""
 
 
 def decode(
@@ -107,8 +97,7 @@ def decode(
         raise UnreadableImageError(refusal(content[:HEAD_BYTES]))
     silence_warnings()
     if name == "RAW" or (name == "TIFF" and is_raw(content)):
-        name, content = _preview(name, content)
-        on_note(ImageNote.RAW_PREVIEW)
+        name, content = _preview(name, content, on_note)
     try:
         return _decoded(name, content, min_size, on_note)
     except _DamagedImageError:
@@ -143,7 +132,7 @@ def _decoded(
     except MemoryError as error:
         raise UnreadableImageError("too large: out of memory") from error
     except Exception as error:  # plugins may raise anything on damaged data
-        raise _DamagedImageError(_reason(error, name, content)) from error
+        raise _DamagedImageError(reason_of(error, name, content)) from error
 
 
 def _repaired(name: str, content: bytes) -> bytes | None:
@@ -153,14 +142,14 @@ def _repaired(name: str, content: bytes) -> bytes | None:
         return None
 
 
-def _preview(name: str, content: bytes) -> tuple[str, bytes]:
+def _preview(name: str, content: bytes, on_note: NoteCallback) -> tuple[str, bytes]:
     """Return the format and the content of the image to read instead of a camera's raw file."""
     jpeg_file = preview(content)
-    if jpeg_file is not None:
-        return "JPEG", jpeg_file
-    if name == "TIFF" and has_thumbnail(content):
-        return name, content
-    raise UnreadableImageError("not supported: a camera's raw file without a preview")
+    if jpeg_file is not None or has_thumbnail(content):
+        on_note(ImageNote.RAW_PREVIEW)
+    elif name == "RAW":
+        raise UnreadableImageError("not supported: a camera's raw file without a preview")
+    return (name, content) if jpeg_file is None else ("JPEG", jpeg_file)
 
 
 @contextlib.contextmanager
@@ -182,7 +171,7 @@ def open_header(path: Path) -> Iterator[Image.Image]:
         except UnreadableImageError:
             raise
         except Exception as error:  # plugins may raise anything on damaged data
-            raise UnreadableImageError(_reason(error, name)) from error
+            raise UnreadableImageError(reason_of(error, name)) from error
         yield image
 
 
@@ -244,22 +233,3 @@ def _format_of(file: BinaryIO) -> str:
     if name is None:
         raise UnreadableImageError(refusal(head))
     return name
-
-
-def _reason(error: Exception, name: str, content: bytes = b"") -> str:
-    detail = " ".join(str(error).split())
-    title = TITLES.get(name, name)
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return "too large: " + detail
-    if name == "JPEG" and (found := jpeg.frame(content)) is not None and found.unsupported:
-        return f"not supported: {found.unsupported}"
-    is_short = name == "WEBP" and len(content) < 8 + int.from_bytes(content[4:8], "little")
-    if is_short or isinstance(error, EOFError) or _TRUNCATED.search(detail):
-        return "truncated"
-    if "not identified" in detail:  # adds nothing: only the signature was right
-        detail = ""
-    if len(detail) > 100:
-        detail = detail[:97] + "..."
-    if not isinstance(error, TypeError) and _UNSUPPORTED.search(detail):
-        return f"not supported: {title} ({detail})" if detail else f"not supported: {title}"
-    return f"damaged {title}: {detail}" if detail else f"damaged {title}"

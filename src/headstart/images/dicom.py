@@ -10,6 +10,7 @@ from PIL import Image
 from headstart.errors import UnreadableImageError
 from headstart.images.limits import check_size
 from headstart.images.notes import NoteCallback
+from headstart.images.other_formats import NOT_AN_IMAGE
 from headstart.images.plugins import extra_module
 
 _PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -36,7 +37,10 @@ def read_dicom(content: bytes, _: NoteCallback) -> Image.Image:
     processing = extra_module("pydicom.pixels", "DICOM", "dicom")
     data = pydicom.dcmread(io.BytesIO(content), force=True)
     if not any(name in data for name in _PIXELS):
-        raise UnreadableImageError("not an image: a DICOM file without pixels")
+        is_cut = "Rows" in data
+        raise UnreadableImageError(
+            "truncated" if is_cut else f"{NOT_AN_IMAGE}: DICOM without pixels"
+        )
     check_size(data.Columns, data.Rows)
     pixels = _first_frame(data, processing)
     kind = data.PhotometricInterpretation
@@ -54,6 +58,8 @@ def _first_frame(data: Any, processing: Any) -> npt.NDArray[Any]:
         return np.asarray(processing.pixel_array(data, index=0))
     except (RuntimeError, NotImplementedError) as error:
         syntax = data.file_meta.TransferSyntaxUID
+        if not syntax.is_compressed:
+            raise
         if syntax not in _CODECS:
             raise UnreadableImageError(f"not supported: DICOM with {syntax.name}") from error
     codecs = extra_module("imagecodecs", f"DICOM with {syntax.name}", "dicom")

@@ -80,7 +80,7 @@ class Frame:
         """The reason why Pillow cannot decode it, if there is one."""
         if self.marker == _JPEG_LS:
             return "JPEG-LS"
-        if self.bits != 8:
+        if self.bits != 8 and 2 <= self.bits <= 16:
             return f"JPEG with {self.bits} bits per channel"
         if self.marker in (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF):
             return "hierarchical JPEG"

@@ -47,7 +47,7 @@ def preview(content: bytes) -> bytes | None:
 
 
 def has_thumbnail(content: bytes) -> bool:
-    """Whether the first image of a raw file that is a TIFF is a smaller copy for display."""
+    """Whether the first image of a TIFF file is a smaller copy for display."""
     return bool(_first_directory(content).get(_FILE_TYPE, 0) & 1)
 
 

@@ -129,6 +129,7 @@ def _read_with_pillow(
     from PIL.TiffImagePlugin import TiffImageFile
 
     image = TiffImageFile(io.BytesIO(content))
+    image.info.pop("xmp", None)  # an orientation in it is not for readers
     image.load()
     bits, kind = layout.bits[0], layout.formats[0]
     if layout.channels > 1:
