@@ -41,6 +41,7 @@ def blank(bytes_per_pixel, **tags):
         (blank(5, t258=(3, [8] * 5), t277=(3, [5])), "with 5 channels of unstated meaning; save"),
         (blank(3, t258=(3, [8] * 3), t262=(3, [10]), t277=(3, [3])), "of ITULab colors; save it"),
         (blank(6, t258=(3, [16] * 3), t262=(3, [32845]), t277=(3, [3])), "of LogLuv colors; save"),
+        (blank(2, t258=(3, [16]), t262=(3, [32803])), "of raw sensor data; save it as RGB"),
         (blank(1, t262=(3, [77])), "whose colors are of kind 77; save it as RGB"),
         (blank(8, t258=(3, [64]), t339=(3, [6])), "of complex numbers; save their absolute"),
         (blank(2, t258=(3, [5, 6, 5]), t262=(3, [2]), t277=(3, [3])), "whose channels differ in"),

@@ -40,8 +40,10 @@ _COLORS: Final = {
 """Number of channels besides extra ones."""
 _UNREAD: Final = {
     10: "ITULab colors",
+    32803: "raw sensor data",
     32844: "LogL values",
     32845: "LogLuv colors",
+    34892: "raw sensor data",
 }
 """Other meanings of samples."""
 _PREMULTIPLIED, _OPACITY = 1, 2
