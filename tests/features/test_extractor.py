@@ -17,6 +17,7 @@ from headstart.errors import BackboneError
 from headstart.features import extraction, extractor
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor, configuration_key
+from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import prepare
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision
@@ -314,3 +315,21 @@ class TestAnotherBackbone:
     def test_warnings_of_a_derived_extractor_reach_the_original(self, tiny: Tiny):
         extractor = tiny()
         assert extractor.with_backbone(self.ANOTHER).warnings is extractor.warnings
+
+
+def test_what_decoding_assumed_is_said_for_all_images_in_each_run(tmp_path: Path, tiny: Tiny):
+    (folder := tmp_path / "photos").mkdir()
+    for name, most in (("a", 4095), ("b", 1023), ("c", 65535)):
+        values = np.linspace(0, most, 400).astype(np.uint16).reshape(20, 20)
+        Image.fromarray(values).save(folder / f"{name}.png")
+    shutil.copy(folder / "a.png", folder / "copy.png")
+    for computed in (3, 0):
+        extractor = tiny()
+        extractor.extract(files(folder)[:1])
+        found = extractor.with_backbone(extractor.backbone).extract(files(folder))
+        assert found.computed == max(0, computed - 1)
+        assert found.notes == {ImageNote.REDUCED_BIT_DEPTH: set(found.digests[:2])}
+        (warning,) = extractor.warnings
+        assert warning.startswith("2 images have 16 bits per channel but small values only")
+    first, second, *_ = found.values["coarse"]
+    np.testing.assert_allclose(first, second, atol=0.01)

@@ -96,7 +96,9 @@ def compare(
         seed=seed,
         cores=cores(),
         seconds=time.perf_counter() - started,
-        warnings=tuple(text for trial in measured for text in trial.extractor.warnings),
+        warnings=tuple(
+            dict.fromkeys(text for trial in measured for text in trial.extractor.warnings)
+        ),
     )
 
 

@@ -14,9 +14,11 @@ import numpy as np
 from headstart.engines import EnginePlan, LazyEngine
 from headstart.errors import UnreadableImageError
 from headstart.features.buffer import FeatureBuffer
+from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
 from headstart.images.decode import read_bytes
 from headstart.images.identity import image_identities
+from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import Preprocessing, decode_and_prepare
 from headstart.system.digests import bytes_digest, hasher
 from headstart.system.prefetch import prefetch
@@ -32,6 +34,7 @@ class Features:
         rows: (N,) indices into the paths that were given; unreadable files are missing.
         digests: N digests of the files' bytes, 32 hex digits each.
         skipped: The files that could not be read, with reasons.
+        notes: What had to be assumed when images were decoded, now or earlier, and their digests.
         plan: The engine and precision that computed the features.
         cached: Number of images, copies included, whose features were in the store.
         computed: Number of images that were run through the network.
@@ -42,6 +45,7 @@ class Features:
     rows: Labels
     digests: tuple[str, ...]
     skipped: tuple[Skipped, ...]
+    notes: Mapping[ImageNote, frozenset[str]]
     plan: EnginePlan
     cached: int
     computed: int
@@ -82,12 +86,13 @@ class ExtractionPass:
         preprocessing: Preprocessing,
         buffer: FeatureBuffer,
         index: PathIndex | None,
+        notes: NoteIndex,
         progress: ProgressCallback,
     ) -> None:
         self._paths, self._stages = paths, stages
         self._engine, self._preprocessing = engine, preprocessing
         self._buffer, self._index = buffer, index
-        self._progress = progress
+        self._notes, self._progress = notes, progress
         self._digests: list[str | None] = [None] * len(paths)
         self._skipped: list[Skipped] = []
         self._computed: set[str] = set()
@@ -110,6 +115,7 @@ class ExtractionPass:
         finally:  # also on Ctrl-C: what has been computed is stored
             images.close()
             self._buffer.flush()
+            self._notes.save()
             if self._index is not None:
                 self._index.save()
         return True
@@ -126,6 +132,7 @@ class ExtractionPass:
             rows=np.flatnonzero([digest is not None for digest in self._digests]),
             digests=digests,
             skipped=tuple(self._skipped),
+            notes=self._notes.of(digests),
             plan=self._engine.plan,
             cached=sum(digest not in self._computed for digest in digests),
             computed=len(self._computed),
@@ -178,7 +185,10 @@ class ExtractionPass:
             # The store has been searched for the digest that the index knew.
             if digest != self._digests[row] and self._buffer.stored([digest], self._stages):
                 return digest, None
-            return digest, decode_and_prepare(content, self._preprocessing)
+            notes: list[ImageNote] = []
+            pixels = decode_and_prepare(content, self._preprocessing, on_note=notes.append)
+            self._notes.add(digest, notes)
+            return digest, pixels
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
 

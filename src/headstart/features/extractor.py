@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,16 +21,20 @@ from headstart.engines import Engine, EnginePlan, LazyEngine, make_plan
 from headstart.errors import StoreError
 from headstart.features.buffer import FeatureBuffer
 from headstart.features.extraction import ExtractionPass, Features
+from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
 from headstart.features.store import FeatureStore
+from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import DECODE_FACTOR
 from headstart.system.cache_folder import cache_root, homeless_warning
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision, ProgressCallback, no_progress
 
+_DECODERS = ("pillow", "pillow-heif", "imagecodecs", "pydicom", "tifffile")
+"""Packages that decode and resize images."""
 _NETWORKS = ("keras", "timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
-_FORMAT = "1"
+_FORMAT = "2"
 """To be changed when features are computed differently, so that stored ones are ignored."""
 _ATTEMPTS = 3
 """Passes until giving up: one more for another engine, one more if the cache is cleared."""
@@ -56,6 +61,7 @@ class Extractor:
     cache: Path | None
     requested_engine: EngineName = EngineName.AUTO
     warnings: list[str] = field(default_factory=list, compare=False)
+    _noted: dict[ImageNote, set[str]] = field(default_factory=dict, repr=False, compare=False)
     # `init=False`: `replace` cannot hand the engine of one backbone on to another.
     _engine: LazyEngine = field(init=False, repr=False, compare=False)
 
@@ -100,15 +106,28 @@ class Extractor:
                 preprocessing=self.backbone.preprocessing,
                 buffer=FeatureBuffer(self.store(), self.widths(), self.warnings),
                 index=PathIndex(self.cache) if self.cache else None,
+                notes=NoteIndex(self.cache),
                 progress=progress,
             )
             # If another engine has to be used, its features may already be in the store.
             if work.run():
                 try:
-                    return work.result(started)
+                    found = work.result(started)
                 except StoreError as error:  # another process has cleared the cache
                     deleted = error
+                else:
+                    self._warn_of(found.notes)
+                    return found
         raise deleted or StoreError(f"no engine can run {self.backbone.name}")
+
+    def _warn_of(self, notes: Mapping[ImageNote, frozenset[str]]) -> None:
+        """Keep one warning for each kind of note, about all images that were extracted so far."""
+        for note, digests in notes.items():
+            noted = self._noted.setdefault(note, set())
+            with suppress(ValueError):
+                self.warnings.remove(note.sentence(len(noted)))
+            noted |= digests
+            self.warnings.append(note.sentence(len(noted)))
 
     @property
     def effective_plan(self) -> EnginePlan:
@@ -176,10 +195,9 @@ def configuration_key(backbone: Backbone, plan: EnginePlan) -> str:
         "decoded": DECODE_FACTOR,
         "stages": [asdict(stage) for stage in backbone.stages],
         "engine": plan.identity(),
-        # What decodes and resizes, and what defines a network that is not embedded.
         "libraries": {
             name: _version(name)
-            for name in ("pillow", "pillow-heif", *(() if backbone.has_graph else _NETWORKS))
+            for name in (*_DECODERS, *(() if backbone.has_graph else _NETWORKS))
         },
     }
     return bytes_digest(json.dumps(description, sort_keys=True).encode())

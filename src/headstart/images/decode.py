@@ -11,77 +11,145 @@ depend on Pillow's process-wide settings.
 import contextlib
 import io
 import os
-import re
 import stat
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import Image
 
 from headstart.errors import UnreadableImageError
-from headstart.images.formats import HEAD_BYTES, NOT_AN_IMAGE, TAIL_BYTES, image_format
+from headstart.images import jpeg, png, sgi
+from headstart.images.bmp import read_bmp
+from headstart.images.decoder_warnings import silence_warnings
+from headstart.images.deep import load
+from headstart.images.dicom import read_dicom
+from headstart.images.formats import HEAD_BYTES, TAIL_BYTES, image_format
+from headstart.images.gif import read_gif
+from headstart.images.icon import read_icon
+from headstart.images.iso_media import read_heif
+from headstart.images.jpeg2000 import read_jpeg2000
+from headstart.images.jpeg_xl import read_jpeg_xl
+from headstart.images.limits import check_size
+from headstart.images.notes import ImageNote, NoteCallback, ignore_note
+from headstart.images.orientation import upright
+from headstart.images.other_formats import refusal
+from headstart.images.plugins import plugin
+from headstart.images.psd import read_psd
+from headstart.images.raw import has_thumbnail, is_raw, preview
+from headstart.images.reasons import reason_of
+from headstart.images.rgb import to_rgb
+from headstart.images.tga import read_tga
+from headstart.images.tiff import read_tiff
 
-MAX_PIXELS: Final = 180_000_000
-"""Larger images are refused: decompression bombs, or scans that would exhaust the memory (540 MB as
-RGB)."""
 MAX_BYTES: Final = 2 * 1024**3
 """Larger files are refused unread; an image within `MAX_PIXELS` takes less."""
 
-_FROM_16_BITS: Final = np.rint(np.arange(65536) * (255 / 65535)).astype(np.uint8)
-_ORIENTATION: Final = 0x0112
-_TRANSPOSES: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_READERS: Final[dict[str, Callable[[bytes, NoteCallback], Image.Image]]] = {
+    "AVIF": read_heif,
+    "BMP": read_bmp,
+    "CUR": read_icon,
+    "DICOM": read_dicom,
+    "GIF": read_gif,
+    "HEIF": read_heif,
+    "ICO": read_icon,
+    "JPEG2000": read_jpeg2000,
+    "JXL": read_jpeg_xl,
+    "PSD": read_psd,
+    "TGA": read_tga,
+    "TIFF": read_tiff,
 }
+"""Formats that Pillow alone would misread: functions from a file's content to an image of any mode
+that `to_rgb` converts. The orientation in its EXIF data is applied afterwards."""
+_REPAIRS: Final[dict[str, Callable[[bytes], bytes | None]]] = {
+    "JPEG": jpeg.pixels_only,
+    "PNG": png.pixels_only,
+    "SGI": sgi.verbatim,
+}
+"""Formats whose whole images Pillow may refuse: functions from a file's content to what it reads
+instead, or to None."""
 
 
 def decode(
-    data: bytes | Path, *, min_size: Callable[[int, int], tuple[int, int]] | None = None
+    data: bytes | Path,
+    *,
+    min_size: Callable[[int, int], tuple[int, int]] | None = None,
+    on_note: NoteCallback = ignore_note,
 ) -> Image.Image:
     """Decode an image, apply its orientation, and convert it to 8-bit RGB.
 
-    Of an animation the first frame is decoded, of a document the first page. Transparent areas
-    become white. 16-bit grays are scaled by 255 / 65535; for 32-bit integers and floats, which
-    have no nominal range, see `_gray`.
+    Of an animation the first frame is decoded, of a document the first page. For transparent areas
+    and color profiles see `rgb`, for more than 8 bits per channel `depth`.
 
     Args:
         data: the content of a file, or its path.
         min_size: maps the (width, height) of the image to the smallest (width, height) needed. A
             JPEG is then decoded at a half, a quarter or an eighth of its size, never below that,
             which is faster (Pillow's `draft`). By default it is decoded at full size.
+        on_note: called with what had to be assumed or left out.
 
     Raises:
         UnreadableImageError: it cannot be decoded; the message is a short reason to show the user.
     """
     content = read_bytes(data) if isinstance(data, Path) else data
-    if not content:
-        raise UnreadableImageError("empty file")
     name = image_format(content[:HEAD_BYTES], content[-TAIL_BYTES:])
     if name is None:
-        raise UnreadableImageError(NOT_AN_IMAGE)
-    _silence_warnings()
+        raise UnreadableImageError(refusal(content[:HEAD_BYTES]))
+    silence_warnings()
+    if name == "RAW" or (name == "TIFF" and is_raw(content)):
+        name, content = _preview(name, content, on_note)
     try:
-        image = _plugin(name)(io.BytesIO(content), "")
-        _check_size(*image.size)
-        if min_size is not None:
-            image.draft(None, min_size(*image.size))
-        image.load()
-        return _rgb(_upright(image))
+        return _decoded(name, content, min_size, on_note)
+    except _DamagedImageError:
+        repaired = _repaired(name, content)
+        if repaired is None:
+            raise
+    return _decoded(name, repaired, None, on_note)
+
+
+class _DamagedImageError(UnreadableImageError):
+    """The reader of the format failed."""
+
+
+def _decoded(
+    name: str,
+    content: bytes,
+    min_size: Callable[[int, int], tuple[int, int]] | None,
+    on_note: NoteCallback,
+) -> Image.Image:
+    try:
+        if (read := _READERS.get(name)) is not None:
+            image = read(content, on_note)
+        else:
+            opened = plugin(name)(io.BytesIO(content), "")
+            check_size(*opened.size)
+            if min_size is not None and name == "JPEG":  # others may show another image
+                opened.draft(None, min_size(*opened.size))
+            image = load(opened, content, on_note)
+        return to_rgb(upright(image), on_note=on_note)
     except UnreadableImageError:
         raise
     except MemoryError as error:
         raise UnreadableImageError("too large: out of memory") from error
     except Exception as error:  # plugins may raise anything on damaged data
-        raise UnreadableImageError(_reason(error, name)) from error
+        raise _DamagedImageError(reason_of(error, name, content)) from error
+
+
+def _repaired(name: str, content: bytes) -> bytes | None:
+    try:
+        return _REPAIRS[name](content) if name in _REPAIRS else None
+    except Exception:  # noqa: BLE001 - it is damaged beyond repair
+        return None
+
+
+def _preview(name: str, content: bytes, on_note: NoteCallback) -> tuple[str, bytes]:
+    """Return the format and the content of the image to read instead of a camera's raw file."""
+    jpeg_file = preview(content)
+    if jpeg_file is not None or has_thumbnail(content):
+        on_note(ImageNote.RAW_PREVIEW)
+    elif name == "RAW":
+        raise UnreadableImageError("not supported: a camera's raw file without a preview")
+    return (name, content) if jpeg_file is None else ("JPEG", jpeg_file)
 
 
 @contextlib.contextmanager
@@ -97,15 +165,13 @@ def open_header(path: Path) -> Iterator[Image.Image]:
         with _readable(path):
             file = stack.enter_context(path.open("rb"))
             name = _format_of(file)
-        if name is None:
-            raise UnreadableImageError(NOT_AN_IMAGE)
-        _silence_warnings()
+        silence_warnings()
         try:
-            image = _plugin(name)(file, "")
+            image = plugin(name)(file, "")
         except UnreadableImageError:
             raise
         except Exception as error:  # plugins may raise anything on damaged data
-            raise UnreadableImageError(_reason(error, name)) from error
+            raise UnreadableImageError(reason_of(error, name)) from error
         yield image
 
 
@@ -157,117 +223,13 @@ def _readable(path: Path) -> Iterator[None]:
         raise UnreadableImageError(f"cannot be read: {reason.lower()}") from error
 
 
-def _format_of(file: BinaryIO) -> str | None:
-    """Return Pillow's name of the format of an open file, and go back to its start."""
+def _format_of(file: BinaryIO) -> str:
+    """Return the name of the format of an open file, and go back to its start."""
     head = file.read(HEAD_BYTES)
     file.seek(max(0, file.seek(0, io.SEEK_END) - TAIL_BYTES))
     tail = file.read(TAIL_BYTES)
     file.seek(0)
-    return image_format(head, tail)
-
-
-def _plugin(name: str) -> Callable[[BinaryIO, str], Image.Image]:
-    """Return the plugin that reads the header of an open file and makes an image to load."""
-    if name == "HEIF":
-        try:
-            # Only the class: registering the plugin would change Pillow for the whole process.
-            from pillow_heif import HeifImageFile
-        except ImportError as error:
-            raise UnreadableImageError(
-                "HEIC needs the extra 'heic'; in headstart's repository, run: "
-                'pip install ".[heic]"'
-            ) from error
-        return cast("Callable[[BinaryIO, str], Image.Image]", HeifImageFile)
-    if name not in Image.OPEN:
-        Image.init()  # loads the plugins; a second thread may do the same
-    if name not in Image.OPEN:
-        raise UnreadableImageError(f"this build of Pillow cannot read {name}")
-    return cast("Callable[[BinaryIO, str], Image.Image]", Image.OPEN[name][0])
-
-
-def _check_size(width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise UnreadableImageError(f"damaged: {width} x {height} pixels")
-    if width * height > MAX_PIXELS:
-        limit = f"limit {MAX_PIXELS // 1_000_000} million"
-        raise UnreadableImageError(f"too large: {width} x {height} pixels ({limit})")
-
-
-def _reason(error: Exception, name: str) -> str:
-    detail = " ".join(str(error).split())
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return "too large: " + detail
-    if isinstance(error, EOFError) or "truncated" in detail.lower():
-        return "truncated"
-    if "not identified" in detail:  # adds nothing: only the signature was right
-        detail = ""
-    if len(detail) > 100:
-        detail = detail[:97] + "..."
-    return f"damaged {name}: {detail}" if detail else f"damaged {name}"
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation (already done for TIFF and HEIC when loading)."""
-    try:
-        method = _TRANSPOSES.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - damaged metadata does not affect the pixels
-        return image
-    return image if method is None else image.transpose(method)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _gray(image)
-    elif image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
-        return cast("Image.Image", ImageCms.applyTransform(image, transform))
-    if image.has_transparency_data:
-        image = image if image.mode == "RGBA" else image.convert("RGBA")
-        alpha = image.getchannel("A")
-        if alpha.getextrema() != (255, 255):
-            white = Image.new("RGB", image.size, (255, 255, 255))
-            white.paste(image, mask=alpha)
-            return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _gray(image: Image.Image) -> Image.Image:
-    """Scale an image of more than 8 bits per pixel to mode L.
-
-    Modes I;16 span 0 to 65535 by definition. Modes I and F define no range, so the smallest common
-    range that contains the values is used: [0, 1] for floats, then [0, 255], then [0, 65535], then
-    the range of the image itself. So bright and dark images are scaled alike where possible.
-    """
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(_FROM_16_BITS[np.asarray(image)])
-    values: npt.NDArray[np.float64] = np.asarray(image, dtype=np.float64)
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        raise UnreadableImageError("no finite pixel values")
-    least, most = float(finite.min()), float(finite.max())
-    common = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-    fitting = [top for top in common if least >= 0 and most <= top]
-    low, high = (0.0, fitting[0]) if fitting else (least, most)
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    # Scale before subtracting, because the difference of two huge floats may overflow.
-    scale = 255 / (high / 2 - low / 2) / 2 if high > low else 0.0
-    return Image.fromarray(np.rint(values * scale - low * scale).clip(0, 255).astype(np.uint8))
-
-
-# Decoders warn about damaged metadata, which does not matter here. `catch_warnings` replaces a
-# process-wide list, so two threads that use it undo each other's changes. This filter affects
-# warnings of the decoders only and stays installed; it is an ordinary tuple, because other code
-# reads and copies the list.
-_DECODERS: Final = re.compile(r"(PIL|pillow_heif)(\.|$)|headstart\.images\.decode$")
-_FILTER: Final = ("ignore", None, Warning, _DECODERS, 0)
-
-
-def _silence_warnings() -> None:
-    filters = cast("list[Any]", warnings.filters)
-    # It must come first, before a filter such as "error", and is checked each time because a
-    # `catch_warnings` elsewhere may have removed it.
-    if not filters or filters[0] != _FILTER:
-        with contextlib.suppress(ValueError):
-            filters.remove(_FILTER)
-        filters.insert(0, _FILTER)
+    name = image_format(head, tail)
+    if name is None:
+        raise UnreadableImageError(refusal(head))
+    return name

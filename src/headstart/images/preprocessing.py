@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from headstart.images.decode import decode
+from headstart.images.notes import NoteCallback, ignore_note
 from headstart.types import Pixels
 
 
@@ -110,9 +111,12 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     return np.asarray(image.crop((left, top, left + crop, top + crop)))
 
 
-def decode_and_prepare(data: bytes | Path, preprocessing: Preprocessing) -> Pixels:
+def decode_and_prepare(
+    data: bytes | Path, preprocessing: Preprocessing, *, on_note: NoteCallback = ignore_note
+) -> Pixels:
     """Decode an image file as `decode` does, a JPEG at a reduced size, and `prepare` it."""
-    return prepare(decode(data, min_size=preprocessing.min_decode_size), preprocessing)
+    image = decode(data, min_size=preprocessing.min_decode_size, on_note=on_note)
+    return prepare(image, preprocessing)
 
 
 def only_middle(width: int, height: int, crop: int) -> bool:

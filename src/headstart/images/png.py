@@ -1,0 +1,69 @@
+"""Repair of PNG files."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_CRITICAL: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+_PIXELS: Final = _CRITICAL | {b"tRNS", b"sBIT", b"iCCP", b"eXIf"}
+"""The chunks that decide what is read."""
+_MAX_PROFILE: Final = 1024**2
+"""Bytes of a color profile; Pillow's limit for texts is for profiles, too."""
+_MAX_LOST: Final = 20
+"""Chunks of wrong length that are searched for the next one."""
+
+
+def pixels_only(content: bytes) -> bytes | None:
+    """Return a PNG file without texts, animation, and side chunks that are damaged.
+
+    Pillow refuses files with large texts, or any damage, although the image is whole; then this is
+    read instead. None if there is nothing to leave out, or a chunk is damaged that is needed.
+    """
+    kept, left_out = [_SIGNATURE], False
+    for kind, chunk, is_whole in _chunks(content):
+        if kind == b"iCCP" and is_whole:
+            is_whole = _is_small(chunk)
+        if kind in (b"IHDR", b"PLTE") and not is_whole:
+            return None
+        if kind in _PIXELS and (is_whole or kind in _CRITICAL):
+            kept.append(chunk)
+        else:
+            left_out = True
+    return b"".join(kept) if left_out else None
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Yield the type of each chunk, all of it, and whether its checksum is right.
+
+    Where the length of a chunk is wrong, reading goes on at the next one that is known.
+    """
+    at, lost = len(_SIGNATURE), 0
+    while at + 8 <= len(content):
+        (size,) = struct.unpack_from(">I", content, at)
+        kind = content[at + 4 : at + 8]
+        end = at + 12 + size
+        checksum = int.from_bytes(content[end - 4 : end], "big")
+        is_whole = end <= len(content) and zlib.crc32(content[at + 4 : end - 4]) == checksum
+        if not is_whole and kind not in _CRITICAL and not content[end + 4 : end + 8].isalpha():
+            lost += 1
+            if lost > _MAX_LOST:
+                return
+            starts = [content.find(one, at + 8) - 4 for one in _PIXELS]
+            end = min((start for start in starts if start > 0), default=len(content))
+        yield kind, content[at:end], is_whole
+        if kind == b"IEND":
+            return
+        at = end
+
+
+def _is_small(chunk: bytes) -> bool:
+    """Whether the profile of an iCCP chunk expands to what Pillow accepts."""
+    _, _, compressed = chunk[8:-4].partition(b"\0")
+    expansion = zlib.decompressobj()
+    try:
+        expansion.decompress(compressed[1:], _MAX_PROFILE)
+    except zlib.error:
+        return False
+    return not expansion.unconsumed_tail

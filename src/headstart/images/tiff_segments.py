@@ -1,0 +1,84 @@
+"""Strips and tiles of TIFF files that tifffile does not decode, or not safely."""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL.TiffImagePlugin import TiffImageFile
+
+from headstart.errors import UnreadableImageError
+from headstart.images.depth import Samples
+from headstart.images.tiff_layout import TiffLayout
+from headstart.types import Pixels
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+LZW: Final = 5
+_UNCOMPRESSED: Final = 1
+Decompressor = Callable[[bytes, int], bytes]
+"""Decompresses data, given the number of bytes that it becomes."""
+
+
+def decompress_lzw(data: bytes, size: int) -> bytes:
+    """Decompress with libtiff, by way of Pillow: imagecodecs crashes on some damaged data."""
+    tags = {256: size, 257: 1, 258: 8, 259: LZW, 262: 1, 273: 0, 277: 1, 278: 1, 279: len(data)}
+    tags[273] = start = 8 + 2 + 12 * len(tags) + 4
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + fields + bytes(4)
+    assert len(head) == start
+    return TiffImageFile(io.BytesIO(head + data)).tobytes()
+
+
+def read_lzw(content: bytes, layout: TiffLayout, page: "TiffPage") -> Samples:
+    """Return the samples of a page as `TiffPage.asarray` does, in the shape `TiffPage.shaped`."""
+    page.compression = _UNCOMPRESSED  # tifffile gets decompressed segments
+    samples = np.zeros(page.shaped, page.dtype)
+    _, depth, height, width, channels = page.shaped
+    for index, (start, length) in enumerate(
+        zip(page.dataoffsets, page.databytecounts, strict=True)
+    ):
+        rows, columns, planes = height, width, 1
+        if page.is_tiled:
+            rows, columns, planes = page.tilelength, page.tilewidth, page.tiledepth
+        elif page.rowsperstrip < height:
+            strips = -(-height // page.rowsperstrip)
+            rows = min(page.rowsperstrip, height - index % strips * page.rowsperstrip)
+        row_bytes = (columns * channels * layout.bits[0] + 7) // 8
+        data = content[start : start + length]
+        plain = decompress_lzw(data, planes * rows * row_bytes) if length else None
+        segment, (plane, z, y, x, _), shape = page.decode(plain, index)
+        if segment is not None:
+            target = samples[plane, z : z + shape[0], y : y + shape[1], x : x + shape[2]]
+            target[:] = segment[: depth - z, : height - y, : width - x]
+    return samples
+
+
+def read_subsampled(content: bytes, layout: TiffLayout, decompress: Decompressor) -> Pixels:
+    """Return Y, Cb and Cr of each pixel, (H, W, 3), where several pixels share their color.
+
+    A strip consists of units: the luma of a block of pixels, row by row, then its Cb and Cr.
+    """
+    if layout.planar or not layout.strips or layout.bits[0] != 8 or layout.predictor != 1:
+        raise UnreadableImageError(
+            "not supported: a TIFF with such subsampled colors; save it as RGB"
+        )
+    across, down = layout.subsampling
+    pixels = np.empty((layout.height, layout.width, 3), np.uint8)
+    columns, unit = -(-layout.width // across), across * down + 2
+    for index, (start, length) in enumerate(layout.strips):
+        rows = pixels[index * layout.rows_per_strip :][: layout.rows_per_strip]
+        blocks = -(-len(rows) // down)
+        size = blocks * columns * unit
+        strip = content[start : start + length]
+        data = strip if layout.compression == _UNCOMPRESSED else decompress(strip, size)
+        if len(data) < size:
+            raise UnreadableImageError("truncated")
+        units = np.frombuffer(data, np.uint8, size).reshape(blocks, columns, unit)
+        luma = units[:, :, :-2].reshape(blocks, columns, down, across).swapaxes(1, 2)
+        rows[:, :, 0] = luma.reshape(blocks * down, columns * across)[: len(rows), : layout.width]
+        chroma = units[:, :, -2:].repeat(down, axis=0).repeat(across, axis=1)
+        rows[:, :, 1:] = chroma[: len(rows), : layout.width]
+    return pixels

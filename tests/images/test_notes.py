@@ -1,0 +1,7 @@
+from headstart.images.notes import ImageNote
+
+
+def test_a_sentence_for_all_images():
+    raw, reduced = ImageNote.RAW_PREVIEW, ImageNote.REDUCED_BIT_DEPTH
+    assert raw.sentence(1).startswith("1 image is a raw file of a camera")
+    assert reduced.sentence(2000).startswith("2,000 images have 16 bits per channel but small")
