@@ -139,7 +139,8 @@ def _read(paths: Sequence[Path], row: int) -> _Measured | Skipped:
         image = decode(paths[row], min_size=enough)
     except UnreadableImageError as error:
         return Skipped(str(paths[row]), str(error))
-    width, height = sizes[0]
+    # Only formats that can be decoded at a reduced size ask for it.
+    width, height = sizes[0] if sizes else image.size
     small = image.resize(_reduced(*image.size), Image.Resampling.BOX)
     levels = small.convert("L")
     shares = np.cumsum(levels.histogram()) / (small.width * small.height)
