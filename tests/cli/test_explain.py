@@ -102,12 +102,15 @@ def test_mistakes_are_a_sentence(cli: Cli, cat: Path, tmp_path: Path, more, mess
 def test_other_mistakes(cli: Cli, cat: Path, tmp_path: Path):
     shutil.copy(cat, tmp_path / "cat.png")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "photos").mkdir()
+    shutil.copy(cat, tmp_path / "photos" / "cat.png")
     for arguments, message in [
         ([LITE, tmp_path / "none.jpg", "--out", tmp_path / "out"], "no such file"),
         ([LITE, tmp_path / "empty", "--out", tmp_path / "out"], "no images in"),
         (["efficientnet-lite9", cat, "--out", tmp_path / "out"], "there is no backbone"),
         ([LITE, tmp_path / "cat.png", "--out", tmp_path], "choose another folder for --out"),
-        ([LITE, tmp_path, "--out", tmp_path / "maps"], "is among the images in"),
+        ([LITE, tmp_path, "--out", tmp_path], "is among the images in"),
+        ([LITE, tmp_path, "--out", tmp_path / "photos"], "is among the images in"),
     ]:
         done = cli("explain", *arguments)
         assert done.code == 2

@@ -117,10 +117,14 @@ def _file(base: Path, method: str = "") -> Path:
 
 def _check_out(images: Sequence[Path], out: Path) -> None:
     """Refuse to write among the images, where a result might replace one."""
+    from headstart.datasets.own_folders import may_be_marked
+
     folder = out.resolve()
     for path in images:
         if os.path.isdir(path):  # noqa: PTH112 - no error if a folder on the way is closed
-            shared.check_outside(out, str(path))
+            # A folder of its own is marked, and so never taken for images.
+            if folder == path.resolve() or not may_be_marked(out):
+                shared.check_outside(out, str(path))
         elif folder in (path.parent.resolve(), path.resolve().parent):
             raise UserError(f"{path} is in {out}; choose another folder for --out")
 

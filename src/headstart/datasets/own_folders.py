@@ -47,9 +47,15 @@ def mark_results(folder: Path) -> None:
     Raises:
         HeadstartError: it cannot be written.
     """
-    if folder.is_dir() and any(folder.iterdir()):
+    if not may_be_marked(folder):
         return
     atomic_write(folder / RESULTS_MARK, b"Written by headstart: not photos to learn from.\n")
+
+
+def may_be_marked(folder: Path) -> bool:
+    """Whether a folder for results is new, empty, or marked already."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return not names or RESULTS_MARK in names
 
 
 def _begins(path: Path, signature: bytes) -> bool:
