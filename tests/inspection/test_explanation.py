@@ -129,7 +129,7 @@ def test_mistakes(lite_network: InspectedNetwork, cat: Path, tmp_path: Path):
     with pytest.raises(DataError, match="did you mean 'tiger cat'"):
         predict_files(lite_network, [cat], explain="tiger kat")
     (tmp_path / "a.jpg").write_text("text")
-    with pytest.raises(DataError, match=r"no image among 1 files .*not an image"):
+    with pytest.raises(DataError, match=r"no image among 1 file, .*not an image"):
         predict_files(lite_network, [tmp_path / "a.jpg"])
 
 
