@@ -476,3 +476,27 @@ def test_what_was_not_unpacked_is_counted(tmp_path):
     files = {"/a/1.jpg": b"", "../b/2.jpg": b"", "../b/3.jpg": b""}
     with pytest.raises(DataError, match=r"\(not unpacked: 2 path that leads out of the archive"):
         open_archive(zipped(tmp_path / "a.zip", files), cache=tmp_path / "cache")
+
+
+def test_a_member_with_a_zero_byte_is_refused_alone(tmp_path):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in PHOTOS.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        info = tarfile.TarInfo("cats/x.jpg")
+        info.pax_headers = {"path": "cats/\0.jpg"}
+        archive.addfile(info)
+    found = open_archive(path, cache=tmp_path / "cache")
+    assert len(found.paths) == 3
+    assert len(found.skipped) == 1
+
+
+def test_a_zip_of_a_newer_version_is_refused_in_words(tmp_path):
+    content = bytearray(zipped(tmp_path / "a.zip", PHOTOS).read_bytes())
+    place = content.index(b"PK\x01\x02")
+    content[place + 6] = 200  # version needed to extract
+    (tmp_path / "b.zip").write_bytes(content)
+    with pytest.raises(DataError):
+        open_archive(tmp_path / "b.zip", cache=tmp_path / "cache")

@@ -57,7 +57,10 @@ def test_paths_in_any_form(X: Any):
         ("a.png", r"open_dataset\('a.png'\)"),
         (Path("a.png"), r"open_dataset\('a.png'\)"),
         (3, "give a list of paths of image files, not 3"),
-        (["a.png", None], r"1 of 2 paths is missing \(None or NaN\), the first at position 1"),
+        (
+            ["a.png", None],
+            r"1 of 2 paths is missing \(None, NaN or empty\), the first at position 1",
+        ),
         (pd.Series([None, float("nan"), "a"]), "2 of 3 paths are missing"),
         ([Image.new("RGB", (2, 2))], "must be paths of files, not Image; save the image"),
         ([np.zeros((2, 2))], "must be paths of files, not ndarray"),

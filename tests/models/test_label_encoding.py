@@ -158,3 +158,7 @@ def test_a_tensor_is_a_list():
     torch = pytest.importorskip("torch")
     assert there_and_back(torch.tensor([3, 12])).tolist() == [3, 12]
     assert listed(list(torch.tensor([3, 12])), "labels") == [3, 12]
+
+
+def test_a_number_beyond_floats_is_another_label():
+    assert match_labels([10**400, 1], ("1", "2"), "int") == [str(10**400), "1"]

@@ -37,9 +37,9 @@ class UnpackedArchive:
         Raises:
             StoreError: It cannot be written.
         """
-        count, size = self._measured()
-        contents = {"count": count, "size": size, "refused": [asdict(one) for one in refused]}
         with cache_errors(self.folder):
+            count, size = self._measured()
+            contents = {"count": count, "size": size, "refused": [asdict(one) for one in refused]}
             (self.folder / _CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
 
     def refused(self) -> tuple[Skipped, ...] | None:

@@ -26,6 +26,7 @@ from headstart.types import Skipped
 
 _DECODE_ERRORS: Final = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
+    *(UnicodeDecodeError, NotImplementedError),
 )
 # Archives of images stay within these limits, and decompression bombs exceed them. Images are
 # already compressed: even blank bitmaps rarely shrink a hundredfold.
@@ -261,7 +262,7 @@ def _tar_members(path: Path) -> Iterator[_Member]:
                 # Python's own check in addition. It would only strip the slash of an absolute
                 # path, which is refused here.
                 tarfile.data_filter(info, str(path.parent))
-            except tarfile.FilterError:
+            except (tarfile.FilterError, ValueError):  # ValueError: a zero byte in the name
                 reason = reason or _UNSAFE
             yield _Member(info.name, partial(_tar_content, archive, info), reason)
 

@@ -23,14 +23,14 @@ class NoteIndex:
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
-        self._notes = dict.fromkeys(self._load())
+        self._notes = set(self._load())
         self._new: list[tuple[str, ImageNote]] = []
 
     def add(self, digest: str, notes: Sequence[ImageNote]) -> None:
         """Remember notes about an image. Safe to call from any thread."""
         for pair in [(digest, note) for note in notes]:
             if pair not in self._notes:
-                self._notes[pair] = None
+                self._notes.add(pair)
                 self._new.append(pair)
 
     def of(self, digests: Sequence[str]) -> dict[ImageNote, frozenset[str]]:

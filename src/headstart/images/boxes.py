@@ -34,12 +34,8 @@ def boxes(data: bytes) -> Iterator[Box]:
         at += size
 
 
-def box(data: bytes, *path: bytes) -> bytes | None:
-    """Return the content of the first box with a path of types, such as jp2h and colr."""
-    for kind in path:
-        found = next((one.content for one in boxes(data) if one.kind == kind), None)
-        if found is None:
-            return None
-        # In HEIF files, "meta" has four bytes of version and flags before its boxes.
-        data = found[4:] if kind == b"meta" else found
-    return data
+def box(data: bytes, kind: bytes) -> bytes | None:
+    """Return the content of the first box of a type, such as jp2h."""
+    found = next((one.content for one in boxes(data) if one.kind == kind), None)
+    # In HEIF files, "meta" has four bytes of version and flags before its boxes.
+    return found[4:] if found is not None and kind == b"meta" else found

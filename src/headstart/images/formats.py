@@ -127,7 +127,7 @@ def _without_signature(head: bytes, tail: bytes) -> str | None:
     """Recognize formats by whether their header makes sense."""
     if len(head) < 18:
         return None
-    if head.startswith(b"\x28\x00\x00\x00\x01"[:4]) and head[12:14] == b"\x01\x00":
+    if head.startswith(b"\x28\x00\x00\x00") and head[12:14] == b"\x01\x00":
         return "DIB" if head[14] in (1, 4, 8, 16, 24, 32) and not head[15] else None
     if head[0] == 10 and head[1] in (0, 2, 3, 4, 5) and head[2] < 2 and head[3] in (1, 2, 4, 8):
         return "PCX" if len(head) > 64 and not head[64] else None

@@ -86,7 +86,7 @@ class TiffLayout:
         photometric: what the samples mean, a `Photometric` or another number.
         planar: whether the channels follow each other, instead of being interleaved.
         extra: the meaning of each channel beyond the colors: 1 and 2 are opacity, 0 is unstated.
-        tags: all tags.
+        tags: the tags listed in `_Tag`.
     """
 
     big_endian: bool
@@ -247,7 +247,8 @@ class TiffLayout:
         if high is None and top is not None:
             high = float(top)
         if high is not None and bits == 16:  # as a number of bits: it may be this image's largest
-            high = next(2.0**used - 1 for used in (8, 10, 12, 14, 16) if high < 2**used)
+            depths = (2.0**used - 1 for used in (8, 10, 12, 14) if high < 2**used)
+            high = next(depths, 65535.0)
         return Stated(high=high, no_data=no_data)
 
 

@@ -12,6 +12,7 @@ from headstart.datasets import ImageDataset
 from headstart.errors import DataError
 from headstart.models.label_encoding import (
     LabelType,
+    check_none_missing,
     encode_labels,
     is_missing,
     label_name,
@@ -41,12 +42,8 @@ def image_paths(X: Images) -> list[Path]:
     paths = [
         path[0] if isinstance(path, list | tuple) and len(path) == 1 else path for path in paths
     ]
-    if missing := [place for place, path in enumerate(paths) if is_missing(path)]:
-        raise DataError(
-            f"{len(missing):,} of {pluralize(len(paths), 'path')} "
-            f"{'is' if len(missing) == 1 else 'are'} missing (None or NaN), the first at position "
-            f"{missing[0]}; leave these images out"
-        )
+    missing = [place for place, path in enumerate(paths) if is_missing(path)]
+    check_none_missing(missing, len(paths), "path")
     for path in paths:
         if not isinstance(path, str | bytes | os.PathLike):
             raise DataError(

@@ -112,7 +112,7 @@ def _match(label: Any, known: Set[str], label_type: LabelType) -> str:
             candidates.append(str(number == 1))
         elif label_type != "str":
             candidates.append(label_name(number))
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         pass
     return next((one for one in candidates if one in known), name)
 
@@ -178,13 +178,18 @@ def _present(y: Iterable[object]) -> list[Any]:
         for place, label in enumerate(labels)
         if is_missing(label) or (_kind(label) == _TEXT and not label)
     ]
+    check_none_missing(missing, len(labels), "label")
+    return labels
+
+
+def check_none_missing(missing: Sequence[int], total: int, what: str) -> None:
+    """Refuse labels or paths of which some are missing, at the positions in `missing`."""
     if missing:
         raise DataError(
-            f"{len(missing):,} of {pluralize(len(labels), 'label')} "
-            f"{'is' if len(missing) == 1 else 'are'} missing (None, NaN or empty), the first at "
-            f"position {missing[0]}; leave these images out, or label them"
+            f"{len(missing):,} of {pluralize(total, what)} {'is' if len(missing) == 1 else 'are'} "
+            f"missing (None, NaN or empty), the first at position {missing[0]}; leave these images "
+            "out"
         )
-    return labels
 
 
 def _scalar(value: Any) -> Any:

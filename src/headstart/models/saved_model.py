@@ -135,19 +135,12 @@ def load_model(folder: Path) -> Model:
         )
     path = folder / manifest.arrays
     try:
-        head = FAMILIES[manifest.head].load(
-            {k.removeprefix(_HEAD): v for k, v in arrays.items() if k.startswith(_HEAD)},
-        )
+        head = FAMILIES[manifest.head].load(_with_prefix(arrays, _HEAD))
         novelty = _load_novelty(manifest, head, arrays)
         decode_labels(manifest.classes, manifest.label_type)
         digests = arrays[_DIGESTS]
         calibration = CalibrationSet.load(
-            {
-                k.removeprefix(_CALIBRATION): v
-                for k, v in arrays.items()
-                if k.startswith(_CALIBRATION)
-            },
-            classes=len(manifest.classes),
+            _with_prefix(arrays, _CALIBRATION), classes=len(manifest.classes)
         )
     except (KeyError, ValueError) as error:
         raise SavedModelError(f"{path} does not fit {MANIFEST} ({error}); {_AGAIN}") from error
@@ -165,7 +158,7 @@ def load_model(folder: Path) -> Model:
         series=manifest.series,
         accuracy_same_scenes=manifest.accuracy_same_scenes,
         accuracy_by_stage=manifest.accuracy_by_stage,
-        tail={k.removeprefix(_TAIL): v for k, v in arrays.items() if k.startswith(_TAIL)},
+        tail=_with_prefix(arrays, _TAIL),
         tuning=manifest.tuning,
         novelty=novelty,
         calibration=calibration,
@@ -179,14 +172,22 @@ def _load_novelty(
 ) -> Novelty | None:
     if manifest.novelty is None:
         return None
-    own = {k.removeprefix(_NOVELTY): v for k, v in arrays.items() if k.startswith(_NOVELTY)}
-    detector = NoveltyDetector.load(own)
+    detector = NoveltyDetector.load(_with_prefix(arrays, _NOVELTY))
     if (detector.width, detector.classes) != (head.width, len(manifest.classes)):
         raise ValueError(
             f"novelty has {detector.width} features of {detector.classes} classes, the head "
             f"{head.width} of {len(manifest.classes)}"
         )
     return Novelty(detector=detector, estimate=manifest.novelty)
+
+
+def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Return the arrays of one part of the model, by their names in it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def describe(model: Model) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,19 @@ def test_a_key_that_occurs_twice():
 def test_refused(text, message):
     with pytest.raises(DataError, match=message):
         read_json(Path("t.json"), text)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"columns": 3, "data": [[1]]}', '{"columns": ["a"], "data": [1]}', "null", "[[[["]
+)
+def test_odd_documents_are_tables_or_refused_in_words(tmp_path, text):
+    path = tmp_path / "t.json"
+    path.write_text(text)
+    with suppress(DataError):
+        read_json(path, text)
+
+
+def test_a_repeated_key_is_found_fast(tmp_path):
+    text = "{" + ", ".join(f'"{number}": 1' for number in range(100_000)) + ', "7": 2}'
+    with pytest.raises(DataError, match="the key '7' occurs twice"):
+        read_json(tmp_path / "t.json", text)

@@ -115,3 +115,7 @@ def test_numbers():
     assert are_numbers(["0", "1.0", "NaN"])
     assert not are_numbers(["0", "x"])
     assert not are_numbers(["NaN"])
+
+
+def test_a_cell_of_brackets_is_a_label():
+    assert cell_labels("[" * 5_000 + "]" * 5_000)

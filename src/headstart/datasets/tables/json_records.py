@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +50,9 @@ def read_json(path: Path, text: str) -> Table:
     if document is None:
         table = read_json_lines(path, text)
         if len(table) == len(table.problems):
-            raise DataError(f"{path} cannot be read as JSON: {problem}; fix the file")
+            raise DataError(
+                f"{path} cannot be read as JSON: {problem or 'no objects'}; fix the file"
+            )
         return table
     return _document_table(path, document)
 
@@ -67,8 +70,7 @@ def _parse(text: str) -> tuple[Any, str]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
+        ((repeated, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise _RepeatedKeyError(f"the key '{repeated}' occurs twice")
     return found
 
@@ -95,8 +97,9 @@ def _rows(path: Path, document: Any) -> Sequence[Any]:
             "one row per image: its file and its label"
         )
     keys, values = list(document), list(document.values())
-    if {"columns", "data"} <= set(document):  # as pandas writes with orient="split"
-        return [dict(zip(document["columns"], cells, strict=False)) for cells in document["data"]]
+    match document:
+        case {"columns": [*names], "data": [*data]} if all(isinstance(row, list) for row in data):
+            return [dict(zip(names, row, strict=False)) for row in data]  # pandas, orient="split"
     rows = len(keys) > 1 and all(isinstance(one, dict) for one in values)
     if rows and any(map(is_common_name, keys)):  # columns, as pandas writes
         return [{key: document[key].get(row) for key in keys} for row in values[0]]

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -58,12 +59,9 @@ def _listed(text: str) -> tuple[str, ...]:
     """Return the items of a list written as text; the text itself if it is not a list."""
     if text[-1] != _BRACKETS[text[0]]:
         return (text,)
-    try:
-        items = json.loads(text)
-    except (ValueError, RecursionError):
-        items = None
-    if isinstance(items, list):
-        return cell_labels(items)
+    with suppress(ValueError, RecursionError):
+        if isinstance(items := json.loads(text), list):
+            return cell_labels(items)
     quoted = [match[2].strip() for match in _QUOTED.finditer(text[1:-1])]
     if not quoted and text[0] != "[":
         return (text,)

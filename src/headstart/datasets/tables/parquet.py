@@ -29,14 +29,14 @@ def read_parquet(path: Path) -> Table:
     try:
         file = parquet.ParquetFile(path)
         schema = file.schema_arrow
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
 
     @cache
     def read(index: int) -> Sequence[Any]:
         try:
             values: list[Any] = file.read(columns=[schema.names[index]]).column(0).to_pylist()
-        except (OSError, pyarrow.ArrowException) as error:
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise DataError(f"{path} cannot be read as Parquet: {error}") from error
         return values
 
@@ -66,7 +66,7 @@ def embedded_images(path: Path, column: str) -> Iterator[tuple[bytes | None, str
                     yield cell.get("bytes"), cell.get("path")
                 else:
                     yield cell, None
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
 
 
