@@ -101,8 +101,7 @@ def unpacked_archive(path: Path, *, cache: Path) -> tuple[Path, tuple[Skipped, .
         unpacked = UnpackedArchive(cache_folder(cache, "archives") / f"{_VERSION}-{digest}")
     refused = unpacked.refused()
     if refused is None:
-        if unpacked.folder.is_dir():
-            unpacked.remove()
+        unpacked.remove()
         with atomic_folder(unpacked.folder) as work:
             with cache_errors(unpacked.folder):
                 (work / "files").mkdir()

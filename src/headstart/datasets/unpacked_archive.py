@@ -1,9 +1,10 @@
-"""What an archive was unpacked to, in the cache, and whether it is still complete."""
+"""What an archive or table was unpacked to, in the cache, and whether it is still complete."""
 
 import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -58,12 +59,12 @@ class UnpackedArchive:
         return refused if complete else None
 
     def remove(self) -> None:
-        """Delete the folder.
+        """Delete the folder, if it exists.
 
         Raises:
             StoreError: It cannot be deleted.
         """
-        with cache_errors(self.folder):
+        with cache_errors(self.folder), suppress(FileNotFoundError):
             shutil.rmtree(self.folder)
 
     def _measured(self) -> tuple[int, int]:

@@ -105,6 +105,16 @@ def test_images_inside_are_written_once(folder, monkeypatch):
     assert open_table(path, cache=folder / "cache").paths == first.paths
 
 
+@pytest.mark.parametrize("lost", [".paths", "t.parquet/*"])
+def test_images_inside_that_were_deleted_are_written_again(folder, lost):
+    path = write(folder / "t.parquet", image=embedded(), label=LABELS)
+    first = open_table(path, cache=folder / "cache")
+    for one in (folder / "cache" / "archives").rglob(lost):
+        one.unlink()
+    assert open_table(path, cache=folder / "cache").paths == first.paths
+    assert [one.read_bytes() for one in first.paths] == IMAGES
+
+
 def test_class_names_of_the_hub(folder):
     path = write(folder / "t.parquet", NAMES, image=embedded(), label=[0, 1, -1])
     found = open_table(path, cache=folder / "cache")

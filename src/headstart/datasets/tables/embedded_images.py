@@ -6,6 +6,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Final
 
 from headstart.datasets.tables.parquet import embedded_images
+from headstart.datasets.unpacked_archive import UnpackedArchive
 from headstart.features.path_index import cached_digest
 from headstart.images.formats import HEAD_BYTES, TAIL_BYTES, image_format, looks_like_image
 from headstart.system.cache_folder import atomic_folder, cache_errors, cache_folder
@@ -31,30 +32,32 @@ def unpack_images(path: Path, column: str, cache: Path) -> tuple[Sequence[Path |
     with cache_errors(cache / "archives"):
         parent = cache_folder(cache, "archives")
     key = f"{cached_digest(path, cache)} {column} {path.name}"
-    folder = parent / bytes_digest(key.encode("utf-8", "surrogateescape"))
-    if not folder.is_dir():
-        with atomic_folder(folder) as work:
-            _write(path, column, work)
+    unpacked = UnpackedArchive(parent / bytes_digest(key.encode("utf-8", "surrogateescape")))
+    if unpacked.refused() is None:
+        unpacked.remove()
+        with atomic_folder(unpacked.folder) as work:
+            _write(path, column, UnpackedArchive(work).files)
+            UnpackedArchive(work).record(())
     by_row = {
         int(one.name.partition("-")[0].partition(".")[0]): one
-        for one in (folder / path.name).iterdir()
+        for one in (unpacked.files / path.name).iterdir()
     }
-    stored = (folder / _STORED_PATHS).read_text(encoding="utf-8").split("\n")[:-1]
+    stored = (unpacked.files / _STORED_PATHS).read_text(encoding="utf-8").split("\n")[:-1]
     return [by_row.get(number) for number in range(1, len(stored) + 1)], stored
 
 
-def _write(path: Path, column: str, work: Path) -> None:
+def _write(path: Path, column: str, into: Path) -> None:
     stored = []
-    with cache_errors(work):
-        (work / path.name).mkdir()
+    with cache_errors(into):
+        (into / path.name).mkdir(parents=True)
     for number, (content, name) in enumerate(embedded_images(path, column), start=1):
         stored.append(re.sub(r"[\r\n]", " ", name or ""))
         if content:
-            with cache_errors(work):
-                (work / path.name / _file_name(number, content, name or "")).write_bytes(content)
-    with cache_errors(work):
+            with cache_errors(into):
+                (into / path.name / _file_name(number, content, name or "")).write_bytes(content)
+    with cache_errors(into):
         text = "".join(f"{one}\n" for one in stored)
-        (work / _STORED_PATHS).write_text(text, encoding="utf-8", newline="\n")
+        (into / _STORED_PATHS).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _file_name(number: int, content: bytes, stored: str) -> str:
