@@ -97,8 +97,11 @@ def open_folder(
 def _dataset(tree: ImageTree, layout: FolderLayout, name: str) -> ImageDataset:
     entries: list[ImageEntry] = []
     skipped = [*tree.skipped]
+    with_images = {parts[:depth] for parts in tree.image_folders() for depth in _depths(parts)}
+    reported = {folder for one in tree.skipped for folder in Path(one.path).parents}
     for parts, reason in layout.unused.items():
-        if not _reported_inside(tree, parts):
+        # A folder without images says why itself if something in it is reported.
+        if parts in with_images or tree.folders[parts].path not in reported:
             skipped.append(Skipped(str(tree.folders[parts].path), reason))
     for parts, folder in tree.folders.items():
         if parts in layout.classes:
@@ -118,20 +121,12 @@ def _is_reported(parts: Parts, layout: FolderLayout) -> bool:
     """Whether files in a folder that are no images are worth a word."""
     depth = len(layout.base)
     below = len(parts) > depth and parts[:depth] == layout.base
-    return below and not any(parts[: len(unused)] == unused for unused in layout.unused)
+    return below and not any(parts[:depth] in layout.unused for depth in _depths(parts))
 
 
-def _reported_inside(tree: ImageTree, parts: Parts) -> bool:
-    """Whether a folder without images says why itself."""
-    folder = tree.folders[parts].path
-    return not folder_has_images(tree, parts) and any(
-        folder in Path(one.path).parents for one in tree.skipped
-    )
-
-
-def folder_has_images(tree: ImageTree, top: Parts) -> bool:
-    """Whether there are images in a folder of a tree, at any depth."""
-    return any(parts[: len(top)] == top for parts in tree.image_folders())
+def _depths(parts: Parts) -> range:
+    """Return the depths of a folder and of those it is in."""
+    return range(len(parts) + 1)
 
 
 def _reason(path: Path) -> str:
