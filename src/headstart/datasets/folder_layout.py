@@ -82,7 +82,8 @@ def recognize(tree: ImageTree, level: ClassLevel) -> FolderLayout:
     base = _content_root(images, ())
     tops = _children(images, base)
     _refuse_masks(tree, base, tops)
-    masks = {parts for parts in images if _has_images_beside(parts, images)}
+    beside = {parts[:-1] for parts in images if parts and is_container(parts[-1])}
+    masks = {one for one in images if one and _is_mask(one[-1]) and one[:-1] in beside}
     images = {parts: count for parts, count in images.items() if parts not in masks}
     if splits := _split_folders(tree, base, tops, level):
         layout = _of_splits(tree, images, base, splits)
@@ -117,13 +118,6 @@ def _children(images: Iterable[Parts], base: Parts) -> list[str]:
     return sorted(
         {parts[depth] for parts in images if len(parts) > depth and parts[:depth] == base}
     )
-
-
-def _has_images_beside(parts: Parts, images: Collection[Parts]) -> bool:
-    """Whether a folder is one of masks, beside the folder of their images."""
-    if not parts or not _is_mask(parts[-1]):
-        return False
-    return any(other[:-1] == parts[:-1] and is_container(other[-1]) for other in images if other)
 
 
 def _is_mask(name: str) -> bool:
@@ -239,8 +233,9 @@ def _of_classes(
     tree: ImageTree, images: Mapping[Parts, int], base: Parts, tops: list[str]
 ) -> FolderLayout:
     labels = _labels(images, base)
-    flat = [name for name in tops if not _children(images, (*base, name))]
-    never = [name for name in flat if _plain(name) in _NEVER_CLASSES]
+    depth = len(base)
+    nested = {parts[depth] for parts in images if len(parts) > depth + 1 and parts[:depth] == base}
+    never = [name for name in tops if name not in nested and _plain(name) in _NEVER_CLASSES]
     unused = {}
     if len(tops) - len(never) > 1:
         for name in never:
