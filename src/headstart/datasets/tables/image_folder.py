@@ -49,6 +49,8 @@ class ImageFolder:
     def __post_init__(self) -> None:
         if self.suffix and self.suffix.isalnum():
             self.suffix = f".{self.suffix}"
+        if self.within is not None:
+            self.within = self.within.resolve()
 
     def has(self, name: str) -> bool:
         """Whether an image file has this name."""
@@ -207,6 +209,6 @@ def _spellings(name: str) -> Iterator[str]:
 
 def _is_inside(path: Path, folder: Path) -> bool:
     try:
-        return path.resolve().is_relative_to(folder.resolve())
+        return path.resolve().is_relative_to(folder)
     except (OSError, RuntimeError, ValueError):  # a link loop, a zero byte
         return False
