@@ -93,7 +93,8 @@ class ImageDataset:
         """Return the same images with renamed classes; classes of equal names are merged."""
         names = [rename(name) for name in self.classes]
         classes = tuple(sorted(set(names)))
-        index = np.array([classes.index(name) for name in names], dtype=np.int64)
+        place = {name: number for number, name in enumerate(classes)}
+        index = np.array([place[name] for name in names], dtype=np.int64)
         return replace(self, classes=classes, labels=index[self.labels])
 
     def with_class_level(self, level: ClassLevel) -> ImageDataset:
