@@ -1,5 +1,6 @@
 import os
 import random
+from pathlib import Path
 
 import pytest
 
@@ -255,6 +256,15 @@ def test_open_dataset(tmp_path):
         open_dataset("digts", cache=tmp_path)
     with pytest.raises(DataError, match="no file, folder or known data set"):
         open_dataset("", cache=tmp_path)
+
+
+def test_a_missing_source_in_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    def refuse(path):  # chmod does not keep root out
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match="no file, folder or known data set"):
+        open_dataset(tmp_path / "none")
 
 
 def test_a_path_comes_before_a_name(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Labeled images from folders, tables, archives, and named data sets."""
 
 import difflib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,7 +144,9 @@ def _open(
 
 def _unknown_source(source: str, names: list[str]) -> str:
     folder = expand_home(Path(source)).parent
-    near = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    near: list[str] = []
+    with suppress(OSError):  # no such folder, or no permission to list it
+        near = [path.name for path in folder.iterdir()]
     known = {name.casefold(): name for name in (*names, *near)}
     similar = difflib.get_close_matches(Path(source).name.casefold(), known, n=1)
     suggestion = f"did you mean '{known[similar[0]]}'? " if similar else ""
