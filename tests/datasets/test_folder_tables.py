@@ -6,7 +6,7 @@ import shlex
 import pytest
 from PIL import Image
 
-from headstart.datasets import open_dataset
+from headstart.datasets import folder_tables, open_dataset
 from headstart.errors import DataError
 from headstart.types import Split
 
@@ -116,6 +116,36 @@ def test_a_table_that_cannot_be_read_alone_is_named(tmp_path):
     (tmp_path / "labels.csv").write_text("who,what\n1,a\n", encoding="utf-8")
     command = f"{tmp_path}/labels.csv --image-folder {tmp_path}/train --image-suffix .png"
     assert f"run: headstart fit {command} --out MODEL" in refused(tmp_path)
+
+
+def test_tables_are_not_tried_with_every_class_folder(tmp_path, monkeypatch):
+    names = [f"test/{kind}/{n}.png" for kind in map(str, range(40)) for n in (1, 2)]
+    make(tmp_path, "train/1.png", "train/2.png", *names)
+    (tmp_path / "labels.csv").write_text("who,what\n1,a\n", encoding="utf-8")
+    tried = []
+    known = folder_tables.open_table
+
+    def counted(*args, **options):
+        tried.append(args)
+        return known(*args, **options)
+
+    monkeypatch.setattr(folder_tables, "open_table", counted)
+    assert "run: headstart fit" in refused(tmp_path)
+    assert 0 < len(tried) <= 4
+
+
+def test_a_table_that_does_not_fit_is_not_explained(tmp_path, monkeypatch):
+    make(tmp_path, "train/1.png", "train/2.png", "test/1.png")
+    table(tmp_path / "labels.csv", "file_name", "8.png", "9.png")
+    monkeypatch.delattr("headstart.datasets.tables.labeled_table.too_few_classes")
+    assert f"run: headstart fit {tmp_path}/labels.csv" in refused(tmp_path)
+
+
+def test_a_link_beside_the_folder_that_cannot_be_followed(tmp_path):
+    make(tmp_path, "images/1.png", "images/2.png")
+    (tmp_path / "a.csv").symlink_to("x" * 300)  # a longer name than file systems allow
+    table(tmp_path / "labels.csv", "image", "1.png", "2.png")
+    assert len(run(refused(tmp_path / "images"))) == 2
 
 
 def test_class_folders_come_before_tables(tmp_path):

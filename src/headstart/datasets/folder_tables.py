@@ -7,6 +7,7 @@ of the Hugging Face Hub. For another table, the command that reads it is found b
 
 import re
 import shlex
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset, parse_split
-from headstart.datasets.folder_layout import FolderLayout
+from headstart.datasets.folder_layout import FolderLayout, is_container
 from headstart.datasets.image_tree import ImageTree
 from headstart.datasets.tables import TableOptions, is_table, open_table
 from headstart.errors import DataError, MissingExtraError
@@ -25,6 +26,7 @@ from headstart.types import Skipped, Split
 _METADATA: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _PARQUET: Final = (".parquet", ".pq")
 _LARGEST: Final = 50_000_000  # bytes of a table that is opened to see what it is
+_TRIED: Final = 3  # folders of images that a table is tried with, beside the splits
 _USABLE: Final = 0.5  # share of a table's rows that must be usable
 
 
@@ -103,13 +105,15 @@ def table_command(tree: ImageTree, layout: FolderLayout) -> str | None:
     folders = _flat_folders(tree, layout)
     tables = [*_tables(tree, layout)] if folders else []
     suffixes = [_usual_suffix(images) for _, images in folders]
-    for table in tables:
-        for (folder, _), suffix in zip(folders, suffixes, strict=True):
-            # First without a suffix, which is only for names without endings.
-            for place, ending in product((None, folder), (None, suffix)):
-                options = TableOptions(image_folder=place, image_suffix=ending)
-                if _fits(table, options):
-                    return _command(table, options)
+    # First without a suffix, which is only for names without endings.
+    tried = dict.fromkeys(
+        TableOptions(image_folder=place, image_suffix=ending)
+        for (folder, _), suffix in zip(folders, suffixes, strict=True)
+        for place, ending in product((None, folder), (None, suffix))
+    )
+    for table, options in product(tables, tried):
+        if _fits(table, options):
+            return _command(table, options)
     if not tables:
         return None
     options = TableOptions(image_folder=folders[0][0], image_suffix=suffixes[0])
@@ -125,7 +129,7 @@ def _tables(tree: ImageTree, layout: FolderLayout) -> Iterator[Path]:
     places = [tree.folders[layout.base], *(tree.folders[parts] for parts in layout.splits)]
     listed = [path for folder in places for path in folder.others]
     if not layout.splits and not layout.base:
-        listed += [path for path in sorted(tree.root.resolve().parent.glob("*")) if path.is_file()]
+        listed += sorted(tree.root.resolve().parent.glob("*"))
     tables = [one for one in dict.fromkeys(listed) if is_table(one)]
     words = ("train", "label", "meta")
 
@@ -134,14 +138,28 @@ def _tables(tree: ImageTree, layout: FolderLayout) -> Iterator[Path]:
 
     for path in sorted(tables, key=lambda one: not is_about_training(one)):
         answers = any(word in path.name.lower() for word in ("submission", "test"))
-        if not answers and path.stat().st_size <= _LARGEST:
+        if not answers and _is_small_file(path):
             yield path
 
 
+def _is_small_file(path: Path) -> bool:
+    try:
+        found = path.stat()
+    except OSError:  # without permission, or a broken link
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST
+
+
 def _flat_folders(tree: ImageTree, layout: FolderLayout) -> list[tuple[Path, tuple[Path, ...]]]:
-    """Return the folders with images that have no class, the training part first."""
+    """Return the folders whose images a table may name, the training part first.
+
+    These are the splits, the folders whose names only say that they have images or, without any,
+    a lone class, and the folder that contains all of them.
+    """
     parts = sorted(layout.splits, key=lambda one: layout.splits[one] is not Split.TRAIN)
-    parts += [*layout.classes, layout.base]
+    containers = [one for one, (label, _) in layout.classes.items() if is_container(label)]
+    lone = [*layout.classes] if len(layout.classes) == 1 else []
+    parts += [*(containers[:_TRIED] or lone), layout.base]
     folders = [tree.folders[one] for one in parts]
     return [(one.path, one.images) for one in folders if one.images]
 
@@ -149,11 +167,12 @@ def _flat_folders(tree: ImageTree, layout: FolderLayout) -> list[tuple[Path, tup
 def _fits(table: Path, options: TableOptions) -> bool:
     """Whether most rows of a table have an image and a class, and no ending had to be guessed."""
     try:
-        found = open_table(table, options, require_classes=2)
+        # Not two: a message about too few looks for missing files in the folders nearby.
+        found = open_table(table, options, require_classes=0)
     except (DataError, MissingExtraError):
         return False
     guessed = any("--image-suffix" in text for text in found.warnings)
-    return not guessed and len(found) >= _USABLE * (len(found) + len(found.skipped))
+    return len(found.classes) > 1 and not guessed and len(found) >= _USABLE * (len(found) + len(found.skipped))
 
 
 def _command(table: Path, options: TableOptions) -> str:
