@@ -15,6 +15,7 @@ from headstart.system.files import (
     check_not_input,
     check_writable,
     cut_stem,
+    head_of,
     locked,
     read_regular,
     remove_stale_files,
@@ -108,3 +109,10 @@ def test_a_name_is_cut_to_what_file_systems_take(stem, tmp_path):
     assert len(os.fsencode(name)) <= 255
     assert cut == stem or len(os.fsencode(name)) > 252
     (tmp_path / name).touch()
+
+
+def test_the_head_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert (head_of(tmp_path / "a", 2), head_of(tmp_path / "a")) == (b"12", b"12345")
+    os.mkfifo(tmp_path / "pipe")
+    assert [head_of(tmp_path / name) for name in ("none", ".", "pipe")] == [b"", b"", b""]

@@ -6,10 +6,9 @@ A model, a report or a cache may be among the photos; the figures in it must not
 from pathlib import Path
 from typing import Final
 
-from headstart.system.files import atomic_write
+from headstart.system.cache_folder import SIGNATURE, TAG
+from headstart.system.files import atomic_write, head_of
 
-_CACHE_TAG: Final = "CACHEDIR.TAG"
-_CACHE_SIGNATURE: Final = b"Signature: 8a477f597d28d172789f06886806bc55"  # of every program
 _MODEL, _MODEL_FORMAT = "model.json", b'"headstart model"'
 RESULTS_MARK: Final = ".headstart-results"
 """A file that marks a folder of results whose other files have names of the user's choice."""
@@ -30,9 +29,9 @@ def own_folder(folder: str, names: set[str]) -> str | None:
         folder: its path.
         names: the names of everything in it.
     """
-    if _CACHE_TAG in names and _begins(Path(folder, _CACHE_TAG), _CACHE_SIGNATURE):
+    if TAG in names and head_of(Path(folder, TAG)).startswith(SIGNATURE.encode()):
         return "a cache, not photos"
-    if _MODEL in names and _MODEL_FORMAT in _head(Path(folder, _MODEL)):
+    if _MODEL in names and _MODEL_FORMAT in head_of(Path(folder, _MODEL)):
         return "a model, not photos"
     if RESULTS_MARK in names or any(names.issuperset(report) for report in _REPORTS):
         return "results of headstart, not photos"
@@ -56,15 +55,3 @@ def may_be_marked(folder: Path) -> bool:
     """Whether a folder for results is new, empty, or marked already."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     return not names or RESULTS_MARK in names
-
-
-def _begins(path: Path, signature: bytes) -> bool:
-    return _head(path).startswith(signature)
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(4096)
-    except OSError:
-        return b""

@@ -11,6 +11,7 @@ from headstart.datasets.file_names import likely_classes, word_of
 from headstart.datasets.folder_layout import FolderLayout
 from headstart.datasets.folder_tables import table_command
 from headstart.datasets.image_tree import ImageTree
+from headstart.system.files import head_of
 from headstart.system.text import join_names, pluralize
 
 _BOX: Final = re.compile(rb"\d+( +[-+.\deE]+){4,}\s*(\n|$)")
@@ -71,7 +72,7 @@ def _annotations(tree: ImageTree, images: Iterable[Path]) -> str | None:
     def of_kind(*endings: str) -> Iterator[tuple[Path, bytes]]:
         chosen = [path for path in others if path.suffix.lower() in endings]
         for path in sorted(chosen, key=lambda one: one.stem not in stems)[:_TRIED]:
-            yield path, _head(path)
+            yield path, head_of(path, _HEAD)
 
     for path, head in of_kind(".txt"):
         if path.stem in stems and _BOX.match(head):
@@ -99,11 +100,3 @@ def _is_coco(path: Path, head: bytes) -> bool:
         return {"images", "annotations"} <= keys
     known = (b'"images"', b'"annotations"', b'"categories"', b'"info"')
     return named is not None and any(key in head for key in known)
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_HEAD)
-    except OSError:
-        return b""

@@ -26,8 +26,9 @@ KINDS = ("features", "activations", "choices", "archives", "datasets", "index", 
 """The subfolders: features, activations, selected stages, unpacked archives, named data sets, the
 `PathIndex`, and matplotlib's list of fonts."""
 TAG = "CACHEDIR.TAG"
-_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
-_TAG_CONTENT = f"""{_SIGNATURE}
+SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
+"""How the tag of every program begins."""
+_TAG_CONTENT = f"""{SIGNATURE}
 # Created by headstart, which can recreate everything in it. To remove: `headstart cache --clear`.
 """
 
@@ -127,7 +128,7 @@ def is_tagged(folder: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     # Other versions of headstart may write another text.
-    ours = content.startswith(_SIGNATURE) and "headstart" in content
+    ours = content.startswith(SIGNATURE) and "headstart" in content
     return ours and not folder.is_symlink()
 
 

@@ -172,6 +172,15 @@ def read_regular(path: Path, *, limit: int, own: bool = False) -> bytes:
     return content
 
 
+def head_of(path: Path, size: int = 4096) -> bytes:
+    """Return the first bytes of an ordinary file; none if it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            return file.read(size)
+    except OSError:
+        return b""
+
+
 def remove_stale_folders(parent: Path) -> None:
     """Remove the temporary folders of `parent` that killed processes left: old and not locked."""
     for folder in parent.glob(f".*{TEMPORARY}/"):
