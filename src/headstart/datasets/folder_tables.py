@@ -172,7 +172,8 @@ def _fits(table: Path, options: TableOptions) -> bool:
     except (DataError, MissingExtraError):
         return False
     guessed = any("--image-suffix" in text for text in found.warnings)
-    return len(found.classes) > 1 and not guessed and len(found) >= _USABLE * (len(found) + len(found.skipped))
+    usable = len(found) >= _USABLE * (len(found) + len(found.skipped))
+    return usable and not guessed and len(found.classes) > 1
 
 
 def _command(table: Path, options: TableOptions) -> str:
