@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from headstart.datasets.archives import ARCHIVE_ENDINGS, is_archive, open_archive
+from headstart.datasets.archives import open_archive
 from headstart.datasets.class_names import similar_names_text
 from headstart.datasets.dataset import ImageDataset
 from headstart.datasets.folders import open_folder
@@ -18,6 +18,7 @@ from headstart.datasets.tables import (
     open_table,
     unsupported,
 )
+from headstart.datasets.unpacking import ARCHIVE_ENDINGS, is_archive
 from headstart.errors import DataError
 from headstart.images.formats import looks_like_image
 from headstart.system.cache_folder import cache_root, expand_home

@@ -8,23 +8,15 @@ from headstart.datasets.dataset import ImageDataset, parse_split
 from headstart.datasets.folders import open_folder
 from headstart.datasets.tables import TableOptions, is_table, open_table
 from headstart.datasets.unpacked_archive import UnpackedArchive
-from headstart.datasets.unpacking import UNSUPPORTED_ENDINGS, check_supported, unpack
+from headstart.datasets.unpacking import check_supported, unpack
 from headstart.errors import DataError
 from headstart.features.path_index import cached_digest
 from headstart.system.cache_folder import atomic_folder, cache_errors, cache_folder
 from headstart.system.text import count_reasons
 from headstart.types import ClassLevel, Skipped
 
-ARCHIVE_ENDINGS: Final = (
-    *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),
-)
 _VERSION: Final = 3
 """Changes when archives are unpacked differently, because the cache keeps what was unpacked."""
-
-
-def is_archive(path: Path) -> bool:
-    """Whether a file has the extension of an archive, supported or not."""
-    return path.name.lower().endswith((*ARCHIVE_ENDINGS, *UNSUPPORTED_ENDINGS))
 
 
 def open_archive(

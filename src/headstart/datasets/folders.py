@@ -15,6 +15,7 @@ from headstart.datasets.folder_tables import open_metadata, table_command
 from headstart.datasets.image_tree import ImageTree, Parts, read_tree
 from headstart.datasets.tables import TableOptions
 from headstart.datasets.unlabeled_folders import explain_unlabeled
+from headstart.datasets.unpacking import is_archive
 from headstart.errors import DataError
 from headstart.images.formats import NOT_AN_IMAGE
 from headstart.system.text import count_reasons, join_names, pluralize
@@ -22,7 +23,6 @@ from headstart.types import ClassLevel, Skipped, Split
 
 _LAYOUT: Final = "make one folder per class, such as {0}/cats and {0}/dogs, with its images in it"
 _NO_CLASS: Final = "no class: it is not in a class folder"
-_PACKED: Final = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
 def open_folder(
@@ -130,11 +130,7 @@ def _depths(parts: Parts) -> range:
 
 
 def _reason(path: Path) -> str:
-    return "an archive inside the data; unpack it first" if _is_packed(path) else NOT_AN_IMAGE
-
-
-def _is_packed(path: Path) -> bool:
-    return path.name.lower().endswith(_PACKED)
+    return "an archive inside the data; unpack it first" if is_archive(path) else NOT_AN_IMAGE
 
 
 def _too_few_classes(found: ImageDataset, tree: ImageTree, level: ClassLevel) -> str:
@@ -142,7 +138,7 @@ def _too_few_classes(found: ImageDataset, tree: ImageTree, level: ClassLevel) ->
     hint = _LAYOUT.format(root)
     unclassified = [one for one in found.skipped if one.reason == _NO_CLASS]
     reasons = f" ({count_reasons(one.reason for one in found.skipped)})" if found.skipped else ""
-    packed = [path for one in tree.folders.values() for path in one.others if _is_packed(path)]
+    packed = [path for one in tree.folders.values() for path in one.others if is_archive(path)]
     if found.classes:
         unreadable = [str(path) for path in tree.unreadable]
         also = f"; cannot read {join_names(unreadable, 3)}" if unreadable else ""

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.datasets.archives import is_archive, unpacked_archive
+from headstart.datasets.archives import unpacked_archive
 from headstart.datasets.image_tree import read_tree
+from headstart.datasets.unpacking import is_archive
 from headstart.errors import DataError
 from headstart.images.formats import NOT_AN_IMAGE
 from headstart.system.cache_folder import cache_root

@@ -34,6 +34,9 @@ _MOST_BYTES, _MOST_FILES = 64 * 1024**3, 2_000_000
 _RATIO: Final = 200  # largest ratio of unpacked size to archive size
 _FREE: Final = 256 * 1024**2  # bytes that may be unpacked at any ratio
 _CHUNK: Final = 1 << 20
+ARCHIVE_ENDINGS: Final = (
+    *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),
+)
 UNSUPPORTED_ENDINGS: Final = (
     *(".7z", ".rar", ".tar.zst", ".tzst", ".tar.lz", ".tar.lz4", ".tar.z", ".zipx"),
     *(".zip.001", ".7z.001", ".tar.001", ".tar.gz.001", ".z01", ".r00"),
@@ -72,6 +75,11 @@ class _MemberError(Exception):
 
 class _ReadError(Exception):
     """Wraps an OSError from reading the archive, to tell it from errors of writing."""
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file has the extension of an archive, supported or not."""
+    return path.name.lower().endswith((*ARCHIVE_ENDINGS, *UNSUPPORTED_ENDINGS))
 
 
 def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
