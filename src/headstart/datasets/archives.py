@@ -6,7 +6,7 @@ from typing import Final
 
 from headstart.datasets.dataset import ImageDataset, parse_split
 from headstart.datasets.folders import open_folder
-from headstart.datasets.tables import TableOptions, is_table, open_table
+from headstart.datasets.tables import NO_OPTIONS, TableOptions, is_table, open_table
 from headstart.datasets.unpacked_archive import UnpackedArchive
 from headstart.datasets.unpacking import check_supported, unpack
 from headstart.errors import DataError
@@ -24,7 +24,7 @@ def open_archive(
     *,
     cache: Path,
     level: ClassLevel = ClassLevel.PATH,
-    table_options: TableOptions | None = None,
+    table_options: TableOptions = NO_OPTIONS,
     require_classes: int = 2,
 ) -> ImageDataset:
     """Unpack an archive, unless the cache already has it, and read its contents as a folder.
@@ -45,7 +45,7 @@ def open_archive(
             top,
             name=path.name,
             level=level,
-            table_options=None if tables else table_options,
+            table_options=NO_OPTIONS if tables else table_options,
             within=files,
             cache=cache,
             require_classes=1 if tables else require_classes,
@@ -56,7 +56,7 @@ def open_archive(
         try:
             found = open_table(
                 tables[0],
-                table_options or TableOptions(),
+                table_options,
                 name=path.name,
                 cache=cache,
                 within=files,

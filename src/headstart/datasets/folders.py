@@ -13,7 +13,7 @@ from headstart.datasets.file_names import entries_by_name
 from headstart.datasets.folder_layout import FolderLayout, is_container, recognize
 from headstart.datasets.folder_tables import open_metadata, table_command
 from headstart.datasets.image_tree import ImageTree, Parts, read_tree
-from headstart.datasets.tables import TableOptions
+from headstart.datasets.tables import NO_OPTIONS, TableOptions
 from headstart.datasets.unlabeled_folders import explain_unlabeled
 from headstart.datasets.unpacking import is_archive
 from headstart.errors import DataError
@@ -30,7 +30,7 @@ def open_folder(
     *,
     name: str = "",
     level: ClassLevel = ClassLevel.PATH,
-    table_options: TableOptions | None = None,
+    table_options: TableOptions = NO_OPTIONS,
     within: Path | None = None,
     cache: Path | None = None,
     require_classes: int = 2,
@@ -72,7 +72,7 @@ def open_folder(
             labeled = open_metadata(
                 tree,
                 layout,
-                table_options or TableOptions(),
+                table_options,
                 name=name,
                 within=within,
                 cache=cache,
@@ -82,7 +82,7 @@ def open_folder(
                 return labeled
             if why := explain_unlabeled(tree, layout):
                 raise DataError(why)
-    if table_options is not None and table_options.given:
+    if table_options.given:
         raise DataError(
             "--image-column, --label-column, --image-folder, --image-suffix and --group-by "
             f"column:NAME apply to tables, and {root} is not a table and has none among its images"

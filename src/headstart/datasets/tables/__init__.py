@@ -2,9 +2,10 @@
 
 from headstart.datasets.tables.labeled_table import open_table
 from headstart.datasets.tables.table_file import TABLE_ENDINGS, is_table, may_be_table, unsupported
-from headstart.datasets.tables.table_options import TableOptions
+from headstart.datasets.tables.table_options import NO_OPTIONS, TableOptions
 
 __all__ = [
+    "NO_OPTIONS",
     "TABLE_ENDINGS",
     "TableOptions",
     "is_table",

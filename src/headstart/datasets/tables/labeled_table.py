@@ -12,20 +12,19 @@ from headstart.datasets.tables.label_column import LabelColumn
 from headstart.datasets.tables.labels import cell_text
 from headstart.datasets.tables.table import Table
 from headstart.datasets.tables.table_file import read_table
-from headstart.datasets.tables.table_options import TableOptions
+from headstart.datasets.tables.table_options import NO_OPTIONS, TableOptions
 from headstart.datasets.tables.unusable_table import no_rows, too_few_classes
 from headstart.errors import DataError
 from headstart.system.cache_folder import cache_root
 from headstart.types import Skipped, Split
 
-_DEFAULT: Final = TableOptions()
 _LINE_BREAK: Final = "line break in a cell; check for an unclosed quotation mark"
 _SHOWN: Final = 500  # characters of a name that are shown
 
 
 def open_table(
     path: Path,
-    options: TableOptions = _DEFAULT,
+    options: TableOptions = NO_OPTIONS,
     *,
     name: str = "",
     within: Path | None = None,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,4 +26,8 @@ class TableOptions:
     @property
     def given(self) -> bool:
         """Whether any of them was given."""
-        return self != TableOptions()
+        return self != NO_OPTIONS
+
+
+NO_OPTIONS: Final = TableOptions()
+"""Nothing is said about the table."""
