@@ -62,13 +62,7 @@ def open_folder(
     else:
         layout = recognize(tree, level)
         found = _dataset(tree, layout, name)
-        untold = not found.classes or (len(found.classes) == 1 and is_container(found.classes[0]))
-        unlabeled_training = (
-            require_classes > 1
-            and Split.TRAIN in layout.splits.values()
-            and Split.TRAIN not in found.splits
-        )
-        if untold or unlabeled_training:
+        if _without_class_folders(found, layout, training=require_classes > 1):
             labeled = open_metadata(
                 tree,
                 layout,
@@ -92,6 +86,13 @@ def open_folder(
         also = f"; if the table has their classes, run: {command}" if command else ""
         raise DataError(_too_few_classes(found, tree, level) + also)
     return found
+
+
+def _without_class_folders(found: ImageDataset, layout: FolderLayout, *, training: bool) -> bool:
+    """Whether folders do not say the classes, or not those of the training part that is needed."""
+    if not found.classes or (len(found.classes) == 1 and is_container(found.classes[0])):
+        return True
+    return training and Split.TRAIN in layout.splits.values() and Split.TRAIN not in found.splits
 
 
 def _dataset(tree: ImageTree, layout: FolderLayout, name: str) -> ImageDataset:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset
 from headstart.datasets.tables.columns import Columns, find_columns
 from headstart.datasets.tables.embedded_images import unpack_images
-from headstart.datasets.tables.image_folder import NO_FILE, ImageFolder, UnusableRowError
+from headstart.datasets.tables.image_folder import ImageFolder, UnusableRowError
 from headstart.datasets.tables.label_column import LabelColumn
 from headstart.datasets.tables.labels import cell_text
 from headstart.datasets.tables.table import Table
@@ -59,14 +59,26 @@ def open_table(
     table = _without_line_breaks(table, columns)
     folder.forget()  # cells that were only tried
     labels = LabelColumn.of(table, columns)
+    entries, skipped = _entries(table, columns, labels, folder, cache)
+    dataset = build_dataset(name or path.name, entries, skipped)
+    if len(dataset.classes) < require_classes:
+        raise DataError(too_few_classes(dataset, table, folder))
+    warnings = (*columns.warnings, *labels.warnings, *folder.warnings())
+    return replace(dataset, warnings=warnings)
+
+
+def _entries(
+    table: Table, columns: Columns, labels: LabelColumn, folder: ImageFolder, cache: Path | None
+) -> tuple[list[ImageEntry], list[Skipped]]:
+    """Return the images of a table, each once, and the rows that cannot be used."""
     if columns.image in table.embedded:
-        files, names = unpack_images(path, columns.image, cache_root(cache))
+        files, names = unpack_images(table.path, columns.image, cache_root(cache))
     else:
         files = [None] * len(table)
         names = [_image_name(cell) for cell in table.values(columns.image)]
     groups = None if columns.group is None else table.values(columns.group)
     entries: dict[tuple[Path, str, Split | None], ImageEntry] = {}
-    skipped, missing = [], []
+    skipped = []
     for row, where in enumerate(table.rows):
         named = names[row]
         try:
@@ -79,8 +91,6 @@ def open_table(
                 "" if groups is None else cell_text(groups[row]) or "",
             )
         except UnusableRowError as reason:
-            if str(reason) == NO_FILE:
-                missing.append(named)
             # A row without a file name is identified by its position.
             shown = table.place(row) if row in table.problems or not named.strip() else named
             shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
@@ -88,14 +98,10 @@ def open_table(
             continue
         key = (entry.path, entry.label, entry.split)
         if key in entries:
-            skipped.append(Skipped(str(entry.path), f"listed twice ({path.name}, {where})"))
+            skipped.append(Skipped(str(entry.path), f"listed twice ({table.path.name}, {where})"))
         else:
             entries[key] = entry
-    dataset = build_dataset(name or path.name, entries.values(), skipped)
-    if len(dataset.classes) < require_classes:
-        raise DataError(too_few_classes(dataset, table, folder, missing))
-    warnings = (*columns.warnings, *labels.warnings, *folder.warnings())
-    return replace(dataset, warnings=warnings)
+    return [*entries.values()], skipped
 
 
 def _without_line_breaks(table: Table, columns: Columns) -> Table:

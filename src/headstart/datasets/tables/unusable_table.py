@@ -27,21 +27,19 @@ def no_rows(table: Table) -> str:
     return f"{path} has no rows; write a line of column names, then one row per image"
 
 
-def too_few_classes(
-    dataset: ImageDataset, table: Table, folder: ImageFolder, missing: Sequence[str]
-) -> str:
+def too_few_classes(dataset: ImageDataset, table: Table, folder: ImageFolder) -> str:
     """Return the message about a table that leaves one class or none, and why.
 
     Args:
         dataset: What is left.
         table: The table.
         folder: Where its files were looked for.
-        missing: Names of files that do not exist.
     """
     path, skipped = table.path, dataset.skipped
     # "listed twice (t.csv, line 4)" is one reason, wherever it is.
     lost = count_reasons(one.reason.partition(" (")[0] for one in skipped)
-    such = next((one.path for one in skipped if not missing or one.reason == NO_FILE), "")
+    missing = [one.path for one in skipped if one.reason == NO_FILE]
+    such = next(iter(missing or (one.path for one in skipped)), "")
     hint = _missing_hint(folder, missing) if missing else "fix the table"
     if not dataset.classes:
         problem = f"none of the {len(skipped):,} rows of {path} can be used"
