@@ -142,7 +142,8 @@ def _skipped_lines(skipped: Sequence[Skipped], file: Path | None) -> list[str]:
     from headstart.images.formats import NOT_AN_IMAGE, looks_like_image
 
     ordered = sorted(
-        skipped, key=lambda one: (one.reason == NOT_AN_IMAGE, not looks_like_image(one.path))
+        skipped,
+        key=lambda one: (one.reason.startswith(NOT_AN_IMAGE), not looks_like_image(one.path)),
     )
     listed = [f"{one.path} ({one.reason})" for one in ordered[:_LISTED]]
     more = [f"and {len(skipped) - _LISTED:,} more"] if len(skipped) > _LISTED else []

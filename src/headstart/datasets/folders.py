@@ -17,7 +17,7 @@ from headstart.datasets.tables import NO_OPTIONS, TableOptions
 from headstart.datasets.unlabeled_folders import explain_unlabeled
 from headstart.datasets.unpacking import is_archive
 from headstart.errors import DataError
-from headstart.images.formats import NOT_AN_IMAGE
+from headstart.images.formats import file_refusal
 from headstart.system.text import count_reasons, join_names, pluralize
 from headstart.types import ClassLevel, Skipped, Split
 
@@ -131,7 +131,7 @@ def _depths(parts: Parts) -> range:
 
 
 def _reason(path: Path) -> str:
-    return "an archive inside the data; unpack it first" if is_archive(path) else NOT_AN_IMAGE
+    return "an archive inside the data; unpack it first" if is_archive(path) else file_refusal(path)
 
 
 def _too_few_classes(found: ImageDataset, tree: ImageTree, level: ClassLevel) -> str:

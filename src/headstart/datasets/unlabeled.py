@@ -9,7 +9,7 @@ from headstart.datasets.archives import unpacked_archive
 from headstart.datasets.image_tree import read_tree
 from headstart.datasets.unpacking import is_archive
 from headstart.errors import DataError
-from headstart.images.formats import NOT_AN_IMAGE
+from headstart.images.formats import file_refusal
 from headstart.system.cache_folder import cache_root
 from headstart.system.text import count_reasons
 from headstart.types import Skipped
@@ -75,5 +75,5 @@ def _images_in(folder: Path) -> FoundImages:
     for parts, one in tree.folders.items():
         # Files next to the class folders are ignored, as in labeled data.
         if parts or one.images:
-            skipped += [Skipped(str(path), NOT_AN_IMAGE) for path in one.others]
+            skipped += [Skipped(str(path), file_refusal(path)) for path in one.others]
     return FoundImages([*found, *tree.unreadable], tuple(skipped))

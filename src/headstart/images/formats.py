@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from headstart.images.other_formats import NOT_AN_IMAGE, refusal
+from headstart.system.files import head_of
 
 __all__ = ["EXTENSIONS", "NOT_AN_IMAGE", "file_format", "file_refusal", "image_format", "refusal"]
 
@@ -159,11 +160,6 @@ def file_format(path: str | Path) -> str | None:
         return image_format(head, file.read(TAIL_BYTES))
 
 
-def file_refusal(path: str | Path) -> str:
-    """Return the reason for refusing a file of which `file_format` knows no format.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with open(path, "rb") as file:  # noqa: PTH123 - accepts both types
-        return refusal(file.read(HEAD_BYTES))
+def file_refusal(path: Path) -> str:
+    """Return the reason for refusing a file of which `file_format` knows no format."""
+    return refusal(head_of(path, HEAD_BYTES))
