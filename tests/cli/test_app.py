@@ -246,3 +246,10 @@ def test_a_place_where_nothing_can_be_made_is_refused_before_the_work(
     outcome = cli(*words, *([] if "--report" in words else ["--out"]), place)
     assert (outcome.code, one_sentence(outcome)) == (2, True)
     assert "cannot write to /proc/x: No such file or directory; choose another" in outcome.err
+
+
+@pytest.mark.parametrize("arguments", [("predict", "model", ""), ("fit", "photos", "--out", "")])
+def test_an_empty_argument_is_not_the_current_folder(cli: Cli, arguments: tuple[str, ...]):
+    outcome = cli(*arguments)
+    assert (outcome.code, one_sentence(outcome)) == (2, True)
+    assert "an argument is empty" in outcome.err

@@ -106,7 +106,7 @@ def test_content_decides_where_the_ending_does_not(tmp_path):
     ]
     assert reasons(found, tmp_path) == {
         "a/notes.txt": "not an image",
-        "b/nothing": "not an image",
+        "b/nothing": "empty file",
         "root.jpg": "no class: it is not in a class folder",
     }
 

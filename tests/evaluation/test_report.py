@@ -25,7 +25,8 @@ from tests.properties import examples
 KEYS = [
     "accuracy", "interval", "top5", "balanced_accuracy", "nll", "ece", "per_class", "confusion",
     "classes", "images", "skipped", "conflicts", "seen", "seconds",
-    "shared_scenes", "accuracy_new_scenes", "interval_new_scenes", "unknown", "coverage", "drift",
+    "shared_scenes", "accuracy_new_scenes", "interval_new_scenes", "unknown", "unknown_caught",
+    "coverage", "drift",
     "unknown_classes", "accuracy_known_classes", "missing_classes",
 ]  # fmt: skip
 

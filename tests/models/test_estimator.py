@@ -3,6 +3,7 @@
 import copy
 import doctest
 import pickle
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 import headstart
 from headstart import Classifier, ImageDataset, open_dataset
 from headstart.backbones import load_backbone
-from headstart.errors import BackboneError, DataError, SavedModelError
+from headstart.errors import BackboneError, DataError, HeadstartWarning, SavedModelError, UserError
 from headstart.features import extractor
 from headstart.types import Split
 from tests.conftest import KINDS, files, tiny_backbone
@@ -446,3 +447,24 @@ def test_paths_may_be_searched_in_pandas(paths: list[Path], labels: list[str]):
     table = pd.DataFrame({"file": [str(path) for path in paths]})
     scores = cross_val_score(Classifier(), table, pd.Series(labels, dtype="category"), cv=3)
     assert scores.mean() >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, "seed is -1; give 0 or more"),
+        ({"seed": 1.5}, "seed is 1.5; give a whole number"),
+        ({"seed": "a"}, "seed is 'a'"),
+        ({"balance": "no"}, "balance is 'no'; give True or False"),
+        ({"stage": 3}, "stage is 3; give a name"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any], message: str, photos: Path):
+    with pytest.raises(UserError, match=re.escape(message)):
+        Classifier(**options).fit(open_dataset(photos))
+
+
+def test_images_with_two_labels_are_a_warning(paths: list[Path], labels: list[str]):
+    with pytest.warns(HeadstartWarning, match="1 image with conflicting labels excluded"):
+        found = Classifier(stage="fine").fit([*paths, paths[0]], [*labels, labels[-1]])
+    assert len(found.fit_result_.conflicts) == 1

@@ -63,6 +63,7 @@ def test_paths_in_any_form(X: Any):
         ),
         (pd.Series([None, float("nan"), "a"]), "2 of 3 paths are missing"),
         ([Image.new("RGB", (2, 2))], "must be paths of files, not Image; save the image"),
+        ([b"\x89PNG\0"], "must be paths of files, not bytes; save the image"),
         ([np.zeros((2, 2))], "must be paths of files, not ndarray"),
         (np.zeros((2, 4, 4, 3)), r"have the shape \(2, 4, 4, 3\); give a list of paths"),
         (np.array([["a", "b"]]), r"have the shape \(1, 2\)"),

@@ -26,7 +26,7 @@ from headstart.cli import (
 )
 from headstart.cli.console import note
 from headstart.cli.parameters import Command, with_options
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, UserError
 from headstart.system.option import summary
 from headstart.system.text import one_line
 
@@ -121,6 +121,8 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
+        if "" in arguments:  # which would name the current folder
+            raise UserError("an argument is empty, perhaps an unset variable; give a value")
         code = app(arguments, standalone_mode=False) or 0
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else 1

@@ -73,6 +73,7 @@ def evaluate(
         clusters=clusters,
         new_scene=found.new_scene,
         unknown=found.unknown(rate),
+        unknown_caught=found.others.caught(rate),
         coverage=covered,
         drift=found.drift,
         unknown_classes=found.others.counts(),
@@ -102,7 +103,7 @@ def evaluate(
             ("balanced accuracy", f"{report.balanced_accuracy:.3f}"),
             ("log loss", f"{report.nll:.3f}"),
             ("calibration error", f"{report.ece:.3f}"),
-            ("called unknown", _unknown_text(report.unknown, rate)),
+            ("called unknown", _unknown_text(report, rate)),
             ("coverage", coverage_texts(covered)),
             ("drift", drift_text(report.drift, len(found.labels), _TESTED)),
             *left_out_facts(report, seen=report.seen, file=out / "skipped.csv" if out else None),
@@ -151,7 +152,14 @@ def _missing_text(report: Report) -> str | None:
     return f"{pluralize(len(missing), 'class has', 'classes have')} no image: {join_names(missing)}"
 
 
-def _unknown_text(share: float | None, rate: float | None) -> str | None:
-    if share is None:
+def _unknown_text(report: Report, rate: float | None) -> str | None:
+    if report.unknown is None:
         return None
-    return f"{share:.1%} of the images; {rate:.1%} expected of images like the training images"
+    expected = f"{rate:.1%} expected of images like the training images"
+    if report.unknown_caught is None:
+        return f"{report.unknown:.1%} of the images; {expected}"
+    known = report.images - sum(report.unknown_classes.values())
+    return (
+        f"{report.unknown:.1%} of the {pluralize(known, 'image')} of its classes ({expected}), and "
+        f"{report.unknown_caught:.1%} of those of other classes"
+    )

@@ -52,7 +52,9 @@ class Report:
             images are not known.
         accuracy_new_scenes: accuracy on the other images; None if there is none, or not known.
         interval_new_scenes: its 95% interval.
-        unknown: share of the images that are called unknown, [0, 1]; None if the model cannot tell.
+        unknown: share of the images of known classes that are called unknown, [0, 1]; None if the
+            model cannot tell.
+        unknown_caught: share of the images of unknown classes that are; None if there is none.
         coverage: how often prediction sets contain the true class; None if not asked for.
         drift: whether the images as a whole are unlike the training images; None if unknown.
         unknown_classes: class that the model does not know -> number of its images.
@@ -78,6 +80,7 @@ class Report:
     accuracy_new_scenes: float | None = None
     interval_new_scenes: Interval | None = None
     unknown: float | None = None
+    unknown_caught: float | None = None
     coverage: Coverage | None = None
     drift: Drift | None = None
     unknown_classes: Mapping[str, int] = field(default_factory=dict)
@@ -97,6 +100,7 @@ def build_report(
     clusters: Labels | None = None,
     new_scene: npt.NDArray[np.bool_] | None = None,
     unknown: float | None = None,
+    unknown_caught: float | None = None,
     coverage: Coverage | None = None,
     drift: Drift | None = None,
     unknown_classes: Mapping[str, int] | None = None,
@@ -145,6 +149,7 @@ def build_report(
         accuracy_new_scenes=float(correct[new].mean()) if len(new) else None,
         interval_new_scenes=of_new if len(new) else None,
         unknown=unknown,
+        unknown_caught=unknown_caught,
         coverage=coverage,
         drift=drift,
         unknown_classes=dict(unknown_classes or {}),

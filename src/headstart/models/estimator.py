@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from headstart.datasets import ImageDataset
-from headstart.errors import BackboneError, DataError, HeadstartWarning
+from headstart.errors import BackboneError, DataError, HeadstartWarning, UserError
 from headstart.evaluation.conformal import check_coverage
 from headstart.features.extractor import build_extractor
 from headstart.models.fit import fit
@@ -112,6 +112,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             DataError: Fewer than two classes have a readable image, or there are no labels.
             BackboneError: The backbone, stage, engine or precision is unknown.
         """
+        if not isinstance(self.stage, str | Sequence):
+            raise UserError(f"stage is {self.stage!r}; give a name, or a list of names")
         stages = (self.stage,) if isinstance(self.stage, str) else tuple(self.stage)
         settings = FitSettings(
             head=self.head,
@@ -124,6 +126,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         found = fit(dataset, self._extractor, settings)
         self.fit_result_ = replace(found, model=replace(found.model, label_type=label_type))
         self._use(self.fit_result_.model)
+        if conflicts := self.fit_result_.conflicts:
+            warnings.warn(
+                f"{pluralize(len(conflicts), 'image')} with conflicting labels excluded; see "
+                "fit_result_.conflicts",
+                HeadstartWarning,
+                stacklevel=2,
+            )
         if skipped := self.fit_result_.skipped:
             reasons = count_reasons(one.reason for one in skipped)
             warnings.warn(
@@ -275,11 +284,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         save_model(self.model_, Path(folder))
 
     @classmethod
-    def load(cls, folder: str | Path, **options: Any) -> Self:
+    def load(cls, folder: str | Path, *, allow_download: bool = False, **options: Any) -> Self:
         """Load a model that `save` or `headstart fit` wrote, without running any code in it.
 
         Args:
             folder: The folder of the model.
+            allow_download: Whether to download the backbone's weights if they are not on this
+                machine.
             options: `weights`, `engine`, `precision` or `cache`, as for the constructor.
 
         Raises:
@@ -295,7 +306,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             seed=model.seed,
             **options,
         )
-        self._extractor = build_model_extractor(model, **self._extractor_options())
+        self._extractor = build_model_extractor(
+            model, allow_download=allow_download, **self._extractor_options()
+        )
         self._use(model)
         return self
 

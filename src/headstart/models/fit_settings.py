@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from headstart.errors import UserError
 from headstart.heads.families import head_family
 
 
@@ -27,3 +30,9 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         head_family(self.head)  # raises an error for an unknown name before any work is done
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer):
+            raise UserError(f"seed is {self.seed!r}; give a whole number")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}; give 0 or more")
+        if not isinstance(self.balance, bool | np.bool_):
+            raise UserError(f"balance is {self.balance!r}; give True or False")

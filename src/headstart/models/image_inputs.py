@@ -45,7 +45,8 @@ def image_paths(X: Images) -> list[Path]:
     missing = [place for place, path in enumerate(paths) if is_missing(path)]
     check_none_missing(missing, len(paths), "path")
     for path in paths:
-        if not isinstance(path, str | bytes | os.PathLike):
+        content = isinstance(path, bytes) and b"\0" in path
+        if content or not isinstance(path, str | bytes | os.PathLike):
             raise DataError(
                 f"images must be paths of files, not {type(path).__name__}; save the image to a "
                 "file first"

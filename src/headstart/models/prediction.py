@@ -90,11 +90,19 @@ class UnknownClasses:
         names: The class name of each of M images.
         paths: Their files.
         probabilities: (M, K) class probabilities.
+        novelty: (M,) p-values of their novelty; None if the model cannot tell.
     """
 
     names: tuple[str, ...]
     paths: tuple[Path, ...]
     probabilities: Floats
+    novelty: Doubles | None = None
+
+    def caught(self, rate: float | None) -> float | None:
+        """Return the share that is called unknown at a false-alarm rate; None if not known."""
+        if self.novelty is None or rate is None or not len(self.novelty):
+            return None
+        return float((self.novelty <= rate).mean())
 
     def counts(self) -> dict[str, int]:
         """Return class name -> number of images, the most frequent first."""
@@ -230,6 +238,7 @@ def evaluate(
         )
     values = {stage: array[rows] for stage, array in features.values.items()}
     of_stages = {stage: values[stage] for stage in stages}
+    of_others = {stage: array[others] for stage, array in features.values.items()}
     scenes = shared_scenes(model, extractor, usable.subset(rows), of_stages, training)
     found, novelty = model.probabilities(values), model.p_values(values)
     return Evaluation(
@@ -249,9 +258,8 @@ def evaluate(
         others=UnknownClasses(
             names=tuple(usable.classes[usable.labels[row]] for row in others),
             paths=tuple(usable.paths[row] for row in others),
-            probabilities=model.probabilities(
-                {stage: array[others] for stage, array in features.values.items()}
-            ),
+            probabilities=model.probabilities(of_others),
+            novelty=model.p_values(of_others),
         ),
     )
 

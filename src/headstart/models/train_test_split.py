@@ -205,14 +205,14 @@ def _too_few_classes(
     skipped = (*dataset.skipped, *features.skipped)
     files = pluralize(len(skipped) + len(features), "file")
     reasons = f" ({count_reasons(one.reason for one in skipped)})" if skipped else ""
-    causes = [
-        f"{len(skipped):,} of {files} could not be used{reasons}",
-        pluralize(len(curated.conflicts), "image has", "images have") + " two different labels",
-    ]
+    causes = []
+    if skipped:
+        causes.append(f"{len(skipped):,} of {files} could not be used{reasons}")
+    if count := len(curated.conflicts):
+        causes.append(pluralize(count, "image has", "images have") + " two different labels")
     if shared:
         causes.append(
             pluralize(shared, "test image is", "test images are") + " also in the training part"
         )
-    return (
-        f"{dataset.name}: {left}; {'; '.join(causes)}; give readable images of at least two classes"
-    )
+    facts = "; ".join([left, *causes])
+    return f"{dataset.name}: {facts}; give readable images of at least two classes"

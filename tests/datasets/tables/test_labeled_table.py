@@ -65,7 +65,7 @@ def test_rows_that_cannot_be_used(folder):
     by_path = {one.path: one.reason for one in found.skipped}
     assert by_path.pop(f"img/{'n' * 300}.jpg") in ("file name too long", "no such file")
     assert by_path == {
-        str(folder / "img/b.jpg"): "listed twice (t.csv, line 4)",
+        str(folder / "img/b.jpg"): "listed twice in t.csv",
         "img/c.jpg": "no label",
         "img/none.jpg": "no such file",
         "https://example.org/a.jpg": "remote file; download it and list the local copy instead",
@@ -267,3 +267,12 @@ def test_damaged_tables(folder):
         open_table(table(folder, 'image,label\nimg/a.jpg,x\n"' + "x\n" * 100_000))
     with pytest.raises(DataError, match="cannot read"):
         open_table(folder / "none.csv")
+
+
+def test_boxes_of_objects_are_said_not_to_be_used(folder):
+    table = folder / "t.csv"
+    lines = ["filename,class,xmin,ymin,xmax,ymax", "img/a.jpg,x,0,0,1,1", "img/b.jpg,y,0,0,1,1"]
+    table.write_text("\n".join([*lines, "img/b.jpg,y,1,1,2,2"]))
+    found = open_table(table)
+    assert "boxes of objects (xmax, xmin, ymax, ymin), which are not used" in found.warnings[0]
+    assert [one.reason for one in found.skipped] == ["listed twice in t.csv"]

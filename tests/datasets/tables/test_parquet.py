@@ -160,3 +160,9 @@ def test_several_class_columns(folder):
         open_table(path, cache=folder / "cache")
     options = TableOptions(label_column="coarse")
     assert open_table(path, options, cache=folder / "cache").classes == ("pet", "x")
+
+
+def test_the_first_cell_may_be_no_image(folder):
+    cells = pyarrow.array([b"<html>", *IMAGES], pyarrow.binary())
+    path = write(folder / "t.parquet", image=cells, label=[0, *LABELS])
+    assert len(open_table(path, cache=folder / "cache").paths) == 4

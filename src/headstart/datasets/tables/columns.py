@@ -26,6 +26,7 @@ _IMAGE: Final = "--image-column"
 _LABEL: Final = "--label-column"
 _SAMPLE: Final = 20  # cells that tell whether a column names files
 _FEW: Final = 5  # rows that may all be of different classes
+_BOX: Final = frozenset({"xmin", "ymin", "xmax", "ymax"})
 _MARKS: Final = {"0": False, "1": True, "false": False, "true": True, "": False}
 
 
@@ -88,8 +89,17 @@ def find_columns(table: Table, options: TableOptions, folder: ImageFolder) -> Co
         marks=marks,
         splits=splits,
         group=group,
-        warnings=(*said, *splits.warnings),
+        warnings=(*said, *splits.warnings, *_box_warnings(table)),
     )
+
+
+def _box_warnings(table: Table) -> tuple[str, ...]:
+    names = {plain_name(column): column for column in table.columns}
+    if not names.keys() >= _BOX:
+        return ()
+    boxes = ", ".join(names[one] for one in sorted(_BOX))
+    text = f"{table.path.name} has boxes of objects ({boxes}), which are not used: headstart "
+    return (text + "classifies whole images; crop the objects to classify them",)
 
 
 def _listed(columns: Sequence[str]) -> str:

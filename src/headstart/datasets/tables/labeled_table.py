@@ -79,7 +79,7 @@ def _entries(
     groups = None if columns.group is None else table.values(columns.group)
     entries: dict[tuple[Path, str, Split | None], ImageEntry] = {}
     skipped = []
-    for row, where in enumerate(table.rows):
+    for row in range(len(table)):
         named = names[row]
         try:
             if row in table.problems:
@@ -98,7 +98,7 @@ def _entries(
             continue
         key = (entry.path, entry.label, entry.split)
         if key in entries:
-            skipped.append(Skipped(str(entry.path), f"listed twice ({table.path.name}, {where})"))
+            skipped.append(Skipped(str(entry.path), f"listed twice in {table.path.name}"))
         else:
             entries[key] = entry
     return [*entries.values()], skipped

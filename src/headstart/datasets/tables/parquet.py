@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,9 +84,10 @@ def _holds_images(file: Any, field: Any) -> bool:
         return False
     batches = file.iter_batches(_BATCH, columns=[field.name])
     cells = (cell for batch in batches for cell in batch.column(0).to_pylist())
-    first = next((cell[:HEAD_BYTES] for cell in cells if cell), b"")
+    first = [cell[:HEAD_BYTES] for cell in islice(filter(None, cells), _BATCH)]
     # Of a column with an image's name, the decoder says what is wrong; file names have no zeros.
-    return image_format(first) is not None or (b"\0" in first and is_image_name(field.name))
+    named = is_image_name(field.name) and any(b"\0" in cell for cell in first)
+    return named or any(image_format(cell) is not None for cell in first)
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, tuple[str, ...]]:

@@ -36,8 +36,7 @@ def too_few_classes(dataset: ImageDataset, table: Table, folder: ImageFolder) ->
         folder: Where its files were looked for.
     """
     path, skipped = table.path, dataset.skipped
-    # "listed twice (t.csv, line 4)" is one reason, wherever it is.
-    lost = count_reasons(one.reason.partition(" (")[0] for one in skipped)
+    lost = count_reasons(one.reason for one in skipped)
     missing = [one.path for one in skipped if one.reason == NO_FILE]
     such = next(iter(missing or (one.path for one in skipped)), "")
     hint = _missing_hint(folder, missing) if missing else "fix the table"
