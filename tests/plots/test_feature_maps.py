@@ -13,6 +13,8 @@ from headstart.inspection.feature_maps import Channel, Filters, StageMaps
 from tests.plots.test_pages import drawn, found_at
 from tests.plots.test_results import ODD
 
+pytestmark = pytest.mark.slow  # draws dozens of figures
+
 NAMES = {"network": "a network", "image": "cat.jpg"}
 PICTURE = np.random.default_rng(1).integers(0, 250, (20, 20, 3), dtype=np.uint8)
 
