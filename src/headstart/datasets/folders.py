@@ -89,7 +89,7 @@ def open_folder(
 
 
 def _without_class_folders(found: ImageDataset, layout: FolderLayout, *, training: bool) -> bool:
-    """Whether folders do not say the classes, or not those of the training part that is needed."""
+    """Whether no folder names a class, or none of the training part does where one is needed."""
     if not found.classes or (len(found.classes) == 1 and is_container(found.classes[0])):
         return True
     return training and Split.TRAIN in layout.splits.values() and Split.TRAIN not in found.splits
