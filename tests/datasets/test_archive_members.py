@@ -81,6 +81,13 @@ def test_archives_that_are_not_supported(tmp_path, name, content, what):
         open_dataset(tmp_path / name, cache=tmp_path / "cache")
 
 
+@pytest.mark.parametrize("after", [b"", bytes(16), bytes(100)])
+def test_the_mark_of_an_end_record_in_the_data(tmp_path, after):
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04PK\x05\x06\x02\x00" + after + b"x")
+    with pytest.raises(DataError, match="truncated, damaged or not an archive"):
+        open_dataset(tmp_path / "a.zip", cache=tmp_path / "cache")
+
+
 def test_archives_inside_are_named(tmp_path):
     path = zipped(tmp_path / "a.zip", {"train.zip": b"PK", "test1.zip": b"PK", "a.csv": b""})
     with pytest.raises(DataError, match=r"no images, but 2 archives \(test1.zip, train.zip\)"):

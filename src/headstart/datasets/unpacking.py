@@ -9,6 +9,7 @@ import errno
 import lzma
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -52,8 +53,9 @@ _UNSUPPORTED: Final = (
     (b"PK\x07\x08", "one part of several"),
 )
 _PART: Final = re.compile(r".*\.(\d{3}|[zr]\d{2}|part\d+\.rar)", re.IGNORECASE)
-_ZIP_END: Final = b"PK\x05\x06"  # followed by the number of the part
-_ZIP_TAIL: Final = 22 + 65_535  # bytes of the longest end of a zip file
+_ZIP_END_MARK: Final = b"PK\x05\x06"
+_ZIP_END: Final = struct.Struct("<4xH14xH")  # the number of the part, the length of the comment
+_ZIP_TAIL: Final = _ZIP_END.size + 65_535  # bytes of the longest end of a zip file
 _DOS_FOLDER: Final = 0x10
 _UTF8_FLAG: Final = 0x800
 _BAD_NAME: Final = "file name not allowed on this system"
@@ -146,8 +148,7 @@ def check_supported(path: Path) -> None:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     found = next((what for start, what in _UNSUPPORTED if head.startswith(start)), None)
-    part = end[end.rfind(_ZIP_END) + 4 :][:2] if head[:2] == b"PK" and _ZIP_END in end else b""
-    if _PART.fullmatch(path.name) or part not in (b"", b"\0\0", b"\xff\xff"):
+    if _PART.fullmatch(path.name) or (head[:2] == b"PK" and _is_last_part(end)):
         found = "one part of several"
     if found is None and path.name.lower().endswith(UNSUPPORTED_ENDINGS):
         found = f"a {path.suffix} archive"
@@ -156,6 +157,17 @@ def check_supported(path: Path) -> None:
             f"{path} is {found}, which is not supported; unpack it yourself and give the folder, "
             "or pack it as ZIP"
         )
+
+
+def _is_last_part(tail: bytes) -> bool:
+    """Whether a zip file with this end is the last of several, by the number in its end record."""
+    start = tail.rfind(_ZIP_END_MARK)
+    record = tail[start:] if start >= 0 else b""
+    if len(record) < _ZIP_END.size:
+        return False
+    part, comment_bytes = _ZIP_END.unpack_from(record)
+    # Compressed data may contain the mark by chance; only a record ends where the file does.
+    return len(record) == _ZIP_END.size + comment_bytes and part not in (0, 0xFFFF)
 
 
 def _allowed(archive_bytes: int) -> int:
