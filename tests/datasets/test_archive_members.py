@@ -84,7 +84,7 @@ def test_archives_that_are_not_supported(tmp_path, name, content, what):
 @pytest.mark.parametrize("after", [b"", bytes(16), bytes(100)])
 def test_the_mark_of_an_end_record_in_the_data(tmp_path, after):
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04PK\x05\x06\x02\x00" + after + b"x")
-    with pytest.raises(DataError, match="truncated, damaged or not an archive|contains no images"):
+    with pytest.raises(DataError, match=r"damaged or not an archive|contains no images"):
         open_dataset(tmp_path / "a.zip", cache=tmp_path / "cache")
 
 
