@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TypeAlias
 
-type Tries = Callable[[Path, int, Random], Iterator[str | None]]
+Tries: TypeAlias = Callable[[Path, int, Random], Iterator[str | None]]
 """Maps an empty folder, a number of tries and a source of chance to the verdict of each try: None,
 or in words what went wrong, with what is needed to repeat it."""
 
