@@ -1,12 +1,14 @@
 """One pass over image files: look up stored features, compute and store the missing ones."""
 
+from __future__ import annotations
+
 import itertools
 import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from headstart.errors import UnreadableImageError
 from headstart.features.buffer import FeatureBuffer
 from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
+from headstart.features.views import is_own
 from headstart.images.decode import read_bytes
 from headstart.images.identity import image_identities
 from headstart.images.notes import ImageNote
@@ -53,6 +56,11 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def own(self) -> Features:
+        """Return the features of the first view alone."""
+        own = {name: array for name, array in self.values.items() if is_own(name)}
+        return self if len(own) == len(self.values) else replace(self, values=own)
 
     def identities(self, paths: Sequence[Path]) -> list[str]:
         """Return N strings, equal for images with the same bytes or pixels.

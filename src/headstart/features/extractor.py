@@ -23,7 +23,9 @@ from headstart.features.buffer import FeatureBuffer
 from headstart.features.extraction import ExtractionPass, Features
 from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
+from headstart.features.several_views import join_features, part_of, stages_by_view
 from headstart.features.store import FeatureStore
+from headstart.features.views import View, qualified
 from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import DECODE_FACTOR
 from headstart.system.cache_folder import cache_root, homeless_warning
@@ -54,6 +56,9 @@ class Extractor:
         requested_engine: The engine that the user requested; see `build_engine`.
         warnings: Warnings for the user, such as that the disk is full. Extractors derived from this
             one add to the same list.
+        view: The view that `backbone` has the preprocessing of; None for its own.
+        others: By view, extractors of further views of the same images. Their stages are named as
+            `headstart.features.views.qualified` does.
     """
 
     backbone: Backbone
@@ -61,6 +66,8 @@ class Extractor:
     cache: Path | None
     requested_engine: EngineName = EngineName.AUTO
     warnings: list[str] = field(default_factory=list, compare=False)
+    view: View | None = None
+    others: Mapping[View, Extractor] = field(default_factory=dict)
     _noted: dict[ImageNote, set[str]] = field(default_factory=dict, repr=False, compare=False)
     # `init=False`: `replace` cannot hand the engine of one backbone on to another.
     _engine: LazyEngine = field(init=False, repr=False, compare=False)
@@ -75,6 +82,24 @@ class Extractor:
         """Return an extractor for another network that uses the engine in effect here."""
         return replace(self, backbone=backbone, plan=self.effective_plan)
 
+    def with_views(self, backbones: Mapping[View, Backbone]) -> Extractor:
+        """Return an extractor that also shows the images to other networks, or in other ways.
+
+        Args:
+            backbones: By view, the networks, with preprocessing of their own.
+        """
+        alone = replace(self, others={}, plan=self.effective_plan)
+        others = {
+            view: replace(alone, backbone=view.of(backbone), view=view)
+            for view, backbone in backbones.items()
+        }
+        return replace(alone, others=others)
+
+    def only(self, views: Sequence[View | None]) -> Extractor:
+        """Return an extractor for some of the views, the first of them first."""
+        first = self if views[0] is None else self.others[views[0]]
+        return replace(first, others={view: self.others[view] for view in views[1:] if view})
+
     def extract(
         self,
         paths: Sequence[Path],
@@ -87,16 +112,35 @@ class Extractor:
         Args:
             paths: Files in any order; identical ones are run through the network once.
             stages: Names of the stages needed, and `LOGITS` for the network's own logits; by
-                default all stages without the logits.
-            progress: Called with (done, total) images.
+                default all stages of all views without the logits.
+            progress: Called with (done, total) images, where each view of an image counts.
 
         Raises:
             BackboneError: The backbone lacks one of the stages.
             StoreError: The stored features are deleted again and again.
         """
+        if not self.others:
+            return self._extract_own(paths, stages=stages, progress=progress)
+        every: dict[View | None, Extractor] = {None: self}
+        every.update(self.others)
+        wanted = stages_by_view({view: one.backbone for view, one in every.items()}, stages)
+        parts = {}
+        for number, (view, names) in enumerate(wanted.items()):
+            extractor = every[view]
+            counted = part_of(progress, number, len(wanted))
+            parts[view] = extractor._extract_own(paths, stages=names, progress=counted)
+        return join_features(parts)
+
+    def _extract_own(
+        self,
+        paths: Sequence[Path],
+        *,
+        stages: Sequence[str] | None,
+        progress: ProgressCallback,
+    ) -> Features:
         started = time.perf_counter()
         names = list(stages) if stages else [stage.name for stage in self.backbone.stages]
-        check_stages(self.backbone.name, self.widths(), names)
+        check_stages(self.backbone.name, self._own_widths(), names)
         deleted = None
         for _ in range(_ATTEMPTS):
             work = ExtractionPass(
@@ -104,7 +148,7 @@ class Extractor:
                 names,
                 engine=self._engine,
                 preprocessing=self.backbone.preprocessing,
-                buffer=FeatureBuffer(self.store(), self.widths(), self.warnings),
+                buffer=FeatureBuffer(self.store(), self._own_widths(), self.warnings),
                 index=PathIndex(self.cache) if self.cache else None,
                 notes=NoteIndex(self.cache),
                 progress=progress,
@@ -139,11 +183,20 @@ class Extractor:
         return self._engine.get()
 
     def release(self) -> None:
-        """Free the compiled network and its memory; it is compiled again when next needed."""
+        """Free the compiled networks and their memory; they are compiled again when needed."""
         self._engine.release()
+        for other in self.others.values():
+            other.release()
 
     def widths(self) -> dict[str, int]:
-        """Return the number of features of each stage, and of the logits if there are any."""
+        """Return the number of features of each stage of all views, and of the logits if any."""
+        found = self._own_widths()
+        for view, other in self.others.items():
+            own = other._own_widths()
+            found |= {qualified(view, stage): width for stage, width in own.items()}
+        return found
+
+    def _own_widths(self) -> dict[str, int]:
         widths = {stage.name: stage.width for stage in self.backbone.stages}
         return {**widths, LOGITS: len(self.backbone.labels)} if self.backbone.labels else widths
 
@@ -152,7 +205,7 @@ class Extractor:
         if self.cache is None:
             return None
         key = configuration_key(self.backbone, self.effective_plan)
-        return FeatureStore(self.cache, key=key, widths=self.widths())
+        return FeatureStore(self.cache, key=key, widths=self._own_widths())
 
 
 def build_extractor(

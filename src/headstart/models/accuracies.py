@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.datasets.splits import assign_folds
+from headstart.heads.calibration import log_softmax
 from headstart.heads.families import head_family
-from headstart.heads.selection import Selection, fold_count
+from headstart.heads.selection import fold_count
 from headstart.heads.selection_problem import SelectionProblem
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
+from headstart.models.members import ChosenMembers
 from headstart.models.sample_weights import sample_weights
 from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import AccuracyEstimate
@@ -40,7 +42,7 @@ def held_out_accuracies(
 def fit_accuracies(
     data: SplitFeatures,
     sample: Labels,
-    selection: Selection,
+    chosen: ChosenMembers,
     settings: FitSettings,
     held_out: HeldOutPredictions | None,
 ) -> tuple[AccuracyEstimate, AccuracyEstimate | None]:
@@ -52,12 +54,13 @@ def fit_accuracies(
     Args:
         data: The images, divided into training and test.
         sample: Positions in `data.split.train` of the images that stages were selected on.
-        selection: The selection of stages on these images.
+        chosen: The members of the model, selected on these images.
         settings: How heads are trained.
         held_out: The predictions of the test part or of the cross-validation, if any.
     """
     series = data.split.series.subset(sample)
-    same_scenes = _same_scenes(data, sample, selection, settings) if series else None
+    selection = chosen.whole
+    same_scenes = _same_scenes(data, sample, chosen, settings) if series else None
     validated = AccuracyEstimate.unknown()
     if selection.probabilities is not None:
         validated = AccuracyEstimate.of(
@@ -74,9 +77,9 @@ def fit_accuracies(
 
 
 def _same_scenes(
-    data: SplitFeatures, sample: Labels, selection: Selection, settings: FitSettings
+    data: SplitFeatures, sample: Labels, chosen: ChosenMembers, settings: FitSettings
 ) -> AccuracyEstimate | None:
-    """Cross-validate the chosen head with series torn apart, as if images were independent.
+    """Cross-validate the chosen heads with series torn apart, as if images were independent.
 
     None if no class has two images.
     """
@@ -88,7 +91,9 @@ def _same_scenes(
     rows = split.train[sample]
     digests = [data.features.digests[row] for row in rows]
     problem = SelectionProblem(
-        values={stage: data.features.values[stage][rows] for stage in selection.candidate.stages},
+        values={
+            stage: data.features.values[stage][rows] for stage in chosen.whole.candidate.stages
+        },
         y=labels,
         family=family,
         classes=classes,
@@ -100,6 +105,10 @@ def _same_scenes(
         ),
         folds=assign_folds(digests, labels, folds=folds, seed=settings.seed),
     )
-    setting = np.array([family.settings.index(selection.setting)])
-    logits = problem.out_of_fold(selection.candidate, setting)[0]
-    return AccuracyEstimate.of(logits.argmax(0) == labels, EstimateMethod.CROSS_VALIDATION)
+    found = np.zeros((len(labels), classes))
+    for member in chosen.members:
+        selection = member.selection
+        setting = np.array([family.settings.index(selection.setting)])
+        logits = problem.out_of_fold(selection.candidate, setting)[0].T.astype(np.float64)
+        found += member.weight * log_softmax(logits / selection.temperature, axis=1)
+    return AccuracyEstimate.of(found.argmax(1) == labels, EstimateMethod.CROSS_VALIDATION)

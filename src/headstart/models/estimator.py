@@ -125,6 +125,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self._extractor = build_extractor(self.backbone, **self._extractor_options())
         found = fit(dataset, self._extractor, settings)
         self.fit_result_ = replace(found, model=replace(found.model, label_type=label_type))
+        self._extractor = self._extractor.only(found.views)
         self._use(self.fit_result_.model)
         if conflicts := self.fit_result_.conflicts:
             warnings.warn(

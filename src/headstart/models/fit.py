@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
 from headstart.datasets.review import was_dropped
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.evaluation.conformal import CalibrationSet
 from headstart.features.extractor import Extractor
+from headstart.features.several_views import part_of
+from headstart.features.views import View, qualified, view_and_stage
+from headstart.heads.blend import BlendedHead
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import Candidate, candidates
 from headstart.heads.families import head_family
@@ -24,10 +26,17 @@ from headstart.heads.selection_problem import SelectionProblem, clusters_of
 from headstart.models.accuracies import fit_accuracies
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
+from headstart.models.members import ChosenMember, ChosenMembers, choose_members
 from headstart.models.sample_weights import sample_weights
 from headstart.models.selection_cache import select_cached
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
-from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
+from headstart.models.trained_model import (
+    AccuracyEstimate,
+    BackboneOrigin,
+    Member,
+    Model,
+    TrainingData,
+)
 from headstart.novelty.cross_fitting import Novelty, fit_novelty
 from headstart.novelty.other_images import other_images
 from headstart.types import EstimateMethod, Floats, Labels, ProgressCallback, no_progress
@@ -62,35 +71,43 @@ def fit(
         BackboneError: The backbone lacks one of the named stages.
     """
     started = time.perf_counter()
-    choices = _candidates(extractor, settings)
+    by_view = _candidates(extractor, settings)
     data = SplitFeatures.extract(dataset, extractor, settings, progress=on_images)
     keys = data.split.keys(data.features)
     sample = _selection_sample(keys, data.split, seed=settings.seed)
     rows, classes = data.split.train[sample], len(data.split.classes)
-    selection = select_stages(
-        {stage: values[rows] for stage, values in data.features.values.items()},
-        data.split.labels[sample],
-        [keys[place] for place in sample],
-        settings,
-        choices=choices,
-        classes=classes,
-        folds=fold_count(data.split.labels, classes=classes, keys=keys),
-        weights=data.weights[sample] if len(data.weights) else (),
-        cache=extractor.cache,
-        progress=on_candidates,
+    row_weights = data.weights[sample] if len(data.weights) else ()
+    clusters = clusters_of([keys[place] for place in sample])
+    folds = fold_count(data.split.labels, classes=classes, keys=keys)
+    selections = []
+    for number, (view, choices) in enumerate(by_view.items()):
+        names = dict.fromkeys(stage for choice in choices for stage in choice.stages)
+        selected = select_stages(
+            {stage: data.features.values[stage][rows] for stage in names},
+            data.split.labels[sample],
+            [keys[place] for place in sample],
+            settings,
+            choices=choices,
+            classes=classes,
+            folds=folds,
+            weights=row_weights,
+            cache=extractor.cache,
+            progress=part_of(on_candidates, number, len(by_view)),
+        )
+        selections.append((view, selected))
+    labels = data.split.labels[sample]
+    chosen = choose_members(
+        selections,
+        labels,
+        sample_weights(labels, classes, balance=settings.balance, given=row_weights),
+        clusters,
     )
-    head = head_family(settings.head).fit_rows(
-        _selected_features(data, selection, data.split.train),
-        data.split.labels,
-        sample_weights(data.split.labels, classes, balance=settings.balance, given=data.weights),
-        selection.setting,
-        classes=classes,
-        progress=on_steps,
-    )
+    selection = chosen.whole
+    head = _fit_head(data, chosen, settings, on_steps)
     held_out = _predict_held_out(data, sample, selection, head)
-    accuracies = fit_accuracies(data, sample, selection, settings, held_out)
-    model = _model(data, extractor.backbone, settings, sample, selection, head, accuracies)
-    novelty = _fit_novelty(data, extractor.backbone, sample, selection)
+    accuracies = fit_accuracies(data, sample, chosen, settings, held_out)
+    model = _model(data, extractor, settings, sample, chosen, head, accuracies)
+    novelty = _fit_novelty(data, extractor, sample, chosen)
     return FitResult(
         model=replace(
             model,
@@ -106,6 +123,7 @@ def fit(
         feature_seconds=data.features.seconds,
         cached=data.features.cached,
         computed=data.features.computed,
+        views=tuple(member.view for member in chosen.members),
     )
 
 
@@ -144,14 +162,47 @@ def select_stages(
     return replace(selection, fold_by_image=problem.folds)
 
 
-def _candidates(extractor: Extractor, settings: FitSettings) -> tuple[Candidate, ...]:
-    """Return the combinations of stages to select from: only one if the settings name it."""
-    if not settings.stages:
-        return candidates({stage.name: stage.width for stage in extractor.backbone.stages})
-    names = list(extractor.widths())
-    check_stages(extractor.backbone.name, names, settings.stages)
-    ordered = tuple(sorted(set(settings.stages), key=names.index))
-    return (Candidate(ordered, names.index(ordered[-1])),)
+def _candidates(
+    extractor: Extractor, settings: FitSettings
+) -> dict[View | None, tuple[Candidate, ...]]:
+    """Return the combinations of stages of each view: only one if the settings name it."""
+    widths = {stage.name: stage.width for stage in extractor.backbone.stages}
+    if settings.stages:
+        names = list(extractor.widths())
+        check_stages(extractor.backbone.name, names, settings.stages)
+        ordered = tuple(sorted(set(settings.stages), key=names.index))
+        return {None: (Candidate(ordered, names.index(ordered[-1])),)}
+    found: dict[View | None, tuple[Candidate, ...]] = {None: candidates(widths)}
+    for view, other in extractor.others.items():
+        of_view = {qualified(view, one.name): one.width for one in other.backbone.stages}
+        found[view] = candidates(of_view)
+    return found
+
+
+def _fit_head(
+    data: SplitFeatures, chosen: ChosenMembers, settings: FitSettings, on_steps: ProgressCallback
+) -> Head:
+    """Train the head of each member on all training images."""
+    classes, labels = len(data.split.classes), data.split.labels
+    weights = sample_weights(labels, classes, balance=settings.balance, given=data.weights)
+    heads = [
+        head_family(settings.head).fit_rows(
+            _selected_features(data, member.selection, data.split.train),
+            labels,
+            weights,
+            member.selection.setting,
+            classes=classes,
+            progress=part_of(on_steps, number, len(chosen.members)),
+        )
+        for number, member in enumerate(chosen.members)
+    ]
+    if len(heads) == 1:
+        return heads[0]
+    return BlendedHead.of(
+        heads,
+        [member.selection.temperature for member in chosen.members],
+        [member.weight for member in chosen.members],
+    )
 
 
 def _selection_sample(keys: Sequence[str], split: TrainTestSplit, *, seed: int) -> Labels:
@@ -204,59 +255,83 @@ def _calibration(
 
 
 def _fit_novelty(
-    data: SplitFeatures, backbone: Backbone, sample: Labels, selection: Selection
+    data: SplitFeatures, extractor: Extractor, sample: Labels, chosen: ChosenMembers
 ) -> Novelty | None:
-    """Fit a novelty detector to the features of the head, calibrated on the selection's folds."""
-    stages, rows = selection.candidate.stages, data.split.train[sample]
+    """Fit a novelty detector to the features of the first member, calibrated on its folds."""
+    first, rows = chosen.members[0], data.split.train[sample]
+    stages = first.selection.candidate.stages
+    published = first.view is None and extractor.view is None
     return fit_novelty(
         [data.features.values[stage][rows] for stage in stages],
         data.split.labels[sample],
-        selection.fold_by_image,
+        first.selection.fold_by_image,
         classes=data.split.classes,
-        others=other_images(backbone.weights.digest, stages),
+        others=other_images(extractor.backbone.weights.digest, stages) if published else {},
     )
 
 
 def _model(
     data: SplitFeatures,
-    backbone: Backbone,
+    extractor: Extractor,
     settings: FitSettings,
     sample: Labels,
-    selection: Selection,
+    chosen: ChosenMembers,
     head: Head,
     accuracies: tuple[AccuracyEstimate, AccuracyEstimate | None],
 ) -> Model:
     """Assemble a model with its accuracies on new scenes and on the same scenes."""
     split, series = data.split, data.split.series.subset(sample)
+    clusters = series.groups if series else None
     train_paths = [data.dataset.paths[row] for row in split.train]
+    members = [_member(one, data, extractor, sample, clusters) for one in chosen.members]
     return Model(
         classes=split.classes,
         head=head,
-        temperature=selection.temperature,
-        setting=selection.setting,
+        temperature=chosen.whole.temperature,
+        setting=chosen.members[0].selection.setting,
         balanced=settings.balance,
         seed=settings.seed,
-        origin=BackboneOrigin(
-            backbone=backbone.name,
-            weights=backbone.weights.digest,
-            source=backbone.weights.source,
-            license=backbone.weights.license,
-            stages=selection.candidate.stages,
-            engine=str(data.features.plan.engine),
-            precision=str(data.features.plan.precision),
-        ),
+        origin=members[0].origin,
+        members=tuple(members) if len(members) > 1 else (),
         data=_training_data(data),
         accuracy=accuracies[0],
         series=split.series.summary(train_paths),
         accuracy_same_scenes=accuracies[1],
         accuracy_by_stage={
-            stage: AccuracyEstimate.of(
-                correct,
-                EstimateMethod.CROSS_VALIDATION,
-                clusters=series.groups if series else None,
+            view_and_stage(stage)[1]: AccuracyEstimate.of(
+                correct, EstimateMethod.CROSS_VALIDATION, clusters=clusters
             )
-            for stage, correct in selection.correct_by_stage.items()
+            for stage, correct in chosen.members[0].selection.correct_by_stage.items()
         },
+    )
+
+
+def _member(
+    chosen: ChosenMember,
+    data: SplitFeatures,
+    extractor: Extractor,
+    sample: Labels,
+    clusters: Labels | None,
+) -> Member:
+    """Describe a member of a model."""
+    source = extractor if chosen.view is None else extractor.others[chosen.view]
+    weights, plan, accuracy = source.backbone.weights, source.effective_plan, None
+    if chosen.selection.probabilities is not None:
+        correct = chosen.selection.probabilities.argmax(1) == data.split.labels[sample]
+        accuracy = AccuracyEstimate.of(correct, EstimateMethod.CROSS_VALIDATION, clusters=clusters)
+    return Member(
+        origin=BackboneOrigin(
+            backbone=source.backbone.name,
+            weights=weights.digest,
+            source=weights.source,
+            license=weights.license,
+            view=str(source.view) if source.view else None,
+            stages=tuple(view_and_stage(stage)[1] for stage in chosen.selection.candidate.stages),
+            engine=str(plan.engine),
+            precision=str(plan.precision),
+        ),
+        weight=chosen.weight,
+        accuracy=accuracy or AccuracyEstimate.unknown(),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.evaluation.report import Row, predictions_table
+from headstart.features.views import View
 from headstart.models.trained_model import Model
 from headstart.types import Conflict, Floats, Labels, Skipped
 
@@ -64,6 +65,7 @@ class FitResult:
         feature_seconds: Duration of the feature extraction.
         cached: Number of images, copies included, whose features were in the cache.
         computed: Number of images that were run through the network.
+        views: The views that the model uses, those of its members; None is the extractor's own.
     """
 
     model: Model
@@ -76,3 +78,4 @@ class FitResult:
     feature_seconds: float
     cached: int
     computed: int
+    views: tuple[View | None, ...] = (None,)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.backbones import load_backbone
@@ -9,7 +10,9 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import LOGITS
 from headstart.errors import BackboneError, NotCachedError, SavedModelError
 from headstart.features.extractor import Extractor, build_extractor
-from headstart.models.trained_model import Model
+from headstart.features.views import View
+from headstart.heads.blend import BlendedHead
+from headstart.models.trained_model import BackboneOrigin, Model
 from headstart.types import EngineName, Precision
 
 
@@ -40,7 +43,25 @@ def build_model_extractor(
             cache=cache,
             allow_download=allow_download,
         )
-    return extractor.with_backbone(tuned_backbone(model, extractor.backbone))
+        others = {
+            one.origin: load_backbone(
+                one.origin.backbone, weights=None, allow_download=allow_download
+            )
+            for one in model.members[1:]
+        }
+    for origin, backbone in others.items():
+        check_origin(origin, backbone)
+    own = tuned_backbone(model, extractor.backbone)
+    if model.origin.view:
+        view = View.parse(model.origin.view)
+        extractor = replace(extractor.with_backbone(view.of(own)), view=view)
+    else:
+        extractor = extractor.with_backbone(own)
+    if not others:
+        return extractor
+    return extractor.with_views(
+        {View.parse(origin.name): backbone for origin, backbone in others.items()}
+    )
 
 
 def load_model_backbone(model: Model, *, weights: Path | None, allow_download: bool) -> Backbone:
@@ -86,22 +107,29 @@ def check_weights(model: Model, backbone: Backbone) -> None:
     Raises:
         SavedModelError: The backbone has other weights, or lacks the head's stages.
     """
-    weights = backbone.weights
-    if weights.digest != model.origin.weights:
-        raise SavedModelError(
-            f"the model was trained on {model.origin.backbone} with weights "
-            f"{model.origin.weights} (from {model.origin.source}), but the weights found here are "
-            f"{weights.digest} (from {weights.source}); give the right ones with --weights FILE"
-        )
+    check_origin(model.origin, backbone)
     widths = {stage.name: stage.width for stage in backbone.stages} | {LOGITS: len(backbone.labels)}
-    stages = model.origin.stages
-    if (
-        not widths.keys() >= set(stages)
-        or sum(widths[stage] for stage in stages) != model.head.width
-    ):
+    stages, head = model.origin.stages, model.head
+    first = head.members[0] if isinstance(head, BlendedHead) else head
+    if not widths.keys() >= set(stages) or sum(widths[one] for one in stages) != first.width:
         raise SavedModelError(
             f"the model's stages ({', '.join(stages)}) do not fit its head and {backbone.name}; "
             "the model is damaged: copy or fit it again"
+        )
+
+
+def check_origin(origin: BackboneOrigin, backbone: Backbone) -> None:
+    """Check that a backbone has the weights that a head was trained on.
+
+    Raises:
+        SavedModelError: It has others.
+    """
+    weights = backbone.weights
+    if weights.digest != origin.weights:
+        raise SavedModelError(
+            f"the model was trained on {origin.backbone} with weights {origin.weights} (from "
+            f"{origin.source}), but the weights found here are {weights.digest} (from "
+            f"{weights.source}); give the right ones with --weights FILE"
         )
 
 

@@ -164,7 +164,7 @@ def predict(
     progress: ProgressCallback = no_progress,
 ) -> Predictions:
     """Predict images with a trained model, whose backbone `extractor` runs."""
-    features = extractor.extract(paths, stages=model.origin.stages, progress=progress)
+    features = extractor.extract(paths, stages=model.stages, progress=progress)
     found, novelty = model.probabilities(features.values), model.p_values(features.values)
     # The model is surer of images that it knows, and a copy is no further evidence.
     _, first = np.unique(features.digests, return_index=True)
@@ -221,7 +221,7 @@ def evaluate(
     dataset = dataset.rename_classes(spelled_as(dataset.classes, model.classes).__getitem__)
     _check_classes(dataset, model.classes)
     stages = dict.fromkeys([one.name for one in extractor.backbone.stages])
-    names = list(stages | dict.fromkeys(model.origin.stages))
+    names = list(stages | dict.fromkeys(model.stages))
     features = extractor.extract(dataset.paths, stages=names, progress=progress)
     usable = dataset.subset(features.rows)
     curated = deduplicate(usable, features.digests, identities=features.identities(usable.paths))

@@ -22,6 +22,7 @@ from safetensors.numpy import save
 
 from headstart.errors import SavedModelError
 from headstart.evaluation.conformal import CalibrationSet
+from headstart.heads.blend import BlendedHead
 from headstart.heads.calibration import LIMIT
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import Head
@@ -32,6 +33,7 @@ from headstart.models.trained_model import (
     AccuracyEstimate,
     BackboneOrigin,
     FineTuning,
+    Member,
     Model,
     TrainingData,
 )
@@ -84,6 +86,7 @@ class _Description(_Part):
     balanced: bool
     seed: int
     origin: BackboneOrigin
+    members: tuple[Member, ...] = ()
     data: _Data
     accuracy: AccuracyEstimate
     series: SeriesSummary | None = None
@@ -135,7 +138,7 @@ def load_model(folder: Path) -> Model:
         )
     path = folder / manifest.arrays
     try:
-        head = FAMILIES[manifest.head].load(_with_prefix(arrays, _HEAD))
+        head = _load_head(manifest, _with_prefix(arrays, _HEAD))
         novelty = _load_novelty(manifest, head, arrays)
         decode_labels(manifest.classes, manifest.label_type)
         digests = arrays[_DIGESTS]
@@ -153,6 +156,7 @@ def load_model(folder: Path) -> Model:
         balanced=manifest.balanced,
         seed=manifest.seed,
         origin=manifest.origin,
+        members=manifest.members,
         data=TrainingData(**manifest.data.model_dump(), digests=digests),
         accuracy=manifest.accuracy,
         series=manifest.series,
@@ -167,16 +171,24 @@ def load_model(folder: Path) -> Model:
     return model
 
 
+def _load_head(manifest: _Manifest, tensors: Mapping[str, np.ndarray]) -> Head:
+    family = FAMILIES[manifest.head]
+    if not manifest.members:
+        return family.load(tensors)
+    return BlendedHead.load(tensors, family.load, members=len(manifest.members))
+
+
 def _load_novelty(
     manifest: _Manifest, head: Head, arrays: Mapping[str, np.ndarray]
 ) -> Novelty | None:
     if manifest.novelty is None:
         return None
     detector = NoveltyDetector.load(_with_prefix(arrays, _NOVELTY))
-    if (detector.width, detector.classes) != (head.width, len(manifest.classes)):
+    first = head.members[0] if isinstance(head, BlendedHead) else head
+    if (detector.width, detector.classes) != (first.width, len(manifest.classes)):
         raise ValueError(
             f"novelty has {detector.width} features of {detector.classes} classes, the head "
-            f"{head.width} of {len(manifest.classes)}"
+            f"{first.width} of {len(manifest.classes)}"
         )
     return Novelty(detector=detector, estimate=manifest.novelty)
 

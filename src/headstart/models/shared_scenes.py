@@ -90,7 +90,7 @@ def _found(
         found = find_series({s: X[few] for s, X in values.items()}, tested.labels[few], paths)
         rest = np.arange(len(few), len(tested))
         return Series(source=FOUND, groups=np.concatenate([found.groups, rest]))
-    features = extractor.extract(training.paths)
+    features = extractor.extract(training.paths, stages=list(values))
     trained = np.flatnonzero(model.data.contains(features.digests))
     rows = features.rows[trained]
     names = {name: place for place, name in enumerate(tested.classes)}

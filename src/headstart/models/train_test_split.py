@@ -13,6 +13,7 @@ from headstart.datasets.splits import holdout_mask
 from headstart.errors import DataError
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
+from headstart.features.views import view_and_stage
 from headstart.models.fit_settings import FitSettings
 from headstart.series.series import Series, series_of
 from headstart.system.text import count_reasons, pluralize
@@ -157,18 +158,20 @@ class SplitFeatures:
         *,
         progress: ProgressCallback = no_progress,
     ) -> SplitFeatures:
-        """Compute the features of all stages, and of the logits if the settings name them; divide.
+        """Compute the features of all stages of all views, and the logits if named; divide.
 
         Raises:
             DataError: Fewer than two classes have a readable training image.
         """
         dataset = train_test_parts(dataset)
-        stages = [stage.name for stage in extractor.backbone.stages]
+        stages = [name for name in extractor.widths() if view_and_stage(name)[1] != LOGITS]
         if LOGITS in settings.stages:
             stages.append(LOGITS)
         features = extractor.extract(dataset.paths, stages=stages, progress=progress)
         dataset = dataset.subset(features.rows)
-        split = TrainTestSplit.of(dataset, features, hold_out=settings.hold_out, seed=settings.seed)
+        split = TrainTestSplit.of(
+            dataset, features.own(), hold_out=settings.hold_out, seed=settings.seed
+        )
         return cls(dataset=dataset, features=features, split=split)
 
     @property

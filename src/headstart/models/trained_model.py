@@ -13,6 +13,7 @@ from headstart.backbones.backbone import Tensors
 from headstart.errors import DataError, SavedModelError
 from headstart.evaluation.conformal import CalibrationSet, check_coverage
 from headstart.evaluation.metrics import clustered_interval
+from headstart.features.views import qualified
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import join_stages
 from headstart.heads.head import Head
@@ -71,6 +72,7 @@ class BackboneOrigin:
         stages: Names of the stages whose features the head uses, shallow to deep.
         engine: The engine that computed the features in training.
         precision: The numeric precision that it used.
+        view: The view of the images that it sees; None for the backbone's own preprocessing.
     """
 
     backbone: str
@@ -80,6 +82,27 @@ class BackboneOrigin:
     stages: Annotated[tuple[str, ...], Field(min_length=1)]
     engine: str
     precision: str
+    view: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The view's name, or the backbone's."""
+        return self.view or self.backbone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One of several heads that a model averages. Part of the manifest.
+
+    Attributes:
+        origin: The backbone, the view and the stages that the head belongs to.
+        weight: Its share of the weights, in (0, 1].
+        accuracy: Its own accuracy.
+    """
+
+    origin: BackboneOrigin
+    weight: Annotated[float, Field(gt=0, le=1)]
+    accuracy: AccuracyEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +188,8 @@ class Model:
         calibration: Predictions for images that did not train the head that predicted them, which
             new predictions are compared with; None if there were too few images.
         label_type: The type of the labels that `classes` are the names of.
+        members: What the head's members belong to, if it averages several; the first one belongs
+            to `origin`.
     """
 
     classes: tuple[str, ...]
@@ -184,6 +209,17 @@ class Model:
     novelty: Novelty | None = None
     calibration: CalibrationSet | None = None
     label_type: LabelType = "str"
+    members: tuple[Member, ...] = ()
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages whose features the head uses; those of further views are qualified."""
+        further = (
+            qualified(one.origin.name, stage)
+            for one in self.members[1:]
+            for stage in one.origin.stages
+        )
+        return (*self.origin.stages, *further)
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
         """Compute class probabilities, (N, K) float32, from (N, width) features of each stage.
@@ -192,7 +228,7 @@ class Model:
             SavedModelError: The logits are not finite.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            logits = self.head.logits(join_stages(values, self.origin.stages))
+            logits = self.head.logits(join_stages(values, self.stages))
         if not np.isfinite(logits).all():
             raise SavedModelError(
                 "the model's logits are not finite: its weights or those of its backbone are "
@@ -204,7 +240,7 @@ class Model:
         """Compute the novelty of images, (N,), from (N, width) features of each stage.
 
         It is the share of images of the known classes that are at least as unlike the training
-        images, in (0, 1]; None if the model cannot tell.
+        images, in (0, 1]; None if the model cannot tell. Of several members, the first one tells.
         """
         if self.novelty is None:
             return None

@@ -1,0 +1,103 @@
+"""Views: ways to show an image to a network, which give different features of the same image."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from headstart.backbones.backbone import Backbone
+from headstart.errors import BackboneError
+from headstart.images.preprocessing import Preprocessing, Resize
+
+_TEXT: Final = re.compile(
+    r"(?P<backbone>.+?)(@((?P<size>[1-9]\d{0,4})(-(?P<part>whole))?|(?P<frame>whole)))?", re.DOTALL
+)
+_SEPARATOR: Final = " > "
+MIN_SIZE, MAX_SIZE = 32, 1024
+"""Sides in pixels that a view may have."""
+
+
+class Frame(StrEnum):
+    """The part of an image that a view shows."""
+
+    CENTER = "center"
+    """The center square, cropped from the resized image."""
+    WHOLE = "whole"
+    """The whole image, stretched to a square."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A network, the size at which it sees an image, and the part that it sees.
+
+    Written as NAME, NAME@SIZE, NAME@whole or NAME@SIZE-whole.
+
+    Attributes:
+        backbone: Name of the network.
+        size: Side of the network's input in pixels; None for the one that it was trained with,
+            and with it the margin that is cut off.
+        frame: Part of the image.
+    """
+
+    backbone: str
+    size: int | None = None
+    frame: Frame = Frame.CENTER
+
+    @classmethod
+    def parse(cls, text: str) -> View:
+        """Return the view that a text describes.
+
+        Raises:
+            BackboneError: The size is not a possible one.
+        """
+        found = _TEXT.fullmatch(text.strip())
+        if found is None:
+            raise BackboneError(f"{text!r} is not a view; give NAME, NAME@SIZE or NAME@whole")
+        size = int(found["size"]) if found["size"] else None
+        if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
+            raise BackboneError(
+                f"the size of the view {text!r} is {size}; give {MIN_SIZE} to {MAX_SIZE} pixels"
+            )
+        return cls(found["backbone"], size, Frame(found["part"] or found["frame"] or Frame.CENTER))
+
+    def __str__(self) -> str:
+        options = [str(self.size)] if self.size else []
+        if self.frame is not Frame.CENTER:
+            options.append(str(self.frame))
+        return "@".join([self.backbone, *(["-".join(options)] if options else [])])
+
+    def of(self, backbone: Backbone) -> Backbone:
+        """Return the network with the preprocessing of this view.
+
+        Raises:
+            BackboneError: The network has another name.
+        """
+        if backbone.name != self.backbone:
+            raise BackboneError(f"{self} is not a view of {backbone.name}")
+        return replace(backbone, preprocessing=self._preprocessing(backbone.preprocessing))
+
+    def _preprocessing(self, own: Preprocessing) -> Preprocessing:
+        side = self.size or own.crop
+        if self.frame is Frame.WHOLE:
+            return replace(own, size=side, crop=side, resize=Resize.STRETCH)
+        # The margin that networks are evaluated with is a fixed share of larger inputs, too much
+        # to lose where the object may be anywhere.
+        return own if self.size is None else replace(own, size=side, crop=side)
+
+
+def qualified(view: View | str, stage: str) -> str:
+    """Return the name of a stage among those of several views."""
+    return f"{view}{_SEPARATOR}{stage}"
+
+
+def view_and_stage(name: str) -> tuple[str | None, str]:
+    """Return the view, None if the name has none, and the stage of a name among several views."""
+    view, separator, stage = name.rpartition(_SEPARATOR)
+    return (view if separator else None), stage
+
+
+def is_own(name: str) -> bool:
+    """Whether a stage is of the first of several views."""
+    return view_and_stage(name)[0] is None

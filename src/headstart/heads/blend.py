@@ -1,0 +1,215 @@
+"""A head that averages others: a weighted mean of their calibrated log-probabilities.
+
+Members are selected greedily with replacement by the log loss of held-out images (Caruana et al.
+2004, "Ensemble selection from libraries of models"). A member joins only if the loss falls by more
+than one standard error of the paired difference, the caution with which stages are selected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from headstart.heads.calibration import log_softmax
+from headstart.heads.head import Head
+from headstart.heads.trials import paired_gap
+from headstart.types import Doubles, Floats, Labels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STEPS = 20
+"""Steps of the selection, of which each adds one part of the weights."""
+_FLOOR = 1e-9
+"""Least probability of a member: a class that it excludes may still be right."""
+_WEIGHTS, _TEMPERATURES = "weights", "temperatures"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlendedHead:
+    """M heads on features side by side, each on its own part of them.
+
+    Attributes:
+        members: M heads, of one family.
+        temperatures: (M,) temperatures that their logits are divided by.
+        weights: (M,) weights of their log-probabilities, which sum to 1.
+    """
+
+    members: tuple[Head, ...]
+    temperatures: Floats
+    weights: Floats
+
+    @classmethod
+    def of(
+        cls, members: Sequence[Head], temperatures: Sequence[float], weights: Sequence[float]
+    ) -> Self:
+        """Combine heads with their temperatures and weights."""
+        return cls(
+            tuple(members), np.array(temperatures, np.float32), np.array(weights, np.float32)
+        )
+
+    @property
+    def kind(self) -> str:
+        """Name of the members' family."""
+        return self.members[0].kind
+
+    @property
+    def width(self) -> int:
+        """Number of features D of all members."""
+        return sum(member.width for member in self.members)
+
+    def logits(self, X: Floats) -> Floats:
+        """Map features (N, D) to unnormalized log-probabilities (N, K)."""
+        weighted: list[Doubles] = []
+        for part, member, temperature, weight in self._parts():
+            scaled = member.logits(X[:, part]).astype(np.float64) / temperature
+            weighted.append(weight * floored(log_softmax(scaled, axis=1)))
+        found: Floats = np.sum(weighted, axis=0).astype(np.float32)
+        return found
+
+    def torch_logits(self, X: Tensor) -> Tensor:
+        """Map features (B, D) to the same (B, K), differentiably."""
+        return sum(
+            (
+                float(weight)
+                * (member.torch_logits(X[:, part]) / float(temperature))
+                .log_softmax(1)
+                .clamp(min=float(np.log(_FLOOR)))
+                for part, member, temperature, weight in self._parts()
+            ),
+            start=X.new_zeros(1),
+        )
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return weights, temperatures, and every member's tensors after its number."""
+        found = {_WEIGHTS: self.weights, _TEMPERATURES: self.temperatures}
+        for number, member in enumerate(self.members):
+            found |= {f"{number}.{name}": array for name, array in member.tensors().items()}
+        return found
+
+    @classmethod
+    def load(
+        cls,
+        tensors: Mapping[str, np.ndarray],
+        load_member: Callable[[Mapping[str, np.ndarray]], Head],
+        *,
+        members: int,
+    ) -> BlendedHead:
+        """Return the head that `tensors` was called on; `load_member` does so for one member.
+
+        Raises:
+            KeyError: A tensor is missing.
+            ValueError: The tensors do not fit one another.
+        """
+        weights, temperatures = tensors[_WEIGHTS], tensors[_TEMPERATURES]
+        for name, array in ((_WEIGHTS, weights), (_TEMPERATURES, temperatures)):
+            if array.shape != (members,) or not (np.isfinite(array) & (array > 0)).all():
+                raise ValueError(f"{name} are not {members} positive numbers")
+        heads = []
+        for number in range(members):
+            prefix = f"{number}."
+            heads.append(
+                load_member(
+                    {
+                        name.removeprefix(prefix): array
+                        for name, array in tensors.items()
+                        if name.startswith(prefix)
+                    }
+                )
+            )
+        return cls(tuple(heads), temperatures, weights)
+
+    def _parts(self) -> list[tuple[slice, Head, float, float]]:
+        ends = np.cumsum([member.width for member in self.members]).tolist()
+        parts = [
+            slice(end - member.width, end) for end, member in zip(ends, self.members, strict=True)
+        ]
+        return list(
+            zip(
+                parts,
+                self.members,
+                self.temperatures.tolist(),
+                self.weights.tolist(),
+                strict=True,
+            )
+        )
+
+
+def floored(log_probabilities: Doubles) -> Doubles:
+    """Return log-probabilities of at least the floor of a member."""
+    return np.maximum(log_probabilities, np.log(_FLOOR))
+
+
+def blend(log_probabilities: Doubles, weights: Doubles) -> Doubles:
+    """Average log-probabilities (M, N, K) with weights (M,), and normalize: (N, K)."""
+    return log_softmax(np.tensordot(weights, log_probabilities, 1), axis=-1)
+
+
+def select_weights(
+    log_probabilities: Doubles,
+    labels: Labels,
+    row_weights: Floats,
+    clusters: Labels | None = None,
+) -> Doubles:
+    """Choose the weights of members: (M,), which sum to 1; 0 for those that do not help.
+
+    Args:
+        log_probabilities: (M, N, K) of images that did not train the member that gave them; the
+            first member is kept unless another is clearly better.
+        labels: (N,) labels in [0, K).
+        row_weights: (N,) weight of each image.
+        clusters: (N,) the series of each image; None if all are independent.
+    """
+
+    def losses(counts: Doubles) -> Floats:
+        found = blend(log_probabilities, counts / counts.sum())
+        loss: Floats = -found[np.arange(len(labels)), labels].astype(np.float32)
+        return loss
+
+    def clearly_better(new: Floats, old: Floats) -> bool:
+        gap, error = paired_gap(np.stack([new, old]), row_weights, clusters)
+        return bool(gap[1] > error[1])
+
+    share = row_weights / row_weights.sum()
+    steps = np.eye(len(log_probabilities))
+    alone = [losses(step) for step in steps]
+    first = int(np.argmin([loss @ share for loss in alone]))
+    if first and not clearly_better(alone[first], alone[0]):
+        first = 0
+    counts, current = steps[first].copy(), alone[first]
+    for _ in range(STEPS):
+        options = [losses(counts + step) for step in steps]
+        for member in np.argsort([loss @ share for loss in options]):
+            if counts[member] or clearly_better(options[member], current):
+                break
+        if options[member] @ share >= current @ share:
+            break
+        counts, current = counts + steps[member], options[member]
+    weights: Doubles = counts / counts.sum()
+    return weights
+
+
+def nested_weights(
+    log_probabilities: Doubles,
+    labels: Labels,
+    row_weights: Floats,
+    folds: Sequence[np.ndarray],
+    clusters: Labels | None = None,
+) -> Doubles:
+    """Blend each fold with weights chosen on the other folds: log-probabilities (N, K).
+
+    `folds` are masks (N,); otherwise see `select_weights`.
+    """
+    found = np.empty(log_probabilities.shape[1:])
+    for tested in folds:
+        weights = select_weights(
+            log_probabilities[:, ~tested],
+            labels[~tested],
+            row_weights[~tested],
+            None if clusters is None else clusters[~tested],
+        )
+        found[tested] = blend(log_probabilities[:, tested], weights)
+    return found
