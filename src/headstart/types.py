@@ -63,6 +63,17 @@ class ClassLevel(StrEnum):
     """The word before the number in the file's name: "ant" of ant.12.jpg."""
 
 
+class Quality(StrEnum):
+    """How much computation a training may spend."""
+
+    FAST = "fast"
+    """One view."""
+    BALANCED = "balanced"
+    """A second view at a larger size: at most 4 times the cost."""
+    BEST = "best"
+    """Those, and two views of a second network."""
+
+
 class EstimateMethod(StrEnum):
     """How an accuracy was estimated."""
 

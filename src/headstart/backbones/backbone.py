@@ -78,6 +78,11 @@ class Backbone(ABC):
         """
 
     @property
+    def any_size(self) -> bool:
+        """Whether the network takes images of other sizes than that of its preprocessing."""
+        return False
+
+    @property
     def has_graph(self) -> bool:
         """Whether `graph` and `moments_graph` exist; if not, `network` is the only form."""
         return False

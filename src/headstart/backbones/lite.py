@@ -82,6 +82,11 @@ class LiteBackbone(Backbone):
         return replace(self, weights=weights, state=state)
 
     @property
+    def any_size(self) -> bool:
+        """Always True: it is convolutional, and averages over positions."""
+        return True
+
+    @property
     def has_graph(self) -> bool:
         """Always True."""
         return True

@@ -11,6 +11,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
 from headstart.cli.summary import (
     left_out_facts,
+    members_document,
     names_text,
     shared_text,
     training_document,
@@ -19,7 +20,7 @@ from headstart.cli.summary import (
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import join_names, pluralize
-from headstart.types import AUTO, DEFAULT_BACKBONE, EstimateMethod
+from headstart.types import AUTO, DEFAULT_BACKBONE, EstimateMethod, Quality
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
@@ -43,6 +44,8 @@ def fit(
     backbone: shared.BackboneName = DEFAULT_BACKBONE,
     head: Annotated[str, Option(choices=_heads)] = "logistic",
     stage: Annotated[list[str] | None, Option(unset="auto: chosen by cross-validation")] = None,
+    quality: Quality = Quality.FAST,
+    views: Annotated[str | None, Option(unset="those of --quality", metavar="LIST")] = None,
     balance: shared.Balance = False,
     holdout: Annotated[float, Option(low=0, high=0.9)] = 0.0,
     report: shared.OptionalFolder = None,
@@ -57,6 +60,9 @@ def fit(
         out: Folder to write the model to.
         head: The classifier to train.
         stage: The stage of the backbone whose features the head uses; repeat it to combine several.
+        quality: How much computation to spend on accuracy.
+        views: Networks, and the sizes at which they see the images, separated by commas, such as
+            efficientnet-lite0,efficientnet-lite0@352; their predictions are averaged.
         holdout: Share of the images to hold out for testing; 0 cross-validates instead.
         report: Folder for a report: metrics and plots.
     """
@@ -65,6 +71,7 @@ def fit(
     from headstart.models.fit import fit as train
     from headstart.models.fit_settings import FitSettings
     from headstart.models.model_folder import ModelFolder
+    from headstart.models.quality import with_quality
     from headstart.models.saved_model import save_model
     from headstart.system.cache_folder import cache_root
 
@@ -76,7 +83,9 @@ def fit(
     if report:
         shared.check_results(report, METRICS, data)
     dataset = dataset_options.open(data, runtime.cache)
-    extractor = runtime.extractor(backbone)
+    extractor = with_quality(
+        runtime.extractor(backbone), quality, views.split(",") if views else ()
+    )
     _warn_about_data(dataset, holdout)
     with progress() as bars:
         result = train(
@@ -106,7 +115,7 @@ def fit(
         warn([f"{pluralize(len(lost), one, many)} no usable training image: {join_names(lost)}"])
     seconds = time.perf_counter() - started
     if as_json:
-        print_json(_document(result, seconds))
+        print_json(_document(result, quality, seconds))
     else:
         _describe(dataset, extractor, result, seconds, out, report)
 
@@ -161,10 +170,12 @@ def _write_report(result: FitResult, folder: Path) -> None:
     write_report(report, tested, folder, model=result.model)
 
 
-def _document(result: FitResult, seconds: float) -> dict[str, Any]:
+def _document(result: FitResult, quality: Quality, seconds: float) -> dict[str, Any]:
     model, measured = result.model, result.model.accuracy
     return {
         **training_document(result, model),
+        "quality": quality,
+        "members": members_document(model),
         "head": model.head.kind,
         "setting": model.setting,
         "accuracy_by_stage": model.accuracy_by_stage,

@@ -62,6 +62,19 @@ def training_document(result: FitResult, model: Model) -> dict[str, Any]:
     }
 
 
+def members_document(model: Model) -> list[dict[str, Any]]:
+    """Return the JSON of a model's members: one for a model that averages none."""
+    return [
+        {
+            "view": one.origin.name,
+            "layers": one.origin.stages,
+            "weight": one.weight,
+            "accuracy": one.accuracy.value,
+        }
+        for one in model.all_members
+    ]
+
+
 def _shared_scenes(result: FitResult) -> int:
     """Return the number of test images that show a scene of the training images."""
     tested = result.held_out
@@ -81,7 +94,7 @@ def shared_text(result: FitResult) -> str | None:
 
 def training_facts(
     name: str, result: FitResult, extractor: Extractor, features: str | None = None
-) -> Iterator[tuple[str, str | None]]:
+) -> Iterator[tuple[str, str | list[str] | None]]:
     """Yield labeled lines about the images, the backbone and its stages, for `facts`.
 
     `features` says how the features were computed; None omits that line.
@@ -101,7 +114,19 @@ def training_facts(
     yield "features", features
     few = result.compared_on < result.images
     sample = f", chosen on {result.compared_on:,} of the images" if few else ""
-    yield "layer", layer_text(origin.stages, extractor.backbone.stages[-1].name) + sample
+    if not model.members:
+        yield "layer", layer_text(origin.stages, extractor.backbone.stages[-1].name) + sample
+        return
+    lines = [
+        f"{one.origin.name}, {layer_text(one.origin.stages)}: weight {one.weight:.2f}, alone "
+        f"{_accuracy(one.accuracy.value)}"
+        for one in model.members
+    ]
+    yield "views", [*lines[:-1], lines[-1] + sample]
+
+
+def _accuracy(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
 
 
 def left_out_facts(

@@ -80,7 +80,7 @@ class Extractor:
 
     def with_backbone(self, backbone: Backbone) -> Extractor:
         """Return an extractor for another network that uses the engine in effect here."""
-        return replace(self, backbone=backbone, plan=self.effective_plan)
+        return replace(self, backbone=backbone, plan=self.effective_plan, view=None, others={})
 
     def with_views(self, backbones: Mapping[View, Backbone]) -> Extractor:
         """Return an extractor that also shows the images to other networks, or in other ways.
@@ -88,12 +88,15 @@ class Extractor:
         Args:
             backbones: By view, the networks, with preprocessing of their own.
         """
-        alone = replace(self, others={}, plan=self.effective_plan)
         others = {
-            view: replace(alone, backbone=view.of(backbone), view=view)
-            for view, backbone in backbones.items()
+            view: self.with_backbone(backbone).as_view(view) for view, backbone in backbones.items()
         }
-        return replace(alone, others=others)
+        return replace(self, others=others, plan=self.effective_plan)
+
+    def as_view(self, view: View) -> Extractor:
+        """Return an extractor that shows images to this network in another way."""
+        own = self.with_backbone(view.of(self.backbone))
+        return replace(own, view=view)
 
     def only(self, views: Sequence[View | None]) -> Extractor:
         """Return an extractor for some of the views, the first of them first."""
@@ -121,8 +124,7 @@ class Extractor:
         """
         if not self.others:
             return self._extract_own(paths, stages=stages, progress=progress)
-        every: dict[View | None, Extractor] = {None: self}
-        every.update(self.others)
+        every: dict[View | None, Extractor] = {None: self} | dict(self.others)
         wanted = stages_by_view({view: one.backbone for view, one in every.items()}, stages)
         parts = {}
         for number, (view, names) in enumerate(wanted.items()):

@@ -11,6 +11,7 @@ from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
 from headstart.datasets.review import was_dropped
 from headstart.datasets.splits import assign_folds, stratified_sample
+from headstart.errors import UserError
 from headstart.evaluation.conformal import CalibrationSet
 from headstart.features.extractor import Extractor
 from headstart.features.several_views import part_of
@@ -39,6 +40,7 @@ from headstart.models.trained_model import (
 )
 from headstart.novelty.cross_fitting import Novelty, fit_novelty
 from headstart.novelty.other_images import other_images
+from headstart.system.text import join_names
 from headstart.types import EstimateMethod, Floats, Labels, ProgressCallback, no_progress
 
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
@@ -167,6 +169,11 @@ def _candidates(
 ) -> dict[View | None, tuple[Candidate, ...]]:
     """Return the combinations of stages of each view: only one if the settings name it."""
     widths = {stage.name: stage.width for stage in extractor.backbone.stages}
+    if settings.stages and extractor.others:
+        raise UserError(
+            f"the stages {join_names(settings.stages)} are of one view; remove them to choose the "
+            "stages of each view, or train with a single view"
+        )
     if settings.stages:
         names = list(extractor.widths())
         check_stages(extractor.backbone.name, names, settings.stages)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from headstart.backbones import load_backbone
@@ -51,12 +50,9 @@ def build_model_extractor(
         }
     for origin, backbone in others.items():
         check_origin(origin, backbone)
-    own = tuned_backbone(model, extractor.backbone)
+    extractor = extractor.with_backbone(tuned_backbone(model, extractor.backbone))
     if model.origin.view:
-        view = View.parse(model.origin.view)
-        extractor = replace(extractor.with_backbone(view.of(own)), view=view)
-    else:
-        extractor = extractor.with_backbone(own)
+        extractor = extractor.as_view(View.parse(model.origin.view))
     if not others:
         return extractor
     return extractor.with_views(

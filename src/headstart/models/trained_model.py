@@ -212,6 +212,12 @@ class Model:
     members: tuple[Member, ...] = ()
 
     @property
+    def all_members(self) -> tuple[Member, ...]:
+        """The members; the model itself if it averages none."""
+        alone = Member(origin=self.origin, weight=1.0, accuracy=self.accuracy)
+        return self.members or (alone,)
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """The stages whose features the head uses; those of further views are qualified."""
         further = (
