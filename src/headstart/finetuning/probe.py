@@ -14,6 +14,7 @@ from headstart.heads.logistic import LinearHead
 from headstart.models.fit import fit
 from headstart.models.fit_result import FitResult
 from headstart.models.fit_settings import FitSettings
+from headstart.models.model_backbone import require_one_view
 from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import Model
 from headstart.system.text import join_names
@@ -31,6 +32,8 @@ def probe_stages(
     Raises:
         UserError: the model's head cannot be trained further, or the model is already fine-tuned.
     """
+    if model is not None:
+        require_one_view(model)
     if model is not None and not isinstance(model.head, LinearHead):
         raise UserError(
             f"the model has a {model.head.kind} head, which has no gradient; fit a model with "

@@ -7,11 +7,12 @@ from pathlib import Path
 from headstart.backbones import load_backbone
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import LOGITS
-from headstart.errors import BackboneError, NotCachedError, SavedModelError
+from headstart.errors import BackboneError, NotCachedError, SavedModelError, UserError
 from headstart.features.extractor import Extractor, build_extractor
 from headstart.features.views import View
 from headstart.heads.blend import BlendedHead
 from headstart.models.trained_model import BackboneOrigin, Model
+from headstart.system.text import join_names
 from headstart.types import EngineName, Precision
 
 
@@ -61,13 +62,19 @@ def build_model_extractor(
 
 
 def load_model_backbone(model: Model, *, weights: Path | None, allow_download: bool) -> Backbone:
-    """Load the network that a model runs on; see `build_model_extractor`."""
+    """Load the network that a model with one view runs on; see `build_model_extractor`.
+
+    Raises:
+        UserError: The model averages several views.
+    """
+    require_one_view(model)
     require_weights_file(model, weights)
     with _no_unasked_download(model):
         backbone = load_backbone(
             model.origin.backbone, weights=weights, allow_download=allow_download
         )
-    return tuned_backbone(model, backbone)
+    backbone = tuned_backbone(model, backbone)
+    return View.parse(model.origin.view).of(backbone) if model.origin.view else backbone
 
 
 @contextmanager
@@ -94,6 +101,20 @@ def require_weights_file(model: Model, weights: Path | None) -> None:
         raise SavedModelError(
             f"the model was trained with the weights in a file named {source} (digest "
             f"{model.origin.weights}); give it with --weights FILE"
+        )
+
+
+def require_one_view(model: Model) -> None:
+    """Check that a model is a head on one view of the images.
+
+    Raises:
+        UserError: It averages several.
+    """
+    if model.members:
+        names = join_names([one.origin.name for one in model.members])
+        raise UserError(
+            f"this needs a model that sees the images in one way, and the model averages "
+            f"{len(model.members)} views ({names}); fit one with --quality fast"
         )
 
 

@@ -120,6 +120,7 @@ def model_card(model: Model) -> str:
         if model.accuracy.method is EstimateMethod.CROSS_VALIDATION
         else "it was measured on other images",
         review=review_text(model),
+        accuracy_of=accuracy_text,
         images=f"{sum(model.data.images):,}",
         head=family.description,
         setting=f", {family.symbol} = {model.setting:g}" if family.symbol else "",

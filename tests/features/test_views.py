@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart.errors import BackboneError
+from headstart.features.views import Frame, View, is_own, qualified, view_and_stage
+from headstart.images.preprocessing import Resize, prepare
+from tests.conftest import tiny_backbone
+
+TEXTS = {
+    "net": View("net"),
+    "net@352": View("net", 352),
+    "net@whole": View("net", None, Frame.WHOLE),
+    "timm:net.in1k@224-whole": View("timm:net.in1k", 224, Frame.WHOLE),
+    "hf-hub:user/net-whole": View("hf-hub:user/net-whole"),
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts(text):
+    view = View.parse(f" {text} ")
+    assert view == TEXTS[text]
+    assert str(view) == text
+
+
+@pytest.mark.parametrize("text", ["", " ", "net@16", "net@4000"])
+def test_texts_that_are_no_view(text):
+    with pytest.raises(BackboneError):
+        View.parse(text)
+
+
+def test_preprocessing_of_views():
+    backbone = tiny_backbone()
+    own, name = backbone.preprocessing, backbone.name
+    assert View(name).of(backbone).preprocessing == own
+    larger = View(name, 64).of(backbone).preprocessing
+    assert larger == replace(own, size=64, crop=64)
+    whole = View(name, None, Frame.WHOLE).of(backbone).preprocessing
+    assert whole == replace(own, size=own.crop, crop=own.crop, resize=Resize.STRETCH)
+    with pytest.raises(BackboneError, match="is not a view of"):
+        View("other").of(backbone)
+
+
+def test_the_whole_image_is_seen():
+    image = Image.new("RGB", (300, 100))
+    image.paste((255, 0, 0), (0, 0, 30, 100))  # cropped from the center, this edge is lost
+    backbone = tiny_backbone()
+    name = backbone.name
+    center = prepare(image, View(name).of(backbone).preprocessing)
+    whole = prepare(image, View(name, None, Frame.WHOLE).of(backbone).preprocessing)
+    assert center.max() == 0
+    np.testing.assert_allclose(whole[..., 0].mean(), 25.5, atol=3)
+
+
+def test_stage_names():
+    view = View("net", 352)
+    assert view_and_stage(qualified(view, "blocks.5")) == ("net@352", "blocks.5")
+    assert view_and_stage("blocks.5") == (None, "blocks.5")
+    assert is_own("blocks.5")
+    assert not is_own(qualified(view, "blocks.5"))

@@ -1,0 +1,132 @@
+"""Models that average heads on several views."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headstart.datasets import open_dataset
+from headstart.errors import BackboneError, SavedModelError, UserError
+from headstart.features.views import Frame, View
+from headstart.heads.blend import BlendedHead
+from headstart.models.fit import fit
+from headstart.models.fit_settings import FitSettings
+from headstart.models.model_backbone import load_model_backbone
+from headstart.models.model_card import model_card
+from headstart.models.prediction import evaluate, predict
+from headstart.models.quality import planned_views, with_quality
+from headstart.models.saved_model import load_model, save_model
+from headstart.types import Quality
+from tests.conftest import files, write_photos
+
+WHOLE, LARGE = View("tiny", 32, Frame.WHOLE), View("tiny", 32)
+
+
+@pytest.fixture
+def several(tiny):
+    extractor = tiny(size=48)
+    return extractor.with_views(dict.fromkeys((WHOLE, LARGE), extractor.backbone))
+
+
+@pytest.fixture
+def trained(several, tmp_path):
+    folder = write_photos(tmp_path / "more", 20)
+    return fit(open_dataset(folder), several, FitSettings())
+
+
+def test_a_model_of_several_views(trained, several, new_photos, tmp_path):
+    model = trained.model
+    assert isinstance(model.head, BlendedHead)
+    assert len(model.members) == len(trained.views) > 1
+    assert sum(one.weight for one in model.members) == pytest.approx(1)
+    assert model.members[0].origin == model.origin
+    assert trained.held_out.probabilities.sum(1) == pytest.approx(1)
+    save_model(model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.members == model.members
+    paths = files(new_photos)
+    chosen = several.only(trained.views)
+    one, other = predict(model, chosen, paths), predict(loaded, chosen, paths)
+    np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    np.testing.assert_array_equal(one.novelty, other.novelty)
+    np.testing.assert_allclose(one.probabilities.sum(1), 1, rtol=1e-5)
+    found = evaluate(loaded, chosen, open_dataset(new_photos))
+    assert found.correct.mean() > 0.8
+    card = model_card(loaded)
+    assert "## Views" in card
+    assert all(member.origin.name in card for member in model.members)
+
+
+def test_members_answer_together(trained, several, new_photos):
+    model, paths = trained.model, files(new_photos)
+    features = several.only(trained.views).extract(paths)
+    logs, start = [], 0
+    for member, head in zip(model.members, model.head.members, strict=True):
+        stages = model.stages[start : start + len(member.origin.stages)]
+        start += len(stages)
+        X = np.concatenate([features.values[stage] for stage in stages], axis=1)
+        place = len(logs)
+        logits = head.logits(X) / model.head.temperatures[place]
+        logs.append(member.weight * np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True)))
+    expected = sum(logs).argmax(1)
+    assert (model.probabilities(features.values).argmax(1) == expected).mean() > 0.95
+
+
+def test_the_same_bytes(several, tmp_path):
+    dataset = open_dataset(write_photos(tmp_path / "more", 12))
+    for folder in ("a", "b"):
+        save_model(fit(dataset, several, FitSettings()).model, tmp_path / folder)
+    assert [path.read_bytes() for path in files(tmp_path / "a")] == [
+        path.read_bytes() for path in files(tmp_path / "b")
+    ]
+
+
+def test_too_few_images_for_members(several, tmp_path):
+    dataset = open_dataset(write_photos(tmp_path / "few", 1))
+    trained = fit(dataset, several, FitSettings())
+    assert trained.model.members == ()
+    assert trained.views == (None,)
+
+
+def test_damaged_members(trained, tmp_path):
+    for changed in (trained.model.members[:1], (*trained.model.members, trained.model.members[0])):
+        save_model(replace(trained.model, members=changed), tmp_path / "model")
+        with pytest.raises(SavedModelError, match="does not fit"):
+            load_model(tmp_path / "model")
+
+
+def test_stages_of_one_view_only(several, tmp_path):
+    dataset = open_dataset(write_photos(tmp_path / "more", 4))
+    with pytest.raises(UserError, match="stages fine are of one view"):
+        fit(dataset, several, FitSettings(stages=("fine",)))
+
+
+def test_commands_that_need_one_view(trained):
+    with pytest.raises(UserError, match=r"averages \d views .*--quality fast"):
+        load_model_backbone(trained.model, weights=None, allow_download=False)
+
+
+def test_plans(lite0, tiny):
+    def names(quality, backbone):
+        return [str(view) for view in planned_views(backbone, quality)]
+
+    assert names(Quality.FAST, lite0) == []
+    assert names(Quality.BALANCED, lite0) == ["efficientnet-lite0@352"]
+    best = ["efficientnet-lite0@352", "efficientnet-lite2", "efficientnet-lite2@384"]
+    assert names(Quality.BEST, lite0) == best
+    assert names(Quality.BALANCED, tiny().backbone) == []
+    assert names(Quality.BEST, tiny().backbone) == best[1:]
+
+
+def test_named_views(tiny):
+    plain = tiny(size=48)
+    found = with_quality(plain, Quality.FAST, ["tiny@32-whole", "tiny"])
+    assert (found.view, list(found.others)) == (WHOLE, [View("tiny")])
+    assert found.others[View("tiny")].backbone.preprocessing == plain.backbone.preprocessing
+    assert with_quality(plain, Quality.FAST, ["tiny"]).view is None
+    with pytest.raises(UserError, match="remove one of them"):
+        with_quality(plain, Quality.BEST, ["tiny"])
+    with pytest.raises(UserError, match="has a view twice"):
+        with_quality(plain, Quality.FAST, ["tiny", "tiny"])
+    with pytest.raises(BackboneError):
+        with_quality(plain, Quality.FAST, ["tiny", "no-such-network"])
