@@ -163,6 +163,8 @@ class TestContract:
         assert options == {
             "backbone": "no such",
             "weights": None,
+            "quality": "fast",
+            "views": (),
             "head": "forest",
             "stage": "auto",
             "balance": False,

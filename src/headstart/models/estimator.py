@@ -26,11 +26,20 @@ from headstart.models.image_inputs import (
 from headstart.models.label_encoding import decode_labels, match_labels
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.prediction import Predictions, predict
+from headstart.models.quality import with_quality
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
 from headstart.novelty.cross_fitting import MIN_IMAGES
 from headstart.system.text import count_reasons, pluralize
-from headstart.types import AUTO, DEFAULT_BACKBONE, Doubles, EngineName, Floats, Precision
+from headstart.types import (
+    AUTO,
+    DEFAULT_BACKBONE,
+    Doubles,
+    EngineName,
+    Floats,
+    Precision,
+    Quality,
+)
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
@@ -48,6 +57,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         head: "logistic", "centroid", "knn", or a name added to `headstart.heads.families.FAMILIES`.
         stage: Name of the stage whose features the head uses, several names, or "auto" to select
             them by cross-validation.
+        quality: "fast" for one view of each image; "balanced" or "best" to average heads on several
+            views, at up to 4 times the cost and more.
+        views: The views to use instead, such as ["efficientnet-lite0", "efficientnet-lite0@352"].
         balance: Weight all classes equally, regardless of their number of images.
         engine: "auto", "openvino" or "pytorch".
         precision: "auto", "f32" or "bf16".
@@ -74,6 +86,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         weights: str | Path | None = None,
         head: str = "logistic",
         stage: str | Sequence[str] = AUTO,
+        quality: str = Quality.FAST.value,
+        views: Sequence[str] = (),
         balance: bool = False,
         engine: str = AUTO,
         precision: str = AUTO,
@@ -84,6 +98,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self.weights = weights
         self.head = head
         self.stage = stage
+        self.quality = quality
+        self.views = views
         self.balance = balance
         self.engine = engine
         self.precision = precision
@@ -122,7 +138,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             seed=self.seed,
         )
         dataset, label_type = labeled_dataset(X, y, groups=groups, sample_weight=sample_weight)
-        self._extractor = build_extractor(self.backbone, **self._extractor_options())
+        self._extractor = with_quality(
+            build_extractor(self.backbone, **self._extractor_options()),
+            _enum_member(Quality, self.quality, "quality"),
+            [self.views] if isinstance(self.views, str) else self.views,
+        )
         found = fit(dataset, self._extractor, settings)
         self.fit_result_ = replace(found, model=replace(found.model, label_type=label_type))
         self._extractor = self._extractor.only(found.views)
@@ -302,7 +322,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self = cls(
             backbone=model.origin.backbone,
             head=str(model.head.kind),
-            stage=model.origin.stages,
+            stage=AUTO if model.members else model.origin.stages,
+            views=[one.origin.name for one in model.members],
             balance=model.balanced,
             seed=model.seed,
             **options,
