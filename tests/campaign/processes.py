@@ -3,5 +3,7 @@
 from typing import Final
 
 from tests.campaign.campaign import Campaign
+from tests.campaign.concurrency import CONCURRENCY
+from tests.campaign.kills import KILLS
 
-PROCESS: Final[tuple[Campaign, ...]] = ()
+PROCESS: Final[tuple[Campaign, ...]] = (*KILLS, *CONCURRENCY)
