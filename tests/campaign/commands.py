@@ -62,6 +62,14 @@ def environment(cache: Path) -> dict[str, str]:
     return os.environ | {"HEADSTART_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(_TREES)}
 
 
+def as_user(user: int | None) -> list[str]:
+    """Return the command that runs a command as another user, who may read Python and the tree."""
+    if user is None:
+        return []
+    may_read = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *may_read]
+
+
 def start(
     *arguments: object,
     cache: Path,
@@ -72,16 +80,13 @@ def start(
 ) -> Process:
     """Start a command, as another user if one is given, with `more` in its environment."""
     return subprocess.Popen(
-        [sys.executable, "-m", module, *map(str, arguments)],
+        [*as_user(user), sys.executable, "-m", module, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(cache) | dict(more or {}),
         cwd="/",
-        user=user,
-        group=user,
-        extra_groups=None if user is None else (),
         umask=umask,
     )
 

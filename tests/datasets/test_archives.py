@@ -278,7 +278,19 @@ def test_refused_members_are_never_opened(tmp_path, monkeypatch):
     assert seen == list(PHOTOS)
 
 
-@pytest.mark.parametrize("damage", ["deleted", "cut", "added", "record", "no record", "writable"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "deleted",
+        "cut",
+        "added",
+        "record",
+        "no record",
+        "writable",
+        "writable file",
+        "writable folder",
+    ],
+)
 def test_an_unpacked_archive_that_changed_is_unpacked_again(tmp_path, damage):
     path, cache = zipped(tmp_path / "pets.zip", {**PHOTOS, "../x.jpg": b""}), tmp_path / "cache"
     before = open_dataset(path, cache=cache)
@@ -296,10 +308,32 @@ def test_an_unpacked_archive_that_changed_is_unpacked_again(tmp_path, damage):
         (folder / "contents.json").unlink()
     elif damage == "writable":
         folder.chmod(0o777)
+    elif damage == "writable file":
+        first.write_bytes(b"9")
+        first.chmod(0o666)
+    elif damage == "writable folder":
+        first.write_bytes(b"9")
+        first.parent.chmod(0o777)
     again = open_dataset(path, cache=cache)
     assert (again.paths, again.skipped) == (before.paths, before.skipped)
     assert [one.read_bytes() for one in again.paths] == [b"1", b"22", b"333"]
     assert unpacked(cache) == [folder]
+
+
+def test_others_cannot_write_what_was_unpacked_whatever_the_umask(tmp_path):
+    cache, path = tmp_path / "cache", zipped(tmp_path / "a.zip", PHOTOS)
+    before = os.umask(0)
+    try:
+        open_dataset(path, cache=cache)
+    finally:
+        os.umask(before)
+    (folder,) = unpacked(cache)
+    found = [folder, *folder.rglob("*")]
+    assert len(found) > 6
+    assert not [one for one in found if one.stat().st_mode & 0o022]
+    written = next(folder.rglob("*.jpg")).stat().st_ctime_ns
+    open_dataset(path, cache=cache)
+    assert next(folder.rglob("*.jpg")).stat().st_ctime_ns == written, "unpacked again"
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
