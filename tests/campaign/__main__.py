@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -115,6 +116,7 @@ def main() -> int:
         return 2
     if _ISOLATED not in os.environ:
         isolate()  # does not return where it succeeds
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends its processes, deletes its files
     tallies = run(arguments, console)
     conditions = Conditions(arguments.seed, arguments.share, offline=_ISOLATED in os.environ)
     if arguments.write:

@@ -102,6 +102,7 @@ class Runner:
 
 def _try_all(campaign: Campaign, count: int, seed: int, folder: Path, results: Connection) -> None:
     """Send the verdict of each try, then the peak memory in MB."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setsid()  # so that its own processes can be ended with it
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE, _FILE))
