@@ -46,6 +46,14 @@ def test_pytorch_files(tensors, wrap, prefix, suffix, tmp_path: Path):
     assert digest(read_tensors(file)) == digest(tensors)
 
 
+def test_other_pickle_protocols_are_read_without_a_warning(tensors, tmp_path: Path):
+    path = tmp_path / "weights.pth"
+    torch.save(
+        {name: torch.from_numpy(array) for name, array in tensors.items()}, path, pickle_protocol=3
+    )
+    assert read_tensors(path).keys() == tensors.keys()
+
+
 def test_bfloat16_becomes_float32(tmp_path: Path):
     value = torch.tensor([[1.5, -3.1415926], [1e-30, 3e38]], dtype=torch.bfloat16)
     save_torch_file({"x": value}, tmp_path / "w.safetensors")

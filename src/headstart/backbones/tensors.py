@@ -6,6 +6,7 @@ safetensors files are read without PyTorch. `.pth` and `.pt` files need it, and 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,7 +115,8 @@ def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
     except ImportError:
         raise MissingExtraError(f"reading {path.name}", extra="torch") from None
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickles that it does not expect
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # damaged files make PyTorch raise anything
