@@ -135,7 +135,7 @@ FULL_DISKS: Final = (
         failure="no sentence or a crash, or a command that does not work when there is room",
         tries=full_disks,
         full=15,
-        short=1,
+        short=2,
         needs=cannot_mount,
         slow=True,
     ),

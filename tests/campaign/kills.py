@@ -23,7 +23,7 @@ _EAGER: Final = "tests.campaign.eager"
 
 def random_kills(folder: Path, count: int, chance: Random) -> Iterator[str | None]:
     """Kill `fit` again and again on the same cache and model, then let it end."""
-    reference = Reference.of(folder, images=20)
+    reference = Reference.of(folder, images=30)
     left, stored, work = 0, 0, folder
     for i in range(count):
         if not left:
@@ -104,14 +104,13 @@ def kills_at_operations(folder: Path, count: int, chance: Random) -> Iterator[st
     """Kill `fit` before one of its file operations; the same command must then work."""
     reference = Reference.of(folder, images=12)
     archive = shutil.make_archive(str(folder / "archive"), "zip", reference.data)
-    points: dict[str, list[int]] = {name: [] for name in _STARTS}
+    points = []
+    for name in _STARTS:
+        points += [(name, point) for point in range(_operations(name, reference, archive))]
+        shutil.rmtree(folder / "work")
+    chance.shuffle(points)
     for i in range(count):
-        name = list(_STARTS)[i % len(_STARTS)]
-        if not points[name]:  # all of them, in any order, before one is tried again
-            points[name] = list(range(_operations(name, reference, archive)))
-            chance.shuffle(points[name])
-            shutil.rmtree(folder / "work")
-        point = points[name].pop()
+        name, point = points[i % len(points)]
         work = _prepared(name, reference)
         stored = len(stored_rows(work / "cache"))
         killed = _fit(name, reference, archive, point=point)
@@ -193,7 +192,7 @@ KILLS: Final = (
         "in the end",
         tries=random_kills,
         full=200,
-        short=1,
+        short=2,
         slow=True,
     ),
     Campaign(
@@ -203,7 +202,7 @@ KILLS: Final = (
         "work afterwards",
         tries=kills_at_operations,
         full=100,
-        short=1,
+        short=2,
         slow=True,
     ),
     Campaign(

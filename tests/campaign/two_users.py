@@ -19,6 +19,7 @@ from headstart.system.digests import bytes_digest
 from tests.campaign.campaign import Campaign
 from tests.campaign.commands import (
     Outcome,
+    Reference,
     as_user,
     contents,
     environment,
@@ -26,7 +27,6 @@ from tests.campaign.commands import (
     fit,
     start,
 )
-from tests.conftest import write_photos
 
 _VICTIM, _OTHER = 40_001, 40_002
 _MANY: Final = 5
@@ -148,15 +148,13 @@ def two_users(_folder: Path, count: int, chance: Random) -> Iterator[str | None]
     with tempfile.TemporaryDirectory(prefix="headstart-campaign-users-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        photos = write_photos(folder / "photos", 10)
-        shutil.make_archive(str(folder / "archive"), "zip", photos)
-        private: dict[str, dict[str, bytes]] = {}
+        reference = Reference.of(folder, images=10)
+        shutil.make_archive(str(folder / "archive"), "zip", reference.data)
+        private = {data: _private(folder, data) for data in ("photos", "archive.zip")}
         cases = [(kind, way) for kind in _PLANTS for way in _WAYS]
-        chance.shuffle(cases)
-        for kind in dict(cases[:count]):
-            data = _PLANTS[kind][0]
-            private[data] = private.get(data) or _private(folder, data)
+        for kind in _PLANTS:
             _check_that_it_works(folder, kind, private)
+        chance.shuffle(cases)
         for i in range(count):
             kind, way = cases[i % len(cases)]
             work, planted = _planted(folder, kind, way)
