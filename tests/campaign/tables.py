@@ -78,7 +78,7 @@ def _million_equal(pyarrow: Any) -> dict[str, Any]:
 
 
 def _far_times(pyarrow: Any) -> dict[str, Any]:
-    times = pyarrow.array([2**62, -(2**62), 0, 1, 2, 3, 4, 5], pyarrow.timestamp("s", tz="UTC"))
+    times = pyarrow.array([2**62, -(2**62), 0, 1, 2, 3, 4, 5], pyarrow.timestamp("us", tz="UTC"))
     return {**_names(pyarrow), "label": times, "time": times}
 
 
