@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -107,7 +108,7 @@ def two_writers(folder: Path, count: int, chance: Random) -> Iterator[str | None
             time.sleep(max(0.0, begin - time.monotonic()))
             save_model(mine, model)
 
-        children = [_forked(lambda mine=mine, write=write: write(mine)) for mine in models]
+        children = [_forked(partial(write, mine)) for mine in models]
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         fault = loads_as(model, due, f"round {i}")
         yield fault or (f"round {i}: exit codes {codes}" if any(codes) else None)
