@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from headstart.system.memory import check_address_space
+
+check_address_space(512 * 2**20)  # PyTorch's libraries abort the process rather than fail
 try:
     import torch
 except ImportError:
