@@ -138,8 +138,9 @@ def run(arguments: list[str]) -> int:
             traceback.print_exception(error)
         else:
             note(f"error: {_explained(error)}")
-        known = isinstance(error, HeadstartError) and not is_out_of_memory(error)
-        return error.exit_code if known else 1
+        if is_out_of_memory(error):
+            return 1
+        return error.exit_code if isinstance(error, HeadstartError) else 1
     if code == INTERRUPTED:
         note("stopped; finished work is in the cache, so the same command continues from there")
     return int(code)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from headstart.system.memory import check_address_space
 
-check_address_space(512 * 2**20)  # PyTorch's libraries abort the process rather than fail
 try:
+    check_address_space(512 * 2**20)  # PyTorch's libraries abort the process rather than fail
     import torch
 except ImportError:
     from headstart.errors import MissingExtraError

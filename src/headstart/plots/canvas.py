@@ -60,7 +60,9 @@ def new_figure(width: float, height: float, *, layout: str = "constrained") -> F
 
 def wrap_title(title: str, width: float) -> list[str]:
     """Return the lines of a title on a figure `width` inches wide."""
-    return textwrap.wrap(shortened(title, 500), int(width * 72 / (0.56 * 11)), break_on_hyphens=False)
+    return textwrap.wrap(
+        shortened(title, 500), int(width * 72 / (0.56 * 11)), break_on_hyphens=False
+    )
 
 
 def finish(figure: Figure, title: str) -> Figure:
