@@ -80,6 +80,25 @@ def test_too_little_memory_is_said(cli: Cli, model: Path, monkeypatch: pytest.Mo
     assert "out of memory" in outcome.err
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+@pytest.mark.parametrize("megabytes", [400, 500, 600, 800])
+def test_a_limit_on_memory_ends_in_a_sentence(photos: Path, tmp_path: Path, megabytes: int):
+    limit = megabytes * 10**6
+    command = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}));"
+    command += "from headstart.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "fit", str(photos), "--out", str(tmp_path / "model")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"HEADSTART_CACHE": str(tmp_path / "cache")},
+    )
+    assert done.returncode in (0, 1)
+    assert done.returncode == 0 or done.stderr.startswith("headstart: error: out of memory")
+
+
 @pytest.mark.parametrize("kind", [RuntimeError, ImportError])
 def test_too_little_memory_is_said_whatever_a_library_raises(
     cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]

@@ -7,6 +7,7 @@ import pytest
 
 from headstart.datasets.tables import open_table
 from headstart.datasets.tables import parquet as parquet_tables
+from headstart.datasets.tables.parquet import embedded_images
 from headstart.datasets.tables.table_file import read_table
 from headstart.errors import DataError
 from tests.datasets.tables.test_parquet import IMAGES
@@ -79,3 +80,23 @@ def test_limits(folder, monkeypatch, name, limit, said):
     monkeypatch.setattr(parquet_tables, name, limit)
     with pytest.raises(DataError, match=said):
         open_table(folder / "t.parquet")
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("once", [True, False])
+def test_images_in_groups_of_many_rows(folder, once, nested):
+    contents = [IMAGES[0] + bytes([row % 256, row // 256]) for row in range(1000)]
+    cells = [{"bytes": one, "path": f"{row}.png"} for row, one in enumerate(contents)]
+    table = pyarrow.table({"image": cells if nested else contents, "label": ["x", "y"] * 500})
+    parquet.write_table(table, folder / "t.parquet", row_group_size=300, use_dictionary=once)
+    found = list(embedded_images(folder / "t.parquet", "image"))
+    assert found == [(one["bytes"], one["path"] if nested else None) for one in cells]
+
+
+def test_nested_texts_are_read_few_at_a_time(folder, monkeypatch):
+    image = pyarrow.array([{"bytes": b"1" * 1000}] * 100)
+    parquet.write_table(pyarrow.table({"image": image}), folder / "t.parquet")
+    monkeypatch.setattr(parquet_tables, "_LARGEST_GROUP", 5000)
+    file = parquet.ParquetFile(folder / "t.parquet")
+    sizes = [len(one) for one in parquet_tables._batches(folder / "t.parquet", file, "image", 64)]
+    assert max(sizes) <= 5

@@ -117,7 +117,10 @@ def _open(path: Path) -> Any:
 
 
 def _batches(path: Path, file: Any, column: str, size: int) -> Iterator[Any]:
-    """Yield the values of a column as Arrow's arrays, each text once however often it occurs."""
+    """Yield the values of a column as Arrow's arrays of at most `size`.
+
+    A text that occurs often is in memory once, if the column is not nested.
+    """
     from pyarrow import parquet
 
     leaves = {
@@ -128,12 +131,16 @@ def _batches(path: Path, file: Any, column: str, size: int) -> Iterator[Any]:
     groups = [file.metadata.row_group(one) for one in range(file.metadata.num_row_groups)]
     chunks = [group.column(place) for group in groups for place in leaves]
     check_count(path, sum(one.num_values for one in chunks), MOST_CELLS, f"values in '{column}'")
-    if any(one.total_uncompressed_size > _LARGEST_GROUP for one in chunks):
+    largest = max((one.total_uncompressed_size for one in chunks), default=0)
+    if largest > _LARGEST_GROUP:
         what = f"more than {{:,}} bytes of '{column}' in one row group; write smaller ones"
         raise too_many(path, what, _LARGEST_GROUP)
+    flat = [leaf.path for leaf in leaves.values() if leaf.path == column]
     texts = [leaf.path for leaf in leaves.values() if leaf.physical_type == "BYTE_ARRAY"]
+    if not flat:  # pyarrow cannot keep nested texts once, so that few may be in memory
+        size = max(1, min(size, _LARGEST_GROUP // max(1, largest)))
     reader = parquet.ParquetFile(
-        path, metadata=file.metadata, read_dictionary=texts, pre_buffer=False
+        path, metadata=file.metadata, read_dictionary=texts if flat else [], pre_buffer=False
     )
     for batch in reader.iter_batches(size, columns=[column]):
         yield batch.column(0)
