@@ -6,9 +6,11 @@ from typing import Any, Final, cast
 
 import numpy as np
 from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
 from headstart.errors import UnreadableImageError
 from headstart.images.depth import Samples, Stated, scaled_image
+from headstart.images.jpeg_scans import load_jpeg
 from headstart.images.notes import NoteCallback
 
 _NO_LOW_BYTES: Final = 64
@@ -28,6 +30,9 @@ def load(image: Image.Image, content: bytes, on_note: NoteCallback) -> Image.Ima
     """
     if not isinstance(image, ImageFile.ImageFile) or not image.tile:
         image.load()
+        return image
+    if isinstance(image, JpegImageFile):
+        load_jpeg(image, content)
         return image
     rawmode = image.tile[0][3]
     if image.format == "PNG":
