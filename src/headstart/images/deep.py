@@ -2,16 +2,18 @@
 
 import io
 import re
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from headstart.errors import UnreadableImageError
 from headstart.images.depth import Samples, Stated, scaled_image
 from headstart.images.jpeg_scans import load_jpeg
 from headstart.images.notes import NoteCallback
+from headstart.images.png import load_png
 
 _NO_LOW_BYTES: Final = 64
 """If the largest high byte is below this, 14 bits or fewer may be in use, and low bytes count."""
@@ -35,10 +37,10 @@ def load(image: Image.Image, content: bytes, on_note: NoteCallback) -> Image.Ima
         load_jpeg(image, content)
         return image
     rawmode = image.tile[0][3]
-    if image.format == "PNG":
+    if isinstance(image, PngImageFile):
         if isinstance(rawmode, str) and rawmode.endswith(";16B"):
             return _load_png(image, content, rawmode, on_note)
-        image.load()
+        load_png(image, content)
         depth = {"L;2": 2, "L;4": 4}.get(cast("str", rawmode), 8)
         if isinstance(gray := image.info.get("transparency"), int) and image.mode == "L":
             image.info["transparency"] = gray * 255 // (2**depth - 1)  # as Pillow scales levels
@@ -53,19 +55,19 @@ def load(image: Image.Image, content: bytes, on_note: NoteCallback) -> Image.Ima
 
 
 def _load_png(
-    image: ImageFile.ImageFile, content: bytes, rawmode: str, on_note: NoteCallback
+    image: PngImageFile, content: bytes, rawmode: str, on_note: NoteCallback
 ) -> Image.Image:
     key = image.info.get("transparency")
     if rawmode == "LA;16B":  # as four bytes, from which Pillow would take two
         image.tile = [image.tile[0]._replace(args="RGBA")]
-        image.load()
+        load_png(image, content)
         samples = np.asarray(image).view(">u2").astype(np.uint16)
     elif rawmode == "I;16B":
-        image.load()
+        load_png(image, content)
         samples = np.asarray(image)[:, :, None]
     else:
-        low = cast("Any", type(image))(io.BytesIO(content))
-        image.load()
+        low = PngImageFile(io.BytesIO(content))
+        load_png(image, content)
         high = np.asarray(image)
         if key is None and high[:, :, :3].max() >= _NO_LOW_BYTES:
             return image

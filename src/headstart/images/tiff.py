@@ -19,7 +19,7 @@ from headstart.images.depth import Samples, Stated, scaled, scaled_alpha
 from headstart.images.limits import MAX_PIXELS, check_size
 from headstart.images.notes import NoteCallback
 from headstart.images.tiff_layout import Format, Photometric, TiffLayout
-from headstart.images.tiff_segments import LZW, decompress_lzw, read_lzw, read_subsampled
+from headstart.images.tiff_segments import LZW, check_segments, decompress_lzw, read_lzw, read_subsampled
 from headstart.types import Pixels
 
 _JPEGS: Final = (6, 7)
@@ -79,13 +79,15 @@ def read_tiff(content: bytes, on_note: NoteCallback) -> Image.Image:
     check_size(layout.width, layout.height)
     if not layout.is_complete:
         raise UnreadableImageError("truncated")
+    check_segments(content, layout)
     if _pillow_reads(layout):
         image = _read_with_pillow(content, layout, on_note)
         if image is not None:
             return image
     if (unsupported := _unsupported(layout)) is not None:
         raise UnreadableImageError(f"not supported: a TIFF {unsupported}")
-    if layout.last_byte > len(content):
+    unwritten = any(start and not length for start, length in layout.segments)
+    if unwritten or layout.last_byte > len(content):
         raise UnreadableImageError("truncated")
     image = _image(_read_with_tifffile(content, layout), layout, on_note)
     image.getexif()[_ORIENTATION] = layout.orientation
