@@ -29,6 +29,7 @@ _NO_CODE: Final = b"\xff\x00"
 _AHEAD: Final = 8
 """Bytes that the decoder reads ahead."""
 _BLOCK, _COEFFICIENTS = 8, 64
+_NO_MEMORY: Final = -9
 _LEAST_HEADER: Final = 6
 _RESTARTS: Final = bytes(range(0xD0, 0xD8))
 
@@ -82,9 +83,22 @@ def load_jpeg(image: JpegImageFile, content: bytes) -> None:
         decoder.cleanup()
     if error < 0:
         if (found := frame(content)) is None or found.marker not in _ARITHMETIC:
+            if error == _NO_MEMORY:
+                raise MemoryError
             raise OSError(Image.core.getcodecstatus(error))
         image.load()
     image.tile = []
+
+
+def coefficient_bytes(image: JpegImageFile) -> float:
+    """Return the memory of a pixel of full size besides the image: its coefficients.
+
+    All are kept in files of several scans, which few but progressive ones have.
+    """
+    if "progressive" not in image.info:
+        return 0
+    areas = [across * down for _, across, down, _ in image.layer]
+    return 2 * sum(areas) / max(1, *areas)
 
 
 def _end(image: JpegImageFile, content: bytes) -> int:

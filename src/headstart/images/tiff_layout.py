@@ -241,6 +241,13 @@ class TiffLayout:
         return self.strips + self._pairs(_Tag.TILE_OFFSETS, _Tag.TILE_BYTE_COUNTS)
 
     @property
+    def segment_bytes(self) -> int:
+        """Memory of the samples of one strip or tile."""
+        width = int(self.tags.get(_Tag.TILE_WIDTH, (self.width,))[0])
+        rows = int(self.tags.get(_Tag.TILE_HEIGHT, (self.rows_per_strip,))[0])
+        return width * rows * sum(self.bits) // 8 // (self.channels if self.planar else 1)
+
+    @property
     def jpeg_tables(self) -> bytes:
         """What all JPEG files in this file share; they are abbreviated without it."""
         found = self.tags.get(_Tag.JPEG_TABLES, ())

@@ -1,7 +1,6 @@
 """Strips and tiles of TIFF files that tifffile does not decode, or not safely."""
 
 import io
-import random
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,10 +20,9 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
 LZW: Final = 5
-_UNCOMPRESSED: Final = 1
+UNCOMPRESSED: Final = 1
 _JPEG: Final = 7
 _FAXES: Final = (2, 3, 4)
-_FOLLOWING: Final = (bytes(512), random.Random(0).randbytes(512))
 Decompressor = Callable[[bytes, int], bytes]
 """Decompresses data, given the number of bytes that it becomes."""
 
@@ -60,7 +58,7 @@ def check_segments(content: bytes, layout: TiffLayout) -> None:
             tags |= layout.fax_options
             data = content[start : start + length]
             # Whatever follows the data of all rows is not read.
-            if len({_strip(data + more, dict(tags)) for more in _FOLLOWING}) > 1:
+            if len({_strip(data + more, dict(tags)) for more in (bytes(512), data)}) > 1:
                 raise EOFError
 
 
@@ -78,7 +76,7 @@ def _check_jpeg(data: bytes, tables: bytes) -> None:
 
 def read_lzw(content: bytes, layout: TiffLayout, page: "TiffPage") -> Samples:
     """Return the samples of a page as `TiffPage.asarray` does, in the shape `TiffPage.shaped`."""
-    page.compression = _UNCOMPRESSED  # tifffile gets decompressed segments
+    page.compression = UNCOMPRESSED  # tifffile gets decompressed segments
     samples = np.zeros(page.shaped, page.dtype)
     _, depth, height, width, channels = page.shaped
     for index, (start, length) in enumerate(
@@ -117,7 +115,7 @@ def read_subsampled(content: bytes, layout: TiffLayout, decompress: Decompressor
         blocks = -(-len(rows) // down)
         size = blocks * columns * unit
         strip = content[start : start + length]
-        data = strip if layout.compression == _UNCOMPRESSED else decompress(strip, size)
+        data = strip if layout.compression == UNCOMPRESSED else decompress(strip, size)
         if len(data) < size:
             raise UnreadableImageError("truncated")
         units = np.frombuffer(data, np.uint8, size).reshape(blocks, columns, unit)
