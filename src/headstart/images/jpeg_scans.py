@@ -60,34 +60,50 @@ def load_jpeg(image: JpegImageFile, content: bytes) -> None:
         EOFError: some are missing.
         OSError: the file is damaged.
     """
-    end = _end(image, content)
+    assert image.fp is not None
+    start = image.fp.tell()  # Pillow has read the header, up to the data of the first scan
+    header = content[content.rfind(_START, 0, start) + 4 : start]
+    is_single = "progressive" not in image.info and len(header) == 2 * image.layers + 4
+    end = len(content) - len(_END)
+    if not is_single or not content.endswith(_END) or content.find(_DEFINITION, 0, start) >= 0:
+        end = _end(image, content, start, header)
+    if _fed(image, content, end):
+        # It met a marker before, or did not happen to read ahead.
+        found = _END_OF_DATA.search(content, start)
+        if found is not None and found.start() < end and _fed(image, content, found.start()):
+            raise EOFError
+    image.tile = []
+
+
+def _fed(image: JpegImageFile, content: bytes, end: int) -> bool:
+    """Decode the data before a marker; return whether none but that data was needed."""
     image.load_prepare()
     [(name, box, _, args)] = image.tile
     decoder = Image._getdecoder(image.mode, name, args, image.decoderconfig)
     try:
         decoder.setimage(image.im, box)
-        data = content[:end]
+        data = memoryview(content)[:end]
         used, error = decoder.decode(data)
-        skipped = 0
-        for _ in range(_AHEAD + 2):
-            if used < 0 or skipped == 2:
+        is_enough, skipped = used < 0, 0
+        for count in (_AHEAD, 1, 1):
+            if used < 0:
                 break
-            data = data[used:] + _NO_CODE
+            data = memoryview(bytes(data[used:]) + _NO_CODE * count)
             used, error = decoder.decode(data)
             skipped = skipped + 1 if used == len(data) else 0
-        if skipped == 2:
+        if skipped >= 2:  # what is needed of two bytes in a row would be kept once
             used, error = decoder.decode(content[end:] + _END)
         if used >= 0:
             raise EOFError
     finally:
         decoder.cleanup()
+    if error == _NO_MEMORY:
+        raise MemoryError
     if error < 0:
         if (found := frame(content)) is None or found.marker not in _ARITHMETIC:
-            if error == _NO_MEMORY:
-                raise MemoryError
             raise OSError(Image.core.getcodecstatus(error))
         image.load()
-    image.tile = []
+    return is_enough
 
 
 def coefficient_bytes(image: JpegImageFile) -> float:
@@ -101,7 +117,7 @@ def coefficient_bytes(image: JpegImageFile) -> float:
     return 2 * sum(areas) / max(1, *areas)
 
 
-def _end(image: JpegImageFile, content: bytes) -> int:
+def _end(image: JpegImageFile, content: bytes, start: int, header: bytes) -> int:
     """Return where the data of the last scan ends.
 
     Raises:
@@ -109,7 +125,7 @@ def _end(image: JpegImageFile, content: bytes) -> int:
     """
     missing = {number: set(range(_COEFFICIENTS)) for number, *_ in image.layer}
     end = len(content)
-    for scan in _scans(image, content):
+    for scan in _scans(image, content, start, header):
         if scan.interval and not _restarts_are_whole(image, content, scan):
             raise EOFError
         for number in scan.components:
@@ -120,12 +136,9 @@ def _end(image: JpegImageFile, content: bytes) -> int:
     return end
 
 
-def _scans(image: JpegImageFile, content: bytes) -> Iterator[_Scan]:
+def _scans(image: JpegImageFile, content: bytes, at: int, header: bytes) -> Iterator[_Scan]:
     """Yield the scans up to the end of the image; of a sequential file none after the whole one."""
-    assert image.fp is not None
-    at = image.fp.tell()  # Pillow has read the header, up to the data of the first scan
     is_progressive = "progressive" in image.info
-    header = content[content.rfind(_START, 0, at) + 4 : at]
     # To read the header again takes as long as to decode a small image.
     interval = _interval(content) if content.find(_DEFINITION, 0, at) >= 0 else 0
     while len(header) >= _LEAST_HEADER:
