@@ -21,7 +21,8 @@ LARGE_PIXELS: Final = 50_000_000
 """Images of more are large."""
 _ALONE: Final = 4 * LARGE_PIXELS
 """Images that take more bytes are decoded one at a time."""
-_SHOWN: Final = 4096
+_SHOWN: Final = 2048
+"""Longer side in pixels of a large image where it is shown, at least."""
 
 
 class _Turn(threading.local):
