@@ -20,6 +20,7 @@ from headstart.engines import Engine
 from headstart.errors import DataError, HeadstartError, UnreadableImageError
 from headstart.images.augmentation import Augmentation
 from headstart.images.decode import decode, read_bytes
+from headstart.images.limits import one_large_image
 from headstart.images.preprocessing import Preprocessing, prepare
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
@@ -223,6 +224,7 @@ class _Pass:
                 place += len(maps)
                 progress(place // views, len(self.task.paths))
 
+    @one_large_image()
     def _read(self, row: int) -> Pixels:
         path, digest = self.task.paths[row], self.task.digests[row]
         with suppress(UnreadableImageError):

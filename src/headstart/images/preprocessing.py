@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from headstart.images.decode import decode
+from headstart.images.limits import one_large_image
 from headstart.images.notes import NoteCallback, ignore_note
 from headstart.types import Pixels
 
@@ -115,8 +116,9 @@ def decode_and_prepare(
     data: bytes | Path, preprocessing: Preprocessing, *, on_note: NoteCallback = ignore_note
 ) -> Pixels:
     """Decode an image file as `decode` does, a JPEG at a reduced size, and `prepare` it."""
-    image = decode(data, min_size=preprocessing.min_decode_size, on_note=on_note)
-    return prepare(image, preprocessing)
+    with one_large_image():
+        image = decode(data, min_size=preprocessing.min_decode_size, on_note=on_note)
+        return prepare(image, preprocessing)
 
 
 def only_middle(width: int, height: int, crop: int) -> bool:
