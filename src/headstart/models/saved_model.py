@@ -130,7 +130,7 @@ def load_model(folder: Path) -> Model:
     if manifest.head not in FAMILIES:
         raise SavedModelError(
             f"{folder / MANIFEST} is damaged or needs an extension: there is no head "
-            f"{manifest.head!r} among {', '.join(FAMILIES)}; import the module that registers it, "
+            f"{reprlib.repr(manifest.head)} among {', '.join(FAMILIES)}; import the module that registers it, "
             f"or {_AGAIN}"
         )
     path = folder / manifest.arrays
