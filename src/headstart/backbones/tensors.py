@@ -89,7 +89,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         entries: list[tuple[str, dict[str, Any]]] = deserialize(  # type: ignore[no-untyped-call]
             path.read_bytes()
         )
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise BackboneError(
             f"{path} is not a readable safetensors file ({error}); download or copy it again"
         ) from error

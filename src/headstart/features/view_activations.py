@@ -24,7 +24,7 @@ from headstart.images.limits import one_large_image
 from headstart.images.preprocessing import Preprocessing, prepare
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
-from headstart.system.files import atomic_write, reserve
+from headstart.system.files import atomic_write, read_regular, reserve
 from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Floats, Pixels, ProgressCallback, no_progress
 
@@ -32,6 +32,7 @@ KIND = "activations"
 ROOM = 12 * 2**30
 """Bytes that activations may take on disk; the least recently used are deleted."""
 _LARGEST = float(np.finfo(np.float16).max)
+_MAX_DIGITS = 20
 _SAVED_EVERY = 256
 """Images between two points from which an interrupted pass can continue."""
 
@@ -170,7 +171,7 @@ class _Pass:
     def _done(self) -> int:
         """Return the number of images whose activations are stored; 0 if a file has been lost."""
         try:
-            done = int(self._progress_file.read_text())
+            done = int(read_regular(self._progress_file, limit=_MAX_DIGITS))
             sizes = [self._file(place).stat().st_size for place in range(len(self._arrays))]
         except (OSError, ValueError):
             return 0

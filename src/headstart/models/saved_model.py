@@ -130,8 +130,8 @@ def load_model(folder: Path) -> Model:
     if manifest.head not in FAMILIES:
         raise SavedModelError(
             f"{folder / MANIFEST} is damaged or needs an extension: there is no head "
-            f"{manifest.head!r} among {', '.join(FAMILIES)}; import the module that registers it, "
-            f"or {_AGAIN}"
+            f"{reprlib.repr(manifest.head)} among {', '.join(FAMILIES)}; import the module that "
+            f"registers it, or {_AGAIN}"
         )
     path = folder / manifest.arrays
     try:
