@@ -130,9 +130,10 @@ def test_refusals(tmp_path: Path, capsys):
     [
         (torch.zeros(2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
         (torch.zeros(2, 2).to_sparse(), "sparse_coo"),
+        (torch.zeros(2, 2, dtype=torch.complex64), "complex64"),
         (torch.zeros(2, device="meta"), "meta"),
     ],
-    ids=["float8", "sparse", "meta"],
+    ids=["float8", "sparse", "complex", "meta"],
 )
 def test_tensors_that_are_not_plain_numbers_are_named(value, kind, tmp_path: Path):
     torch.save({"a": torch.zeros(1), "b": value}, tmp_path / "odd.pth")

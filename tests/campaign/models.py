@@ -168,7 +168,7 @@ def _special(folder: Path, files: Files, chance: Random) -> bool:
             path.touch()
         case 4:
             path.write_bytes(files.get(path.name, b""))
-            os.truncate(path, chance.choice((5 * 2**30, 2**40)))  # sparse
+            os.truncate(path, chance.choice((2**30, 3 * 2**30)))  # sparse
         case _:
             path.write_bytes(chance.randbytes(chance.randrange(100_000)))
     return True

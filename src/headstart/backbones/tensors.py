@@ -16,6 +16,7 @@ from safetensors import SafetensorError, deserialize
 
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.system.digests import hasher
+from headstart.system.text import shortened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +92,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         )
     except (OSError, SafetensorError) as error:
         raise BackboneError(
-            f"{path} is not a readable safetensors file ({error}); download or copy it again"
+            f"{path} is not a readable safetensors file ({shortened(str(error), 200)}); download or "
+            "copy it again"
         ) from error
     return {name: _array(name, entry, path) for name, entry in entries}
 
@@ -153,8 +155,8 @@ def _dense(path: Path, name: str, value: Tensor) -> np.ndarray:
 
     ordinary = value.layout is torch.strided and value.device.type == "cpu"
     try:
-        if not ordinary or value.is_quantized:
-            raise TypeError("sparse, quantized or without values")
+        if not ordinary or value.is_quantized or value.is_complex():
+            raise TypeError("sparse, quantized, complex or without values")
         value = value.detach().resolve_conj().resolve_neg()
         return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
     except (RuntimeError, TypeError, ValueError) as error:
