@@ -92,8 +92,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         )
     except (OSError, SafetensorError) as error:
         raise BackboneError(
-            f"{path} is not a readable safetensors file ({shortened(str(error), 200)}); download or "
-            "copy it again"
+            f"{path} is not a readable safetensors file ({shortened(str(error), 200)}); "
+            "download or copy it again"
         ) from error
     return {name: _array(name, entry, path) for name, entry in entries}
 
