@@ -1,5 +1,6 @@
 """Files other than JPEG that end before their pixels do, though nothing else is wrong with them."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -104,3 +105,32 @@ def test_an_icon_whose_mask_was_cut():
     decode(content)
     with pytest.raises(UnreadableImageError, match="truncated"):
         decode(content[:-20])
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_zeros_that_a_download_has_not_replaced(name, share):
+    content = encoded(photo(), name)
+    cut = int(share * len(content))
+    with pytest.raises(UnreadableImageError, match=r"truncated|damaged"):
+        decode(content[:cut] + bytes(len(content) - cut))
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG"])
+def test_zeros_behind_the_image(name):
+    content = encoded(photo(), name)
+    assert decode(content + bytes(1000)) == decode(content)
+
+
+def test_png_files_with_flipped_bits():
+    content = encoded(photo(), "PNG")
+    at, end = content.find(b"IDAT") + 4, content.rfind(b"IEND") - 8
+    whole = decode(content)
+    for place in range(at, end, (end - at) // 50):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        with contextlib.suppress(UnreadableImageError):
+            assert decode(bytes(flipped)) == whole
+    wrong_sum = bytearray(content)
+    wrong_sum[end + 1] ^= 1  # the pixels themselves are as they were
+    assert decode(bytes(wrong_sum)) == whole

@@ -82,6 +82,10 @@ _REPAIRS: Final[dict[str, Callable[[bytes], bytes | None]]] = {
 }
 """Formats whose whole images Pillow may refuse: functions from a file's content to what it reads
 instead, or to None."""
+_UNWRITTEN: Final = bytes(16)
+_ENDED: Final = frozenset({"JPEG", "PNG"})
+"""Formats with a mark at the end, so that the zeros behind it are no pixels. Without the mark, they
+are what a download that did not finish has not written yet, and would be read as pixels."""
 
 
 def decode(
@@ -121,6 +125,8 @@ def _decode(
     if name is None:
         raise UnreadableImageError(refusal(content[:HEAD_BYTES]))
     silence_warnings()
+    if name in _ENDED and content.endswith(_UNWRITTEN):
+        content = content.rstrip(_UNWRITTEN[:1])
     if name == "RAW" or (name == "TIFF" and is_raw(content)):
         name, content = _preview(name, content, on_note)
     try:

@@ -17,6 +17,8 @@ _MAX_PROFILE: Final = 1024**2
 """Bytes of a color profile; Pillow's limit for texts is for profiles, too."""
 _MAX_LOST: Final = 20
 """Chunks of wrong length that are searched for the next one."""
+_PIECE: Final = 2**20
+"""Bytes that are expanded at a time."""
 _MARKS: Final = (165, 0)
 """Two levels, of which no pixel can have both."""
 
@@ -29,13 +31,45 @@ def load_png(image: PngImageFile, content: bytes) -> None:
 
     Raises:
         EOFError: rows are missing.
+        OSError: the compressed stream is damaged.
     """
+    if not _is_whole(content):
+        raise OSError("damaged stream")
     tile = list(image.tile)
     if _keeps(image, _MARKS[0]):
         again = PngImageFile(io.BytesIO(content))
         again.tile = tile
         if _keeps(again, _MARKS[1]):
             raise EOFError
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether the pixels are as they were written, by their checksums.
+
+    Pillow ignores those of the chunks, and often that of the stream, which counts: it is expanded
+    only where that of a chunk is wrong.
+    """
+    is_whole, at = True, len(_SIGNATURE)
+    stream: list[bytes | memoryview] = []
+    view = memoryview(content)
+    while at + 12 <= len(content):
+        (size,) = struct.unpack_from(">I", content, at)
+        end = at + 8 + size
+        if content[at + 4 : at + 8] == b"IDAT" and end + 4 <= len(content):
+            stream.append(view[at + 8 : end])
+            is_whole &= zlib.crc32(view[at + 4 : end]) == int.from_bytes(view[end : end + 4], "big")
+        at = end + 4
+    if is_whole:
+        return True
+    expansion = zlib.decompressobj()
+    try:
+        for part in stream:
+            while part:
+                expansion.decompress(part, _PIECE)
+                part = expansion.unconsumed_tail
+    except zlib.error:
+        return False
+    return expansion.eof
 
 
 def _keeps(image: PngImageFile, level: int) -> bool:
