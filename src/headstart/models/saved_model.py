@@ -1,7 +1,8 @@
 """A trained model as a folder: a JSON manifest, arrays as safetensors, a model card. No pickle.
 
 Loading a model reads numbers and text, and runs no code from it. The bytes depend on the model
-alone (no time, machine or path is written), so the same training gives the same files.
+alone (no time, machine or path is written), so the same training gives the same files, with any
+number of threads; see docs/usage.md for the exceptions.
 """
 
 import reprlib
