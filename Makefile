@@ -6,7 +6,7 @@ DATA ?= textiles
 MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check coverage fuzz bench bench-attacks bench-finetuning bench-head bench-imagine bench-pass bench-tricks gallery clean
+.PHONY: demo test check coverage fuzz campaign bench bench-attacks bench-finetuning bench-head bench-imagine bench-pass bench-tricks gallery clean
 
 demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
 	@rm -rf $(DEMO)
@@ -42,6 +42,9 @@ fuzz: .venv/dev-installed ## search for counterexamples of the property tests fo
 	while $(BIN)/pytest -q -n 2 --dist worksteal -m hypothesis --hypothesis-profile fuzz || exit 1; do \
 		[ $$(date +%s) -lt $$end ] || break; \
 	done
+
+campaign: .venv/dev-installed ## try to break it, for an hour or two; writes docs/reliability.md
+	$(BIN)/python -m tests.campaign --write docs/reliability.md
 
 bench: .venv/peers ## compare with other tools on DATA; writes docs/benchmarks.md
 	$(BIN)/python benchmarks/main_job.py $(DATA) --peers .venv/peers --write docs/benchmarks.md

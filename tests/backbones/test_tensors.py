@@ -46,6 +46,14 @@ def test_pytorch_files(tensors, wrap, prefix, suffix, tmp_path: Path):
     assert digest(read_tensors(file)) == digest(tensors)
 
 
+def test_other_pickle_protocols_are_read_without_a_warning(tensors, tmp_path: Path):
+    path = tmp_path / "weights.pth"
+    torch.save(
+        {name: torch.from_numpy(array) for name, array in tensors.items()}, path, pickle_protocol=3
+    )
+    assert read_tensors(path).keys() == tensors.keys()
+
+
 def test_bfloat16_becomes_float32(tmp_path: Path):
     value = torch.tensor([[1.5, -3.1415926], [1e-30, 3e38]], dtype=torch.bfloat16)
     save_torch_file({"x": value}, tmp_path / "w.safetensors")
@@ -122,9 +130,10 @@ def test_refusals(tmp_path: Path, capsys):
     [
         (torch.zeros(2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
         (torch.zeros(2, 2).to_sparse(), "sparse_coo"),
+        (torch.zeros(2, 2, dtype=torch.complex64), "complex64"),
         (torch.zeros(2, device="meta"), "meta"),
     ],
-    ids=["float8", "sparse", "meta"],
+    ids=["float8", "sparse", "complex", "meta"],
 )
 def test_tensors_that_are_not_plain_numbers_are_named(value, kind, tmp_path: Path):
     torch.save({"a": torch.zeros(1), "b": value}, tmp_path / "odd.pth")

@@ -306,6 +306,48 @@ def test_a_config_that_is_none(content, offline):
         load_backbone("hf-hub:someone/broken", weights=None, allow_download=False)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("mean", [0.5, float("nan"), 0.5]),
+        ("mean", 0.5),
+        ("std", [0, 0, 0]),
+        ("std", [1, 1, -1]),
+        ("input_size", [3, 10**9, 10**9]),
+        ("input_size", [3, "64", "64"]),
+        ("crop_pct", float("nan")),
+        ("crop_pct", 10**400),
+        ("crop_pct", True),
+        ("crop_mode", ["center"]),
+        ("interpolation", {"a": 1}),
+        ("num_classes", 10**9),
+        ("num_classes", "2"),
+        ("num_classes", None),
+    ],
+)
+def test_odd_values_of_a_config_are_refused(key, value, offline, tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "own.safetensors")
+    config = {**INSECTS, "pretrained_cfg": {**CONFIG, key: value}}
+    if key == "num_classes":
+        del config[key]
+    cached(offline, "someone/odd", {"config.json": json.dumps(config).encode()})
+    with pytest.raises(BackboneError, match=r"someone/odd|classes"):
+        load_backbone("hf-hub:someone/odd", weights=tmp_path / "own.safetensors")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"layers": [100_000] * 4}, {"channels": [100_000] * 4}, {"base_width": 10**9}],
+    ids=str,
+)
+def test_a_network_larger_than_its_weights_takes_no_memory(arguments, offline, tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "own.safetensors")
+    config = {**INSECTS, "model_args": arguments}
+    cached(offline, "someone/huge", {"config.json": json.dumps(config).encode()})
+    with pytest.raises(BackboneError, match=r"larger network|no network of timm"):
+        load_backbone("hf-hub:someone/huge", weights=tmp_path / "own.safetensors")
+
+
 def test_weights_of_another_network(tmp_path: Path):
     save_file({"head.weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors")
     with pytest.raises(BackboneError, match="do not fit timm:resnet10t"):

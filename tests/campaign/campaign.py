@@ -22,6 +22,7 @@ class Campaign:
         full: number of tries of `make campaign`.
         short: number of tries of `make test`, a few seconds at most.
         needs: why this cannot be tried here, or None; such as a missing permission.
+        slow: whether the short form takes more than a second, so that `make check` leaves it out.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Campaign:
     full: int
     short: int
     needs: Callable[[], str | None] = lambda: None
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class Tally:
         tries: number of tries made.
         failures: what went wrong, one text per failed try.
         seconds: wall-clock time.
-        missing: why nothing was tried, or None.
+        missing: why nothing was tried, or why fewer tries were made than planned, or None.
+        peak: most memory that a process held, in MB.
     """
 
     kind: str
@@ -51,3 +54,4 @@ class Tally:
     failures: tuple[str, ...]
     seconds: float
     missing: str | None = None
+    peak: int = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from headstart import __version__
+from headstart.errors import DataError
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import files
 
@@ -77,6 +78,52 @@ def test_too_little_memory_is_said(cli: Cli, model: Path, monkeypatch: pytest.Mo
     outcome = cli("info", model)
     assert outcome.code == 1
     assert "out of memory" in outcome.err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+@pytest.mark.parametrize("megabytes", [400, 500, 600, 800])
+def test_a_limit_on_memory_ends_in_a_sentence(photos: Path, tmp_path: Path, megabytes: int):
+    limit = megabytes * 10**6
+    command = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}));"
+    command += "from headstart.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "fit", str(photos), "--out", str(tmp_path / "model")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"HEADSTART_CACHE": str(tmp_path / "cache")},
+    )
+    assert done.returncode in (0, 1)
+    assert done.returncode == 0 or done.stderr.startswith("headstart: error: out of memory")
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ImportError])
+def test_too_little_memory_is_said_whatever_a_library_raises(
+    cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+):
+    def fail(*args: object) -> None:
+        try:
+            raise kind("std::bad_alloc: failed to map segment from shared object")
+        except kind as error:
+            raise DataError("it cannot be run") from error
+
+    monkeypatch.setattr("headstart.models.saved_model.load_model", fail)
+    outcome = cli("info", model)
+    assert outcome.code == 1
+    assert outcome.err.startswith("headstart: error: out of memory")
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_message_of_megabytes_is_cut(cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*args: object) -> None:
+        raise DataError(f"no class {'x' * 2_000_000}; give another")
+
+    monkeypatch.setattr("headstart.models.saved_model.load_model", fail)
+    outcome = cli("info", model)
+    assert len(outcome.err) < 11_000
+    assert outcome.err.endswith("; give another\n")
 
 
 def test_a_failure_that_is_nobodys_mistake_is_exit_code_1(

@@ -157,7 +157,8 @@ def test_names_that_clash(tmp_path):
     clash = {"cats/1.jpg/inner.jpg": b"", "dogs": b"", f"cats/{'n' * 300}.jpg": b""}
     clash |= {f"{'n' * 300}/1.jpg": b"", f"{'/'.join(['deep'] * 1200)}.jpg": b""}
     found = open_archive(tarred(tmp_path / "a.tar", PHOTOS | clash), cache=tmp_path / "cache")
-    assert set(reasons(found).values()) == {"file name not allowed on this system"}
+    deep = "more than 100 folders in each other"
+    assert set(reasons(found).values()) == {"file name not allowed on this system", deep}
     assert len(found.skipped) == 5
 
 
@@ -169,15 +170,15 @@ def test_bombs(tmp_path, ending, monkeypatch):
     with pytest.raises(DataError, match=r"more than 1 MB, as decompression bombs do"):
         unpack(path, tmp_path)
     monkeypatch.undo()
-    monkeypatch.setattr(unpacking, "_MOST_FILES", 1)
-    with pytest.raises(DataError, match="more than 1 files"):
+    monkeypatch.setattr(unpacking, "MOST_MEMBERS", 1)
+    with pytest.raises(DataError, match="more than 1 files, folders and links"):
         unpack(path, tmp_path)
 
 
 def test_limits(monkeypatch):
     for name, value in {"_MOST_BYTES": 1000, "_RATIO": 10, "_FREE": 50}.items():
         monkeypatch.setattr(unpacking, name, value)
-    assert [unpacking._allowed(size) for size in (1, 6, 1_000_000)] == [50, 60, 1000]
+    assert [unpacking._allowed(size) for size in (1, 6, 400, 600)] == [50, 60, 1000, 1200]
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz"])
@@ -278,7 +279,19 @@ def test_refused_members_are_never_opened(tmp_path, monkeypatch):
     assert seen == list(PHOTOS)
 
 
-@pytest.mark.parametrize("damage", ["deleted", "cut", "added", "record", "no record", "writable"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "deleted",
+        "cut",
+        "added",
+        "record",
+        "no record",
+        "writable",
+        "writable file",
+        "writable folder",
+    ],
+)
 def test_an_unpacked_archive_that_changed_is_unpacked_again(tmp_path, damage):
     path, cache = zipped(tmp_path / "pets.zip", {**PHOTOS, "../x.jpg": b""}), tmp_path / "cache"
     before = open_dataset(path, cache=cache)
@@ -296,10 +309,32 @@ def test_an_unpacked_archive_that_changed_is_unpacked_again(tmp_path, damage):
         (folder / "contents.json").unlink()
     elif damage == "writable":
         folder.chmod(0o777)
+    elif damage == "writable file":
+        first.write_bytes(b"9")
+        first.chmod(0o666)
+    elif damage == "writable folder":
+        first.write_bytes(b"9")
+        first.parent.chmod(0o777)
     again = open_dataset(path, cache=cache)
     assert (again.paths, again.skipped) == (before.paths, before.skipped)
     assert [one.read_bytes() for one in again.paths] == [b"1", b"22", b"333"]
     assert unpacked(cache) == [folder]
+
+
+def test_others_cannot_write_what_was_unpacked_whatever_the_umask(tmp_path):
+    cache, path = tmp_path / "cache", zipped(tmp_path / "a.zip", PHOTOS)
+    before = os.umask(0)
+    try:
+        open_dataset(path, cache=cache)
+    finally:
+        os.umask(before)
+    (folder,) = unpacked(cache)
+    found = [folder, *folder.rglob("*")]
+    assert len(found) > 6
+    assert not [one for one in found if one.stat().st_mode & 0o022]
+    written = next(folder.rglob("*.jpg")).stat().st_ctime_ns
+    open_dataset(path, cache=cache)
+    assert next(folder.rglob("*.jpg")).stat().st_ctime_ns == written, "unpacked again"
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):

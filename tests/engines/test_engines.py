@@ -103,6 +103,16 @@ def test_features_depend_neither_on_the_batch_nor_on_the_place_in_it(
         np.testing.assert_array_equal(a[order], c)
 
 
+@pytest.mark.slow
+def test_pytorch_computes_the_last_batch_of_many_images_as_a_full_one(lite0: Backbone):
+    # Small batches are divided among threads in other ways, and rounded differently.
+    pixels = random_pixels(16)
+    runner = PyTorchEngine(lite0, PYTORCH_F32)
+    full, rest = runner.stream([pixels, pixels[:3]])
+    for whole, part in zip(full, rest, strict=True):
+        np.testing.assert_array_equal(part, whole[:3])
+
+
 @pytest.mark.parametrize("sizes", [[], [1], [8], [8, 8, 8, 8, 8, 8, 3], [2, 5, 1]])
 def test_a_stream_answers_each_batch_in_turn(sizes: list[int]):
     pixels = random_pixels(sum(sizes), side=32)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from headstart.errors import BackboneError
 from headstart.images import preprocessing
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize, prepare
 from tests.properties import examples
@@ -72,3 +73,37 @@ def test_twice_the_resized_picture_is_enough_however_it_lies(width, height, resi
     wide, high = one.resized(width, height)
     assert one.min_decode_size(width, height) == (2 * wide, 2 * high)
     assert one.min_decode_size(height, width) == (2 * high, 2 * wide)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("size", value) for value in (0, -1, 10**9, 224.0, "224", None, True, float("nan"))),
+        *(("crop", value) for value in (0, -1, 10**9, float("inf"))),
+        *(("interpolation", value) for value in ("nope", "", None, 3)),
+        *(("resize", value) for value in ("nope", None)),
+        ("mean", (0.5, 0.5)),
+        ("mean", 0.5),
+        ("mean", (0.5, float("nan"), 0.5)),
+        ("mean", (float("inf"), 0, 0)),
+        ("mean", (123.7, 116.3, 103.5)),  # of pixels in [0, 255]
+        ("mean", (0, 0, 10**400)),
+        ("mean", ("a", "b", "c")),
+        ("std", (0, 0, 0)),
+        ("std", (1, 1, -1)),
+        ("std", (1, 1, float("nan"))),
+        ("std", (1, 1, 1e-300)),
+        ("std", (1, 1, 1, 1)),
+        ("fill", (0, 0, 256)),
+        ("fill", (0, 0, 0.5)),
+        ("fill", None),
+    ],
+)
+def test_impossible_values_are_refused_where_they_enter(name: str, value: object):
+    with pytest.raises(BackboneError, match=f"the preprocessing has {name} .*; it must be"):
+        replace(USUAL, **{name: value})
+
+
+def test_numbers_of_numpy_are_numbers():
+    mean = tuple(np.array([0.5, 0.4, 0.3], np.float32))
+    assert replace(USUAL, mean=mean, size=np.int64(256)).mean == mean

@@ -103,9 +103,9 @@ def test_other_files_say_what_they_need(monkeypatch):
 
 
 def test_too_many_bytes_are_refused_before_reading(monkeypatch):
-    monkeypatch.setattr("headstart.images.tiff._MAX_BYTES", 2000)
+    monkeypatch.setattr("headstart.images.limits.MAX_MEMORY", 4000)
     data, _ = kinds.tiff("gray", "f8", "plain")
-    assert reason(data).startswith("too large: 0.0 GB of pixels")
+    assert reason(data).startswith("too large: 19 x 14 pixels of this kind take")
     monkeypatch.setattr("headstart.images.limits.MAX_PIXELS", 200)
     assert reason(data).startswith("too large: 19 x 14 pixels")
 

@@ -32,6 +32,10 @@ class TestDamage:
     def test_an_empty_folder(self, tmp_path):
         assert "contains no model.json; give the folder" in refusal(tmp_path)
 
+    def test_a_head_with_an_endless_name(self, saved):
+        change(saved, head="x" * 10**6)
+        assert len(refusal(saved)) < 1_000
+
     def test_a_folder_where_the_manifest_should_be(self, tmp_path):
         (tmp_path / MANIFEST).mkdir()
         assert "contains no model.json" in refusal(tmp_path)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -294,3 +295,10 @@ def test_only_png_is_written(tmp_path: Path) -> None:
 def test_a_matrix_must_fit_its_names() -> None:
     with pytest.raises(DataError, match=r"\(5, 5\) for 2 classes"):
         plots.confusion_matrix(matrix(5), ["a", "b"])
+
+
+def test_a_name_of_a_megabyte_is_shortened_at_once():
+    begin = time.process_time()
+    assert canvas.display_name("a" * 1_000_000, limit=10) == "aaaa…aaaaa"
+    assert len(canvas.wrap_title("a b " * 250_000, 5)) < 30
+    assert time.process_time() - begin < 5

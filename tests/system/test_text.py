@@ -4,6 +4,7 @@ from headstart.system.text import (
     markdown,
     one_line,
     pluralize,
+    shortened,
     unread_text,
     visible,
 )
@@ -43,3 +44,18 @@ def test_reasons_are_counted_the_most_frequent_first():
     assert count_reasons(many, 2) == "1 reason 0, 1 reason 1 and 5 more"
     assert unread_text(files[:1]) == "1 could not be read (1 empty file)"
     assert unread_text([]) == "0 could not be read"
+
+
+def test_long_text_keeps_its_ends() -> None:
+    text = "a" * 500_000 + "b" * 500_000
+    cut = shortened(text)
+    assert cut.startswith("aaa")
+    assert cut.endswith("bbb")
+    assert "... [990,000 characters] ..." in cut
+    assert len(cut) < 10_100
+    assert shortened("a" * 10_000) == "a" * 10_000
+
+
+def test_names_are_cut_in_lists_and_in_the_card() -> None:
+    assert len(markdown("*" * 1_000_000)) < 2200
+    assert len(join_names(["n" * 1_000_000] * 3)) < 3200

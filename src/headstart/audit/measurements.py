@@ -13,6 +13,7 @@ from headstart.errors import UnreadableImageError
 from headstart.images.alignment import thumbnail
 from headstart.images.decode import decode
 from headstart.images.descriptors import color_histogram
+from headstart.images.limits import one_large_image
 from headstart.system.prefetch import prefetch
 from headstart.system.text import count_reasons, pluralize
 from headstart.types import Doubles, Floats, ProgressCallback, Skipped, no_progress
@@ -127,6 +128,7 @@ def _edges(values: Floats) -> Floats:
     return edges
 
 
+@one_large_image()
 def _read(paths: Sequence[Path], row: int) -> _Measured | Skipped:
     """Measure one image; called in threads."""
     sizes: list[tuple[int, int]] = []

@@ -4,10 +4,8 @@ Downloads are stored where torch.hub, huggingface_hub and Keras store theirs, so
 stored twice. Looking for a file does not need these libraries.
 """
 
-import http.client
 import os
 import re
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -158,6 +156,9 @@ def fetch_from_hub(
 
 def download_size(missing: NotCachedError) -> int | None:
     """Ask the servers for the size in bytes of a missing file; None if no server states it."""
+    import http.client  # would delay the start of all commands, as would the next one
+    import urllib.request
+
     for address in missing.addresses:
         request = urllib.request.Request(
             address,

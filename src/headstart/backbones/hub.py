@@ -5,12 +5,14 @@ read or run anything.
 """
 
 import json
+import reprlib
 from typing import Any
 
 from headstart.backbones.download import fetch_from_hub
 from headstart.backbones.timm_metadata import Pretrained
 from headstart.backbones.vision_ops import import_timm
 from headstart.errors import BackboneError
+from headstart.system.files import read_regular
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Names of the weights in a repository, the preferred one first."""
@@ -19,6 +21,10 @@ LOCATIONS = frozenset(
     {"url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "custom_load"}
 )
 """Entries by which timm would load weights itself, with readers that can run code."""
+
+_MAX_CONFIG = 64 * 2**20
+_LARGEST = 100_000
+"""The largest number in model_args, and the longest list or text."""
 
 # Arguments of timm's factory that are not properties of a network: they name files to read, or how
 # to read them.
@@ -42,10 +48,14 @@ def read_hub_config(name: str, repository: str, *, allow_download: bool) -> Pret
         name, repository, ("config.json",), allow_download=allow_download, then=WEIGHT_FILES
     )
     try:
-        stated = json.loads(file.read_text(encoding="utf-8"))
+        stated = json.loads(read_regular(file, limit=_MAX_CONFIG).decode())
         architecture = stated["architecture"]
         published = stated["pretrained_cfg"]
         recognized = isinstance(published, dict) and timm.is_model(architecture)
+    except OSError as error:
+        raise BackboneError(
+            f"cannot read {file} of {name} ({error.strerror or error}); download it again"
+        ) from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         recognized = False
     if not recognized:
@@ -76,6 +86,13 @@ def _check_options(options: Any, name: str) -> None:
     for key, value in options.items():
         values = value if isinstance(value, list) else [value]
         plain = all(one is None or isinstance(one, (bool, int, float, str)) for one in values)
+        if len(repr(value)) > _LARGEST or any(
+            isinstance(one, (int, float)) and not abs(one) <= _LARGEST for one in values
+        ):
+            raise BackboneError(
+                f"{name} sets {key!r} in model_args to {reprlib.repr(value)}, which no network of "
+                f"timm has; choose another repository"
+            )
         if key in _FACTORY_ARGUMENTS or not plain:
             raise BackboneError(
                 f"{name} sets {key!r} in model_args, which headstart does not accept from the Hub, "

@@ -6,6 +6,7 @@ safetensors files are read without PyTorch. `.pth` and `.pt` files need it, and 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from safetensors import SafetensorError, deserialize
 
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.system.digests import hasher
+from headstart.system.text import shortened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,9 +90,10 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         entries: list[tuple[str, dict[str, Any]]] = deserialize(  # type: ignore[no-untyped-call]
             path.read_bytes()
         )
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise BackboneError(
-            f"{path} is not a readable safetensors file ({error}); download or copy it again"
+            f"{path} is not a readable safetensors file ({shortened(str(error), 200)}); "
+            "download or copy it again"
         ) from error
     return {name: _array(name, entry, path) for name, entry in entries}
 
@@ -114,7 +117,8 @@ def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
     except ImportError:
         raise MissingExtraError(f"reading {path.name}", extra="torch") from None
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickles that it does not expect
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # damaged files make PyTorch raise anything
@@ -151,8 +155,8 @@ def _dense(path: Path, name: str, value: Tensor) -> np.ndarray:
 
     ordinary = value.layout is torch.strided and value.device.type == "cpu"
     try:
-        if not ordinary or value.is_quantized:
-            raise TypeError("sparse, quantized or without values")
+        if not ordinary or value.is_quantized or value.is_complex():
+            raise TypeError("sparse, quantized, complex or without values")
         value = value.detach().resolve_conj().resolve_neg()
         return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
     except (RuntimeError, TypeError, ValueError) as error:

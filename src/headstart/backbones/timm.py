@@ -6,6 +6,7 @@ itself, because its readers can run code.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -35,6 +36,18 @@ if TYPE_CHECKING:
 
 _PREFIX = "timm:"
 _HUB = "hf-hub:"
+_SMALL = 10_000_000
+"""Numbers in tensors for which there is room in any network."""
+_MISUSES = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    NotImplementedError,
+)
+"""What networks raise for arguments that they do not take."""
 
 
 @final
@@ -106,29 +119,36 @@ def _load(
 ) -> Backbone:
     config = pretrained.config
     preprocessing = preprocessing_of(config, name)
+    labels = labels_of(config, hub=hub)
 
     from headstart.backbones.torch_backbone import TorchBackbone, fill, stages_of
 
     if weights:
         tensors = read_tensors(weights)
+        _check_size(pretrained, tensors, name)
         model = _create(pretrained)
         fill(model, tensors, name=name)
     else:
         file = _published_file(name, config, allow_download=allow_download)
+        published = read_tensors(file)
+        _check_size(pretrained, published, name)
         try:  # timm renames the tensors of its older files, and checks strictly
-            model = _create(pretrained, read_tensors(file))
+            model = _create(pretrained, published)
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             raise BackboneError(
                 f"the published weights do not fit {name} ({reason}); try a newer timm"
             ) from error
         tensors = {key: value.numpy() for key, value in model.state_dict().items()}
-    network = _staged(model, preprocessing, name)
+    try:
+        network = _staged(model, preprocessing, name)
+    except (RuntimeError, TypeError, LookupError) as error:
+        raise _misuse(pretrained, error) from error
     return TorchBackbone(
         name=name,
         preprocessing=preprocessing,
         stages=stages_of(network, preprocessing.crop),
-        labels=labels_of(config, hub=hub),
+        labels=labels,
         weights=Weights(
             source=weights.name if weights else address_of(config),
             digest=digest(tensors),
@@ -166,16 +186,58 @@ def _create(pretrained: Pretrained, tensors: Mapping[str, np.ndarray] | None = N
             pretrained_cfg=config,
             **pretrained.options,
         )
-    except (TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
-        if not pretrained.options:
-            raise
-        raise BackboneError(
-            f"timm cannot build {pretrained.architecture} with the model_args "
-            f"{pretrained.options} ({error}); try a newer timm"
-        ) from error
+    except BackboneError:
+        raise
+    except _MISUSES as error:
+        raise _misuse(pretrained, error) from error
     kept: Any = model.pretrained_cfg
     kept.pop("state_dict", None)  # a second copy of all weights
     return model.eval()
+
+
+def _check_size(pretrained: Pretrained, tensors: Mapping[str, np.ndarray], name: str) -> None:
+    """Check that a network that the Hub describes is not much larger than its weights.
+
+    It is built without memory, and only until it is too large.
+    """
+    if not pretrained.options and "num_classes" not in pretrained.config:
+        return
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    room = 2 * sum(array.size for array in tensors.values()) + _SMALL
+
+    class WithoutMemory(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            nonlocal room
+            kwargs = dict(kwargs or {})
+            if func is torch.empty:
+                kwargs["device"] = "meta"
+            result = func(*args, **kwargs)
+            if func in (torch.empty, torch.zeros, torch.ones):
+                room -= result.numel()
+                if room < 0:
+                    raise BackboneError(
+                        f"the config of {name} describes a larger network than its weights are "
+                        "of; choose another repository"
+                    )
+            return result
+
+    try:
+        with WithoutMemory():
+            _create(pretrained)
+    except RuntimeError as error:
+        raise _misuse(pretrained, error) from error
+
+
+def _misuse(pretrained: Pretrained, error: Exception) -> BackboneError:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return BackboneError(
+        f"timm cannot build {pretrained.architecture} with the model_args "
+        f"{reprlib.repr(pretrained.options)} ({reason[:200]}); try a newer timm"
+    )
 
 
 def _staged(model: nn.Module, preprocessing: Preprocessing, name: str) -> StagedNetwork:

@@ -27,6 +27,7 @@ from headstart.cli import (
 from headstart.cli.console import note
 from headstart.cli.parameters import Command, with_options
 from headstart.errors import HeadstartError, UserError
+from headstart.system.memory import is_out_of_memory
 from headstart.system.option import summary
 from headstart.system.text import one_line
 
@@ -137,6 +138,8 @@ def run(arguments: list[str]) -> int:
             traceback.print_exception(error)
         else:
             note(f"error: {_explained(error)}")
+        if is_out_of_memory(error):
+            return 1
         return error.exit_code if isinstance(error, HeadstartError) else 1
     if code == INTERRUPTED:
         note("stopped; finished work is in the cache, so the same command continues from there")
@@ -159,10 +162,13 @@ def say_usage(error: UsageError) -> None:
 
 def _explained(error: Exception) -> str:
     """Return the message that is printed instead of a traceback."""
+    if is_out_of_memory(error):
+        return (
+            "out of memory; close other programs, raise a limit that was set (ulimit -v), or use "
+            "less data"
+        )
     if isinstance(error, HeadstartError):
         return one_line(str(error))  # names of files and classes may contain line breaks
-    if isinstance(error, MemoryError):
-        return "out of memory; close other programs or use less data"
     if isinstance(error, OSError):
         return f"{error.strerror or error}; the output could not be written"
     return (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from headstart.system.serialization import json_text
-from headstart.system.text import one_line, visible
+from headstart.system.text import one_line, shortened, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -30,7 +30,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """Print a line about the work in progress to stderr."""
-    typer.echo(f"headstart: {visible(text)}", err=True)
+    typer.echo(f"headstart: {visible(shortened(text))}", err=True)
 
 
 def warn(texts: Iterable[str]) -> None:
@@ -58,7 +58,7 @@ def columns(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()
 ) -> str:
     """Return a table as plain text; the columns at the indices `right` are aligned to the right."""
-    lines = [header, *([one_line(cell) for cell in row] for row in rows)]
+    lines = [header, *([one_line(shortened(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
@@ -81,7 +81,7 @@ def facts(rows: Iterable[tuple[str, str | Sequence[str] | None]], *, width: int 
     for label, value in rows:
         lines = [value] if isinstance(value, str) else value or ()
         for number, line in enumerate(lines):
-            say(("" if number else label).ljust(width) + one_line(line))
+            say(("" if number else label).ljust(width) + one_line(shortened(line)))
 
 
 _LOG_INTERVAL = 30.0

@@ -1,9 +1,11 @@
 """What an archive or table was unpacked to, in the cache, and whether it is still complete."""
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from headstart.system.files import is_own, read_regular
 from headstart.types import Skipped
 
 _CONTENTS: Final = "contents.json"
+_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 _MAX_BYTES: Final = 256 * 2**20
 
 
@@ -39,9 +42,12 @@ class UnpackedArchive:
             StoreError: It cannot be written.
         """
         with cache_errors(self.folder):
+            self._keep_from_others()
             count, size = self._measured()
             contents = {"count": count, "size": size, "refused": [asdict(one) for one in refused]}
-            (self.folder / _CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
+            path = self.folder / _CONTENTS
+            path.write_text(json.dumps(contents), encoding="utf-8")
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS)
 
     def refused(self) -> tuple[Skipped, ...] | None:
         """Return the members that were not unpacked; None if the folder must be unpacked again.
@@ -67,16 +73,34 @@ class UnpackedArchive:
         with cache_errors(self.folder), suppress(FileNotFoundError):
             shutil.rmtree(self.folder)
 
+    def _keep_from_others(self) -> None:
+        """Take the permission to write from others, whom the umask may have given it."""
+        for path, found in self._entries():
+            if found.st_mode & _OTHERS and not stat.S_ISLNK(found.st_mode):
+                path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+
     def _measured(self) -> tuple[int, int]:
-        """Return the number of files, and their size in bytes."""
+        """Return the number of files, and their size in bytes.
+
+        Raises:
+            OSError: Another user may have written one of them.
+        """
         count = size = 0
+        for path, found in self._entries():
+            if not is_own(found):
+                raise OSError(errno.EPERM, "another user may have written it", str(path))
+            if not stat.S_ISDIR(found.st_mode):
+                count += 1
+                size += found.st_size
+        return count, size
+
+    def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """List the files and folders, with their status."""
+        yield self.files, self.files.lstat()
         folders = [str(self.files)]
         while folders:
             with os.scandir(folders.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-                    else:
-                        count += 1
-                        size += entry.stat(follow_symlinks=False).st_size
-        return count, size
+                    yield Path(entry.path), entry.stat(follow_symlinks=False)

@@ -12,11 +12,15 @@ import numpy as np
 from headstart.backbones.backbone import Backbone
 from headstart.engines.engine import EnginePlan
 from headstart.errors import BackboneError
+from headstart.system.memory import check_address_space, is_out_of_memory
 from headstart.system.process_local import ProcessLocal
 from headstart.types import EngineName, Floats, Pixels
 
 BATCH = 8
 """Images per batch. 4 to 32 differ by a tenth in speed; small batches waste least at the end."""
+
+_ADDRESS_SPACE = 256 * 2**20
+"""Bytes below which OpenVINO's threads abort the process rather than fail."""
 
 
 class ConversionError(BackboneError):
@@ -71,6 +75,7 @@ class OpenVINOEngine:
         side = backbone.preprocessing.crop
         self._shape = (BATCH, side, side, 3)
         hints = {"INFERENCE_PRECISION_HINT": str(plan.precision), "PERFORMANCE_HINT": "THROUGHPUT"}
+        check_address_space(_ADDRESS_SPACE)
         graph = _graph(backbone, list(self._shape))
         try:
             compiled = openvino_core().compile_model(graph, "CPU", hints)
@@ -136,6 +141,8 @@ def _graph(backbone: Backbone, shape: list[int]) -> Any:
 
 
 def _conversion_error(backbone: Backbone, error: Exception) -> ConversionError:
+    if is_out_of_memory(error):  # another engine needs even more
+        raise MemoryError(f"not enough memory to run {backbone.name}") from error
     reason = next(iter(str(error).strip().splitlines()), repr(error))
     return ConversionError(
         f"OpenVINO cannot run {backbone.name} ({reason[:200]}); use --engine {EngineName.PYTORCH}"

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +35,11 @@ class FromBytes(nn.Module):
 
 
 class PyTorchEngine:
-    """Runs a backbone in eager PyTorch."""
+    """Runs a backbone in eager PyTorch.
+
+    On a CPU, the last batch is padded where others precede it: the features of a full batch do not
+    depend on the number of threads, those of a smaller one do.
+    """
 
     def __init__(self, backbone: Backbone, plan: EnginePlan) -> None:
         self.plan = plan
@@ -57,20 +62,29 @@ class PyTorchEngine:
         """Implement `Engine.stream`."""
         ahead = 0 if self.plan.device == "cpu" else _IN_FLIGHT
         running: deque[tuple[Tensor, ...]] = deque()
+        least = 0
         for pixels in batches:
-            running.append(self._run(pixels))
+            running.append(self._run(pixels, least))
+            if self.plan.device == "cpu":
+                least = self.batch
             if len(running) > ahead:
                 yield _collect(running.popleft())
         while running:
             yield _collect(running.popleft())
 
     @torch.inference_mode()
-    def _run(self, pixels: Pixels) -> tuple[Tensor, ...]:
+    def _run(self, pixels: Pixels, least: int) -> tuple[Tensor, ...]:
+        """Compute the outputs for some images, in a batch of at least `least`."""
+        count = len(pixels)
+        if count < least:
+            pixels = np.concatenate(
+                [pixels, np.zeros((least - count, *pixels.shape[1:]), np.uint8)]
+            )
         moved = torch.from_numpy(pixels).to(self.plan.device, non_blocking=True)
         half = self.plan.precision is Precision.BFLOAT16
         with torch.autocast(self.plan.device, torch.bfloat16, enabled=half):
             outputs: tuple[Tensor, ...] = self._network(moved)
-        return outputs
+        return tuple(output[:count] for output in outputs)
 
 
 def _collect(outputs: tuple[Tensor, ...]) -> list[Floats]:

@@ -21,6 +21,7 @@ from headstart.features.path_index import PathIndex
 from headstart.features.views import is_own
 from headstart.images.decode import read_bytes
 from headstart.images.identity import image_identities
+from headstart.images.limits import one_large_image
 from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import Preprocessing, decode_and_prepare
 from headstart.system.digests import bytes_digest, hasher
@@ -181,6 +182,7 @@ class ExtractionPass:
                     continue
             self._advance(1)
 
+    @one_large_image()
     def _read(self, row: int) -> tuple[str, Pixels | None] | Skipped:
         """Return, in a thread, a file's digest, and its pixels if the store lacks its features."""
         path = self._paths[row]

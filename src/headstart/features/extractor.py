@@ -36,7 +36,7 @@ _DECODERS = ("pillow", "pillow-heif", "imagecodecs", "pydicom", "tifffile")
 """Packages that decode and resize images."""
 _NETWORKS = ("keras", "timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
-_FORMAT = "2"
+_FORMAT = "3"
 """To be changed when features are computed differently, so that stored ones are ignored."""
 _ATTEMPTS = 3
 """Passes until giving up: one more for another engine, one more if the cache is cleared."""

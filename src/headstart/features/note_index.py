@@ -10,8 +10,10 @@ from pathlib import Path
 from headstart.errors import HeadstartError
 from headstart.images.notes import ImageNote
 from headstart.system.cache_folder import cache_folder
+from headstart.system.files import read_regular
 
 _NAME = "notes-1"
+_MAX_BYTES = 256 * 2**20
 """To be changed when images are decoded differently, as features' format."""
 
 
@@ -47,8 +49,10 @@ class NoteIndex:
             return
         text = "".join(f"{digest} {note}\n" for digest, note in self._new)
         try:
-            folder = cache_folder(self._root, "index")
-            with (folder / _NAME).open("a", encoding="ascii") as file:
+            path = cache_folder(self._root, "index") / _NAME
+            if path.exists() and not path.is_file():  # writing to a pipe would wait for a reader
+                return
+            with path.open("a", encoding="ascii") as file:
                 file.write(text)
         except (OSError, HeadstartError):
             return
@@ -58,10 +62,10 @@ class NoteIndex:
         if self._root is None:
             return
         try:
-            lines = (self._root / "index" / _NAME).read_text("ascii", "replace").splitlines()
+            content = read_regular(self._root / "index" / _NAME, limit=_MAX_BYTES)
         except OSError:
             return
-        for line in lines:
+        for line in content.decode("ascii", "replace").splitlines():
             digest, _, note = line.partition(" ")
             if (known := _KNOWN.get(note)) is not None:
                 yield digest, known

@@ -20,10 +20,11 @@ from headstart.engines import Engine
 from headstart.errors import DataError, HeadstartError, UnreadableImageError
 from headstart.images.augmentation import Augmentation
 from headstart.images.decode import decode, read_bytes
+from headstart.images.limits import one_large_image
 from headstart.images.preprocessing import Preprocessing, prepare
 from headstart.system.cache_folder import cache_folder
 from headstart.system.digests import bytes_digest
-from headstart.system.files import atomic_write, reserve
+from headstart.system.files import atomic_write, read_regular, reserve
 from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Floats, Pixels, ProgressCallback, no_progress
 
@@ -31,6 +32,7 @@ KIND = "activations"
 ROOM = 12 * 2**30
 """Bytes that activations may take on disk; the least recently used are deleted."""
 _LARGEST = float(np.finfo(np.float16).max)
+_MAX_DIGITS = 20
 _SAVED_EVERY = 256
 """Images between two points from which an interrupted pass can continue."""
 
@@ -169,7 +171,7 @@ class _Pass:
     def _done(self) -> int:
         """Return the number of images whose activations are stored; 0 if a file has been lost."""
         try:
-            done = int(self._progress_file.read_text())
+            done = int(read_regular(self._progress_file, limit=_MAX_DIGITS))
             sizes = [self._file(place).stat().st_size for place in range(len(self._arrays))]
         except (OSError, ValueError):
             return 0
@@ -223,6 +225,7 @@ class _Pass:
                 place += len(maps)
                 progress(place // views, len(self.task.paths))
 
+    @one_large_image()
     def _read(self, row: int) -> Pixels:
         path, digest = self.task.paths[row], self.task.digests[row]
         with suppress(UnreadableImageError):

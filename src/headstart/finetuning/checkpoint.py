@@ -159,6 +159,8 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], metadata: dict[str,
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Return what `write_checkpoint` wrote, or None if there is no readable checkpoint."""
+    if not path.is_file():  # opening a pipe would wait for its writer
+        return None
     try:
         with safe_open(path, "pt") as file:
             metadata = json.loads(file.metadata()[_METADATA])

@@ -18,6 +18,7 @@ from headstart.engines import Engine
 from headstart.finetuning.settings import TuningSettings
 from headstart.images.augmentation import Augmentation
 from headstart.images.decode import decode
+from headstart.images.limits import one_large_image
 from headstart.images.preprocessing import Preprocessing, prepare
 from headstart.system.prefetch import prefetch, stack_batches
 from headstart.types import Floats, Labels, Pixels
@@ -82,6 +83,7 @@ def measure_invariance(
     rows = np.unique(np.linspace(0, len(paths) - 1, min(MAX_IMAGES, len(paths))).astype(int))
     enough = partial(Augmentation(scale=(min(CROP_SCALES), 1.0)).min_decode_size, preprocessing)
 
+    @one_large_image()
     def views(row: int) -> list[tuple[str, Pixels]]:
         image = decode(paths[row], min_size=enough)
         return list(_changed(image, preprocessing, np.random.default_rng([settings.seed, row])))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from headstart.heads.calibration import fit_temperatures, probabilities
 from headstart.heads.candidates import Candidate
@@ -93,12 +94,13 @@ def select(
         return Selection(default, problem.family.settings[problem.family.default])
     if len(problem.single) < MIN_FOLDS:
         return _without_choice(problem, default)
-    trials = {
-        place: trial
-        for place, trial in enumerate(try_candidates(problem, choices, progress=progress))
-        if trial
-    }
-    return _choose_and_estimate(problem, trials, choices, default)
+    with threadpool_limits(1, user_api="blas"):  # the same choice with any number of threads
+        trials = {
+            place: trial
+            for place, trial in enumerate(try_candidates(problem, choices, progress=progress))
+            if trial
+        }
+        return _choose_and_estimate(problem, trials, choices, default)
 
 
 def _choose_and_estimate(

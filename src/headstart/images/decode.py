@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from headstart.errors import UnreadableImageError
 from headstart.images import jpeg, png, sgi
@@ -29,8 +30,15 @@ from headstart.images.gif import read_gif
 from headstart.images.icon import read_icon
 from headstart.images.iso_media import read_heif
 from headstart.images.jpeg2000 import read_jpeg2000
+from headstart.images.jpeg_scans import coefficient_bytes
 from headstart.images.jpeg_xl import read_jpeg_xl
-from headstart.images.limits import check_size
+from headstart.images.limits import (
+    check_size,
+    is_large,
+    one_large_image,
+    shown_size,
+    state_file,
+)
 from headstart.images.notes import ImageNote, NoteCallback, ignore_note
 from headstart.images.orientation import upright
 from headstart.images.other_formats import refusal
@@ -38,13 +46,19 @@ from headstart.images.plugins import plugin
 from headstart.images.psd import read_psd
 from headstart.images.raw import has_thumbnail, is_raw, preview
 from headstart.images.reasons import reason_of
+from headstart.images.reduction import reduced
 from headstart.images.rgb import to_rgb
 from headstart.images.tga import read_tga
 from headstart.images.tiff import read_tiff
 
-MAX_BYTES: Final = 2 * 1024**3
-"""Larger files are refused unread; an image within `MAX_PIXELS` takes less."""
+MAX_BYTES: Final = 1_200_000_000
+"""Larger files are refused unread: their pixels would not fit besides."""
+_MODE_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2}
+"""Memory of a pixel; of all other modes it is four."""
 
+_MEMORY: Final = {"WEBP": 16, "QOI": 8, "DDS": 6}
+"""Memory of a pixel while it is decoded, where Pillow takes more than for the image."""
+_FLOAT_MEMORY: Final = 9
 _READERS: Final[dict[str, Callable[[bytes, NoteCallback], Image.Image]]] = {
     "AVIF": read_heif,
     "BMP": read_bmp,
@@ -68,6 +82,10 @@ _REPAIRS: Final[dict[str, Callable[[bytes], bytes | None]]] = {
 }
 """Formats whose whole images Pillow may refuse: functions from a file's content to what it reads
 instead, or to None."""
+_UNWRITTEN: Final = bytes(16)
+_ENDED: Final = frozenset({"JPEG", "PNG"})
+"""Formats with a mark at the end, so that the zeros behind it are no pixels. Without the mark, they
+are what a download that did not finish has not written yet, and would be read as pixels."""
 
 
 def decode(
@@ -85,17 +103,30 @@ def decode(
         data: the content of a file, or its path.
         min_size: maps the (width, height) of the image to the smallest (width, height) needed. A
             JPEG is then decoded at a half, a quarter or an eighth of its size, never below that,
-            which is faster (Pillow's `draft`). By default it is decoded at full size.
+            which is faster (Pillow's `draft`), and a large image of any other kind is reduced
+            likewise before it is converted. By default it is decoded at full size.
         on_note: called with what had to be assumed or left out.
 
     Raises:
         UnreadableImageError: it cannot be decoded; the message is a short reason to show the user.
     """
-    content = read_bytes(data) if isinstance(data, Path) else data
+    with one_large_image():
+        content = read_bytes(data) if isinstance(data, Path) else data
+        state_file(len(content))
+        return _decode(content, min_size, on_note)
+
+
+def _decode(
+    content: bytes,
+    min_size: Callable[[int, int], tuple[int, int]] | None,
+    on_note: NoteCallback,
+) -> Image.Image:
     name = image_format(content[:HEAD_BYTES], content[-TAIL_BYTES:])
     if name is None:
         raise UnreadableImageError(refusal(content[:HEAD_BYTES]))
     silence_warnings()
+    if name in _ENDED and content.endswith(_UNWRITTEN):
+        content = content.rstrip(_UNWRITTEN[:1])
     if name == "RAW" or (name == "TIFF" and is_raw(content)):
         name, content = _preview(name, content, on_note)
     try:
@@ -122,17 +153,40 @@ def _decoded(
             image = read(content, on_note)
         else:
             opened = plugin(name)(io.BytesIO(content), "")
-            check_size(*opened.size)
-            if min_size is not None and name == "JPEG":  # others may show another image
-                opened.draft(None, min_size(*opened.size))
+            check_size(*opened.size, pixel_bytes=0)
+            further = 0.0
+            if isinstance(opened, JpegImageFile):  # others may show another image at a smaller size
+                further = opened.width * opened.height * coefficient_bytes(opened)
+                if min_size is not None:
+                    opened.draft(None, min_size(*opened.size))
+            memory = _FLOAT_MEMORY if opened.mode == "F" else _MEMORY.get(name, 4)
+            check_size(*opened.size, pixel_bytes=memory, further=further)
             image = load(opened, content, on_note)
+        if is_large(*image.size):
+            image = _smaller(image, min_size)
         return to_rgb(upright(image), on_note=on_note)
     except UnreadableImageError:
         raise
-    except MemoryError as error:
-        raise UnreadableImageError("too large: out of memory") from error
+    except MemoryError:
+        raise
     except Exception as error:  # plugins may raise anything on damaged data
         raise _DamagedImageError(reason_of(error, name, content)) from error
+
+
+def _smaller(
+    image: Image.Image, min_size: Callable[[int, int], tuple[int, int]] | None
+) -> Image.Image:
+    """Reduce a large image, or refuse it if there is no memory to convert it."""
+    if min_size is not None:
+        return reduced(image, min_size(*image.size))
+    plain = image.mode == "RGB" and not image.has_transparency_data and "exif" not in image.info
+    check_size(
+        *image.size,
+        pixel_bytes=_MODE_BYTES.get(image.mode, 4)
+        + 4 * (not plain)
+        + 5 * image.has_transparency_data,
+    )
+    return image
 
 
 def _repaired(name: str, content: bytes) -> bytes | None:
@@ -176,13 +230,13 @@ def open_header(path: Path) -> Iterator[Image.Image]:
 
 
 def open_image(path: Path) -> Image.Image:
-    """Decode the image at a path, with an error message that contains the path.
+    """Decode the image at a path, a large one reduced, with an error message that has the path.
 
     Raises:
         UnreadableImageError: it cannot be decoded.
     """
     try:
-        return decode(path)
+        return decode(path, min_size=shown_size)
     except UnreadableImageError as error:
         raise UnreadableImageError(f"cannot use {path}: {error}; give an image file") from error
 
@@ -207,6 +261,7 @@ def _readable(path: Path) -> Iterator[None]:
             raise UnreadableImageError(f"a folder{closed}")
         if not stat.S_ISREG(found.st_mode):  # opening a named pipe would block forever
             raise UnreadableImageError("not a regular file")
+        state_file(found.st_size)
         if found.st_size > MAX_BYTES:
             size, limit = f"{found.st_size / 1e9:.1f} GB", f"limit {MAX_BYTES / 1e9:.1f} GB"
             raise UnreadableImageError(f"too large: {size} ({limit})")

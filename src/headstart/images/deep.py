@@ -2,17 +2,28 @@
 
 import io
 import re
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from headstart.errors import UnreadableImageError
 from headstart.images.depth import Samples, Stated, scaled_image
+from headstart.images.jpeg_scans import load_jpeg
+from headstart.images.limits import check_size
 from headstart.images.notes import NoteCallback
+from headstart.images.png import load_png
 
 _NO_LOW_BYTES: Final = 64
 """If the largest high byte is below this, 14 bits or fewer may be in use, and low bytes count."""
+
+_GRAY_ALPHA_MEMORY: Final = 20
+_COLOR_MEMORY: Final = 36
+"""Bytes that a pixel takes of which both halves of each channel are needed."""
+_TEXT_MEMORY: Final = 60
+"""Bytes that a number takes which is written in decimal."""
 
 
 def load(image: Image.Image, content: bytes, on_note: NoteCallback) -> Image.Image:
@@ -29,11 +40,14 @@ def load(image: Image.Image, content: bytes, on_note: NoteCallback) -> Image.Ima
     if not isinstance(image, ImageFile.ImageFile) or not image.tile:
         image.load()
         return image
+    if isinstance(image, JpegImageFile):
+        load_jpeg(image, content)
+        return image
     rawmode = image.tile[0][3]
-    if image.format == "PNG":
+    if isinstance(image, PngImageFile):
         if isinstance(rawmode, str) and rawmode.endswith(";16B"):
             return _load_png(image, content, rawmode, on_note)
-        image.load()
+        load_png(image, content)
         depth = {"L;2": 2, "L;4": 4}.get(cast("str", rawmode), 8)
         if isinstance(gray := image.info.get("transparency"), int) and image.mode == "L":
             image.info["transparency"] = gray * 255 // (2**depth - 1)  # as Pillow scales levels
@@ -48,26 +62,29 @@ def load(image: Image.Image, content: bytes, on_note: NoteCallback) -> Image.Ima
 
 
 def _load_png(
-    image: ImageFile.ImageFile, content: bytes, rawmode: str, on_note: NoteCallback
+    image: PngImageFile, content: bytes, rawmode: str, on_note: NoteCallback
 ) -> Image.Image:
     key = image.info.get("transparency")
     if rawmode == "LA;16B":  # as four bytes, from which Pillow would take two
+        check_size(*image.size, pixel_bytes=_GRAY_ALPHA_MEMORY)
         image.tile = [image.tile[0]._replace(args="RGBA")]
-        image.load()
+        load_png(image, content)
         samples = np.asarray(image).view(">u2").astype(np.uint16)
     elif rawmode == "I;16B":
-        image.load()
+        check_size(*image.size, pixel_bytes=6)
+        load_png(image, content)
         samples = np.asarray(image)[:, :, None]
     else:
-        low = cast("Any", type(image))(io.BytesIO(content))
-        image.load()
-        high = np.asarray(image)
-        if key is None and high[:, :, :3].max() >= _NO_LOW_BYTES:
+        low = PngImageFile(io.BytesIO(content))
+        load_png(image, content)
+        extrema = cast("tuple[tuple[int, int], ...]", image.getextrema())
+        if key is None and max(high for _, high in extrema[:3]) >= _NO_LOW_BYTES:
             return image
+        check_size(*image.size, pixel_bytes=_COLOR_MEMORY)
         # Pillow unpacks the second byte of each sample as if it were the first of a little-endian.
         low.tile = [low.tile[0]._replace(args=rawmode.replace("16B", "16L"))]
         low.load()
-        samples = high.astype(np.uint16) << 8 | np.asarray(low)
+        samples = np.asarray(image).astype(np.uint16) << 8 | np.asarray(low)
     colors = samples.shape[2] - (samples.shape[2] in (2, 4))
     stated = _png_stated(content, samples[:, :, :colors])
     alpha = samples[:, :, colors] if colors < samples.shape[2] else None
@@ -105,7 +122,9 @@ def _load_pnm(
     width, height = image.size
     shape = (height, width, 1 if image.mode == "I" else 3)
     count, start = int(np.prod(shape)), image.tile[0][2]
-    if image.tile[0][0] == "ppm_plain":
+    is_text = image.tile[0][0] == "ppm_plain"
+    check_size(width, height, pixel_bytes=shape[2] * (_TEXT_MEMORY if is_text else 5) + 4)
+    if is_text:
         text = re.sub(rb"#[^\r\n]*", b"", content[start:]).split(maxsplit=count)[:count]
         samples = np.array(text, np.int64)
     else:

@@ -14,7 +14,7 @@ none of these and become black (infinity: white): NaN, infinity, the one that th
 numbers on one side only (such as -3.4e38), and -9999 or -99999 far below all others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +37,30 @@ _BLOCK: Final = 1 << 16
 """Samples that are scaled at a time, to limit the memory for wider copies of them."""
 
 
+class ImageRows:
+    """The samples of a Pillow image of one channel, copied only as far as they are read.
+
+    Attributes:
+        shape: (H, W).
+        dtype: the type of the samples.
+        size: number of samples.
+    """
+
+    def __init__(self, image: Image.Image, convert: Callable[[Samples], Samples] | None = None):
+        self._image, self._convert = image, convert
+        self.shape = (image.height, image.width)
+        self.size = image.height * image.width
+        self.dtype = self[0:1].dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> Samples:
+        top, bottom, _ = rows.indices(len(self))
+        samples = np.asarray(self._image.crop((0, top, self.shape[1], bottom)))
+        return samples if self._convert is None else self._convert(samples)
+
+
 @dataclass(frozen=True, slots=True)
 class Stated:
     """What a file says about its samples.
@@ -53,7 +77,10 @@ class Stated:
 
 
 def scaled(
-    samples: Samples, stated: Stated | None = None, *, on_note: NoteCallback = ignore_note
+    samples: Samples | ImageRows,
+    stated: Stated | None = None,
+    *,
+    on_note: NoteCallback = ignore_note,
 ) -> Pixels:
     """Scale samples of any integer or float type to levels, with one range for all channels.
 
@@ -122,7 +149,7 @@ def _levels(samples: Samples, valid: tuple[float, float], span: tuple[float, flo
     return np.rint(values, out=values).clip(0, 255, out=values).astype(np.uint8)
 
 
-def _extremes(samples: Samples, no_data: float | None) -> tuple[float, float]:
+def _extremes(samples: Samples | ImageRows, no_data: float | None) -> tuple[float, float]:
     """Return the least and the largest value that is not one for "no data"."""
     least, most = _extremes_within(samples, -np.inf, np.inf, no_data)
     if samples.dtype.kind == "f" and (least < -_HUGE) != (most > _HUGE):
@@ -139,7 +166,7 @@ def _extremes(samples: Samples, no_data: float | None) -> tuple[float, float]:
 
 
 def _extremes_within(
-    samples: Samples, low: float, high: float, no_data: float | None
+    samples: Samples | ImageRows, low: float, high: float, no_data: float | None
 ) -> tuple[float, float]:
     found = []
     for rows in _blocks(samples):
@@ -162,7 +189,9 @@ def _valid(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDAr
     return within if -np.inf < low and high < np.inf else within & np.isfinite(values)
 
 
-def _range(samples: Samples, stated: Stated, least: float, most: float) -> tuple[float, float]:
+def _range(
+    samples: Samples | ImageRows, stated: Stated, least: float, most: float
+) -> tuple[float, float]:
     """Return the values of black and white."""
     if stated.high is not None and stated.low <= least and most <= stated.high:
         return stated.low, stated.high
@@ -188,14 +217,14 @@ def _range(samples: Samples, stated: Stated, least: float, most: float) -> tuple
     return least, most
 
 
-def _integral(samples: Samples) -> bool:
+def _integral(samples: Samples | ImageRows) -> bool:
     with np.errstate(invalid="ignore"):
         return all(
             bool((samples[rows] == np.rint(samples[rows])).all()) for rows in _blocks(samples)
         )
 
 
-def _blocks(samples: Samples) -> Iterator[slice]:
+def _blocks(samples: Samples | ImageRows) -> Iterator[slice]:
     """Yield slices of rows with few samples each."""
     step = max(1, _BLOCK * len(samples) // max(1, samples.size))
     for start in range(0, len(samples), step):

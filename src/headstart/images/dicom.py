@@ -17,6 +17,8 @@ _PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _FRAME_GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _FRAME_SETTINGS: Final = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _FARTHEST: Final = np.array([-1e300, 1e300])
+_MEMORY: Final = (16, 24)
+"""Bytes that a pixel takes, besides the file, in color and in gray (which is windowed)."""
 _CODECS: Final = {
     "1.2.840.10008.1.2.4.57": "ljpeg_decode",
     "1.2.840.10008.1.2.4.70": "ljpeg_decode",
@@ -41,7 +43,7 @@ def read_dicom(content: bytes, _: NoteCallback) -> Image.Image:
         raise UnreadableImageError(
             "truncated" if is_cut else f"{NOT_AN_IMAGE}: DICOM without pixels"
         )
-    check_size(data.Columns, data.Rows)
+    check_size(data.Columns, data.Rows, pixel_bytes=_MEMORY[data.SamplesPerPixel == 1])
     pixels = _first_frame(data, processing)
     kind = data.PhotometricInterpretation
     if kind == "PALETTE COLOR":
@@ -100,5 +102,9 @@ def _shown(
 
 def _image(values: npt.NDArray[Any], low: float, high: float) -> Image.Image:
     span = high - low
-    shares = (np.asarray(values, dtype=np.float64) - low) / span if span else np.zeros(values.shape)
-    return Image.fromarray(np.rint(shares * 255).clip(0, 255).astype(np.uint8))
+    levels = np.zeros(values.shape, np.uint8)
+    for row, shown in zip(values, levels, strict=True):  # a copy of all takes eight bytes a number
+        if span:
+            shares = (np.asarray(row, dtype=np.float64) - low) / span
+            shown[:] = np.rint(shares * 255).clip(0, 255)
+    return Image.fromarray(levels)

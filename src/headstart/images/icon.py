@@ -1,14 +1,17 @@
 """Reading of Windows icons and cursors (ICO, CUR)."""
 
+import io
 import struct
 from typing import Final
 
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from headstart.errors import UnreadableImageError
 from headstart.images.limits import check_size
 from headstart.images.notes import NoteCallback
 from headstart.images.plugins import load
+from headstart.images.png import load_png
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _BITFIELDS: Final = 3
@@ -26,7 +29,14 @@ def read_icon(content: bytes, _: NoteCallback) -> Image.Image:
         raise UnreadableImageError("damaged icon: it contains no image")
     sizes = [(entry[0] or 256) * (entry[1] or 256) for entry in entries]
     best = max(range(count), key=lambda index: (sizes[index], _depth(images[index])))
-    return load("PNG", images[best]) if images[best].startswith(_PNG) else _bitmap(images[best])
+    return _png(images[best]) if images[best].startswith(_PNG) else _bitmap(images[best])
+
+
+def _png(data: bytes) -> Image.Image:
+    image = PngImageFile(io.BytesIO(data))
+    check_size(*image.size)
+    load_png(image, data)
+    return image
 
 
 def _depth(data: bytes) -> int:
@@ -57,6 +67,8 @@ def _bitmap(data: bytes) -> Image.Image:
         opacity = Image.frombytes("L", (width, height), alpha, "raw", "L", 0, -1)
     elif len(mask) == stride * height:
         opacity = Image.frombytes("1", (width, height), mask, "raw", "1;I", stride, -1)
+    elif mask:
+        raise UnreadableImageError("truncated")
     else:
         return image
     icon = image.convert("RGB")

@@ -3,13 +3,17 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from headstart.errors import UnreadableImageError
 from headstart.images.decode import decode
+from headstart.images.limits import one_large_image
 from headstart.system.digests import hasher
 from headstart.system.prefetch import prefetch
+
+_ROWS: Final = 1024
 
 
 def image_identities(
@@ -38,6 +42,7 @@ def image_identities(
     ]
 
 
+@one_large_image()
 def _pixel_digest(path: Path) -> str | None:
     """Return the digest of an image's pixels at full size; None if it cannot be read any more."""
     try:
@@ -45,5 +50,7 @@ def _pixel_digest(path: Path) -> str | None:
     except UnreadableImageError:
         return None
     found = hasher(f"{image.width} x {image.height}".encode())
-    found.update(np.asarray(image).data)
+    for top in range(0, image.height, _ROWS):  # a copy of all would take as much memory again
+        rows = image.crop((0, top, image.width, min(image.height, top + _ROWS)))
+        found.update(np.asarray(rows).data)
     return found.hexdigest()

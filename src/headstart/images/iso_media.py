@@ -28,6 +28,8 @@ _CODECS: Final = {
     b"jxs1": "JPEG XS",
     b"mski": "a mask",
 }
+_MEMORY: Final = 10
+"""Bytes that a pixel takes while it is decoded."""
 _AVIF_BRANDS: Final = (b"avif", b"avis")
 
 
@@ -50,7 +52,7 @@ def read_heif(content: bytes, _: NoteCallback) -> Image.Image:
     """Read the main image of a HEIF or AVIF file, whatever its brands are."""
     main = main_image(content)
     if main.size is not None:
-        check_size(*main.size)
+        check_size(*main.size, pixel_bytes=_MEMORY)
     brands = content[8 : min(int.from_bytes(content[:4], "big"), 512)]
     is_avif = any(brand in brands for brand in _AVIF_BRANDS)
     if main.codec == b"av01" or (main.codec is None and is_avif):

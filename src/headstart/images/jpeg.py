@@ -9,7 +9,7 @@ _FRAMES: Final = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 """Markers of the frame header; the one of JPEG-LS is the last."""
 BASELINE_TO_PROGRESSIVE: Final = (0xC0, 0xC1, 0xC2)
 """Markers of the frames that every program reads."""
-_SCAN, _LOSSLESS, _JPEG_LS = 0xDA, 0xC3, 0xF7
+_SCAN, LOSSLESS, _JPEG_LS = 0xDA, 0xC3, 0xF7
 _JFIF, _EXIF, _PROFILE, _ADOBE = 0xE0, 0xE1, 0xE2, 0xEE
 _METADATA: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xDA)})
@@ -111,7 +111,7 @@ def pixels_only(content: bytes) -> bytes | None:
         return None
     kept += [content[one.start : one.end] for one in found if _is_needed(one)]
     mended = b"".join([*kept, content[found[-1].end :]])
-    is_lossless = any(one.marker == _LOSSLESS for one in found)
+    is_lossless = any(one.marker == LOSSLESS for one in found)
     return mended if is_lossless or len(mended) < len(content) else None
 
 

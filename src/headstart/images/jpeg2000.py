@@ -13,7 +13,7 @@ from PIL import Image
 
 from headstart.errors import UnreadableImageError
 from headstart.images.boxes import box, boxes
-from headstart.images.depth import Stated, scaled, scaled_alpha
+from headstart.images.depth import ImageRows, Stated, scaled, scaled_alpha
 from headstart.images.limits import check_size
 from headstart.images.notes import NoteCallback
 from headstart.images.plugins import extra_module, load
@@ -58,8 +58,9 @@ class Components:
 def read_jpeg2000(content: bytes, on_note: NoteCallback) -> Image.Image:
     """Read a JPEG 2000 file, with its channels in the order that it states."""
     components = _components(content)
-    check_size(*components.size)
     count = len(components.bits)
+    each = 10 if components.misread else 6
+    check_size(*components.size, pixel_bytes=each * count + 1)
     if count > 4:
         raise UnreadableImageError(f"not supported: JPEG 2000 with {count} channels")
     header = box(content, b"jp2h") or b""
@@ -146,7 +147,7 @@ def _decoded(
             return image
         if bits < 16:  # Pillow has scaled them
             stated = Stated(high=65535.0)
-        return Image.fromarray(scaled(np.asarray(image), stated, on_note=on_note))
+        return Image.fromarray(scaled(ImageRows(image), stated, on_note=on_note))
     if components.subsampled and components.steps not in _SUBSAMPLED:
         raise UnreadableImageError("not supported: JPEG 2000 of odd size with this subsampling")
     openjpeg = extra_module("imagecodecs", "this kind of JPEG 2000", "tiff")

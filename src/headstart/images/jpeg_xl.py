@@ -16,6 +16,8 @@ from headstart.images.plugins import extra_module
 _CODESTREAM: Final = b"\xff\x0a"
 _PARTS: Final = (b"jxlc", b"jxlp")
 """Boxes with the codestream, or (behind a number of four bytes) a part of it."""
+_MEMORY: Final = 16
+"""Bytes that a pixel takes while it is decoded."""
 _HEADER_BYTES: Final = 40
 
 # Numbers are coded by two bits that choose one of four (least value, further bits).
@@ -32,7 +34,7 @@ _DEPTHS: Final = ((8, 0), (10, 0), (12, 0), (1, 6))
 def read_jpeg_xl(content: bytes, on_note: NoteCallback) -> Image.Image:
     """Read the first frame of a JPEG XL file, upright."""
     header = _BitReader(int.from_bytes(_codestream(content)[2:_HEADER_BYTES], "little"))
-    check_size(*_size(header))
+    check_size(*_size(header), pixel_bytes=_MEMORY)
     libjxl = extra_module("imagecodecs", "JPEG XL", "jxl")
     try:
         samples = libjxl.jpegxl_decode(content, index=0, numthreads=1)

@@ -1,9 +1,13 @@
-"""Repair of PNG files."""
+"""Loading of PNG files, all of whose rows must be there, and their repair."""
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import Final
+
+from PIL import ImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _CRITICAL: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
@@ -13,6 +17,73 @@ _MAX_PROFILE: Final = 1024**2
 """Bytes of a color profile; Pillow's limit for texts is for profiles, too."""
 _MAX_LOST: Final = 20
 """Chunks of wrong length that are searched for the next one."""
+_PIECE: Final = 2**20
+"""Bytes that are expanded at a time."""
+_MARKS: Final = (165, 0)
+"""Two levels, of which no pixel can have both."""
+
+
+def load_png(image: PngImageFile, content: bytes) -> None:
+    """Load the pixels of an opened file.
+
+    The decoder is content if the compressed stream ends before the last row, which then is black.
+    So a pixel of that row is set before, and where it keeps its level, the file is read once more.
+
+    Raises:
+        EOFError: rows are missing.
+        OSError: the compressed stream is damaged.
+    """
+    if not _is_whole(content):
+        raise OSError("damaged stream")
+    tile = list(image.tile)
+    if _keeps(image, _MARKS[0]):
+        again = PngImageFile(io.BytesIO(content))
+        again.tile = tile
+        if _keeps(again, _MARKS[1]):
+            raise EOFError
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether the pixels are as they were written, by their checksums.
+
+    Pillow ignores those of the chunks, and often that of the stream, which counts: it is expanded
+    only where that of a chunk is wrong.
+    """
+    is_whole, at = True, len(_SIGNATURE)
+    stream: list[bytes | memoryview] = []
+    view = memoryview(content)
+    while at + 12 <= len(content):
+        (size,) = struct.unpack_from(">I", content, at)
+        end = at + 8 + size
+        if content[at + 4 : at + 8] == b"IDAT" and end + 4 <= len(content):
+            stream.append(view[at + 8 : end])
+            is_whole &= zlib.crc32(view[at + 4 : end]) == int.from_bytes(view[end : end + 4], "big")
+        at = end + 4
+    if is_whole:
+        return True
+    expansion = zlib.decompressobj()
+    try:
+        for part in stream:
+            while part:
+                expansion.decompress(part, _PIECE)
+                part = expansion.unconsumed_tail
+    except zlib.error:
+        return False
+    return expansion.eof
+
+
+def _keeps(image: PngImageFile, level: int) -> bool:
+    """Load an image, and return whether the pixel that is decoded last has still this level."""
+    width, height = image.size
+    x, y = width - 1, height - 1
+    if image.info.get("interlace"):  # odd rows are last, and in a single row odd columns
+        x, y = (x, y - height % 2) if height > 1 else (max(0, x - width % 2), 0)
+    bands = len(image.getbands())
+    ImageFile.ImageFile.load_prepare(image)  # without what its own method does for decoding
+    image.im.putpixel((x, y), level if bands == 1 else (level,) * bands)
+    mark = image.im.getpixel((x, y))
+    image.load()
+    return bool(image.im.getpixel((x, y)) == mark)
 
 
 def pixels_only(content: bytes) -> bytes | None:

@@ -4,15 +4,19 @@
 mean and divides by the standard deviation (see `headstart.backbones`).
 """
 
+import reprlib
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from headstart.errors import BackboneError
 from headstart.images.decode import decode
+from headstart.images.limits import one_large_image
 from headstart.images.notes import NoteCallback, ignore_note
 from headstart.types import Pixels
 
@@ -41,6 +45,10 @@ RESAMPLING = {one: Image.Resampling[one.name] for one in Interpolation}
 """The filters as Pillow's constants."""
 
 
+_LONGEST: Final = 4_096
+"""The largest size in pixels; networks take up to about 1,000."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
     """The preprocessing that a backbone was trained with.
@@ -53,6 +61,9 @@ class Preprocessing:
         mean: number to subtract from pixels in [0, 1], for each channel (R, G, B).
         std: number to divide the difference by, for each channel.
         fill: color of the padding outside the image, 0 to 255 for each channel.
+
+    Raises:
+        BackboneError: a value is impossible, such as a standard deviation of 0 or NaN.
     """
 
     size: int
@@ -62,6 +73,29 @@ class Preprocessing:
     std: tuple[float, float, float]
     resize: Resize = Resize.SHORTER
     fill: tuple[int, int, int] = (0, 0, 0)
+
+    def __post_init__(self) -> None:
+        for name in ("size", "crop"):
+            if not _is_number(getattr(self, name), Integral, 1, _LONGEST):
+                raise self._fault(name, f"1 to {_LONGEST:,} pixels")
+        for name, choices in (("interpolation", list(Interpolation)), ("resize", list(Resize))):
+            if getattr(self, name) not in choices:
+                raise self._fault(name, f"one of {', '.join(choices)}")
+        for name, kind, low, high in (
+            ("mean", Real, -10, 10),  # those of pixels in [0, 255] are mistakes
+            ("std", Real, 1e-6, 10),
+            ("fill", Integral, 0, 255),
+        ):
+            values = getattr(self, name)
+            three = isinstance(values, tuple) and len(values) == 3
+            if not three or not all(_is_number(one, kind, low, high) for one in values):
+                raise self._fault(name, f"three numbers from {low:g} to {high:g}")
+
+    def _fault(self, name: str, expected: str) -> BackboneError:
+        return BackboneError(
+            f"the preprocessing has {name} {reprlib.repr(getattr(self, name))}; it must be "
+            f"{expected}"
+        )
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
         """Return the (width, height) that an image of `width` x `height` is resized to."""
@@ -78,6 +112,11 @@ class Preprocessing:
         """Return the (width, height) that is sufficient for `decode` of an image of this size."""
         wide, high = self.resized(width, height)
         return DECODE_FACTOR * wide, DECODE_FACTOR * high
+
+
+def _is_number(value: Any, kind: type, low: float, high: float) -> bool:
+    number = isinstance(value, kind) and not isinstance(value, bool)
+    return number and bool(low <= value <= high)
 
 
 DECODE_FACTOR: Final = 2
@@ -115,8 +154,9 @@ def decode_and_prepare(
     data: bytes | Path, preprocessing: Preprocessing, *, on_note: NoteCallback = ignore_note
 ) -> Pixels:
     """Decode an image file as `decode` does, a JPEG at a reduced size, and `prepare` it."""
-    image = decode(data, min_size=preprocessing.min_decode_size, on_note=on_note)
-    return prepare(image, preprocessing)
+    with one_large_image():
+        image = decode(data, min_size=preprocessing.min_decode_size, on_note=on_note)
+        return prepare(image, preprocessing)
 
 
 def only_middle(width: int, height: int, crop: int) -> bool:

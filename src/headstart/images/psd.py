@@ -76,7 +76,7 @@ def read_psd(content: bytes, on_note: NoteCallback) -> Image.Image:  # noqa: ARG
 
 def _header(content: bytes) -> _Header:
     _, version, channels, height, width, depth, mode = struct.unpack_from(_HEADER, content)
-    check_size(width, height)
+    check_size(width, height, pixel_bytes=2 * channels + 4)
     if depth in (16, 32):
         raise UnreadableImageError(
             f"not supported: a PSD with {depth} bits per channel; save it with 8"

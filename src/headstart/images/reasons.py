@@ -19,6 +19,8 @@ _TRUNCATED: Final = re.compile(
 )
 """What they say of a file that ends early."""
 
+_NO_MEMORY: Final = re.compile(r"(?i)out of memory|cannot allocate|allocation failed|bad_alloc")
+
 
 def reason_of(error: Exception, name: str, content: bytes = b"") -> str:
     """Return a short reason to show the user.
@@ -30,6 +32,8 @@ def reason_of(error: Exception, name: str, content: bytes = b"") -> str:
     """
     detail = " ".join(str(error).split())
     title = TITLES.get(name, name)
+    if _NO_MEMORY.search(detail):
+        return "too large: out of memory"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "too large: " + detail
     if name == "JPEG" and (found := frame(content)) is not None and found.unsupported:

@@ -10,11 +10,10 @@ transparent is blended with white. Two exceptions:
 
 from typing import cast
 
-import numpy as np
 from PIL import Image
 
 from headstart.images.color_profiles import to_srgb
-from headstart.images.depth import scaled
+from headstart.images.depth import ImageRows, scaled
 from headstart.images.notes import NoteCallback, ignore_note
 
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
@@ -25,7 +24,7 @@ _LIGHTEST = 248
 def to_rgb(image: Image.Image, *, on_note: NoteCallback = ignore_note) -> Image.Image:
     """Convert a decoded image, and apply its color profile and transparency."""
     if image.mode.startswith("I") or image.mode == "F":
-        levels = Image.fromarray(scaled(np.asarray(image), on_note=on_note))
+        levels = Image.fromarray(scaled(ImageRows(image), on_note=on_note))
         levels.info = {k: v for k, v in image.info.items() if k != "transparency"}
         image = levels
     elif image.mode == "La":  # Pillow converts it to LA only

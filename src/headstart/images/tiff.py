@@ -8,18 +8,27 @@ whose meaning is not stated is never taken for opacity.
 
 import io
 import logging
-from typing import Any, Final
+from collections.abc import Callable
+from operator import methodcaller
+from typing import Any, Final, cast
 
 import numpy as np
 from PIL import Image
 
 from headstart.errors import MissingExtraError, UnreadableImageError
 from headstart.images.color_profiles import lab_levels, to_srgb
-from headstart.images.depth import Samples, Stated, scaled, scaled_alpha
-from headstart.images.limits import MAX_PIXELS, check_size
+from headstart.images.depth import ImageRows, Samples, Stated, scaled, scaled_alpha
+from headstart.images.limits import check_size
 from headstart.images.notes import NoteCallback
 from headstart.images.tiff_layout import Format, Photometric, TiffLayout
-from headstart.images.tiff_segments import LZW, decompress_lzw, read_lzw, read_subsampled
+from headstart.images.tiff_segments import (
+    LZW,
+    UNCOMPRESSED,
+    check_segments,
+    decompress_lzw,
+    read_lzw,
+    read_subsampled,
+)
 from headstart.types import Pixels
 
 _JPEGS: Final = (6, 7)
@@ -60,8 +69,6 @@ _PILLOW_GRAYS: Final = frozenset(
     }
 )
 """Numbers that Pillow reads, if they are little-endian; it does not scale or invert them."""
-_MAX_BYTES: Final = 12 * MAX_PIXELS
-"""Files with more bytes of samples are refused, such as large ones of 64 bits per sample."""
 _LARGE_TILE: Final = 64 * 1024**2
 """Bytes that a tile of a small image may have."""
 _NO_LOW_BYTES: Final = 64
@@ -79,13 +86,15 @@ def read_tiff(content: bytes, on_note: NoteCallback) -> Image.Image:
     check_size(layout.width, layout.height)
     if not layout.is_complete:
         raise UnreadableImageError("truncated")
+    check_segments(content, layout)
     if _pillow_reads(layout):
         image = _read_with_pillow(content, layout, on_note)
         if image is not None:
             return image
     if (unsupported := _unsupported(layout)) is not None:
         raise UnreadableImageError(f"not supported: a TIFF {unsupported}")
-    if layout.last_byte > len(content):
+    unwritten = any(start and not length for start, length in layout.segments)
+    if unwritten or layout.last_byte > len(content):
         raise UnreadableImageError("truncated")
     image = _image(_read_with_tifffile(content, layout), layout, on_note)
     image.getexif()[_ORIENTATION] = layout.orientation
@@ -130,21 +139,35 @@ def _read_with_pillow(
     """Return the upright image; None for 16-bit colors with small values, whose low bits count."""
     from PIL.TiffImagePlugin import TiffImageFile
 
+    is_deep = layout.channels == 1 and layout.bits[0] > 8
+    is_compressed = layout.compression != UNCOMPRESSED
+    check_size(
+        layout.width,
+        layout.height,
+        pixel_bytes=6 if is_deep else 4,
+        further=layout.segment_bytes * is_compressed,
+    )
     image = TiffImageFile(io.BytesIO(content))
     image.info.pop("xmp", None)  # an orientation in it is not for readers
     image.load()
     bits, kind = layout.bits[0], layout.formats[0]
     if layout.channels > 1:
         deep = bits == 16 and layout.photometric != Photometric.CMYK
-        return None if deep and np.asarray(image)[:, :, :3].max() < _NO_LOW_BYTES else image
+        return None if deep and _brightest(image) < _NO_LOW_BYTES else image
     if layout.photometric not in _GRAYS or (bits <= 8 and kind != Format.SIGNED):
         return image
-    samples = np.asarray(image)
+    convert: Callable[[Samples], Samples] | None = None
     if kind == Format.SIGNED:
-        samples = samples.view(np.int8) if bits == 8 else samples.astype(f"i{bits // 8}")
+        convert = methodcaller(*(("view", np.int8) if bits == 8 else ("astype", f"i{bits // 8}")))
     elif kind != Format.FLOAT and bits == 32:
-        samples = samples.view(np.uint32)  # Pillow takes them for signed
-    return _colored(scaled(samples, layout.stated, on_note=on_note)[:, :, None], None, layout)
+        convert = methodcaller("view", np.uint32)  # Pillow takes them for signed
+    levels = scaled(ImageRows(image, convert), layout.stated, on_note=on_note)
+    return _colored(levels[:, :, None], None, layout)
+
+
+def _brightest(image: Image.Image) -> int:
+    """Return the highest level of the colors."""
+    return max(high for _, high in cast("tuple[tuple[int, int], ...]", image.getextrema())[:3])
 
 
 def _unsupported(layout: TiffLayout) -> str | None:
@@ -194,12 +217,16 @@ def _read_with_tifffile(content: bytes, layout: TiffLayout) -> Samples:
         if page.shaped[2:4] != (layout.height, layout.width):
             raise UnreadableImageError("damaged TIFF: it states two sizes")
         size = int(np.prod(page.shaped, dtype=object)) * page.dtype.itemsize
-        if size > _MAX_BYTES:
-            limit = f"limit {_MAX_BYTES / 1e9:.1f} GB"
-            raise UnreadableImageError(f"too large: {size / 1e9:.1f} GB of pixels ({limit})")
         tile = int(np.prod(page.chunks, dtype=object)) * page.dtype.itemsize
         if tile > max(_LARGE_TILE, 4 * size):
             raise UnreadableImageError(f"damaged TIFF: tiles of {tile / 1e6:.0f} MB")
+        pixels = layout.width * layout.height
+        check_size(
+            layout.width,
+            layout.height,
+            pixel_bytes=size / pixels + min(4, layout.channels) + 4,
+            further=2 * layout.segment_bytes,
+        )
         if layout.is_subsampled:
             is_lzw = layout.compression == LZW
             return read_subsampled(
@@ -255,7 +282,7 @@ def _colored(levels: Pixels, alpha: Pixels | None, layout: TiffLayout) -> Image.
         levels = 255 - levels
     height, width, channels = levels.shape
     mode = {1: "L", 3: "RGB", 4: "CMYK"}[channels]
-    image = Image.frombytes(mode, (width, height), levels.tobytes())
+    image = Image.frombytes(mode, (width, height), np.ascontiguousarray(levels).data)
     if layout.profile:
         image.info["icc_profile"] = layout.profile
     if alpha is not None:

@@ -1,6 +1,7 @@
 """What the tags of a TIFF file say about the pixels of its first page."""
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, TypeAlias
@@ -24,6 +25,7 @@ class _Tag(IntEnum):
     BITS = 258
     COMPRESSION = 259
     PHOTOMETRIC = 262
+    FILL_ORDER = 266
     OFFSETS = 273
     ORIENTATION = 274
     SAMPLES = 277
@@ -31,6 +33,8 @@ class _Tag(IntEnum):
     BYTE_COUNTS = 279
     MAX_SAMPLE = 281
     PLANAR = 284
+    T4_OPTIONS = 292
+    T6_OPTIONS = 293
     PREDICTOR = 317
     COLOR_MAP = 320
     TILE_WIDTH = 322
@@ -42,6 +46,7 @@ class _Tag(IntEnum):
     SAMPLE_FORMAT = 339
     S_MIN_SAMPLE = 340
     S_MAX_SAMPLE = 341
+    JPEG_TABLES = 347
     SUBSAMPLING = 530
     REFERENCE = 532
     PROFILE = 34675
@@ -225,8 +230,34 @@ class TiffLayout:
     @property
     def last_byte(self) -> int:
         """The least size of a whole file."""
-        tiles = self._pairs(_Tag.TILE_OFFSETS, _Tag.TILE_BYTE_COUNTS)
-        return max((start + length for start, length in (*self.strips, *tiles)), default=0)
+        return max((start + length for start, length in self.segments), default=0)
+
+    @property
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """The (offset, length) of each strip and tile; those without an offset were never written.
+
+        Where one has no length although it has an offset, its pixels are missing.
+        """
+        return self.strips + self._pairs(_Tag.TILE_OFFSETS, _Tag.TILE_BYTE_COUNTS)
+
+    @property
+    def segment_bytes(self) -> int:
+        """Memory of the samples of one strip or tile."""
+        width = int(self.tags.get(_Tag.TILE_WIDTH, (self.width,))[0])
+        rows = int(self.tags.get(_Tag.TILE_HEIGHT, (self.rows_per_strip,))[0])
+        return width * rows * sum(self.bits) // 8 // (self.channels if self.planar else 1)
+
+    @property
+    def jpeg_tables(self) -> bytes:
+        """What all JPEG files in this file share; they are abbreviated without it."""
+        found = self.tags.get(_Tag.JPEG_TABLES, ())
+        return found[0] if found and isinstance(found[0], bytes) else b""
+
+    @property
+    def fax_options(self) -> Mapping[int, int]:
+        """The tags, by number, that a decoder of faxes needs besides sizes."""
+        known = (_Tag.PHOTOMETRIC, _Tag.FILL_ORDER, _Tag.T4_OPTIONS, _Tag.T6_OPTIONS)
+        return {int(tag): int(self.tags[tag][0]) for tag in known if tag in self.tags}
 
     def _pairs(self, first: _Tag, second: _Tag) -> tuple[tuple[int, int], ...]:
         return tuple(zip(self.tags.get(first, ()), self.tags.get(second, ()), strict=False))

@@ -3,13 +3,16 @@
 import io
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from headstart.errors import UnreadableImageError
 from headstart.images.depth import Samples
+from headstart.images.jpeg_scans import load_jpeg
 from headstart.images.tiff_layout import TiffLayout
 from headstart.types import Pixels
 
@@ -17,24 +20,63 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
 LZW: Final = 5
-_UNCOMPRESSED: Final = 1
+UNCOMPRESSED: Final = 1
+_JPEG: Final = 7
+_FAXES: Final = (2, 3, 4)
 Decompressor = Callable[[bytes, int], bytes]
 """Decompresses data, given the number of bytes that it becomes."""
 
 
 def decompress_lzw(data: bytes, size: int) -> bytes:
     """Decompress with libtiff, by way of Pillow: imagecodecs crashes on some damaged data."""
-    tags = {256: size, 257: 1, 258: 8, 259: LZW, 262: 1, 273: 0, 277: 1, 278: 1, 279: len(data)}
+    return _strip(data, {256: size, 257: 1, 258: 8, 259: LZW, 262: 1})
+
+
+def _strip(data: bytes, tags: dict[int, int]) -> bytes:
+    """Decode one strip with libtiff, given the tags of its size and compression."""
+    tags |= {273: 0, 277: 1, 278: tags[257], 279: len(data)}
     tags[273] = start = 8 + 2 + 12 * len(tags) + 4
-    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
     head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + fields + bytes(4)
     assert len(head) == start
     return TiffImageFile(io.BytesIO(head + data)).tobytes()
 
 
+def check_segments(content: bytes, layout: TiffLayout) -> None:
+    """Check the strips and tiles whose decoders are content with too little data.
+
+    Raises:
+        EOFError: pixels are missing.
+    """
+    if layout.compression == _JPEG:
+        for start, length in layout.segments:
+            _check_jpeg(content[start : start + length], layout.jpeg_tables)
+    if layout.compression in _FAXES:
+        for index, (start, length) in enumerate(layout.strips):
+            rows = min(layout.rows_per_strip, layout.height - index * layout.rows_per_strip)
+            tags = {256: layout.width, 257: rows, 258: 1, 259: layout.compression}
+            tags |= layout.fax_options
+            data = content[start : start + length]
+            # Whatever follows the data of all rows is not read.
+            if len({_strip(data + more, dict(tags)) for more in (bytes(512), data)}) > 1:
+                raise EOFError
+
+
+def _check_jpeg(data: bytes, tables: bytes) -> None:
+    if tables:
+        data = tables.removesuffix(b"\xff\xd9") + data[2:]
+    try:
+        image = JpegImageFile(io.BytesIO(data))
+    except SyntaxError:  # of a kind that only others read
+        return
+    image.draft(None, (1, 1))
+    with suppress(OSError):  # the same holds here
+        load_jpeg(image, data)
+
+
 def read_lzw(content: bytes, layout: TiffLayout, page: "TiffPage") -> Samples:
     """Return the samples of a page as `TiffPage.asarray` does, in the shape `TiffPage.shaped`."""
-    page.compression = _UNCOMPRESSED  # tifffile gets decompressed segments
+    page.compression = UNCOMPRESSED  # tifffile gets decompressed segments
     samples = np.zeros(page.shaped, page.dtype)
     _, depth, height, width, channels = page.shaped
     for index, (start, length) in enumerate(
@@ -73,7 +115,7 @@ def read_subsampled(content: bytes, layout: TiffLayout, decompress: Decompressor
         blocks = -(-len(rows) // down)
         size = blocks * columns * unit
         strip = content[start : start + length]
-        data = strip if layout.compression == _UNCOMPRESSED else decompress(strip, size)
+        data = strip if layout.compression == UNCOMPRESSED else decompress(strip, size)
         if len(data) < size:
             raise UnreadableImageError("truncated")
         units = np.frombuffer(data, np.uint8, size).reshape(blocks, columns, unit)

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from headstart.system.memory import check_address_space
+
 try:
+    check_address_space(512 * 2**20)  # PyTorch's libraries abort the process rather than fail
     import torch
 except ImportError:
     from headstart.errors import MissingExtraError

@@ -13,6 +13,7 @@ from headstart.backbones.stages import LOGITS, check_stages
 from headstart.errors import DataError, UserError
 from headstart.heads.candidates import join_stages
 from headstart.images.decode import decode
+from headstart.images.limits import shown_size
 from headstart.images.preprocessing import decode_and_prepare
 from headstart.inspection.attribution import ATTRIBUTION_METHODS, NetworkFunctions
 from headstart.inspection.attribution.faithfulness import Faithfulness, faithfulness
@@ -162,7 +163,7 @@ class Explainer:
         """
         model = self._model
         # The heat maps are shown on the whole image, but computed on the network's input.
-        image, preprocessing = decode(prediction.image), model.preprocessing
+        image, preprocessing = decode(prediction.image, min_size=shown_size), model.preprocessing
         prepared = decode_and_prepare(prediction.image, preprocessing)
         pixels = to_tensor(prepared, model.device)
         target = model.classes.index(prediction.explained)

@@ -17,6 +17,7 @@ from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UnreadableImageError
 from headstart.images.decode import read_bytes
 from headstart.images.identity import image_identities
+from headstart.images.limits import one_large_image
 from headstart.images.preprocessing import decode_and_prepare
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
@@ -95,6 +96,7 @@ def draw_sample(
     ]
     pool = dataset.subset(known[dataset.labels])
 
+    @one_large_image()
     def read(row: int) -> _SampleRow | Skipped:
         path = pool.paths[row]
         try:

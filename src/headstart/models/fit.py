@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
@@ -75,6 +76,22 @@ def fit(
     started = time.perf_counter()
     by_view = _candidates(extractor, settings)
     data = SplitFeatures.extract(dataset, extractor, settings, progress=on_images)
+    # The result of a product depends on its number of threads, and that of a model must not. On a
+    # busy machine, one thread is also faster.
+    with threadpool_limits(1, user_api="blas"):
+        return _fit(data, extractor, settings, choices, started, on_candidates, on_steps)
+
+
+def _fit(
+    data: SplitFeatures,
+    extractor: Extractor,
+    settings: FitSettings,
+    choices: Sequence[Candidate],
+    started: float,
+    on_candidates: ProgressCallback,
+    on_steps: ProgressCallback,
+) -> FitResult:
+    """Select stages, train the head, and measure the accuracy; see `fit`."""
     keys = data.split.keys(data.features)
     sample = _selection_sample(keys, data.split, seed=settings.seed)
     rows, classes = data.split.train[sample], len(data.split.classes)

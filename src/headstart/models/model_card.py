@@ -2,8 +2,6 @@
 
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
-
 from headstart.heads.families import head_family
 from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.text import markdown, pluralize
@@ -108,6 +106,8 @@ def _share_text(share: float) -> str:
 
 def model_card(model: Model) -> str:
     """Return the model card as Markdown; it is the README.md of a saved model."""
+    from jinja2 import Environment, StrictUndefined  # would delay predictions
+
     family = head_family(model.head.kind)
     environment = Environment(undefined=StrictUndefined, autoescape=False)
     environment.filters |= {"cell": markdown, "pluralize": pluralize}

@@ -70,7 +70,11 @@ class ModelFolder:
     def _is_ours(self) -> bool:
         """Whether there is a model, which may be damaged, or nothing but the start of one."""
         if (self.path / MANIFEST).is_file():
-            return f'"{FORMAT}"'.encode() in (self.path / MANIFEST).read_bytes()
+            try:
+                content = read_regular(self.path / MANIFEST, limit=_MAX_MANIFEST)
+            except OSError:
+                return False
+            return f'"{FORMAT}"'.encode() in content
         return all(
             is_temporary(path) or ARRAYS.fullmatch(path.name) for path in self.path.iterdir()
         )

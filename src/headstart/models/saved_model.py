@@ -1,7 +1,8 @@
 """A trained model as a folder: a JSON manifest, arrays as safetensors, a model card. No pickle.
 
 Loading a model reads numbers and text, and runs no code from it. The bytes depend on the model
-alone (no time, machine or path is written), so the same training gives the same files.
+alone (no time, machine or path is written), so the same training gives the same files, with any
+number of threads; see docs/usage.md for the exceptions.
 """
 
 import reprlib
@@ -133,8 +134,8 @@ def load_model(folder: Path) -> Model:
     if manifest.head not in FAMILIES:
         raise SavedModelError(
             f"{folder / MANIFEST} is damaged or needs an extension: there is no head "
-            f"{manifest.head!r} among {', '.join(FAMILIES)}; import the module that registers it, "
-            f"or {_AGAIN}"
+            f"{reprlib.repr(manifest.head)} among {', '.join(FAMILIES)}; import the module that "
+            f"registers it, or {_AGAIN}"
         )
     path = folder / manifest.arrays
     try:

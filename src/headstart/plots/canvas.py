@@ -24,6 +24,7 @@ from matplotlib.text import Text
 
 from headstart.errors import DataError
 from headstart.system.files import atomic_write
+from headstart.system.text import shortened
 from headstart.types import Interval
 
 DPI = 150
@@ -59,7 +60,9 @@ def new_figure(width: float, height: float, *, layout: str = "constrained") -> F
 
 def wrap_title(title: str, width: float) -> list[str]:
     """Return the lines of a title on a figure `width` inches wide."""
-    return textwrap.wrap(title, int(width * 72 / (0.56 * 11)), break_on_hyphens=False)
+    return textwrap.wrap(
+        shortened(title, 500), int(width * 72 / (0.56 * 11)), break_on_hyphens=False
+    )
 
 
 def finish(figure: Figure, title: str) -> Figure:
@@ -95,6 +98,8 @@ def plot_intervals(
 
 def display_name(name: str, *, limit: int = 24) -> str:
     """Return a name as matplotlib can draw it, at most `limit` columns wide."""
+    if len(name) > 20 * limit:  # each character is measured
+        name = name[: 10 * limit] + name[-10 * limit :]
     # Some systems write é as two characters in file names, but fonts have it as one.
     text = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
     text = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from headstart.errors import DataError, UnreadableImageError
 from headstart.evaluation import metrics
 from headstart.images.decode import decode
+from headstart.images.limits import shown_size
 from headstart.plots.canvas import (
     BLUE,
     GRAY,
@@ -238,7 +239,7 @@ def _list_pairs(axes: Axes, cells: Labels, classes: Sequence[str]) -> None:
 
 def _thumbnail(path: Path) -> Pixels | None:
     try:
-        image = decode(path)
+        image = decode(path, min_size=shown_size)
     except UnreadableImageError:
         return None
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))

@@ -19,6 +19,7 @@ from functools import cache
 from typing import TypeAlias
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from headstart.series.neighbors import (
     Neighbors,
@@ -103,17 +104,19 @@ def find_groups(
     if count < 2 or not stages or stages[-1].shape[1] < _MIN_WIDTH:
         return np.arange(count)
     is_blank = cache(is_blank)
-    last = Space.of(stages[-1:])
     found = UnionFind(count)
-    gap = _COPY_GAP if count >= _MIN_IMAGES else _COMPLETE_GAP
-    near = nearest(last, count=_COPIES + 1)
-    found.link(_copies(near, _SPREADS[1] * class_spread(last, labels), gap=gap))
-    if count >= _MIN_IMAGES and len(stages) > 2:
-        start, end = len(stages) // 4, round(0.6 * len(stages))
-        middle = Space.of(stages[start:end])
-        pairs = _near_pairs(middle, last, labels)
-        if pairs is not None:
-            _link_scenes(found, pairs, labels, is_blank, evidence)
+    # The same groups with any number of threads; searches have threads of their own.
+    with threadpool_limits(1, user_api="blas"):
+        last = Space.of(stages[-1:])
+        gap = _COPY_GAP if count >= _MIN_IMAGES else _COMPLETE_GAP
+        near = nearest(last, count=_COPIES + 1)
+        found.link(_copies(near, _SPREADS[1] * class_spread(last, labels), gap=gap))
+        if count >= _MIN_IMAGES and len(stages) > 2:
+            start, end = len(stages) // 4, round(0.6 * len(stages))
+            middle = Space.of(stages[start:end])
+            pairs = _near_pairs(middle, last, labels)
+            if pairs is not None:
+                _link_scenes(found, pairs, labels, is_blank, evidence)
     groups = _without_uniform_classes(found.groups(), labels)
     return _without_blank(groups, is_blank)
 

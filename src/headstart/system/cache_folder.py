@@ -20,7 +20,7 @@ from pathlib import Path
 import platformdirs
 
 from headstart.errors import StoreError, UserError
-from headstart.system.files import TEMPORARY, is_own, locked, remove_stale_folders
+from headstart.system.files import TEMPORARY, head_of, is_own, locked, remove_stale_folders
 
 KINDS = ("features", "activations", "choices", "archives", "datasets", "index", "fonts")
 """The subfolders: features, activations, selected stages, unpacked archives, named data sets, the
@@ -123,10 +123,7 @@ def cache_folder(root: Path, kind: str) -> Path:
 
 def is_tagged(folder: Path) -> bool:
     """Whether `cache_folder` created a folder. Links belong to the user and never count."""
-    try:
-        content = (folder / TAG).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return False
+    content = head_of(folder / TAG).decode(errors="replace")
     # Other versions of headstart may write another text.
     ours = content.startswith(SIGNATURE) and "headstart" in content
     return ours and not folder.is_symlink()

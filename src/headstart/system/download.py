@@ -3,13 +3,9 @@
 import contextlib
 import glob
 import hashlib
-import http.client
 import re
 import secrets
-import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +122,11 @@ def _complete(
     download: Download, part: Path, progress: ByteProgress | None, otherwise: str
 ) -> None:
     """Download the missing part of a file, in several attempts."""
+    # These would delay the start of all commands.
+    import http.client
+    import ssl
+    import urllib.error
+
     problem: object = ""
     for _ in range(_ATTEMPTS):
         if download.size is not None and _size(part) == download.size:
@@ -154,6 +155,8 @@ def _complete(
 
 def _continue(download: Download, part: Path, progress: ByteProgress | None) -> bool:
     """Append as much as the connection delivers, and return whether the file is complete."""
+    import urllib.request
+
     have = _size(part)
     if download.size is not None and have > download.size:
         have = 0

@@ -50,6 +50,12 @@ def keep_freed_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
+def return_memory() -> None:
+    """Give freed memory back to the system, of which glibc may keep as much for each thread."""
+    if (library := _glibc()) is not None:
+        library.malloc_trim(0)
+
+
 def _glibc() -> Any:
     """Return the C library of this process if it is glibc, else None."""
     try:

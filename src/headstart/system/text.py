@@ -11,6 +11,8 @@ _INVISIBLE: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
 """Characters that move a terminal's cursor, break a line or reorder text, but \\t and \\n."""
+_LONGEST: Final = 10_000  # characters of a message, which may contain names of any length
+_LONGEST_NAME: Final = 1000  # characters of a name among others
 _MARKDOWN: Final = re.compile(r"[\\`*\[\]|]|<(?=[A-Za-z/!?])|&(?=#?\w+;)")
 
 
@@ -24,6 +26,14 @@ def one_line(text: str) -> str:
     return visible(text).replace("\t", "\\t").replace("\n", "\\n")
 
 
+def shortened(text: str, most: int = _LONGEST) -> str:
+    """Return text without its middle if it is longer than `most` characters, and say so."""
+    if len(text) <= most:
+        return text
+    tail = most // 4
+    return f"{text[: most - tail]} ... [{len(text) - most:,} characters] ... {text[-tail:]}"
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 32 else f"\\u{code:04x}"
@@ -31,7 +41,8 @@ def _escape(match: re.Match[str]) -> str:
 
 def markdown(text: str) -> str:
     """Return text that Markdown shows as it is, in a paragraph or a table cell."""
-    return _MARKDOWN.sub(r"\\\g<0>", one_line(" ".join(text.split())))
+    whole = " ".join(shortened(text, _LONGEST_NAME).split())
+    return _MARKDOWN.sub(r"\\\g<0>", one_line(whole))
 
 
 def pluralize(count: int, one: str, many: str = "") -> str:
@@ -42,7 +53,7 @@ def pluralize(count: int, one: str, many: str = "") -> str:
 def join_names(names: Sequence[str], most: int = 10) -> str:
     """Return the first names separated by commas, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(shortened(name, _LONGEST_NAME) for name in names[:most]) + more
 
 
 def count_reasons(reasons: Iterable[str], most: int = 5) -> str:

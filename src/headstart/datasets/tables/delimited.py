@@ -1,15 +1,16 @@
 """Tables of cells separated by commas, semicolons, tabs, bars or blanks."""
 
 import csv
-import io
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from headstart.datasets.tables.cell_store import CellStore, Positions
 from headstart.datasets.tables.column_names import check_pixels, is_common_name
 from headstart.datasets.tables.table import Table
+from headstart.datasets.tables.table_limits import MOST_COLUMNS, check_count, text_lines
 from headstart.errors import DataError
 from headstart.images.formats import looks_like_image
 
@@ -52,29 +53,35 @@ def read_delimited(path: Path, text: str, is_file: Callable[[str], bool] | None 
         header = [str(number) for number in range(1, width + 1)]
     if named:
         check_pixels(path, header)  # before reading gigabytes of them
-    content = [
-        row for row in chain(first, filled) if not (is_file and _is_comment(row[1], is_file))
-    ]
-    problems = {}
-    for index, (_, row) in enumerate(content):
-        if any(cell.strip() for cell in row[len(header) :]):
-            problems[index] = (
-                f"{len(row)} cells for {len(header)} columns; put quotation marks around cells "
-                f"that contain {delimiter!r}"
-            )
-
-    def read(column: int) -> list[Any]:
-        # Missing cells at the end are empty.
-        return [row[column] if column < len(row) else "" for _, row in content]
-
+    check_count(path, len(header), MOST_COLUMNS, "columns")
+    content = CellStore(
+        path,
+        (row for row in chain(first, filled) if not (is_file and _is_comment(row[1], is_file))),
+    )
     return Table(
         path=path,
         columns=tuple(header),
-        rows=[f"line {line}" for line, _ in content],
-        read=read,
-        problems=problems,
+        rows=Positions("line", content.lines),
+        read=content.column,
+        problems=_problems(content, len(header), delimiter),
         named=named,
     )
+
+
+def _problems(content: CellStore, columns: int, delimiter: str) -> dict[int, str]:
+    """Return why rows cannot be used that have more cells than there are columns."""
+    reasons: dict[int, str] = {}  # equal ones are kept once
+    problems = {}
+    for row in range(len(content)):
+        count = content.width(row)
+        more = range(columns, count)
+        if more and any(content.cell(row, column).strip() for column in more):
+            problems[row] = reasons.setdefault(
+                count,
+                f"{count} cells for {columns} columns; put quotation marks around cells that "
+                f"contain {delimiter!r}",
+            )
+    return problems
 
 
 def _delimiter(text: str) -> str:
@@ -97,11 +104,12 @@ def _delimiter(text: str) -> str:
 def _cells(path: Path, text: str, delimiter: str, line: int) -> Iterator[_Cells]:
     """Yield the rows, counting lines from `line`."""
     if delimiter == " ":
-        for number, content in enumerate(re.split(r"\r\n|\r|\n", text), start=line + 1):
+        for number, content in enumerate(text_lines(path, text), start=line + 1):
             yield number, content.strip().rsplit(maxsplit=1)
         return
     spaced = re.search(rf'{re.escape(delimiter)} +"', text) is not None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=spaced)
+    lines = text_lines(path, text)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced)
     while True:
         first_line = reader.line_num + 1
         try:

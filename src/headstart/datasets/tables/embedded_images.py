@@ -13,6 +13,7 @@ from headstart.system.cache_folder import atomic_folder, cache_errors, cache_fol
 from headstart.system.digests import bytes_digest
 
 _STORED_PATHS: Final = ".paths"
+_ANY: Final = "surrogateescape"  # names of files need not be UTF-8
 _LONGEST: Final = 50  # characters of a stored name that are kept
 
 
@@ -42,7 +43,7 @@ def unpack_images(path: Path, column: str, cache: Path) -> tuple[Sequence[Path |
         int(one.name.partition("-")[0].partition(".")[0]): one
         for one in (unpacked.files / path.name).iterdir()
     }
-    stored = (unpacked.files / _STORED_PATHS).read_text(encoding="utf-8").split("\n")[:-1]
+    stored = (unpacked.files / _STORED_PATHS).read_text("utf-8", _ANY).split("\n")[:-1]
     return [by_row.get(number) for number in range(1, len(stored) + 1)], stored
 
 
@@ -57,7 +58,7 @@ def _write(path: Path, column: str, into: Path) -> None:
                 (into / path.name / _file_name(number, content, name or "")).write_bytes(content)
     with cache_errors(into):
         text = "".join(f"{one}\n" for one in stored)
-        (into / _STORED_PATHS).write_text(text, encoding="utf-8", newline="\n")
+        (into / _STORED_PATHS).write_text(text, "utf-8", _ANY, newline="\n")
 
 
 def _file_name(number: int, content: bytes, stored: str) -> str:

@@ -1,14 +1,22 @@
 """Tables in JSON: one object per line, or one document of objects or columns."""
 
 import json
-import re
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from headstart.datasets.tables.cell_store import Positions
 from headstart.datasets.tables.column_names import ID_NAMES, IMAGE_NAMES, is_common_name, plain_name
 from headstart.datasets.tables.table import Table, records_table
+from headstart.datasets.tables.table_limits import (
+    MOST_JSON_OBJECTS,
+    MOST_JSON_VALUES,
+    MOST_ROWS,
+    check_count,
+    text_lines,
+)
 from headstart.errors import DataError
 
 _DEPTH: Final = 3  # objects in objects whose values become columns of their own
@@ -24,11 +32,12 @@ def read_json_lines(path: Path, text: str) -> Table:
     Raises:
         DataError: The document is not valid.
     """
+    _check_size(path, text)
     if text.lstrip().startswith("[") and (document := _parse(text)[0]) is not None:
         return _document_table(path, document)
     records: list[dict[str, Any]] = []
-    rows, problems = [], {}
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
+    lines, problems = array("Q"), {}
+    for number, line in enumerate(text_lines(path, text), start=1):
         if not line.strip():
             continue
         value, problem = _parse(line)
@@ -36,8 +45,8 @@ def read_json_lines(path: Path, text: str) -> Table:
             problems[len(records)] = problem or "not a JSON object"
             value = {}
         records.append(_flat(value))
-        rows.append(f"line {number}")
-    return records_table(path, records, rows, problems)
+        lines.append(number)
+    return records_table(path, records, Positions("line", lines), problems)
 
 
 def read_json(path: Path, text: str) -> Table:
@@ -46,6 +55,7 @@ def read_json(path: Path, text: str) -> Table:
     Raises:
         DataError: It is neither that nor JSON lines.
     """
+    _check_size(path, text)
     document, problem = _parse(text)
     if document is None:
         table = read_json_lines(path, text)
@@ -55,6 +65,13 @@ def read_json(path: Path, text: str) -> Table:
             )
         return table
     return _document_table(path, document)
+
+
+def _check_size(path: Path, text: str) -> None:
+    """Refuse a text with more values than fit in memory, before they are read."""
+    objects = text.count("{") + text.count("[")
+    check_count(path, objects, MOST_JSON_OBJECTS, "objects and lists; CSV may have more")
+    check_count(path, text.count(","), MOST_JSON_VALUES, "values; CSV may have more")
 
 
 def _parse(text: str) -> tuple[Any, str]:
@@ -76,13 +93,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _document_table(path: Path, document: Any) -> Table:
-    values = list(_rows(path, document))
+    values = _rows(path, document)
+    check_count(path, len(values), MOST_ROWS, "rows")
     problems = {
         index: "not a JSON object" for index, one in enumerate(values) if not isinstance(one, dict)
     }
     records = [_flat(one) if isinstance(one, dict) else {} for one in values]
-    rows = [f"row {number}" for number in range(1, len(values) + 1)]
-    return records_table(path, records, rows, problems)
+    return records_table(path, records, Positions("row", range(1, len(values) + 1)), problems)
 
 
 def _rows(path: Path, document: Any) -> Sequence[Any]:
@@ -120,8 +137,10 @@ def _rows(path: Path, document: Any) -> Sequence[Any]:
     return lists[0] if len(lists) == 1 else [document]
 
 
-def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record with the values of inner objects, named "outer.inner"."""
+    if not any(isinstance(value, dict) for value in record.values()):
+        return record  # a copy of millions would take as much memory again
     return dict(_leaves(record, "", _DEPTH))
 
 

@@ -23,6 +23,7 @@ _ADVICE: Final = (
     "headstart learns one label per image (multi-label data is not supported): keep one label in "
     "each row, or choose another column with --label-column"
 )
+_MOST_LABELS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,11 @@ class LabelColumn:
         cells = [cell_labels(value, names) for value in values]
         several = {row for row in usable if len(cells[row]) > 1}
         classes = {label for row in usable for label in cells[row]}
+        if len(classes) > _MOST_LABELS:
+            raise DataError(
+                f"{table.path} has {len(classes):,} different labels in column '{columns.label}' "
+                f"(limit {_MOST_LABELS:,}); choose another column with --label-column"
+            )
         joint = joint_labels(classes, plural=plain_name(columns.label) in PLURAL_NAMES)
         several |= {row for row in usable if not joint.keys().isdisjoint(cells[row])}
         _refuse_several(table, cells, several, "give", values)

@@ -1,52 +1,62 @@
 """Parquet tables, with the images inside if the file has them, as on the Hugging Face Hub."""
 
 import json
+import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from headstart.datasets.tables.arrow_values import array_values, scalar_value
+from headstart.datasets.tables.cell_store import Positions
 from headstart.datasets.tables.column_names import is_image_name
 from headstart.datasets.tables.table import Table
+from headstart.datasets.tables.table_limits import (
+    MOST_BYTES,
+    MOST_CELLS,
+    MOST_COLUMNS,
+    MOST_ROWS,
+    check_count,
+    too_many,
+)
 from headstart.errors import DataError, MissingExtraError
 from headstart.images.formats import HEAD_BYTES, image_format
+from headstart.system.files import open_regular
 
 _BATCH: Final = 64  # images in memory
+_ROWS: Final = 10_000  # of a column that are read at once
+_LARGEST_GROUP: Final = 300_000_000  # bytes of a column in a group of rows, decompressed
+_LARGEST_FOOTER: Final = 32_000_000  # bytes of the description of the columns
+_END: Final = struct.Struct("<I4s")  # the length of the description, and a mark
 
 
 def read_parquet(path: Path) -> Table:
     """Read a Parquet file; columns are read when they are asked for.
 
     Raises:
-        DataError: The file is damaged.
+        DataError: The file is damaged, or too large.
         MissingExtraError: The extra `tables` is not installed.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtraError("Reading Parquet tables", extra="tables") from error
-    try:
-        file = parquet.ParquetFile(path)
+    with _errors(path):
+        file = _open(path)
         schema = file.schema_arrow
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from error
+        names = tuple(schema.names)
+        embedded = tuple(one.name for one in schema if _holds_images(path, file, one))
 
     @cache
     def read(index: int) -> Sequence[Any]:
-        try:
-            values: list[Any] = file.read(columns=[schema.names[index]]).column(0).to_pylist()
-        except (OSError, ValueError, pyarrow.ArrowException) as error:
-            raise DataError(f"{path} cannot be read as Parquet: {error}") from error
-        return values
+        with _errors(path):
+            return _column(path, file, names[index])
 
+    count = file.metadata.num_rows
     return Table(
         path=path,
-        columns=tuple(schema.names),
-        rows=[f"row {number}" for number in range(1, file.metadata.num_rows + 1)],
+        columns=names,
+        rows=Positions("row", range(1, count + 1)),
         read=read,
-        embedded=tuple(one.name for one in schema if _holds_images(file, one)),
+        embedded=embedded,
         class_names=_class_names(schema.metadata or {}),
     )
 
@@ -57,21 +67,98 @@ def embedded_images(path: Path, column: str) -> Iterator[tuple[bytes | None, str
     Raises:
         DataError: The file is damaged.
     """
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        for batch in parquet.ParquetFile(path).iter_batches(_BATCH, columns=[column]):
-            for cell in batch.column(0).to_pylist():
+    with _errors(path):
+        for array in _batches(path, _open(path), column, _BATCH):
+            for scalar in array:  # one image at a time
+                cell = scalar_value(scalar)
                 if isinstance(cell, dict):
                     yield cell.get("bytes"), cell.get("path")
                 else:
                     yield cell, None
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """Convert the errors of pyarrow.
+
+    Raises:
+        DataError: The file is damaged.
+        MissingExtraError: The extra `tables` is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise MissingExtraError("Reading Parquet tables", extra="tables") from error
+    try:
+        yield
+    except DataError:
+        raise
+    except (OSError, ValueError, OverflowError, TypeError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
 
 
-def _holds_images(file: Any, field: Any) -> bool:
+def _open(path: Path) -> Any:
+    """Open a file whose description is small and whose rows are few enough."""
+    from pyarrow import parquet
+
+    with open_regular(path) as start:
+        start.seek(max(0, path.stat().st_size - _END.size))
+        end = start.read()
+    size, mark = _END.unpack(end.rjust(_END.size))
+    if mark == b"PAR1" and size > _LARGEST_FOOTER:
+        raise DataError(
+            f"{path} describes its columns in {size / 1e6:.0f} MB (limit "
+            f"{_LARGEST_FOOTER / 1e6:.0f} MB); write it with fewer columns or larger row groups"
+        )
+    file = parquet.ParquetFile(path)
+    check_count(path, file.metadata.num_columns, MOST_COLUMNS, "columns")
+    check_count(path, file.metadata.num_rows, MOST_ROWS, "rows")
+    return file
+
+
+def _batches(path: Path, file: Any, column: str, size: int) -> Iterator[Any]:
+    """Yield the values of a column as Arrow's arrays of at most `size`.
+
+    A text that occurs often is in memory once, if the column is not nested.
+    """
+    from pyarrow import parquet
+
+    leaves = {
+        place: leaf
+        for place, leaf in enumerate(file.schema)
+        if leaf.path == column or leaf.path.startswith(f"{column}.")
+    }
+    groups = [file.metadata.row_group(one) for one in range(file.metadata.num_row_groups)]
+    chunks = [group.column(place) for group in groups for place in leaves]
+    check_count(path, sum(one.num_values for one in chunks), MOST_CELLS, f"values in '{column}'")
+    largest = max((one.total_uncompressed_size for one in chunks), default=0)
+    if largest > _LARGEST_GROUP:
+        what = f"more than {{:,}} bytes of '{column}' in one row group; write smaller ones"
+        raise too_many(path, what, _LARGEST_GROUP)
+    flat = [leaf.path for leaf in leaves.values() if leaf.path == column]
+    texts = [leaf.path for leaf in leaves.values() if leaf.physical_type == "BYTE_ARRAY"]
+    if not flat:  # pyarrow cannot keep nested texts once, so that few may be in memory
+        size = max(1, min(size, _LARGEST_GROUP // max(1, largest)))
+    reader = parquet.ParquetFile(
+        path, metadata=file.metadata, read_dictionary=texts if flat else [], pre_buffer=False
+    )
+    for batch in reader.iter_batches(size, columns=[column]):
+        yield batch.column(0)
+
+
+def _column(path: Path, file: Any, name: str) -> list[Any]:
+    """Return the N values of a column."""
+    values: list[Any] = []
+    length = 0
+    for array in _batches(path, file, name, _ROWS):
+        values += array_values(array)
+        found = {id(one): len(one) for one in values[-len(array) :] if isinstance(one, str | bytes)}
+        length += sum(found.values())
+        check_count(path, length, MOST_BYTES, f"bytes in '{name}'")
+    return values
+
+
+def _holds_images(path: Path, file: Any, field: Any) -> bool:
     """Whether a column is the Hub's struct of bytes and path, or binary with an image in it."""
     from pyarrow import types
 
@@ -82,8 +169,7 @@ def _holds_images(file: Any, field: Any) -> bool:
         return any(one.name == "bytes" and binary(one.type) for one in field.type)
     if not binary(field.type):
         return False
-    batches = file.iter_batches(_BATCH, columns=[field.name])
-    cells = (cell for batch in batches for cell in batch.column(0).to_pylist())
+    cells = (one.as_py() for array in _batches(path, file, field.name, _BATCH) for one in array)
     first = [cell[:HEAD_BYTES] for cell in islice(filter(None, cells), _BATCH)]
     # Of a column with an image's name, the decoder says what is wrong; file names have no zeros.
     named = is_image_name(field.name) and any(b"\0" in cell for cell in first)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headstart.datasets.tables.table_limits import MOST_COLUMNS, check_count
 from headstart.errors import DataError
 
 
@@ -58,6 +59,7 @@ def records_table(
 ) -> Table:
     """Return a table of rows that name their values."""
     columns = tuple(dict.fromkeys(column for record in records for column in record))
+    check_count(path, len(columns), MOST_COLUMNS, "columns")
 
     def read(index: int) -> list[Any]:
         return [record.get(columns[index]) for record in records]

@@ -4,7 +4,9 @@ import codecs
 from pathlib import Path
 from typing import Final
 
+from headstart.datasets.tables.table_limits import MOST_BYTES, check_bytes
 from headstart.errors import DataError
+from headstart.system.files import open_regular
 
 _MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # begins with the mark of UTF-16
@@ -29,15 +31,17 @@ def read_text(path: Path) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
 
     Raises:
-        DataError: The file cannot be read, or is none of these.
+        DataError: The file cannot be read, is too large, or is none of these.
     """
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     for signature, what in _OTHER_FILES:
         if data.startswith(signature):
             raise DataError(f"{path} is not a text file but {what}")
+    check_bytes(path, data)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8-sig")
     if encoding == "utf-8-sig" and data.count(0, 0, _HEAD) > len(data[:_HEAD]) // 4:
         raise DataError(
