@@ -79,14 +79,14 @@ def fit(
     # The result of a product depends on its number of threads, and that of a model must not. On a
     # busy machine, one thread is also faster.
     with threadpool_limits(1, user_api="blas"):
-        return _fit(data, extractor, settings, choices, started, on_candidates, on_steps)
+        return _fit(data, extractor, settings, by_view, started, on_candidates, on_steps)
 
 
 def _fit(
     data: SplitFeatures,
     extractor: Extractor,
     settings: FitSettings,
-    choices: Sequence[Candidate],
+    by_view: Mapping[View | None, Sequence[Candidate]],
     started: float,
     on_candidates: ProgressCallback,
     on_steps: ProgressCallback,
@@ -94,33 +94,7 @@ def _fit(
     """Select stages, train the head, and measure the accuracy; see `fit`."""
     keys = data.split.keys(data.features)
     sample = _selection_sample(keys, data.split, seed=settings.seed)
-    rows, classes = data.split.train[sample], len(data.split.classes)
-    row_weights = data.weights[sample] if len(data.weights) else ()
-    clusters = clusters_of([keys[place] for place in sample])
-    folds = fold_count(data.split.labels, classes=classes, keys=keys)
-    selections = []
-    for number, (view, choices) in enumerate(by_view.items()):
-        names = dict.fromkeys(stage for choice in choices for stage in choice.stages)
-        selected = select_stages(
-            {stage: data.features.values[stage][rows] for stage in names},
-            data.split.labels[sample],
-            [keys[place] for place in sample],
-            settings,
-            choices=choices,
-            classes=classes,
-            folds=folds,
-            weights=row_weights,
-            cache=extractor.cache,
-            progress=part_of(on_candidates, number, len(by_view)),
-        )
-        selections.append((view, selected))
-    labels = data.split.labels[sample]
-    chosen = choose_members(
-        selections,
-        labels,
-        sample_weights(labels, classes, balance=settings.balance, given=row_weights),
-        clusters,
-    )
+    chosen = _choose(data, keys, sample, settings, by_view, extractor.cache, on_candidates)
     selection = chosen.whole
     head = _fit_head(data, chosen, settings, on_steps)
     held_out = _predict_held_out(data, sample, selection, head)
@@ -144,6 +118,40 @@ def _fit(
         computed=data.features.computed,
         views=tuple(member.view for member in chosen.members),
     )
+
+
+def _choose(
+    data: SplitFeatures,
+    keys: Sequence[str],
+    sample: Labels,
+    settings: FitSettings,
+    by_view: Mapping[View | None, Sequence[Candidate]],
+    cache: Path | None,
+    progress: ProgressCallback,
+) -> ChosenMembers:
+    """Select the stages of each view on a sample of the images, and the members among the views."""
+    rows, labels = data.split.train[sample], data.split.labels[sample]
+    sampled, classes = [keys[place] for place in sample], len(data.split.classes)
+    weights = data.weights[sample] if len(data.weights) else ()
+    folds = fold_count(data.split.labels, classes=classes, keys=keys)
+    selections = []
+    for number, (view, choices) in enumerate(by_view.items()):
+        names = dict.fromkeys(stage for choice in choices for stage in choice.stages)
+        selected = select_stages(
+            {stage: data.features.values[stage][rows] for stage in names},
+            labels,
+            sampled,
+            settings,
+            choices=choices,
+            classes=classes,
+            folds=folds,
+            weights=weights,
+            cache=cache,
+            progress=part_of(progress, number, len(by_view)),
+        )
+        selections.append((view, selected))
+    row_weights = sample_weights(labels, classes, balance=settings.balance, given=weights)
+    return choose_members(selections, labels, row_weights, clusters_of(sampled))
 
 
 def select_stages(
