@@ -10,13 +10,12 @@ from threadpoolctl import threadpool_limits
 
 from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
-from headstart.datasets.review import was_dropped
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.errors import UserError
 from headstart.evaluation.conformal import CalibrationSet
 from headstart.features.extractor import Extractor
 from headstart.features.several_views import part_of
-from headstart.features.views import View, qualified, view_and_stage
+from headstart.features.views import View, qualified
 from headstart.heads.blend import BlendedHead
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import Candidate, candidates
@@ -26,23 +25,17 @@ from headstart.heads.rows import Rows
 from headstart.heads.selection import Selection, fold_count
 from headstart.heads.selection_problem import SelectionProblem, clusters_of
 from headstart.models.accuracies import fit_accuracies
+from headstart.models.assembly import assemble_model
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
-from headstart.models.members import ChosenMember, ChosenMembers, choose_members
+from headstart.models.members import ChosenMembers, choose_members
 from headstart.models.sample_weights import sample_weights
 from headstart.models.selection_cache import select_cached
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
-from headstart.models.trained_model import (
-    AccuracyEstimate,
-    BackboneOrigin,
-    Member,
-    Model,
-    TrainingData,
-)
 from headstart.novelty.cross_fitting import Novelty, fit_novelty
 from headstart.novelty.other_images import other_images
 from headstart.system.text import join_names
-from headstart.types import EstimateMethod, Floats, Labels, ProgressCallback, no_progress
+from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
 """Images, and images per class, that suffice to select stages: the 95% interval of an accuracy of
@@ -99,7 +92,7 @@ def _fit(
     head = _fit_head(data, chosen, settings, on_steps)
     held_out = _predict_held_out(data, sample, selection, head)
     accuracies = fit_accuracies(data, sample, chosen, settings, held_out)
-    model = _model(data, extractor, settings, sample, chosen, head, accuracies)
+    model = assemble_model(data, extractor, settings, sample, chosen, head, accuracies)
     novelty = _fit_novelty(data, extractor, sample, chosen)
     return FitResult(
         model=replace(
@@ -299,85 +292,4 @@ def _fit_novelty(
         first.selection.fold_by_image,
         classes=data.split.classes,
         others=other_images(extractor.backbone.weights.digest, stages) if published else {},
-    )
-
-
-def _model(
-    data: SplitFeatures,
-    extractor: Extractor,
-    settings: FitSettings,
-    sample: Labels,
-    chosen: ChosenMembers,
-    head: Head,
-    accuracies: tuple[AccuracyEstimate, AccuracyEstimate | None],
-) -> Model:
-    """Assemble a model with its accuracies on new scenes and on the same scenes."""
-    split, series = data.split, data.split.series.subset(sample)
-    clusters = series.groups if series else None
-    train_paths = [data.dataset.paths[row] for row in split.train]
-    members = [_member(one, data, extractor, sample, clusters) for one in chosen.members]
-    return Model(
-        classes=split.classes,
-        head=head,
-        temperature=chosen.whole.temperature,
-        setting=chosen.members[0].selection.setting,
-        balanced=settings.balance,
-        seed=settings.seed,
-        origin=members[0].origin,
-        members=tuple(members) if len(members) > 1 else (),
-        data=_training_data(data),
-        accuracy=accuracies[0],
-        series=split.series.summary(train_paths),
-        accuracy_same_scenes=accuracies[1],
-        accuracy_by_stage={
-            view_and_stage(stage)[1]: AccuracyEstimate.of(
-                correct, EstimateMethod.CROSS_VALIDATION, clusters=clusters
-            )
-            for stage, correct in chosen.members[0].selection.correct_by_stage.items()
-        },
-    )
-
-
-def _member(
-    chosen: ChosenMember,
-    data: SplitFeatures,
-    extractor: Extractor,
-    sample: Labels,
-    clusters: Labels | None,
-) -> Member:
-    """Describe a member of a model."""
-    source = extractor if chosen.view is None else extractor.others[chosen.view]
-    weights, plan, accuracy = source.backbone.weights, source.effective_plan, None
-    if chosen.selection.probabilities is not None:
-        correct = chosen.selection.probabilities.argmax(1) == data.split.labels[sample]
-        accuracy = AccuracyEstimate.of(correct, EstimateMethod.CROSS_VALIDATION, clusters=clusters)
-    return Member(
-        origin=BackboneOrigin(
-            backbone=source.backbone.name,
-            weights=weights.digest,
-            source=weights.source,
-            license=weights.license,
-            view=str(source.view) if source.view else None,
-            stages=tuple(view_and_stage(stage)[1] for stage in chosen.selection.candidate.stages),
-            engine=str(plan.engine),
-            precision=str(plan.precision),
-        ),
-        weight=chosen.weight,
-        accuracy=accuracy or AccuracyEstimate.unknown(),
-    )
-
-
-def _training_data(data: SplitFeatures) -> TrainingData:
-    split = data.split
-    digests = np.frombuffer(bytes.fromhex("".join(split.train_digests)), np.uint8)
-    return TrainingData(
-        name=data.dataset.name,
-        license=data.dataset.license,
-        images=tuple(np.bincount(split.labels, minlength=len(split.classes)).tolist()),
-        duplicates=split.curated.duplicates,
-        conflicts=len(split.curated.conflicts),
-        skipped=len(data.skipped),
-        dropped=sum(was_dropped(one) for one in data.skipped),
-        relabeled=data.dataset.relabeled,
-        digests=digests.reshape(-1, 16),
     )
