@@ -168,7 +168,7 @@ class Reference:
         return cls(data, models, stored_rows(work / "cache"), *times)
 
     def model_fault(self, model: Path, *, also: bytes = b"") -> str | None:
-        """None if a folder contains no model, or a whole one of `SEEDS`, or one of this manifest."""
+        """None if a folder contains no model, or a whole one: of `SEEDS`, or of this manifest."""
         if not (model / "model.json").exists():
             return None
         try:

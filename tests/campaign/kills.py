@@ -35,7 +35,7 @@ def random_kills(folder: Path, count: int, chance: Random) -> Iterator[str | Non
         process = start(*fit(reference.data, work, seed=seed), cache=work / "cache", module=_EAGER)
         outcome = kill_after(process, delay)
         fault = outcome.fault if outcome.code != -signal.SIGKILL else None
-        fault = fault or reference.model_fault(work / "model", also=manifests[name])
+        fault = fault or reference.model_fault(work / "model")
         fault = fault or reference.rows_fault(work / "cache", least=stored)
         stored = len(stored_rows(work / "cache"))
         left -= 1
