@@ -112,7 +112,7 @@ def test_the_layout_in_an_archive_is_that_of_a_folder(tmp_path):
 
 def test_what_was_not_unpacked_is_counted(tmp_path):
     files = {"/a/1.jpg": b"", "../b/2.jpg": b"", "../b/3.jpg": b""}
-    with pytest.raises(DataError, match=r"\(not unpacked: 2 path that leads out of the archive"):
+    with pytest.raises(DataError, match=r"not unpacked: 2 path that leads out of the archive"):
         open_archive(zipped(tmp_path / "a.zip", files), cache=tmp_path / "cache")
 
 

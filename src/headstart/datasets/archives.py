@@ -70,10 +70,13 @@ def open_archive(
         if len(found.classes) >= require_classes:
             return replace(found, skipped=(*found.skipped, *refused))
         found = DataError(f"it has images of only one class ('{found.classes[0]}')")
-    lost = count_reasons(one.reason for one in refused)
+    # In terms of the archive: what is in the cache is not for the user to mend.
+    why = str(found).replace(str(top), path.name)
+    lost = f"; not unpacked: {count_reasons(one.reason for one in refused)}" if refused else ""
+    where = f"; its other files are in {top}" if any(top.iterdir()) else ""
     raise DataError(
-        f"{path} contains neither one folder of images per class nor a single table: {found}; see "
-        f"the unpacked files in {top}{f' (not unpacked: {lost})' if refused else ''}"
+        f"{path} contains neither one folder of images per class nor a single table: {why}{lost}"
+        f"{where}"
     )
 
 
