@@ -87,6 +87,14 @@ def test_limits(folder, monkeypatch, name, limit, said):
         open_table(folder / "t.parquet")
 
 
+def test_a_limit_on_a_column_whose_name_has_braces(folder, monkeypatch):
+    table = pyarrow.table({"file": ["img/a.jpg"] * 3, "label{x}": ["x", "y", "x"]})
+    parquet.write_table(table, folder / "t.parquet")
+    monkeypatch.setattr(parquet_tables, "MOST_CELLS", 2)
+    with pytest.raises(DataError, match=r"more than 2 values in 'label\{x\}'; divide it"):
+        read_parquet(folder / "t.parquet").values("label{x}")
+
+
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize("once", [True, False])
 def test_images_in_groups_of_many_rows(folder, once, nested):
