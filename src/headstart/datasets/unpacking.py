@@ -32,6 +32,7 @@ from headstart.datasets.tar_members import tar_members
 from headstart.datasets.zip_members import zip_members
 from headstart.errors import DataError
 from headstart.system.cache_folder import cache_errors
+from headstart.system.text import shortened
 from headstart.types import Skipped
 
 _DECODE_ERRORS: Final = (
@@ -93,7 +94,7 @@ def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
         written, decompressed = Allowance(path, allowed), Allowance(path, allowed)
         for count, member in enumerate(_members(path, into, decompressed), start=1):
             if count > MOST_MEMBERS:
-                raise too_many_members(path, MOST_MEMBERS)
+                raise too_many_members(path)
             reason = member.refused
             if member.content and reason is None:
                 try:
@@ -103,7 +104,9 @@ def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
             if reason is None:
                 continue
             if len(refused) < _LISTED:
-                refused.append(Skipped(_shown(member.name), reason))
+                name = shortened(member.name, _LONGEST_NAME)
+                name = name.encode("utf-8", "backslashreplace").decode()  # it may be any bytes
+                refused.append(Skipped(name, reason))
             else:
                 more[reason] += 1
     except (*_DECODE_ERRORS, OSError, ReadError) as caught:
@@ -116,12 +119,6 @@ def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
             f"{path} is truncated, damaged or not an archive ({detail}); get a new copy"
         ) from error
     return (*refused, *(Skipped(f"and {count:,} more", reason) for reason, count in more.items()))
-
-
-def _shown(name: str) -> str:
-    """Return a name as in tables of results: it may be any bytes, and of any length."""
-    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
-    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def _members(path: Path, into: Path, allowance: Allowance) -> Iterator[Member]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import check_stages
@@ -31,6 +30,7 @@ from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import AccuracyEstimate, BackboneOrigin, Model, TrainingData
 from headstart.novelty.cross_fitting import Novelty, fit_novelty
 from headstart.novelty.other_images import other_images
+from headstart.system.machine import one_blas_thread
 from headstart.types import EstimateMethod, Floats, Labels, ProgressCallback, no_progress
 
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
@@ -65,9 +65,7 @@ def fit(
     started = time.perf_counter()
     choices = _candidates(extractor, settings)
     data = SplitFeatures.extract(dataset, extractor, settings, progress=on_images)
-    # The result of a product depends on its number of threads, and that of a model must not. On a
-    # busy machine, one thread is also faster.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         return _fit(data, extractor, settings, choices, started, on_candidates, on_steps)
 
 
