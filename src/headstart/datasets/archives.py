@@ -15,7 +15,7 @@ from headstart.system.cache_folder import atomic_folder, cache_errors, cache_fol
 from headstart.system.text import count_reasons
 from headstart.types import ClassLevel, Skipped
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 """Changes when archives are unpacked differently, because the cache keeps what was unpacked."""
 
 

@@ -66,6 +66,7 @@ _PART: Final = re.compile(r".*\.(\d{3}|[zr]\d{2}|part\d+\.rar)", re.IGNORECASE)
 _ZIP_END_MARK: Final = b"PK\x05\x06"
 _ZIP_END: Final = struct.Struct("<4xH14xH")  # the number of the part, the length of the comment
 _ZIP_TAIL: Final = _ZIP_END.size + 65_535  # bytes of the longest end of a zip file
+_REPLACED: Final = "an earlier entry of this name, which the last one replaces"
 _BAD_NAME: Final = "file name not allowed on this system"
 _LONGEST_NAME: Final = 500  # characters of a name that are shown
 
@@ -98,7 +99,8 @@ def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
             reason = member.refused
             if member.content and reason is None:
                 try:
-                    _write(member, into, written)
+                    if _write(member, into, written):
+                        reason = _REPLACED
                 except MemberError as refusal:
                     reason = str(refusal)
             if reason is None:
@@ -172,8 +174,11 @@ def _is_zip(path: Path) -> bool:
         return file.read(2) == b"PK"
 
 
-def _write(member: Member, into: Path, written: Allowance) -> None:
+def _write(member: Member, into: Path, written: Allowance) -> bool:
     """Copy one member, whose size in the archive is not trusted.
+
+    Returns:
+        Whether it replaces an earlier one of the same name.
 
     Raises:
         DataError: More was written than is allowed.
@@ -183,6 +188,7 @@ def _write(member: Member, into: Path, written: Allowance) -> None:
     path = target(into, member.name)
     with cache_errors(into):
         try:
+            replaces = path.is_file()
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("wb")
         except (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError) as error:
@@ -199,3 +205,4 @@ def _write(member: Member, into: Path, written: Allowance) -> None:
         except MemberError:
             path.unlink()  # a partial image must not be used as an image
             raise
+    return replaces
