@@ -259,10 +259,10 @@ def _readable(path: Path) -> Iterator[None]:
             raise UnreadableImageError(f"a folder{closed}")
         if not stat.S_ISREG(found.st_mode):  # opening a named pipe would block forever
             raise UnreadableImageError("not a regular file")
-        state_file(found.st_size)
         if found.st_size > MAX_BYTES:
             size, limit = f"{found.st_size / 1e9:.1f} GB", f"limit {MAX_BYTES / 1e9:.1f} GB"
             raise UnreadableImageError(f"too large: {size} ({limit})")
+        state_file(found.st_size)
         yield
     except UnreadableImageError:  # also a ValueError
         raise
