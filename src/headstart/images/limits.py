@@ -14,7 +14,8 @@ from headstart.errors import UnreadableImageError
 from headstart.system.machine import return_memory
 
 MAX_PIXELS: Final = 220_000_000
-"""Larger images are refused. Phones take photos of up to 200 million."""
+"""Larger images are refused. Phones take JPEG photos of up to 200 million; images of other kinds
+take more memory, which limits them to fewer."""
 MAX_MEMORY: Final = 1_400_000_000
 """Bytes that the file and the pixels of an image may take while it is decoded."""
 LARGE_PIXELS: Final = 50_000_000
