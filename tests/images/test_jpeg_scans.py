@@ -95,3 +95,16 @@ def test_every_scan_of_a_progressive_file_is_needed():
     for start in starts[1:]:
         with pytest.raises(UnreadableImageError, match="truncated"):
             decode(content[:start] + END)
+
+
+@pytest.mark.parametrize("kind", ["baseline", "4:4:4", "gray", "CMYK"])
+def test_files_with_a_further_image_are_decoded_once(kind, monkeypatch):
+    content = KINDS[kind]
+    decoders = []
+    new = Image._getdecoder
+    monkeypatch.setattr(Image, "_getdecoder", lambda *args: decoders.append(1) or new(*args))
+    behind = encoded(photo(), "MPO", save_all=True, append_images=[photo("L")])
+    for whole in (behind, content + b"\0\1\2" * 9, content + content + b"\0"):
+        decoders.clear()
+        decode(whole)
+        assert len(decoders) == 1
