@@ -73,7 +73,7 @@ def test_a_large_file_is_read_alone():
 def test_memory_is_returned_after_really_large_images_only(monkeypatch):
     returned = []
     monkeypatch.setattr(limits, "return_memory", lambda: returned.append(1))
-    for side, times in ((9000, 0), (11_000, 1)):
+    for side, times in ((7000, 0), (7200, 1)):
         with one_large_image():
             check_size(side, side)
         assert len(returned) == times

@@ -26,8 +26,8 @@ _ORDINARY: Final = 64_000_000
 """Images that take no more bytes never wait."""
 _LARGE_FILE: Final = 200_000_000
 """Files of more bytes are read one at a time, as what their pixels take is not yet known."""
-_FRAGMENTS: Final = 400_000_000
-"""Images that take more bytes may leave so many free ones between others that they are returned."""
+_FRAGMENTS: Final = 200_000_000
+"""After images that take more bytes, free ones are returned: threads would keep gigabytes."""
 _SHOWN: Final = 2048
 """Longer side in pixels of a large image where it is shown, at least."""
 
