@@ -254,6 +254,7 @@ def test_files(tmp_path, monkeypatch):
     assert reason(tmp_path / "empty.jpg") == "empty file"
     monkeypatch.setattr("headstart.images.decode.MAX_BYTES", 10)
     (tmp_path / "big.jpg").write_bytes(b"x" * 11)
+    monkeypatch.setattr("headstart.images.decode.state_file", lambda _: pytest.fail("it waits"))
     assert reason(tmp_path / "big.jpg").startswith("too large: 0.0 GB")
 
 
