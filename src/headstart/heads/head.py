@@ -151,5 +151,7 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, str]) 
         shape = tuple(sizes.setdefault(*pair) for pair in zip(letters, array.shape, strict=False))
         if array.shape != shape or len(shape) != len(letters) or 0 in shape:
             raise ValueError(f"{name} has the shape {array.shape}")
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{name} has the number format {array.dtype}")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} contains NaN or infinity")

@@ -27,6 +27,7 @@ from headstart.system.files import (
     read_regular,
     remove_stale_files,
 )
+from headstart.system.text import shortened
 
 MANIFEST, CARD = "model.json", "README.md"
 FORMAT: Final = "headstart model"
@@ -149,7 +150,7 @@ class ModelFolder:
             arrays: dict[str, np.ndarray] = load(content)
         except (LookupError, SafetensorError) as error:
             raise SavedModelError(
-                f"{path} is damaged ({error}); copy or fit the model again"
+                f"{path} is damaged ({shortened(str(error), 200)}); copy or fit the model again"
             ) from error
         return arrays
 
