@@ -92,8 +92,8 @@ def test_preprocessing_is_never_guessed(key):
     ("change", "reason"),
     [
         ({"interpolation": "random"}, "interpolation 'random'"),
-        ({"input_size": [3, 64, 96]}, "3 x 64 x 96"),
-        ({"input_size": [1, 64, 64]}, "1 x 64 x 64"),
+        ({"input_size": [3, 64, 96]}, r"\[3, 64, 96\]"),
+        ({"input_size": [1, 64, 64]}, r"\[1, 64, 64\]"),
         ({"crop_mode": "five"}, "crops by 'five'"),
     ],
 )
@@ -346,6 +346,35 @@ def test_a_network_larger_than_its_weights_takes_no_memory(arguments, offline, t
     cached(offline, "someone/huge", {"config.json": json.dumps(config).encode()})
     with pytest.raises(BackboneError, match=r"larger network|no network of timm"):
         load_backbone("hf-hub:someone/huge", weights=tmp_path / "own.safetensors")
+
+
+@pytest.mark.parametrize("hub", [True, False])
+def test_a_network_that_cannot_be_built_without_memory(hub, offline, tmp_path):
+    model = timm.create_model("vitamin_small_224", num_classes=2 if hub else 384)
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    name = "timm:vitamin_small_224.datacomp1b_clip"
+    if hub:
+        name = "hf-hub:someone/own"
+        own = {**CONFIG, "input_size": [3, 224, 224]}
+        config = {"architecture": "vitamin_small_224", "num_classes": 2, "pretrained_cfg": own}
+        cached(offline, "someone/own", {"config.json": json.dumps(config).encode()})
+    assert load_backbone(name, weights=tmp_path / "w.safetensors").network()
+
+
+def test_a_file_of_weights_that_is_too_small_is_to_blame_itself(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(BackboneError, match="do not fit timm:resnet50"):
+        load_backbone("timm:resnet50.a1_in1k", weights=tmp_path / "w.safetensors")
+
+
+def test_what_cannot_be_built_is_said_without_arguments_that_there_are_not(tmp_path, monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("no\nmore")
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(BackboneError, match=r"timm cannot build resnet10t \(no\); try"):
+        load_backbone("timm:resnet10t.c3_in1k", weights=tmp_path / "w.safetensors")
 
 
 def test_weights_of_another_network(tmp_path: Path):

@@ -19,8 +19,7 @@ from typing import Final, TypeAlias
 from headstart import open_dataset
 from headstart.errors import HeadstartError
 from tests.campaign.campaign import Campaign
-from tests.campaign.isolation import Bounds, Task, cases, isolated, refusal_fault
-from tests.campaign.mutations import mutated
+from tests.campaign.isolation import Bounds, Task, isolated, refusal_fault
 from tests.images.kinds import jpeg
 
 Pack: TypeAlias = Callable[[bytes], bytes]
@@ -133,6 +132,16 @@ def _many_members(kind: bytes) -> bytes:
     return _endless(gzip.compress, _entry("a", tarfile.DIRTYPE), blocks, 100)
 
 
+def _long_ignored_names() -> bytes:
+    """Return a tar file of 1,600 long names, as macOS adds them beside photos."""
+    rest = "a" * 1_000_000
+    names = (_entry(f"._{index}{rest}").tobuf(tarfile.GNU_FORMAT) for index in range(1_600))
+    packed = b"".join(gzip.compress(name, 1) for name in names)
+    spare = Random(0).randbytes(4 << 20)  # else it would unpack to more than is allowed
+    info = _large("a/x.jpg", tarfile.REGTYPE, len(spare))
+    return packed + gzip.compress(info.tobuf() + spare) + gzip.compress(_tar())
+
+
 def _encrypted() -> bytes:
     """Return a zip file whose entries say that they are encrypted."""
     data = bytearray(_zip())
@@ -194,6 +203,7 @@ ARCHIVES: Final[dict[str, Callable[[], bytes]]] = {
     "name of a gigabyte.tar.gz": partial(_huge_header, tarfile.GNUTYPE_LONGNAME),
     "a million folders.tar.gz": partial(_many_members, tarfile.DIRTYPE),
     "a million links.tar.gz": partial(_many_members, tarfile.SYMTYPE),
+    "long names that are ignored.tar.gz": _long_ignored_names,
     "60,000 names.zip": lambda: _zip(*((f"x/{index}/", b"") for index in range(60_000))),
     "encrypted.zip": _encrypted,
     "cut.zip": lambda: _zip()[:-40],
@@ -219,11 +229,9 @@ def _outside(folder: Path, cache: Path) -> list[Path]:
 
 
 def open_hostile(folder: Path, task: Task) -> str | None:
-    """Open an archive: one of the named ones, or with " mutant N" a damaged one."""
-    name, _, seed = str(task).partition(" mutant ")
+    """Open the archive of a name, twice."""
+    name = str(task)
     content = ARCHIVES[name]()
-    if seed:
-        content = mutated(content, Random(int(seed)))
     source = folder / "data"
     source.mkdir()
     (source / name).write_bytes(content)
@@ -249,8 +257,8 @@ def _is_special(path: Path) -> bool:
     return not (path.is_file() or path.is_dir())
 
 
-def _tries(folder: Path, count: int, chance: Random) -> Iterator[str | None]:
-    return isolated(open_hostile, cases(list(ARCHIVES), count, chance), folder, _BOUNDS)
+def _tries(folder: Path, count: int, _chance: Random) -> Iterator[str | None]:
+    return isolated(open_hostile, list(ARCHIVES)[:count], folder, _BOUNDS)
 
 
 HOSTILE_ARCHIVES: Final = Campaign(

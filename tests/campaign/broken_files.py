@@ -141,6 +141,13 @@ def _png_pixels(change: Callable[[bytes, Random], bytes], *, checksum: int | Non
     return make
 
 
+def _flipped_png(image: Image.Image, chance: Random) -> bytes:
+    data = bytearray(_png_pixels(lambda body, c: body)(image, chance))
+    place = chance.randrange(data.find(b"IDAT") + 4, data.rfind(b"IEND") - 8)
+    data[place] ^= 1 << chance.randrange(8)
+    return bytes(data)
+
+
 def _rows(image: Image.Image) -> list[bytes]:
     data, step = image.tobytes(), 3 * image.width
     return [data[at : at + step] for at in range(0, len(data), step)]
@@ -266,9 +273,7 @@ KINDS: Final[dict[str, Kind]] = {
     "png of no color type": Kind("png", _png_header(color=5)),
     "png of 16 bits": Kind("png", _png_header(bits=16)),
     "png of fewer rows": Kind("png", _png_pixels(_fewer_rows)),
-    "png with a flipped bit": Kind(
-        "png", _png_pixels(lambda body, c: body[:-9] + bytes([body[-9] ^ 4]) + body[-8:])
-    ),
+    "png with a flipped bit": Kind("png", _flipped_png),
     "png with a wrong checksum": Kind(
         "png", _png_pixels(lambda body, c: body, checksum=1), Use.ANY
     ),

@@ -167,8 +167,8 @@ class Reference:
             shutil.rmtree(work / "model")
         return cls(data, models, stored_rows(work / "cache"), *times)
 
-    def model_fault(self, model: Path) -> str | None:
-        """None if a folder contains no model, or a whole one of `SEEDS`."""
+    def model_fault(self, model: Path, *, also: bytes = b"") -> str | None:
+        """None if a folder contains no model, or a whole one: of `SEEDS`, or of this manifest."""
         if not (model / "model.json").exists():
             return None
         try:
@@ -176,7 +176,7 @@ class Reference:
         except HeadstartError as error:
             return f"the model does not load: {error}"
         manifest = (model / "model.json").read_bytes()
-        whole = any(manifest == one["model.json"] for one in self.models)
+        whole = manifest in (also, *(one["model.json"] for one in self.models))
         return None if whole else "the model is neither the old one nor the new one"
 
     def rows_fault(self, cache: Path, *, least: int) -> str | None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from random import Random
 from typing import IO, Final, TypeAlias
 
 from headstart.errors import HeadstartError
@@ -45,14 +44,6 @@ class Bounds:
     seconds: float
     megabytes: int = 1_500
     batch: int = 250
-
-
-def cases(names: Sequence[str], count: int, chance: Random) -> list[Task]:
-    """Return so many tasks: the names in order, then "NAME mutant SEED" at random."""
-    tasks: list[Task] = [*names[:count]]
-    while len(tasks) < count:
-        tasks.append(f"{chance.choice(names)} mutant {chance.getrandbits(32)}")
-    return tasks
 
 
 def isolated(

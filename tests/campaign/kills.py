@@ -104,9 +104,10 @@ def kills_at_operations(folder: Path, count: int, chance: Random) -> Iterator[st
     """Kill `fit` before one of its file operations; the same command must then work."""
     reference = Reference.of(folder, images=12)
     archive = shutil.make_archive(str(folder / "archive"), "zip", reference.data)
-    points = []
+    points, manifests = [], {}
     for name in _STARTS:
         points += [(name, point) for point in range(_operations(name, reference, archive))]
+        manifests[name] = (folder / "work" / "model" / "model.json").read_bytes()
         shutil.rmtree(folder / "work")
     chance.shuffle(points)
     for i in range(count):
@@ -115,7 +116,7 @@ def kills_at_operations(folder: Path, count: int, chance: Random) -> Iterator[st
         stored = len(stored_rows(work / "cache"))
         killed = _fit(name, reference, archive, point=point)
         fault = None if killed == -signal.SIGKILL else f"was not killed, exit code {killed}"
-        fault = fault or reference.model_fault(work / "model")
+        fault = fault or reference.model_fault(work / "model", also=manifests[name])
         fault = fault or reference.rows_fault(work / "cache", least=stored)
         if not fault:
             data = Path(archive) if name == "an archive" else reference.data
@@ -123,6 +124,8 @@ def kills_at_operations(folder: Path, count: int, chance: Random) -> Iterator[st
             fault = outcome.failure
             if not fault and data == reference.data:
                 fault = reference.result_fault(work, seed=0)
+            elif not fault and (work / "model" / "model.json").read_bytes() != manifests[name]:
+                fault = "the model differs from that of an undisturbed fit"
             fault = fault or reference.rows_fault(work / "cache", least=len(reference.rows))
         shutil.rmtree(work)
         yield fault and f"{name}, killed before file operation {point}: {fault}"

@@ -26,7 +26,7 @@ _FOOT: Final = """
 make campaign
 ```
 
-This takes about two hours on two cores and rewrites this page. Each campaign runs in a process of
+This takes about an hour on two cores and rewrites this page. Each campaign runs in a process of
 its own, in a temporary folder that is deleted afterwards, with bounds on its time, memory and disk
 space. `make test` runs a few tries of each. To run some campaigns, or fewer tries of each:
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headstart import __version__
-from headstart.errors import DataError
+from headstart.errors import DataError, UnreadableImageError
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import files
 
@@ -78,6 +78,21 @@ def test_too_little_memory_is_said(cli: Cli, model: Path, monkeypatch: pytest.Mo
     outcome = cli("info", model)
     assert outcome.code == 1
     assert "out of memory" in outcome.err
+
+
+def test_an_image_too_large_for_the_memory_is_named(
+    cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*args: object) -> None:
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            raise UnreadableImageError("cannot use big.png: too large: out of memory") from error
+
+    monkeypatch.setattr("headstart.models.saved_model.load_model", fail)
+    outcome = cli("info", model)
+    assert outcome.code == 2
+    assert outcome.err == "headstart: error: cannot use big.png: too large: out of memory\n"
 
 
 @pytest.mark.slow

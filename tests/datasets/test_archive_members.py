@@ -110,9 +110,29 @@ def test_the_layout_in_an_archive_is_that_of_a_folder(tmp_path):
     assert (found.classes, set(found.splits)) == (("a", "b"), {Split.TRAIN})
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("ending", [".zip", ".tar"])
+def test_of_entries_with_one_name_the_last_is_used(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    names_ = ["cats/1.png", "dogs/2.png", "cats/1.png"]
+    if ending == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for number, name in enumerate(names_):
+                archive.writestr(name, str(number))
+    else:
+        with tarfile.open(path, "w") as archive:
+            for number, name in enumerate(names_):
+                info = tarfile.TarInfo(name)
+                info.size = 1
+                archive.addfile(info, io.BytesIO(b"%d" % number))
+    found = open_archive(path, cache=tmp_path / "cache")
+    assert [one.read_bytes() for one in found.paths] == [b"2", b"1"]
+    assert "an earlier entry of this name" in reasons(found)[f"a{ending}/cats/1.png"]
+
+
 def test_what_was_not_unpacked_is_counted(tmp_path):
     files = {"/a/1.jpg": b"", "../b/2.jpg": b"", "../b/3.jpg": b""}
-    with pytest.raises(DataError, match=r"\(not unpacked: 2 path that leads out of the archive"):
+    with pytest.raises(DataError, match=r"not unpacked: 2 path that leads out of the archive"):
         open_archive(zipped(tmp_path / "a.zip", files), cache=tmp_path / "cache")
 
 

@@ -111,6 +111,13 @@ def test_the_command_for_a_table_beside_a_folder_or_above_it(tmp_path):
     assert len(run(refused(tmp_path / "it's images"))) == 2
 
 
+def test_a_table_above_a_folder_that_is_about_other_images(tmp_path):
+    make(tmp_path, "new/1.png", "new/2.png", "old/3.png", "old/4.png")
+    table(tmp_path / "labels.csv", "image", "old/3.png", "old/4.png")
+    (tmp_path / "prices.csv").write_text("who,what\n1,a\n", encoding="utf-8")
+    assert ".csv" not in refused(tmp_path / "new")
+
+
 def test_a_table_that_cannot_be_read_alone_is_named(tmp_path):
     make(tmp_path, "train/1.png", "train/2.png", "test/1.png")
     (tmp_path / "labels.csv").write_text("who,what\n1,a\n", encoding="utf-8")

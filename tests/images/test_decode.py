@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 from headstart.errors import UnreadableImageError
 from headstart.images.decode import decode
 from headstart.images.formats import image_format, looks_like_image
+from headstart.images.reasons import reason_of
 from tests.properties import examples
 
 RED, BLUE = (200, 30, 40), (20, 40, 210)
@@ -226,6 +227,14 @@ def bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99))
 
 
+def test_the_limit_of_pillow_is_said_in_the_same_words():
+    with pytest.raises(Image.DecompressionBombError) as caught:
+        Image._decompression_bomb_check((20_000, 10_000))
+    assert reason_of(caught.value, "TIFF") == (
+        "too large: 200 million pixels (limit 179 million for TIFF)"
+    )
+
+
 def test_bombs_are_refused_before_decoding():
     assert reason(bomb(20_000, 20_000)) == "too large: 20000 x 20000 pixels (limit 220 million)"
     # Between Pillow's own warning and our limit it is decoded, without a warning.
@@ -245,6 +254,7 @@ def test_files(tmp_path, monkeypatch):
     assert reason(tmp_path / "empty.jpg") == "empty file"
     monkeypatch.setattr("headstart.images.decode.MAX_BYTES", 10)
     (tmp_path / "big.jpg").write_bytes(b"x" * 11)
+    monkeypatch.setattr("headstart.images.decode.state_file", lambda _: pytest.fail("it waits"))
     assert reason(tmp_path / "big.jpg").startswith("too large: 0.0 GB")
 
 

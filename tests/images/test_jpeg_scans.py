@@ -2,6 +2,7 @@
 
 import io
 import random
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -95,3 +96,15 @@ def test_every_scan_of_a_progressive_file_is_needed():
     for start in starts[1:]:
         with pytest.raises(UnreadableImageError, match="truncated"):
             decode(content[:start] + END)
+
+
+@pytest.mark.parametrize("kind", ["baseline", "4:4:4", "gray", "CMYK"])
+def test_files_with_a_further_image_are_decoded_once(kind, monkeypatch):
+    content = KINDS[kind]
+    decoder = mock.Mock(wraps=Image._getdecoder)
+    monkeypatch.setattr(Image, "_getdecoder", decoder)
+    behind = encoded(photo(), "MPO", save_all=True, append_images=[photo("L")])
+    for whole in (behind, content + b"\0\1\2" * 9, content + content + b"\0"):
+        decoder.reset_mock()
+        decode(whole)
+        decoder.assert_called_once()

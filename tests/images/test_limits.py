@@ -32,27 +32,51 @@ def test_the_file_counts():
     check_size(14_000, 14_000)
 
 
-def test_large_images_wait_for_each_other_and_others_do_not():
-    held: list[int] = []
+def test_all_threads_together_take_no_more_than_one_image_may():
+    taken: list[int] = []
     most: list[int] = []
 
     @one_large_image()
     def read(side):
-        check_size(side, side)
-        held.append(side)
-        most.append(sum(one > 7000 for one in held))
+        for memory in (2 * side * side, 4 * side * side):  # the second is known later
+            check_size(side, side, pixel_bytes=memory / (side * side))
+        taken.append(memory)
+        most.append(sum(taken))
         time.sleep(0.002)
-        held.remove(side)
+        taken.remove(memory)
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(read, [8000, 100] * 12))
-    assert max(most) == 1
+        list(pool.map(read, [8000, 12_000, 9000] * 12))
+    assert 2 * 4 * 8000**2 < max(most) <= limits.MAX_MEMORY
     with one_large_image():
-        check_size(8000, 8000)
-        ordinary = threading.Thread(target=read, args=(100,))
-        ordinary.start()
-        ordinary.join(5)
-        assert not ordinary.is_alive()
+        check_size(14_000, 14_000, pixel_bytes=7)
+        for side, waits in ((4000, False), (4001, True)):
+            other = threading.Thread(target=read, args=(side,))
+            other.start()
+            other.join(0.05 if waits else 5)
+            assert other.is_alive() == waits
+    other.join(5)
+    assert not other.is_alive()
+
+
+def test_a_large_file_is_read_alone():
+    with one_large_image():
+        limits.state_file(300_000_000)
+        other = threading.Thread(target=one_large_image()(check_size), args=(5000, 5000))
+        other.start()
+        other.join(0.05)
+        assert other.is_alive()
+    other.join(5)
+    assert not other.is_alive()
+
+
+def test_memory_is_returned_after_really_large_images_only(monkeypatch):
+    returned = []
+    monkeypatch.setattr(limits, "return_memory", lambda: returned.append(1))
+    for side, times in ((7000, 0), (7200, 1)):
+        with one_large_image():
+            check_size(side, side)
+        assert len(returned) == times
 
 
 def test_one_thread_may_read_a_large_image_within_another():

@@ -80,8 +80,8 @@ def test_twice_the_resized_picture_is_enough_however_it_lies(width, height, resi
     [
         *(("size", value) for value in (0, -1, 10**9, 224.0, "224", None, True, float("nan"))),
         *(("crop", value) for value in (0, -1, 10**9, float("inf"))),
-        *(("interpolation", value) for value in ("nope", "", None, 3)),
-        *(("resize", value) for value in ("nope", None)),
+        *(("interpolation", value) for value in ("nope", "", None, 3, "bicubic")),
+        *(("resize", value) for value in ("nope", None, "stretch", Interpolation.BICUBIC)),
         ("mean", (0.5, 0.5)),
         ("mean", 0.5),
         ("mean", (0.5, float("nan"), 0.5)),
@@ -102,6 +102,11 @@ def test_twice_the_resized_picture_is_enough_however_it_lies(width, height, resi
 def test_impossible_values_are_refused_where_they_enter(name: str, value: object):
     with pytest.raises(BackboneError, match=f"the preprocessing has {name} .*; it must be"):
         replace(USUAL, **{name: value})
+
+
+def test_the_members_of_an_enum_are_named_where_a_string_was_given():
+    with pytest.raises(BackboneError, match=r"resize 'stretch'; .* Resize\.STRETCH"):
+        replace(USUAL, resize="stretch")
 
 
 def test_numbers_of_numpy_are_numbers():

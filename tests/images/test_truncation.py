@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import zlib
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -134,3 +135,11 @@ def test_png_files_with_flipped_bits():
     wrong_sum = bytearray(content)
     wrong_sum[end + 1] ^= 1  # the pixels themselves are as they were
     assert decode(bytes(wrong_sum)) == whole
+
+
+def test_what_follows_the_last_chunk_of_a_png_does_not_count():
+    content = encoded(photo(), "PNG")
+    damaged = struct.pack(">I", 4) + b"IDAT" + bytes(8)  # its checksum is wrong
+    with mock.patch("headstart.images.png.zlib.decompressobj") as expansion:
+        assert decode(content + damaged) == decode(content)
+    expansion.assert_not_called()

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +123,22 @@ class TestTarget:
             ):
                 refuse()
         assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+    def test_a_first_model_that_another_process_writes_meanwhile_is_a_model(
+        self, tmp_path, monkeypatch
+    ):
+        folder, listed, listing = tmp_path / "new", [], Path.iterdir
+        folder.mkdir()
+
+        def iterdir(path):
+            if path == folder and not listed:
+                listed.append(path)
+                save_model(make_model(), folder)
+            return listing(path)
+
+        monkeypatch.setattr(Path, "iterdir", iterdir)
+        ModelFolder(folder).check_target()
+        assert listed
 
     @pytest.mark.parametrize("content", [b"", b"{}", b'{"format": "layers-model"}', b"\xff\x00"])
     def test_a_model_json_of_another_tool_is_not_overwritten(self, tmp_path, content):

@@ -36,6 +36,31 @@ class TestDamage:
         change(saved, head="x" * 10**6)
         assert len(refusal(saved)) < 1_000
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_arrays_of_booleans(self, tmp_path, kind):
+        folder = tmp_path / "model"
+        save_model(make_model(kind), folder)
+        name = next(name for name in load_file(arrays_of(folder)) if name.startswith("head."))
+        rewrite(folder, **{name: load_file(arrays_of(folder))[name] > 0})
+        assert "has the number format bool" in refusal(folder)
+
+    def test_arrays_with_an_endless_fault(self, saved):
+        header = b'{"' + b"x" * 10**6 + b'":0}'
+        content = len(header).to_bytes(8, "little") + header
+        arrays_of(saved).unlink()
+        name = f"model-{bytes_digest(content)[:16]}.safetensors"
+        (saved / name).write_bytes(content)
+        change(saved, arrays=name)
+        assert len(refusal(saved)) < 1_000
+
+    def test_distances_that_overflow(self, tmp_path):
+        save_model(make_model(novelty=make_novelty()), tmp_path / "model")
+        arrays = load_file(arrays_of(tmp_path / "model"))
+        huge = np.full_like(arrays["novelty.center"], 1e30)
+        rewrite(tmp_path / "model", **{"novelty.center": huge})
+        with pytest.raises(SavedModelError, match="distances between images are not finite"):
+            load_model(tmp_path / "model").p_values(features())
+
     def test_a_folder_where_the_manifest_should_be(self, tmp_path):
         (tmp_path / MANIFEST).mkdir()
         assert "contains no model.json" in refusal(tmp_path)

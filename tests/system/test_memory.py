@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from headstart.errors import UnreadableImageError, UserError
 from headstart.system.memory import check_address_space, is_out_of_memory
 
 
@@ -31,6 +32,15 @@ def test_libraries_say_in_many_ways_that_memory_is_used_up(error):
 )
 def test_other_errors_are_not_about_memory(error):
     assert not is_out_of_memory(error)
+
+
+def test_an_image_that_is_too_large_says_so_itself():
+    error = UnreadableImageError("too large: out of memory")
+    error.__cause__ = MemoryError()
+    assert not is_out_of_memory(error)
+    later = UserError(f"cannot use big.png: {error}; give an image file")
+    later.__cause__ = error
+    assert not is_out_of_memory(later)
 
 
 def test_an_error_that_is_its_own_cause_ends():

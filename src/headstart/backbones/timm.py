@@ -7,7 +7,8 @@ itself, because its readers can run code.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -125,15 +126,18 @@ def _load(
 
     if weights:
         tensors = read_tensors(weights)
-        _check_size(pretrained, tensors, name)
-        model = _create(pretrained)
+        try:
+            with _bounded(tensors, name) if hub else nullcontext():
+                model = _create(pretrained)
+        except RuntimeError as error:
+            raise _misuse(pretrained, error) from error
         fill(model, tensors, name=name)
     else:
         file = _published_file(name, config, allow_download=allow_download)
         published = read_tensors(file)
-        _check_size(pretrained, published, name)
         try:  # timm renames the tensors of its older files, and checks strictly
-            model = _create(pretrained, published)
+            with _bounded(published, name) if hub else nullcontext():
+                model = _create(pretrained, published)
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             raise BackboneError(
@@ -195,48 +199,40 @@ def _create(pretrained: Pretrained, tensors: Mapping[str, np.ndarray] | None = N
     return model.eval()
 
 
-def _check_size(pretrained: Pretrained, tensors: Mapping[str, np.ndarray], name: str) -> None:
-    """Check that a network that the Hub describes is not much larger than its weights.
-
-    It is built without memory, and only until it is too large.
-    """
-    if not pretrained.options and "num_classes" not in pretrained.config:
-        return
+@contextmanager
+def _bounded(tensors: Mapping[str, np.ndarray], name: str) -> Iterator[None]:
+    """Stop building a network that the Hub describes when it is much larger than its weights."""
     import torch
     from torch.overrides import TorchFunctionMode
 
+    makers = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn)
     room = 2 * sum(array.size for array in tensors.values()) + _SMALL
 
-    class WithoutMemory(TorchFunctionMode):
+    class Bounded(TorchFunctionMode):
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             nonlocal room
-            kwargs = dict(kwargs or {})
-            if func is torch.empty:
-                kwargs["device"] = "meta"
-            result = func(*args, **kwargs)
-            if func in (torch.empty, torch.zeros, torch.ones):
-                room -= result.numel()
+            kwargs = kwargs or {}
+            if func in makers:  # on "meta" they take no memory
+                room -= func(*args, **{**kwargs, "device": "meta"}).numel()
                 if room < 0:
                     raise BackboneError(
                         f"the config of {name} describes a larger network than its weights are "
                         "of; choose another repository"
                     )
-            return result
+            return func(*args, **kwargs)
 
-    try:
-        with WithoutMemory():
-            _create(pretrained)
-    except RuntimeError as error:
-        raise _misuse(pretrained, error) from error
+    with Bounded():
+        yield
 
 
 def _misuse(pretrained: Pretrained, error: Exception) -> BackboneError:
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    options = pretrained.options
+    how = f" with the model_args {reprlib.repr(options)}" if options else ""
     return BackboneError(
-        f"timm cannot build {pretrained.architecture} with the model_args "
-        f"{reprlib.repr(pretrained.options)} ({reason[:200]}); try a newer timm"
+        f"timm cannot build {pretrained.architecture}{how} ({reason[:200]}); try a newer timm"
     )
 
 

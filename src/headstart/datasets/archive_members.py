@@ -67,11 +67,11 @@ class Allowance:
             )
 
 
-def too_many_members(path: Path, most: int) -> DataError:
+def too_many_members(path: Path) -> DataError:
     """Return the error about an archive with too many entries."""
     return DataError(
-        f"{path} contains more than {most:,} files, folders and links; if you trust it, unpack it "
-        "yourself and give the folder"
+        f"{path} contains more than {MOST_MEMBERS:,} files, folders and links; if you trust it, "
+        "unpack it yourself and give the folder"
     )
 
 

@@ -15,7 +15,7 @@ from headstart.system.cache_folder import atomic_folder, cache_errors, cache_fol
 from headstart.system.text import count_reasons
 from headstart.types import ClassLevel, Skipped
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 """Changes when archives are unpacked differently, because the cache keeps what was unpacked."""
 
 
@@ -70,10 +70,13 @@ def open_archive(
         if len(found.classes) >= require_classes:
             return replace(found, skipped=(*found.skipped, *refused))
         found = DataError(f"it has images of only one class ('{found.classes[0]}')")
-    lost = count_reasons(one.reason for one in refused)
+    # In terms of the archive: what is in the cache is not for the user to mend.
+    why = str(found).replace(str(top), path.name)
+    lost = f"; not unpacked: {count_reasons(one.reason for one in refused)}" if refused else ""
+    where = f"; its other files are in {top}" if any(top.iterdir()) else ""
     raise DataError(
-        f"{path} contains neither one folder of images per class nor a single table: {found}; see "
-        f"the unpacked files in {top}{f' (not unpacked: {lost})' if refused else ''}"
+        f"{path} contains neither one folder of images per class nor a single table: {why}{lost}"
+        f"{where}"
     )
 
 

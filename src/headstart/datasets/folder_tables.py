@@ -27,6 +27,7 @@ _METADATA: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _PARQUET: Final = (".parquet", ".pq")
 _LARGEST: Final = 50_000_000  # bytes of a table that is opened to see what it is
 _TRIED: Final = 3  # folders of images that a table is tried with, beside the splits
+_LOOKED_UP: Final = 1000  # images of a table whose folder is compared
 _USABLE: Final = 0.5  # share of a table's rows that must be usable
 
 
@@ -112,12 +113,14 @@ def table_command(tree: ImageTree, layout: FolderLayout) -> str | None:
         for place, ending in product((None, folder), (None, suffix))
     )
     for table, options in product(tables, tried):
-        if _fits(table, options):
+        if _fits(table, options, tree.root):
             return _command(table, options)
-    if not tables:
+    # What is beside the folder may be about anything.
+    near = [table for table in tables if table.is_relative_to(tree.root)]
+    if not near:
         return None
     options = TableOptions(image_folder=folders[0][0], image_suffix=suffixes[0])
-    return _command(tables[0], options)
+    return _command(near[0], options)
 
 
 def _usual_suffix(images: Iterable[Path]) -> str | None:
@@ -164,8 +167,8 @@ def _flat_folders(tree: ImageTree, layout: FolderLayout) -> list[tuple[Path, tup
     return [(one.path, one.images) for one in folders if one.images]
 
 
-def _fits(table: Path, options: TableOptions) -> bool:
-    """Whether most rows of a table have an image and a class, and no ending had to be guessed."""
+def _fits(table: Path, options: TableOptions, root: Path) -> bool:
+    """Whether most rows of a table have an image in a folder, and no ending had to be guessed."""
     try:
         # Not two: a message about too few looks for missing files in the folders nearby.
         found = open_table(table, options, require_classes=0)
@@ -173,6 +176,9 @@ def _fits(table: Path, options: TableOptions) -> bool:
         return False
     guessed = any("--image-suffix" in text for text in found.warnings)
     usable = len(found) >= _USABLE * (len(found) + len(found.skipped))
+    some = found.paths[:: 1 + len(found) // _LOOKED_UP]
+    inside = [path for path in some if path.resolve().is_relative_to(root.resolve())]
+    usable = usable and len(inside) >= _USABLE * len(some)
     return usable and not guessed and len(found.classes) > 1
 
 

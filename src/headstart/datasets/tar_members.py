@@ -146,7 +146,8 @@ def tar_members(path: Path, into: Path, allowance: Allowance) -> Iterator[Member
     """Yield the entries of a tar file.
 
     A hard link is another name of an earlier member, whose content is read where it was written:
-    a compressed file would have to be decompressed from its start.
+    a compressed file would have to be decompressed from its start. Links to members that are passed
+    over are refused, because nothing was written for them.
 
     Args:
         path: The file.
@@ -157,18 +158,14 @@ def tar_members(path: Path, into: Path, allowance: Allowance) -> Iterator[Member
         tarfile.TarError: It is damaged, or not a tar file.
         OSError: It cannot be read.
     """
-    passed_over: dict[str, tuple[int, int]] = {}
     with path.open("rb") as raw, _decompressed(raw) as file:
         source = _TarSource(file, None if file is raw else allowance)
         for archive, info in _headers(source):
-            ignored = is_ignored(info.name)
-            if ignored and info.isreg():
-                passed_over[info.name] = (info.offset_data, info.size)
             source.begin_content()
-            if info.isdir() or ignored:
+            if info.isdir() or is_ignored(info.name):
                 yield Member(info.name)
             else:
-                yield _member(archive, info, into, passed_over)
+                yield _member(archive, info, into)
             source.begin_header()
 
 
@@ -202,12 +199,7 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
     return raw
 
 
-def _member(
-    archive: tarfile.TarFile,
-    info: tarfile.TarInfo,
-    into: Path,
-    passed_over: dict[str, tuple[int, int]],
-) -> Member:
+def _member(archive: tarfile.TarFile, info: tarfile.TarInfo, into: Path) -> Member:
     name = info.name
     if not (info.isreg() or info.islnk()):
         what = "link" if info.issym() else "device"
@@ -222,11 +214,7 @@ def _member(
     except (tarfile.FilterError, ValueError, OSError):  # a zero byte in the name, a long one
         reason = reason or UNSAFE
     if info.islnk():
-        if info.linkname not in passed_over:
-            return Member(name, partial(_written, into, info), reason)
-        earlier = tarfile.TarInfo(name)
-        earlier.offset_data, earlier.size = passed_over[info.linkname]
-        info = earlier
+        return Member(name, partial(_written, into, info), reason)
     return Member(name, partial(_content, archive, info), reason)
 
 

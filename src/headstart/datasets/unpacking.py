@@ -32,6 +32,7 @@ from headstart.datasets.tar_members import tar_members
 from headstart.datasets.zip_members import zip_members
 from headstart.errors import DataError
 from headstart.system.cache_folder import cache_errors
+from headstart.system.text import shortened
 from headstart.types import Skipped
 
 _DECODE_ERRORS: Final = (
@@ -65,6 +66,7 @@ _PART: Final = re.compile(r".*\.(\d{3}|[zr]\d{2}|part\d+\.rar)", re.IGNORECASE)
 _ZIP_END_MARK: Final = b"PK\x05\x06"
 _ZIP_END: Final = struct.Struct("<4xH14xH")  # the number of the part, the length of the comment
 _ZIP_TAIL: Final = _ZIP_END.size + 65_535  # bytes of the longest end of a zip file
+_REPLACED: Final = "an earlier entry of this name, which the last one replaces"
 _BAD_NAME: Final = "file name not allowed on this system"
 _LONGEST_NAME: Final = 500  # characters of a name that are shown
 
@@ -93,17 +95,20 @@ def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
         written, decompressed = Allowance(path, allowed), Allowance(path, allowed)
         for count, member in enumerate(_members(path, into, decompressed), start=1):
             if count > MOST_MEMBERS:
-                raise too_many_members(path, MOST_MEMBERS)
+                raise too_many_members(path)
             reason = member.refused
             if member.content and reason is None:
                 try:
-                    _write(member, into, written)
+                    if _write(member, into, written):
+                        reason = _REPLACED
                 except MemberError as refusal:
                     reason = str(refusal)
             if reason is None:
                 continue
             if len(refused) < _LISTED:
-                refused.append(Skipped(_shown(member.name), reason))
+                name = shortened(member.name, _LONGEST_NAME)
+                name = name.encode("utf-8", "backslashreplace").decode()  # it may be any bytes
+                refused.append(Skipped(name, reason))
             else:
                 more[reason] += 1
     except (*_DECODE_ERRORS, OSError, ReadError) as caught:
@@ -116,12 +121,6 @@ def unpack(path: Path, into: Path) -> tuple[Skipped, ...]:
             f"{path} is truncated, damaged or not an archive ({detail}); get a new copy"
         ) from error
     return (*refused, *(Skipped(f"and {count:,} more", reason) for reason, count in more.items()))
-
-
-def _shown(name: str) -> str:
-    """Return a name as in tables of results: it may be any bytes, and of any length."""
-    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
-    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def _members(path: Path, into: Path, allowance: Allowance) -> Iterator[Member]:
@@ -175,8 +174,11 @@ def _is_zip(path: Path) -> bool:
         return file.read(2) == b"PK"
 
 
-def _write(member: Member, into: Path, written: Allowance) -> None:
+def _write(member: Member, into: Path, written: Allowance) -> bool:
     """Copy one member, whose size in the archive is not trusted.
+
+    Returns:
+        Whether it replaces an earlier one of the same name.
 
     Raises:
         DataError: More was written than is allowed.
@@ -186,6 +188,7 @@ def _write(member: Member, into: Path, written: Allowance) -> None:
     path = target(into, member.name)
     with cache_errors(into):
         try:
+            replaces = path.is_file()
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("wb")
         except (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError) as error:
@@ -202,3 +205,4 @@ def _write(member: Member, into: Path, written: Allowance) -> None:
         except MemberError:
             path.unlink()  # a partial image must not be used as an image
             raise
+    return replaces

@@ -41,17 +41,15 @@ _UTF8_FLAG: Final = 0x800
 class _ZipSource(io.BufferedReader):
     """A zip file whose list of entries, which zipfile reads as a whole, has a bounded size."""
 
-    path: Path
-
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _LARGEST_LIST:
             raise DataError(
-                f"{self.path} has a list of entries of {size / 1e6:.0f} MB (limit "
+                f"{self.name} has a list of entries of {size / 1e6:.0f} MB (limit "
                 f"{_LARGEST_LIST / 1e6:.0f} MB); unpack it yourself and give the folder"
             )
         content = super().read(size)
         if len(content) > _LARGEST_READ and content.count(_ENTRY_MARK) > MOST_MEMBERS:
-            raise too_many_members(self.path, MOST_MEMBERS)
+            raise too_many_members(Path(self.name))
         return content
 
 
@@ -62,12 +60,10 @@ def zip_members(path: Path) -> Iterator[Member]:
         DataError: It is encrypted, or has too many entries.
         OSError: It cannot be read.
     """
-    with _ZipSource(io.FileIO(path)) as source:
-        source.path = path
-        with zipfile.ZipFile(source) as archive:
-            if any(info.flag_bits & 1 for info in archive.infolist()):
-                raise DataError(f"{path} is encrypted; unpack it yourself and give the folder")
-            yield from (_member(archive, info) for info in archive.infolist())
+    with _ZipSource(io.FileIO(path)) as source, zipfile.ZipFile(source) as archive:
+        if any(info.flag_bits & 1 for info in archive.infolist()):
+            raise DataError(f"{path} is encrypted; unpack it yourself and give the folder")
+        yield from (_member(archive, info) for info in archive.infolist())
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:

@@ -13,10 +13,8 @@ from headstart.system.cache_folder import cache_folder
 from headstart.system.files import read_regular
 
 _NAME = "notes-1"
-_MAX_BYTES = 256 * 2**20
 """To be changed when images are decoded differently, as features' format."""
-
-
+_MAX_BYTES = 256 * 2**20
 _KNOWN = {note.value: note for note in ImageNote}
 
 

@@ -133,17 +133,20 @@ class HeadFamily(ABC):
         return folds
 
 
-def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, str]) -> None:
+def check_tensors(
+    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, str], *, masks: Sequence[str] = ()
+) -> None:
     """Check that tensors are finite and have shapes that fit one another.
 
     Args:
         tensors: arrays by name.
         shapes: a letter for each axis by name, such as {"weights": "KD", "biases": "K"}. The same
             letter stands for the same positive length everywhere; "1" is a length of 1.
+        masks: names of those that are booleans; the others are numbers.
 
     Raises:
         KeyError: a tensor is missing.
-        ValueError: a shape does not fit, or a value is NaN or infinite.
+        ValueError: a shape or a number format does not fit, or a value is NaN or infinite.
     """
     sizes = {"1": 1}
     for name, letters in shapes.items():
@@ -151,5 +154,7 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, str]) 
         shape = tuple(sizes.setdefault(*pair) for pair in zip(letters, array.shape, strict=False))
         if array.shape != shape or len(shape) != len(letters) or 0 in shape:
             raise ValueError(f"{name} has the shape {array.shape}")
+        if array.dtype.kind not in ("b" if name in masks else "fiu"):
+            raise ValueError(f"{name} has the number format {array.dtype}")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} contains NaN or infinity")

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from headstart.heads.calibration import fit_temperatures, probabilities
 from headstart.heads.candidates import Candidate
 from headstart.heads.selection_problem import SelectionProblem
 from headstart.heads.trials import Trial, paired_gap, try_candidates
+from headstart.system.machine import one_blas_thread
 from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
 MAX_FOLDS = 5
@@ -94,7 +94,7 @@ def select(
         return Selection(default, problem.family.settings[problem.family.default])
     if len(problem.single) < MIN_FOLDS:
         return _without_choice(problem, default)
-    with threadpool_limits(1, user_api="blas"):  # the same choice with any number of threads
+    with one_blas_thread():
         trials = {
             place: trial
             for place, trial in enumerate(try_candidates(problem, choices, progress=progress))

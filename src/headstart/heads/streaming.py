@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from headstart.heads.calibration import log_softmax
 from headstart.heads.curvature import Curvature
 from headstart.heads.logistic_solver import solve
 from headstart.heads.rows import Rows
 from headstart.heads.standardization import Standardization
+from headstart.system.machine import one_blas_thread
 from headstart.system.prefetch import prefetch
 from headstart.types import Doubles, Floats, Labels, ProgressCallback, no_progress
 
@@ -101,7 +101,7 @@ def solve_streamed(
             raise StopIteration
 
     # Pieces run in parallel, one thread each: faster than several threads for each product.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         found = minimize(
             objective,
             preconditioner.start.ravel(),

@@ -55,10 +55,10 @@ MAX_BYTES: Final = 1_200_000_000
 """Larger files are refused unread: their pixels would not fit besides."""
 _MODE_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 """Memory of a pixel; of all other modes it is four."""
-
 _MEMORY: Final = {"WEBP": 16, "QOI": 8, "DDS": 6}
 """Memory of a pixel while it is decoded, where Pillow takes more than for the image."""
 _FLOAT_MEMORY: Final = 9
+"""Memory of a pixel that is a floating-point number, with its conversion to levels."""
 _READERS: Final[dict[str, Callable[[bytes, NoteCallback], Image.Image]]] = {
     "AVIF": read_heif,
     "BMP": read_bmp,
@@ -165,9 +165,7 @@ def _decoded(
         if is_large(*image.size):
             image = _smaller(image, min_size)
         return to_rgb(upright(image), on_note=on_note)
-    except UnreadableImageError:
-        raise
-    except MemoryError:
+    except (UnreadableImageError, MemoryError):
         raise
     except Exception as error:  # plugins may raise anything on damaged data
         raise _DamagedImageError(reason_of(error, name, content)) from error
@@ -261,10 +259,10 @@ def _readable(path: Path) -> Iterator[None]:
             raise UnreadableImageError(f"a folder{closed}")
         if not stat.S_ISREG(found.st_mode):  # opening a named pipe would block forever
             raise UnreadableImageError("not a regular file")
-        state_file(found.st_size)
         if found.st_size > MAX_BYTES:
             size, limit = f"{found.st_size / 1e9:.1f} GB", f"limit {MAX_BYTES / 1e9:.1f} GB"
             raise UnreadableImageError(f"too large: {size} ({limit})")
+        state_file(found.st_size)
         yield
     except UnreadableImageError:  # also a ValueError
         raise

@@ -17,8 +17,10 @@ _PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _FRAME_GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _FRAME_SETTINGS: Final = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _FARTHEST: Final = np.array([-1e300, 1e300])
-_MEMORY: Final = (16, 24)
-"""Bytes that a pixel takes, besides the file, in color and in gray (which is windowed)."""
+_COLOR_MEMORY: Final = 16
+"""Bytes that a pixel takes, besides the file."""
+_GRAY_MEMORY: Final = 24
+"""Bytes that a gray pixel takes, which is windowed."""
 _CODECS: Final = {
     "1.2.840.10008.1.2.4.57": "ljpeg_decode",
     "1.2.840.10008.1.2.4.70": "ljpeg_decode",
@@ -43,7 +45,8 @@ def read_dicom(content: bytes, _: NoteCallback) -> Image.Image:
         raise UnreadableImageError(
             "truncated" if is_cut else f"{NOT_AN_IMAGE}: DICOM without pixels"
         )
-    check_size(data.Columns, data.Rows, pixel_bytes=_MEMORY[data.SamplesPerPixel == 1])
+    memory = _GRAY_MEMORY if data.SamplesPerPixel == 1 else _COLOR_MEMORY
+    check_size(data.Columns, data.Rows, pixel_bytes=memory)
     pixels = _first_frame(data, processing)
     kind = data.PhotometricInterpretation
     if kind == "PALETTE COLOR":

@@ -4,6 +4,10 @@ A decoder makes missing pixels gray and is content if only the end marker is the
 data up to that marker, and then some bits that mean nothing: it finishes, or skips them while it
 waits for the next scan, only if all pixels were there. Of a progressive file all bits of all
 coefficients must be there, too, even those that can hardly be seen.
+
+What is not noticed: the loss of the end of the last blocks of 8 x 8 pixels, at the lower right, up
+to about a hundred bytes in all. These bits end a block like its own code for that, and the decoder
+reads so far ahead that it needs some of them after a whole file, too.
 """
 
 import re
@@ -65,12 +69,15 @@ def load_jpeg(image: JpegImageFile, content: bytes) -> None:
     header = content[content.rfind(_START, 0, start) + 4 : start]
     is_single = "progressive" not in image.info and len(header) == 2 * image.layers + 4
     end = len(content) - len(_END)
-    if not is_single or not content.endswith(_END) or content.find(_DEFINITION, 0, start) >= 0:
+    if not is_single or content.find(_DEFINITION, 0, start) >= 0:
         end = _end(image, content, start, header)
+    elif not content.endswith(_END) or "mp" in image.info:  # which lists further images behind
+        found = content.find(_END, start)
+        end = found if found >= 0 else len(content)
     if _fed(image, content, end):
         # It met a marker before, or did not happen to read ahead.
-        found = _END_OF_DATA.search(content, start)
-        if found is not None and found.start() < end and _fed(image, content, found.start()):
+        marker = _END_OF_DATA.search(content, start)
+        if marker is not None and marker.start() < end and _fed(image, content, marker.start()):
             raise EOFError
     image.tile = []
 

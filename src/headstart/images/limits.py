@@ -1,26 +1,33 @@
-"""Sizes beyond which an image is refused before its pixels are decoded, or decoded on its own.
+"""Sizes beyond which an image is refused before its pixels are decoded, or waits for others.
 
 What an image takes in memory depends on its pixels, not on its file: one of less than a megabyte
-may have 200 million. So every reader states what it needs, and one large image is decoded at a
-time, whatever the number of threads.
+may have 200 million. So every reader states what it needs, and what all threads have stated for
+their images beyond ordinary ones is together no more than what a single image may take.
 """
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from typing import Final
 
 from headstart.errors import UnreadableImageError
 from headstart.system.machine import return_memory
 
 MAX_PIXELS: Final = 220_000_000
-"""Larger images are refused. Phones take photos of up to 200 million."""
+"""Larger images are refused. Phones take JPEG photos of up to 200 million; images of other kinds
+take more memory, which limits them to fewer."""
 MAX_MEMORY: Final = 1_400_000_000
-"""Bytes that the file and the pixels of an image may take while it is decoded."""
+"""Bytes that the file and the pixels of an image may take while it is decoded, and those of all
+images together that take more than `_ORDINARY`."""
 LARGE_PIXELS: Final = 50_000_000
 """Images of more are large."""
-_ALONE: Final = 4 * LARGE_PIXELS
-"""Images that take more bytes are decoded one at a time."""
+_ORDINARY: Final = 64_000_000
+"""Images that take no more bytes never wait."""
+_LARGE_FILE: Final = 200_000_000
+"""Files of more bytes are read one at a time, as what their pixels take is not yet known."""
+_FRAGMENTS: Final = 200_000_000
+"""After images that take more bytes, free ones are returned: threads would keep gigabytes."""
 _SHOWN: Final = 2048
 """Longer side in pixels of a large image where it is shown, at least."""
 
@@ -29,17 +36,38 @@ class _Turn(threading.local):
     """What the current thread decodes."""
 
     depth = 0
-    holds_lock = False
+    memory = 0
     file_bytes = 0
 
 
+class _Memory:
+    """The bytes that all threads have stated."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._stated = 0
+
+    def take(self, size: int) -> None:
+        """Let the current thread wait until it can have so much, instead of what it has.
+
+        It gives that up first: two threads that both need more would wait for each other.
+        """
+        with self._changed:
+            self._stated -= _turn.memory
+            _turn.memory = 0
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._stated + size <= MAX_MEMORY)
+            self._stated += size
+            _turn.memory = size
+
+
 _turn = _Turn()
-_large = threading.Lock()
+_memory = _Memory()
 
 
 @contextmanager
 def one_large_image() -> Iterator[None]:
-    """Let a thread that meets a large image wait until no other has one, and have it to the end.
+    """Let a thread that meets a large image wait until there is memory, and have it to the end.
 
     Raises:
         UnreadableImageError: there is not enough memory for the image.
@@ -53,17 +81,18 @@ def one_large_image() -> Iterator[None]:
         _turn.depth -= 1
         if not _turn.depth:
             _turn.file_bytes = 0
-            if _turn.holds_lock:
-                _turn.holds_lock = False
-                return_memory()
-                _large.release()
+            if _turn.memory:
+                if _turn.memory > _FRAGMENTS:
+                    return_memory()
+                _memory.take(0)
 
 
 def state_file(size: int) -> None:
     """State the bytes of the file that is read or decoded, which count as memory."""
     if _turn.depth:
         _turn.file_bytes = size
-        _wait_if(size > _ALONE)
+        if size > _LARGE_FILE:
+            _state(MAX_MEMORY)
 
 
 def check_size(width: int, height: int, *, pixel_bytes: float = 4, further: float = 0) -> None:
@@ -91,7 +120,7 @@ def check_size(width: int, height: int, *, pixel_bytes: float = 4, further: floa
             f"too large: {width} x {height} pixels of this kind take {memory / 1e9:.1f} GB to "
             f"decode ({limit})"
         )
-    _wait_if(memory > _ALONE)
+    _state(memory)
 
 
 def is_large(width: int, height: int) -> bool:
@@ -107,7 +136,6 @@ def shown_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _wait_if(large: bool) -> None:
-    if large and _turn.depth and not _turn.holds_lock:
-        _large.acquire()
-        _turn.holds_lock = True
+def _state(memory: float) -> None:
+    if _turn.depth and memory > max(_ORDINARY, _turn.memory):
+        _memory.take(ceil(memory))

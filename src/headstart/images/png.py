@@ -49,21 +49,17 @@ def _is_whole(content: bytes) -> bool:
     Pillow ignores those of the chunks, and often that of the stream, which counts: it is expanded
     only where that of a chunk is wrong.
     """
-    is_whole, at = True, len(_SIGNATURE)
-    stream: list[bytes | memoryview] = []
-    view = memoryview(content)
-    while at + 12 <= len(content):
-        (size,) = struct.unpack_from(">I", content, at)
-        end = at + 8 + size
-        if content[at + 4 : at + 8] == b"IDAT" and end + 4 <= len(content):
-            stream.append(view[at + 8 : end])
-            is_whole &= zlib.crc32(view[at + 4 : end]) == int.from_bytes(view[end : end + 4], "big")
-        at = end + 4
-    if is_whole:
+    places = [
+        (start, end)
+        for kind, start, end in _chunks(content)
+        if kind == b"IDAT" and end <= len(content)
+    ]
+    if all(_has_checksum(content, start, end) for start, end in places):
         return True
     expansion = zlib.decompressobj()
     try:
-        for part in stream:
+        for start, end in places:
+            part: bytes | memoryview = memoryview(content)[start + 8 : end - 4]
             while part:
                 expansion.decompress(part, _PIECE)
                 part = expansion.unconsumed_tail
@@ -93,7 +89,8 @@ def pixels_only(content: bytes) -> bytes | None:
     read instead. None if there is nothing to leave out, or a chunk is damaged that is needed.
     """
     kept, left_out = [_SIGNATURE], False
-    for kind, chunk, is_whole in _chunks(content):
+    for kind, start, end in _chunks(content):
+        chunk, is_whole = content[start:end], _has_checksum(content, start, end)
         if kind == b"iCCP" and is_whole:
             is_whole = _is_small(chunk)
         if kind in (b"IHDR", b"PLTE") and not is_whole:
@@ -105,8 +102,15 @@ def pixels_only(content: bytes) -> bytes | None:
     return b"".join(kept) if left_out else None
 
 
-def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Yield the type of each chunk, all of it, and whether its checksum is right.
+def _has_checksum(content: bytes, start: int, end: int) -> bool:
+    """Whether a chunk is all there, and as it was written."""
+    view = memoryview(content)
+    checksum = int.from_bytes(view[end - 4 : end], "big")
+    return end <= len(content) and zlib.crc32(view[start + 4 : end - 4]) == checksum
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the type of each chunk up to the last, where it starts, and where it ends.
 
     Where the length of a chunk is wrong, reading goes on at the next one that is known.
     """
@@ -115,15 +119,14 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
         (size,) = struct.unpack_from(">I", content, at)
         kind = content[at + 4 : at + 8]
         end = at + 12 + size
-        checksum = int.from_bytes(content[end - 4 : end], "big")
-        is_whole = end <= len(content) and zlib.crc32(content[at + 4 : end - 4]) == checksum
-        if not is_whole and kind not in _CRITICAL and not content[end + 4 : end + 8].isalpha():
+        is_lost = kind not in _CRITICAL and not content[end + 4 : end + 8].isalpha()
+        if is_lost and not _has_checksum(content, at, end):
             lost += 1
             if lost > _MAX_LOST:
                 return
             starts = [content.find(one, at + 8) - 4 for one in _PIXELS]
             end = min((start for start in starts if start > 0), default=len(content))
-        yield kind, content[at:end], is_whole
+        yield kind, at, end
         if kind == b"IEND":
             return
         at = end

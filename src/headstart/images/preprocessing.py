@@ -78,9 +78,10 @@ class Preprocessing:
         for name in ("size", "crop"):
             if not _is_number(getattr(self, name), Integral, 1, _LONGEST):
                 raise self._fault(name, f"1 to {_LONGEST:,} pixels")
-        for name, choices in (("interpolation", list(Interpolation)), ("resize", list(Resize))):
-            if getattr(self, name) not in choices:
-                raise self._fault(name, f"one of {', '.join(choices)}")
+        for name, enum in (("interpolation", Interpolation), ("resize", Resize)):
+            if not isinstance(getattr(self, name), enum):  # a string equals a member, but is none
+                names = ", ".join(f"{enum.__name__}.{one.name}" for one in enum)
+                raise self._fault(name, f"one of {names}")
         for name, kind, low, high in (
             ("mean", Real, -10, 10),  # those of pixels in [0, 255] are mistakes
             ("std", Real, 1e-6, 10),

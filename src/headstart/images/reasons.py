@@ -19,6 +19,7 @@ _TRUNCATED: Final = re.compile(
 )
 """What they say of a file that ends early."""
 
+_PIXELS: Final = re.compile(r"(\d+) pixels")
 _NO_MEMORY: Final = re.compile(r"(?i)out of memory|cannot allocate|allocation failed|bad_alloc")
 
 
@@ -35,7 +36,8 @@ def reason_of(error: Exception, name: str, content: bytes = b"") -> str:
     if _NO_MEMORY.search(detail):
         return "too large: out of memory"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return "too large: " + detail
+        pixels, limit = (int(number) / 1e6 for number in _PIXELS.findall(detail)[:2])
+        return f"too large: {pixels:.0f} million pixels (limit {limit:.0f} million for {title})"
     if name == "JPEG" and (found := frame(content)) is not None and found.unsupported:
         return f"not supported: {found.unsupported}"
     is_short = name == "WEBP" and 0 < len(content) < 8 + int.from_bytes(content[4:8], "little")

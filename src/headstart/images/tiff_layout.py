@@ -215,17 +215,33 @@ class TiffLayout:
         return min(self.height, stated) or self.height
 
     @property
-    def is_complete(self) -> bool:
-        """Whether there are strips or tiles for all pixels; readers leave the others black."""
-        planes = self.channels if self.planar else 1
-        if strips := self.tags.get(_Tag.OFFSETS, ()):
-            return len(strips) >= -(-self.height // self.rows_per_strip) * planes
-        if not (tiles := self.tags.get(_Tag.TILE_OFFSETS, ())):
-            return self.compression == _OLD_JPEG  # which may have other tags
+    def segment_size(self) -> tuple[int, int]:
+        """The (width, height) of all tiles, or of all strips but the last."""
+        if _Tag.OFFSETS in self.tags:
+            return self.width, self.rows_per_strip
         across, down = (
             max(1, int(self.tags.get(tag, (1,))[0])) for tag in (_Tag.TILE_WIDTH, _Tag.TILE_HEIGHT)
         )
-        return len(tiles) >= -(-self.width // across) * -(-self.height // down) * planes
+        return across, down
+
+    @property
+    def plane_segments(self) -> int:
+        """How many strips or tiles have all pixels, of one channel if the channels are planar."""
+        across, down = self.segment_size
+        return -(-self.width // across) * -(-self.height // down)
+
+    @property
+    def needed_segments(self) -> int:
+        """How many strips or tiles have all pixels of all channels."""
+        return self.plane_segments * (self.channels if self.planar else 1)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there are strips or tiles for all pixels; readers leave the others black."""
+        stored = self.tags.get(_Tag.OFFSETS, ()) or self.tags.get(_Tag.TILE_OFFSETS, ())
+        if not stored:
+            return self.compression == _OLD_JPEG  # which may have other tags
+        return len(stored) >= self.needed_segments
 
     @property
     def last_byte(self) -> int:

@@ -12,7 +12,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from headstart.errors import UnreadableImageError
 from headstart.images.depth import Samples
-from headstart.images.jpeg_scans import load_jpeg
+from headstart.images.jpeg_scans import coefficient_bytes, load_jpeg
+from headstart.images.limits import check_size
 from headstart.images.tiff_layout import TiffLayout
 from headstart.types import Pixels
 
@@ -45,15 +46,22 @@ def _strip(data: bytes, tags: dict[int, int]) -> bytes:
 def check_segments(content: bytes, layout: TiffLayout) -> None:
     """Check the strips and tiles whose decoders are content with too little data.
 
+    A file may list more of them than its pixels need; those are not read.
+
     Raises:
         EOFError: pixels are missing.
+        UnreadableImageError: one has more pixels than the image has there.
     """
+    needed = layout.needed_segments
     if layout.compression == _JPEG:
-        for start, length in layout.segments:
-            _check_jpeg(content[start : start + length], layout.jpeg_tables)
+        for index, (start, length) in enumerate(layout.segments[:needed], 1):
+            is_last = index == needed and bool(layout.strips)
+            data = content[start : start + length]
+            _check_jpeg(data, layout.jpeg_tables, layout.segment_size, is_last=is_last)
     if layout.compression in _FAXES:
-        for index, (start, length) in enumerate(layout.strips):
-            rows = min(layout.rows_per_strip, layout.height - index * layout.rows_per_strip)
+        for index, (start, length) in enumerate(layout.strips[:needed]):
+            above = index % layout.plane_segments * layout.rows_per_strip
+            rows = min(layout.rows_per_strip, layout.height - above)
             tags = {256: layout.width, 257: rows, 258: 1, 259: layout.compression}
             tags |= layout.fax_options
             data = content[start : start + length]
@@ -62,13 +70,20 @@ def check_segments(content: bytes, layout: TiffLayout) -> None:
                 raise EOFError
 
 
-def _check_jpeg(data: bytes, tables: bytes) -> None:
+def _check_jpeg(data: bytes, tables: bytes, size: tuple[int, int], *, is_last: bool) -> None:
+    """Check a strip or tile of a size; as in libtiff, the last strip may have further rows."""
     if tables:
         data = tables.removesuffix(b"\xff\xd9") + data[2:]
     try:
         image = JpegImageFile(io.BytesIO(data))
     except SyntaxError:  # of a kind that only others read
         return
+    width, height = image.size
+    if width > size[0] or (height > size[1] and not is_last):
+        raise UnreadableImageError(
+            f"damaged TIFF: a JPEG of {width} x {height} pixels in place of {size[0]} x {size[1]}"
+        )
+    check_size(width, height, further=width * height * coefficient_bytes(image))
     image.draft(None, (1, 1))
     with suppress(OSError):  # the same holds here
         load_jpeg(image, data)

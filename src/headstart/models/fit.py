@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
@@ -34,6 +33,7 @@ from headstart.models.selection_cache import select_cached
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.novelty.cross_fitting import Novelty, fit_novelty
 from headstart.novelty.other_images import other_images
+from headstart.system.machine import one_blas_thread
 from headstart.system.text import join_names
 from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
@@ -69,9 +69,7 @@ def fit(
     started = time.perf_counter()
     by_view = _candidates(extractor, settings)
     data = SplitFeatures.extract(dataset, extractor, settings, progress=on_images)
-    # The result of a product depends on its number of threads, and that of a model must not. On a
-    # busy machine, one thread is also faster.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         return _fit(data, extractor, settings, by_view, started, on_candidates, on_steps)
 
 

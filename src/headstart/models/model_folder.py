@@ -27,6 +27,7 @@ from headstart.system.files import (
     read_regular,
     remove_stale_files,
 )
+from headstart.system.text import shortened
 
 MANIFEST, CARD = "model.json", "README.md"
 FORMAT: Final = "headstart model"
@@ -69,15 +70,14 @@ class ModelFolder:
 
     def _is_ours(self) -> bool:
         """Whether there is a model, which may be damaged, or nothing but the start of one."""
-        if (self.path / MANIFEST).is_file():
-            try:
-                content = read_regular(self.path / MANIFEST, limit=_MAX_MANIFEST)
-            except OSError:
-                return False
-            return f'"{FORMAT}"'.encode() in content
-        return all(
-            is_temporary(path) or ARRAYS.fullmatch(path.name) for path in self.path.iterdir()
-        )
+        # In this order: another process may write its first model here between the two.
+        if all(is_temporary(path) or ARRAYS.fullmatch(path.name) for path in self.path.iterdir()):
+            return True
+        try:
+            content = read_regular(self.path / MANIFEST, limit=_MAX_MANIFEST)
+        except OSError:
+            return False
+        return f'"{FORMAT}"'.encode() in content
 
     def write(self, *, arrays: bytes, manifest: str, card: str) -> None:
         """Write a model, replacing a model here; other files are left alone.
@@ -150,7 +150,7 @@ class ModelFolder:
             arrays: dict[str, np.ndarray] = load(content)
         except (LookupError, SafetensorError) as error:
             raise SavedModelError(
-                f"{path} is damaged ({error}); copy or fit the model again"
+                f"{path} is damaged ({shortened(str(error), 200)}); copy or fit the model again"
             ) from error
         return arrays
 

@@ -247,10 +247,19 @@ class Model:
 
         It is the share of images of the known classes that are at least as unlike the training
         images, in (0, 1]; None if the model cannot tell. Of several members, the first one tells.
+
+        Raises:
+            SavedModelError: A distance is not finite.
         """
         if self.novelty is None:
             return None
-        return self.novelty.detector.p_values([values[stage] for stage in self.origin.stages])
+        found = self.novelty.detector.p_values([values[stage] for stage in self.origin.stages])
+        if np.isnan(found).any():
+            raise SavedModelError(
+                "the model's distances between images are not finite: its arrays are damaged; copy "
+                "or fit the model again"
+            )
+        return found
 
     def prediction_sets(
         self, probabilities: Floats, coverage: float, *, by_class: bool = False

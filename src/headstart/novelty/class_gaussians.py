@@ -124,7 +124,7 @@ class ClassGaussians:
         """
         shapes = {"center": "D", "basis": "DR", "means": "KR", "variances": "R", "spread": "S"}
         shapes["present"] = "K"
-        check_tensors(arrays, shapes)
+        check_tensors(arrays, shapes, masks=["present"])
         variances, spread = arrays["variances"], arrays["spread"]
         if variances.min() < 0 or spread.shape != (2,) or spread.min() <= 0:
             raise ValueError("a variance is not positive")

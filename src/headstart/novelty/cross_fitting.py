@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from headstart.novelty.class_gaussians import ClassGaussians, unit_blocks
 from headstart.novelty.detector import DEFAULT_RATE, NoveltyDetector, class_distances
 from headstart.novelty.estimate import Detection, NoveltyEstimate
+from headstart.system.machine import one_blas_thread
 from headstart.types import Doubles, Floats, Labels
 
 MIN_IMAGES = 20
@@ -61,8 +61,7 @@ def fit_novelty(
     """
     if folds is None or (folds >= 0).sum() < MIN_IMAGES:
         return None
-    # The matrices are small: threads inside each product would mostly wait for each other.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         return _fit(parts, y, folds, classes, others)
 
 

@@ -88,10 +88,12 @@ class NoveltyDetector:
     def p_values(self, parts: Sequence[Floats]) -> Doubles:
         """Return p-values (N,) in (0, 1] from the features (N, width) of each of the stages.
 
-        A p-value is the share of images of the known classes that are at least as unusual.
+        A p-value is the share of images of the known classes that are at least as unusual; NaN
+        where the Gaussians are so large that a distance is not finite.
         """
-        distances = class_distances(self.gaussians, unit_blocks(parts))
-        return self.combined.p_values(self.scores(distances))
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = self.scores(class_distances(self.gaussians, unit_blocks(parts)))
+        return np.where(np.isfinite(scores), self.combined.p_values(scores), np.nan)
 
     def scores(self, distances: tuple[Floats, Floats]) -> Floats:
         """Combine the distances (N, K) of images to a score (N,); higher is more unusual."""

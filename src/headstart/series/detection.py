@@ -19,7 +19,6 @@ from functools import cache
 from typing import TypeAlias
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from headstart.series.neighbors import (
     Neighbors,
@@ -29,6 +28,7 @@ from headstart.series.neighbors import (
     other_class_distances,
 )
 from headstart.series.union_find import UnionFind
+from headstart.system.machine import one_blas_thread
 from headstart.types import Floats, Labels
 
 _NULL = 0.005
@@ -105,8 +105,7 @@ def find_groups(
         return np.arange(count)
     is_blank = cache(is_blank)
     found = UnionFind(count)
-    # The same groups with any number of threads; searches have threads of their own.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         last = Space.of(stages[-1:])
         gap = _COPY_GAP if count >= _MIN_IMAGES else _COMPLETE_GAP
         near = nearest(last, count=_COPIES + 1)

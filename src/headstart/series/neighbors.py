@@ -7,10 +7,9 @@ from functools import cache
 from typing import Self
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from headstart.heads.knn import unit_length
-from headstart.system.machine import cores
+from headstart.system.machine import cores, one_blas_thread
 from headstart.types import Floats, Labels
 
 _BLOCK = 512
@@ -124,7 +123,7 @@ def _blocks(classes: Labels) -> list[Labels]:
 
 def _in_threads(search: Callable[[Labels], None], blocks: Sequence[Labels]) -> None:
     # One thread of BLAS in each: selecting the nearest takes as long as the products do.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(cores()) as pool:
         for _ in pool.map(search, blocks):
             pass
 

@@ -9,6 +9,7 @@ What is stored decides what a model learns, so nothing is used that another user
 folders and files must belong to the user or to root, and not be writable by anyone else.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -141,9 +142,11 @@ def cache_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; "
-            "free some space there, or choose another cache folder"
+            f"{'free some space there, or ' if full else ''}choose another cache folder with "
+            "HEADSTART_CACHE"
         ) from error
 
 

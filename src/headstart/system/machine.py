@@ -1,9 +1,9 @@
-"""Processor cores and memory of this process."""
+"""Processor cores, threads and memory of this process."""
 
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 # Parameters of glibc's mallopt(3).
@@ -22,6 +22,19 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Return a context in which each product of matrices runs on one thread.
+
+    The last bits of a product depend on its number of threads, and what is computed from it must
+    not. One thread is also faster for small matrices, on a busy machine, and where several products
+    run in parallel.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from headstart.errors import UnreadableImageError
+
 _SIGNS: Final = re.compile(
     r"bad_alloc|can(?:'|no)t allocate memory|can't start new thread|out of memory"
     r"|not enough memory|failed to map segment|unable to (?:allocate|create thread)"
@@ -18,16 +20,22 @@ _KINDS: Final = (RuntimeError, ImportError, OSError, SystemError)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that led to it, says that there is not enough memory."""
+    """Whether an error, or one that led to it, says that there is not enough memory.
+
+    An image that cannot be decoded says itself when it is too large for the memory.
+    """
     return any(_says_so(one) for one in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     following: BaseException | None = error
-    while following is not None and id(following) not in seen:
+    while not (
+        following is None or id(following) in seen or isinstance(following, UnreadableImageError)
+    ):
         seen.add(id(following))
         yield following
+        # `from None` is followed as well: "install torch" may hide that it could not be loaded.
         following = following.__cause__ or following.__context__
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from headstart.datasets.splits import holdout_mask
 from headstart.errors import DataError
 from headstart.heads.head import HeadFamily, LabeledFeatures
+from headstart.system.machine import one_blas_thread
 from headstart.system.text import pluralize
 from headstart.transfer.power_law import PowerLaw, fit_power_laws
 from headstart.types import Interval, Labels, ProgressCallback, no_progress
@@ -144,7 +144,7 @@ def _wrong(
 ) -> np.ndarray:
     """Return (draws, N) bool: errors of heads trained on the rows at (draws * folds, N) bool."""
     count = int(folds.max()) + 1
-    with threadpool_limits(1, user_api="blas"):  # faster on matrices this small
+    with one_blas_thread():
         scores = family.held_out(data, trained.astype(np.float32))
     y = data.y
     wrong = np.zeros((len(family.settings), len(trained) // count, len(y)), dtype=bool)

@@ -11,11 +11,11 @@ from itertools import combinations, product
 from typing import Final
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from headstart.evaluation.paired_tests import Right
 from headstart.heads.families import FAMILIES
 from headstart.heads.head import LabeledFeatures
+from headstart.system.machine import one_blas_thread
 from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
 _HEADS: Final = {"logistic": "logistic regression, C = {:g}", "knn": "k-NN, k = {:g}"}
@@ -57,7 +57,7 @@ def best_plain_classifier(
     single = [folds == fold for fold in range(count)]
     pairs = list(combinations(range(count), 2))
     masks = [*single, *(single[j] | single[k] for j, k in pairs)]
-    with threadpool_limits(1, user_api="blas"):  # faster on matrices this small
+    with one_blas_thread():
         classifiers = _classifiers(X, y, masks, classes, shape, progress)
     names, correct = [], np.zeros(len(y), dtype=bool)
     for outer in range(count):

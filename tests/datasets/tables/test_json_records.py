@@ -21,7 +21,7 @@ def test_lines(end):
     found = read_json_lines(Path("t.jsonl"), text)
     assert rows(found)[:2] == ROWS
     assert found.problems == dict.fromkeys((2, 3, 4), "not a JSON object")
-    assert found.rows[2] == "line 4"
+    assert found.position(2) == "line 4"
     assert rows(read_json(Path("t.json"), text))[:2] == ROWS
 
 

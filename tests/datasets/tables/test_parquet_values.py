@@ -2,12 +2,13 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from headstart.datasets.tables import open_table
 from headstart.datasets.tables import parquet as parquet_tables
-from headstart.datasets.tables.parquet import embedded_images
+from headstart.datasets.tables.parquet import embedded_images, read_parquet
 from headstart.datasets.tables.table_file import read_table
 from headstart.errors import DataError
 from tests.datasets.tables.test_parquet import IMAGES
@@ -68,7 +69,11 @@ def test_values_that_occur_often_are_kept_once(folder):
         ("MOST_COLUMNS", 1, "more than 1 columns"),
         ("MOST_CELLS", 2, "more than 2 values in '"),
         ("MOST_BYTES", 10, "more than 10 bytes in 'file'"),
-        ("_LARGEST_GROUP", 10, "more than 10 bytes of '(file|label)' in one row group"),
+        (
+            "_LARGEST_GROUP",
+            10,
+            "more than 10 bytes of '(file|label)' in one row group; write it with",
+        ),
         ("_LARGEST_FOOTER", 10, "describes its columns in 0 MB"),
     ],
 )
@@ -82,6 +87,14 @@ def test_limits(folder, monkeypatch, name, limit, said):
         open_table(folder / "t.parquet")
 
 
+def test_a_limit_on_a_column_whose_name_has_braces(folder, monkeypatch):
+    table = pyarrow.table({"file": ["img/a.jpg"] * 3, "label{x}": ["x", "y", "x"]})
+    parquet.write_table(table, folder / "t.parquet")
+    monkeypatch.setattr(parquet_tables, "MOST_CELLS", 2)
+    with pytest.raises(DataError, match=r"more than 2 values in 'label\{x\}'; divide it"):
+        read_parquet(folder / "t.parquet").values("label{x}")
+
+
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize("once", [True, False])
 def test_images_in_groups_of_many_rows(folder, once, nested):
@@ -93,10 +106,21 @@ def test_images_in_groups_of_many_rows(folder, once, nested):
     assert found == [(one["bytes"], one["path"] if nested else None) for one in cells]
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+def test_files_are_closed(folder):
+    path = folder / "t.parquet"
+    parquet.write_table(pyarrow.table({"image": [IMAGES[0]] * 2, "label": ["x", "y"]}), path)
+    table = read_parquet(path)
+    assert table.values("label") == ["x", "y"]
+    assert len(list(embedded_images(path, "image"))) == 2
+    opened = [os.path.realpath(one) for one in Path("/proc/self/fd").iterdir()]
+    assert str(path.resolve()) not in opened
+
+
 def test_nested_texts_are_read_few_at_a_time(folder, monkeypatch):
     image = pyarrow.array([{"bytes": b"1" * 1000}] * 100)
     parquet.write_table(pyarrow.table({"image": image}), folder / "t.parquet")
     monkeypatch.setattr(parquet_tables, "_LARGEST_GROUP", 5000)
-    file = parquet.ParquetFile(folder / "t.parquet")
-    sizes = [len(one) for one in parquet_tables._batches(folder / "t.parquet", file, "image", 64)]
+    path, metadata = folder / "t.parquet", parquet.read_metadata(folder / "t.parquet")
+    sizes = [len(one) for one in parquet_tables._batches(path, metadata, "image", 64)]
     assert max(sizes) <= 5

@@ -1,5 +1,6 @@
 """Tables that are too large are refused before they take much memory."""
 
+import io
 import tracemalloc
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from headstart.datasets.tables import (
     open_table,
     table_limits,
 )
-from headstart.datasets.tables.cell_store import CellStore, Positions
+from headstart.datasets.tables.cell_store import CellStore
 from headstart.datasets.tables.delimited import read_delimited
 from headstart.datasets.tables.json_records import read_json, read_json_lines
 from headstart.datasets.tables.text_file import read_text
@@ -26,24 +27,24 @@ JSON = '[{"file": "a.jpg", "label": "x"}, {"file": "b.jpg", "label": "y"}]'
 @pytest.mark.parametrize(
     ("module", "name", "limit", "said"),
     [
-        (delimited, "MOST_COLUMNS", 1, "more than 1 columns"),
-        (cell_store, "MOST_ROWS", 2, "more than 2 rows"),
-        (cell_store, "MOST_CELLS", 5, "more than 5 cells"),
-        (table_limits, "_MOST_LINES", 3, "more than 3 lines"),
-        (table_limits, "_LONGEST_LINE", 9, "a line of more than 9 characters"),
+        (delimited, "MOST_COLUMNS", 1, "more than 1 columns; divide it"),
+        (cell_store, "MOST_ROWS", 2, "more than 2 rows; divide it"),
+        (cell_store, "MOST_CELLS", 5, "more than 5 cells; divide it"),
+        (table_limits, "_MOST_LINES", 3, "more than 3 lines; divide it"),
+        (table_limits, "_LONGEST_LINE", 9, "more than 9 characters in line 1; write each row"),
     ],
 )
 def test_text(monkeypatch, module, name, limit, said):
     monkeypatch.setattr(module, name, limit)
-    with pytest.raises(DataError, match=f"t.csv has {said}; divide it"):
+    with pytest.raises(DataError, match=f"t.csv has {said}"):
         read_delimited(Path("t.csv"), CSV)
 
 
 @pytest.mark.parametrize(
     ("name", "limit", "said"),
     [
-        ("MOST_JSON_OBJECTS", 2, "more than 2 objects and lists"),
-        ("MOST_JSON_VALUES", 2, "more than 2 values"),
+        ("MOST_JSON_OBJECTS", 2, "more than 2 objects and lists; write it as CSV"),
+        ("MOST_JSON_COMMAS", 2, "more than 2 commas; write it as CSV"),
         ("MOST_ROWS", 1, "more than 1 rows"),
     ],
 )
@@ -56,6 +57,18 @@ def test_json(monkeypatch, name, limit, said):
 def test_deep_json_ends():
     with pytest.raises(DataError, match="cannot be read as JSON"):
         read_json(Path("t.json"), "[" * 100_000)
+
+
+@pytest.mark.parametrize("text", ["", "a", "\n", "a\n\nb\r\r\nc", "\r\n\ra\x85b\u2028c\n"])
+def test_lines(text):
+    assert list(table_limits.text_lines(Path("t.csv"), text)) == list(io.StringIO(text, newline=""))
+
+
+@pytest.mark.parametrize("limit", ["_MOST_LINES", "_LONGEST_LINE"])
+def test_the_last_line_is_not_the_first(monkeypatch, limit):
+    monkeypatch.setattr(table_limits, limit, 2)
+    with pytest.raises(DataError, match=r"more than 2 (lines|characters in line 3)"):
+        list(table_limits.text_lines(Path("t.csv"), "a\nb\nccc"))
 
 
 def test_blank_lines_are_not_kept():
@@ -71,7 +84,9 @@ def test_bytes(tmp_path, monkeypatch):
     path.write_text(CSV.replace("x", "\U0001f600"), encoding="utf-8")
     read_text(path)
     monkeypatch.setattr(table_limits, "_MOST_TEXT", 100)
-    with pytest.raises(DataError, match="more than 25 bytes of text with emoji"):
+    with pytest.raises(
+        DataError, match="more than 25 bytes of text with emoji or the like; remove"
+    ):
         read_text(path)
     monkeypatch.setattr(table_limits, "MOST_BYTES", 30)
     with pytest.raises(DataError, match="more than 30 bytes of text"):
@@ -95,7 +110,6 @@ def test_cells_are_as_they_were():
         expected = [row[column] if column < len(row) else "" for row in ROWS]
         assert store.column(column) == expected
     assert list(store.lines) == [7, 8, 9, 10, 11]
-    assert Positions("line", store.lines)[1:3] == ["line 8", "line 9"]
 
 
 def test_cells_take_little_more_memory_than_their_characters():

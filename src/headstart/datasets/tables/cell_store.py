@@ -1,37 +1,11 @@
-"""Cells of text in little more memory than their characters, and the positions of rows."""
+"""Cells of text in little more memory than their characters."""
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import accumulate
 from pathlib import Path
-from typing import overload
 
 from headstart.datasets.tables.table_limits import MOST_CELLS, MOST_ROWS, check_count
-
-
-class Positions(Sequence[str]):
-    """Where rows are, for messages, such as "line 7".
-
-    Args:
-        word: What is numbered.
-        numbers: N numbers.
-    """
-
-    def __init__(self, word: str, numbers: Sequence[int]) -> None:
-        self._word = word
-        self._numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [f"{self._word} {number}" for number in self._numbers[index]]
-        return f"{self._word} {self._numbers[index]}"
 
 
 class CellStore:

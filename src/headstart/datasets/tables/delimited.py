@@ -7,7 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
-from headstart.datasets.tables.cell_store import CellStore, Positions
+from headstart.datasets.tables.cell_store import CellStore
 from headstart.datasets.tables.column_names import check_pixels, is_common_name
 from headstart.datasets.tables.table import Table
 from headstart.datasets.tables.table_limits import MOST_COLUMNS, check_count, text_lines
@@ -61,7 +61,8 @@ def read_delimited(path: Path, text: str, is_file: Callable[[str], bool] | None 
     return Table(
         path=path,
         columns=tuple(header),
-        rows=Positions("line", content.lines),
+        unit="line",
+        numbers=content.lines,
         read=content.column,
         problems=_problems(content, len(header), delimiter),
         named=named,

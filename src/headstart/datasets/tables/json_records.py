@@ -7,18 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from headstart.datasets.tables.cell_store import Positions
 from headstart.datasets.tables.column_names import ID_NAMES, IMAGE_NAMES, is_common_name, plain_name
 from headstart.datasets.tables.table import Table, records_table
 from headstart.datasets.tables.table_limits import (
+    MOST_JSON_COMMAS,
     MOST_JSON_OBJECTS,
-    MOST_JSON_VALUES,
     MOST_ROWS,
     check_count,
     text_lines,
 )
 from headstart.errors import DataError
 
+_ADVICE: Final = "write it as CSV, which may be larger, or divide it"
 _DEPTH: Final = 3  # objects in objects whose values become columns of their own
 
 
@@ -35,6 +35,10 @@ def read_json_lines(path: Path, text: str) -> Table:
     _check_size(path, text)
     if text.lstrip().startswith("[") and (document := _parse(text)[0]) is not None:
         return _document_table(path, document)
+    return _lines_table(path, text)
+
+
+def _lines_table(path: Path, text: str) -> Table:
     records: list[dict[str, Any]] = []
     lines, problems = array("Q"), {}
     for number, line in enumerate(text_lines(path, text), start=1):
@@ -46,7 +50,7 @@ def read_json_lines(path: Path, text: str) -> Table:
             value = {}
         records.append(_flat(value))
         lines.append(number)
-    return records_table(path, records, Positions("line", lines), problems)
+    return records_table(path, records, "line", lines, problems)
 
 
 def read_json(path: Path, text: str) -> Table:
@@ -58,7 +62,7 @@ def read_json(path: Path, text: str) -> Table:
     _check_size(path, text)
     document, problem = _parse(text)
     if document is None:
-        table = read_json_lines(path, text)
+        table = _lines_table(path, text)
         if len(table) == len(table.problems):
             raise DataError(
                 f"{path} cannot be read as JSON: {problem or 'no objects'}; fix the file"
@@ -70,8 +74,8 @@ def read_json(path: Path, text: str) -> Table:
 def _check_size(path: Path, text: str) -> None:
     """Refuse a text with more values than fit in memory, before they are read."""
     objects = text.count("{") + text.count("[")
-    check_count(path, objects, MOST_JSON_OBJECTS, "objects and lists; CSV may have more")
-    check_count(path, text.count(","), MOST_JSON_VALUES, "values; CSV may have more")
+    check_count(path, objects, MOST_JSON_OBJECTS, "objects and lists", _ADVICE)
+    check_count(path, text.count(","), MOST_JSON_COMMAS, "commas", _ADVICE)
 
 
 def _parse(text: str) -> tuple[Any, str]:
@@ -99,7 +103,7 @@ def _document_table(path: Path, document: Any) -> Table:
         index: "not a JSON object" for index, one in enumerate(values) if not isinstance(one, dict)
     }
     records = [_flat(one) if isinstance(one, dict) else {} for one in values]
-    return records_table(path, records, Positions("row", range(1, len(values) + 1)), problems)
+    return records_table(path, records, "row", range(1, len(values) + 1), problems)
 
 
 def _rows(path: Path, document: Any) -> Sequence[Any]:

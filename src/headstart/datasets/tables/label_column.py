@@ -116,7 +116,7 @@ def _refuse_several(
     shown = repr(values[first]) if values else join_names([repr(one) for one in cells[first]], 3)
     raise DataError(
         f"{len(rows):,} of {pluralize(len(cells), 'row')} of {table.path} {verb} several labels, "
-        f"such as {shown} ({table.rows[first]}); {_ADVICE}"
+        f"such as {shown} ({table.position(first)}); {_ADVICE}"
     )
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from headstart.datasets.tables.arrow_values import array_values, scalar_value
-from headstart.datasets.tables.cell_store import Positions
 from headstart.datasets.tables.column_names import is_image_name
 from headstart.datasets.tables.table import Table
 from headstart.datasets.tables.table_limits import (
@@ -19,7 +18,6 @@ from headstart.datasets.tables.table_limits import (
     MOST_COLUMNS,
     MOST_ROWS,
     check_count,
-    too_many,
 )
 from headstart.errors import DataError, MissingExtraError
 from headstart.images.formats import HEAD_BYTES, image_format
@@ -27,7 +25,10 @@ from headstart.system.files import open_regular
 
 _BATCH: Final = 64  # images in memory
 _ROWS: Final = 10_000  # of a column that are read at once
-_LARGEST_GROUP: Final = 300_000_000  # bytes of a column in a group of rows, decompressed
+_LARGEST_GROUP: Final = 300_000_000
+"""Bytes of a column in a group of rows, decompressed; pyarrow takes five times as many, if they are
+one value or differ."""
+_BUFFER: Final = 1 << 20  # bytes of the file; without, pyarrow reads a whole group of a column
 _LARGEST_FOOTER: Final = 32_000_000  # bytes of the description of the columns
 _END: Final = struct.Struct("<I4s")  # the length of the description, and a mark
 
@@ -40,21 +41,21 @@ def read_parquet(path: Path) -> Table:
         MissingExtraError: The extra `tables` is not installed.
     """
     with _errors(path):
-        file = _open(path)
-        schema = file.schema_arrow
+        metadata, schema = _description(path)
         names = tuple(schema.names)
-        embedded = tuple(one.name for one in schema if _holds_images(path, file, one))
+        embedded = tuple(one.name for one in schema if _holds_images(path, metadata, one))
 
     @cache
     def read(index: int) -> Sequence[Any]:
         with _errors(path):
-            return _column(path, file, names[index])
+            return _column(path, metadata, names[index])
 
-    count = file.metadata.num_rows
+    count = metadata.num_rows
     return Table(
         path=path,
         columns=names,
-        rows=Positions("row", range(1, count + 1)),
+        unit="row",
+        numbers=range(1, count + 1),
         read=read,
         embedded=embedded,
         class_names=_class_names(schema.metadata or {}),
@@ -68,7 +69,8 @@ def embedded_images(path: Path, column: str) -> Iterator[tuple[bytes | None, str
         DataError: The file is damaged.
     """
     with _errors(path):
-        for array in _batches(path, _open(path), column, _BATCH):
+        metadata, _ = _description(path)
+        for array in _batches(path, metadata, column, _BATCH):
             for scalar in array:  # one image at a time
                 cell = scalar_value(scalar)
                 if isinstance(cell, dict):
@@ -97,8 +99,8 @@ def _errors(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
 
 
-def _open(path: Path) -> Any:
-    """Open a file whose description is small and whose rows are few enough."""
+def _description(path: Path) -> tuple[Any, Any]:
+    """Return the metadata and Arrow's schema of a file, if they and its rows are few enough."""
     from pyarrow import parquet
 
     with open_regular(path) as start:
@@ -110,13 +112,14 @@ def _open(path: Path) -> Any:
             f"{path} describes its columns in {size / 1e6:.0f} MB (limit "
             f"{_LARGEST_FOOTER / 1e6:.0f} MB); write it with fewer columns or larger row groups"
         )
-    file = parquet.ParquetFile(path)
-    check_count(path, file.metadata.num_columns, MOST_COLUMNS, "columns")
-    check_count(path, file.metadata.num_rows, MOST_ROWS, "rows")
-    return file
+    with parquet.ParquetFile(path) as file:
+        metadata, schema = file.metadata, file.schema_arrow
+    check_count(path, metadata.num_columns, MOST_COLUMNS, "columns")
+    check_count(path, metadata.num_rows, MOST_ROWS, "rows")
+    return metadata, schema
 
 
-def _batches(path: Path, file: Any, column: str, size: int) -> Iterator[Any]:
+def _batches(path: Path, metadata: Any, column: str, size: int) -> Iterator[Any]:
     """Yield the values of a column as Arrow's arrays of at most `size`.
 
     A text that occurs often is in memory once, if the column is not nested.
@@ -125,32 +128,35 @@ def _batches(path: Path, file: Any, column: str, size: int) -> Iterator[Any]:
 
     leaves = {
         place: leaf
-        for place, leaf in enumerate(file.schema)
+        for place, leaf in enumerate(metadata.schema)
         if leaf.path == column or leaf.path.startswith(f"{column}.")
     }
-    groups = [file.metadata.row_group(one) for one in range(file.metadata.num_row_groups)]
+    groups = [metadata.row_group(one) for one in range(metadata.num_row_groups)]
     chunks = [group.column(place) for group in groups for place in leaves]
     check_count(path, sum(one.num_values for one in chunks), MOST_CELLS, f"values in '{column}'")
     largest = max((one.total_uncompressed_size for one in chunks), default=0)
-    if largest > _LARGEST_GROUP:
-        what = f"more than {{:,}} bytes of '{column}' in one row group; write smaller ones"
-        raise too_many(path, what, _LARGEST_GROUP)
+    what = f"bytes of '{column}' in one row group"
+    check_count(path, largest, _LARGEST_GROUP, what, "write it with smaller row groups")
     flat = [leaf.path for leaf in leaves.values() if leaf.path == column]
     texts = [leaf.path for leaf in leaves.values() if leaf.physical_type == "BYTE_ARRAY"]
     if not flat:  # pyarrow cannot keep nested texts once, so that few may be in memory
         size = max(1, min(size, _LARGEST_GROUP // max(1, largest)))
-    reader = parquet.ParquetFile(
-        path, metadata=file.metadata, read_dictionary=texts if flat else [], pre_buffer=False
-    )
-    for batch in reader.iter_batches(size, columns=[column]):
-        yield batch.column(0)
+    with parquet.ParquetFile(
+        path,
+        metadata=metadata,
+        read_dictionary=texts if flat else [],
+        buffer_size=_BUFFER,
+        pre_buffer=False,
+    ) as reader:
+        for batch in reader.iter_batches(size, columns=[column]):
+            yield batch.column(0)
 
 
-def _column(path: Path, file: Any, name: str) -> list[Any]:
+def _column(path: Path, metadata: Any, name: str) -> list[Any]:
     """Return the N values of a column."""
     values: list[Any] = []
     length = 0
-    for array in _batches(path, file, name, _ROWS):
+    for array in _batches(path, metadata, name, _ROWS):
         values += array_values(array)
         found = {id(one): len(one) for one in values[-len(array) :] if isinstance(one, str | bytes)}
         length += sum(found.values())
@@ -158,7 +164,7 @@ def _column(path: Path, file: Any, name: str) -> list[Any]:
     return values
 
 
-def _holds_images(path: Path, file: Any, field: Any) -> bool:
+def _holds_images(path: Path, metadata: Any, field: Any) -> bool:
     """Whether a column is the Hub's struct of bytes and path, or binary with an image in it."""
     from pyarrow import types
 
@@ -169,7 +175,7 @@ def _holds_images(path: Path, file: Any, field: Any) -> bool:
         return any(one.name == "bytes" and binary(one.type) for one in field.type)
     if not binary(field.type):
         return False
-    cells = (one.as_py() for array in _batches(path, file, field.name, _BATCH) for one in array)
+    cells = (one.as_py() for array in _batches(path, metadata, field.name, _BATCH) for one in array)
     first = [cell[:HEAD_BYTES] for cell in islice(filter(None, cells), _BATCH)]
     # Of a column with an image's name, the decoder says what is wrong; file names have no zeros.
     named = is_image_name(field.name) and any(b"\0" in cell for cell in first)

@@ -16,7 +16,8 @@ class Table:
     Attributes:
         path: The file.
         columns: Names of the columns, in order; a name may occur twice.
-        rows: N positions for messages, such as "line 7".
+        unit: What the rows are numbered by, such as "line".
+        numbers: N numbers of lines or rows, for messages.
         read: Returns the N values of the column at an index.
         problems: Why a row cannot be used, by its index.
         named: Whether the file names its columns; otherwise they are called "1", "2" ...
@@ -26,7 +27,8 @@ class Table:
 
     path: Path
     columns: tuple[str, ...]
-    rows: Sequence[str]
+    unit: str
+    numbers: Sequence[int]
     read: Callable[[int], Sequence[Any]]
     problems: Mapping[int, str] = field(default_factory=dict)
     named: bool = True
@@ -34,7 +36,7 @@ class Table:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.numbers)
 
     def values(self, column: str) -> Sequence[Any]:
         """Return the N values of a column.
@@ -49,13 +51,21 @@ class Table:
             )
         return self.read(self.columns.index(column))
 
+    def position(self, row: int) -> str:
+        """Return where a row is in the file, such as "line 7"."""
+        return f"{self.unit} {self.numbers[row]}"
+
     def place(self, row: int) -> str:
         """Return where a row is, for messages."""
-        return f"{self.path}, {self.rows[row]}"
+        return f"{self.path}, {self.position(row)}"
 
 
 def records_table(
-    path: Path, records: Sequence[Mapping[str, Any]], rows: Sequence[str], problems: dict[int, str]
+    path: Path,
+    records: Sequence[Mapping[str, Any]],
+    unit: str,
+    numbers: Sequence[int],
+    problems: dict[int, str],
 ) -> Table:
     """Return a table of rows that name their values."""
     columns = tuple(dict.fromkeys(column for record in records for column in record))
@@ -64,4 +74,6 @@ def records_table(
     def read(index: int) -> list[Any]:
         return [record.get(columns[index]) for record in records]
 
-    return Table(path=path, columns=columns, rows=rows, read=read, problems=problems)
+    return Table(
+        path=path, columns=columns, unit=unit, numbers=numbers, read=read, problems=problems
+    )

@@ -74,9 +74,11 @@ def read_rows(path: Path) -> tuple[list[Row], list[Skipped]]:
     table = read_table(path)
     columns = {name: table.values(name) for name in table.columns}
     rows, damaged = [], []
-    for index, where in enumerate(table.rows):
+    for index in range(len(table)):
         if index in table.problems:
             damaged.append(Skipped(table.place(index), table.problems[index]))
         else:
-            rows.append((where, {name: values[index] for name, values in columns.items()}))
+            rows.append(
+                (table.position(index), {name: values[index] for name, values in columns.items()})
+            )
     return rows, damaged
