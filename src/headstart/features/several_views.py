@@ -9,6 +9,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.errors import BackboneError
 from headstart.features.extraction import Features
 from headstart.features.views import View, qualified, view_and_stage
+from headstart.images.notes import ImageNote
 from headstart.system.text import join_names
 from headstart.types import ProgressCallback
 
@@ -59,11 +60,21 @@ def join_features(parts: Mapping[View | None, Features]) -> Features:
         rows=rows,
         digests=tuple(digests[0][row] for row in rows.tolist()),
         skipped=tuple(skipped.values()),
-        notes={note: digests for part in parts.values() for note, digests in part.notes.items()},
+        notes=_joined_notes([part.notes for part in parts.values()]),
         cached=min(part.cached for part in parts.values()),
         computed=max(part.computed for part in parts.values()),
         seconds=sum(part.seconds for part in parts.values()),
     )
+
+
+def _joined_notes(
+    notes: Sequence[Mapping[ImageNote, frozenset[str]]],
+) -> dict[ImageNote, frozenset[str]]:
+    found: dict[ImageNote, frozenset[str]] = {}
+    for part in notes:
+        for note, digests in part.items():
+            found[note] = found.get(note, frozenset()) | digests
+    return found
 
 
 def part_of(progress: ProgressCallback, number: int, count: int) -> ProgressCallback:
