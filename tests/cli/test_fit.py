@@ -122,6 +122,20 @@ def test_a_report_is_written_where_asked_for(cli: Cli, photos: Path, tmp_path: P
     assert metrics["images"] == 24
 
 
+def test_a_report_that_cannot_be_written_leaves_the_model(
+    cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("headstart.plots.report_folder.write_report", full)
+    outcome = cli("fit", photos, "--out", tmp_path / "m", *QUICK, "--report", tmp_path / "report")
+    assert outcome.code == 1
+    assert one_sentence(outcome)
+    assert f"the model is in {tmp_path / 'm'}, but its report could not be" in outcome.err
+    assert (tmp_path / "m" / "model.json").exists()
+
+
 def test_a_share_is_held_out_on_request(cli: Cli, photos: Path, tmp_path: Path):
     arguments = ("--out", tmp_path / "model", *QUICK, "--holdout", 0.3, "--json")
     said = cli("fit", photos, *arguments).document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def audit(
     from headstart.audit.report_folder import TABLE, write_audit
     from headstart.datasets.review import count_actions
 
+    started = time.perf_counter()
     shared.check_results(out, TABLE, data)
     if reviewed := count_actions(out / TABLE):
         raise UserError(
@@ -69,6 +71,7 @@ def audit(
     with progress() as bars:
         found = search(dataset, extractor, seed=seed, watch=bars.bar)
     write_audit(found, out)
+    found = replace(found, seconds=time.perf_counter() - started)
     warn(extractor.warnings)
     if as_json:
         print_json(found)

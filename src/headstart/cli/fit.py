@@ -17,7 +17,7 @@ from headstart.cli.summary import (
     training_document,
     training_facts,
 )
-from headstart.errors import UserError
+from headstart.errors import HeadstartError, UserError
 from headstart.system.option import Option
 from headstart.system.text import join_names, pluralize
 from headstart.types import AUTO, DEFAULT_BACKBONE, EstimateMethod, Quality
@@ -108,7 +108,13 @@ def fit(
     )
     save_data_location(cache_root(runtime.cache), result.model.data, location)
     if report:
-        _write_report(result, report)
+        try:
+            _write_report(result, report)
+        except (HeadstartError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise HeadstartError(
+                f"the model is in {out}, but its report could not be written to {report}: {reason}"
+            ) from error
     warn(extractor.warnings)
     if lost := sorted(set(dataset.classes) - set(result.model.classes)):
         one, many = "class has", "classes have"

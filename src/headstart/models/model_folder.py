@@ -170,4 +170,5 @@ def _declared_size(file: BinaryIO) -> int:
 
 def _unreadable(path: Path, error: OSError) -> SavedModelError:
     """Return the error for a model that may be intact, so fitting it again would not help."""
-    return SavedModelError(f"cannot read {path}: {error.strerror or error}; make it readable")
+    advice = "make it readable" if isinstance(error, PermissionError) else "copy the model again"
+    return SavedModelError(f"cannot read {path}: {error.strerror or error}; {advice}")
