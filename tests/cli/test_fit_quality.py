@@ -9,9 +9,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_balanced_models_work_in_every_command(cli, photos, new_photos, tmp_path):
-    said = cli(
-        "fit", photos, "--quality", "balanced", "--out", tmp_path / "model", "--json"
-    ).document
+    outcome = cli("fit", photos, "--quality", "balanced", "--out", tmp_path / "model", "--json")
+    said = outcome.document
+    assert "2 views, about " in outcome.err
     assert said["quality"] == "balanced"
     assert {one["view"] for one in said["members"]} <= {
         "efficientnet-lite0",
@@ -21,6 +21,7 @@ def test_balanced_models_work_in_every_command(cli, photos, new_photos, tmp_path
     for one in said["members"]:
         assert one["layers"]
         assert 0 <= one["accuracy"] <= 1
+        assert one["cost"] > 0
     found = cli("predict", tmp_path / "model", new_photos, "--json").document
     assert len(found["predictions"]) == 12
     found = cli("evaluate", tmp_path / "model", new_photos, "--json").document

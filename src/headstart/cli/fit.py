@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.cli import options as shared
-from headstart.cli.console import facts, print_json, progress, warn
+from headstart.cli.console import facts, note, print_json, progress, warn
 from headstart.cli.summary import (
     left_out_facts,
     members_document,
@@ -18,6 +18,7 @@ from headstart.cli.summary import (
     training_facts,
 )
 from headstart.errors import HeadstartError, UserError
+from headstart.system.machine import cores
 from headstart.system.option import Option
 from headstart.system.text import join_names, pluralize
 from headstart.types import AUTO, DEFAULT_BACKBONE, EstimateMethod, Quality
@@ -25,6 +26,7 @@ from headstart.types import AUTO, DEFAULT_BACKBONE, EstimateMethod, Quality
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
     from headstart.features.extractor import Extractor
+    from headstart.features.views import View
     from headstart.models.fit_result import FitResult
 
 HISTORY, CURVES = "history.csv", "curves.png"
@@ -67,6 +69,7 @@ def fit(
         report: Folder for a report: metrics and plots.
     """
     from headstart.evaluation.report import METRICS, write_skipped
+    from headstart.features.cost import forecast, measure_costs
     from headstart.models.data_location import DataLocation, save_data_location
     from headstart.models.fit import fit as train
     from headstart.models.fit_settings import FitSettings
@@ -87,6 +90,9 @@ def fit(
         runtime.extractor(backbone), quality, views.split(",") if views else ()
     )
     _warn_about_data(dataset, holdout)
+    costs = measure_costs(extractor, dataset.paths) if extractor.others else {}
+    if costs:
+        note(forecast(costs, len(dataset)))
     with progress() as bars:
         result = train(
             dataset,
@@ -121,7 +127,7 @@ def fit(
         warn([f"{pluralize(len(lost), one, many)} no usable training image: {join_names(lost)}"])
     seconds = time.perf_counter() - started
     if as_json:
-        print_json(_document(result, quality, seconds))
+        print_json(_document(result, quality, costs, seconds))
     else:
         _describe(dataset, extractor, result, seconds, out, report)
 
@@ -176,12 +182,17 @@ def _write_report(result: FitResult, folder: Path) -> None:
     write_report(report, tested, folder, model=result.model)
 
 
-def _document(result: FitResult, quality: Quality, seconds: float) -> dict[str, Any]:
+def _document(
+    result: FitResult,
+    quality: Quality,
+    costs: Mapping[View | None, float | None],
+    seconds: float,
+) -> dict[str, Any]:
     model, measured = result.model, result.model.accuracy
     return {
         **training_document(result, model),
         "quality": quality,
-        "members": members_document(model),
+        "members": members_document(model, _costs(result, costs)),
         "head": model.head.kind,
         "setting": model.setting,
         "accuracy_by_stage": model.accuracy_by_stage,
@@ -194,6 +205,14 @@ def _document(result: FitResult, quality: Quality, seconds: float) -> dict[str, 
         "images_per_second": _images_per_second(result),
         "cached": result.cached,
     }
+
+
+def _costs(result: FitResult, measured: Mapping[View | None, float | None]) -> list[float | None]:
+    """Return the cost of each member in core-milliseconds; None if it was in the cache."""
+    if measured:
+        return [measured[view] for view in result.views]
+    alone = 1000 * cores() * result.feature_seconds / result.computed if result.computed else None
+    return [alone]
 
 
 def _images_per_second(result: FitResult) -> float | None:
