@@ -1,4 +1,4 @@
-"""What it costs to show images to a network here, measured on a few of them."""
+"""The CPU time that each view takes per image on this machine, measured on a few images."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ def _cost(extractor: Extractor, paths: Sequence[Path]) -> float | None:
 
 
 def forecast(costs: Mapping[View | None, float | None], images: int) -> str:
-    """Return a sentence about the time that so many images will take."""
+    """Return a sentence with the expected time for this number of images."""
     known = [cost for cost in costs.values() if cost is not None]
     if not known:
         return f"{len(costs)} views, whose features are in the cache"

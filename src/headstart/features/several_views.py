@@ -39,7 +39,7 @@ def stages_by_view(
 
 
 def join_features(parts: Mapping[View | None, Features]) -> Features:
-    """Combine the features of views, of the images that every pass could read, unchanged."""
+    """Combine the features of several views, for images that were readable and the same in each."""
     digests = [dict(zip(part.rows.tolist(), part.digests, strict=True)) for part in parts.values()]
     first = next(iter(parts.values()))
     # A file may have vanished or changed between two passes.

@@ -83,7 +83,7 @@ def load_jpeg(image: JpegImageFile, content: bytes) -> None:
 
 
 def _fed(image: JpegImageFile, content: bytes, end: int) -> bool:
-    """Decode the data before a marker; return whether none but that data was needed."""
+    """Decode the data before a marker; return whether that data was sufficient."""
     image.load_prepare()
     [(name, box, _, args)] = image.tile
     decoder = Image._getdecoder(image.mode, name, args, image.decoderconfig)
