@@ -1,7 +1,7 @@
 """From image files to a tested classifier: headstart against other tools, as whole processes.
 
     python benchmarks/main_job.py DATA [DATA ...] [--rounds 3] [--once 100] [--budget 900]
-        [--jobs NAME ...] [--peers FOLDER] [--write docs/benchmarks.md]
+        [--jobs NAME ...] [--peers FOLDER] [--write docs/benchmarks.md] [--figures docs/benchmarks]
 
 DATA is a folder with train/ and test/, `textiles`, or `photographs:N` for N generated images. All
 tools get the same files and the same weights of EfficientNet-Lite0. In each round every job runs
@@ -9,7 +9,8 @@ once, imports included: headstart from an empty cache, and then again with a hun
 new. Ratios are taken within a round, so that drifts in the machine's speed affect all jobs alike. A
 job that takes more than `--once` seconds runs in the first round only. A job that would take more
 than `--budget` seconds, estimated from its images/s on the largest data so far, is not run, and the
-page says so. FOLDER contains the packages of benchmarks/peers.txt.
+page says so. FOLDER contains the packages of benchmarks/peers.txt, and --autogluon is a Python of
+an environment with AutoGluon, which needs another timm. `--figures` draws accuracy against time.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from accuracy_plot import Measurement, draw
 from headstart.datasets import open_dataset
 from headstart.datasets.splits import holdout_mask
 from headstart.evaluation.metrics import wilson
@@ -36,6 +38,7 @@ from processes import run
 
 HERE = Path(__file__).parent
 OURS, MORE = "headstart fit + evaluate", "the same after 1% more images"
+QUALITIES = {f"headstart, --quality {quality}": quality for quality in ("balanced", "best")}
 RECIPES: dict[str, list[str]] = {
     "timm, DataLoader, scikit-learn": ["plain_recipe.py"],
     "torchvision's tutorial, 1 epoch": ["tutorial_recipe.py", "--epochs", "1"],
@@ -44,6 +47,10 @@ RECIPES: dict[str, list[str]] = {
     "fastai, 5 epochs": ["fastai_recipe.py", "--epochs", "5"],
     "Keras 3 on OpenVINO, scikit-learn": ["keras_recipe.py"],
     "Hugging Face Trainer, 3 epochs": ["trainer_recipe.py", "--epochs", "3"],
+}
+PRESETS = {
+    f"AutoGluon, {preset}, at most 10 minutes": ["--preset", f"{preset}_quality", "--limit", "600"]
+    for preset in ("medium", "best")
 }
 PEERS = ("fastai", "transformers")
 PACKAGES = ("headstart", "openvino", "torch", "torchvision", "timm", "keras", "scikit-learn")
@@ -66,9 +73,10 @@ def ours(folder: Path, scratch: Path) -> dict[str, Run]:
     with tempfile.TemporaryDirectory(dir=scratch) as work:
         environment = {**os.environ, "HEADSTART_CACHE": f"{work}/cache"}
 
-        def once(train: Path) -> Run:
+        def once(train: Path, quality: str = "fast") -> Run:
             model = f"{work}/model"
-            fit = run([*command, "fit", str(train), "--out", model, "--json"], environment)
+            options = ["--out", model, "--quality", quality, "--json"]
+            fit = run([*command, "fit", str(train), *options], environment)
             test = run([*command, "evaluate", model, f"{folder}/test", "--json"], environment)
             tested = test.document["images"]
             return Run(
@@ -83,7 +91,12 @@ def ours(folder: Path, scratch: Path) -> dict[str, Run]:
         shutil.rmtree(f"{work}/cache")
         fewer = without_a_hundredth(folder / "train", Path(work) / "fewer")
         once(fewer)
-        return {OURS: first, MORE: once(folder / "train")}
+        found = {OURS: first, MORE: once(folder / "train")}
+        for name, quality in QUALITIES.items():
+            shutil.rmtree(f"{work}/cache")
+            shutil.rmtree(f"{work}/model")
+            found[name] = once(folder / "train", quality)
+        return found
 
 
 def without_a_hundredth(folder: Path, copy: Path) -> Path:
@@ -97,10 +110,22 @@ def without_a_hundredth(folder: Path, copy: Path) -> Path:
     return copy
 
 
-def theirs(name: str, folder: Path, environment: Mapping[str, str]) -> Run:
+def theirs(name: str, folder: Path, peers: Path | None, autogluon: Path | None) -> Run:
     """Run another tool's recipe."""
-    script, *options = RECIPES[name]
-    done = run([sys.executable, str(HERE / script), str(folder), *options], environment)
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "KERAS_BACKEND": "openvino"}
+    if name in PRESETS:
+        from plain_checkpoint import save_checkpoint  # imports timm
+
+        with tempfile.TemporaryDirectory() as checkpoint:
+            save_checkpoint(Path(checkpoint))
+            recipe = str(HERE / "autogluon_recipe.py")
+            command = [str(autogluon), recipe, str(folder), checkpoint, *PRESETS[name]]
+            done = run(command, environment)
+    else:
+        script, *options = RECIPES[name]
+        if peers:
+            environment["PYTHONPATH"] = str(peers.resolve())
+        done = run([sys.executable, str(HERE / script), str(folder), *options], environment)
     found = done.document
     return Run(done.seconds, done.peak, found["accuracy"], found["tested"], found["images"])
 
@@ -139,18 +164,15 @@ def measure(
     folder: Path,
     scratch: Path,
     jobs: Sequence[str],
-    environment: Mapping[str, str],
-    *,
-    rounds: int,
-    once: float,
+    options: argparse.Namespace,
 ) -> list[dict[str, Run]]:
     """Run all rounds and return the runs of each, by job."""
     done: list[dict[str, Run]] = []
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         done.append(ours(folder, scratch))
         for name in jobs:
-            if len(done) == 1 or done[0][name].seconds <= once:
-                done[-1][name] = theirs(name, folder, environment)
+            if len(done) == 1 or done[0][name].seconds <= options.once:
+                done[-1][name] = theirs(name, folder, options.peers, options.autogluon)
                 print(folder.name, name, done[-1][name], file=sys.stderr, flush=True)
     return done
 
@@ -176,6 +198,17 @@ def table(data: str, rounds: Sequence[Mapping[str, Run]]) -> list[str]:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def measurements(rounds: Sequence[Mapping[str, Run]]) -> list[Measurement]:
+    """Return the accuracy and the median time of each job."""
+    found = []
+    for name, first in rounds[0].items():
+        seconds = statistics.median(one[name].seconds for one in rounds if name in one)
+        own = name in (OURS, MORE, *QUALITIES)
+        if name != MORE:
+            found.append(Measurement(name, seconds, first.accuracy, first.tested, own))
+    return found
 
 
 def expected(job: str, images: int, measured: Sequence[Mapping[str, Run]]) -> float:
@@ -204,7 +237,8 @@ the first.
 - **memory**: the largest total of all processes of the job at one time.
 
 In this time, headstart tries all stages and strengths of regularization by nested cross-validation.
-The other tools train one head, as their documentation shows (see the scripts in `benchmarks/`).
+The other tools train one head, as their documentation shows (see the scripts in `benchmarks/`);
+AutoGluon tunes the whole network.
 
 | data | job | seconds | ratio | images/s | memory | test accuracy |
 |---|---|---|---|---|---|---|
@@ -245,14 +279,15 @@ def main() -> None:
         "--budget", type=float, default=900, metavar="SECONDS", help="do not run longer jobs"
     )
     parser.add_argument(
-        "--jobs", nargs="*", choices=list(RECIPES), default=list(RECIPES), help="other tools to run"
+        "--jobs", nargs="*", choices=[*RECIPES, *PRESETS], help="other tools to run; default: all"
     )
     parser.add_argument("--peers", type=Path, help="folder with the other tools' packages")
+    parser.add_argument("--autogluon", type=Path, help="Python of an environment with AutoGluon")
     parser.add_argument("--write", type=Path, help="Markdown file to write")
+    parser.add_argument("--figures", type=Path, help="folder for a figure of each data set")
     options = parser.parse_args()
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "KERAS_BACKEND": "openvino"}
-    if options.peers:
-        environment["PYTHONPATH"] = str(options.peers.resolve())
+    if options.jobs is None:
+        options.jobs = [*RECIPES, *(PRESETS if options.autogluon else ())]
     measured: list[dict[str, Run]] = []
     lines: list[str] = []
     left_out: list[str] = []
@@ -266,9 +301,9 @@ def main() -> None:
                     jobs.append(name)
                 else:
                     left_out.append(f"{name} on {folder.name}, about {seconds / 60:.0f} minutes")
-            found = measure(
-                folder, Path(work), jobs, environment, rounds=options.rounds, once=options.once
-            )
+            found = measure(folder, Path(work), jobs, options)
+            if options.figures:
+                draw(measurements(found), folder.name, options.figures / f"{folder.name}.png")
             measured.append(found[0])
             lines += table(folder.name, found)
             print("\n".join(lines[-len(found[0]) :]), flush=True)
