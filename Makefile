@@ -47,7 +47,7 @@ campaign: .venv/dev-installed ## try to break it, for an hour or two; writes doc
 	$(BIN)/python -m tests.campaign --write docs/reliability.md
 
 bench: .venv/peers ## compare with other tools on DATA; writes docs/benchmarks.md
-	$(BIN)/python benchmarks/main_job.py $(DATA) --peers .venv/peers --write docs/benchmarks.md
+	$(BIN)/python benchmarks/main_job.py $(DATA) --peers .venv/peers $(if $(AUTOGLUON),--autogluon $(AUTOGLUON)) --write docs/benchmarks.md --figures docs/benchmarks
 
 bench-attacks: .venv/dev-installed ## attacks on PHOTOS of dogs, compared with other libraries; writes docs/attacks.md
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/attack-peers -r benchmarks/attack-peers.txt
