@@ -84,10 +84,17 @@ class TestTrouble:
         class Other:
             plan, batch = other, 4
 
-            def stream(self, batches: Any) -> Any:
-                for pixels in batches:
-                    count = len(pixels)
-                    yield [np.ones((count, width), np.float32) for width in (48, 3, 5)]
+            def queue(self) -> Any:
+                return self
+
+            def put(self, pixels: Any) -> Any:
+                yield [np.ones((len(pixels), width), np.float32) for width in (48, 3, 5)]
+
+            def finish(self) -> Any:
+                return []
+
+            def close(self) -> None:
+                pass
 
         extractor = tiny()
         with pytest.MonkeyPatch.context() as patch:

@@ -1,12 +1,9 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from headstart.errors import BackboneError
-from headstart.features.several_views import join_features, part_of
+from headstart.features.several_views import part_of
 from headstart.features.views import Frame, View, qualified
-from headstart.images.notes import ImageNote
 from tests.conftest import files
 
 WHOLE = View("tiny", 32, Frame.WHOLE)
@@ -41,27 +38,6 @@ def test_only_the_views_that_are_needed(both, photos):
     assert both.extract(paths).cached == len(paths)
     with pytest.raises(BackboneError, match="there is no view 'other' among tiny@32-whole"):
         both.extract(paths, stages=[qualified("other", "fine")])
-
-
-def test_unreadable_and_changed_files_are_left_out_of_all_views(both, photos):
-    paths = files(photos)[:3]
-    first = both.only([None]).extract(paths)
-    second = both.only([WHOLE]).extract(paths[:2])
-    changed = replace(second, digests=("0" * 32, second.digests[1]))
-    found = join_features({None: first, WHOLE: changed})
-    assert found.rows.tolist() == [1]
-    assert found.digests == (first.digests[1],)
-    assert all(len(values) == 1 for values in found.values.values())
-
-
-def test_notes_of_all_views(both, photos):
-    first = both.only([None]).extract(files(photos)[:1])
-    note = next(iter(ImageNote))
-    one, other = frozenset("a"), frozenset("b")
-    found = join_features(
-        {None: replace(first, notes={note: one}), WHOLE: replace(first, notes={note: other})}
-    )
-    assert found.notes == {note: one | other}
 
 
 def test_progress_of_parts():

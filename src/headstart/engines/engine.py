@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Protocol
@@ -10,18 +12,39 @@ from typing import Protocol
 from headstart.types import EngineName, Floats, Pixels, Precision
 
 
-class Engine(Protocol):
-    """Runs one backbone."""
+class BatchQueue(Protocol):
+    """Batches on their way through a network. Its outputs come in the order of the batches."""
 
-    @property
-    def plan(self) -> EnginePlan:
-        """The engine, precision and device in use."""
+    def put(self, pixels: Pixels) -> list[list[Floats]]:
+        """Start a batch; return the outputs of those that it had to wait for, if any.
+
+        Batches and outputs are as in `Engine.stream`.
+        """
         ...
 
-    @property
-    def batch(self) -> int:
-        """The largest number of images per batch."""
+    def finish(self) -> Iterator[list[Floats]]:
+        """Yield the outputs of the batches that are running."""
         ...
+
+    def close(self) -> None:
+        """Drop the batches that are running, so that the engine can serve another queue."""
+        ...
+
+
+class Engine(ABC):
+    """Runs one backbone.
+
+    Attributes:
+        plan: The engine, precision and device in use.
+        batch: The largest number of images per batch.
+    """
+
+    plan: EnginePlan
+    batch: int
+
+    @abstractmethod
+    def queue(self) -> BatchQueue:
+        """Return an empty queue. Close it before using another one or a stream."""
 
     def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
         """Run batches; while one is computed, the next may be prepared.
@@ -35,7 +58,10 @@ class Engine(Protocol):
         Yields:
             For each batch, one (n, width) float32 array per stage, then the logits (n, classes).
         """
-        ...
+        with closing(self.queue()) as queue:
+            for pixels in batches:
+                yield from queue.put(pixels)
+            yield from queue.finish()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,14 @@
 import sys
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from headstart.backbones.backbone import Backbone
-from headstart.engines.engine import EnginePlan
+from headstart.engines.engine import BatchQueue, Engine, EnginePlan
 from headstart.errors import BackboneError
 from headstart.system.memory import check_address_space, is_out_of_memory
 from headstart.system.process_local import ProcessLocal
@@ -82,7 +82,7 @@ def has_bfloat16() -> bool:
     return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-class OpenVINOEngine:
+class OpenVINOEngine(Engine):
     """Runs a backbone on the CPU, several batches at once.
 
     The features of an image depend neither on the batch nor on the position in it (tested), so
@@ -108,36 +108,47 @@ class OpenVINOEngine:
         self._requests = [compiled.create_infer_request() for _ in range(count + 1)]
         self._outputs = len(compiled.outputs)
 
-    def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
-        """Implement `Engine.stream`."""
-        free = deque(self._requests)
-        running: deque[tuple[Any, int]] = deque()
-        try:
-            for pixels in batches:
-                if not free:
-                    yield self._collect(*(oldest := running.popleft()))
-                    free.append(oldest[0])
-                request = free.popleft()
-                request.start_async([self._padded(pixels)])
-                running.append((request, len(pixels)))
-            while running:
-                yield self._collect(*running.popleft())
-        finally:
-            for request, _ in running:  # the consumer stopped early
-                request.wait()
+    def queue(self) -> BatchQueue:
+        """See `Engine.queue`."""
+        return _RequestQueue(self._requests, self._shape)
+
+
+class _RequestQueue:
+    """Batches in the requests of a compiled network; see `BatchQueue`."""
+
+    def __init__(self, requests: Sequence[Any], shape: tuple[int, int, int, int]) -> None:
+        self._free = deque(requests)
+        self._running: deque[tuple[Any, int]] = deque()
+        self._shape = shape
+
+    def put(self, pixels: Pixels) -> list[list[Floats]]:
+        done = [] if self._free else [self._oldest()]
+        request = self._free.popleft()
+        request.start_async([self._padded(pixels)])
+        self._running.append((request, len(pixels)))
+        return done
+
+    def finish(self) -> Iterator[list[Floats]]:
+        while self._running:
+            yield self._oldest()
+
+    def close(self) -> None:
+        while self._running:
+            self._running.popleft()[0].wait()
 
     def _padded(self, pixels: Pixels) -> Pixels:
-        if len(pixels) == self.batch:
+        if len(pixels) == self._shape[0]:
             return pixels
         padded = np.zeros(self._shape, np.uint8)
         padded[: len(pixels)] = pixels
         return padded
 
-    def _collect(self, request: Any, count: int) -> list[Floats]:
+    def _oldest(self) -> list[Floats]:
+        request, count = self._running.popleft()
         request.wait()
+        self._free.append(request)
         return [
-            np.array(request.get_output_tensor(index).data[:count], dtype=np.float32)
-            for index in range(self._outputs)
+            np.array(tensor.data[:count], dtype=np.float32) for tensor in request.output_tensors
         ]
 
 

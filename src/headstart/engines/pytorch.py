@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.staged import StagedNetwork
-from headstart.engines.engine import EnginePlan
+from headstart.engines.engine import BatchQueue, Engine, EnginePlan
 from headstart.errors import BackboneError
 from headstart.types import Floats, Pixels, Precision
 
@@ -34,7 +34,7 @@ class FromBytes(nn.Module):
         return outputs
 
 
-class PyTorchEngine:
+class PyTorchEngine(Engine):
     """Runs a backbone in eager PyTorch.
 
     On a CPU, the last batch is padded where others precede it: the features of a full batch do not
@@ -58,22 +58,12 @@ class PyTorchEngine:
         # Convolutions on a GPU, and bf16 convolutions anywhere, are faster with channels last.
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
-        """Implement `Engine.stream`."""
-        ahead = 0 if self.plan.device == "cpu" else _IN_FLIGHT
-        running: deque[tuple[Tensor, ...]] = deque()
-        least = 0
-        for pixels in batches:
-            running.append(self._run(pixels, least))
-            if self.plan.device == "cpu":
-                least = self.batch
-            if len(running) > ahead:
-                yield _collect(running.popleft())
-        while running:
-            yield _collect(running.popleft())
+    def queue(self) -> BatchQueue:
+        """See `Engine.queue`."""
+        return _RunningBatches(self)
 
     @torch.inference_mode()
-    def _run(self, pixels: Pixels, least: int) -> tuple[Tensor, ...]:
+    def run(self, pixels: Pixels, least: int) -> tuple[Tensor, ...]:
         """Compute the outputs for some images, in a batch of at least `least`."""
         count = len(pixels)
         if count < least:
@@ -85,6 +75,30 @@ class PyTorchEngine:
         with torch.autocast(self.plan.device, torch.bfloat16, enabled=half):
             outputs: tuple[Tensor, ...] = self._network(moved)
         return tuple(output[:count] for output in outputs)
+
+
+class _RunningBatches:
+    """Batches that a GPU may still compute; see `BatchQueue`."""
+
+    def __init__(self, engine: PyTorchEngine) -> None:
+        self._engine = engine
+        self._on_cpu = engine.plan.device == "cpu"
+        self._running: deque[tuple[Tensor, ...]] = deque()
+        self._least = 0
+
+    def put(self, pixels: Pixels) -> list[list[Floats]]:
+        self._running.append(self._engine.run(pixels, self._least))
+        if self._on_cpu:
+            self._least = self._engine.batch
+        ahead = 0 if self._on_cpu else _IN_FLIGHT
+        return [_collect(self._running.popleft())] if len(self._running) > ahead else []
+
+    def finish(self) -> Iterator[list[Floats]]:
+        while self._running:
+            yield _collect(self._running.popleft())
+
+    def close(self) -> None:
+        self._running.clear()
 
 
 def _collect(outputs: tuple[Tensor, ...]) -> list[Floats]:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from headstart.engines import EnginePlan, LazyEngine
+from headstart.engines import EnginePlan
 from headstart.errors import UnreadableImageError
-from headstart.features.buffer import FeatureBuffer
 from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
-from headstart.features.views import is_own
+from headstart.features.view_pass import ViewPass
+from headstart.features.views import View, is_own, qualified
 from headstart.images.decode import read_bytes
 from headstart.images.identity import image_identities
 from headstart.images.limits import one_large_image
 from headstart.images.notes import ImageNote
-from headstart.images.preprocessing import Preprocessing, decode_and_prepare
+from headstart.images.presentation import present
 from headstart.system.digests import bytes_digest, hasher
 from headstart.system.prefetch import prefetch
 from headstart.types import Floats, Labels, Pixels, ProgressCallback, Skipped
@@ -79,54 +77,63 @@ class Features:
 
 
 class ExtractionPass:
-    """One pass over some files.
+    """One pass over some files, for one or more views.
 
-    Files are read and decoded by threads while the network computes; only files whose features
-    the store lacks are decoded. The engine is compiled only if there is such a file, and a file
-    that the index knows to be unchanged is not even read.
+    Files are read and decoded by threads while the networks compute; only files whose features a
+    store lacks are decoded. Networks are compiled only if there is such a file, and a file that the
+    index knows to be unchanged is not even read.
+
+    Args:
+        paths: The files.
+        views: What is needed of each view, under any names.
+        index: The digests of unchanged files.
+        notes: What had to be assumed when images were decoded earlier.
+        progress: Called with (done, total) images, where each view of an image counts.
     """
 
     def __init__(
         self,
         paths: Sequence[Path],
-        stages: Sequence[str],
+        views: Mapping[View | None, ViewPass],
         *,
-        engine: LazyEngine,
-        preprocessing: Preprocessing,
-        buffer: FeatureBuffer,
         index: PathIndex | None,
         notes: NoteIndex,
         progress: ProgressCallback,
     ) -> None:
-        self._paths, self._stages = paths, stages
-        self._engine, self._preprocessing = engine, preprocessing
-        self._buffer, self._index = buffer, index
+        self._paths, self._views, self._index = paths, views, index
         self._notes, self._progress = notes, progress
         self._digests: list[str | None] = [None] * len(paths)
+        self._stored: dict[View | None, set[str]] = {}  # of the digests that the index knew
         self._skipped: list[Skipped] = []
         self._computed: set[str] = set()
         self._done = 0
 
     def run(self) -> bool:
-        """Compute the missing features; return False if the engine had to be replaced."""
+        """Compute the missing features; return False if an engine had to be replaced."""
         if self._index is not None:
             self._digests = [self._index.digest(path) for path in self._paths]
-        stored = self._buffer.stored([d for d in self._digests if d is not None], self._stages)
-        missing = [row for row, digest in enumerate(self._digests) if digest not in stored]
-        self._advance(len(self._paths) - len(missing))
-        plan = self._engine.plan
+        known = [digest for digest in self._digests if digest is not None]
+        self._stored = {name: view.stored(known) for name, view in self._views.items()}
+        complete = set.intersection(*self._stored.values())
+        missing = [row for row, digest in enumerate(self._digests) if digest not in complete]
+        self._advance(len(self._views) * (len(self._paths) - len(missing)))
         images = self._missing_images(missing)
-        try:
-            for first in images:  # only an image that the store lacks needs a compiled network
-                if self._engine.get().plan != plan:
-                    return False
-                self._compute(itertools.chain([first], images))
-        finally:  # also on Ctrl-C: what has been computed is stored
-            images.close()
-            self._buffer.flush()
-            self._notes.save()
+        with ExitStack() as at_end:  # also on Ctrl-C: what has been computed is stored
             if self._index is not None:
-                self._index.save()
+                at_end.callback(self._index.save)
+            at_end.callback(self._notes.save)
+            for view in self._views.values():
+                at_end.callback(view.close)
+            at_end.callback(images.close)
+            for digest, shown in images:
+                if not all(self._views[name].compile() for name in shown):
+                    return False
+                for name, crops in shown.items():
+                    self._count(self._views[name].add(digest, crops))
+            for view in self._views.values():
+                self._count(view.put_rest())
+            for view in self._views.values():
+                self._count(view.finish())
         return True
 
     def result(self, started: float) -> Features:
@@ -137,54 +144,52 @@ class ExtractionPass:
         """
         digests = tuple(digest for digest in self._digests if digest is not None)
         return Features(
-            values=self._buffer.values(digests, self._stages),
+            values={
+                stage if name is None else qualified(name, stage): values
+                for name, view in self._views.items()
+                for stage, values in view.values(digests).items()
+            },
             rows=np.flatnonzero([digest is not None for digest in self._digests]),
             digests=digests,
             skipped=tuple(self._skipped),
             notes=self._notes.of(digests),
-            plan=self._engine.plan,
+            plan=next(iter(self._views.values())).plan,
             cached=sum(digest not in self._computed for digest in digests),
             computed=len(self._computed),
             seconds=time.perf_counter() - started,
         )
 
+    def _count(self, finished: Iterable[int]) -> None:
+        for images in finished:
+            self._advance(images)
+
     def _advance(self, count: int) -> None:
         self._done += count
-        self._progress(self._done, len(self._paths))
+        self._progress(self._done, len(self._views) * len(self._paths))
 
-    def _compute(self, images: Iterator[tuple[str, Pixels]]) -> None:
-        engine = self._engine.get()
-        sent: deque[list[str]] = deque()
-
-        def batches() -> Iterator[Pixels]:
-            while batch := list(itertools.islice(images, engine.batch)):
-                sent.append([digest for digest, _ in batch])
-                yield np.stack([pixels for _, pixels in batch])
-
-        with closing(engine.stream(batches())) as stream:
-            for outputs in stream:
-                digests = sent.popleft()
-                self._buffer.add(digests, outputs)
-                self._advance(len(digests))
-
-    def _missing_images(self, rows: Sequence[int]) -> Generator[tuple[str, Pixels], None, None]:
-        """Yield digests and prepared pixels of different images that the store lacks."""
+    def _missing_images(
+        self, rows: Sequence[int]
+    ) -> Generator[tuple[str, dict[View | None, Pixels]], None, None]:
+        """Yield digests and crops, by the view that lacks them, of different images."""
         for row, result in prefetch(self._read, rows):
+            shown: dict[View | None, Pixels] = {}
             if isinstance(result, Skipped):
                 self._digests[row] = None
                 self._skipped.append(result)
             else:
-                digest, pixels = result
+                digest, found = result
                 self._digests[row] = digest
-                if pixels is not None and digest not in self._computed:
+                if found and digest not in self._computed:
                     self._computed.add(digest)
-                    yield digest, pixels
-                    continue
-            self._advance(1)
+                    shown = found
+            if len(shown) < len(self._views):
+                self._advance(len(self._views) - len(shown))
+            if shown:
+                yield digest, shown
 
     @one_large_image()
-    def _read(self, row: int) -> tuple[str, Pixels | None] | Skipped:
-        """Return, in a thread, a file's digest, and its pixels if the store lacks its features."""
+    def _read(self, row: int) -> tuple[str, dict[View | None, Pixels]] | Skipped:
+        """Return, in a thread, a file's digest, and its crops for the views that lack it."""
         path = self._paths[row]
         try:
             taken, status = time.time_ns(), _status(path)
@@ -192,15 +197,23 @@ class ExtractionPass:
             digest = bytes_digest(content)
             if self._index is not None and status is not None:
                 self._index.remember(path, status, digest, taken=taken)
-            # The store has been searched for the digest that the index knew.
-            if digest != self._digests[row] and self._buffer.stored([digest], self._stages):
-                return digest, None
+            lacking = {
+                name: view.presentation
+                for name, view in self._views.items()
+                if not self._is_stored(name, digest, known=digest == self._digests[row])
+            }
+            if not lacking:
+                return digest, {}
             notes: list[ImageNote] = []
-            pixels = decode_and_prepare(content, self._preprocessing, on_note=notes.append)
+            shown = present(content, lacking, on_note=notes.append)
             self._notes.add(digest, notes)
-            return digest, pixels
+            return digest, shown
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
+
+    def _is_stored(self, name: View | None, digest: str, *, known: bool) -> bool:
+        """Whether a view has an image; the stores have been searched for those `known`."""
+        return bool(digest in self._stored[name] if known else self._views[name].stored([digest]))
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -23,11 +23,13 @@ from headstart.features.buffer import FeatureBuffer
 from headstart.features.extraction import ExtractionPass, Features
 from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
-from headstart.features.several_views import join_features, part_of, stages_by_view
+from headstart.features.several_views import stages_by_view
 from headstart.features.store import FeatureStore
+from headstart.features.view_pass import ViewPass
 from headstart.features.views import View, qualified
 from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import DECODE_FACTOR
+from headstart.images.presentation import CenterCrop
 from headstart.system.cache_folder import cache_root, homeless_warning
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision, ProgressCallback, no_progress
@@ -38,8 +40,6 @@ _NETWORKS = ("keras", "timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
 _FORMAT = "3"
 """To be changed when features are computed differently, so that stored ones are ignored."""
-_ATTEMPTS = 3
-"""Passes until giving up: one more for another engine, one more if the cache is cleared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,35 +122,15 @@ class Extractor:
             BackboneError: The backbone lacks one of the stages.
             StoreError: The stored features are deleted again and again.
         """
-        if not self.others:
-            return self._extract_own(paths, stages=stages, progress=progress)
+        started = time.perf_counter()
         every: dict[View | None, Extractor] = {None: self} | dict(self.others)
         wanted = stages_by_view({view: one.backbone for view, one in every.items()}, stages)
-        parts = {}
-        for number, (view, names) in enumerate(wanted.items()):
-            extractor = every[view]
-            counted = part_of(progress, number, len(wanted))
-            parts[view] = extractor._extract_own(paths, stages=names, progress=counted)
-        return join_features(parts)
-
-    def _extract_own(
-        self,
-        paths: Sequence[Path],
-        *,
-        stages: Sequence[str] | None,
-        progress: ProgressCallback,
-    ) -> Features:
-        started = time.perf_counter()
-        names = list(stages) if stages else [stage.name for stage in self.backbone.stages]
-        check_stages(self.backbone.name, self._own_widths(), names)
         deleted = None
-        for _ in range(_ATTEMPTS):
+        # One more pass for each other engine, and one more if the cache is cleared.
+        for _ in range(len(wanted) + 2):
             work = ExtractionPass(
                 paths,
-                names,
-                engine=self._engine,
-                preprocessing=self.backbone.preprocessing,
-                buffer=FeatureBuffer(self.store(), self._own_widths(), self.warnings),
+                {view: every[view]._view_pass(names) for view, names in wanted.items()},
                 index=PathIndex(self.cache) if self.cache else None,
                 notes=NoteIndex(self.cache),
                 progress=progress,
@@ -165,6 +145,16 @@ class Extractor:
                     self._warn_of(found.notes)
                     return found
         raise deleted or StoreError(f"no engine can run {self.backbone.name}")
+
+    def _view_pass(self, stages: Sequence[str]) -> ViewPass:
+        """Return what a pass needs of this view."""
+        check_stages(self.backbone.name, self._own_widths(), stages)
+        return ViewPass(
+            stages,
+            engine=self._engine,
+            presentation=CenterCrop(self.backbone.preprocessing),
+            buffer=FeatureBuffer(self.store(), self._own_widths(), self.warnings),
+        )
 
     def _warn_of(self, notes: Mapping[ImageNote, frozenset[str]]) -> None:
         """Keep one warning for each kind of note, about all images that were extracted so far."""

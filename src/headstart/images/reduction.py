@@ -12,6 +12,12 @@ _AVERAGED: Final = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"})
 """Modes in which a mean of pixels is a color; those of palettes are converted."""
 
 
+def reduction_factor(size: tuple[int, int], least: tuple[int, int]) -> int:
+    """Return 8, 4, 2 or 1: how far a (width, height) is reduced, here and in Pillow's `draft`."""
+    scale = min(full // max(1, needed) for full, needed in zip(size, least, strict=True))
+    return next((one for one in _FACTORS if one <= scale), 1)
+
+
 def reduced(image: Image.Image, least: tuple[int, int]) -> Image.Image:
     """Return an image at a half, a quarter or an eighth of its size, with its metadata.
 
@@ -20,8 +26,7 @@ def reduced(image: Image.Image, least: tuple[int, int]) -> Image.Image:
         least: the smallest (width, height) needed.
     """
     width, height = image.size
-    scale = min(width // max(1, least[0]), height // max(1, least[1]))
-    factor = next((one for one in _FACTORS if one <= scale), 1)
+    factor = reduction_factor(image.size, least)
     if factor == 1 or image.mode.startswith(("I", "F", "LAB", "La", "RGBa")):
         return image
     rows = max(1, _STRIP_PIXELS // width // factor) * factor
