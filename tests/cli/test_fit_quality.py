@@ -52,6 +52,28 @@ def test_a_single_view_of_another_size(cli, photos, new_photos, tmp_path):
     assert first != other
 
 
+def test_a_budget_bounds_what_a_prediction_costs(cli, photos, new_photos, tmp_path):
+    views, model = "efficientnet-lite0@64,efficientnet-lite0@96", tmp_path / "model"
+    fit = ("fit", photos, "--views", views, "--out", model, "--json")
+    said = cli(*fit).document
+    prices = {one["view"]: one["cost"] for one in said["members"]}
+    assert said["cost"] == pytest.approx(sum(prices.values()))
+    outcome = cli(*fit, "--budget", "0.01")
+    assert (outcome.code, one_sentence(outcome)) == (2, True)
+    assert "cheapest view (efficientnet-lite0@" in outcome.err
+    said = cli(*fit, "--budget", f"{0.9 * sum(prices.values()):.2f}").document
+    assert len(said["members"]) == 1
+    assert said["cost"] == said["members"][0]["cost"]
+    found = cli("predict", model, new_photos, "--json").document
+    assert found["cost"] == pytest.approx(said["cost"], rel=0.5)
+    assert cli("info", model, "--json").document["cost"] == found["cost"]
+    assert "core-milliseconds per image" in cli("info", model).out
+    assert "cost: " in cli("predict", model, new_photos).out
+    empty = tmp_path / "empty"
+    assert cli("info", model, "--json", "--cache", empty).document["cost"] is None
+    assert "not measured on this machine" in cli("info", model, "--cache", empty).out
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -60,6 +82,7 @@ def test_a_single_view_of_another_size(cli, photos, new_photos, tmp_path):
         (("--views", "efficientnet-lite0,efficientnet-lite9"), "efficientnet-lite9"),
         (("--quality", "balanced", "--stage", "head"), "are of one view"),
         (("--quality", "great"), "great"),
+        (("--budget", "-1"), "-1"),
     ],
 )
 def test_options_that_do_not_fit(cli, photos, tmp_path, options, words):

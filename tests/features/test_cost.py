@@ -2,12 +2,15 @@ import re
 
 import pytest
 
-from headstart.features.cost import forecast, measure_costs
+from headstart.features import cost
+from headstart.features.cost import costs_of, forecast, known_costs, measure_costs
+from headstart.features.cost_index import Cost
 from headstart.features.views import Frame, View
 from headstart.system.machine import cores
-from tests.conftest import files, write_photos
+from tests.conftest import files
 
 WHOLE = View("tiny", 32, Frame.WHOLE)
+NAMES = ["tiny", str(WHOLE)]
 
 
 @pytest.fixture
@@ -16,22 +19,48 @@ def both(tiny):
     return extractor.with_views({WHOLE: extractor.backbone})
 
 
-def test_costs_are_measured_once(both, tmp_path):
-    paths = files(write_photos(tmp_path / "photos", 20))
-    costs = measure_costs(both, paths)
-    assert list(costs) == [None, WHOLE]
-    assert all(0 < cost < 60_000 for cost in costs.values())
-    assert both.extract(paths).cached == 32
+def test_networks_are_measured_once_and_decoding_on_each_data_set(both, photos, monkeypatch):
+    paths = files(photos)
+    assert known_costs(both) == {}
+    first = measure_costs(both, paths)
+    assert list(first) == NAMES
+    assert all(0 < one.network < 60_000 for one in first.values())
+    assert all(0 < one.decoding < 60_000 for one in first.values())
+    assert known_costs(both) == first
+    monkeypatch.setattr(cost, "_network_seconds", lambda *_: pytest.fail("measured again"))
+    again = measure_costs(both, paths[:1])
+    assert [one.network for one in again.values()] == [one.network for one in first.values()]
+    assert known_costs(both) == again
+    assert costs_of(both, paths) == [one.total for one in again.values()]
+    assert both.extract(paths).cached == 0
+
+
+def test_what_is_not_known_is_measured_if_there_are_images(both, photos):
+    assert costs_of(both) == [None, None]
+    (one,) = costs_of(both.only([WHOLE]), files(photos)[:2])
+    assert one > 0
+    assert costs_of(both) == [None, one]
+    found = costs_of(both, files(photos)[:2])
+    assert None not in found
+
+
+def test_unreadable_images_cost_nothing(both, photos, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    bad = [tmp_path / "absent.png", tmp_path / "text.png"]
+    assert measure_costs(both, bad) == {}
+    assert list(measure_costs(both, [*bad, files(photos)[0]])) == NAMES
+
+
+@pytest.mark.usefixtures("settled")
+def test_the_forecast_counts_what_the_cache_lacks(both, photos):
+    paths = files(photos)
+    second = 1000 * cores() / len(paths)
+    costs = {NAMES[0]: Cost(2 * second, 8 * second), NAMES[1]: Cost(10 * second, 20 * second)}
+    expected = "2 views, about 40 s for 24 images, besides choosing their stages"
+    assert forecast(costs, both, paths) == expected
+    both.only([WHOLE]).extract(paths)
+    assert "2 views, about 10 s" in forecast(costs, both, paths)
     both.extract(paths)
-    assert measure_costs(both, paths) == {None: None, WHOLE: None}
-
-
-def test_a_single_image_is_too_few(both, photos):
-    assert measure_costs(both, files(photos)[:1]) == {None: None, WHOLE: None}
-
-
-def test_the_forecast():
-    text = forecast({None: 20.0 * cores(), WHOLE: 30.0 * cores()}, 1000)
-    assert text == "2 views, about 50 s for 1,000 images, besides choosing their stages"
-    assert "in the cache" in forecast({None: None, WHOLE: None}, 1000)
-    assert re.search("about 1 s", forecast({None: 1e-3}, 1))
+    assert forecast(costs, both, paths) == "2 views of 24 images, whose features are in the cache"
+    none = both.with_backbone(both.backbone)
+    assert re.match("1 view, about 1 s for 0 images", forecast({}, none, []))

@@ -256,10 +256,12 @@ class TestSaveAndLoad:
         assert other.predict(new).tolist() == fitted.predict(new).tolist()
         assert other.model_.accuracy == fitted.model_.accuracy
 
+    @pytest.mark.parametrize("views", [[], ["tiny@32-whole"]])
     def test_a_loaded_model_fits_again_with_the_same_options(
-        self, paths: list[Path], labels: list[str], tmp_path: Path
+        self, paths: list[Path], labels: list[str], tmp_path: Path, views: list[str]
     ):
-        first = Classifier(head="knn", stage="coarse", balance=True, seed=3).fit(paths, labels)
+        options: dict[str, Any] = {"head": "knn", "stage": "coarse", "balance": True, "seed": 3}
+        first = Classifier(views=views, **options).fit(paths, labels)
         first.save(tmp_path / "first")
         second = Classifier.load(tmp_path / "first").fit(paths, labels)
         second.save(tmp_path / "second")

@@ -2,22 +2,35 @@
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, say, table
+from headstart.cli.summary import cost_text, total_cost
 from headstart.system.text import pluralize
 
 
-def info(model: shared.ModelFolder, *, as_json: shared.Json = False) -> None:
-    """Print a model card: data, license, accuracy, limits."""
+def info(
+    model: shared.ModelFolder, *, folder: shared.Cache = None, as_json: shared.Json = False
+) -> None:
+    """Print a model card: data, license, accuracy, limits; and what a prediction costs here."""
+    from headstart.features.cost_index import CostIndex
     from headstart.models.model_card import model_card
     from headstart.models.saved_model import describe, load_model
+    from headstart.system.cache_folder import cache_root
 
     trained = load_model(model)
+    known = CostIndex(cache_root(folder)).load()
+    found = [known.get(one.origin.cost_key) for one in trained.all_members]
+    costs = [None if one is None else one.total for one in found]
     if not as_json:
         say(model_card(trained).rstrip("\n"))
+        say(f"\nCost: {cost_text(costs) or 'not measured on this machine yet; predict does it'}")
         return
     document = describe(trained) | {
         "accuracy": trained.accuracy,
         "accuracy_by_stage": trained.accuracy_by_stage,
+        "cost": total_cost(costs),
     }
+    if trained.members:
+        pairs = zip(document["members"], costs, strict=True)
+        document["members"] = [member | {"cost": cost} for member, cost in pairs]
     if tuning := trained.tuning:
         document["tuning"] |= {"probe": tuning.probe, "tuned": tuning.tuned}
     print_json(document)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, note, print_json, progress, warn
 from headstart.cli.summary import (
+    cost_text,
     left_out_facts,
     members_document,
     names_text,
     shared_text,
+    total_cost,
     training_document,
     training_facts,
 )
 from headstart.errors import HeadstartError, UserError
-from headstart.system.machine import cores
 from headstart.system.option import Option
 from headstart.system.text import join_names, pluralize
 from headstart.types import AUTO, DEFAULT_BACKBONE, EstimateMethod, Quality
@@ -26,7 +27,6 @@ from headstart.types import AUTO, DEFAULT_BACKBONE, EstimateMethod, Quality
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
     from headstart.features.extractor import Extractor
-    from headstart.features.views import View
     from headstart.models.fit_result import FitResult
 
 HISTORY, CURVES = "history.csv", "curves.png"
@@ -48,6 +48,7 @@ def fit(
     stage: Annotated[list[str] | None, Option(unset="auto: chosen by cross-validation")] = None,
     quality: Quality = Quality.FAST,
     views: Annotated[str | None, Option(unset="those of --quality", metavar="LIST")] = None,
+    budget: Annotated[float | None, Option(low=0, metavar="MS", unset="unlimited")] = None,
     balance: shared.Balance = False,
     holdout: Annotated[float, Option(low=0, high=0.9)] = 0.0,
     report: shared.OptionalFolder = None,
@@ -65,11 +66,14 @@ def fit(
         quality: How much computation to spend on accuracy.
         views: Networks, and the sizes at which they see the images, separated by commas, such as
             efficientnet-lite0,efficientnet-lite0@352; their predictions are averaged.
+        budget: Core-milliseconds that the prediction of an image may cost on this machine; the best
+            model within it is chosen among those of --quality or --views.
         holdout: Share of the images to hold out for testing; 0 cross-validates instead.
         report: Folder for a report: metrics and plots.
     """
     from headstart.evaluation.report import METRICS, write_skipped
-    from headstart.features.cost import forecast, measure_costs
+    from headstart.features.cost import costs_of, forecast, measure_costs
+    from headstart.models.budget import within_budget
     from headstart.models.data_location import DataLocation, save_data_location
     from headstart.models.fit import fit as train
     from headstart.models.fit_settings import FitSettings
@@ -90,14 +94,19 @@ def fit(
         runtime.extractor(backbone), quality, views.split(",") if views else ()
     )
     _warn_about_data(dataset, holdout)
-    costs = measure_costs(extractor, dataset.paths) if extractor.others else {}
-    if costs:
-        note(forecast(costs, len(dataset)))
+    limit = None
+    if extractor.others or budget is not None:
+        costs = measure_costs(extractor, dataset.paths)
+        if budget is not None:
+            extractor, limit = within_budget(extractor, costs, budget)
+        if extractor.others:
+            note(forecast(costs, extractor, dataset.paths))
     with progress() as bars:
         result = train(
             dataset,
             extractor,
             settings,
+            budget=limit,
             on_images=bars.bar("images", "images"),
             on_candidates=bars.bar("choosing stages", "candidates"),
             on_steps=bars.bar("training the head, at most", "steps"),
@@ -125,11 +134,12 @@ def fit(
     if lost := sorted(set(dataset.classes) - set(result.model.classes)):
         one, many = "class has", "classes have"
         warn([f"{pluralize(len(lost), one, many)} no usable training image: {join_names(lost)}"])
+    spent = costs_of(extractor.only(result.views), dataset.paths)
     seconds = time.perf_counter() - started
     if as_json:
-        print_json(_document(result, quality, costs, seconds))
+        print_json(_document(result, quality, spent, seconds))
     else:
-        _describe(dataset, extractor, result, seconds, out, report)
+        _describe(dataset, extractor, result, spent, seconds, out, report)
 
 
 def _stages(stage: list[str] | None) -> tuple[str, ...]:
@@ -185,14 +195,15 @@ def _write_report(result: FitResult, folder: Path) -> None:
 def _document(
     result: FitResult,
     quality: Quality,
-    costs: Mapping[View | None, float | None],
+    costs: Sequence[float | None],
     seconds: float,
 ) -> dict[str, Any]:
     model, measured = result.model, result.model.accuracy
     return {
         **training_document(result, model),
         "quality": quality,
-        "members": members_document(model, _costs(result, costs)),
+        "members": members_document(model, costs),
+        "cost": total_cost(costs),
         "head": model.head.kind,
         "setting": model.setting,
         "accuracy_by_stage": model.accuracy_by_stage,
@@ -207,14 +218,6 @@ def _document(
     }
 
 
-def _costs(result: FitResult, measured: Mapping[View | None, float | None]) -> list[float | None]:
-    """Return the cost of each member in core-milliseconds; None if it was in the cache."""
-    if measured:
-        return [measured[view] for view in result.views]
-    alone = 1000 * cores() * result.feature_seconds / result.computed if result.computed else None
-    return [alone]
-
-
 def _images_per_second(result: FitResult) -> float | None:
     """Return the speed of feature extraction; None if all features were in the cache."""
     return result.computed / result.feature_seconds if result.computed else None
@@ -224,6 +227,7 @@ def _describe(
     dataset: ImageDataset,
     extractor: Extractor,
     result: FitResult,
+    costs: Sequence[float | None],
     seconds: float,
     out: Path,
     report: Path | None,
@@ -243,6 +247,7 @@ def _describe(
             ("unknown", novelty_text(model)),
             ("untested", _untested_text(result)),
             *left_out_facts(result, duplicates=model.data.duplicates, file=out / "skipped.csv"),
+            ("cost", cost_text(costs)),
             ("time", f"{seconds:.1f} s"),
             ("model", f"{out}; report in {report}" if report else str(out)),
         ]

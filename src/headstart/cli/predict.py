@@ -13,7 +13,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import progress, say, warn
 from headstart.cli.formats import FORMATS, BatchPrediction, ImagePrediction, NoveltyTest
 from headstart.cli.remarks import batch_remarks, coverage_warnings
-from headstart.cli.summary import skipped_warnings
+from headstart.cli.summary import cost_text, skipped_warnings, total_cost
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import pluralize
@@ -46,6 +46,7 @@ def predict(
 ) -> None:
     """Predict the classes of images with a trained model."""
     from headstart.datasets.unlabeled import find_images
+    from headstart.features.cost import costs_of
     from headstart.models.prediction import predict as run
     from headstart.models.saved_model import load_model
 
@@ -62,13 +63,18 @@ def predict(
         sets = trained.prediction_sets(found.probabilities, coverage, by_class=coverage_by_class)
     warn([*extractor.warnings, *warnings, *skipped_warnings(listed.skipped)])
     drift, accuracy = found.drift, found.estimated_accuracy
+    # Where the networks ran anyway, measuring takes a moment only.
+    costs = costs_of(extractor, [paths[row] for row in found.rows] if found.computed else ())
     details = {
+        "cost": total_cost(costs),
         "skipped": listed.skipped,
         "coverage": coverage,
         "drift": drift,
         "estimated_accuracy": accuracy,
     }
     remarks = [f"{label}: {text}" for label, text in batch_remarks(drift, accuracy)]
+    if output == "table" and (cost := cost_text(costs)):
+        remarks.append(f"cost: {cost}")
     test = partial(_novelty_test, found, rate)
     _show(paths, found, top, output, test, sets=sets, details=details, remarks=remarks)
 

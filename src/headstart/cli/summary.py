@@ -79,6 +79,18 @@ def members_document(model: Model, costs: Sequence[float | None]) -> list[dict[s
     ]
 
 
+def total_cost(costs: Sequence[float | None]) -> float | None:
+    """Return the core-milliseconds of all members; None if one of them is not known."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
+
+
+def cost_text(costs: Sequence[float | None]) -> str | None:
+    """Say what the prediction of an image costs; None if it is not known."""
+    total = total_cost(costs)
+    return None if total is None else f"{total:.1f} core-milliseconds per image on this machine"
+
+
 def _shared_scenes(result: FitResult) -> int:
     """Return the number of test images that show a scene of the training images."""
     tested = result.held_out

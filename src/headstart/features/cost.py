@@ -1,53 +1,139 @@
-"""The CPU time that each view takes per image on this machine, measured on a few images."""
+"""What a prediction costs on this machine: the CPU time that each view takes per image.
+
+Unlike the time on the clock, CPU time hardly depends on other programs, so that costs measured at
+different times can be compared. It includes reading, decoding and resizing an image, but not what
+every run of the program takes to start.
+"""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from headstart.engines import Engine
+from headstart.errors import UnreadableImageError
+from headstart.features.cost_index import Cost, CostIndex
 from headstart.features.extractor import Extractor
-from headstart.features.views import View
+from headstart.features.path_index import PathIndex
+from headstart.images.decode import read_bytes
+from headstart.images.presentation import present
 from headstart.system.machine import cores
+from headstart.system.text import pluralize
+from headstart.types import Pixels
 
-_IMAGES: Final = 16
-"""Images to measure on: two batches, as many as run at the same time."""
+_IMAGES: Final = 8
+"""Images whose decoding is measured; they differ in size."""
+_BATCHES: Final = 2
+"""Batches that the network is measured on, after one to warm up."""
+_LOOKED_UP: Final = 200
+"""Images that are looked up in the store, to tell the share that it lacks."""
 
 
-def measure_costs(extractor: Extractor, paths: Sequence[Path]) -> dict[View | None, float | None]:
-    """Measure the cost of each view: CPU time in milliseconds per image, on all cores together.
+def known_costs(extractor: Extractor) -> dict[str, Cost]:
+    """Return what the views of an extractor cost when they were last measured here, by name."""
+    known = CostIndex(extractor.cache).load()
+    views = extractor.by_view.values()
+    return {one.name: known[one.cost_key] for one in views if one.cost_key in known}
 
-    The features are stored, so the work is not done twice. The cost is None if the cache has the
-    features of the images tried, or if there are too few images.
+
+def measure_costs(extractor: Extractor, paths: Sequence[Path]) -> dict[str, Cost]:
+    """Return the cost of each view by its name; nothing if no image can be read.
+
+    Decoding is measured on these images; what the network takes is not measured twice.
 
     Args:
-        extractor: The views; the first one is None.
+        extractor: The views.
         paths: The N image files that are to be shown; a few of them are tried.
     """
-    chosen = np.linspace(0, len(paths) - 1, min(2 * _IMAGES, len(paths))).astype(int)
-    tried = [paths[place] for place in dict.fromkeys(chosen.tolist())]
-    views = [None, *extractor.others]
-    return {view: _cost(extractor.only([view]), tried) for view in views}
+    known, costs = known_costs(extractor), {}
+    contents = []
+    for path in _some(paths, _IMAGES):
+        with suppress(UnreadableImageError):
+            contents.append(read_bytes(path))
+    for one in extractor.by_view.values():
+        if (measured := _measure(one, contents, known.get(one.name))) is not None:
+            costs[one.name] = measured
+    keys = {one.name: one.cost_key for one in extractor.by_view.values()}
+    CostIndex(extractor.cache).save({keys[name]: cost for name, cost in costs.items()})
+    return costs
 
 
-def _cost(extractor: Extractor, paths: Sequence[Path]) -> float | None:
-    # The first images also wait until the network is compiled.
-    if not extractor.extract(paths[0::2]).computed:
+def costs_of(extractor: Extractor, paths: Sequence[Path] = ()) -> list[float | None]:
+    """Return the total cost of each view, the first one first; None where it is not known.
+
+    What is not known is measured on some of the image files, if there are any.
+    """
+    known, names = known_costs(extractor), [one.name for one in extractor.by_view.values()]
+    if paths and len(known) < len(names):
+        known |= measure_costs(extractor, paths)
+    return [known[name].total if name in known else None for name in names]
+
+
+def _some(paths: Sequence[Path], count: int) -> list[Path]:
+    chosen = np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)
+    return [paths[place] for place in chosen.tolist()]
+
+
+def _measure(extractor: Extractor, contents: Sequence[bytes], known: Cost | None) -> Cost | None:
+    """Return the cost of a single view; None if none of the images can be decoded."""
+    shown: list[Pixels] = []
+    start = time.thread_time()
+    for content in contents:
+        with suppress(UnreadableImageError):
+            shown.append(present(content, {0: extractor.presentation})[0])
+    if not shown:
         return None
-    start = time.perf_counter()
-    found = extractor.extract(paths[1::2])
-    seconds = time.perf_counter() - start
-    return 1000 * cores() * seconds / found.computed if found.computed else None
+    decoding = 1000 * (time.thread_time() - start) / len(contents)
+    if known is not None:
+        return Cost(decoding, known.network)
+    crops = [crop for pixels in shown for crop in pixels]
+    per_crop = 1000 * _network_seconds(extractor.engine(), crops)
+    return Cost(decoding, per_crop * len(crops) / len(shown))
 
 
-def forecast(costs: Mapping[View | None, float | None], images: int) -> str:
-    """Return a sentence with the expected time for this number of images."""
-    known = [cost for cost in costs.values() if cost is not None]
-    if not known:
-        return f"{len(costs)} views, whose features are in the cache"
-    seconds = sum(known) * images / 1000 / cores()
-    return (
-        f"{len(costs)} views, about {max(1, round(seconds)):,} s for {images:,} images, besides "
-        "choosing their stages"
+def _network_seconds(engine: Engine, crops: Sequence[Pixels]) -> float:
+    """Return the time that a network takes per crop, on all cores together."""
+    clock: Callable[[], float] = (
+        time.process_time if engine.plan.device == "cpu" else time.perf_counter
     )
+    batch = np.stack(list(islice(cycle(crops), engine.batch)))
+    list(engine.stream([batch]))
+    start = clock()
+    list(engine.stream([batch] * _BATCHES))
+    return (clock() - start) / (_BATCHES * engine.batch)
+
+
+def forecast(costs: Mapping[str, Cost], extractor: Extractor, paths: Sequence[Path]) -> str:
+    """Return a sentence with the expected time for these image files.
+
+    Args:
+        costs: The cost of each view by its name.
+        extractor: The views.
+        paths: The N image files.
+    """
+    shares = _missing_shares(extractor, paths)
+    views, images = pluralize(len(shares), "view"), pluralize(len(paths), "image")
+    if not any(shares.values()):
+        return f"{views} of {images}, whose features are in the cache"
+    spent = sum(costs[name].total * share for name, share in shares.items() if name in costs)
+    seconds = max(1, round(spent * len(paths) / 1000 / cores()))
+    return f"{views}, about {seconds:,} s for {images}, besides choosing their stages"
+
+
+def _missing_shares(extractor: Extractor, paths: Sequence[Path]) -> dict[str, float]:
+    """Return the share of the images, by view, that the store is not known to have."""
+    views, tried = extractor.by_view.values(), _some(paths, _LOOKED_UP)
+    if extractor.cache is None or not tried:
+        return {one.name: 1.0 for one in views}
+    index = PathIndex(extractor.cache)
+    digests = [digest for path in tried if (digest := index.digest(path))]
+    shares = {}
+    for one in views:
+        store, last = one.store(), [one.backbone.stages[-1].name]
+        found = int(store.contains(digests, last).sum()) if store and digests else 0
+        shares[one.name] = 1 - found / len(tried)
+    return shares

@@ -20,6 +20,7 @@ from headstart.backbones.stages import LOGITS, check_stages
 from headstart.engines import Engine, EnginePlan, LazyEngine, make_plan
 from headstart.errors import StoreError
 from headstart.features.buffer import FeatureBuffer
+from headstart.features.cost_index import cost_key
 from headstart.features.extraction import ExtractionPass, Features
 from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
@@ -29,7 +30,7 @@ from headstart.features.view_pass import ViewPass
 from headstart.features.views import View, qualified
 from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import DECODE_FACTOR
-from headstart.images.presentation import CenterCrop
+from headstart.images.presentation import CenterCrop, Presentation
 from headstart.system.cache_folder import cache_root, homeless_warning
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision, ProgressCallback, no_progress
@@ -123,7 +124,7 @@ class Extractor:
             StoreError: The stored features are deleted again and again.
         """
         started = time.perf_counter()
-        every: dict[View | None, Extractor] = {None: self} | dict(self.others)
+        every = self.by_view
         wanted = stages_by_view({view: one.backbone for view, one in every.items()}, stages)
         deleted = None
         # One more pass for each other engine, and one more if the cache is cleared.
@@ -152,7 +153,7 @@ class Extractor:
         return ViewPass(
             stages,
             engine=self._engine,
-            presentation=CenterCrop(self.backbone.preprocessing),
+            presentation=self.presentation,
             buffer=FeatureBuffer(self.store(), self._own_widths(), self.warnings),
         )
 
@@ -164,6 +165,27 @@ class Extractor:
                 self.warnings.remove(note.sentence(len(noted)))
             noted |= digests
             self.warnings.append(note.sentence(len(noted)))
+
+    @property
+    def by_view(self) -> dict[View | None, Extractor]:
+        """The extractor of each view; None is the first view, which is this one's own."""
+        return {None: self} | dict(self.others)
+
+    @property
+    def presentation(self) -> Presentation:
+        """How images are shown to the network."""
+        return CenterCrop(self.backbone.preprocessing)
+
+    @property
+    def name(self) -> str:
+        """The name of the view, or of the backbone."""
+        return str(self.view) if self.view else self.backbone.name
+
+    @property
+    def cost_key(self) -> str:
+        """The name of this view's cost in a `CostIndex`."""
+        plan = self.effective_plan
+        return cost_key(self.name, self.backbone.weights.digest, plan.engine, plan.precision)
 
     @property
     def effective_plan(self) -> EnginePlan:

@@ -198,20 +198,45 @@ def select_weights(
     return weights
 
 
+def select_affordable(
+    log_probabilities: Doubles,
+    labels: Labels,
+    row_weights: Floats,
+    clusters: Labels | None = None,
+    *,
+    sets: Sequence[Sequence[int]],
+) -> Doubles:
+    """Choose the weights of members as `select_weights` does, within the best of several sets.
+
+    `sets` are those of members that may be used together; the others get the weight 0.
+    """
+    share = row_weights / row_weights.sum()
+    best, least = np.zeros(len(log_probabilities)), np.inf
+    for members in map(list, sets):
+        some = log_probabilities[members]
+        weights = select_weights(some, labels, row_weights, clusters)
+        loss = -float(blend(some, weights)[np.arange(len(labels)), labels] @ share)
+        if loss < least:
+            best, least = np.zeros(len(log_probabilities)), loss
+            best[members] = weights
+    return best
+
+
 def nested_weights(
     log_probabilities: Doubles,
     labels: Labels,
     row_weights: Floats,
     folds: Sequence[np.ndarray],
     clusters: Labels | None = None,
+    select: Callable[[Doubles, Labels, Floats, Labels | None], Doubles] = select_weights,
 ) -> Doubles:
     """Blend each fold with weights chosen on the other folds: log-probabilities (N, K).
 
-    `folds` are masks (N,); otherwise see `select_weights`.
+    `folds` are masks (N,), and `select` chooses the weights; otherwise see `select_weights`.
     """
     found = np.empty(log_probabilities.shape[1:])
     for tested in folds:
-        weights = select_weights(
+        weights = select(
             log_probabilities[:, ~tested],
             labels[~tested],
             row_weights[~tested],

@@ -319,11 +319,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
                 weights on this machine are not those that the model was trained with.
         """
         model = load_model(Path(folder))
+        has_views = bool(model.members) or model.origin.view is not None
         self = cls(
             backbone=model.origin.backbone,
             head=str(model.head.kind),
             stage=AUTO if model.members else model.origin.stages,
-            views=[one.origin.name for one in model.members],
+            views=[one.origin.name for one in model.all_members] if has_views else [],
             balance=model.balanced,
             seed=model.seed,
             **options,

@@ -25,6 +25,7 @@ from headstart.heads.selection import Selection, fold_count
 from headstart.heads.selection_problem import SelectionProblem, clusters_of
 from headstart.models.accuracies import fit_accuracies
 from headstart.models.assembly import assemble_model
+from headstart.models.budget import Budget
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
 from headstart.models.members import ChosenMembers, choose_members
@@ -47,6 +48,7 @@ def fit(
     extractor: Extractor,
     settings: FitSettings,
     *,
+    budget: Budget | None = None,
     on_images: ProgressCallback = no_progress,
     on_candidates: ProgressCallback = no_progress,
     on_steps: ProgressCallback = no_progress,
@@ -58,6 +60,7 @@ def fit(
             test part or, without one, on the validation part.
         extractor: Computes the features; its backbone stays frozen.
         settings: How the head is trained.
+        budget: What the views of the model may cost together; None if it does not matter.
         on_images: Called with (done, total) images during feature extraction.
         on_candidates: Called with (done, total) candidates during the selection of stages.
         on_steps: Called with (done, maximum) optimization steps while the final head is trained.
@@ -70,7 +73,7 @@ def fit(
     by_view = _candidates(extractor, settings)
     data = SplitFeatures.extract(dataset, extractor, settings, progress=on_images)
     with one_blas_thread():
-        return _fit(data, extractor, settings, by_view, started, on_candidates, on_steps)
+        return _fit(data, extractor, settings, by_view, budget, started, on_candidates, on_steps)
 
 
 def _fit(
@@ -78,6 +81,7 @@ def _fit(
     extractor: Extractor,
     settings: FitSettings,
     by_view: Mapping[View | None, Sequence[Candidate]],
+    budget: Budget | None,
     started: float,
     on_candidates: ProgressCallback,
     on_steps: ProgressCallback,
@@ -85,7 +89,7 @@ def _fit(
     """Select stages, train the head, and measure the accuracy; see `fit`."""
     keys = data.split.keys(data.features)
     sample = _selection_sample(keys, data.split, seed=settings.seed)
-    chosen = _choose(data, keys, sample, settings, by_view, extractor.cache, on_candidates)
+    chosen = _choose(data, keys, sample, settings, by_view, budget, extractor.cache, on_candidates)
     selection = chosen.whole
     head = _fit_head(data, chosen, settings, on_steps)
     held_out = _predict_held_out(data, sample, selection, head)
@@ -117,6 +121,7 @@ def _choose(
     sample: Labels,
     settings: FitSettings,
     by_view: Mapping[View | None, Sequence[Candidate]],
+    budget: Budget | None,
     cache: Path | None,
     progress: ProgressCallback,
 ) -> ChosenMembers:
@@ -142,7 +147,7 @@ def _choose(
         )
         selections.append((view, selected))
     row_weights = sample_weights(labels, classes, balance=settings.balance, given=weights)
-    return choose_members(selections, labels, row_weights, clusters_of(sampled))
+    return choose_members(selections, labels, row_weights, clusters_of(sampled), budget)
 
 
 def select_stages(

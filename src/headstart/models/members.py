@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from headstart.features.views import View
-from headstart.heads.blend import blend, floored, nested_weights, select_weights
+from headstart.heads.blend import (
+    blend,
+    floored,
+    nested_weights,
+    select_affordable,
+    select_weights,
+)
 from headstart.heads.calibration import fit_temperatures
 from headstart.heads.candidates import Candidate
 from headstart.heads.selection import Selection
+from headstart.models.budget import Budget
 from headstart.types import Doubles, Floats, Labels
 
 
@@ -49,6 +57,7 @@ def choose_members(
     labels: Labels,
     row_weights: Floats,
     clusters: Labels | None,
+    budget: Budget | None = None,
 ) -> ChosenMembers:
     """Choose the members among one head per view, by their predictions for held-out images.
 
@@ -60,15 +69,17 @@ def choose_members(
         labels: (N,) labels of the images that they were selected on.
         row_weights: (N,) weight of each image.
         clusters: (N,) the series of each image; None if all are independent.
+        budget: What the members may cost together; None if it does not matter.
     """
     first = selections[0][1]
     if len(selections) == 1 or first.fold_by_image is None or first.folds < 2:
         return _only(selections[0])
     found = np.stack([_log_probabilities(selection) for _, selection in selections])
-    weights = select_weights(found, labels, row_weights, clusters)
+    select = partial(select_affordable, sets=budget.affordable()) if budget else select_weights
+    weights = select(found, labels, row_weights, clusters)
     order = sorted(np.flatnonzero(weights).tolist(), key=lambda place: (place > 0, -weights[place]))
     folds = [first.fold_by_image == fold for fold in range(first.folds)]
-    nested = nested_weights(found, labels, row_weights, folds, clusters)
+    nested = nested_weights(found, labels, row_weights, folds, clusters, select)
     members = tuple(
         ChosenMember(view=view, selection=selection, weight=float(weights[place]))
         for place in order

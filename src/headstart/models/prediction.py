@@ -49,6 +49,7 @@ class Predictions:
         drift: Whether the images as a whole are unlike the training images; None for fewer than
             20 different new images, and where it is unknown.
         estimated_accuracy: Share of the predictions that may be correct; None likewise.
+        computed: Number of images that were run through a network.
     """
 
     classes: tuple[str, ...]
@@ -58,6 +59,7 @@ class Predictions:
     novelty: Doubles | None = None
     drift: Drift | None = None
     estimated_accuracy: EstimatedAccuracy | None = None
+    computed: int = 0
 
     def top(self, row: int, count: int) -> list[ClassProbability]:
         """Return the `count` most probable classes of a readable image, the best first.
@@ -178,6 +180,7 @@ def predict(
         novelty=novelty,
         drift=batch.drift,
         estimated_accuracy=batch.accuracy,
+        computed=features.computed,
     )
 
 

@@ -13,6 +13,7 @@ from headstart.backbones.backbone import Tensors
 from headstart.errors import DataError, SavedModelError
 from headstart.evaluation.conformal import CalibrationSet, check_coverage
 from headstart.evaluation.metrics import clustered_interval
+from headstart.features.cost_index import cost_key
 from headstart.features.views import qualified
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import join_stages
@@ -88,6 +89,11 @@ class BackboneOrigin:
     def name(self) -> str:
         """The view's name, or the backbone's."""
         return self.view or self.backbone
+
+    @property
+    def cost_key(self) -> str:
+        """The name of the view's cost in a `CostIndex`."""
+        return cost_key(self.name, self.weights, self.engine, self.precision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,65 @@
+"""A bound on what a prediction may cost, and the sets of views that keep it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+from headstart.errors import UserError
+from headstart.features.cost_index import Cost
+from headstart.features.extractor import Extractor
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the views of a model may cost together.
+
+    Attributes:
+        limit: Core-milliseconds of one prediction.
+        costs: Those of each view, the first one first.
+    """
+
+    limit: float
+    costs: tuple[float, ...]
+
+    def affordable(self) -> list[tuple[int, ...]]:
+        """Return the largest sets of views within the limit, as places among `costs`.
+
+        No set is part of another one, so a few views give a few sets.
+        """
+        found: list[tuple[int, ...]] = []
+        for size in range(len(self.costs), 0, -1):
+            for places in combinations(range(len(self.costs)), size):
+                spent = math.fsum(self.costs[place] for place in places)
+                if spent <= self.limit and not any(set(places) <= set(one) for one in found):
+                    found.append(places)
+        return found
+
+
+def within_budget(
+    extractor: Extractor, costs: Mapping[str, Cost], limit: float
+) -> tuple[Extractor, Budget]:
+    """Leave out the views that are too expensive even alone; return the others and their budget.
+
+    Args:
+        extractor: The views to try.
+        costs: What each of them costs, by its name.
+        limit: Core-milliseconds of one prediction.
+
+    Raises:
+        UserError: The limit is below the cost of every view, or no cost could be measured.
+    """
+    if not costs:
+        raise UserError("a budget needs an image to measure costs on, and none can be read")
+    kept = [view for view, one in extractor.by_view.items() if costs[one.name].total <= limit]
+    if not kept:
+        cheapest = min(costs, key=lambda name: costs[name].total)
+        least = costs[cheapest].total
+        raise UserError(
+            f"the budget is {limit:g} core-milliseconds, but the cheapest view ({cheapest}) costs "
+            f"{least:.1f} on this machine; give {math.ceil(1.1 * least)} or more"
+        )
+    chosen = extractor.only(kept)
+    return chosen, Budget(limit, tuple(costs[one.name].total for one in chosen.by_view.values()))
