@@ -31,17 +31,16 @@ def test_networks_are_measured_once_and_decoding_on_each_data_set(both, photos, 
     again = measure_costs(both, paths[:1])
     assert [one.network for one in again.values()] == [one.network for one in first.values()]
     assert known_costs(both) == again
-    assert costs_of(both, paths) == [one.total for one in again.values()]
+    assert costs_of(both, paths) == {name: one.total for name, one in again.items()}
     assert both.extract(paths).cached == 0
 
 
 def test_what_is_not_known_is_measured_if_there_are_images(both, photos):
-    assert costs_of(both) == [None, None]
-    (one,) = costs_of(both.only([WHOLE]), files(photos)[:2])
-    assert one > 0
-    assert costs_of(both) == [None, one]
-    found = costs_of(both, files(photos)[:2])
-    assert None not in found
+    assert costs_of(both) == dict.fromkeys(NAMES)
+    one = costs_of(both.only([WHOLE]), files(photos)[:2])
+    assert one[str(WHOLE)] > 0
+    assert costs_of(both) == {"tiny": None} | one
+    assert None not in costs_of(both, files(photos)[:2]).values()
 
 
 def test_unreadable_images_cost_nothing(both, photos, tmp_path):
@@ -58,6 +57,7 @@ def test_the_forecast_counts_what_the_cache_lacks(both, photos):
     costs = {NAMES[0]: Cost(2 * second, 8 * second), NAMES[1]: Cost(10 * second, 20 * second)}
     expected = "2 views, about 40 s for 24 images, besides choosing their stages"
     assert forecast(costs, both, paths) == expected
+    assert "at most about 40 s for 24 images" in forecast(costs, both, paths, tried=True)
     both.only([WHOLE]).extract(paths)
     assert "2 views, about 10 s" in forecast(costs, both, paths)
     both.extract(paths)

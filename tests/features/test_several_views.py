@@ -21,6 +21,7 @@ def test_views_side_by_side(both, photos):
     names = ["fine", "coarse", qualified(WHOLE, "fine"), qualified(WHOLE, "coarse")]
     assert list(found.values) == names
     alone = both.only([WHOLE]).extract(paths)
+    assert both.only([WHOLE]).engine() is both.others[WHOLE].engine()
     np.testing.assert_array_equal(found.values[names[2]], alone.values["fine"])
     assert list(found.own().values) == names[:2]
     assert np.abs(found.values["fine"] - alone.values["fine"]).max() > 0

@@ -17,8 +17,9 @@ def info(
 
     trained = load_model(model)
     known = CostIndex(cache_root(folder)).load()
-    found = [known.get(one.origin.cost_key) for one in trained.all_members]
-    costs = [None if one is None else one.total for one in found]
+    origins = [one.origin for one in trained.all_members]
+    found = {origin.name: known.get(origin.cost_key) for origin in origins}
+    costs = {name: None if one is None else one.total for name, one in found.items()}
     if not as_json:
         say(model_card(trained).rstrip("\n"))
         say(f"\nCost: {cost_text(costs) or 'not measured on this machine yet; predict does it'}")
@@ -29,8 +30,8 @@ def info(
         "cost": total_cost(costs),
     }
     if trained.members:
-        pairs = zip(document["members"], costs, strict=True)
-        document["members"] = [member | {"cost": cost} for member, cost in pairs]
+        pairs = zip(document["members"], origins, strict=True)
+        document["members"] = [one | {"cost": costs[origin.name]} for one, origin in pairs]
     if tuning := trained.tuning:
         document["tuning"] |= {"probe": tuning.probe, "tuned": tuning.tuned}
     print_json(document)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,6 +80,7 @@ def fit(
     from headstart.models.model_folder import ModelFolder
     from headstart.models.quality import with_quality
     from headstart.models.saved_model import save_model
+    from headstart.models.view_trial import is_large, try_views
     from headstart.system.cache_folder import cache_root
 
     started = time.perf_counter()
@@ -94,13 +95,28 @@ def fit(
         runtime.extractor(backbone), quality, views.split(",") if views else ()
     )
     _warn_about_data(dataset, holdout)
-    limit = None
+    limit, costs = None, {}
     if extractor.others or budget is not None:
         costs = measure_costs(extractor, dataset.paths)
         if budget is not None:
             extractor, limit = within_budget(extractor, costs, budget)
-        if extractor.others:
-            note(forecast(costs, extractor, dataset.paths))
+    if extractor.others:
+        sampled = not views and is_large(dataset)
+        note(forecast(costs, extractor, dataset.paths, tried=sampled))
+        if sampled:
+            with progress() as bars:
+                trial = try_views(
+                    dataset,
+                    extractor,
+                    settings,
+                    on_images=bars.bar("images tried", "images"),
+                    on_candidates=bars.bar("trying views", "candidates"),
+                )
+            extractor = trial.extractor
+            if trial.reason:
+                note(trial.reason)
+            if budget is not None:
+                extractor, limit = within_budget(extractor, costs, budget)
     with progress() as bars:
         result = train(
             dataset,
@@ -195,7 +211,7 @@ def _write_report(result: FitResult, folder: Path) -> None:
 def _document(
     result: FitResult,
     quality: Quality,
-    costs: Sequence[float | None],
+    costs: Mapping[str, float | None],
     seconds: float,
 ) -> dict[str, Any]:
     model, measured = result.model, result.model.accuracy
@@ -227,7 +243,7 @@ def _describe(
     dataset: ImageDataset,
     extractor: Extractor,
     result: FitResult,
-    costs: Sequence[float | None],
+    costs: Mapping[str, float | None],
     seconds: float,
     out: Path,
     report: Path | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -62,10 +62,10 @@ def training_document(result: FitResult, model: Model) -> dict[str, Any]:
     }
 
 
-def members_document(model: Model, costs: Sequence[float | None]) -> list[dict[str, Any]]:
+def members_document(model: Model, costs: Mapping[str, float | None]) -> list[dict[str, Any]]:
     """Return the JSON of a model's members: one for a model that averages none.
 
-    `costs` are the CPU time of each for an image in milliseconds; None where it is not known.
+    `costs` are the core-milliseconds per image of each view; None where it is not known.
     """
     return [
         {
@@ -73,19 +73,19 @@ def members_document(model: Model, costs: Sequence[float | None]) -> list[dict[s
             "layers": one.origin.stages,
             "weight": one.weight,
             "accuracy": one.accuracy.value,
-            "cost": cost,
+            "cost": costs[one.origin.name],
         }
-        for one, cost in zip(model.all_members, costs, strict=True)
+        for one in model.all_members
     ]
 
 
-def total_cost(costs: Sequence[float | None]) -> float | None:
-    """Return the core-milliseconds of all members; None if one of them is not known."""
-    known = [cost for cost in costs if cost is not None]
+def total_cost(costs: Mapping[str, float | None]) -> float | None:
+    """Return the core-milliseconds of all views together; None if one of them is not known."""
+    known = [cost for cost in costs.values() if cost is not None]
     return sum(known) if len(known) == len(costs) else None
 
 
-def cost_text(costs: Sequence[float | None]) -> str | None:
+def cost_text(costs: Mapping[str, float | None]) -> str | None:
     """Say what the prediction of an image costs; None if it is not known."""
     total = total_cost(costs)
     return None if total is None else f"{total:.1f} core-milliseconds per image on this machine"

@@ -4,12 +4,14 @@ import ctypes
 import logging
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 from headstart.backbones.backbone import Backbone
 from headstart.engines.engine import Engine, EnginePlan
 from headstart.errors import BackboneError, MissingExtraError
+from headstart.system.machine import cores
 from headstart.system.process_local import ProcessLocal
 from headstart.types import EngineName, Precision
 
@@ -130,6 +132,24 @@ class LazyEngine:
     def release(self) -> None:
         """Free the compiled network and its memory; `get` compiles it again."""
         self._engine.value = None
+
+    @property
+    def compiles_in_parallel(self) -> bool:
+        """Whether the network is still to be compiled, and can be beside others: in OpenVINO."""
+        waiting = self._engine.value is None
+        return waiting and self.plan.engine is EngineName.OPENVINO and self._backbone.has_graph
+
+
+def compile_together(engines: Iterable[LazyEngine]) -> None:
+    """Compile at the same time those networks for which this is possible, as one core does each."""
+    waiting = [engine for engine in engines if engine.compiles_in_parallel]
+    if len(waiting) < 2:
+        return
+    from headstart.engines.openvino import openvino_core
+
+    openvino_core()  # made once, before several threads need it
+    with ThreadPoolExecutor(min(len(waiting), cores()), thread_name_prefix="compile") as pool:
+        list(pool.map(LazyEngine.get, waiting))
 
 
 def _gpu() -> str | None:

@@ -62,15 +62,15 @@ def measure_costs(extractor: Extractor, paths: Sequence[Path]) -> dict[str, Cost
     return costs
 
 
-def costs_of(extractor: Extractor, paths: Sequence[Path] = ()) -> list[float | None]:
-    """Return the total cost of each view, the first one first; None where it is not known.
+def costs_of(extractor: Extractor, paths: Sequence[Path] = ()) -> dict[str, float | None]:
+    """Return the total cost of each view by its name; None where it is not known.
 
     What is not known is measured on some of the image files, if there are any.
     """
     known, names = known_costs(extractor), [one.name for one in extractor.by_view.values()]
     if paths and len(known) < len(names):
         known |= measure_costs(extractor, paths)
-    return [known[name].total if name in known else None for name in names]
+    return {name: known[name].total if name in known else None for name in names}
 
 
 def _some(paths: Sequence[Path], count: int) -> list[Path]:
@@ -107,13 +107,16 @@ def _network_seconds(engine: Engine, crops: Sequence[Pixels]) -> float:
     return (clock() - start) / (_BATCHES * engine.batch)
 
 
-def forecast(costs: Mapping[str, Cost], extractor: Extractor, paths: Sequence[Path]) -> str:
+def forecast(
+    costs: Mapping[str, Cost], extractor: Extractor, paths: Sequence[Path], *, tried: bool = False
+) -> str:
     """Return a sentence with the expected time for these image files.
 
     Args:
         costs: The cost of each view by its name.
         extractor: The views.
         paths: The N image files.
+        tried: Whether further views are tried on a sample first, so that it may be less.
     """
     shares = _missing_shares(extractor, paths)
     views, images = pluralize(len(shares), "view"), pluralize(len(paths), "image")
@@ -121,6 +124,11 @@ def forecast(costs: Mapping[str, Cost], extractor: Extractor, paths: Sequence[Pa
         return f"{views} of {images}, whose features are in the cache"
     spent = sum(costs[name].total * share for name, share in shares.items() if name in costs)
     seconds = max(1, round(spent * len(paths) / 1000 / cores()))
+    if tried:
+        return (
+            f"{views}, at most about {seconds:,} s for {images}, besides choosing their stages; "
+            "which of them are worth it is tried on a sample"
+        )
     return f"{views}, about {seconds:,} s for {images}, besides choosing their stages"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.engines import EnginePlan
+from headstart.engines import EnginePlan, compile_together
 from headstart.errors import UnreadableImageError
 from headstart.features.note_index import NoteIndex
 from headstart.features.path_index import PathIndex
@@ -126,6 +126,7 @@ class ExtractionPass:
                 at_end.callback(view.close)
             at_end.callback(images.close)
             for digest, shown in images:
+                compile_together(self._views[name].engine for name in shown)
                 if not all(self._views[name].compile() for name in shown):
                     return False
                 for name, crops in shown.items():

@@ -102,7 +102,9 @@ class Extractor:
     def only(self, views: Sequence[View | None]) -> Extractor:
         """Return an extractor for some of the views, the first of them first."""
         first = self if views[0] is None else self.others[views[0]]
-        return replace(first, others={view: self.others[view] for view in views[1:] if view})
+        found = replace(first, others={view: self.others[view] for view in views[1:] if view})
+        object.__setattr__(found, "_engine", first._engine)  # of the same network
+        return found
 
     def extract(
         self,

@@ -27,6 +27,7 @@ class ViewPass:
 
     Attributes:
         presentation: How images are shown to the network.
+        engine: Runs the network.
         plan: The engine and precision that the features are of.
     """
 
@@ -38,8 +39,8 @@ class ViewPass:
         presentation: Presentation,
         buffer: FeatureBuffer,
     ) -> None:
-        self.presentation, self.plan = presentation, engine.plan
-        self._stages, self._engine, self._buffer = stages, engine, buffer
+        self.presentation, self.engine, self.plan = presentation, engine, engine.plan
+        self._stages, self._buffer = stages, buffer
         self._queue: BatchQueue | None = None
         self._crops: list[Pixels] = []  # (H, W, 3) each, less than a batch
         self._shown: deque[tuple[str, int]] = deque()  # digests, and how many crops they have
@@ -51,11 +52,11 @@ class ViewPass:
 
     def compile(self) -> bool:
         """Compile the network unless it is; return False if another engine has to be used."""
-        return self._engine.get().plan == self.plan
+        return self.engine.get().plan == self.plan
 
     def add(self, digest: str, crops: Pixels) -> Iterator[int]:
         """Run an image, (T, H, W, 3), once there is a full batch; yield how many more are done."""
-        engine = self._engine.get()
+        engine = self.engine.get()
         if self._queue is None:
             self._queue = engine.queue()
         self._shown.append((digest, len(crops)))

@@ -150,6 +150,27 @@ def _choose(
     return choose_members(selections, labels, row_weights, clusters_of(sampled), budget)
 
 
+def select_members(
+    data: SplitFeatures,
+    extractor: Extractor,
+    settings: FitSettings,
+    *,
+    on_candidates: ProgressCallback = no_progress,
+) -> tuple[ChosenMembers, Labels]:
+    """Choose the members that `fit` would choose, and the images that it would choose them on.
+
+    The images are positions in `data.split.train`.
+    """
+    keys = data.split.keys(data.features)
+    sample = _selection_sample(keys, data.split, seed=settings.seed)
+    by_view = _candidates(extractor, settings)
+    with one_blas_thread():
+        chosen = _choose(
+            data, keys, sample, settings, by_view, None, extractor.cache, on_candidates
+        )
+    return chosen, sample
+
+
 def select_stages(
     X: Mapping[str, Floats],
     labels: Labels,

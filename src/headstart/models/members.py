@@ -75,7 +75,12 @@ def choose_members(
     if len(selections) == 1 or first.fold_by_image is None or first.folds < 2:
         return _only(selections[0])
     found = np.stack([_log_probabilities(selection) for _, selection in selections])
-    select = partial(select_affordable, sets=budget.affordable()) if budget else select_weights
+    select = select_weights
+    if budget:
+        views = list(dict.fromkeys(view for view, _ in selections))
+        places = [views.index(view) for view, _ in selections]
+        sets = [np.flatnonzero(np.isin(places, one)).tolist() for one in budget.affordable()]
+        select = partial(select_affordable, sets=sets)
     weights = select(found, labels, row_weights, clusters)
     order = sorted(np.flatnonzero(weights).tolist(), key=lambda place: (place > 0, -weights[place]))
     folds = [first.fold_by_image == fold for fold in range(first.folds)]

@@ -43,12 +43,12 @@ def build_model_extractor(
             cache=cache,
             allow_download=allow_download,
         )
-        others = {
-            one.origin: load_backbone(
-                one.origin.backbone, weights=None, allow_download=allow_download
-            )
-            for one in model.members[1:]
-        }
+        published = {extractor.backbone.name: extractor.backbone} if weights is None else {}
+        for one in model.members[1:]:
+            name = one.origin.backbone
+            if name not in published:
+                published[name] = load_backbone(name, weights=None, allow_download=allow_download)
+    others = {one.origin: published[one.origin.backbone] for one in model.members[1:]}
     for origin, backbone in others.items():
         check_origin(origin, backbone)
     extractor = extractor.with_backbone(tuned_backbone(model, extractor.backbone))
