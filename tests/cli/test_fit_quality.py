@@ -2,6 +2,7 @@
 
 import pytest
 
+from headstart.models import view_trial
 from tests.cli.conftest import one_sentence
 from tests.conftest import files
 
@@ -72,6 +73,19 @@ def test_a_budget_bounds_what_a_prediction_costs(cli, photos, new_photos, tmp_pa
     empty = tmp_path / "empty"
     assert cli("info", model, "--json", "--cache", empty).document["cost"] is None
     assert "not measured on this machine" in cli("info", model, "--cache", empty).out
+
+
+def test_no_further_view_of_a_large_data_set_whose_first_view_makes_no_error(
+    cli, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(view_trial, "_LARGE", 20)
+    monkeypatch.setattr(view_trial, "_NEGLIGIBLE", 0.5)
+    model = tmp_path / "model"
+    options = ("--quality", "balanced", "--budget", "10000")
+    outcome = cli("fit", photos, *options, "--out", model, "--json")
+    assert "2 views, at most about" in outcome.err
+    assert "the first view errs on at most" in outcome.err
+    assert [one["view"] for one in outcome.document["members"]] == ["efficientnet-lite0"]
 
 
 @pytest.mark.parametrize(

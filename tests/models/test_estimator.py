@@ -21,8 +21,11 @@ from sklearn.preprocessing import FunctionTransformer
 import headstart
 from headstart import Classifier, ImageDataset, open_dataset
 from headstart.backbones import load_backbone
-from headstart.errors import BackboneError, DataError, SavedModelError
+from headstart.errors import BackboneError, DataError, SavedModelError, UserError
 from headstart.features import extractor
+from headstart.features.cost import measure_costs
+from headstart.features.views import View
+from headstart.models import estimator, view_trial
 from headstart.types import Split
 from tests.conftest import KINDS, files, tiny_backbone
 
@@ -165,6 +168,7 @@ class TestContract:
             "weights": None,
             "quality": "fast",
             "views": (),
+            "budget": None,
             "head": "forest",
             "stage": "auto",
             "balance": False,
@@ -243,6 +247,35 @@ class TestUnreadable:
     def test_one_path_is_not_taken_for_a_list_of_letters(self, fitted: Classifier):
         with pytest.raises(DataError, match="give a list of image files"):
             fitted.predict("photo.jpg")
+
+
+class TestViews:
+    VIEWS = ("tiny", "tiny@32-whole")
+
+    def test_a_budget_bounds_the_cost(self, paths: list[Path], labels: list[str]):
+        both = Classifier(views=self.VIEWS, budget=10_000).fit(paths, labels)
+        assert len(both.model_.members) == 2
+        costs = measure_costs(both._extractor, paths)
+        totals = [costs[name].total for name in self.VIEWS]
+        one = Classifier(views=self.VIEWS, budget=0.9 * sum(totals)).fit(paths, labels)
+        assert one.model_.members == ()
+        with pytest.raises(UserError, match="the cheapest view"):
+            Classifier(budget=1e-6).fit(paths, labels)
+        with pytest.raises(UserError, match="budget is '7'"):
+            Classifier(budget="7").fit(paths, labels)
+
+    def test_large_data_sets_try_views_on_a_sample(
+        self, paths: list[Path], labels: list[str], monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(view_trial, "_LARGE", 10)
+        monkeypatch.setattr(view_trial, "_NEGLIGIBLE", 1.0)
+        views = {View("tiny", 32): tiny_backbone()}
+        monkeypatch.setattr(
+            estimator, "with_quality", lambda extractor, *_: extractor.with_views(views)
+        )
+        assert Classifier(quality="balanced").fit(paths, labels).model_.members == ()
+        both = Classifier(quality="balanced", views=self.VIEWS).fit(paths, labels)
+        assert len(both.model_.members) == 2
 
 
 class TestSaveAndLoad:

@@ -13,7 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 from headstart.datasets import ImageDataset
 from headstart.errors import BackboneError, DataError, HeadstartWarning, UserError
 from headstart.evaluation.conformal import check_coverage
+from headstart.features.cost import measure_costs
+from headstart.features.cost_index import Cost
 from headstart.features.extractor import build_extractor
+from headstart.models.budget import within_budget
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
 from headstart.models.image_inputs import (
@@ -29,6 +32,7 @@ from headstart.models.prediction import Predictions, predict
 from headstart.models.quality import with_quality
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
+from headstart.models.view_trial import is_large, try_views
 from headstart.novelty.cross_fitting import MIN_IMAGES
 from headstart.system.text import count_reasons, pluralize
 from headstart.types import (
@@ -60,6 +64,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         quality: "fast" for one view of each image; "balanced" or "best" to average heads on several
             views, at up to 4 times the cost and more.
         views: The views to use instead, such as ["efficientnet-lite0", "efficientnet-lite0@352"].
+        budget: Core-milliseconds that the prediction of an image may cost on this machine; None
+            for no limit.
         balance: Weight all classes equally, regardless of their number of images.
         engine: "auto", "openvino" or "pytorch".
         precision: "auto", "f32" or "bf16".
@@ -88,6 +94,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         stage: str | Sequence[str] = AUTO,
         quality: str = Quality.FAST.value,
         views: Sequence[str] = (),
+        budget: float | None = None,
         balance: bool = False,
         engine: str = AUTO,
         precision: str = AUTO,
@@ -100,6 +107,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self.stage = stage
         self.quality = quality
         self.views = views
+        self.budget = budget
         self.balance = balance
         self.engine = engine
         self.precision = precision
@@ -131,6 +139,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         if not isinstance(self.stage, str | Sequence):
             raise UserError(f"stage is {self.stage!r}; give a name, or a list of names")
         stages = (self.stage,) if isinstance(self.stage, str) else tuple(self.stage)
+        if not isinstance(self.budget, int | float | None):
+            raise UserError(f"budget is {self.budget!r}; give core-milliseconds, or None")
         settings = FitSettings(
             head=self.head,
             stages=() if self.stage == AUTO else stages,
@@ -138,12 +148,22 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             seed=self.seed,
         )
         dataset, label_type = labeled_dataset(X, y, groups=groups, sample_weight=sample_weight)
-        self._extractor = with_quality(
+        extractor = with_quality(
             build_extractor(self.backbone, **self._extractor_options()),
             _enum_member(Quality, self.quality, "quality"),
             [self.views] if isinstance(self.views, str) else self.views,
         )
-        found = fit(dataset, self._extractor, settings)
+        costs: dict[str, Cost] = {}
+        budget = None
+        if self.budget is not None:
+            costs = measure_costs(extractor, dataset.paths)
+            extractor, budget = within_budget(extractor, costs, self.budget)
+        if extractor.others and not self.views and is_large(dataset):
+            extractor = try_views(dataset, extractor, settings).extractor
+            if self.budget is not None:
+                extractor, budget = within_budget(extractor, costs, self.budget)
+        self._extractor = extractor
+        found = fit(dataset, extractor, settings, budget=budget)
         self.fit_result_ = replace(found, model=replace(found.model, label_type=label_type))
         self._extractor = self._extractor.only(found.views)
         self._use(self.fit_result_.model)
