@@ -69,7 +69,7 @@ def test_a_budget_bounds_what_a_prediction_costs(cli, photos, new_photos, tmp_pa
     assert found["cost"] == pytest.approx(said["cost"], rel=0.5)
     assert cli("info", model, "--json").document["cost"] == found["cost"]
     assert "core-milliseconds per image" in cli("info", model).out
-    assert "cost: " in cli("predict", model, new_photos).out
+    assert "cost: " in cli("predict", model, new_photos).err
     empty = tmp_path / "empty"
     assert cli("info", model, "--json", "--cache", empty).document["cost"] is None
     assert "not measured on this machine" in cli("info", model, "--cache", empty).out

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import progress, say, warn
+from headstart.cli.console import note, progress, say, warn
 from headstart.cli.formats import FORMATS, BatchPrediction, ImagePrediction, NoveltyTest
 from headstart.cli.remarks import batch_remarks, coverage_warnings
 from headstart.cli.summary import cost_text, skipped_warnings, total_cost
@@ -74,7 +74,7 @@ def predict(
     }
     remarks = [f"{label}: {text}" for label, text in batch_remarks(drift, accuracy)]
     if output == "table" and (cost := cost_text(costs)):
-        remarks.append(f"cost: {cost}")
+        note(f"cost: {cost}")
     test = partial(_novelty_test, found, rate)
     _show(paths, found, top, output, test, sets=sets, details=details, remarks=remarks)
 
