@@ -4,7 +4,6 @@ import pytest
 
 from headstart.models import view_trial
 from tests.cli.conftest import one_sentence
-from tests.conftest import files
 
 pytestmark = pytest.mark.slow
 
@@ -35,12 +34,51 @@ def test_named_views(cli, photos, tmp_path):
     outcome = cli("fit", photos, "--views", views, "--out", tmp_path / "model")
     assert outcome.code == 0
     assert "efficientnet-lite0@64-whole" in outcome.out
-    outcome = cli(
-        *("explain", tmp_path / "model", files(photos)[0]),
-        *("--method", "grad-cam", "--out", tmp_path / "why"),
+
+
+def test_looking_inside_a_model_of_several_views(cli, photos, new_photos, tmp_path):
+    views = ["efficientnet-lite0@64", "efficientnet-lite0@96"]
+    model, image = tmp_path / "model", new_photos / "checks" / "101.png"
+    said = cli("fit", photos, "--views", ",".join(views), "--out", model, "--json").document
+    assert [one["view"] for one in said["members"]] == views
+    arguments: tuple[object, ...] = (
+        "explain",
+        model,
+        image,
+        "--method",
+        "grad-cam",
+        "--out",
+        tmp_path / "why",
     )
+    said = cli(*arguments, "--json").document
+    assert said["views"] == views
+    assert said["images"][0]["label"] == "checks"
+    out = tmp_path / "a.png"
+    arguments = ("attack", image, "--model", model, "--to", "noise", "--epsilon", "16/255")
+    said = cli(*arguments, "--steps", 20, "--out", out, "--json").document
+    assert said["views"] == views
+    assert said["after"]["label"] == "noise"
+    (found,) = cli("predict", model, out, "--json").document["predictions"]
+    assert found["label"] == "noise"
+    arguments = ("robustness", model, new_photos, "--images", 2, "--epsilons", "8/255")
+    said = cli(*arguments, "--steps", 2, "--out", tmp_path / "r", "--json").document
+    assert (said["views"], said["images"]) == (views, 2)
+    arguments = ("features", image, "--model", model, "--stage", "blocks.0", "--top", 1, "--json")
+    said = cli(*arguments, "--out", tmp_path / "f").document
+    assert said["view"] == views[0]
+    (stage,) = cli(*arguments, "--view", views[1], "--out", tmp_path / "f").document["stages"]
+    assert (said["stages"][0]["height"], stage["height"]) == (32, 48)
+    outcome = cli(*arguments, "--view", "other", "--out", tmp_path / "f")
     assert (outcome.code, one_sentence(outcome)) == (2, True)
-    assert "--quality fast" in outcome.err
+    assert "there is no view 'other'; choose from efficientnet-lite0@64, " in outcome.err
+    arguments = ("imagine", "--model", model, "--method", "lesson", "--steps", 1, "--json")
+    said = cli(*arguments, "noise", "--out", tmp_path / "i.png").document
+    assert said["views"] == views
+    unit = ("--stage", "blocks.1", "--channel", 0, "--view", views[1])
+    said = cli(*arguments, *unit, "--out", tmp_path / "i.png").document
+    assert said["views"] == views[1:]
+    outcome = cli(*arguments, "noise", "--view", views[1], "--out", tmp_path / "i.png")
+    assert (outcome.code, one_sentence(outcome)) == (2, True)
 
 
 def test_a_single_view_of_another_size(cli, photos, new_photos, tmp_path):

@@ -37,7 +37,7 @@ def test_a_model_says_what_predict_says(lite0: Backbone, model, new_photos):
     trained, paths = load_model(model), find_images([new_photos]).paths
     network = DifferentiableModel.of(lite0, trained)
     assert network.classes == trained.classes
-    assert network.head_stages == trained.origin.stages
+    assert network.views[0].head_stages == trained.origin.stages
     extractor = Extractor(backbone=lite0, plan=F32, cache=None)
     expected = predict(trained, extractor, paths).probabilities
     x = pixels(network, paths).requires_grad_()

@@ -59,7 +59,7 @@ def test_maps_of_random_weights_are_others(lite_network: InspectedNetwork, cat: 
                 found = occlusion(network.logits, x, target, window=56, stride=56)
         return found.numpy().ravel()
 
-    network = lite_network.differentiable.network
+    network = lite_network.differentiable.views[0].network
     own = ranks(network)
     assert spearmanr(own, ranks(network)).statistic == pytest.approx(1)
     others = [spearmanr(own, ranks(shuffled(network, seed))).statistic for seed in range(2)]
@@ -93,7 +93,8 @@ def test_the_engine_agrees_with_the_differentiable_form(lite_network: InspectedN
     x = pixels_of(lite_network, cat)
     with torch.no_grad():
         expected = lite_network.differentiable.logits(x)
-    found = Explainer(lite_network, ["grad-cam"])._engine_logits(x.repeat(40, 1, 1, 1))
+    explainer = Explainer(lite_network, ["grad-cam"])
+    found = explainer._engine_logits(lite_network.differentiable, x.repeat(40, 1, 1, 1))
     assert found.shape == (40, 1000)
     # As far as the engine's own arithmetic goes.
     torch.testing.assert_close(found[39:], expected, rtol=0.05, atol=0.3)
@@ -118,7 +119,8 @@ def test_a_model_is_explained_in_its_own_classes(
     x = pixels_of(network, image)
     with torch.no_grad():
         expected = network.differentiable.logits(x)
-    torch.testing.assert_close(explainer._engine_logits(x), expected, rtol=0.05, atol=0.1)
+    found = explainer._engine_logits(network.differentiable, x)
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.1)
 
 
 def test_mistakes(lite_network: InspectedNetwork, cat: Path, tmp_path: Path):
@@ -137,9 +139,11 @@ def test_damaged_weights_are_a_sentence(lite_network: InspectedNetwork, cat: Pat
     from dataclasses import replace
 
     explainer = Explainer(lite_network, ["grad-cam"])
-    network = copy.deepcopy(lite_network.differentiable.network)
+    network = copy.deepcopy(lite_network.differentiable.views[0].network)
     network.model.get_submodule("classifier").weight.data[:] = float("nan")
-    explainer._model = replace(lite_network.differentiable, network=network)
+    (view,) = lite_network.differentiable.views
+    damaged = replace(view, network=network)
+    explainer._model = replace(lite_network.differentiable, views=(damaged,))
     prediction = ExplainedPrediction(
         image=cat, label="tabby", probability=1, explained="tabby", explained_probability=1
     )

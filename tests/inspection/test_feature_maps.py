@@ -15,7 +15,7 @@ from headstart.backbones import Backbone
 from headstart.backbones.staged import StagedNetwork
 from headstart.errors import BackboneError, DataError
 from headstart.images.preprocessing import Interpolation, Preprocessing, prepare
-from headstart.inspection.differentiable_model import DifferentiableModel
+from headstart.inspection.differentiable_model import DifferentiableModel, DifferentiableView
 from headstart.inspection.feature_maps import first_filters, stage_maps, strengths
 from tests.backbones.conftest import picture, with_random_weights  # noqa: F401 - a fixture
 from tests.properties import examples
@@ -37,9 +37,9 @@ GRAY = np.full((8, 8, 3), 100, np.uint8)
 
 @dataclass(frozen=True)
 class Pair:
-    """A model, and the library's own network with the same weights."""
+    """A view, and the library's own network with the same weights."""
 
-    model: DifferentiableModel
+    view: DifferentiableView
     peer: nn.Module
     pixels: np.ndarray
 
@@ -47,13 +47,13 @@ class Pair:
         """By stage, without a batch: what a hook on the peer sees of the picture."""
         seen: dict[str, torch.Tensor] = {}
         handles = []
-        for stage in self.model.network.stages:
+        for stage in self.view.network.stages:
             module = self.peer.get_submodule("bn2" if stage == "head" else stage)
             keep = lambda _m, _i, output, stage=stage: seen.update({stage: output[0].clone()})  # noqa: E731
             handles.append(module.register_forward_hook(keep))
         mean, std = (
             np.array(values, np.float32)
-            for values in (self.model.preprocessing.mean, self.model.preprocessing.std)
+            for values in (self.view.preprocessing.mean, self.view.preprocessing.std)
         )
         normalized = (self.pixels.astype(np.float32) / 255 - mean) / std
         with torch.no_grad():
@@ -70,7 +70,7 @@ def pair(request, lite0: Backbone, with_random_weights) -> Pair:  # noqa: F811
     else:
         backbone, peer = with_random_weights(request.param)
     pixels = prepare(picture(333, 517), backbone.preprocessing)
-    return Pair(DifferentiableModel.of(backbone), peer, pixels)
+    return Pair(DifferentiableModel.of(backbone).view(None), peer, pixels)
 
 
 def laid_out(output: torch.Tensor, channels: int) -> np.ndarray:
@@ -89,8 +89,8 @@ def laid_out(output: torch.Tensor, channels: int) -> np.ndarray:
 
 
 def test_maps_are_those_of_a_hook_on_the_librarys_own_module(pair: Pair):
-    found, expected = stage_maps(pair.model, pair.pixels, top=10**6), pair.hooked()
-    assert [one.name for one in found] == list(pair.model.network.stages)
+    found, expected = stage_maps(pair.view, pair.pixels, top=10**6), pair.hooked()
+    assert [one.name for one in found] == list(pair.view.network.stages)
     assert [one.number for one in found] == list(range(1, len(found) + 1))
     for one in found:
         maps = laid_out(expected[one.name], one.channels)
@@ -145,51 +145,50 @@ class Given(nn.Module):
         return self.out(self.stage(self.values).mean((1, 2, 3))[:, None])
 
 
-def differentiable(module: nn.Module, stages: list[str], head: str) -> DifferentiableModel:
+def differentiable(module: nn.Module, stages: list[str], head: str) -> DifferentiableView:
     preprocessing = Preprocessing(
         size=8, crop=8, interpolation=Interpolation.BILINEAR, mean=(0, 0, 0), std=(1, 1, 1)
     )
-    return DifferentiableModel(
+    return DifferentiableView(
         name="small",
-        classes=("a", "b"),
+        backbone="small",
         preprocessing=preprocessing,
         network=StagedNetwork(module, preprocessing, stages, head=head),
         head_stages=(stages[-1],),
-        head=None,
     )
 
 
-def given_model(values: torch.Tensor) -> DifferentiableModel:
+def given_view(values: torch.Tensor) -> DifferentiableView:
     return differentiable(Given(values), ["stage"], "out")
 
 
 def test_of_equals_the_first_comes_first_and_there_are_never_more_than_asked():
     values = torch.zeros(1, 6, 2, 2)
     values[0, 4, 0, 0] = 1
-    (found,) = stage_maps(given_model(values), GRAY, top=3)
+    (found,) = stage_maps(given_view(values), GRAY, top=3)
     assert [channel.index for channel in found.ranked] == [4, 0, 1]
     assert found.maps.shape == (3, 2, 2)
-    (all_,) = stage_maps(given_model(values), GRAY, top=100)
+    (all_,) = stage_maps(given_view(values), GRAY, top=100)
     assert len(all_.ranked) == all_.channels == 6
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_refused(bad: float):
     with pytest.raises(DataError, match="stage stage computes NaN or infinity"):
-        stage_maps(given_model(torch.full((1, 2, 2, 2), bad)), GRAY)
+        stage_maps(given_view(torch.full((1, 2, 2, 2), bad)), GRAY)
 
 
 def test_stages_come_from_shallow_to_deep_whatever_the_order_asked_for(lite0: Backbone):
-    model = DifferentiableModel.of(lite0)
-    pixels = prepare(picture(97, 131), model.preprocessing)
-    found = stage_maps(model, pixels, stages=["head", "blocks.1", "head"], top=2)
+    view = DifferentiableModel.of(lite0).view(None)
+    pixels = prepare(picture(97, 131), view.preprocessing)
+    found = stage_maps(view, pixels, stages=["head", "blocks.1", "head"], top=2)
     assert [(one.name, one.number) for one in found] == [("blocks.1", 2), ("head", 8)]
-    again = stage_maps(model, pixels, top=2)
+    again = stage_maps(view, pixels, top=2)
     assert np.array_equal(found[1].maps, again[7].maps)
     with pytest.raises(
         BackboneError, match=r"no stage 'blocks.9'; its stages are blocks.0, .*head"
     ):
-        stage_maps(model, pixels, stages=["blocks.9"])
+        stage_maps(view, pixels, stages=["blocks.9"])
 
 
 def test_filters_are_the_weights_of_the_first_convolution(pair: Pair):
@@ -200,8 +199,8 @@ def test_filters_are_the_weights_of_the_first_convolution(pair: Pair):
         "torchvision:swin_t": "features.0.0",
         "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k": "patch_embed.proj",
     }
-    found = first_filters(pair.model.network)
-    assert found.layer == layers.get(pair.model.name, "features.0")
+    found = first_filters(pair.view.network)
+    assert found.layer == layers.get(pair.view.name, "features.0")
     assert np.array_equal(
         found.values, pair.peer.get_submodule(found.layer).weight.numpy(force=True)
     )

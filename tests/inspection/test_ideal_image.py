@@ -108,7 +108,7 @@ def test_a_channel_is_raised(at, network: InspectedNetwork, tmp_path: Path):
     def strength(pixels: np.ndarray) -> float:
         batch = torch.tensor(pixels).permute(2, 0, 1)[None] / 255
         with torch.no_grad():
-            maps = on_grid(network.differentiable.network.activations(batch)[STAGE])[0, 7]
+            maps = on_grid(network.differentiable.views[0].network.activations(batch)[STAGE])[0, 7]
         return float(maps.mean() if at is None else maps[at])
 
     recipe = short(LESSON.with_settings(steps=None, tv=0), 12)

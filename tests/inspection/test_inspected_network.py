@@ -42,7 +42,7 @@ def test_a_model_is_read_as_predict_does(lite0: Backbone, model: Path, new_photo
     assert found.classes == expected.classes == trained.classes
     assert np.array_equal(found.probabilities, expected.probabilities)
     assert network.differentiable.classes == trained.classes
-    assert network.differentiable.head_stages == trained.origin.stages
+    assert network.differentiable.views[0].head_stages == trained.origin.stages
 
 
 def test_reading_writes_nothing(lite0: Backbone, new_photos: Path, tmp_path: Path):

@@ -11,7 +11,7 @@ from headstart.features.views import Frame, View
 from headstart.heads.blend import BlendedHead
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
-from headstart.models.model_backbone import load_model_backbone
+from headstart.models.model_backbone import check_differentiable, require_one_view
 from headstart.models.model_card import model_card
 from headstart.models.prediction import evaluate, predict
 from headstart.models.quality import planned_views, with_quality
@@ -103,7 +103,14 @@ def test_stages_of_one_view_only(several, tmp_path):
 
 def test_commands_that_need_one_view(trained):
     with pytest.raises(UserError, match=r"averages \d views .*--quality fast"):
-        load_model_backbone(trained.model, weights=None, allow_download=False)
+        require_one_view(trained.model)
+
+
+def test_commands_that_need_gradients(trained, monkeypatch):
+    check_differentiable(trained.model)
+    monkeypatch.setattr(Frame, "differentiable", False)
+    with pytest.raises(UserError, match=r"none lead through the view tiny@.*--quality fast"):
+        check_differentiable(trained.model)
 
 
 def test_plans(lite0, tiny):

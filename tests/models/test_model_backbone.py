@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import DownloadError, NotCachedError
-from headstart.models.model_backbone import build_model_extractor, load_model_backbone
+from headstart.models.model_backbone import build_model_extractor
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
 from tests.models.trained_models import make_model
@@ -42,15 +42,14 @@ def of_backbone(name: str, folder: Path) -> Model:
 @pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet18.a1_in1k", "hf-hub:a/b"])
 def test_a_model_does_not_go_online(name: str, tmp_path: Path, attempts: list[object]) -> None:
     model = of_backbone(name, tmp_path / "model")
-    for load in (build_model_extractor, load_model_backbone):
-        with pytest.raises(NotCachedError, match=r"allow their download with --allow-download"):
-            load(model, weights=None, allow_download=False)
+    with pytest.raises(NotCachedError, match=r"allow their download with --allow-download"):
+        build_model_extractor(model, weights=None, allow_download=False)
     assert not attempts
 
 
 def test_unless_the_user_says_so(tmp_path: Path, attempts: list[object]) -> None:
     model = of_backbone("torchvision:resnet18", tmp_path / "model")
     with pytest.raises(DownloadError) as caught:
-        load_model_backbone(model, weights=None, allow_download=True)
+        build_model_extractor(model, weights=None, allow_download=True)
     assert attempts
     assert not isinstance(caught.value, NotCachedError)

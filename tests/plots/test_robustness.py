@@ -26,6 +26,7 @@ CORRUPTED = {"noise": at(48, 40, 30, 20, 9), "blur": at(49, 45, 41, 35, 30), "fo
 SAMPLE = LabeledSample(
     name="photos", paths=(Path("a.png"),) * 50, labels=("a",) * 50, available=50, skipped=(),
     pixels=np.zeros((50, 1, 1, 3), np.uint8), accepted=np.ones((50, 2), bool), conflicts=(), seen=0,
+    sizes=((1, 1),) * 50,
 )  # fmt: skip
 
 

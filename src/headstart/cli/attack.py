@@ -94,6 +94,7 @@ def attack(
                 "method": method,
                 "norm": norm,
                 "backbone": inspected.backbone.name,
+                "views": inspected.views,
                 "seed": seed,
                 "image": image,
                 "out": out,

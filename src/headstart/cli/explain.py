@@ -49,7 +49,7 @@ def explain(
         method: Attribution method: grad-cam, integrated-gradients, occlusion; repeat the option
             for several.
         class_name: The class to explain.
-        stage: The stage whose activations Grad-CAM uses.
+        stage: The stage whose activations Grad-CAM uses, of all views that have it.
     """
     from headstart.datasets.own_folders import mark_results
     from headstart.datasets.unlabeled import find_images
@@ -81,6 +81,7 @@ def explain(
         print_json(
             {
                 "backbone": network.backbone.name,
+                "views": network.views,
                 "seed": seed,
                 "images": answers,
                 "skipped": [{"image": one.path, "reason": one.reason} for one in skipped],

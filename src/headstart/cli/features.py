@@ -12,6 +12,7 @@ from headstart.system.option import Option
 from headstart.system.serialization import to_json
 
 if TYPE_CHECKING:
+    from headstart.inspection.differentiable_model import DifferentiableView
     from headstart.inspection.feature_maps import Filters, StageMaps
 
 _OVERVIEW, _FILTERS = "overview.png", "filters.png"
@@ -24,6 +25,7 @@ def features(
     stage: Annotated[list[str] | None, Option(unset="all")] = None,
     top: Annotated[int, Option(low=1, high=64)] = 16,
     filters: bool = False,
+    view: shared.ViewName = None,
     network: shared.NetworkOptions,
     as_json: shared.Json = False,
 ) -> None:
@@ -46,24 +48,24 @@ def features(
     from headstart.inspection.feature_maps import first_filters, stage_maps
 
     original = open_image(image)
-    asked, backbone = stage or [], inspected.backbone
-    check_stages(backbone.name, [one.name for one in backbone.stages], asked)
-    pixels = prepare(original, backbone.preprocessing)
-    found = stage_maps(inspected.differentiable, pixels, stages=asked, top=top)
-    first = first_filters(inspected.differentiable.network) if filters else None
+    asked, shown = stage or [], inspected.differentiable.view(view)
+    check_stages(shown.name, shown.network.stages, asked)
+    pixels = prepare(original, shown.preprocessing)
+    found = stage_maps(shown, pixels, stages=asked, top=top)
+    first = first_filters(shown.network) if filters else None
     check_not_input(image, [out / name for name in (_OVERVIEW, _FILTERS, *map(_file, found))])
 
     from headstart import plots  # imports matplotlib, which is slow
 
     mark_results(out)
-    named = {"network": backbone.name, "image": image.name}
+    named = {"network": shown.name, "image": image.name}
     plots.save(plots.channels_by_stage(found, pixels, **named), out / _OVERVIEW)
     for one in found:
         plots.save(plots.strongest_channels(one, pixels, **named), out / _file(one))
     if first:
-        plots.save(plots.filters(first, network=backbone.name), out / _FILTERS)
+        plots.save(plots.filters(first, network=shown.name), out / _FILTERS)
     if as_json:
-        print_json(_document(image, backbone.name, found, first))
+        print_json(_document(image, shown, found, first))
         return
     table(
         ["stage", "channels", "map", "strongest channels", "file"],
@@ -90,11 +92,12 @@ def _file(stage: StageMaps) -> str:
 
 
 def _document(
-    image: Path, backbone: str, found: tuple[StageMaps, ...], first: Filters | None
+    image: Path, shown: DifferentiableView, found: tuple[StageMaps, ...], first: Filters | None
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "image": image,
-        "backbone": backbone,
+        "backbone": shown.backbone,
+        "view": shown.name,
         "overview": _OVERVIEW,
         "stages": [
             {

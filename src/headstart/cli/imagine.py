@@ -11,6 +11,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
 from headstart.errors import UserError
 from headstart.system.option import Option
+from headstart.system.text import join_names
 
 if TYPE_CHECKING:
     from headstart.inspection.ideal_image import IdealImage
@@ -38,6 +39,7 @@ def imagine(
     stage: str | None = None,
     channel: int | None = None,
     at: Annotated[str | None, Option(unset="the whole channel")] = None,
+    view: shared.ViewName = None,
     start: Annotated[Path | None, Option(flag="--from", unset="noise")] = None,
     frames: bool = False,
     grid: Annotated[int, Option(low=1)] = 1,
@@ -74,6 +76,11 @@ def imagine(
             f"--method lesson --from {start} is not random, so all images of --grid {grid} would "
             "be the same; remove one of them"
         )
+    if view is not None and stage is None:
+        raise UserError(
+            f"--view {view} needs a --stage and a --channel: a class is imagined for all views "
+            "together"
+        )
     if tv is not None and not math.isfinite(tv):
         raise UserError(f"--tv {tv} is not a finite number; give a weight such as 10")
     check_writable(out.parent)
@@ -81,7 +88,7 @@ def imagine(
     from headstart.inspection.ideal_image import synthesize
     from headstart.inspection.synthesis.recipe import BEST, LESSON
 
-    targets = _targets(inspected, classes or [], stage, channel, unit)
+    targets = _targets(inspected, classes or [], stage, channel, unit, view)
     recipe = BEST if method is SynthesisMethod.BEST else LESSON
     with progress() as bars:
         images = synthesize(
@@ -95,11 +102,12 @@ def imagine(
             frames=_FRAMES if frames else 0,
             progress=bars.bar("steps", "steps"),
         )
-    backbone = inspected.backbone.name
+    seen = inspected.differentiable.view(view)
+    shown = inspected.views if stage is None else (seen.name,)
     if len(images) > 1:
-        _draw(images, grid, backbone, out)
+        _draw(images, grid, join_names(shown), out)
     if as_json:
-        print_json(_document(images, method, backbone, seed, out))
+        print_json({**_document(images, method, seen.backbone, seed, out), "views": shown})
     else:
         _describe(images, out)
     _warn(images)
@@ -135,15 +143,16 @@ def _targets(
     stage: str | None,
     channel: int | None,
     at: tuple[int, int] | None,
+    view: str | None,
 ) -> list[Target]:
     from headstart.inspection.synthesis_target import class_target, unit_target
 
     if stage is not None and channel is not None:
-        return [unit_target(network, stage, channel, at)]
+        return [unit_target(network, stage, channel, at, view=view)]
     return list(dict.fromkeys(class_target(network, name) for name in classes))
 
 
-def _draw(images: tuple[IdealImage, ...], columns: int, backbone: str, path: Path) -> None:
+def _draw(images: tuple[IdealImage, ...], columns: int, network: str, path: Path) -> None:
     """Draw one row per target, or a grid if there is one image per target."""
     from headstart import plots
 
@@ -153,7 +162,7 @@ def _draw(images: tuple[IdealImage, ...], columns: int, backbone: str, path: Pat
         for one in images
     ]
     rows = [panels[first : first + columns] for first in range(0, len(panels), columns)]
-    plots.save(plots.image_grid(rows, title=f"Ideal images of {backbone}", width=2.2), path)
+    plots.save(plots.image_grid(rows, title=f"Ideal images of {network}", width=2.2), path)
 
 
 def _document(

@@ -89,6 +89,13 @@ UnknownRate = Annotated[
 ]
 DEFAULT_UNKNOWN_RATE = "0.05"
 Seed = Annotated[int, Option(help="Random seed.", low=0, high=2**32 - 1)]
+ViewName = Annotated[
+    str | None,
+    Option(
+        help="Of a model with several views, the one whose network to show.",
+        unset="the first; 'headstart info' lists them",
+    ),
+]
 Json = Annotated[bool, Option(help="Print one JSON document and nothing else.", flag="--json")]
 
 
@@ -236,7 +243,6 @@ def _inspected(
     from headstart.backbones import load_backbone
     from headstart.cli.console import silence_libraries
     from headstart.inspection.inspected_network import InspectedNetwork
-    from headstart.models.model_backbone import load_model_backbone
     from headstart.models.saved_model import load_model
 
     silence_libraries()
@@ -244,8 +250,7 @@ def _inspected(
         network = InspectedNetwork(load_backbone(name, weights=weights), None)
     else:
         model = load_model(folder)
-        backbone = load_model_backbone(model, weights=weights, allow_download=allow_download)
-        network = InspectedNetwork(backbone, model)
+        network = InspectedNetwork.of(model, weights=weights, allow_download=allow_download)
     # Built at once: it reports a missing extra before the caller imports what needs PyTorch.
     _ = network.differentiable
     return network

@@ -86,6 +86,7 @@ def robustness(
         )
     document = {
         "backbone": network.backbone.name,
+        "views": network.views,
         "model": model if network.model else None,
         **to_json(found),
     }

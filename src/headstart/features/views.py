@@ -27,6 +27,14 @@ class Frame(StrEnum):
     WHOLE = "whole"
     """The whole image, stretched to a square."""
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether the view is one input of the network, which gradients lead to."""
+        return self in _SINGLE_INPUTS
+
+
+_SINGLE_INPUTS: Final = frozenset({Frame.CENTER, Frame.WHOLE})
+
 
 @dataclass(frozen=True, slots=True)
 class View:

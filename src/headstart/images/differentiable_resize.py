@@ -19,29 +19,46 @@ _NUMBERS = 2**22  # elements of the identity at a time, to limit the memory for 
 
 
 class DifferentiableResize:
-    """The differentiable `prepare` for images of one size, `width` x `height` pixels."""
+    """The differentiable `prepare` for images of one size.
 
-    def __init__(self, preprocessing: Preprocessing, width: int, height: int) -> None:
+    Args:
+        preprocessing: what `prepare` does.
+        width: width of the images in pixels.
+        height: height of the images in pixels.
+        resized: width and height before the crop; by default those of `preprocessing`.
+    """
+
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        width: int,
+        height: int,
+        *,
+        resized: tuple[int, int] | None = None,
+    ) -> None:
         self._crop, self._fill = preprocessing.crop, preprocessing.fill
-        sizes = preprocessing.resized(width, height)
+        sizes = preprocessing.resized(width, height) if resized is None else resized
         part = only_middle(*sizes, preprocessing.crop)
         self._across, self._down = (
-            _Axis.of(source, resized, preprocessing, part=part)
-            for source, resized in zip((width, height), sizes, strict=True)
+            _Axis.of(source, length, preprocessing, part=part)
+            for source, length in zip((width, height), sizes, strict=True)
         )
         self._width_first = _width_first((width, height), sizes, preprocessing)
 
-    def __call__(self, pixels: Tensor) -> Tensor:
+    def __call__(self, pixels: Tensor, *, rounded: bool = True) -> Tensor:
         """Resize and crop (B, 3, height, width) in [0, 1] as `prepare` does: (B, 3, crop, crop).
 
         For images of 8-bit values the result equals that of `prepare`, except for values halfway
         between two levels, which Pillow's integer arithmetic may round the other way. Gradients
-        ignore the rounding (straight-through estimator, Bengio et al. 2013).
+        ignore the rounding (straight-through estimator, Bengio et al. 2013), and so do the values
+        unless `rounded`.
         """
         if self._width_first:
-            x = self._down.along_width(self._across.along_width(pixels).mT).mT
+            x = self._across.along_width(pixels, rounded)
+            x = self._down.along_width(x.mT, rounded).mT
         else:
-            x = self._across.along_width(self._down.along_width(pixels.mT).mT)
+            x = self._down.along_width(pixels.mT, rounded).mT
+            x = self._across.along_width(x, rounded)
         if x.shape[2:] == (self._crop, self._crop):
             return x
         fill = torch.tensor(self._fill, dtype=x.dtype, device=x.device) / 255
@@ -74,14 +91,16 @@ class _Axis:
         whole = (0.0, float(source))
         return cls(_weights(source, resized, whole, preprocessing)[:, kept], slice(None), before)
 
-    def along_width(self, x: Tensor) -> Tensor:
+    def along_width(self, x: Tensor, rounded: bool) -> Tensor:
         """Resize (B, 3, H, source) to (B, 3, H, kept)."""
         if self.weights is None:
             return x[..., self.kept]
         exact = x @ self.weights.to(x)
-        # Round halves up as Pillow does; the excess covers halves that float32 falls short of.
-        rounded = (exact.detach() * 255 + 0.50002).floor().clamp(0, 255) / 255
-        return exact + (rounded - exact).detach()
+        levels = exact.detach() * 255
+        if rounded:
+            # Halves go up as Pillow's; the excess covers halves that float32 falls short of.
+            levels = (levels + 0.50002).floor()
+        return exact + (levels.clamp(0, 255) / 255 - exact).detach()
 
 
 def _width_first(

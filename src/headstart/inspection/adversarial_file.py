@@ -18,7 +18,6 @@ from torch import Tensor
 from headstart.backbones.imagenet_names import find_classes
 from headstart.errors import DataError
 from headstart.images.decode import open_image
-from headstart.images.differentiable_resize import DifferentiableResize
 from headstart.inspection.attacks import Attack, AttackGoal, Threat
 from headstart.inspection.image_tensor import encode, straight_through, to_array, to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
@@ -100,12 +99,12 @@ def attack_file(
     before = _predict(network, image)
     goal = _goal(model.classes, before, to)
     pixels = to_tensor(original, model.device)
-    resize = DifferentiableResize(model.preprocessing, original.shape[1], original.shape[0])
+    of_image = model.whole_images(original.shape[1], original.shape[0])
 
     def logits(x: Tensor) -> Tensor:
         if jpeg is None:
-            return model.logits(resize(x))
-        return (model.logits(resize(x)) + model.logits(resize(_compress(x, jpeg[1])))) / 2
+            return of_image(x)
+        return (of_image(x) + of_image(_compress(x, jpeg[1]))) / 2
 
     def wanted(prediction: ClassProbability) -> bool:
         return bool(goal.wanted[0, model.classes.index(prediction.label)])

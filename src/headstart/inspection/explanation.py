@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from headstart.images.limits import shown_size
 from headstart.images.preprocessing import decode_and_prepare
 from headstart.inspection.attribution import ATTRIBUTION_METHODS, NetworkFunctions
 from headstart.inspection.attribution.faithfulness import Faithfulness, faithfulness
-from headstart.inspection.attribution.full_size import FullSizeMap, to_full_size
+from headstart.inspection.attribution.full_size import FullSizeMap, seen_part, to_full_size
+from headstart.inspection.attribution.method import BATCH
+from headstart.inspection.attribution_by_view import attribute_by_view
+from headstart.inspection.differentiable_model import DifferentiableModel, DifferentiableView
 from headstart.inspection.image_tensor import to_array, to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.system.text import count_reasons, pluralize
@@ -49,9 +53,10 @@ class HeatMap:
 
     Attributes:
         method: its name in `ATTRIBUTION_METHODS`.
-        stage: the stage whose map it is; None for methods that work on pixels.
-        relevance: (crop, crop) float32 on the network's input; positive values support the class,
-            negative ones oppose it.
+        stage: the stage whose map it is, of several views the stage of each; None for methods
+            that work on pixels.
+        relevance: (crop, crop) float32 on the network's input or, for several views, the canvas;
+            positive values support the class, negative ones oppose it.
         full_size: the positive part over the whole image, scaled to a maximum of 1.
         faithfulness: whether the network needs the relevant pixels.
     """
@@ -118,8 +123,9 @@ class Explainer:
     Args:
         network: network to explain.
         methods: names in `ATTRIBUTION_METHODS`, in the order to compute; all by default.
-        stage: the stage for methods such as Grad-CAM. By default the deepest stage that the head
-            uses, or the next shallower one that has a map.
+        stage: the stage for methods such as Grad-CAM, of all views that have it. By default, of
+            each view, the deepest stage that the head uses, or the next shallower one that has a
+            map.
         seed: random seed of the shifted maps that `faithfulness` compares with.
 
     Raises:
@@ -137,7 +143,7 @@ class Explainer:
         seed: int = 0,
     ) -> None:
         self._network, self._model, self._seed = network, network.differentiable, seed
-        names = dict.fromkeys(methods or ATTRIBUTION_METHODS)
+        names, views = dict.fromkeys(methods or ATTRIBUTION_METHODS), self._model.views
         if unknown := [name for name in names if name not in ATTRIBUTION_METHODS]:
             raise UserError(
                 f"there is no attribution method {unknown[0]!r}; choose from "
@@ -146,12 +152,18 @@ class Explainer:
         # Built at once, so that a missing package is reported before any work is done.
         self._methods = {name: ATTRIBUTION_METHODS[name]() for name in names}
         if stage is not None:
-            check_stages(self._model.name, self._model.network.stages, [stage])
+            known = dict.fromkeys(one for view in views for one in view.network.stages)
+            check_stages(self._model.name, known, [stage])
             if not any(method.uses_stage for method in self._methods.values()):
                 raise UserError(
                     f"--stage {stage} has no effect on {', '.join(names)}; add --method grad-cam"
                 )
-        self._stages = self._deepest_first() if stage is None else (stage,)
+        self._stages = [
+            _deepest_first(view)
+            if stage is None
+            else tuple(one for one in view.network.stages if one == stage)
+            for view in views
+        ]
 
     def explain(self, prediction: ExplainedPrediction) -> Explanation:
         """Compute and score the heat maps for the class to explain.
@@ -161,21 +173,26 @@ class Explainer:
             DataError: the network computes NaN or infinity.
             UnreadableImageError: the file can no longer be read.
         """
-        model = self._model
         # The heat maps are shown on the whole image, but computed on the network's input.
-        image, preprocessing = decode(prediction.image, min_size=shown_size), model.preprocessing
-        prepared = decode_and_prepare(prediction.image, preprocessing)
-        pixels = to_tensor(prepared, model.device)
+        image = decode(prediction.image, min_size=shown_size)
+        model = self._model.for_images(*image.size)
+        pixels = to_tensor(decode_and_prepare(prediction.image, model.preprocessing), model.device)
         target = model.classes.index(prediction.explained)
+        engine_logits = partial(self._engine_logits, model)
         functions = NetworkFunctions(
             logits=model.logits,
-            fast_logits=self._engine_logits,
+            fast_logits=engine_logits,
             forward_pass=model.forward_pass,
-            stages=self._stages,
+            stages=self._stages[0],
+            batch=model.batch(BATCH),
         )
         maps = []
         for name, method in self._methods.items():
-            found = method.attribute(functions, pixels, torch.tensor([target], device=model.device))
+            targets = torch.tensor([target], device=model.device)
+            if method.uses_stage and len(model.views) > 1:
+                found = attribute_by_view(method, model, pixels, targets, self._stages)
+            else:
+                found = method.attribute(functions, pixels, targets)
             relevance = found.values[0]
             values = relevance.float().cpu().numpy()
             if not np.isfinite(values).all():
@@ -185,38 +202,47 @@ class Explainer:
                 )
             heat = np.maximum(values, 0)
             heat /= heat.max() or 1
-            scores = faithfulness(
-                self._engine_logits, pixels[0], relevance, target, seed=self._seed
-            )
+            scores = faithfulness(engine_logits, pixels[0], relevance, target, seed=self._seed)
             maps.append(
                 HeatMap(
                     method=name,
                     stage=found.stage,
                     relevance=values,
-                    full_size=to_full_size(heat, preprocessing, *image.size),
+                    full_size=_full_size(heat, model, *image.size),
                     faithfulness=scores,
                 )
             )
         return Explanation(prediction=prediction, pixels=np.asarray(image), maps=tuple(maps))
 
-    def _deepest_first(self) -> tuple[str, ...]:
-        """Return the stages that the head uses, then the shallower ones."""
-        stages = self._model.network.stages
-        # A head on the network's own logits depends on the last stage.
-        used = [stage for stage in self._model.head_stages if stage in stages] or [stages[-1]]
-        shallower = stages[: stages.index(used[-1])]
-        return (*used[::-1], *(stage for stage in shallower[::-1] if stage not in used))
-
-    def _engine_logits(self, pixels: Tensor) -> Tensor:
+    def _engine_logits(self, model: DifferentiableModel, pixels: Tensor) -> Tensor:
         """Compute logits without gradients, in the inference engine, on images of 8 bits.
 
         Most of the work needs no gradients, and the engine is several times as fast on CPUs. Its
         bfloat16 ranks the regions of occlusion like float32 (rank correlation 0.99).
         """
-        parts = torch.split(torch.from_numpy(to_array(pixels)), self._network.engine.batch)
-        outputs = self._network.engine_outputs(part.numpy() for part in parts)
-        model = self._model
-        used = (LOGITS,) if model.head is None else model.head_stages
+        network = self._network
+        parts = torch.split(torch.from_numpy(to_array(pixels)), network.batch)
+        outputs = network.engine_outputs((part.numpy() for part in parts), model)
+        used = network.model.stages if network.model else (LOGITS,)
         rows = [join_stages(one, used) for one in outputs]
         values = torch.from_numpy(np.concatenate(rows)).to(pixels.device)
         return values if model.head is None else model.head(values)
+
+
+def _full_size(heat: Floats, model: DifferentiableModel, width: int, height: int) -> FullSizeMap:
+    """Put a map back on the whole image, without the parts of a canvas that no view sees."""
+    full = to_full_size(heat, model.preprocessing, width, height)
+    if len(model.views) == 1:
+        return full
+    parts = [seen_part(view.preprocessing, width, height) for view in model.views]
+    seen = np.any(parts, axis=0)
+    return FullSizeMap(np.where(seen, full.values, np.float32(0)), seen)
+
+
+def _deepest_first(view: DifferentiableView) -> tuple[str, ...]:
+    """Return the stages that the head uses, then the shallower ones."""
+    stages = view.network.stages
+    # A head on the network's own logits depends on the last stage.
+    used = [stage for stage in view.head_stages if stage in stages] or [stages[-1]]
+    shallower = stages[: stages.index(used[-1])]
+    return (*used[::-1], *(stage for stage in shallower[::-1] if stage not in used))

@@ -14,7 +14,7 @@ from torch import nn
 from headstart.backbones.staged import StagedNetwork, on_grid
 from headstart.backbones.stages import check_stages
 from headstart.errors import DataError
-from headstart.inspection.differentiable_model import DifferentiableModel
+from headstart.inspection.differentiable_model import DifferentiableView
 from headstart.inspection.image_tensor import to_tensor
 from headstart.types import Doubles, Floats, Pixels
 
@@ -76,7 +76,7 @@ class Filters:
 
 
 def stage_maps(
-    model: DifferentiableModel, pixels: Pixels, *, stages: Sequence[str] = (), top: int = TOP
+    view: DifferentiableView, pixels: Pixels, *, stages: Sequence[str] = (), top: int = TOP
 ) -> tuple[StageMaps, ...]:
     """Compute the strongest channels of each stage, shallow to deep, in one forward pass.
 
@@ -86,10 +86,10 @@ def stage_maps(
         BackboneError: the network does not have one of the stages.
         DataError: the network computes NaN or infinity.
     """
-    network = model.network
-    check_stages(model.name, network.stages, stages)
+    network = view.network
+    check_stages(view.name, network.stages, stages)
     with torch.no_grad():
-        activations = network.activations(to_tensor(pixels, model.device))
+        activations = network.activations(to_tensor(pixels, view.device))
     return tuple(
         _strongest(name, number, on_grid(activations[name])[0].float().cpu().numpy(), top)
         for number, name in enumerate(network.stages, start=1)

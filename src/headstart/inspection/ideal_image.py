@@ -76,7 +76,7 @@ def synthesize(
 
     Args:
         network: network to synthesize for.
-        targets: classes, channels or units that the images should show.
+        targets: classes that the images should show, or channels or units of one view.
         recipe: how to synthesize them.
         out: the PNG of a single image. Several images get numbered names next to it, and `out`
             itself is reserved for an overview.
@@ -92,7 +92,8 @@ def synthesize(
         HeadstartError: a file cannot be written.
     """
     model, steps = network.differentiable, recipe.settings.steps
-    side = model.preprocessing.crop if size is None else size
+    preprocessing = targets[0].preprocessing(model)
+    side = preprocessing.crop if size is None else size
     jobs = [(target, seed) for target in targets for seed in seeds]
     paths = [out]
     if len(jobs) > 1:
@@ -115,8 +116,8 @@ def synthesize(
             latent,
             objective,
             recipe.settings,
-            prepare=DifferentiableResize(model.preprocessing, side, side),
-            side=model.preprocessing.crop,
+            prepare=DifferentiableResize(preprocessing, side, side),
+            side=preprocessing.crop,
             seed=seed,
             goal=goal,
             frames=frames,

@@ -15,10 +15,10 @@ from headstart.datasets import ImageDataset
 from headstart.datasets.class_names import spelled_as
 from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UnreadableImageError
-from headstart.images.decode import read_bytes
+from headstart.images.decode import decode, read_bytes
 from headstart.images.identity import image_identities
 from headstart.images.limits import one_large_image
-from headstart.images.preprocessing import decode_and_prepare
+from headstart.images.preprocessing import prepare
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.system.prefetch import prefetch
@@ -37,7 +37,8 @@ class LabeledSample:
         name: name of the data set.
         paths: N files, in the order of their digests.
         labels: N class names of the data set.
-        pixels: (N, crop, crop, 3) uint8, prepared for the network.
+        pixels: (N, crop, crop, 3) uint8, prepared for the network; see `DifferentiableModel`.
+        sizes: N pairs of width and height, of the images.
         accepted: (N, K) bool, the network's classes that count as correct; for "cat" there may be
             several.
         available: number of images in the data set whose class the network knows.
@@ -50,6 +51,7 @@ class LabeledSample:
     paths: tuple[Path, ...]
     labels: tuple[str, ...]
     pixels: Pixels
+    sizes: tuple[tuple[int, int], ...]
     accepted: npt.NDArray[np.bool_]
     available: int
     skipped: tuple[Skipped, ...]
@@ -101,8 +103,9 @@ def draw_sample(
         path = pool.paths[row]
         try:
             content = read_bytes(path)
-            pixels = decode_and_prepare(content, network.preprocessing)
-            return _SampleRow(row, bytes_digest(content), pixels)
+            image = decode(content, min_size=network.preprocessing.min_decode_size)
+            pixels = prepare(image, network.preprocessing)
+            return _SampleRow(row, bytes_digest(content), pixels, image.size)
         except UnreadableImageError as error:
             return Skipped(str(path), str(error))
 
@@ -149,6 +152,7 @@ def draw_sample(
         paths=tuple(pool.paths[one.row] for one in chosen),
         labels=tuple(pool.classes[label] for label in labels),
         pixels=np.stack([one.pixels for one in chosen]),
+        sizes=tuple(one.size for one in chosen),
         accepted=accepted,
         available=len(pool),
         skipped=(*dataset.skipped, *without_class, *failed),
@@ -159,11 +163,12 @@ def draw_sample(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _SampleRow:
-    """A prepared image, its row in the pool and the digest of its file."""
+    """A prepared image, its row in the pool, the digest of its file, and its size."""
 
     row: int
     digest: str
     pixels: Pixels
+    size: tuple[int, int]
 
 
 def _targets(

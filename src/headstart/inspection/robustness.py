@@ -1,7 +1,8 @@
 """Measure how often a network stays correct under attack and under common corruptions.
 
 Both change the network's input, after resizing: a change of 4/255 there is smaller than one of a
-large photo, whose pixels the resizing averages.
+large photo, whose pixels the resizing averages. If a model has several views, they change what all
+views are made from; see `headstart.inspection.canvas`.
 
 The clean and corrupted accuracies are those of the ordinary prediction path (inference engine, in
 its precision). Attacks need gradients and run on the differentiable form, without rounding to 8
@@ -66,22 +67,16 @@ def measure_robustness(
         MissingExtraError: PyTorch is not installed.
     """
     sizes = _sizes(EPSILONS[norm] if epsilons is None else epsilons)
-    (clean,) = _correct(network, [sample.pixels.__getitem__], sample.accepted, no_progress)
+    (clean,) = _correct(network, sample, [sample.pixels.__getitem__], no_progress)
     threats = [Threat(norm, epsilon, levels=None) for epsilon in sizes[1:]]
     wrong_at = np.zeros(len(sample), dtype=np.int64)
     wrong_at[clean] = 1 + _first_success(
-        network.differentiable,
-        sample.pixels[clean],
-        sample.accepted[clean],
-        threats,
-        attack,
-        seed=seed,
-        progress=on_steps,
+        network.differentiable, sample, clean, threats, attack, seed=seed, progress=on_steps
     )
     kinds = list(itertools.product(Corruption, STRENGTHS))
     versions = [partial(_corrupted, sample.pixels, *kind, seed) for kind in kinds]
     corrupted: dict[Corruption, tuple[Accuracy, ...]] = dict.fromkeys(Corruption, ())
-    masks = _correct(network, versions, sample.accepted, on_images)
+    masks = _correct(network, sample, versions, on_images)
     for (kind, _), correct in zip(kinds, masks, strict=True):
         corrupted[kind] += (Accuracy.of(correct),)
     return Robustness(
@@ -113,66 +108,83 @@ def _corrupted(pixels: Pixels, kind: Corruption, strength: int, seed: int, row: 
 
 def _correct(
     network: InspectedNetwork,
+    sample: LabeledSample,
     versions: Sequence[Callable[[int], Pixels]],
-    accepted: Mask,
     progress: ProgressCallback,
 ) -> list[Mask]:
     """Return, for each version of N images, (N,) bool: whether the engine predicts it correctly."""
-    rows, work = np.arange(len(accepted)), list(itertools.product(versions, range(len(accepted))))
-
-    def batches() -> Iterator[Pixels]:
+    predicted = np.empty((len(versions), len(sample)), dtype=np.int64)
+    done = 0
+    for rows, model in _groups(network.differentiable, sample, np.arange(len(sample))):
+        work, found = list(itertools.product(versions, rows.tolist())), []
         images = (image for _, image in prefetch(lambda item: item[0](item[1]), work))
-        return stack_batches(images, network.engine.batch)
+        for outputs in network.engine_outputs(stack_batches(images, network.batch), model):
+            scores = network.model.probabilities(outputs) if network.model else outputs[LOGITS]
+            found += scores.argmax(1).tolist()
+            progress(done + len(found), predicted.size)
+        predicted[:, rows] = np.reshape(found, (len(versions), len(rows)))
+        done += len(found)
+    every = np.arange(len(sample))
+    return [sample.accepted[every, classes] for classes in predicted]
 
-    predicted: list[int] = []
-    for outputs in network.engine_outputs(batches()):
-        scores = network.model.probabilities(outputs) if network.model else outputs[LOGITS]
-        predicted += scores.argmax(1).tolist()
-        progress(len(predicted), len(work))
-    classes = np.array(predicted, dtype=np.int64).reshape(len(versions), len(rows))
-    return [accepted[rows, row] for row in classes]
+
+def _groups(
+    model: DifferentiableModel, sample: LabeledSample, rows: Labels
+) -> Iterator[tuple[Labels, DifferentiableModel]]:
+    """Divide rows by the shape of their images, where views are made from it; usually one group."""
+    groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
+    for row in rows.tolist():
+        groups.setdefault(model.canvas.resized(*sample.sizes[row]), []).append(row)
+    for found in groups.values():
+        yield np.array(found), model.for_images(*sample.sizes[found[0]])
 
 
 def _first_success(
     model: DifferentiableModel,
-    pixels: Pixels,
-    accepted: Mask,
+    sample: LabeledSample,
+    tested: Mask,
     threats: Sequence[Threat],
     attack: APGD,
     *,
     seed: int,
     progress: ProgressCallback,
 ) -> Labels:
-    """Return the (N,) index of the first threat in which the attack succeeds; T if it never does.
+    """Return the index of the first threat in which the attack succeeds, for each `tested` image.
 
-    Threats grow, and an image that is misclassified in one is so in all larger ones. For the other
-    images the best change so far, scaled up, is the next start: networks are nearly linear at this
-    scale, so it is close. Each threat is searched twice: for the log-odds of any wrong class, and
-    for the margin of the strongest wrong class. With two classes these are the same.
+    It is T if the attack never does. Threats grow, and an image that is misclassified in one is so
+    in all larger ones. For the other images the best change so far, scaled up, is the next start:
+    networks are nearly linear at this scale, so it is close. Each threat is searched twice: for the
+    log-odds of any wrong class, and for the margin of the strongest wrong class. With two classes
+    these are the same.
     """
-    found = np.full(len(pixels), len(threats), dtype=np.int64)
-    size = _BATCH_CUDA if model.device.type == "cuda" else _BATCH
+    found = np.full(len(sample), len(threats), dtype=np.int64)
+    accepted = sample.accepted
+    size = model.batch(_BATCH_CUDA if model.device.type == "cuda" else _BATCH)
     scales = _SCALES if accepted.shape[1] > 2 else _SCALES[:1]
     runs = list(itertools.product(range(len(threats)), scales))
     budget = attack.steps * attack.restarts
-    total = len(pixels) * len(runs) * budget
+    total = int(tested.sum()) * len(runs) * budget
     done = running = 0  # steps of finished runs, whether taken or not, and of the current run
 
-    def network(x: Tensor, scale: float) -> Tensor:
+    def network(x: Tensor, seen: DifferentiableModel, scale: float) -> Tensor:
         nonlocal running
         running += len(x)
         progress(min(done + running, total), total)
-        return model.logits(x) * scale
+        return seen.logits(x) * scale
 
-    for first in range(0, len(pixels), size):
-        rows = np.arange(first, min(first + size, len(pixels)))
-        x = to_tensor(pixels[rows], model.device)
+    chunks = [
+        (group[first : first + size], seen)
+        for group, seen in _groups(model, sample, np.flatnonzero(tested))
+        for first in range(0, len(group), size)
+    ]
+    for rows, seen in chunks:
+        x = to_tensor(sample.pixels[rows], model.device)
         wanted = torch.from_numpy(~accepted[rows]).to(model.device)
         direction = torch.zeros_like(x)  # the best change so far, divided by its epsilon
         for number, (index, scale) in enumerate(runs, start=1):
             threat = threats[index]
             result = attack.run(
-                partial(network, scale=scale),
+                partial(network, seen=seen, scale=scale),
                 x,
                 AttackGoal(wanted),
                 threat,
@@ -190,4 +202,4 @@ def _first_success(
             x, wanted, rows = x[~success], wanted[~success], rows[~finished]
             if not len(rows):
                 break
-    return found
+    return found[tested]

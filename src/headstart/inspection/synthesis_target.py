@@ -9,6 +9,7 @@ from headstart.backbones.imagenet_names import find_class
 from headstart.backbones.staged import on_grid
 from headstart.backbones.stages import check_stages
 from headstart.errors import UserError
+from headstart.images.preprocessing import Preprocessing
 from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.synthesis.ascent import StopCriterion
@@ -29,6 +30,10 @@ class ClassTarget:
 
     name: str
     index: int
+
+    def preprocessing(self, model: DifferentiableModel) -> Preprocessing:
+        """Return how the pixels that the objective takes are made from an image."""
+        return model.preprocessing
 
     def objective(
         self, model: DifferentiableModel, recipe: SynthesisRecipe
@@ -51,11 +56,13 @@ class UnitTarget:
         stage: name of the stage.
         channel: index from 0.
         at: row and column of the unit, from 0; None for the channel's mean.
+        view: name of the view whose network has the stage; None for the first.
     """
 
     stage: str
     channel: int
     at: tuple[int, int] | None = None
+    view: str | None = None
 
     @property
     def name(self) -> str:
@@ -63,14 +70,19 @@ class UnitTarget:
         position = "" if self.at is None else f" at {self.at[0]},{self.at[1]}"
         return f"{self.stage} channel {self.channel}{position}"
 
+    def preprocessing(self, model: DifferentiableModel) -> Preprocessing:
+        """Return how the pixels that the objective takes are made from an image."""
+        return model.view(self.view).preprocessing
+
     def objective(
         self, model: DifferentiableModel, recipe: SynthesisRecipe
     ) -> tuple[Objective, StopCriterion | None]:
         """Return what to maximize; there is no goal."""
         del recipe
+        view = model.view(self.view)
 
         def maps(pixels: Tensor) -> Tensor:
-            return on_grid(model.network.activations(pixels.to(model.device))[self.stage])
+            return on_grid(view.network.activations(pixels.to(view.device))[self.stage])
 
         return activation(maps, self.channel, self.at), None
 
@@ -90,20 +102,25 @@ def class_target(network: InspectedNetwork, name: str) -> ClassTarget:
 
 
 def unit_target(
-    network: InspectedNetwork, stage: str, channel: int, at: tuple[int, int] | None = None
+    network: InspectedNetwork,
+    stage: str,
+    channel: int,
+    at: tuple[int, int] | None = None,
+    *,
+    view: str | None = None,
 ) -> UnitTarget:
     """Check that the network has a channel, or a unit.
 
     Raises:
         BackboneError: there is no such stage.
-        UserError: there is no such channel, or no such position in it.
+        UserError: there is no such view, channel, or position in it.
     """
-    model = network.differentiable
-    check_stages(model.name, model.network.stages, [stage])
+    seen = network.differentiable.view(view)
+    check_stages(seen.name, seen.network.stages, [stage])
     with torch.no_grad():
-        side = model.preprocessing.crop
-        blank = torch.zeros(1, 3, side, side, device=model.device)
-        channels, height, width = on_grid(model.network.activations(blank)[stage]).shape[1:]
+        side = seen.preprocessing.crop
+        blank = torch.zeros(1, 3, side, side, device=seen.device)
+        channels, height, width = on_grid(seen.network.activations(blank)[stage]).shape[1:]
     if not 0 <= channel < channels:
         raise UserError(
             f"stage {stage} has no channel {channel}; its channels are 0 to {channels - 1}"
@@ -113,4 +130,4 @@ def unit_target(
             f"stage {stage} has no unit at {at[0]},{at[1]}; its rows are 0 to {height - 1}, its "
             f"columns 0 to {width - 1}"
         )
-    return UnitTarget(stage, channel, at)
+    return UnitTarget(stage, channel, at, view)

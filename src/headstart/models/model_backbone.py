@@ -61,22 +61,6 @@ def build_model_extractor(
     )
 
 
-def load_model_backbone(model: Model, *, weights: Path | None, allow_download: bool) -> Backbone:
-    """Load the network that a model with one view runs on; see `build_model_extractor`.
-
-    Raises:
-        UserError: The model averages several views.
-    """
-    require_one_view(model)
-    require_weights_file(model, weights)
-    with _no_unasked_download(model):
-        backbone = load_backbone(
-            model.origin.backbone, weights=weights, allow_download=allow_download
-        )
-    backbone = tuned_backbone(model, backbone)
-    return View.parse(model.origin.view).of(backbone) if model.origin.view else backbone
-
-
 @contextmanager
 def _no_unasked_download(model: Model) -> Iterator[None]:
     try:
@@ -116,6 +100,21 @@ def require_one_view(model: Model) -> None:
             f"this needs a model that sees the images in one way, and the model averages "
             f"{len(model.members)} views ({names}); fit one with --quality fast"
         )
+
+
+def check_differentiable(model: Model) -> None:
+    """Check that gradients lead through all views of a model to the image.
+
+    Raises:
+        UserError: A view shows the image in parts.
+    """
+    for one in model.all_members:
+        if one.origin.view and not View.parse(one.origin.view).frame.differentiable:
+            raise UserError(
+                f"this needs gradients of the image, and none lead through the view "
+                f"{one.origin.name} of the model; fit a model without it, such as with --quality "
+                f"fast"
+            )
 
 
 def check_weights(model: Model, backbone: Backbone) -> None:

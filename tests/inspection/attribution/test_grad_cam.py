@@ -51,7 +51,7 @@ def test_a_stage_behind_the_classifier_is_refused():
 def test_a_vision_transformer_that_reads_its_class_token(with_random_weights):  # noqa: F811
     name = "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     backbone, peer = with_random_weights(name)
-    network = DifferentiableModel.of(backbone).network
+    network = DifferentiableModel.of(backbone).views[0].network
     x = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     found = grad_cam(network.watch, x, torch.tensor([7]), network.stages[::-1])
     # The last block has 14 x 14 places, and only its class token is read.
@@ -77,7 +77,7 @@ def test_a_vision_transformer_that_reads_its_class_token(with_random_weights):  
 @pytest.mark.slow
 def test_channels_last_inside_a_network_does_not_matter(with_random_weights):  # noqa: F811
     backbone, _ = with_random_weights("torchvision:swin_t")
-    network = DifferentiableModel.of(backbone).network
+    network = DifferentiableModel.of(backbone).views[0].network
     x = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     found = grad_cam(network.watch, x, torch.tensor([7]), network.stages[::-1])
     assert found.stage == network.stages[-1]

@@ -23,10 +23,18 @@ class FullSizeMap:
 
 
 def to_full_size(
-    values: Floats, preprocessing: Preprocessing, width: int, height: int
+    values: Floats,
+    preprocessing: Preprocessing,
+    width: int,
+    height: int,
+    *,
+    resized: tuple[int, int] | None = None,
 ) -> FullSizeMap:
-    """Resize a map of the crop, (crop, crop), to its whole image, (height, width), bilinearly."""
-    resized = preprocessing.resized(width, height)
+    """Resize a map of the crop, (crop, crop), to its whole image, (height, width), bilinearly.
+
+    `resized` are the width and height before the crop, by default those of `preprocessing`.
+    """
+    resized = resized or preprocessing.resized(width, height)
     (x, columns), (y, rows) = (
         _crop_positions(source, length, preprocessing.crop)
         for source, length in zip((width, height), resized, strict=True)
@@ -34,6 +42,14 @@ def to_full_size(
     seen = rows[:, None] & columns
     full = _interpolate(_interpolate(values, y).T, x).T
     return FullSizeMap(np.where(seen, full, np.float32(0)), seen)
+
+
+def seen_part(preprocessing: Preprocessing, width: int, height: int) -> npt.NDArray[np.bool_]:
+    """Return which pixels of an image are in the network's input: (height, width) bool."""
+    sizes = zip((width, height), preprocessing.resized(width, height), strict=True)
+    columns, rows = (_crop_positions(*size, preprocessing.crop)[1] for size in sizes)
+    seen: npt.NDArray[np.bool_] = rows[:, None] & columns
+    return seen
 
 
 def _crop_positions(source: int, resized: int, crop: int) -> tuple[Doubles, npt.NDArray[np.bool_]]:

@@ -19,7 +19,8 @@ class GradCAM(AttributionMethod):
     def attribute(self, network: NetworkFunctions, pixels: Tensor, targets: Tensor) -> Relevance:
         """See `AttributionMethod.attribute`."""
         found = grad_cam(network.forward_pass, pixels, targets, network.stages)
-        return Relevance(upsample(found.values, pixels.shape[2]), found.stage)
+        positions = math.prod(found.values.shape[1:])
+        return Relevance(upsample(found.values, pixels.shape[2]), found.stage, positions)
 
 
 def grad_cam(

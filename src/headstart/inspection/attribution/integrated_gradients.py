@@ -6,6 +6,7 @@ from torch import Tensor
 
 from headstart.inspection.attribution.baselines import blur
 from headstart.inspection.attribution.method import (
+    BATCH,
     AttributionMethod,
     NetworkFunctions,
     Relevance,
@@ -16,7 +17,6 @@ STEPS = 32
 """Gradients on the path, by Gauss-Legendre quadrature."""
 SMOOTHING = 1 / 56
 """Blur of the relevance map, as a fraction of the side: 4 pixels of 224."""
-_BATCH = 16  # gradients per backward pass, to limit memory
 
 
 class IntegratedGradients(AttributionMethod):
@@ -27,7 +27,8 @@ class IntegratedGradients(AttributionMethod):
 
     def attribute(self, network: NetworkFunctions, pixels: Tensor, targets: Tensor) -> Relevance:
         """See `AttributionMethod.attribute`."""
-        return Relevance(smooth(integrated_gradients(network.logits, pixels, targets)))
+        found = integrated_gradients(network.logits, pixels, targets, batch=network.batch)
+        return Relevance(smooth(found))
 
 
 def integrated_gradients(
@@ -37,6 +38,7 @@ def integrated_gradients(
     *,
     baseline: Tensor | None = None,
     steps: int = STEPS,
+    batch: int = BATCH,
 ) -> Tensor:
     """Average the gradients on a straight path from a baseline, times the difference to it.
 
@@ -50,6 +52,7 @@ def integrated_gradients(
             20 photos of cats and dogs it is 42% of the change from black, 24% from the mean color
             and 6% from the blurred image.
         steps: number of gradients on the path.
+        batch: gradients per backward pass, to limit memory.
 
     Returns:
         (B, 3, H, W), signed; the sum is the change of the logit from the baseline to the image
@@ -61,7 +64,7 @@ def integrated_gradients(
         baselines=blur(pixels) if baseline is None else baseline,
         target=targets,
         n_steps=steps,
-        internal_batch_size=max(_BATCH, len(pixels)),
+        internal_batch_size=max(batch, len(pixels)),
     )
     return attributions.detach().to(pixels.dtype)
 

@@ -10,6 +10,9 @@ from torch import Tensor
 from headstart.backbones.staged import ForwardPass
 from headstart.errors import MissingExtraError
 
+BATCH = 16
+"""Images of one view whose gradients fit into memory at a time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkFunctions:
@@ -21,12 +24,14 @@ class NetworkFunctions:
             pixels to 8 bits; several times as fast on CPUs.
         forward_pass: pixels to the maps of all stages and logits, connected for gradients.
         stages: names of the stages to take a map from, the preferred one first.
+        batch: number of images whose gradients fit into memory at a time.
     """
 
     logits: Callable[[Tensor], Tensor]
     fast_logits: Callable[[Tensor], Tensor]
     forward_pass: Callable[[Tensor], ForwardPass]
     stages: tuple[str, ...]
+    batch: int = BATCH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +41,12 @@ class Relevance:
     Attributes:
         values: (B, H, W), signed; positive values support the class.
         stage: name of the stage whose map this is; None for methods that work on pixels.
+        positions: number of positions of the stage's map; None if that is H x W.
     """
 
     values: Tensor
     stage: str | None = None
+    positions: int | None = None
 
 
 class AttributionMethod(ABC):
