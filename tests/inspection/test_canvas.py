@@ -40,9 +40,10 @@ def test_views_of_the_canvas_are_those_of_the_image(views, size):
     side = canvas.preprocessing.crop
     for view, resized in zip(views, canvas.resized(*size), strict=True):
         resize = DifferentiableResize(view, side, side, resized=resized)
-        difference = to_array(resize(pixels))[0].astype(int) - prepare(image, view)
-        assert np.abs(difference).mean() < 1.5  # levels of 255; half a pixel aside would be 2.3
-        assert np.abs(difference).max() < 16
+        expected = prepare(image, view).astype(int)
+        difference = np.abs(to_array(resize(pixels))[0] - expected).mean()
+        # Centers are rounded to whole pixels, once more than in the view.
+        assert difference < 0.6 * np.abs(np.diff(expected, axis=1)).mean()
 
 
 def test_a_single_view_is_its_own_canvas():

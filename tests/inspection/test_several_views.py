@@ -92,6 +92,7 @@ def test_the_engine_sees_the_canvas_alike(network: InspectedNetwork, image: Path
     np.testing.assert_allclose(network.model.probabilities(outputs), expected, atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "name"),
     [*(("centers", name) for name in ATTACKS), ("whole", "apgd")],
@@ -119,13 +120,18 @@ def test_the_saved_image_fools_the_whole_model(
     assert norm is Norm.L2 or np.abs(change).max() <= 16
 
 
-@both
-def test_maps_are_on_the_whole_image(network: InspectedNetwork, image: Path):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "methods"),
+    [("whole", list(ATTRIBUTION_METHODS)), ("centers", ["grad-cam"])],
+    indirect=["network"],
+)
+def test_maps_are_on_the_whole_image(network: InspectedNetwork, methods: list[str], image: Path):
     pytest.importorskip("captum")
     ((prediction,), _) = predict_files(network, [image])
-    found = Explainer(network).explain(prediction)
+    found = Explainer(network, methods).explain(prediction)
     height, width = found.pixels.shape[:2]
-    assert [one.method for one in found.maps] == list(ATTRIBUTION_METHODS)
+    assert [one.method for one in found.maps] == methods
     for one in found.maps:
         side = network.differentiable.preprocessing.crop
         assert one.relevance.shape == (side, side)
@@ -134,17 +140,19 @@ def test_maps_are_on_the_whole_image(network: InspectedNetwork, image: Path):
         assert one.full_size.seen.all() == network.differentiable.canvas.shows_whole_images
         assert not one.full_size.values[~one.full_size.seen].any()
         assert 0 <= one.faithfulness.deletion <= 1
-    assert found.maps[0].stage == ", ".join(f"{view} > head" for view in network.views)
+    assert [one.stage for one in found.maps] == ["head", None, None][: len(methods)]
 
 
+@pytest.mark.slow
 def test_stages_of_some_views(centers: InspectedNetwork, image: Path):
     ((prediction,), _) = predict_files(centers, [image])
     (found,) = Explainer(centers, ["grad-cam"], stage="blocks.4").explain(prediction).maps
-    assert found.stage == ", ".join(f"{view} > blocks.4" for view in centers.views)
+    assert found.stage == "blocks.4"
     with pytest.raises(BackboneError, match=r"no stage 'blocks.9'"):
         Explainer(centers, stage="blocks.9")
 
 
+@pytest.mark.slow
 @both
 def test_robustness_counts_what_the_whole_model_says(network: InspectedNetwork, new_photos: Path):
     """The images have different shapes, so that the whole ones are attacked one by one."""
@@ -164,28 +172,30 @@ def test_robustness_counts_what_the_whole_model_says(network: InspectedNetwork, 
 class Corner(nn.Module):
     """Sees how bright a part of its input is, at a stage with a map of half its size."""
 
-    def __init__(self, rows: slice, columns: slice, side: int) -> None:
+    def __init__(self, stage: str, rows: slice, columns: slice, side: int) -> None:
         super().__init__()
-        self.stage, self.out = nn.AvgPool2d(2), nn.Linear(3, 2)
+        self.add_module(stage, nn.AvgPool2d(2))
+        self.pool, self.out = self.get_submodule(stage), nn.Linear(3, 2)
         self.mask = torch.zeros(side, side)
         self.mask[rows, columns] = 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.out(self.stage(x * self.mask).mean((2, 3)))
+        return self.out(self.pool(x * self.mask).mean((2, 3)))
 
 
-def corner_view(side: int, resize: Resize, rows: slice, columns: slice) -> DifferentiableView:
+def corner_view(side: int, stage: str, rows: slice, columns: slice) -> DifferentiableView:
     preprocessing = Preprocessing(
-        size=side, crop=side, interpolation=Interpolation.BILINEAR, resize=resize,
+        size=side, crop=side, interpolation=Interpolation.BILINEAR, resize=Resize.STRETCH,
         mean=(0, 0, 0), std=(1, 1, 1),
     )  # fmt: skip
-    network = StagedNetwork(Corner(rows, columns, side), preprocessing, ["stage"], head="out")
+    corner = Corner(stage, rows, columns, side)
+    network = StagedNetwork(corner, preprocessing, [stage], head="out")
     return DifferentiableView(
         name=str(side),
         backbone="corner",
         preprocessing=preprocessing,
         network=network,
-        head_stages=("stage",),
+        head_stages=(stage,),
     )
 
 
@@ -195,8 +205,8 @@ def test_the_maps_of_all_views_meet_where_the_evidence_is(name: str):
     if name != "grad-cam":
         pytest.importorskip("captum")
     views = (
-        corner_view(16, Resize.STRETCH, slice(0, 8), slice(0, 8)),
-        corner_view(24, Resize.STRETCH, slice(0, 12), slice(12, 24)),
+        corner_view(16, "first", slice(0, 8), slice(0, 8)),
+        corner_view(24, "second", slice(0, 12), slice(12, 24)),
     )
     model = DifferentiableModel(
         name="two",
@@ -208,7 +218,11 @@ def test_the_maps_of_all_views_meet_where_the_evidence_is(name: str):
     pixels = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     target = torch.tensor([0])
     if name == "grad-cam":
-        found = attribute_by_view(GradCAM(), model, pixels, target, [("stage",), ("stage",)])
+        found = attribute_by_view(GradCAM(), model, pixels, target, [("first",), ("second",)])
+        assert found.stage == "16 > first, 24 > second"
+        alone = attribute_by_view(GradCAM(), model, pixels, target, [(), ("second",)])
+        assert alone.stage == "second"
+        assert alone.values[0, :, : side // 2 - 1].abs().sum() < 0.05 * alone.values.abs().sum()
         # What one value of a map stands for does not depend on the grid.
         logit = float(model.logits(pixels)[0, 0])
         assert float(found.values.sum()) == pytest.approx(logit, rel=0.1)
@@ -230,11 +244,12 @@ def _functions(model: DifferentiableModel):
         logits=model.logits,
         fast_logits=model.logits,
         forward_pass=model.forward_pass,
-        stages=("stage",),
+        stages=("first",),
         batch=model.batch(16),
     )
 
 
+@pytest.mark.slow
 def test_images_are_imagined_for_all_views_together(centers: InspectedNetwork, tmp_path: Path):
     recipe = LESSON.with_settings(steps=8, tv=0)
     (found,) = synthesize(centers, [class_target(centers, "noise")], recipe, out=tmp_path / "a.png")

@@ -37,7 +37,7 @@ def attribute_by_view(
     sizes = model.canvas.resized(*model.image_size)
     with torch.no_grad():
         features = [view.features(one) for view, one in zip(model.views, inputs, strict=True)]
-    total, names = torch.zeros(side, side), []
+    total, found_at = torch.zeros(side, side), dict[str, str]()
     for place, view in enumerate(model.views):
         if not stages[place]:
             continue
@@ -53,5 +53,8 @@ def attribute_by_view(
         shown = to_full_size(values, view.preprocessing, side, side, resized=sizes[place])
         share = (found.positions or values.size) / int(shown.seen.sum())
         total += torch.from_numpy(shown.values) * share
-        names.append(qualified(view.name, found.stage or ""))
+        found_at[view.name] = found.stage or ""
+    names = list(dict.fromkeys(found_at.values()))
+    if len(names) > 1:
+        names = [qualified(view, stage) for view, stage in found_at.items()]
     return Relevance(total[None].to(pixels.device), join_names(names))

@@ -53,8 +53,8 @@ class HeatMap:
 
     Attributes:
         method: its name in `ATTRIBUTION_METHODS`.
-        stage: the stage whose map it is, of several views the stage of each; None for methods
-            that work on pixels.
+        stage: the stage whose map it is, for each view if they differ; None for methods that work
+            on pixels.
         relevance: (crop, crop) float32 on the network's input or, for several views, the canvas;
             positive values support the class, negative ones oppose it.
         full_size: the positive part over the whole image, scaled to a maximum of 1.
