@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headstart.heads import logistic_solver, trials
+from headstart.heads import trials
 from headstart.heads.candidates import Candidate, candidates
 from headstart.heads.families import FAMILIES
 from headstart.heads.selection import select
@@ -150,9 +150,6 @@ def test_as_many_candidates_at_a_time_as_memory_allows(
     images, width, classes, workers, monkeypatch
 ):
     monkeypatch.setattr(trials, "cores", lambda: 64)
-    monkeypatch.setattr(trials, "_MEMORY", 64 * logistic_solver.MEMORY)
-    if images < 1000:
-        monkeypatch.setattr(trials, "_MEMORY", 100 * logistic_solver.MEMORY)
     values = {"a": np.broadcast_to(np.float32(0), (images, width))}
     y = np.broadcast_to(0, images)
     task = SelectionProblem(values, y, LOGISTIC, classes, y, y)

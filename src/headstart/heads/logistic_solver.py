@@ -1,33 +1,66 @@
-"""Many regularized logistic regressions on the same features, solved at once.
+"""Regularized logistic regressions on the same features, for several folds and strengths.
 
 Cross-validating the stages and the strength of regularization takes hundreds of fits that differ
-only in their rows and in the regularization. Solved one by one, each reads the whole matrix of
-features for a few columns. Here one matrix product serves all of them, see
-`headstart.heads.batched_lbfgs`.
+only in their rows and in the regularization. Here a fold of fewer images than features is described
+by as many numbers as it has images, and all strengths follow one another (`headstart.heads.lbfgs`).
 
 Problem p minimizes, over weights W (K, D) and biases b (K,),
 
     sum_i s_pi * CE(y_i, softmax(W x_pi + b)) + |W|^2 / (2 C_p),    x_pi = (x_i - mean_p) / scale_p
 
 which is scikit-learn's `LogisticRegression(C=C_p)` on features standardized by the rows of p alone.
-Two classes are solved with one logit, as in scikit-learn. The standardization is never applied to
-the features but folded into the weights, so that all problems share one matrix.
+Two classes are solved with one logit, as in scikit-learn. The standardization is folded into the
+weights of the solution.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.heads.batched_lbfgs import HISTORY, LinearMaps, ProblemBatch
-from headstart.heads.curvature import Curvature
+from headstart.heads.lbfgs import LogisticProblem
 from headstart.heads.standardization import Standardization
 from headstart.types import Doubles, Floats, Labels
 
-_PRECONDITIONED_TOLERANCE = 1e-4
-"""Tolerance, at most, with the shared curvature: its steps are long, so the loss soon changes
-little where weak regularization is still far from its solution."""
-MEMORY = 64 * 2**20
-"""Bytes that one batch of problems may take; more problems are solved batch by batch."""
+TOLERANCE = 1e-7
+"""Tolerance of heads that are used."""
+_ON_THE_WAY = 1e-2
+"""Tolerance of strengths that only lead to the next."""
+_ROUNDING = 1e-6
+"""Share of the mean squared length of the rows that is added to their squared lengths, because
+centered rows depend on one another."""
+_FIRST = -3
+"""Exponent of the strength that weaker regularization starts from, 0.001, in powers of ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinearMaps:
+    """Solutions with the standardization folded in: logits = x @ coefficients + intercepts.
+
+    Attributes:
+        coefficients: (P, K, D) float32.
+        intercepts: (P, K) float32.
+        iterations: (P,) iterations of each problem, from the solution of the one before.
+    """
+
+    coefficients: Floats
+    intercepts: Floats
+    iterations: Labels
+
+    def part(self, chosen: slice) -> LinearMaps:
+        """Return some of the problems."""
+        return LinearMaps(
+            self.coefficients[chosen], self.intercepts[chosen], self.iterations[chosen]
+        )
+
+    def logits(self, X: Floats) -> Floats:
+        """Map features (N, D) to logits (P, K, N), also for two classes, solved with one logit."""
+        problems, outputs, width = self.coefficients.shape
+        z: Floats = self.coefficients.reshape(problems * outputs, width) @ X.T
+        z = z.reshape(problems, outputs, len(X)) + self.intercepts[:, :, None]
+        return np.concatenate([-z / 2, z / 2], axis=1) if outputs == 1 else z
 
 
 def solve(
@@ -39,7 +72,7 @@ def solve(
     classes: int,
     blocks: Sequence[int] | None = None,
     prior: float = 0.0,
-    tolerance: float = 1e-4,
+    tolerance: float = TOLERANCE,
     max_iterations: int = 300,
 ) -> LinearMaps:
     """Solve a problem for every combination of row weights and strength.
@@ -52,57 +85,60 @@ def solve(
         classes: number of classes K; 2 classes are solved with one logit.
         blocks: widths of the stages side by side in X; see `Standardization.of`.
         prior: images that the mean variance counts for; see `Standardization.of`.
-        tolerance: stop when no partial derivative of the mean loss is larger; at most 1e-4 where
-            the shared curvature is used.
+        tolerance: stop when the next step promises to lower the loss by less than this share.
         max_iterations: maximum number of iterations.
 
     Returns:
         F * G linear maps, all strengths of the first fold first.
     """
-    # Standardized once by all rows, so that folding the mean and scale of a fold into the weights
-    # costs no precision.
-    common = Standardization.of(X, np.ones(len(X), np.float32))
-    Z = common(X)
-    own = [Standardization.of(X, row, blocks=blocks, prior=prior) for row in weights]
-    mean = np.stack([(one.mean - common.mean) / common.scale for one in own])
-    scale = np.stack([one.scale / common.scale for one in own])
-    targets = _targets(y, classes)
-    folds = np.repeat(np.arange(len(weights)), len(strengths))
-    decay = np.tile(1 / strengths, len(weights)).astype(np.float32)
-    curvature = None
-    if Curvature.pays(len(X), X.shape[1], len(folds) * len(targets)):
-        curvature = Curvature.of(Z)
-        tolerance = min(tolerance, _PRECONDITIONED_TOLERANCE)
-    maps = []
-    for start, stop in _batches(len(folds), len(strengths), len(targets), X.shape):
-        fold = folds[start:stop]
-        seen = weights[fold].any(0)  # rows that no problem of the batch sees are skipped
-        batch = ProblemBatch(Z if seen.all() else Z[seen], targets[:, seen], curvature)
-        state = batch.start(weights[fold][:, seen], decay[start:stop], mean[fold], scale[fold])
-        maps.append(batch.solve(state, tolerance, max_iterations))
-    coefficients: Floats = np.concatenate([part.coefficients for part in maps])
-    coefficients /= common.scale
-    intercepts: Floats = np.concatenate([part.intercepts for part in maps])
-    intercepts -= coefficients @ common.mean
-    if len(targets) > 1:  # a shift shared by all classes is not determined, and drifts
-        intercepts -= intercepts.mean(1, keepdims=True)
-    return LinearMaps(coefficients, intercepts, np.concatenate([m.iterations for m in maps]))
+    path, maps = _path(strengths), []
+    for row in weights:
+        used = row > 0
+        rows, own = X[used], row[used]
+        standardization = Standardization.of(rows, own, blocks=blocks, prior=prior)
+        Z = standardization(rows)
+        triangle = _triangle(Z) if len(Z) < Z.shape[1] else None
+        turned = Z if triangle is None else triangle.astype(np.float32)
+        problem = LogisticProblem(turned, y[used], own, classes)
+        found = {}
+        for strength in path:
+            precision = tolerance if strength in strengths else max(tolerance, _ON_THE_WAY)
+            count = problem.solve(1 / strength, precision, max_iterations)
+            found[strength] = problem.theta, count
+        theta = np.stack([found[strength][0] for strength in strengths.tolist()])
+        coefficients: Floats = theta[:, :, :-1]
+        if triangle is not None:
+            flat = coefficients.reshape(-1, len(Z))
+            mixed = np.linalg.solve(triangle.T, flat.T).T.astype(np.float32)
+            coefficients = (mixed @ Z).reshape(*theta.shape[:2], -1)
+        coefficients = coefficients / standardization.scale
+        intercepts = theta[:, :, -1] - coefficients @ standardization.mean
+        if len(intercepts[0]) > 1:  # a shift shared by all classes is not determined, and drifts
+            intercepts -= intercepts.mean(1, keepdims=True)
+        taken = np.array([found[strength][1] for strength in strengths.tolist()])
+        maps.append(LinearMaps(coefficients, intercepts, taken))
+    return LinearMaps(
+        np.concatenate([one.coefficients for one in maps]),
+        np.concatenate([one.intercepts for one in maps]),
+        np.concatenate([one.iterations for one in maps]),
+    )
 
 
-def _targets(y: Labels, classes: int) -> Floats:
-    """Return one-hot labels: (K, N); for two classes only the second: (1, N)."""
-    names = np.arange(1, 2) if classes == 2 else np.arange(classes)
-    one_hot: Floats = (y[None] == names[:, None]).astype(np.float32)
-    return one_hot
+def _triangle(Z: Floats) -> Doubles:
+    """Return N numbers for each of N rows (N, D), with the same dot products: (N, N).
+
+    Weights along directions in which no row differs are 0, so nothing else matters. With Z Z^T =
+    L L^T, the rows of L are those of Z in the orthonormal basis Z^T L^-T.
+    """
+    exact = Z.astype(np.float64)
+    products = exact @ exact.T
+    diagonal = np.einsum("ii->i", products)
+    diagonal += max(_ROUNDING * float(diagonal.mean()), _ROUNDING)
+    return np.linalg.cholesky(products).astype(np.float64)
 
 
-def _batches(
-    problems: int, strengths: int, outputs: int, shape: tuple[int, ...]
-) -> list[tuple[int, int]]:
-    """Return ranges of problems that fit into `MEMORY`, with whole folds if these fit."""
-    rows, width = shape
-    # The size of a batch's state, and about as much for temporary arrays.
-    floats = outputs * (width * (2 * HISTORY + 8) + rows * 6)
-    size = max(1, MEMORY // (4 * floats))
-    size -= size % strengths if size > strengths else 0
-    return [(start, min(start + size, problems)) for start in range(0, problems, size)]
+def _path(strengths: Doubles) -> list[float]:
+    """Return the strengths in ascending order, with powers of ten that lead to the first."""
+    wanted = sorted(set(strengths.tolist()))
+    steps = range(_FIRST, int(np.ceil(np.log10(wanted[0]))) if wanted else _FIRST)
+    return sorted({*wanted, *(10.0**step for step in steps)})

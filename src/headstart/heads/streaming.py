@@ -12,7 +12,6 @@ from typing import Self
 import numpy as np
 
 from headstart.heads.calibration import log_softmax
-from headstart.heads.curvature import Curvature
 from headstart.heads.logistic_solver import solve
 from headstart.heads.rows import Rows
 from headstart.heads.standardization import Standardization
@@ -122,7 +121,7 @@ def solve_streamed(
 class _Preconditioner:
     """Coordinates in which the loss of a sample has about the same curvature in every direction."""
 
-    curvature: Curvature  # of the sample's features
+    axes: Floats  # (D, D), the principal axes of the sample's features
     scale: Doubles  # (K, D + 1), roots of the second derivatives by eigenvector and by bias
     start: Doubles  # (K, D + 1), the solution on the sample, in these coordinates
 
@@ -142,24 +141,24 @@ class _Preconditioner:
         mass = float(weights.sum(dtype=np.float64))
         own = float(share.sum(dtype=np.float64))
         scaled = np.array([strength * mass / own])
-        found = solve(Z, y[places], share[None], scaled, classes=classes, tolerance=1e-3)
+        found = solve(Z, y[places], share[None], scaled, classes=classes, tolerance=1e-4)
         p = np.exp(log_softmax(found.logits(Z)[0].astype(np.float64), axis=0))
         p = p[-len(found.intercepts[0]) :]  # of two classes only the second has weights
         variance = np.maximum((p * (1 - p)) @ share / own, _MIN_VARIANCE)[:, None]
-        curvature = Curvature.of(Z)
-        along = variance * curvature.values + 1 / (strength * mass)
+        values, axes = np.linalg.eigh(Z.T @ Z / np.float32(len(Z)))
+        along = variance * np.maximum(values, 0) + 1 / (strength * mass)
         scale = np.sqrt(np.concatenate([along, variance], axis=1))
         theta = np.concatenate([found.coefficients[0], found.intercepts[0][:, None]], axis=1)
-        turned = np.concatenate([theta[:, :-1] @ curvature.vectors, theta[:, -1:]], axis=1)
-        return cls(curvature, scale, turned * scale)
+        turned = np.concatenate([theta[:, :-1] @ axes, theta[:, -1:]], axis=1)
+        return cls(axes, scale, turned * scale)
 
     def weights(self, moved: Doubles) -> Doubles:
         """Convert these coordinates, (K, D + 1), to weights and biases."""
         turned = moved / self.scale
-        back = turned[:, :-1] @ self.curvature.vectors.T
+        back = turned[:, :-1] @ self.axes.T
         return np.concatenate([back, turned[:, -1:]], axis=1)
 
     def gradient(self, gradient: Doubles) -> Doubles:
         """Convert a gradient by weights and biases to one by these coordinates: (K, D + 1)."""
-        turned = gradient[:, :-1] @ self.curvature.vectors
+        turned = gradient[:, :-1] @ self.axes
         return np.concatenate([turned, gradient[:, -1:]], axis=1) / self.scale

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from headstart.heads import logistic_solver
 from headstart.heads.calibration import calibrate
 from headstart.heads.candidates import Candidate
+from headstart.heads.lbfgs import HISTORY
 from headstart.heads.selection_problem import Pair, SelectionProblem
-from headstart.system.machine import cores
+from headstart.system.machine import cores, one_blas_thread
 from headstart.types import Doubles, Floats, Labels, ProgressCallback, no_progress
 
 _ELIMINATED = 4.0
@@ -201,7 +200,8 @@ def _workers(problem: SelectionProblem, choices: Sequence[Candidate]) -> int:
     widest = max(map(problem.width, choices))
     # Measured peaks: five copies of the features, eight of the logits of all settings.
     values: int = len(problem.y) * (5 * widest + 8 * len(problem.family.settings) * problem.classes)
-    return max(1, min(cores(), _MEMORY // (4 * values + logistic_solver.MEMORY)))
+    history = 3 * HISTORY * problem.classes * widest
+    return max(1, min(cores(), _MEMORY // (4 * (values + history))))
 
 
 def _in_parallel(
@@ -212,14 +212,12 @@ def _in_parallel(
     total: int,
     progress: ProgressCallback,
 ) -> list[_Result]:
-    """Run `attempt` on the index of each candidate, widest first, each on its share of the cores.
+    """Run `attempt` on the index of each candidate, widest first, each on a core of its own.
 
     The matrices are small: several threads per product would mostly wait for each other, and on a
     busy machine for the scheduler (measured: 5 times slower).
     """
-    workers = _workers(problem, choices)
-    threads = max(1, cores() // workers)
-    with threadpool_limits(threads, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(_workers(problem, choices)) as pool:
         order = sorted(range(len(choices)), key=lambda place: -problem.width(choices[place]))
         futures = {place: pool.submit(attempt, place) for place in order}
         try:

@@ -26,7 +26,7 @@ from headstart.system.files import atomic_write, read_regular
 from headstart.types import ProgressCallback, no_progress
 
 _KIND = "choices"
-_FORMAT = "1"
+_FORMAT = "2"
 """To be changed when the same arrays lead to another selection."""
 _MAX_BYTES = 16 * 2**20
 """Selections with more bytes of probabilities are not stored."""
