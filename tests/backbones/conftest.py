@@ -11,6 +11,7 @@ from PIL import Image
 from headstart.backbones import catalog
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.vision_ops import import_timm
+from headstart.images import preprocessing
 
 timm = import_timm("tests")
 
@@ -35,6 +36,15 @@ SIZES = ((500, 375), (333, 517), (97, 131), (1001, 301), (225, 224))
 @pytest.fixture(scope="session")
 def pictures() -> list[Image.Image]:
     return [picture(width, height) for width, height in SIZES]
+
+
+@pytest.fixture
+def resized_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resize whole images, as peers do, and not only the part that the crop keeps.
+
+    `tests/images/test_preprocessing.py` compares the two.
+    """
+    monkeypatch.setattr(preprocessing, "only_middle", lambda *_: False)
 
 
 def random_model(name: str) -> torch.nn.Module:

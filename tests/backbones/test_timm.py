@@ -33,6 +33,7 @@ def pixels(image, preprocessing):
     return torch.tensor(prepare(image, preprocessing)).permute(2, 0, 1)[None] / 255
 
 
+@pytest.mark.usefixtures("resized_whole")
 @pytest.mark.parametrize(
     "name",
     [
@@ -61,6 +62,7 @@ def test_equals_timm(name, with_random_weights, pictures):
         assert [stage.width for stage in backbone.stages] == [x.shape[1] for x in found[:-1]]
 
 
+@pytest.mark.usefixtures("resized_whole")
 @pytest.mark.parametrize("mode", ["center", "squash"])
 @pytest.mark.parametrize("crop_pct", [0.875, 0.9, 1.0])
 def test_crop_modes(mode, crop_pct, pictures):

@@ -27,6 +27,7 @@ def pixels(image, preprocessing):
     return torch.tensor(prepare(image, preprocessing)).permute(2, 0, 1)[None] / 255
 
 
+@pytest.mark.usefixtures("resized_whole")
 @pytest.mark.parametrize(
     "name", ["alexnet", "vgg16", "resnet50", "mobilenet_v2", "convnext_tiny", "vit_b_16"]
 )

@@ -46,7 +46,7 @@ def test_a_picture_a_pixel_high_takes_neither_memory_nor_time(size: tuple[int, i
 
 
 @pytest.mark.parametrize("interpolation", list(Interpolation))
-@pytest.mark.parametrize("size", [(900, 40), (40, 900), (4000, 150), (77, 1300)])
+@pytest.mark.parametrize("size", [(900, 40), (40, 900), (4000, 150), (77, 1300), (500, 375)])
 @pytest.mark.parametrize("crop", [224, 256, 300])
 def test_resizing_only_the_middle_gives_the_same_pixels(
     size: tuple[int, int], interpolation: Interpolation, crop: int, monkeypatch: pytest.MonkeyPatch
@@ -55,8 +55,9 @@ def test_resizing_only_the_middle_gives_the_same_pixels(
     x, y = np.arange(size[0]), np.arange(size[1])[:, None]
     waves = 128 + 60 * np.sin(x / 7) + 60 * np.cos(y / 5)
     image = Image.fromarray(np.stack([waves, waves[::-1], 255 - waves], -1).astype(np.uint8))
+    monkeypatch.setattr(preprocessing, "only_middle", lambda *_: False)
     whole = prepare(image, wanted)
-    monkeypatch.setattr(preprocessing, "_LARGEST", 0)
+    monkeypatch.undo()
     middle = prepare(image, wanted)
     difference = np.abs(whole.astype(int) - middle.astype(int))
     if interpolation is Interpolation.NEAREST:  # a source pixel may end one column further

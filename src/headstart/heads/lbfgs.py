@@ -163,13 +163,13 @@ class LogisticProblem:
     def _gradient(self, p: Floats) -> tuple[Floats, Floats]:
         """Return the gradient (K, D + 1), and the sum of p (1 - p) over the rows, (K,)."""
         expected = p @ self._weights
-        variance = expected - np.square(p) @ self._weights
+        variance = (expected - np.square(p) @ self._weights).astype(np.float32)
         if len(p) == 1:
             p[0] -= self._y
         else:
             p[self._y, self._each] -= 1
         p *= self._weights
-        gradient = np.empty_like(self.theta)
+        gradient: Floats = np.empty_like(self.theta)
         gradient[:, -1] = expected - self._mass
         np.matmul(p, self._Z, out=gradient[:, :-1])
         gradient[:, :-1] += self._decay * self.theta[:, :-1]

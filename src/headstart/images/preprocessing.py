@@ -123,10 +123,6 @@ def _is_number(value: Any, kind: type, low: float, high: float) -> bool:
 DECODE_FACTOR: Final = 2
 """A JPEG is decoded at no less than this multiple of the resized size, where scaled decoding hardly
 changes any feature (docs/decisions/0010-scaled-decoding.md)."""
-_LARGEST = 32
-"""If a resized image would be larger than this many crops, only its center is resized, because an
-image one pixel high would take gigabytes. Other images give the same bits as in torchvision and
-timm."""
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
@@ -161,8 +157,11 @@ def decode_and_prepare(
 
 
 def only_middle(width: int, height: int, crop: int) -> bool:
-    """Whether a resized image would be so large that only its center is resized."""
-    return width * height > _LARGEST * crop * crop
+    """Whether only the part of a resized image is computed that the crop keeps.
+
+    Pillow may then resize the other side first, and rounds in between.
+    """
+    return width * height > crop * crop
 
 
 def middle(source: int, resized: int, crop: int) -> tuple[int, tuple[float, float]]:
