@@ -31,6 +31,7 @@ class FakeBackbone(Backbone):
         tensors: returns the weights.
         refilled: makes the same backbone with other weights.
         has_graph: whether engines are to use `graph`.
+        any_size: whether it takes images of other sizes.
     """
 
     network: Callable[[], Any] = _no_network
@@ -38,6 +39,7 @@ class FakeBackbone(Backbone):
     tensors: Callable[[], Tensors] = _no_tensors
     refilled: Callable[[Backbone, Tensors], Backbone] | None = None
     has_graph: bool = True
+    any_size: bool = True
 
     def refill(self, tensors: Tensors, weights: Weights) -> Backbone:
         if self.refilled is None:

@@ -8,6 +8,7 @@
         ├── DataError              no images, one class, an ambiguous table ...
         ├── UnreadableImageError   an image that cannot be decoded; callers skip it and continue
         ├── BackboneError          an unknown backbone or stage, weights that do not fit
+        │   └── NoTorchFormError   a network that only OpenVINO runs
         ├── SavedModelError        a model folder that is damaged, too new, or not a model
         └── MissingExtraError      an optional dependency is not installed
 
@@ -59,6 +60,10 @@ class UnreadableImageError(UserError):
 
 class BackboneError(UserError):
     """The backbone or stage is unknown, or the weights do not fit it."""
+
+
+class NoTorchFormError(BackboneError):
+    """A network that only OpenVINO runs, so that it has no gradients and gives no weights out."""
 
 
 class SavedModelError(UserError):

@@ -18,6 +18,7 @@ from headstart.comparison.cost import Cost
 from headstart.engines import EnginePlan
 from headstart.errors import BackboneError, DownloadError, NotCachedError
 from headstart.features.extractor import Extractor
+from headstart.features.views import View
 from headstart.types import EngineName
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, write_photos
@@ -29,7 +30,9 @@ LITES = ("efficientnet-lite0", "efficientnet-lite1")
 
 @pytest.fixture(autouse=True)
 def _made_up_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measure_cost(backbone: Backbone, plan: EnginePlan, *, requested: EngineName) -> Cost:
+    def measure_cost(
+        backbone: Backbone, plan: EnginePlan, *, requested: EngineName, view: View | None
+    ) -> Cost:
         assert plan.engine is not EngineName.AUTO
         assert requested is EngineName.AUTO
         cost = {"a": 1.5, "b": 3.0}.get(backbone.name, 4.0)

@@ -3,6 +3,7 @@
 from headstart.backbones.backbone import Backbone, Stage, Weights
 from headstart.backbones.catalog import SOURCES, check_name, list_backbones, load_backbone
 from headstart.backbones.download import download_size
+from headstart.backbones.ladder import ladder
 from headstart.backbones.source import BackboneInfo, BackboneSource
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Weights",
     "check_name",
     "download_size",
+    "ladder",
     "list_backbones",
     "load_backbone",
 ]

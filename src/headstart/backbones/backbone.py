@@ -50,6 +50,9 @@ class Backbone(ABC):
         labels: names of the network's own classes, in the order of its logits; empty if it has
             no classifier.
         weights: origin and identity of the weights.
+        stated: the preprocessing that the user stated for a network of their own; None if it comes
+            with the weights.
+        structure: what tells apart networks of the same name and weights; empty if the name does.
     """
 
     name: str
@@ -57,6 +60,13 @@ class Backbone(ABC):
     stages: tuple[Stage, ...]
     labels: tuple[str, ...]
     weights: Weights
+    stated: Preprocessing | None = None
+    structure: str = ""
+
+    @property
+    def address(self) -> str:
+        """What `load_backbone` loads it by in another process."""
+        return self.name
 
     @abstractmethod
     def network(self) -> StagedNetwork:

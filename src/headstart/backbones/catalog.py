@@ -6,10 +6,12 @@ from pathlib import Path
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.keras import KerasSource
 from headstart.backbones.lite import LiteSource
+from headstart.backbones.own_network import MODULE, is_own_network, load_own_network
 from headstart.backbones.source import BackboneInfo, BackboneSource
 from headstart.backbones.timm import HubSource, TimmSource
 from headstart.backbones.torchvision import TorchvisionSource
 from headstart.errors import BackboneError
+from headstart.images.preprocessing import Preprocessing
 from headstart.types import DEFAULT_BACKBONE
 
 SOURCES: dict[str, BackboneSource] = {
@@ -25,15 +27,22 @@ _DEFAULT_PREFIX = "torchvision:"
 
 
 def load_backbone(
-    name: str = DEFAULT_BACKBONE, *, weights: Path | None = None, allow_download: bool = True
+    name: str = DEFAULT_BACKBONE,
+    *,
+    weights: Path | None = None,
+    allow_download: bool = True,
+    preprocessing: Preprocessing | None = None,
 ) -> Backbone:
     """Load a frozen network with its preprocessing.
 
     Args:
         name: a name from `list_backbones`, where "torchvision:" is optional; any other classifier
-            as "torchvision:NAME", "timm:NAME" or "keras:NAME"; or "hf-hub:OWNER/NAME".
+            as "torchvision:NAME", "timm:NAME" or "keras:NAME"; "hf-hub:OWNER/NAME"; or the path of
+            an ONNX file.
         weights: a file of weights for this network, instead of the published ones.
         allow_download: whether published weights may be fetched that are not on this machine.
+        preprocessing: how images are prepared for a network of your own, instead of what the file
+            beside it says.
 
     Raises:
         BackboneError: no such backbone, or weights that do not fit it.
@@ -41,7 +50,11 @@ def load_backbone(
             NotCachedError if that was not tried.
         MissingExtraError: the backbone needs a package that is not installed.
     """
+    if is_own_network(name):
+        return load_own_network(name, weights=weights, preprocessing=preprocessing)
     name, source = _resolve(name)
+    if preprocessing is not None:
+        raise BackboneError(f"{name} comes with its preprocessing; do not give another")
     return source.load(name, weights=weights, allow_download=allow_download)
 
 
@@ -54,6 +67,10 @@ def check_name(name: str) -> None:
         BackboneError: no such backbone; the message suggests similar names.
         MissingExtraError: the package that lists the names is not installed.
     """
+    if is_own_network(name):
+        if not Path(name).is_file():
+            raise BackboneError(f"there is no network at {name}; check the path")
+        return
     name, source = _resolve(name)
     source.check_name(name)
 
@@ -64,6 +81,11 @@ def list_backbones() -> tuple[BackboneInfo, ...]:
 
 
 def _resolve(name: str) -> tuple[str, BackboneSource]:
+    if name.startswith(MODULE):
+        raise BackboneError(
+            f"{name} is a PyTorch module that was given in Python; load the model there, with "
+            "headstart.Classifier.load(FOLDER, backbone=MODULE)"
+        )
     for prefix, source in SOURCES.items():
         if name.startswith(prefix):
             return name, source

@@ -6,18 +6,18 @@ The pass needs only shapes, so the network may be on PyTorch's meta device, with
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from headstart.backbones.stages import Stage
+from headstart.backbones.stages import TOKEN_BLOCKS, Stage, evenly
 from headstart.errors import BackboneError
 
-TOKEN_BLOCKS = 6  # stages of a transformer; adjacent blocks hardly differ
 _SHRINKS = 1.5  # InceptionV3 loses two pixels in some layers without a change of resolution
 _WIDENS = 1.4  # ratio from which the block before a final 1 x 1 convolution is a stage
 # Modules that only rearrange values; no stage is named after one.
@@ -29,9 +29,8 @@ STEM = re.compile(r"(relu|act1|bn1|stem|conv1|features\.(relu|norm)0)(\.\d+)?")
 # name for the wrapper around a transformer's blocks.
 _CONTAINERS = (nn.Sequential, nn.ModuleList)
 _WRAPPER = "encoder"
+_NEARLY_ALL = 0.8  # share of the weights in what only wraps the network
 _CLASSIFIERS = (nn.Linear, nn.Conv2d)
-
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ def trace(
     handles = [module.register_forward_pre_hook(before) for module in paths]
     handles += [module.register_forward_hook(after) for module in paths]
     try:
-        device = next(model.parameters()).device
+        device = next((one.device for one in model.parameters()), None)
         with torch.no_grad():
             model(torch.zeros(1, 3, side, side, device=device))
     finally:
@@ -115,15 +114,28 @@ def width_of(shape: Sequence[int], channels_last: bool = False) -> int:
 
 
 def find_stages(
-    model: nn.Module, side: int, *, channels_last: bool = False
+    model: nn.Module,
+    side: int,
+    *,
+    head: str | None = None,
+    channels_last: bool = False,
+    wrappers: Collection[str] = (_WRAPPER,),
 ) -> tuple[tuple[Stage, ...], str]:
-    """Return the stages, shallow to deep, and the path of the classifier; see `trace`."""
-    seen = trace(model, side, channels_last=channels_last)
-    blocks = set(_blocks(model))
+    """Return the stages, shallow to deep, and the path of the classifier; see `trace`.
+
+    `wrappers` are the paths of modules that contain blocks, besides sequences and lists.
+    """
+    seen = trace(model, side, head=head, channels_last=channels_last)
+    blocks = set(_blocks(model, wrappers))
     outputs = [output for output in seen.outputs if output.path in blocks]
+    if not outputs:
+        raise BackboneError(f"{type(model).__name__} has no blocks that headstart can find")
     whole = [o for o in outputs if not isinstance(model.get_submodule(o.path), _AFFINE)]
     tokens = [output for output in whole if len(output.shape) == 3]
+    blocks_of_parent = Counter(_parent(output.path) for output in tokens)
+    tokens = [one for one in tokens if blocks_of_parent.most_common(1)[0][0] == _parent(one.path)]
     maps = [output for output in whole if len(output.shape) == 4]
+    maps = [one for one in maps if not STEM.fullmatch(_inside(one.path, wrappers))]
     chosen = evenly(tokens, TOKEN_BLOCKS) if tokens else shrinking(maps, channels_last)
     chosen += [output for output in whole if len(output.shape) == 2]  # hidden layers
     chosen.append(outputs[-1])
@@ -135,12 +147,6 @@ def find_stages(
         for output in ordered[:-1]
     ]
     return (*stages, Stage(_outermost(model, names[-1], names), seen.width)), seen.head
-
-
-def evenly(items: Sequence[_Item], count: int) -> list[_Item]:
-    """Return at most `count` evenly spaced items, including the last one."""
-    count = min(count, len(items))
-    return [items[len(items) * (index + 1) // count - 1] for index in range(count)]
 
 
 def shrinking(maps: Sequence[Output], channels_last: bool) -> list[Output]:
@@ -167,11 +173,36 @@ def shrinking(maps: Sequence[Output], channels_last: bool) -> list[Output]:
     return chosen
 
 
-def _blocks(module: nn.Module, prefix: str = "") -> Iterator[str]:
+def _inside(path: str, wrappers: Collection[str]) -> str:
+    """Return a path as it is in the innermost wrapper."""
+    prefixes = [f"{one}." for one in wrappers if path.startswith(f"{one}.")]
+    return path.removeprefix(max(prefixes, key=len, default=""))
+
+
+def _parent(path: str) -> str:
+    return path.rpartition(".")[0]
+
+
+def wrappers_of(model: nn.Module) -> frozenset[str]:
+    """Return the paths of the modules, inside each other, that contain nearly the whole network."""
+    found, prefix = {_WRAPPER}, ""
+    while True:
+        sizes = {
+            prefix + name: sum(one.numel() for one in child.parameters())
+            for name, child in model.get_submodule(prefix.rstrip(".")).named_children()
+        }
+        path = max(sizes, key=lambda one: sizes[one], default="")
+        if not path or sizes[path] < _NEARLY_ALL * sum(sizes.values()):
+            return frozenset(found)
+        found.add(path)
+        prefix = f"{path}."
+
+
+def _blocks(module: nn.Module, wrappers: Collection[str], prefix: str = "") -> Iterator[str]:
     for name, child in module.named_children():
         path = prefix + name
-        if type(child) in _CONTAINERS or path == _WRAPPER:
-            yield from _blocks(child, f"{path}.")
+        if type(child) in _CONTAINERS or (path in wrappers and next(child.children(), None)):
+            yield from _blocks(child, wrappers, f"{path}.")
         else:
             yield path
 

@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from headstart.errors import BackboneError
 
 LOGITS = "logits"
 """Name of the network's own logits in lists of stages."""
+TOKEN_BLOCKS: Final = 6
+"""Stages of a transformer; adjacent blocks hardly differ."""
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +54,9 @@ def stages_of_modules(modules: Sequence[str], stages: Sequence[str]) -> dict[str
         following = max(containing, key=len) if containing else following
         owners[module] = following
     return {module: owners[module] for module in modules}
+
+
+def evenly(items: Sequence[_Item], count: int) -> list[_Item]:
+    """Return at most `count` evenly spaced items, including the last one."""
+    count = min(count, len(items))
+    return [items[len(items) * (index + 1) // count - 1] for index in range(count)]

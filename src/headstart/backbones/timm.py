@@ -237,8 +237,9 @@ def _misuse(pretrained: Pretrained, error: Exception) -> BackboneError:
 
 
 def _staged(model: nn.Module, preprocessing: Preprocessing, name: str) -> StagedNetwork:
-    from headstart.backbones.stage_discovery import STEM, TOKEN_BLOCKS, evenly, trace
+    from headstart.backbones.stage_discovery import STEM, trace
     from headstart.backbones.staged import StagedNetwork
+    from headstart.backbones.stages import TOKEN_BLOCKS, evenly
 
     channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
     classifier = model.get_classifier()  # type: ignore[operator]

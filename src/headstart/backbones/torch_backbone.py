@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,10 @@ from headstart.backbones.backbone import Backbone, Stage, Tensors, Weights
 from headstart.backbones.staged import StagedNetwork
 from headstart.backbones.tensors import frozen, without_counters
 from headstart.errors import BackboneError
+
+_LARGER = 3 / 2
+"""Another size, relative to the network's own, to see whether it takes others."""
+_STEP = 32
 
 
 @final
@@ -26,9 +30,21 @@ class TorchBackbone(Backbone):
 
     staged: StagedNetwork
 
+    @property
+    def any_size(self) -> bool:
+        """See `Backbone.any_size`; the shapes for another size tell."""
+        side = self.preprocessing.crop
+        other = _STEP * round(side * _LARGER / _STEP)
+        network = self.network().to("meta")
+        try:
+            same = _shapes(network, side) == _shapes(fitted(network, other), other)
+        except Exception:  # noqa: BLE001 - the network's own code on a size that it does not take
+            return False
+        return same
+
     def network(self) -> StagedNetwork:
-        """See `Backbone.network`."""
-        return copy.deepcopy(self.staged)
+        """See `Backbone.network`; networks of timm with positions are fitted to the input size."""
+        return fitted(copy.deepcopy(self.staged), self.preprocessing.crop)
 
     def tensors(self) -> Tensors:
         """See `Backbone.tensors`; the arrays share the network's memory."""
@@ -40,6 +56,20 @@ class TorchBackbone(Backbone):
         staged = self.network()
         fill(staged.model, tensors, name=self.name)
         return replace(self, weights=weights, staged=staged.requires_grad_(False))
+
+
+def fitted(network: StagedNetwork, side: int) -> StagedNetwork:
+    """Fit a network of timm that has positions to the size of its input, by interpolation."""
+    patches: Any = getattr(network.model, "patch_embed", None)
+    resize: Any = getattr(network.model, "set_input_size", None)
+    if resize is not None and getattr(patches, "img_size", None) not in (None, (side, side)):
+        resize(img_size=(side, side))
+    return network
+
+
+def _shapes(network: StagedNetwork, side: int) -> list[torch.Size]:
+    with torch.no_grad():
+        return [one.shape for one in network(torch.zeros(1, 3, side, side, device="meta"))]
 
 
 def stages_of(network: StagedNetwork, side: int) -> tuple[Stage, ...]:

@@ -37,10 +37,17 @@ def info(
     print_json(document)
 
 
-def backbones(*, as_json: shared.Json = False) -> None:
-    """List well-known pre-trained networks."""
+def backbones(*, ladder: bool = False, as_json: shared.Json = False) -> None:
+    """List well-known pre-trained networks.
+
+    Options:
+        ladder: List the networks that transfer best at their cost by published results.
+    """
     from headstart.backbones import list_backbones
 
+    if ladder:
+        _ladder(as_json=as_json)
+        return
     found = list_backbones()
     if as_json:
         print_json(found)
@@ -63,7 +70,40 @@ def backbones(*, as_json: shared.Json = False) -> None:
         right={1, 2, 3, 4},
     )
     say("")
-    say("Any other network: torchvision:NAME, timm:NAME, keras:NAME or hf-hub:ORG/NAME")
+    say("Any other network: torchvision:NAME, timm:NAME, keras:NAME, hf-hub:ORG/NAME or FILE.onnx")
+    say("Stronger ones, to download: --ladder")
+
+
+def _ladder(*, as_json: bool) -> None:
+    from headstart.backbones import ladder
+
+    found = ladder()
+    if as_json:
+        print_json(found)
+        return
+    header = ["name", "parameters", "multiply-adds", "input", "ImageNet", "", "license"]
+    table(
+        [*header, "gated", "local", "figure from"],
+        [
+            [
+                one.name,
+                f"{one.parameters / 1e6:.1f} M",
+                f"{one.multiply_adds / 1e9:.2f} G",
+                str(one.input_size),
+                f"{one.figure:.3f}",
+                f"{one.measure} at {one.figure_size}",
+                one.license,
+                "yes" if one.gated else "no",
+                "yes" if one.on_this_machine else "no",
+                one.reference,
+            ]
+            for one in found
+        ],
+        right={1, 2, 3, 4},
+    )
+    say("")
+    say("Figures of different kinds cannot be compared; 'headstart compare DATA --allow-download'")
+    say("measures these networks on your images.")
 
 
 def datasets(*, as_json: shared.Json = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +26,10 @@ _NOT_HERE = "its weights are not on this machine; add --allow-download to fetch 
 def compare(
     data: shared.Data,
     *,
-    backbones: Annotated[str | None, Option(unset="all that need no download")] = None,
+    backbones: Annotated[
+        str | None,
+        Option(unset="all that need no download, or else also the ladder"),
+    ] = None,
     out: shared.OptionalFolder = None,
     allow_download: bool = False,
     balance: shared.Balance = False,
@@ -37,11 +41,12 @@ def compare(
     """Compare backbones on your images by accuracy and cost.
 
     Options:
-        backbones: Names, separated by commas; see 'headstart backbones'.
+        backbones: Names, separated by commas; see 'headstart backbones'. With a size after the
+            name, as in efficientnet-lite0@352, images are seen at that size.
         out: Folder for the numbers, the table and the plot.
         allow_download: Download missing weights, after printing their size.
     """
-    names = _names(backbones)
+    names = _names(backbones, allow_download=allow_download)
     from headstart.comparison.successive_halving import compare as measure
 
     started = time.perf_counter()
@@ -63,12 +68,15 @@ def compare(
         _describe(found, out, time.perf_counter() - started)
 
 
-def _names(backbones: str | None) -> list[str]:
-    """Return the backbones to compare, each once; an unknown name, probably a typo, is an error."""
-    from headstart.backbones import check_name, list_backbones
+def _names(backbones: str | None, *, allow_download: bool = False) -> list[str]:
+    """Return the views to compare, each once; an unknown name, probably a typo, is an error."""
+    from headstart.backbones import check_name, ladder, list_backbones
+    from headstart.features.views import View
 
     if backbones is None:
-        return [info.name for info in list_backbones() if info.on_this_machine]
+        known = [info.name for info in list_backbones() if info.on_this_machine]
+        rungs = [rung.name for rung in ladder() if allow_download or rung.on_this_machine]
+        return list(dict.fromkeys([*known, *rungs]))
     names = list(dict.fromkeys(name.strip() for name in backbones.split(",")))
     names = [name for name in names if name]
     if not names:
@@ -78,7 +86,7 @@ def _names(backbones: str | None) -> list[str]:
         )
     for name in names:
         with suppress(MissingExtraError):  # reported later as excluded
-            check_name(name)
+            check_name(View.parse(name).backbone)
     return names
 
 
@@ -87,6 +95,7 @@ def _opened(
 ) -> tuple[list[Extractor], list[ExcludedBackbone]]:
     """Return the backbones that can run, at least one, and those excluded with the reason."""
     from headstart.comparison.result import ExcludedBackbone
+    from headstart.features.views import View
 
     extractors: dict[str, Extractor] = {}
     reasons: dict[str, str] = {}
@@ -94,14 +103,18 @@ def _opened(
 
     def attempt(name: str, *, fetch: bool) -> None:
         try:
-            extractor = runtime.extractor(name, allow_download=fetch)
+            view = View.parse(name)
+            extractor = runtime.extractor(view.backbone, allow_download=fetch)
+            name_here = extractor.backbone.name
+            if view.is_special:
+                extractor = extractor.as_view(replace(view, backbone=name_here))
         except NotCachedError as error:
             missing[name], reasons[name] = error, _NOT_HERE
         except (BackboneError, DownloadError, MissingExtraError) as error:
             reasons[name] = str(error)
         else:
             reasons.pop(name, None)
-            extractors.setdefault(extractor.backbone.name, extractor)
+            extractors.setdefault(str(extractor.view or name_here), extractor)
 
     for name in names:
         attempt(name, fetch=False)

@@ -49,6 +49,7 @@ def fit(
     quality: Quality = Quality.FAST,
     views: Annotated[str | None, Option(unset="those of --quality", metavar="LIST")] = None,
     budget: Annotated[float | None, Option(low=0, metavar="MS", unset="unlimited")] = None,
+    allow_download: bool = False,
     balance: shared.Balance = False,
     holdout: Annotated[float, Option(low=0, high=0.9)] = 0.0,
     report: shared.OptionalFolder = None,
@@ -68,6 +69,8 @@ def fit(
             efficientnet-lite0,efficientnet-lite0@352; their predictions are averaged.
         budget: Core-milliseconds that the prediction of an image may cost on this machine; the best
             model within it is chosen among those of --quality or --views.
+        allow_download: With --quality best, also try the stronger networks of
+            'headstart backbones --ladder', downloading those that are not on this machine.
         holdout: Share of the images to hold out for testing; 0 cross-validates instead.
         report: Folder for a report: metrics and plots.
     """
@@ -92,7 +95,10 @@ def fit(
         shared.check_results(report, METRICS, data)
     dataset = dataset_options.open(data, runtime.cache)
     extractor = with_quality(
-        runtime.extractor(backbone), quality, views.split(",") if views else ()
+        runtime.extractor(backbone),
+        quality,
+        views.split(",") if views else (),
+        allow_download=allow_download,
     )
     _warn_about_data(dataset, holdout)
     limit, costs = None, {}

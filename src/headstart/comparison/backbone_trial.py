@@ -7,11 +7,11 @@ from typing import Self
 
 import numpy as np
 
-from headstart.backbones import Backbone, list_backbones
+from headstart.backbones import Backbone, ladder, list_backbones
 from headstart.comparison.cost import Cost
 from headstart.comparison.evaluation_images import EvaluationImages
 from headstart.comparison.result import BackboneResult
-from headstart.errors import DataError, MissingExtraError
+from headstart.errors import DataError, MissingExtraError, NoTorchFormError
 from headstart.evaluation.paired_tests import Right
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
@@ -51,8 +51,8 @@ class BackboneTrial:
 
     @property
     def name(self) -> str:
-        """Name of the backbone."""
-        return self.extractor.backbone.name
+        """Name of the view, or of the backbone."""
+        return str(self.extractor.view or self.extractor.backbone.name)
 
     def extract(self, paths: Sequence[Path]) -> tuple[Features, Self]:
         """Extract features of files, and add what was computed to the trial."""
@@ -125,6 +125,7 @@ class BackboneTrial:
             raise ValueError(f"{self.name} was not measured; call `measure` first")
         backbone = self.extractor.backbone
         known = {info.name: info for info in list_backbones()}.get(self.name)
+        published = known or {one.name: one for one in ladder()}.get(self.name)
         return BackboneResult(
             name=self.name,
             right=self.correct,
@@ -134,8 +135,8 @@ class BackboneTrial:
             pass_images_per_second=self.computed / self.seconds if self.computed else None,
             engine=str(self.extractor.effective_plan.engine),
             precision=str(self.extractor.effective_plan.precision),
-            parameters=known.parameters if known else _parameters(backbone),
-            multiply_adds=known.multiply_adds if known else None,
+            parameters=published.parameters if published else _parameters(backbone),
+            multiply_adds=published.multiply_adds if published else None,
             license=backbone.weights.license,
             clusters=self.clusters,
             top1=known.top1 if known else None,
@@ -146,5 +147,5 @@ def _parameters(backbone: Backbone) -> int | None:
     """Return the number of parameters; None if only the PyTorch form could be counted."""
     try:
         return sum(one.numel() for one in backbone.network().model.parameters())
-    except MissingExtraError:
+    except (MissingExtraError, NoTorchFormError):
         return None

@@ -22,6 +22,7 @@ import numpy as np
 from headstart.backbones import Backbone, load_backbone
 from headstart.engines import Engine, EnginePlan, build_engine
 from headstart.errors import BackboneError, HeadstartError
+from headstart.features.views import View
 from headstart.system.files import atomic_write
 from headstart.types import EngineName, Precision
 
@@ -55,14 +56,25 @@ class Cost:
 
 
 def measure_cost(
-    backbone: Backbone, plan: EnginePlan, *, requested: EngineName = EngineName.AUTO
+    backbone: Backbone,
+    plan: EnginePlan,
+    *,
+    requested: EngineName = EngineName.AUTO,
+    view: View | None = None,
 ) -> Cost:
     """Load a backbone, whose weights are on this machine, in a new process, and run it.
+
+    Args:
+        backbone: the network, with the preprocessing of `view`.
+        plan: the engine and precision.
+        requested: the engine that the user named; see `build_engine`.
+        view: the way in which it sees images; None for its own.
 
     Raises:
         BackboneError: it cannot be loaded or run.
     """
-    request = [backbone.name, plan.engine, plan.precision, plan.device, requested]
+    request = [backbone.address, str(view or "")]
+    request += [plan.engine, plan.precision, plan.device, requested]
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         answer = Path(folder) / "cost.json"
         command = [sys.executable, "-m", __name__, *request, str(answer)]
@@ -120,8 +132,12 @@ def peak_memory() -> int | None:
     return None
 
 
-def _measure(name: str, engine_name: str, precision: str, device: str, requested: str) -> Cost:
+def _measure(
+    name: str, view: str, engine_name: str, precision: str, device: str, requested: str
+) -> Cost:
     backbone = load_backbone(name, allow_download=False)
+    if view:
+        backbone = View.parse(view).of(backbone)
     plan = EnginePlan(EngineName(engine_name), Precision(precision), device)
     engine = build_engine(backbone, plan, requested=EngineName(requested))
     speed, milliseconds = time_engine(engine, backbone.preprocessing.crop)

@@ -134,10 +134,13 @@ def _measure_costs(
     trials, excluded = [], list(left_out)
     for done, extractor in enumerate(extractors):
         on_costs(done, len(extractors))
-        name = extractor.backbone.name
+        name = str(extractor.view or extractor.backbone.name)
         try:
             cost = measure_cost(
-                extractor.backbone, extractor.effective_plan, requested=extractor.requested_engine
+                extractor.backbone,
+                extractor.effective_plan,
+                requested=extractor.requested_engine,
+                view=extractor.view,
             )
         except (BackboneError, MissingExtraError) as error:
             excluded.append(ExcludedBackbone(name, str(error)))

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from headstart.backbones.backbone import Backbone
 from headstart.engines.engine import Engine, EnginePlan
-from headstart.errors import BackboneError, MissingExtraError
+from headstart.errors import BackboneError, MissingExtraError, NoTorchFormError
 from headstart.system.machine import cores
 from headstart.system.process_local import ProcessLocal
 from headstart.types import EngineName, Precision
@@ -65,6 +65,7 @@ def build_engine(
     Raises:
         ConversionError: OpenVINO was requested and cannot run this network.
         MissingExtraError: The network's PyTorch form needs a package that is not installed.
+        NoTorchFormError: PyTorch was requested, and only OpenVINO runs this network.
     """
     from headstart.engines.openvino import ConversionError, OpenVINOEngine
 
@@ -80,7 +81,7 @@ def build_engine(
         from headstart.engines.pytorch import PyTorchEngine
 
         return PyTorchEngine(backbone, plan)
-    except MissingExtraError as error:
+    except (MissingExtraError, NoTorchFormError) as error:
         if requested is not EngineName.AUTO or not backbone.has_graph:
             raise
         _log.info("%s", error)

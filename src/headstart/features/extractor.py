@@ -28,8 +28,9 @@ from headstart.features.several_views import stages_by_view
 from headstart.features.store import FeatureStore
 from headstart.features.view_pass import ViewPass
 from headstart.features.views import View, qualified
+from headstart.features.weights_location import save_weights_location
 from headstart.images.notes import ImageNote
-from headstart.images.preprocessing import DECODE_FACTOR
+from headstart.images.preprocessing import DECODE_FACTOR, Preprocessing
 from headstart.images.presentation import CenterCrop, Presentation
 from headstart.system.cache_folder import cache_root, homeless_warning
 from headstart.system.digests import bytes_digest
@@ -225,18 +226,19 @@ class Extractor:
 
 
 def build_extractor(
-    backbone: str,
+    backbone: str | Backbone,
     *,
     weights: Path | None = None,
+    preprocessing: Preprocessing | None = None,
     engine: EngineName = EngineName.AUTO,
     precision: Precision = Precision.AUTO,
     cache: Path | None = None,
     allow_download: bool = True,
 ) -> Extractor:
-    """Load a backbone and choose an engine for it.
+    """Load a backbone, unless it is given, and choose an engine for it.
 
-    The backbone and its weights are as in `load_backbone`, engine and precision as in `make_plan`.
-    The cache folder is HEADSTART_CACHE or the platform's by default.
+    The backbone, weights and preprocessing are as in `load_backbone`, engine and precision as in
+    `make_plan`. The cache folder is HEADSTART_CACHE or the platform's by default.
 
     Raises:
         BackboneError: There is no such backbone, its weights do not fit, or the machine lacks the
@@ -244,8 +246,14 @@ def build_extractor(
         DownloadError: The weights cannot be downloaded, or may not be.
         MissingExtraError: The engine or the backbone needs a package that is not installed.
     """
+    if isinstance(backbone, str):
+        backbone = load_backbone(
+            backbone, weights=weights, allow_download=allow_download, preprocessing=preprocessing
+        )
+    if file := weights or (Path(backbone.address) if backbone.address != backbone.name else None):
+        save_weights_location(cache_root(cache), backbone.weights.digest, file)
     return Extractor(
-        backbone=load_backbone(backbone, weights=weights, allow_download=allow_download),
+        backbone=backbone,
         plan=make_plan(engine, precision),
         cache=cache_root(cache),
         requested_engine=engine,
@@ -262,6 +270,7 @@ def configuration_key(backbone: Backbone, plan: EnginePlan) -> str:
         "weights": backbone.weights.digest,
         "preprocessing": asdict(backbone.preprocessing),
         "decoded": DECODE_FACTOR,
+        **({"structure": backbone.structure} if backbone.structure else {}),
         "stages": [asdict(stage) for stage in backbone.stages],
         "engine": plan.identity(),
         "libraries": {

@@ -70,6 +70,11 @@ class View:
             )
         return cls(found["backbone"], size, Frame(found["part"] or found["frame"] or Frame.CENTER))
 
+    @property
+    def is_special(self) -> bool:
+        """Whether it shows images in another way than the network was trained for."""
+        return self != View(self.backbone)
+
     def __str__(self) -> str:
         options = [str(self.size)] if self.size else []
         if self.frame is not Frame.CENTER:
@@ -80,10 +85,16 @@ class View:
         """Return the network with the preprocessing of this view.
 
         Raises:
-            BackboneError: The network has another name.
+            BackboneError: The network has another name, or does not take this size.
         """
         if backbone.name != self.backbone:
             raise BackboneError(f"{self} is not a view of {backbone.name}")
+        own = backbone.preprocessing.crop
+        if self.size not in (None, own) and not backbone.any_size:
+            raise BackboneError(
+                f"{backbone.name} takes only images of {own} x {own} pixels, so {self} is not "
+                "possible; leave the size out"
+            )
         return replace(backbone, preprocessing=self._preprocessing(backbone.preprocessing))
 
     def _preprocessing(self, own: Preprocessing) -> Preprocessing:

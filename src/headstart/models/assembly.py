@@ -88,6 +88,7 @@ def _member(
             stages=tuple(view_and_stage(stage)[1] for stage in chosen.selection.candidate.stages),
             engine=str(plan.engine),
             precision=str(plan.precision),
+            preprocessing=source.backbone.stated,
         ),
         weight=chosen.weight,
         accuracy=accuracy or AccuracyEstimate.unknown(),

@@ -1,21 +1,23 @@
 """The classifier as a scikit-learn estimator."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from headstart.backbones.backbone import Backbone
 from headstart.datasets import ImageDataset
 from headstart.errors import BackboneError, DataError, HeadstartWarning, UserError
 from headstart.evaluation.conformal import check_coverage
 from headstart.features.cost import measure_costs
 from headstart.features.cost_index import Cost
 from headstart.features.extractor import build_extractor
+from headstart.images.preprocessing import Preprocessing
 from headstart.models.budget import within_budget
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
@@ -28,6 +30,7 @@ from headstart.models.image_inputs import (
 )
 from headstart.models.label_encoding import decode_labels, match_labels
 from headstart.models.model_backbone import build_model_extractor
+from headstart.models.own_backbone import own_file, own_module, stated
 from headstart.models.prediction import Predictions, predict
 from headstart.models.quality import with_quality
 from headstart.models.saved_model import load_model, save_model
@@ -45,6 +48,11 @@ from headstart.types import (
     Quality,
 )
 
+if TYPE_CHECKING:  # importing PyTorch takes seconds
+    from torch.nn import Module
+else:
+    Module: TypeAlias = Any
+
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
     """An image classifier: a frozen pre-trained network and a head trained on your images.
@@ -56,7 +64,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
     `score`. Bytes are read as UTF-8 text, and of an enum's members the values count.
 
     Args:
-        backbone: Name of the backbone; see `headstart.backbones.load_backbone`.
+        backbone: Name of the backbone, or the path of an ONNX file; see
+            `headstart.backbones.load_backbone`. Or a `torch.nn.Module` of your own, from normalized
+            pixels (N, 3, H, W) to logits or features.
+        preprocessing: How images are prepared for a network of your own: a `Preprocessing`, or a
+            dictionary of its fields. An ONNX file may have it beside it instead.
         weights: A file with the backbone's weights, instead of those that belong to its name.
         head: "logistic", "centroid", "knn", or a name added to `headstart.heads.families.FAMILIES`.
         stage: Name of the stage whose features the head uses, several names, or "auto" to select
@@ -88,7 +100,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
     def __init__(
         self,
         *,
-        backbone: str = DEFAULT_BACKBONE,
+        backbone: str | Path | Module = DEFAULT_BACKBONE,
+        preprocessing: Preprocessing | Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
         head: str = "logistic",
         stage: str | Sequence[str] = AUTO,
@@ -102,6 +115,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         seed: int = 0,
     ) -> None:
         self.backbone = backbone
+        self.preprocessing = preprocessing
         self.weights = weights
         self.head = head
         self.stage = stage
@@ -149,7 +163,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         )
         dataset, label_type = labeled_dataset(X, y, groups=groups, sample_weight=sample_weight)
         extractor = with_quality(
-            build_extractor(self.backbone, **self._extractor_options()),
+            build_extractor(
+                self._module() or str(self.backbone),
+                preprocessing=stated(self.preprocessing),
+                **self._extractor_options(),
+            ),
             _enum_member(Quality, self.quality, "quality"),
             [self.views] if isinstance(self.views, str) else self.views,
         )
@@ -297,7 +315,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """Predict the images that can be read, and list the others."""
         check_is_fitted(self, "model_")
         if not hasattr(self, "_extractor"):
-            self._extractor = build_model_extractor(self.model_, **self._extractor_options())
+            self._extractor = build_model_extractor(
+                self.model_, backbone=self._module(), **self._extractor_options()
+            )
         return predict(self.model_, self._extractor, image_paths(X))
 
     def _all_predictions(self, paths: list[Path]) -> Predictions:
@@ -325,11 +345,19 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         save_model(self.model_, Path(folder))
 
     @classmethod
-    def load(cls, folder: str | Path, *, allow_download: bool = False, **options: Any) -> Self:
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        backbone: Path | Module | None = None,
+        allow_download: bool = False,
+        **options: Any,
+    ) -> Self:
         """Load a model that `save` or `headstart fit` wrote, without running any code in it.
 
         Args:
             folder: The folder of the model.
+            backbone: The network of your own that it was trained on: the same module, or the file.
             allow_download: Whether to download the backbone's weights if they are not on this
                 machine.
             options: `weights`, `engine`, `precision` or `cache`, as for the constructor.
@@ -341,7 +369,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         model = load_model(Path(folder))
         has_views = bool(model.members) or model.origin.view is not None
         self = cls(
-            backbone=model.origin.backbone,
+            backbone=model.origin.backbone if backbone is None else backbone,
+            preprocessing=model.origin.preprocessing,
             head=str(model.head.kind),
             stage=AUTO if model.members else model.origin.stages,
             views=[one.origin.name for one in model.all_members] if has_views else [],
@@ -350,7 +379,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             **options,
         )
         self._extractor = build_model_extractor(
-            model, allow_download=allow_download, **self._extractor_options()
+            model,
+            allow_download=allow_download,
+            backbone=self._module(),
+            **self._extractor_options(),
         )
         self._use(model)
         return self
@@ -359,9 +391,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self.model_ = model
         self.classes_ = decode_labels(model.classes, model.label_type)
 
+    def _module(self) -> Backbone | None:
+        return own_module(self.backbone, self.preprocessing)
+
     def _extractor_options(self) -> dict[str, Any]:
         return {
-            "weights": Path(self.weights) if self.weights else None,
+            "weights": own_file(self.backbone, self.weights),
             "engine": _enum_member(EngineName, self.engine, "engine"),
             "precision": _enum_member(Precision, self.precision, "precision"),
             "cache": Path(self.cache) if self.cache else None,

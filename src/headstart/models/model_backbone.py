@@ -10,8 +10,10 @@ from headstart.backbones.stages import LOGITS
 from headstart.errors import BackboneError, NotCachedError, SavedModelError, UserError
 from headstart.features.extractor import Extractor, build_extractor
 from headstart.features.views import View
+from headstart.features.weights_location import find_weights_location, save_weights_location
 from headstart.heads.blend import BlendedHead
 from headstart.models.trained_model import BackboneOrigin, Model
+from headstart.system.cache_folder import cache_root
 from headstart.system.text import join_names
 from headstart.types import EngineName, Precision
 
@@ -24,8 +26,11 @@ def build_model_extractor(
     precision: Precision = Precision.AUTO,
     cache: Path | None = None,
     allow_download: bool = False,
+    backbone: Backbone | None = None,
 ) -> Extractor:
     """Load the backbone that a model was trained on; see `build_extractor` for the arguments.
+
+    A `backbone` that is given is used where its weights are those of the model.
 
     A model may come from anyone, so its weights are downloaded only with `allow_download`.
 
@@ -33,32 +38,48 @@ def build_model_extractor(
         NotCachedError: The weights are not on this machine, and must not be downloaded.
         SavedModelError: The weights found are not those that the model was trained with.
     """
-    require_weights_file(model, weights)
+    members = [one.origin for one in model.members] or [model.origin]
+    in_files = [one.weights for one in members if one.in_file]
+    given = in_files[0] if in_files else members[0].weights  # the one that `weights` belongs to
+    loaded = {} if backbone is None else {backbone.weights.digest: backbone}
     with _no_unasked_download(model):
-        extractor = build_extractor(
-            model.origin.backbone,
-            weights=weights,
-            engine=engine,
-            precision=precision,
-            cache=cache,
-            allow_download=allow_download,
-        )
-        published = {extractor.backbone.name: extractor.backbone} if weights is None else {}
-        for one in model.members[1:]:
-            name = one.origin.backbone
-            if name not in published:
-                published[name] = load_backbone(name, weights=None, allow_download=allow_download)
-    others = {one.origin: published[one.origin.backbone] for one in model.members[1:]}
-    for origin, backbone in others.items():
-        check_origin(origin, backbone)
-    extractor = extractor.with_backbone(tuned_backbone(model, extractor.backbone))
+        for origin in members:
+            if origin.weights not in loaded:
+                file = weights if origin.weights == given else None
+                loaded[origin.weights] = _load(origin, file, cache, allow_download=allow_download)
+    for origin in members[1:]:
+        check_origin(origin, loaded[origin.weights])
+    first = tuned_backbone(model, loaded[members[0].weights])
+    extractor = build_extractor(first, engine=engine, precision=precision, cache=cache)
     if model.origin.view:
         extractor = extractor.as_view(View.parse(model.origin.view))
-    if not others:
+    if len(members) == 1:
         return extractor
     return extractor.with_views(
-        {View.parse(origin.name): backbone for origin, backbone in others.items()}
+        {View.parse(origin.name): loaded[origin.weights] for origin in members[1:]}
     )
+
+
+def _load(
+    origin: BackboneOrigin, file: Path | None, cache: Path | None, *, allow_download: bool
+) -> Backbone:
+    """Load the network of one member, from this file or from where its weights were."""
+    if file is None and origin.in_file:
+        file = find_weights_location(cache_root(cache), origin.weights)
+        if file is None:
+            raise SavedModelError(
+                f"the model was trained with the weights in a file named {origin.source} (digest "
+                f"{origin.weights}); give it with --weights FILE"
+            )
+    found = load_backbone(
+        origin.backbone,
+        weights=file,
+        allow_download=allow_download,
+        preprocessing=origin.preprocessing,
+    )
+    if file is not None:
+        save_weights_location(cache_root(cache), found.weights.digest, file)
+    return found
 
 
 @contextmanager
@@ -72,20 +93,6 @@ def _no_unasked_download(model: Model) -> Iterator[None]:
             "their file with --weights FILE",
             addresses=error.addresses,
         ) from error
-
-
-def require_weights_file(model: Model, weights: Path | None) -> None:
-    """Check that a file is given for a model that was trained with weights from a file.
-
-    Raises:
-        SavedModelError: The model needs such a file, and `weights` is None.
-    """
-    source = model.origin.source
-    if weights is None and ":" not in source:  # neither a package nor a URL
-        raise SavedModelError(
-            f"the model was trained with the weights in a file named {source} (digest "
-            f"{model.origin.weights}); give it with --weights FILE"
-        )
 
 
 def require_one_view(model: Model) -> None:

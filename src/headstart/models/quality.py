@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from headstart.backbones import load_backbone
+from headstart.backbones import ladder, load_backbone
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.lite import weights_file
-from headstart.errors import UserError
+from headstart.errors import DownloadError, UserError
 from headstart.features.extractor import Extractor
 from headstart.features.views import View
 from headstart.types import Quality
@@ -21,13 +21,21 @@ _PARTNER: Final = "efficientnet-lite2"
 _PARTNER_SIZE: Final = 384
 
 
-def with_quality(extractor: Extractor, quality: Quality, views: Sequence[str] = ()) -> Extractor:
+def with_quality(
+    extractor: Extractor,
+    quality: Quality,
+    views: Sequence[str] = (),
+    *,
+    allow_download: bool = False,
+) -> Extractor:
     """Return an extractor of the views to try.
 
     Args:
         extractor: Shows images to the network that was asked for.
         quality: How much computation to spend; it decides the views if none are named.
         views: Names of views, as `View.parse` reads them; the first becomes the main one.
+        allow_download: Whether `Quality.BEST` also tries the networks of the ladder, downloading
+            those that are not on this machine.
 
     Raises:
         BackboneError: There is no such view or backbone.
@@ -43,9 +51,17 @@ def with_quality(extractor: Extractor, quality: Quality, views: Sequence[str] = 
     for view in (*named, *wanted):
         if view.backbone not in published:
             published[view.backbone] = load_backbone(view.backbone)
+    if quality is Quality.BEST and allow_download:
+        for view in ladder_views(extractor.backbone):
+            try:
+                published[view.backbone] = load_backbone(view.backbone)
+            except DownloadError as error:
+                extractor.warnings.append(f"{view} is not tried: {error}")
+            else:
+                wanted.append(view)
     if named:
         extractor = extractor.with_backbone(published[named[0].backbone])
-        if named[0] != View(named[0].backbone):
+        if named[0].is_special:
             extractor = extractor.as_view(named[0])
     if not wanted:
         return extractor
@@ -63,3 +79,9 @@ def planned_views(backbone: Backbone, quality: Quality) -> tuple[View, ...]:
     if quality is Quality.BEST and weights_file(_PARTNER) and backbone.name != _PARTNER:
         views += [View(_PARTNER), View(_PARTNER, _PARTNER_SIZE)]
     return tuple(views)
+
+
+def ladder_views(backbone: Backbone) -> tuple[View, ...]:
+    """Return the views of the ladder to try besides a backbone."""
+    views = [View.parse(rung.name) for rung in ladder() if rung.climbed]
+    return tuple(one for one in views if one.backbone != backbone.name)

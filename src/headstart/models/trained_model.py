@@ -18,6 +18,7 @@ from headstart.features.views import qualified
 from headstart.heads.calibration import probabilities
 from headstart.heads.candidates import join_stages
 from headstart.heads.head import Head
+from headstart.images.preprocessing import Preprocessing
 from headstart.models.label_encoding import LabelType
 from headstart.novelty.cross_fitting import Novelty
 from headstart.series.series import SeriesSummary
@@ -74,6 +75,8 @@ class BackboneOrigin:
         engine: The engine that computed the features in training.
         precision: The numeric precision that it used.
         view: The view of the images that it sees; None for the backbone's own preprocessing.
+        preprocessing: The preprocessing that was stated for a network of the user's own; None if it
+            comes with the weights.
     """
 
     backbone: str
@@ -84,6 +87,12 @@ class BackboneOrigin:
     engine: str
     precision: str
     view: str | None = None
+    preprocessing: Preprocessing | None = None
+
+    @property
+    def in_file(self) -> bool:
+        """Whether the weights came from a file of the user's, not from a package or a URL."""
+        return ":" not in self.source
 
     @property
     def name(self) -> str:

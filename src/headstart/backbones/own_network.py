@@ -1,0 +1,70 @@
+"""Networks of the user's own, from files: ONNX, and what `torch.export.save` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from headstart.backbones.graph_backbone import GraphBackbone, read_graph
+from headstart.backbones.stated_preprocessing import preprocessing_beside
+from headstart.errors import BackboneError
+from headstart.images.preprocessing import Preprocessing
+from headstart.system.digests import bytes_digest
+from headstart.system.files import read_regular
+
+SUFFIXES: Final = (".onnx",)
+MODULE: Final = "module:"
+"""Prefix of the names of modules that are given in Python, before that of the class."""
+_LIMIT: Final = 2**31
+"""Bytes of a file: what ONNX's format allows."""
+
+
+def is_own_network(name: str) -> bool:
+    """Whether the name of a backbone is that of a file with a network."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def load_own_network(
+    name: str, *, weights: Path | None, preprocessing: Preprocessing | None
+) -> GraphBackbone:
+    """Load a network from a file.
+
+    Args:
+        name: path of the file, or its name if `weights` is given.
+        weights: path of the file, wherever it is now.
+        preprocessing: how images are prepared; by default as the file beside it says.
+
+    Raises:
+        BackboneError: there is no such file, it is not a network from an image to one output, or
+            its preprocessing is not stated.
+    """
+    file = weights or Path(name)
+    if not file.is_file():
+        raise BackboneError(f"there is no network at {file}; check the path")
+    preprocessing = preprocessing or preprocessing_beside(file)
+    try:
+        content = read_regular(file, limit=_LIMIT)
+    except OSError as error:
+        raise BackboneError(f"cannot read {file} ({error.strerror or error})") from error
+    return read_graph(
+        _read_onnx(content, file),
+        name=Path(name).name,
+        file=file.absolute(),
+        digest=bytes_digest(content),
+        preprocessing=preprocessing,
+    )
+
+
+def _read_onnx(content: bytes, file: Path) -> Any:
+    """Read the bytes, not the file: it cannot refer to others, and has the digest of these."""
+    import openvino as ov
+
+    try:
+        return ov.Core().read_model(content)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[-1][:200] if lines else type(error).__name__
+        raise BackboneError(
+            f"{file} is not an ONNX network that OpenVINO can read ({reason}); export it again, "
+            "with its weights in the same file"
+        ) from error

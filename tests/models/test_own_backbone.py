@@ -1,0 +1,66 @@
+"""The estimator on a network of the user's own."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from headstart import Classifier
+from headstart.backbones.stated_preprocessing import preprocessing_from
+from headstart.errors import BackboneError, SavedModelError
+from headstart.models.own_backbone import stated
+from tests.backbones.onnx_file import STATED, TinyNet, write_tiny
+from tests.conftest import files
+
+pytestmark = pytest.mark.slow
+
+
+def labeled(photos):
+    paths = files(photos)
+    return paths, [path.parent.name for path in paths]
+
+
+def test_a_module(photos, tmp_path):
+    paths, labels = labeled(photos)
+    module = TinyNet()
+    classifier = clone(Classifier(backbone=module, preprocessing=STATED)).fit(paths, labels)
+    assert classifier.model_.origin.backbone == "module:TinyNet"
+    assert classifier.model_.origin.preprocessing == preprocessing_from(STATED, where="")
+    expected = classifier.predict_proba(paths)
+    again = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(again.predict_proba(paths), expected)
+    classifier.save(tmp_path / "model")
+    loaded = Classifier.load(tmp_path / "model", backbone=copy.deepcopy(module))
+    np.testing.assert_array_equal(loaded.predict_proba(paths), expected)
+    with pytest.raises(BackboneError, match="backbone=MODULE"):
+        Classifier.load(tmp_path / "model")
+    with pytest.raises((BackboneError, SavedModelError)):
+        Classifier.load(tmp_path / "model", backbone=TinyNet(seed=1))
+
+
+def test_a_file(photos, tmp_path):
+    paths, labels = labeled(photos)
+    file = write_tiny(tmp_path, stated=None)
+    classifier = Classifier(backbone=file, preprocessing=STATED).fit(paths, labels)
+    expected = classifier.predict_proba(paths)
+    again = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(again.predict_proba(paths), expected)
+    classifier.save(tmp_path / "model")
+    for given in (None, file):
+        loaded = Classifier.load(tmp_path / "model", backbone=given)
+        np.testing.assert_array_equal(loaded.predict_proba(paths), expected)
+
+
+def test_the_preprocessing_of_a_module_is_asked_for(photos):
+    paths, labels = labeled(photos)
+    with pytest.raises(BackboneError, match=r"TinyNet does not say .* preprocessing=dict\("):
+        Classifier(backbone=TinyNet()).fit(paths, labels)
+
+
+def test_forms_of_the_preprocessing():
+    how = preprocessing_from(STATED, where="")
+    assert stated(None) is None
+    assert stated(how) is how
+    assert stated(STATED) == how
