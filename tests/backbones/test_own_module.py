@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from headstart.backbones import load_backbone
 from headstart.backbones.own_module import module_backbone
 from headstart.backbones.stated_preprocessing import preprocessing_from
-from headstart.engines import make_plan
+from headstart.engines import build_engine, make_plan
 from headstart.errors import BackboneError
 from headstart.features.extractor import configuration_key
+from headstart.types import EngineName, Precision
 from tests.backbones.conftest import random_model, timm
 from tests.backbones.onnx_file import STATED, TinyNet
 
@@ -142,6 +143,27 @@ def test_what_tells_networks_apart():
     assert first.weights == again.weights == other.weights != trained.weights
     # Features of the same name and weights are kept apart all the same.
     assert configuration_key(first, plan) != configuration_key(other, plan)
+
+
+def test_an_exported_program(tmp_path):
+    model = TinyNet().eval()
+    sizes = ({0: torch.export.Dim("n")},)
+    file = tmp_path / "net.pt2"
+    program = torch.export.export(model, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=sizes)
+    torch.export.save(program, file)
+    backbone = module_backbone(torch.export.load(file), HOW)
+    assert backbone.name == "module:ExportedProgram"
+    assert [one.width for one in backbone.stages] == [8, 16]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    plan = make_plan(EngineName.OPENVINO, Precision.FLOAT32)
+    (found,) = build_engine(backbone, plan).stream([pixels])
+    mean, std = (torch.tensor(STATED[name]).view(3, 1, 1) for name in ("mean", "std"))
+    with torch.no_grad():
+        expected = model((torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std)
+    np.testing.assert_allclose(found[-1], expected, atol=1e-5)
+    # As a file it is not loaded: that may run code.
+    with pytest.raises(BackboneError, match="may run code"):
+        load_backbone(str(file))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from headstart.datasets import open_dataset
 from headstart.engines import EnginePlan
 from headstart.errors import BackboneError, DataError
 from headstart.features.extractor import Extractor
+from headstart.features.views import View
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
 from headstart.system.serialization import to_json
@@ -75,7 +76,9 @@ def blind(extractor: Extractor) -> Extractor:
     return other.with_backbone(faked(other, graph=graph))
 
 
-def made_up_cost(backbone: Backbone, plan: EnginePlan, *, requested: EngineName) -> Cost:
+def made_up_cost(
+    backbone: Backbone, plan: EnginePlan, *, requested: EngineName, view: View | None
+) -> Cost:
     cost = COSTS[backbone.name]
     return Cost(images_per_second=1000 / cost, milliseconds=cost, memory_bytes=None)
 
@@ -199,10 +202,10 @@ class TestTrouble:
     def test_what_cannot_be_measured_or_run_is_listed(
         self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     ):
-        def fails(backbone: Backbone, plan: EnginePlan, *, requested: EngineName) -> Cost:
+        def fails(backbone: Backbone, plan: EnginePlan, **options: Any) -> Cost:
             if backbone.name == "slow":
                 raise BackboneError("it is too large")
-            return made_up_cost(backbone, plan, requested=requested)
+            return made_up_cost(backbone, plan, **options)
 
         monkeypatch.setattr(successive_halving, "measure_cost", fails)
 

@@ -25,7 +25,7 @@ from headstart.errors import BackboneError, DataError, SavedModelError, UserErro
 from headstart.features import extractor
 from headstart.features.cost import measure_costs
 from headstart.features.views import View
-from headstart.models import estimator, view_trial
+from headstart.models import estimator, model_backbone, view_trial
 from headstart.types import Split
 from tests.conftest import KINDS, files, tiny_backbone
 
@@ -33,7 +33,8 @@ from tests.conftest import KINDS, files, tiny_backbone
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every name of a backbone stands for the tiny one."""
-    monkeypatch.setattr(extractor, "load_backbone", lambda name, **options: tiny_backbone())
+    for module in (extractor, model_backbone):
+        monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
 
 
 @pytest.fixture
@@ -169,6 +170,7 @@ class TestContract:
             "quality": "fast",
             "views": (),
             "budget": None,
+            "preprocessing": None,
             "head": "forest",
             "stage": "auto",
             "balance": False,
@@ -220,9 +222,10 @@ class TestContract:
         self, fitted: Classifier, paths: list[Path], monkeypatch: pytest.MonkeyPatch
     ):
         content = pickle.dumps(fitted)
-        monkeypatch.setattr(
-            extractor, "load_backbone", lambda name, **options: tiny_backbone(digest="f" * 32)
-        )
+        for module in (extractor, model_backbone):
+            monkeypatch.setattr(
+                module, "load_backbone", lambda name, **options: tiny_backbone(digest="f" * 32)
+            )
         with pytest.raises(SavedModelError, match="was trained on tiny with weights 000"):
             pickle.loads(content).predict(paths)
 
@@ -312,7 +315,8 @@ class TestSaveAndLoad:
     ):
         fitted.save(tmp_path / "model")
         other = replace(tiny_backbone(), weights=replace(tiny_backbone().weights, digest="f" * 32))
-        monkeypatch.setattr(extractor, "load_backbone", lambda name, **options: other)
+        for module in (extractor, model_backbone):
+            monkeypatch.setattr(module, "load_backbone", lambda name, **options: other)
         with pytest.raises(SavedModelError, match="--weights FILE"):
             Classifier.load(tmp_path / "model")
 
@@ -330,7 +334,8 @@ def test_the_cache_may_be_named(paths: list[Path], labels: list[str], tmp_path: 
 @pytest.mark.slow
 def test_the_documented_example_runs(monkeypatch: pytest.MonkeyPatch):
     # With the real backbone, and a twelfth of the digits for speed.
-    monkeypatch.setattr(extractor, "load_backbone", load_backbone)
+    for module in (extractor, model_backbone):
+        monkeypatch.setattr(module, "load_backbone", load_backbone)
 
     def some(name: str) -> ImageDataset:
         dataset = open_dataset(name)

@@ -12,13 +12,15 @@ from sklearn.model_selection import cross_val_score
 from headstart import Classifier, open_dataset
 from headstart.errors import DataError, HeadstartWarning, UserError
 from headstart.features import extractor
+from headstart.models import model_backbone
 from tests.conftest import KINDS, files, tiny_backbone
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every name of a backbone stands for the tiny one."""
-    monkeypatch.setattr(extractor, "load_backbone", lambda name, **options: tiny_backbone())
+    for module in (extractor, model_backbone):
+        monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
 
 
 @pytest.fixture

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from headstart.backbones import ladder
 from headstart.datasets import open_dataset
-from headstart.errors import BackboneError, SavedModelError, UserError
+from headstart.errors import BackboneError, DownloadError, SavedModelError, UserError
 from headstart.features.views import Frame, View
 from headstart.heads.blend import BlendedHead
+from headstart.models import quality
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
 from headstart.models.model_backbone import check_differentiable, require_one_view
@@ -121,8 +123,32 @@ def test_plans(lite0, tiny):
     assert names(Quality.BALANCED, lite0) == ["efficientnet-lite0@352"]
     best = ["efficientnet-lite0@352", "efficientnet-lite2", "efficientnet-lite2@384"]
     assert names(Quality.BEST, lite0) == best
-    assert names(Quality.BALANCED, tiny().backbone) == []
-    assert names(Quality.BEST, tiny().backbone) == best[1:]
+    assert names(Quality.BALANCED, replace(tiny().backbone, any_size=False)) == []
+    assert names(Quality.BALANCED, tiny().backbone) == ["tiny@64"]
+    fixed = replace(tiny().backbone, any_size=False)
+    assert names(Quality.BEST, fixed) == best[1:]
+
+
+def test_best_climbs_the_ladder_only_with_downloads(tiny, monkeypatch):
+    loaded = []
+
+    def load(name):
+        loaded.append(name)
+        if "vit_small" in name:
+            raise DownloadError("the Hub did not answer")
+        return replace(tiny().backbone, name=name)
+
+    monkeypatch.setattr(quality, "load_backbone", load)
+    monkeypatch.setattr(quality, "weights_file", lambda name: None)
+    with_quality(tiny(), Quality.BEST)
+    with_quality(tiny(), Quality.BALANCED, allow_download=True)
+    assert loaded == []
+    found = with_quality(tiny(), Quality.BEST, allow_download=True)
+    wanted = [View.parse(rung.name) for rung in ladder() if rung.climbed]
+    assert loaded == [view.backbone for view in wanted]
+    assert list(found.others)[1:] == [view for view in wanted if "vit_small" not in str(view)]
+    (warning,) = found.warnings
+    assert "dinov2.lvd142m@224 is not tried: the Hub did not answer" in warning
 
 
 def test_named_views(tiny):

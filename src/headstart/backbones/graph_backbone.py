@@ -31,18 +31,18 @@ class GraphBackbone(Backbone):
         model: `openvino.Model` from normalized pixels to one output; never changed, only copied.
         activations: the tensors of `stages`, in the same order.
         output: the tensor of the network's own output.
-        file: the file that it was read from.
+        file: the file that it was read from; None if it was given in Python.
     """
 
     model: Any
     activations: tuple[Activation, ...]
     output: Activation
-    file: Path
+    file: Path | None
 
     @property
     def address(self) -> str:
         """See `Backbone.address`."""
-        return str(self.file)
+        return self.name if self.file is None else str(self.file)
 
     @property
     def has_graph(self) -> bool:
@@ -134,11 +134,12 @@ def read_graph(
     model: Any,
     *,
     name: str,
-    file: Path,
-    digest: str,
+    weights: Weights,
     preprocessing: Preprocessing,
+    file: Path | None = None,
+    structure: str = "",
 ) -> GraphBackbone:
-    """Make a backbone of an `openvino.Model` that was read from a file.
+    """Make a backbone of an `openvino.Model`; see `GraphBackbone` for the arguments.
 
     Raises:
         BackboneError: it is not a network from one image to one output, or takes another size.
@@ -154,8 +155,9 @@ def read_graph(
         preprocessing=preprocessing,
         stages=tuple(Stage(one.name, one.width) for one in activations),
         labels=tuple(f"class {index}" for index in range(count)),
-        weights=Weights(source=file.name, digest=digest, license="unstated"),
+        weights=weights,
         stated=preprocessing,
+        structure=structure,
         model=prepared,
         activations=activations,
         output=output,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
-from headstart.backbones.backbone import Weights
+from headstart.backbones.backbone import Backbone, Weights
+from headstart.backbones.graph_backbone import read_graph
 from headstart.backbones.own_network import MODULE
 from headstart.backbones.stage_discovery import find_stages, trace, wrappers_of
 from headstart.backbones.staged import StagedNetwork
@@ -24,17 +29,19 @@ _OUTPUT: Final = "output"
 _SEED: Final = 0
 
 
-def module_backbone(module: nn.Module, preprocessing: Preprocessing) -> TorchBackbone:
+def module_backbone(module: nn.Module | ExportedProgram, preprocessing: Preprocessing) -> Backbone:
     """Make a backbone of a module, which is copied and may be changed afterwards.
 
     Args:
         module: network from normalized pixels (N, 3, H, W) to logits, features (N, C), tokens
-            (N, T, C) or a map (N, C, H, W).
+            (N, T, C) or a map (N, C, H, W); or what `torch.export.load` returns.
         preprocessing: how images are prepared for it.
 
     Raises:
         BackboneError: it does not take such pixels, or returns something else.
     """
+    if isinstance(module, ExportedProgram):
+        return _program_backbone(module, preprocessing)
     name = f"{MODULE}{type(module).__name__}"
     model = copy.deepcopy(module).cpu().float().eval().requires_grad_(False)
     side = preprocessing.crop
@@ -71,14 +78,43 @@ def module_backbone(module: nn.Module, preprocessing: Preprocessing) -> TorchBac
         preprocessing=preprocessing,
         stages=stages,
         labels=tuple(f"class {index}" for index in range(classes)),
-        weights=Weights(
-            source=f"{MODULE} given in Python",
-            digest=digest(without_counters(tensors)),
-            license="unstated",
-        ),
+        weights=_weights(tensors),
         stated=preprocessing,
         structure=_structure(module),
         staged=network,
+    )
+
+
+def _program_backbone(program: ExportedProgram, preprocessing: Preprocessing) -> Backbone:
+    """Make a backbone of a network whose modules are gone: OpenVINO runs it."""
+    import openvino
+
+    name = f"{MODULE}{type(program).__name__}"
+    tensors = {
+        key: value.detach().cpu().numpy()
+        for key, value in {**program.state_dict, **program.constants}.items()
+        if isinstance(value, Tensor)
+    }
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of changes in either library
+            graph = openvino.convert_model(program)
+    except Exception as error:  # both libraries raise exceptions of many kinds
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BackboneError(f"OpenVINO cannot convert {name} ({reason[:200]})") from error
+    return read_graph(
+        graph,
+        name=name,
+        weights=_weights(tensors),
+        preprocessing=preprocessing,
+        structure=bytes_digest(str(program.graph).encode()),
+    )
+
+
+def _weights(tensors: Mapping[str, np.ndarray]) -> Weights:
+    return Weights(
+        source=f"{MODULE} given in Python",
+        digest=digest(without_counters(tensors)),
+        license="unstated",
     )
 
 

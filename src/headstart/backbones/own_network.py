@@ -1,10 +1,11 @@
-"""Networks of the user's own, from files: ONNX, and what `torch.export.save` writes."""
+"""Networks of the user's own from ONNX files, which hold data and no code."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
 
+from headstart.backbones.backbone import Weights
 from headstart.backbones.graph_backbone import GraphBackbone, read_graph
 from headstart.backbones.stated_preprocessing import preprocessing_beside
 from headstart.errors import BackboneError
@@ -12,7 +13,8 @@ from headstart.images.preprocessing import Preprocessing
 from headstart.system.digests import bytes_digest
 from headstart.system.files import read_regular
 
-SUFFIXES: Final = (".onnx",)
+_SUFFIX: Final = ".onnx"
+_PROGRAMS: Final = (".pt2", ".pt", ".pth", ".pkl")
 MODULE: Final = "module:"
 """Prefix of the names of modules that are given in Python, before that of the class."""
 _LIMIT: Final = 2**31
@@ -20,8 +22,18 @@ _LIMIT: Final = 2**31
 
 
 def is_own_network(name: str) -> bool:
-    """Whether the name of a backbone is that of a file with a network."""
-    return name.lower().endswith(SUFFIXES)
+    """Whether the name of a backbone is that of a file with a network.
+
+    Raises:
+        BackboneError: it is a file that could run code when it is loaded.
+    """
+    if name.lower().endswith(_PROGRAMS) and Path(name).is_file():
+        raise BackboneError(
+            f"{name} may run code when PyTorch loads it, so headstart does not; save the network "
+            "with torch.onnx.export and give that file, or give the loaded network to "
+            "headstart.Classifier in Python"
+        )
+    return name.lower().endswith(_SUFFIX)
 
 
 def load_own_network(
@@ -49,9 +61,9 @@ def load_own_network(
     return read_graph(
         _read_onnx(content, file),
         name=Path(name).name,
-        file=file.absolute(),
-        digest=bytes_digest(content),
+        weights=Weights(source=file.name, digest=bytes_digest(content), license="unstated"),
         preprocessing=preprocessing,
+        file=file.absolute(),
     )
 
 
