@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -63,7 +64,8 @@ def fitted(network: StagedNetwork, side: int) -> StagedNetwork:
     patches: Any = getattr(network.model, "patch_embed", None)
     resize: Any = getattr(network.model, "set_input_size", None)
     if resize is not None and getattr(patches, "img_size", None) not in (None, (side, side)):
-        resize(img_size=(side, side))
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # of timm's own code
+            resize(img_size=(side, side))
     return network
 
 
