@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from headstart.backbones import Backbone
+from headstart.backbones import Backbone, ladder
 from headstart.cli import compare
 from headstart.cli.options import DatasetOptions, RuntimeOptions
 from headstart.cli.summary import layer_text
@@ -102,6 +102,8 @@ def test_by_default_all_that_need_no_download(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     assert set(LITES) <= set(compare._names(None))
     assert all(name.startswith("efficientnet-lite") for name in compare._names(None))
+    rungs = [rung.name for rung in ladder()]
+    assert compare._names(None, allow_download=True) == [*compare._names(None), *rungs]
 
 
 @pytest.mark.usefixtures("tinies")

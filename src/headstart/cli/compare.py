@@ -28,7 +28,7 @@ def compare(
     *,
     backbones: Annotated[
         str | None,
-        Option(unset="all that need no download, or else also the ladder"),
+        Option(unset="all that need no download; with --allow-download, the ladder too"),
     ] = None,
     out: shared.OptionalFolder = None,
     allow_download: bool = False,

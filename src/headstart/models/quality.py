@@ -39,8 +39,14 @@ def with_quality(
 
     Raises:
         BackboneError: There is no such view or backbone.
-        UserError: Views are named besides a quality, or twice.
+        UserError: Views are named besides a quality, or twice; or downloads are allowed for a
+            quality that needs none.
     """
+    if allow_download and quality is not Quality.BEST:
+        raise UserError(
+            "--allow-download lets --quality best try the networks of 'headstart backbones "
+            "--ladder'; add --quality best, or remove it"
+        )
     if views and quality is not Quality.FAST:
         raise UserError("--views lists the views that --quality would choose; remove one of them")
     named = [View.parse(text) for text in views]
@@ -51,14 +57,10 @@ def with_quality(
     for view in (*named, *wanted):
         if view.backbone not in published:
             published[view.backbone] = load_backbone(view.backbone)
-    if quality is Quality.BEST and allow_download:
-        for view in ladder_views(extractor.backbone):
-            try:
-                published[view.backbone] = load_backbone(view.backbone)
-            except DownloadError as error:
-                extractor.warnings.append(f"{view} is not tried: {error}")
-            else:
-                wanted.append(view)
+    if allow_download:
+        climbed = _climbed(extractor)
+        published |= {view.backbone: backbone for view, backbone in climbed.items()}
+        wanted += climbed
     if named:
         extractor = extractor.with_backbone(published[named[0].backbone])
         if named[0].is_special:
@@ -81,7 +83,19 @@ def planned_views(backbone: Backbone, quality: Quality) -> tuple[View, ...]:
     return tuple(views)
 
 
-def ladder_views(backbone: Backbone) -> tuple[View, ...]:
-    """Return the views of the ladder to try besides a backbone."""
-    views = [View.parse(rung.name) for rung in ladder() if rung.climbed]
-    return tuple(one for one in views if one.backbone != backbone.name)
+def _climbed(extractor: Extractor) -> dict[View, Backbone]:
+    """Load the networks of the ladder to try besides a backbone, as many as can be downloaded."""
+    found: dict[View, Backbone] = {}
+    absent: dict[View, DownloadError] = {}
+    for rung in ladder():
+        view = View.parse(rung.name)
+        if rung.climbed and view.backbone != extractor.backbone.name:
+            try:  # after one failure only those on this machine: waiting takes long
+                found[view] = load_backbone(view.backbone, allow_download=not absent)
+            except DownloadError as error:
+                absent[view] = error
+    if absent:
+        extractor.warnings.append(
+            f"not tried: {', '.join(map(str, absent))} ({next(iter(absent.values()))})"
+        )
+    return found
