@@ -145,6 +145,7 @@ def test_a_size_that_is_built_in(tmp_path):
         (b"\x08\x08 not a network", "not an ONNX network"),
         (onnx_bytes(TINY, weights_of(TinyNet()), elsewhere="/etc/hostname"), "in the same file"),
         (onnx_bytes(TINY, weights_of(TinyNet()), outputs=["flat", "logits"]), "2 outputs"),
+        (onnx_bytes(TINY, weights_of(TinyNet())).replace(b"third", b"th\xe4rd"), "not text"),
         (onnx_bytes(TINY, weights_of(TinyNet()), shape=("N", 3, 224, 224)), None),
         (onnx_bytes([Op("Relu", ["x"], "logits")], {}, shape=("N", 7)), r"\(N, 3, H, W\)"),
     ],

@@ -58,13 +58,16 @@ def load_own_network(
         content = read_regular(file, limit=_LIMIT)
     except OSError as error:
         raise BackboneError(f"cannot read {file} ({error.strerror or error})") from error
-    return read_graph(
-        _read_onnx(content, file),
-        name=Path(name).name,
-        weights=Weights(source=file.name, digest=bytes_digest(content), license="unstated"),
-        preprocessing=preprocessing,
-        file=file.absolute(),
-    )
+    try:
+        return read_graph(
+            _read_onnx(content, file),
+            name=Path(name).name,
+            weights=Weights(source=file.name, digest=bytes_digest(content), license="unstated"),
+            preprocessing=preprocessing,
+            file=file.absolute(),
+        )
+    except UnicodeDecodeError as error:  # in a name, or in OpenVINO's message about one
+        raise BackboneError(f"{file} is damaged: it has names that are not text") from error
 
 
 def _read_onnx(content: bytes, file: Path) -> Any:
