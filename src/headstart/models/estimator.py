@@ -1,22 +1,22 @@
 """The classifier as a scikit-learn estimator."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from headstart.backbones.backbone import Backbone
 from headstart.datasets import ImageDataset
 from headstart.errors import BackboneError, DataError, HeadstartWarning, UserError
 from headstart.evaluation.conformal import check_coverage
 from headstart.features.cost import measure_costs
 from headstart.features.cost_index import Cost
-from headstart.features.extractor import build_extractor
 from headstart.images.preprocessing import Preprocessing
 from headstart.models.budget import within_budget
 from headstart.models.fit import fit
@@ -30,7 +30,7 @@ from headstart.models.image_inputs import (
 )
 from headstart.models.label_encoding import decode_labels, match_labels
 from headstart.models.model_backbone import build_model_extractor
-from headstart.models.own_backbone import own_file, own_module, stated
+from headstart.models.own_backbone import open_extractor, own_file, own_module
 from headstart.models.prediction import Predictions, predict
 from headstart.models.quality import with_quality
 from headstart.models.saved_model import load_model, save_model
@@ -48,10 +48,10 @@ from headstart.types import (
     Quality,
 )
 
-if TYPE_CHECKING:  # importing PyTorch takes seconds
+if TYPE_CHECKING:
     from torch.nn import Module
-else:
-    Module: TypeAlias = Any
+
+    from headstart.features.extractor import Extractor
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
@@ -64,11 +64,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
     `score`. Bytes are read as UTF-8 text, and of an enum's members the values count.
 
     Args:
-        backbone: Name of the backbone, or the path of an ONNX file; see
-            `headstart.backbones.load_backbone`. Or a `torch.nn.Module` of your own, from normalized
-            pixels (N, 3, H, W) to logits or features.
-        preprocessing: How images are prepared for a network of your own: a `Preprocessing`, or a
-            dictionary of its fields. An ONNX file may have it beside it instead.
+        backbone: Name of the backbone or path of an ONNX file; see `headstart.load_backbone`. Or a
+            `torch.nn.Module` of your own, from pixels (N, 3, H, W) to logits or features.
+        preprocessing: How images are prepared for a network of your own: the fields of a
+            `headstart.images.preprocessing.Preprocessing`, or one.
         weights: A file with the backbone's weights, instead of those that belong to its name.
         head: "logistic", "centroid", "knn", or a name added to `headstart.heads.families.FAMILIES`.
         stage: Name of the stage whose features the head uses, several names, or "auto" to select
@@ -76,8 +75,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         quality: "fast" for one view of each image; "balanced" or "best" to average heads on several
             views, at up to 4 times the cost and more.
         views: The views to use instead, such as ["efficientnet-lite0", "efficientnet-lite0@352"].
-        budget: Core-milliseconds that the prediction of an image may cost on this machine; None
-            for no limit.
+        budget: Core-milliseconds that one prediction may cost on this machine; None for any.
         balance: Weight all classes equally, regardless of their number of images.
         engine: "auto", "openvino" or "pytorch".
         precision: "auto", "f32" or "bf16".
@@ -163,11 +161,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         )
         dataset, label_type = labeled_dataset(X, y, groups=groups, sample_weight=sample_weight)
         extractor = with_quality(
-            build_extractor(
-                self._module() or str(self.backbone),
-                preprocessing=stated(self.preprocessing),
-                **self._extractor_options(),
-            ),
+            open_extractor(self.backbone, self.preprocessing, **self._extractor_options()),
             _enum_member(Quality, self.quality, "quality"),
             [self.views] if isinstance(self.views, str) else self.views,
         )
@@ -315,9 +309,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """Predict the images that can be read, and list the others."""
         check_is_fitted(self, "model_")
         if not hasattr(self, "_extractor"):
-            self._extractor = build_model_extractor(
-                self.model_, backbone=self._module(), **self._extractor_options()
-            )
+            self._extractor = self._open(self.model_)
         return predict(self.model_, self._extractor, image_paths(X))
 
     def _all_predictions(self, paths: list[Path]) -> Predictions:
@@ -358,8 +350,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         Args:
             folder: The folder of the model.
             backbone: The network of your own that it was trained on: the same module, or the file.
-            allow_download: Whether to download the backbone's weights if they are not on this
-                machine.
+            allow_download: Whether to download the backbone's weights if this machine lacks them.
             options: `weights`, `engine`, `precision` or `cache`, as for the constructor.
 
         Raises:
@@ -378,12 +369,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             seed=model.seed,
             **options,
         )
-        self._extractor = build_model_extractor(
-            model,
-            allow_download=allow_download,
-            backbone=self._module(),
-            **self._extractor_options(),
-        )
+        self._extractor = self._open(model, allow_download=allow_download)
         self._use(model)
         return self
 
@@ -391,8 +377,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self.model_ = model
         self.classes_ = decode_labels(model.classes, model.label_type)
 
-    def _module(self) -> Backbone | None:
-        return own_module(self.backbone, self.preprocessing)
+    def _open(self, model: Model, *, allow_download: bool = False) -> Extractor:
+        own = own_module(self.backbone, self.preprocessing)
+        return build_model_extractor(
+            model, backbone=own, allow_download=allow_download, **self._extractor_options()
+        )
 
     def _extractor_options(self) -> dict[str, Any]:
         return {

@@ -10,6 +10,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.own_network import is_own_network
 from headstart.backbones.stated_preprocessing import EXAMPLE, preprocessing_from
 from headstart.errors import BackboneError
+from headstart.features.extractor import Extractor, build_extractor
 from headstart.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # importing PyTorch takes seconds
@@ -40,6 +41,15 @@ def own_module(backbone: str | Path | Module, preprocessing: Any) -> Backbone | 
     from headstart.backbones.own_module import module_backbone
 
     return module_backbone(backbone, how)
+
+
+def open_extractor(backbone: str | Path | Module, preprocessing: Any, **options: Any) -> Extractor:
+    """Return an extractor for a backbone by its name, file or module; see `build_extractor`."""
+    return build_extractor(
+        own_module(backbone, preprocessing) or str(backbone),
+        preprocessing=stated(preprocessing),
+        **options,
+    )
 
 
 def own_file(backbone: str | Path | Module, weights: str | Path | None) -> Path | None:
