@@ -32,7 +32,7 @@ def test_every_stage_is_drawn_and_described(cli: Cli, image: Path, tmp_path: Pat
     outcome = cli("features", image, "--out", out, "--filters", "--json", "--top", 4)
     assert (outcome.code, outcome.err) == (0, "")
     document = outcome.document
-    assert document.keys() == {"image", "backbone", "overview", "stages", "filters"}
+    assert document.keys() == {"image", "backbone", "view", "overview", "stages", "filters"}
     assert (document["image"], document["backbone"]) == (str(image), lite0.name)
     assert document["filters"] == {
         "layer": "conv_stem", "count": 32, "height": 3, "width": 3, "file": "filters.png",
