@@ -172,7 +172,7 @@ class ExtractionPass:
         self, rows: Sequence[int]
     ) -> Generator[tuple[str, dict[View | None, Pixels]], None, None]:
         """Yield digests and crops, by the view that lacks them, of different images."""
-        for row, result in prefetch(self._read, rows):
+        for row, result in prefetch(self._read, rows, size=_bytes):
             shown: dict[View | None, Pixels] = {}
             if isinstance(result, Skipped):
                 self._digests[row] = None
@@ -215,6 +215,10 @@ class ExtractionPass:
     def _is_stored(self, name: View | None, digest: str, *, known: bool) -> bool:
         """Whether a view has an image; the stores have been searched for those `known`."""
         return bool(digest in self._stored[name] if known else self._views[name].stored([digest]))
+
+
+def _bytes(read: tuple[str, Mapping[View | None, Pixels]] | Skipped) -> int:
+    return 0 if isinstance(read, Skipped) else sum(crops.nbytes for crops in read[1].values())
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -13,27 +13,39 @@ from headstart.types import Pixels
 
 _AHEAD = 4
 """Items per thread that are processed ahead of the consumer."""
+_BYTES = 256 * 2**20
+"""Bytes of results that wait for the consumer, as far as the last result tells."""
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-def prefetch(work: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[tuple[_In, _Out]]:
+def prefetch(
+    work: Callable[[_In], _Out], items: Sequence[_In], *, size: Callable[[_Out], int] | None = None
+) -> Iterator[tuple[_In, _Out]]:
     """Yield each item with its result, in order, computed by threads ahead of the consumer.
 
-    `work` runs in several threads at once. Only a few items per thread are submitted ahead, so
-    results use little memory.
+    Only a few items per thread are submitted ahead, so results use little memory; fewer still, but
+    one per thread, if results are large.
+
+    Args:
+        work: Runs in several threads at once.
+        items: Its arguments.
+        size: Returns the bytes of a result; None if they are few.
     """
     threads = cores()
+    ahead = threads if size else threads * _AHEAD
     pending: deque[tuple[_In, Future[_Out]]] = deque()
     remaining = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="prefetch") as pool:
         try:
-            for item in itertools.islice(remaining, threads * _AHEAD):
+            for item in itertools.islice(remaining, ahead):
                 pending.append((item, pool.submit(work, item)))
             while pending:
                 item, future = pending.popleft()
                 result = future.result()
-                for following in itertools.islice(remaining, 1):
+                if size:
+                    ahead = max(threads, min(threads * _AHEAD, _BYTES // max(1, size(result))))
+                for following in itertools.islice(remaining, max(0, ahead - len(pending))):
                     pending.append((following, pool.submit(work, following)))
                 yield item, result
         finally:
