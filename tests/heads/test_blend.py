@@ -104,7 +104,7 @@ def test_blended_logits(kind):
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_saved_heads(kind):
     head, _, X = blended(kind)
-    again = BlendedHead.load(head.tensors(), FAMILIES[kind].load, members=2)
+    again = BlendedHead.load(head.tensors(), [FAMILIES[kind].load] * 2)
     np.testing.assert_array_equal(again.logits(X), head.logits(X))
 
 
@@ -120,10 +120,10 @@ def test_saved_heads(kind):
 def test_damaged_heads(name, value):
     tensors = {**blended()[0].tensors(), name: np.array(value, np.float32)}
     with pytest.raises(ValueError, match=f"{name} are not 2 positive numbers"):
-        BlendedHead.load(tensors, FAMILIES["logistic"].load, members=2)
+        BlendedHead.load(tensors, [FAMILIES["logistic"].load] * 2)
     del tensors[name]
     with pytest.raises(KeyError):
-        BlendedHead.load(tensors, FAMILIES["logistic"].load, members=2)
+        BlendedHead.load(tensors, [FAMILIES["logistic"].load] * 2)
 
 
 def test_more_members_of_one_kind_do_not_get_worse():

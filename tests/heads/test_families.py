@@ -109,7 +109,8 @@ def test_weights_move_the_answer_towards_the_heavier_class(kind):
     assert shift > 0.5 if kind == "logistic" else np.isfinite(shift)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# Discriminants are ordered by their shrinkage, which says little of how sure they are.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "discriminant"])
 def test_settings_come_most_cautious_first(kind):
     X, y = blobs(60, 6, 3, apart=0.5)
     family = FAMILIES[kind]

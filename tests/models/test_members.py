@@ -10,9 +10,13 @@ from headstart.datasets import open_dataset
 from headstart.errors import BackboneError, DownloadError, SavedModelError, UserError
 from headstart.features.views import Frame, View
 from headstart.heads.blend import BlendedHead
+from headstart.heads.discriminant import DiscriminantHead
+from headstart.heads.logistic import LinearHead
+from headstart.models import fit as fitting
 from headstart.models import quality
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
+from headstart.models.members import choose_members
 from headstart.models.model_backbone import check_differentiable, require_one_view
 from headstart.models.model_card import model_card
 from headstart.models.prediction import evaluate, predict
@@ -83,11 +87,55 @@ def test_the_same_bytes(several, tmp_path):
     ]
 
 
-def test_too_few_images_for_members(several, tmp_path):
+def test_one_image_a_class_gives_all_views_the_same_weight(several, new_photos, tmp_path):
     dataset = open_dataset(write_photos(tmp_path / "few", 1))
     trained = fit(dataset, several, FitSettings())
-    assert trained.model.members == ()
-    assert trained.views == (None,)
+    assert trained.views == (None, WHOLE, LARGE)
+    assert [one.weight for one in trained.model.members] == pytest.approx([1 / 3] * 3)
+    assert {one.head for one in trained.model.members} == {"logistic"}
+    assert trained.model.accuracy.value is None
+    found = evaluate(trained.model, several, open_dataset(new_photos))
+    assert found.correct.mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("images", "head", "second"), [(2, "logistic", 0), (8, "logistic", 3), (8, "centroid", 0)]
+)
+def test_a_second_head_on_each_view(images, head, second, several, tmp_path, monkeypatch):
+    tried = []
+
+    def spy(found, *rest):
+        tried.extend(found)
+        return choose_members(found, *rest)
+
+    monkeypatch.setattr(fitting, "choose_members", spy)
+    dataset = open_dataset(write_photos(tmp_path / "photos", images))
+    fit(dataset, several, FitSettings(head=head))
+    views = [None, WHOLE, LARGE]
+    assert [view for view, _ in tried] == views + views[:second]
+    assert [one.head for _, one in tried] == [head] * 3 + ["discriminant"] * second
+
+
+def test_two_heads_on_one_view_share_its_features(trained, several, new_photos, tmp_path):
+    model, (first, *_) = trained.model, trained.model.members
+    arrays = model.head.members[0].tensors().values()
+    logistic, discriminant = LinearHead(*arrays), DiscriminantHead(*arrays)
+    twice = replace(
+        model,
+        members=(replace(first, head="logistic"), replace(first, head="discriminant")),
+        head=BlendedHead.of([logistic, discriminant], [1.0, 1.0], [0.5, 0.5]),
+        novelty=None,
+    )
+    assert twice.stages == first.origin.stages * 2
+    save_model(twice, tmp_path / "twice")
+    loaded = load_model(tmp_path / "twice")
+    assert isinstance(loaded.head, BlendedHead)
+    assert list(map(type, loaded.head.members)) == [LinearHead, DiscriminantHead]
+    own = several.only([trained.views[0], trained.views[0]])
+    assert own.others == {}
+    found = predict(loaded, own, files(new_photos)).probabilities
+    alone = predict(replace(model, members=(), head=logistic), own, files(new_photos))
+    np.testing.assert_array_equal(found.argmax(1), alone.probabilities.argmax(1))
 
 
 def test_damaged_members(trained, tmp_path):

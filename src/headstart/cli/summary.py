@@ -70,6 +70,7 @@ def members_document(model: Model, costs: Mapping[str, float | None]) -> list[di
     return [
         {
             "view": one.origin.name,
+            "head": one.head,
             "layers": one.origin.stages,
             "weight": one.weight,
             "accuracy": one.accuracy.value,
@@ -134,8 +135,8 @@ def training_facts(
         yield "layer", layer_text(origin.stages, extractor.backbone.stages[-1].name) + sample
         return
     lines = [
-        f"{one.origin.name}, {layer_text(one.origin.stages)}: weight {one.weight:.2f}, alone "
-        f"{_accuracy(one.accuracy.value)}"
+        f"{one.origin.name}, {one.head} on {layer_text(one.origin.stages)}: weight "
+        f"{one.weight:.2f}, alone {_accuracy(one.accuracy.value)}"
         for one in model.members
     ]
     yield "views", [*lines[:-1], lines[-1] + sample]

@@ -101,9 +101,10 @@ class Extractor:
         return replace(own, view=view)
 
     def only(self, views: Sequence[View | None]) -> Extractor:
-        """Return an extractor for some of the views, the first of them first."""
+        """Return an extractor for some of the views, the first of them first; each counts once."""
         first = self if views[0] is None else self.others[views[0]]
-        found = replace(first, others={view: self.others[view] for view in views[1:] if view})
+        further = [view for view in views if view and view != views[0]]
+        found = replace(first, others={view: self.others[view] for view in further})
         object.__setattr__(found, "_engine", first._engine)  # of the same network
         return found
 

@@ -25,7 +25,7 @@ def stages_by_view(
         return {view: [stage.name for stage in one.stages] for view, one in backbones.items()}
     known = {str(view): view for view in backbones if view is not None}
     found: dict[View | None, list[str]] = {}
-    for name in names:
+    for name in dict.fromkeys(names):
         text, stage = view_and_stage(name)
         if text is not None and text not in known:
             raise BackboneError(f"there is no view {text!r} among {join_names(list(known))}")

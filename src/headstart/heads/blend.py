@@ -36,7 +36,7 @@ class BlendedHead:
     """M heads on features side by side, each on its own part of them.
 
     Attributes:
-        members: M heads, of one family.
+        members: M heads, of any families.
         temperatures: (M,) temperatures that their logits are divided by.
         weights: (M,) weights of their log-probabilities, which sum to 1.
     """
@@ -56,7 +56,7 @@ class BlendedHead:
 
     @property
     def kind(self) -> str:
-        """Name of the members' family."""
+        """Name of the first member's family."""
         return self.members[0].kind
 
     @property
@@ -97,11 +97,9 @@ class BlendedHead:
     def load(
         cls,
         tensors: Mapping[str, np.ndarray],
-        load_member: Callable[[Mapping[str, np.ndarray]], Head],
-        *,
-        members: int,
+        loads: Sequence[Callable[[Mapping[str, np.ndarray]], Head]],
     ) -> BlendedHead:
-        """Return the head that `tensors` was called on; `load_member` does so for one member.
+        """Return the head that `tensors` was called on; `loads` do so for its M members.
 
         Raises:
             KeyError: A tensor is missing.
@@ -109,13 +107,13 @@ class BlendedHead:
         """
         weights, temperatures = tensors[_WEIGHTS], tensors[_TEMPERATURES]
         for name, array in ((_WEIGHTS, weights), (_TEMPERATURES, temperatures)):
-            if array.shape != (members,) or not (np.isfinite(array) & (array > 0)).all():
-                raise ValueError(f"{name} are not {members} positive numbers")
+            if array.shape != (len(loads),) or not (np.isfinite(array) & (array > 0)).all():
+                raise ValueError(f"{name} are not {len(loads)} positive numbers")
         heads = []
-        for number in range(members):
+        for number, load in enumerate(loads):
             prefix = f"{number}."
             heads.append(
-                load_member(
+                load(
                     {
                         name.removeprefix(prefix): array
                         for name, array in tensors.items()

@@ -36,6 +36,17 @@ class Candidate:
         return join_stages(values, self.stages)
 
 
+def deepest(choices: Sequence[Candidate]) -> Candidate:
+    """Return the deepest candidate, of the fewest stages."""
+    return max(choices, key=lambda choice: (choice.depth, -len(choice.stages)))
+
+
+def combinations(choices: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Return the candidates of several stages, and the deepest one."""
+    last = deepest(choices)
+    return tuple(choice for choice in choices if len(choice.stages) > 1 or choice is last)
+
+
 def candidates(widths: Mapping[str, int]) -> tuple[Candidate, ...]:
     """Return every single stage, and runs of neighbors that end at one of the two deepest.
 

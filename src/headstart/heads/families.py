@@ -2,6 +2,7 @@
 
 from headstart.errors import BackboneError
 from headstart.heads.centroid import CentroidFamily
+from headstart.heads.discriminant import DiscriminantFamily
 from headstart.heads.head import HeadFamily
 from headstart.heads.knn import KnnFamily
 from headstart.heads.logistic import LogisticFamily
@@ -10,6 +11,7 @@ FAMILIES: dict[str, HeadFamily] = {
     "logistic": LogisticFamily(),
     "centroid": CentroidFamily(),
     "knn": KnnFamily(),
+    "discriminant": DiscriminantFamily(),
 }
 
 

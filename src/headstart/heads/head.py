@@ -77,12 +77,15 @@ class HeadFamily(ABC):
         symbol: symbol of the setting, such as "C"; empty if there is no setting.
         settings: G values to choose from, most strongly regularized first: ties go to the earlier.
         default: index of the setting for data sets too small for cross-validation.
+        caution: standard errors by which a candidate or setting may be worse than the best and
+            still be chosen, if it is deeper, of fewer stages or more strongly regularized.
     """
 
     description: ClassVar[str]
     symbol: ClassVar[str] = ""
     settings: tuple[float, ...] = (0.0,)
     default: int = 0
+    caution: ClassVar[float] = 1.0
 
     @abstractmethod
     def fit(self, data: LabeledFeatures, weights: Floats, setting: float) -> Head:

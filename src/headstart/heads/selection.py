@@ -4,9 +4,10 @@ Cross-validation is nested: no choice is evaluated on images that influenced it;
 `headstart.heads.trials`.
 
 Candidates are compared by each image's negative log-likelihood after temperature scaling. Those not
-worse than the best by more than one standard error of the paired difference (Breiman et al. 1984)
-are tied; among them the deepest stage is chosen, then the fewest stages, then the strongest
-regularization. Measurements are in docs/decisions/0003-stage-selection.md.
+worse than the best by more than one standard error of the paired difference (Breiman et al. 1984;
+another number of them if the family says so) are tied; among them the deepest stage is chosen, then
+the fewest stages, then the strongest regularization. Measurements are in
+docs/decisions/0003-stage-selection.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from functools import cache
 import numpy as np
 
 from headstart.heads.calibration import fit_temperatures, probabilities
-from headstart.heads.candidates import Candidate
+from headstart.heads.candidates import Candidate, deepest
 from headstart.heads.selection_problem import SelectionProblem
 from headstart.heads.trials import Trial, paired_gap, try_candidates
 from headstart.system.machine import one_blas_thread
@@ -45,6 +46,7 @@ class Selection:
         correct_by_stage: (N,) bool for each single stage: whether a head on it predicts each image
             correctly, with its setting chosen in the same way.
         fold_by_image: (N,) fold in which each image was held out; None if `folds` is 0.
+        head: name of the head's family.
     """
 
     candidate: Candidate
@@ -54,6 +56,7 @@ class Selection:
     probabilities: Floats | None = None
     correct_by_stage: Mapping[str, np.ndarray] = field(default_factory=dict)
     fold_by_image: Labels | None = None
+    head: str = "logistic"
 
 
 def fold_count(y: Labels, *, classes: int, keys: Sequence[str] = ()) -> int:
@@ -89,7 +92,7 @@ def select(
     With too few images to choose, the deepest single stage among the candidates is used. `progress`
     is called with (done, total) candidates.
     """
-    default = max(choices, key=lambda choice: (choice.depth, -len(choice.stages)))
+    default = deepest(choices)
     if not problem.single:
         return Selection(default, problem.family.settings[problem.family.default])
     if len(problem.single) < MIN_FOLDS:
@@ -114,7 +117,14 @@ def _choose_and_estimate(
     if len(y) < _MIN_IMAGES:
         allowed = {choices.index(default): trials[choices.index(default)]}
     losses = [trial.losses for trial in allowed.values()]
-    chosen, row = _choose(losses, list(allowed), choices, problem.row_weights, problem.clusters)
+    chosen, row = _choose(
+        losses,
+        list(allowed),
+        choices,
+        problem.row_weights,
+        problem.clusters,
+        caution=problem.family.caution,
+    )
 
     @cache
     def out_of_fold(place: int) -> Floats:
@@ -152,7 +162,8 @@ def _nested_choices(
         active = {place: np.flatnonzero(trial.active[outer]) for place, trial in trials.items()}
         losses = [trials[place].inner[outer][rows][:, ~tested] for place, rows in active.items()]
         weighting = problem.row_weights[~tested], problem.clusters_at(~tested)
-        place, row = _choose(losses, list(active), choices, *weighting)
+        caution = problem.family.caution
+        place, row = _choose(losses, list(active), choices, *weighting, caution=caution)
         picks.append((place, int(active[place][row])))
     return picks
 
@@ -163,6 +174,8 @@ def _choose(
     choices: Sequence[Candidate],
     weights: Floats,
     clusters: Labels | None = None,
+    *,
+    caution: float = 1.0,
 ) -> tuple[int, int]:
     """Return the candidate, and the row of its losses (G, n), that the module's rule chooses."""
     options = [
@@ -171,7 +184,7 @@ def _choose(
         for row in range(len(rows))
     ]
     gap, error = paired_gap(np.concatenate(losses), weights, clusters)
-    tied = [option for option, tie in zip(options, gap <= error, strict=True) if tie]
+    tied = [option for option, tie in zip(options, gap <= caution * error, strict=True) if tie]
     return min(tied, key=lambda one: (-choices[one[0]].depth, len(choices[one[0]].stages), one[1]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from headstart.datasets.splits import assign_folds
@@ -83,7 +85,7 @@ def _same_scenes(
 
     None if no class has two images.
     """
-    split, family = data.split, head_family(settings.head)
+    split = data.split
     labels, classes = split.labels[sample], len(split.classes)
     folds = fold_count(labels, classes=classes)
     if not folds:
@@ -95,7 +97,7 @@ def _same_scenes(
             stage: data.features.values[stage][rows] for stage in chosen.whole.candidate.stages
         },
         y=labels,
-        family=family,
+        family=head_family(settings.head),
         classes=classes,
         row_weights=sample_weights(
             labels,
@@ -108,7 +110,8 @@ def _same_scenes(
     found = np.zeros((len(labels), classes))
     for member in chosen.members:
         selection = member.selection
-        setting = np.array([family.settings.index(selection.setting)])
-        logits = problem.out_of_fold(selection.candidate, setting)[0].T.astype(np.float64)
+        own = replace(problem, family=head_family(selection.head))
+        setting = np.array([own.family.settings.index(selection.setting)])
+        logits = own.out_of_fold(selection.candidate, setting)[0].T.astype(np.float64)
         found += member.weight * log_softmax(logits / selection.temperature, axis=1)
     return AccuracyEstimate.of(found.argmax(1) == labels, EstimateMethod.CROSS_VALIDATION)

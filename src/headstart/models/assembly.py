@@ -90,6 +90,7 @@ def _member(
             precision=str(plan.precision),
             preprocessing=source.backbone.stated,
         ),
+        head=chosen.selection.head,
         weight=chosen.weight,
         accuracy=accuracy or AccuracyEstimate.unknown(),
     )

@@ -69,7 +69,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         preprocessing: How images are prepared for a network of your own: the fields of a
             `headstart.images.preprocessing.Preprocessing`, or one.
         weights: A file with the backbone's weights, instead of those that belong to its name.
-        head: "logistic", "centroid", "knn", or a name added to `headstart.heads.families.FAMILIES`.
+        head: "logistic", "centroid", "knn", "discriminant", or a name added to
+            `headstart.heads.families.FAMILIES`.
         stage: Name of the stage whose features the head uses, several names, or "auto" to select
             them by cross-validation.
         quality: "fast" for one view of each image; "balanced" or "best" to average heads on several
@@ -364,7 +365,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             preprocessing=model.origin.preprocessing,
             head=str(model.head.kind),
             stage=AUTO if model.members else model.origin.stages,
-            views=[one.origin.name for one in model.all_members] if has_views else [],
+            views=list(dict.fromkeys(one.origin.name for one in model.all_members))
+            if has_views
+            else [],
             balance=model.balanced,
             seed=model.seed,
             **options,

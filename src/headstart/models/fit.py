@@ -17,11 +17,11 @@ from headstart.features.several_views import part_of
 from headstart.features.views import View, qualified
 from headstart.heads.blend import BlendedHead
 from headstart.heads.calibration import probabilities
-from headstart.heads.candidates import Candidate, candidates
+from headstart.heads.candidates import Candidate, candidates, combinations
 from headstart.heads.families import head_family
 from headstart.heads.head import Head
 from headstart.heads.rows import Rows
-from headstart.heads.selection import Selection, fold_count
+from headstart.heads.selection import MIN_FOLDS, Selection, fold_count
 from headstart.heads.selection_problem import SelectionProblem, clusters_of
 from headstart.models.accuracies import fit_accuracies
 from headstart.models.assembly import assemble_model
@@ -41,6 +41,9 @@ from headstart.types import Floats, Labels, ProgressCallback, no_progress
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
 """Images, and images per class, that suffice to select stages: the 95% interval of an accuracy of
 0.9 is then +/- 0.6 points. The head is always trained on all images."""
+_SECOND_HEADS = {"logistic": "discriminant"}
+"""Family of a second head on each of several views, by that of the first; see
+docs/decisions/0023-heads.md."""
 
 
 def fit(
@@ -125,25 +128,30 @@ def _choose(
     cache: Path | None,
     progress: ProgressCallback,
 ) -> ChosenMembers:
-    """Select the stages of each view on a sample of the images, and the members among the views."""
+    """Select the stages of each head on a sample of the images, and the members among the heads."""
     rows, labels = data.split.train[sample], data.split.labels[sample]
     sampled, classes = [keys[place] for place in sample], len(data.split.classes)
     weights = data.weights[sample] if len(data.weights) else ()
     folds = fold_count(data.split.labels, classes=classes, keys=keys)
+    tried = [(view, settings, choices) for view, choices in by_view.items()]
+    # Two folds are too few to calibrate another family: it would be far too sure.
+    if len(by_view) > 1 and settings.head in _SECOND_HEADS and folds >= MIN_FOLDS:
+        second = replace(settings, head=_SECOND_HEADS[settings.head])
+        tried += [(view, second, combinations(choices)) for view, choices in by_view.items()]
     selections = []
-    for number, (view, choices) in enumerate(by_view.items()):
+    for number, (view, own, choices) in enumerate(tried):
         names = dict.fromkeys(stage for choice in choices for stage in choice.stages)
         selected = select_stages(
             {stage: data.features.values[stage][rows] for stage in names},
             labels,
             sampled,
-            settings,
+            own,
             choices=choices,
             classes=classes,
             folds=folds,
             weights=weights,
             cache=cache,
-            progress=part_of(progress, number, len(by_view)),
+            progress=part_of(progress, number, len(tried)),
         )
         selections.append((view, selected))
     row_weights = sample_weights(labels, classes, balance=settings.balance, given=weights)
@@ -203,7 +211,7 @@ def select_stages(
         clusters=clusters_of(keys),
     )
     selection = select_cached(cache, problem, choices, head=settings.head, progress=progress)
-    return replace(selection, fold_by_image=problem.folds)
+    return replace(selection, fold_by_image=problem.folds, head=settings.head)
 
 
 def _candidates(
@@ -235,7 +243,7 @@ def _fit_head(
     classes, labels = len(data.split.classes), data.split.labels
     weights = sample_weights(labels, classes, balance=settings.balance, given=data.weights)
     heads = [
-        head_family(settings.head).fit_rows(
+        head_family(member.selection.head).fit_rows(
             _selected_features(data, member.selection, data.split.train),
             labels,
             weights,

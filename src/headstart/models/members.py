@@ -29,7 +29,7 @@ class ChosenMember:
 
     Attributes:
         view: The view; None for the first one.
-        selection: The stages, the setting and the temperature of its head.
+        selection: The family, the stages, the setting and the temperature of its head.
         weight: Its share of the weights, in (0, 1].
     """
 
@@ -59,10 +59,10 @@ def choose_members(
     clusters: Labels | None,
     budget: Budget | None = None,
 ) -> ChosenMembers:
-    """Choose the members among one head per view, by their predictions for held-out images.
+    """Choose the members among heads on several views, by their predictions for held-out images.
 
     The probabilities of the result are nested: the weights for the images of a fold are chosen on
-    the other folds.
+    the other folds. Where nothing can be held out, all heads have the same weight.
 
     Args:
         selections: The view of each head, and how it was selected; all on the same folds.
@@ -72,8 +72,14 @@ def choose_members(
         budget: What the members may cost together; None if it does not matter.
     """
     first = selections[0][1]
-    if len(selections) == 1 or first.fold_by_image is None or first.folds < 2:
+    if len(selections) == 1:
         return _only(selections[0])
+    if first.fold_by_image is None:
+        members = tuple(
+            ChosenMember(view=view, selection=selection, weight=1 / len(selections))
+            for view, selection in selections
+        )
+        return ChosenMembers(members=members, whole=replace(first, candidate=_joined(members)))
     found = np.stack([_log_probabilities(selection) for _, selection in selections])
     select = select_weights
     if budget:
@@ -100,10 +106,7 @@ def choose_members(
         members=members,
         whole=replace(
             first,
-            candidate=Candidate(
-                tuple(stage for one in members for stage in one.selection.candidate.stages),
-                first.candidate.depth,
-            ),
+            candidate=_joined(members),
             temperature=float(fit_temperatures(whole, labels, row_weights)[0]),
             probabilities=_recalibrated(nested, labels, row_weights, folds),
         ),
@@ -114,6 +117,12 @@ def _only(chosen: tuple[View | None, Selection]) -> ChosenMembers:
     view, selection = chosen
     member = ChosenMember(view=view, selection=selection, weight=1.0)
     return ChosenMembers(members=(member,), whole=selection)
+
+
+def _joined(members: Sequence[ChosenMember]) -> Candidate:
+    """Return the stages of all members side by side."""
+    parts = [one.selection.candidate for one in members]
+    return Candidate(tuple(stage for one in parts for stage in one.stages), parts[0].depth)
 
 
 def _log_probabilities(selection: Selection) -> Doubles:

@@ -53,11 +53,13 @@ def build_model_extractor(
     extractor = build_extractor(first, engine=engine, precision=precision, cache=cache)
     if model.origin.view:
         extractor = extractor.as_view(View.parse(model.origin.view))
-    if len(members) == 1:
-        return extractor
-    return extractor.with_views(
-        {View.parse(origin.name): loaded[origin.weights] for origin in members[1:]}
-    )
+    # Several heads may be on one view.
+    others = {
+        View.parse(origin.name): loaded[origin.weights]
+        for origin in members[1:]
+        if origin.name != members[0].name
+    }
+    return extractor.with_views(others) if others else extractor
 
 
 def _load(
@@ -102,10 +104,10 @@ def require_one_view(model: Model) -> None:
         UserError: It averages several.
     """
     if model.members:
-        names = join_names([one.origin.name for one in model.members])
+        names = list(dict.fromkeys(one.origin.name for one in model.members))
         raise UserError(
             f"this needs a model that sees the images in one way, and the model averages "
-            f"{len(model.members)} views ({names}); fit one with --quality fast"
+            f"{len(names)} views ({join_names(names)}); fit one with --quality fast"
         )
 
 

@@ -131,10 +131,11 @@ def load_model(folder: Path) -> Model:
         SavedModelError: The folder is not a model, is damaged, or was written by another version.
     """
     manifest, arrays = _read(folder)
-    if manifest.head not in FAMILIES:
+    heads = [manifest.head, *(one.head for one in manifest.members)]
+    if unknown := [head for head in heads if head not in FAMILIES]:
         raise SavedModelError(
             f"{folder / MANIFEST} is damaged or needs an extension: there is no head "
-            f"{reprlib.repr(manifest.head)} among {', '.join(FAMILIES)}; import the module that "
+            f"{reprlib.repr(unknown[0])} among {', '.join(FAMILIES)}; import the module that "
             f"registers it, or {_AGAIN}"
         )
     path = folder / manifest.arrays
@@ -173,10 +174,9 @@ def load_model(folder: Path) -> Model:
 
 
 def _load_head(manifest: _Manifest, tensors: Mapping[str, np.ndarray]) -> Head:
-    family = FAMILIES[manifest.head]
     if not manifest.members:
-        return family.load(tensors)
-    return BlendedHead.load(tensors, family.load, members=len(manifest.members))
+        return FAMILIES[manifest.head].load(tensors)
+    return BlendedHead.load(tensors, [FAMILIES[one.head].load for one in manifest.members])
 
 
 def _load_novelty(

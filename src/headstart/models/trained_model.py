@@ -111,11 +111,13 @@ class Member:
 
     Attributes:
         origin: The backbone, the view and the stages that the head belongs to.
+        head: Name of the head's family.
         weight: Its share of the weights, in (0, 1].
         accuracy: Its own accuracy.
     """
 
     origin: BackboneOrigin
+    head: str
     weight: Annotated[float, Field(gt=0, le=1)]
     accuracy: AccuracyEstimate
 
@@ -229,18 +231,17 @@ class Model:
     @property
     def all_members(self) -> tuple[Member, ...]:
         """The members; the model itself if it averages none."""
-        alone = Member(origin=self.origin, weight=1.0, accuracy=self.accuracy)
+        alone = Member(origin=self.origin, head=self.head.kind, weight=1.0, accuracy=self.accuracy)
         return self.members or (alone,)
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages whose features the head uses; those of further views are qualified."""
-        further = (
-            qualified(one.origin.name, stage)
-            for one in self.members[1:]
+        """The stages of all members, side by side; those of further views are qualified."""
+        return tuple(
+            stage if one.origin.name == self.origin.name else qualified(one.origin.name, stage)
+            for one in self.all_members
             for stage in one.origin.stages
         )
-        return (*self.origin.stages, *further)
 
     def probabilities(self, values: Mapping[str, Floats]) -> Floats:
         """Compute class probabilities, (N, K) float32, from (N, width) features of each stage.
