@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from headstart.heads import rows
 from headstart.heads.calibration import log_softmax
 from headstart.heads.discriminant import DiscriminantFamily
 from headstart.heads.head import LabeledFeatures
+from headstart.heads.rows import Rows
 from headstart.heads.standardization import PRIOR, Standardization
 from tests.heads.samples import blobs
 
@@ -64,3 +66,15 @@ def test_shrunken_covariances_find_what_means_alone_do_not():
     nearest = np.square(X[:, None] - means).sum(2).argmin(1)
     found = head.logits(X).argmax(1)
     assert (found == y)[~halves].mean() > 0.8 > 0.65 > (nearest == y)[~halves].mean()
+
+
+def test_rows_in_pieces_give_the_same(monkeypatch):
+    for n, d in ((90, 8), (30, 40)):
+        X, y = blobs(n, d, 3)
+        w = (1 + y).astype(np.float32)
+        w[::7] = 0
+        expected = FAMILY.fit(LabeledFeatures(X, y, 3, [3, d - 3]), w, 0.4).logits(X)
+        monkeypatch.setattr(rows, "PIECE", 7)
+        parts = Rows((X[:, :3], X[:, 3:]), np.arange(n))
+        found = FAMILY.fit_rows(parts, y, w, 0.4, classes=3).logits(X)
+        np.testing.assert_allclose(found, expected, atol=1e-3)

@@ -7,7 +7,7 @@ identity (Friedman 1989, "Regularized discriminant analysis").
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from headstart.heads.head import HeadFamily, LabeledFeatures, check_tensors
 from headstart.heads.logistic import LinearHead
+from headstart.heads.rows import Rows
 from headstart.heads.standardization import PRIOR, Standardization
-from headstart.types import Doubles, Floats
+from headstart.types import Doubles, Floats, Labels, ProgressCallback, no_progress
 
 _ABSENT = 1e3
 """Logit by which a class without images is less likely than the least likely mean of the others."""
@@ -41,18 +42,32 @@ class DiscriminantFamily(HeadFamily):
 
     def fit(self, data: LabeledFeatures, weights: Floats, setting: float) -> DiscriminantHead:
         """See `HeadFamily.fit`."""
-        return _Moments.of(data, weights).head(setting)
+        return _moments(data, weights).head(setting)
+
+    def fit_rows(
+        self,
+        rows: Rows,
+        y: Labels,
+        weights: Floats,
+        setting: float,
+        *,
+        classes: int,
+        progress: ProgressCallback = no_progress,
+    ) -> DiscriminantHead:
+        """Train on rows that may be in a file, and are read piece by piece."""
+        del progress
+        moments = _Moments.of(rows, y, weights, classes=classes, blocks=rows.widths)
+        return moments.head(setting)
 
     def held_out(
         self, data: LabeledFeatures, weights: Floats, settings: Sequence[float] | None = None
     ) -> list[Floats]:
         """Decompose the covariance of each fold once; see `HeadFamily.held_out`."""
-        folds = []
+        wanted, folds = self.settings if settings is None else settings, []
         for row in weights:
-            moments, X = _Moments.of(data, row), data.X[row == 0]
-            wanted = self.settings if settings is None else settings
+            moments, X = _moments(data, row), data.X[row == 0]
             logits = np.stack([moments.head(setting).logits(X).T for setting in wanted])
-            present = np.isin(np.arange(data.classes), data.y[row > 0])
+            present = moments.shares > 0
             logits[:, ~present] = logits[:, present].min(1, keepdims=True) - 1
             folds.append(logits)
         return folds
@@ -84,25 +99,37 @@ class _Moments:
     mean_variance: float
 
     @classmethod
-    def of(cls, data: LabeledFeatures, weights: Floats) -> Self:
-        """Compute the moments of the rows with a positive weight."""
-        used = weights > 0
-        y, w = data.y[used], weights[used].astype(np.float64)
-        standardization = Standardization.of(data.X, weights, blocks=data.blocks, prior=PRIOR)
-        Z = standardization(data.X[used]).astype(np.float64)
-        members = (y == np.arange(data.classes)[:, None]) * w
-        totals = members.sum(1)
-        means = members @ Z / np.maximum(totals, 1e-12)[:, None]
+    def of(
+        cls, rows: Rows, y: Labels, weights: Floats, *, classes: int, blocks: Sequence[int] | None
+    ) -> Self:
+        """Compute the moments of N rows with labels and weights (N,), piece by piece."""
+        used = np.flatnonzero(weights)
+        rows, y, weights = rows.picked(used), y[used], weights[used]
+        standardization = Standardization.of(rows, weights, blocks=blocks, prior=PRIOR)
+        totals = np.bincount(y, weights, minlength=classes)
+        means = np.zeros((classes, len(standardization.mean)))
+        for span in rows.spans():
+            members = (y[span] == np.arange(classes)[:, None]) * weights[span]
+            means += members @ standardization(rows.at(span))
+        means /= np.maximum(totals, 1e-12)[:, None]
         # Of N images around K means, N - K are independent; weights count as Kish's sample size.
-        images, present = w.sum() ** 2 / np.square(w).sum(), np.count_nonzero(totals)
-        scale = images / max(images - present, 1) / w.sum()
-        residuals = (Z - means[y]) * np.sqrt(w * scale)[:, None]
-        directions, variances = _principal(residuals)
-        mean_variance = variances.sum() / Z.shape[1]
-        # Where no class has two images, all directions are alike.
-        spread = mean_variance if mean_variance > 1e-9 else 1.0
-        shares = totals / totals.sum()
-        return cls(standardization, means, shares, directions, variances, spread)
+        images = totals.sum() ** 2 / np.square(weights.astype(np.float64)).sum()
+        scale = images / max(images - np.count_nonzero(totals), 1) / totals.sum()
+        roots, near = np.sqrt(weights * np.float32(scale)), means.astype(np.float32)
+        directions, variances = _principal(
+            (standardization(rows.at(span)) - near[y[span]]) * roots[span, None]
+            for span in rows.spans()
+        )
+        mean_variance = variances.sum() / means.shape[1]
+        return cls(
+            standardization,
+            means,
+            totals / totals.sum(),
+            directions,
+            variances,
+            # Where no class has two images, all directions are alike.
+            mean_variance if mean_variance > 1e-9 else 1.0,
+        )
 
     def head(self, shrinkage: float) -> DiscriminantHead:
         """Return the discriminants for one share of the identity."""
@@ -117,10 +144,30 @@ class _Moments:
         return DiscriminantHead(coefficients.astype(np.float32), intercepts.astype(np.float32))
 
 
-def _principal(X: Doubles) -> tuple[Doubles, Doubles]:
-    """Return the orthonormal (D, R) and the R positive eigenvalues of X'X, for X (N, D)."""
-    wide = X.shape[0] < X.shape[1]
-    values, vectors = np.linalg.eigh(X @ X.T if wide else X.T @ X)
-    kept = values > 1e-10 * max(values[-1], 1e-10)
-    values, vectors = values[kept], vectors[:, kept]
-    return (X.T @ vectors / np.sqrt(values) if wide else vectors), values
+def _moments(data: LabeledFeatures, weights: Floats) -> _Moments:
+    rows = Rows((data.X,), np.arange(len(data.X)))
+    return _Moments.of(rows, data.y, weights, classes=data.classes, blocks=data.blocks)
+
+
+def _principal(pieces: Iterable[Floats]) -> tuple[Doubles, Doubles]:
+    """Return the orthonormal (D, R) and the R positive eigenvalues of X'X, for pieces of X (N, D).
+
+    X is kept only where it has fewer rows than columns.
+    """
+    kept: list[Floats] = []
+    product: Floats | None = None
+    for piece in pieces:
+        kept.append(piece)
+        if product is not None or sum(map(len, kept)) >= piece.shape[1]:
+            stacked = np.concatenate(kept)
+            added = stacked.T @ stacked
+            product, kept = added if product is None else product + added, []
+    if product is not None:
+        values, directions = np.linalg.eigh(product.astype(np.float64))
+        positive = values > 1e-6 * max(values[-1], 1e-10)
+        return directions[:, positive], values[positive]
+    X = np.concatenate(kept)
+    values, vectors = np.linalg.eigh((X @ X.T).astype(np.float64))
+    positive = values > 1e-6 * max(values[-1], 1e-10)
+    values = values[positive]
+    return X.T @ vectors[:, positive] / np.sqrt(values), values
