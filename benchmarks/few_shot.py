@@ -8,7 +8,7 @@ are trained on the same ones. Features are computed once. Writes a page in Markd
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ def accuracies(
     return found
 
 
-def row(data: str, images: int | str, found: np.ndarray) -> str:
+def row(data: str, images: int, found: np.ndarray) -> str:
     """Return a row of the table for accuracies (draws, qualities)."""
     gains = found[:, 1:] - found[:, :1]
     margins = T_QUANTILE * gains.std(axis=0, ddof=1) / np.sqrt(DRAWS)
@@ -80,8 +80,25 @@ def row(data: str, images: int | str, found: np.ndarray) -> str:
     return f"| {' | '.join([data, str(images), *cells])} |"
 
 
+def page(found: Mapping[int, Mapping[str, np.ndarray]], sets: int) -> str:
+    """Return the page: each data set, and the mean for each number of images that all have."""
+    names = dict.fromkeys(name for by_name in found.values() for name in by_name)
+    rows = [
+        row(name, images, by_name[name])
+        for name in names
+        for images, by_name in sorted(found.items())
+        if name in by_name
+    ]
+    rows += [
+        row("mean", images, np.mean(list(by_name.values()), axis=0))
+        for images, by_name in sorted(found.items())
+        if len(by_name) == sets
+    ]
+    return INTRODUCTION + "\n".join(rows) + "\n"
+
+
 def main() -> None:
-    """Measure all data sets and print the page, or write it."""
+    """Measure all data sets; print each row, and keep the page up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--images", nargs="+", type=int, default=[1, 2, 5, 10, 20])
@@ -89,19 +106,15 @@ def main() -> None:
     options = parser.parse_args()
     plain = build_extractor(DEFAULT_BACKBONE)
     extractors = [with_quality(plain, quality) for quality in Quality]
-    rows, by_count = [], {images: [] for images in options.images}
-    for data in options.data:
-        train, test = parts(data)
-        for images in options.images:
-            found = [accuracies(drawn, test, extractors) for drawn in draws(train, images)]
-            by_count[images].append(found)
-            rows.append(row(Path(data).name, images, np.array(found)))
-            print(rows[-1], flush=True)
-    for images, found in by_count.items():
-        rows.append(row("mean", images, np.mean(found, axis=0)))
-        print(rows[-1], flush=True)
-    if options.write is not None:
-        options.write.write_text(INTRODUCTION + "\n".join(rows) + "\n", encoding="utf-8")
+    found: dict[int, dict[str, np.ndarray]] = {}
+    for images in options.images:
+        for data in options.data:
+            train, test = parts(data)
+            drawn = [accuracies(one, test, extractors) for one in draws(train, images)]
+            found.setdefault(images, {})[Path(data).name] = np.array(drawn)
+            print(row(Path(data).name, images, np.array(drawn)), flush=True)
+            if options.write is not None:
+                options.write.write_text(page(found, len(options.data)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -250,7 +250,11 @@ def test_a_log_is_told_of_progress_now_and_then(
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--head", "forest", "'--head': 'forest' is not one of 'logistic', 'centroid', 'knn'"),
+        (
+            "--head",
+            "forest",
+            "'--head': 'forest' is not one of 'logistic', 'centroid', 'knn', 'discriminant'",
+        ),
         ("--holdout", "5", "'--holdout': '5' should be less than or equal to 0.9"),
         (
             "--seed",
