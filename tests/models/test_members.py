@@ -10,9 +10,12 @@ from headstart.datasets import open_dataset
 from headstart.errors import BackboneError, DownloadError, SavedModelError, UserError
 from headstart.features.views import Frame, View
 from headstart.heads.blend import BlendedHead
+from headstart.heads.candidates import Candidate
 from headstart.heads.discriminant import DiscriminantHead
 from headstart.heads.logistic import LinearHead
+from headstart.heads.selection import Selection
 from headstart.models import fit as fitting
+from headstart.models import members as blended
 from headstart.models import quality
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
@@ -114,6 +117,22 @@ def test_a_second_head_on_each_view(images, head, second, several, tmp_path, mon
     views = [None, WHOLE, LARGE]
     assert [view for view, _ in tried] == views + views[:second]
     assert [one.head for _, one in tried] == [head] * 3 + ["discriminant"] * second
+
+
+def test_members_of_the_first_view_come_first(monkeypatch):
+    rng = np.random.default_rng(0)
+    y, folds = np.arange(60) % 3, np.arange(60) // 3 % 3
+    found = []
+    for view in (None, WHOLE, None, WHOLE):
+        shares = rng.random((60, 3)) + 0.5 * np.eye(3)[y]
+        shares = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+        one = Selection(Candidate(("fine",), 0), 1.0, 1.0, 3, shares, fold_by_image=folds)
+        found.append((view, one))
+    monkeypatch.setattr(blended, "select_weights", lambda *_: np.array([0.0, 0.5, 0.2, 0.3]))
+    monkeypatch.setattr(blended, "nested_weights", lambda logs, *_: logs[0])
+    chosen = choose_members(found, y, np.ones(60, np.float32), None)
+    assert [one.view for one in chosen.members] == [None, WHOLE, WHOLE]
+    assert [one.weight for one in chosen.members] == [0.2, 0.5, 0.3]
 
 
 def test_two_heads_on_one_view_share_its_features(trained, several, new_photos, tmp_path):

@@ -43,7 +43,8 @@ class ChosenMembers:
     """The members of a model.
 
     Attributes:
-        members: One or more, that of the first view first if it is among them, then by weight.
+        members: One or more, those of the first view first if they are among them, then by
+            weight.
         whole: What a `Selection` says, about the weighted average; its stages are those of all
             members side by side.
     """
@@ -88,7 +89,10 @@ def choose_members(
         sets = [np.flatnonzero(np.isin(places, one)).tolist() for one in budget.affordable()]
         select = partial(select_affordable, sets=sets)
     weights = select(found, labels, row_weights, clusters)
-    order = sorted(np.flatnonzero(weights).tolist(), key=lambda place: (place > 0, -weights[place]))
+    order = sorted(
+        np.flatnonzero(weights).tolist(),
+        key=lambda place: (selections[place][0] is not None, place > 0, -weights[place]),
+    )
     folds = [first.fold_by_image == fold for fold in range(first.folds)]
     nested = nested_weights(found, labels, row_weights, folds, clusters, select)
     members = tuple(
