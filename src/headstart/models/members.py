@@ -75,19 +75,14 @@ def choose_members(
     first = selections[0][1]
     if len(selections) == 1:
         return _only(selections[0])
+    views = list(dict.fromkeys(view for view, _ in selections))
+    places = [views.index(view) for view, _ in selections]
+    affordable = budget.affordable() if budget else [tuple(range(len(views)))]
+    sets = [np.flatnonzero(np.isin(places, one)).tolist() for one in affordable]
     if first.fold_by_image is None:
-        members = tuple(
-            ChosenMember(view=view, selection=selection, weight=1 / len(selections))
-            for view, selection in selections
-        )
-        return ChosenMembers(members=members, whole=replace(first, candidate=_joined(members)))
+        return _equal([selections[place] for place in sets[0]])
     found = np.stack([_log_probabilities(selection) for _, selection in selections])
-    select = select_weights
-    if budget:
-        views = list(dict.fromkeys(view for view, _ in selections))
-        places = [views.index(view) for view, _ in selections]
-        sets = [np.flatnonzero(np.isin(places, one)).tolist() for one in budget.affordable()]
-        select = partial(select_affordable, sets=sets)
+    select = partial(select_affordable, sets=sets) if budget else select_weights
     weights = select(found, labels, row_weights, clusters)
     order = sorted(
         np.flatnonzero(weights).tolist(),
@@ -121,6 +116,15 @@ def _only(chosen: tuple[View | None, Selection]) -> ChosenMembers:
     view, selection = chosen
     member = ChosenMember(view=view, selection=selection, weight=1.0)
     return ChosenMembers(members=(member,), whole=selection)
+
+
+def _equal(selections: Sequence[tuple[View | None, Selection]]) -> ChosenMembers:
+    members = tuple(
+        ChosenMember(view=view, selection=selection, weight=1 / len(selections))
+        for view, selection in selections
+    )
+    whole = replace(selections[0][1], candidate=_joined(members))
+    return ChosenMembers(members=members, whole=whole)
 
 
 def _joined(members: Sequence[ChosenMember]) -> Candidate:
