@@ -42,7 +42,7 @@ def two_views(lite0: Backbone, photos: Path, names: tuple[str, str]) -> Inspecte
             view=str(view),
             stages=STAGES,
         )
-        members.append(Member(origin=origin, weight=weight, accuracy=UNKNOWN))
+        members.append(Member(origin=origin, head="logistic", weight=weight, accuracy=UNKNOWN))
     model = make_model(
         classes=data.classes,
         head=BlendedHead.of(heads, (1.5, 0.8), weights),

@@ -13,6 +13,8 @@ from headstart.backbones.staged import StagedNetwork
 from headstart.datasets import open_dataset
 from headstart.errors import BackboneError, UserError
 from headstart.features.extractor import Extractor
+from headstart.heads.blend import BlendedHead
+from headstart.heads.discriminant import DiscriminantHead
 from headstart.images.corruptions import Corruption
 from headstart.images.decode import decode
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize, prepare
@@ -271,6 +273,26 @@ def test_a_network_for_each_view(centers: InspectedNetwork, lite0: Backbone):
     assert centers.differentiable.batch(16) > 16  # small inputs
     large = [replace(view, preprocessing=lite0.preprocessing) for view in (one, other)]
     assert replace(centers.differentiable, views=tuple(large)).batch(16) == 8
+
+
+def test_two_heads_on_one_view_share_its_network(centers: InspectedNetwork):
+    model = centers.model
+    assert model is not None
+    assert isinstance(model.head, BlendedHead)
+    (first, other), (one, further) = model.members, model.head.members
+    heads = [one, DiscriminantHead(*one.tensors().values()), further]
+    twice = replace(
+        model,
+        members=(first, replace(first, head="discriminant"), other),
+        head=BlendedHead.of(heads, (1.5, 1.5, 0.8), (0.2, 0.2, 0.6)),
+    )
+    network = replace(centers, model=twice)
+    assert network.views == centers.views
+    side = centers.differentiable.preprocessing.crop
+    canvases = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = centers.differentiable.logits(canvases)
+        torch.testing.assert_close(network.differentiable.logits(canvases), expected)
 
 
 def test_views_without_gradients_are_refused(whole: InspectedNetwork, monkeypatch):

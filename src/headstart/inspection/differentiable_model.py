@@ -120,18 +120,21 @@ class DifferentiableModel:
             view = _view(backbone, backbone.name, (backbone.stages[-1].name,), {})
             return cls(name=backbone.name, classes=backbone.labels, views=(view,), head=None)
         check_differentiable(model)
-        trained, members = model, model.all_members
+        trained = model
 
         def head(features: Tensor) -> Tensor:
             return trained.head.torch_logits(features) / trained.temperature
 
         backbones = [tuned_backbone(model, backbone), *(others or {}).values()]
-        if len(backbones) != len(members):
-            raise UserError(f"the model has {len(members)} views, but {len(backbones)} are given")
+        stages: dict[str, tuple[str, ...]] = {}
+        for one in model.all_members:  # those of a view are side by side
+            stages[one.origin.name] = (*stages.get(one.origin.name, ()), *one.origin.stages)
+        if len(backbones) != len(stages):
+            raise UserError(f"the model has {len(stages)} views, but {len(backbones)} are given")
         networks: dict[tuple[str, str], StagedNetwork] = {}
         views = tuple(
-            _view(one, member.origin.name, member.origin.stages, networks)
-            for one, member in zip(backbones, members, strict=True)
+            _view(network, name, own, networks)
+            for network, (name, own) in zip(backbones, stages.items(), strict=True)
         )
         names = [view.name for view in views]
         return cls(

@@ -68,7 +68,7 @@ class InspectedNetwork:
         """Names of the views; that of the backbone if there is no model."""
         if self.model is None:
             return (self.backbone.name,)
-        return tuple(one.origin.name for one in self.model.all_members)
+        return tuple(dict.fromkeys(one.origin.name for one in self.model.all_members))
 
     @property
     def batch(self) -> int:

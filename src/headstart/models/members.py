@@ -43,8 +43,8 @@ class ChosenMembers:
     """The members of a model.
 
     Attributes:
-        members: One or more, those of the first view first if they are among them, then by
-            weight.
+        members: One or more, those of a view side by side: the first view first if it is among
+            them, then by the weight of all heads on a view.
         whole: What a `Selection` says, about the weighted average; its stages are those of all
             members side by side.
     """
@@ -84,9 +84,10 @@ def choose_members(
     found = np.stack([_log_probabilities(selection) for _, selection in selections])
     select = partial(select_affordable, sets=sets) if budget else select_weights
     weights = select(found, labels, row_weights, clusters)
+    shares = np.bincount(places, weights)
     order = sorted(
         np.flatnonzero(weights).tolist(),
-        key=lambda place: (selections[place][0] is not None, place > 0, -weights[place]),
+        key=lambda place: (places[place] > 0, -shares[places[place]], places[place], place),
     )
     folds = [first.fold_by_image == fold for fold in range(first.folds)]
     nested = nested_weights(found, labels, row_weights, folds, clusters, select)
