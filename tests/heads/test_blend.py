@@ -134,3 +134,12 @@ def test_more_members_of_one_kind_do_not_get_worse():
         for count in range(1, 5)
     ]
     assert all(after < before for before, after in pairwise(losses))
+
+
+def test_gradients_pass_the_floor_of_certain_members():
+    head, _, X = blended("logistic")
+    inputs = torch.from_numpy(1000 * X).requires_grad_()
+    found = head.torch_logits(inputs)
+    least = found.argmin(1)
+    found.gather(1, least[:, None]).sum().backward()
+    assert (inputs.grad != 0).any(1).all()

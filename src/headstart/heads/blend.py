@@ -74,17 +74,16 @@ class BlendedHead:
         return found
 
     def torch_logits(self, X: Tensor) -> Tensor:
-        """Map features (B, D) to the same (B, K), differentiably."""
-        return sum(
-            (
-                float(weight)
-                * (member.torch_logits(X[:, part]) / float(temperature))
-                .log_softmax(1)
-                .clamp(min=float(np.log(_FLOOR)))
-                for part, member, temperature, weight in self._parts()
-            ),
-            start=X.new_zeros(1),
-        )
+        """Map features (B, D) to the same (B, K), differentiably.
+
+        The gradients are those without the floor: an attack must be able to leave it.
+        """
+        weighted = []
+        for part, member, temperature, weight in self._parts():
+            found = (member.torch_logits(X[:, part]) / temperature).log_softmax(1)
+            lifted = found.clamp(min=float(np.log(_FLOOR))) - found
+            weighted.append(weight * (found + lifted.detach()))
+        return sum(weighted, start=X.new_zeros(1))
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return weights, temperatures, and every member's tensors after its number."""
