@@ -53,6 +53,8 @@ class Backbone(ABC):
         stated: the preprocessing that the user stated for a network of their own; None if it comes
             with the weights.
         structure: what tells apart networks of the same name and weights; empty if the name does.
+        peaks: whether the maxima over positions are features as well: they show what is small,
+            which vanishes in an average.
     """
 
     name: str
@@ -62,11 +64,18 @@ class Backbone(ABC):
     weights: Weights
     stated: Preprocessing | None = None
     structure: str = ""
+    peaks: bool = False
 
     @property
     def address(self) -> str:
         """What `load_backbone` loads it by in another process."""
         return self.name
+
+    @property
+    def outputs(self) -> tuple[Stage, ...]:
+        """The features of an image in the order in which engines return them, without logits."""
+        peaks = [stage.peak for stage in self.stages] if self.peaks else []
+        return (*self.stages, *peaks)
 
     @abstractmethod
     def network(self) -> StagedNetwork:
@@ -100,7 +109,7 @@ class Backbone(ABC):
     def graph(self, *, until: str | None = None) -> Any:
         """Build the `openvino.Model` of this network without PyTorch.
 
-        It maps uint8 pixels (N, H, W, 3) to one output (N, width) for each of `stages`, then the
+        It maps uint8 pixels (N, H, W, 3) to one output (N, width) for each of `outputs`, then the
         logits (N, len(labels)).
 
         Args:

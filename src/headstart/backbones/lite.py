@@ -93,7 +93,7 @@ class LiteBackbone(Backbone):
 
     def graph(self, *, until: str | None = None) -> Any:
         """See `Backbone.graph`."""
-        return GraphBuilder(self.state).build(VARIANTS[self.name], until)
+        return GraphBuilder(self.state, peaks=self.peaks).build(VARIANTS[self.name], until)
 
     def moments_graph(self, fresh: bool) -> Any:
         """See `Backbone.moments_graph`."""

@@ -14,17 +14,25 @@ class GraphBuilder:
     """Consumes tensors in the order of the network and writes the graph.
 
     With `watched`, batch normalization is not folded into the convolutions, and the outputs are the
-    moments of its inputs.
+    moments of its inputs. With `peaks`, the maxima of all stages follow the averages.
     """
 
-    def __init__(self, tensors: Tensors, *, watched: bool = False, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        tensors: Tensors,
+        *,
+        watched: bool = False,
+        fresh: bool = False,
+        peaks: bool = False,
+    ) -> None:
         import openvino as ov
         from openvino import opset13
 
         self._ov, self._op = ov, opset13
         self._tensors = iter(tensors.values())
-        self._watched, self._fresh = watched, fresh
+        self._watched, self._fresh, self._with_peaks = watched, fresh, peaks
         self._moments: list[Any] = []
+        self._peaks: list[Any] = []
 
     def build(self, variant: Variant, until: str | None = None) -> Any:
         """Write the graph; see `Backbone.graph` and `Backbone.moments_graph`."""
@@ -52,7 +60,7 @@ class GraphBuilder:
             return [*outputs, features, features]
         weight, bias = self._next(), self._next()
         logits = op.add(op.matmul(features, op.constant(weight), False, True), op.constant(bias))
-        return [*outputs, features, logits]
+        return [*outputs, features, *self._peaks, logits]
 
     def _next(self) -> np.ndarray:
         return np.asarray(next(self._tensors), np.float32)  # files may contain float16
@@ -106,7 +114,10 @@ class GraphBuilder:
         return op.divide(centered, op.sqrt(op.add(spread, self._scalar(_BN_EPSILON))))
 
     def _pooled(self, x: Any) -> Any:
-        return self._op.reduce_mean(x, self._op.constant(np.array([2, 3])), False)
+        axes = self._op.constant(np.array([2, 3]))
+        if self._with_peaks:
+            self._peaks.append(self._op.reduce_max(x, axes, False))
+        return self._op.reduce_mean(x, axes, False)
 
     def _scalar(self, value: float) -> Any:
         return self._op.constant(np.float32(value))

@@ -34,6 +34,15 @@ def pooled(activation: Tensor, channels_last: bool = False) -> Tensor:
     return activation.mean((1, 2) if channels_last else (2, 3))
 
 
+def peak(activation: Tensor, channels_last: bool = False) -> Tensor:
+    """Return the maxima of an activation over its positions: (B, C); otherwise like `pooled`."""
+    if activation.ndim == 2:
+        return activation
+    if activation.ndim == 3:
+        return activation.amax(1)
+    return activation.amax((1, 2) if channels_last else (2, 3))
+
+
 def on_grid(activation: Tensor) -> Tensor:
     """Arrange an activation by position in the image: (B, C, H, W).
 
@@ -117,23 +126,31 @@ class StagedNetwork(nn.Module):
         """Stay in eval mode: a frozen network must not update running statistics."""
         return super().train(False)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, pixels: Tensor, *, peaks: bool = False) -> tuple[Tensor, ...]:
         """Return the features of every stage, and the logits, of (B, 3, H, W) float in [0, 1].
 
         Returns:
             For each stage (B, width), averaged over positions (for the last one, exactly the
-            input of the network's own classifier), then the logits (B, classes).
+            input of the network's own classifier), with `peaks` also the maxima over positions of
+            each stage, then the logits (B, classes).
         """
         found: dict[str, Tensor] = {}
+        highest: dict[str, Tensor] = {}
         last = self.stages[-1]
 
         def deliver(stage: str, activation: Tensor) -> None:
             if stage != last:  # averaged immediately, to free the large map
                 name = last if stage == _HEAD else stage
                 found[name] = pooled(activation, self.channels_last)
+            if peaks and stage != _HEAD:
+                highest[stage] = peak(activation, self.channels_last)
 
         logits = self._run(pixels, deliver)
-        return (*(found[stage] for stage in self.stages), logits)
+        # Some networks have further layers between the last positions and the classifier.
+        if peaks and highest[last].shape != found[last].shape:
+            highest[last] = found[last]
+        maxima = (highest[stage] for stage in self.stages) if peaks else ()
+        return (*(found[stage] for stage in self.stages), *maxima, logits)
 
     def activations(self, pixels: Tensor) -> dict[str, Tensor]:
         """Return the activations of every stage for (B, 3, H, W) float in [0, 1], not averaged.

@@ -1,5 +1,7 @@
 """Stages of a network: the places where a head can be trained on its activations."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -10,6 +12,8 @@ LOGITS = "logits"
 """Name of the network's own logits in lists of stages."""
 TOKEN_BLOCKS: Final = 6
 """Stages of a transformer; adjacent blocks hardly differ."""
+PEAK: Final = "max"
+"""Ending of the name of a stage whose features are maxima over positions."""
 
 _Item = TypeVar("_Item")
 
@@ -26,6 +30,11 @@ class Stage:
 
     name: str
     width: int
+
+    @property
+    def peak(self) -> Stage:
+        """The same stage, each feature its maximum over positions instead of the average."""
+        return Stage(f"{self.name}.{PEAK}", self.width)
 
 
 def check_stages(network: str, known: Iterable[str], asked: Iterable[str]) -> None:

@@ -56,7 +56,8 @@ class Engine(ABC):
                 expects.
 
         Yields:
-            For each batch, one (n, width) float32 array per stage, then the logits (n, classes).
+            For each batch, one (n, width) float32 array for each of the backbone's `outputs`, then
+            the logits (n, classes).
         """
         with closing(self.queue()) as queue:
             for pixels in batches:

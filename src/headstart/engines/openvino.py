@@ -162,7 +162,7 @@ def _graph(backbone: Backbone, shape: list[int]) -> Any:
 
     from headstart.engines.pytorch import FromBytes
 
-    network = FromBytes(backbone.network())
+    network = FromBytes(backbone.network(), peaks=backbone.peaks)
     example = torch.zeros(shape, dtype=torch.uint8)
     try:
         # Both libraries warn about future changes of their own.

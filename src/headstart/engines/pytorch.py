@@ -22,15 +22,19 @@ _IN_FLIGHT = 2
 
 
 class FromBytes(nn.Module):
-    """A network that takes prepared images, (N, H, W, 3) uint8."""
+    """A network that takes prepared images, (N, H, W, 3) uint8.
 
-    def __init__(self, network: StagedNetwork) -> None:
+    With `peaks`, the maxima over positions follow the averages; see `StagedNetwork.forward`.
+    """
+
+    def __init__(self, network: StagedNetwork, *, peaks: bool = False) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.peaks = network, peaks
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return the features of every stage, (N, width), then the logits, (N, classes)."""
-        outputs: tuple[Tensor, ...] = self.network(pixels.permute(0, 3, 1, 2).float() / 255)
+        prepared = pixels.permute(0, 3, 1, 2).float() / 255
+        outputs: tuple[Tensor, ...] = self.network(prepared, peaks=self.peaks)
         return outputs
 
 
@@ -47,7 +51,7 @@ class PyTorchEngine(Engine):
             torch.set_num_threads(1)
         self.batch = _CPU_BATCH if plan.device == "cpu" else _GPU_BATCH
         try:
-            network = FromBytes(backbone.network()).to(plan.device)
+            network = FromBytes(backbone.network(), peaks=backbone.peaks).to(plan.device)
         except RuntimeError as error:
             if os.getpid() == _PROCESS:
                 raise
