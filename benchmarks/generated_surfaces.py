@@ -41,7 +41,7 @@ def write_surfaces(
     folder: Path,
     *,
     seed: int,
-    style: SurfaceStyle = SurfaceStyle(),  # noqa: B008 - immutable
+    style: SurfaceStyle = SurfaceStyle(),
     shares: Mapping[str, int] = SHARES,
 ) -> Iterator[tuple[Path, list[tuple[int, int, int, int]]]]:
     """Write images into a folder for each class; yield their paths and the boxes of their defects.

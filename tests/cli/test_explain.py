@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from headstart.cli.explain import _bases, _file
 from tests.cli.conftest import Cli, one_sentence
 
 pytestmark = pytest.mark.slow
@@ -49,24 +48,6 @@ def test_a_model_and_a_class_for_people(cli: Cli, model: Path, new_photos: Path,
     cli(*arguments, "--out", tmp_path / "b", "--seed", 0)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-
-
-def test_names_never_meet(tmp_path: Path):
-    """Equal stems, names on systems that fold case, a sheet and an overlay of another picture."""
-    paths = [Path(name) for name in ("a/cat.png", "b/Cat.jpg", "a/cat-grad-cam.png", "cat-2.png")]
-    found = list(_bases(tmp_path, paths, ["grad-cam"]))
-    assert [one.name for one in found] == ["cat", "Cat-2", "cat-grad-cam-2", "cat-2-2"]
-    files = [file for one in found for file in (_file(one), _file(one, "grad-cam"))]
-    assert len({str(file).casefold() for file in files}) == 8
-
-
-def test_the_longest_names_never_meet_either(tmp_path: Path):
-    paths = [Path(f"{'n' * 248}{ending}") for ending in (".png", ".jpg", "x.png")]
-    found = list(_bases(tmp_path, paths, ["grad-cam", "integrated-gradients"]))
-    files = [_file(one, method) for one in found for method in ("", "integrated-gradients")]
-    for file in files:
-        file.touch()
-    assert len(set(files)) == len(list(tmp_path.glob("*.png"))) == 6
 
 
 def test_what_is_no_picture_is_skipped(cli: Cli, cat: Path, tmp_path: Path):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +10,8 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.cli.result_files import check_not_among, result_bases
 from headstart.cli.summary import skipped_warnings
-from headstart.errors import UserError
-from headstart.system.files import cut_stem
 from headstart.system.option import Option
 from headstart.system.text import pluralize
 
@@ -56,7 +52,7 @@ def explain(
     from headstart.system.files import check_writable
 
     check_writable(out)
-    _check_out(images, out)
+    check_not_among(images, out, "--out")
     listed = find_images(images)
     paths = list(dict.fromkeys(listed.paths))
     network = shared.inspected_by_name(model, weights, allow_download=allow_download)
@@ -64,7 +60,8 @@ def explain(
     from headstart.inspection.explanation import Explainer, predict_files
 
     methods = method or list(ATTRIBUTION_METHODS)
-    bases = dict(zip(paths, _bases(out, paths, methods), strict=True))
+    endings = [".png", *(f"-{one}.png" for one in methods)]
+    bases = dict(zip(paths, result_bases(out, paths, endings), strict=True))
     explainer = Explainer(network, methods, stage=stage, seed=seed)
     predictions, skipped = predict_files(network, paths, explain=class_name)
     warn(skipped_warnings(listed.skipped))
@@ -96,38 +93,9 @@ def explain(
         raise typer.Exit(1)
 
 
-def _bases(out: Path, paths: Sequence[Path], methods: Sequence[str]) -> Iterator[Path]:
-    """Yield the first part of each image's files; no two share a name, in upper or lower case."""
-    taken: set[str] = set()
-    longest = max((_file(Path("x"), method).name[1:] for method in ("", *methods)), key=len)
-    for path in paths:
-        for number in count(1):
-            numbered = "" if number == 1 else f"-{number}"
-            base = out / f"{cut_stem(path.stem, numbered + longest)}{numbered}"
-            files = {_file(base, method).name.casefold() for method in ("", *methods)}
-            if taken.isdisjoint(files):
-                break
-        taken |= files
-        yield base
-
-
 def _file(base: Path, method: str = "") -> Path:
     """Return the PNG of one map over the image, or else of the sheet with all maps."""
     return base.with_name(f"{base.name}-{method}.png" if method else f"{base.name}.png")
-
-
-def _check_out(images: Sequence[Path], out: Path) -> None:
-    """Refuse to write among the images, where a result might replace one."""
-    from headstart.datasets.own_folders import may_be_marked
-
-    folder = out.resolve()
-    for path in images:
-        if os.path.isdir(path):  # noqa: PTH112 - no error if a folder on the way is closed
-            # A folder of its own is marked, and so never taken for images.
-            if folder == path.resolve() or not may_be_marked(out):
-                shared.check_outside(out, str(path))
-        elif folder in (path.parent.resolve(), path.resolve().parent):
-            raise UserError(f"{path} is in {out}; choose another folder for --out")
 
 
 def _draw(found: Explanation, base: Path) -> None:

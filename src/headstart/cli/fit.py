@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, note, print_json, progress, warn
+from headstart.cli.remarks import detail_advice
 from headstart.cli.summary import (
     cost_text,
     left_out_facts,
@@ -99,6 +100,7 @@ def fit(
         quality,
         views.split(",") if views else (),
         allow_download=allow_download,
+        paths=dataset.paths,
     )
     _warn_about_data(dataset, holdout)
     limit, costs = None, {}
@@ -153,6 +155,8 @@ def fit(
                 f"the model is in {out}, but its report could not be written to {report}: {reason}"
             ) from error
     warn(extractor.warnings)
+    if advice := detail_advice(result, extractor, dataset.paths):
+        note(advice)
     if lost := sorted(set(dataset.classes) - set(result.model.classes)):
         one, many = "class has", "classes have"
         warn([f"{pluralize(len(lost), one, many)} no usable training image: {join_names(lost)}"])

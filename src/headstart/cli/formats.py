@@ -4,14 +4,19 @@ A format is a function from predictions to text. To add one, put it in `FORMATS`
 that `--format` takes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from headstart.cli.console import columns, json_document
 from headstart.system.serialization import csv_text
 from headstart.types import ClassProbability
+
+if TYPE_CHECKING:
+    from headstart.models.deciding_places import DecidingPlace
 
 
 class NoveltyTest(NamedTuple):
@@ -37,6 +42,7 @@ class ImagePrediction:
         error: why the file could not be read; None if it could.
         test: the test for novelty; None for classifiers that have none.
         labels: the classes of the prediction set, the most probable first; None if not asked for.
+        where: the places by which the most probable class was decided; None if not asked for.
     """
 
     image: str
@@ -44,6 +50,7 @@ class ImagePrediction:
     error: str | None = None
     test: NoveltyTest | None = None
     labels: tuple[str, ...] | None = None
+    where: Sequence[DecidingPlace] | None = None
 
     @property
     def label(self) -> str:
@@ -58,7 +65,9 @@ class ImagePrediction:
             return {"image": self.image, "error": self.error}
         test = self.test._asdict() if self.test else {}
         sets = {} if self.labels is None else {"set": self.labels}
-        return {"image": self.image, **self.top[0]._asdict(), **test, "top": self.top, **sets}
+        where = {} if self.where is None else {"where": self.where}
+        first = self.top[0]._asdict()
+        return {"image": self.image, **first, **test, "top": self.top, **sets, **where}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +97,24 @@ def as_table(batch: BatchPrediction, count: int) -> str:
     rows = []
     for one in batch.images:
         if one.error is not None:
-            rows.append([one.image, f"error: {one.error}", "", "", ""])
+            rows.append([one.image, f"error: {one.error}", "", "", "", ""])
         for place, (label, probability) in enumerate(one.top):
             members = ", ".join(one.labels or ())
-            first = ("", label, "", "") if place else (one.image, one.label, _novelty(one), members)
+            own = one.image, one.label, _novelty(one), members, ", ".join(_boxes(one))
+            first = ("", label, "", "", "") if place else own
             rows.append([*first[:2], f"{probability:.4f}", *first[2:]])
     tested = any(one.test and one.test.novelty is not None for one in batch.images)
-    shown = [True, True, True, tested, batch.with_sets]
-    header = list(compress(["image", "label", "probability", "novelty", "set"], shown))
+    located = any(one.where is not None for one in batch.images)
+    shown = [True, True, True, tested, batch.with_sets, located]
+    header = list(compress(["image", "label", "probability", "novelty", "set", "where"], shown))
     right = {2, 3} if tested else {2}
     text = columns(header, [list(compress(row, shown)) for row in rows], right=right)
     return "\n".join([text, *(["", *batch.remarks] if batch.remarks else [])])
+
+
+def _boxes(one: ImagePrediction) -> list[str]:
+    """Return the places that decided, each as left, top, right and bottom in pixels."""
+    return [" ".join(map(str, place.box)) for place in one.where or ()]
 
 
 def _novelty(one: ImagePrediction) -> str:
@@ -108,20 +124,23 @@ def _novelty(one: ImagePrediction) -> str:
 def as_csv(batch: BatchPrediction, count: int) -> str:
     """Return one line per image; classes after the first are in further columns.
 
-    The classes of a prediction set are separated by "|".
+    The classes of a prediction set, and the places that decided, are separated by "|".
     """
     further = [
         f"{name}{place}" for place in range(2, count + 1) for name in ("label", "probability")
     ]
     tested = any(one.test for one in batch.images)
-    tests = [*(NoveltyTest._fields if tested else ()), *(["set"] if batch.with_sets else [])]
+    located = any(one.where is not None for one in batch.images)
+    added = [*(["set"] if batch.with_sets else []), *(["where"] if located else [])]
+    tests = [*(NoveltyTest._fields if tested else ()), *added]
     rows: list[list[Any]] = [["image", "label", "probability", *further, *tests, "error"]]
     for one in batch.images:
         cells = [cell for guess in one.top for cell in guess]
         empty = [""] * (2 * count - len(cells))
         test = ["" if cell is None else cell for cell in one.test or ()]
         members = ["|".join(one.labels or ())] if batch.with_sets else []
-        rows.append([one.image, *cells, *empty, *test, *members, one.error or ""])
+        where = ["|".join(_boxes(one))] if located else []
+        rows.append([one.image, *cells, *empty, *test, *members, *where, one.error or ""])
     return csv_text(rows).rstrip("\n")
 
 

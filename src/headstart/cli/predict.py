@@ -12,9 +12,12 @@ import typer
 from headstart.cli import options as shared
 from headstart.cli.console import note, progress, say, warn
 from headstart.cli.formats import FORMATS, BatchPrediction, ImagePrediction, NoveltyTest
+from headstart.cli.marked_images import write_marked
 from headstart.cli.remarks import batch_remarks, coverage_warnings
+from headstart.cli.result_files import check_not_among
 from headstart.cli.summary import cost_text, skipped_warnings, total_cost
 from headstart.errors import UserError
+from headstart.system.files import check_writable
 from headstart.system.option import Option
 from headstart.system.text import pluralize
 from headstart.types import DEFAULT_BACKBONE
@@ -40,24 +43,35 @@ def predict(
     coverage_by_class: shared.CoverageByClass = False,
     output: Format = None,
     unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
+    where: Annotated[Path | None, Option(unset="no images are written", metavar="FOLDER")] = None,
     allow_download: shared.AllowDownload = False,
     runtime: shared.RuntimeOptions,
     as_json: shared.Json = False,
 ) -> None:
-    """Predict the classes of images with a trained model."""
+    """Predict the classes of images with a trained model.
+
+    Options:
+        where: Folder for copies of the images in which the places that decided are marked, for
+            models that see the images in tiles.
+    """
     from headstart.datasets.unlabeled import find_images
     from headstart.features.cost import costs_of
     from headstart.models.prediction import predict as run
     from headstart.models.saved_model import load_model
 
     output, rate = _format(output, as_json=as_json), shared.unknown_rate(unknown)
+    if where is not None:
+        check_not_among(images, where, "--where")
+        check_writable(where)
     trained = load_model(model)
     warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
     listed = find_images(images, cache=runtime.cache)
     paths = listed.paths
     extractor = runtime.extractor_of(trained, allow_download=allow_download)
     with progress() as bars:
-        found = run(trained, extractor, paths, progress=bars.bar("images", "images"))
+        bar = bars.bar("images", "images")
+        found = run(trained, extractor, paths, where=where is not None, progress=bar)
+    marked = {} if where is None else write_marked(where, found.places(paths))
     sets = None
     if coverage is not None:
         sets = trained.prediction_sets(found.probabilities, coverage, by_class=coverage_by_class)
@@ -77,6 +91,8 @@ def predict(
         note(f"cost: {cost}")
     test = partial(_novelty_test, found, rate)
     _show(paths, found, top, output, test, sets=sets, details=details, remarks=remarks)
+    if where is not None:
+        note(f"{pluralize(len(marked), 'image')} with marks in {where}")
 
 
 def classify(
@@ -164,6 +180,7 @@ def _predictions(
             top=tuple(found.top(places[row], count)),
             test=test(places[row]),
             labels=None if sets is None else found.members(places[row], sets),
+            where=None if found.where is None else found.where[places[row]],
         )
         if row in places
         else ImagePrediction(image=str(path), error=errors[str(path)], test=test(None))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +15,13 @@ from headstart.system.text import pluralize
 if TYPE_CHECKING:
     from headstart.evaluation.conformal import Coverage
     from headstart.evaluation.drift import Drift, EstimatedAccuracy
+    from headstart.features.extractor import Extractor
+    from headstart.models.fit_result import FitResult
     from headstart.models.trained_model import Model
 
 _UNLABELED = "expect more errors than the model's accuracy suggests"
+_ACCURATE = 0.95
+"""Accuracy that needs no advice."""
 _VAGUE = 0.5
 """Width of an interval in which an estimate says nothing."""
 
@@ -43,6 +48,28 @@ def coverage_warnings(model: Model, coverage: float | None, *, by_class: bool) -
         f"{highest.min():.3f} is possible), so every set contains {names}"
     )
     return [text]
+
+
+def detail_advice(result: FitResult, extractor: Extractor, paths: Sequence[Path]) -> str | None:
+    """Advise tiles if a model that sees large images only as small ones is often wrong."""
+    from headstart.features.views import Frame
+    from headstart.images.sizes import typical_size
+    from headstart.models.quality import loses_detail
+
+    accuracy = result.model.accuracy.value
+    tried = [extractor.view, *extractor.others]
+    if any(view is not None and view.frame is Frame.TILES for view in tried):
+        return None
+    if accuracy is None or accuracy >= _ACCURATE:
+        return None
+    size = typical_size(paths)
+    if size is None or not loses_detail(extractor.backbone, size):
+        return None
+    side = extractor.backbone.preprocessing.crop
+    return (
+        f"the images have {size[0]:,} x {size[1]:,} pixels, and the network sees {side} x {side}; "
+        "if what matters in them is small, try --quality best"
+    )
 
 
 def drift_text(drift: Drift | None, images: int, consequence: str) -> str | None:

@@ -161,6 +161,13 @@ class Extractor:
             buffer=FeatureBuffer(self.store(), self._own_widths(), self.warnings),
         )
 
+    @property
+    def presentation(self) -> Presentation:
+        """How images are shown to the network."""
+        if self.view is None:
+            return CenterCrop(self.backbone.preprocessing)
+        return self.view.presentation(self.backbone)
+
     def _warn_of(self, notes: Mapping[ImageNote, frozenset[str]]) -> None:
         """Keep one warning for each kind of note, about all images that were extracted so far."""
         for note, digests in notes.items():
@@ -215,7 +222,7 @@ class Extractor:
         return found
 
     def _own_widths(self) -> dict[str, int]:
-        widths = {stage.name: stage.width for stage in self.backbone.stages}
+        widths = {stage.name: stage.width for stage in self.backbone.outputs}
         return {**widths, LOGITS: len(self.backbone.labels)} if self.backbone.labels else widths
 
     def store(self) -> FeatureStore | None:
@@ -272,7 +279,7 @@ def configuration_key(backbone: Backbone, plan: EnginePlan) -> str:
         "preprocessing": asdict(backbone.preprocessing),
         "decoded": DECODE_FACTOR,
         **({"structure": backbone.structure} if backbone.structure else {}),
-        "stages": [asdict(stage) for stage in backbone.stages],
+        "stages": [asdict(stage) for stage in backbone.outputs],
         "engine": plan.identity(),
         "libraries": {
             name: _version(name)

@@ -22,7 +22,7 @@ def stages_by_view(
         BackboneError: There is no such view.
     """
     if not names:
-        return {view: [stage.name for stage in one.stages] for view, one in backbones.items()}
+        return {view: [stage.name for stage in one.outputs] for view, one in backbones.items()}
     known = {str(view): view for view in backbones if view is not None}
     found: dict[View | None, list[str]] = {}
     for name in dict.fromkeys(names):

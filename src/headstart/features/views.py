@@ -10,9 +10,13 @@ from typing import Final
 from headstart.backbones.backbone import Backbone
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing, Resize
+from headstart.images.presentation import CenterCrop, Presentation
+from headstart.images.tiles import Tiles
 
 _TEXT: Final = re.compile(
-    r"(?P<backbone>.+?)(@((?P<size>[1-9]\d{0,4})(-(?P<part>whole))?|(?P<frame>whole)))?", re.DOTALL
+    r"(?P<backbone>.+?)"
+    r"(@((?P<size>[1-9]\d{0,4})(-(?P<part>whole|tiles))?|(?P<frame>whole|tiles)))?",
+    re.DOTALL,
 )
 _SEPARATOR: Final = " > "
 MIN_SIZE, MAX_SIZE = 32, 1024
@@ -26,6 +30,8 @@ class Frame(StrEnum):
     """The center square, cropped from the resized image."""
     WHOLE = "whole"
     """The whole image, stretched to a square."""
+    TILES = "tiles"
+    """The whole image at its native resolution, in tiles; see `headstart.images.tiles`."""
 
     @property
     def differentiable(self) -> bool:
@@ -40,7 +46,7 @@ _SINGLE_INPUTS: Final = frozenset({Frame.CENTER, Frame.WHOLE})
 class View:
     """A network, the size at which it sees an image, and the part that it sees.
 
-    Written as NAME, NAME@SIZE, NAME@whole or NAME@SIZE-whole.
+    Written as NAME, NAME@SIZE, NAME@whole, NAME@tiles, NAME@SIZE-whole or NAME@SIZE-tiles.
 
     Attributes:
         backbone: Name of the network.
@@ -62,7 +68,9 @@ class View:
         """
         found = _TEXT.fullmatch(text.strip())
         if found is None:
-            raise BackboneError(f"{text!r} is not a view; give NAME, NAME@SIZE or NAME@whole")
+            raise BackboneError(
+                f"{text!r} is not a view; give NAME, NAME@SIZE, NAME@whole or NAME@tiles"
+            )
         size = int(found["size"]) if found["size"] else None
         if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
             raise BackboneError(
@@ -82,7 +90,7 @@ class View:
         return "@".join([self.backbone, *(["-".join(options)] if options else [])])
 
     def of(self, backbone: Backbone) -> Backbone:
-        """Return the network with the preprocessing of this view.
+        """Return the network with the preprocessing, and the outputs, of this view.
 
         Raises:
             BackboneError: The network has another name, or does not take this size.
@@ -95,12 +103,24 @@ class View:
                 f"{backbone.name} takes only images of {own} x {own} pixels, so {self} is not "
                 "possible; leave the size out"
             )
-        return replace(backbone, preprocessing=self._preprocessing(backbone.preprocessing))
+        return replace(
+            backbone,
+            preprocessing=self._preprocessing(backbone.preprocessing),
+            peaks=self.frame is Frame.TILES,
+        )
+
+    def presentation(self, backbone: Backbone) -> Presentation:
+        """Return how images are shown to the network that `of` returned."""
+        if self.frame is Frame.TILES:
+            return Tiles(backbone.preprocessing, averages=len(backbone.stages))
+        return CenterCrop(backbone.preprocessing)
 
     def _preprocessing(self, own: Preprocessing) -> Preprocessing:
         side = self.size or own.crop
         if self.frame is Frame.WHOLE:
             return replace(own, size=side, crop=side, resize=Resize.STRETCH)
+        if self.frame is Frame.TILES:
+            return replace(own, size=side, crop=side)
         # The margin that networks are evaluated with is a fixed share of larger inputs, too much
         # to lose where the object may be anywhere.
         return own if self.size is None else replace(own, size=side, crop=side)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from math import ceil, sqrt
 from typing import Final, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from headstart.images.preprocessing import DECODE_FACTOR, RESAMPLING, Interpolation
-from headstart.types import Pixels
+from headstart.images.preprocessing import DECODE_FACTOR, RESAMPLING, Interpolation, Preprocessing
+from headstart.types import Floats, Labels, Pixels
 
-MAX_TILES: Final = 96
-"""Tiles of an image. Of one that has more, an image of 12 megapixels for instance, a reduced copy
-is divided."""
+MAX_PIXELS: Final = 5_000_000
+"""Of an image that has more, a reduced copy is divided: its tiles would cost too much."""
 _OVERLAP: Final = 0.1
 """Least share of a tile's side that its neighbor also shows, so that what is on the edge of one is
 within another."""
@@ -29,18 +27,17 @@ class PixelBox(NamedTuple):
     right: int
     bottom: int
 
-    def overlaps(self, other: PixelBox) -> bool:
-        """Whether the two have a pixel in common."""
-        return (
-            self.left < other.right
-            and other.left < self.right
-            and self.top < other.bottom
-            and other.top < self.bottom
-        )
+    def contains_center_of(self, other: PixelBox) -> bool:
+        """Whether the center of another rectangle is within this one."""
+        x, y = (other.left + other.right) / 2, (other.top + other.bottom) / 2
+        return self.left <= x < self.right and self.top <= y < self.bottom
 
-    def enlarged(self, by: tuple[float, float]) -> PixelBox:
-        """Return the rectangle in a copy of the image that is larger by these factors."""
-        (across, down) = by
+    def moved(self, right: int, down: int) -> PixelBox:
+        """Return the rectangle moved by so many pixels."""
+        return PixelBox(self.left + right, self.top + down, self.right + right, self.bottom + down)
+
+    def scaled(self, across: float, down: float) -> PixelBox:
+        """Return the rectangle in a copy of the image that is so many times as large."""
         left, top = round(self.left * across), round(self.top * down)
         return PixelBox(left, top, round(self.right * across), round(self.bottom * down))
 
@@ -52,7 +49,7 @@ class TileGrid:
     Attributes:
         image: (width, height) of the image.
         resized: (width, height) of the copy that is divided: those of the image itself, unless it
-            has too many tiles or is smaller than one.
+            has too many pixels or is smaller than a tile.
         side: Side of a tile in pixels.
     """
 
@@ -61,18 +58,13 @@ class TileGrid:
     side: int
 
     @classmethod
-    @cache
     def of(cls, width: int, height: int, side: int) -> TileGrid:
-        """Divide an image of `width` x `height` pixels into T tiles, 1 <= T <= `MAX_TILES`."""
-        scale = max(1.0, side / min(width, height))
-        while True:
-            # Of an image that is long and thin, the short side stays as long as a tile.
-            resized = max(side, round(width * scale)), max(side, round(height * scale))
-            found = cls((width, height), resized, side)
-            count = len(found._starts(0)) * len(found._starts(1))
-            if count <= MAX_TILES:
-                return found
-            scale *= min(0.99, sqrt(MAX_TILES / count))
+        """Divide an image of `width` x `height` pixels into T tiles, T >= 1."""
+        scale = min(max(1, side / min(width, height)), sqrt(MAX_PIXELS / (width * height)))
+        # An image that is long and thin is distorted: the short side stays as long as a tile.
+        longest = max(side, MAX_PIXELS // side)
+        wide, high = (min(longest, max(side, round(one * scale))) for one in (width, height))
+        return cls((width, height), (wide, high), side)
 
     def boxes(self) -> list[PixelBox]:
         """Return the T tiles in the resized image, row by row."""
@@ -98,7 +90,9 @@ class TileGrid:
         if image.size != self.resized:
             image = image.resize(self.resized, RESAMPLING[interpolation])
         pixels = np.asarray(image)
-        return np.stack([pixels[box.top : box.bottom, box.left : box.right] for box in self.boxes()])
+        return np.stack(
+            [pixels[box.top : box.bottom, box.left : box.right] for box in self.boxes()]
+        )
 
     def _starts(self, axis: int) -> list[int]:
         spare = self.resized[axis] - self.side
@@ -106,7 +100,41 @@ class TileGrid:
         return [round(spare * step / max(1, steps)) for step in range(steps + 1)]
 
 
-def tiles_decode_size(width: int, height: int, side: int) -> tuple[int, int]:
-    """Return the (width, height) that is sufficient for the tiles of an image of this size."""
-    wide, high = TileGrid.of(width, height, side).resized
-    return DECODE_FACTOR * wide, DECODE_FACTOR * high
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Shows an image as tiles; see `headstart.images.presentation.Presentation`.
+
+    Averages over the positions in a tile are averaged over the tiles, and so are logits. Of maxima,
+    the maximum is taken.
+
+    Attributes:
+        preprocessing: What the network expects; its crop is the side of a tile.
+        averages: Number of outputs of the network that are averages. As many maxima follow.
+    """
+
+    preprocessing: Preprocessing
+    averages: int
+
+    def min_decode_size(self, width: int, height: int) -> tuple[int, int]:
+        """See `Presentation.min_decode_size`."""
+        wide, high = self.grid((width, height)).resized
+        return DECODE_FACTOR * wide, DECODE_FACTOR * high
+
+    def grid(self, size: tuple[int, int]) -> TileGrid:
+        """Return how an image of this (width, height) is divided."""
+        return TileGrid.of(*size, self.preprocessing.crop)
+
+    def prepare(self, image: Image.Image) -> Pixels:
+        """See `Presentation.prepare`."""
+        return self.grid(image.size).cut(image, self.preprocessing.interpolation)
+
+    def pool(self, outputs: list[Floats], starts: Labels) -> list[Floats]:
+        """See `Presentation.pool`."""
+        counts = np.diff(starts, append=len(outputs[0]))[:, None].astype(np.float32)
+        maxima = range(self.averages, 2 * self.averages)
+        pooled: list[Floats] = []
+        for place, rows in enumerate(outputs):
+            combine = np.maximum if place in maxima else np.add
+            found: Floats = combine.reduceat(rows, starts)
+            pooled.append(found if place in maxima else found / counts)
+        return pooled

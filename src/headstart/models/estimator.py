@@ -165,6 +165,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             open_extractor(self.backbone, self.preprocessing, **self._extractor_options()),
             _enum_member(Quality, self.quality, "quality"),
             [self.views] if isinstance(self.views, str) else self.views,
+            paths=dataset.paths,
         )
         costs: dict[str, Cost] = {}
         budget = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import check_stages
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import assign_folds, stratified_sample
@@ -218,7 +219,6 @@ def _candidates(
     extractor: Extractor, settings: FitSettings
 ) -> dict[View | None, tuple[Candidate, ...]]:
     """Return the combinations of stages of each view: only one if the settings name it."""
-    widths = {stage.name: stage.width for stage in extractor.backbone.stages}
     if settings.stages and extractor.others:
         raise UserError(
             f"the stages {join_names(settings.stages)} are of one view; remove them to choose the "
@@ -229,11 +229,18 @@ def _candidates(
         check_stages(extractor.backbone.name, names, settings.stages)
         ordered = tuple(sorted(set(settings.stages), key=names.index))
         return {None: (Candidate(ordered, names.index(ordered[-1])),)}
-    found: dict[View | None, tuple[Candidate, ...]] = {None: candidates(widths)}
-    for view, other in extractor.others.items():
-        of_view = {qualified(view, one.name): one.width for one in other.backbone.stages}
-        found[view] = candidates(of_view)
-    return found
+    found: dict[View | None, tuple[Candidate, ...]] = {None: _of_view(None, extractor.backbone)}
+    return found | {view: _of_view(view, one.backbone) for view, one in extractor.others.items()}
+
+
+def _of_view(view: View | None, backbone: Backbone) -> tuple[Candidate, ...]:
+    """Return combinations of averages, and combinations of maxima if the view has any."""
+    found: list[Candidate] = []
+    for stages in (backbone.stages, backbone.outputs[len(backbone.stages) :]):
+        names = [one.name if view is None else qualified(view, one.name) for one in stages]
+        widths = [one.width for one in stages]
+        found += candidates(dict(zip(names, widths, strict=True))) if names else ()
+    return tuple(found)
 
 
 def _fit_head(

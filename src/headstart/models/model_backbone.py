@@ -133,7 +133,8 @@ def check_weights(model: Model, backbone: Backbone) -> None:
         SavedModelError: The backbone has other weights, or lacks the head's stages.
     """
     check_origin(model.origin, backbone)
-    widths = {stage.name: stage.width for stage in backbone.stages} | {LOGITS: len(backbone.labels)}
+    widths = {stage.name: stage.width for stage in backbone.outputs}
+    widths[LOGITS] = len(backbone.labels)
     stages, head = model.origin.stages, model.head
     first = head.members[0] if isinstance(head, BlendedHead) else head
     if not widths.keys() >= set(stages) or sum(widths[one] for one in stages) != first.width:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UserError
 from headstart.evaluation.drift import Drift, EstimatedAccuracy
 from headstart.evaluation.report import Row, predictions_table
+from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.models.batch_assessment import assess
+from headstart.models.deciding_places import DecidingPlace, DecidingPlaces
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.shared_scenes import shared_scenes
 from headstart.models.trained_model import Model
@@ -50,6 +52,8 @@ class Predictions:
             20 different new images, and where it is unknown.
         estimated_accuracy: Share of the predictions that may be correct; None likewise.
         computed: Number of images that were run through a network.
+        where: For each of the N images, the places by which its most probable class was decided;
+            None unless they were asked for.
     """
 
     classes: tuple[str, ...]
@@ -60,6 +64,7 @@ class Predictions:
     drift: Drift | None = None
     estimated_accuracy: EstimatedAccuracy | None = None
     computed: int = 0
+    where: tuple[tuple[DecidingPlace, ...], ...] | None = None
 
     def top(self, row: int, count: int) -> list[ClassProbability]:
         """Return the `count` most probable classes of a readable image, the best first.
@@ -72,6 +77,10 @@ class Predictions:
         p = self.probabilities[row]
         best = np.argsort(-p, kind="stable")[:count]
         return [ClassProbability(self.classes[index], float(p[index])) for index in best]
+
+    def places(self, paths: Sequence[Path]) -> dict[Path, tuple[DecidingPlace, ...]]:
+        """Return `where` by image, among the paths that were given."""
+        return {paths[row]: found for row, found in zip(self.rows, self.where or (), strict=False)}
 
     def members(self, row: int, sets: np.ndarray) -> tuple[str, ...]:
         """Return the classes of a readable image's prediction set, the most probable first.
@@ -163,9 +172,17 @@ def predict(
     extractor: Extractor,
     paths: Sequence[Path],
     *,
+    where: bool = False,
     progress: ProgressCallback = no_progress,
 ) -> Predictions:
-    """Predict images with a trained model, whose backbone `extractor` runs."""
+    """Predict images with a trained model, whose backbone `extractor` runs.
+
+    With `where`, also find the places in each image by which its class was decided.
+
+    Raises:
+        UserError: They are asked for, and the model sees no tiles.
+    """
+    places = DecidingPlaces(model, extractor) if where else None
     features = extractor.extract(paths, stages=model.stages, progress=progress)
     found, novelty = model.probabilities(features.values), model.p_values(features.values)
     # The model is surer of images that it knows, and a copy is no further evidence.
@@ -181,7 +198,16 @@ def predict(
         drift=batch.drift,
         estimated_accuracy=batch.accuracy,
         computed=features.computed,
+        where=None if places is None else tuple(_where(places, paths, features, found)),
     )
+
+
+def _where(
+    places: DecidingPlaces, paths: Sequence[Path], features: Features, probabilities: Floats
+) -> Iterator[tuple[DecidingPlace, ...]]:
+    for number, row in enumerate(features.rows.tolist()):
+        own = {stage: values[number : number + 1] for stage, values in features.values.items()}
+        yield places.find(paths[row], own, int(probabilities[number].argmax()))
 
 
 def classify(
@@ -223,7 +249,7 @@ def evaluate(
     started = time.perf_counter()
     dataset = dataset.rename_classes(spelled_as(dataset.classes, model.classes).__getitem__)
     _check_classes(dataset, model.classes)
-    stages = dict.fromkeys([one.name for one in extractor.backbone.stages])
+    stages = dict.fromkeys([one.name for one in extractor.backbone.outputs])
     names = list(stages | dict.fromkeys(model.stages))
     features = extractor.extract(dataset.paths, stages=names, progress=progress)
     usable = dataset.subset(features.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from headstart.backbones import ladder, load_backbone
@@ -10,7 +11,8 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.lite import weights_file
 from headstart.errors import DownloadError, UserError
 from headstart.features.extractor import Extractor
-from headstart.features.views import View
+from headstart.features.views import Frame, View
+from headstart.images.sizes import typical_size
 from headstart.types import Quality
 
 _LARGER: Final = 352 / 224
@@ -19,6 +21,11 @@ _STEP: Final = 32
 """Networks reduce an image by this factor, so that other sides waste pixels."""
 _PARTNER: Final = "efficientnet-lite2"
 _PARTNER_SIZE: Final = 384
+_TILE: Final = 2
+"""Side of a tile, relative to the network's input."""
+_DETAILED: Final = 2.5
+"""Images whose shorter side is so many times that of the network's input lose details in it that no
+other view shows."""
 
 
 def with_quality(
@@ -27,6 +34,7 @@ def with_quality(
     views: Sequence[str] = (),
     *,
     allow_download: bool = False,
+    paths: Sequence[Path] = (),
 ) -> Extractor:
     """Return an extractor of the views to try.
 
@@ -36,6 +44,7 @@ def with_quality(
         views: Names of views, as `View.parse` reads them; the first becomes the main one.
         allow_download: Whether `Quality.BEST` also tries the networks of the ladder, downloading
             those that are not on this machine.
+        paths: The image files. Tiles are tried if they are large.
 
     Raises:
         BackboneError: There is no such view or backbone.
@@ -52,7 +61,11 @@ def with_quality(
     named = [View.parse(text) for text in views]
     if len(set(named)) < len(named):
         raise UserError(f"--views has a view twice: {', '.join(map(str, named))}; remove one")
-    wanted = named[1:] if named else list(planned_views(extractor.backbone, quality))
+    if named:
+        wanted = named[1:]
+    else:
+        size = typical_size(paths) if quality is Quality.BEST else None
+        wanted = list(planned_views(extractor.backbone, quality, size))
     published = {extractor.backbone.name: extractor.backbone}
     for view in (*named, *wanted):
         if view.backbone not in published:
@@ -70,8 +83,10 @@ def with_quality(
     return extractor.with_views({view: published[view.backbone] for view in wanted})
 
 
-def planned_views(backbone: Backbone, quality: Quality) -> tuple[View, ...]:
-    """Return the further views that a quality tries."""
+def planned_views(
+    backbone: Backbone, quality: Quality, size: tuple[int, int] | None = None
+) -> tuple[View, ...]:
+    """Return the further views that a quality tries; `size` is that of the images, if known."""
     if quality is Quality.FAST:
         return ()
     views = []
@@ -80,6 +95,10 @@ def planned_views(backbone: Backbone, quality: Quality) -> tuple[View, ...]:
         views.append(View(backbone.name, side))
     if quality is Quality.BEST and weights_file(_PARTNER) and backbone.name != _PARTNER:
         views += [View(_PARTNER), View(_PARTNER, _PARTNER_SIZE)]
+    if quality is Quality.BEST and size and loses_detail(backbone, size):
+        # Larger tiles have fewer borders, which a network makes something of.
+        large = _TILE * backbone.preprocessing.crop if backbone.any_size else None
+        views.append(View(backbone.name, large, Frame.TILES))
     return tuple(views)
 
 
@@ -99,3 +118,8 @@ def _climbed(extractor: Extractor) -> dict[View, Backbone]:
             f"not tried: {', '.join(map(str, absent))} ({next(iter(absent.values()))})"
         )
     return found
+
+
+def loses_detail(backbone: Backbone, size: tuple[int, int]) -> bool:
+    """Whether images of this (width, height) are much larger than what the network sees of them."""
+    return min(size) >= _DETAILED * backbone.preprocessing.crop
