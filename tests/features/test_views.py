@@ -7,6 +7,8 @@ from PIL import Image
 from headstart.errors import BackboneError
 from headstart.features.views import Frame, View, is_own, qualified, view_and_stage
 from headstart.images.preprocessing import Resize, prepare
+from headstart.images.presentation import CenterCrop
+from headstart.images.tiles import Tiles
 from tests.conftest import tiny_backbone
 
 TEXTS = {
@@ -14,6 +16,8 @@ TEXTS = {
     "net@352": View("net", 352),
     "net@whole": View("net", None, Frame.WHOLE),
     "timm:net.in1k@224-whole": View("timm:net.in1k", 224, Frame.WHOLE),
+    "net@tiles": View("net", None, Frame.TILES),
+    "net@448-tiles": View("net", 448, Frame.TILES),
     "hf-hub:user/net-whole": View("hf-hub:user/net-whole"),
 }
 
@@ -41,6 +45,20 @@ def test_preprocessing_of_views():
     assert whole == replace(own, size=own.crop, crop=own.crop, resize=Resize.STRETCH)
     with pytest.raises(BackboneError, match="is not a view of"):
         View("other").of(backbone)
+
+
+def test_tiles_have_maxima_besides():
+    backbone = tiny_backbone()
+    tiled = View(backbone.name, 64, Frame.TILES)
+    found = tiled.of(backbone)
+    assert [(one.name, one.width) for one in found.outputs] == [
+        ("fine", 48), ("coarse", 3), ("fine.max", 48), ("coarse.max", 3),
+    ]  # fmt: skip
+    assert found.outputs[:2] == found.stages == backbone.outputs
+    assert tiled.presentation(found) == Tiles(found.preprocessing, averages=2)
+    assert tiled.presentation(found).prepare(Image.new("RGB", (100, 64))).shape == (2, 64, 64, 3)
+    assert View(backbone.name).presentation(backbone) == CenterCrop(backbone.preprocessing)
+    assert not View(backbone.name).of(found).peaks
 
 
 def test_the_whole_image_is_seen():

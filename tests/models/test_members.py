@@ -190,6 +190,10 @@ def test_plans(lite0, tiny):
     assert names(Quality.BALANCED, lite0) == ["efficientnet-lite0@352"]
     best = ["efficientnet-lite0@352", "efficientnet-lite2", "efficientnet-lite2@384"]
     assert names(Quality.BEST, lite0) == best
+    large = [str(view) for view in planned_views(lite0, Quality.BEST, (1600, 1200))]
+    assert large == [*best, "efficientnet-lite0@448-tiles", "efficientnet-lite2@512-tiles"]
+    assert [str(view) for view in planned_views(lite0, Quality.BEST, (500, 375))] == best
+    assert len(planned_views(lite0, Quality.BALANCED, (1600, 1200))) == 1
     assert names(Quality.BALANCED, replace(tiny().backbone, any_size=False)) == []
     assert names(Quality.BALANCED, tiny().backbone) == ["tiny@64"]
     fixed = replace(tiny().backbone, any_size=False)

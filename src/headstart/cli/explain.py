@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.cli.explained_tiles import explain_tiles, tiled_model
 from headstart.cli.result_files import check_not_among, result_bases
 from headstart.cli.summary import skipped_warnings
 from headstart.system.option import Option
@@ -38,7 +39,8 @@ def explain(
 
     Deletion is the share of the class's probability that remains while pixels are removed, the most
     relevant first; lower is better. Insertion is the share reached while they are added; higher is
-    better. Both are compared with the same map at random positions.
+    better. Both are compared with the same map at random positions. Of a model that sees images in
+    tiles, the places that decided are marked instead.
 
     Options:
         out: Folder for the attribution maps.
@@ -55,6 +57,20 @@ def explain(
     check_not_among(images, out, "--out")
     listed = find_images(images)
     paths = list(dict.fromkeys(listed.paths))
+    if tiled := tiled_model(model):
+        warn(skipped_warnings(listed.skipped))
+        given = {"--method": method, "--stage": stage}
+        explain_tiles(
+            tiled,
+            paths,
+            out,
+            class_name=class_name,
+            refused=[option for option, value in given.items() if value],
+            weights=weights,
+            allow_download=allow_download,
+            as_json=as_json,
+        )
+        return
     network = shared.inspected_by_name(model, weights, allow_download=allow_download)
     from headstart.inspection.attribution import ATTRIBUTION_METHODS
     from headstart.inspection.explanation import Explainer, predict_files

@@ -27,10 +27,11 @@ class PixelBox(NamedTuple):
     right: int
     bottom: int
 
-    def contains_center_of(self, other: PixelBox) -> bool:
-        """Whether the center of another rectangle is within this one."""
-        x, y = (other.left + other.right) / 2, (other.top + other.bottom) / 2
-        return self.left <= x < self.right and self.top <= y < self.bottom
+    def overlaps(self, other: PixelBox) -> bool:
+        """Whether the two have a pixel in common."""
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        high = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return wide > 0 and high > 0
 
     def moved(self, right: int, down: int) -> PixelBox:
         """Return the rectangle moved by so many pixels."""

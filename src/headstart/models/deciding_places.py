@@ -111,7 +111,7 @@ class DecidingPlaces:
                 corner = grid.boxes()[tile]
                 box = window.moved(corner.left, corner.top).scaled(across * scale, down * scale)
                 found = _joined(found, box, rise)
-        total = sum(rise for _, rise in found)
+        total = float(sum(rise for _, rise in found))
         ordered = sorted(found, key=lambda one: -one[1])
         return tuple(DecidingPlace(box=box, share=rise / total) for box, rise in ordered)
 
@@ -151,9 +151,9 @@ class _TiledImage:
             if odds - base < _LEAST:
                 continue
             fall, window = self._window(outputs, rest, pixels[tile], odds)
-            rise = min(odds - base, fall) if not rest else odds - base
+            rise = odds - base if rest else fall
             if rise >= _LEAST:
-                yield tile, window, rise
+                yield tile, window, float(rise)
 
     def _window(
         self, outputs: list[Floats], rest: Sequence[int], tile: Pixels, odds: float
@@ -235,9 +235,7 @@ def _decoded(path: Path, tiles: Tiles) -> tuple[Image.Image, float]:
 def _joined(
     found: Sequence[tuple[PixelBox, float]], box: PixelBox, rise: float
 ) -> list[tuple[PixelBox, float]]:
-    """Add a place, or if its center is within one that was found before, its rise to that one's."""
-    for number, (earlier, before) in enumerate(found):
-        if earlier.contains_center_of(box) or box.contains_center_of(earlier):
-            kept = box if rise > before else earlier
-            return [*found[:number], (kept, before + rise), *found[number + 1 :]]
-    return [*found, (box, rise)]
+    """Add a place; of those that overlap, which show the same thing, keep what raises most."""
+    same = [one for one in found if one[0].overlaps(box)]
+    others = [one for one in found if not one[0].overlaps(box)]
+    return [*others, max([*same, (box, rise)], key=lambda one: one[1])]
