@@ -4,6 +4,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from headstart.backbones.timm_metadata import preprocessing_of
 from headstart.backbones.vision_ops import import_timm
 from headstart.engines.engine import EnginePlan
 from headstart.engines.openvino import OpenVINOEngine
+from headstart.engines.pytorch import PyTorchEngine
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.types import EngineName, Precision
 
@@ -62,6 +64,26 @@ def test_every_stage_and_the_logits_equal_timms_network_in_float32(variant: Back
         expected = reference.numpy()
         assert mine.shape == expected.shape, name
         assert np.abs(mine - expected).max() <= TOLERANCE * np.abs(expected).max(), name
+
+
+def test_maxima_over_positions_are_those_of_the_pytorch_form(lite0: Backbone):
+    small = replace(lite0.preprocessing, size=96, crop=96)
+    tiled = replace(lite0, peaks=True, preprocessing=small)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    plan, other = (
+        EnginePlan(engine, Precision.FLOAT32)
+        for engine in (EngineName.OPENVINO, EngineName.PYTORCH)
+    )
+    (found,) = OpenVINOEngine(tiled, plan).stream([pixels])
+    (expected,) = PyTorchEngine(tiled, other).stream([pixels])
+    assert len(found) == len(expected) == 2 * len(lite0.stages) + 1
+    names = [*(stage.name for stage in tiled.outputs), "logits"]
+    for name, ours, theirs in zip(names, found, expected, strict=True):
+        assert np.abs(ours - theirs).max() <= TOLERANCE * np.abs(theirs).max(), name
+    maps = tiled.network().activations(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
+    for stage, ours in zip(lite0.stages, found[len(lite0.stages) :], strict=False):
+        theirs = maps[stage.name].amax((2, 3)).numpy()
+        assert np.abs(ours - theirs).max() <= TOLERANCE * np.abs(theirs).max(), stage.name
 
 
 def test_preprocessing_is_that_of_timms_metadata(variant: Backbone):

@@ -27,7 +27,7 @@ def tiles(averages: int = 1) -> Tiles:
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 40), (100, 70), (320, 64), (1600, 1200)])
 def test_tiles_cover_an_image_and_overlap(size):
-    grid = TileGrid.of(*size, SIDE)
+    grid = TileGrid.of(size[0], size[1], SIDE)
     assert grid.resized == size
     assert grid.scale == (1, 1)
     seen = np.zeros(size[::-1], int)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _UNLABELED = "expect more errors than the model's accuracy suggests"
 _ACCURATE = 0.95
-"""Accuracy that needs no advice."""
+"""Accuracy that needs no advice, unless naming the largest class gets half of the others right."""
 _VAGUE = 0.5
 """Width of an interval in which an estimate says nothing."""
 
@@ -60,7 +60,9 @@ def detail_advice(result: FitResult, extractor: Extractor, paths: Sequence[Path]
     tried = [extractor.view, *extractor.others]
     if any(view is not None and view.frame is Frame.TILES for view in tried):
         return None
-    if accuracy is None or accuracy >= _ACCURATE:
+    images = result.model.data.images
+    trivial = 1 - max(images) / sum(images)
+    if accuracy is None or 1 - accuracy <= min(1 - _ACCURATE, trivial / 2):
         return None
     size = typical_size(paths)
     if size is None or not loses_detail(extractor.backbone, size):

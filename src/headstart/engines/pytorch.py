@@ -34,7 +34,10 @@ class FromBytes(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return the features of every stage, (N, width), then the logits, (N, classes)."""
         prepared = pixels.permute(0, 3, 1, 2).float() / 255
-        outputs: tuple[Tensor, ...] = self.network(prepared, peaks=self.peaks)
+        # Parts of a network, which fine-tuning runs, have no maxima.
+        outputs: tuple[Tensor, ...] = (
+            self.network(prepared, peaks=True) if self.peaks else self.network(prepared)
+        )
         return outputs
 
 

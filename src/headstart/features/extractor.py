@@ -183,11 +183,6 @@ class Extractor:
         return {None: self} | dict(self.others)
 
     @property
-    def presentation(self) -> Presentation:
-        """How images are shown to the network."""
-        return CenterCrop(self.backbone.preprocessing)
-
-    @property
     def name(self) -> str:
         """The name of the view, or of the backbone."""
         return str(self.view) if self.view else self.backbone.name

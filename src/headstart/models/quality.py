@@ -23,6 +23,7 @@ _PARTNER: Final = "efficientnet-lite2"
 _PARTNER_SIZE: Final = 384
 _TILE: Final = 2
 """Side of a tile, relative to the network's input."""
+_PARTNER_TILE: Final = 512
 _DETAILED: Final = 2.5
 """Images whose shorter side is so many times that of the network's input lose details in it that no
 other view shows."""
@@ -90,15 +91,18 @@ def planned_views(
     if quality is Quality.FAST:
         return ()
     views = []
+    partner = quality is Quality.BEST and weights_file(_PARTNER) and backbone.name != _PARTNER
     if backbone.any_size:
         side = round(backbone.preprocessing.crop * _LARGER / _STEP) * _STEP
         views.append(View(backbone.name, side))
-    if quality is Quality.BEST and weights_file(_PARTNER) and backbone.name != _PARTNER:
+    if partner:
         views += [View(_PARTNER), View(_PARTNER, _PARTNER_SIZE)]
     if quality is Quality.BEST and size and loses_detail(backbone, size):
         # Larger tiles have fewer borders, which a network makes something of.
         large = _TILE * backbone.preprocessing.crop if backbone.any_size else None
         views.append(View(backbone.name, large, Frame.TILES))
+        if partner:
+            views.append(View(_PARTNER, _PARTNER_TILE, Frame.TILES))
     return tuple(views)
 
 
