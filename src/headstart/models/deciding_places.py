@@ -138,9 +138,13 @@ class _TiledImage:
         """Yield the tiles that decided, the place in each, and how much it raises the log-odds."""
         outputs = self._outputs(pixels)
         rest, left_out = list(range(len(pixels))), list[int]()
-        while len(rest) > 1 and len(left_out) < _MOST:
+        alone = self._log_odds(outputs, [[tile] for tile in rest])
+        # What most of an image says is in no place.
+        most = min(_MOST, max(1, len(pixels) // 2))
+        while len(rest) > 1 and len(left_out) < most:
             without = self._log_odds(outputs, [[one for one in rest if one != t] for t in rest])
-            left_out.append(rest.pop(int(without.argmin())))
+            # If two tiles show the same thing, nothing changes without one of them.
+            left_out.append(rest.pop(int(np.lexsort((-alone[rest], without.round(2)))[0])))
             if without.min() < 0:
                 break
         if len(pixels) == 1:
