@@ -26,7 +26,7 @@ PEER = Path(__file__).with_name("plain_finetune.py")
 PACKAGES = ("headstart", "openvino", "torch", "timm", "scikit-learn")
 
 _HEADER = (
-    "| data | tested | probe | fine-tuned | gain | kept | depth | time "
+    "| data | tested | probe | fine-tuned | gain | weight | depth | time "
     "| plain PyTorch | its time | ratio |"
 )
 
@@ -38,7 +38,7 @@ class HeadstartRun:
     seed: int
     probe: float
     accuracy: float
-    kept: bool
+    weight: float
     depth: int
     seconds: float
     tested: int
@@ -64,7 +64,7 @@ def run_headstart(folder: Path, seed: int, epochs: int) -> HeadstartRun:
         seed=seed,
         probe=found["probe"]["accuracy"],
         accuracy=found["result"]["accuracy"],
-        kept=found["kept"],
+        weight=found["weight"],
         depth=found["depth"],
         seconds=done.seconds,
         tested=found["result"]["images"],
@@ -86,14 +86,13 @@ def row(folder: Path, ours: list[HeadstartRun], theirs: list[PyTorchRun]) -> str
     tested = ours[0].tested
     span = wilson(round(mean * tested), tested)
     seconds = statistics.median(one.seconds for one in ours)
-    kept = sum(one.kept for one in ours)
     cells = [
         folder.name,
         f"{tested:,}",
         f"{probe:.3f}",
         f"{mean:.3f} ({span.low:.3f} to {span.high:.3f})",
         f"{mean - probe:+.3f}",
-        f"{kept} of {len(ours)}",
+        ", ".join(f"{one.weight:.2f}" for one in ours),
         str(ours[0].depth),
         f"{seconds:.0f} s",
     ]
@@ -110,8 +109,9 @@ def _how(options: argparse.Namespace) -> str:
     return (
         f"Written by `make bench-finetuning`. {options.epochs} epochs, means of {options.seeds} "
         f"seeds, {options.peer_seeds} for plain PyTorch; whole processes from an empty cache, one "
-        "after the other, without the test of plain PyTorch. EfficientNet-Lite0. Intervals are "
-        "those of a single test of this many images (Wilson, 95%)."
+        'after the other, without the test of plain PyTorch. EfficientNet-Lite0. "Weight" is '
+        "that of the fine-tuned network in the average, by seed. Intervals are those of a "
+        "single test of this many images (Wilson, 95%)."
     )
 
 

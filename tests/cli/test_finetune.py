@@ -13,6 +13,7 @@ from headstart.cli.finetune import finetune
 from headstart.cli.fit import CURVES, HISTORY
 from headstart.cli.parameters import with_options
 from headstart.finetuning import finetune as module
+from headstart.finetuning.decision import Decision
 from headstart.finetuning.settings import TuningSettings
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import write_photos
@@ -40,7 +41,11 @@ def tuned(begun: tuple[Path, Path]) -> Path:
     arguments = ["finetune", model, "--out", folder, "--cache", cache, *TINY, "--rate", 1e-3]
     with pytest.MonkeyPatch.context() as patch:
         decide = module.decide
-        patch.setattr(module, "decide", lambda *a, **k: replace(decide(*a, **k), kept=True))
+
+        def whole(found: Decision) -> Decision:
+            return replace(found, weight=1.0, result=found.tuned)
+
+        patch.setattr(module, "decide", lambda *a, **k: whole(decide(*a, **k)))
         assert run([str(one) for one in arguments]) == 0
     assert json.loads((folder / "model.json").read_text())["tuning"] is not None
     return folder
@@ -55,7 +60,7 @@ def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
         "backbone", "engine", "precision", "stages", "kept", "depth", "cut", "parameters",
         "share", "temperature", "result", "probe", "validation", "augmentation", "history",
         "images", "classes", "skipped", "duplicates", "conflicts", "seconds", "verdict", "series",
-        "accuracy_same_scenes", "shared_scenes", "novelty", "review",
+        "accuracy_same_scenes", "shared_scenes", "novelty", "review", "weight", "members",
     }  # fmt: skip
     assert said["verdict"]["sentence"].startswith("Fine-tuning was ")
     assert (said["backbone"], said["depth"], said["images"]) == ("efficientnet-lite0", 1, 24)
@@ -88,7 +93,7 @@ def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, 
     model, cache = begun
     outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE)
     assert outcome.code == 0
-    assert "Fine-tuning was not clearly better, so the probe is kept" in outcome.out
+    assert "Fine-tuning was not clearly better, so the model stays as it was" in outcome.out
     kept, begun_with = (
         json.loads((folder / "model.json").read_text()) for folder in (tmp_path / "m", model)
     )

@@ -19,6 +19,8 @@ TEXTS = {
     "net@tiles": View("net", None, Frame.TILES),
     "net@448-tiles": View("net", 448, Frame.TILES),
     "hf-hub:user/net-whole": View("hf-hub:user/net-whole"),
+    "net+tuned": View("net", tuned=True),
+    "net@352-whole+tuned": View("net", 352, Frame.WHOLE, tuned=True),
 }
 
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 LEARNS = TuningSettings(
     depth=2, epochs=12, views=2, batch=16, rate=5e-3, patience=12, averaging=0.5, warm_up=0.1,
-    batch_norm=BatchNorm.FROZEN, closing=0.25,
+    batch_norm=BatchNorm.FROZEN, closing=0.25, average=False,
 )  # fmt: skip
 QUICK = replace(LEARNS, epochs=2)
 

@@ -41,6 +41,7 @@ def drawn(**changed: Any) -> Figure:
             images=0, accuracy=0.5, accuracy_by_transform={}, augmentation=Augmentation()
         ),
         probe=scores(0.8, 0.62), tuned=scores(0.3, 0.9),
+        weight=1.0, start=scores(0.8, 0.62), result=scores(0.3, 0.9),
     )  # fmt: skip
     return plots.training_curves(attempt, title="Fine-tuning paid.")
 

@@ -56,7 +56,7 @@ def finetune(
     ] = None,
     as_json: shared.Json = False,
 ) -> None:
-    """Fine-tune the network, and keep the result if it is better.
+    """Fine-tune the network, and add it to the model if their average is better.
 
     Options:
         out: Folder to write the model to.

@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cli.console import facts
 from headstart.cli.fit import CURVES, HISTORY
-from headstart.cli.summary import left_out_facts, training_document, training_facts
+from headstart.cli.summary import (
+    left_out_facts,
+    member_lines,
+    members_document,
+    training_document,
+    training_facts,
+)
 from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
     from headstart.features.extractor import Extractor
     from headstart.finetuning.finetune import FineTuneResult, TuningAttempt
+    from headstart.finetuning.validation import ValidationResult
 
 
 def write_history(result: FineTuneResult, out: Path) -> None:
@@ -37,17 +44,26 @@ def write_history(result: FineTuneResult, out: Path) -> None:
 def _outcome(attempt: TuningAttempt | None, *, kept: bool) -> str:
     if attempt is None:
         return "Only the head was trained, so the model is the probe."
-    probe, tuned = attempt.probe, attempt.tuned
-    loss = f"{tuned.loss:.3f}" if math.isfinite(tuned.loss) else "diverged"
-    figures = (
-        f"validation loss {loss} (was {probe.loss:.3f}), accuracy {tuned.accuracy:.3f} "
-        f"(was {probe.accuracy:.3f}) on {pluralize(len(tuned.correct), 'image')}"
-    )
     if not kept:
-        return f"Fine-tuning was not clearly better, so the probe is kept: {figures}."
-    share = attempt.interpolation
+        figures = _compared(attempt.start, attempt.tuned)
+        return f"Fine-tuning was not clearly better, so the model stays as it was: {figures}."
+    share, weight = attempt.interpolation, attempt.weight
+    figures = _compared(attempt.start, attempt.result)
     blend = f" Weights: {share:.0%} fine-tuned, {1 - share:.0%} probe." if share < 1 else ""
-    return f"Fine-tuning was better and is kept: {figures}.{blend}"
+    if weight == 1:
+        return f"Fine-tuning was better and is kept: {figures}.{blend}"
+    return (
+        f"Fine-tuning was better and counts {weight:.0%} in the average with the model before: "
+        f"{figures}.{blend}"
+    )
+
+
+def _compared(before: ValidationResult, after: ValidationResult) -> str:
+    loss = f"{after.loss:.3f}" if math.isfinite(after.loss) else "diverged"
+    return (
+        f"validation loss {loss} (was {before.loss:.3f}), accuracy {after.accuracy:.3f} "
+        f"(was {before.accuracy:.3f}) on {pluralize(len(after.correct), 'image')}"
+    )
 
 
 def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
@@ -67,7 +83,13 @@ def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
         "validation": {
             "probe": attempt and attempt.probe.estimate,
             "tuned": attempt and attempt.tuned.estimate,
+            "start": attempt and attempt.start.estimate,
+            "result": attempt and attempt.result.estimate,
         },
+        "weight": attempt.weight if attempt else 0.0,
+        "members": members_document(
+            model, dict.fromkeys(one.origin.name for one in model.all_members)
+        ),
         "augmentation": invariance
         and {
             **asdict(invariance.augmentation),
@@ -97,6 +119,7 @@ def describe(
             ("probe", accuracy_text(probe.model.accuracy)),
             ("accuracy", accuracy_text(model.accuracy)),
             ("unknown", novelty_text(model)),
+            ("averages", member_lines(model) if result.kept and model.members else None),
             ("result", _outcome(result.attempt, kept=result.kept)),
             *left_out_facts(probe, duplicates=model.data.duplicates, file=out / "skipped.csv"),
             ("time", f"{seconds:.1f} s"),

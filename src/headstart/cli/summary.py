@@ -134,12 +134,17 @@ def training_facts(
     if not model.members:
         yield "layer", layer_text(origin.stages, extractor.backbone.stages[-1].name) + sample
         return
-    lines = [
+    lines = member_lines(model)
+    yield "views", [*lines[:-1], lines[-1] + sample]
+
+
+def member_lines(model: Model) -> list[str]:
+    """Return a line about each of a model's members."""
+    return [
         f"{one.origin.name}, {one.head} on {layer_text(one.origin.stages)}: weight "
         f"{one.weight:.2f}, alone {_accuracy(one.accuracy.value)}"
         for one in model.members
     ]
-    yield "views", [*lines[:-1], lines[-1] + sample]
 
 
 def _accuracy(value: float | None) -> str:

@@ -18,6 +18,7 @@ _TEXT: Final = re.compile(
     r"(@((?P<size>[1-9]\d{0,4})(-(?P<part>whole|tiles))?|(?P<frame>whole|tiles)))?",
     re.DOTALL,
 )
+_TUNED: Final = "+tuned"
 _SEPARATOR: Final = " > "
 MIN_SIZE, MAX_SIZE = 32, 1024
 """Sides in pixels that a view may have."""
@@ -46,18 +47,21 @@ _SINGLE_INPUTS: Final = frozenset({Frame.CENTER, Frame.WHOLE})
 class View:
     """A network, the size at which it sees an image, and the part that it sees.
 
-    Written as NAME, NAME@SIZE, NAME@whole, NAME@tiles, NAME@SIZE-whole or NAME@SIZE-tiles.
+    Written as NAME, NAME@SIZE, NAME@whole, NAME@tiles, NAME@SIZE-whole or NAME@SIZE-tiles; "+tuned"
+    follows if the network is a fine-tuned one.
 
     Attributes:
         backbone: Name of the network.
         size: Side of the network's input in pixels; None for the one that it was trained with,
             and with it the margin that is cut off.
         frame: Part of the image.
+        tuned: Whether the network has the model's fine-tuned weights instead of the published ones.
     """
 
     backbone: str
     size: int | None = None
     frame: Frame = Frame.CENTER
+    tuned: bool = False
 
     @classmethod
     def parse(cls, text: str) -> View:
@@ -66,7 +70,8 @@ class View:
         Raises:
             BackboneError: The size is not a possible one.
         """
-        found = _TEXT.fullmatch(text.strip())
+        given = text.strip()
+        found = _TEXT.fullmatch(given.removesuffix(_TUNED))
         if found is None:
             raise BackboneError(
                 f"{text!r} is not a view; give NAME, NAME@SIZE, NAME@whole or NAME@tiles"
@@ -76,7 +81,8 @@ class View:
             raise BackboneError(
                 f"the size of the view {text!r} is {size}; give {MIN_SIZE} to {MAX_SIZE} pixels"
             )
-        return cls(found["backbone"], size, Frame(found["part"] or found["frame"] or Frame.CENTER))
+        frame = Frame(found["part"] or found["frame"] or Frame.CENTER)
+        return cls(found["backbone"], size, frame, given.endswith(_TUNED))
 
     @property
     def is_special(self) -> bool:
@@ -87,7 +93,8 @@ class View:
         options = [str(self.size)] if self.size else []
         if self.frame is not Frame.CENTER:
             options.append(str(self.frame))
-        return "@".join([self.backbone, *(["-".join(options)] if options else [])])
+        text = "@".join([self.backbone, *(["-".join(options)] if options else [])])
+        return text + _TUNED if self.tuned else text
 
     def of(self, backbone: Backbone) -> Backbone:
         """Return the network with the preprocessing, and the outputs, of this view.

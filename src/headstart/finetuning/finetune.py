@@ -5,7 +5,8 @@ views of each image, on the engine that also computes features; the tail learns 
 activations. In the end tail and head become one network again, which every other command can run.
 
 Validation images, which are not trained on, decide when to stop, how far to move from the probe's
-weights towards the fine-tuned ones, and whether to keep the result at all.
+weights towards the fine-tuned ones, and how much the result counts beside the probe, or beside the
+members of the model that it starts from.
 """
 
 import math
@@ -21,30 +22,31 @@ from headstart.errors import MissingExtraError
 if find_spec("torch") is None:  # the imports below need it
     raise MissingExtraError("fine-tuning", extra="torch")
 
-from headstart.backbones.backbone import Backbone
 from headstart.datasets import ImageDataset
 from headstart.errors import UserError
-from headstart.evaluation.conformal import CalibrationSet
 from headstart.features.extractor import Extractor
 from headstart.features.view_activations import KIND
+from headstart.features.views import View
+from headstart.finetuning.assembly import (
+    averaged_model,
+    tuned_network,
+    with_test,
+    with_validation,
+)
 from headstart.finetuning.checkpoint import Epoch, EpochCallback, Phase
 from headstart.finetuning.decision import Decision, decide
 from headstart.finetuning.depth import CutPoint
 from headstart.finetuning.invariance import InvarianceTest
 from headstart.finetuning.loop import TrainingLoop
 from headstart.finetuning.preparation import TrainingSetup, prepare_tuning
-from headstart.finetuning.probe import probe_stages, train_probe
+from headstart.finetuning.probe import cross_validated, first_member, probe_stages, train_probe
 from headstart.finetuning.settings import BatchNorm, TuningSettings
 from headstart.finetuning.validation import ValidationResult
-from headstart.models.accuracies import held_out_accuracies
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
-from headstart.models.prediction import predict
-from headstart.models.train_test_split import SplitFeatures
-from headstart.models.trained_model import AccuracyEstimate, FineTuning, Model
-from headstart.novelty.cross_fitting import Novelty, fit_novelty
+from headstart.models.trained_model import Model
 from headstart.system.machine import keep_freed_memory
-from headstart.types import EstimateMethod, ProgressCallback, no_progress
+from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
 _CLOSING_RATE = 0.2
 """Factor of the learning rate in the closing phase, in which little is left to learn and no
@@ -65,6 +67,9 @@ class TuningAttempt:
         probe: performance of the probe, trained without the validation images.
         tuned: performance of the fine-tuned network, whose loss decides; its accuracy is
             optimistic, because the same images chose it.
+        weight: weight of the fine-tuned network in the model, [0, 1].
+        start: performance of the model that fine-tuning started from, the probe or more members.
+        result: performance of the resulting model on the same images.
     """
 
     cut: CutPoint
@@ -74,6 +79,9 @@ class TuningAttempt:
     interpolation: float
     probe: ValidationResult
     tuned: ValidationResult
+    weight: float
+    start: ValidationResult
+    result: ValidationResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +89,8 @@ class FineTuneResult:
     """A fine-tuned model or its probe, with the details of the attempt.
 
     Attributes:
-        model: the fine-tuned model if it is clearly better on the validation images, else the
-            probe.
+        model: the average of the probe, or of the model that was given, and the fine-tuned network,
+            or one of the two, whatever the validation images show to be better.
         probe: the probe, trained on the same images.
         attempt: the attempt at fine-tuning; None if only the head was to be trained.
         held_out: predictions of the model for held-out images. If there are none, cross-validated
@@ -96,7 +104,7 @@ class FineTuneResult:
 
     @property
     def kept(self) -> bool:
-        """Whether the model is fine-tuned."""
+        """Whether the model contains the fine-tuned network."""
         return self.model.tuning is not None
 
 
@@ -137,8 +145,9 @@ def finetune(
             else its validation part, for testing.
         extractor: extractor of the backbone, with a cache folder.
         settings: how to train.
-        model: probe to start from, whose stages and class weights are used; by default a probe is
-            trained as `headstart.models.fit.fit` does.
+        model: probe to start from, whose stages and class weights are used, or a model of several
+            members, of which the first is the probe; by default a probe is trained as
+            `headstart.models.fit.fit` does.
         stages: stages that feed the head without a `model`; empty to choose by cross-validation.
         balance: whether all classes have equal weight; ignored with a `model`.
         hold_out: fraction of the images to hold out, [0, 1), if the data set has no test part.
@@ -149,8 +158,8 @@ def finetune(
         UserError: the model's head cannot be trained further, or a setting is impossible.
         BackboneError: the network cannot be cut there.
     """
-    progress = progress or TuningProgress()
-    if extractor.cache is None:
+    progress, cache = progress or TuningProgress(), extractor.cache
+    if cache is None:
         raise UserError("fine-tuning stores activations on disk; give a cache folder")
     fit_settings = FitSettings(
         stages=probe_stages(model, stages, settings.recipe),
@@ -166,33 +175,29 @@ def finetune(
         on_images=progress.images,
         on_candidates=progress.candidates,
     )
-    setup = prepare_tuning(
-        images, extractor, extractor.cache, probe.model, settings, progress=progress.views
-    )
+    if extractor.others:
+        extractor = extractor.only(probe.views)
+    first = first_member(probe.model)
+    setup = prepare_tuning(images, extractor, cache, first, settings, progress=progress.views)
     if setup is None:
         return FineTuneResult(model=probe.model, probe=probe, attempt=None, held_out=probe.held_out)
+    whole = cross_validated(probe, len(images.split.train)) if probe.model.members else None
+    clusters = images.split.series.subset(np.flatnonzero(setup.validation)).clusters
     with keep_freed_memory():
-        decision, history = _train(setup, extractor.cache, progress)
+        decision, history = _train(setup, cache, progress, whole, clusters)
     tuned, held_out = probe.model, probe.held_out
     if decision.kept:
-        tuned, backbone = _tuned_model(probe.model, extractor.backbone, setup, decision, history)
-        extractor = extractor.with_backbone(backbone)
-        novelty = _fit_novelty(tuned, extractor, images, setup.validation)
-        calibration = _calibration(decision.tuned, images, setup.validation, novelty)
-        series = images.split.series.subset(np.flatnonzero(setup.validation))
-        validated = AccuracyEstimate.of(
-            decision.tuned.correct,
-            EstimateMethod.VALIDATION,
-            clusters=series.groups if series else None,
-        )
-        tuned = replace(
-            tuned,
-            novelty=novelty,
-            calibration=calibration,
-            accuracy=validated,
-            accuracy_same_scenes=None,  # that of the probe says nothing about this model
-        )
-        tuned, held_out = _with_test(tuned, extractor, images)
+        tuned, backbone = tuned_network(first, extractor.backbone, setup, decision, history)
+        if decision.weight < 1:
+            tuned = averaged_model(probe.model, tuned, decision)
+            extractor = extractor.with_views(
+                {view: one.backbone for view, one in extractor.others.items()}
+                | {View.parse(tuned.members[-1].origin.name): backbone}
+            )
+        else:
+            extractor = extractor.with_backbone(backbone)
+        tuned = with_validation(tuned, extractor, probe, images, setup.validation, decision.result)
+        tuned, held_out = with_test(tuned, extractor, images)
     attempt = TuningAttempt(
         cut=setup.cut,
         parameters=sum(one.numel() for one in setup.network.parameters()),
@@ -201,14 +206,25 @@ def finetune(
         interpolation=decision.interpolation if decision.kept else 0.0,
         probe=decision.probe,
         tuned=decision.tuned,
+        weight=decision.weight,
+        start=decision.start,
+        result=decision.result,
     )
     return FineTuneResult(model=tuned, probe=probe, attempt=attempt, held_out=held_out)
 
 
 def _train(
-    setup: TrainingSetup, cache: Path, progress: TuningProgress
+    setup: TrainingSetup,
+    cache: Path,
+    progress: TuningProgress,
+    whole: Floats | None,
+    clusters: Labels | None,
 ) -> tuple[Decision, tuple[Epoch, ...]]:
-    """Train without the validation images, decide with them, and continue on all images."""
+    """Train without the validation images, decide with them, and continue on all images.
+
+    `whole` (N, K) are cross-validated probabilities of the model of several members, if there is
+    one; `clusters` (V,) the series of the validation images.
+    """
     settings, rows = setup.settings, np.arange(len(setup.validation))
     assert settings.rate is not None  # resolved by `prepare_tuning`
     loop = TrainingLoop(
@@ -236,6 +252,9 @@ def _train(
         validation,
         # Interpolated running statistics would not be those of the interpolated weights.
         interpolate=settings.interpolate and settings.batch_norm is BatchNorm.FROZEN,
+        average=settings.average,
+        model=None if whole is None else whole[validation],
+        clusters=clusters,
     )
     epochs = math.ceil(settings.epochs * settings.closing)
     if not decision.kept or not epochs:
@@ -250,99 +269,3 @@ def _train(
         first_epoch=len(search.history) + 1,
     )
     return replace(decision, weights=closing.best), (*search.history, *closing.history)
-
-
-def _tuned_model(
-    probe: Model,
-    backbone: Backbone,
-    setup: TrainingSetup,
-    decision: Decision,
-    history: Sequence[Epoch],
-) -> tuple[Model, Backbone]:
-    """Return the probe's model with the trained head and tail, and its backbone with the tail."""
-    setup.network.load_state_dict(dict(decision.weights))
-    original = backbone.tensors()
-    tail = {
-        name: array
-        for name, array in setup.network.tensors().items()
-        if name in original and not np.array_equal(array, original[name])
-    }
-    backbone = backbone.with_tensors({**original, **tail})
-    tuning = FineTuning(
-        depth=setup.cut.depth,
-        cut=setup.cut.last_frozen,
-        epochs=len(history),
-        share=decision.interpolation,
-        weights=backbone.weights.digest,
-        probe=decision.probe.estimate,
-        tuned=decision.tuned.estimate,
-    )
-    model = replace(
-        probe,
-        head=setup.network.linear_head(),
-        temperature=decision.tuned.temperature,
-        tail=tail,
-        tuning=tuning,
-        accuracy=tuning.tuned,
-    )
-    return model, backbone
-
-
-def _fit_novelty(
-    model: Model, extractor: Extractor, images: SplitFeatures, validation: np.ndarray
-) -> Novelty | None:
-    """Fit a novelty detector to features of the tuned network, calibrated on validation images.
-
-    The closing epochs have seen these images, too, at a low learning rate.
-    """
-    paths = [images.dataset.paths[row] for row in images.split.train]
-    features = extractor.extract(paths, stages=model.origin.stages)
-    return fit_novelty(
-        [features.values[stage] for stage in model.origin.stages],
-        images.split.labels[features.rows],
-        np.where(validation[features.rows], 0, -1),
-        classes=model.classes,
-        others={},
-    )
-
-
-def _calibration(
-    tuned: ValidationResult,
-    images: SplitFeatures,
-    validation: np.ndarray,
-    novelty: Novelty | None,
-) -> CalibrationSet:
-    """Return the predictions for the validation images, which new ones are compared with."""
-    assert tuned.probabilities is not None  # or the network would not have been kept
-    series = images.split.series.subset(np.flatnonzero(validation))
-    p_values = novelty.held_out if novelty else None
-    return CalibrationSet.of(
-        tuned.probabilities,
-        images.split.labels[validation],
-        series=series.groups if series else None,
-        novelty=p_values[validation] if p_values is not None else None,
-    )
-
-
-def _with_test(
-    model: Model, extractor: Extractor, images: SplitFeatures
-) -> tuple[Model, HeldOutPredictions | None]:
-    """Test a fine-tuned model on the held-out images, if there are any."""
-    if not len(images.split.test):
-        return model, None
-    paths = tuple(images.dataset.paths[row] for row in images.split.test)
-    found = predict(model, extractor, paths)
-    split = images.split
-    series, new_scene = split.test_series.subset(found.rows), split.new_scene[found.rows]
-    held_out = HeldOutPredictions(
-        paths=tuple(paths[row] for row in found.rows),
-        labels=split.test_labels[found.rows],
-        probabilities=found.probabilities,
-        clusters=series.groups if series else None,
-        new_scene=None if new_scene.all() else new_scene,
-    )
-    accuracy, everything = held_out_accuracies(held_out)
-    if accuracy is None:  # too few test images of new scenes: the validation images have to do
-        return replace(model, accuracy_same_scenes=everything), held_out
-    same_scenes = None if held_out.new_scene is None else everything
-    return replace(model, accuracy=accuracy, accuracy_same_scenes=same_scenes), held_out

@@ -126,8 +126,10 @@ class TrainingLoop:
         return state
 
     @torch.inference_mode()
-    def evaluate(self, weights: Mapping[str, Tensor], rows: Labels) -> ValidationResult:
-        """Evaluate weights on the unaugmented images at `rows` (V,)."""
+    def evaluate(
+        self, weights: Mapping[str, Tensor], rows: Labels, *, calibrated: bool = False
+    ) -> ValidationResult:
+        """Evaluate weights on the unaugmented images at `rows` (V,); see `ValidationResult.of`."""
         self.network.eval()
         with self._precision():
             parts = [
@@ -135,7 +137,7 @@ class TrainingLoop:
                 for batch in self.examples.plain(rows, _EVALUATION_BATCH)
             ]
         logits = torch.cat(parts).float().cpu().numpy()
-        return ValidationResult.of(logits, self.examples.labels[rows])
+        return ValidationResult.of(logits, self.examples.labels[rows], calibrated=calibrated)
 
     def _train(
         self,

@@ -93,6 +93,8 @@ class TuningSettings:
         averaging: Epochs that the running average of the weights spans; 0 uses the last weights.
         interpolate: Also try weights between the probe's and the fine-tuned ones; needs frozen
             batch normalization.
+        average: Average the predictions of the fine-tuned network and of the model it starts from;
+            without it, the clearly better one of both is kept alone.
         patience: Stop after this many epochs without a better validation loss.
         validation: Share of the training images that decide when to stop and which weights to keep.
         closing: More epochs on all training images after fine-tuning was found to be better, as a
@@ -134,6 +136,7 @@ class TuningSettings:
     cutmix: Annotated[float, Advanced(low=0, high=10)] = 0.0  # Yun et al. 2019
     averaging: Annotated[float, Advanced(low=0, high=1_000)] = 1.0  # Polyak and Juditsky 1992
     interpolate: Annotated[bool, Advanced()] = True  # Wortsman et al. 2022, "WiSE-FT"
+    average: Annotated[bool, Advanced()] = True
     patience: Annotated[int, Advanced(low=1, high=10_000)] = 5
     validation: Annotated[float, Advanced(low=0.05, high=0.5)] = 0.2
     closing: Annotated[float, Advanced(low=0, high=1)] = 0.2  # Goodfellow et al. 2016, 7.8

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.heads.blend import floored
 from headstart.heads.calibration import calibrate, log_softmax, probabilities
 from headstart.models.trained_model import AccuracyEstimate
 from headstart.types import Doubles, EstimateMethod, Floats, Labels
@@ -33,12 +34,15 @@ class ValidationResult:
     probabilities: Floats | None = None
 
     @classmethod
-    def of(cls, logits: Floats, labels: Labels) -> ValidationResult:
-        """Evaluate logits (V, K) of images with class indices `labels` (V,)."""
+    def of(cls, logits: Floats, labels: Labels, *, calibrated: bool = False) -> ValidationResult:
+        """Evaluate logits (V, K) of images with class indices `labels` (V,).
+
+        No temperature is fitted to logits that are already `calibrated`.
+        """
         temperature, found = 1.0, None
         if not np.isfinite(logits).all():
             losses = np.full(len(labels), math.inf)
-        elif len(labels) < MIN_CALIBRATION_IMAGES:
+        elif calibrated or len(labels) < MIN_CALIBRATION_IMAGES:
             log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
             losses = -log_probabilities[np.arange(len(labels)), labels]
         else:
@@ -54,6 +58,12 @@ class ValidationResult:
             correct=correct,
             probabilities=found,
         )
+
+    @property
+    def log_probabilities(self) -> Doubles:
+        """(V, K) logarithms of the probabilities, which must be known, as a member gives them."""
+        assert self.probabilities is not None
+        return floored(np.log(np.maximum(self.probabilities.astype(np.float64), 1e-30)))
 
     @property
     def loss(self) -> float:

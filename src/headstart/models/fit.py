@@ -116,6 +116,8 @@ def _fit(
         cached=data.features.cached,
         computed=data.features.computed,
         views=tuple(member.view for member in chosen.members),
+        sample=sample,
+        cross_validated=selection.probabilities,
     )
 
 

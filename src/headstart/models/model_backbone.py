@@ -1,6 +1,6 @@
 """The backbone of a trained model, with the weights that it was trained with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,13 +53,27 @@ def build_model_extractor(
     extractor = build_extractor(first, engine=engine, precision=precision, cache=cache)
     if model.origin.view:
         extractor = extractor.as_view(View.parse(model.origin.view))
-    # Several heads may be on one view.
-    others = {
-        View.parse(origin.name): loaded[origin.weights]
-        for origin in members[1:]
-        if origin.name != members[0].name
-    }
+    others = further_backbones(model, loaded)
     return extractor.with_views(others) if others else extractor
+
+
+def further_backbones(model: Model, loaded: Mapping[str, Backbone]) -> dict[View, Backbone]:
+    """Return the networks of a model's further views.
+
+    Args:
+        model: The model.
+        loaded: The published networks by the digests of their weights.
+
+    Raises:
+        SavedModelError: The weights of a fine-tuned member are damaged.
+    """
+    found = {}
+    for origin in (one.origin for one in model.members[1:]):
+        # Several heads may be on one view.
+        if origin.name != model.origin.name:
+            view, published = View.parse(origin.name), loaded[origin.weights]
+            found[view] = _with_tail(model, published) if view.tuned else published
+    return found
 
 
 def _load(
@@ -165,25 +179,30 @@ def check_origin(origin: BackboneOrigin, backbone: Backbone) -> None:
 
 
 def tuned_backbone(model: Model, backbone: Backbone) -> Backbone:
-    """Return the network that a model runs on: the backbone with the fine-tuned weights, if any.
+    """Return the network that a model, or its first member, runs on, fine-tuned if it is.
 
     The backbone is the model's as published, or what this function returned.
 
     Raises:
         SavedModelError: The backbone is not the model's, or the model is damaged.
     """
-    if model.tuning is not None and backbone.weights.digest == model.tuning.weights:
+    tuning = None if model.members else model.tuning  # of members, a later one is fine-tuned
+    if tuning is not None and backbone.weights.digest == tuning.weights:
         return backbone
     check_weights(model, backbone)
-    if model.tuning is None:
-        return backbone
+    return backbone if tuning is None else _with_tail(model, backbone)
+
+
+def _with_tail(model: Model, backbone: Backbone) -> Backbone:
+    """Return the published network with the fine-tuned weights of the model."""
+    expected = model.tuning.weights if model.tuning else "none"
     try:
         tuned = backbone.with_tensors({**backbone.tensors(), **model.tail})
     except BackboneError as error:
         raise SavedModelError(f"the model is damaged ({error}); copy or fit it again") from error
-    if tuned.weights.digest != model.tuning.weights:
+    if tuned.weights.digest != expected:
         raise SavedModelError(
             f"the digest of the model's weights is {tuned.weights.digest}, but its manifest says "
-            f"{model.tuning.weights}; the model is damaged: copy or fit it again"
+            f"{expected}; the model is damaged: copy or fit it again"
         )
     return tuned

@@ -62,6 +62,8 @@ def with_quality(
     named = [View.parse(text) for text in views]
     if len(set(named)) < len(named):
         raise UserError(f"--views has a view twice: {', '.join(map(str, named))}; remove one")
+    if tuned := [str(view) for view in named if view.tuned]:
+        raise UserError(f"{tuned[0]} is trained by 'headstart finetune', not seen by --views")
     if named:
         wanted = named[1:]
     else:

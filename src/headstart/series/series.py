@@ -83,6 +83,11 @@ class Series:
         return len(np.unique(self.groups)) < len(self.groups)
 
     @property
+    def clusters(self) -> Labels | None:
+        """The groups; None if all images are independent."""
+        return self.groups if self else None
+
+    @property
     def sizes(self) -> Labels:
         """(N,) the number of images in each image's group."""
         sizes: Labels = np.bincount(self.groups, minlength=len(self.groups))[self.groups]
