@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from headstart.backbones.backbone import Backbone
 from headstart.datasets import open_dataset
@@ -18,6 +19,7 @@ from headstart.finetuning.finetune import FineTuneResult, finetune
 from headstart.finetuning.probe import first_member
 from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
 from headstart.heads.blend import BlendedHead
+from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.models import members
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
@@ -26,6 +28,7 @@ from headstart.models.model_card import model_card
 from headstart.models.prediction import evaluate, predict
 from headstart.models.saved_model import load_model, save_model
 from tests.finetuning.networks import small_backbone, small_extractor, write_sided
+from tests.inspection.test_differentiable_model import pixels
 
 pytestmark = pytest.mark.slow
 
@@ -126,6 +129,19 @@ def test_a_probe_and_its_fine_tuned_network_are_one_model(
     assert tuned_backbone(loaded, extractor.backbone) is extractor.backbone
     (other,) = further_backbones(loaded, published(extractor.backbone)).values()
     assert other.weights.digest == loaded.tuning.weights != loaded.origin.weights
+
+
+def test_gradients_lead_through_both_networks(
+    single: FineTuneResult, new: list[Path], tmp_path: Path
+):
+    model, views = single.model, of_model(small_extractor(tmp_path), single.model)
+    others = {view: one.backbone for view, one in views.others.items()}
+    network = DifferentiableModel.of(views.backbone, model, others)
+    shown = pixels(network, new).to(network.device)
+    with torch.no_grad():
+        found = network.logits(shown).softmax(1).cpu()
+    expected = predict(model, views, new).probabilities
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
 
 
 def test_damaged_weights_of_a_tuned_member_are_refused(single: FineTuneResult):
