@@ -16,6 +16,8 @@ TEXTS = {
     "net@352": View("net", 352),
     "net@whole": View("net", None, Frame.WHOLE),
     "timm:net.in1k@224-whole": View("timm:net.in1k", 224, Frame.WHOLE),
+    "net@padded": View("net", None, Frame.PADDED),
+    "net@64-mirrored": View("net", 64, Frame.MIRRORED),
     "net@tiles": View("net", None, Frame.TILES),
     "net@448-tiles": View("net", 448, Frame.TILES),
     "hf-hub:user/net-whole": View("hf-hub:user/net-whole"),
@@ -45,6 +47,8 @@ def test_preprocessing_of_views():
     assert larger == replace(own, size=64, crop=64)
     whole = View(name, None, Frame.WHOLE).of(backbone).preprocessing
     assert whole == replace(own, size=own.crop, crop=own.crop, resize=Resize.STRETCH)
+    padded = View(name, 64, Frame.PADDED).of(backbone).preprocessing
+    assert padded == replace(own, size=64, crop=64, resize=Resize.LONGER)
     with pytest.raises(BackboneError, match="is not a view of"):
         View("other").of(backbone)
 

@@ -8,7 +8,7 @@ from headstart.errors import UnreadableImageError
 from headstart.images import presentation
 from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import Interpolation, Preprocessing, decode_and_prepare
-from headstart.images.presentation import CenterCrop, present
+from headstart.images.presentation import CenterCrop, MirroredCrops, present
 from tests.conftest import picture
 
 
@@ -77,3 +77,16 @@ def test_what_decoding_assumed_is_told():
     assert notes == [ImageNote.REDUCED_BIT_DEPTH]
     with pytest.raises(UnreadableImageError, match="empty file"):
         present(b"", {8: center(8)})
+
+
+def test_mirrored_crops_are_averaged():
+    single = center(32)
+    mirrored = MirroredCrops(single.preprocessing)
+    image = picture("noise", 1)
+    first, second = mirrored.prepare(image)
+    np.testing.assert_array_equal(first, single.prepare(image)[0])
+    np.testing.assert_array_equal(second[:, ::-1], first)
+    assert mirrored.min_decode_size(500, 400) == single.min_decode_size(500, 400)
+    outputs = [np.array([[1, 2], [3, 6], [5, 0], [5, 8]], np.float32)]
+    (pooled,) = mirrored.pool(outputs, np.array([0, 2]))
+    np.testing.assert_array_equal(pooled, [[2, 4], [5, 4]])

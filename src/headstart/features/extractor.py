@@ -224,7 +224,8 @@ class Extractor:
         """Return the store of this configuration's features; None without a cache."""
         if self.cache is None:
             return None
-        key = configuration_key(self.backbone, self.effective_plan)
+        shown = type(self.presentation).__name__
+        key = configuration_key(self.backbone, self.effective_plan, presentation=shown)
         return FeatureStore(self.cache, key=key, widths=self._own_widths())
 
 
@@ -264,14 +265,23 @@ def build_extractor(
     )
 
 
-def configuration_key(backbone: Backbone, plan: EnginePlan) -> str:
-    """Return 32 hex digits over everything that may change a feature, apart from the image."""
+def configuration_key(
+    backbone: Backbone, plan: EnginePlan, *, presentation: str = CenterCrop.__name__
+) -> str:
+    """Return 32 hex digits over everything that may change a feature, apart from the image.
+
+    Args:
+        backbone: The network.
+        plan: How it is run.
+        presentation: Name of the class that makes the network's input.
+    """
     description = {
         "format": _FORMAT,
         # The same tensors may be used in networks that differ in a part without any: an activation.
         "backbone": backbone.name,
         "weights": backbone.weights.digest,
         "preprocessing": asdict(backbone.preprocessing),
+        "presentation": presentation,
         "decoded": DECODE_FACTOR,
         **({"structure": backbone.structure} if backbone.structure else {}),
         "stages": [asdict(stage) for stage in backbone.outputs],

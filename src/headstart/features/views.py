@@ -10,12 +10,13 @@ from typing import Final
 from headstart.backbones.backbone import Backbone
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing, Resize
-from headstart.images.presentation import CenterCrop, Presentation
+from headstart.images.presentation import CenterCrop, MirroredCrops, Presentation
 from headstart.images.tiles import Tiles
 
+_FRAMES: Final = "whole|padded|mirrored|tiles"
 _TEXT: Final = re.compile(
     r"(?P<backbone>.+?)"
-    r"(@((?P<size>[1-9]\d{0,4})(-(?P<part>whole|tiles))?|(?P<frame>whole|tiles)))?",
+    rf"(@((?P<size>[1-9]\d{{0,4}})(-(?P<part>{_FRAMES}))?|(?P<frame>{_FRAMES})))?",
     re.DOTALL,
 )
 _TUNED: Final = "+tuned"
@@ -31,6 +32,10 @@ class Frame(StrEnum):
     """The center square, cropped from the resized image."""
     WHOLE = "whole"
     """The whole image, stretched to a square."""
+    PADDED = "padded"
+    """The whole image, padded to a square."""
+    MIRRORED = "mirrored"
+    """The center square and its mirror image, of whose features the mean is taken."""
     TILES = "tiles"
     """The whole image at its native resolution, in tiles; see `headstart.images.tiles`."""
 
@@ -40,15 +45,15 @@ class Frame(StrEnum):
         return self in _SINGLE_INPUTS
 
 
-_SINGLE_INPUTS: Final = frozenset({Frame.CENTER, Frame.WHOLE})
+_SINGLE_INPUTS: Final = frozenset({Frame.CENTER, Frame.WHOLE, Frame.PADDED})
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """A network, the size at which it sees an image, and the part that it sees.
 
-    Written as NAME, NAME@SIZE, NAME@whole, NAME@tiles, NAME@SIZE-whole or NAME@SIZE-tiles; "+tuned"
-    follows if the network is a fine-tuned one.
+    Written as NAME, NAME@SIZE, NAME@FRAME or NAME@SIZE-FRAME, where FRAME is "whole", "padded",
+    "mirrored" or "tiles"; "+tuned" follows if the network is a fine-tuned one.
 
     Attributes:
         backbone: Name of the network.
@@ -120,12 +125,16 @@ class View:
         """Return how images are shown to the network that `of` returned."""
         if self.frame is Frame.TILES:
             return Tiles(backbone.preprocessing, averages=len(backbone.stages))
+        if self.frame is Frame.MIRRORED:
+            return MirroredCrops(backbone.preprocessing)
         return CenterCrop(backbone.preprocessing)
 
     def _preprocessing(self, own: Preprocessing) -> Preprocessing:
         side = self.size or own.crop
         if self.frame is Frame.WHOLE:
             return replace(own, size=side, crop=side, resize=Resize.STRETCH)
+        if self.frame is Frame.PADDED:
+            return replace(own, size=side, crop=side, resize=Resize.LONGER)
         if self.frame is Frame.TILES:
             return replace(own, size=side, crop=side)
         # The margin that networks are evaluated with is a fixed share of larger inputs, too much

@@ -73,6 +73,26 @@ class CenterCrop:
         return outputs
 
 
+@dataclass(frozen=True, slots=True)
+class MirroredCrops:
+    """Shows the crop of `CenterCrop` and its mirror image, and averages what comes out."""
+
+    preprocessing: Preprocessing
+
+    def min_decode_size(self, width: int, height: int) -> tuple[int, int]:
+        """See `Presentation.min_decode_size`."""
+        return self.preprocessing.min_decode_size(width, height)
+
+    def prepare(self, image: Image.Image) -> Pixels:
+        """See `Presentation.prepare`."""
+        crop = prepare(image, self.preprocessing)
+        return np.stack([crop, crop[:, ::-1]])
+
+    def pool(self, outputs: list[Floats], starts: Labels) -> list[Floats]:
+        """See `Presentation.pool`."""
+        return [np.float32(0.5) * (one[starts] + one[starts + 1]) for one in outputs]
+
+
 def present(
     content: bytes,
     presentations: Mapping[_Key, Presentation],

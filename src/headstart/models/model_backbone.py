@@ -9,7 +9,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import LOGITS
 from headstart.errors import BackboneError, NotCachedError, SavedModelError, UserError
 from headstart.features.extractor import Extractor, build_extractor
-from headstart.features.views import Frame, View
+from headstart.features.views import View
 from headstart.features.weights_location import find_weights_location, save_weights_location
 from headstart.heads.blend import BlendedHead
 from headstart.models.trained_model import BackboneOrigin, Model
@@ -112,14 +112,14 @@ def _no_unasked_download(model: Model) -> Iterator[None]:
 
 
 def require_one_view(model: Model) -> None:
-    """Check that a model is a head on one view of the images, which is no tiles.
+    """Check that a model is a head on one view of the images, which is a single input.
 
     Raises:
-        UserError: It averages several views, or sees tiles.
+        UserError: It averages several views, or sees an image more than once.
     """
-    if model.origin.view and View.parse(model.origin.view).frame is Frame.TILES:
+    if model.origin.view and not View.parse(model.origin.view).frame.differentiable:
         raise UserError(
-            f"this needs a model that sees an image at once, and the model sees it in tiles "
+            f"this needs a model that sees an image at once, and the model sees it in parts "
             f"({model.origin.view}); fit one with --quality fast"
         )
     if model.members:
