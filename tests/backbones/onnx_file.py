@@ -134,6 +134,20 @@ def write_tiny(folder: Path, *, stated: Mapping[str, Any] | None = STATED, seed:
     file = folder / "net.onnx"
     file.write_bytes(onnx_bytes(TINY, weights_of(TinyNet(seed))))
     if stated is not None:
-        lines = [f"{name} = {value!r}".replace("'", '"') for name, value in stated.items()]
-        file.with_suffix(".toml").write_text("\n".join(lines))
+        write_stated(file, stated)
     return file
+
+
+def write_program(folder: Path, *, seed: int = 0) -> Path:
+    """net.pt2 in a folder, and beside it net.toml."""
+    pixels, sizes = torch.zeros(2, 3, 32, 32), ({0: torch.export.Dim("n")},)
+    program = torch.export.export(TinyNet(seed).eval(), (pixels,), dynamic_shapes=sizes)
+    file = folder / "net.pt2"
+    torch.export.save(program, file)
+    write_stated(file, STATED)
+    return file
+
+
+def write_stated(network: Path, stated: Mapping[str, Any]) -> None:
+    lines = [f"{name} = {value!r}".replace("'", '"') for name, value in stated.items()]
+    network.with_suffix(".toml").write_text("\n".join(lines))

@@ -88,6 +88,8 @@ def test_commands_can_be_run_as_they_stand():
         "headstart", "fit", "my photos", "--backbone", "timm:x", "--weights", "my file",
         "--image-column", "file", "--out", "model",
     ]  # fmt: skip
+    flagged = advice(FITTING, options={"--backbone": "net.pt2", "--allow-code": ""})
+    assert flagged.command.endswith(" --backbone net.pt2 --allow-code --out model")
     tuned = advice(EARLIER)
     assert tuned.command == "headstart finetune photos --depth 5 --out model"
     grafted = advice(replace(EARLIER, accuracy=0.985, chosen=STAGES[5:7]))

@@ -6,6 +6,7 @@ from pathlib import Path
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.keras import KerasSource
 from headstart.backbones.lite import LiteSource
+from headstart.backbones.own_code import check_allowed, is_attribute, load_own_code
 from headstart.backbones.own_network import MODULE, is_own_network, load_own_network
 from headstart.backbones.source import BackboneInfo, BackboneSource
 from headstart.backbones.timm import HubSource, TimmSource
@@ -32,17 +33,21 @@ def load_backbone(
     weights: Path | None = None,
     allow_download: bool = True,
     preprocessing: Preprocessing | None = None,
+    allow_code: bool = False,
 ) -> Backbone:
     """Load a frozen network with its preprocessing.
 
     Args:
         name: a name from `list_backbones`, where "torchvision:" is optional; any other classifier
-            as "torchvision:NAME", "timm:NAME" or "keras:NAME"; "hf-hub:OWNER/NAME"; or the path of
-            an ONNX file.
+            as "torchvision:NAME", "timm:NAME" or "keras:NAME"; "hf-hub:OWNER/NAME"; the path of an
+            ONNX file; or, if code is allowed, of a program that `torch.export.save` wrote, or
+            MODULE:ATTRIBUTE, a `torch.nn.Module` or a function that returns one.
         weights: a file of weights for this network, instead of the published ones.
         allow_download: whether published weights may be fetched that are not on this machine.
         preprocessing: how images are prepared for a network of your own, instead of what the file
             beside it says.
+        allow_code: whether a network of your own may run code when it is opened; say so only for
+            networks that you trust.
 
     Raises:
         BackboneError: no such backbone, or weights that do not fit it.
@@ -51,17 +56,22 @@ def load_backbone(
         MissingExtraError: the backbone needs a package that is not installed.
     """
     if is_own_network(name):
-        return load_own_network(name, weights=weights, preprocessing=preprocessing)
+        return load_own_network(
+            name, weights=weights, preprocessing=preprocessing, allow_code=allow_code
+        )
+    if allow_code and _is_code(name):
+        return load_own_code(name, weights=weights, preprocessing=preprocessing)
     name, source = _resolve(name)
     if preprocessing is not None:
         raise BackboneError(f"{name} comes with its preprocessing; do not give another")
     return source.load(name, weights=weights, allow_download=allow_download)
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, *, allow_code: bool = False) -> None:
     """Check the name of a backbone without loading it.
 
-    Names of repositories, "hf-hub:OWNER/NAME", are not checked, because that needs a network.
+    Names of repositories, "hf-hub:OWNER/NAME", are not checked, because that needs a network, and
+    those of code, because that would run it.
 
     Raises:
         BackboneError: no such backbone; the message suggests similar names.
@@ -70,6 +80,9 @@ def check_name(name: str) -> None:
     if is_own_network(name):
         if not Path(name).is_file():
             raise BackboneError(f"there is no network at {name}; check the path")
+        check_allowed(name, allow_code=allow_code)
+        return
+    if allow_code and _is_code(name):
         return
     name, source = _resolve(name)
     source.check_name(name)
@@ -78,6 +91,10 @@ def check_name(name: str) -> None:
 def list_backbones() -> tuple[BackboneInfo, ...]:
     """List the well-known backbones: the embedded ones, then those of the other sources."""
     return tuple(info for source in SOURCES.values() for info in source.infos())
+
+
+def _is_code(name: str) -> bool:
+    return is_attribute(name) and not name.startswith((MODULE, *SOURCES))
 
 
 def _resolve(name: str) -> tuple[str, BackboneSource]:
@@ -97,6 +114,8 @@ def _resolve(name: str) -> tuple[str, BackboneSource]:
     hint = "`headstart backbones` lists the well-known ones"
     if close:
         hint = f"did you mean {' or '.join(dict.fromkeys(close))}?"
+    elif _is_code(name):  # and no typo
+        check_allowed(name, allow_code=False)
     others = [f"{prefix}NAME" for prefix in SOURCES if prefix.endswith(":")]
     raise BackboneError(
         f"there is no backbone {name!r}; {hint} (other names begin with their source: "

@@ -7,7 +7,7 @@ import inspect
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -25,24 +25,28 @@ from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 from headstart.system.digests import bytes_digest
 
+_GIVEN: Final = f"{MODULE} given in Python"
 _OUTPUT: Final = "output"
 _SEED: Final = 0
 
 
-def module_backbone(module: nn.Module | ExportedProgram, preprocessing: Preprocessing) -> Backbone:
+def module_backbone(
+    module: nn.Module | ExportedProgram, preprocessing: Preprocessing, *, name: str | None = None
+) -> Backbone:
     """Make a backbone of a module, which is copied and may be changed afterwards.
 
     Args:
         module: network from normalized pixels (N, 3, H, W) to logits, features (N, C), tokens
             (N, T, C) or a map (N, C, H, W); or what `torch.export.load` returns.
         preprocessing: how images are prepared for it.
+        name: what `load_backbone` loads it by; None if it is given in Python.
 
     Raises:
         BackboneError: it does not take such pixels, or returns something else.
     """
     if isinstance(module, ExportedProgram):
         return _program_backbone(module, preprocessing)
-    name = f"{MODULE}{type(module).__name__}"
+    source, name = name or _GIVEN, name or f"{MODULE}{type(module).__name__}"
     model = copy.deepcopy(module).cpu().float().eval().requires_grad_(False)
     side = preprocessing.crop
     try:
@@ -78,7 +82,7 @@ def module_backbone(module: nn.Module | ExportedProgram, preprocessing: Preproce
         preprocessing=preprocessing,
         stages=stages,
         labels=tuple(f"class {index}" for index in range(classes)),
-        weights=_weights(tensors),
+        weights=_weights(tensors, source),
         stated=preprocessing,
         structure=_structure(module),
         staged=network,
@@ -87,35 +91,39 @@ def module_backbone(module: nn.Module | ExportedProgram, preprocessing: Preproce
 
 def _program_backbone(program: ExportedProgram, preprocessing: Preprocessing) -> Backbone:
     """Make a backbone of a network whose modules are gone: OpenVINO runs it."""
-    import openvino
-
     name = f"{MODULE}{type(program).__name__}"
     tensors = {
         key: value.detach().cpu().numpy()
         for key, value in {**program.state_dict, **program.constants}.items()
         if isinstance(value, Tensor)
     }
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of changes in either library
-            graph = openvino.convert_model(program)
-    except Exception as error:  # both libraries raise exceptions of many kinds
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise BackboneError(f"OpenVINO cannot convert {name} ({reason[:200]})") from error
     return read_graph(
-        graph,
+        convert_program(program, name),
         name=name,
-        weights=_weights(tensors),
+        weights=_weights(tensors, _GIVEN),
         preprocessing=preprocessing,
         structure=bytes_digest(str(program.graph).encode()),
     )
 
 
-def _weights(tensors: Mapping[str, np.ndarray]) -> Weights:
-    return Weights(
-        source=f"{MODULE} given in Python",
-        digest=digest(without_counters(tensors)),
-        license="unstated",
-    )
+def convert_program(program: ExportedProgram, name: str) -> Any:
+    """Return the `openvino.Model` of a program.
+
+    Raises:
+        BackboneError: OpenVINO cannot convert it.
+    """
+    import openvino
+
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of changes in either library
+            return openvino.convert_model(program)
+    except Exception as error:  # both libraries raise exceptions of many kinds
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BackboneError(f"OpenVINO cannot convert {name} ({reason[:200]})") from error
+
+
+def _weights(tensors: Mapping[str, np.ndarray], source: str) -> Weights:
+    return Weights(source=source, digest=digest(without_counters(tensors)), license="unstated")
 
 
 class _WithoutClassifier(nn.Module):

@@ -1,4 +1,4 @@
-"""Networks of the user's own from ONNX files, which hold data and no code."""
+"""Networks of the user's own from files: ONNX, which is data, and programs, which are code."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any, Final
 
 from headstart.backbones.backbone import Weights
 from headstart.backbones.graph_backbone import GraphBackbone, read_graph
+from headstart.backbones.own_code import PROGRAM, check_allowed, read_program
 from headstart.backbones.stated_preprocessing import preprocessing_beside
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 from headstart.system.digests import bytes_digest
 from headstart.system.files import read_regular
 
-_SUFFIX: Final = ".onnx"
-_PROGRAMS: Final = (".pt2", ".pt", ".pth", ".pkl")
+_SUFFIXES: Final = (".onnx", PROGRAM)
+_PICKLES: Final = (".pt", ".pth", ".pkl")
 MODULE: Final = "module:"
 """Prefix of the names of modules that are given in Python, before that of the class."""
 _LIMIT: Final = 2**31
@@ -25,19 +26,23 @@ def is_own_network(name: str) -> bool:
     """Whether the name of a backbone is that of a file with a network.
 
     Raises:
-        BackboneError: it is a file that could run code when it is loaded.
+        BackboneError: it is a file of a kind that is never loaded, because it could run code.
     """
-    if name.lower().endswith(_PROGRAMS) and Path(name).is_file():
+    if name.lower().endswith(_PICKLES) and Path(name).is_file():
         raise BackboneError(
             f"{name} may run code when PyTorch loads it, so headstart does not; save the network "
             "with torch.onnx.export and give that file, or give the loaded network to "
             "headstart.Classifier in Python"
         )
-    return name.lower().endswith(_SUFFIX)
+    return name.lower().endswith(_SUFFIXES)
 
 
 def load_own_network(
-    name: str, *, weights: Path | None, preprocessing: Preprocessing | None
+    name: str,
+    *,
+    weights: Path | None,
+    preprocessing: Preprocessing | None,
+    allow_code: bool = False,
 ) -> GraphBackbone:
     """Load a network from a file.
 
@@ -45,11 +50,13 @@ def load_own_network(
         name: path of the file, or its name if `weights` is given.
         weights: path of the file, wherever it is now.
         preprocessing: how images are prepared; by default as the file beside it says.
+        allow_code: whether a program may be opened, which can run code.
 
     Raises:
-        BackboneError: there is no such file, it is not a network from an image to one output, or
-            its preprocessing is not stated.
+        BackboneError: there is no such file, it is not a network from an image to one output, its
+            preprocessing is not stated, or it is a program and must not be opened.
     """
+    check_allowed(name, allow_code=allow_code)
     file = weights or Path(name)
     if not file.is_file():
         raise BackboneError(f"there is no network at {file}; check the path")
@@ -58,9 +65,10 @@ def load_own_network(
         content = read_regular(file, limit=_LIMIT)
     except OSError as error:
         raise BackboneError(f"cannot read {file} ({error.strerror or error})") from error
+    read = read_program if name.lower().endswith(PROGRAM) else _read_onnx
     try:
         return read_graph(
-            _read_onnx(content, file),
+            read(content, file),
             name=Path(name).name,
             weights=Weights(source=file.name, digest=bytes_digest(content), license="unstated"),
             preprocessing=preprocessing,

@@ -70,7 +70,8 @@ def backbones(*, ladder: bool = False, as_json: shared.Json = False) -> None:
         right={1, 2, 3, 4},
     )
     say("")
-    say("Any other network: torchvision:NAME, timm:NAME, keras:NAME, hf-hub:ORG/NAME or FILE.onnx")
+    say("Any other network: torchvision:NAME, timm:NAME, keras:NAME, hf-hub:ORG/NAME, FILE.onnx;")
+    say("with --allow-code also FILE.pt2, or MODULE:ATTRIBUTE of your own Python code")
     say("Stronger ones, to download: --ladder")
 
 

@@ -46,7 +46,7 @@ def compare(
         out: Folder for the numbers, the table and the plot.
         allow_download: Download missing weights, after printing their size.
     """
-    names = _names(backbones, allow_download=allow_download)
+    names = _names(backbones, allow_download=allow_download, allow_code=runtime.allow_code)
     from headstart.comparison.successive_halving import compare as measure
 
     started = time.perf_counter()
@@ -68,7 +68,9 @@ def compare(
         _describe(found, out, time.perf_counter() - started)
 
 
-def _names(backbones: str | None, *, allow_download: bool = False) -> list[str]:
+def _names(
+    backbones: str | None, *, allow_download: bool = False, allow_code: bool = False
+) -> list[str]:
     """Return the views to compare, each once; an unknown name, probably a typo, is an error."""
     from headstart.backbones import check_name, ladder, list_backbones
     from headstart.features.views import View
@@ -86,7 +88,7 @@ def _names(backbones: str | None, *, allow_download: bool = False) -> list[str]:
         )
     for name in names:
         with suppress(MissingExtraError):  # reported later as excluded
-            check_name(View.parse(name).backbone)
+            check_name(View.parse(name).backbone, allow_code=allow_code)
     return names
 
 

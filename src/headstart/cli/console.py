@@ -159,8 +159,10 @@ def progress() -> Iterator[ProgressBars]:
 def silence_libraries() -> None:
     """Keep libraries from logging what headstart reports itself.
 
-    Pillow logs damaged files, and huggingface_hub every attempt to go online.
+    Pillow logs damaged files, and huggingface_hub every attempt to go online,
+    and PyTorch damaged programs.
     """
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     logging.getLogger("PIL").propagate = False
+    logging.getLogger("torch.export").disabled = True

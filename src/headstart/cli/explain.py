@@ -32,6 +32,7 @@ def explain(
     ] = None,
     weights: shared.Weights = None,
     allow_download: shared.AllowDownload = False,
+    allow_code: shared.AllowCode = False,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
 ) -> None:
@@ -68,10 +69,13 @@ def explain(
             refused=[option for option, value in given.items() if value],
             weights=weights,
             allow_download=allow_download,
+            allow_code=allow_code,
             as_json=as_json,
         )
         return
-    network = shared.inspected_by_name(model, weights, allow_download=allow_download)
+    network = shared.inspected_by_name(
+        model, weights, allow_download=allow_download, allow_code=allow_code
+    )
     from headstart.inspection.attribution import ATTRIBUTION_METHODS
     from headstart.inspection.explanation import Explainer, predict_files
 

@@ -40,6 +40,7 @@ def explain_tiles(
     refused: Sequence[str],
     weights: Path | None,
     allow_download: bool,
+    allow_code: bool,
     as_json: bool,
 ) -> None:
     """Mark the places that decided, and print them.
@@ -52,6 +53,7 @@ def explain_tiles(
         refused: Options that were given and need maps of relevance.
         weights: File of the first network's weights, for models that need one.
         allow_download: Whether weights may be downloaded.
+        allow_code: Whether a network of the user's own may run code when it is opened.
         as_json: Whether to print JSON.
 
     Raises:
@@ -68,7 +70,9 @@ def explain_tiles(
             "images in tiles, of which those that decided are marked; leave them out"
         )
     asked = None if class_name is None else find_class(class_name, model.classes)
-    extractor = build_model_extractor(model, weights=weights, allow_download=allow_download)
+    extractor = build_model_extractor(
+        model, weights=weights, allow_download=allow_download, allow_code=allow_code
+    )
     finder = DecidingPlaces(model, extractor)
     answers: list[dict[str, Any]] = []
     places: dict[Path, tuple[DecidingPlace, ...]] = {}

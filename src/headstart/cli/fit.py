@@ -100,6 +100,7 @@ def fit(
         quality,
         views.split(",") if views else (),
         allow_download=allow_download,
+        allow_code=runtime.allow_code,
         paths=dataset.paths,
     )
     _warn_about_data(dataset, holdout)

@@ -60,6 +60,13 @@ AllowDownload = Annotated[
     bool,
     Advanced(help="Download the weights of the model's backbone if this machine lacks them."),
 ]
+AllowCode = Annotated[
+    bool,
+    Advanced(
+        help="Let a network of your own run code when it is opened: FILE.pt2, or MODULE:ATTRIBUTE "
+        "of Python code. Only for networks and models that you trust."
+    ),
+]
 Balance = Annotated[
     bool, Option(help="Weight all classes equally, regardless of their number of images.")
 ]
@@ -185,6 +192,7 @@ class RuntimeOptions:
     engine: Annotated[EngineName, Advanced()] = EngineName.AUTO
     precision: Annotated[Precision, Advanced()] = Precision.AUTO
     cache: Cache = None
+    allow_code: AllowCode = False
 
     def extractor(self, backbone: str, *, allow_download: bool = True) -> Extractor:
         """Return a backbone, ready to run."""
@@ -215,6 +223,7 @@ class NetworkOptions:
     model: Path | None = None
     weights: Weights = None
     allow_download: AllowDownload = False
+    allow_code: AllowCode = False
 
     def inspected(self) -> InspectedNetwork:
         """Return the network, ready for inspection.
@@ -227,17 +236,30 @@ class NetworkOptions:
                 f"--model {self.model} includes its backbone; remove --backbone {self.backbone}"
             )
         name = self.backbone or DEFAULT_BACKBONE
-        return _inspected(self.model, name, self.weights, allow_download=self.allow_download)
+        return _inspected(
+            self.model,
+            name,
+            self.weights,
+            allow_download=self.allow_download,
+            allow_code=self.allow_code,
+        )
 
 
-def inspected_by_name(name: str, weights: Path | None, *, allow_download: bool) -> InspectedNetwork:
+def inspected_by_name(
+    name: str, weights: Path | None, *, allow_download: bool, allow_code: bool = False
+) -> InspectedNetwork:
     """Return the model folder, or else the backbone, that an argument names, for inspection."""
     folder = Path(name) if Path(name).exists() else None
-    return _inspected(folder, name, weights, allow_download=allow_download)
+    return _inspected(folder, name, weights, allow_download=allow_download, allow_code=allow_code)
 
 
 def _inspected(
-    folder: Path | None, name: str, weights: Path | None, *, allow_download: bool
+    folder: Path | None,
+    name: str,
+    weights: Path | None,
+    *,
+    allow_download: bool,
+    allow_code: bool,
 ) -> InspectedNetwork:
     """Return the network of a model or, without its folder, the backbone of that name."""
     from headstart.backbones import load_backbone
@@ -247,10 +269,12 @@ def _inspected(
 
     silence_libraries()
     if folder is None:
-        network = InspectedNetwork(load_backbone(name, weights=weights), None)
+        network = InspectedNetwork(load_backbone(name, weights=weights, allow_code=allow_code))
     else:
         model = load_model(folder)
-        network = InspectedNetwork.of(model, weights=weights, allow_download=allow_download)
+        network = InspectedNetwork.of(
+            model, weights=weights, allow_download=allow_download, allow_code=allow_code
+        )
     # Built at once: it reports a missing extra before the caller imports what needs PyTorch.
     _ = network.differentiable
     return network

@@ -40,6 +40,7 @@ def robustness(
     dataset_options: shared.DatasetOptions,
     weights: shared.Weights = None,
     allow_download: shared.AllowDownload = False,
+    allow_code: shared.AllowCode = False,
     cache: shared.Cache = None,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
@@ -56,7 +57,9 @@ def robustness(
     started = time.perf_counter()
     shared.check_results(out, _REPORT, data)
     sizes = None if epsilons is None else _sizes(epsilons)
-    network = shared.inspected_by_name(model, weights, allow_download=allow_download)
+    network = shared.inspected_by_name(
+        model, weights, allow_download=allow_download, allow_code=allow_code
+    )
 
     from headstart import plots
     from headstart.inspection.attacks import APGD

@@ -82,7 +82,8 @@ def _further_options(
         "--review": dataset_options.review,
         "--classes-from": None if level is ClassLevel.PATH else level,
     }
-    return {name: str(value) for name, value in given.items() if value}
+    flags = {"--allow-code": ""} if runtime.allow_code else {}
+    return {name: str(value) for name, value in given.items() if value} | flags
 
 
 def _describe(found: TransferReport, out: Path) -> None:

@@ -135,7 +135,8 @@ def peak_memory() -> int | None:
 def _measure(
     name: str, view: str, engine_name: str, precision: str, device: str, requested: str
 ) -> Cost:
-    backbone = load_backbone(name, allow_download=False)
+    # The process that asks has opened it already, so code is allowed if it is code.
+    backbone = load_backbone(name, allow_download=False, allow_code=True)
     if view:
         backbone = View.parse(view).of(backbone)
     plan = EnginePlan(EngineName(engine_name), Precision(precision), device)

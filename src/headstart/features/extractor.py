@@ -238,11 +238,12 @@ def build_extractor(
     precision: Precision = Precision.AUTO,
     cache: Path | None = None,
     allow_download: bool = True,
+    allow_code: bool = False,
 ) -> Extractor:
     """Load a backbone, unless it is given, and choose an engine for it.
 
-    The backbone, weights and preprocessing are as in `load_backbone`, engine and precision as in
-    `make_plan`. The cache folder is HEADSTART_CACHE or the platform's by default.
+    The backbone, weights, preprocessing and what is allowed are as in `load_backbone`, engine and
+    precision as in `make_plan`. The cache folder is HEADSTART_CACHE or the platform's by default.
 
     Raises:
         BackboneError: There is no such backbone, its weights do not fit, or the machine lacks the
@@ -252,7 +253,11 @@ def build_extractor(
     """
     if isinstance(backbone, str):
         backbone = load_backbone(
-            backbone, weights=weights, allow_download=allow_download, preprocessing=preprocessing
+            backbone,
+            weights=weights,
+            allow_download=allow_download,
+            preprocessing=preprocessing,
+            allow_code=allow_code,
         )
     if file := weights or (Path(backbone.address) if backbone.address != backbone.name else None):
         save_weights_location(cache_root(cache), backbone.weights.digest, file)

@@ -44,9 +44,13 @@ class InspectedNetwork:
     others: Mapping[View, Backbone] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: Model, *, weights: Path | None, allow_download: bool) -> InspectedNetwork:
+    def of(
+        cls, model: Model, *, weights: Path | None, allow_download: bool, allow_code: bool = False
+    ) -> InspectedNetwork:
         """Load the networks of a model; see `build_model_extractor`."""
-        found = build_model_extractor(model, weights=weights, allow_download=allow_download)
+        found = build_model_extractor(
+            model, weights=weights, allow_download=allow_download, allow_code=allow_code
+        )
         return cls(
             found.backbone, model, {view: one.backbone for view, one in found.others.items()}
         )

@@ -345,6 +345,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         *,
         backbone: Path | Module | None = None,
         allow_download: bool = False,
+        allow_code: bool = False,
         **options: Any,
     ) -> Self:
         """Load a model that `save` or `headstart fit` wrote, without running any code in it.
@@ -353,6 +354,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             folder: The folder of the model.
             backbone: The network of your own that it was trained on: the same module, or the file.
             allow_download: Whether to download the backbone's weights if this machine lacks them.
+            allow_code: As for `headstart.load_backbone`.
             options: `weights`, `engine`, `precision` or `cache`, as for the constructor.
 
         Raises:
@@ -373,7 +375,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             seed=model.seed,
             **options,
         )
-        self._extractor = self._open(model, allow_download=allow_download)
+        self._extractor = self._open(model, allow_download=allow_download, allow_code=allow_code)
         self._use(model)
         return self
 
@@ -381,11 +383,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         self.model_ = model
         self.classes_ = decode_labels(model.classes, model.label_type)
 
-    def _open(self, model: Model, *, allow_download: bool = False) -> Extractor:
+    def _open(self, model: Model, **allowed: Any) -> Extractor:
         own = own_module(self.backbone, self.preprocessing)
-        return build_model_extractor(
-            model, backbone=own, allow_download=allow_download, **self._extractor_options()
-        )
+        return build_model_extractor(model, backbone=own, **allowed, **self._extractor_options())
 
     def _extractor_options(self) -> dict[str, Any]:
         return {

@@ -26,13 +26,15 @@ def build_model_extractor(
     precision: Precision = Precision.AUTO,
     cache: Path | None = None,
     allow_download: bool = False,
+    allow_code: bool = False,
     backbone: Backbone | None = None,
 ) -> Extractor:
     """Load the backbone that a model was trained on; see `build_extractor` for the arguments.
 
     A `backbone` that is given is used where its weights are those of the model.
 
-    A model may come from anyone, so its weights are downloaded only with `allow_download`.
+    A model may come from anyone, so its weights are downloaded only with `allow_download`,
+    and a network that is code is opened only with `allow_code`.
 
     Raises:
         NotCachedError: The weights are not on this machine, and must not be downloaded.
@@ -46,7 +48,9 @@ def build_model_extractor(
         for origin in members:
             if origin.weights not in loaded:
                 file = weights if origin.weights == given else None
-                loaded[origin.weights] = _load(origin, file, cache, allow_download=allow_download)
+                loaded[origin.weights] = _load(
+                    origin, file, cache, allow_download=allow_download, allow_code=allow_code
+                )
     for origin in members[1:]:
         check_origin(origin, loaded[origin.weights])
     first = tuned_backbone(model, loaded[members[0].weights])
@@ -77,7 +81,12 @@ def further_backbones(model: Model, loaded: Mapping[str, Backbone]) -> dict[View
 
 
 def _load(
-    origin: BackboneOrigin, file: Path | None, cache: Path | None, *, allow_download: bool
+    origin: BackboneOrigin,
+    file: Path | None,
+    cache: Path | None,
+    *,
+    allow_download: bool,
+    allow_code: bool,
 ) -> Backbone:
     """Load the network of one member, from this file or from where its weights were."""
     if file is None and origin.in_file:
@@ -92,6 +101,7 @@ def _load(
         weights=file,
         allow_download=allow_download,
         preprocessing=origin.preprocessing,
+        allow_code=allow_code,
     )
     if file is not None:
         save_weights_location(cache_root(cache), found.weights.digest, file)
@@ -171,10 +181,12 @@ def check_origin(origin: BackboneOrigin, backbone: Backbone) -> None:
     """
     weights = backbone.weights
     if weights.digest != origin.weights:
+        is_code = origin.source == origin.backbone and not origin.in_file
+        remedy = "let the code give those" if is_code else "give the right ones with --weights FILE"
         raise SavedModelError(
             f"the model was trained on {origin.backbone} with weights {origin.weights} (from "
             f"{origin.source}), but the weights found here are {weights.digest} (from "
-            f"{weights.source}); give the right ones with --weights FILE"
+            f"{weights.source}); {remedy}"
         )
 
 

@@ -35,6 +35,7 @@ def with_quality(
     views: Sequence[str] = (),
     *,
     allow_download: bool = False,
+    allow_code: bool = False,
     paths: Sequence[Path] = (),
 ) -> Extractor:
     """Return an extractor of the views to try.
@@ -45,6 +46,7 @@ def with_quality(
         views: Names of views, as `View.parse` reads them; the first becomes the main one.
         allow_download: Whether `Quality.BEST` also tries the networks of the ladder, downloading
             those that are not on this machine.
+        allow_code: As for `load_backbone`.
         paths: The image files. Tiles are tried if they are large.
 
     Raises:
@@ -72,7 +74,7 @@ def with_quality(
     published = {extractor.backbone.name: extractor.backbone}
     for view in (*named, *wanted):
         if view.backbone not in published:
-            published[view.backbone] = load_backbone(view.backbone)
+            published[view.backbone] = load_backbone(view.backbone, allow_code=allow_code)
     if allow_download:
         climbed = _climbed(extractor)
         published |= {view.backbone: backbone for view, backbone in climbed.items()}

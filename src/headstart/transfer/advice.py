@@ -101,8 +101,8 @@ def recommend(
 ) -> Advice:
     """Apply the rules in the module's docstring.
 
-    `data` and `options` are the data set and further options as given on the command line;
-    `backbone` is the current one, and `known` are those to choose from.
+    `data` and `options` are the data set and further options as given on the command line, where
+    the value of a flag is ""; `backbone` is the current one, and `known` are those to choose from.
     """
     action, reason = _decide(evidence)
     depth = _depth(evidence) if action is Action.FINE_TUNE else None
@@ -120,8 +120,9 @@ def recommend(
         step = "Try another backbone"
         other = better_backbone(backbone, known)
         chosen = [("--backbone", other.name if other else "NAME")]
-        options = {k: v for k, v in options.items() if k not in ("--backbone", "--weights")}
-    words = [word for pair in (*chosen, *options.items()) for word in pair]
+        own = ("--backbone", "--weights", "--allow-code")
+        options = {k: v for k, v in options.items() if k not in own}
+    words = [word for pair in (*chosen, *options.items()) for word in pair if word]
     return Advice(
         action=action,
         depth=depth,
