@@ -104,7 +104,7 @@ def test_code_of_the_users_own(folder, attribute, seed):
 def test_code_is_not_imported_unasked(folder):
     name = "somebody.networks:module"
     for call in (check_name, load_backbone):
-        with pytest.raises(BackboneError, match=r"is Python code, .* add --allow-code"):
+        with pytest.raises(BackboneError, match=r"if it is Python code, .* add --allow-code"):
             call(name)
     check_name(name, allow_code=True)
     assert not (folder / "imported").exists()

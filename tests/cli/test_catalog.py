@@ -52,7 +52,7 @@ class TestBackbones:
     def test_the_table_has_a_line_for_each(self, cli: Cli):
         lines = cli("backbones").out.splitlines()
         assert lines[0].split()[:2] == ["name", "parameters"]
-        assert len(lines) == len(cli("backbones", "--json").document) + 4
+        assert len(lines) == len(cli("backbones", "--json").document) + 5
 
     def test_the_ladder(self, cli: Cli):
         found = cli("backbones", "--ladder", "--json").document

@@ -47,7 +47,7 @@ def tinies(tiny: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch) -> N
     fit, no other exists."""
     fetched = set()
 
-    def check_name(name: str) -> None:
+    def check_name(name: str, *, allow_code: bool) -> None:
         if name not in ("a", "b", "far", "farther", "gone", "broken"):
             raise BackboneError(f"there is no backbone {name!r}; did you mean 'a'?")
 

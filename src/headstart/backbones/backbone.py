@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # importing PyTorch takes seconds, and not every backbone nee
 
 Tensors: TypeAlias = Mapping[str, np.ndarray]
 """The weights of a whole network, by the names and in the order of PyTorch's state_dict()."""
+MODULE: Final = "module:"
+"""Prefix of the names of modules that are given in Python, before that of the class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

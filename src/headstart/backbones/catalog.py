@@ -3,11 +3,11 @@
 from difflib import get_close_matches
 from pathlib import Path
 
-from headstart.backbones.backbone import Backbone
+from headstart.backbones.backbone import MODULE, Backbone
 from headstart.backbones.keras import KerasSource
 from headstart.backbones.lite import LiteSource
-from headstart.backbones.own_code import check_allowed, is_attribute, load_own_code
-from headstart.backbones.own_network import MODULE, is_own_network, load_own_network
+from headstart.backbones.own_code import ALLOW_CODE, check_allowed, is_attribute, load_own_code
+from headstart.backbones.own_network import is_own_network, load_own_network
 from headstart.backbones.source import BackboneInfo, BackboneSource
 from headstart.backbones.timm import HubSource, TimmSource
 from headstart.backbones.torchvision import TorchvisionSource
@@ -114,8 +114,8 @@ def _resolve(name: str) -> tuple[str, BackboneSource]:
     hint = "`headstart backbones` lists the well-known ones"
     if close:
         hint = f"did you mean {' or '.join(dict.fromkeys(close))}?"
-    elif _is_code(name):  # and no typo
-        check_allowed(name, allow_code=False)
+    elif _is_code(name):
+        hint = f"if it is Python code, which runs when it is opened, and you trust it, {ALLOW_CODE}"
     others = [f"{prefix}NAME" for prefix in SOURCES if prefix.endswith(":")]
     raise BackboneError(
         f"there is no backbone {name!r}; {hint} (other names begin with their source: "

@@ -16,6 +16,10 @@ from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 
 PROGRAM: Final = ".pt2"
+ALLOW_CODE: Final = (
+    "add --allow-code (in Python, allow_code=True, or give the loaded network instead of its name)"
+)
+"""How to allow it, for error messages."""
 _NAME: Final = r"[^\W\d]\w*"
 _ATTRIBUTE: Final = re.compile(rf"({_NAME}(?:\.{_NAME})*):({_NAME})")
 
@@ -26,18 +30,13 @@ def is_attribute(name: str) -> bool:
 
 
 def check_allowed(name: str, *, allow_code: bool) -> None:
-    """Check that a network may be opened, without opening it.
+    """Check that the file of a network may be opened, without opening it.
 
     Raises:
-        BackboneError: that would run code, which is not allowed.
+        BackboneError: it is a program, which may run code, and that is not allowed.
     """
-    if allow_code or not (is_attribute(name) or name.lower().endswith(PROGRAM)):
-        return
-    what = "is Python code, which runs" if is_attribute(name) else "may run code"
-    raise BackboneError(
-        f"{name} {what} when it is opened; if you trust it, add --allow-code (in Python, "
-        "allow_code=True, or give the loaded network instead of its name)"
-    )
+    if name.lower().endswith(PROGRAM) and not allow_code:
+        raise BackboneError(f"{name} may run code when it is opened; if you trust it, {ALLOW_CODE}")
 
 
 def read_program(content: bytes, file: Path) -> Any:

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from headstart.backbones.backbone import Backbone, Weights
+from headstart.backbones.backbone import MODULE, Backbone, Weights
 from headstart.backbones.graph_backbone import read_graph
-from headstart.backbones.own_network import MODULE
 from headstart.backbones.stage_discovery import find_stages, trace, wrappers_of
 from headstart.backbones.staged import StagedNetwork
 from headstart.backbones.tensors import digest, without_counters

@@ -16,8 +16,6 @@ from headstart.system.files import read_regular
 
 _SUFFIXES: Final = (".onnx", PROGRAM)
 _PICKLES: Final = (".pt", ".pth", ".pkl")
-MODULE: Final = "module:"
-"""Prefix of the names of modules that are given in Python, before that of the class."""
 _LIMIT: Final = 2**31
 """Bytes of a file: what ONNX's format allows."""
 
@@ -56,10 +54,10 @@ def load_own_network(
         BackboneError: there is no such file, it is not a network from an image to one output, its
             preprocessing is not stated, or it is a program and must not be opened.
     """
-    check_allowed(name, allow_code=allow_code)
     file = weights or Path(name)
     if not file.is_file():
         raise BackboneError(f"there is no network at {file}; check the path")
+    check_allowed(name, allow_code=allow_code)
     preprocessing = preprocessing or preprocessing_beside(file)
     try:
         content = read_regular(file, limit=_LIMIT)
