@@ -6,7 +6,7 @@ DATA ?= textiles
 MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check coverage fuzz campaign bench bench-attacks bench-finetuning bench-head bench-imagine bench-pass bench-tricks gallery clean
+.PHONY: demo test check coverage fuzz campaign bench bench-attacks bench-finetuning bench-head bench-imagine bench-few-shot bench-pass bench-quality bench-surfaces bench-tricks gallery clean
 
 demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
 	@rm -rf $(DEMO)
@@ -67,6 +67,15 @@ bench-head: .venv/dev-installed ## compare training a head with scikit-learn; wr
 
 bench-imagine: .venv/dev-installed ## ideal images judged by other networks; writes docs/ideal-images.md
 	$(BIN)/python benchmarks/imagine.py --write docs/ideal-images.md
+
+bench-quality: .venv/dev-installed ## accuracy and time of each quality on SETS; writes docs/quality.md
+	$(BIN)/python benchmarks/quality.py $(SETS) --write docs/quality.md
+
+bench-few-shot: .venv/dev-installed ## few images a class, from SETS; writes docs/few-shot.md
+	$(BIN)/python benchmarks/few_shot.py $(SETS) --write docs/few-shot.md
+
+bench-surfaces: .venv/dev-installed ## small defects on large generated images
+	$(BIN)/python benchmarks/surfaces.py
 
 gallery: .venv/dev-installed ## write docs/gallery.md and its images
 	$(BIN)/python examples/gallery.py docs
