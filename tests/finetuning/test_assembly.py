@@ -16,7 +16,6 @@ from headstart.features.views import View
 from headstart.finetuning import finetune as module
 from headstart.finetuning.decision import Decision, averaged
 from headstart.finetuning.finetune import FineTuneResult, finetune
-from headstart.finetuning.probe import first_member
 from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
 from headstart.heads.blend import BlendedHead
 from headstart.inspection.differentiable_model import DifferentiableModel
@@ -80,7 +79,7 @@ def several(
     extractor = extractor.with_views({LARGE: small_backbone()})
     dataset = open_dataset(str(sided))
     start = fit(dataset, extractor, FitSettings())
-    assert len(start.model.members) == 2
+    assert {one.origin.name for one in start.model.members} == {"small", str(LARGE)}
     return extractor, finetune(dataset, extractor, SETTINGS, model=start.model)
 
 
@@ -157,12 +156,14 @@ def test_the_first_of_several_members_is_tuned_and_joins_them(
 ):
     extractor, found = several
     model = found.model
-    names = ["small", str(LARGE), str(TUNED)]
-    assert [one.origin.name for one in model.members] == names
+    assert model.members[-1].origin.name == str(TUNED)
+    assert [one.origin for one in model.members[:-1]] == [
+        one.origin for one in found.probe.model.members
+    ]
     before = np.array([one.weight for one in found.probe.model.members])
     after = np.array([one.weight for one in model.members])
     assert after.sum() == pytest.approx(1)
-    np.testing.assert_allclose(after[:2] / after[:2].sum(), before, rtol=1e-5)
+    np.testing.assert_allclose(after[:-1] / after[:-1].sum(), before, rtol=1e-5)
     save_model(model, tmp_path / "model")
     loaded = load_model(tmp_path / "model")
     tested = predict(loaded, of_model(extractor, loaded), new)
@@ -170,10 +171,10 @@ def test_the_first_of_several_members_is_tuned_and_joins_them(
     # As the whole model before and the tuned network: 0.6 and 0.4 of calibrated log-probabilities.
     whole = predict(found.probe.model, extractor, new).probabilities
     features = of_model(extractor, loaded).extract(new, stages=loaded.stages)
-    stages = [f"{TUNED} > {stage}" for stage in model.members[2].origin.stages]
+    stages = [f"{TUNED} > {stage}" for stage in model.members[-1].origin.stages]
     assert isinstance(model.head, BlendedHead)
-    logits = model.head.members[2].logits(np.hstack([features.values[one] for one in stages]))
-    alone = logits / model.head.temperatures[2]
+    logits = model.head.members[-1].logits(np.hstack([features.values[one] for one in stages]))
+    alone = logits / model.head.temperatures[-1]
     alone = alone - np.log(np.exp(alone).sum(1, keepdims=True))
     odds = np.exp((0.6 * np.log(whole) + 0.4 * alone) / found.attempt.result.temperature)
     np.testing.assert_allclose(
@@ -186,23 +187,13 @@ def test_the_first_of_several_members_is_tuned_and_joins_them(
 def test_of_several_views_the_first_that_is_kept_is_tuned(
     sided: Path, new: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(members, "select_weights", lambda *_: np.array([0.0, 1.0]))
+    monkeypatch.setattr(members, "select_weights", lambda found, *_: np.eye(len(found))[1])
     extractor = small_extractor(tmp_path).with_views({LARGE: small_backbone()})
     model = finetune(open_dataset(str(sided)), extractor, SETTINGS).model
     assert [one.origin.name for one in model.members] == [str(LARGE), f"{LARGE}+tuned"]
     larger = small_extractor(tmp_path).as_view(LARGE)
     found = predict(model, of_model(larger, model), new)
     np.testing.assert_allclose(found.probabilities, weighted(model, larger, new), atol=1e-5)
-
-
-def test_the_first_member_alone(several: tuple[Extractor, FineTuneResult]):
-    model = several[1].probe.model
-    alone = first_member(model)
-    assert alone.members == ()
-    assert isinstance(model.head, BlendedHead)
-    assert alone.head is model.head.members[0]
-    assert alone.stages == model.origin.stages
-    assert first_member(alone) is alone
 
 
 def test_recipes_that_replace_the_stages_need_one_view(

@@ -20,7 +20,7 @@ from headstart.models import quality
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
 from headstart.models.members import choose_members
-from headstart.models.model_backbone import check_differentiable, require_one_view
+from headstart.models.model_backbone import check_differentiable
 from headstart.models.model_card import model_card
 from headstart.models.prediction import evaluate, predict
 from headstart.models.quality import planned_views, with_quality
@@ -168,11 +168,6 @@ def test_stages_of_one_view_only(several, tmp_path):
     dataset = open_dataset(write_photos(tmp_path / "more", 4))
     with pytest.raises(UserError, match="stages fine are of one view"):
         fit(dataset, several, FitSettings(stages=("fine",)))
-
-
-def test_commands_that_need_one_view(trained):
-    with pytest.raises(UserError, match=r"averages \d views .*--quality fast"):
-        require_one_view(trained.model)
 
 
 def test_commands_that_need_gradients(trained, monkeypatch):

@@ -64,10 +64,11 @@ def averaged_model(model: Model, tuned: Model, decision: Decision) -> Model:
     """Return the weighted average of a model's log-probabilities with those of a tuned network.
 
     The network becomes the last member; its view has the name of the first one, marked as tuned.
+    What is said of the first member stays.
 
     Args:
         model: what fine-tuning started from, with one or several members.
-        tuned: the fine-tuned network of its first member, with a head.
+        tuned: the fine-tuned network of its first view, with a head.
         decision: the weight of the network, and the result, whose temperature is used.
     """
     head = model.head
@@ -94,6 +95,8 @@ def averaged_model(model: Model, tuned: Model, decision: Decision) -> Model:
             [*head.members, tuned.head], [*head.temperatures, tuned.temperature], weights.tolist()
         ),
         temperature=float(np.clip(decision.result.temperature / sum(parts), 1 / LIMIT, LIMIT)),
+        setting=model.setting,
+        origin=model.origin,
         members=tuple(members),
     )
 

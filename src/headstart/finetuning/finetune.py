@@ -39,7 +39,13 @@ from headstart.finetuning.depth import CutPoint
 from headstart.finetuning.invariance import InvarianceTest
 from headstart.finetuning.loop import TrainingLoop
 from headstart.finetuning.preparation import TrainingSetup, prepare_tuning
-from headstart.finetuning.probe import cross_validated, first_member, probe_stages, train_probe
+from headstart.finetuning.probe import (
+    check_view,
+    cross_validated,
+    probe_stages,
+    start_of,
+    train_probe,
+)
 from headstart.finetuning.settings import BatchNorm, TuningSettings
 from headstart.finetuning.validation import ValidationResult
 from headstart.models.fit_result import FitResult, HeldOutPredictions
@@ -146,7 +152,7 @@ def finetune(
         extractor: extractor of the backbone, with a cache folder.
         settings: how to train.
         model: probe to start from, whose stages and class weights are used, or a model of several
-            members, of which the first is the probe; by default a probe is trained as
+            members, of which one on the first view is the probe; by default a probe is trained as
             `headstart.models.fit.fit` does.
         stages: stages that feed the head without a `model`; empty to choose by cross-validation.
         balance: whether all classes have equal weight; ignored with a `model`.
@@ -155,7 +161,8 @@ def finetune(
 
     Raises:
         DataError: too few images to validate with.
-        UserError: the model's head cannot be trained further, or a setting is impossible.
+        UserError: the model's head or its first view cannot be trained further, or a setting is
+            impossible.
         BackboneError: the network cannot be cut there.
     """
     progress, cache = progress or TuningProgress(), extractor.cache
@@ -167,6 +174,8 @@ def finetune(
         hold_out=hold_out,
         seed=settings.seed,
     )
+    if not extractor.others:
+        check_view(extractor)
     probe, images = train_probe(
         dataset,
         extractor,
@@ -177,7 +186,8 @@ def finetune(
     )
     if extractor.others:
         extractor = extractor.only(probe.views)
-    first = first_member(probe.model)
+        check_view(extractor)
+    first = start_of(probe)
     setup = prepare_tuning(images, extractor, cache, first, settings, progress=progress.views)
     if setup is None:
         return FineTuneResult(model=probe.model, probe=probe, attempt=None, held_out=probe.held_out)
@@ -195,7 +205,8 @@ def finetune(
                 | {View.parse(tuned.members[-1].origin.name): backbone}
             )
         else:
-            extractor = extractor.with_backbone(backbone)
+            view, extractor = extractor.view, extractor.with_backbone(backbone)
+            extractor = extractor.as_view(view) if view else extractor
         tuned = with_validation(tuned, extractor, probe, images, setup.validation, decision.result)
         tuned, held_out = with_test(tuned, extractor, images)
     attempt = TuningAttempt(

@@ -2,25 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from headstart.backbones.stages import LOGITS
 from headstart.datasets import ImageDataset
-from headstart.errors import UserError
+from headstart.errors import DataError, UserError
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
 from headstart.features.views import View, view_and_stage
 from headstart.finetuning.settings import TuningRecipe
 from headstart.heads.blend import BlendedHead
-from headstart.heads.logistic import LinearHead
-from headstart.models.fit import fit
+from headstart.heads.logistic import LinearHead, LogisticFamily
+from headstart.models.fit import SECOND_HEADS, fit
 from headstart.models.fit_result import FitResult
 from headstart.models.fit_settings import FitSettings
 from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import Model
 from headstart.system.text import join_names
 from headstart.types import Floats, ProgressCallback, no_progress
+
+_LOGISTIC: Final = LinearHead.kind
 
 
 def probe_stages(
@@ -35,11 +38,12 @@ def probe_stages(
         UserError: the model's head cannot be trained further, the model is already fine-tuned, or
             it has several members and the recipe replaces their stages.
     """
-    head = None if model is None else first_member(model).head
-    if head is not None and not isinstance(head, LinearHead):
+    # Of several views, second heads alone may have been chosen.
+    trainable = {_LOGISTIC, *([SECOND_HEADS[_LOGISTIC]] if model and model.members else [])}
+    if model is not None and trainable.isdisjoint(one.head for one in model.all_members):
         raise UserError(
-            f"the model has a {head.kind} head, which has no gradient; fit a model with "
-            "--head logistic and start from that"
+            f"the model has a {model.head.kind} head, and only logistic ones can be trained "
+            "further; fit a model with --head logistic --quality fast and start from that"
         )
     if model is not None and model.tuning is not None:
         raise UserError(
@@ -58,16 +62,44 @@ def probe_stages(
     return tuple(stages) if model is None else model.origin.stages
 
 
-def first_member(model: Model) -> Model:
-    """Return the model of the first of several members alone; the model itself if it has one."""
-    if not isinstance(model.head, BlendedHead):
-        return model
+def check_view(extractor: Extractor) -> None:
+    """Check that the first view of an extractor shows an image as one input of the network.
+
+    Raises:
+        UserError: It shows it in parts, or more than once.
+    """
+    if extractor.view and not extractor.view.frame.differentiable:
+        raise UserError(
+            f"fine-tuning trains a network on images that it sees at once, and the first view of "
+            f"the model, {extractor.view}, shows them in parts; start from a model whose first "
+            "view does not, such as one that was fit with --quality fast"
+        )
+
+
+def start_of(probe: FitResult) -> Model:
+    """Return the model of the head to train further alone: of the first view, and logistic.
+
+    Of several, it is the one with the largest weight. If there is none, it is a head of another
+    family, with a setting and a temperature that suit a logistic one on the same stages.
+    """
+    model, heads = probe.model, [(probe.model.head, probe.model.temperature)]
+    if isinstance(model.head, BlendedHead):
+        heads = list(zip(model.head.members, model.head.temperatures.tolist(), strict=True))
+    members, family = model.all_members, LogisticFamily()
+    place = max(
+        (place for place, view in enumerate(probe.views) if view == probe.views[0]),
+        key=lambda place: (members[place].head == _LOGISTIC, members[place].weight),
+    )
+    head, temperature = heads[place]
+    suits = members[place].head == _LOGISTIC
     return replace(
         model,
-        head=model.head.members[0],
-        temperature=float(model.head.temperatures[0]),
+        head=head,
+        temperature=temperature if suits else 1.0,
+        setting=probe.settings[place] if suits else family.settings[family.default],
+        origin=members[place].origin,
         members=(),
-        accuracy=model.members[0].accuracy,
+        accuracy=members[place].accuracy,
     )
 
 
@@ -82,8 +114,8 @@ def train_probe(
 ) -> tuple[FitResult, SplitFeatures]:
     """Train a probe as `headstart.models.fit.fit` does, and return it with its images.
 
-    With several views, that is a model of several members, of which the first is the probe; the
-    images have the features of its view.
+    With several views, that is a model of several members, of which one on the first view is the
+    probe; the images have the features of this view.
 
     Raises:
         UserError: the images have other classes than `model`, or their test part contains images
@@ -101,8 +133,16 @@ def cross_validated(probe: FitResult, images: int) -> Floats:
     """Return cross-validated probabilities of all N training images, (N, K).
 
     Those of images outside of the sample that stages were selected on are equal: they tell nothing.
+
+    Raises:
+        DataError: Nothing could be held out.
     """
-    assert probe.cross_validated is not None
+    if probe.cross_validated is None:
+        raise DataError(
+            "all images of each class are one series, so nothing can be held out to compare the "
+            "fine-tuned network with the members of the model; give images of more series, or "
+            "start from a model that was fit with --quality fast"
+        )
     classes = len(probe.model.classes)
     found = np.full((images, classes), 1 / classes, np.float32)
     found[probe.sample] = probe.cross_validated

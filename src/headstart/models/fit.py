@@ -42,7 +42,7 @@ from headstart.types import Floats, Labels, ProgressCallback, no_progress
 _SAMPLE, _SAMPLE_PER_CLASS = 10_000, 200
 """Images, and images per class, that suffice to select stages: the 95% interval of an accuracy of
 0.9 is then +/- 0.6 points. The head is always trained on all images."""
-_SECOND_HEADS = {"logistic": "discriminant"}
+SECOND_HEADS = {"logistic": "discriminant"}
 """Family of a second head on each of several views, by that of the first; see
 docs/decisions/0023-heads.md."""
 
@@ -116,6 +116,7 @@ def _fit(
         cached=data.features.cached,
         computed=data.features.computed,
         views=tuple(member.view for member in chosen.members),
+        settings=tuple(member.selection.setting for member in chosen.members),
         sample=sample,
         cross_validated=selection.probabilities,
     )
@@ -138,8 +139,8 @@ def _choose(
     folds = fold_count(data.split.labels, classes=classes, keys=keys)
     tried = [(view, settings, choices) for view, choices in by_view.items()]
     # Two folds are too few to calibrate another family: it would be far too sure.
-    if len(by_view) > 1 and settings.head in _SECOND_HEADS and folds >= MIN_FOLDS:
-        second = replace(settings, head=_SECOND_HEADS[settings.head])
+    if len(by_view) > 1 and settings.head in SECOND_HEADS and folds >= MIN_FOLDS:
+        second = replace(settings, head=SECOND_HEADS[settings.head])
         tried += [(view, second, combinations(choices)) for view, choices in by_view.items()]
     selections = []
     for number, (view, own, choices) in enumerate(tried):
@@ -166,6 +167,7 @@ def select_members(
     extractor: Extractor,
     settings: FitSettings,
     *,
+    budget: Budget | None = None,
     on_candidates: ProgressCallback = no_progress,
 ) -> tuple[ChosenMembers, Labels]:
     """Choose the members that `fit` would choose, and the images that it would choose them on.
@@ -177,7 +179,7 @@ def select_members(
     by_view = _candidates(extractor, settings)
     with one_blas_thread():
         chosen = _choose(
-            data, keys, sample, settings, by_view, None, extractor.cache, on_candidates
+            data, keys, sample, settings, by_view, budget, extractor.cache, on_candidates
         )
     return chosen, sample
 

@@ -66,6 +66,7 @@ class FitResult:
         cached: Number of images, copies included, whose features were in the cache.
         computed: Number of images that were run through the network.
         views: The views that the model uses, those of its members; None is the extractor's own.
+        settings: The hyperparameter of each member's head.
         sample: (S,) positions of the images that the stages were selected on among the training
             images.
         cross_validated: (S, K) class probabilities of these images, from heads that were trained
@@ -83,5 +84,6 @@ class FitResult:
     cached: int
     computed: int
     views: tuple[View | None, ...] = (None,)
+    settings: tuple[float, ...]
     sample: Labels
     cross_validated: Floats | None

@@ -14,7 +14,6 @@ from headstart.features.weights_location import find_weights_location, save_weig
 from headstart.heads.blend import BlendedHead
 from headstart.models.trained_model import BackboneOrigin, Model
 from headstart.system.cache_folder import cache_root
-from headstart.system.text import join_names
 from headstart.types import EngineName, Precision
 
 
@@ -119,25 +118,6 @@ def _no_unasked_download(model: Model) -> Iterator[None]:
             "their file with --weights FILE",
             addresses=error.addresses,
         ) from error
-
-
-def require_one_view(model: Model) -> None:
-    """Check that a model is a head on one view of the images, which is a single input.
-
-    Raises:
-        UserError: It averages several views, or sees an image more than once.
-    """
-    if model.origin.view and not View.parse(model.origin.view).frame.differentiable:
-        raise UserError(
-            f"this needs a model that sees an image at once, and the model sees it in parts "
-            f"({model.origin.view}); fit one with --quality fast"
-        )
-    if model.members:
-        names = list(dict.fromkeys(one.origin.name for one in model.members))
-        raise UserError(
-            f"this needs a model that sees the images in one way, and the model averages "
-            f"{len(names)} views ({join_names(names)}); fit one with --quality fast"
-        )
 
 
 def check_differentiable(model: Model) -> None:
