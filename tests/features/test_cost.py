@@ -1,11 +1,14 @@
 import re
+from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from headstart.features import cost
 from headstart.features.cost import costs_of, forecast, known_costs, measure_costs
 from headstart.features.cost_index import Cost
 from headstart.features.views import Frame, View
+from headstart.images.tiles import TileGrid
 from headstart.system.machine import cores
 from tests.conftest import files
 
@@ -64,3 +67,24 @@ def test_the_forecast_counts_what_the_cache_lacks(both, photos):
     assert forecast(costs, both, paths) == "2 views of 24 images, whose features are in the cache"
     none = both.with_backbone(both.backbone)
     assert re.match("1 view, about 1 s for 0 images", forecast({}, none, []))
+
+
+def test_the_cost_of_tiles_is_that_of_these_images(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(cost, "_network_seconds", lambda *_: 0.01)
+    view = View("tiny", 32, Frame.TILES)
+    extractor = tiny(size=48).as_view(view)
+    Image.new("RGB", (32, 32)).save(small := tmp_path / "small.png")
+    Image.new("RGB", (320, 320)).save(large := tmp_path / "large.png")
+    tiles = len(TileGrid.of(320, 320, 32).boxes())
+    assert tiles > 100
+    for path, crops in ((small, 1), (large, tiles), (small, 1)):
+        (found,) = measure_costs(extractor, [path]).values()
+        assert found.total == pytest.approx(found.decoding + 10 * crops)
+
+
+def test_another_device_is_measured_for_itself(both, photos):
+    paths = files(photos)[:1]
+    measure_costs(both, paths)
+    elsewhere = replace(both.only([None]), plan=replace(both.plan, device="mps"))
+    assert known_costs(both.only([None]))
+    assert known_costs(elsewhere) == {}

@@ -3,9 +3,10 @@ import json
 import pytest
 
 from headstart.features import cost_index
-from headstart.features.cost_index import Cost, CostIndex, cost_key
+from headstart.features.cost_index import Cost, CostIndex, cost_key, on_any_device
 
-KEY, OTHER = cost_key("tiny@32", "0" * 32, "openvino", "f32"), cost_key("b", "1", "pytorch", "f32")
+KEY = cost_key("tiny@32", "0" * 32, "openvino", "f32", "cpu")
+OTHER = cost_key("b", "1", "pytorch", "f32", "cuda")
 
 
 def test_costs_are_kept_and_replaced(tmp_path):
@@ -14,6 +15,19 @@ def test_costs_are_kept_and_replaced(tmp_path):
     found = CostIndex(tmp_path).load()
     assert found == {KEY: Cost(1.0, 3.0), OTHER: Cost(0.0, 9.5)}
     assert found[KEY].total == 4.0
+    CostIndex(tmp_path).save({KEY: Cost(1.0, 3.0, 2.5)})
+    assert CostIndex(tmp_path).load()[KEY].total == 8.5
+
+
+def test_devices_have_costs_of_their_own(tmp_path):
+    name, index = ("a b.onnx", "1", "pytorch", "f32"), CostIndex(tmp_path)
+    index.save({cost_key(*name, "cpu"): Cost(1.0, 9.0), KEY: Cost(1.0, 2.0)})
+    index.save({cost_key(*name, "cuda"): Cost(1.0, 1.0)})
+    found = index.load()
+    assert len(found) == 3
+    assert on_any_device(found)[cost_key(*name)] == Cost(1.0, 1.0)
+    index.save({cost_key(*name, "cpu"): Cost(1.0, 9.0)})
+    assert on_any_device(index.load())[cost_key(*name)] == Cost(1.0, 9.0)
 
 
 def test_nothing_is_kept_without_a_cache_or_where_it_cannot_be_written(tmp_path):
@@ -36,7 +50,8 @@ def test_another_machine_measures_for_itself(tmp_path, monkeypatch):
     "entry",
     [
         [1.0],
-        [1.0, 2.0, 3.0],
+        [1.0, 2.0, 3.0, 4.0],
+        [1.0, 2.0, "3"],
         [1.0, "2"],
         [1.0, True],
         [-1.0, 2.0],
@@ -48,7 +63,7 @@ def test_another_machine_measures_for_itself(tmp_path, monkeypatch):
 )
 def test_impossible_costs_are_ignored(tmp_path, entry):
     CostIndex(tmp_path).save({KEY: Cost(1.0, 2.0)})
-    file = tmp_path / "index" / "costs-1.json"
+    file = tmp_path / "index" / "costs-2.json"
     document = json.loads(file.read_text())
     file.write_text(json.dumps(document | {"costs": {KEY: entry}}))
     assert CostIndex(tmp_path).load() == {}
@@ -57,7 +72,7 @@ def test_impossible_costs_are_ignored(tmp_path, entry):
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"machine": 1}', "\x00", "[" * 100_000])
 def test_a_damaged_file_is_ignored_and_replaced(tmp_path, text):
     CostIndex(tmp_path).save({KEY: Cost(1.0, 2.0)})
-    (tmp_path / "index" / "costs-1.json").write_text(text)
+    (tmp_path / "index" / "costs-2.json").write_text(text)
     assert CostIndex(tmp_path).load() == {}
     CostIndex(tmp_path).save({OTHER: Cost(1.0, 2.0)})
     assert list(CostIndex(tmp_path).load()) == [OTHER]

@@ -10,13 +10,13 @@ def info(
     model: shared.ModelFolder, *, folder: shared.Cache = None, as_json: shared.Json = False
 ) -> None:
     """Print a model card: data, license, accuracy, limits; and what a prediction costs here."""
-    from headstart.features.cost_index import CostIndex
+    from headstart.features.cost_index import CostIndex, on_any_device
     from headstart.models.model_card import model_card
     from headstart.models.saved_model import describe, load_model
     from headstart.system.cache_folder import cache_root
 
     trained = load_model(model)
-    known = CostIndex(cache_root(folder)).load()
+    known = on_any_device(CostIndex(cache_root(folder)).load())
     origins = [one.origin for one in trained.all_members]
     found = {origin.name: known.get(origin.cost_key) for origin in origins}
     costs = {name: None if one is None else one.total for name, one in found.items()}

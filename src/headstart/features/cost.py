@@ -88,11 +88,9 @@ def _measure(extractor: Extractor, contents: Sequence[bytes], known: Cost | None
     if not shown:
         return None
     decoding = 1000 * (time.thread_time() - start) / len(contents)
-    if known is not None:
-        return Cost(decoding, known.network)
     crops = [crop for pixels in shown for crop in pixels]
-    per_crop = 1000 * _network_seconds(extractor.engine(), crops)
-    return Cost(decoding, per_crop * len(crops) / len(shown))
+    network = known.network if known else 1000 * _network_seconds(extractor.engine(), crops)
+    return Cost(decoding, network, len(crops) / len(shown))
 
 
 def _network_seconds(engine: Engine, crops: Sequence[Pixels]) -> float:

@@ -18,7 +18,7 @@ from headstart.system.digests import bytes_digest
 from headstart.system.files import atomic_write, read_regular
 from headstart.system.machine import cores
 
-_NAME: Final = "costs-1.json"
+_NAME: Final = "costs-2.json"
 """To be changed when costs are measured differently."""
 _MAX_BYTES: Final = 2**20
 _MAX_ENTRIES: Final = 1000
@@ -28,23 +28,26 @@ _LARGEST: Final = 1e7
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a view costs, in core-milliseconds per image.
+    """What a view costs, in core-milliseconds.
 
     Attributes:
-        decoding: Decoding and resizing, which depends on the images that it was measured on.
-        network: Running the network on all crops.
+        decoding: Decoding and resizing an image, which depends on the images that it was measured
+            on.
+        network: Running the network on a crop.
+        crops: Crops per image, which also depend on the images if they are tiles.
     """
 
     decoding: float
     network: float
+    crops: float = 1.0
 
     @property
     def total(self) -> float:
-        """The sum."""
-        return self.decoding + self.network
+        """The cost of an image."""
+        return self.decoding + self.crops * self.network
 
 
-def cost_key(view: str, weights: str, engine: str, precision: str) -> str:
+def cost_key(view: str, weights: str, engine: str, precision: str, device: str = "") -> str:
     """Return the name of what a cost is of.
 
     Args:
@@ -52,8 +55,14 @@ def cost_key(view: str, weights: str, engine: str, precision: str) -> str:
         weights: Digest of its weights.
         engine: What runs it.
         precision: Its numeric precision.
+        device: What it runs on; empty for the name in `on_any_device`.
     """
-    return " ".join([view, weights, engine, precision])
+    return " ".join([view, weights, engine, precision, *([device] if device else [])])
+
+
+def on_any_device(costs: Mapping[str, Cost]) -> dict[str, Cost]:
+    """Return the newest costs by their names without the device, which models do not tell."""
+    return {key.rpartition(" ")[0]: cost for key, cost in costs.items()}
 
 
 class CostIndex:

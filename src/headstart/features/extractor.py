@@ -191,7 +191,8 @@ class Extractor:
     def cost_key(self) -> str:
         """The name of this view's cost in a `CostIndex`."""
         plan = self.effective_plan
-        return cost_key(self.name, self.backbone.weights.digest, plan.engine, plan.precision)
+        digest = self.backbone.weights.digest
+        return cost_key(self.name, digest, plan.engine, plan.precision, plan.device)
 
     @property
     def effective_plan(self) -> EnginePlan:

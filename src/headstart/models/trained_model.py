@@ -101,7 +101,7 @@ class BackboneOrigin:
 
     @property
     def cost_key(self) -> str:
-        """The name of the view's cost in a `CostIndex`."""
+        """The name of the view's cost in `headstart.features.cost_index.on_any_device`."""
         return cost_key(self.name, self.weights, self.engine, self.precision)
 
 
