@@ -33,9 +33,15 @@ def test_texts(text):
     assert str(view) == text
 
 
-@pytest.mark.parametrize("text", ["", " ", "net@16", "net@4000"])
-def test_texts_that_are_no_view(text):
-    with pytest.raises(BackboneError):
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("", "NAME@SIZE-FRAME"), (" ", "whole, padded, mirrored or tiles"),
+        ("net@16", "32 to 1024"), ("net@4000", "32 to 1024"),
+    ],
+)  # fmt: skip
+def test_texts_that_are_no_view(text, advice):
+    with pytest.raises(BackboneError, match=advice):
         View.parse(text)
 
 
@@ -49,8 +55,8 @@ def test_preprocessing_of_views():
     assert whole == replace(own, size=own.crop, crop=own.crop, resize=Resize.STRETCH)
     padded = View(name, 64, Frame.PADDED).of(backbone).preprocessing
     assert padded == replace(own, size=64, crop=64, resize=Resize.LONGER)
-    with pytest.raises(BackboneError, match="is not a view of"):
-        View("other").of(backbone)
+    with pytest.raises(BackboneError, match=f"give the view {name}@64, or the network other"):
+        View("other", 64).of(backbone)
 
 
 def test_tiles_have_maxima_besides():

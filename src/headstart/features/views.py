@@ -79,7 +79,8 @@ class View:
         found = _TEXT.fullmatch(given.removesuffix(_TUNED))
         if found is None:
             raise BackboneError(
-                f"{text!r} is not a view; give NAME, NAME@SIZE, NAME@whole or NAME@tiles"
+                f"{text!r} is not a view; give NAME, NAME@SIZE, NAME@FRAME or NAME@SIZE-FRAME, "
+                "where FRAME is whole, padded, mirrored or tiles"
             )
         size = int(found["size"]) if found["size"] else None
         if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
@@ -108,7 +109,10 @@ class View:
             BackboneError: The network has another name, or does not take this size.
         """
         if backbone.name != self.backbone:
-            raise BackboneError(f"{self} is not a view of {backbone.name}")
+            raise BackboneError(
+                f"{self} is a view of {self.backbone}, and the network is {backbone.name}; give "
+                f"the view {replace(self, backbone=backbone.name)}, or the network {self.backbone}"
+            )
         own = backbone.preprocessing.crop
         if self.size not in (None, own) and not backbone.any_size:
             raise BackboneError(
