@@ -1,5 +1,6 @@
 """Places that decided, found with a network that sees nothing but how red the reddest spot is."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import pytest
 from PIL import Image
 
 from headstart.backbones.backbone import Weights
-from headstart.backbones.stages import Stage
-from headstart.datasets import open_dataset
+from headstart.backbones.stages import LOGITS, Stage
+from headstart.datasets import ImageDataset, open_dataset
 from headstart.errors import UserError
 from headstart.features.extractor import Extractor
 from headstart.features.views import Frame, View
 from headstart.images.preprocessing import Interpolation, Preprocessing
-from headstart.images.tiles import PixelBox
+from headstart.images.tiles import PixelBox, Tiles
+from headstart.models import deciding_places
 from headstart.models.deciding_places import DecidingPlaces
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
@@ -26,8 +28,8 @@ SIDE, SPOT = 96, 8
 TILES = View("spots", None, Frame.TILES)
 
 
-def graph() -> Any:
-    """Averages and maxima of the colors of squares of `SPOT` pixels."""
+def graph(*, logits: bool = False) -> Any:
+    """Averages and maxima of the colors of squares of `SPOT` pixels; logits are the contrast."""
     import openvino
     from openvino import opset13 as op
 
@@ -36,7 +38,9 @@ def graph() -> Any:
     x = op.transpose(x, op.constant(np.array([0, 3, 1, 2])))
     x = op.avg_pool(x, [4, 4], [0, 0], [0, 0], [SPOT, SPOT], False)
     axes = op.constant(np.array([2, 3]))
-    outputs = op.reduce_mean(x, axes, False), op.reduce_max(x, axes, False)
+    outputs = [op.reduce_mean(x, axes, False), op.reduce_max(x, axes, False)]
+    if logits:
+        outputs.append(op.subtract(outputs[1], outputs[0]))
     return openvino.Model([op.result(y) for y in outputs], [pixels])
 
 
@@ -68,14 +72,19 @@ def surface(rng: np.random.Generator, *spots: tuple[int, int]) -> Image.Image:
 
 
 @pytest.fixture
-def trained(extractor: Extractor, tmp_path: Path):
+def photos_of_surfaces(tmp_path: Path) -> ImageDataset:
     rng = np.random.default_rng(0)
     for label in ("good", "spot"):
         (tmp_path / "data" / label).mkdir(parents=True)
         for number in range(20):
             spots = [] if label == "good" else [(rng.integers(300), rng.integers(220))]
             surface(rng, *spots).save(tmp_path / "data" / label / f"{number}.png")
-    return fit(open_dataset(tmp_path / "data"), extractor, FitSettings())
+    return open_dataset(tmp_path / "data")
+
+
+@pytest.fixture
+def trained(extractor: Extractor, photos_of_surfaces: ImageDataset):
+    return fit(photos_of_surfaces, extractor, FitSettings())
 
 
 def test_the_place_of_a_defect(trained, extractor, tmp_path):
@@ -120,6 +129,34 @@ def test_a_small_image_is_one_tile(trained, extractor, tmp_path):
     assert len(places) == 1
     assert places[0].box.right <= 48
     assert places[0].box.overlaps(PixelBox(8, 8, 24, 24))
+
+
+def test_many_tiles_are_pooled_a_few_at_a_time(trained, extractor, tmp_path, monkeypatch):
+    surface(np.random.default_rng(1), (20, 30)).save(path := tmp_path / "image.png")
+    expected = predict(trained.model, extractor, [path], where=True).where
+    pool, pooled = Tiles.pool, []
+
+    def noted(self, outputs, starts):
+        pooled.append(len(outputs[0]))
+        return pool(self, outputs, starts)
+
+    monkeypatch.setattr(Tiles, "pool", noted)
+    monkeypatch.setattr(deciding_places, "_ROWS", 50)
+    assert predict(trained.model, extractor, [path], where=True).where == expected
+    assert max(pooled) <= 50
+    assert pooled.count(44) == 12 * 11 / 44
+
+
+def test_the_logits_of_tiles_decide_somewhere(extractor, photos_of_surfaces, tmp_path):
+    backbone = replace(
+        extractor.backbone, labels=("red", "green", "blue"), graph=lambda: graph(logits=True)
+    )
+    own = Extractor(backbone=backbone, plan=F32, cache=tmp_path / "own").as_view(TILES)
+    model = fit(photos_of_surfaces, own, FitSettings(stages=(LOGITS,))).model
+    assert model.stages == (LOGITS,)
+    surface(np.random.default_rng(1), (20, 30)).save(path := tmp_path / "image.png")
+    ((place,),) = predict(model, own, [path], where=True).where
+    assert place.box.overlaps(PixelBox(20, 30, 20 + 2 * SPOT, 30 + 2 * SPOT))
 
 
 def test_models_without_tiles_cannot_tell(trained, extractor, tiny, photos):

@@ -134,4 +134,4 @@ class InspectedNetwork:
 
     @property
     def _by_view(self) -> dict[View | None, Extractor]:
-        return {None: self._extractor} | dict(self._extractor.others)
+        return self._extractor.by_view

@@ -9,7 +9,7 @@ This needs no gradients, and suits every head, engine and network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from headstart.backbones.stages import LOGITS
 from headstart.errors import UserError
 from headstart.features.extractor import Extractor
 from headstart.features.views import View, qualified
@@ -37,6 +38,8 @@ _FINEST: Final = 48
 """Least side of a window in pixels."""
 _NEARLY: Final = 0.9
 """A window that lowers the odds by so large a share of the most shows the same thing."""
+_ROWS: Final = 20_000
+"""Tiles that are pooled at once, as an image has thousands, and is tried without each of them."""
 _LOWEST: Final = 1e-12
 """Least probability in odds."""
 
@@ -70,11 +73,10 @@ class DecidingPlaces:
     """
 
     def __init__(self, model: Model, extractor: Extractor) -> None:
-        every: dict[View | None, Extractor] = {None: extractor} | dict(extractor.others)
         self._model = model
         self._views = {
             view: (one, one.presentation)
-            for view, one in every.items()
+            for view, one in extractor.by_view.items()
             if isinstance(one.presentation, Tiles)
         }
         if not self._views:
@@ -130,7 +132,7 @@ class _TiledImage:
     ) -> None:
         self._model, self._extractor, self._tiles = model, extractor, tiles
         self._features, self._label = features, label
-        names = [one.name for one in extractor.backbone.outputs]
+        names = [*(one.name for one in extractor.backbone.outputs), LOGITS]
         known = [name if view is None else qualified(view, name) for name in names]
         self._places = {name: place for place, name in enumerate(known) if name in model.stages}
 
@@ -142,7 +144,7 @@ class _TiledImage:
         # What most of an image says is in no place.
         most = min(_MOST, max(1, len(pixels) // 2))
         while len(rest) > 1 and len(left_out) < most:
-            without = self._log_odds(outputs, [[one for one in rest if one != t] for t in rest])
+            without = self._log_odds(outputs, ([one for one in rest if one != t] for t in rest))
             # If two tiles show the same thing, nothing changes without one of them.
             left_out.append(rest.pop(int(np.lexsort((-alone[rest], without.round(2)))[0])))
             if without.min() < 0:
@@ -194,8 +196,11 @@ class _TiledImage:
             for place, rows in enumerate(zip(*parts, strict=True))
         ]
 
-    def _log_odds(self, outputs: list[Floats], groups: Sequence[Sequence[int]]) -> Doubles:
+    def _log_odds(self, outputs: list[Floats], groups: Iterable[Sequence[int]]) -> Doubles:
         """Return the log-odds of the class, (G,), if the image consists of each group of tiles."""
+        return np.concatenate([self._some_log_odds(outputs, some) for some in _chunks(groups)])
+
+    def _some_log_odds(self, outputs: list[Floats], groups: Sequence[Sequence[int]]) -> Doubles:
         rows = np.concatenate([np.array(group, dtype=np.int64) for group in groups])
         starts = np.cumsum([0, *(len(group) for group in groups[:-1])])
         pooled = self._tiles.pool([one[rows] for one in outputs], starts)
@@ -210,6 +215,19 @@ class _TiledImage:
         others = np.delete(found, self._label, axis=1).sum(axis=1)
         odds: Doubles = np.log(np.maximum(own, _LOWEST)) - np.log(np.maximum(others, _LOWEST))
         return odds
+
+
+def _chunks(groups: Iterable[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+    """Yield groups of tiles, as many at once as have few enough rows together."""
+    found: list[Sequence[int]] = []
+    rows = 0
+    for group in groups:
+        if found and rows + len(group) > _ROWS:
+            yield found
+            found, rows = [], 0
+        found.append(group)
+        rows += len(group)
+    yield found
 
 
 def _windows(area: PixelBox) -> list[PixelBox]:
