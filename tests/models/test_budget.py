@@ -67,6 +67,8 @@ def test_views_that_are_too_expensive_alone_are_left_out(several):
         within_budget(several, costs(30, 10, 12), 9.9)
     with pytest.raises(UserError, match="none can be read"):
         within_budget(several, {}, 10)
+    assert within_budget(several, {}, None) == (several, None)
+    assert budget.of([1]) == Budget(20, (12,))
 
 
 def test_a_model_keeps_its_budget(several, tmp_path):

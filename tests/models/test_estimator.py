@@ -25,7 +25,9 @@ from headstart.errors import BackboneError, DataError, SavedModelError, UserErro
 from headstart.features import extractor
 from headstart.features.cost import measure_costs
 from headstart.features.views import View
+from headstart.heads.families import head_family
 from headstart.models import estimator, model_backbone, view_trial
+from headstart.models.saved_model import save_model
 from headstart.types import Split
 from tests.conftest import KINDS, files, tiny_backbone
 
@@ -274,7 +276,7 @@ class TestViews:
         monkeypatch.setattr(view_trial, "_NEGLIGIBLE", 1.0)
         views = {View("tiny", 32): tiny_backbone()}
         monkeypatch.setattr(
-            estimator, "with_quality", lambda extractor, *_: extractor.with_views(views)
+            estimator, "with_quality", lambda extractor, *_, **options: extractor.with_views(views)
         )
         assert Classifier(quality="balanced").fit(paths, labels).model_.members == ()
         both = Classifier(quality="balanced", views=self.VIEWS).fit(paths, labels)
@@ -304,6 +306,34 @@ class TestSaveAndLoad:
         assert (tmp_path / "first" / "model.json").read_bytes() == (
             tmp_path / "second" / "model.json"
         ).read_bytes()
+
+    @pytest.mark.parametrize("kind", ["logistic", "discriminant"])
+    def test_a_loaded_model_of_members_tries_what_was_tried(
+        self, paths: list[Path], labels: list[str], tmp_path: Path, kind: str
+    ):
+        views = ["tiny", "tiny@32-whole"]
+        model = Classifier(views=views).fit(paths, labels).model_
+        first, *others = model.members
+        members = (replace(first, head=kind), *others)
+        heads = (head_family(kind).load(model.head.members[0].tensors()), *model.head.members[1:])
+        save_model(replace(model, members=members, head=replace(model.head, members=heads)),
+                   tmp_path / "model")  # fmt: skip
+        loaded = Classifier.load(tmp_path / "model")
+        assert (loaded.head, loaded.views) == ("logistic", views)
+        loaded.fit(paths, labels)
+
+    def test_the_view_of_a_fine_tuned_network_is_not_tried_again(
+        self, paths: list[Path], labels: list[str], monkeypatch: pytest.MonkeyPatch
+    ):
+        fitted = Classifier(views=["tiny", "tiny@32-whole"]).fit(paths, labels)
+        *others, last = fitted.model_.members
+        tuned = replace(last, origin=replace(last.origin, view="tiny+tuned"))
+        model = replace(fitted.model_, members=(*others, tuned))
+        monkeypatch.setattr(estimator, "load_model", lambda folder: model)
+        monkeypatch.setattr(Classifier, "_open", lambda *_, **options: fitted._extractor)
+        loaded = Classifier.load("folder")
+        assert loaded.views == list(dict.fromkeys(one.origin.name for one in others))
+        loaded.fit(paths, labels)
 
     def test_an_unfitted_classifier_is_not_saved(self, tmp_path: Path):
         with pytest.raises(NotFittedError):

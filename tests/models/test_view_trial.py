@@ -8,6 +8,7 @@ import pytest
 from headstart.datasets import open_dataset
 from headstart.features.views import Frame, View
 from headstart.models import view_trial
+from headstart.models.budget import Budget
 from headstart.models.fit_settings import FitSettings
 from headstart.models.view_trial import is_large, try_views
 from headstart.types import Split
@@ -81,6 +82,28 @@ def test_views_that_a_sample_does_without_are_left_out(dataset, several, monkeyp
     assert computed(several, LARGE, dataset) == 6
     found = trial.extractor.extract(dataset.paths)
     np.testing.assert_array_equal(found.rows, np.arange(36))
+
+
+def test_views_are_tried_within_the_budget(dataset, several, monkeypatch):
+    select, budgets = view_trial.select_members, []
+
+    def without_large(data, extractor, settings, *, budget=None, **options):
+        chosen, sample = select(data, extractor, settings, budget=budget, **options)
+        budgets.append(budget)
+        members = [one for one in chosen.members if one.view is not LARGE]
+        return replace(chosen, members=tuple(members)), sample
+
+    monkeypatch.setattr(view_trial, "select_members", without_large)
+    trial = try_views(dataset, several, FitSettings(), budget=Budget(8, (2, 3, 4)))
+    assert budgets == [None, Budget(8, (2, 3, 4)), Budget(8, (2, 3))]
+    assert trial.budget == Budget(8, (2, 3))
+
+
+def test_a_view_that_is_too_expensive_replaces_no_other(dataset, several):
+    for costs, left_out in (((4, 5, 90), LARGE), ((4, 90, 5), WHOLE)):
+        trial = try_views(dataset, several, FitSettings(), budget=Budget(10, costs))
+        assert left_out not in trial.extractor.by_view
+        assert len(trial.extractor.by_view) == 2
 
 
 def test_nothing_is_tried_without_a_cache_or_further_views(dataset, several):

@@ -104,11 +104,9 @@ def fit(
         paths=dataset.paths,
     )
     _warn_about_data(dataset, holdout)
-    limit, costs = None, {}
-    if extractor.others or budget is not None:
-        costs = measure_costs(extractor, dataset.paths)
-        if budget is not None:
-            extractor, limit = within_budget(extractor, costs, budget)
+    measured = extractor.others or budget is not None
+    costs = measure_costs(extractor, dataset.paths) if measured else {}
+    extractor, limit = within_budget(extractor, costs, budget)
     if extractor.others:
         sampled = not views and is_large(dataset)
         note(forecast(costs, extractor, dataset.paths, tried=sampled))
@@ -118,14 +116,13 @@ def fit(
                     dataset,
                     extractor,
                     settings,
+                    budget=limit,
                     on_images=bars.bar("images tried", "images"),
                     on_candidates=bars.bar("trying views", "candidates"),
                 )
-            extractor = trial.extractor
+            extractor, limit = trial.extractor, trial.budget
             if trial.reason:
                 note(trial.reason)
-            if budget is not None:
-                extractor, limit = within_budget(extractor, costs, budget)
     with progress() as bars:
         result = train(
             dataset,

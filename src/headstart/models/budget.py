@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from headstart.errors import UserError
@@ -37,20 +37,26 @@ class Budget:
                     found.append(places)
         return found
 
+    def of(self, places: Sequence[int]) -> Budget:
+        """Return the same limit for some of the views."""
+        return replace(self, costs=tuple(self.costs[place] for place in places))
+
 
 def within_budget(
-    extractor: Extractor, costs: Mapping[str, Cost], limit: float
-) -> tuple[Extractor, Budget]:
+    extractor: Extractor, costs: Mapping[str, Cost], limit: float | None
+) -> tuple[Extractor, Budget | None]:
     """Leave out the views that are too expensive even alone; return the others and their budget.
 
     Args:
         extractor: The views to try.
         costs: What each of them costs, by its name.
-        limit: Core-milliseconds of one prediction.
+        limit: Core-milliseconds of one prediction; None leaves nothing out, and is no budget.
 
     Raises:
         UserError: The limit is below the cost of every view, or no cost could be measured.
     """
+    if limit is None:
+        return extractor, None
     if not costs:
         raise UserError("a budget needs an image to measure costs on, and none can be read")
     kept = [view for view, one in extractor.by_view.items() if costs[one.name].total <= limit]

@@ -16,10 +16,9 @@ from headstart.datasets import ImageDataset
 from headstart.errors import BackboneError, DataError, HeadstartWarning, UserError
 from headstart.evaluation.conformal import check_coverage
 from headstart.features.cost import measure_costs
-from headstart.features.cost_index import Cost
 from headstart.images.preprocessing import Preprocessing
 from headstart.models.budget import within_budget
-from headstart.models.fit import fit
+from headstart.models.fit import first_head, fit
 from headstart.models.fit_settings import FitSettings
 from headstart.models.image_inputs import (
     Images,
@@ -32,7 +31,7 @@ from headstart.models.label_encoding import decode_labels, match_labels
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.own_backbone import open_extractor, own_file, own_module
 from headstart.models.prediction import Predictions, predict
-from headstart.models.quality import with_quality
+from headstart.models.quality import views_to_fit, with_quality
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
 from headstart.models.view_trial import is_large, try_views
@@ -167,15 +166,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             [self.views] if isinstance(self.views, str) else self.views,
             paths=dataset.paths,
         )
-        costs: dict[str, Cost] = {}
-        budget = None
-        if self.budget is not None:
-            costs = measure_costs(extractor, dataset.paths)
-            extractor, budget = within_budget(extractor, costs, self.budget)
+        costs = {} if self.budget is None else measure_costs(extractor, dataset.paths)
+        extractor, budget = within_budget(extractor, costs, self.budget)
         if extractor.others and not self.views and is_large(dataset):
-            extractor = try_views(dataset, extractor, settings).extractor
-            if self.budget is not None:
-                extractor, budget = within_budget(extractor, costs, self.budget)
+            trial = try_views(dataset, extractor, settings, budget=budget)
+            extractor, budget = trial.extractor, trial.budget
         self._extractor = extractor
         found = fit(dataset, extractor, settings, budget=budget)
         self.fit_result_ = replace(found, model=replace(found.model, label_type=label_type))
@@ -362,15 +357,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
                 weights on this machine are not those that the model was trained with.
         """
         model = load_model(Path(folder))
-        has_views = bool(model.members) or model.origin.view is not None
         self = cls(
             backbone=model.origin.backbone if backbone is None else backbone,
             preprocessing=model.origin.preprocessing,
-            head=str(model.head.kind),
+            head=first_head(model),
             stage=AUTO if model.members else model.origin.stages,
-            views=list(dict.fromkeys(one.origin.name for one in model.all_members))
-            if has_views
-            else [],
+            views=views_to_fit(model),
             balance=model.balanced,
             seed=model.seed,
             **options,

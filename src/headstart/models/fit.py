@@ -33,6 +33,7 @@ from headstart.models.members import ChosenMembers, choose_members
 from headstart.models.sample_weights import sample_weights
 from headstart.models.selection_cache import select_cached
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
+from headstart.models.trained_model import Model
 from headstart.novelty.cross_fitting import Novelty, fit_novelty
 from headstart.novelty.other_images import other_images
 from headstart.system.machine import one_blas_thread
@@ -160,6 +161,16 @@ def _choose(
         selections.append((view, selected))
     row_weights = sample_weights(labels, classes, balance=settings.balance, given=weights)
     return choose_members(selections, labels, row_weights, clusters_of(sampled), budget)
+
+
+def first_head(model: Model) -> str:
+    """Return the family of heads that a model like this one is trained with.
+
+    Of several members, the first may have the second head of its view.
+    """
+    families = {second: first for first, second in SECOND_HEADS.items()}
+    kind = model.head.kind
+    return families.get(kind, kind) if model.members else kind
 
 
 def select_members(

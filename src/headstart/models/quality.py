@@ -13,6 +13,7 @@ from headstart.errors import DownloadError, UserError
 from headstart.features.extractor import Extractor
 from headstart.features.views import Frame, View
 from headstart.images.sizes import typical_size
+from headstart.models.trained_model import Model
 from headstart.types import Quality
 
 _LARGER: Final = 352 / 224
@@ -86,6 +87,17 @@ def with_quality(
     if not wanted:
         return extractor
     return extractor.with_views({view: published[view.backbone] for view in wanted})
+
+
+def views_to_fit(model: Model) -> list[str]:
+    """Return the views of a model to name for another fit; none if it sees images plainly.
+
+    Those of fine-tuned networks are not among them.
+    """
+    names = dict.fromkeys(one.origin.name for one in model.all_members)
+    if not model.members and model.origin.view is None:
+        return []
+    return [name for name in names if not View.parse(name).tuned]
 
 
 def planned_views(

@@ -8,6 +8,7 @@ computed is stored, so that the views that stay are not computed twice on the sa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,6 +16,8 @@ from headstart.datasets import ImageDataset
 from headstart.datasets.splits import stratified_sample
 from headstart.evaluation.metrics import clustered_interval
 from headstart.features.extractor import Extractor
+from headstart.features.views import View
+from headstart.models.budget import Budget
 from headstart.models.fit import select_members
 from headstart.models.fit_settings import FitSettings
 from headstart.models.train_test_split import SplitFeatures
@@ -37,10 +40,12 @@ class ViewTrial:
 
     Attributes:
         extractor: Those views.
+        budget: What they may cost together; None if it does not matter.
         reason: A sentence about those that are left out; None if none are.
     """
 
     extractor: Extractor
+    budget: Budget | None = None
     reason: str | None = None
 
 
@@ -58,6 +63,7 @@ def try_views(
     extractor: Extractor,
     settings: FitSettings,
     *,
+    budget: Budget | None = None,
     on_images: ProgressCallback = no_progress,
     on_candidates: ProgressCallback = no_progress,
 ) -> ViewTrial:
@@ -67,6 +73,7 @@ def try_views(
         dataset: Images with labels.
         extractor: The views. Without a cache all of them stay, as a trial would be computed twice.
         settings: How heads are trained.
+        budget: What the views may cost together; None if it does not matter.
         on_images: Called with (done, total) images, anew for each sample.
         on_candidates: Called with (done, total) candidates, anew for each sample.
 
@@ -74,7 +81,12 @@ def try_views(
         DataError: Fewer than two classes have a readable training image.
     """
     if not extractor.others or extractor.cache is None:
-        return ViewTrial(extractor)
+        return ViewTrial(extractor, budget)
+    places = {view: place for place, view in enumerate(extractor.by_view)}
+
+    def budget_of(views: Sequence[View | None]) -> Budget | None:
+        return budget and budget.of([places[view] for view in views])
+
     first = extractor.only([None])
     data = SplitFeatures.extract(dataset, first, settings, progress=on_images)
     split, keys = data.split, data.split.keys(data.features)
@@ -85,7 +97,9 @@ def try_views(
         error = 1 - clustered_interval(correct, series.groups if series else None).low
         if error < _NEGLIGIBLE:
             return ViewTrial(
-                first, f"the first view errs on at most {error:.1%} of images: no further view pays"
+                first,
+                budget_of([None]),
+                f"the first view errs on at most {error:.1%} of images: no further view pays",
             )
     kept, size = list(extractor.by_view), max(_FIRST_SAMPLE, _PER_CLASS * len(split.classes))
     alone = replace(settings, hold_out=0.0)
@@ -93,10 +107,12 @@ def try_views(
         drawn = stratified_sample(keys, split.labels, size=size, seed=settings.seed)
         some, views = data.dataset.subset(split.train[drawn]), extractor.only(kept)
         tried = SplitFeatures.extract(some, views, alone, progress=on_images)
-        members, _ = select_members(tried, views, alone, on_candidates=on_candidates)
+        members, _ = select_members(
+            tried, views, alone, budget=budget_of(kept), on_candidates=on_candidates
+        )
         needed = {member.view for member in members.members}
         kept = [view for view in kept if view is None or view in needed]
         size *= 2
     dropped = [str(view) for view in extractor.others if view not in kept]
     reason = f"not worth a pass over all images: {join_names(dropped)}" if dropped else None
-    return ViewTrial(extractor.only(kept), reason)
+    return ViewTrial(extractor.only(kept), budget_of(kept), reason)
