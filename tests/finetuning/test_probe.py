@@ -74,6 +74,7 @@ def test_the_heaviest_logistic_head_of_the_first_view_is_trained_further():
     )  # fmt: skip
     start = start_of(probe)
     assert start.members == ()
+    assert isinstance(probe.model.head, BlendedHead)
     assert start.head is probe.model.head.members[2]
     assert (start.setting, start.temperature) == (2.0, 3.5)
     assert start.origin.stages == ("stage 2",)
@@ -150,9 +151,12 @@ def test_the_tuned_network_sees_images_as_the_probe_did(
     view, seen = View("small", 48, Frame.WHOLE), []
     decide, test = module.decide, module.with_test
     monkeypatch.setattr(module, "decide", lambda *a, **o: replace(decide(*a, **o), weight=1.0))
-    monkeypatch.setattr(
-        module, "with_test", lambda model, own, images: seen.append(own) or test(model, own, images)
-    )
+
+    def noted(model, own, images):
+        seen.append(own)
+        return test(model, own, images)
+
+    monkeypatch.setattr(module, "with_test", noted)
     settings = TuningSettings(
         depth=1, epochs=1, views=1, rate=1e-3, batch_norm=BatchNorm.FROZEN, validation=0.5
     )

@@ -25,6 +25,7 @@ from headstart.errors import BackboneError, DataError, SavedModelError, UserErro
 from headstart.features import extractor
 from headstart.features.cost import measure_costs
 from headstart.features.views import View
+from headstart.heads.blend import BlendedHead
 from headstart.heads.families import head_family
 from headstart.models import estimator, model_backbone, view_trial
 from headstart.models.saved_model import save_model
@@ -314,6 +315,7 @@ class TestSaveAndLoad:
         views = ["tiny", "tiny@32-whole"]
         model = Classifier(views=views).fit(paths, labels).model_
         first, *others = model.members
+        assert isinstance(model.head, BlendedHead)
         members = (replace(first, head=kind), *others)
         heads = (head_family(kind).load(model.head.members[0].tensors()), *model.head.members[1:])
         save_model(replace(model, members=members, head=replace(model.head, members=heads)),
