@@ -12,7 +12,7 @@ from headstart.backbones import check_name, load_backbone
 from headstart.backbones.stated_preprocessing import preprocessing_from
 from headstart.engines import build_engine, make_plan
 from headstart.errors import BackboneError, NoTorchFormError
-from headstart.features.views import View
+from headstart.features.views import Frame, View
 from headstart.images.preprocessing import Interpolation, Resize
 from headstart.types import EngineName, Precision
 from tests.backbones.onnx_file import (
@@ -94,6 +94,27 @@ def test_a_network_without_classifier_ends_with_its_output(tmp_path):
     backbone = load_backbone(str(file))
     assert backbone.labels == ()
     assert [(one.name, one.width) for one in backbone.stages] == [("shallow", 8), ("deep", 16)]
+
+
+def test_an_output_named_logits_that_is_no_classifier_is_a_stage_of_another_name(tmp_path):
+    file = write_tiny(tmp_path)
+    kept = {name: one for name, one in weights_of(TinyNet()).items() if not name.startswith("fc")}
+    ops = [*TINY[:-4], TINY[-4]._replace(output="logits")]
+    file.write_bytes(onnx_bytes(ops, kept, outputs=["logits"]))
+    backbone = load_backbone(str(file))
+    assert [one.name for one in backbone.stages] == ["shallow", "logits'"]
+
+
+def test_tiles_have_maxima_besides(file):
+    backbone = View("net.onnx", None, Frame.TILES).of(load_backbone(str(file)))
+    outputs, x = run(backbone, 32)
+    with torch.no_grad():
+        shallow, deep = TinyNet().maps(x)
+        logits = TinyNet()(x)
+    flat = deep.mean((2, 3))
+    expected = [shallow.mean((2, 3)), flat, shallow.amax((2, 3)), flat, logits]
+    for found, wanted in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_channels_last_input_and_softmax(tmp_path):

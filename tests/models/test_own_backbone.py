@@ -5,7 +5,9 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
+from torch import nn
 
 from headstart import Classifier
 from headstart.backbones.stated_preprocessing import preprocessing_from
@@ -38,6 +40,19 @@ def test_a_module(photos, tmp_path):
         Classifier.load(tmp_path / "model")
     with pytest.raises((BackboneError, SavedModelError)):
         Classifier.load(tmp_path / "model", backbone=TinyNet(seed=1))
+
+
+def test_a_module_without_classifier(photos, tmp_path):
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()
+    module = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    paths, labels = labeled(photos)
+    classifier = Classifier(backbone=module, preprocessing=STATED).fit(paths, labels)
+    expected = classifier.predict_proba(paths)
+    assert (classifier.predict(paths) == labels).mean() > 0.8
+    classifier.save(tmp_path / "model")
+    loaded = Classifier.load(tmp_path / "model", backbone=module)
+    np.testing.assert_array_equal(loaded.predict_proba(paths), expected)
 
 
 def test_a_file(photos, tmp_path):

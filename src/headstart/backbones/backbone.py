@@ -99,6 +99,11 @@ class Backbone(ABC):
         """
 
     @property
+    def other_side(self) -> int:
+        """A larger side of the input, to see whether the network takes others than its own."""
+        return _STEP * round(self.preprocessing.crop * _LARGER / _STEP)
+
+    @property
     def any_size(self) -> bool:
         """Whether the network takes images of other sizes than that of its preprocessing."""
         return False
@@ -158,3 +163,4 @@ class Backbone(ABC):
 
 
 _CHANGED = ", changed"
+_LARGER, _STEP = 3 / 2, 32

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from headstart.backbones.staged import StagedNetwork
 
 _CHANNELS = 3
-_LARGER = 3 / 2
-"""Another size, relative to the network's own, to see whether it takes others."""
-_STEP = 32
 
 
 @final
@@ -52,9 +49,8 @@ class GraphBackbone(Backbone):
     @property
     def any_size(self) -> bool:
         """See `Backbone.any_size`; the shapes for another size tell."""
-        side = round(self.preprocessing.crop * _LARGER / _STEP) * _STEP
         try:
-            _, stages, output = analyzed(self.model, side)
+            _, stages, output = analyzed(self.model, self.other_side)
         except BackboneError:
             return False
         before = [(one.node, one.width) for one in (*self.activations, self.output)]
@@ -103,10 +99,10 @@ class GraphBackbone(Backbone):
         model.reshape(_input_shape(model, side, batch=-1))
         tensors = {node.get_friendly_name(): node.output(0) for node in model.get_ordered_ops()}
 
-        def pooled(one: Activation) -> Any:
+        def pooled(one: Activation, reduce: Any = op.reduce_mean) -> Any:
             found = tensors[one.node]
             return (
-                op.reduce_mean(found, op.constant(np.array(one.axes)), False)
+                reduce(found, op.constant(np.array(one.axes)), False)
                 if one.axes
                 else (op.reshape(found, op.constant(np.array([0, -1])), True))
             )
@@ -116,6 +112,8 @@ class GraphBackbone(Backbone):
             kept = kept[: [stage.name for stage in self.stages].index(until) + 1]
             flat = op.reshape(tensors[kept[-1].node], op.constant(np.array([0, -1])), True)
         outputs = [pooled(one) for one in kept]
+        if until is None and self.peaks:
+            outputs += [pooled(one, op.reduce_max) for one in kept]
         outputs.append(pooled(self.output) if until is None else flat)
         results = [op.result(op.convert(one, "f32")) for one in outputs]
         model = ov.Model(results, model.get_parameters())

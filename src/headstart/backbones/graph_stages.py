@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.backbones.stages import TOKEN_BLOCKS, evenly
+from headstart.backbones.stages import LOGITS, TOKEN_BLOCKS, evenly
 from headstart.errors import BackboneError
 
 _SHRINKS = 2.25
@@ -54,7 +54,8 @@ class Activation:
     @property
     def name(self) -> str:
         """The name of a stage here: as in PyTorch, with dots."""
-        return self.node.strip("/").replace("/", ".")
+        name = self.node.strip("/").replace("/", ".")
+        return f"{name}'" if name == LOGITS else name  # an output that is not a classifier's
 
 
 def find_graph_stages(model: Any) -> tuple[tuple[Activation, ...], Activation]:

@@ -15,10 +15,6 @@ from headstart.backbones.staged import StagedNetwork
 from headstart.backbones.tensors import frozen, without_counters
 from headstart.errors import BackboneError
 
-_LARGER = 3 / 2
-"""Another size, relative to the network's own, to see whether it takes others."""
-_STEP = 32
-
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,8 +30,7 @@ class TorchBackbone(Backbone):
     @property
     def any_size(self) -> bool:
         """See `Backbone.any_size`; the shapes for another size tell."""
-        side = self.preprocessing.crop
-        other = _STEP * round(side * _LARGER / _STEP)
+        side, other = self.preprocessing.crop, self.other_side
         network = self.network().to("meta")
         try:
             same = _shapes(network, side) == _shapes(fitted(network, other), other)

@@ -50,6 +50,7 @@ class FeatureBuffer:
         Raises:
             BackboneError: The outputs contain NaN or infinity.
         """
+        outputs = outputs[: len(self._widths)]  # without classes, there are no logits to keep
         for name, values in zip(self._widths, outputs, strict=True):
             if not np.isfinite(values).all():  # stored, they would affect every later run
                 raise BackboneError(
