@@ -8,6 +8,7 @@ import pytest
 from headstart.backbones import ladder
 from headstart.datasets import open_dataset
 from headstart.errors import BackboneError, DownloadError, SavedModelError, UserError
+from headstart.features.extractor import build_extractor
 from headstart.features.views import Frame, View
 from headstart.heads.blend import BlendedHead
 from headstart.heads.candidates import Candidate
@@ -26,6 +27,7 @@ from headstart.models.prediction import evaluate, predict
 from headstart.models.quality import planned_views, with_quality
 from headstart.models.saved_model import load_model, save_model
 from headstart.types import Quality
+from tests.backbones.onnx_file import write_tiny
 from tests.conftest import files, write_photos
 
 WHOLE, LARGE = View("tiny", 32, Frame.WHOLE), View("tiny", 32)
@@ -265,3 +267,27 @@ def test_named_views(tiny):
         with_quality(plain, Quality.FAST, ["tiny", "tiny"])
     with pytest.raises(BackboneError):
         with_quality(plain, Quality.FAST, ["tiny", "no-such-network"])
+
+
+def test_named_views_have_the_names_of_the_networks_that_are_loaded(tiny, monkeypatch, tmp_path):
+    def load(name, *, allow_code):
+        return replace(tiny(digest="1" * 32).backbone, name=f"torchvision:{name}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(quality, "load_backbone", load)
+        found = with_quality(tiny(), Quality.FAST, ["resnet18@64", "torchvision:resnet18", "tiny"])
+        assert found.name == "torchvision:resnet18@64"
+        assert list(map(str, found.others)) == ["torchvision:resnet18", "tiny"]
+        with pytest.raises(UserError, match="has a view twice"):
+            with_quality(tiny(), Quality.FAST, ["resnet18@64", "torchvision:resnet18@64"])
+    file = write_tiny(tmp_path)
+    own = build_extractor(str(file))
+    monkeypatch.chdir(tmp_path)
+    for name in (file, "net.onnx"):
+        found = with_quality(own, Quality.FAST, [f"{name}@48", str(name)])
+        assert (found.name, list(found.others)) == ("net.onnx@48", [View("net.onnx")])
+        assert found.backbone.weights == own.backbone.weights
+    (tmp_path / "other").mkdir()
+    other = write_tiny(tmp_path / "other", seed=1)
+    with pytest.raises(UserError, match=r"two networks named net\.onnx"):
+        with_quality(own, Quality.FAST, ["net.onnx", str(other)])

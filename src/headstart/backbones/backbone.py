@@ -109,6 +109,11 @@ class Backbone(ABC):
         return False
 
     @property
+    def sized(self) -> bool:
+        """Whether `network` depends on the size of the preprocessing, not only on the weights."""
+        return False
+
+    @property
     def has_graph(self) -> bool:
         """Whether `graph` and `moments_graph` exist; if not, `network` is the only form."""
         return False

@@ -38,6 +38,11 @@ class TorchBackbone(Backbone):
             return False
         return same
 
+    @property
+    def sized(self) -> bool:
+        """See `Backbone.sized`."""
+        return hasattr(self.staged.model, "set_input_size")
+
     def network(self) -> StagedNetwork:
         """See `Backbone.network`; networks of timm with positions are fitted to the input size."""
         return fitted(copy.deepcopy(self.staged), self.preprocessing.crop)

@@ -131,7 +131,7 @@ class DifferentiableModel:
             stages[one.origin.name] = (*stages.get(one.origin.name, ()), *one.origin.stages)
         if len(backbones) != len(stages):
             raise UserError(f"the model has {len(stages)} views, but {len(backbones)} are given")
-        networks: dict[tuple[str, str], StagedNetwork] = {}
+        networks: dict[tuple[str, str, int | None], StagedNetwork] = {}
         views = tuple(
             _view(network, name, own, networks)
             for network, (name, own) in zip(backbones, stages.items(), strict=True)
@@ -257,10 +257,11 @@ def _view(
     backbone: Backbone,
     name: str,
     stages: tuple[str, ...],
-    networks: dict[tuple[str, str], StagedNetwork],
+    networks: dict[tuple[str, str, int | None], StagedNetwork],
 ) -> DifferentiableView:
     """Build the network of a view, or take the one of an earlier view with the same weights."""
-    key = (backbone.name, backbone.weights.digest)
+    side = backbone.preprocessing.crop if backbone.sized else None
+    key = (backbone.name, backbone.weights.digest, side)
     if key not in networks:
         network = backbone.network()
         if torch.cuda.is_available():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -63,19 +64,22 @@ def with_quality(
     if views and quality is not Quality.FAST:
         raise UserError("--views lists the views that --quality would choose; remove one of them")
     named = [View.parse(text) for text in views]
-    if len(set(named)) < len(named):
-        raise UserError(f"--views has a view twice: {', '.join(map(str, named))}; remove one")
     if tuned := [str(view) for view in named if view.tuned]:
         raise UserError(f"{tuned[0]} is trained by 'headstart finetune', not seen by --views")
+    published = {extractor.backbone.name: extractor.backbone}
+    named = [
+        replace(view, backbone=_loaded(view.backbone, published, allow_code=allow_code))
+        for view in named
+    ]
+    if len(set(named)) < len(named):
+        raise UserError(f"--views has a view twice: {', '.join(map(str, named))}; remove one")
     if named:
         wanted = named[1:]
     else:
         size = typical_size(paths) if quality is Quality.BEST else None
         wanted = list(planned_views(extractor.backbone, quality, size))
-    published = {extractor.backbone.name: extractor.backbone}
-    for view in (*named, *wanted):
-        if view.backbone not in published:
-            published[view.backbone] = load_backbone(view.backbone, allow_code=allow_code)
+        for view in wanted:
+            _loaded(view.backbone, published, allow_code=allow_code)
     if allow_download:
         climbed = _climbed(extractor)
         published |= {view.backbone: backbone for view, backbone in climbed.items()}
@@ -98,6 +102,20 @@ def views_to_fit(model: Model) -> list[str]:
     if not model.members and model.origin.view is None:
         return []
     return [name for name in names if not View.parse(name).tuned]
+
+
+def _loaded(name: str, published: dict[str, Backbone], *, allow_code: bool) -> str:
+    """Load a network, unless it is among these already, and return the name that it has there."""
+    for known in published.values():
+        if name == known.name or str(Path(name).absolute()) == known.address:
+            return known.name
+    found = load_backbone(name, allow_code=allow_code)
+    if published.setdefault(found.name, found).address != found.address:
+        raise UserError(
+            f"--views has two networks named {found.name}, of which one is {found.address}; "
+            "rename its file"
+        )
+    return found.name
 
 
 def planned_views(
