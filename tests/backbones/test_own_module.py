@@ -180,3 +180,29 @@ def test_modules_that_are_no_backbone(module, words):
 def test_a_module_is_not_loaded_by_name():
     with pytest.raises(BackboneError, match=r"Classifier\.load\(FOLDER, backbone=MODULE\)"):
         load_backbone("module:ResNet")
+
+
+class Scaled(TinyNet):
+    def __init__(self, gain: object) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * self.gain)
+
+
+@pytest.mark.parametrize("kind", [float, torch.tensor], ids=["plain", "array"])
+def test_what_is_no_parameter_is_part_of_the_key(kind):
+    first, again, other = (module_backbone(Scaled(kind(gain)), HOW) for gain in (1.0, 1.0, 5.0))
+    assert first.weights == other.weights
+    assert first.structure == again.structure
+    assert first.structure != other.structure
+
+
+def test_settings_that_do_not_show_in_one_pass_are_part_of_the_key():
+    first, other = TinyNet(), TinyNet()
+    vars(first)["mode"], vars(other)["mode"] = ("a", 1), ("a", 2)
+    first.training, other.training = True, False
+    keys = [module_backbone(one, HOW).structure for one in (first, other, other.train())]
+    assert keys[0] != keys[1]
+    assert keys[1] == keys[2]

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_a_module_without_classifier(photos, tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(paths), expected)
 
 
-def test_a_file(photos, tmp_path):
+def test_a_file(photos, tmp_path, monkeypatch):
     paths, labels = labeled(photos)
     file = write_tiny(tmp_path, stated=None)
     classifier = Classifier(backbone=file, preprocessing=STATED).fit(paths, labels)
@@ -63,9 +64,15 @@ def test_a_file(photos, tmp_path):
     again = pickle.loads(pickle.dumps(classifier))
     np.testing.assert_array_equal(again.predict_proba(paths), expected)
     classifier.save(tmp_path / "model")
+    (tmp_path / "other").mkdir()
+    write_tiny(tmp_path / "other", seed=1)
+    monkeypatch.chdir(tmp_path / "other")  # has another network of this name
     for given in (None, file):
         loaded = Classifier.load(tmp_path / "model", backbone=given)
-        np.testing.assert_array_equal(loaded.predict_proba(paths), expected)
+        for one in (loaded, pickle.loads(pickle.dumps(loaded))):
+            np.testing.assert_array_equal(one.predict_proba(paths), expected)
+    with pytest.raises(SavedModelError, match="the right ones"):
+        Classifier.load(tmp_path / "model", backbone=Path("net.onnx"))
 
 
 def test_the_preprocessing_of_a_module_is_asked_for(photos):

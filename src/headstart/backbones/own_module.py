@@ -27,6 +27,8 @@ from headstart.system.digests import bytes_digest
 _GIVEN: Final = f"{MODULE} given in Python"
 _OUTPUT: Final = "output"
 _SEED: Final = 0
+_DIGITS: Final = 2
+"""Significant digits that computing in another order hardly ever changes."""
 
 
 def module_backbone(
@@ -83,7 +85,7 @@ def module_backbone(
         labels=tuple(f"class {index}" for index in range(classes)),
         weights=_weights(tensors, source),
         stated=preprocessing,
-        structure=_structure(module),
+        structure=_structure(module, network, side),
         staged=network,
     )
 
@@ -140,7 +142,7 @@ class _WithoutClassifier(nn.Module):
 
 def _classes(model: nn.Module, side: int) -> int:
     """Return the number of logits that a classifier at the end computes; 0 without one."""
-    pixels = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(_SEED))
+    pixels = _noise(side)
     computed: list[Tensor] = []
     head = model.get_submodule(trace(model, side).head)
     handle = head.register_forward_hook(lambda *passed: computed.append(passed[-1]))
@@ -181,8 +183,12 @@ def _is_channels_last(model: nn.Module, side: int) -> bool:
     return layouts[True] > layouts[False]
 
 
-def _structure(module: nn.Module) -> str:
-    """Return a digest of the code and the settings, which the weights do not show."""
+def _structure(module: nn.Module, network: StagedNetwork, side: int) -> str:
+    """Return a digest of the code and the settings, which the weights do not show.
+
+    What neither shows, such as arrays and objects in attributes, changes what is computed: the mean
+    size of the outputs, rounded, is part of the digest.
+    """
     kinds = {type(one) for one in module.modules()}
     sources = []
     for kind in sorted(kinds, key=lambda one: f"{one.__module__}.{one.__qualname__}"):
@@ -190,4 +196,23 @@ def _structure(module: nn.Module) -> str:
             sources.append(inspect.getsource(kind))
         except (OSError, TypeError):  # written at a prompt, or compiled
             sources.append(f"{kind.__module__}.{kind.__qualname__}")
-    return bytes_digest("\n".join([repr(module), *sources]).encode())
+    settings = [
+        f"{path}.{key}={value!r}"
+        for path, one in module.named_modules()
+        for key, value in vars(one).items()
+        if key != "training" and _is_plain(value)
+    ]
+    with torch.no_grad():
+        outputs = network(_noise(side))
+    sizes = [f"{float(one.abs().mean()):.{_DIGITS}g}" for one in outputs]
+    return bytes_digest("\n".join([repr(module), *sources, *settings, *sizes]).encode())
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float)
+
+
+def _noise(side: int) -> Tensor:
+    return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(_SEED))

@@ -29,7 +29,7 @@ from headstart.models.image_inputs import (
 )
 from headstart.models.label_encoding import decode_labels, match_labels
 from headstart.models.model_backbone import build_model_extractor
-from headstart.models.own_backbone import open_extractor, own_file, own_module
+from headstart.models.own_backbone import open_extractor, own_file, own_module, own_or_recorded
 from headstart.models.prediction import Predictions, predict
 from headstart.models.quality import views_to_fit, with_quality
 from headstart.models.saved_model import load_model, save_model
@@ -338,7 +338,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         cls,
         folder: str | Path,
         *,
-        backbone: Path | Module | None = None,
+        backbone: str | Path | Module | None = None,
         allow_download: bool = False,
         allow_code: bool = False,
         **options: Any,
@@ -358,7 +358,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """
         model = load_model(Path(folder))
         self = cls(
-            backbone=model.origin.backbone if backbone is None else backbone,
+            backbone=own_or_recorded(backbone, model.origin, options.get("cache")),
             preprocessing=model.origin.preprocessing,
             head=first_head(model),
             stage=AUTO if model.members else model.origin.stages,

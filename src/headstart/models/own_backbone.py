@@ -11,7 +11,10 @@ from headstart.backbones.own_network import is_own_network
 from headstart.backbones.stated_preprocessing import EXAMPLE, preprocessing_from
 from headstart.errors import BackboneError
 from headstart.features.extractor import Extractor, build_extractor
+from headstart.features.weights_location import find_weights_location
 from headstart.images.preprocessing import Preprocessing
+from headstart.models.trained_model import BackboneOrigin
+from headstart.system.cache_folder import cache_root
 
 if TYPE_CHECKING:  # importing PyTorch takes seconds
     from torch.nn import Module
@@ -50,6 +53,21 @@ def open_extractor(backbone: str | Path | Module, preprocessing: Any, **options:
         preprocessing=stated(preprocessing),
         **options,
     )
+
+
+def own_or_recorded(
+    backbone: str | Path | Module | None, origin: BackboneOrigin, cache: str | Path | None
+) -> str | Path | Module:
+    """Return the backbone that is given for a model, or else where its file is, or its name.
+
+    A file of the same name in the current folder may be another network.
+    """
+    if backbone is not None:
+        return backbone
+    if not is_own_network(origin.backbone):
+        return origin.backbone
+    root = cache_root(Path(cache) if cache else None)
+    return find_weights_location(root, origin.weights) or origin.backbone
 
 
 def own_file(backbone: str | Path | Module, weights: str | Path | None) -> Path | None:
