@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields, is_dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Final
 
 import typer
@@ -102,6 +103,17 @@ def _one_of(choices: Callable[[], Iterable[str]]) -> Callable[[Any], Any]:
 
 class Command(TyperCommand):
     """A command whose `--help` groups options by panel, in plain text."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the options, none of which is taken for the value of the one before it."""
+        valued = [one for one in self.get_params(ctx) if getattr(one, "is_flag", True) is False]
+        names = {name for one in self.get_params(ctx) for name in (*one.opts, *one.secondary_opts)}
+        needing = {name for one in valued for name in one.opts}
+        for name, value in pairwise(args):
+            if name in needing and value in names and value.startswith("--"):
+                raise typer.BadParameter(f"it has no value before {value}", ctx, param_hint=name)
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, the main options, and then the options of every other panel."""

@@ -80,7 +80,7 @@ class DecidingPlaces:
             if isinstance(one.presentation, Tiles)
         }
         if not self._views:
-            names = join_names([one.origin.name for one in model.all_members])
+            names = join_names(list(dict.fromkeys(one.origin.name for one in model.all_members)))
             raise UserError(
                 f"the model sees no tiles of the images ({names}), so it cannot say where in them "
                 "it found something; fit one with --quality best, which tries tiles if the images "
