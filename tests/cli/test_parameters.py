@@ -117,6 +117,7 @@ def test_help_says_what_the_docstrings_say(run):
     [
         (("--size", "10"), "'--size'"),
         (("--shape", "flat"), "'--shape': 'flat' is not one of 'round', 'square'."),
+        (("--label", "--size", "3"), "--label: it has no value before --size"),
         (("--kind", "round", "--kind", "x"), "'--kind': 'x' is not one of 'round', 'square'."),
     ],
 )
