@@ -21,6 +21,8 @@ TEXTS = {
     "net@tiles": View("net", None, Frame.TILES),
     "net@448-tiles": View("net", 448, Frame.TILES),
     "hf-hub:user/net-whole": View("hf-hub:user/net-whole"),
+    "hf-hub:user/net@main": View("hf-hub:user/net@main"),
+    "a@b.onnx": View("a@b.onnx"),
     "net+tuned": View("net", tuned=True),
     "net@352-whole+tuned": View("net", 352, Frame.WHOLE, tuned=True),
 }
@@ -37,6 +39,8 @@ def test_texts(text):
     ("text", "advice"),
     [
         ("", "NAME@SIZE-FRAME"), (" ", "whole, padded, mirrored or tiles"),
+        ("net@", "mirrored or tiles"), ("net@0", "mirrored or tiles"),
+        ("net@160-foo", "mirrored or tiles"), ("net@center", "mirrored or tiles"),
         ("net@16", "32 to 1024"), ("net@4000", "32 to 1024"),
     ],
 )  # fmt: skip

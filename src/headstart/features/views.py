@@ -77,7 +77,8 @@ class View:
         """
         given = text.strip()
         found = _TEXT.fullmatch(given.removesuffix(_TUNED))
-        if found is None:
+        # Only names with a source, a folder or an ending may contain "@".
+        if found is None or re.fullmatch(r"[^:/\\.]*@[^:/\\.]*", found["backbone"]):
             raise BackboneError(
                 f"{text!r} is not a view; give NAME, NAME@SIZE, NAME@FRAME or NAME@SIZE-FRAME, "
                 "where FRAME is whole, padded, mirrored or tiles"
