@@ -51,7 +51,7 @@ class ViewPass:
         return self._buffer.stored(digests, self._stages)
 
     def compile(self) -> bool:
-        """Compile the network unless it is; return False if another engine has to be used."""
+        """Compile the network if needed; return False if another engine has to be used."""
         return self.engine.get().plan == self.plan
 
     def add(self, digest: str, crops: Pixels) -> Iterator[int]:

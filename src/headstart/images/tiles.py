@@ -13,7 +13,7 @@ from headstart.images.preprocessing import DECODE_FACTOR, RESAMPLING, Interpolat
 from headstart.types import Floats, Labels, Pixels
 
 MAX_PIXELS: Final = 5_000_000
-"""Of an image that has more, a reduced copy is divided: its tiles would cost too much."""
+"""Larger images are reduced before they are divided: their tiles would cost too much."""
 _OVERLAP: Final = 0.1
 """Least share of a tile's side that its neighbor also shows, so that what is on the edge of one is
 within another."""
