@@ -17,7 +17,7 @@ from pathlib import Path
 from headstart.backbones import load_backbone
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.stages import LOGITS, check_stages
-from headstart.engines import Engine, EnginePlan, LazyEngine, make_plan
+from headstart.engines import Engine, EnginePlan, LazyEngine, compile_together, make_plan
 from headstart.errors import StoreError
 from headstart.features.buffer import FeatureBuffer
 from headstart.features.cost_index import cost_key
@@ -202,6 +202,12 @@ class Extractor:
     def engine(self) -> Engine:
         """Return the compiled network; the first call compiles it."""
         return self._engine.get()
+
+    def compile(self) -> None:
+        """Compile the networks of all views now, side by side, rather than when first needed."""
+        compile_together(one._engine for one in self.by_view.values())
+        for one in self.by_view.values():
+            one.engine()
 
     def release(self) -> None:
         """Free the compiled networks and their memory; they are compiled again when needed."""
