@@ -18,6 +18,7 @@ from headstart.comparison.successive_halving import compare
 from headstart.datasets import open_dataset
 from headstart.engines import EnginePlan
 from headstart.errors import BackboneError, DataError
+from headstart.features.cost import known_costs, measure_costs
 from headstart.features.extractor import Extractor
 from headstart.features.views import View
 from headstart.models.fit import fit
@@ -86,6 +87,7 @@ def made_up_cost(
 @pytest.fixture(autouse=True)
 def _costs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(successive_halving, "measure_cost", made_up_cost)
+    monkeypatch.setattr(successive_halving, "measure_costs", lambda *_, **__: {})  # nor decoding
 
 
 def make(tiny: Tiny, *names: str) -> list[Extractor]:
@@ -109,6 +111,18 @@ def test_says_of_each_what_fit_says(photos: Path, tiny: Tiny):
     assert found.recommendation.backbone == "tiny"
     assert found.recommendation.against["slow"].difference == 0
     assert [len(found.recommendation.choice), found.images] == [24, 24]
+
+
+def test_a_cost_is_that_of_a_prediction_which_fit_shows_too(
+    photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(successive_halving, "measure_costs", measure_costs)
+    extractors = make(tiny, "tiny", "slow")
+    found = compare(open_dataset(photos), extractors)
+    for one, extractor in zip(found.backbones, extractors, strict=True):
+        (cost,) = known_costs(extractor).values()
+        assert cost.network == COSTS[one.name]
+        assert one.milliseconds == cost.total > COSTS[one.name]
 
 
 def test_nothing_is_computed_twice(photos: Path, tiny: Tiny):

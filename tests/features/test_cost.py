@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 
 import pytest
@@ -54,19 +53,36 @@ def test_unreadable_images_cost_nothing(both, photos, tmp_path):
 
 
 @pytest.mark.usefixtures("settled")
-def test_the_forecast_counts_what_the_cache_lacks(both, photos):
+def test_the_forecast_counts_what_the_cache_lacks(both, photos, monkeypatch):
     paths = files(photos)
     second = 1000 * cores() / len(paths)
     costs = {NAMES[0]: Cost(2 * second, 8 * second), NAMES[1]: Cost(10 * second, 20 * second)}
-    expected = "2 views, about 40 s for 24 images, besides choosing their stages"
-    assert forecast(costs, both, paths) == expected
-    assert "at most about 40 s for 24 images" in forecast(costs, both, paths, tried=True)
+    monkeypatch.setattr(cost, "_HEADS", 3.0)
+    monkeypatch.setattr(cost, "_COMPILING", 2.0)
+
+    def said(classes=2, **options):
+        return forecast(costs, both, paths, classes=classes, **options)
+
+    assert said() == "2 views, about 50 s for 24 images"
+    assert said(tried=True).startswith("2 views, at most about 50 s for 24 images; which")
     both.only([WHOLE]).extract(paths)
-    assert "2 views, about 10 s" in forecast(costs, both, paths)
+    assert "2 views, about 18 s" in said()
     both.extract(paths)
-    assert forecast(costs, both, paths) == "2 views of 24 images, whose features are in the cache"
+    cached = "2 views, at most about 6 s for 24 images, whose features are in the cache"
+    assert said() == cached
+    monkeypatch.setattr(cost, "_PER_SCORE", 0.01 * min(2, cores()))
+    assert "at most about 486 s" in said(classes=1_000)
     none = both.with_backbone(both.backbone)
-    assert re.match("1 view, about 1 s for 0 images", forecast({}, none, []))
+    assert forecast({}, none, [], classes=2).startswith("1 view, about 5 s for 0 images")
+
+
+def test_what_was_just_measured_is_not_measured_again(both, photos, monkeypatch):
+    paths = files(photos)
+    measure_costs(both, paths)
+    monkeypatch.setattr(cost, "_network_seconds", lambda *_: pytest.fail("measured again"))
+    found = measure_costs(both, paths, networks={"tiny": 70.0})
+    assert found["tiny"].network == 70
+    assert found == known_costs(both)
 
 
 def test_the_cost_of_tiles_is_that_of_these_images(tiny, tmp_path, monkeypatch):

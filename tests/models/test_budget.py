@@ -71,6 +71,12 @@ def test_views_that_are_too_expensive_alone_are_left_out(several):
     assert budget.of([1]) == Budget(20, (12,))
 
 
+def test_what_a_budget_leaves_out_is_named():
+    prices = {"a": 5.0, "b": 10.0, "c": 4.0, "d": 30.0}
+    assert Budget(12, (5.0, 10.0, 4.0)).left_out({"a"}, prices) == {"b": 10, "d": 30}
+    assert Budget(60, tuple(prices.values())).left_out({"a"}, prices) == {}
+
+
 def test_a_model_keeps_its_budget(several, tmp_path):
     dataset = open_dataset(write_photos(tmp_path / "more", 12))
     chosen, budget = within_budget(several, costs(5, 5, 6), 10.5)

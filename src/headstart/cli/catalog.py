@@ -32,6 +32,7 @@ def info(
     if trained.members:
         pairs = zip(document["members"], origins, strict=True)
         document["members"] = [one | {"cost": costs[origin.name]} for one, origin in pairs]
+        document |= {"head": None, "setting": None}  # each member has its own
     if tuning := trained.tuning:
         document["tuning"] |= {"probe": tuning.probe, "tuned": tuning.tuned}
     print_json(document)

@@ -168,7 +168,8 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
     say("")
     say("* Pareto-optimal: no other backbone is both at least as accurate and as cheap")
     say(
-        f"core-ms: CPU time per image; images/s: the network alone on {found.cores} cores; "
+        "core-ms: CPU time of a prediction, all cores together; images/s: the network alone on "
+        f"{found.cores} cores; "
         "memory: peak of the process; top-1: published ImageNet accuracy"
     )
     if any(not one.complete for one in found.backbones):

@@ -11,6 +11,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import facts, note, print_json, progress, warn
 from headstart.cli.remarks import detail_advice
 from headstart.cli.summary import (
+    budget_text,
     cost_text,
     left_out_facts,
     members_document,
@@ -109,7 +110,8 @@ def fit(
     extractor, limit = within_budget(extractor, costs, budget)
     if extractor.others:
         sampled = not views and is_large(dataset)
-        note(forecast(costs, extractor, dataset.paths, tried=sampled))
+        classes = len(dataset.classes)
+        note(forecast(costs, extractor, dataset.paths, classes=classes, tried=sampled))
         if sampled:
             with progress() as bars:
                 trial = try_views(
@@ -158,12 +160,19 @@ def fit(
     if lost := sorted(set(dataset.classes) - set(result.model.classes)):
         one, many = "class has", "classes have"
         warn([f"{pluralize(len(lost), one, many)} no usable training image: {join_names(lost)}"])
-    spent = costs_of(extractor.only(result.views), dataset.paths)
+    chosen = extractor.only(result.views)
+    spent = costs_of(chosen, dataset.paths)
+    names = [one.name for one in chosen.by_view.values()]
+    prices = {name: one.total for name, one in costs.items()}
+    too_expensive = limit.left_out(names, prices) if limit else {}
     seconds = time.perf_counter() - started
     if as_json:
-        print_json(_document(result, quality, spent, seconds))
+        document = _document(result, quality, spent, seconds)
+        over = [{"view": name, "cost": cost} for name, cost in too_expensive.items()]
+        print_json(document | {"budget": budget, "over_budget": over})
     else:
-        _describe(dataset, extractor, result, spent, seconds, out, report)
+        kept = budget_text(budget, too_expensive)
+        _describe(dataset, extractor, result, spent, kept, seconds, out, report)
 
 
 def _stages(stage: list[str] | None) -> tuple[str, ...]:
@@ -228,8 +237,8 @@ def _document(
         "quality": quality,
         "members": members_document(model, costs),
         "cost": total_cost(costs),
-        "head": model.head.kind,
-        "setting": model.setting,
+        "head": None if model.members else model.head.kind,
+        "setting": None if model.members else model.setting,
         "accuracy_by_stage": model.accuracy_by_stage,
         "compared_on": result.compared_on,
         "accuracy": measured.value,
@@ -252,6 +261,7 @@ def _describe(
     extractor: Extractor,
     result: FitResult,
     costs: Mapping[str, float | None],
+    budget: str | None,
     seconds: float,
     out: Path,
     report: Path | None,
@@ -272,6 +282,7 @@ def _describe(
             ("untested", _untested_text(result)),
             *left_out_facts(result, duplicates=model.data.duplicates, file=out / "skipped.csv"),
             ("cost", cost_text(costs)),
+            ("budget", budget),
             ("time", f"{seconds:.1f} s"),
             ("model", f"{out}; report in {report}" if report else str(out)),
         ]

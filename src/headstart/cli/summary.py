@@ -41,13 +41,16 @@ def layer_text(stages: Sequence[str], last: str = "") -> str:
 
 
 def training_document(result: FitResult, model: Model) -> dict[str, Any]:
-    """Return the JSON that fit and finetune share, about training the head and the saved model."""
+    """Return the JSON that fit and finetune share, about training the head and the saved model.
+
+    What each of several members has is null; see `members_document`.
+    """
     same_scenes = model.accuracy_same_scenes
     return {
         "backbone": model.origin.backbone,
         "engine": model.origin.engine,
         "precision": model.origin.precision,
-        "stages": model.origin.stages,
+        "stages": None if model.members else model.origin.stages,
         "temperature": model.temperature,
         "images": result.images,
         "classes": model.classes,
@@ -92,6 +95,20 @@ def cost_text(costs: Mapping[str, float | None]) -> str | None:
     return None if total is None else f"{total:.1f} core-milliseconds per image on this machine"
 
 
+def budget_text(limit: float | None, left_out: Mapping[str, float]) -> str | None:
+    """Say which views a budget left out, and what they cost alone; None without a budget.
+
+    Args:
+        limit: Core-milliseconds per image.
+        left_out: The cost of each of these views by its name.
+    """
+    if limit is None:
+        return None
+    views = join_names([f"{name} ({cost:.1f})" for name, cost in left_out.items()], len(left_out))
+    kept = f"{limit:g} core-milliseconds per image"
+    return f"{kept}; too little to add {views}" if left_out else f"{kept}; it left out no view"
+
+
 def _shared_scenes(result: FitResult) -> int:
     """Return the number of test images that show a scene of the training images."""
     tested = result.held_out
@@ -128,6 +145,8 @@ def training_facts(
     yield "data", f"{name}: {pluralize(result.images, 'image')}{test}, {classes}"
     yield "review", review_text(model)
     yield "backbone", f"{origin.backbone} on {origin.engine}, {origin.precision}"
+    if not model.members:
+        yield "view", origin.view
     yield "features", features
     few = result.compared_on < result.images
     sample = f", chosen on {result.compared_on:,} of the images" if few else ""

@@ -52,7 +52,7 @@ class BackboneTrial:
     @property
     def name(self) -> str:
         """Name of the view, or of the backbone."""
-        return str(self.extractor.view or self.extractor.backbone.name)
+        return self.extractor.name
 
     def extract(self, paths: Sequence[Path]) -> tuple[Features, Self]:
         """Extract features of files, and add what was computed to the trial."""

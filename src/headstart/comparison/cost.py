@@ -12,9 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ import numpy as np
 from headstart.backbones import Backbone, load_backbone
 from headstart.engines import Engine, EnginePlan, build_engine
 from headstart.errors import BackboneError, HeadstartError
+from headstart.features.cost import time_batches
 from headstart.features.views import View
 from headstart.system.files import atomic_write
 from headstart.types import EngineName, Precision
@@ -43,8 +42,9 @@ class Cost:
     Attributes:
         images_per_second: throughput of the network alone, on prepared pixels in full batches.
             Other programs running at the same time lower it.
-        milliseconds: processor time per image, all cores together. It hardly depends on other
-            programs, so costs measured at different times can be compared. On a GPU, elapsed time.
+        milliseconds: core-milliseconds per image: processor time, all cores together, which hardly
+            depends on other programs. `measure_cost` returns those of the network alone; in a
+            comparison they are those of a prediction, as `headstart.features.cost` defines them.
         memory_bytes: peak resident memory of a process that loads, compiles and runs the backbone,
             Python and all libraries included, without a GPU's own memory. None where the system
             does not report it.
@@ -97,26 +97,19 @@ def measure_cost(
 
 
 def time_engine(engine: Engine, side: int) -> tuple[float, float]:
-    """Return images/s, and ms per image as in `Cost`, on random images (side, side, 3)."""
+    """Return images/s, and ms per image, as in `Cost`, on random images (side, side, 3)."""
     shape = (engine.batch, side, side, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
-    def run(batches: int) -> tuple[float, float]:
-        wall, processor = time.perf_counter(), time.process_time()
-        for _ in engine.stream(repeat(pixels, batches)):
-            pass
-        return time.perf_counter() - wall, time.process_time() - processor
-
-    run(_FEWEST)
-    seconds, _ = run(_FEWEST)
+    time_batches(engine, pixels, _FEWEST)
+    seconds, _ = time_batches(engine, pixels, _FEWEST)
     batches = max(_FEWEST, math.ceil(_CHUNK * _FEWEST / seconds))
-    chunks = [run(batches)]
-    while sum(wall for wall, _ in chunks) < _SECONDS:
-        chunks.append(run(batches))
-    wall, processor = (min(kind) for kind in zip(*chunks, strict=True))
+    chunks = [time_batches(engine, pixels, batches)]
+    while sum(elapsed for elapsed, _ in chunks) < _SECONDS:
+        chunks.append(time_batches(engine, pixels, batches))
+    elapsed, busy = (min(kind) for kind in zip(*chunks, strict=True))
     images = batches * engine.batch
-    busy = processor if engine.plan.device == "cpu" else wall
-    return images / wall, 1000 * busy / images
+    return images / elapsed, 1000 * busy / images
 
 
 def peak_memory() -> int | None:

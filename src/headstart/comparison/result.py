@@ -61,7 +61,7 @@ class BackboneResult:
 
     @property
     def milliseconds(self) -> float:
-        """Processor time per image in milliseconds; see `Cost`."""
+        """Core-milliseconds of the prediction of an image; see `Cost`."""
         return self.cost.milliseconds
 
 

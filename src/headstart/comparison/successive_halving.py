@@ -19,6 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from headstart.datasets import ImageDataset
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.evaluation.paired_tests import Right, paired_difference
+from headstart.features.cost import measure_costs
 from headstart.features.extractor import Extractor
 from headstart.models.fit_settings import FitSettings
 from headstart.models.train_test_split import train_test_parts
@@ -72,8 +74,9 @@ def compare(
     """
     started = time.perf_counter()
     settings = FitSettings(balance=balance, seed=seed)
-    trials = _measure_costs(extractors, left_out, bars)
-    trials, images = _select_images(trials, train_test_parts(dataset), seed)
+    parts = train_test_parts(dataset)
+    trials = _measure_costs(extractors, parts.paths, left_out, bars)
+    trials, images = _select_images(trials, parts, seed)
     trials = _halve(trials, images, settings, bars)
     measured = sorted([*trials.remaining, *trials.eliminated], key=_by_cost)
     results = tuple(trial.result(images) for trial in measured)
@@ -127,14 +130,15 @@ class _Trials:
 
 def _measure_costs(
     extractors: Sequence[Extractor],
+    paths: Sequence[Path],
     left_out: Sequence[ExcludedBackbone],
     bars: ProgressBarFactory,
 ) -> _Trials:
+    """Measure each backbone in a process of its own, and decoding on some of the images."""
     on_costs = bars("measuring speed and memory", "backbones")
     trials, excluded = [], list(left_out)
     for done, extractor in enumerate(extractors):
         on_costs(done, len(extractors))
-        name = str(extractor.view or extractor.backbone.name)
         try:
             cost = measure_cost(
                 extractor.backbone,
@@ -143,9 +147,12 @@ def _measure_costs(
                 view=extractor.view,
             )
         except (BackboneError, MissingExtraError) as error:
-            excluded.append(ExcludedBackbone(name, str(error)))
+            excluded.append(ExcludedBackbone(extractor.name, str(error)))
             continue
-        bar = bars(name, "images")
+        networks = {extractor.name: cost.milliseconds}
+        for whole in measure_costs(extractor, paths, networks=networks).values():
+            cost = replace(cost, milliseconds=whole.total)
+        bar = bars(extractor.name, "images")
         trials.append(BackboneTrial(extractor=extractor, cost=cost, on_images=bar))
     on_costs(len(extractors), len(extractors))
     return _Trials(remaining=tuple(sorted(trials, key=_by_cost)), excluded=tuple(excluded))

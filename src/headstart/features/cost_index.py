@@ -48,7 +48,7 @@ class Cost:
 
 
 def cost_key(view: str, weights: str, engine: str, precision: str, device: str = "") -> str:
-    """Return the name of what a cost is of.
+    """Return the key of a cost: what was run, and how.
 
     Args:
         view: Name of the view, or of the backbone.
@@ -61,7 +61,7 @@ def cost_key(view: str, weights: str, engine: str, precision: str, device: str =
 
 
 def on_any_device(costs: Mapping[str, Cost]) -> dict[str, Cost]:
-    """Return the newest costs by their names without the device, which models do not tell."""
+    """Return the newest costs by their names without the device, which models do not record."""
     return {key.rpartition(" ")[0]: cost for key, cost in costs.items()}
 
 

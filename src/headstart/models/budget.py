@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -36,6 +36,20 @@ class Budget:
                 if spent <= self.limit and not any(set(places) <= set(one) for one in found):
                     found.append(places)
         return found
+
+    def left_out(self, used: Collection[str], costs: Mapping[str, float]) -> dict[str, float]:
+        """Return the views, with what they cost, that there is no room for in a model.
+
+        Args:
+            used: Names of the model's views.
+            costs: What each view costs, by its name, those that are too expensive alone included.
+        """
+        spent = math.fsum(costs[name] for name in used)
+        return {
+            name: cost
+            for name, cost in costs.items()
+            if name not in used and spent + cost > self.limit
+        }
 
     def of(self, places: Sequence[int]) -> Budget:
         """Return the same limit for some of the views."""
