@@ -1,5 +1,6 @@
 """Models that average heads on several views."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,7 @@ from headstart.models.fit_settings import FitSettings
 from headstart.models.members import choose_members
 from headstart.models.model_backbone import build_model_extractor, check_differentiable
 from headstart.models.model_card import model_card
+from headstart.models.model_folder import MANIFEST
 from headstart.models.prediction import evaluate, predict
 from headstart.models.quality import planned_views, with_quality
 from headstart.models.saved_model import load_model, save_model
@@ -143,7 +145,9 @@ def test_two_heads_on_one_view_share_its_features(trained, several, new_photos, 
     logistic, discriminant = LinearHead(*arrays), DiscriminantHead(*arrays)
     twice = replace(
         model,
-        members=(replace(first, head="logistic"), replace(first, head="discriminant")),
+        members=tuple(
+            replace(first, head=head, weight=0.5) for head in ("logistic", "discriminant")
+        ),
         head=BlendedHead.of([logistic, discriminant], [1.0, 1.0], [0.5, 0.5]),
         novelty=None,
     )
@@ -160,10 +164,33 @@ def test_two_heads_on_one_view_share_its_features(trained, several, new_photos, 
 
 
 def test_damaged_members(trained, tmp_path):
-    for changed in (trained.model.members[:1], (*trained.model.members, trained.model.members[0])):
+    for members in (trained.model.members[:1], (*trained.model.members, trained.model.members[0])):
+        changed = tuple(replace(one, weight=1 / len(members)) for one in members)
         save_model(replace(trained.model, members=changed), tmp_path / "model")
         with pytest.raises(SavedModelError, match="does not fit"):
             load_model(tmp_path / "model")
+
+
+def test_members_whose_weights_are_wrong(trained, tmp_path):
+    folder, members = tmp_path / "model", trained.model.members
+    save_model(trained.model, folder)
+    manifest = (folder / MANIFEST).read_text()
+    written = f'"weight": {json.loads(manifest)["members"][0]["weight"]}'
+    assert written in manifest
+    for weight, words in (
+        ("0.001", "the weights of its members sum to 0"),
+        ("-0.5", "'members.0.weight' is -0.5"),
+        ("NaN", "'members.0.weight' is nan"),
+        ("1.5", "'members.0.weight' is 1.5"),
+    ):
+        (folder / MANIFEST).write_text(manifest.replace(written, f'"weight": {weight}', 1))
+        with pytest.raises(SavedModelError, match=f"damaged: {words}.*copy or fit"):
+            load_model(folder)
+    swapped = [replace(one, weight=share) for one, share in zip(members, (0.7, 0.3), strict=False)]
+    rest = [replace(one, weight=1e-9) for one in members[2:]]
+    save_model(replace(trained.model, members=(*swapped, *rest)), folder)
+    with pytest.raises(SavedModelError, match="the members have other weights"):
+        load_model(folder)
 
 
 def test_a_further_member_whose_stages_do_not_fit_its_head(trained, tiny):
@@ -186,7 +213,7 @@ def test_members_of_a_view_are_side_by_side(trained, tmp_path):
         heads = [head for _, head in members]
         return replace(
             model,
-            members=tuple(one for one, _ in members),
+            members=tuple(replace(one, weight=1 / len(heads)) for one, _ in members),
             head=BlendedHead.of(heads, [1.0] * len(heads), [1 / len(heads)] * len(heads)),
         )
 

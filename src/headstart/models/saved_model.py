@@ -49,6 +49,8 @@ from headstart.system.digests import DIGEST_BYTES
 SCHEMA = 3
 _HEAD, _TAIL, _NOVELTY, _DIGESTS = "head.", "network.", "novelty.", "training_digests"
 _CALIBRATION = "calibration."
+_ROUNDING = 1e-4
+"""Difference from 1 that the weights of all members may sum to."""
 _AGAIN = "copy or fit the model again"
 
 
@@ -140,6 +142,11 @@ def load_model(folder: Path) -> Model:
             f"{reprlib.repr(unknown[0])} among {', '.join(FAMILIES)}; import the module that "
             f"registers it, or {_AGAIN}"
         )
+    if (total := sum(one.weight for one in manifest.members)) and abs(total - 1) > _ROUNDING:
+        raise SavedModelError(
+            f"{folder / MANIFEST} is damaged: the weights of its members sum to {total:.4g}, not "
+            f"to 1; {_AGAIN}"
+        )
     path = folder / manifest.arrays
     try:
         head = _load_head(manifest, _with_prefix(arrays, _HEAD))
@@ -178,7 +185,10 @@ def load_model(folder: Path) -> Model:
 def _load_head(manifest: _Manifest, tensors: Mapping[str, np.ndarray]) -> Head:
     if not manifest.members:
         return FAMILIES[manifest.head].load(tensors)
-    return BlendedHead.load(tensors, [FAMILIES[one.head].load for one in manifest.members])
+    head = BlendedHead.load(tensors, [FAMILIES[one.head].load for one in manifest.members])
+    if not np.allclose(head.weights, [one.weight for one in manifest.members], atol=_ROUNDING):
+        raise ValueError("the members have other weights")
+    return head
 
 
 def _load_novelty(
