@@ -2,6 +2,7 @@
 
 import pytest
 
+from headstart.cli import remarks
 from headstart.features import cost
 from headstart.features.cost_index import Cost
 from headstart.models import view_trial
@@ -20,6 +21,10 @@ def test_balanced_models_work_in_every_command(cli, photos, new_photos, tmp_path
         "efficientnet-lite0@352",
     }
     assert sum(one["weight"] for one in said["members"]) == pytest.approx(1)
+    assert (said["head"], said["setting"], said["stages"]) == (None, None, None)
+    assert {one["head"] for one in said["members"]} == {"logistic", "discriminant"}
+    assert said["budget"] is None
+    assert said["over_budget"] == []
     for one in said["members"]:
         assert one["layers"]
         assert 0 <= one["accuracy"] <= 1
@@ -28,7 +33,8 @@ def test_balanced_models_work_in_every_command(cli, photos, new_photos, tmp_path
     assert len(found["predictions"]) == 12
     found = cli("evaluate", tmp_path / "model", new_photos, "--json").document
     assert found["accuracy"] > 0.8
-    assert cli("info", tmp_path / "model").code == 0
+    said = cli("info", tmp_path / "model", "--json").document
+    assert (said["head"], said["setting"]) == (None, None)
 
 
 def test_named_views(cli, photos, tmp_path):
@@ -38,7 +44,8 @@ def test_named_views(cli, photos, tmp_path):
     assert "efficientnet-lite0@64-whole" in outcome.out
 
 
-def test_looking_inside_a_model_of_several_views(cli, photos, new_photos, tmp_path):
+def test_looking_inside_a_model_of_several_views(cli, photos, new_photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(remarks, "_LONG", 0.0)
     views = ["efficientnet-lite0@64", "efficientnet-lite0@96"]
     model, image = tmp_path / "model", new_photos / "checks" / "101.png"
     said = cli("fit", photos, "--views", ",".join(views), "--out", model, "--json").document
@@ -52,7 +59,9 @@ def test_looking_inside_a_model_of_several_views(cli, photos, new_photos, tmp_pa
         "--out",
         tmp_path / "why",
     )
-    said = cli(*arguments, "--json").document
+    outcome = cli(*arguments, "--json")
+    said = outcome.document
+    assert "the model has 2 views, so explaining 1 image takes about " in outcome.err
     assert said["views"] == views
     assert said["images"][0]["label"] == "checks"
     out = tmp_path / "a.png"
@@ -63,7 +72,9 @@ def test_looking_inside_a_model_of_several_views(cli, photos, new_photos, tmp_pa
     (found,) = cli("predict", model, out, "--json").document["predictions"]
     assert found["label"] == "noise"
     arguments = ("robustness", model, new_photos, "--images", 2, "--epsilons", "8/255")
-    said = cli(*arguments, "--steps", 2, "--out", tmp_path / "r", "--json").document
+    outcome = cli(*arguments, "--steps", 2, "--out", tmp_path / "r", "--json")
+    said = outcome.document
+    assert "2 views, so testing 2 images takes at most about " in outcome.err
     assert (said["views"], said["images"]) == (views, 2)
     arguments = ("features", image, "--model", model, "--stage", "blocks.0", "--top", 1, "--json")
     said = cli(*arguments, "--out", tmp_path / "f").document
@@ -87,6 +98,9 @@ def test_a_single_view_of_another_size(cli, photos, new_photos, tmp_path):
     model = tmp_path / "model"
     said = cli("fit", photos, "--views", "efficientnet-lite0@64", "--out", model, "--json").document
     assert [one["view"] for one in said["members"]] == ["efficientnet-lite0@64"]
+    assert (said["head"], said["stages"]) == ("logistic", said["members"][0]["layers"])
+    shown = cli("fit", photos, "--views", "efficientnet-lite0@64", "--out", model).out
+    assert "\nview      efficientnet-lite0@64\n" in shown
     first = cli("predict", model, new_photos, "--json").document
     said = cli("fit", photos, "--out", tmp_path / "other", "--json").document
     other = cli("predict", tmp_path / "other", new_photos, "--json").document
@@ -110,6 +124,12 @@ def test_a_budget_bounds_what_a_prediction_costs(cli, photos, new_photos, tmp_pa
     ).document
     assert len({one["view"] for one in said["members"]}) == 1
     assert said["cost"] == said["members"][0]["cost"]
+    (other,) = prices.keys() - {said["members"][0]["view"]}
+    assert said["over_budget"] == [{"view": other, "cost": prices[other]}]
+    outcome = cli(*fit[:-1], "--budget", f"{said['budget']}")
+    assert f"core-milliseconds per image; too little to add {other} (" in outcome.out
+    assert "it left out no view" in cli(*fit[:-1], "--budget", "10000").out
+    cli(*fit, "--budget", f"{said['budget']}")
     found = cli("predict", model, new_photos, "--json").document
     assert found["cost"] == pytest.approx(said["cost"], rel=0.5)
     assert cli("info", model, "--json").document["cost"] == found["cost"]

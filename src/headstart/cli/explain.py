@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.cli.console import note, print_json, progress, say, table, warn
 from headstart.cli.explained_tiles import explain_tiles, tiled_model
+from headstart.cli.remarks import slow_views_text
 from headstart.cli.result_files import check_not_among, result_bases
 from headstart.cli.summary import skipped_warnings
 from headstart.system.option import Option
@@ -85,6 +86,9 @@ def explain(
     explainer = Explainer(network, methods, stage=stage, seed=seed)
     predictions, skipped = predict_files(network, paths, explain=class_name)
     warn(skipped_warnings(listed.skipped))
+    work = f"explaining {pluralize(len(predictions), 'image')} takes"
+    if text := slow_views_text(network, explainer.passes(len(predictions)), work):
+        note(text)
     answers: list[dict[str, Any]] = []
     mark_results(out)
     with progress() as bars:

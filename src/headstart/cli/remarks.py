@@ -10,18 +10,22 @@ import numpy as np
 
 from headstart.cli.summary import names_text
 from headstart.errors import UserError
-from headstart.system.text import pluralize
+from headstart.system.text import duration, pluralize
 
 if TYPE_CHECKING:
     from headstart.evaluation.conformal import Coverage
     from headstart.evaluation.drift import Drift, EstimatedAccuracy
     from headstart.features.extractor import Extractor
+    from headstart.inspection.expected_time import Passes
+    from headstart.inspection.inspected_network import InspectedNetwork
     from headstart.models.fit_result import FitResult
     from headstart.models.trained_model import Model
 
 _UNLABELED = "expect more errors than the model's accuracy suggests"
 _ACCURATE = 0.95
 """Accuracy that needs no advice, unless naming the largest class gets half of the others right."""
+_LONG = 20.0
+"""Seconds that work may take without a word."""
 _VAGUE = 0.5
 """Width of an interval in which an estimate says nothing."""
 
@@ -72,6 +76,24 @@ def detail_advice(result: FitResult, extractor: Extractor, paths: Sequence[Path]
         f"the images have {size[0]:,} x {size[1]:,} pixels, and the network sees {side} x {side}; "
         "if what matters in them is small, try --quality best"
     )
+
+
+def slow_views_text(network: InspectedNetwork, passes: Passes, work: str) -> str | None:
+    """Say how long work on several views takes; None for a single view, or if it is not long.
+
+    Args:
+        network: The network.
+        passes: How often it is run.
+        work: The work, and whether it takes less than that: "explaining 2 images takes".
+    """
+    if len(network.views) == 1:
+        return None
+    from headstart.inspection.expected_time import expected_seconds
+
+    seconds = expected_seconds(network, passes)
+    if seconds < _LONG:
+        return None
+    return f"the model has {len(network.views)} views, so {work} about {duration(seconds)}"
 
 
 def drift_text(drift: Drift | None, images: int, consequence: str) -> str | None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
-from headstart.cli.console import facts, print_json, progress, say, table, warn
+from headstart.cli.console import facts, note, print_json, progress, say, table, warn
+from headstart.cli.remarks import slow_views_text
 from headstart.cli.summary import left_out_facts
 from headstart.errors import DataError
 from headstart.system.option import Option
+from headstart.system.text import pluralize
 from headstart.types import Norm
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def robustness(
     from headstart import plots
     from headstart.inspection.attacks import APGD
     from headstart.inspection.labeled_sample import draw_sample
-    from headstart.inspection.robustness import measure_robustness
+    from headstart.inspection.robustness import measure_robustness, most_passes
     from headstart.system.serialization import to_json, write_json
 
     dataset = dataset_options.open(data, cache, require_classes=1)
@@ -77,12 +79,17 @@ def robustness(
             seed=seed,
             progress=bars.bar("images", "images"),
         )
+        attack = APGD(steps=steps, restarts=restarts)
+        passes = most_passes(sample, norm=norm, epsilons=sizes, attack=attack)
+        work = f"testing {pluralize(len(sample), 'image')} takes at most"
+        if text := slow_views_text(network, passes, work):
+            note(f"{text}; with fewer --images or --steps it takes less")
         found = measure_robustness(
             network,
             sample,
             norm=norm,
             epsilons=sizes,
-            attack=APGD(steps=steps, restarts=restarts),
+            attack=attack,
             seed=seed,
             on_steps=bars.bar("attacking", "steps"),
             on_images=bars.bar("corrupting", "images"),

@@ -17,11 +17,12 @@ from headstart.images.decode import decode
 from headstart.images.limits import shown_size
 from headstart.images.preprocessing import decode_and_prepare
 from headstart.inspection.attribution import ATTRIBUTION_METHODS, NetworkFunctions
-from headstart.inspection.attribution.faithfulness import Faithfulness, faithfulness
+from headstart.inspection.attribution.faithfulness import PASSES, Faithfulness, faithfulness
 from headstart.inspection.attribution.full_size import FullSizeMap, seen_part, to_full_size
 from headstart.inspection.attribution.method import BATCH
 from headstart.inspection.attribution_by_view import attribute_by_view
 from headstart.inspection.differentiable_model import DifferentiableModel, DifferentiableView
+from headstart.inspection.expected_time import Passes
 from headstart.inspection.image_tensor import to_array, to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.system.text import count_reasons, pluralize
@@ -164,6 +165,12 @@ class Explainer:
             else tuple(one for one in view.network.stages if one == stage)
             for view in views
         ]
+
+    def passes(self, images: int) -> Passes:
+        """Return how often the network is run to explain so many images."""
+        methods = self._methods.values()
+        forward = sum(one.forward_passes + PASSES for one in methods)
+        return Passes(images * forward, images * sum(one.gradient_passes for one in methods))
 
     def explain(self, prediction: ExplainedPrediction) -> Explanation:
         """Compute and score the heat maps for the class to explain.

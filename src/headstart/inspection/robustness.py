@@ -25,6 +25,7 @@ from headstart.evaluation.metrics import Accuracy
 from headstart.images.corruptions import STRENGTHS, Corruption, corrupt
 from headstart.inspection.attacks import APGD, AttackGoal, Threat
 from headstart.inspection.differentiable_model import DifferentiableModel
+from headstart.inspection.expected_time import Passes
 from headstart.inspection.image_tensor import to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.labeled_sample import LabeledSample
@@ -90,6 +91,24 @@ def measure_robustness(
         restarts=attack.restarts,
         seed=seed,
     )
+
+
+def most_passes(
+    sample: LabeledSample,
+    *,
+    norm: Norm = Norm.LINF,
+    epsilons: Sequence[float] | None = None,
+    attack: APGD,
+) -> Passes:
+    """Return how often `measure_robustness` runs the network at most: if every attack fails."""
+    sizes = _sizes(EPSILONS[norm] if epsilons is None else epsilons)
+    runs = (len(sizes) - 1) * len(_scales(sample)) * attack.steps * attack.restarts
+    versions = 1 + len(Corruption) * len(STRENGTHS)
+    return Passes(forward=len(sample) * versions, gradients=len(sample) * runs)
+
+
+def _scales(sample: LabeledSample) -> tuple[float, ...]:
+    return _SCALES if sample.accepted.shape[1] > 2 else _SCALES[:1]
 
 
 def _sizes(epsilons: Sequence[float]) -> tuple[float, ...]:
@@ -160,8 +179,7 @@ def _first_success(
     found = np.full(len(sample), len(threats), dtype=np.int64)
     accepted = sample.accepted
     size = model.batch(_BATCH_CUDA if model.device.type == "cuda" else _BATCH)
-    scales = _SCALES if accepted.shape[1] > 2 else _SCALES[:1]
-    runs = list(itertools.product(range(len(threats)), scales))
+    runs = list(itertools.product(range(len(threats)), _scales(sample)))
     budget = attack.steps * attack.restarts
     total = int(tested.sum()) * len(runs) * budget
     done = running = 0  # steps of finished runs, whether taken or not, and of the current run

@@ -56,6 +56,13 @@ def join_names(names: Sequence[str], most: int = 10) -> str:
     return ", ".join(shortened(name, _LONGEST_NAME) for name in names[:most]) + more
 
 
+def duration(seconds: float) -> str:
+    """Return a rounded duration: "40 s", "3 min" or "2.5 h"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} h"
+
+
 def count_reasons(reasons: Iterable[str], most: int = 5) -> str:
     """Return how often each reason occurs, the most frequent first: "3 no label, 1 a folder"."""
     counts = Counter(reasons).most_common()

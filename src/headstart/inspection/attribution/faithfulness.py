@@ -20,6 +20,8 @@ STEPS = 16
 scores of photos changed by 0.004 to 0.014 on average, and no conclusion changed."""
 SHIFTS = 3
 """Number of shifted maps whose mean score is the random baseline."""
+PASSES = 2 * (STEPS + 1) * (SHIFTS + 1)
+"""Forward passes for one map."""
 _BATCH = 32  # images per forward pass, to limit memory
 
 Logits = Callable[[Tensor], Tensor]

@@ -22,6 +22,8 @@ SMOOTHING = 1 / 56
 class IntegratedGradients(AttributionMethod):
     """Integrate the gradients from a blurred image to the image; fine-grained. Needs captum."""
 
+    gradient_passes = STEPS
+
     def __init__(self) -> None:
         captum_attr("integrated gradients")
 

@@ -54,6 +54,10 @@ class AttributionMethod(ABC):
 
     uses_stage: ClassVar[bool] = False
     """Whether the method reads `NetworkFunctions.stages`."""
+    forward_passes: ClassVar[int] = 0
+    """About how often the method runs an image without gradients."""
+    gradient_passes: ClassVar[int] = 1
+    """About how often it computes gradients for an image."""
 
     @abstractmethod
     def attribute(self, network: NetworkFunctions, pixels: Tensor, targets: Tensor) -> Relevance:

@@ -21,6 +21,9 @@ _BATCH = 32  # windows per forward pass, to limit memory
 class Occlusion(AttributionMethod):
     """Cover a window of the image and measure how much the class loses. Needs captum."""
 
+    forward_passes = round((1 - WINDOW) / STRIDE + 1) ** 2
+    gradient_passes = 0
+
     def __init__(self) -> None:
         captum_attr("occlusion")
 
