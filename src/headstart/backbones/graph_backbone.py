@@ -48,7 +48,7 @@ class GraphBackbone(Backbone):
 
     @property
     def any_size(self) -> bool:
-        """See `Backbone.any_size`; the shapes for another size tell."""
+        """See `Backbone.any_size`; the graph is tried at another size."""
         try:
             _, stages, output = analyzed(self.model, self.other_side)
         except BackboneError:

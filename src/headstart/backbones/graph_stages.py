@@ -1,8 +1,8 @@
 """Find the stages of a network in its OpenVINO graph, which has operations but no modules.
 
-A stage is a tensor through which everything flows that the later layers see. Wherever the image
-shrinks, one is chosen before that: after the last sum of branches, the narrowest, as the layers
-that follow only widen it for the next reduction. Transformers do not shrink the image; their stages
+A stage is a tensor on every path from the image to the output. One is chosen before each reduction
+of the resolution: of those after the last sum of branches the narrowest, because the layers that
+follow it only widen it for the reduction. Transformers do not reduce the resolution; their stages
 are evenly spaced sums.
 """
 
@@ -29,7 +29,7 @@ _AFTER_CLASSIFIER = (
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A tensor in a graph through which everything flows.
+    """A tensor on every path from the input of a graph to its output.
 
     Attributes:
         node: friendly name of the operation that computes it.
@@ -112,7 +112,7 @@ class _Graph:
                     self._last_use[source] = order
 
     def activations(self) -> Iterator[Activation]:
-        """Yield the tensors through which everything flows."""
+        """Yield the tensors on every path from the image to the output."""
         pending = -1
         for order, node in enumerate(self.nodes):
             if pending <= order and node.get_output_size() == 1:
@@ -145,7 +145,7 @@ class _Graph:
         return next((one for one in found if one.order == source), None)
 
     def adds_little(self, one: Activation, last: Activation) -> bool:
-        """Whether the last stage is a map of the same size, or nothing but averages, of another."""
+        """Whether the last stage has the same resolution as another one, or only averages it."""
         kinds = {node.get_type_name() for node in self.nodes[one.order + 1 : last.order + 1]}
         return one.positions == last.positions or kinds <= {*_REARRANGING, *_AVERAGING}
 

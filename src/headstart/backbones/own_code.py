@@ -1,4 +1,4 @@
-"""Networks of the user's own that run code when they are opened: only with their consent."""
+"""Networks of the user's own that run code when they are opened: only with the user's consent."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def module_backbone(
 
 
 def _program_backbone(program: ExportedProgram, preprocessing: Preprocessing) -> Backbone:
-    """Make a backbone of a network whose modules are gone: OpenVINO runs it."""
+    """Make a backbone of an exported program, which has no modules, so that OpenVINO runs it."""
     name = f"{MODULE}{type(program).__name__}"
     tensors = {
         key: value.detach().cpu().numpy()

@@ -17,7 +17,7 @@ from headstart.system.files import read_regular
 _SUFFIXES: Final = (".onnx", PROGRAM)
 _PICKLES: Final = (".pt", ".pth", ".pkl")
 _LIMIT: Final = 2**31
-"""Bytes of a file: what ONNX's format allows."""
+"""Largest size of a file in bytes, which is the limit of ONNX's format, too."""
 
 
 def is_own_network(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Preprocessing that users state for networks of their own, which do not say it themselves."""
+"""Preprocessing that users state for networks of their own, whose files do not contain it."""
 
 import json
 import tomllib
@@ -22,7 +22,7 @@ EXAMPLE: Final = (
 
 
 def preprocessing_beside(network: Path) -> Preprocessing:
-    """Read the preprocessing of a network from the file of its name with .toml or .json.
+    """Read the preprocessing of a network from the file of the same name in .toml or .json.
 
     Raises:
         BackboneError: there is no such file, or it is not a preprocessing.

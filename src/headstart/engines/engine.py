@@ -13,7 +13,7 @@ from headstart.types import EngineName, Floats, Pixels, Precision
 
 
 class BatchQueue(Protocol):
-    """Batches on their way through a network. Its outputs come in the order of the batches."""
+    """Batches that a network computes; their outputs are returned in the order of the batches."""
 
     def put(self, pixels: Pixels) -> list[list[Floats]]:
         """Start a batch; return the outputs of those that it had to wait for, if any.

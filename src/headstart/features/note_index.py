@@ -1,4 +1,4 @@
-"""The notes about images that were decoded earlier, so that each run can tell them.
+"""The notes about images that were decoded earlier, so that each run can report them.
 
 The index is a text file of lines, each a digest and a note. Lines are only appended; what is not
 understood, such as the end of a line cut off by a full disk, is ignored.
@@ -13,13 +13,13 @@ from headstart.system.cache_folder import cache_folder
 from headstart.system.files import read_regular
 
 _NAME = "notes-1"
-"""To be changed when images are decoded differently, as features' format."""
+"""To be changed when images are decoded differently, like the format of features."""
 _MAX_BYTES = 256 * 2**20
 _KNOWN = {note.value: note for note in ImageNote}
 
 
 class NoteIndex:
-    """Content digest -> notes; without a cache folder, of this run only."""
+    """Notes by content digest; without a cache folder, only those of this run."""
 
     def __init__(self, root: Path | None) -> None:
         self._root = root

@@ -1,4 +1,4 @@
-"""One view in a pass over images: its store, its engine, and the images on their way through it."""
+"""One view in a pass over images: its store, its engine, and the batches that are computed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ViewPass:
             yield from self._put(len(self._crops))
 
     def finish(self) -> Iterator[int]:
-        """Wait for the images that are running; yield how many more are done."""
+        """Wait for the batches that are computed; yield how many more images are done."""
         if self._queue is not None:
             yield from self._store(self._queue.finish())
 

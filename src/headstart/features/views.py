@@ -142,8 +142,8 @@ class View:
             return replace(own, size=side, crop=side, resize=Resize.LONGER)
         if self.frame is Frame.TILES:
             return replace(own, size=side, crop=side)
-        # The margin that networks are evaluated with is a fixed share of larger inputs, too much
-        # to lose where the object may be anywhere.
+        # Networks are evaluated without a margin, which is a fixed share of the image. At other
+        # sizes it is kept, because the object may be anywhere.
         return own if self.size is None else replace(own, size=side, crop=side)
 
 

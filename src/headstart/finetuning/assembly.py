@@ -64,7 +64,7 @@ def averaged_model(model: Model, tuned: Model, decision: Decision) -> Model:
     """Return the weighted average of a model's log-probabilities with those of a tuned network.
 
     The network becomes the last member; its view has the name of the first one, marked as tuned.
-    What is said of the first member stays.
+    The description of the first member stays as it is.
 
     Args:
         model: what fine-tuning started from, with one or several members.
@@ -109,7 +109,7 @@ def with_validation(
     validation: np.ndarray,
     result: ValidationResult,
 ) -> Model:
-    """Add what the validation images tell: accuracy, novelty, and what predictions compare with.
+    """Add the accuracy, the novelty detector and the calibration images, by the validation images.
 
     Args:
         model: the tuned network, or an average with it.

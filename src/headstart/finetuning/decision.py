@@ -111,8 +111,8 @@ def average_weight(
 
     As for other members of a model, half of it is equal, and half is chosen by the log loss; one of
     the two is left out if the equal average without it is better by more than two standard errors.
-    What is not clearly better than the model before is not worth the cost of a second network, and
-    the training was stopped where it suits these very images.
+    A network that is not clearly better than the model before is not worth its cost; besides, the
+    same images decided when to stop its training, which favors it.
     """
     if before.probabilities is None or after.probabilities is None:  # training diverged
         return 0.0
@@ -144,7 +144,7 @@ def averaged(
 def _is_better(after: ValidationResult, before: ValidationResult) -> bool:
     """Whether the calibrated loss is lower by more than one standard error, at fewer errors.
 
-    A tie goes to what there was, as it does to the simpler candidate in `heads.selection`.
+    A tie goes to the model before, as it does to the simpler candidate in `heads.selection`.
     """
     if not math.isfinite(after.loss):  # training diverged
         return False

@@ -77,10 +77,11 @@ def check_view(extractor: Extractor) -> None:
 
 
 def start_of(probe: FitResult) -> Model:
-    """Return the model of the head to train further alone: of the first view, and logistic.
+    """Return a model of the one head that training starts from.
 
-    Of several, it is the one with the largest weight. If there is none, it is a head of another
-    family, with a setting and a temperature that suit a logistic one on the same stages.
+    It is the logistic head on the first view; of several the one with the largest weight. If there
+    is none, it is a head of another family, with the default setting and no temperature, so that a
+    logistic head can be trained on its stages.
     """
     model, heads = probe.model, [(probe.model.head, probe.model.temperature)]
     if isinstance(model.head, BlendedHead):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STEPS = 20
 """Steps of the selection, of which each adds one part of the weights."""
 _HARM = 2.0
-"""Standard errors by which the average is better without a member that is left out."""
+"""A member is left out if the average is better without it by more than so many standard errors."""
 _FLOOR = 1e-9
 """Least probability of a member: a class that it excludes may still be right."""
 _WEIGHTS, _TEMPERATURES = "weights", "temperatures"
@@ -98,7 +98,7 @@ class BlendedHead:
         tensors: Mapping[str, np.ndarray],
         loads: Sequence[Callable[[Mapping[str, np.ndarray]], Head]],
     ) -> BlendedHead:
-        """Return the head that `tensors` was called on; `loads` do so for its M members.
+        """Rebuild a head from what `tensors` returned; `loads` rebuild its M members.
 
         Raises:
             KeyError: A tensor is missing.

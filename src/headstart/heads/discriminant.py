@@ -1,8 +1,8 @@
 """Linear discriminants with a shrunken covariance, in closed form.
 
-The classes are normal distributions with means of their own and one covariance, of which few images
-say little in as many dimensions as there are features. So it is shrunk towards a multiple of the
-identity (Friedman 1989, "Regularized discriminant analysis").
+The classes are normal distributions with means of their own and one covariance. With fewer images
+than features it cannot be estimated well, so it is shrunk towards a multiple of the identity
+(Friedman 1989, "Regularized discriminant analysis").
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from headstart.heads.standardization import PRIOR, Standardization
 from headstart.types import Doubles, Floats, Labels, ProgressCallback, no_progress
 
 _ABSENT = 1e3
-"""Logit by which a class without images is less likely than the least likely mean of the others."""
+"""How far the intercept of a class without images is below the lowest of the others, so that the
+class is never predicted."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiscriminantHead(LinearHead):
-    """Linear logits of features, as `LinearHead` has."""
+    """A `LinearHead` whose weights are those of linear discriminants."""
 
     kind: ClassVar[str] = "discriminant"
 
@@ -38,7 +39,8 @@ class DiscriminantFamily(HeadFamily):
     settings = (0.95, 0.8, 0.6, 0.4, 0.2, 0.1)
     default = 0
     caution = 0.0
-    """With five images a class, the best stages gave 0.852, the deepest of those tied 0.844."""
+    """With five images per class, the stages of lowest loss gave an accuracy of 0.852, and the
+    deepest of those tied with them 0.844."""
 
     def fit(self, data: LabeledFeatures, weights: Floats, setting: float) -> DiscriminantHead:
         """See `HeadFamily.fit`."""

@@ -1,8 +1,9 @@
 """L-BFGS (Liu & Nocedal 1989) for one logistic regression with several strengths of regularization.
 
 Strengths are solved in order, the strongest regularization first. Each starts at the solution of
-the one before, and with its history: another penalty changes the gradient's changes by a known
-term. Weak regularization, which would take hundreds of steps from 0, so takes ten to twenty.
+the one before, and with its history, because another penalty adds only a known term to the stored
+changes of the gradient. So weak regularization takes ten to twenty steps, instead of hundreds from
+0.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ HISTORY = 8
 _MIN_VARIANCE = 1e-3
 """Lower bound of the sum of p (1 - p): it vanishes where all images are fitted."""
 _NOISE = 1e-6
-"""Relative error of a loss in float32: a smaller increase is none."""
+"""Relative error of a loss in float32; a smaller increase counts as rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Step:
 
 
 class LogisticProblem:
-    """The weighted cross-entropy of a linear softmax, and its minimizer so far, at first 0.
+    """The weighted cross-entropy of a linear softmax, and the best weights so far, at first 0.
 
     Args:
         Z: (N, D) features, standardized.

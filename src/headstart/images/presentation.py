@@ -1,7 +1,7 @@
 """Presentations: how an image file becomes the pixels that a network sees.
 
-A presentation shows one crop of an image, or several, such as tiles; it then pools what the network
-makes of them.
+A presentation shows one crop of an image, or several, such as tiles; it then pools the network's
+outputs for them.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Presentation(Protocol):
         ...
 
     def pool(self, outputs: list[Floats], starts: Labels) -> list[Floats]:
-        """Combine what a network made of the crops of each image.
+        """Combine the outputs of a network for the crops of each image.
 
-        What it returns for an image must not depend, to the last bit, on the other images.
+        The result for an image must be the same, to the last bit, whatever the other images are.
 
         Args:
             outputs: (R, width) for each stage, then the logits (R, classes): the rows of the crops
@@ -75,7 +75,7 @@ class CenterCrop:
 
 @dataclass(frozen=True, slots=True)
 class MirroredCrops:
-    """Shows the crop of `CenterCrop` and its mirror image, and averages what comes out."""
+    """Shows the crop of `CenterCrop` and its mirror image, and averages the outputs."""
 
     preprocessing: Preprocessing
 

@@ -1,4 +1,4 @@
-"""Tiles of an image at its native resolution, in which nothing small is lost by reducing it."""
+"""Tiles of an image at its native resolution, so that no detail is lost by downscaling."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from headstart.types import Floats, Labels, Pixels
 MAX_PIXELS: Final = 5_000_000
 """Larger images are reduced before they are divided: their tiles would cost too much."""
 _OVERLAP: Final = 0.1
-"""Least share of a tile's side that its neighbor also shows, so that what is on the edge of one is
-within another."""
+"""Smallest overlap of neighboring tiles, as a share of their side, so that what the edge of one
+cuts is inside another."""
 
 
 class PixelBox(NamedTuple):

@@ -81,7 +81,7 @@ def fit_accuracies(
 def _same_scenes(
     data: SplitFeatures, sample: Labels, chosen: ChosenMembers, settings: FitSettings
 ) -> AccuracyEstimate | None:
-    """Cross-validate the chosen heads with series torn apart, as if images were independent.
+    """Cross-validate the chosen heads with series divided among folds, as if they did not matter.
 
     None if no class has two images.
     """

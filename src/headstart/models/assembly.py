@@ -28,7 +28,7 @@ def assemble_model(
     head: Head,
     accuracies: tuple[AccuracyEstimate, AccuracyEstimate | None],
 ) -> Model:
-    """Put a model together, without what tells unknown images and without calibration images.
+    """Put a model together, still without a novelty detector and calibration images.
 
     Args:
         data: The images, divided into training and test.

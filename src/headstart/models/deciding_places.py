@@ -1,10 +1,10 @@
-"""Where in an image is what a model with tile views decided by.
+"""The places in an image by which a model with tile views decided.
 
 Tiles are left out one after the other, always the one without which the odds of the class are
-lowest, until the class is no longer probable. Those that restore its odds, each alone, decided: so
-that two defects count, of which each would have been enough. Within such a tile, windows are hidden
-behind another part of the tile, first large and then, where the odds were lowest, smaller ones.
-This needs no gradients, and suits every head, engine and network.
+lowest, until the class is no longer probable. A tile decided if putting it back alone restores the
+odds; so two defects both count, even if each alone would have been enough. Within such a tile,
+windows are hidden behind another part of the tile, first large and then, where the odds were
+lowest, smaller ones. This needs no gradients, and suits every head, engine and network.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from headstart.system.text import join_names
 from headstart.types import Doubles, Floats, Pixels
 
 _MOST: Final = 12
-"""Tiles of a view that are left out."""
+"""Most tiles of a view that are left out."""
 _LEAST: Final = 0.7
-"""Rise of the log-odds of a class, to double the odds, below which a tile decided nothing."""
+"""Smallest rise of the log-odds by a tile that decided; it doubles the odds."""
 _FINEST: Final = 48
 """Least side of a window in pixels."""
 _NEARLY: Final = 0.9
-"""A window that lowers the odds by so large a share of the most shows the same thing."""
+"""Windows that lower the odds by at least this share of the largest fall show the same thing."""
 _ROWS: Final = 20_000
-"""Tiles that are pooled at once, as an image has thousands, and is tried without each of them."""
+"""Most tiles that are pooled at once: an image may have thousands, and each is left out in turn."""
 _LOWEST: Final = 1e-12
 """Least probability in odds."""
 
@@ -119,7 +119,7 @@ class DecidingPlaces:
 
 
 class _TiledImage:
-    """What a model makes of an image if it sees some of its tiles, and all of its other views."""
+    """What a model predicts for an image if it sees some of its tiles, and all other views."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class _TiledImage:
         outputs = self._outputs(pixels)
         rest, left_out = list(range(len(pixels))), list[int]()
         alone = self._log_odds(outputs, [[tile] for tile in rest])
-        # What most of an image says is in no place.
+        # If it takes more than half of the tiles, no place decided.
         most = min(_MOST, max(1, len(pixels) // 2))
         while len(rest) > 1 and len(left_out) < most:
             without = self._log_odds(outputs, ([one for one in rest if one != t] for t in rest))

@@ -1,4 +1,4 @@
-"""What a program may give as images, labels, groups and weights."""
+"""Images, labels, groups and weights that are given in Python, checked and converted."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Labels as programs give them, and the class names that a model gives them.
+"""Labels of any type in Python, and the class names that stand for them in a model.
 
 Labels are told apart by value, whatever their type: 1, 1.0 and `np.int8(1)` are one label, and so
 are "cat" and b"cat" (as HDF5 stores text). Of an enum's members, the values are the labels. Text,
@@ -25,7 +25,7 @@ LabelType: TypeAlias = Literal[
 
 _TEXT, _NUMBERS, _BOOLEANS = "text", "numbers", "booleans"
 _EXACT: Final = 2**53
-"""Floats below are exact integers."""
+"""Up to here, floats represent every integer exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def is_missing(value: Any) -> bool:
 
 
 def _present(y: Iterable[object]) -> list[Any]:
-    """Return labels that are all there."""
+    """Return the labels as a list, after a check that none is missing."""
     labels = [label.value if isinstance(label, Enum) else label for label in listed(y, "labels")]
     missing = [
         place

@@ -79,7 +79,10 @@ class Predictions:
         return [ClassProbability(self.classes[index], float(p[index])) for index in best]
 
     def places(self, paths: Sequence[Path]) -> dict[Path, tuple[DecidingPlace, ...]]:
-        """Return `where` by image, among the paths that were given."""
+        """Return the deciding places of each readable image by its path.
+
+        `paths` are the files that were predicted.
+        """
         return {paths[row]: found for row, found in zip(self.rows, self.where or (), strict=False)}
 
     def members(self, row: int, sets: np.ndarray) -> tuple[str, ...]:

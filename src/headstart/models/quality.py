@@ -20,15 +20,15 @@ from headstart.types import Quality
 _LARGER: Final = 352 / 224
 """Side of the larger view, relative to the network's own."""
 _STEP: Final = 32
-"""Networks reduce an image by this factor, so that other sides waste pixels."""
+"""Networks downscale an image by this factor; with other sides, pixels would be wasted."""
 _PARTNER: Final = "efficientnet-lite2"
 _PARTNER_SIZE: Final = 384
 _TILE: Final = 2
 """Side of a tile, relative to the network's input."""
 _PARTNER_TILE: Final = 512
 _DETAILED: Final = 2.5
-"""Images whose shorter side is so many times that of the network's input lose details in it that no
-other view shows."""
+"""Images whose shorter side is at least so many times that of the network's input lose details that
+only tiles show."""
 
 
 def with_quality(

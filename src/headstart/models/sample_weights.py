@@ -12,7 +12,8 @@ def sample_weights(
 ) -> Floats:
     """Return each image's weight in training, (N,).
 
-    It is the given one, 1 without; if classes are balanced, such that all classes weigh the same.
+    By default these are the `given` ones, or else 1. With `balance` they are scaled so that all
+    classes have the same total weight.
     """
     weights = np.asarray(given, np.float64) if len(given) else np.ones(len(labels))
     if balance:

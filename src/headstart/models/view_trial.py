@@ -29,7 +29,7 @@ _LARGE: Final = 1_000
 _FIRST_SAMPLE, _PER_CLASS = 500, 10
 """Images of the first round."""
 _SHARE: Final = 4
-"""A sample of more than this part of the images saves too little."""
+"""Smallest ratio of all images to those of a sample; a larger sample saves too little."""
 _NEGLIGIBLE: Final = 0.005
 """Error below which a better model cannot be told from this one."""
 

@@ -14,7 +14,8 @@ from headstart.types import Pixels
 _AHEAD = 4
 """Items per thread that are processed ahead of the consumer."""
 _BYTES = 256 * 2**20
-"""Bytes of results that wait for the consumer, as far as the last result tells."""
+"""Limit on the bytes of results that the consumer has not taken yet; the size of the last result
+stands for that of each."""
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
