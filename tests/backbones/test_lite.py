@@ -52,7 +52,7 @@ def timm_tensors(backbone: Backbone) -> dict[str, np.ndarray]:
 
 def test_every_stage_and_the_logits_equal_timms_network_in_float32(variant: Backbone):
     side = variant.preprocessing.crop
-    pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     engine = OpenVINOEngine(variant, EnginePlan(EngineName.OPENVINO, Precision.FLOAT32))
     (ours,) = engine.stream([pixels])
     with torch.inference_mode():

@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Path:
     return write_tiny(tmp_path)
 
 
-def run(backbone, side: int, count: int = 3):
+def run(backbone, side: int, count: int = 2):
     pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     (outputs,) = build_engine(backbone, PLAN, requested=EngineName.OPENVINO).stream([pixels])
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255

@@ -1,5 +1,6 @@
 """Whatever engine runs a network, in whatever batches, its features are the same."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from headstart.engines.openvino import ConversionError, OpenVINOEngine
 from headstart.engines.pytorch import PyTorchEngine
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.images.preprocessing import prepare
+from headstart.system.prefetch import stack_batches
 from headstart.types import EngineName, Floats, Pixels, Precision
 from tests.conftest import KINDS, picture, tiny_backbone
 
@@ -57,7 +59,9 @@ def random_pixels(count: int, side: int = 224, seed: int = 0) -> Pixels:
 
 def run(backbone: Backbone, plan: EnginePlan, *batches: Pixels) -> list[Floats]:
     """All batches' outputs joined: one array a stage, then the logits."""
-    outputs = list(build_engine(backbone, plan, requested=plan.engine).stream(batches))
+    engine = build_engine(backbone, plan, requested=plan.engine)
+    images = (image for batch in batches for image in batch)
+    outputs = list(engine.stream(stack_batches(images, engine.batch)))
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
@@ -88,16 +92,14 @@ def test_features_depend_neither_on_the_batch_nor_on_the_place_in_it(
 ):
     pixels = random_pixels(11)
     runner = build_engine(lite0, plan)
-    together = [
-        np.concatenate(x) for x in zip(*runner.stream([pixels[:8], pixels[8:]]), strict=True)
-    ]
-    alone = [np.concatenate(x) for x in zip(*runner.stream(pixels[:, None]), strict=True)]
+
+    def outputs(images: Pixels, size: int) -> list[Floats]:
+        batches = stack_batches(iter(images), size)
+        return [np.concatenate(x) for x in zip(*runner.stream(batches), strict=True)]
+
+    together, alone = outputs(pixels, runner.batch), outputs(pixels, 1)
     order = np.random.default_rng(1).permutation(11)
-    mixed = pixels[order]
-    shuffled = [
-        np.concatenate(x)
-        for x in zip(*runner.stream([mixed[:3], mixed[3:9], mixed[9:]]), strict=True)
-    ]
+    shuffled = outputs(pixels[order], runner.batch)
     for a, b, c in zip(together, alone, shuffled, strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a[order], c)
@@ -113,7 +115,22 @@ def test_pytorch_computes_the_last_batch_of_many_images_as_a_full_one(lite0: Bac
         np.testing.assert_array_equal(part, whole[:3])
 
 
-@pytest.mark.parametrize("sizes", [[], [1], [8], [8, 8, 8, 8, 8, 8, 3], [2, 5, 1]])
+@pytest.mark.slow
+def test_one_image_does_not_cost_as_much_as_several(lite0: Backbone):
+    runner = build_engine(lite0, OPENVINO_F32)
+
+    def seconds(images: int) -> float:
+        pixels = random_pixels(images)
+        started = time.process_time()
+        list(runner.stream(stack_batches(iter(pixels), runner.batch)))
+        return time.process_time() - started
+
+    seconds(1)
+    one, eight = (min(seconds(images) for _ in range(3)) for images in (1, 8))
+    assert one < eight / 2
+
+
+@pytest.mark.parametrize("sizes", [[], [1], [2], [2, 2, 2, 2, 2, 2, 1], [2, 1, 1]])
 def test_a_stream_answers_each_batch_in_turn(sizes: list[int]):
     pixels = random_pixels(sum(sizes), side=32)
     batches = np.split(pixels, np.cumsum(sizes)[:-1]) if sizes else []
@@ -132,7 +149,7 @@ def test_an_empty_stream_gives_nothing(kind: Any, lite0: Backbone):
 
 def test_an_engine_serves_another_stream_after_one_was_left_early():
     runner = OpenVINOEngine(tiny_backbone(), OPENVINO_F32)
-    pixels = random_pixels(8, side=32)
+    pixels = random_pixels(2, side=32)
     for _ in range(20):
         stream = runner.stream([pixels] * 50)
         next(stream)
@@ -142,7 +159,7 @@ def test_an_engine_serves_another_stream_after_one_was_left_early():
 
 def test_an_engine_serves_another_stream_after_the_input_failed():
     runner = OpenVINOEngine(tiny_backbone(), OPENVINO_F32)
-    pixels = random_pixels(8, side=32)
+    pixels = random_pixels(2, side=32)
 
     def failing() -> Iterator[Pixels]:
         yield pixels
@@ -155,7 +172,7 @@ def test_an_engine_serves_another_stream_after_the_input_failed():
 
 def test_results_stay_what_they_were_while_the_stream_goes_on():
     runner = OpenVINOEngine(tiny_backbone(), OPENVINO_F32)
-    batches = [random_pixels(8, side=32, seed=seed) for seed in range(30)]
+    batches = [random_pixels(2, side=32, seed=seed) for seed in range(30)]
     outputs = list(runner.stream(batches))
     for batch, (_, coarse, _) in zip(batches, outputs, strict=True):
         np.testing.assert_allclose(coarse, batch.mean((1, 2)) / 255, rtol=1e-5)

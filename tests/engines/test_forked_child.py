@@ -20,6 +20,7 @@ import os, signal, sys
 import numpy as np
 from headstart.engines import EnginePlan
 from headstart.features.extractor import Extractor
+from headstart.system.prefetch import stack_batches
 from headstart.types import EngineName, Precision
 from tests.engines.test_forked_child import backbone
 
@@ -29,8 +30,8 @@ images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uin
 
 def features():
     engine = extractor.engine()
-    batches = [images[:engine.batch], images[engine.batch:]]
-    return np.concatenate([out[0] for out in engine.stream([b for b in batches if len(b)])])
+    batches = stack_batches(iter(images), engine.batch)
+    return np.concatenate([out[0] for out in engine.stream(batches)])
 
 expected = features()
 for generation in range(2):  # a child, and its own child

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from headstart.backbones.stages import LOGITS
-from headstart.engines import EnginePlan, LazyEngine, choose
+from headstart.engines import EnginePlan, LazyEngine, choose, openvino
 from headstart.errors import StoreError
 from headstart.features import buffer, extraction
 from headstart.features.buffer import FeatureBuffer
@@ -179,14 +179,15 @@ class Turns:
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
-def test_batches_span_the_crops_of_several_images(photos, batch):
+def test_batches_span_the_crops_of_several_images(photos, batch, monkeypatch):
+    monkeypatch.setattr(openvino, "BATCH", batch)
     backbone = tiny_backbone(size=48)
     single = CenterCrop(backbone.preprocessing)
     several = Turns(single)
     paths = files(photos)
     work = ExtractionPass(
         paths,
-        {None: view_pass(single, batch), WHOLE: view_pass(several, batch)},
+        {None: view_pass(single), WHOLE: view_pass(several)},
         index=None,
         notes=NoteIndex(None),
         progress=lambda done, total: seen.append((done, total)),
@@ -204,8 +205,7 @@ def test_batches_span_the_crops_of_several_images(photos, batch):
         np.testing.assert_allclose(values, crops.mean((1, 2)).max(0) / 255, rtol=1e-4)
 
 
-def view_pass(presentation: Presentation, batch: int) -> ViewPass:
+def view_pass(presentation: Presentation) -> ViewPass:
     engine = LazyEngine(tiny_backbone(), F32, requested=EngineName.AUTO, warn=pytest.fail)
-    engine.get().batch = batch
     stored = FeatureBuffer(None, {"fine": 48, "coarse": 3, LOGITS: 5}, [])
     return ViewPass(["fine", "coarse"], engine=engine, presentation=presentation, buffer=stored)

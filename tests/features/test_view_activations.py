@@ -41,7 +41,7 @@ class Counting:
 
     def __init__(self, inner: Engine, factor: float = 1.0) -> None:
         self.inner, self.factor, self.views = inner, factor, 0
-        self.batch = 4  # so that a batch ends in the middle of a picture's views
+        self.batch = 2  # so that a batch ends in the middle of a picture's views
 
     @property
     def plan(self) -> EnginePlan:

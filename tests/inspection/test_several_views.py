@@ -86,7 +86,7 @@ def test_they_say_what_predict_says(network: InspectedNetwork, new_photos: Path)
 def test_the_engine_sees_the_canvas_alike(network: InspectedNetwork, image: Path):
     photo = decode(image)
     model = network.differentiable.for_images(*photo.size)
-    pixels = np.repeat(prepare(photo, model.preprocessing)[None], 3, axis=0)
+    pixels = np.repeat(prepare(photo, model.preprocessing)[None], 2, axis=0)
     (outputs,) = network.engine_outputs([pixels], model)
     assert network.model is not None
     assert outputs.keys() >= set(network.model.stages)

@@ -6,6 +6,7 @@ import pytest
 from headstart.backbones.backbone import Backbone
 from headstart.engines.engine import EnginePlan
 from headstart.engines.openvino import OpenVINOEngine
+from headstart.system.prefetch import stack_batches
 from headstart.transfer.batch_norm_statistics import batch_moments
 from headstart.transfer.random_weights import natural_noise, random_tensors, randomize_weights
 from headstart.types import EngineName, Precision
@@ -54,7 +55,9 @@ def test_signals_neither_vanish_nor_explode(lite0: Backbone):
     ]
     assert max(float(shift.mean()) for shift in shifts) < 1
     plan = EnginePlan(EngineName.OPENVINO, Precision.FLOAT32)
-    (outputs,) = OpenVINOEngine(backbone, plan).stream([pixels])
+    engine = OpenVINOEngine(backbone, plan)
+    batches = engine.stream(stack_batches(iter(pixels), engine.batch))
+    outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     assert all(1e-3 < output.std(axis=0).mean() < 10 for output in outputs)
 
 

@@ -27,8 +27,8 @@ from headstart.types import Pixels
 
 _IMAGES: Final = 8
 """Images whose decoding is measured; they differ in size."""
-_BATCHES: Final = 2
-"""Batches that the network is measured on, after one to warm up."""
+_MEASURED: Final = 16
+"""Images that the network is measured on at least, after a batch to warm up."""
 _COMPILING: Final = 0.15
 """Seconds to compile a network."""
 _HEADS, _PER_IMAGE, _PER_SCORE = 0.6, 0.0025, 0.00005
@@ -114,7 +114,8 @@ def _network_seconds(engine: Engine, crops: Sequence[Pixels]) -> float:
     """Return the core-seconds that a network takes per crop."""
     batch = np.stack(list(islice(cycle(crops), engine.batch)))
     time_batches(engine, batch, 1)
-    return time_batches(engine, batch, _BATCHES)[1] / (_BATCHES * engine.batch)
+    batches = max(2, _MEASURED // engine.batch)
+    return time_batches(engine, batch, batches)[1] / (batches * engine.batch)
 
 
 def time_batches(engine: Engine, batch: Pixels, count: int) -> tuple[float, float]:

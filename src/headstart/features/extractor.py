@@ -40,7 +40,7 @@ _DECODERS = ("pillow", "pillow-heif", "imagecodecs", "pydicom", "tifffile")
 """Packages that decode and resize images."""
 _NETWORKS = ("keras", "timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
-_FORMAT = "4"
+_FORMAT = "5"
 """To be changed when features are computed differently, so that stored ones are ignored."""
 
 
