@@ -18,7 +18,7 @@ from headstart.types import EngineName, Floats, Pixels
 
 _CONVERTER = "openvino.tools.ovc"
 BATCH = 2
-"""Images per batch. Larger ones are at most 4% faster, and one image alone pays for a whole batch."""
+"""Images per batch. Larger ones are at most 4% faster, and one image alone takes a whole batch."""
 
 _ADDRESS_SPACE = 256 * 2**20
 """Bytes below which OpenVINO's threads abort the process rather than fail."""
