@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from headstart.engines import EnginePlan, choose
+from headstart.engines.openvino import BATCH
 from headstart.errors import StoreError
 from headstart.features import buffer
 from headstart.features.extraction import Features
@@ -60,7 +61,7 @@ class TestTrouble:
         assert_same(extractor.extract(files(photos)), expected)
         assert len(calls) == 2
         assert len(extractor.warnings) == 1
-        assert tiny(cache=extractor.cache).extract(files(photos)).cached == 8  # one batch
+        assert tiny(cache=extractor.cache).extract(files(photos)).cached == BATCH
 
     def test_features_cleared_by_another_process_are_computed_again(
         self, photos: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
