@@ -19,6 +19,7 @@ PACKAGE = Path(headstart.__file__).parent
 LAYERS = (
     "__main__",
     "cli",
+    "serving",
     "plots",
     "transfer",
     "finetuning",

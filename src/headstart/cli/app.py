@@ -23,6 +23,7 @@ from headstart.cli import (
     predict,
     robustness,
     transfer,
+    watch,
 )
 from headstart.cli.console import note
 from headstart.cli.parameters import Command, with_options
@@ -71,6 +72,7 @@ for command in (
     audit.audit,
     predict.predict,
     predict.classify,
+    watch.watch,
     transfer.transfer,
     robustness.robustness,
     features.features,

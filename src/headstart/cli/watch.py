@@ -1,0 +1,92 @@
+"""headstart watch."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
+
+from headstart.cli import options as shared
+from headstart.cli.console import note, say, warn
+from headstart.datasets.sorted_folder import Placement, SortedFolder
+from headstart.errors import DataError
+from headstart.system.option import Option
+from headstart.system.text import pluralize
+
+if TYPE_CHECKING:
+    from headstart.serving.folder_watch import LoggedImage
+
+
+def watch(
+    folder: Annotated[Path, Option(folder=True, help="The folder in which images arrive.")],
+    *,
+    model: Annotated[Path, Option(help="A model folder written by 'headstart fit'.")],
+    out: Annotated[Path, Option()] = Path("predictions.csv"),
+    sort_into: Annotated[Path | None, Option(folder=True, unset="nothing is sorted")] = None,
+    placement: Annotated[Placement, Option(flag="--by")] = Placement.LINK,
+    unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
+    once: Annotated[bool, Option()] = False,
+    poll: Annotated[bool, Option()] = False,
+    allow_download: shared.AllowDownload = False,
+    runtime: shared.RuntimeOptions,
+) -> None:
+    """Predict images as they arrive in a folder, and write a CSV row for each.
+
+    Started again with the same --out, it goes on: images that have a row get no second one.
+
+    Options:
+        out: The CSV file.
+        sort_into: Also put each image into a folder of its label here; those of none of the classes
+            into "unknown", unreadable ones into "unreadable".
+        placement: How to put it there.
+        once: Predict the images that are there, and stop.
+        poll: Look at all files every few moments, for network drives that report no changes.
+    """
+    from headstart.models.online_prediction import OnlinePredictor
+    from headstart.models.saved_model import load_model
+    from headstart.serving.folder_watch import FolderWatch
+    from headstart.serving.prediction_log import PredictionLog
+
+    rate = shared.unknown_rate(unknown)
+    if not folder.is_dir():
+        raise DataError(f"no such folder: {folder}; create it, or give the one to watch")
+    if out.resolve().is_relative_to(folder.resolve()) and not once:
+        raise DataError(f"--out {out} is in the watched folder; choose a file outside of it")
+    sorted_folder = None if sort_into is None else SortedFolder(sort_into, placement)
+    if sorted_folder:
+        sorted_folder.check_outside(folder)
+    trained = load_model(model)
+    extractor = runtime.extractor_of(trained, allow_download=allow_download)
+    predictor = OnlinePredictor(trained, extractor)
+    with PredictionLog(out) as log, _stopped_by(signal.SIGTERM) as stop:
+        work = FolderWatch(folder, predictor, trained.classes, log, rate=rate)
+        arrived = work.existing() if once else work.arriving(stop, poll=poll)
+        if not once:
+            note(f"watching {folder}; {pluralize(len(log), 'image')} in {out} so far")
+        for image in arrived:
+            _show(image)
+            if sorted_folder:
+                sorted_folder.place(image.path, image.row.answer or "unreadable")
+        warn(extractor.warnings)
+        note(f"{pluralize(len(log), 'row')} in {out}")
+
+
+@contextmanager
+def _stopped_by(number: signal.Signals) -> Iterator[Event]:
+    """Provide an event that a signal sets instead of ending the process."""
+    stop = Event()
+    before = signal.signal(number, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(number, before)
+
+
+def _show(image: LoggedImage) -> None:
+    row = image.row
+    if image.is_new:
+        result = f"error: {row.error}" if row.error else f"{row.answer}  {row.probability:.4f}"
+        say(f"{row.image}  {result}")

@@ -1,0 +1,1 @@
+"""Serving models: over HTTP, and for folders in which images arrive."""

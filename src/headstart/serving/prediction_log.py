@@ -1,0 +1,151 @@
+"""A CSV file of predictions that grows by a row for each image, and survives restarts."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import IO, Final, Self
+
+from headstart.errors import HeadstartError, UserError
+from headstart.system.serialization import csv_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedPrediction:
+    """A row of the file; its columns are the attributes.
+
+    Attributes:
+        time: When it was predicted: ISO 8601, UTC.
+        image: Path of the image, relative to the watched folder.
+        digest: Digest of the file's bytes, 32 hex digits.
+        label: Its most probable class; empty if it cannot be read.
+        probability: The probability of that class; None if it cannot be read.
+        novelty: As in `headstart.models.prediction.Predictions`; None if the model cannot tell.
+        known: Whether it shows one of the classes; None if the model cannot tell.
+        error: Why it cannot be read; empty if it can.
+    """
+
+    time: str
+    image: str
+    digest: str
+    label: str = ""
+    probability: float | None = None
+    novelty: float | None = None
+    known: bool | None = None
+    error: str = ""
+
+    @property
+    def answer(self) -> str:
+        """The label, `UNKNOWN` for an image of none of the classes, or "" if it is unreadable."""
+        return UNKNOWN if self.known is False else self.label
+
+
+UNKNOWN: Final = "unknown"
+
+_HEADER: Final = [one.name for one in fields(LoggedPrediction)]
+
+
+class PredictionLog:
+    """Appends rows to a CSV file, and knows which images have one. Use it as a context manager.
+
+    A row is on disk before `append` returns. What a crash left of an incomplete last row is removed
+    when the file is opened.
+
+    Args:
+        path: The file; it is created if there is none.
+
+    Raises:
+        UserError: The file is something else, or cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = path.open("a+b")
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {path}: {error.strerror or error}; choose another file"
+            ) from error
+        try:
+            self._rows = self._read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, image: str, digest: str) -> LoggedPrediction | None:
+        """Return the row of this content of an image; None if there is none."""
+        return self._rows.get((image, digest))
+
+    def append(self, rows: Sequence[LoggedPrediction]) -> None:
+        """Write rows, all of them or, after a power failure, the first ones.
+
+        Raises:
+            HeadstartError: The disk is full, or the file is no longer writable.
+        """
+        cells = [["" if cell is None else cell for cell in astuple(row)] for row in rows]
+        self._write(csv_text(cells))
+        self._rows |= {(row.image, row.digest): row for row in rows}
+
+    def _write(self, text: str) -> None:
+        try:
+            self._file.write(text.encode(errors="surrogateescape"))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise HeadstartError(
+                f"cannot write {self.path}: {error.strerror or error}; free some space, and start "
+                "again: images that have a row are left out"
+            ) from error
+
+    def _read(self) -> dict[tuple[str, str], LoggedPrediction]:
+        self._file.seek(0)
+        content = self._file.read()
+        if not content:
+            self._write(csv_text([_HEADER]))
+            return {}
+        lines = content.decode(errors="surrogateescape")
+        if not lines.startswith(",".join(_HEADER)):
+            raise UserError(
+                f"{self.path} exists and is not a file of 'headstart watch'; choose another file "
+                "with --out"
+            )
+        whole = lines[: lines.rfind("\n") + 1]
+        self._file.truncate(len(whole.encode(errors="surrogateescape")))
+        try:
+            rows = [_row(cells) for cells in csv.DictReader(whole.splitlines(keepends=True))]
+        except (TypeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{self.path} has been changed, and row {whole.count(chr(10))} or an earlier one "
+                "cannot be read; choose another file with --out"
+            ) from error
+        return {(row.image, row.digest): row for row in rows}
+
+
+def _row(cells: Mapping[str, str]) -> LoggedPrediction:
+    return LoggedPrediction(
+        time=cells["time"],
+        image=cells["image"],
+        digest=cells["digest"],
+        label=cells["label"],
+        probability=_number(cells["probability"]),
+        novelty=_number(cells["novelty"]),
+        known={"True": True, "False": False, "": None}[cells["known"]],
+        error=cells["error"],
+    )
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None

@@ -1,0 +1,81 @@
+"""headstart watch."""
+
+import csv
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli, one_sentence
+from tests.conftest import files
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def inbox(new: Path, tmp_path: Path) -> Path:
+    (new / "noise" / "broken.png").write_text("no picture")
+    return new
+
+
+def test_images_are_logged_and_sorted_once(cli: Cli, model: Path, inbox: Path, tmp_path: Path):
+    log, sorted_images = tmp_path / "log.csv", tmp_path / "sorted"
+    arguments = ("watch", inbox, "--model", model, "--out", log, "--sort-into", sorted_images)
+    outcome = cli(*arguments, "--unknown", "off", "--once")
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 13
+    assert "noise/broken.png  error: not an image" in outcome.out
+    rows = list(csv.DictReader(log.read_text().splitlines()))
+    assert {row["label"] == Path(row["image"]).parent.name for row in rows if row["label"]} == {
+        True
+    }
+    placed = {path.parent.name: path for path in files(sorted_images)}
+    assert set(placed) == {"checks", "noise", "stripes", "unreadable"}
+    assert len(files(sorted_images)) == 13
+    assert placed["checks"].resolve().parent == (inbox / "checks").resolve()
+    before = log.read_bytes()
+    outcome = cli(*arguments, "--once")
+    assert (outcome.code, outcome.out, log.read_bytes()) == (0, "", before)
+    assert len(files(sorted_images)) == 13
+
+
+def test_mistakes(cli: Cli, model: Path, inbox: Path, tmp_path: Path):
+    def refusal(*arguments: object) -> str:
+        outcome = cli("watch", *arguments, "--model", model)
+        assert outcome.code == 2
+        assert one_sentence(outcome)
+        return outcome.err
+
+    assert "no such folder" in refusal(tmp_path / "none")
+    assert "is in the watched folder" in refusal(inbox, "--out", inbox / "log.csv")
+    inside = refusal(inbox, "--out", tmp_path / "log.csv", "--sort-into", inbox / "sorted")
+    assert "inside one another" in inside
+    assert not (tmp_path / "log.csv").exists()
+
+
+def test_it_ends_in_order_when_it_is_told_to(model: Path, inbox: Path, tmp_path: Path):
+    log, late = tmp_path / "log.csv", tmp_path / "late.png"
+    arguments = ["watch", str(inbox), "--model", str(model), "--out", str(log)]
+    shutil.copy(files(inbox / "stripes")[0], late)
+    with subprocess.Popen(
+        [sys.executable, "-m", "headstart", *arguments], stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            _wait_for_rows(log, 13)
+            shutil.move(late, inbox)
+            _wait_for_rows(log, 14)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+def _wait_for_rows(log: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while not log.exists() or len(log.read_text().splitlines()) < count + 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,73 @@
+"""Images are sorted by label, none is lost and none is there twice."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.datasets.sorted_folder import Placement, SortedFolder, folder_name, numbered
+from headstart.errors import DataError
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "a.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"one")
+    return path
+
+
+@pytest.mark.parametrize("placement", Placement)
+def test_an_image_is_placed_once(tmp_path: Path, image: Path, placement: Placement):
+    folder = SortedFolder(tmp_path / "out", placement)
+    target = folder.place(image, "cat")
+    assert target == tmp_path / "out" / "cat" / "a.jpg"
+    assert target.read_bytes() == b"one"
+    assert image.exists() == (placement is not Placement.MOVE)
+    assert target.is_symlink() == (placement is Placement.LINK)
+    image.write_bytes(b"one")  # arrives once more
+    assert folder.place(image, "cat") == target
+    assert image.exists() == (placement is not Placement.MOVE)
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_another_image_of_that_name_gets_a_number(tmp_path: Path, image: Path):
+    folder = SortedFolder(tmp_path / "out", Placement.COPY)
+    folder.place(image, "cat")
+    image.write_bytes(b"two")
+    assert folder.place(image, "cat").name == "a (2).jpg"
+    assert folder.place(image, "cat").name == "a (2).jpg"
+    assert (tmp_path / "out" / "cat" / "a.jpg").read_bytes() == b"one"
+
+
+def test_where_links_are_impossible_images_are_copied(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise OSError(1314, "a privilege is missing")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    target = SortedFolder(tmp_path / "out", Placement.LINK).place(image, "cat")
+    assert target.read_bytes() == b"one"
+
+
+def test_the_folders_are_apart(tmp_path: Path, image: Path):
+    for root in (image.parent, image.parent / "sorted", tmp_path):
+        with pytest.raises(DataError, match="inside one another"):
+            SortedFolder(root, Placement.LINK).check_outside(image.parent)
+    SortedFolder(tmp_path / "out", Placement.LINK).check_outside(image.parent)
+
+
+@given(label=st.text())
+def test_every_label_is_a_folder_in_the_root(label: str):
+    name = folder_name(label)
+    assert name
+    assert not name.startswith(".")
+    assert not set(name) & set('/\\:*?"<>|\0')
+    assert len(os.fsencode(name)) <= 255
+
+
+def test_numbers_are_before_the_extension():
+    assert [numbered("a.tar.gz", 1), numbered("a.jpg", 3)] == ["a.tar.gz", "a (3).jpg"]

@@ -1,0 +1,101 @@
+"""Images that are in a folder, and those that arrive, get one row each."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from headstart import Classifier
+from headstart.features import extractor
+from headstart.models import model_backbone
+from headstart.models.model_backbone import build_model_extractor
+from headstart.models.online_prediction import OnlinePredictor
+from headstart.models.trained_model import Model
+from headstart.serving import folder_watch
+from headstart.serving.folder_watch import FolderWatch
+from headstart.serving.prediction_log import PredictionLog
+from tests.conftest import files, tiny_backbone
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_watch, "SETTLED", 0.1)
+    for module in (extractor, model_backbone):
+        monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
+
+
+@pytest.fixture
+def trained(photos: Path) -> Model:
+    paths = files(photos)
+    return Classifier().fit(paths, [path.parent.name for path in paths]).model_
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, new_photos: Path) -> Path:
+    return Path(shutil.copytree(new_photos / "checks", tmp_path / "inbox"))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[PredictionLog]:
+    with PredictionLog(tmp_path / "log.csv") as log:
+        yield log
+
+
+@pytest.fixture
+def watch(trained: Model, inbox: Path, log: PredictionLog) -> FolderWatch:
+    predictor = OnlinePredictor(trained, build_model_extractor(trained))
+    return FolderWatch(inbox, predictor, trained.classes, log, rate=0.05)
+
+
+def test_what_is_there_gets_a_row_once(watch: FolderWatch, inbox: Path, log: PredictionLog):
+    (inbox / "broken.png").write_text("no picture")
+    (inbox / ".hidden.jpg").write_text("no picture")
+    (inbox / "notes.txt").write_text("no picture")
+    first = list(watch.existing())
+    images = [path.name for path in files(inbox) if path.name not in (".hidden.jpg", "notes.txt")]
+    assert sorted(one.row.image for one in first) == sorted(images)
+    assert {one.row.label for one in first if not one.row.error} == {"checks"}
+    assert [one.row.error for one in first if one.row.error] == ["not an image"]
+    again = list(watch.existing())
+    assert [one.row for one in again] == [one.row for one in first]
+    assert not any(one.is_new for one in again)
+    assert len(log) == len(first) == 5
+
+
+def test_a_changed_image_is_another_one(watch: FolderWatch, inbox: Path, new_photos: Path):
+    list(watch.existing())
+    changed = files(inbox)[0]
+    shutil.copy(files(new_photos / "stripes")[0], changed)
+    (new,) = [one for one in watch.existing() if one.is_new]
+    assert (new.path.name, new.row.label) == (changed.name, "stripes")
+
+
+@pytest.mark.parametrize("poll", [False, True], ids=["notified", "polling"])
+def test_what_arrives_gets_a_row_once_it_is_complete(
+    watch: FolderWatch, inbox: Path, new_photos: Path, poll: bool
+):
+    stop, rows = Event(), {}
+    late = files(new_photos / "noise")
+    for one in watch.arriving(stop, poll=poll):
+        rows[one.row.image] = one.row
+        if len(rows) == 4:  # all that was there
+            (inbox / "camera").mkdir(exist_ok=True)
+            shutil.copy(late[0], inbox / "camera" / late[0].name)
+        if len(rows) == 5:
+            stop.set()
+    assert rows[f"camera/{late[0].name}"].label == "noise"
+    assert len(rows) == 5
+
+
+def test_a_file_that_grows_is_waited_for(tmp_path: Path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"1")
+    before = folder_watch._states([path], {})
+    assert folder_watch._states([path], before) == before
+    path.write_bytes(b"12")
+    after = folder_watch._states([path], before)
+    assert after[path].since > before[path].since
+    path.unlink()
+    assert folder_watch._states([path], after) == {}

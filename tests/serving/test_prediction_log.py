@@ -1,0 +1,82 @@
+"""The file of predictions survives crashes, and is not mistaken for another."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.errors import UserError
+from headstart.serving.prediction_log import LoggedPrediction, PredictionLog
+
+ROW = LoggedPrediction(
+    time="2026-01-01T00:00:00+00:00",
+    image='a, "b"\r\n.jpg',
+    digest="0" * 32,
+    label="cat",
+    probability=0.5,
+    novelty=0.25,
+    known=False,
+)
+BROKEN = LoggedPrediction(time=ROW.time, image="b.jpg", digest="1" * 32, error="not an image")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "log.csv"
+
+
+def test_rows_are_found_again(path: Path):
+    with PredictionLog(path) as log:
+        log.append([ROW, BROKEN])
+        assert log.row(ROW.image, ROW.digest) == ROW
+    with PredictionLog(path) as again:
+        assert len(again) == 2
+        assert again.row(ROW.image, ROW.digest) == ROW
+        assert again.row("b.jpg", BROKEN.digest) == BROKEN
+        assert again.row(ROW.image, BROKEN.digest) is None
+    assert (ROW.answer, BROKEN.answer) == ("unknown", "")
+
+
+@given(cut=st.integers(1, 60))
+def test_an_incomplete_last_row_is_removed(tmp_path_factory: pytest.TempPathFactory, cut: int):
+    path = tmp_path_factory.mktemp("log") / "log.csv"
+    with PredictionLog(path) as log:
+        log.append([ROW])
+        log.append([BROKEN])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    with PredictionLog(path) as log:
+        assert len(log) == 1
+        log.append([BROKEN])
+    assert path.read_bytes() == whole
+
+
+def test_a_file_without_a_whole_header_begins_anew(path: Path):
+    PredictionLog(path).__exit__()
+    header = path.read_bytes()
+    path.write_bytes(header[:10])
+    with pytest.raises(UserError, match="is not a file of 'headstart watch'"):
+        PredictionLog(path)
+
+
+@pytest.mark.parametrize("content", ["my notes\n", "image,label\na.jpg,cat\n"])
+def test_other_files_are_left_alone(path: Path, content: str):
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(UserError, match="choose another file"):
+        PredictionLog(path)
+    assert path.read_text() == content
+
+
+def test_a_row_that_was_changed_is_named(path: Path):
+    with PredictionLog(path) as log:
+        log.append([ROW])
+    path.write_text(path.read_text().replace("0.25", "unusual"))
+    with pytest.raises(UserError, match="has been changed"):
+        PredictionLog(path)
+
+
+def test_a_folder_is_no_file(tmp_path: Path):
+    with pytest.raises(UserError, match="cannot write to"):
+        PredictionLog(tmp_path)
