@@ -1,4 +1,4 @@
-"""One pass over image files: look up stored features, compute and store the missing ones."""
+"""One pass over images: look up stored features, compute and store the missing ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from headstart.images.identity import image_identities
 from headstart.images.limits import one_large_image
 from headstart.images.notes import ImageNote
 from headstart.images.presentation import present
+from headstart.images.source import ImageSource
 from headstart.system.digests import bytes_digest, hasher
 from headstart.system.prefetch import prefetch
 from headstart.types import Floats, Labels, Pixels, ProgressCallback, Skipped
@@ -33,7 +35,7 @@ class Features:
 
     Attributes:
         values: Stage name -> (N, width) float32.
-        rows: (N,) indices into the paths that were given; unreadable files are missing.
+        rows: (N,) indices into the sources that were given; unreadable images are missing.
         digests: N digests of the files' bytes, 32 hex digits each.
         skipped: The files that could not be read, with reasons.
         notes: What had to be assumed when images were decoded, now or earlier, and their digests.
@@ -56,35 +58,67 @@ class Features:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Features], counts: Sequence[int]) -> Features:
+        """Return the features of several parts of the same images, one after the other.
+
+        Args:
+            parts: P of them, at least one.
+            counts: P numbers of images that the parts were extracted from, unreadable ones too.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        starts = np.cumsum([0, *counts[:-1]])
+        notes: dict[ImageNote, frozenset[str]] = {}
+        for part in parts:
+            for note, digests in part.notes.items():
+                notes[note] = notes.get(note, frozenset()) | digests
+        return cls(
+            values={
+                stage: np.concatenate([part.values[stage] for part in parts])
+                for stage in parts[0].values
+            },
+            rows=np.concatenate(
+                [start + part.rows for start, part in zip(starts, parts, strict=True)]
+            ),
+            digests=tuple(chain.from_iterable(part.digests for part in parts)),
+            skipped=tuple(chain.from_iterable(part.skipped for part in parts)),
+            notes=notes,
+            plan=parts[-1].plan,
+            cached=sum(part.cached for part in parts),
+            computed=sum(part.computed for part in parts),
+            seconds=sum(part.seconds for part in parts),
+        )
+
     def own(self) -> Features:
         """Return the features of the first view alone."""
         own = {name: array for name, array in self.values.items() if is_own(name)}
         return self if len(own) == len(self.values) else replace(self, values=own)
 
-    def identities(self, paths: Sequence[Path]) -> list[str]:
+    def identities(self, sources: Sequence[ImageSource]) -> list[str]:
         """Return N strings, equal for images with the same bytes or pixels.
 
         Images with the same pixels have, to the last bit, the same features.
 
         Args:
-            paths: The N image files.
+            sources: The N image files.
         """
         hashes = [hasher() for _ in self.digests]
         for values in self.values.values():
             for one, row in zip(hashes, np.ascontiguousarray(values), strict=True):
                 one.update(row)
-        return image_identities(paths, self.digests, [one.hexdigest() for one in hashes])
+        return image_identities(sources, self.digests, [one.hexdigest() for one in hashes])
 
 
 class ExtractionPass:
-    """One pass over some files, for one or more views.
+    """One pass over some images, for one or more views.
 
     Files are read and decoded by threads while the networks compute; only files whose features a
     store lacks are decoded. Networks are compiled only if there is such a file, and a file that the
     index knows to be unchanged is not even read.
 
     Args:
-        paths: The files.
+        sources: The files, or their contents.
         views: What is needed of each view, under any names.
         index: The digests of unchanged files.
         notes: What had to be assumed when images were decoded earlier.
@@ -93,16 +127,16 @@ class ExtractionPass:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        sources: Sequence[ImageSource],
         views: Mapping[View | None, ViewPass],
         *,
         index: PathIndex | None,
         notes: NoteIndex,
         progress: ProgressCallback,
     ) -> None:
-        self._paths, self._views, self._index = paths, views, index
+        self._sources, self._views, self._index = sources, views, index
         self._notes, self._progress = notes, progress
-        self._digests: list[str | None] = [None] * len(paths)
+        self._digests: list[str | None] = [None] * len(sources)
         self._stored: dict[View | None, set[str]] = {}  # of the digests that the index knew
         self._skipped: list[Skipped] = []
         self._computed: set[str] = set()
@@ -111,12 +145,15 @@ class ExtractionPass:
     def run(self) -> bool:
         """Compute the missing features; return False if an engine had to be replaced."""
         if self._index is not None:
-            self._digests = [self._index.digest(path) for path in self._paths]
+            self._digests = [
+                self._index.digest(source) if isinstance(source, Path) else None
+                for source in self._sources
+            ]
         known = [digest for digest in self._digests if digest is not None]
         self._stored = {name: view.stored(known) for name, view in self._views.items()}
         complete = set.intersection(*self._stored.values())
         missing = [row for row, digest in enumerate(self._digests) if digest not in complete]
-        self._advance(len(self._views) * (len(self._paths) - len(missing)))
+        self._advance(len(self._views) * (len(self._sources) - len(missing)))
         images = self._missing_images(missing)
         with ExitStack() as at_end:  # also on Ctrl-C: what has been computed is stored
             if self._index is not None:
@@ -166,7 +203,7 @@ class ExtractionPass:
 
     def _advance(self, count: int) -> None:
         self._done += count
-        self._progress(self._done, len(self._views) * len(self._paths))
+        self._progress(self._done, len(self._views) * len(self._sources))
 
     def _missing_images(
         self, rows: Sequence[int]
@@ -191,13 +228,9 @@ class ExtractionPass:
     @one_large_image()
     def _read(self, row: int) -> tuple[str, dict[View | None, Pixels]] | Skipped:
         """Return, in a thread, a file's digest, and its crops for the views that lack it."""
-        path = self._paths[row]
+        source = self._sources[row]
         try:
-            taken, status = time.time_ns(), _status(path)
-            content = read_bytes(path)
-            digest = bytes_digest(content)
-            if self._index is not None and status is not None:
-                self._index.remember(path, status, digest, taken=taken)
+            content, digest = self._content(source)
             lacking = {
                 name: view.presentation
                 for name, view in self._views.items()
@@ -210,7 +243,16 @@ class ExtractionPass:
             self._notes.add(digest, notes)
             return digest, shown
         except UnreadableImageError as error:
-            return Skipped(str(path), str(error))
+            return Skipped(str(source), str(error))
+
+    def _content(self, source: ImageSource) -> tuple[bytes, str]:
+        """Read an image, and let the index remember the digest of a file."""
+        taken, status = time.time_ns(), _status(source) if isinstance(source, Path) else None
+        content = read_bytes(source)
+        digest = bytes_digest(content)
+        if isinstance(source, Path) and self._index is not None and status is not None:
+            self._index.remember(source, status, digest, taken=taken)
+        return content, digest
 
     def _is_stored(self, name: View | None, digest: str, *, known: bool) -> bool:
         """Whether a view has an image; the stores have been searched for those `known`."""

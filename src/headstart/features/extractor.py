@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +32,7 @@ from headstart.features.weights_location import save_weights_location
 from headstart.images.notes import ImageNote
 from headstart.images.preprocessing import DECODE_FACTOR, Preprocessing
 from headstart.images.presentation import CenterCrop, Presentation
+from headstart.images.source import ImageContent, ImageSource
 from headstart.system.cache_folder import cache_root, homeless_warning
 from headstart.system.digests import bytes_digest
 from headstart.types import EngineName, Precision, ProgressCallback, no_progress
@@ -40,6 +41,8 @@ _DECODERS = ("pillow", "pillow-heif", "imagecodecs", "pydicom", "tifffile")
 """Packages that decode and resize images."""
 _NETWORKS = ("keras", "timm", "torch", "torchvision")
 """Packages that define networks; the embedded ones are defined here."""
+_HELD = 128 * 2**20
+"""Bytes of images in memory that are extracted at once."""
 _FORMAT = "5"
 """To be changed when features are computed differently, so that stored ones are ignored."""
 
@@ -110,15 +113,16 @@ class Extractor:
 
     def extract(
         self,
-        paths: Sequence[Path],
+        sources: Sequence[ImageSource],
         *,
         stages: Sequence[str] | None = None,
         progress: ProgressCallback = no_progress,
     ) -> Features:
-        """Compute the features of image files, in their order, or find them in the store.
+        """Compute the features of images, in their order, or find them in the store.
 
         Args:
-            paths: Files in any order; identical ones are run through the network once.
+            sources: Image files, or the contents of some, in any order; identical ones are run
+                through the network once.
             stages: Names of the stages needed, and `LOGITS` for the network's own logits; by
                 default all stages of all views without the logits.
             progress: Called with (done, total) images, where each view of an image counts.
@@ -134,7 +138,7 @@ class Extractor:
         # One more pass for each other engine, and one more if the cache is cleared.
         for _ in range(len(wanted) + 2):
             work = ExtractionPass(
-                paths,
+                sources,
                 {view: every[view]._view_pass(names) for view, names in wanted.items()},
                 index=PathIndex(self.cache) if self.cache else None,
                 notes=NoteIndex(self.cache),
@@ -150,6 +154,21 @@ class Extractor:
                     self._warn_of(found.notes)
                     return found
         raise deleted or StoreError(f"no engine can run {self.backbone.name}")
+
+    def extract_stream(
+        self, sources: Iterable[ImageSource], *, stages: Sequence[str] | None = None
+    ) -> Features:
+        """Compute the features of images of which not all are in memory at once; see `extract`.
+
+        Args:
+            sources: As for `extract`; they are consumed as memory permits.
+            stages: As for `extract`.
+        """
+        parts, counts = [], []
+        for part in _parts(sources):
+            parts.append(self.extract(part, stages=stages))
+            counts.append(len(part))
+        return Features.joined(parts, counts)
 
     def _view_pass(self, stages: Sequence[str]) -> ViewPass:
         """Return what a pass needs of this view."""
@@ -275,6 +294,22 @@ def build_extractor(
         requested_engine=engine,
         warnings=[warning] if cache is None and (warning := homeless_warning()) else [],
     )
+
+
+def _parts(sources: Iterable[ImageSource]) -> Iterator[list[ImageSource]]:
+    """Yield lists of images whose contents take little more than `_HELD` bytes.
+
+    The last list, which may be empty, has the rest.
+    """
+    part: list[ImageSource] = []
+    held = 0
+    for source in sources:
+        if held >= _HELD:
+            yield part
+            part, held = [], 0
+        part.append(source)
+        held += len(source.content) if isinstance(source, ImageContent) else 0
+    yield part
 
 
 def configuration_key(

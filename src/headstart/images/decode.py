@@ -48,6 +48,7 @@ from headstart.images.raw import has_thumbnail, is_raw, preview
 from headstart.images.reasons import reason_of
 from headstart.images.reduction import reduced
 from headstart.images.rgb import to_rgb
+from headstart.images.source import ImageContent, ImageSource
 from headstart.images.tga import read_tga
 from headstart.images.tiff import read_tiff
 
@@ -239,14 +240,18 @@ def open_image(path: Path) -> Image.Image:
         raise UnreadableImageError(f"cannot use {path}: {error}; give an image file") from error
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of an image file.
+def read_bytes(source: ImageSource) -> bytes:
+    """Return the content of an image file, of which `source` may be the path.
 
     Raises:
         UnreadableImageError: it cannot be read; the message is a short reason to show the user.
     """
-    with _readable(path):
-        return path.read_bytes()
+    if isinstance(source, ImageContent):
+        if source.fault is not None:
+            raise UnreadableImageError(source.fault)
+        return source.content
+    with _readable(source):
+        return source.read_bytes()
 
 
 @contextlib.contextmanager

@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from headstart.errors import UnreadableImageError
-from headstart.images.decode import decode
+from headstart.images.decode import decode, read_bytes
 from headstart.images.limits import one_large_image
+from headstart.images.source import ImageSource
 from headstart.system.digests import hasher
 from headstart.system.prefetch import prefetch
 
@@ -17,7 +17,7 @@ _ROWS: Final = 1024
 
 
 def image_identities(
-    paths: Sequence[Path], digests: Sequence[str], views: Sequence[str]
+    sources: Sequence[ImageSource], digests: Sequence[str], views: Sequence[str]
 ) -> list[str]:
     """Return N strings, equal for images with the same bytes or pixels.
 
@@ -27,7 +27,7 @@ def image_identities(
     none.
 
     Args:
-        paths: N image files.
+        sources: N image files.
         digests: N digests of the files' bytes.
         views: N strings, equal for images that look the same to the network.
     """
@@ -35,7 +35,7 @@ def image_identities(
     for row, (view, digest) in enumerate(zip(views, digests, strict=True)):
         rows[view].setdefault(digest, row)
     unsure = [row for alike in rows.values() if len(alike) > 1 for row in alike.values()]
-    pixels = dict(prefetch(lambda row: _pixel_digest(paths[row]), unsure))
+    pixels = dict(prefetch(lambda row: _pixel_digest(sources[row]), unsure))
     return [
         view if len(rows[view]) == 1 else view + (pixels[rows[view][digest]] or digest)
         for view, digest in zip(views, digests, strict=True)
@@ -43,10 +43,10 @@ def image_identities(
 
 
 @one_large_image()
-def _pixel_digest(path: Path) -> str | None:
+def _pixel_digest(source: ImageSource) -> str | None:
     """Return the digest of an image's pixels at full size; None if it cannot be read any more."""
     try:
-        image = decode(path)
+        image = decode(read_bytes(source))
     except UnreadableImageError:
         return None
     found = hasher(f"{image.width} x {image.height}".encode())

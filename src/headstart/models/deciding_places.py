@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -22,8 +21,9 @@ from headstart.backbones.stages import LOGITS
 from headstart.errors import UserError
 from headstart.features.extractor import Extractor
 from headstart.features.views import View, qualified
-from headstart.images.decode import decode
+from headstart.images.decode import decode, read_bytes
 from headstart.images.limits import one_large_image
+from headstart.images.source import ImageSource
 from headstart.images.tiles import PixelBox, Tiles
 from headstart.models.trained_model import Model
 from headstart.system.prefetch import stack_batches
@@ -88,24 +88,24 @@ class DecidingPlaces:
             )
 
     def find(
-        self, path: Path, features: Mapping[str, Floats], label: int
+        self, source: ImageSource, features: Mapping[str, Floats], label: int
     ) -> tuple[DecidingPlace, ...]:
         """Return the places by which an image was taken for a class, the most important first.
 
         There are none if no tile matters alone, as in images that have nothing special.
 
         Args:
-            path: The image file.
+            source: The image file, or its content.
             features: Its features, (1, width), of each of the model's stages.
             label: Index of the class.
 
         Raises:
-            UnreadableImageError: The file can no longer be read.
+            UnreadableImageError: It can no longer be read.
         """
         found: list[tuple[PixelBox, float]] = []
         for view, (extractor, tiles) in self._views.items():
             with one_large_image():
-                image, scale = _decoded(path, tiles)
+                image, scale = _decoded(source, tiles)
                 grid, pixels = tiles.grid(image.size), tiles.prepare(image)
             tiled = _TiledImage(self._model, view, extractor, tiles, features, label)
             across, down = grid.scale
@@ -241,7 +241,7 @@ def _windows(area: PixelBox) -> list[PixelBox]:
     ]
 
 
-def _decoded(path: Path, tiles: Tiles) -> tuple[Image.Image, float]:
+def _decoded(source: ImageSource, tiles: Tiles) -> tuple[Image.Image, float]:
     """Decode an image for tiles; also return how many times larger the original is."""
     asked: list[tuple[int, int]] = []
 
@@ -249,7 +249,7 @@ def _decoded(path: Path, tiles: Tiles) -> tuple[Image.Image, float]:
         asked.append((width, height))
         return tiles.min_decode_size(width, height)
 
-    image = decode(path, min_size=min_size)
+    image = decode(read_bytes(source), min_size=min_size)
     # The longer sides, because the image may have been turned upright.
     return image, max(asked[0]) / max(image.size) if asked else 1.0
 

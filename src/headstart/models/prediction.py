@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from headstart.evaluation.report import Row, predictions_table
 from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
+from headstart.images.source import ImageSource
 from headstart.models.batch_assessment import assess
 from headstart.models.deciding_places import DecidingPlace, DecidingPlaces
 from headstart.models.fit_result import HeldOutPredictions
@@ -42,9 +43,9 @@ class Predictions:
 
     Attributes:
         classes: K class names.
-        rows: (N,) indices into the paths that were given; unreadable files are missing.
+        rows: (N,) indices into the images that were given; unreadable ones are missing.
         probabilities: (N, K) float32; rows sum to 1.
-        skipped: The files that could not be read, with reasons.
+        skipped: The images that could not be read, with reasons.
         novelty: (N,) share of images of the known classes that are at least as unlike the training
             images, in (0, 1]: a small one means that the image shows something else. None if the
             model cannot tell.
@@ -173,7 +174,7 @@ class Evaluation(HeldOutPredictions):
 def predict(
     model: Model,
     extractor: Extractor,
-    paths: Sequence[Path],
+    sources: Sequence[ImageSource],
     *,
     where: bool = False,
     progress: ProgressCallback = no_progress,
@@ -186,7 +187,15 @@ def predict(
         UserError: They are asked for, and the model sees no tiles.
     """
     places = DecidingPlaces(model, extractor) if where else None
-    features = extractor.extract(paths, stages=model.stages, progress=progress)
+    features = extractor.extract(sources, stages=model.stages, progress=progress)
+    found = predictions_from(model, features)
+    if places is None:
+        return found
+    return replace(found, where=tuple(_where(places, sources, features, found.probabilities)))
+
+
+def predictions_from(model: Model, features: Features) -> Predictions:
+    """Return what a model says about images, given the features of its stages."""
     found, novelty = model.probabilities(features.values), model.p_values(features.values)
     # The model is surer of images that it knows, and a copy is no further evidence.
     _, first = np.unique(features.digests, return_index=True)
@@ -201,16 +210,18 @@ def predict(
         drift=batch.drift,
         estimated_accuracy=batch.accuracy,
         computed=features.computed,
-        where=None if places is None else tuple(_where(places, paths, features, found)),
     )
 
 
 def _where(
-    places: DecidingPlaces, paths: Sequence[Path], features: Features, probabilities: Floats
+    places: DecidingPlaces,
+    sources: Sequence[ImageSource],
+    features: Features,
+    probabilities: Floats,
 ) -> Iterator[tuple[DecidingPlace, ...]]:
     for number, row in enumerate(features.rows.tolist()):
         own = {stage: values[number : number + 1] for stage, values in features.values.items()}
-        yield places.find(paths[row], own, int(probabilities[number].argmax()))
+        yield places.find(sources[row], own, int(probabilities[number].argmax()))
 
 
 def classify(
