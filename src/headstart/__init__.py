@@ -2,8 +2,9 @@
 
 Example:
     >>> from headstart import Classifier, open_dataset
-    >>> classifier = Classifier().fit(open_dataset("photos/"))  # doctest: +SKIP
-    >>> classifier.predict(["new.jpg"])  # doctest: +SKIP
+    >>> classifier = Classifier().fit(open_dataset("photos/"))
+    >>> classifier.predict(["new.jpg"]).tolist()
+    ['cat']
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from headstart.errors import HeadstartError, UserError
     from headstart.evaluation.report import Report, build_report
     from headstart.models.estimator import Classifier
+    from headstart.models.featurizer import Featurizer
     from headstart.models.fit_result import FitResult
     from headstart.models.prediction import Predictions
+    from headstart.models.prediction_stream import ImagePrediction
     from headstart.models.trained_model import Model
     from headstart.transfer.result import TransferReport
     from headstart.transfer.transfer_report import measure_transfer
@@ -36,9 +39,11 @@ __all__ = [
     "Backbone",
     "Classifier",
     "Comparison",
+    "Featurizer",
     "FitResult",
     "HeadstartError",
     "ImageDataset",
+    "ImagePrediction",
     "Model",
     "Predictions",
     "Report",
@@ -57,7 +62,9 @@ _HOMES = {
     "Classifier": "models.estimator",
     "Comparison": "comparison.result",
     "HeadstartError": "errors",
+    "Featurizer": "models.featurizer",
     "ImageDataset": "datasets",
+    "ImagePrediction": "models.prediction_stream",
     "Model": "models.trained_model",
     "Predictions": "models.prediction",
     "Report": "evaluation.report",

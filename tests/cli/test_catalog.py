@@ -84,7 +84,8 @@ class TestCache:
         (features,) = shown["features"]
         assert features["rows"] == 24
         assert list(shown["bytes"]) == [
-            *("features", "activations", "choices", "archives", "datasets", "index", "fonts")
+            *("features", "activations", "choices", "archives", "datasets", "images"),
+            *("index", "fonts"),
         ]
         assert shown["total_bytes"] == sum(shown["bytes"].values())
         assert shown["bytes"]["features"] >= features["bytes"] > 0

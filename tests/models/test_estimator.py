@@ -85,7 +85,7 @@ class TestFit:
         assert fitted.score(strange) == pytest.approx(share * 2 / 3)
         parted = replace(new, splits=(Split.TRAIN,) * 11 + (Split.TEST,))
         assert fitted.score(parted) in (0, 1)
-        with pytest.raises(DataError, match="paths need labels"):
+        with pytest.raises(DataError, match="images need labels"):
             fitted.score(paths)
 
     def test_takes_strings_and_columns(self, paths: list[Path], labels: list[str]):
@@ -134,11 +134,11 @@ class TestFit:
     @pytest.mark.parametrize(
         ("X", "y", "message"),
         [
-            (["a.jpg"], None, "paths need labels"),
+            (["a.jpg"], None, "images need labels"),
             (["a.jpg", "b.jpg"], ["a"], "2 images and 1 label: give one label for each"),
             ("a.jpg", ["a"], "give a list of image files"),
             (["a.jpg", "b.jpg"], [1, "1"], "mix kinds"),
-            (None, ["a"], "give a list of paths of image files, not None"),
+            (None, ["a"], "give a list of images, not None"),
         ],
     )
     def test_refuses_what_does_not_fit_together(self, X: Any, y: Any, message: str):

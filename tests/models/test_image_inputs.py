@@ -1,16 +1,15 @@
 """Images, groups and weights as programs have them."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from headstart.datasets import ImageDataset
 from headstart.errors import DataError
-from headstart.models.image_inputs import checked_weights, image_paths, labeled_dataset
+from headstart.models.image_inputs import checked_weights, labeled_images
 
 PATHS = [Path("a.png"), Path("b.png")]
 DATASET = ImageDataset(
@@ -18,61 +17,9 @@ DATASET = ImageDataset(
 )
 
 
-@pytest.mark.parametrize(
-    "X",
-    [
-        ["a.png", "b.png"],
-        ("a.png", "b.png"),
-        (name for name in ["a.png", "b.png"]),
-        [PurePosixPath("a.png"), Path("b.png")],
-        [b"a.png", np.bytes_(b"b.png")],
-        np.array(["a.png", "b.png"]),
-        np.array([b"a.png", b"b.png"]),
-        np.array(["a.png", "b.png"], dtype=object),
-        np.array([["a.png"], ["b.png"]]),
-        [["a.png"], ["b.png"]],
-        pd.Series(["a.png", "b.png"], index=[5, 2]),
-        pd.Series(["a.png", "b.png"], dtype="string"),
-        pd.Series(["a.png", "b.png"], dtype="category"),
-        pd.Index(["a.png", "b.png"]),
-        pd.DataFrame({"path": ["a.png", "b.png"]}),
-        DATASET,
-    ],
-)
-def test_paths_in_any_form(X: Any):
-    assert image_paths(X) == PATHS
-
-
-@pytest.mark.parametrize(
-    ("X", "message"),
-    [
-        (
-            pd.DataFrame({"path": ["a"], "label": ["x"]}),
-            r"columns 'path', 'label'.*table\['path'\]",
-        ),
-        (pd.DataFrame(index=[0, 1]), r"columns \(none\)"),
-        (pd.DataFrame({0: ["a"], 1: ["x"]}), "columns 0, 1"),
-        ({"a.png": "x"}, "give a list of paths of image files, not {'a.png': 'x'}"),
-        ({"a.png"}, "give a list of paths of image files, not {'a.png'}"),
-        ("a.png", r"open_dataset\('a.png'\)"),
-        (Path("a.png"), r"open_dataset\('a.png'\)"),
-        (3, "give a list of paths of image files, not 3"),
-        (
-            ["a.png", None],
-            r"1 of 2 paths is missing \(None, NaN or empty\), the first at position 1",
-        ),
-        (pd.Series([None, float("nan"), "a"]), "2 of 3 paths are missing"),
-        ([Image.new("RGB", (2, 2))], "must be paths of files, not Image; save the image"),
-        ([b"\x89PNG\0"], "must be paths of files, not bytes; save the image"),
-        ([np.zeros((2, 2))], "must be paths of files, not ndarray"),
-        (np.zeros((2, 4, 4, 3)), r"have the shape \(2, 4, 4, 3\); give a list of paths"),
-        (np.array([["a", "b"]]), r"have the shape \(1, 2\)"),
-        ([1, 2], "must be paths of files, not int"),
-    ],
-)
-def test_what_names_no_images_is_refused(X: Any, message: str):
-    with pytest.raises(DataError, match=message):
-        image_paths(X)
+def labeled(X: Any, y: Any, **options: Any) -> tuple[ImageDataset, str]:
+    found = labeled_images(X, y, cache=Path("nowhere"), **options)
+    return found.dataset, found.label_type
 
 
 @pytest.mark.parametrize(
@@ -96,12 +43,12 @@ def test_impossible_weights_are_refused(weights: Any, message: str):
 
 def test_only_the_ratios_of_weights_count():
     for weights in ([1, 3], np.array([1e-9, 3e-9]), pd.Series([2, 6], dtype="Int64")):
-        dataset, _ = labeled_dataset(PATHS, ["x", "y"], sample_weight=weights)
+        dataset, _ = labeled(PATHS, ["x", "y"], sample_weight=weights)
         np.testing.assert_allclose(dataset.weights, [0.5, 1.5])
 
 
 def test_an_image_without_weight_is_left_out():
-    dataset, _ = labeled_dataset(
+    dataset, _ = labeled(
         [*PATHS, "c.png"], ["x", "y", "y"], groups=[1, 2, 3], sample_weight=[1, 0, 1]
     )
     assert [path.name for path in dataset.paths] == ["a.png", "c.png"]
@@ -123,9 +70,9 @@ def test_an_image_without_weight_is_left_out():
 def test_groups_by_value(groups: Any, names: tuple[str, ...] | None):
     if names is None:
         with pytest.raises(DataError, match="all 2 images are without a group"):
-            labeled_dataset(PATHS, ["x", "y"], groups=groups)
+            labeled(PATHS, ["x", "y"], groups=groups)
     else:
-        assert labeled_dataset(PATHS, ["x", "y"], groups=groups)[0].groups == names
+        assert labeled(PATHS, ["x", "y"], groups=groups)[0].groups == names
 
 
 @pytest.mark.parametrize(
@@ -140,10 +87,10 @@ def test_groups_by_value(groups: Any, names: tuple[str, ...] | None):
 )
 def test_impossible_groups_are_refused(groups: Any, message: str):
     with pytest.raises(DataError, match=message):
-        labeled_dataset(PATHS, ["x", "y"], groups=groups)
+        labeled(PATHS, ["x", "y"], groups=groups)
 
 
 def test_a_data_set_has_its_own_labels():
-    assert labeled_dataset(DATASET, None) == (DATASET, "str")
+    assert labeled(DATASET, None) == (DATASET, "str")
     with pytest.raises(DataError, match="two has labels of its own"):
-        labeled_dataset(DATASET, ["x", "y"])
+        labeled(DATASET, ["x", "y"])

@@ -12,7 +12,15 @@ from typing import Final
 from headstart.images.other_formats import NOT_AN_IMAGE, refusal
 from headstart.system.files import head_of
 
-__all__ = ["EXTENSIONS", "NOT_AN_IMAGE", "file_format", "file_refusal", "image_format", "refusal"]
+__all__ = [
+    "EXTENSIONS",
+    "NOT_AN_IMAGE",
+    "extension",
+    "file_format",
+    "file_refusal",
+    "image_format",
+    "refusal",
+]
 
 HEAD_BYTES: Final = 4096
 """Number of first bytes that identify a file; comments may precede the root of an SVG."""
@@ -108,6 +116,15 @@ def image_format(head: bytes, tail: bytes = b"") -> str | None:
     if head.startswith(b"\xff\xd8") or head.lstrip(_PADDING).startswith(b"\xff\xd8\xff"):
         return "JPEG"  # with bytes that do not belong to it
     return _without_signature(head, tail)
+
+
+def extension(head: bytes, tail: bytes = b"") -> str:
+    """Return the extension of a file with this content, "" if its format is not supported.
+
+    The arguments are those of `image_format`.
+    """
+    name = image_format(head, tail)
+    return {None: "", "JPEG": ".jpg"}.get(name, f".{(name or '').lower()}")
 
 
 def _iso_media(head: bytes) -> str | None:

@@ -8,56 +8,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from headstart.datasets import ImageDataset
-from headstart.errors import BackboneError, DataError, HeadstartWarning, UserError
-from headstart.evaluation.conformal import check_coverage
+from headstart.errors import HeadstartWarning, UserError
 from headstart.features.cost import measure_costs
 from headstart.images.preprocessing import Preprocessing
 from headstart.models.budget import within_budget
 from headstart.models.fit import first_head, fit
 from headstart.models.fit_settings import FitSettings
-from headstart.models.image_inputs import (
-    Images,
-    check_lengths,
-    checked_weights,
-    image_paths,
-    labeled_dataset,
-)
-from headstart.models.label_encoding import decode_labels, match_labels
-from headstart.models.model_backbone import build_model_extractor
-from headstart.models.own_backbone import open_extractor, own_file, own_module, own_or_recorded
-from headstart.models.prediction import Predictions, predict
+from headstart.models.image_inputs import labeled_images
+from headstart.models.image_predictor import ImagePredictor
+from headstart.models.image_sources import Images
+from headstart.models.label_encoding import decode_labels
+from headstart.models.network_options import enum_member
+from headstart.models.own_backbone import open_extractor, own_or_recorded
 from headstart.models.quality import views_to_fit, with_quality
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
 from headstart.models.view_trial import is_large, try_views
-from headstart.novelty.cross_fitting import MIN_IMAGES
+from headstart.system.cache_folder import cache_root
 from headstart.system.text import count_reasons, pluralize
-from headstart.types import (
-    AUTO,
-    DEFAULT_BACKBONE,
-    Doubles,
-    EngineName,
-    Floats,
-    Precision,
-    Quality,
-)
+from headstart.types import AUTO, DEFAULT_BACKBONE, Quality
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from headstart.features.extractor import Extractor
 
-
-class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
+class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignore[misc] # no types
     """An image classifier: a frozen pre-trained network and a head trained on your images.
 
-    Images are given as paths of files, or as an `ImageDataset`. Features are kept in the cache:
-    fitting again, with other options or on another fold, does not run the network again.
+    Images are given as an `ImageDataset`, or as a list or generator of paths, Pillow images,
+    arrays, bytes of image files and files opened in binary mode, also mixed. Arrays are RGB,
+    (H, W, 3), or gray, (H, W), of uint8 or of floats from 0 to 1; an array may also hold several,
+    (N, H, W, 3). Pillow images are turned upright as their EXIF data says. Features are kept in the
+    cache: fitting again, with other options or on another fold, does not run the network again.
 
     Labels are text, numbers or booleans, told apart by value: 1, 1.0 and "1" are one class to
     `score`. Bytes are read as UTF-8 text, and of an enum's members the values count.
@@ -136,7 +121,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         """Train on images.
 
         Args:
-            X: N paths of image files, or an `ImageDataset`, which includes labels.
+            X: N images, as described above; an `ImageDataset` includes labels. Images in memory are
+                kept as files in the cache.
             y: N labels of one kind; as text they are the class names of the model.
             groups: N names of groups; images of one group, such as those of one camera or one
                 patient, are not independent. None is an image on its own. By default, series are
@@ -147,6 +133,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         Raises:
             DataError: Fewer than two classes have a readable image, or there are no labels.
             BackboneError: The backbone, stage, engine or precision is unknown.
+            StoreError: There are images in memory, and the cache cannot be written.
+
+        Example:
+            >>> from PIL import Image
+            >>> paths = open_dataset("photos/").paths
+            >>> images = [Image.open(path) for path in paths]
+            >>> labels = [path.parent.name for path in paths]
+            >>> Classifier().fit(images, labels).classes_.tolist()
+            ['cat', 'dog']
         """
         if not isinstance(self.stage, str | Sequence):
             raise UserError(f"stage is {self.stage!r}; give a name, or a list of names")
@@ -159,10 +154,17 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             balance=self.balance,
             seed=self.seed,
         )
-        dataset, label_type = labeled_dataset(X, y, groups=groups, sample_weight=sample_weight)
+        given = labeled_images(
+            X,
+            y,
+            cache=cache_root(Path(self.cache) if self.cache else None),
+            groups=groups,
+            sample_weight=sample_weight,
+        )
+        dataset = given.dataset
         extractor = with_quality(
             open_extractor(self.backbone, self.preprocessing, **self._extractor_options()),
-            _enum_member(Quality, self.quality, "quality"),
+            enum_member(Quality, self.quality, "quality"),
             [self.views] if isinstance(self.views, str) else self.views,
             paths=dataset.paths,
         )
@@ -172,8 +174,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             trial = try_views(dataset, extractor, settings, budget=budget)
             extractor, budget = trial.extractor, trial.budget
         self._extractor = extractor
-        found = fit(dataset, extractor, settings, budget=budget)
-        self.fit_result_ = replace(found, model=replace(found.model, label_type=label_type))
+        found = given.named(fit(dataset, extractor, settings, budget=budget))
+        self.fit_result_ = replace(found, model=replace(found.model, label_type=given.label_type))
         self._extractor = self._extractor.only(found.views)
         self._use(self.fit_result_.model)
         if conflicts := self.fit_result_.conflicts:
@@ -194,142 +196,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
             )
         return self
 
-    def predict_proba(self, X: Images) -> Floats:
-        """Return class probabilities.
-
-        Args:
-            X: N paths of image files, or an `ImageDataset`.
-
-        Returns:
-            (N, K) float32, columns in the order of `classes_`; rows sum to 1.
-
-        Raises:
-            DataError: An image cannot be read; `predictions` skips such images instead.
-        """
-        return self._all_predictions(image_paths(X)).probabilities
-
-    def predict_log_proba(self, X: Images) -> Floats:
-        """Return the natural logarithm of `predict_proba`, at least -88: finite in float32."""
-        found = self.predict_proba(X)
-        return np.log(np.maximum(found, np.finfo(np.float32).tiny))
-
-    def predict_set(
-        self, X: Images, *, coverage: float = 0.9, by_class: bool = False
-    ) -> np.ndarray:
-        """Return sets of classes that contain the true one with a chosen probability.
-
-        Args:
-            X: N paths of image files, or an `ImageDataset`.
-            coverage: That probability, in (0, 1).
-            by_class: Whether it is wanted for the images of each class, not only for all.
-
-        Returns:
-            (N, K) bool, columns in the order of `classes_`; every row has at least one class.
-            The classes of the first image are `classes_[sets[0]]`.
-
-        Raises:
-            DataError: An image cannot be read, `coverage` is not between 0 and 1, or the model has
-                no calibration images.
-        """
-        check_is_fitted(self, "model_")
-        check_coverage(coverage)
-        return self.model_.prediction_sets(self.predict_proba(X), coverage, by_class=by_class)
-
-    def predict(self, X: Images) -> np.ndarray:
-        """Return the most probable class of each of N images, as an (N,) array of `classes_`."""
-        best = self.predict_proba(X).argmax(1)
-        labels: np.ndarray = self.classes_[best]
-        return labels
-
-    def novelty(self, X: Images) -> Doubles:
-        """Return how usual each image would be among images of the known classes.
-
-        Args:
-            X: N paths of image files, or an `ImageDataset`.
-
-        Returns:
-            (N,) in (0, 1], the share of images of the known classes that are at least as
-            unlike the training images. To call those at most 0.05 unknown is wrong for 5% of the
-            images of known classes.
-
-        Raises:
-            DataError: An image cannot be read, or there were too few training images to tell.
-        """
-        found = self._all_predictions(image_paths(X))
-        if found.novelty is None:
-            raise DataError(
-                f"the model was trained on too few images to tell what it does not know; give "
-                f"{MIN_IMAGES} or more"
-            )
-        return found.novelty
-
-    def score(
-        self,
-        X: Images,
-        y: Iterable[object] | None = None,
-        sample_weight: Iterable[float] | None = None,
-    ) -> float:
-        """Return the accuracy on N images, in [0, 1].
-
-        Args:
-            X: N paths of image files, or an `ImageDataset`, which includes labels; if it has a
-                test part, only that part is used.
-            y: N labels for the paths; a label that the model does not know counts as an error.
-            sample_weight: (N,) weight of each image; by default all weigh the same.
-
-        Raises:
-            DataError: There are no labels, an image cannot be read, or the numbers of images,
-                labels and weights differ.
-            NotFittedError: The classifier has not been fitted yet.
-        """
-        check_is_fitted(self, "model_")
-        if isinstance(X, ImageDataset):
-            if y is not None:
-                raise DataError(
-                    f"{X.name} has labels of its own; give its paths: score(X.paths, y)"
-                )
-            X = X.test_images()
-            y = [X.classes[label] for label in X.labels]
-        if y is None:
-            raise DataError("paths need labels: score(paths, labels)")
-        model, paths = self.model_, image_paths(X)
-        truth = match_labels(y, model.classes, model.label_type)
-        check_lengths(len(paths), len(truth), "label")
-        if not paths:
-            raise DataError("there is no image to score; give at least one")
-        weights = None if sample_weight is None else checked_weights(sample_weight, len(paths))
-        best = self.predict_proba(paths).argmax(1)
-        correct = [model.classes[index] == name for index, name in zip(best, truth, strict=True)]
-        return float(np.average(correct, weights=weights))
-
-    def predictions(self, X: Images) -> Predictions:
-        """Predict the images that can be read, and list the others."""
-        check_is_fitted(self, "model_")
-        if not hasattr(self, "_extractor"):
-            self._extractor = self._open(self.model_)
-        return predict(self.model_, self._extractor, image_paths(X))
-
-    def _all_predictions(self, paths: list[Path]) -> Predictions:
-        """Predict images that must all be readable."""
-        found = self.predictions(paths)
-        if found.skipped:
-            reasons = count_reasons(one.reason for one in found.skipped)
-            raise DataError(
-                f"{len(found.skipped):,} of {pluralize(len(paths), 'image')} cannot be read "
-                f"({reasons}); the first is {found.skipped[0].path}; remove "
-                "them, or use predictions()"
-            )
-        return found
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A compiled network cannot move to another process. It is compiled again there, after a
-        # check of the weights found there.
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("_extractor", None)
-        return state
-
     def save(self, folder: str | Path) -> None:
-        """Write the model to a folder: a manifest, arrays and a model card, without pickle."""
+        """Write the model to a folder: a manifest, arrays and a model card, without pickle.
+
+        Args:
+            folder: The folder, which is replaced if it has a model.
+
+        Example:
+            >>> Classifier.load("model").save("copy-of-model")
+        """
         check_is_fitted(self, "model_")
         save_model(self.model_, Path(folder))
 
@@ -355,6 +230,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
         Raises:
             SavedModelError: The folder is not a model, is damaged or too new, or the backbone's
                 weights on this machine are not those that the model was trained with.
+
+        Example:
+            >>> Classifier.load("model").predict(["new.jpg"]).tolist()
+            ['cat']
         """
         model = load_model(Path(folder))
         self = cls(
@@ -374,23 +253,3 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklear
     def _use(self, model: Model) -> None:
         self.model_ = model
         self.classes_ = decode_labels(model.classes, model.label_type)
-
-    def _open(self, model: Model, **allowed: Any) -> Extractor:
-        own = own_module(self.backbone, self.preprocessing)
-        return build_model_extractor(model, backbone=own, **allowed, **self._extractor_options())
-
-    def _extractor_options(self) -> dict[str, Any]:
-        return {
-            "weights": own_file(self.backbone, self.weights),
-            "engine": _enum_member(EngineName, self.engine, "engine"),
-            "precision": _enum_member(Precision, self.precision, "precision"),
-            "cache": Path(self.cache) if self.cache else None,
-        }
-
-
-def _enum_member(kind: Any, value: str, option: str) -> Any:
-    try:
-        return kind(value)
-    except ValueError:
-        known = ", ".join(kind)
-        raise BackboneError(f"there is no {option} {value!r}; choose one of {known}") from None

@@ -1,81 +1,80 @@
-"""Images, labels, groups and weights that are given in Python, checked and converted."""
+"""Images, labels, groups and weights to train on, given in Python, checked and converted."""
 
-import os
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from headstart.datasets import ImageDataset
 from headstart.errors import DataError
+from headstart.images.source import ImageContent
+from headstart.models.fit_result import FitResult
+from headstart.models.image_sources import Images, image_sources
+from headstart.models.kept_images import KeptImages
 from headstart.models.label_encoding import (
     LabelType,
-    check_none_missing,
     encode_labels,
     is_missing,
     label_name,
     listed,
 )
 from headstart.system.text import pluralize
-from headstart.types import Doubles
-
-Images: TypeAlias = ImageDataset | Iterable[str | os.PathLike[str]]
-"""A data set, or paths of image files: a list, array, Series, generator or one-column table."""
+from headstart.types import Doubles, Skipped
 
 
-def image_paths(X: Images) -> list[Path]:
-    """Return the paths of images.
+@dataclass(frozen=True, slots=True)
+class LabeledImages:
+    """Images with labels, to train on.
 
-    Raises:
-        DataError: They are not paths.
+    Attributes:
+        dataset: The files; those of images in memory are in the cache.
+        label_type: The type of the labels.
+        kept: Knows what images in memory are called.
     """
-    if isinstance(X, ImageDataset):
-        return list(X.paths)
-    if isinstance(X, str | os.PathLike):
-        raise DataError(
-            f"give a list of image files, or open_dataset({os.fspath(X)!r}) for a folder of classes"
+
+    dataset: ImageDataset
+    label_type: LabelType
+    kept: KeptImages
+
+    def named(self, found: FitResult) -> FitResult:
+        """Return the result of a training, with images in memory called by their positions."""
+        return replace(
+            found,
+            skipped=self.kept.name_skipped(found.skipped),
+            conflicts=self.kept.name_conflicts(found.conflicts),
         )
-    paths = listed(X, "paths of image files")
-    # A scikit-learn Pipeline may pass a column as lists of one.
-    paths = [
-        path[0] if isinstance(path, list | tuple) and len(path) == 1 else path for path in paths
-    ]
-    missing = [place for place, path in enumerate(paths) if is_missing(path)]
-    check_none_missing(missing, len(paths), "path")
-    for path in paths:
-        content = isinstance(path, bytes) and b"\0" in path
-        if content or not isinstance(path, str | bytes | os.PathLike):
-            raise DataError(
-                f"images must be paths of files, not {type(path).__name__}; save the image to a "
-                "file first"
-            )
-    return [Path(os.fsdecode(path)) for path in paths]
 
 
-def labeled_dataset(
+def labeled_images(
     X: Images,
     y: Iterable[object] | None,
     *,
+    cache: Path,
     groups: Iterable[object] | None = None,
     sample_weight: Any = None,
-) -> tuple[ImageDataset, LabelType]:
-    """Return images with labels as a data set, and the type of the labels.
+) -> LabeledImages:
+    """Return images with labels as a data set of files, to which those in memory are written.
 
     Images without weight are left out.
 
     Raises:
         DataError: Labels, groups or weights are missing, or do not fit the images.
+        StoreError: The cache cannot be written, and there are images in memory.
     """
-    dataset, label_type = _labeled(X, y)
+    kept = KeptImages(cache)
+    dataset, label_type, usable = _labeled(X, y, kept)
     if groups is not None:
         dataset = dataset.with_groups(_group_names(groups, len(dataset)), source="groups")
     if sample_weight is not None:
         weights = checked_weights(sample_weight, len(dataset))
         mean = weights[weights > 0].mean()
-        dataset = replace(dataset, weights=tuple((weights / mean).tolist())).subset(weights > 0)
-    return dataset, label_type
+        dataset = replace(dataset, weights=tuple((weights / mean).tolist()))
+        usable &= weights > 0
+    if not usable.all():
+        dataset = dataset.subset(usable)
+    return LabeledImages(dataset, label_type, kept)
 
 
 def checked_weights(sample_weight: Any, count: int) -> Doubles:
@@ -112,28 +111,48 @@ def check_lengths(images: int, others: int, what: str) -> None:
         )
 
 
-def _labeled(X: Images, y: Iterable[object] | None) -> tuple[ImageDataset, LabelType]:
+def _labeled(
+    X: Images, y: Iterable[object] | None, kept: KeptImages
+) -> tuple[ImageDataset, LabelType, np.ndarray]:
+    """Return images with labels, and which of them have a file."""
     if isinstance(X, ImageDataset):
         if y is not None:
             raise DataError(
                 f"{X.name} has labels of its own; for other labels give its paths: "
                 "fit(dataset.paths, labels)"
             )
-        return X, "str"
-    paths = image_paths(X)
+        return X, "str", np.ones(len(X), bool)
+    sources = image_sources(X)
     if y is None:
-        raise DataError("paths need labels: fit(paths, labels)")
+        raise DataError("images need labels: fit(images, labels)")
     encoded = encode_labels(y)
+    if isinstance(X, Sized):  # before any is written
+        check_lengths(len(X), len(encoded.names), "label")
+    paths, skipped, in_memory = [], [], 0
+    # One image more than there are labels is enough to see that they are too many.
+    for source, label in zip(sources, (*encoded.names, ""), strict=False):
+        in_memory += isinstance(source, ImageContent)
+        if isinstance(source, Path):
+            paths.append(source)
+        elif source.fault is None:
+            paths.append(kept.keep(source, label))
+        else:
+            paths.append(Path(source.name))
+            skipped.append((len(paths) - 1, Skipped(source.name, source.fault)))
     check_lengths(len(paths), len(encoded.names), "label")
+    usable = np.ones(len(paths), bool)
+    usable[[place for place, _ in skipped]] = False
     index = {name: place for place, name in enumerate(encoded.classes)}
     return (
         ImageDataset(
-            name="paths",
+            name="images" if in_memory else "paths",
             paths=tuple(paths),
             labels=np.array([index[name] for name in encoded.names], dtype=np.int64),
             classes=encoded.classes,
+            skipped=tuple(one for _, one in skipped),
         ),
         encoded.label_type,
+        usable,
     )
 
 

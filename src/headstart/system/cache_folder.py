@@ -17,15 +17,25 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import platformdirs
 
 from headstart.errors import StoreError, UserError
 from headstart.system.files import TEMPORARY, head_of, is_own, locked, remove_stale_folders
 
-KINDS = ("features", "activations", "choices", "archives", "datasets", "index", "fonts")
-"""The subfolders: features, activations, selected stages, unpacked archives, named data sets, the
-`PathIndex`, and matplotlib's list of fonts."""
+KINDS: Final = (
+    "features",
+    "activations",
+    "choices",
+    "archives",
+    "datasets",
+    "images",
+    "index",
+    "fonts",
+)
+"""The subfolders: features, activations, selected stages, unpacked archives, named data sets,
+images that programs had in memory, the `PathIndex`, and matplotlib's list of fonts."""
 TAG = "CACHEDIR.TAG"
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
 """How the tag of every program begins."""

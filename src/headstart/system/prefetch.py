@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -21,8 +21,8 @@ _Out = TypeVar("_Out")
 
 
 def prefetch(
-    work: Callable[[_In], _Out], items: Sequence[_In], *, size: Callable[[_Out], int] | None = None
-) -> Iterator[tuple[_In, _Out]]:
+    work: Callable[[_In], _Out], items: Iterable[_In], *, size: Callable[[_Out], int] | None = None
+) -> Generator[tuple[_In, _Out], None, None]:
     """Yield each item with its result, in order, computed by threads ahead of the consumer.
 
     Only a few items per thread are submitted ahead, so results use little memory; fewer still, but

@@ -8,7 +8,7 @@ from typing import Final
 from headstart.datasets.tables.parquet import embedded_images
 from headstart.datasets.unpacked_archive import UnpackedArchive
 from headstart.features.path_index import cached_digest
-from headstart.images.formats import HEAD_BYTES, TAIL_BYTES, image_format, looks_like_image
+from headstart.images.formats import HEAD_BYTES, TAIL_BYTES, extension, looks_like_image
 from headstart.system.cache_folder import atomic_folder, cache_errors, cache_folder
 from headstart.system.digests import bytes_digest
 
@@ -64,6 +64,5 @@ def _write(path: Path, column: str, into: Path) -> None:
 def _file_name(number: int, content: bytes, stored: str) -> str:
     name = re.sub(r"[^\w.-]+", "_", PureWindowsPath(stored).name)  # splits at both slashes
     stem = name.rpartition(".")[0] if looks_like_image(name) else name
-    kind = image_format(content[:HEAD_BYTES], content[-TAIL_BYTES:])
-    ending = {None: "", "JPEG": ".jpg"}.get(kind, f".{(kind or '').lower()}")
+    ending = extension(content[:HEAD_BYTES], content[-TAIL_BYTES:])
     return f"{number}{'-' if stem else ''}{stem[:_LONGEST]}{ending}"

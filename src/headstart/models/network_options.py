@@ -1,0 +1,97 @@
+"""What the estimators have in common: options that say how a network is run, and its features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import BackboneError, DataError
+from headstart.features.extraction import Features
+from headstart.images.preprocessing import Preprocessing
+from headstart.models.image_sources import Images, image_sources
+from headstart.models.own_backbone import own_file
+from headstart.system.text import count_reasons, pluralize
+from headstart.types import EngineName, Precision, Skipped
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from headstart.features.extractor import Extractor
+
+
+class NetworkOptions:
+    """The options of an estimator that runs a network; they are attributes as scikit-learn asks."""
+
+    backbone: str | Path | Module
+    preprocessing: Preprocessing | Mapping[str, Any] | None
+    weights: str | Path | None
+    engine: str
+    precision: str
+    cache: str | Path | None
+    _extractor: Extractor
+
+    def _extractor_options(self) -> dict[str, Any]:
+        """Return the options as `headstart.features.extractor.build_extractor` takes them."""
+        return {
+            "weights": own_file(self.backbone, self.weights),
+            "engine": enum_member(EngineName, self.engine, "engine"),
+            "precision": enum_member(Precision, self.precision, "precision"),
+            "cache": Path(self.cache) if self.cache else None,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A compiled network cannot move to another process. It is compiled again there, after a
+        # check of the weights found there.
+        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
+        state.pop("_extractor", None)
+        return state
+
+
+def readable_features(extractor: Extractor, X: Images, stages: Sequence[str]) -> Features:
+    """Return the features of images that must all be readable.
+
+    Raises:
+        DataError: One is not.
+    """
+    found = extractor.extract_stream(image_sources(X), stages=stages)
+    check_all_read(found.skipped, len(found))
+    return found
+
+
+def check_all_read(skipped: Sequence[Skipped], read: int, *, instead: str = "") -> None:
+    """Check that all images could be read.
+
+    Args:
+        skipped: Those that could not.
+        read: Number of those that could.
+        instead: What else the user may do than remove them.
+
+    Raises:
+        DataError: One could not.
+    """
+    if skipped:
+        reasons = count_reasons(one.reason for one in skipped)
+        raise DataError(
+            f"{len(skipped):,} of {pluralize(len(skipped) + read, 'image')} cannot be read "
+            f"({reasons}); the first is {skipped[0].path}; remove them{instead}"
+        )
+
+
+def enum_member(kind: Any, value: str, option: str) -> Any:
+    """Return the member of an enumeration with this value.
+
+    Raises:
+        BackboneError: There is none.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(kind)
+        raise BackboneError(f"there is no {option} {value!r}; choose one of {known}") from None
+
+
+def feature_names(extractor: Extractor, stages: Sequence[str]) -> list[str]:
+    """Return a name for each feature of some stages side by side: "blocks.6_0", "blocks.6_1"."""
+    widths = extractor.widths()
+    return [f"{stage}_{number}" for stage in stages for number in range(widths[stage])]

@@ -1,0 +1,152 @@
+"""Predictions one after the other, for images that never end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from headstart.errors import UserError
+from headstart.images.decode import read_bytes
+from headstart.images.limits import one_large_image
+from headstart.models.image_sources import image_source
+from headstart.models.online_prediction import OnlinePredictor, PreparedImage
+from headstart.system.prefetch import prefetch
+from headstart.types import ClassProbability, Floats
+
+_HELD: Final = 256 * 2**20
+"""Bytes of prepared images that are predicted at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePrediction:
+    """What a model says about one image.
+
+    Attributes:
+        image: Its path, or for one in memory its position, such as "image 3".
+        classes: (K,) the classes, as in `Classifier.classes_`.
+        probabilities: (K,) float32, with sum 1; None if the image cannot be read.
+        novelty: As in `headstart.Predictions`; None if it is not known.
+        error: Why the image cannot be read; None if it can.
+    """
+
+    image: str
+    classes: np.ndarray
+    probabilities: Floats | None = None
+    novelty: float | None = None
+    error: str | None = None
+
+    @property
+    def label(self) -> Any:
+        """The most probable class, as it was given to `fit`; None if the image cannot be read."""
+        return None if self.probabilities is None else self.classes[self.probabilities.argmax()]
+
+    @property
+    def probability(self) -> float | None:
+        """The probability of `label`, in [0, 1]."""
+        return None if self.probabilities is None else float(self.probabilities.max())
+
+    def top(self, count: int) -> list[ClassProbability]:
+        """Return up to `count` most probable classes, the best first; none if it is unreadable."""
+        if self.probabilities is None:
+            return []
+        best = np.argsort(-self.probabilities, kind="stable")[: max(0, count)]
+        return [
+            ClassProbability(self.classes[index], float(self.probabilities[index]))
+            for index in best
+        ]
+
+
+class PredictionStream:
+    """Predicts images in the order in which they come, in bounded memory.
+
+    Args:
+        predictor: Runs the model.
+        classes: (K,) the classes, as they are to be returned.
+        batch: Number of images that are predicted together. With 1, an image is only taken when its
+            prediction is asked for; with more, threads decode some images ahead.
+
+    Raises:
+        UserError: `batch` is no number of 1 or more.
+    """
+
+    def __init__(self, predictor: OnlinePredictor, classes: np.ndarray, *, batch: int) -> None:
+        if not isinstance(batch, int) or batch < 1:
+            raise UserError(f"batch is {batch!r}; give the number of images, 1 or more")
+        self._predictor, self._classes, self._batch = predictor, classes, batch
+
+    def predict(self, images: Iterable[Any]) -> Iterator[ImagePrediction]:
+        """Yield a prediction for each image, also for those that cannot be read.
+
+        If the iterable fails, what came before is predicted, and then its exception is raised.
+        """
+        taken = _Taken(images)
+        if self._batch == 1:
+            for numbered in taken:
+                yield from self._together([self._prepare(numbered)])
+        else:
+            with closing(prefetch(self._prepare, taken, size=_size)) as prepared:
+                held: list[_Prepared] = []
+                for _, one in prepared:
+                    held.append(one)
+                    if len(held) == self._batch or sum(map(_size, held)) > _HELD:
+                        yield from self._together(held)
+                        held = []
+                yield from self._together(held)
+        if taken.failure is not None:
+            raise taken.failure
+
+    @one_large_image()
+    def _prepare(self, numbered: tuple[int, Any]) -> _Prepared:
+        """Decode an image, in any thread."""
+        place, image = numbered
+        found = ImagePrediction(image=f"image {place}", classes=self._classes)
+        try:
+            source = image_source(image, found.image)
+            found = replace(found, image=str(source))
+            return found, self._predictor.prepare(read_bytes(source))
+        except UserError as error:
+            return replace(found, error=str(error)), None
+
+    def _together(self, prepared: Sequence[_Prepared]) -> Iterator[ImagePrediction]:
+        readable = [shown for _, shown in prepared if shown is not None]
+        if readable:
+            said = self._predictor.predict(readable)
+            rows = iter(range(len(readable)))
+        for one, shown in prepared:
+            if shown is None:
+                yield one
+            else:
+                row = next(rows)
+                yield replace(
+                    one,
+                    probabilities=said.probabilities[row],
+                    novelty=None if said.novelty is None else float(said.novelty[row]),
+                )
+
+
+_Prepared = tuple[ImagePrediction, PreparedImage | None]
+
+
+class _Taken(Iterator[tuple[int, Any]]):
+    """The images with their numbers, up to the end or the first failure."""
+
+    def __init__(self, images: Iterable[Any]) -> None:
+        self._images = enumerate(images)
+        self.failure: Exception | None = None
+
+    def __next__(self) -> tuple[int, Any]:
+        try:
+            return next(self._images)
+        except StopIteration:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again after what came before
+            self.failure = error
+            raise StopIteration from None
+
+
+def _size(prepared: _Prepared) -> int:
+    return 0 if prepared[1] is None else prepared[1].nbytes
