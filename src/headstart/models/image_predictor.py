@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Generator, Iterable, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,7 +122,7 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
         labels: np.ndarray = self.classes_[best]
         return labels
 
-    def predict_iter(self, images: Images, *, batch: int = 16) -> Iterator[ImagePrediction]:
+    def predict_iter(self, images: Images, *, batch: int = 16) -> Generator[ImagePrediction]:
         """Predict images one after the other, however many come, in bounded memory.
 
         The answers are those of `predict_proba`, up to rounding; features are neither looked up nor

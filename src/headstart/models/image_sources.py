@@ -41,7 +41,11 @@ def image_sources(X: Images) -> Iterator[ImageSource]:
     """
     if isinstance(X, ImageDataset):
         return iter(X.paths)
-    return (image_source(one, f"image {place}") for place, one in enumerate(several_images(X)))
+    images = several_images(X)
+    if isinstance(images, list):
+        missing = [place for place, one in enumerate(images) if _is_missing(one)]
+        check_none_missing(missing, len(images), "image")
+    return (image_source(one, f"image {place}") for place, one in enumerate(images))
 
 
 def several_images(X: Images) -> Iterable[Any]:
@@ -64,10 +68,7 @@ def several_images(X: Images) -> Iterable[Any]:
     known = isinstance(X, list | tuple | str | Mapping | Set) or not isinstance(X, Iterable)
     if not (known or hasattr(X, "__array__") or hasattr(X, "columns")):
         return X
-    images = listed(X, "images")
-    missing = [place for place, one in enumerate(images) if _is_missing(one)]
-    check_none_missing(missing, len(images), "image")
-    return images
+    return listed(X, "images")
 
 
 def image_source(image: Any, name: str) -> ImageSource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -78,7 +78,7 @@ class PredictionStream:
             raise UserError(f"batch is {batch!r}; give the number of images, 1 or more")
         self._predictor, self._classes, self._batch = predictor, classes, batch
 
-    def predict(self, images: Iterable[Any]) -> Iterator[ImagePrediction]:
+    def predict(self, images: Iterable[Any]) -> Generator[ImagePrediction]:
         """Yield a prediction for each image, also for those that cannot be read.
 
         If the iterable fails, what came before is predicted, and then its exception is raised.
