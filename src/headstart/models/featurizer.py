@@ -81,7 +81,7 @@ class Featurizer(TransformerMixin, NetworkOptions, BaseEstimator):  # type: igno
 
         Example:
             >>> Featurizer().fit().get_feature_names_out()[-1]
-            'blocks.6_1279'
+            'head_1279'
         """
         del X, y
         self.__dict__.pop("_extractor", None)  # the options may have changed
