@@ -127,9 +127,12 @@ def test_any_memory_layout_gives_the_same_bytes():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.full((2, 2, 3), 255.0), r"from 255 to 255 \(float64\); divide it by 255"),
-        (np.full((2, 2), 1.5, np.float32), "from 1.5 to 1.5 .*; divide"),
-        (np.linspace(-1, 1, 4).reshape(2, 2), "from -1 to 1 .*; give floats from 0 to 1"),
+        (np.full((2, 2, 3), 255.0), r"from 255 to 255 \(float64\); give floats .* divide it by"),
+        (np.full((2, 2), 1.5, np.float32), "from 1.5 to 1.5 .*: divide it by"),
+        (
+            np.linspace(-1, 1, 4).reshape(2, 2),
+            "from -1 to 1 .*; give floats from 0 to 1, or uint8$",
+        ),
         (np.array([[0.0, np.nan]]), "image 3 has NaN or infinite values"),
         (np.array([[0.0, np.inf]]), "image 3 has NaN or infinite values"),
         (np.array([[0, 256]]), r"from 0 to 256 \(int64\); give uint8"),

@@ -88,10 +88,11 @@ def test_paths_in_any_form(X: Any):
         ([io.StringIO("x")], "image 0 is a file that gives str; open it in binary mode, 'rb'"),
         (PIXELS[0], r"the shape \(6, 8, 3\) is that of a single image"),
         (PIXELS[0, :, :, :1], r"the shape \(6, 8, 1\) is that of a single image"),
-        (np.zeros((3, 6, 8)), "may be that of 3 gray images, or of one with its channels first"),
-        (np.zeros((5, 64)), r"have the shape \(5, 64\)"),
+        (np.zeros((5, 64)), r"the shape \(5, 64\) is that of a table of numbers; give an array"),
+        (pd.DataFrame(np.zeros((5, 64))), "is that of a table of numbers"),
+        ("https://example.org/a.jpg", "the image is a URL"),
         (np.zeros((2, 3, 6, 8)), r"image 0 has the shape \(3, 6, 8\); channels come last"),
-        ([PIXELS[0] * 1.0], "image 0 has values from .*divide it by 255"),
+        ([PIXELS[0] * 1.0], "image 0 has values from .*divide it by the value"),
         ([np.array([PIXELS[0], None], object)], r"image 0 has the shape \(2,\)"),
         (["https://example.org/a.jpg"], "image 0 is a URL, 'https://example.org/a.jpg'.*download"),
         ([Path("https://example.org/a.jpg")], "image 0 is a URL"),
@@ -133,7 +134,7 @@ def test_images_in_memory_in_any_form(X: Any):
     np.testing.assert_array_equal(shown(X), PIXELS)
 
 
-@pytest.mark.parametrize("shape", [(2, 6, 8), (1, 6, 8), (2, 6, 8, 1), (7, 5, 5)])
+@pytest.mark.parametrize("shape", [(2, 6, 8), (1, 6, 8), (3, 6, 8), (2, 6, 8, 1), (7, 5, 5)])
 def test_a_batch_of_gray_images(shape: tuple[int, ...]):
     gray = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     expected = np.broadcast_to(gray.reshape(*shape[:3], 1), (*shape[:3], 3))

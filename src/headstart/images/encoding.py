@@ -73,9 +73,8 @@ def _levels(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     if not np.isfinite([least, most]).all():
         raise DataError(f"{name} has NaN or infinite values ({array.dtype}); replace them")
     if least * 255 < -0.5 or most * 255 > 255.5:  # what rounds to a level is no mistake
-        divided = least >= 0 and 1 < most <= 255
-        remedy = "divide it by 255, or give uint8" if divided else "give floats from 0 to 1"
-        raise DataError(f"{given}; {remedy}")
+        white = ": divide it by the value of white, such as 255" if least >= 0 else ""
+        raise DataError(f"{given}; give floats from 0 to 1, or uint8{white}")
     exact = np.promote_types(array.dtype, np.float32).type
     found: npt.NDArray[Any] = np.rint(array * exact(255)).clip(0, 255).astype(np.uint8)
     return found

@@ -41,8 +41,9 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
     Images are given as an `ImageDataset`, or as a list or generator of paths, Pillow images,
     arrays, bytes of image files and files opened in binary mode, also mixed. Arrays are RGB,
     (H, W, 3), or gray, (H, W), of uint8 or of floats from 0 to 1; an array may also hold several,
-    (N, H, W, 3). Pillow images are turned upright as their EXIF data says. Features are kept in the
-    cache: fitting again, with other options or on another fold, does not run the network again.
+    (N, H, W, 3). OpenCV's are BGR: give `frame[..., ::-1]`. Pillow images are turned upright as
+    their EXIF data says. Features are kept in the cache: fitting again, with other options or on
+    another fold, does not run the network again.
 
     Labels are text, numbers or booleans, told apart by value: 1, 1.0 and "1" are one class to
     `score`. Bytes are read as UTF-8 text, and of an enum's members the values count.

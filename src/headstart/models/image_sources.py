@@ -57,14 +57,20 @@ def several_images(X: Images) -> Iterable[Any]:
     if isinstance(X, ImageDataset):
         return X.paths
     if isinstance(X, str | os.PathLike):
+        path = str(_of_path(os.fsdecode(X), "the image"))
         raise DataError(
-            f"give a list of image files, or open_dataset({os.fspath(X)!r}) for a folder of classes"
+            f"give a list of image files, or open_dataset({path!r}) for a folder of classes"
         )
     if isinstance(X, bytes | bytearray | memoryview | Image.Image) or hasattr(X, "read"):
         raise DataError(f"give a list of images, not {type(X).__name__}; of a single one: [image]")
     shape = getattr(X, "shape", None)
     if isinstance(shape, tuple) and len(shape) > 2:
         return _rows(X, tuple(shape))
+    if isinstance(shape, tuple) and len(shape) == 2 and _is_numeric(X):
+        raise DataError(
+            f"the shape {tuple(shape)} is that of a table of numbers; give an array (N, height, "
+            "width, 3) or, if gray, (N, height, width), or a list of images"
+        )
     known = isinstance(X, list | tuple | str | Mapping | Set) or not isinstance(X, Iterable)
     if not (known or hasattr(X, "__array__") or hasattr(X, "columns")):
         return X
@@ -105,12 +111,11 @@ def _rows(X: Any, shape: tuple[int, ...]) -> Iterator[Any]:
     """Return the images of an array, without reading all of one that is on disk."""
     if len(shape) == 3 and shape[2] in _CHANNELS:
         raise DataError(f"the shape {shape} is that of a single image; give a list of it: [image]")
-    if len(shape) == 3 and shape[0] in (3, 4):
-        raise DataError(
-            f"the shape {shape} may be that of {shape[0]} gray images, or of one with its channels "
-            "first; give a list of images, with their channels last"
-        )
     return (X[row] for row in range(shape[0]))
+
+
+def _is_numeric(X: Any) -> bool:
+    return hasattr(X, "__array__") and np.asarray(X).dtype.kind in "biufc"
 
 
 def _is_missing(image: Any) -> bool:

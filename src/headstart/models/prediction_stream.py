@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Final
 
 import numpy as np
@@ -74,7 +75,7 @@ class PredictionStream:
     """
 
     def __init__(self, predictor: OnlinePredictor, classes: np.ndarray, *, batch: int) -> None:
-        if not isinstance(batch, int) or batch < 1:
+        if not isinstance(batch, Integral) or batch < 1:
             raise UserError(f"batch is {batch!r}; give the number of images, 1 or more")
         self._predictor, self._classes, self._batch = predictor, classes, batch
 
@@ -99,15 +100,15 @@ class PredictionStream:
         if taken.failure is not None:
             raise taken.failure
 
-    @one_large_image()
     def _prepare(self, numbered: tuple[int, Any]) -> _Prepared:
         """Decode an image, in any thread."""
         place, image = numbered
         found = ImagePrediction(image=f"image {place}", classes=self._classes)
         try:
-            source = image_source(image, found.image)
-            found = replace(found, image=str(source))
-            return found, self._predictor.prepare(read_bytes(source))
+            with one_large_image():
+                source = image_source(image, found.image)
+                found = replace(found, image=str(source))
+                return found, self._predictor.prepare(read_bytes(source))
         except UserError as error:
             return replace(found, error=str(error)), None
 
