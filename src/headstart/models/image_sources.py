@@ -66,7 +66,7 @@ def several_images(X: Images) -> Iterable[Any]:
     shape = getattr(X, "shape", None)
     if isinstance(shape, tuple) and len(shape) > 2:
         return _rows(X, tuple(shape))
-    if isinstance(shape, tuple) and len(shape) == 2 and _is_numeric(X):
+    if isinstance(shape, tuple) and len(shape) == 2 and shape[1] > 1 and _is_numeric(X):
         raise DataError(
             f"the shape {tuple(shape)} is that of a table of numbers; give an array (N, height, "
             "width, 3) or, if gray, (N, height, width), or a list of images"

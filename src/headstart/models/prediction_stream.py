@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any, Final
 
 import numpy as np
@@ -75,7 +74,7 @@ class PredictionStream:
     """
 
     def __init__(self, predictor: OnlinePredictor, classes: np.ndarray, *, batch: int) -> None:
-        if not isinstance(batch, Integral) or batch < 1:
+        if not isinstance(batch, int | np.integer) or batch < 1:
             raise UserError(f"batch is {batch!r}; give the number of images, 1 or more")
         self._predictor, self._classes, self._batch = predictor, classes, batch
 
