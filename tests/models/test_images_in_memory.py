@@ -299,6 +299,12 @@ class TestPredictIter:
         (found,) = fitted.predict_iter(files(photos)[:1])
         assert found.label == y[0]
         assert found.top(1)[0].label == y[0]
+        assert type(found.label) is int
+
+    def test_it_is_shown_in_a_line(self, fitted: Classifier):
+        good, bad = fitted.predict_iter([np.full((40, 40), 9, np.uint8), "absent.jpg"])
+        assert repr(good).startswith(f"ImagePrediction(image='image 0', label={good.label!r}, prob")
+        assert repr(bad) == "ImagePrediction(image='absent.jpg', error='no such file')"
 
     @pytest.mark.parametrize("batch", [0, -1, 2.5])
     def test_an_impossible_batch_is_refused_at_once(self, batch: Any, fitted: Classifier):

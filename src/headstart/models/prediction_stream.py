@@ -21,7 +21,7 @@ _HELD: Final = 256 * 2**20
 """Bytes of prepared images that are predicted at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ImagePrediction:
     """What a model says about one image.
 
@@ -42,7 +42,8 @@ class ImagePrediction:
     @property
     def label(self) -> Any:
         """The most probable class, as it was given to `fit`; None if the image cannot be read."""
-        return None if self.probabilities is None else self.classes[self.probabilities.argmax()]
+        found = self.top(1)
+        return found[0].label if found else None
 
     @property
     def probability(self) -> float | None:
@@ -55,9 +56,17 @@ class ImagePrediction:
             return []
         best = np.argsort(-self.probabilities, kind="stable")[: max(0, count)]
         return [
-            ClassProbability(self.classes[index], float(self.probabilities[index]))
+            ClassProbability(self.classes[index].item(), float(self.probabilities[index]))
             for index in best
         ]
+
+    def __repr__(self) -> str:
+        known = {"image": self.image} | (
+            {"error": self.error}
+            if self.error
+            else {"label": self.label, "probability": self.probability, "novelty": self.novelty}
+        )
+        return f"ImagePrediction({', '.join(f'{name}={one!r}' for name, one in known.items())})"
 
 
 class PredictionStream:
