@@ -1,5 +1,12 @@
 """Small photo sets made on the fly, a tiny backbone, and a cache of its own for every test."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each process has a core; threads that wait for one another only take time from the others.
+    # Before any library starts its threads.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 from collections.abc import Callable
 from pathlib import Path

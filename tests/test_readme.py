@@ -44,7 +44,7 @@ def photo(color: tuple[int, int, int], seed: int) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the pages take for granted: photos/, test-photos/, new.jpg and a cat."""
+    """What the pages take for granted: photos/, test-photos/, inbox/, new.jpg and a cat."""
     folder = tmp_path_factory.mktemp("desk")
     for part, first in (("photos", 0), ("test-photos", 100)):
         for name, color in (("cat", (180, 90, 60)), ("dog", (60, 90, 180))):
@@ -52,6 +52,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for seed in range(first, first + (24 if part == "photos" else 8)):
                 photo(color, seed).save(folder / part / name / f"{seed}.jpg")
     photo((180, 90, 60), 7_000).save(folder / "new.jpg")
+    (folder / "inbox").mkdir()
+    shutil.copy(folder / "new.jpg", folder / "inbox")
     return folder
 
 
