@@ -29,7 +29,7 @@ def pixels(image, preprocessing):
 
 @pytest.mark.usefixtures("resized_whole")
 @pytest.mark.parametrize(
-    "name", ["alexnet", "vgg16", "resnet50", "mobilenet_v2", "convnext_tiny", "vit_b_16"]
+    "name", ["alexnet", "vgg11", "resnet18", "mobilenet_v2", "convnext_tiny", "vit_b_16"]
 )
 def test_equals_torchvision(name, with_random_weights, pictures):
     backbone, model = with_random_weights(f"torchvision:{name}")

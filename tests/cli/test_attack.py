@@ -33,7 +33,7 @@ def test_tells_people(cli: Cli, cat: Path, tmp_path: Path):
 
 
 def test_the_smallest_change_is_the_default_of_l2(cli: Cli, cat: Path, tmp_path: Path):
-    arguments = ["attack", cat, "--norm", "l2", "--steps", 15, "--out", tmp_path / "a.png"]
+    arguments = ["attack", cat, "--norm", "l2", "--steps", 5, "--out", tmp_path / "a.png"]
     document = cli(*arguments, "--json").document
     assert document["method"] == "minimum-norm"
     within = cli(*arguments, "--epsilon", 2, "--json").document
