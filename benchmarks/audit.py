@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from confident_learning import ranked
-from headstart.audit import wrong_labels
-from headstart.audit.audit import Audit, audit
-from headstart.audit.copies import Copies
-from headstart.audit.measurements import measure_images
+from headstart.auditing import wrong_labels
+from headstart.auditing.audit import Audit, audit
+from headstart.auditing.copies import Copies
+from headstart.auditing.measurements import measure_images
 from headstart.datasets import ImageDataset, open_dataset
 from headstart.evaluation.metrics import wilson
 from headstart.features.extractor import Extractor, build_extractor

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.confident_learning import confident_joint, ranked
 from benchmarks.near_copies import CHANGES, write_copies
 
-from tests.audit.made_up import write_scenes
+from tests.auditing.made_up import write_scenes
 
 
 def test_the_confident_joint_of_a_small_example():

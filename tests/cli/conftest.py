@@ -31,7 +31,7 @@ Cli = Callable[..., Outcome]
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     # A slow machine would add lines about progress to stderr.
-    monkeypatch.setattr("headstart.cli.console._LOG_INTERVAL", math.inf)
+    monkeypatch.setattr("headstart.system.progress._LOG_INTERVAL", math.inf)
 
     def call(*arguments: object) -> Outcome:
         capsys.readouterr()

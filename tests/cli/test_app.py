@@ -241,7 +241,7 @@ def test_a_terminal_sees_progress_and_a_clean_result(photos: Path, tmp_path: Pat
 def test_a_log_is_told_of_progress_now_and_then(
     cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("headstart.cli.console._LOG_INTERVAL", 0.0)
+    monkeypatch.setattr("headstart.system.progress._LOG_INTERVAL", 0.0)
     outcome = cli("fit", photos, "--out", tmp_path / "model", "--stage", "head")
     assert outcome.code == 0
     assert "headstart: images: 24 of 24\n" in outcome.err

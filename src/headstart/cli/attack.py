@@ -85,7 +85,9 @@ def attack(
         jpeg=(resaved, _QUALITY) if jpeg else None,
         seed=seed,
     )
-    _draw(found, comparison)
+    from headstart import plots  # imports matplotlib, which is slow
+
+    plots.save(plots.attack_figure(found), comparison)
     if as_json:
         print_json(
             {
@@ -166,25 +168,4 @@ def _describe(found: AdversarialImage, out: Path, comparison: Path, resaved: Pat
             ("search", f"{pluralize(found.steps, 'step')}, {found.seconds:.1f} s"),
             ("plot", str(comparison)),
         ]
-    )
-
-
-def _draw(found: AdversarialImage, path: Path) -> None:
-    """Draw original, attacked image and their difference, side by side."""
-    import numpy as np
-
-    from headstart import plots
-
-    change = found.pixels.astype(np.int16) - found.original
-    gain = max(1, 127 // max(1, int(np.abs(change).max())))
-    magnified = (127 + gain * change).clip(0, 255).astype(np.uint8)
-    row = [
-        plots.Panel(found.original, found.before.label, f"{found.before.probability:.3f}"),
-        plots.Panel(found.pixels, found.after.label, f"{found.after.probability:.3f}"),
-        plots.Panel(magnified, "difference", f"{gain} times; gray: no change"),
-    ]
-    verb = "is now classified as" if found.success else "is still classified as"
-    finding = f"{found.before.label} {verb} {found.after.label}; changes of at most "
-    plots.save(
-        plots.image_grid([row], title=f"{finding}{found.linf * 255:.0f}/255", width=3.0), path
     )

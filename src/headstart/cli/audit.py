@@ -17,8 +17,8 @@ from headstart.system.text import pluralize
 from headstart.types import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
-    from headstart.audit.audit import Audit
-    from headstart.audit.issue import Issue
+    from headstart.auditing.audit import Audit
+    from headstart.auditing.issue import Issue
 
 _LISTED = 3
 """Issues of each kind to list; audit.csv has all of them."""
@@ -55,8 +55,8 @@ def audit(
             as_json=as_json,
         )
         return
-    from headstart.audit.audit import audit as search
-    from headstart.audit.report_folder import TABLE, write_audit
+    from headstart.auditing.audit import audit as search
+    from headstart.auditing.report_folder import TABLE, write_audit
     from headstart.datasets.review import count_actions
 
     started = time.perf_counter()

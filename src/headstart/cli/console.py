@@ -5,20 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
+from headstart.system.progress import ProgressBars, write_note
+from headstart.system.progress import progress as shown
 from headstart.system.serialization import json_text
 from headstart.system.text import one_line, shortened, visible
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-
-    from headstart.types import ProgressCallback
 
 
 def say(text: str) -> None:
@@ -30,7 +26,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """Print a line about the work in progress to stderr."""
-    typer.echo(f"headstart: {visible(shortened(text))}", err=True)
+    write_note(text)
 
 
 def warn(texts: Iterable[str]) -> None:
@@ -84,76 +80,11 @@ def facts(rows: Iterable[tuple[str, str | Sequence[str] | None]], *, width: int 
             say(("" if number else label).ljust(width) + one_line(shortened(line)))
 
 
-_LOG_INTERVAL = 30.0
-"""Seconds between lines about progress if stderr is not a terminal, such as in a log."""
-
-
-class ProgressBars:
-    """Progress bars with rate and time left on a terminal; elsewhere an occasional line.
-
-    One display shows all bars, because a terminal has room for one. It and every bar appear with
-    the first update, so that nothing flickers when there is nothing to wait for.
-    """
-
-    def __init__(self) -> None:
-        self._display: RichProgress | None = None
-        self._logged = time.monotonic()
-
-    def bar(self, what: str, unit: str, *, scale: int = 1) -> ProgressCallback:
-        """Return a callback that shows (done, total) divided by `scale`, and `unit` per second."""
-        task = None
-
-        def update(done: int, total: int) -> None:
-            nonlocal task
-            done, total = done // scale, total // scale
-            if not sys.stderr.isatty():
-                if time.monotonic() - self._logged >= _LOG_INTERVAL:
-                    self._logged = time.monotonic()
-                    counted = "" if what == unit else f" {unit}"
-                    note(f"{what}: {done:,} of {total:,}{counted}")
-                return
-            display = self._shown()
-            if task is None:  # work of an earlier run says nothing about the rate
-                task = display.add_task(what, total=total, completed=done, rate="")
-                return
-            speed = next(one.speed for one in display.tasks if one.id == task)
-            rate = f"{speed:,.0f} {unit}/s" if speed else ""
-            display.update(task, completed=done, total=total, rate=rate)
-
-        return update
-
-    def close(self) -> None:
-        """Remove all bars from the terminal."""
-        if self._display:
-            self._display.stop()
-
-    def _shown(self) -> RichProgress:
-        if self._display is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as RichProgress
-
-            self._display = RichProgress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._display.start()
-        return self._display
-
-
 @contextmanager
 def progress() -> Iterator[ProgressBars]:
     """Provide progress bars that are removed at the end, even after an error."""
-    bars = ProgressBars()
-    try:
+    with shown(verbose=True) as bars:
         yield bars
-    finally:
-        bars.close()
 
 
 def silence_libraries() -> None:

@@ -9,6 +9,8 @@ from headstart.comparison.cost import Cost
 from headstart.evaluation.metrics import Accuracy
 from headstart.evaluation.paired_tests import PairedTest, Right, paired_difference
 from headstart.series.series import SeriesSummary
+from headstart.system.display import Plotted
+from headstart.system.text import pluralize
 from headstart.types import Conflict, Labels, Skipped
 
 
@@ -102,7 +104,7 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Comparison:
+class Comparison(Plotted):
     """Backbones measured on the same images.
 
     Attributes:
@@ -140,6 +142,10 @@ class Comparison:
     cores: int
     seconds: float
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        count = pluralize(len(self.backbones), "backbone")
+        return f"<Comparison of {count} on {self.data}: {self.recommendation.backbone} recommended>"
 
     def as_dict(self) -> dict[str, Any]:
         """Return all numbers as JSON types, always with the same keys.

@@ -6,13 +6,19 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, SupportsIndex, overload
 
 import numpy as np
 
 from headstart.datasets.class_names import class_name
 from headstart.errors import DataError
+from headstart.system.display import Plotted
+from headstart.system.text import pluralize
 from headstart.types import ClassLevel, Labels, Skipped, Split
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 _SPLIT_NAMES: Final = {
     **dict.fromkeys(("train", "training", "trainval"), Split.TRAIN),
@@ -27,8 +33,11 @@ _SPLIT_NAME: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageDataset:
+class ImageDataset(Plotted):
     """Image files with one label each.
+
+    `dataset[3]` is the fourth image, upright and in RGB, and its label, an index into `classes`, as
+    in torchvision; `dataset[:10]` is the data set of the first ten.
 
     Attributes:
         name: name of the data set, for messages and the model card.
@@ -62,6 +71,43 @@ class ImageDataset:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __repr__(self) -> str:
+        images, classes = len(self), pluralize(len(self.classes), "class", "classes")
+        return f"<ImageDataset {self.name}: {pluralize(images, 'image')}, {classes}>"
+
+    @overload
+    def __getitem__(self, row: SupportsIndex) -> tuple[Image, int]: ...
+
+    @overload
+    def __getitem__(self, row: slice | np.ndarray) -> ImageDataset: ...
+
+    def __getitem__(
+        self, row: SupportsIndex | slice | np.ndarray
+    ) -> tuple[Image, int] | ImageDataset:
+        """Return an image with its label, or the images of a slice, of indices or of a mask.
+
+        Raises:
+            IndexError: There is no such row.
+            UnreadableImageError: The image cannot be decoded.
+        """
+        if isinstance(row, slice | np.ndarray):
+            return self.subset(row)
+        from headstart.images.decode import decode
+
+        return decode(self.paths[row]), int(self.labels[row])
+
+    def show_batch(self, count: int = 12, *, seed: int | None = None) -> Figure:
+        """Draw some images with their labels; a notebook displays the figure.
+
+        Args:
+            count: Number of images at most.
+            seed: Random seed of the choice; None for another choice each time.
+
+        Raises:
+            DataError: The data set has no images.
+        """
+        return self.plot(count=count, seed=seed)
 
     def subset(self, rows: np.ndarray) -> ImageDataset:
         """Return the images at `rows` (indices or a mask) with unchanged classes."""

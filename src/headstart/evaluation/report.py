@@ -14,9 +14,10 @@ from headstart.evaluation import metrics
 from headstart.evaluation.conformal import Coverage
 from headstart.evaluation.drift import Drift
 from headstart.evaluation.metrics import ClassScore
+from headstart.system.display import Plotted
 from headstart.system.files import atomic_write
 from headstart.system.serialization import csv_text
-from headstart.system.text import unread_text
+from headstart.system.text import pluralize, unread_text
 from headstart.types import Conflict, Interval, Labels, Skipped
 
 Cell: TypeAlias = str | int | float | bool | None
@@ -29,7 +30,7 @@ TOP = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Report:
+class Report(Plotted):
     """The result of a test on labeled images; metrics.json contains the same fields.
 
     Attributes:
@@ -86,6 +87,9 @@ class Report:
     unknown_classes: Mapping[str, int] = field(default_factory=dict)
     accuracy_known_classes: float
     missing_classes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Report: accuracy {self.accuracy:.3f} on {pluralize(self.images, 'image')}>"
 
 
 def build_report(

@@ -51,6 +51,7 @@ from headstart.finetuning.validation import ValidationResult
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
 from headstart.models.trained_model import Model
+from headstart.system.display import Plotted
 from headstart.system.machine import keep_freed_memory
 from headstart.types import Floats, Labels, ProgressCallback, no_progress
 
@@ -91,7 +92,7 @@ class TuningAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FineTuneResult:
+class FineTuneResult(Plotted):
     """A fine-tuned model or its probe, with the details of the attempt.
 
     Attributes:
@@ -107,6 +108,9 @@ class FineTuneResult:
     probe: FitResult
     attempt: TuningAttempt | None
     held_out: HeldOutPredictions | None
+
+    def __repr__(self) -> str:
+        return f"<FineTuneResult: {self.model}, fine-tuning {'' if self.kept else 'not '}kept>"
 
     @property
     def kept(self) -> bool:

@@ -21,6 +21,7 @@ from headstart.images.decode import open_image
 from headstart.inspection.attacks import Attack, AttackGoal, Threat
 from headstart.inspection.image_tensor import encode, straight_through, to_array, to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
+from headstart.system.display import Plotted
 from headstart.system.files import atomic_write, check_not_input
 from headstart.types import ClassProbability, Norm, Pixels
 
@@ -31,7 +32,7 @@ more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdversarialImage:
+class AdversarialImage(Plotted):
     """An image before and after an attack.
 
     Attributes:
@@ -57,6 +58,9 @@ class AdversarialImage:
     seconds: float
     original: Pixels
     pixels: Pixels
+
+    def __repr__(self) -> str:
+        return f"<AdversarialImage: {self.before.label!r} became {self.after.label!r}>"
 
 
 def attack_file(

@@ -25,6 +25,7 @@ from headstart.inspection.differentiable_model import DifferentiableModel, Diffe
 from headstart.inspection.expected_time import Passes
 from headstart.inspection.image_tensor import to_array, to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
+from headstart.system.display import Plotted
 from headstart.system.text import count_reasons, pluralize
 from headstart.types import Floats, Pixels, Skipped
 
@@ -70,7 +71,7 @@ class HeatMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Explanation:
+class Explanation(Plotted):
     """All heat maps of one image.
 
     Attributes:
@@ -82,6 +83,12 @@ class Explanation:
     prediction: ExplainedPrediction
     pixels: Pixels
     maps: tuple[HeatMap, ...]
+
+    def __repr__(self) -> str:
+        methods = ", ".join(one.method for one in self.maps)
+        return (
+            f"<Explanation of {self.prediction.explained!r} in {self.prediction.image}: {methods}>"
+        )
 
 
 def predict_files(

@@ -16,6 +16,7 @@ from headstart.backbones.stages import check_stages
 from headstart.errors import DataError
 from headstart.inspection.differentiable_model import DifferentiableView
 from headstart.inspection.image_tensor import to_tensor
+from headstart.system.display import Plotted
 from headstart.types import Doubles, Floats, Pixels
 
 TOP = 16
@@ -73,6 +74,28 @@ class Filters:
 
     layer: str
     values: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FeatureMaps(Plotted):
+    """The strongest activations of the stages of a network for one image.
+
+    Attributes:
+        network: name of the network or view.
+        image: name of the image.
+        pixels: (crop, crop, 3) uint8, the image as the network sees it.
+        stages: the maps of each stage, shallow to deep.
+        filters: the filters of the first layer; None unless they were asked for.
+    """
+
+    network: str
+    image: str
+    pixels: Pixels
+    stages: tuple[StageMaps, ...]
+    filters: Filters | None = None
+
+    def __repr__(self) -> str:
+        return f"<FeatureMaps of {self.image}: {len(self.stages)} stages of {self.network}>"
 
 
 def stage_maps(

@@ -23,6 +23,7 @@ from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.synthesis.ascent import ascend
 from headstart.inspection.synthesis.recipe import SynthesisRecipe
 from headstart.inspection.synthesis_target import ClassTarget, Target
+from headstart.system.display import Plotted
 from headstart.system.files import atomic_write, check_not_input, cut_stem
 from headstart.types import Pixels, ProgressCallback, no_progress
 
@@ -34,7 +35,7 @@ _LAST_FRAME = 1500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IdealImage:
+class IdealImage(Plotted):
     """A synthesized image, saved and read back.
 
     Attributes:
@@ -58,6 +59,9 @@ class IdealImage:
     steps: int
     seconds: float
     pixels: Pixels
+
+    def __repr__(self) -> str:
+        return f"<IdealImage of {self.target.name!r}: {self.label!r} {self.probability:.3f}>"
 
 
 def synthesize(

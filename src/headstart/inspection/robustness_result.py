@@ -9,6 +9,7 @@ import numpy as np
 from headstart.evaluation.metrics import Accuracy
 from headstart.images.corruptions import STRENGTHS, Corruption
 from headstart.inspection.labeled_sample import LabeledSample
+from headstart.system.display import Plotted
 from headstart.types import Labels, Norm
 
 _SUSPICIOUS = 4 / 255
@@ -16,7 +17,7 @@ _SUSPICIOUS = 4 / 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Robustness:
+class Robustness(Plotted):
     """Accuracy under attack and under corruption.
 
     Attributes:
@@ -42,6 +43,9 @@ class Robustness:
     steps: int
     restarts: int
     seed: int
+
+    def __repr__(self) -> str:
+        return f"<Robustness on {self.sample.name}: {self.attacked[0]} without changes>"
 
     @property
     def corruption_accuracy(self) -> float:

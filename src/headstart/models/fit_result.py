@@ -9,6 +9,7 @@ import numpy as np
 from headstart.evaluation.report import Row, predictions_table
 from headstart.features.views import View
 from headstart.models.trained_model import Model
+from headstart.system.display import Plotted
 from headstart.types import Conflict, Floats, Labels, Skipped
 
 
@@ -50,7 +51,7 @@ class HeldOutPredictions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FitResult:
+class FitResult(Plotted):
     """A trained model, its test predictions and statistics.
 
     Attributes:
@@ -87,3 +88,6 @@ class FitResult:
     settings: tuple[float, ...]
     sample: Labels
     cross_validated: Floats | None
+
+    def __repr__(self) -> str:
+        return f"<FitResult: {self.model}>"

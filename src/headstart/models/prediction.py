@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -24,7 +25,8 @@ from headstart.models.deciding_places import DecidingPlace, DecidingPlaces
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.shared_scenes import shared_scenes
 from headstart.models.trained_model import Model
-from headstart.system.text import join_names, unread_text
+from headstart.system.display import Displayed
+from headstart.system.text import join_names, pluralize, unread_text
 from headstart.types import (
     ClassProbability,
     Conflict,
@@ -37,8 +39,12 @@ from headstart.types import (
 )
 
 
+SHOWN: Final = 48
+"""Images that predictions keep for a notebook."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Predictions:
+class Predictions(Displayed):
     """Class probabilities of images.
 
     Attributes:
@@ -55,6 +61,7 @@ class Predictions:
         computed: Number of images that were run through a network.
         where: For each of the N images, the places by which its most probable class was decided;
             None unless they were asked for.
+        images: The first `SHOWN` images that were given, which a notebook shows.
     """
 
     classes: tuple[str, ...]
@@ -66,6 +73,13 @@ class Predictions:
     estimated_accuracy: EstimatedAccuracy | None = None
     computed: int = 0
     where: tuple[tuple[DecidingPlace, ...], ...] | None = None
+    images: tuple[ImageSource, ...] = ()
+
+    def __repr__(self) -> str:
+        images, classes = len(self.rows), len(self.classes)
+        return (
+            f"<Predictions: {pluralize(images, 'image')}, {pluralize(classes, 'class', 'classes')}>"
+        )
 
     def top(self, row: int, count: int) -> list[ClassProbability]:
         """Return the `count` most probable classes of a readable image, the best first.
@@ -188,7 +202,7 @@ def predict(
     """
     places = DecidingPlaces(model, extractor) if where else None
     features = extractor.extract(sources, stages=model.stages, progress=progress)
-    found = predictions_from(model, features)
+    found = replace(predictions_from(model, features), images=tuple(sources[:SHOWN]))
     if places is None:
         return found
     return replace(found, where=tuple(_where(places, sources, features, found.probabilities)))
@@ -241,6 +255,7 @@ def classify(
         rows=features.rows,
         probabilities=probabilities(features.values[LOGITS]),
         skipped=features.skipped,
+        images=tuple(paths[:SHOWN]),
     )
 
 

@@ -23,6 +23,8 @@ from headstart.images.preprocessing import Preprocessing
 from headstart.models.label_encoding import LabelType
 from headstart.novelty.cross_fitting import Novelty
 from headstart.series.series import SeriesSummary
+from headstart.system.display import Plotted
+from headstart.system.text import pluralize
 from headstart.types import Doubles, EstimateMethod, Floats, Interval, Labels
 
 _PUBLISHED: Final = ("https://", "http://", "PyPI: ", MODULE)
@@ -186,7 +188,7 @@ class TrainingData:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class Model(Plotted):
     """A trained classifier.
 
     Attributes:
@@ -233,6 +235,12 @@ class Model:
     calibration: CalibrationSet | None = None
     label_type: LabelType = "str"
     members: tuple[Member, ...] = ()
+
+    def __repr__(self) -> str:
+        value = self.accuracy.value
+        accuracy = "unknown" if value is None else f"{value:.3f}"
+        classes = pluralize(len(self.classes), "class", "classes")
+        return f"<Model of {self.data.name}: {classes}, {self.origin.name}, accuracy {accuracy}>"
 
     @property
     def all_members(self) -> tuple[Member, ...]:

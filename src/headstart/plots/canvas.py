@@ -28,6 +28,7 @@ from headstart.system.text import shortened
 from headstart.types import Interval
 
 DPI = 150
+_SHOWN_DPI = 80  # in a notebook: half of what a display with small pixels has
 BLUE, ORANGE, GRAY, SILVER, PALE = "#0072B2", "#D55E00", "#666666", "#BBBBBB", "#EEEEEE"
 
 _FONT = "DejaVu Sans"  # part of matplotlib, so always available
@@ -39,6 +40,17 @@ _FALLBACKS = (
 )  # fmt: skip
 
 
+class ResultFigure(Figure):
+    """A figure that a notebook displays, whether pyplot is in use or not.
+
+    It belongs to no pyplot state, so it is shown once, where a cell returns it.
+    """
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        width, height = (round(inches * _SHOWN_DPI) for inches in self.get_size_inches())
+        return _png(self), {"width": width, "height": height}
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG without time or version, so equal figures give equal bytes.
 
@@ -48,14 +60,18 @@ def save(figure: Figure, path: Path) -> None:
     """
     if path.suffix.lower() != ".png":
         raise DataError(f"{path.name} does not end in .png: figures are written as PNG only")
+    atomic_write(path, _png(figure))
+
+
+def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    atomic_write(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def new_figure(width: float, height: float, *, layout: str = "constrained") -> Figure:
+def new_figure(width: float, height: float, *, layout: str = "constrained") -> ResultFigure:
     """Return a white figure of the given size in inches."""
-    return Figure((width, height), dpi=DPI, facecolor="white", layout=layout)  # type: ignore[arg-type]
+    return ResultFigure((width, height), dpi=DPI, facecolor="white", layout=layout)  # type: ignore[arg-type]
 
 
 def wrap_title(title: str, width: float) -> list[str]:

@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from headstart.errors import DataError
+from headstart.errors import DataError, UnreadableImageError
+from headstart.images.decode import decode
+from headstart.images.limits import shown_size
 from headstart.plots.canvas import DPI, GRAY, display_name, finish, new_figure
 from headstart.types import Pixels
 
 _GAP, _HEAD, _LINE, _MARGIN = 0.14, 0.55, 0.17, 0.14  # inches
 _FONT_SIZE = 8.0  # points
 _CHARACTER = 0.068  # inches, the width of a character of this size
+_THUMBNAIL = 320  # pixels, more than a panel of the grid can show
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,16 @@ class Panel:
     pixels: Pixels | None
     caption: str = ""
     note: str = ""
+
+
+def small_copy(path: Path) -> Pixels | None:
+    """Return an image file's pixels for a panel; None if it cannot be read."""
+    try:
+        image = decode(path, min_size=shown_size)
+    except UnreadableImageError:
+        return None
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    return np.asarray(image)
 
 
 def image_grid(

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from headstart import plots
 from headstart.evaluation import metrics
 from headstart.evaluation.report import METRICS, Report, write_csv
@@ -26,15 +28,20 @@ def write_report(report: Report, tested: HeldOutPredictions, folder: Path, *, mo
             metrics.calibration_bins(probabilities, labels), ece=report.ece
         ),
     }
+    if stages := stage_figure(model):
+        figures["accuracy_by_stage.png"] = stages
+    for name, figure in figures.items():
+        plots.save(figure, folder / name)
+
+
+def stage_figure(model: Model) -> Figure | None:
+    """Draw the accuracy of a head on each stage of a model; None if they are unknown."""
     known = {
         stage: (one.value, one.interval)
         for stage, one in model.accuracy_by_stage.items()
         if one.value is not None and one.interval is not None
     }
-    if known:
-        largest = max(model.data.images) / sum(model.data.images)
-        figures["accuracy_by_stage.png"] = plots.accuracy_by_stage(
-            known, model.origin.stages, largest=largest
-        )
-    for name, figure in figures.items():
-        plots.save(figure, folder / name)
+    if not known:
+        return None
+    largest = max(model.data.images) / sum(model.data.images)
+    return plots.accuracy_by_stage(known, model.origin.stages, largest=largest)

@@ -11,10 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from headstart.errors import DataError, UnreadableImageError
+from headstart.errors import DataError
 from headstart.evaluation import metrics
-from headstart.images.decode import decode
-from headstart.images.limits import shown_size
 from headstart.plots.canvas import (
     BLUE,
     GRAY,
@@ -28,12 +26,11 @@ from headstart.plots.canvas import (
     style_axes,
     text_width,
 )
-from headstart.plots.image_grid import Panel, image_grid
-from headstart.types import Doubles, Interval, Labels, Pixels
+from headstart.plots.image_grid import Panel, image_grid, small_copy
+from headstart.types import Doubles, Interval, Labels
 
 _MANY, _PAIRS = 40, 15  # with more classes, cells are unreadable, and this many pairs are listed
 _SMALLEST_FONT = 5.0  # points; 10 pixels at DPI, the smallest readable size
-_THUMBNAIL = 320  # pixels, more than a panel of the grid can show
 _MOST_WRONG, _COLUMNS = 24, 6  # images at most, and per row
 
 
@@ -162,7 +159,7 @@ def most_wrong(
         )
     panels = [
         Panel(
-            _thumbnail(images[i]),
+            small_copy(images[i]),
             f"{classes[predictions[i]]} {confidence[i]:.2f}",
             f"true: {classes[labels[i]]}",
         )
@@ -235,12 +232,3 @@ def _list_pairs(axes: Axes, cells: Labels, classes: Sequence[str]) -> None:
     axes.set_ylim(_PAIRS - 0.4, -0.8)
     axes.set_title("Most confused: true → predicted", fontsize=9, loc="left", color=GRAY)
     axes.set_axis_off()
-
-
-def _thumbnail(path: Path) -> Pixels | None:
-    try:
-        image = decode(path, min_size=shown_size)
-    except UnreadableImageError:
-        return None
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    return np.asarray(image)

@@ -6,6 +6,7 @@ from typing import Any
 
 from headstart.evaluation.paired_tests import PairedTest
 from headstart.series.series import SeriesSummary
+from headstart.system.display import Plotted
 from headstart.transfer.advice import Advice
 from headstart.transfer.imagenet_distance import ImageNetDistance, NearestClasses
 from headstart.transfer.learning_curve import LearningCurve
@@ -18,7 +19,7 @@ _NO_MOMENTS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TransferReport:
+class TransferReport(Plotted):
     """How well a backbone transfers to a data set.
 
     Attributes:
@@ -64,6 +65,9 @@ class TransferReport:
     series: SeriesSummary | None = None
     duplicates: int
     seconds: float
+
+    def __repr__(self) -> str:
+        return f"<TransferReport of {self.backbone} on {self.data}: {self.chosen.accuracy}>"
 
     @property
     def last(self) -> ClassifierScore:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from headstart.audit.audit import Audit
-from headstart.audit.page import write_page
+from headstart.auditing.audit import Audit
+from headstart.auditing.page import write_page
 from headstart.datasets.review import COLUMNS
 from headstart.evaluation.report import write_csv
 from headstart.system.serialization import write_json

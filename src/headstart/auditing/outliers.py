@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from headstart.audit.issue import Issue, IssueKind, LabeledImages
+from headstart.auditing.issue import Issue, IssueKind, LabeledImages
 from headstart.heads.knn import unit_length
 from headstart.heads.rows import Rows
 from headstart.types import Doubles, Floats, Labels

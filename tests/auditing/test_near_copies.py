@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from headstart.audit import near_copies
-from headstart.audit.copies import Copies, copy_issues
-from headstart.audit.near_copies import SIMILAR, find_copies, thresholds
+from headstart.auditing import near_copies
+from headstart.auditing.copies import Copies, copy_issues
+from headstart.auditing.near_copies import SIMILAR, find_copies, thresholds
 from headstart.images.alignment import similarity, thumbnail
 from headstart.types import Split
-from tests.audit.made_up import images, scene
+from tests.auditing.made_up import images, scene
 
 COUNT = 40
 

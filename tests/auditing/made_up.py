@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from headstart.audit.issue import LabeledImages
+from headstart.auditing.issue import LabeledImages
 from headstart.types import Split
 
 

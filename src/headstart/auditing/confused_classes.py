@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from headstart.audit.issue import Issue, IssueKind
+from headstart.auditing.issue import Issue, IssueKind
 from headstart.evaluation.metrics import wilson
 from headstart.system.text import pluralize
 from headstart.types import Floats, Interval, Labels

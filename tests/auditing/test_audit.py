@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.audit import audit as audit_module
-from headstart.audit.audit import Audit, audit
-from headstart.audit.issue import IssueKind
-from headstart.audit.report_folder import write_audit
+from headstart.auditing import audit as audit_module
+from headstart.auditing.audit import Audit, audit
+from headstart.auditing.issue import IssueKind
+from headstart.auditing.report_folder import write_audit
 from headstart.datasets import open_dataset
 from headstart.datasets.review import apply_review
 from headstart.datasets.tables.table_file import read_rows
@@ -144,7 +144,7 @@ def test_the_page_is_complete_and_escaped(found: Audit, tmp_path: Path):
 def test_a_long_list_is_cut_on_the_page_only(
     found: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("headstart.audit.page._SHOWN", 1)
+    monkeypatch.setattr("headstart.auditing.page._SHOWN", 1)
     write_audit(found, tmp_path)
     page = (tmp_path / "index.html").read_text()
     assert page.count("<li>") == len(found.counts)

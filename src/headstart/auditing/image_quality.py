@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from headstart.audit.issue import Issue, IssueKind, LabeledImages
-from headstart.audit.measurements import Measurements
+from headstart.auditing.issue import Issue, IssueKind, LabeledImages
+from headstart.auditing.measurements import Measurements
 from headstart.types import Doubles, Labels
 
 _BLANK: Final = 3.0

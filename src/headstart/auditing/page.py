@@ -11,8 +11,8 @@ from typing import Final
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
-from headstart.audit.audit import Audit
-from headstart.audit.issue import Issue, IssueKind
+from headstart.auditing.audit import Audit
+from headstart.auditing.issue import Issue, IssueKind
 from headstart.datasets.review import escaped
 from headstart.errors import UnreadableImageError
 from headstart.images.decode import decode

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from headstart.audit.issue import Issue, IssueKind
+from headstart.auditing.issue import Issue, IssueKind
 from headstart.evaluation.metrics import Accuracy
 from headstart.evaluation.paired_tests import PairedTest, paired_difference
 from headstart.heads.candidates import Candidate

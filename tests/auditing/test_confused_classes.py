@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
-from headstart.audit.confused_classes import confused_pairs, confusion_issues
+from headstart.auditing.confused_classes import confused_pairs, confusion_issues
 from tests.properties import examples
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from headstart.audit.issue import Issue, IssueKind, LabeledImages
+from headstart.auditing.issue import Issue, IssueKind, LabeledImages
 from headstart.series.series import Series
 from headstart.system.text import join_names, pluralize
 from headstart.types import Labels

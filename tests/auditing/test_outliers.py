@@ -1,10 +1,10 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from headstart.audit import outliers
-from headstart.audit.outliers import class_distances, outlier_issues
+from headstart.auditing import outliers
+from headstart.auditing.outliers import class_distances, outlier_issues
 from headstart.heads.rows import Rows
-from tests.audit.made_up import clusters, images
+from tests.auditing.made_up import clusters, images
 
 
 def rows(X: np.ndarray) -> Rows:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.audit.issue import Issue, IssueKind, LabeledImages
-from headstart.audit.near_copies import find_copies
+from headstart.auditing.issue import Issue, IssueKind, LabeledImages
+from headstart.auditing.near_copies import find_copies
 from headstart.series.union_find import UnionFind
 from headstart.types import Doubles, Labels
 
@@ -33,7 +33,7 @@ class Copies:
     def of(
         cls, thumbnails: np.ndarray, labels: Labels, identities: Sequence[str], *, seed: int
     ) -> Copies:
-        """Find the copies among N images; see `headstart.audit.near_copies.find_copies`."""
+        """Find the copies among N images; see `headstart.auditing.near_copies.find_copies`."""
         pairs, similarities = find_copies(thumbnails, labels, seed=seed)
         first: dict[str, int] = {}
         found = UnionFind(len(identities))

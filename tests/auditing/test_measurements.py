@@ -6,11 +6,11 @@ from PIL import Image, ImageFilter
 from skimage import data
 from skimage.measure import blur_effect
 
-from headstart.audit.image_quality import quality_issues
-from headstart.audit.issue import IssueKind
-from headstart.audit.measurements import blur, measure_images
+from headstart.auditing.image_quality import quality_issues
+from headstart.auditing.issue import IssueKind
+from headstart.auditing.measurements import blur, measure_images
 from headstart.errors import UnreadableImageError
-from tests.audit.made_up import images, write_scenes
+from tests.auditing.made_up import images, write_scenes
 
 
 def noise(level: float, spread: float, side: int = 100) -> Image.Image:

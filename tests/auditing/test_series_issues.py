@@ -1,10 +1,10 @@
 import numpy as np
 
-from headstart.audit.issue import IssueKind
-from headstart.audit.series_issues import series_issues
+from headstart.auditing.issue import IssueKind
+from headstart.auditing.series_issues import series_issues
 from headstart.series.series import Series
 from headstart.types import Split
-from tests.audit.made_up import images
+from tests.auditing.made_up import images
 
 
 def test_one_issue_for_each_series():

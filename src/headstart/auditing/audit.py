@@ -8,15 +8,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from headstart.audit.background import SurroundingsScore, background_issues, score_surroundings
-from headstart.audit.confused_classes import confusion_issues
-from headstart.audit.copies import Copies, copy_issues
-from headstart.audit.image_quality import quality_issues
-from headstart.audit.issue import Issue, IssueKind, LabeledImages, in_order
-from headstart.audit.measurements import measure_images
-from headstart.audit.outliers import outlier_issues
-from headstart.audit.series_issues import series_issues
-from headstart.audit.wrong_labels import HEAD, LabelCheck, label_issues, label_probabilities
+from headstart.auditing.background import SurroundingsScore, background_issues, score_surroundings
+from headstart.auditing.confused_classes import confusion_issues
+from headstart.auditing.copies import Copies, copy_issues
+from headstart.auditing.image_quality import quality_issues
+from headstart.auditing.issue import Issue, IssueKind, LabeledImages, in_order
+from headstart.auditing.measurements import measure_images
+from headstart.auditing.outliers import outlier_issues
+from headstart.auditing.series_issues import series_issues
+from headstart.auditing.wrong_labels import HEAD, LabelCheck, label_issues, label_probabilities
 from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import deduplicate
 from headstart.datasets.review import was_dropped
@@ -30,6 +30,8 @@ from headstart.models.fit import select_stages
 from headstart.models.fit_settings import FitSettings
 from headstart.series.series import Series, series_of
 from headstart.series.union_find import UnionFind
+from headstart.system.display import Plotted
+from headstart.system.text import pluralize
 from headstart.types import Labels, ProgressBarFactory, Skipped, no_progress_bars
 
 _SAMPLE: Final = 3_000
@@ -42,7 +44,7 @@ _TOP: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
+class Audit(Plotted):
     """The findings about a data set.
 
     Attributes:
@@ -62,6 +64,9 @@ class Audit:
     label_check: LabelCheck | None
     surroundings: SurroundingsScore | None
     seconds: float
+
+    def __repr__(self) -> str:
+        return f"<Audit of {self.data}: {pluralize(len(self.issues), 'issue')}>"
 
     @property
     def counts(self) -> dict[str, int]:

@@ -3,10 +3,10 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
-from headstart.audit import wrong_labels
-from headstart.audit.wrong_labels import LabelCheck, label_issues, label_probabilities
+from headstart.auditing import wrong_labels
+from headstart.auditing.wrong_labels import LabelCheck, label_issues, label_probabilities
 from headstart.heads.rows import Rows
-from tests.audit.made_up import clusters, images
+from tests.auditing.made_up import clusters, images
 
 
 def flipped(y: np.ndarray, share: float = 0.1, seed: int = 1) -> np.ndarray:

@@ -1,7 +1,7 @@
 import numpy as np
 
-from headstart.audit.background import background_issues, score_surroundings
-from tests.audit.made_up import clusters
+from headstart.auditing.background import background_issues, score_surroundings
+from tests.auditing.made_up import clusters
 
 NAMES = ("a", "b", "c")
 

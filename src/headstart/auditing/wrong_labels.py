@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from headstart.audit.issue import Issue, IssueKind, LabeledImages
+from headstart.auditing.issue import Issue, IssueKind, LabeledImages
 from headstart.heads.calibration import fit_temperatures, probabilities
 from headstart.heads.families import head_family
 from headstart.heads.head import LabeledFeatures

@@ -1,0 +1,41 @@
+"""Small copies of images that a page can contain."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from headstart.errors import UnreadableImageError
+from headstart.images.decode import decode
+
+SIDE: Final = 96
+"""Width and height at most, in pixels."""
+_QUALITY: Final = 75
+
+
+def thumbnail(image: Path | bytes) -> str | None:
+    """Return an image in a `data:` URI, as a JPEG of about 3 KB; None if it cannot be read.
+
+    Args:
+        image: An image file, or the content of one.
+    """
+    try:
+        return data_uri(decode(image, min_size=lambda *size: _reduced(*size)))
+    except UnreadableImageError:
+        return None
+
+
+def data_uri(image: Image.Image) -> str:
+    """Return an RGB image, reduced to a thumbnail, in a `data:` URI."""
+    small = image.copy()
+    small.thumbnail((SIDE, SIDE))
+    small.save(content := io.BytesIO(), "JPEG", quality=_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _reduced(width: int, height: int) -> tuple[int, int]:
+    """Return the least size at which a thumbnail is as sharp as from the full size."""
+    scale = min(1.0, 2 * SIDE / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
