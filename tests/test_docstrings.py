@@ -1,71 +1,82 @@
-"""The examples in the docstrings of the public classes run, in a folder with what they name."""
+"""Every public name has a docstring with an example, and the examples run as they are."""
 
 from __future__ import annotations
 
 import doctest
 import inspect
-import shutil
-from collections.abc import Iterator
+import warnings
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import headstart
-from headstart import Classifier, Featurizer, open_dataset
+from headstart.cli.app import run
+from headstart.comparison import successive_halving
+from headstart.comparison.cost import Cost
+from tests.conftest import picture, write_photos
 
-DOCUMENTED = (Classifier, Featurizer)
-"""Classes of which every public method has an example."""
-
-
-def methods(kind: type) -> Iterator[tuple[str, Any]]:
-    """The public methods that are headstart's own, also inherited ones."""
-    for name, member in inspect.getmembers(kind, callable):
-        of = getattr(member, "__module__", "") or ""
-        if not name.startswith("_") and of.startswith("headstart"):
-            yield f"{kind.__name__}.{name}", member
+ROOT = Path(headstart.__file__).parent
+FUNCTIONS = [
+    name for name in headstart.__all__ if inspect.isfunction(getattr(headstart, name, None))
+]
+SECTIONS = ("Args:", "Returns:", "Raises:", "Example:")
 
 
-METHODS = dict(entry for kind in DOCUMENTED for entry in methods(kind))
-# The example of `Classifier` itself needs a data set; its own test runs that.
-EXAMPLES: dict[str, Any] = {"headstart": headstart, "Featurizer": Featurizer, **METHODS}
+def examples() -> list[doctest.DocTest]:
+    """The examples of the package itself, and of what it makes public."""
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = finder.find(headstart, "headstart", module=False, globs={})
+    for name in headstart.__all__:
+        value = getattr(headstart, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            found += finder.find(value, name, module=False, globs={})
+    return [one for one in found if one.examples]
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with photos/, new.jpg, cat.png and a model of the photos."""
+    """A folder with what the examples take for granted: photos/, test-photos/, new.jpg, model/."""
     folder = tmp_path_factory.mktemp("desk")
-    for name, color in (("cat", (180, 90, 60)), ("dog", (60, 90, 180))):
-        (folder / "photos" / name).mkdir(parents=True)
-        for seed in range(24):
-            noise = np.random.default_rng(seed).normal(0, 40, (64, 80, 3))
-            pixels = np.clip(noise + color, 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / "photos" / name / f"{seed}.jpg")
-    shutil.copy(folder / "photos" / "cat" / "0.jpg", folder / "new.jpg")
-    Image.fromarray(pixels).save(folder / "cat.png")
-    classifier = Classifier(cache=folder / "cache").fit(open_dataset(folder / "photos"))
-    classifier.save(folder / "model")
+    write_photos(folder / "photos", 8)
+    write_photos(folder / "test-photos", 2, first=100)
+    picture("checks", 200).save(folder / "new.jpg")
+    arguments = ["fit", str(folder / "photos"), "--out", str(folder / "model")]
+    assert run([*arguments, "--cache", str(folder / "cache")]) == 0
     return folder
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_every_public_method_has_an_example(name: str) -> None:
-    assert ">>>" in inspect.getdoc(METHODS[name])
+@pytest.fixture
+def at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("HEADSTART_CACHE", str(desk / "cache"))
+    cost = Cost(images_per_second=100, milliseconds=10, memory_bytes=100_000_000)
+    monkeypatch.setattr(successive_halving, "measure_cost", lambda *_, **__: cost)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_run(name: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(desk)
-    monkeypatch.setenv("HEADSTART_CACHE", str(desk / "cache"))
-    known = {public: getattr(headstart, public) for public in headstart.__all__}
-    of = EXAMPLES[name]
-    text = of.__doc__ if isinstance(of, ModuleType) else inspect.getdoc(of)
-    example = doctest.DocTestParser().get_doctest(text, known | {"np": np}, name, None, 0)
-    assert example.examples
-    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.FAIL_FAST)
-    failures: list[str] = []
-    assert runner.run(example, out=failures.append).failed == 0, "".join(failures)
+@pytest.mark.usefixtures("at_the_desk")
+@pytest.mark.parametrize("example", examples(), ids=lambda one: one.name)
+def test_an_example_runs_as_it_is(example: doctest.DocTest) -> None:
+    said: list[str] = []
+    example.globs = {}
+    runner = doctest.DocTestRunner(verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert runner.run(example, out=said.append).failed == 0, "".join(said)
+
+
+def test_the_examples_are_found() -> None:
+    names = {one.name.partition(".")[0] for one in examples()}
+    assert {*FUNCTIONS, "Classifier", "ImageDataset", "headstart"} <= names
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_says_what_it_takes_returns_and_raises(name: str) -> None:
+    function: Any = getattr(headstart, name)
+    text = inspect.getdoc(function) or ""
+    parameters = inspect.signature(function).parameters
+    needed = SECTIONS if parameters else ("Returns:", "Example:")
+    assert [section for section in needed if section not in text] == []
+    for parameter in parameters:
+        assert f"{parameter}: " in text, parameter

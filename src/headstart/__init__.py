@@ -1,8 +1,8 @@
 """headstart: a folder of photos in, a tested image classifier out.
 
 Example:
-    >>> from headstart import Classifier, open_dataset
-    >>> classifier = Classifier().fit(open_dataset("photos/"))
+    >>> import headstart
+    >>> classifier = headstart.fit("photos/")
     >>> classifier.predict(["new.jpg"]).tolist()
     ['cat']
 """
@@ -14,12 +14,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.api.inspecting import attack, explain, feature_maps, imagine, robustness
+    from headstart.api.measuring import audit, compare, evaluate, measure_transfer
+    from headstart.api.training import finetune, fit
+    from headstart.auditing.audit import Audit
     from headstart.backbones import Backbone, list_backbones, load_backbone
     from headstart.comparison.result import Comparison
-    from headstart.comparison.successive_halving import compare
-    from headstart.datasets import ImageDataset, open_dataset
-    from headstart.errors import HeadstartError, UserError
+    from headstart.datasets import ImageDataset, list_datasets, open_dataset
+    from headstart.errors import HeadstartError, HeadstartWarning, UserError
     from headstart.evaluation.report import Report, build_report
+    from headstart.finetuning.finetune import FineTuneResult
+    from headstart.finetuning.settings import TuningSettings
+    from headstart.inspection.robustness_result import Robustness
     from headstart.models.estimator import Classifier
     from headstart.models.featurizer import Featurizer
     from headstart.models.fit_result import FitResult
@@ -27,7 +33,6 @@ if TYPE_CHECKING:
     from headstart.models.prediction_stream import ImagePrediction
     from headstart.models.trained_model import Model
     from headstart.transfer.result import TransferReport
-    from headstart.transfer.transfer_report import measure_transfer
 
 # headstart sends nothing anywhere. OpenVINO reports each import to an analytics service through
 # this package, without asking, and writes an identifier into the home folder. A module that is
@@ -36,47 +41,77 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 __version__ = "0.1.0"
 __all__ = [
+    "Audit",
     "Backbone",
     "Classifier",
     "Comparison",
     "Featurizer",
+    "FineTuneResult",
     "FitResult",
     "HeadstartError",
+    "HeadstartWarning",
     "ImageDataset",
     "ImagePrediction",
     "Model",
     "Predictions",
     "Report",
+    "Robustness",
     "TransferReport",
+    "TuningSettings",
     "UserError",
     "__version__",
+    "attack",
+    "audit",
     "build_report",
     "compare",
+    "evaluate",
+    "explain",
+    "feature_maps",
+    "finetune",
+    "fit",
+    "imagine",
     "list_backbones",
+    "list_datasets",
     "load_backbone",
     "measure_transfer",
     "open_dataset",
+    "robustness",
 ]
 _HOMES = {
+    "Audit": "auditing.audit",
     "Backbone": "backbones",
     "Classifier": "models.estimator",
     "Comparison": "comparison.result",
+    "FineTuneResult": "finetuning.finetune",
+    "FitResult": "models.fit_result",
     "HeadstartError": "errors",
     "Featurizer": "models.featurizer",
+    "HeadstartWarning": "errors",
     "ImageDataset": "datasets",
     "ImagePrediction": "models.prediction_stream",
     "Model": "models.trained_model",
     "Predictions": "models.prediction",
     "Report": "evaluation.report",
-    "FitResult": "models.fit_result",
+    "Robustness": "inspection.robustness_result",
     "TransferReport": "transfer.result",
+    "TuningSettings": "finetuning.settings",
     "UserError": "errors",
+    "attack": "api.inspecting",
+    "audit": "api.measuring",
     "build_report": "evaluation.report",
-    "compare": "comparison.successive_halving",
+    "compare": "api.measuring",
+    "evaluate": "api.measuring",
+    "explain": "api.inspecting",
+    "feature_maps": "api.inspecting",
+    "finetune": "api.training",
+    "fit": "api.training",
+    "imagine": "api.inspecting",
     "list_backbones": "backbones",
+    "list_datasets": "datasets",
     "load_backbone": "backbones",
-    "measure_transfer": "transfer.transfer_report",
+    "measure_transfer": "api.measuring",
     "open_dataset": "datasets",
+    "robustness": "api.inspecting",
 }
 
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from headstart.backbones import Backbone, ladder
-from headstart.cli import compare
 from headstart.cli.options import DatasetOptions, RuntimeOptions
 from headstart.cli.summary import layer_text
 from headstart.comparison import successive_halving
+from headstart.comparison.candidates import candidate_names
 from headstart.comparison.cost import Cost
 from headstart.engines import EnginePlan
 from headstart.errors import BackboneError, DownloadError, NotCachedError
@@ -101,10 +101,10 @@ def test_by_default_all_that_need_no_download(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TORCH_HOME", "/nowhere")
     monkeypatch.setenv("HF_HOME", "/nowhere")
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    assert set(LITES) <= set(compare._names(None))
-    assert all(name.startswith("efficientnet-lite") for name in compare._names(None))
+    assert set(LITES) <= set(candidate_names(None))
+    assert all(name.startswith("efficientnet-lite") for name in candidate_names(None))
     rungs = [rung.name for rung in ladder()]
-    assert compare._names(None, allow_download=True) == [*compare._names(None), *rungs]
+    assert candidate_names(None, allow_download=True) == [*candidate_names(None), *rungs]
 
 
 @pytest.mark.usefixtures("tinies")

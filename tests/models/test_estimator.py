@@ -1,7 +1,6 @@
 """The classifier keeps scikit-learn's contract, with paths of images for X."""
 
 import copy
-import doctest
 import pickle
 import shutil
 from dataclasses import replace
@@ -19,8 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import headstart
-from headstart import Classifier, ImageDataset, open_dataset
-from headstart.backbones import load_backbone
+from headstart import Classifier, open_dataset
 from headstart.errors import BackboneError, DataError, SavedModelError
 from headstart.features import extractor
 from headstart.heads.blend import BlendedHead
@@ -330,22 +328,6 @@ def test_the_cache_may_be_named(paths: list[Path], labels: list[str], tmp_path: 
     Classifier(cache=tmp_path / "elsewhere").fit(paths, labels)
     assert (tmp_path / "elsewhere" / "features").is_dir()
     assert not (tmp_path / "cache").exists()
-
-
-@pytest.mark.slow
-def test_the_documented_example_runs(monkeypatch: pytest.MonkeyPatch):
-    # With the real backbone, and a twelfth of the digits for speed.
-    for module in (extractor, model_backbone):
-        monkeypatch.setattr(module, "load_backbone", load_backbone)
-
-    def some(name: str) -> ImageDataset:
-        dataset = open_dataset(name)
-        return dataset.subset(np.arange(0, len(dataset), 12))
-
-    monkeypatch.setattr(headstart, "open_dataset", some, raising=False)
-    (example,) = doctest.DocTestFinder(recurse=False).find(Classifier, "Classifier")
-    assert example.examples
-    assert doctest.DocTestRunner(verbose=False).run(example).failed == 0
 
 
 def test_every_public_name_is_there():

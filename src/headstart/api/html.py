@@ -123,7 +123,7 @@ def _estimate(one: AccuracyEstimate) -> str:
 
 
 def _dataset(dataset: ImageDataset) -> list[str]:
-    parts = list(dict.fromkeys(dataset.splits))
+    parts = [part.value for part in dict.fromkeys(dataset.splits)]
     splits = np.array(dataset.splits, dtype=str)
     shown = range(min(len(dataset.classes), _ROWS))
     count = max(1, min(_PER_CLASS, _ROWS // max(len(shown), 1)))
@@ -184,13 +184,16 @@ def _tuning(found: FineTuneResult) -> list[str]:
 
 
 def _predictions(found: Predictions) -> list[str]:
-    sources = [found.images[row] for row in found.rows[:_ROWS].tolist()] if found.images else []
+    kept = [row for row in found.rows[:_ROWS].tolist() if row < len(found.images)]
+    sources = [found.images[row] for row in kept]
     small = _thumbnails(sources)
     rows = []
     for number in range(min(len(found.rows), _ROWS)):
         label, probability = found.top(number, 1)[0]
         novelty = [] if found.novelty is None else [f"{found.novelty[number]:.3f}"]
-        seen = _images([small[number]], [str(sources[number])]) if sources else str(number)
+        seen = ""
+        if number < len(sources):
+            seen = _images([small[number]], [str(sources[number])])
         rows.append((seen, _named(label), f"{probability:.3f}", *novelty))
     header = ["image", "label", "probability", *([] if found.novelty is None else ["novelty"])]
     skipped = _table(

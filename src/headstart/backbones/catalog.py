@@ -49,11 +49,19 @@ def load_backbone(
         allow_code: whether a network of your own may run code when it is opened; say so only for
             networks that you trust.
 
+    Returns:
+        The network, with its stages, its own classes and its license.
+
     Raises:
         BackboneError: no such backbone, or weights that do not fit it.
         DownloadError: the weights are not on this machine and cannot be downloaded; a
             NotCachedError if that was not tried.
         MissingExtraError: the backbone needs a package that is not installed.
+
+    Example:
+        >>> import headstart
+        >>> headstart.load_backbone("efficientnet-lite0").preprocessing.crop
+        224
     """
     if is_own_network(name):
         return load_own_network(
@@ -89,7 +97,16 @@ def check_name(name: str, *, allow_code: bool = False) -> None:
 
 
 def list_backbones() -> tuple[BackboneInfo, ...]:
-    """List the well-known backbones: the embedded ones, then those of the other sources."""
+    """List the well-known backbones: the embedded ones, then those of the other sources.
+
+    Returns:
+        What is known of each without loading it, such as whether it is on this machine.
+
+    Example:
+        >>> import headstart
+        >>> headstart.list_backbones()[0].name
+        'efficientnet-lite0'
+    """
     return tuple(info for source in SOURCES.values() for info in source.infos())
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,9 +17,7 @@ from headstart.types import Norm
 
 if TYPE_CHECKING:
     from headstart.inspection.adversarial_file import AdversarialImage
-    from headstart.inspection.attacks import Attack, Threat
 
-_APGD, _MINIMUM_NORM = "apgd", "minimum-norm"
 _EPSILON = "4/255"
 _QUALITY, _STEPS = 90, 100
 
@@ -59,10 +56,10 @@ def attack(
         jpeg: Also write a JPEG file of quality 90, which must fool the network too.
     """
     shared.check_png(out)
-    if method is None:
-        method = _MINIMUM_NORM if norm is Norm.L2 and epsilon is None else _APGD
-    if method == _MINIMUM_NORM and norm is not Norm.L2:
-        raise UserError(f"--method {method} minimizes the l2 norm; add --norm l2")
+    from headstart.inspection.attack_choice import chosen_attack, chosen_method, chosen_threat
+
+    size = None if epsilon is None else _size(epsilon)
+    method = chosen_method(method, norm, size)
     from headstart.images.decode import open_image
     from headstart.system.files import check_not_input, check_writable
 
@@ -74,14 +71,13 @@ def attack(
     resaved = _beside(out, f"-quality{_QUALITY}.jpg")
     comparison = _beside(out, "-comparison.png")
     check_not_input(image, [comparison])
-    asked = {"steps": steps, "restarts": restarts, "momentum": momentum}
     found = attack_file(
         inspected,
         image,
         out=out,
         to=to,
-        attack=_attack(method, {name: value for name, value in asked.items() if value is not None}),
-        threat=_threat(norm, epsilon, method, image),
+        attack=chosen_attack(method, steps=steps, restarts=restarts, momentum=momentum),
+        threat=chosen_threat(norm, size, method, image),
         jpeg=(resaved, _QUALITY) if jpeg else None,
         seed=seed,
     )
@@ -111,43 +107,11 @@ def attack(
         raise typer.Exit(1)
 
 
-def _attack(method: str, given: dict[str, float]) -> Attack:
-    """Return the attack with the given options, after checking that it has them."""
-    from headstart.inspection.attacks import ATTACKS
-
-    if method not in ATTACKS:
-        raise UserError(f"there is no attack {method!r}; choose from {', '.join(ATTACKS)}")
-    known = signature(ATTACKS[method]).parameters.keys()
-    if unknown := sorted(given.keys() - known):
-        raise UserError(f"--method {method} has no --{unknown[0]}; remove it")
-    options: dict[str, Any] = ({"steps": _STEPS} if "steps" in known else {}) | given
-    return ATTACKS[method](**options)
-
-
-def _threat(norm: Norm, text: str | None, method: str, image: Path) -> Threat:
-    """Return the norm and size of the change that the options allow, after checking them."""
-    from headstart.inspection.adversarial_file import largest_epsilon
-    from headstart.inspection.attacks import Threat
-
-    most = largest_epsilon(norm, image)
-    if text is None and method == _MINIMUM_NORM:
-        return Threat(norm, most)
-    if text is None and norm is Norm.L2:
-        raise UserError(f"--method {method} --norm l2 needs an --epsilon, such as 3")
-    text = text or _EPSILON
+def _size(text: str) -> float:
     try:
-        epsilon = shared.fraction(text)
+        return shared.fraction(text)
     except ValueError:
         raise UserError(f"--epsilon {text} is not a number; write 4/255 or 0.016") from None
-    if not 0 < epsilon <= most:
-        raise UserError(
-            f"--epsilon {text} must be above 0 and at most {most:g}: pixels range from 0 to 1"
-        )
-    if norm is Norm.LINF and epsilon * 255 < 0.999:
-        raise UserError(
-            f"--epsilon {text} is less than one level of an 8-bit image; give at least 1/255"
-        )
-    return Threat(norm, epsilon)
 
 
 def _beside(out: Path, ending: str) -> Path:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, note, print_json, progress, say, table, warn
 from headstart.cli.summary import layer_text, left_out_facts
-from headstart.errors import BackboneError, DownloadError, MissingExtraError, NotCachedError
+from headstart.errors import BackboneError
 from headstart.system.option import Option
 from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
-    from headstart.comparison.result import BackboneResult, Comparison, ExcludedBackbone
-    from headstart.features.extractor import Extractor
+    from headstart.comparison.result import BackboneResult, Comparison
 
 _REPORT = "comparison.json"
-_NOT_HERE = "its weights are not on this machine; add --allow-download to fetch them"
 
 
 def compare(
@@ -46,14 +42,19 @@ def compare(
         out: Folder for the numbers, the table and the plot.
         allow_download: Download missing weights, after printing their size.
     """
-    names = _names(backbones, allow_download=allow_download, allow_code=runtime.allow_code)
+    from headstart.comparison.candidates import candidate_names, open_candidates
     from headstart.comparison.successive_halving import compare as measure
 
+    names = candidate_names(
+        _listed(backbones), allow_download=allow_download, allow_code=runtime.allow_code
+    )
     started = time.perf_counter()
     if out:
         shared.check_results(out, _REPORT, data)
     dataset = dataset_options.open(data, runtime.cache)
-    extractors, left_out = _opened(names, runtime, allow_download=allow_download)
+    extractors, left_out = open_candidates(
+        names, runtime.extractor, allow_download=allow_download, note=note
+    )
     with progress() as bars:
         found = measure(
             dataset, extractors, balance=balance, seed=seed, left_out=left_out, bars=bars.bar
@@ -68,81 +69,16 @@ def compare(
         _describe(found, out, time.perf_counter() - started)
 
 
-def _names(
-    backbones: str | None, *, allow_download: bool = False, allow_code: bool = False
-) -> list[str]:
-    """Return the views to compare, each once; an unknown name, probably a typo, is an error."""
-    from headstart.backbones import check_name, ladder, list_backbones
-    from headstart.features.views import View
-
+def _listed(backbones: str | None) -> list[str] | None:
     if backbones is None:
-        known = [info.name for info in list_backbones() if info.on_this_machine]
-        rungs = [rung.name for rung in ladder() if allow_download or rung.on_this_machine]
-        return list(dict.fromkeys([*known, *rungs]))
-    names = list(dict.fromkeys(name.strip() for name in backbones.split(",")))
-    names = [name for name in names if name]
+        return None
+    names = [name for name in backbones.split(",") if name.strip()]
     if not names:
         raise BackboneError(
             f"--backbones {backbones!r} contains no name; separate names by commas, such as "
             "efficientnet-lite0,resnet18"
         )
-    for name in names:
-        with suppress(MissingExtraError):  # reported later as excluded
-            check_name(View.parse(name).backbone, allow_code=allow_code)
     return names
-
-
-def _opened(
-    names: list[str], runtime: shared.RuntimeOptions, *, allow_download: bool
-) -> tuple[list[Extractor], list[ExcludedBackbone]]:
-    """Return the backbones that can run, at least one, and those excluded with the reason."""
-    from headstart.comparison.result import ExcludedBackbone
-    from headstart.features.views import View
-
-    extractors: dict[str, Extractor] = {}
-    reasons: dict[str, str] = {}
-    missing: dict[str, NotCachedError] = {}
-
-    def attempt(name: str, *, fetch: bool) -> None:
-        try:
-            view = View.parse(name)
-            extractor = runtime.extractor(view.backbone, allow_download=fetch)
-            name_here = extractor.backbone.name
-            if view.is_special:
-                extractor = extractor.as_view(replace(view, backbone=name_here))
-        except NotCachedError as error:
-            missing[name], reasons[name] = error, _NOT_HERE
-        except (BackboneError, DownloadError, MissingExtraError) as error:
-            reasons[name] = str(error)
-        else:
-            reasons.pop(name, None)
-            extractors.setdefault(str(extractor.view or name_here), extractor)
-
-    for name in names:
-        attempt(name, fetch=False)
-    if allow_download and missing:
-        _say_sizes(missing)
-        for name in missing:
-            attempt(name, fetch=True)
-    if not extractors:
-        raise BackboneError(
-            "no backbone can be compared: "
-            + "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        )
-    return list(extractors.values()), [ExcludedBackbone(name, reasons[name]) for name in reasons]
-
-
-def _say_sizes(missing: dict[str, NotCachedError]) -> None:
-    from headstart.backbones import download_size
-    from headstart.system.download import readable_size
-
-    sizes = {name: download_size(error) for name, error in missing.items()}
-    for name, size in sizes.items():
-        note(f"will download {name}: {'size unknown' if size is None else readable_size(size)}")
-    known = [size for size in sizes.values() if size is not None]
-    if len(sizes) > 1 and known:
-        more = ", plus those of unknown size" if len(known) < len(sizes) else ""
-        note(f"will download {readable_size(sum(known))} in total{more}")
 
 
 def _write(found: Comparison, folder: Path) -> None:

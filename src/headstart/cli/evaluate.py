@@ -35,8 +35,8 @@ def evaluate(
     Options:
         out: Folder for a report: metrics, plots, predictions.csv.
     """
-    from headstart.evaluation.conformal import Coverage
-    from headstart.evaluation.report import METRICS, build_report, write_skipped
+    from headstart.evaluation.report import METRICS, write_skipped
+    from headstart.models.evaluation_report import evaluation_report
     from headstart.models.model_card import accuracy_text
     from headstart.models.prediction import evaluate as test
     from headstart.models.saved_model import load_model
@@ -56,27 +56,8 @@ def evaluate(
             training=dataset.in_split(Split.TRAIN) if Split.TRAIN in dataset.splits else None,
             progress=bars.bar("images", "images"),
         )
-    clusters = found.clusters
-    covered = None
-    if coverage is not None:
-        sets = trained.prediction_sets(found.probabilities, coverage, by_class=coverage_by_class)
-        names = trained.classes if coverage_by_class else ()
-        covered = Coverage.of(sets, found.labels, coverage, classes=names, clusters=clusters)
-    report = build_report(
-        found.probabilities,
-        found.labels,
-        trained.classes,
-        skipped=found.skipped,
-        conflicts=found.conflicts,
-        seen=found.seen,
-        seconds=found.seconds,
-        clusters=clusters,
-        new_scene=found.new_scene,
-        unknown=found.unknown(rate),
-        unknown_caught=found.others.caught(rate),
-        coverage=covered,
-        drift=found.drift,
-        unknown_classes=found.others.counts(),
+    report = evaluation_report(
+        trained, found, coverage=coverage, by_class=coverage_by_class, unknown=rate
     )
     if out:
         from headstart.plots.report_folder import write_report  # imports matplotlib, which is slow
@@ -104,7 +85,7 @@ def evaluate(
             ("log loss", f"{report.nll:.3f}"),
             ("calibration error", f"{report.ece:.3f}"),
             ("called unknown", _unknown_text(report, rate)),
-            ("coverage", coverage_texts(covered)),
+            ("coverage", coverage_texts(report.coverage)),
             ("drift", drift_text(report.drift, len(found.labels), _TESTED)),
             *left_out_facts(report, seen=report.seen, file=out / "skipped.csv" if out else None),
             ("written", str(out) if out else None),

@@ -58,11 +58,19 @@ def open_dataset(
         progress: called during a download with the bytes received so far and in total.
         require_classes: the smallest number of classes to accept.
 
+    Returns:
+        The files with their labels, sorted by class and path; it shows itself in a notebook.
+
     Raises:
         DataError: the source does not exist, cannot be read, or has too few classes.
         DownloadError: a known data set cannot be downloaded.
         MissingExtraError: an optional package is needed.
         StoreError: the cache cannot be written.
+
+    Example:
+        >>> import headstart
+        >>> headstart.open_dataset("photos/")
+        <ImageDataset photos: 48 images, 2 classes>
     """
     table_options = TableOptions(
         image_column=image_column,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, SupportsIndex, overload
+from typing import TYPE_CHECKING, Final, overload
 
 import numpy as np
 
@@ -38,6 +38,13 @@ class ImageDataset(Plotted):
 
     `dataset[3]` is the fourth image, upright and in RGB, and its label, an index into `classes`, as
     in torchvision; `dataset[:10]` is the data set of the first ten.
+
+    Example:
+        >>> import headstart
+        >>> dataset = headstart.open_dataset("photos/")
+        >>> image, label = dataset[0]
+        >>> dataset.classes[label]
+        'cat'
 
     Attributes:
         name: name of the data set, for messages and the model card.
@@ -77,13 +84,13 @@ class ImageDataset(Plotted):
         return f"<ImageDataset {self.name}: {pluralize(images, 'image')}, {classes}>"
 
     @overload
-    def __getitem__(self, row: SupportsIndex) -> tuple[Image, int]: ...
+    def __getitem__(self, row: int | np.integer) -> tuple[Image, int]: ...
 
     @overload
     def __getitem__(self, row: slice | np.ndarray) -> ImageDataset: ...
 
     def __getitem__(
-        self, row: SupportsIndex | slice | np.ndarray
+        self, row: int | np.integer | slice | np.ndarray
     ) -> tuple[Image, int] | ImageDataset:
         """Return an image with its label, or the images of a slice, of indices or of a mask.
 
@@ -109,8 +116,8 @@ class ImageDataset(Plotted):
         """
         return self.plot(count=count, seed=seed)
 
-    def subset(self, rows: np.ndarray) -> ImageDataset:
-        """Return the images at `rows` (indices or a mask) with unchanged classes."""
+    def subset(self, rows: np.ndarray | slice) -> ImageDataset:
+        """Return the images at `rows` (indices, a mask or a slice) with unchanged classes."""
         chosen = np.arange(len(self))[rows]
         return replace(
             self,

@@ -67,7 +67,16 @@ class NamedDataset:
 
 @cache
 def list_datasets() -> tuple[NamedDataset, ...]:
-    """Return the known data sets, those that need no download first."""
+    """Return the known data sets, those that need no download first.
+
+    Returns:
+        The name, the license and the size of each.
+
+    Example:
+        >>> import headstart
+        >>> headstart.list_datasets()[0].name
+        'digits'
+    """
     table = tomllib.loads(
         (resources.files("headstart.datasets") / "named.toml").read_text(encoding="utf-8")
     )

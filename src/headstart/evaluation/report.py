@@ -109,15 +109,34 @@ def build_report(
     drift: Drift | None = None,
     unknown_classes: Mapping[str, int] | None = None,
 ) -> Report:
-    """Score class probabilities (N, K), whose rows sum to 1, of images with true labels (N,).
+    """Score class probabilities of images with known labels.
 
-    The K class names must be all different. `clusters` (N,) are the series of the images, which
-    widen intervals; `new_scene` (N,) tells which images show no scene of the training images.
-    `unknown_classes` counts further images, of classes that are not among the K. The other
-    arguments become fields of the report.
+    Args:
+        probabilities: (N, K) class probabilities, whose rows sum to 1.
+        labels: (N,) true classes, as indices.
+        classes: the K class names, all different.
+        skipped: files that could not be used, with reasons.
+        conflicts: identical files with different labels.
+        seen: number of images left out because the model was trained on them.
+        seconds: duration of the evaluation.
+        clusters: (N,) the series of the images, which widen intervals.
+        new_scene: (N,) which images show no scene of the training images.
+        unknown: share of the images that are called unknown.
+        unknown_caught: that share among images of other classes.
+        coverage: the coverage of prediction sets.
+        drift: whether the images as a whole are unlike the training images.
+        unknown_classes: class name -> number of further images, of classes not among the K.
+
+    Returns:
+        The metrics.
 
     Raises:
         DataError: no image is left to score, or the arguments do not fit one another.
+
+    Example:
+        >>> import headstart
+        >>> headstart.build_report([[0.9, 0.1], [0.2, 0.8]], [0, 1], ["ant", "bee"])
+        <Report: accuracy 1.000 on 2 images>
     """
     if len(np.asarray(labels)) == 0:
         raise DataError(

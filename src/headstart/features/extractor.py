@@ -156,17 +156,27 @@ class Extractor:
         raise deleted or StoreError(f"no engine can run {self.backbone.name}")
 
     def extract_stream(
-        self, sources: Iterable[ImageSource], *, stages: Sequence[str] | None = None
+        self,
+        sources: Iterable[ImageSource],
+        *,
+        stages: Sequence[str] | None = None,
+        progress: ProgressCallback = no_progress,
     ) -> Features:
         """Compute the features of images of which not all are in memory at once; see `extract`.
 
         Args:
             sources: As for `extract`; they are consumed as memory permits.
             stages: As for `extract`.
+            progress: As for `extract`; the total grows with each part.
         """
-        parts, counts = [], []
+        parts: list[Features] = []
+        counts: list[int] = []
+
+        def advance(done: int, total: int) -> None:
+            progress(sum(counts) + done, sum(counts) + total)
+
         for part in _parts(sources):
-            parts.append(self.extract(part, stages=stages))
+            parts.append(self.extract(part, stages=stages, progress=advance))
             counts.append(len(part))
         return Features.joined(parts, counts)
 

@@ -2,27 +2,27 @@
 
 import base64
 import io
-from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
 from headstart.errors import UnreadableImageError
-from headstart.images.decode import decode
+from headstart.images.decode import decode, read_bytes
+from headstart.images.source import ImageSource
 
 SIDE: Final = 96
 """Width and height at most, in pixels."""
 _QUALITY: Final = 75
 
 
-def thumbnail(image: Path | bytes) -> str | None:
+def thumbnail(image: ImageSource) -> str | None:
     """Return an image in a `data:` URI, as a JPEG of about 3 KB; None if it cannot be read.
 
     Args:
-        image: An image file, or the content of one.
+        image: The image.
     """
     try:
-        return data_uri(decode(image, min_size=lambda *size: _reduced(*size)))
+        return data_uri(decode(read_bytes(image), min_size=_reduced))
     except UnreadableImageError:
         return None
 

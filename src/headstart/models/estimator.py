@@ -15,7 +15,7 @@ from headstart.errors import HeadstartWarning, UserError
 from headstart.features.cost import measure_costs
 from headstart.images.preprocessing import Preprocessing
 from headstart.models.budget import within_budget
-from headstart.models.fit import first_head, fit
+from headstart.models.fit import first_head
 from headstart.models.fit_settings import FitSettings
 from headstart.models.image_inputs import labeled_images
 from headstart.models.image_predictor import ImagePredictor
@@ -26,9 +26,9 @@ from headstart.models.own_backbone import open_extractor, own_or_recorded
 from headstart.models.quality import views_to_fit, with_quality
 from headstart.models.saved_model import load_model, save_model
 from headstart.models.trained_model import Model
-from headstart.models.view_trial import is_large, try_views
+from headstart.models.training import excluded_texts, fit_views
 from headstart.system.cache_folder import cache_root
-from headstart.system.text import count_reasons, pluralize
+from headstart.system.progress import progress
 from headstart.types import AUTO, DEFAULT_BACKBONE, Quality
 
 if TYPE_CHECKING:
@@ -63,10 +63,15 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
         views: The views to use instead, such as ["efficientnet-lite0", "efficientnet-lite0@352"].
         budget: Core-milliseconds that one prediction may cost on this machine; None for any.
         balance: Weight all classes equally, regardless of their number of images.
+        hold_out: Share of the images to hold out for testing, in [0, 1); 0 to cross-validate.
+        allow_download: With quality "best", also try the networks of `headstart backbones --ladder`
+            and download those that are not on this machine.
+        allow_code: As for `headstart.load_backbone`.
         engine: "auto", "openvino" or "pytorch".
         precision: "auto", "f32" or "bf16".
         cache: The cache folder; by default HEADSTART_CACHE or the platform's.
         seed: Random seed of the cross-validation folds.
+        verbose: Whether to show progress; None does so in terminals and notebooks only.
 
     Attributes:
         classes_: (K,) classes as they were given (3 stays 3), sorted: also numbers by value.
@@ -93,10 +98,14 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
         views: Sequence[str] = (),
         budget: float | None = None,
         balance: bool = False,
+        hold_out: float = 0.0,
+        allow_download: bool = False,
+        allow_code: bool = False,
         engine: str = AUTO,
         precision: str = AUTO,
         cache: str | Path | None = None,
         seed: int = 0,
+        verbose: bool | None = None,
     ) -> None:
         self.backbone = backbone
         self.preprocessing = preprocessing
@@ -107,10 +116,14 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
         self.views = views
         self.budget = budget
         self.balance = balance
+        self.hold_out = hold_out
+        self.allow_download = allow_download
+        self.allow_code = allow_code
         self.engine = engine
         self.precision = precision
         self.cache = cache
         self.seed = seed
+        self.verbose = verbose
 
     def fit(
         self,
@@ -153,6 +166,7 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
             head=self.head,
             stages=() if self.stage == AUTO else stages,
             balance=self.balance,
+            hold_out=self.hold_out,
             seed=self.seed,
         )
         given = labeled_images(
@@ -164,37 +178,30 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
         )
         dataset = given.dataset
         extractor = with_quality(
-            open_extractor(self.backbone, self.preprocessing, **self._extractor_options()),
+            open_extractor(
+                self.backbone,
+                self.preprocessing,
+                allow_code=self.allow_code,
+                **self._extractor_options(),
+            ),
             enum_member(Quality, self.quality, "quality"),
             [self.views] if isinstance(self.views, str) else self.views,
+            allow_download=self.allow_download,
+            allow_code=self.allow_code,
             paths=dataset.paths,
         )
         costs = {} if self.budget is None else measure_costs(extractor, dataset.paths)
         extractor, budget = within_budget(extractor, costs, self.budget)
-        if extractor.others and not self.views and is_large(dataset):
-            trial = try_views(dataset, extractor, settings, budget=budget)
-            extractor, budget = trial.extractor, trial.budget
-        self._extractor = extractor
-        found = given.named(fit(dataset, extractor, settings, budget=budget))
+        with progress(verbose=self.verbose) as bars:
+            found = fit_views(
+                dataset, extractor, settings, budget=budget, named=bool(self.views), bars=bars.bar
+            )
+        found = given.named(found)
         self.fit_result_ = replace(found, model=replace(found.model, label_type=given.label_type))
-        self._extractor = self._extractor.only(found.views)
+        self._extractor = extractor.only(found.views)
         self._use(self.fit_result_.model)
-        if conflicts := self.fit_result_.conflicts:
-            warnings.warn(
-                f"{pluralize(len(conflicts), 'image')} with conflicting labels excluded; see "
-                "fit_result_.conflicts",
-                HeadstartWarning,
-                stacklevel=2,
-            )
-        if skipped := self.fit_result_.skipped:
-            reasons = count_reasons(one.reason for one in skipped)
-            warnings.warn(
-                f"{pluralize(len(skipped), 'image was', 'images were')} excluded "
-                f"({reasons}); the first is {skipped[0].path}, all are in "
-                "fit_result_.skipped",
-                HeadstartWarning,
-                stacklevel=2,
-            )
+        for text in excluded_texts(found):
+            warnings.warn(text, HeadstartWarning, stacklevel=2)
         return self
 
     def save(self, folder: str | Path) -> None:
@@ -212,7 +219,7 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
     @classmethod
     def load(
         cls,
-        folder: str | Path,
+        folder: str | Path | Model,
         *,
         backbone: str | Path | Module | None = None,
         allow_download: bool = False,
@@ -222,11 +229,11 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
         """Load a model that `save` or `headstart fit` wrote, without running any code in it.
 
         Args:
-            folder: The folder of the model.
+            folder: The folder of the model, or the model itself.
             backbone: The network of your own that it was trained on: the same module, or the file.
             allow_download: Whether to download the backbone's weights if this machine lacks them.
             allow_code: As for `headstart.load_backbone`.
-            options: `weights`, `engine`, `precision` or `cache`, as for the constructor.
+            options: `weights`, `engine`, `precision`, `cache` or `verbose`, as for the constructor.
 
         Raises:
             SavedModelError: The folder is not a model, is damaged or too new, or the backbone's
@@ -236,7 +243,7 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
             >>> Classifier.load("model").predict(["new.jpg"]).tolist()
             ['cat']
         """
-        model = load_model(Path(folder))
+        model = folder if isinstance(folder, Model) else load_model(Path(folder))
         self = cls(
             backbone=own_or_recorded(backbone, model.origin, options.get("cache")),
             preprocessing=model.origin.preprocessing,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headstart.datasets import ImageDataset
-from headstart.errors import DataError
+from headstart.errors import DataError, UnreadableImageError
 from headstart.images.source import ImageContent
 from headstart.models.fit_result import FitResult
 from headstart.models.image_sources import Images, image_sources
@@ -75,6 +75,22 @@ def labeled_images(
     if not usable.all():
         dataset = dataset.subset(usable)
     return LabeledImages(dataset, label_type, kept)
+
+
+def image_files(X: Images, *, cache: Path) -> list[Path]:
+    """Return the files of images, to which those in memory are written; see `KeptImages`.
+
+    Raises:
+        DataError: X has no images.
+        StoreError: The cache cannot be written, and there are images in memory.
+        UnreadableImageError: The content of one could not be had.
+    """
+    kept, files = KeptImages(cache), []
+    for source in image_sources(X):
+        if isinstance(source, ImageContent) and source.fault is not None:
+            raise UnreadableImageError(f"{source.name} cannot be used: {source.fault}")
+        files.append(source if isinstance(source, Path) else kept.keep(source, ""))
+    return files
 
 
 def checked_weights(sample_weight: Any, count: int) -> Doubles:

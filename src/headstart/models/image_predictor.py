@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sized
+from dataclasses import replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,10 +27,11 @@ from headstart.models.network_options import (
 )
 from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.own_backbone import own_module
-from headstart.models.prediction import Predictions, predictions_from
+from headstart.models.prediction import SHOWN, Predictions, predictions_from
 from headstart.models.prediction_stream import ImagePrediction, PredictionStream
 from headstart.models.trained_model import Model
 from headstart.novelty.cross_fitting import MIN_IMAGES
+from headstart.system.progress import progress
 from headstart.types import Doubles, Floats
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
 
     classes_: np.ndarray
     model_: Model
+    verbose: bool | None
 
     def predict_proba(self, X: Images) -> Floats:
         """Return class probabilities.
@@ -238,8 +242,15 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
             ([0], 'no such file')
         """
         check_is_fitted(self, "model_")
-        features = self._runner().extract_stream(image_sources(X), stages=self.model_.stages)
-        return predictions_from(self.model_, features)
+        sources = image_sources(X)
+        first = list(islice(sources, SHOWN))
+        with progress(verbose=self.verbose) as bars:
+            features = self._runner().extract_stream(
+                chain(first, sources),
+                stages=self.model_.stages,
+                progress=bars.bar("images", "images"),
+            )
+        return replace(predictions_from(self.model_, features), images=tuple(first))
 
     def transform(self, X: Images) -> Floats:
         """Return the features that the model's head uses.

@@ -12,7 +12,7 @@ from headstart.images.preprocessing import Preprocessing
 from headstart.models.image_sources import Images, image_sources
 from headstart.models.own_backbone import own_file
 from headstart.system.text import count_reasons, pluralize
-from headstart.types import EngineName, Precision, Skipped
+from headstart.types import AUTO, EngineName, Precision, Skipped
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -33,12 +33,13 @@ class NetworkOptions:
 
     def _extractor_options(self) -> dict[str, Any]:
         """Return the options as `headstart.features.extractor.build_extractor` takes them."""
-        return {
-            "weights": own_file(self.backbone, self.weights),
-            "engine": enum_member(EngineName, self.engine, "engine"),
-            "precision": enum_member(Precision, self.precision, "precision"),
-            "cache": Path(self.cache) if self.cache else None,
-        }
+        return runtime_options(
+            self.backbone,
+            weights=self.weights,
+            engine=self.engine,
+            precision=self.precision,
+            cache=self.cache,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # A compiled network cannot move to another process. It is compiled again there, after a
@@ -76,6 +77,27 @@ def check_all_read(skipped: Sequence[Skipped], read: int, *, instead: str = "") 
             f"{len(skipped):,} of {pluralize(len(skipped) + read, 'image')} cannot be read "
             f"({reasons}); the first is {skipped[0].path}; remove them{instead}"
         )
+
+
+def runtime_options(
+    backbone: str | Path | Module,
+    *,
+    weights: str | Path | None = None,
+    engine: str = AUTO,
+    precision: str = AUTO,
+    cache: str | Path | None = None,
+) -> dict[str, Any]:
+    """Return how a network is loaded and run, as `build_extractor` takes it.
+
+    Raises:
+        BackboneError: The engine or the precision is unknown.
+    """
+    return {
+        "weights": own_file(backbone, weights),
+        "engine": enum_member(EngineName, engine, "engine"),
+        "precision": enum_member(Precision, precision, "precision"),
+        "cache": Path(cache) if cache else None,
+    }
 
 
 def enum_member(kind: Any, value: str, option: str) -> Any:

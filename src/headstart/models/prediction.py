@@ -38,7 +38,6 @@ from headstart.types import (
     no_progress,
 )
 
-
 SHOWN: Final = 48
 """Images that predictions keep for a notebook."""
 

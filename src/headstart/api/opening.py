@@ -1,0 +1,117 @@
+"""What the functions of the package take, opened: data sets, models, networks."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+from headstart.datasets import ImageDataset, open_dataset
+from headstart.errors import HeadstartWarning, UserError
+from headstart.features.extractor import Extractor
+from headstart.images.preprocessing import Preprocessing
+from headstart.models.estimator import Classifier
+from headstart.models.model_backbone import build_model_extractor
+from headstart.models.network_options import runtime_options
+from headstart.models.own_backbone import open_extractor
+from headstart.models.saved_model import load_model
+from headstart.models.trained_model import Model
+from headstart.system.cache_folder import cache_root
+from headstart.system.progress import ProgressBars
+
+if TYPE_CHECKING:  # importing PyTorch takes seconds
+    from torch.nn import Module
+
+Data: TypeAlias = ImageDataset | str | os.PathLike[str]
+"""A data set, or what `headstart.open_dataset` opens: a folder, table or archive, or a name."""
+TrainedModel: TypeAlias = Model | Classifier | str | os.PathLike[str]
+"""A model, a fitted classifier, or the folder of a model."""
+
+
+class Runtime(TypedDict, total=False):
+    """How a frozen network is loaded and run; each as for `headstart.Classifier`."""
+
+    weights: str | Path | None
+    engine: Literal["auto", "openvino", "pytorch"]
+    precision: Literal["auto", "f32", "bf16"]
+    cache: str | Path | None
+    allow_code: bool
+
+
+def open_data(
+    data: Data,
+    bars: ProgressBars,
+    *,
+    cache: str | Path | None = None,
+    require_classes: int = 2,
+) -> ImageDataset:
+    """Return the data set that a user gives; what was assumed about it becomes a warning."""
+    if isinstance(data, ImageDataset):
+        return data
+    megabytes = bars.bar(f"downloading {data}", "MB", scale=1_000_000)
+    dataset = open_dataset(
+        os.fspath(data),
+        cache=cache_root(Path(cache) if cache else None),
+        require_classes=require_classes,
+        progress=lambda done, total: megabytes(done, total or 0),
+    )
+    give_warnings(dataset.warnings, stacklevel=4)
+    return dataset
+
+
+def open_backbone(
+    backbone: str | Path | Module,
+    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+    *,
+    allow_download: bool = True,
+    allow_code: bool = False,
+    **runtime: Any,
+) -> Extractor:
+    """Return a backbone, ready to run, by its name, its file or as a module."""
+    return open_extractor(
+        backbone,
+        preprocessing,
+        allow_download=allow_download,
+        allow_code=allow_code,
+        **runtime_options(backbone, **runtime),
+    )
+
+
+def open_model(model: TrainedModel) -> Model:
+    """Return the model of a user's, who may give a fitted classifier or a folder.
+
+    Raises:
+        NotFittedError: The classifier has not been fitted yet.
+        SavedModelError: The folder is not a model.
+    """
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, Classifier):
+        model._runner()
+        return model.model_
+    if isinstance(model, str | os.PathLike):
+        return load_model(Path(model))
+    raise UserError(
+        f"a model is a Model, a fitted Classifier or the folder of a model, not {model!r}"
+    )
+
+
+def open_model_extractor(
+    model: TrainedModel, *, allow_download: bool = False, allow_code: bool = False, **runtime: Any
+) -> tuple[Model, Extractor]:
+    """Return a model and its network, ready to run; a classifier's network is open already."""
+    found = open_model(model)
+    if isinstance(model, Classifier) and not runtime:
+        return found, model._runner()
+    options = runtime_options(found.origin.backbone, **runtime)
+    return found, build_model_extractor(
+        found, allow_download=allow_download, allow_code=allow_code, **options
+    )
+
+
+def give_warnings(texts: Iterable[str], *, stacklevel: int = 3) -> None:
+    """Warn the caller of a public function."""
+    for text in texts:
+        warnings.warn(text, HeadstartWarning, stacklevel=stacklevel)
