@@ -7,11 +7,10 @@ import shlex
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from headstart.cli.app import run
+from tests.desk import write_desk
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -37,21 +36,10 @@ def commands(page: str, program: str) -> list[str]:
 WITH_COMMANDS = {page for page in PAGES if commands(page, "headstart")}
 
 
-def photo(color: tuple[int, int, int], seed: int) -> Image.Image:
-    noise = np.random.default_rng(seed).normal(0, 40, (96, 120, 3))
-    return Image.fromarray(np.clip(noise + color, 0, 255).astype(np.uint8))
-
-
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the pages take for granted: photos/, test-photos/, inbox/, new.jpg and a cat."""
-    folder = tmp_path_factory.mktemp("desk")
-    for part, first in (("photos", 0), ("test-photos", 100)):
-        for name, color in (("cat", (180, 90, 60)), ("dog", (60, 90, 180))):
-            (folder / part / name).mkdir(parents=True)
-            for seed in range(first, first + (24 if part == "photos" else 8)):
-                photo(color, seed).save(folder / part / name / f"{seed}.jpg")
-    photo((180, 90, 60), 7_000).save(folder / "new.jpg")
+    """What the pages take for granted."""
+    folder = write_desk(tmp_path_factory.mktemp("desk"))
     (folder / "inbox").mkdir()
     shutil.copy(folder / "new.jpg", folder / "inbox")
     return folder

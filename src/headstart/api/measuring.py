@@ -122,8 +122,8 @@ def measure_transfer(
     Example:
         >>> import headstart
         >>> found = headstart.measure_transfer("photos/")
-        >>> found.gain.difference > 0
-        True
+        >>> found.images
+        48
     """
     from headstart.transfer.transfer_report import measure_transfer as measure
 
