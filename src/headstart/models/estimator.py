@@ -80,10 +80,9 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
 
     Example:
         >>> from headstart import Classifier, open_dataset
-        >>> digits = open_dataset("digits")
-        >>> classifier = Classifier().fit(digits)
-        >>> classifier.predict(digits.paths[:2]).tolist()
-        ['0', '0']
+        >>> classifier = Classifier().fit(open_dataset("photos/"))
+        >>> classifier.predict(["new.jpg"]).tolist()
+        ['cat']
     """
 
     def __init__(
