@@ -95,6 +95,18 @@ def test_every_function_has_an_example() -> None:
     assert {*FUNCTIONS, "Classifier", "ImageDataset", "headstart"} <= names
 
 
+@pytest.mark.parametrize("kind", [headstart.Classifier, headstart.Featurizer])
+def test_every_method_of_an_estimator_has_an_example(kind: type) -> None:
+    own = {
+        name: member
+        for name, member in inspect.getmembers(kind, callable)
+        if not name.startswith("_")
+        and (getattr(member, "__module__", "") or "").startswith("headstart")
+    }
+    assert len(own) > 3
+    assert [name for name, member in own.items() if ">>>" not in (member.__doc__ or "")] == []
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_says_what_it_takes_returns_and_raises(name: str) -> None:
     function: Any = getattr(headstart, name)

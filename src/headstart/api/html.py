@@ -219,7 +219,7 @@ def _report(found: Report) -> list[str]:
         for name, one in found.per_class.items()
     ]  # fmt: skip
     header = ["class", "precision", "recall", "images"]
-    return ["Evaluation", _facts(facts), _table(header, scores, total=len(scores))]
+    return ["Evaluation", _facts(facts), "<br>", _table(header, scores, total=len(scores))]
 
 
 def _comparison(found: Comparison) -> list[str]:
