@@ -103,7 +103,7 @@ def test_every_method_of_an_estimator_has_an_example(kind: type) -> None:
         if not name.startswith("_")
         and (getattr(member, "__module__", "") or "").startswith("headstart")
     }
-    assert len(own) > 3
+    assert {"fit", "transform"} <= own.keys()
     assert [name for name, member in own.items() if ">>>" not in (member.__doc__ or "")] == []
 
 

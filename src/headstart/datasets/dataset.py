@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, overload
@@ -103,6 +103,9 @@ class ImageDataset(Plotted):
         from headstart.images.decode import decode
 
         return decode(self.paths[row]), int(self.labels[row])
+
+    def __iter__(self) -> Iterator[tuple[Image, int]]:
+        return (self[row] for row in range(len(self)))
 
     def show_batch(self, count: int = 12, *, seed: int | None = None) -> Figure:
         """Draw some images with their labels; a notebook displays the figure.

@@ -300,6 +300,7 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
 
     def _runner(self) -> Extractor:
         """Return what runs the model's networks, opened on first use."""
+        check_is_fitted(self, "model_")
         if not hasattr(self, "_extractor"):
             self._extractor = self._open(self.model_)
         return self._extractor

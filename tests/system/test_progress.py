@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from headstart.system import progress
+from headstart.types import no_progress
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """What a notebook displays in its one output, state by state."""
+    shown: list[dict[str, str]] = []
+    handle = SimpleNamespace(update=lambda content, raw: shown.append(content))
+
+    def display(content: dict[str, str], *, raw: bool, display_id: bool) -> Any:
+        assert raw
+        assert display_id
+        assert not shown
+        shown.append(content)
+        return handle
+
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    monkeypatch.setattr(progress, "_REDRAWN", 0)
+    return shown
+
+
+def test_a_notebook_has_bars_that_are_gone_in_the_end(notebook: list[dict[str, str]]):
+    with progress.progress() as bars:
+        images, steps = bars.bar("images", "images"), bars.bar("<steps>", "steps")
+        assert not notebook
+        images(1, 4)
+        steps(2, 2)
+    assert '<progress value="1" max="4"></progress> 1 of 4' in notebook[0]["text/html"]
+    assert "&lt;steps&gt;" in notebook[1]["text/html"]
+    assert "images" in notebook[1]["text/html"]
+    assert notebook[-1] == {"text/html": "", "text/plain": ""}
+
+
+def test_a_notebook_shows_nothing_for_work_that_takes_no_time(notebook: list[dict[str, str]]):
+    with progress.progress() as bars:
+        bars.bar("images", "images")
+    assert not notebook
+
+
+def test_verbose_decides(
+    notebook: list[dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    assert progress.ProgressBars(verbose=False).bar("images", "images") is no_progress
+    monkeypatch.delitem(sys.modules, "IPython")
+    monkeypatch.setattr(progress, "_LOG_INTERVAL", 0)
+    quiet = progress.ProgressBars()  # neither a terminal nor a notebook
+    quiet.bar("images", "images")(1, 2)
+    quiet.note("will download much")
+    assert capsys.readouterr().err == ""
+    told = progress.ProgressBars(verbose=True)
+    told.bar("images", "images")(1, 2)
+    told.note("will download much")
+    expected = "headstart: images: 1 of 2\nheadstart: will download much\n"
+    assert capsys.readouterr().err == expected
+    assert not notebook
+
+
+def test_ipython_in_a_terminal_is_no_notebook(monkeypatch: pytest.MonkeyPatch):
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    assert not progress._in_notebook()
