@@ -20,6 +20,17 @@ def test_the_public_names_are_these_and_can_be_had() -> None:
         assert getattr(headstart, name) is not None
 
 
+def test_no_folder_has_the_name_of_a_function() -> None:
+    # Whoever imports something from such a folder would replace the function by it.
+    folders = {path.stem for path in (ROOT / "src" / "headstart").iterdir()}
+    assert folders.isdisjoint(headstart.__all__)
+
+
+def test_figures_are_found() -> None:
+    assert "plots" in dir(headstart)
+    assert callable(headstart.plots.confusion_matrix)
+
+
 def test_another_name_is_refused() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Clasifier'"):
         headstart.Clasifier  # noqa: B018

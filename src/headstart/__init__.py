@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from headstart.evaluation.report import Report, build_report
     from headstart.finetuning.finetune import FineTuneResult
     from headstart.finetuning.settings import TuningSettings
+    from headstart.inspection.adversarial_file import AdversarialImage
+    from headstart.inspection.explanation import Explanation
+    from headstart.inspection.feature_maps import FeatureMaps
+    from headstart.inspection.ideal_image import IdealImage
     from headstart.inspection.robustness_result import Robustness
     from headstart.models.estimator import Classifier
     from headstart.models.featurizer import Featurizer
@@ -41,15 +45,19 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 __version__ = "0.1.0"
 __all__ = [
+    "AdversarialImage",
     "Audit",
     "Backbone",
     "Classifier",
     "Comparison",
+    "Explanation",
+    "FeatureMaps",
     "Featurizer",
     "FineTuneResult",
     "FitResult",
     "HeadstartError",
     "HeadstartWarning",
+    "IdealImage",
     "ImageDataset",
     "ImagePrediction",
     "Model",
@@ -78,15 +86,19 @@ __all__ = [
     "robustness",
 ]
 _HOMES = {
+    "AdversarialImage": "inspection.adversarial_file",
     "Audit": "auditing.audit",
     "Backbone": "backbones",
     "Classifier": "models.estimator",
     "Comparison": "comparison.result",
+    "Explanation": "inspection.explanation",
+    "FeatureMaps": "inspection.feature_maps",
+    "Featurizer": "models.featurizer",
     "FineTuneResult": "finetuning.finetune",
     "FitResult": "models.fit_result",
     "HeadstartError": "errors",
-    "Featurizer": "models.featurizer",
     "HeadstartWarning": "errors",
+    "IdealImage": "inspection.ideal_image",
     "ImageDataset": "datasets",
     "ImagePrediction": "models.prediction_stream",
     "Model": "models.trained_model",
@@ -115,12 +127,17 @@ _HOMES = {
 }
 
 
+_MODULES = ("plots",)
+
+
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
     # On first use, so that `headstart --help` does not wait for scikit-learn and OpenVINO.
+    if name in _MODULES:
+        return import_module(f"headstart.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'headstart' has no attribute {name!r}")
     return getattr(import_module(f"headstart.{_HOMES[name]}"), name)

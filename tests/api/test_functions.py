@@ -215,14 +215,16 @@ class TestNetworks:
         with pytest.raises(UserError, match="leave out backbone and balance"):
             headstart.finetune(photos, model="model", balance=True)
 
-    @pytest.mark.slow
-    def test_an_attack_of_ones_own_and_a_file_to_keep(self, photos: Path, tmp_path: Path):
+    def test_an_attack_of_ones_own_and_a_file_to_keep(
+        self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        from headstart.api import inspecting
         from headstart.inspection.attacks import PGD
 
-        out = tmp_path / "out.png"
-        found = headstart.attack(
-            "efficientnet-lite0", files(photos)[0], method=PGD(steps=2), epsilon=8 / 255, out=out
-        )
-        assert out.is_file()
-        assert found.linf <= 8 / 255
-        assert "<table" in found._repr_html_()
+        monkeypatch.setattr(inspecting, "open_network", lambda _: "network")
+        monkeypatch.setattr(inspecting, "attack_file", lambda *_, **given: given)
+        mine, out, image = PGD(steps=2), tmp_path / "out.png", files(photos)[0]
+        found: Any = headstart.attack("model", image, method=mine, out=out, jpeg=True)
+        assert found["attack"] is mine
+        assert (found["out"], found["jpeg"]) == (out, (tmp_path / "out.jpg", 90))
+        assert not headstart.attack("model", image, epsilon=0.1)["out"].exists()  # type: ignore[index]

@@ -27,6 +27,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
     monkeypatch.setattr(progress, "_REDRAWN", 0)
+    monkeypatch.setattr(progress, "_DELAYED", 0)
     return shown
 
 
@@ -42,9 +43,12 @@ def test_a_notebook_has_bars_that_are_gone_in_the_end(notebook: list[dict[str, s
     assert notebook[-1] == {"text/html": "", "text/plain": ""}
 
 
-def test_a_notebook_shows_nothing_for_work_that_takes_no_time(notebook: list[dict[str, str]]):
+def test_a_notebook_shows_nothing_of_work_that_takes_no_time(
+    notebook: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(progress, "_DELAYED", 100)
     with progress.progress() as bars:
-        bars.bar("images", "images")
+        bars.bar("images", "images")(4, 4)
     assert not notebook
 
 

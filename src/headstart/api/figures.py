@@ -50,7 +50,8 @@ def _dataset(dataset: ImageDataset, *, count: int = 12, seed: int | None = None)
         plots.Panel(plots.small_copy(dataset.paths[row]), dataset.classes[dataset.labels[row]])
         for row in chosen.tolist()
     ]
-    return plots.image_grid(_rows(panels), title=f"{len(panels)} images of {dataset.name}")
+    title = f"{len(panels)} images of {dataset.name}"
+    return plots.image_grid(_rows(panels), title=title, tallest=1.0)
 
 
 def _rows(panels: Sequence[plots.Panel]) -> list[Sequence[plots.Panel]]:
@@ -117,7 +118,8 @@ def _audit(found: Audit, *, kind: str | None = None) -> Figure:
         )
         for one in issues
     ]
-    return plots.image_grid(_rows(panels), title=f"{len(panels)} issues of {found.data}")
+    title = f"{len(panels)} issues of {found.data}"
+    return plots.image_grid(_rows(panels), title=title, tallest=1.0)
 
 
 def _explanation(found: Explanation) -> Figure:

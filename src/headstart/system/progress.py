@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _LOG_INTERVAL = 30.0
 """Seconds between lines about progress if stderr is not a terminal, such as in a log."""
+_DELAYED: Final = 0.5
+"""Seconds of work before a notebook has bars: what is over sooner leaves no trace."""
 _REDRAWN: Final = 0.1
 """Seconds between two states of the bars in a notebook."""
 
@@ -135,6 +137,7 @@ class _NotebookBars:
     def __init__(self) -> None:
         self._rows: dict[str, str] = {}
         self._started: dict[str, tuple[float, int]] = {}
+        self._begun = time.monotonic()
         self._drawn = 0.0
         self._handle: Any = None
 
@@ -146,12 +149,13 @@ class _NotebookBars:
             f'<div>{escape(what)} <progress value="{done}" max="{max(total, 1)}"></progress> '
             f"{done:,} of {total:,}{escape(rate)}</div>"
         )
-        if now - self._drawn >= _REDRAWN or done >= total:
+        if now - self._begun >= _DELAYED and (now - self._drawn >= _REDRAWN or done >= total):
             self._drawn = now
             self._show("".join(self._rows.values()), f"{what}: {done:,} of {total:,}")
 
     def close(self) -> None:
-        self._show("", "")
+        if self._handle is not None:
+            self._show("", "")
 
     def _show(self, html: str, text: str) -> None:
         from IPython.display import display
