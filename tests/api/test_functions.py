@@ -70,7 +70,7 @@ def test_hold_out_tests_on_a_share(photos: Path, tmp_path: Path):
     found = headstart.fit(photos, hold_out=0.25, out=tmp_path / "model")
     assert found.model_.accuracy.method == "held-out"
     assert found.model_.accuracy.images in (5, 6)
-    assert (tmp_path / "model" / "manifest.json").is_file()
+    assert headstart.Classifier.load(tmp_path / "model").model_.accuracy == found.model_.accuracy
 
 
 def test_what_is_left_out_is_a_warning(own: Path):
