@@ -173,10 +173,14 @@ class TestContract:
             "head": "forest",
             "stage": "auto",
             "balance": False,
+            "hold_out": 0.0,
+            "allow_download": False,
+            "allow_code": False,
             "engine": "auto",
             "precision": "auto",
             "cache": "/nowhere",
             "seed": 0,
+            "verbose": None,
         }
         assert is_classifier(Classifier())
 
