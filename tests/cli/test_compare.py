@@ -211,12 +211,6 @@ class TestWithMadeUpCosts:
         assert (outcome.code, one_sentence(outcome)) == (2, True)
 
 
-def test_the_library_has_it_too():
-    import headstart
-
-    assert headstart.compare is successive_halving.compare
-
-
 @pytest.mark.parametrize(
     ("stages", "text"),
     [
