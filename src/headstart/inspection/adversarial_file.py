@@ -60,7 +60,8 @@ class AdversarialImage(Plotted):
     pixels: Pixels
 
     def __repr__(self) -> str:
-        return f"<AdversarialImage: {self.before.label!r} became {self.after.label!r}>"
+        outcome = "success" if self.success else "no success"
+        return f"<AdversarialImage: {self.before.label!r} to {self.after.label!r}, {outcome}>"
 
 
 def attack_file(
