@@ -29,11 +29,14 @@ def use_small_network() -> None:
     from headstart.comparison import successive_halving
     from headstart.comparison.cost import Cost
     from headstart.features import extractor
+    from headstart.inspection import inspected_network
     from headstart.models import model_backbone, quality
-    from tests.finetuning.networks import small_backbone
+    from tests.finetuning.networks import EAGER, small_backbone
 
     network = replace(small_backbone(), name="efficientnet-lite0")
     cost = Cost(images_per_second=100, milliseconds=10, memory_bytes=100_000_000)
     for module in (extractor, model_backbone, networks, quality):
         setattr(module, "load_backbone", lambda *_, **__: network)  # noqa: B010
+    for module in (extractor, inspected_network):  # to convert it takes longer than to run it
+        setattr(module, "make_plan", lambda *_, **__: EAGER)  # noqa: B010
     setattr(successive_halving, "measure_cost", lambda *_, **__: cost)  # noqa: B010

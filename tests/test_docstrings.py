@@ -60,7 +60,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, cat: Path) -> Path:
 @pytest.fixture(scope="module")
 def small_desk(desk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The same with a network of a few thousand numbers, whatever is asked for."""
-    from tests.finetuning.networks import small_backbone
+    from tests.finetuning.networks import EAGER, small_backbone
 
     network = replace(small_backbone(), name="efficientnet-lite0")
     folder = tmp_path_factory.mktemp("small") / "desk"
@@ -68,6 +68,8 @@ def small_desk(desk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         for module in OPENERS:
             patch.setattr(f"{module}.load_backbone", lambda *_, **__: network)
+        for module in ("features.extractor", "inspection.inspected_network"):
+            patch.setattr(f"headstart.{module}.make_plan", lambda *_, **__: EAGER)
         headstart.fit(folder / "photos", out=folder / "model", cache=folder / "cache")
         yield folder
 
