@@ -74,6 +74,15 @@ class Quality(StrEnum):
     """Those, and two views of a second network."""
 
 
+class Placement(StrEnum):
+    """How an image gets into the folder of its label."""
+
+    LINK = "link"
+    """A symbolic link to it, or a copy where links are not possible."""
+    COPY = "copy"
+    MOVE = "move"
+
+
 class EstimateMethod(StrEnum):
     """How an accuracy was estimated."""
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.datasets.sorted_folder import Placement, SortedFolder, folder_name, numbered
+from headstart.datasets.sorted_folder import SortedFolder, folder_name, numbered
 from headstart.errors import DataError
+from headstart.types import Placement
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import note, say, warn
-from headstart.datasets.sorted_folder import Placement, SortedFolder
 from headstart.errors import DataError
 from headstart.system.option import Option
 from headstart.system.text import pluralize
+from headstart.types import Placement
 
 if TYPE_CHECKING:
     from headstart.serving.folder_watch import LoggedImage
@@ -45,6 +45,7 @@ def watch(
         once: Predict the images that are there, and stop.
         poll: Look at all files every few moments, for network drives that report no changes.
     """
+    from headstart.datasets.sorted_folder import SortedFolder
     from headstart.models.online_prediction import OnlinePredictor
     from headstart.models.saved_model import load_model
     from headstart.serving.folder_watch import FolderWatch

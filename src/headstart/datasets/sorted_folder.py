@@ -6,22 +6,13 @@ import errno
 import os
 import shutil
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import count
 from pathlib import Path
 
 from headstart.errors import DataError, HeadstartError
 from headstart.system.digests import file_digest
 from headstart.system.files import cut_stem
-
-
-class Placement(StrEnum):
-    """How an image gets into the folder of its label."""
-
-    LINK = "link"
-    """A symbolic link to it, or a copy where links are not possible."""
-    COPY = "copy"
-    MOVE = "move"
+from headstart.types import Placement
 
 
 @dataclass(frozen=True, slots=True)
