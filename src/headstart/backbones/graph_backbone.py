@@ -47,6 +47,11 @@ class GraphBackbone(Backbone):
         return True
 
     @property
+    def channels_first(self) -> bool:
+        """Whether the input of `model` is (N, 3, H, W), not (N, H, W, 3)."""
+        return _is_channels_first(self.model)
+
+    @property
     def any_size(self) -> bool:
         """See `Backbone.any_size`; the graph is tried at another size."""
         try:

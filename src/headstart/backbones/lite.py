@@ -95,6 +95,19 @@ class LiteBackbone(Backbone):
         """See `Backbone.graph`."""
         return GraphBuilder(self.state, peaks=self.peaks).build(VARIANTS[self.name], until)
 
+    def written(self, pixels: Any, operations: Any) -> list[Any]:
+        """Write the network with other operations; see `GraphBuilder`.
+
+        Args:
+            pixels: its input, (N, H, W, 3) uint8.
+            operations: what writes it.
+
+        Returns:
+            One output (N, width) for each of `outputs`, then the logits (N, len(labels)).
+        """
+        builder = GraphBuilder(self.state, peaks=self.peaks, operations=operations)
+        return builder.outputs(pixels, VARIANTS[self.name])
+
     def moments_graph(self, fresh: bool) -> Any:
         """See `Backbone.moments_graph`."""
         return GraphBuilder(self.state, watched=True, fresh=fresh).build(VARIANTS[self.name])

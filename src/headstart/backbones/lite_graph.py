@@ -1,4 +1,4 @@
-"""EfficientNet-Lite as OpenVINO graphs, written operation by operation."""
+"""EfficientNet-Lite as a graph, written operation by operation: in OpenVINO, or as ONNX."""
 
 from typing import Any
 
@@ -15,6 +15,8 @@ class GraphBuilder:
 
     With `watched`, batch normalization is not folded into the convolutions, and the outputs are the
     moments of its inputs. With `peaks`, the maxima of all stages follow the averages.
+
+    `operations` write the graph: by default OpenVINO's, or others of the same names and arguments.
     """
 
     def __init__(
@@ -24,34 +26,41 @@ class GraphBuilder:
         watched: bool = False,
         fresh: bool = False,
         peaks: bool = False,
+        operations: Any = None,
     ) -> None:
-        import openvino as ov
-        from openvino import opset13
-
-        self._ov, self._op = ov, opset13
+        self._op = _opset() if operations is None else operations
         self._tensors = iter(tensors.values())
         self._watched, self._fresh, self._with_peaks = watched, fresh, peaks
         self._moments: list[Any] = []
         self._peaks: list[Any] = []
 
     def build(self, variant: Variant, until: str | None = None) -> Any:
-        """Write the graph; see `Backbone.graph` and `Backbone.moments_graph`."""
+        """Write the graph in OpenVINO; see `Backbone.graph` and `Backbone.moments_graph`."""
+        import openvino as ov
+
         op, size = self._op, variant.size
         pixels = op.parameter([-1, size, size, 3], np.uint8, "pixels")
+        results = self.outputs(pixels, variant, until)
+        return ov.Model([op.result(y) for y in results], [pixels])
+
+    def outputs(self, pixels: Any, variant: Variant, until: str | None = None) -> list[Any]:
+        """Return the outputs for (N, H, W, 3) uint8; see `build`."""
+        op = self._op
         x = op.transpose(op.convert(pixels, "f32"), op.constant(np.array([0, 3, 1, 2])))
         # (pixel / 255 - 0.5) / 0.5
         x = op.subtract(op.multiply(x, self._scalar(2 / 255)), self._scalar(1))
         outputs = self._outputs(self._convolution(x, stride=2), variant, until)
-        results = self._moments if self._watched else outputs
-        return self._ov.Model([op.result(y) for y in results], [pixels])
+        return self._moments if self._watched else outputs
 
     def _outputs(self, x: Any, variant: Variant, until: str | None) -> list[Any]:
         op = self._op
         outputs = []
         for stage, blocks in enumerate(blocks_of(variant)):
             for index in range(blocks.repeats):
-                stride = blocks.stride if index == 0 else 1
-                x = self._inverted_residual(x, stride, blocks.expansion)
+                # All blocks of a stage but the first have as many channels as their inputs.
+                first = index == 0
+                stride = blocks.stride if first else 1
+                x = self._inverted_residual(x, stride, blocks.expansion, residual=not first)
             outputs.append(self._pooled(x))
             if until == f"blocks.{stage}":
                 return [*outputs, op.reshape(x, op.constant(np.array([0, -1])), True)]
@@ -65,11 +74,11 @@ class GraphBuilder:
     def _next(self) -> np.ndarray:
         return np.asarray(next(self._tensors), np.float32)  # files may contain float16
 
-    def _inverted_residual(self, x: Any, stride: int, expansion: int) -> Any:
+    def _inverted_residual(self, x: Any, stride: int, expansion: int, *, residual: bool) -> Any:
         y = x if expansion == 1 else self._convolution(x)
         y = self._convolution(y, stride=stride, depthwise=True)
         y = self._convolution(y, activation=False)
-        return self._op.add(x, y) if stride == 1 and _channels(x) == _channels(y) else y
+        return self._op.add(x, y) if residual else y
 
     def _convolution(
         self, x: Any, *, stride: int = 1, depthwise: bool = False, activation: bool = True
@@ -127,5 +136,7 @@ def _by_channel(values: np.ndarray) -> np.ndarray:
     return values[None, :, None, None]
 
 
-def _channels(x: Any) -> int:
-    return int(x.get_output_partial_shape(0)[1].get_length())
+def _opset() -> Any:
+    from openvino import opset13
+
+    return opset13

@@ -26,7 +26,7 @@ STEPS = 20
 """Steps of the selection, of which each adds one part of the weights."""
 _HARM = 2.0
 """A member is left out if the average is better without it by more than so many standard errors."""
-_FLOOR = 1e-9
+FLOOR = 1e-9
 """Least probability of a member: a class that it excludes may still be right."""
 _WEIGHTS, _TEMPERATURES = "weights", "temperatures"
 
@@ -81,7 +81,7 @@ class BlendedHead:
         weighted = []
         for part, member, temperature, weight in self._parts():
             found = (member.torch_logits(X[:, part]) / temperature).log_softmax(1)
-            lifted = found.clamp(min=float(np.log(_FLOOR))) - found
+            lifted = found.clamp(min=float(np.log(FLOOR))) - found
             weighted.append(weight * (found + lifted.detach()))
         return sum(weighted, start=X.new_zeros(1))
 
@@ -140,7 +140,7 @@ class BlendedHead:
 
 def floored(log_probabilities: Doubles) -> Doubles:
     """Return log-probabilities of at least the floor of a member."""
-    return np.maximum(log_probabilities, np.log(_FLOOR))
+    return np.maximum(log_probabilities, np.log(FLOOR))
 
 
 def blend(log_probabilities: Doubles, weights: Doubles) -> Doubles:

@@ -15,11 +15,11 @@ from headstart.types import Floats, Labels
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TEMPERATURE = 0.07
+TEMPERATURE = 0.07
 """A neighbor's vote is exp(cosine / this), as in evaluations of self-supervised features."""
-_SMOOTHING = 1e-3
+SMOOTHING = 1e-3
 """Share of all votes that is spread evenly over the classes."""
-_FLOOR = 1e-30
+FLOOR = 1e-30
 """Keeps logarithms and quotients of votes finite."""
 _BLOCK = 4 * 2**20
 """Number of similarities computed at a time; bounds the memory."""
@@ -70,12 +70,12 @@ class KnnHead:
         unit = Z / Z.norm(dim=1, keepdim=True).clamp_min(1e-12)
         cosine = unit @ X.new_tensor(self.examples).T  # (B, M)
         nearest = cosine.topk(min(self.neighbors, cosine.shape[1]), dim=1)
-        strength = ((nearest.values - 1) / _TEMPERATURE).exp()
+        strength = ((nearest.values - 1) / TEMPERATURE).exp()
         labels = X.new_tensor(self.labels).long()[nearest.indices]
         votes = X.new_zeros(len(X), self.classes).scatter_add(1, labels, strength)
         total = votes.sum(1, keepdim=True)
-        share = (votes + _SMOOTHING * total / self.classes) / total.clamp_min(_FLOOR)
-        return share.clamp_min(_FLOOR).log()
+        share = (votes + SMOOTHING * total / self.classes) / total.clamp_min(FLOOR)
+        return share.clamp_min(FLOOR).log()
 
     def _search(self, X: Floats, counts: Sequence[int]) -> Floats:
         cosine = unit_length(self.standardization(X)) @ self.examples.T
@@ -83,7 +83,7 @@ class KnnHead:
         nearest = np.argpartition(cosine, -most, axis=1)[:, -most:]
         nearest_first = np.argsort(-np.take_along_axis(cosine, nearest, 1), axis=1, kind="stable")
         nearest = np.take_along_axis(nearest, nearest_first, 1)
-        strength = np.exp((np.take_along_axis(cosine, nearest, 1) - 1) / np.float32(_TEMPERATURE))
+        strength = np.exp((np.take_along_axis(cosine, nearest, 1) - 1) / np.float32(TEMPERATURE))
         return np.stack([self._vote(nearest[:, :k], strength[:, :k]) for k in counts])
 
     def _vote(self, nearest: Labels, strength: Floats) -> Floats:
@@ -93,8 +93,8 @@ class KnnHead:
         np.add.at(votes, (rows, self.labels[nearest].ravel()), strength.ravel())
         # A class that no neighbor has is unlikely, not impossible.
         total = votes.sum(1, keepdims=True)
-        share = (votes + _SMOOTHING * total / self.classes) / np.maximum(total, _FLOOR)
-        logits: Floats = np.log(np.maximum(share, _FLOOR))
+        share = (votes + SMOOTHING * total / self.classes) / np.maximum(total, FLOOR)
+        logits: Floats = np.log(np.maximum(share, FLOOR))
         return logits
 
     def tensors(self) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from headstart.types import Floats, Labels, Pixels
 
 MAX_PIXELS: Final = 5_000_000
 """Larger images are reduced before they are divided: their tiles would cost too much."""
-_OVERLAP: Final = 0.1
+OVERLAP: Final = 0.1
 """Smallest overlap of neighboring tiles, as a share of their side, so that what the edge of one
 cuts is inside another."""
 
@@ -97,7 +97,7 @@ class TileGrid:
 
     def _starts(self, axis: int) -> list[int]:
         spare = self.resized[axis] - self.side
-        steps = ceil(spare / (self.side * (1 - _OVERLAP)))
+        steps = ceil(spare / (self.side * (1 - OVERLAP)))
         return [round(spare * step / max(1, steps)) for step in range(steps + 1)]
 
 

@@ -39,16 +39,21 @@ class ScoreDistribution:
         p: Doubles = (1 + higher) / (len(self.scores) + 1)
         return p
 
+    @property
+    def tail(self) -> tuple[np.float32, float]:
+        """The score above which the exponential tail begins, and its mean excess."""
+        n = len(self.scores)
+        tail = max(1, int(n * _TAIL))
+        threshold = self.scores[-tail - 1] if n > tail else self.scores[0]
+        return threshold, max(float((self.scores[-tail:] - threshold).mean()), 1e-9)
+
     def surprise(self, scores: Floats) -> Floats:
         """Return the negative logarithm of the share of scores at least as high.
 
         In the highest tenth it is that of an exponential tail with the mean excess of the held-out
         images (peaks over threshold, Pickands 1975), so that scores beyond all others still differ.
         """
-        n = len(self.scores)
-        tail = max(1, int(n * _TAIL))
-        threshold = self.scores[-tail - 1] if n > tail else self.scores[0]
-        excess = max(float((self.scores[-tail:] - threshold).mean()), 1e-9)
+        threshold, excess = self.tail
         share = -np.log(self.p_values(np.minimum(scores, threshold)))
         beyond = np.maximum(scores - threshold, 0) / excess
         total: Floats = (share + beyond).astype(np.float32)

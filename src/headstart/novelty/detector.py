@@ -22,7 +22,7 @@ from headstart.types import Doubles, Floats, Labels
 
 DEFAULT_RATE = 0.05
 """Share of images of known classes that are called unknown by mistake."""
-_DISCRIMINANT, _DISTANCE = 0.6, 0.9
+DISCRIMINANT, DISTANCE = 0.6, 0.9
 """Shrinkages of the covariance for the entropy and for the distance."""
 _SCORES = ("entropy", "distance", "combined")
 
@@ -129,7 +129,7 @@ class NoveltyDetector:
 
 def class_distances(gaussians: ClassGaussians, X: Floats) -> tuple[Floats, Floats]:
     """Return squared distances (N, K) of X (N, D) to the classes, for both scores."""
-    first, second = gaussians.squared_distances(X, (_DISCRIMINANT, _DISTANCE))
+    first, second = gaussians.squared_distances(X, (DISCRIMINANT, DISTANCE))
     return first, second
 
 
