@@ -24,6 +24,7 @@ LAYERS = (
     "plots",
     "transfer",
     "finetuning",
+    "export",
     "comparison",
     "auditing",
     "inspection",

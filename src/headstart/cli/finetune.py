@@ -13,7 +13,7 @@ from headstart.cli.finetuned import describe, document, write_history
 from headstart.errors import UserError
 from headstart.finetuning.settings import TuningSettings
 from headstart.system.option import Option, options_of
-from headstart.types import AUTO, DEFAULT_BACKBONE, ClassLevel
+from headstart.types import AUTO, DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from headstart.finetuning.checkpoint import Epoch
@@ -80,15 +80,7 @@ def finetune(
         if model
         else runtime.extractor(name)
     )
-    dataset = shared.DatasetOptions(
-        image_column=location.image_column,
-        label_column=location.label_column,
-        classes_from=ClassLevel(location.classes_from),
-        group_by=location.group_by,
-        review=Path(location.review) if location.review else None,
-        image_folder=Path(location.image_folder) if location.image_folder else None,
-        image_suffix=location.image_suffix,
-    ).open(location.data, runtime.cache)
+    dataset = shared.DatasetOptions.of(location).open(location.data, runtime.cache)
     from headstart.evaluation.report import write_skipped
     from headstart.finetuning.finetune import TuningProgress
     from headstart.finetuning.finetune import finetune as tune

@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from headstart.errors import DataError, UserError
 from headstart.system.option import Advanced, Option
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
     from headstart.features.extractor import Extractor
     from headstart.inspection.inspected_network import InspectedNetwork
+    from headstart.models.data_location import DataLocation
     from headstart.models.trained_model import Model
 
 
@@ -169,6 +170,19 @@ class DatasetOptions:
             )
         warn(dataset.warnings)
         return dataset if self.review is None else apply_review(dataset, self.review)
+
+    @classmethod
+    def of(cls, location: DataLocation) -> Self:
+        """Return how the images at a recorded location were read."""
+        return cls(
+            image_column=location.image_column,
+            label_column=location.label_column,
+            classes_from=ClassLevel(location.classes_from),
+            group_by=location.group_by,
+            review=Path(location.review) if location.review else None,
+            image_folder=Path(location.image_folder) if location.image_folder else None,
+            image_suffix=location.image_suffix,
+        )
 
     def location(self) -> dict[str, Any]:
         """Return the options for a `DataLocation`, with absolute paths."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from headstart.errors import UserError
-from headstart.export.graph_writer import GraphWriter, Value
+from headstart.export.graph_writer import Value
 from headstart.heads.blend import FLOOR, BlendedHead
 from headstart.heads.centroid import CentroidHead
 from headstart.heads.discriminant import DiscriminantHead
@@ -20,6 +20,7 @@ from headstart.heads.standardization import Standardization
 from headstart.models.trained_model import Model
 from headstart.novelty.calibration import ScoreDistribution
 from headstart.novelty.detector import DEFAULT_RATE, DISCRIMINANT, DISTANCE, NoveltyDetector
+from headstart.types import Floats
 
 _INTEGER: Final = np.dtype(np.int64)
 
@@ -93,12 +94,15 @@ def _blended(head: BlendedHead, X: Value) -> Value:
 
 
 def _linear(head: LinearHead, X: Value) -> Value:
-    return X @ head.coefficients.T + head.intercepts
+    logits: Value = X @ head.coefficients.T + head.intercepts
+    return logits
 
 
 def _centroid(head: CentroidHead, X: Value) -> Value:
     products = _standardized(head.standardization, X) @ head.centroids.T
-    return (products - 0.5 * np.square(head.centroids).sum(1)) / float(np.sqrt(head.width))
+    half: Floats = 0.5 * np.square(head.centroids).sum(1)
+    logits: Value = (products - half) / float(np.sqrt(head.width))
+    return logits
 
 
 def _knn(head: KnnHead, X: Value) -> Value:
@@ -128,7 +132,8 @@ def _names() -> str:
 
 
 def _standardized(standardization: Standardization, X: Value) -> Value:
-    return (X - standardization.mean) / standardization.scale
+    standardized: Value = (X - standardization.mean) / standardization.scale
+    return standardized
 
 
 def _unit_length(X: Value) -> Value:

@@ -152,6 +152,8 @@ def _digest(model: Model) -> str:
         **{f"tail.{name}": array for name, array in model.tail.items()},
         **(model.novelty.detector.arrays() if model.novelty else {}),
     }
-    origins = [(one.origin.name, one.origin.weights, one.origin.stages) for one in model.all_members]
+    origins = [
+        (one.origin.name, one.origin.weights, one.origin.stages) for one in model.all_members
+    ]
     text = json.dumps([model.classes, model.temperature, origins, list(parts)])
     return bytes_digest(text.encode() + b"".join(array.tobytes() for array in parts.values()))

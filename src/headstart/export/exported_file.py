@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from headstart.errors import MissingExtraError, UserError
 from headstart.export.description import FileDescription
-from headstart.export.file_format import Format, InputForm
-from headstart.export.onnx_graph import IMAGE, crops_name
-from headstart.features.views import Frame, View
-from headstart.images.presentation import CenterCrop, Presentation
+from headstart.export.file_format import IMAGE, Format, InputForm, crops_name
+from headstart.images.preprocessing import prepare
 from headstart.types import Floats, Pixels
 
 
@@ -54,31 +53,20 @@ class ExportedFile(ABC):
         if self.description.input is InputForm.IMAGE:
             return _answer(self.run({IMAGE: image}))
         crops = {
-            crops_name(place): shown.prepare_pixels(image)
-            for place, shown in enumerate(self._presentations())
+            crops_name(place): prepare(Image.fromarray(image), how)[np.newaxis]
+            for place, how in enumerate(self.description.preprocessing)
         }
         return _answer({name: value[0] for name, value in self.run(crops).items()})
-
-    def _presentations(self) -> Sequence[_Shown]:
-        return [_Shown(CenterCrop(how)) for how in self.description.preprocessing]
-
-
-class _Shown(NamedTuple):
-    """How the crops of a view are made from pixels."""
-
-    presentation: Presentation
-
-    def prepare_pixels(self, image: Pixels) -> Pixels:
-        from PIL import Image
-
-        return self.presentation.prepare(Image.fromarray(image))
 
 
 class OnnxFile(ExportedFile):
     """An ONNX file in onnxruntime."""
 
     def __init__(self, file: Path) -> None:
-        import onnxruntime
+        try:
+            import onnxruntime
+        except ImportError:
+            raise MissingExtraError(f"{file}, an ONNX file,", extra="export") from None
 
         self._session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
         entries = self._session.get_modelmeta().custom_metadata_map
@@ -167,11 +155,11 @@ def open_exported(file: Path) -> ExportedFile:
 
 
 def _entries(model: Any) -> dict[str, str]:
-    """Return the entries of an OpenVINO model."""
-    if not model.has_rt_info(["headstart"]):
+    """Return the entries of an OpenVINO model, which keeps those of an ONNX file under this."""
+    if not model.has_rt_info(["framework"]):
         return {}
-    found = model.get_rt_info(["headstart"])
-    return {f"headstart.{name}": str(value) for name, value in dict(found.value).items()}
+    found = model.get_rt_info(["framework"]).value
+    return {name: str(getattr(value, "value", value)) for name, value in found.items()}
 
 
 def _answer(outputs: Mapping[str, np.ndarray]) -> FileAnswer:

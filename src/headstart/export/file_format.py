@@ -58,3 +58,12 @@ class Weights(StrEnum):
     """Half the size; computed in float32."""
     INT8 = "int8"
     """A quarter of the size; the networks compute in 8 bits."""
+
+
+IMAGE: Final = "image"
+"""Name of the input of a file that takes whole images."""
+
+
+def crops_name(place: int) -> str:
+    """Return the name of the input of a view of a file that takes crops."""
+    return "crops" if place == 0 else f"crops_{place + 1}"

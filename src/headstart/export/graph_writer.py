@@ -142,7 +142,9 @@ class Value:
         """Return the numbers at indices along an axis."""
         return self.do("Gather", indices, axis=axis)
 
-    def do(self, kind: str, *inputs: Any, dtype: np.dtype[Any] | None = None, **options: Any) -> Value:
+    def do(
+        self, kind: str, *inputs: Any, dtype: np.dtype[Any] | None = None, **options: Any
+    ) -> Value:
         """Return the result of an operation of this value and others."""
         return self.writer.do(kind, self, *inputs, dtype=dtype or self.dtype, **options)
 
@@ -179,7 +181,9 @@ class GraphWriter:
         """Return the result of an operation."""
         return self.several(kind, *inputs, dtypes=[dtype], **options)[0]
 
-    def several(self, kind: str, *inputs: Any, dtypes: Sequence[Any], **options: Any) -> list[Value]:
+    def several(
+        self, kind: str, *inputs: Any, dtypes: Sequence[Any], **options: Any
+    ) -> list[Value]:
         """Return the results of an operation that has more than one."""
         outputs = [self.new_name() for _ in dtypes]
         names = [one.name for one in inputs]
@@ -216,7 +220,9 @@ class GraphWriter:
         start, step = ends
         return self.do("Range", start, count, step, dtype=_INTEGER)
 
-    def merge(self, graph: GraphProto, inputs: dict[str, Value], outputs: Sequence[str]) -> list[Value]:
+    def merge(
+        self, graph: GraphProto, inputs: dict[str, Value], outputs: Sequence[str]
+    ) -> list[Value]:
         """Copy the operations of another graph.
 
         Args:

@@ -7,6 +7,8 @@ from typing import Final
 
 import numpy as np
 import onnx
+import onnx.inliner
+import onnx.version_converter
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.graph_backbone import Activation, GraphBackbone
@@ -65,6 +67,7 @@ def _from_torch(backbone: Backbone, pixels: Value) -> list[Value]:
                 dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
                 verbose=False,
             )
+        assert program is not None  # it is only None where the other exporter is asked for
         graph = _inlined(program.model_proto).graph
     except Exception as error:  # the network's own code, and converters, raise anything
         raise _refusal(backbone, _reason(error)) from error
@@ -85,7 +88,9 @@ def _own_graph(backbone: GraphBackbone, pixels: Value) -> list[Value]:
         if version < OPSET:
             model = onnx.version_converter.convert_version(model, OPSET)
         elif version > OPSET:
-            raise _refusal(backbone, f"it uses version {version} of ONNX, and {OPSET} is the latest")
+            raise _refusal(
+                backbone, f"it uses version {version} of ONNX, and {OPSET} is the latest"
+            )
     except (OSError, StopIteration, RuntimeError, ValueError) as error:
         if isinstance(error, BackboneError):
             raise
@@ -148,5 +153,3 @@ def _refusal(backbone: Backbone, reason: str) -> BackboneError:
         f"{backbone.name} cannot be exported ({reason}); fit a model with another backbone, such "
         "as the default"
     )
-
-

@@ -13,7 +13,7 @@ from headstart.backbones.stages import LOGITS
 from headstart.errors import UserError
 from headstart.export.answers import Answers, check_head, write_answers
 from headstart.export.description import FileDescription, views_of
-from headstart.export.file_format import InputForm
+from headstart.export.file_format import IMAGE, InputForm, crops_name
 from headstart.export.graph_writer import OPSET, GraphWriter, Value
 from headstart.export.networks import write_network
 from headstart.export.resizing import center_crop
@@ -24,7 +24,6 @@ from headstart.images.presentation import CenterCrop, MirroredCrops, Presentatio
 from headstart.images.tiles import Tiles
 from headstart.models.trained_model import Model
 
-IMAGE: Final = "image"
 _IR_VERSION: Final = 9
 """Of ONNX 1.14, the first with this version of operations that is widely read."""
 
@@ -58,18 +57,15 @@ def build_graph(model: Model, extractor: Extractor, description: FileDescription
         shown, side = one.presentation, one.backbone.preprocessing.crop
         if not alone:
             name = crops_name(place)
-            inputs.append(helper.make_tensor_value_info(name, TensorProto.UINT8, ["N", side, side, 3]))
+            inputs.append(
+                helper.make_tensor_value_info(name, TensorProto.UINT8, ["N", side, side, 3])
+            )
             crops[shown] = Value(g, name, np.dtype(np.uint8))
         elif shown not in crops:
             crops[shown] = _crops(shown, image)
         features |= _view_features(view, one, crops[shown])
     answers = write_answers(model, features)
     return _finished(g, inputs, answers, description, alone=alone)
-
-
-def crops_name(place: int) -> str:
-    """Return the name of the input of a view."""
-    return "crops" if place == 0 else f"crops_{place + 1}"
 
 
 def _crops(shown: Presentation, image: Value) -> Value:
@@ -89,7 +85,10 @@ def _view_features(view: View | None, one: Extractor, crops: Value) -> Mapping[s
         crops = g.joined([crops, crops.picked(g.constant(columns.copy()), 2)], axis=0)
     outputs = write_network(one.backbone, crops)
     if isinstance(shown, MirroredCrops):
-        outputs = [output.shaped(2, -1, width) for output, width in zip(outputs, _widths(one), strict=False)]
+        outputs = [
+            output.shaped(2, -1, width)
+            for output, width in zip(outputs, _widths(one), strict=False)
+        ]
         outputs = [output.do("ReduceMean", g.vector(0), keepdims=0) for output in outputs]
     if isinstance(shown, Tiles):
         maxima = range(shown.averages, 2 * shown.averages)
@@ -109,7 +108,12 @@ def _widths(one: Extractor) -> list[int]:
 
 
 def _finished(
-    g: GraphWriter, inputs: list[Any], answers: Answers, description: FileDescription, *, alone: bool
+    g: GraphWriter,
+    inputs: list[Any],
+    answers: Answers,
+    description: FileDescription,
+    *,
+    alone: bool,
 ) -> ModelProto:
     """Name the outputs, leave out what they do not need, and check the whole."""
     outputs = []

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from headstart.export.graph_writer import GraphWriter, Value
+from headstart.export.graph_writer import Value
 from headstart.images.preprocessing import DECODE_FACTOR, Interpolation, Preprocessing, Resize
 
 _BLOCK: Final = 16
@@ -43,9 +43,7 @@ class Size(NamedTuple):
     def of(cls, image: Value) -> Size:
         """Return those of an image (H, W, 3)."""
         shape = image.do("Shape", dtype=np.dtype(np.int64))
-        height, width = (
-            shape.picked(image.writer.constant(np.array(axis))) for axis in (0, 1)
-        )
+        height, width = (shape.picked(image.writer.constant(np.array(axis))) for axis in (0, 1))
         return cls(width, height)
 
     def reduced(self, factor: Value) -> Size:
@@ -181,7 +179,9 @@ def _filtered(x: Value, interpolation: Interpolation) -> Value:
     return angle.do("Sin") / angle * ((angle / 3.0).do("Sin") / (angle / 3.0))
 
 
-def resize(image: Value, wanted: Size, how: Preprocessing, factor: Value, crop: int | None) -> Value:
+def resize(
+    image: Value, wanted: Size, how: Preprocessing, factor: Value, crop: int | None
+) -> Value:
     """Resize (H, W, 3) uint8 as Pillow does, the width first, and keep the middle.
 
     Args:

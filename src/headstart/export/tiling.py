@@ -36,7 +36,10 @@ def _resized(size: Size, side: int) -> Size:
     scale = enlarged.least((float(MAX_PIXELS) / (width * height)).do("Sqrt"))
     longest = float(max(side, MAX_PIXELS // side))
     return Size(
-        *((one * scale).do("Round").most(float(side)).least(longest).integers() for one in (width, height))
+        *(
+            (one * scale).do("Round").most(float(side)).least(longest).integers()
+            for one in (width, height)
+        )
     )
 
 

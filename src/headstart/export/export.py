@@ -1,0 +1,226 @@
+"""Write a model to a file, and accept it only if it answers as `headstart predict` does."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from headstart.errors import (
+    DataError,
+    HeadstartError,
+    MissingExtraError,
+    UnreadableImageError,
+    UserError,
+)
+from headstart.export.check_images import CheckImage
+from headstart.export.description import MARK, FileDescription
+from headstart.export.exported_file import open_exported
+from headstart.export.file_format import Format, InputForm, Weights
+from headstart.export.proof import TOLERANCE, Proof, predicted, prove, record_beside, write_record
+from headstart.features.extractor import Extractor
+from headstart.images.decode import decode
+from headstart.models.online_prediction import OnlinePredictor
+from headstart.models.trained_model import Model
+from headstart.system.files import TEMPORARY, check_writable
+from headstart.types import Pixels, ProgressCallback, no_progress
+
+_CALIBRATION: Final = 100
+"""Images from which the ranges of activations in 8 bits are known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSettings:
+    """What is written, and what is accepted.
+
+    Attributes:
+        format: The format of the file.
+        input: What the file takes.
+        weights: How it stores its weights.
+        tolerance: By how much a probability may differ, and how near a tie must be that another
+            label wins.
+    """
+
+    format: Format
+    input: InputForm = InputForm.IMAGE
+    weights: Weights = Weights.FLOAT32
+    tolerance: float = TOLERANCE
+
+    def check(self) -> None:
+        """Check that the settings fit one another.
+
+        Raises:
+            UserError: They do not.
+        """
+        if self.format is Format.TORCH:
+            if self.weights is not Weights.FLOAT32:
+                raise UserError(
+                    f"files for PyTorch have weights of float32, not {self.weights}; leave the "
+                    "option out, or choose onnx or openvino"
+                )
+            if self.input is not InputForm.CROPS:
+                raise UserError(
+                    "files for PyTorch take images that are already resized and cropped; add "
+                    "--input crops, or choose onnx or openvino"
+                )
+        if self.weights is Weights.INT8 and self.input is InputForm.CROPS:
+            raise UserError(
+                "a file in 8 bits takes whole images, on which it is calibrated; leave out --input "
+                "crops"
+            )
+
+
+class DifferingFileError(HeadstartError):
+    """The file does not answer as `headstart predict` does, so it was not kept.
+
+    Attributes:
+        proof: On which images it differs.
+    """
+
+    def __init__(self, message: str, proof: Proof) -> None:
+        super().__init__(message)
+        self.proof = proof
+
+
+def export_model(
+    model: Model,
+    extractor: Extractor,
+    out: Path,
+    settings: ExportSettings,
+    images: Sequence[CheckImage],
+    *,
+    progress: ProgressCallback = no_progress,
+) -> Proof:
+    """Write a model to a file, and the table of differences beside it.
+
+    Args:
+        model: The model.
+        extractor: Runs its networks in float32.
+        out: The file; one that was exported before is replaced.
+        settings: What is written.
+        images: What the file is checked on.
+        progress: Called with (done, total) images.
+
+    Raises:
+        DifferingFileError: The file's answers are too different; it was not kept, but the table
+            was.
+        UserError: Something in the model cannot be exported, or there is another file at `out`.
+        MissingExtraError: A library that writes or runs the file is not installed.
+    """
+    settings.check()
+    check_target(out, settings.format)
+    description = FileDescription.of(model, extractor, settings.input, settings.weights)
+    predictor = OnlinePredictor(model, extractor)
+    with _draft_folder(out) as folder:
+        draft = folder / out.name
+        _write(model, extractor, description, settings, draft, images)
+        proof = prove(
+            open_exported(draft),
+            images,
+            lambda _, content: predicted(predictor, model.classes, content),
+            tolerance=settings.tolerance,
+            total=len(images),
+            progress=progress,
+        )
+        write_record(proof, record_beside(out))
+        if not proof.holds:
+            raise DifferingFileError(_refusal(proof, out), proof)
+        for part in sorted(folder.iterdir(), key=lambda one: one == draft):  # weights first
+            part.replace(out.with_name(part.name))
+    return proof
+
+
+def check_target(out: Path, kind: Format) -> None:
+    """Check that a file can be written, before any work is done.
+
+    Raises:
+        UserError: Its name has another ending, its folder cannot be written, or there is a file
+            that was not exported.
+    """
+    if out.suffix.lower() != kind.suffix:
+        raise UserError(
+            f"--out {out} does not end in {kind.suffix}, as files for {kind} do; add it"
+        )
+    check_writable(out.parent)
+    if out.is_dir() or (out.exists() and MARK.encode() not in out.read_bytes()):
+        raise DataError(f"{out} exists and is not an exported file; choose another name")
+
+
+def _write(
+    model: Model,
+    extractor: Extractor,
+    description: FileDescription,
+    settings: ExportSettings,
+    draft: Path,
+    images: Sequence[CheckImage],
+) -> None:
+    if settings.format is Format.TORCH:
+        from headstart.export.torch_program import write_program
+
+        write_program(model, extractor, description, draft)
+        return
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401 - runs the file, or calibrates it
+
+        from headstart.export.onnx_graph import build_graph
+        from headstart.export.smaller import quantized, with_half_weights
+    except ImportError as error:
+        raise MissingExtraError("exporting a model", extra="export") from error
+    graph = build_graph(model, extractor, description)
+    if settings.weights is Weights.HALF:
+        graph = with_half_weights(graph)
+    elif settings.weights is Weights.INT8:
+        graph = quantized(graph, _pixels(images), draft.parent)
+    if settings.format is Format.ONNX:
+        onnx.save(graph, draft)
+        return
+    import openvino
+
+    from headstart.engines.openvino import openvino_core
+
+    network = openvino_core().read_model(graph.SerializeToString())
+    openvino.save_model(network, draft, compress_to_fp16=False)
+
+
+def _pixels(images: Sequence[CheckImage]) -> Iterator[Pixels]:
+    """Decode the images that activations are measured on: no generated ones."""
+    for image in [one for one in images if one.content is None][:_CALIBRATION]:
+        with suppress(UnreadableImageError):
+            yield np.asarray(decode(image.read()))
+
+
+@contextmanager
+def _draft_folder(out: Path) -> Iterator[Path]:
+    """Make a folder beside a file, from which moving is atomic, and remove it."""
+    folder = out.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        raise HeadstartError(
+            f"cannot write {out}: {error.strerror or error}; free some space or choose another "
+            "folder"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refusal(proof: Proof, out: Path) -> str:
+    worst = proof.differing[0]
+    label = (
+        f"{worst.file_label} instead of {worst.label}"
+        if worst.file_label != worst.label
+        else f"{worst.label} with a probability that differs by {worst.difference:.3f}"
+    )
+    return (
+        f"the file answers differently on {len(proof.differing)} of {len(proof.images)} images, so "
+        f"{out} was not written: {label} for {worst.image}; {record_beside(out)} has all of them. "
+        f"Larger differences than {proof.tolerance:g} are accepted with --tolerance"
+    )

@@ -1,0 +1,265 @@
+"""The proof that a file answers as `headstart predict` does: image by image."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from headstart.errors import UnreadableImageError, UserError
+from headstart.export.check_images import CheckImage
+from headstart.export.exported_file import ExportedFile, FileAnswer
+from headstart.images.decode import decode
+from headstart.models.online_prediction import OnlinePredictor
+from headstart.system.digests import bytes_digest
+from headstart.system.files import atomic_write
+from headstart.system.serialization import csv_text
+from headstart.types import Floats, ProgressCallback, no_progress
+
+TOLERANCE: Final = 0.02
+"""By how much a probability may differ, and how near a tie must be that another label wins."""
+_COLUMNS: Final = (
+    *("image", "digest", "width", "height", "label", "probability", "novelty"),
+    *("file_label", "file_probability", "file_novelty", "difference", "agrees"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What `headstart predict` says of an image.
+
+    Attributes:
+        label: Name of the most probable class.
+        probability: Its probability.
+        novelty: The p-value of its novelty; None if the model cannot tell.
+        probabilities: (K,) of all classes; None if only that of the label is known.
+    """
+
+    label: str
+    probability: float
+    novelty: float | None
+    probabilities: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedImage:
+    """The two answers for an image.
+
+    Attributes:
+        image: Its path, or what is odd about a generated one.
+        digest: Digest of its file, 32 hex digits.
+        width: In pixels.
+        height: In pixels.
+        label: What `headstart predict` says.
+        probability: The probability of that label.
+        novelty: The p-value of its novelty; None if the model cannot tell.
+        file_label: What the file says.
+        file_probability: The probability of that label in the file.
+        file_novelty: The p-value in the file.
+        difference: The largest difference of a probability that is known.
+        gap: How much less probable than its own label `headstart predict` finds the file's.
+    """
+
+    image: str
+    digest: str
+    width: int
+    height: int
+    label: str
+    probability: float
+    novelty: float | None
+    file_label: str
+    file_probability: float
+    file_novelty: float | None
+    difference: float
+    gap: float
+
+    def agrees(self, tolerance: float) -> bool:
+        """Whether no probability differs by more, and no label unless both are almost tied."""
+        return self.difference <= tolerance and self.gap <= tolerance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """How a file's answers differ from those of `headstart predict`.
+
+    Attributes:
+        images: The images that it was checked on.
+        tolerance: What is accepted.
+        runtime: What ran the file.
+    """
+
+    images: tuple[CheckedImage, ...]
+    tolerance: float
+    runtime: str
+
+    @property
+    def differing(self) -> tuple[CheckedImage, ...]:
+        """The images on which the file is not accepted, the worst first."""
+        found = [one for one in self.images if not one.agrees(self.tolerance)]
+        return tuple(sorted(found, key=lambda one: -max(one.difference, one.gap)))
+
+    @property
+    def holds(self) -> bool:
+        """Whether the file is accepted."""
+        return not self.differing
+
+    @property
+    def equal_labels(self) -> int:
+        """Number of images with the same label."""
+        return sum(one.label == one.file_label for one in self.images)
+
+    def quantile(self, share: float) -> float:
+        """Return the difference that this share of the images does not exceed."""
+        return float(np.quantile([one.difference for one in self.images], share))
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the summary as it is printed as JSON."""
+        return {
+            "images": len(self.images),
+            "equal_labels": self.equal_labels,
+            "largest_difference": self.quantile(1),
+            "difference_p99": self.quantile(0.99),
+            "tolerance": self.tolerance,
+            "runtime": self.runtime,
+            "holds": self.holds,
+            "differing": [one.image for one in self.differing],
+        }
+
+
+def prove(
+    file: ExportedFile,
+    images: Iterable[CheckImage],
+    expected: Callable[[CheckImage, bytes], Expected | None],
+    *,
+    tolerance: float = TOLERANCE,
+    total: int = 0,
+    progress: ProgressCallback = no_progress,
+) -> Proof:
+    """Compare a file with what is expected of it.
+
+    Args:
+        file: The file, as the library opens it that will run it.
+        images: What it is checked on; those that cannot be read are left out.
+        expected: Gives what is expected for an image and the content of its file; None if that is
+            not known, and the image is left out.
+        tolerance: By how much a probability may differ.
+        total: Number of images, for the progress.
+        progress: Called with the number of images that are done, and `total`.
+
+    Raises:
+        UserError: There is no image to check it on.
+    """
+    checked = []
+    for number, image in enumerate(images, start=1):
+        with suppress(UnreadableImageError):
+            content = image.read()
+            wanted = expected(image, content)
+            if wanted is not None:
+                pixels = np.asarray(decode(content))
+                checked.append(_compared(image, content, pixels, wanted, file))
+        progress(number, max(number, total))
+    if not checked:
+        raise UserError("none of the images can be used to check the file; give others")
+    return Proof(images=tuple(checked), tolerance=tolerance, runtime=file.runtime)
+
+
+def predicted(predictor: OnlinePredictor, classes: Sequence[str], content: bytes) -> Expected:
+    """Return what `headstart predict` says of an image.
+
+    Raises:
+        UnreadableImageError: It cannot be read.
+    """
+    found = predictor.predict([predictor.prepare(content)])
+    p = found.probabilities[0]
+    best = int(p.argmax())
+    return Expected(
+        label=classes[best],
+        probability=float(p[best]),
+        novelty=None if found.novelty is None else float(found.novelty[0]),
+        probabilities=p,
+    )
+
+
+def _compared(
+    image: CheckImage, content: bytes, pixels: np.ndarray, wanted: Expected, file: ExportedFile
+) -> CheckedImage:
+    answer: FileAnswer = file.predict(pixels)
+    classes, p = file.description.classes, answer.probabilities
+    own = p[classes.index(wanted.label)]
+    if wanted.probabilities is None:
+        difference, gap = abs(float(own) - wanted.probability), float(p[answer.label] - own)
+    else:
+        difference = float(np.abs(p - wanted.probabilities).max())
+        gap = wanted.probability - float(wanted.probabilities[answer.label])
+    return CheckedImage(
+        image=image.name,
+        digest=bytes_digest(content),
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        label=wanted.label,
+        probability=wanted.probability,
+        novelty=wanted.novelty,
+        file_label=classes[answer.label],
+        file_probability=float(p[answer.label]),
+        file_novelty=answer.novelty,
+        difference=difference,
+        gap=gap,
+    )
+
+
+def record_beside(file: Path) -> Path:
+    """Return the table of the proof of a file."""
+    return file.with_name(f"{file.name}.check.csv")
+
+
+def write_record(proof: Proof, path: Path) -> None:
+    """Write the table of a proof.
+
+    Raises:
+        HeadstartError: It cannot be written.
+    """
+    rows = [
+        [
+            *(getattr(one, name) for name in _COLUMNS[:-1]),
+            "yes" if one.agrees(proof.tolerance) else "no",
+        ]
+        for one in proof.images
+    ]
+    cells = [["" if cell is None else cell for cell in row] for row in rows]
+    atomic_write(path, csv_text([_COLUMNS, *cells]).encode(errors="surrogateescape"))
+
+
+def read_record(path: Path) -> dict[str, Expected]:
+    """Read what was expected of images, by the digests of their files, from the table of a proof.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as table:
+            return dict(_recorded(table))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"there is no {path.name} beside the file, which says what is expected of it; give the "
+            "model with --model"
+        ) from error
+    except (OSError, LookupError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); give the model with --model") from error
+
+
+def _recorded(table: Iterable[str]) -> Iterator[tuple[str, Expected]]:
+    for row in csv.DictReader(table):
+        novelty = row["novelty"]
+        yield (
+            row["digest"],
+            Expected(
+                label=row["label"],
+                probability=float(row["probability"]),
+                novelty=float(novelty) if novelty else None,
+            ),
+        )
