@@ -26,6 +26,7 @@ _FORMATS = ("onnx", "openvino", "torch")
 _INPUTS = ("image", "crops")
 _HERE = 50
 """Images on which the file is also compared with predictions in bf16."""
+_WIDTH = 12
 Tolerance = Annotated[
     float,
     Option(
@@ -168,7 +169,8 @@ def verify(
             [
                 *_proof_facts(found.proof),
                 ("accuracy", [one for one in (accuracy, own) if one]),
-            ]
+            ],
+            width=_WIDTH,
         )
     if not found.proof.holds:
         raise typer.Exit(1)
@@ -235,7 +237,7 @@ def _in_bf16(
     return prove(
         open_exported(out),
         [one for one in images if one.content is None][:_HERE],
-        lambda _, content: predicted(predictor, model.classes, content),
+        lambda contents: predicted(predictor, model.classes, contents),
     )
 
 
@@ -265,7 +267,8 @@ def _show(
             *_proof_facts(proof),
             ("bf16", _bf16_text(here) if here else None),
             ("written", str(record_beside(out))),
-        ]
+        ],
+        width=_WIDTH,
     )
 
 
@@ -277,8 +280,10 @@ def _proof_facts(proof: Proof) -> list[tuple[str, str | None]]:
         ("labels", f"{proof.equal_labels} of {images} equal those of 'headstart predict'"),
         (
             "difference",
-            f"of a probability at most {proof.quantile(1):.4f}; 99% of the images at most "
-            f"{proof.quantile(0.99):.4f}",
+            (
+                f"of a probability at most {proof.quantile(1):.4f}; 99% of the images at most "
+                f"{proof.quantile(0.99):.4f}"
+            ),
         ),
         (
             "differs",

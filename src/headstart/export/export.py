@@ -123,7 +123,7 @@ def export_model(
         proof = prove(
             open_exported(draft),
             images,
-            lambda _, content: predicted(predictor, model.classes, content),
+            lambda contents: predicted(predictor, model.classes, contents),
             tolerance=settings.tolerance,
             total=len(images),
             progress=progress,

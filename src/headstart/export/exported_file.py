@@ -68,7 +68,11 @@ class OnnxFile(ExportedFile):
         except ImportError:
             raise MissingExtraError(f"{file}, an ONNX file,", extra="export") from None
 
-        self._session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others compute
+        self._session = onnxruntime.InferenceSession(
+            file, options, providers=["CPUExecutionProvider"]
+        )
         entries = self._session.get_modelmeta().custom_metadata_map
         self.description = FileDescription.read(entries, file)
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
@@ -123,7 +127,7 @@ class TorchFile(ExportedFile):
         import torch
 
         with torch.inference_mode():
-            found = self._module(*(torch.from_numpy(one) for one in inputs.values()))
+            found = self._module(*(torch.from_numpy(np.array(one)) for one in inputs.values()))
         names = FileAnswer._fields
         return {name: value.numpy() for name, value in zip(names, found, strict=False)}
 

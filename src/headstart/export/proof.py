@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from headstart.errors import UnreadableImageError, UserError
 from headstart.export.check_images import CheckImage
 from headstart.export.exported_file import ExportedFile, FileAnswer
 from headstart.images.decode import decode
-from headstart.models.online_prediction import OnlinePredictor
+from headstart.models.online_prediction import OnlinePredictor, PreparedImage
 from headstart.system.digests import bytes_digest
 from headstart.system.files import atomic_write
 from headstart.system.serialization import csv_text
@@ -23,6 +24,8 @@ from headstart.types import Floats, ProgressCallback, no_progress
 
 TOLERANCE: Final = 0.02
 """By how much a probability may differ, and how near a tie must be that another label wins."""
+_TOGETHER: Final = 8
+"""Images that are predicted together, as engines do."""
 _COLUMNS: Final = (
     *("image", "digest", "width", "height", "label", "probability", "novelty"),
     *("file_label", "file_probability", "file_novelty", "difference", "agrees"),
@@ -134,7 +137,7 @@ class Proof:
 def prove(
     file: ExportedFile,
     images: Iterable[CheckImage],
-    expected: Callable[[CheckImage, bytes], Expected | None],
+    expected: Callable[[Sequence[bytes]], Sequence[Expected | None]],
     *,
     tolerance: float = TOLERANCE,
     total: int = 0,
@@ -145,8 +148,8 @@ def prove(
     Args:
         file: The file, as the library opens it that will run it.
         images: What it is checked on; those that cannot be read are left out.
-        expected: Gives what is expected for an image and the content of its file; None if that is
-            not known, and the image is left out.
+        expected: Gives what is expected for images by the contents of their files; None for those
+            that are left out.
         tolerance: By how much a probability may differ.
         total: Number of images, for the progress.
         progress: Called with the number of images that are done, and `total`.
@@ -154,40 +157,58 @@ def prove(
     Raises:
         UserError: There is no image to check it on.
     """
-    checked = []
-    for number, image in enumerate(images, start=1):
-        with suppress(UnreadableImageError):
-            content = image.read()
-            wanted = expected(image, content)
-            if wanted is not None:
-                pixels = np.asarray(decode(content))
-                checked.append(_compared(image, content, pixels, wanted, file))
-        progress(number, max(number, total))
+    checked: list[CheckedImage] = []
+    done, pending = 0, iter(images)
+    while some := list(islice(pending, _TOGETHER)):
+        contents = dict(_read(some))
+        wanted = expected(list(contents.values()))
+        for (image, content), one in zip(contents.items(), wanted, strict=True):
+            with suppress(UnreadableImageError):
+                if one is not None:
+                    checked.append(_compared(image, content, one, file))
+        done += len(some)
+        progress(done, max(done, total))
     if not checked:
         raise UserError("none of the images can be used to check the file; give others")
     return Proof(images=tuple(checked), tolerance=tolerance, runtime=file.runtime)
 
 
-def predicted(predictor: OnlinePredictor, classes: Sequence[str], content: bytes) -> Expected:
-    """Return what `headstart predict` says of an image.
+def _read(images: Iterable[CheckImage]) -> Iterator[tuple[CheckImage, bytes]]:
+    for image in images:
+        with suppress(UnreadableImageError):
+            yield image, image.read()
 
-    Raises:
-        UnreadableImageError: It cannot be read.
-    """
-    found = predictor.predict([predictor.prepare(content)])
-    p = found.probabilities[0]
+
+def predicted(
+    predictor: OnlinePredictor, classes: Sequence[str], contents: Sequence[bytes]
+) -> list[Expected | None]:
+    """Return what `headstart predict` says of images; None for those that cannot be read."""
+    prepared: list[PreparedImage | None] = []
+    for content in contents:
+        try:
+            prepared.append(predictor.prepare(content))
+        except UnreadableImageError:
+            prepared.append(None)
+    usable = [one for one in prepared if one is not None]
+    if not usable:
+        return [None] * len(contents)
+    found = predictor.predict(usable)
+    novelty = [None] * len(usable) if found.novelty is None else found.novelty.tolist()
+    answers = iter(zip(found.probabilities, novelty, strict=True))
+    return [None if one is None else _expected(classes, *next(answers)) for one in prepared]
+
+
+def _expected(classes: Sequence[str], p: Floats, novelty: float | None) -> Expected:
     best = int(p.argmax())
     return Expected(
-        label=classes[best],
-        probability=float(p[best]),
-        novelty=None if found.novelty is None else float(found.novelty[0]),
-        probabilities=p,
+        label=classes[best], probability=float(p[best]), novelty=novelty, probabilities=p
     )
 
 
 def _compared(
-    image: CheckImage, content: bytes, pixels: np.ndarray, wanted: Expected, file: ExportedFile
+    image: CheckImage, content: bytes, wanted: Expected, file: ExportedFile
 ) -> CheckedImage:
+    pixels = np.asarray(decode(content))
     answer: FileAnswer = file.predict(pixels)
     classes, p = file.description.classes, answer.probabilities
     own = p[classes.index(wanted.label)]

@@ -76,7 +76,7 @@ def verify_with_model(
     proof = prove(
         file,
         [CheckImage(str(path)) for path in dataset.paths],
-        lambda _, content: predicted(predictor, model.classes, content),
+        lambda contents: predicted(predictor, model.classes, contents),
         tolerance=tolerance,
         total=len(dataset.paths),
         progress=progress,
@@ -123,8 +123,8 @@ def verify_with_record(
     """
     recorded = read_record(record_beside(path))
 
-    def expected(_: CheckImage, content: bytes) -> Expected | None:
-        return recorded.get(bytes_digest(content))
+    def expected(contents: Sequence[bytes]) -> list[Expected | None]:
+        return [recorded.get(bytes_digest(one)) for one in contents]
 
     try:
         proof = prove(
