@@ -1,0 +1,188 @@
+"""Whole models as files, and the proof that decides whether they are kept."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from headstart.errors import DataError, UserError
+from headstart.export import onnx_graph
+from headstart.export.check_images import CheckImage, odd_images, of_every_shape
+from headstart.export.description import FileDescription
+from headstart.export.export import DifferingFileError, ExportSettings, export_model
+from headstart.export.exported_file import open_exported
+from headstart.export.file_format import Format, InputForm, Weights
+from headstart.export.onnx_graph import build_graph
+from headstart.export.proof import record_beside
+from headstart.images.decode import decode
+from headstart.models.online_prediction import OnlinePredictor
+from tests.conftest import files
+from tests.export.conftest import extractor_of
+
+ROOT = Path(__file__).parents[2]
+ONNX = ExportSettings(format=Format.ONNX)
+
+
+@pytest.fixture
+def images(new_photos: Path) -> list[CheckImage]:
+    return [*of_every_shape(files(new_photos), 6), *odd_images()]
+
+
+@pytest.mark.parametrize(
+    "kind", [Format.ONNX, pytest.param(Format.OPENVINO, marks=pytest.mark.slow)]
+)
+def test_a_model_of_all_views_answers_alike(of_views, own_network, images, tmp_path, kind):
+    names = {one.origin.name for one in of_views.members}
+    assert {"net.onnx", "net.onnx@tiles", "net.onnx@mirrored", "net.onnx@48-whole"} <= names
+    out = tmp_path / "files" / f"model{kind.suffix}"
+    settings = ExportSettings(format=kind)
+    proof = export_model(of_views, extractor_of(of_views, own_network), out, settings, images)
+    assert proof.holds
+    assert len(proof.images) == 16
+    assert proof.equal_labels == 16
+    assert sorted(path.name for path in out.parent.iterdir()) == sorted(
+        [out.name, f"{out.name}.check.csv", *(["model.bin"] if kind is Format.OPENVINO else [])]
+    )
+
+
+def test_what_the_file_says_of_itself(fitted, own_network, images, tmp_path):
+    out = tmp_path / "model.onnx"
+    extractor = extractor_of(fitted, own_network)
+    export_model(fitted, extractor, out, ONNX, images)
+    model = onnx.load(out)
+    onnx.checker.check_model(model, full_check=True)
+    entries = {one.key: one.value for one in model.metadata_props}
+    assert json.loads(entries["headstart.classes"]) == list(fitted.classes)
+    assert json.loads(entries["headstart.accuracy"])["value"] == fitted.accuracy.value
+    assert entries["headstart.input"] == "image"
+    description = FileDescription.of(fitted, extractor, InputForm.IMAGE, Weights.FLOAT32)
+    assert open_exported(out).description == description
+    assert description.unknown_rate == 0.05
+    assert description.weights_licenses == ("unstated",)
+    assert str(own_network.parent) not in json.dumps(entries)
+    before = out.read_bytes()
+    export_model(fitted, extractor, out, ONNX, images)  # replaces its own files
+    assert out.read_bytes() == before
+
+
+def test_answers_are_those_of_predict(fitted, own_network, new_photos, images, tmp_path):
+    out = tmp_path / "model.onnx"
+    extractor = extractor_of(fitted, own_network)
+    export_model(fitted, extractor, out, ONNX, images)
+    file, predictor = open_exported(out), OnlinePredictor(fitted, extractor)
+    for path in files(new_photos)[:5]:
+        found = file.predict(np.asarray(decode(path)))
+        expected = predictor.predict([predictor.prepare(path.read_bytes())])
+        np.testing.assert_allclose(found.probabilities, expected.probabilities[0], atol=1e-3)
+        assert found.label == expected.probabilities[0].argmax()
+        assert abs(found.novelty - expected.novelty[0]) <= 0.1
+        assert found.known == (found.novelty > 0.05)
+
+
+def test_crops_for_all_views_but_tiles(of_views, fitted, own_network, images, tmp_path):
+    out = tmp_path / "model.onnx"
+    settings = replace(ONNX, input=InputForm.CROPS)
+    with pytest.raises(UserError, match="as many tiles as it needs"):
+        export_model(of_views, extractor_of(of_views, own_network), out, settings, images)
+    proof = export_model(fitted, extractor_of(fitted, own_network), out, settings, images)
+    assert proof.quantile(1) < 1e-4  # the pixels are Pillow's own
+    crops = np.zeros((5, 32, 32, 3), np.uint8)
+    assert open_exported(out).run({"crops": crops})["probabilities"].shape == (5, 3)
+
+
+@pytest.mark.parametrize("weights", [Weights.HALF, Weights.INT8])
+def test_smaller_files(fitted, own_network, images, tmp_path, weights):
+    extractor = extractor_of(fitted, own_network)
+    sizes = {}
+    for one in (Weights.FLOAT32, weights):
+        out = tmp_path / f"{one}.onnx"
+        settings = replace(ONNX, weights=one, tolerance=0.02 if one is not Weights.INT8 else 1.0)
+        export_model(fitted, extractor, out, settings, images)
+        assert open_exported(out).description.weights is one
+        model = onnx.load(out)
+        onnx.checker.check_model(model)
+        kinds = {tensor.data_type for tensor in model.graph.initializer}
+        sizes[one] = kinds
+    smaller = {Weights.HALF: onnx.TensorProto.FLOAT16, Weights.INT8: onnx.TensorProto.INT8}
+    assert smaller[weights] in sizes[weights] - sizes[Weights.FLOAT32]
+
+
+def test_a_file_that_answers_differently_is_not_kept(
+    fitted, own_network, images, tmp_path, monkeypatch
+):
+    out = tmp_path / "files" / "model.onnx"
+    extractor = extractor_of(fitted, own_network)
+    other = replace(fitted, temperature=fitted.temperature * 3)
+    export_model(fitted, extractor, out, ONNX, images)
+    before = out.read_bytes()
+    monkeypatch.setattr(onnx_graph, "build_graph", lambda _, *more: build_graph(other, *more))
+    with pytest.raises(DifferingFileError, match=r"was not written: .*--tolerance") as raised:
+        export_model(fitted, extractor, out, ONNX, images)
+    assert out.read_bytes() == before
+    assert raised.value.exit_code == 1
+    with record_beside(out).open(encoding="utf-8") as table:
+        agrees = [row["agrees"] for row in csv.DictReader(table)]
+    assert agrees.count("no") == len(raised.value.proof.differing) > 0
+    assert {one.name for one in out.parent.iterdir()} == {out.name, record_beside(out).name}
+
+
+def test_other_files_are_not_replaced(fitted, own_network, images, tmp_path):
+    extractor = extractor_of(fitted, own_network)
+    out = tmp_path / "model.onnx"
+    out.write_bytes(own_network.read_bytes())
+    with pytest.raises(DataError, match="is not an exported file"):
+        export_model(fitted, extractor, out, ONNX, images)
+    with pytest.raises(UserError, match=r"does not end in \.onnx"):
+        export_model(fitted, extractor, tmp_path / "model.xml", ONNX, images)
+    with pytest.raises(UserError, match="was not written by"):
+        open_exported(own_network)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format": Format.TORCH}, "--input crops"),
+        ({"format": Format.TORCH, "input": InputForm.CROPS, "weights": Weights.HALF}, "float32"),
+        ({"weights": Weights.INT8, "input": InputForm.CROPS}, "leave out --input"),
+    ],
+)
+def test_settings_that_contradict_each_other(changes, words):
+    with pytest.raises(UserError, match=words):
+        replace(ONNX, **changes).check()
+
+
+def test_images_of_every_shape(tmp_path):
+    from PIL import Image
+
+    for number, size in enumerate([(8, 8)] * 5 + [(90, 10), (10, 90), (8, 9)]):
+        Image.new("RGB", size).save(tmp_path / f"{number}.png")
+    (tmp_path / "9.png").write_text("not an image")
+    chosen = of_every_shape(files(tmp_path), 4)
+    assert sorted(Path(one.name).name for one in chosen) == ["0.png", "5.png", "6.png", "7.png"]
+    assert len(of_every_shape(files(tmp_path), 100)) == 8
+    extremes = {Path(one.name).name for one in of_every_shape(files(tmp_path), 2)}
+    assert extremes == {"5.png", "6.png"}
+
+
+def test_the_example_needs_neither_headstart_nor_more(fitted, own_network, cat, images, tmp_path):
+    out = tmp_path / "model.onnx"
+    extractor = extractor_of(fitted, own_network)
+    export_model(fitted, extractor, out, ONNX, images)
+    script = (ROOT / "examples" / "predict_onnx.py").read_text(encoding="utf-8")
+    assert "headstart." in script
+    assert "import headstart" not in script
+    assert "from headstart" not in script
+    command = [sys.executable, "-I", str(ROOT / "examples" / "predict_onnx.py"), str(out), str(cat)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    predictor = OnlinePredictor(fitted, extractor)
+    p = predictor.predict([predictor.prepare(cat.read_bytes())]).probabilities[0]
+    image, label, probability = done.stdout.split()[:3]
+    assert (image, label) == (str(cat), fitted.classes[p.argmax()])
+    assert float(probability) == pytest.approx(p.max(), abs=0.01)  # a PNG of this size
