@@ -5,18 +5,14 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import numpy as np
 
 from headstart.errors import (
     DataError,
     HeadstartError,
     MissingExtraError,
-    UnreadableImageError,
     UserError,
 )
 from headstart.export.check_images import CheckImage
@@ -25,14 +21,10 @@ from headstart.export.exported_file import open_exported
 from headstart.export.file_format import Format, InputForm, Weights
 from headstart.export.proof import TOLERANCE, Proof, predicted, prove, record_beside, write_record
 from headstart.features.extractor import Extractor
-from headstart.images.decode import decode
 from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.trained_model import Model
 from headstart.system.files import TEMPORARY, check_writable
-from headstart.types import Pixels, ProgressCallback, no_progress
-
-_CALIBRATION: Final = 100
-"""Images from which the ranges of activations in 8 bits are known."""
+from headstart.types import ProgressCallback, no_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +61,6 @@ class ExportSettings:
                     "files for PyTorch take images that are already resized and cropped; add "
                     "--input crops, or choose onnx or openvino"
                 )
-        if self.weights is Weights.INT8 and self.input is InputForm.CROPS:
-            raise UserError(
-                "a file in 8 bits takes whole images, on which it is calibrated; leave out --input "
-                "crops"
-            )
 
 
 class DifferingFileError(HeadstartError):
@@ -119,7 +106,7 @@ def export_model(
     predictor = OnlinePredictor(model, extractor)
     with _draft_folder(out) as folder:
         draft = folder / out.name
-        _write(model, extractor, description, settings, draft, images)
+        _write(model, extractor, description, settings, draft)
         proof = prove(
             open_exported(draft),
             images,
@@ -158,7 +145,6 @@ def _write(
     description: FileDescription,
     settings: ExportSettings,
     draft: Path,
-    images: Sequence[CheckImage],
 ) -> None:
     if settings.format is Format.TORCH:
         from headstart.export.torch_program import write_program
@@ -167,17 +153,14 @@ def _write(
         return
     try:
         import onnx
-        import onnxruntime  # noqa: F401 - runs the file, or calibrates it
 
         from headstart.export.onnx_graph import build_graph
-        from headstart.export.smaller import quantized, with_half_weights
+        from headstart.export.smaller import with_smaller_weights
     except ImportError as error:
         raise MissingExtraError("exporting a model", extra="export") from error
     graph = build_graph(model, extractor, description)
-    if settings.weights is Weights.HALF:
-        graph = with_half_weights(graph)
-    elif settings.weights is Weights.INT8:
-        graph = quantized(graph, _pixels(images), draft.parent)
+    if settings.weights is not Weights.FLOAT32:
+        graph = with_smaller_weights(graph, settings.weights)
     if settings.format is Format.ONNX:
         onnx.save(graph, draft)
         return
@@ -187,13 +170,6 @@ def _write(
 
     network = openvino_core().read_model(graph.SerializeToString())
     openvino.save_model(network, draft, compress_to_fp16=False)
-
-
-def _pixels(images: Sequence[CheckImage]) -> Iterator[Pixels]:
-    """Decode the images that activations are measured on: no generated ones."""
-    for image in [one for one in images if one.content is None][:_CALIBRATION]:
-        with suppress(UnreadableImageError):
-            yield np.asarray(decode(image.read()))
 
 
 @contextmanager
