@@ -1,0 +1,54 @@
+"""Programs of torch.export, against `headstart predict`."""
+
+import numpy as np
+import pytest
+import torch
+
+from headstart import Classifier
+from headstart.backbones.own_module import module_backbone
+from headstart.backbones.stated_preprocessing import preprocessing_from
+from headstart.export.check_images import CheckImage, odd_images
+from headstart.export.export import ExportSettings, export_model
+from headstart.export.file_format import Format, InputForm
+from headstart.export.torch_program import ClassifierProgram
+from headstart.models.model_backbone import build_model_extractor
+from headstart.models.online_prediction import OnlinePredictor
+from headstart.types import Precision
+from tests.backbones.onnx_file import STATED, TinyNet
+from tests.conftest import files
+
+
+@pytest.fixture(scope="module")
+def prepared(photos):
+    paths = files(photos)
+    labels = [path.parent.name for path in paths]
+    model = Classifier(backbone=TinyNet(), preprocessing=STATED).fit(paths, labels).model_
+    backbone = module_backbone(TinyNet(), preprocessing_from(STATED, where=""))
+    return model, build_model_extractor(model, backbone=backbone, precision=Precision.FLOAT32)
+
+
+def test_it_computes_what_predict_does(prepared, new_photos):
+    model, extractor = prepared
+    predictor = OnlinePredictor(model, extractor)
+    images = [predictor.prepare(path.read_bytes()) for path in files(new_photos)]
+    expected = predictor.predict(images)
+    crops = torch.from_numpy(np.concatenate([one.crops[None] for one in images]))
+    with torch.no_grad():
+        p, labels, novelty, known = ClassifierProgram(model, extractor)(crops)
+    np.testing.assert_allclose(p, expected.probabilities, atol=1e-4)
+    assert labels.tolist() == expected.probabilities.argmax(1).tolist()
+    assert np.abs(novelty.numpy() - expected.novelty).mean() < 0.01
+    assert known.tolist() == (novelty > 0.05).tolist()
+
+
+@pytest.mark.slow
+def test_the_file_needs_pytorch_alone(prepared, new_photos, tmp_path):
+    model, extractor = prepared
+    out = tmp_path / "model.pt2"
+    settings = ExportSettings(format=Format.TORCH, input=InputForm.CROPS)
+    images = [*(CheckImage(str(path)) for path in files(new_photos)[:4]), *list(odd_images())[:2]]
+    assert export_model(model, extractor, out, settings, images).holds
+    program = torch.export.load(out).module()
+    for count in (1, 3):
+        found = program(torch.zeros(count, 32, 32, 3, dtype=torch.uint8))
+        assert found[0].shape == (count, 3)
