@@ -37,8 +37,7 @@ def test_the_embedded_network_needs_no_pytorch(lite0, monkeypatch):
     monkeypatch.setattr(type(lite0), "network", None)
     tuned = {name: array * 1.01 for name, array in lite0.tensors().items() if "blocks.6" in name}
     small = View(lite0.name, 64).of(lite0.with_tensors({**lite0.tensors(), **tuned}))
-    check(small)
-    check(replace(small, peaks=True), runtimes=RUNTIMES[:1])
+    check(replace(small, peaks=True))
 
 
 @pytest.mark.slow

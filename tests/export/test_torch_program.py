@@ -17,6 +17,8 @@ from headstart.types import Precision
 from tests.backbones.onnx_file import STATED, TinyNet
 from tests.conftest import files
 
+pytestmark = pytest.mark.slow  # importing PyTorch's exporter takes seconds
+
 
 @pytest.fixture(scope="module")
 def prepared(photos):
@@ -41,7 +43,6 @@ def test_it_computes_what_predict_does(prepared, new_photos):
     assert known.tolist() == (novelty > 0.05).tolist()
 
 
-@pytest.mark.slow
 def test_the_file_needs_pytorch_alone(prepared, new_photos, tmp_path):
     model, extractor = prepared
     out = tmp_path / "model.pt2"

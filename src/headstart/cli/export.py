@@ -89,11 +89,11 @@ def export(
     settings.check()
     check_target(out, settings.format)
     trained = load_model(model)
+    dataset = _training_images(model, trained, data, cache)
     runtime = shared.RuntimeOptions(weights=weights, cache=cache, allow_code=allow_code)
     extractor = replace(runtime, precision=Precision.FLOAT32).extractor_of(
         trained, allow_download=allow_download
     )
-    dataset = _training_images(model, trained, data, cache)
     images = [*of_every_shape(dataset.paths, check), *odd_images()]
     with progress() as bars:
         proof = export_model(
