@@ -9,6 +9,7 @@ from headstart.errors import UserError
 from headstart.export.answers import check_head, write_answers
 from headstart.heads.blend import BlendedHead
 from headstart.heads.families import FAMILIES
+from headstart.heads.logistic import LinearHead
 from headstart.models.trained_model import Member
 from tests.export.graphs import RUNTIMES, model_of, runner
 from tests.heads.samples import blobs
@@ -68,10 +69,12 @@ def test_novelty(absent, runtime):
 
 
 def test_a_head_of_the_users_own_cannot_be_written():
-    class Own:
+    class Own(LinearHead):
         kind = "own"
 
+    own = Own(np.zeros((3, 8), np.float32), np.zeros(3, np.float32))
+
     with pytest.raises(UserError, match="'own' is not one of headstart's own"):
-        check_head(Own())
+        check_head(own)
     with pytest.raises(UserError, match="--head NAME"):
-        check_head(BlendedHead.of([make_model().head, Own()], [1, 1], [0.5, 0.5]))
+        check_head(BlendedHead.of([make_model().head, own], [1, 1], [0.5, 0.5]))

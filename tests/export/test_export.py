@@ -13,7 +13,7 @@ import pytest
 
 from headstart.errors import DataError, UserError
 from headstart.export import onnx_graph
-from headstart.export.check_images import CheckImage, odd_images, of_every_shape
+from headstart.export.check_images import CheckImage, mixed_images, odd_images, of_every_shape
 from headstart.export.description import FileDescription
 from headstart.export.export import DifferingFileError, ExportSettings, export_model
 from headstart.export.exported_file import open_exported
@@ -167,6 +167,18 @@ def test_images_of_every_shape(tmp_path):
     assert len(of_every_shape(files(tmp_path), 100)) == 8
     extremes = {Path(one.name).name for one in of_every_shape(files(tmp_path), 2)}
     assert extremes == {"5.png", "6.png"}
+
+
+def test_means_of_images_are_as_large_as_the_first(new_photos):
+    chosen = of_every_shape(files(new_photos), 9)
+    mixed = list(mixed_images(chosen))
+    assert len(mixed) == 2
+    assert len({one.name for one in mixed}) == 2
+    first, other = (np.asarray(decode(chosen[place].read())) for place in (0, 4))
+    found = np.asarray(decode(mixed[0].read()))
+    assert found.shape == first.shape
+    if other.shape == first.shape:
+        assert np.abs(found - (first / 2 + other / 2)).max() <= 1
 
 
 def test_the_example_needs_neither_headstart_nor_more(fitted, own_network, cat, images, tmp_path):

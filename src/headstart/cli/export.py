@@ -81,7 +81,7 @@ def export(
         check: Number of training images that the file is checked on, besides generated ones.
         data: The images that MODEL was trained on, if they have moved.
     """
-    from headstart.export.check_images import odd_images, of_every_shape
+    from headstart.export.check_images import mixed_images, odd_images, of_every_shape
     from headstart.export.export import check_target, export_model
     from headstart.models.saved_model import load_model
 
@@ -94,7 +94,8 @@ def export(
     extractor = replace(runtime, precision=Precision.FLOAT32).extractor_of(
         trained, allow_download=allow_download
     )
-    images = [*of_every_shape(dataset.paths, check), *odd_images()]
+    chosen = of_every_shape(dataset.paths, check)
+    images = [*chosen, *mixed_images(chosen), *odd_images()]
     with progress() as bars:
         proof = export_model(
             trained, extractor, out, settings, images, progress=bars.bar("checking", "images")

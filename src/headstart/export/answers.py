@@ -81,15 +81,16 @@ def _logits(head: Head, X: Value) -> Value:
 
 
 def _blended(head: BlendedHead, X: Value) -> Value:
-    end, total = 0, None
+    end = 0
+    weighted: list[Value] = []
     for member, temperature, weight in zip(
         head.members, head.temperatures.tolist(), head.weights.tolist(), strict=True
     ):
         part, end = X.part(end, end + member.width, 1), end + member.width
         scaled = _logits(member, part) / temperature
         found = scaled.do("LogSoftmax", axis=1).most(float(np.log(FLOOR))) * weight
-        total = found if total is None else total + found
-    assert total is not None
+        weighted.append(found)
+    total: Value = sum(weighted[1:], start=weighted[0])
     return total
 
 
@@ -167,7 +168,7 @@ def _distances(detector: NoveltyDetector, Z: Value, outside: Value, shrinkage: f
     cross = (Z * precision) @ means.T  # (N, K)
     inside = squared - cross * 2.0 + np.square(means) @ precision
     rest = outside / ((1 - shrinkage) * remainder + shrinkage * average)
-    found = (inside.most(0.0) + rest) / float(gaussians.width)
+    found: Value = (inside.most(0.0) + rest) / float(gaussians.width)
     if gaussians.present.all():
         return found
     g = Z.writer

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from headstart.errors import UnreadableImageError
-from headstart.images.decode import open_header, read_bytes
+from headstart.images.decode import decode, open_header, read_bytes
 
 _HEADERS: Final = 5_000
 """Images whose shapes are looked at."""
@@ -28,6 +28,9 @@ _ODD: Final[dict[str, tuple[int, int]]] = {
     "40 megapixels": (8_000, 5_000),
 }
 """Width and height of generated images by what is odd about them."""
+_MIXED: Final = 50
+_MIXED_SIDE: Final = 500
+"""Sides in pixels above which images are reduced before they are mixed, if their decoder can."""
 _GRAY: Final = ("gray", "black", "white")
 
 
@@ -69,6 +72,25 @@ def of_every_shape(paths: Sequence[Path], count: int) -> list[CheckImage]:
     return [CheckImage(str(path)) for path in chosen]
 
 
+def mixed_images(images: Sequence[CheckImage]) -> Iterator[CheckImage]:
+    """Generate means of two images, a quarter as many as there are, at most 50.
+
+    A model is sure of its training images, and differences hardly show where it is.
+    """
+    half = len(images) // 2
+    for place in range(0, half, max(2, half // _MIXED)):
+        pair = (images[place], images[place + half])
+        with suppress(UnreadableImageError):
+            first, second = (decode(one.read(), min_size=_mixed_size) for one in pair)
+            mean = Image.blend(first, second.resize(first.size), 0.5)
+            names = " and ".join(Path(one.name).name for one in pair)
+            yield CheckImage(f"generated: mean of {names}", _file(mean, "PNG"))
+
+
+def _mixed_size(width: int, height: int) -> tuple[int, int]:
+    return min(width, _MIXED_SIDE), min(height, _MIXED_SIDE)
+
+
 def odd_images() -> Iterator[CheckImage]:
     """Generate images that programs get wrong; always the same ones."""
     for seed, (name, (width, height)) in enumerate(_ODD.items()):
@@ -80,7 +102,7 @@ def odd_images() -> Iterator[CheckImage]:
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         yield CheckImage(f"generated: {name}", _file(image, "JPEG" if large else "PNG"))
     levels = np.random.default_rng(0).integers(0, 256, (50, 70), dtype=np.uint8)
-    for name, pixels in zip(_GRAY, (levels, levels * 0, levels * 0 + 255), strict=True):
+    for name, pixels in zip(_GRAY, (levels, levels * 0, levels * 0 + 255), strict=False):
         yield CheckImage(f"generated: {name}", _file(Image.fromarray(pixels), "PNG"))
 
 
