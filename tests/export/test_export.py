@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from headstart.errors import DataError, UserError
+from headstart.errors import DataError, MissingExtraError, UserError
 from headstart.export import onnx_graph
 from headstart.export.check_images import CheckImage, mixed_images, odd_images, of_every_shape
 from headstart.export.description import FileDescription
@@ -154,6 +154,14 @@ def test_other_files_are_not_replaced(fitted, own_network, images, tmp_path):
 def test_settings_that_contradict_each_other(changes, words):
     with pytest.raises(UserError, match=words):
         replace(ONNX, **changes).check()
+
+
+def test_without_the_extra(fitted, own_network, images, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtraError, match="'export'"):
+        export_model(
+            fitted, extractor_of(fitted, own_network), tmp_path / "model.onnx", ONNX, images
+        )
 
 
 def test_images_of_every_shape(tmp_path):

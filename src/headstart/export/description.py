@@ -125,10 +125,6 @@ class FileDescription:
                 "export the model again"
             ) from error
 
-    def as_view(self, place: int) -> View:
-        """Return the view of an input."""
-        return View.parse(self.views[place])
-
 
 _ADAPTER = TypeAdapter(FileDescription)
 
