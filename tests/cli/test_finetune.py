@@ -12,6 +12,7 @@ from headstart.cli.app import run
 from headstart.cli.finetune import finetune
 from headstart.cli.fit import CURVES, HISTORY
 from headstart.cli.parameters import with_options
+from headstart.export import check_images
 from headstart.finetuning import finetune as module
 from headstart.finetuning.decision import Decision
 from headstart.finetuning.settings import TuningSettings
@@ -49,6 +50,14 @@ def tuned(begun: tuple[Path, Path]) -> Path:
         assert run([str(one) for one in arguments]) == 0
     assert json.loads((folder / "model.json").read_text())["tuning"] is not None
     return folder
+
+
+def test_its_result_is_exported(cli: Cli, tuned: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(check_images, "_ODD", {"1 pixel high": (300, 1)})
+    cache, out = tuned.parent / "cache", tmp_path / "model.onnx"
+    outcome = cli("export", tuned, "--out", out, "--cache", cache, "--check", 4, "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.document["check"]["largest_difference"] < 0.01
 
 
 def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
