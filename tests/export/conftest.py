@@ -1,6 +1,5 @@
 """A model of several views on a network of a millisecond, and what exports it."""
 
-import math
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ def _no_large_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of 40 megapixels take a second each."""
     smaller = {**check_images._ODD, "40 megapixels": (400, 250)}
     monkeypatch.setattr(check_images, "_ODD", smaller)
-    monkeypatch.setattr("headstart.cli.console._LOG_INTERVAL", math.inf)
 
 
 @pytest.fixture(scope="session")
