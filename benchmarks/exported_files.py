@@ -12,12 +12,12 @@ from pathlib import Path
 
 from headstart.cli.app import run
 from headstart.datasets import open_dataset
-from headstart.export.check_images import of_every_shape
-from headstart.export.export import DifferingFileError, ExportSettings, export_model
-from headstart.export.exported_file import open_exported
-from headstart.export.file_format import Format, Weights
-from headstart.export.proof import TOLERANCE, Proof
-from headstart.export.verification import verify_with_model
+from headstart.exporting.check_images import of_every_shape
+from headstart.exporting.export import DifferingFileError, ExportSettings, export_model
+from headstart.exporting.exported_file import open_exported
+from headstart.exporting.file_format import Format, Weights
+from headstart.exporting.proof import TOLERANCE, Proof
+from headstart.exporting.verification import verify_with_model
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.saved_model import load_model
 from headstart.types import Precision, Split

@@ -24,7 +24,7 @@ LAYERS = (
     "plots",
     "transfer",
     "finetuning",
-    "export",
+    "exporting",
     "comparison",
     "auditing",
     "inspection",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.export import check_images
+from headstart.exporting import check_images
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import write_photos
 

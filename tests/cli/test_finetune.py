@@ -12,7 +12,7 @@ from headstart.cli.app import run
 from headstart.cli.finetune import finetune
 from headstart.cli.fit import CURVES, HISTORY
 from headstart.cli.parameters import with_options
-from headstart.export import check_images
+from headstart.exporting import check_images
 from headstart.finetuning import finetune as module
 from headstart.finetuning.decision import Decision
 from headstart.finetuning.settings import TuningSettings

@@ -17,9 +17,9 @@ from headstart.types import Precision, Split
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
-    from headstart.export.check_images import CheckImage
-    from headstart.export.export import ExportSettings
-    from headstart.export.proof import Proof
+    from headstart.exporting.check_images import CheckImage
+    from headstart.exporting.export import ExportSettings
+    from headstart.exporting.proof import Proof
     from headstart.models.trained_model import Model
 
 _FORMATS = ("onnx", "openvino", "torch")
@@ -81,8 +81,8 @@ def export(
         check: Number of training images that the file is checked on, besides generated ones.
         data: The images that MODEL was trained on, if they have moved.
     """
-    from headstart.export.check_images import mixed_images, odd_images, of_every_shape
-    from headstart.export.export import check_target, export_model
+    from headstart.exporting.check_images import mixed_images, odd_images, of_every_shape
+    from headstart.exporting.export import check_target, export_model
     from headstart.models.saved_model import load_model
 
     settings = _settings(out, kind, taken, tolerance, half=half, int8=int8)
@@ -124,9 +124,9 @@ def verify(
         model: The model folder that the file was made from; by default, the file is compared with
             the table beside it, for images that are in the table.
     """
-    from headstart.export.exported_file import open_exported
-    from headstart.export.file_format import Format
-    from headstart.export.verification import verify_with_model, verify_with_record
+    from headstart.exporting.exported_file import open_exported
+    from headstart.exporting.file_format import Format
+    from headstart.exporting.verification import verify_with_model, verify_with_record
     from headstart.models.saved_model import load_model
 
     if Format.of(file) is Format.TORCH and not allow_code:
@@ -180,8 +180,8 @@ def verify(
 def _settings(
     out: Path, kind: str | None, taken: str | None, tolerance: float, *, half: bool, int8: bool
 ) -> ExportSettings:
-    from headstart.export.export import ExportSettings
-    from headstart.export.file_format import Format, InputForm, Weights
+    from headstart.exporting.export import ExportSettings
+    from headstart.exporting.file_format import Format, InputForm, Weights
 
     if half and int8:
         raise UserError("--half and --int8 contradict each other; remove one of them")
@@ -227,8 +227,8 @@ def _in_bf16(
 ) -> Proof | None:
     """Compare the file with what 'headstart predict' says here, if that is not in float32."""
     from headstart.engines import make_plan
-    from headstart.export.exported_file import open_exported
-    from headstart.export.proof import predicted, prove
+    from headstart.exporting.exported_file import open_exported
+    from headstart.exporting.proof import predicted, prove
     from headstart.models.online_prediction import OnlinePredictor
 
     if make_plan().precision is Precision.FLOAT32:
@@ -245,7 +245,7 @@ def _in_bf16(
 def _show(
     out: Path, settings: ExportSettings, proof: Proof, here: Proof | None, *, as_json: bool
 ) -> None:
-    from headstart.export.proof import record_beside
+    from headstart.exporting.proof import record_beside
 
     parts = [out, *([out.with_suffix(".bin")] if settings.format == "openvino" else [])]
     size = sum(one.stat().st_size for one in parts)

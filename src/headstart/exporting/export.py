@@ -15,11 +15,18 @@ from headstart.errors import (
     MissingExtraError,
     UserError,
 )
-from headstart.export.check_images import CheckImage
-from headstart.export.description import MARK, FileDescription
-from headstart.export.exported_file import open_exported
-from headstart.export.file_format import Format, InputForm, Weights
-from headstart.export.proof import TOLERANCE, Proof, predicted, prove, record_beside, write_record
+from headstart.exporting.check_images import CheckImage
+from headstart.exporting.description import MARK, FileDescription
+from headstart.exporting.exported_file import open_exported
+from headstart.exporting.file_format import Format, InputForm, Weights
+from headstart.exporting.proof import (
+    TOLERANCE,
+    Proof,
+    predicted,
+    prove,
+    record_beside,
+    write_record,
+)
 from headstart.features.extractor import Extractor
 from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.trained_model import Model
@@ -147,15 +154,15 @@ def _write(
     draft: Path,
 ) -> None:
     if settings.format is Format.TORCH:
-        from headstart.export.torch_program import write_program
+        from headstart.exporting.torch_program import write_program
 
         write_program(model, extractor, description, draft)
         return
     try:
         import onnx
 
-        from headstart.export.onnx_graph import build_graph
-        from headstart.export.smaller import with_smaller_weights
+        from headstart.exporting.onnx_graph import build_graph
+        from headstart.exporting.smaller import with_smaller_weights
     except ImportError as error:
         raise MissingExtraError("exporting a model", extra="export") from error
     graph = build_graph(model, extractor, description)

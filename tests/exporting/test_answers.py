@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from headstart.errors import UserError
-from headstart.export.answers import check_head, write_answers
+from headstart.exporting.answers import check_head, write_answers
 from headstart.heads.blend import BlendedHead
 from headstart.heads.families import FAMILIES
 from headstart.heads.logistic import LinearHead
 from headstart.models.trained_model import Member
-from tests.export.graphs import RUNTIMES, model_of, runner
+from tests.exporting.graphs import RUNTIMES, model_of, runner
 from tests.heads.samples import blobs
 from tests.models.trained_models import UNKNOWN, features, make_model, make_novelty
 

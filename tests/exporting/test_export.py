@@ -12,18 +12,18 @@ import onnx
 import pytest
 
 from headstart.errors import DataError, MissingExtraError, UserError
-from headstart.export import onnx_graph
-from headstart.export.check_images import CheckImage, mixed_images, odd_images, of_every_shape
-from headstart.export.description import FileDescription
-from headstart.export.export import DifferingFileError, ExportSettings, export_model
-from headstart.export.exported_file import open_exported
-from headstart.export.file_format import Format, InputForm, Weights
-from headstart.export.onnx_graph import build_graph
-from headstart.export.proof import record_beside
+from headstart.exporting import onnx_graph
+from headstart.exporting.check_images import CheckImage, mixed_images, odd_images, of_every_shape
+from headstart.exporting.description import FileDescription
+from headstart.exporting.export import DifferingFileError, ExportSettings, export_model
+from headstart.exporting.exported_file import open_exported
+from headstart.exporting.file_format import Format, InputForm, Weights
+from headstart.exporting.onnx_graph import build_graph
+from headstart.exporting.proof import record_beside
 from headstart.images.decode import decode
 from headstart.models.online_prediction import OnlinePredictor
 from tests.conftest import files
-from tests.export.conftest import extractor_of
+from tests.exporting.conftest import extractor_of
 
 ROOT = Path(__file__).parents[2]
 ONNX = ExportSettings(format=Format.ONNX)

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from headstart.errors import MissingExtraError, UserError
-from headstart.export.description import FileDescription
-from headstart.export.file_format import IMAGE, Format, InputForm, crops_name
+from headstart.exporting.description import FileDescription
+from headstart.exporting.file_format import IMAGE, Format, InputForm, crops_name
 from headstart.images.preprocessing import prepare
 from headstart.types import Floats, Pixels
 
@@ -114,7 +114,7 @@ class TorchFile(ExportedFile):
         except ImportError:
             raise MissingExtraError(f"{file}, a program of PyTorch,", extra="torch") from None
 
-        from headstart.export.torch_program import ENTRIES, read_entries
+        from headstart.exporting.torch_program import ENTRIES, read_entries
 
         extra = {ENTRIES: ""}
         program = torch.export.load(file, extra_files=extra)

@@ -6,8 +6,8 @@ from math import ceil
 
 import numpy as np
 
-from headstart.export.graph_writer import Value
-from headstart.export.resizing import Size, reduction_factor, resize
+from headstart.exporting.graph_writer import Value
+from headstart.exporting.resizing import Size, reduction_factor, resize
 from headstart.images.preprocessing import Preprocessing
 from headstart.images.tiles import MAX_PIXELS, OVERLAP
 

@@ -7,10 +7,10 @@ import torch
 from headstart import Classifier
 from headstart.backbones.own_module import module_backbone
 from headstart.backbones.stated_preprocessing import preprocessing_from
-from headstart.export.check_images import CheckImage, odd_images
-from headstart.export.export import ExportSettings, export_model
-from headstart.export.file_format import Format, InputForm
-from headstart.export.torch_program import ClassifierProgram
+from headstart.exporting.check_images import CheckImage, odd_images
+from headstart.exporting.export import ExportSettings, export_model
+from headstart.exporting.file_format import Format, InputForm
+from headstart.exporting.torch_program import ClassifierProgram
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.online_prediction import OnlinePredictor
 from headstart.types import Precision

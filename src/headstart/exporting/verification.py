@@ -11,9 +11,9 @@ import numpy as np
 from headstart.datasets import ImageDataset
 from headstart.datasets.class_names import spelled_as
 from headstart.errors import UserError
-from headstart.export.check_images import CheckImage
-from headstart.export.exported_file import ExportedFile
-from headstart.export.proof import (
+from headstart.exporting.check_images import CheckImage
+from headstart.exporting.exported_file import ExportedFile
+from headstart.exporting.proof import (
     TOLERANCE,
     Expected,
     Proof,

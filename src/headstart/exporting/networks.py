@@ -15,8 +15,8 @@ from headstart.backbones.graph_backbone import Activation, GraphBackbone
 from headstart.backbones.lite import LiteBackbone
 from headstart.backbones.own_code import PROGRAM
 from headstart.errors import BackboneError, NoTorchFormError
-from headstart.export.graph_writer import OPSET, Value
-from headstart.export.onnx_operations import OnnxOperations
+from headstart.exporting.graph_writer import OPSET, Value
+from headstart.exporting.onnx_operations import OnnxOperations
 from headstart.system.files import read_regular
 
 _LIMIT: Final = 2**31

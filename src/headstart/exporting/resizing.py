@@ -1,7 +1,7 @@
 """Pillow's resizing as ONNX operations, for images of any size.
 
 ONNX has `Resize` with antialiasing, but no way to resize only what a crop keeps, and runtimes
-differ in it (docs/decisions/0028-export.md). Here each pass is a product of matrices whose weights
+differ in it (docs/decisions/0030-export.md). Here each pass is a product of matrices whose weights
 are computed from the image's size. Only a few neighboring source pixels have weights other than 0,
 so results are computed in blocks, each from the window of the source that it needs.
 
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from headstart.export.graph_writer import Value
+from headstart.exporting.graph_writer import Value
 from headstart.images.preprocessing import DECODE_FACTOR, Interpolation, Preprocessing, Resize
 
 _BLOCK: Final = 16

@@ -11,13 +11,13 @@ from onnx import ModelProto, TensorProto, helper
 
 from headstart.backbones.stages import LOGITS
 from headstart.errors import UserError
-from headstart.export.answers import Answers, check_head, write_answers
-from headstart.export.description import FileDescription, views_of
-from headstart.export.file_format import IMAGE, InputForm, crops_name
-from headstart.export.graph_writer import OPSET, GraphWriter, Value
-from headstart.export.networks import write_network
-from headstart.export.resizing import center_crop
-from headstart.export.tiling import tile_crops
+from headstart.exporting.answers import Answers, check_head, write_answers
+from headstart.exporting.description import FileDescription, views_of
+from headstart.exporting.file_format import IMAGE, InputForm, crops_name
+from headstart.exporting.graph_writer import OPSET, GraphWriter, Value
+from headstart.exporting.networks import write_network
+from headstart.exporting.resizing import center_crop
+from headstart.exporting.tiling import tile_crops
 from headstart.features.extractor import Extractor
 from headstart.features.views import View, qualified
 from headstart.images.presentation import CenterCrop, MirroredCrops, Presentation

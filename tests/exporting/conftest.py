@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headstart import Classifier
-from headstart.export import check_images
+from headstart.exporting import check_images
 from headstart.features.extractor import Extractor
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.trained_model import Model

@@ -12,7 +12,7 @@ from typing import Final, Literal, Self
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from headstart.errors import UserError
-from headstart.export.file_format import InputForm, Weights
+from headstart.exporting.file_format import InputForm, Weights
 from headstart.features.extractor import Extractor
 from headstart.features.several_views import stages_by_view
 from headstart.features.views import Frame, View

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.export.resizing import center_crop
-from headstart.export.tiling import tile_crops
+from headstart.exporting.resizing import center_crop
+from headstart.exporting.tiling import tile_crops
 from headstart.images import tiles
 from headstart.images.preprocessing import Interpolation, Preprocessing, Resize, prepare
 from headstart.images.reduction import reduction_factor
 from headstart.images.tiles import Tiles
-from tests.export.graphs import RUNTIMES, model_of, runner
+from tests.exporting.graphs import RUNTIMES, model_of, runner
 
 SIZES = [(50, 37), (37, 50), (1, 1), (1, 40), (300, 1), (32, 32), (90, 33), (3, 2), (64, 61)]
 IMAGE = {"image": (np.uint8, ["H", "W", 3])}
@@ -87,7 +87,7 @@ def test_large_images_are_averaged_first_as_their_files_are_decoded(factor):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_tiles_are_those_of_the_presentation(runtime, monkeypatch):
-    for module in ("headstart.export.tiling", "headstart.images.tiles"):
+    for module in ("headstart.exporting.tiling", "headstart.images.tiles"):
         monkeypatch.setattr(f"{module}.MAX_PIXELS", 20_000)
     preprocessing = how(32, 32, "bilinear")
     assert tiles.MAX_PIXELS == 20_000

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from headstart.errors import UnreadableImageError, UserError
-from headstart.export.check_images import CheckImage
-from headstart.export.exported_file import ExportedFile, FileAnswer
+from headstart.exporting.check_images import CheckImage
+from headstart.exporting.exported_file import ExportedFile, FileAnswer
 from headstart.images.decode import decode
 from headstart.models.online_prediction import OnlinePredictor, PreparedImage
 from headstart.system.digests import bytes_digest

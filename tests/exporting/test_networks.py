@@ -11,11 +11,11 @@ from headstart.backbones.own_module import module_backbone
 from headstart.backbones.stated_preprocessing import preprocessing_from
 from headstart.engines import build_engine, make_plan
 from headstart.errors import BackboneError
-from headstart.export.networks import write_network
+from headstart.exporting.networks import write_network
 from headstart.features.views import Frame, View
 from headstart.types import EngineName, Precision
 from tests.backbones.onnx_file import STATED, TINY, TinyNet, onnx_bytes, weights_of, write_tiny
-from tests.export.graphs import RUNTIMES, model_of, runner
+from tests.exporting.graphs import RUNTIMES, model_of, runner
 
 PLAN = make_plan(EngineName.OPENVINO, Precision.FLOAT32)
 

@@ -9,7 +9,7 @@ import onnxruntime
 from onnx import helper
 
 from headstart.engines.openvino import openvino_core
-from headstart.export.graph_writer import OPSET, GraphWriter, Value
+from headstart.exporting.graph_writer import OPSET, GraphWriter, Value
 
 RUNTIMES = ("onnxruntime", "openvino")
 

@@ -1,7 +1,7 @@
 """Smaller files: weights in 16 or 8 bits, which are converted back when a file is loaded.
 
 Everything is computed in float32, at the same speed: 8 bits for the activations as well gave ten
-times the differences, and no speed (docs/decisions/0028-export.md).
+times the differences, and no speed (docs/decisions/0030-export.md).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from headstart.export.file_format import Weights
+from headstart.exporting.file_format import Weights
 
 _SMALL: Final = 1024
 """Arrays of fewer numbers stay as they are: they save nothing."""

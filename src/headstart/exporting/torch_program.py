@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from headstart.errors import BackboneError, MissingExtraError
-from headstart.export.answers import check_head
-from headstart.export.description import FileDescription, views_of
+from headstart.exporting.answers import check_head
+from headstart.exporting.description import FileDescription, views_of
 from headstart.features.extractor import Extractor
 from headstart.features.views import qualified
 from headstart.images.presentation import MirroredCrops

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from headstart.errors import UserError
-from headstart.export.graph_writer import Value
+from headstart.exporting.graph_writer import Value
 from headstart.heads.blend import FLOOR, BlendedHead
 from headstart.heads.centroid import CentroidHead
 from headstart.heads.discriminant import DiscriminantHead

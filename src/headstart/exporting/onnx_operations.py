@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.export.graph_writer import GraphWriter, Value
+from headstart.exporting.graph_writer import GraphWriter, Value
 
 _TYPES = {"f32": np.float32}
 
