@@ -22,6 +22,7 @@ from headstart.cli import (
     imagine,
     predict,
     robustness,
+    serve,
     transfer,
     watch,
 )
@@ -72,6 +73,7 @@ for command in (
     audit.audit,
     predict.predict,
     predict.classify,
+    serve.serve,
     watch.watch,
     transfer.transfer,
     robustness.robustness,

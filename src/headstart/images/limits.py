@@ -38,6 +38,7 @@ class _Turn(threading.local):
     depth = 0
     memory = 0
     file_bytes = 0
+    max_pixels = MAX_PIXELS
 
 
 class _Memory:
@@ -87,6 +88,16 @@ def one_large_image() -> Iterator[None]:
                 _memory.take(0)
 
 
+@contextmanager
+def at_most(pixels: int) -> Iterator[None]:
+    """Let the current thread refuse images of more pixels, which `MAX_PIXELS` bounds as well."""
+    before, _turn.max_pixels = _turn.max_pixels, min(pixels, MAX_PIXELS)
+    try:
+        yield
+    finally:
+        _turn.max_pixels = before
+
+
 def state_file(size: int) -> None:
     """State the bytes of the file that is read or decoded, which count as memory."""
     if _turn.depth:
@@ -105,13 +116,13 @@ def check_size(width: int, height: int, *, pixel_bytes: float = 4, further: floa
         further: memory that it takes besides.
 
     Raises:
-        UnreadableImageError: it has less than one pixel or more than `MAX_PIXELS`, or it would take
-            more than `MAX_MEMORY`.
+        UnreadableImageError: it has less than one pixel or more than `MAX_PIXELS` or what
+            `at_most` says, or it would take more than `MAX_MEMORY`.
     """
     if width < 1 or height < 1:
         raise UnreadableImageError(f"damaged: {width} x {height} pixels")
-    if width * height > MAX_PIXELS:
-        limit = f"limit {MAX_PIXELS // 1_000_000} million"
+    if width * height > _turn.max_pixels:
+        limit = f"limit {_turn.max_pixels / 1e6:g} million"
         raise UnreadableImageError(f"too large: {width} x {height} pixels ({limit})")
     memory = width * height * pixel_bytes + further + _turn.file_bytes
     if memory > MAX_MEMORY:
