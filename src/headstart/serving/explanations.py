@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -11,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from headstart.errors import HeadstartError, UnreadableImageError
+from headstart.errors import HeadstartError, MissingExtraError
 from headstart.images.decode import decode
 from headstart.images.limits import at_most, one_large_image
 from headstart.serving.errors import RequestError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 METHODS: Final = ("grad-cam",)
 _LONGEST: Final = 768
 """Longer side in pixels of what is drawn."""
+_log = logging.getLogger(__name__)
 
 
 class Explanations:
@@ -57,10 +59,13 @@ class Explanations:
                 f"the explanation took more than {timeout:g} seconds; send fewer images",
                 headers={"Retry-After": "5"},
             ) from None
-        except UnreadableImageError:
-            raise
-        except HeadstartError as error:  # no PyTorch, or no gradient through the model
+        except MissingExtraError as error:
             raise RequestError(501, f"this model cannot be explained here: {error}") from error
+        except HeadstartError as error:  # no gradient leads through its networks
+            _log.warning("cannot explain a model: %s", error)
+            raise RequestError(
+                501, "this model cannot be explained here; the server's log says why"
+            ) from error
 
     def close(self) -> None:
         """Start nothing any more."""
