@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -25,6 +24,7 @@ from headstart.serving.protocol import LimitedProtocol
 from headstart.serving.replica import OpenExtractor
 from headstart.serving.service import Service
 from headstart.serving.settings import ModelSource, ServingSettings
+from headstart.system.machine import one_blas_thread
 
 _WORKER_SECONDS: Final = 60
 """Time in which a process must react; loading models holds it up."""
@@ -72,9 +72,8 @@ class Server:
         """Check what the processes would fail on, without loading the networks.
 
         Raises:
-            HeadstartError: A model or the file with keys cannot be read.
+            HeadstartError: A model cannot be read.
         """
-        self.settings.api_keys()
         for source in self.sources:
             load_model(source.folder)
 
@@ -85,6 +84,7 @@ class Server:
             HeadstartError: A model cannot be loaded, or the file with keys cannot be used.
         """
         set_up_log(as_json=self.json_log)
+        one_blas_thread()  # for good: the lanes use all cores already
         service = Service(
             self.sources,
             self.settings,
@@ -106,7 +106,7 @@ class Server:
 
         with tempfile.TemporaryDirectory(prefix="headstart-metrics-") as folder:
             os.environ[SHARED_FOLDER] = folder
-            config = self._config(partial(_worker_app, self), factory=True)
+            config = self._config(self.app, factory=True)
             Multiprocess(config, sockets=[listening]).run()
 
     def _config(self, app: Any, **options: Any) -> uvicorn.Config:
@@ -123,12 +123,6 @@ class Server:
             timeout_worker_healthcheck=_WORKER_SECONDS,
             **options,
         )
-
-
-def _worker_app(server: Server) -> FastAPI:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _ignore)
-    return server.app()
 
 
 def _ignore(number: int, frame: object) -> None:

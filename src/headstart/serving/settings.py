@@ -47,8 +47,10 @@ class ServingSettings:
         """Check what the bounds of single options do not.
 
         Raises:
-            UserError: Settings contradict each other, or an origin is none.
+            UserError: Settings contradict each other, an origin is none, or there are no keys in
+                their file.
         """
+        self.api_keys()
         if self.max_images > self.queue:
             raise UserError(
                 f"--max-images {self.max_images} is more than --queue {self.queue}, so that such a "
