@@ -117,7 +117,7 @@ def test_several_threads_use_an_engine_at_once():
 
     def work(seed: int) -> None:
         pixels = random_pixels(40, side=32, seed=seed)
-        batches = np.split(pixels, np.cumsum([1, 4, 4, 2, 1, 3] * 2 + [4]))
+        batches = np.split(pixels, np.cumsum([1, 4, 4, 2, 1, 3] * 2 + [4, 4]))
         outputs = engine.stream(batch for batch in batches if len(batch))
         coarse = np.concatenate([one[1] for one in outputs])
         np.testing.assert_allclose(coarse, pixels.mean((1, 2)) / 255, rtol=1e-5)

@@ -25,12 +25,14 @@ def test_kinds_that_take_too_much_are_refused_with_the_reason():
 
 
 def test_a_thread_may_accept_less():
-    with at_most(1_000_000):
+    with at_most(1_000_000) as limit:
         check_size(1_000, 1_000)
+        assert not limit.exceeded
         with pytest.raises(UnreadableImageError, match=r"1000 x 1001 pixels \(limit 1 million\)"):
             check_size(1_000, 1_001)
         with ThreadPoolExecutor(1) as pool:
             pool.submit(check_size, 1_000, 1_001).result()
+    assert limit.exceeded
     with at_most(10**12), pytest.raises(UnreadableImageError, match="limit 220 million"):
         check_size(15_000, 15_000, pixel_bytes=1)
     check_size(1_000, 1_001)

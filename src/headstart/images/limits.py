@@ -8,6 +8,7 @@ their images beyond ordinary ones is together no more than what a single image m
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
@@ -32,13 +33,28 @@ _SHOWN: Final = 2048
 """Longer side in pixels of a large image where it is shown, at least."""
 
 
+@dataclass(slots=True)
+class PixelLimit:
+    """The largest image that a thread accepts.
+
+    Attributes:
+        most: Its pixels.
+        exceeded: Whether an image was refused for having more.
+    """
+
+    most: int = MAX_PIXELS
+    exceeded: bool = False
+
+
 class _Turn(threading.local):
     """What the current thread decodes."""
 
     depth = 0
     memory = 0
     file_bytes = 0
-    max_pixels = MAX_PIXELS
+
+    def __init__(self) -> None:
+        self.limit = PixelLimit()
 
 
 class _Memory:
@@ -89,13 +105,13 @@ def one_large_image() -> Iterator[None]:
 
 
 @contextmanager
-def at_most(pixels: int) -> Iterator[None]:
+def at_most(pixels: int) -> Iterator[PixelLimit]:
     """Let the current thread refuse images of more pixels, which `MAX_PIXELS` bounds as well."""
-    before, _turn.max_pixels = _turn.max_pixels, min(pixels, MAX_PIXELS)
+    before, _turn.limit = _turn.limit, PixelLimit(min(pixels, MAX_PIXELS))
     try:
-        yield
+        yield _turn.limit
     finally:
-        _turn.max_pixels = before
+        _turn.limit = before
 
 
 def state_file(size: int) -> None:
@@ -121,8 +137,9 @@ def check_size(width: int, height: int, *, pixel_bytes: float = 4, further: floa
     """
     if width < 1 or height < 1:
         raise UnreadableImageError(f"damaged: {width} x {height} pixels")
-    if width * height > _turn.max_pixels:
-        limit = f"limit {_turn.max_pixels / 1e6:g} million"
+    if width * height > _turn.limit.most:
+        _turn.limit.exceeded = True
+        limit = f"limit {_turn.limit.most / 1e6:g} million"
         raise UnreadableImageError(f"too large: {width} x {height} pixels ({limit})")
     memory = width * height * pixel_bytes + further + _turn.file_bytes
     if memory > MAX_MEMORY:

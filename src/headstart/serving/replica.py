@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from headstart.features.extractor import Extractor
 from headstart.images.limits import at_most
 from headstart.models.model_card import model_card
 from headstart.models.model_folder import MANIFEST
-from headstart.models.online_prediction import OnlinePredictor
+from headstart.models.online_prediction import OnlinePredictor, PreparedImage
 from headstart.models.saved_model import describe, load_model
 from headstart.models.trained_model import Model
 from headstart.serving.lanes import Answer, Lanes
 from headstart.serving.settings import ModelSource
 from headstart.system.digests import bytes_digest
+from headstart.system.machine import cores
 
-BATCHES = (1, 4)
+BATCHES: Final = (1, 4)
 """Images per batch: one alone need not wait for others, and larger batches are no faster."""
+_LARGE: Final = 4_000_000
+"""Images of more pixels are decoded in threads of their own, so that no other waits for them."""
 
 OpenExtractor = Callable[[Model], Extractor]
 """Loads the networks of a model."""
+
+
+class Decoders:
+    """Threads that decode images, for all models.
+
+    Args:
+        max_pixels: Largest image.
+
+    Attributes:
+        max_pixels: Largest image.
+        small: Threads for all images, which leave large ones to the others.
+        large: Threads for large images.
+    """
+
+    def __init__(self, *, max_pixels: int) -> None:
+        self.max_pixels = max_pixels
+        self.small = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
+        self.large = ThreadPoolExecutor(cores(), thread_name_prefix="decode large")
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        for pool in (self.small, self.large):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Replica:
@@ -34,7 +60,6 @@ class Replica:
         model: The model.
         extractor: Its networks.
         decoders: Threads that decode images.
-        max_pixels: Largest image.
         on_batch: See `Lanes`.
 
     Attributes:
@@ -48,15 +73,14 @@ class Replica:
         model: Model,
         extractor: Extractor,
         *,
-        decoders: Executor,
-        max_pixels: int,
+        decoders: Decoders,
         on_batch: Callable[[int], None],
     ) -> None:
         self.model = model
         self.extractor = replace(extractor.with_batches(*BATCHES), cache=None)
         self._predictor = OnlinePredictor(model, self.extractor)
         self._predictor.compile()
-        self._decoders, self._max_pixels = decoders, max_pixels
+        self._decoders = decoders
         self._lanes = Lanes(self._predictor, on_batch=on_batch)
         self._users, self._retired = 0, False
 
@@ -83,19 +107,34 @@ class Replica:
         The future raises `UnreadableImageError` if it cannot be decoded.
         """
         future: Future[Answer] = Future()
-        self._decoders.submit(self._prepare, content, future)
+        self._decoders.small.submit(self._prepare_small, content, future)
         return future
 
-    def _prepare(self, content: bytes, future: Future[Answer]) -> None:
+    def _prepare_small(self, content: bytes, future: Future[Answer]) -> None:
         if not future.set_running_or_notify_cancel():  # nobody waits for it any more
             return
-        try:
-            with at_most(self._max_pixels):
-                prepared = self._predictor.prepare(content)
-        except BaseException as error:  # noqa: BLE001 - whoever waits is told
-            future.set_exception(error)
+        with at_most(min(_LARGE, self._decoders.max_pixels)) as limit:
+            outcome = self._prepared(content)
+        if limit.exceeded:
+            self._decoders.large.submit(self._prepare_large, content, future)
         else:
-            self._lanes.put(prepared, future)
+            self._pass_on(outcome, future)
+
+    def _prepare_large(self, content: bytes, future: Future[Answer]) -> None:
+        with at_most(self._decoders.max_pixels):
+            self._pass_on(self._prepared(content), future)
+
+    def _prepared(self, content: bytes) -> PreparedImage | BaseException:
+        try:
+            return self._predictor.prepare(content)
+        except BaseException as error:  # noqa: BLE001 - whoever waits is told
+            return error
+
+    def _pass_on(self, outcome: PreparedImage | BaseException, future: Future[Answer]) -> None:
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            self._lanes.put(outcome, future)
 
     @contextmanager
     def use(self) -> Iterator[Replica]:

@@ -17,7 +17,7 @@ from headstart.serving.errors import RequestError
 from headstart.serving.explanations import Explanations
 from headstart.serving.metrics import Metrics
 from headstart.serving.predictions import Predicted, is_known, predict_images
-from headstart.serving.replica import OpenExtractor, Replica, ServedModel
+from headstart.serving.replica import Decoders, OpenExtractor, Replica, ServedModel
 from headstart.serving.request_images import SentImage
 from headstart.serving.settings import ModelSource, ServingSettings
 from headstart.system.machine import cores
@@ -54,13 +54,12 @@ class Service:
             queue=settings.queue, max_bytes=settings.max_bytes, timeout=settings.timeout
         )
         self.explanations = Explanations(max_pixels=settings.max_pixels)
-        self._decoders = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
+        self._decoders = Decoders(max_pixels=settings.max_pixels)
         self.models = {
             source.name: ServedModel(
                 source,
                 open_extractor,
                 decoders=self._decoders,
-                max_pixels=settings.max_pixels,
                 on_batch=self.metrics.batches.observe,
             )
             for source in sources
@@ -122,7 +121,7 @@ class Service:
                 await watcher
             for model in self.models.values():
                 model.current.retire()
-            self._decoders.shutdown(wait=False, cancel_futures=True)
+            self._decoders.close()
             self.explanations.close()
 
     async def _watch(self) -> None:

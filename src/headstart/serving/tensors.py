@@ -16,6 +16,8 @@ from headstart.types import Pixels
 
 INFERENCE_HEADER: Final = "inference-header-content-length"
 """The header with the length of the JSON before binary data."""
+_MAX_VALUES: Final = 1_000_000
+"""Values in the JSON, which may be the pixels of images."""
 _MAX_DIMENSIONS: Final = 4
 _MAX_LENGTH: Final = 2**31
 _DTYPES: Final = {"FP32": "<f4", "BOOL": "?"}
@@ -64,7 +66,7 @@ def read_request(content: bytes, header_length: int | None) -> InferenceRequest:
     length = len(content) if header_length is None else header_length
     if not 0 <= length <= len(content):
         raise RequestError(400, f"{INFERENCE_HEADER} is {length}, but the body has {len(content)}")
-    document = parse_json(content[:length])
+    document = parse_json(content[:length], _MAX_VALUES)
     inputs = document.get("inputs") if isinstance(document, dict) else None
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise RequestError(400, 'the request needs "inputs": a list of one tensor, "image"')
