@@ -60,6 +60,14 @@ def test_the_page_and_the_health_are_open(locked: TestClient, path: str):
     assert locked.get(path).status_code == 200
 
 
+def test_the_documentation_asks_for_a_key(locked: TestClient, client: TestClient):
+    def schemes(one: TestClient) -> dict[str, object]:
+        return one.get("/openapi.json").json()["components"].get("securitySchemes", {})
+
+    assert "APIKeyHeader" in schemes(locked)
+    assert not schemes(client)
+
+
 def test_only_named_origins_may_ask(client: TestClient, locked: TestClient):
     asked = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
     path = f"{MODELS}/textures/predict"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import APIKeyHeader
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-import headstart
 from headstart.serving import inference_routes, page_routes, predict_routes
 from headstart.serving.errors import RequestError
 from headstart.serving.guard import Guard, KeyCheck
@@ -37,7 +38,7 @@ def build_app(service: Service) -> FastAPI:
 
     app = FastAPI(
         title="headstart",
-        version=headstart.__version__,
+        version=version("headstart"),
         description="Image classifiers, trained with headstart.",
         lifespan=lifespan,
         docs_url=None,
@@ -50,10 +51,14 @@ def build_app(service: Service) -> FastAPI:
         },
     )
     app.state.service = service
-    for module in (predict_routes, inference_routes, page_routes):
-        app.include_router(module.router)
+    keys = service.settings.api_keys()
+    # For the documentation alone: what refuses requests without a key is `KeyCheck`.
+    key = [Security(APIKeyHeader(name="X-API-Key", auto_error=False))] if keys else []
+    for module in (predict_routes, inference_routes):
+        app.include_router(module.router, dependencies=key)
+    app.include_router(page_routes.router)
     # The last one added is the first to see a request.
-    if keys := service.settings.api_keys():
+    if keys:
         app.add_middleware(KeyCheck, keys=keys)
     if service.settings.cors:
         app.add_middleware(

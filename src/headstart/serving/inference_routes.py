@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.metadata import version as package_version
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-import headstart
 from headstart.serving.errors import RequestError
 from headstart.serving.predictions import Predicted, is_known
 from headstart.serving.replica import Replica
@@ -36,7 +36,7 @@ async def server() -> dict[str, Any]:
     """Describe the server."""
     return {
         "name": "headstart",
-        "version": headstart.__version__,
+        "version": package_version("headstart"),
         "extensions": ["binary_tensor_data"],
     }
 
