@@ -104,7 +104,7 @@ def test_an_engine_has_batches_of_several_sizes():
     engine = OpenVINOEngine(tiny_backbone(), OPENVINO_F32, batches=(4, 1))
     assert engine.batch == 4
     assert [engine.next_batch(waiting) for waiting in (1, 2, 3, 4, 9)] == [1, 1, 1, 4, 4]
-    assert build_engine(tiny_backbone(), OPENVINO_F32).next_batch(3) == 3
+    assert build_engine(tiny_backbone(), OPENVINO_F32).next_batch(3) == 2
     pixels = random_pixels(20, side=32)
     for size in (1, 2, 3, 4):
         outputs = engine.stream(pixels[start : start + size] for start in range(0, 20, size))
