@@ -186,11 +186,11 @@ def memory(model: Path, folder: Path, seconds: float, cores: str) -> str:
 def peers(folder: Path, packages: Path, seconds: float, cores: str, rate: float) -> list[str]:
     """Measure the peers."""
     os.environ["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{packages}"
-    script = str(Path(__file__).with_name("serving_peers.py"))
     requests = [as_form("/predict", "request", one.read_bytes()) for one in folder.iterdir()]
     lines = []
     for port, name in ((8103, "fastapi"), (8104, "litserve")):
-        with serving([script, name, str(port)], port, "/", cores) as server:
+        script = str(Path(__file__).with_name(f"{name}_server.py"))
+        with serving([script, str(port)], port, "/", cores) as server:
             load(server, requests, 3)
             found = load(server, requests, seconds)
         assert set(found.statuses) == {200}, found.statuses
@@ -269,16 +269,15 @@ def main() -> None:
         command = [sys.executable, "-m", "headstart", "fit", Path(scratch) / "train"]
         subprocess.run([*command, "--out", model], check=True, capture_output=True)
         measured, rate = speed(model, folder, options.seconds, cores)
-        lines += measured
-        print(*lines, sep="\n", flush=True)
-        parts = [hostile(model, folder, cores, rate)]
+        parts = [lambda: measured, lambda: hostile(model, folder, cores, rate)]
         if options.memory:
-            parts.append([memory(model, folder, options.memory, cores)])
+            parts.append(lambda: [memory(model, folder, options.memory, cores)])
         if options.peers:
-            parts.append(peers(folder, options.peers, options.seconds, cores, rate))
+            parts.append(lambda: peers(folder, options.peers, options.seconds, cores, rate))
         for part in parts:
-            lines += part
-            print(*part, sep="\n", flush=True)
+            found = part()
+            lines += found
+            print(*found, sep="\n", flush=True)
     if options.write:
         options.write.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -1,6 +1,6 @@
-"""Servers of the same network as everyone writes them: FastAPI with timm, and LitServe with timm.
+"""A server of the same network as everyone writes it: FastAPI with timm.
 
-    python benchmarks/serving_peers.py fastapi|litserve PORT
+    python benchmarks/fastapi_server.py PORT
 
 Weights are random: they do not change the speed.
 """
@@ -8,9 +8,13 @@ Weights are random: they do not change the speed.
 import io
 import sys
 
-import timm
 import torch
 from PIL import Image
+
+from headstart.backbones.vision_ops import import_torchvision
+
+import_torchvision("timm")  # where its compiled part does not fit PyTorch, timm cannot be imported
+import timm  # noqa: E402
 
 NETWORK = "tf_efficientnet_lite0"
 
@@ -36,7 +40,7 @@ class Classifier:
 
 
 def fastapi(port: int) -> None:
-    """FastAPI: one image at a time, in its threads."""
+    """Answer one image at a time, in FastAPI's threads."""
     import uvicorn
     from fastapi import FastAPI, UploadFile
 
@@ -49,35 +53,5 @@ def fastapi(port: int) -> None:
     uvicorn.run(app, port=port, log_level="warning", access_log=False)
 
 
-def litserve(port: int) -> None:
-    """LitServe, with batches."""
-    import litserve
-    from fastapi import UploadFile
-
-    class Api(litserve.LitAPI):
-        def setup(self, device: str) -> None:
-            del device
-            self.classifier = Classifier()
-
-        def decode_request(self, request: UploadFile) -> torch.Tensor:
-            return self.classifier.prepare(request["request"].file.read())
-
-        def batch(self, inputs: list) -> torch.Tensor:
-            return torch.stack(inputs)
-
-        def predict(self, x: torch.Tensor) -> list:
-            return self.classifier.predict(x)
-
-        def unbatch(self, output: list) -> list:
-            return output
-
-        def encode_response(self, output: dict) -> dict:
-            return output
-
-    api = Api(max_batch_size=8, batch_timeout=0.005)
-    server = litserve.LitServer(api, accelerator="cpu")
-    server.run(port=port, log_level="warning", generate_client_file=False)
-
-
 if __name__ == "__main__":
-    {"fastapi": fastapi, "litserve": litserve}[sys.argv[1]](int(sys.argv[2]))
+    fastapi(int(sys.argv[1]))
