@@ -108,12 +108,12 @@ class OpenVINOEngine(Engine):
         self.batch = max(batches)
         side = backbone.preprocessing.crop
         check_address_space(_ADDRESS_SPACE)
-        sizes = sorted(batches)
-        graphs = [_graph(backbone, [size, side, side, 3]) for size in sizes]
+        shapes = [(size, side, side, 3) for size in sorted(batches)]
+        graphs = [_graph(backbone, list(shape)) for shape in shapes]
         openvino_core()  # made once, before several threads need it
         try:
-            with ThreadPoolExecutor(len(sizes), thread_name_prefix="compile") as pool:
-                self._compiled = list(pool.map(_Compiled, graphs, repeat(plan)))
+            with ThreadPoolExecutor(len(shapes), thread_name_prefix="compile") as pool:
+                self._compiled = list(pool.map(_Compiled, graphs, shapes, repeat(plan)))
         except RuntimeError as error:
             raise _conversion_error(backbone, error) from error
         self.lanes = self._compiled[-1].lanes
@@ -137,10 +137,10 @@ class _Compiled:
         lanes: Number of requests that run at the same time.
     """
 
-    def __init__(self, graph: Any, plan: EnginePlan) -> None:
+    def __init__(self, graph: Any, shape: tuple[int, int, int, int], plan: EnginePlan) -> None:
         hints = {"INFERENCE_PRECISION_HINT": str(plan.precision), "PERFORMANCE_HINT": "THROUGHPUT"}
         compiled = openvino_core().compile_model(graph, "CPU", hints)
-        self.shape = tuple(compiled.input().shape)
+        self.shape = shape
         self.lanes: int = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self.idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.lanes + 1):
