@@ -22,7 +22,7 @@ class Api(litserve.LitAPI):
 
     def decode_request(self, request: UploadFile) -> torch.Tensor:
         """Decode an image."""
-        return self.classifier.prepare(request["request"].file.read())
+        return self.classifier.prepare(request.file.read())
 
     def batch(self, inputs: list) -> torch.Tensor:
         """Put images together."""

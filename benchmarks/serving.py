@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def serving(command: Sequence[str], port: int, ready: str, cores: str) -> Iterat
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         wait_until_ready(process, f"http://127.0.0.1:{port}{ready}")
@@ -67,6 +69,8 @@ def serving(command: Sequence[str], port: int, ready: str, cores: str) -> Iterat
     finally:
         process.terminate()
         process.wait(60)
+        with suppress(ProcessLookupError):  # LitServe leaves processes behind
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_until_ready(process: subprocess.Popen, address: str) -> None:
