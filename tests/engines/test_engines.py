@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,46 @@ def test_bfloat16_is_close_to_float32(lite0: Backbone):
     for mine, expected in zip(ours, reference, strict=True):
         difference = np.linalg.norm(mine - expected)
         assert 0 < difference <= BFLOAT16_TOLERANCE * np.linalg.norm(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", [OPENVINO_F32, pytest.param(OPENVINO_BF16, marks=needs_bfloat16)])
+def test_features_hardly_depend_on_the_size_of_the_batch(plan: EnginePlan, lite0: Backbone):
+    pixels = random_pixels(8)
+    expected = run(lite0, plan, pixels)
+    engine = build_engine(lite0, plan, batches=(1, 4))
+    parts = [list(engine.stream(np.split(pixels, count))) for count in (8, 2)]
+    tolerance = FLOAT32_TOLERANCE if plan == OPENVINO_F32 else BFLOAT16_TOLERANCE
+    for outputs in parts:
+        for mine, other in zip(zip(*outputs, strict=True), expected, strict=True):
+            difference = np.linalg.norm(np.concatenate(mine) - other)
+            assert difference <= tolerance * np.linalg.norm(other)
+
+
+def test_an_engine_has_batches_of_several_sizes():
+    engine = OpenVINOEngine(tiny_backbone(), OPENVINO_F32, batches=(4, 1))
+    assert engine.batch == 4
+    assert [engine.next_batch(waiting) for waiting in (1, 2, 3, 4, 9)] == [1, 1, 1, 4, 4]
+    assert build_engine(tiny_backbone(), OPENVINO_F32).next_batch(3) == 2
+    pixels = random_pixels(20, side=32)
+    for size in (1, 2, 3, 4):
+        outputs = engine.stream(pixels[start : start + size] for start in range(0, 20, size))
+        coarse = np.concatenate([one[1] for one in outputs])
+        np.testing.assert_allclose(coarse, pixels.mean((1, 2)) / 255, rtol=1e-5)
+
+
+def test_several_threads_use_an_engine_at_once():
+    engine = OpenVINOEngine(tiny_backbone(), OPENVINO_F32, batches=(1, 4))
+
+    def work(seed: int) -> None:
+        pixels = random_pixels(40, side=32, seed=seed)
+        batches = np.split(pixels, np.cumsum([1, 4, 4, 2, 1, 3] * 2 + [4, 4]))
+        outputs = engine.stream(batch for batch in batches if len(batch))
+        coarse = np.concatenate([one[1] for one in outputs])
+        np.testing.assert_allclose(coarse, pixels.mean((1, 2)) / 255, rtol=1e-5)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(30)))
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ def test_another_engine_is_the_plan_in_effect_and_one_warning(monkeypatch: pytes
 
     planned: list[EnginePlan] = []
 
-    def build(backbone: object, plan: EnginePlan, *, requested: EngineName) -> Fallback:
+    def build(backbone: object, plan: EnginePlan, **options: object) -> Fallback:
         planned.append(plan)
         return Fallback()
 

@@ -11,7 +11,7 @@ from PIL import Image
 from headstart.errors import UnreadableImageError
 from headstart.images import limits
 from headstart.images.decode import decode, open_image
-from headstart.images.limits import check_size, one_large_image, shown_size
+from headstart.images.limits import at_most, check_size, one_large_image, shown_size
 from headstart.images.reduction import reduced
 from tests.images.test_decode import encoded, halves
 
@@ -22,6 +22,20 @@ def test_kinds_that_take_too_much_are_refused_with_the_reason():
         check_size(14_000, 14_000, pixel_bytes=12)
     with pytest.raises(UnreadableImageError, match="limit 220 million"):
         check_size(15_000, 15_000, pixel_bytes=1)
+
+
+def test_a_thread_may_accept_less():
+    with at_most(1_000_000) as limit:
+        check_size(1_000, 1_000)
+        assert not limit.exceeded
+        with pytest.raises(UnreadableImageError, match=r"1000 x 1001 pixels \(limit 1 million\)"):
+            check_size(1_000, 1_001)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(check_size, 1_000, 1_001).result()
+    assert limit.exceeded
+    with at_most(10**12), pytest.raises(UnreadableImageError, match="limit 220 million"):
+        check_size(15_000, 15_000, pixel_bytes=1)
+    check_size(1_000, 1_001)
 
 
 def test_the_file_counts():

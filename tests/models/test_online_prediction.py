@@ -49,6 +49,26 @@ class TestOnlinePredictor:
         alone = predictor.predict(prepared[3:4])
         np.testing.assert_array_equal(alone.probabilities, expected.probabilities[3:4])
 
+    def test_several_threads_predict_in_batches_of_other_sizes(
+        self, model: Model, new_photos: Path
+    ):
+        runner = replace(build_model_extractor(model), cache=None)
+        expected = OnlinePredictor(model, runner)
+        predictor = OnlinePredictor(model, runner.with_batches(1, 4))
+        predictor.compile()
+        assert predictor.lanes >= 1
+        assert [predictor.next_batch(waiting) for waiting in (1, 3, 4, 7)] == [1, 1, 4, 4]
+        prepared = [predictor.prepare(path.read_bytes()) for path in files(new_photos)]
+        whole = expected.predict(prepared)
+
+        def check(start: int) -> None:
+            found = predictor.predict(prepared[start : start + 5])
+            rows = slice(start, start + 5)
+            np.testing.assert_allclose(found.probabilities, whole.probabilities[rows], rtol=1e-4)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(check, range(7)))
+
     def test_its_images_are_as_large_as_their_crops(self, model: Model, new_photos: Path):
         predictor = OnlinePredictor(model, build_model_extractor(model))
         prepared = predictor.prepare(files(new_photos)[0].read_bytes())

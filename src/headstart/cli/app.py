@@ -23,6 +23,7 @@ from headstart.cli import (
     imagine,
     predict,
     robustness,
+    serve,
     transfer,
     watch,
 )
@@ -73,6 +74,7 @@ for command in (
     audit.audit,
     predict.predict,
     predict.classify,
+    serve.serve,
     watch.watch,
     transfer.transfer,
     robustness.robustness,

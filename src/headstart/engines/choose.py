@@ -4,7 +4,7 @@ import ctypes
 import logging
 import platform
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
@@ -51,7 +51,11 @@ def make_plan(
 
 
 def build_engine(
-    backbone: Backbone, plan: EnginePlan, *, requested: EngineName = EngineName.AUTO
+    backbone: Backbone,
+    plan: EnginePlan,
+    *,
+    requested: EngineName = EngineName.AUTO,
+    batches: Sequence[int] = (),
 ) -> Engine:
     """Compile a backbone.
 
@@ -61,17 +65,19 @@ def build_engine(
         requested: The engine that the user requested. If it is AUTO, another engine is used if the
             planned one fails: eager PyTorch if OpenVINO cannot convert the network, OpenVINO if
             packages for the PyTorch form are missing. `Engine.plan` is the one in use.
+        batches: Sizes of batches to compile it for; by default the best one for many images.
 
     Raises:
         ConversionError: OpenVINO was requested and cannot run this network.
         MissingExtraError: The network's PyTorch form needs a package that is not installed.
         NoTorchFormError: PyTorch was requested, and only OpenVINO runs this network.
     """
-    from headstart.engines.openvino import ConversionError, OpenVINOEngine
+    from headstart.engines.openvino import BATCH, ConversionError, OpenVINOEngine
 
+    batches = batches or (BATCH,)
     if plan.engine is EngineName.OPENVINO:
         try:
-            return OpenVINOEngine(backbone, plan)
+            return OpenVINOEngine(backbone, plan, batches=batches)
         except ConversionError as error:
             if requested is not EngineName.AUTO:
                 raise
@@ -85,7 +91,7 @@ def build_engine(
         if requested is not EngineName.AUTO or not backbone.has_graph:
             raise
         _log.info("%s", error)
-        return OpenVINOEngine(backbone, make_plan(EngineName.OPENVINO))
+        return OpenVINOEngine(backbone, make_plan(EngineName.OPENVINO), batches=batches)
 
 
 class LazyEngine:
@@ -96,6 +102,7 @@ class LazyEngine:
         plan: The planned engine and precision.
         requested: The engine that the user named; see `build_engine`.
         warn: Called with a sentence for the user if another engine than the planned one is used.
+        batches: Sizes of batches; see `build_engine`.
 
     Attributes:
         plan: The plan in effect: the planned one until `get` has to use another engine.
@@ -108,18 +115,22 @@ class LazyEngine:
         *,
         requested: EngineName,
         warn: Callable[[str], None],
+        batches: Sequence[int] = (),
     ) -> None:
         self.plan = plan
         self._backbone = backbone
         self._requested = requested
         self._warn = warn
+        self._batches = batches
         self._engine: ProcessLocal[Engine] = ProcessLocal()
 
     def get(self) -> Engine:
         """Return the compiled network; the first call in a process compiles it."""
         engine = self._engine.value
         if engine is None:
-            engine = build_engine(self._backbone, self.plan, requested=self._requested)
+            engine = build_engine(
+                self._backbone, self.plan, requested=self._requested, batches=self._batches
+            )
             self._engine.value = engine
             actual = engine.plan
             if actual.engine is not self.plan.engine:

@@ -37,14 +37,23 @@ class Engine(ABC):
     Attributes:
         plan: The engine, precision and device in use.
         batch: The largest number of images per batch.
+        lanes: Number of batches that it computes at the same time.
     """
 
     plan: EnginePlan
     batch: int
+    lanes: int = 1
 
     @abstractmethod
     def queue(self) -> BatchQueue:
-        """Return an empty queue. Close it before using another one or a stream."""
+        """Return an empty queue, which one thread uses; other threads may use further ones.
+
+        A thread closes it before it uses another one or a stream.
+        """
+
+    def next_batch(self, waiting: int) -> int:
+        """Return how many of the images that wait are best run next, 1 to `batch`."""
+        return min(waiting, self.batch)
 
     def stream(self, batches: Iterable[Pixels]) -> Generator[list[Floats], None, None]:
         """Run batches; while one is computed, the next may be prepared.

@@ -4,7 +4,10 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import repeat
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -85,47 +88,91 @@ def has_bfloat16() -> bool:
 class OpenVINOEngine(Engine):
     """Runs a backbone on the CPU, several batches at once.
 
-    The features of an image depend neither on the batch nor on the position in it (tested), so
-    that images added later get the same features.
+    The features of an image depend neither on the batch and its size nor on the position in it
+    (tested), so that images added later get the same features.
+
+    Args:
+        backbone: The network.
+        plan: The precision.
+        batches: The sizes of batches to compile it for. Smaller ones beside the largest save time
+            where few images come at once: other numbers of images are padded to the next size.
 
     Raises:
         ConversionError: The network has an operation that OpenVINO lacks.
     """
 
-    def __init__(self, backbone: Backbone, plan: EnginePlan) -> None:
+    def __init__(
+        self, backbone: Backbone, plan: EnginePlan, *, batches: Sequence[int] = (BATCH,)
+    ) -> None:
         self.plan = plan
-        self.batch = BATCH
+        self.batch = max(batches)
         side = backbone.preprocessing.crop
-        self._shape = (BATCH, side, side, 3)
-        hints = {"INFERENCE_PRECISION_HINT": str(plan.precision), "PERFORMANCE_HINT": "THROUGHPUT"}
         check_address_space(_ADDRESS_SPACE)
-        graph = _graph(backbone, list(self._shape))
+        shapes = [(size, side, side, 3) for size in sorted(batches)]
+        graphs = [_graph(backbone, list(shape)) for shape in shapes]
+        openvino_core()  # made once, before several threads need it
         try:
-            compiled = openvino_core().compile_model(graph, "CPU", hints)
+            with ThreadPoolExecutor(len(shapes), thread_name_prefix="compile") as pool:
+                self._compiled = list(pool.map(_Compiled, graphs, shapes, repeat(plan)))
         except RuntimeError as error:
             raise _conversion_error(backbone, error) from error
-        count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._requests = [compiled.create_infer_request() for _ in range(count + 1)]
-        self._outputs = len(compiled.outputs)
+        self.lanes = self._compiled[-1].lanes
 
     def queue(self) -> BatchQueue:
         """See `Engine.queue`."""
-        return _RequestQueue(self._requests, self._shape)
+        return _RequestQueue(self._compiled)
+
+    def next_batch(self, waiting: int) -> int:
+        """See `Engine.next_batch`: the largest batch that needs no padding, if there is one."""
+        full = [one.shape[0] for one in self._compiled if one.shape[0] <= waiting]
+        return full[-1] if full else waiting
+
+
+class _Compiled:
+    """A network for batches of one size.
+
+    Attributes:
+        shape: Of a batch, (N, H, W, 3).
+        idle: Requests, one of which runs a batch.
+        lanes: Number of requests that run at the same time.
+    """
+
+    def __init__(self, graph: Any, shape: tuple[int, int, int, int], plan: EnginePlan) -> None:
+        hints = {"INFERENCE_PRECISION_HINT": str(plan.precision), "PERFORMANCE_HINT": "THROUGHPUT"}
+        compiled = openvino_core().compile_model(graph, "CPU", hints)
+        self.shape = shape
+        self.lanes: int = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self.idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.lanes + 1):
+            self.idle.put(compiled.create_infer_request())
+
+    def padded(self, pixels: Pixels) -> Pixels:
+        """Return a whole batch that starts with these images."""
+        if len(pixels) == self.shape[0]:
+            return pixels
+        padded = np.zeros(self.shape, np.uint8)
+        padded[: len(pixels)] = pixels
+        return padded
 
 
 class _RequestQueue:
     """Batches in the requests of a compiled network; see `BatchQueue`."""
 
-    def __init__(self, requests: Sequence[Any], shape: tuple[int, int, int, int]) -> None:
-        self._free = deque(requests)
-        self._running: deque[tuple[Any, int]] = deque()
-        self._shape = shape
+    def __init__(self, compiled: Sequence[_Compiled]) -> None:
+        self._compiled = compiled
+        self._running: deque[tuple[_Compiled, Any, int]] = deque()
 
     def put(self, pixels: Pixels) -> list[list[Floats]]:
-        done = [] if self._free else [self._oldest()]
-        request = self._free.popleft()
-        request.start_async([self._padded(pixels)])
-        self._running.append((request, len(pixels)))
+        compiled = next(one for one in self._compiled if one.shape[0] >= len(pixels))
+        done = []
+        while True:
+            with suppress(Empty):
+                # What other queues run is waited for only if this one runs nothing.
+                request = compiled.idle.get(block=not self._running)
+                break
+            done.append(self._oldest())
+        request.start_async([compiled.padded(pixels)])
+        self._running.append((compiled, request, len(pixels)))
         return done
 
     def finish(self) -> Iterator[list[Floats]]:
@@ -134,22 +181,19 @@ class _RequestQueue:
 
     def close(self) -> None:
         while self._running:
-            self._running.popleft()[0].wait()
-
-    def _padded(self, pixels: Pixels) -> Pixels:
-        if len(pixels) == self._shape[0]:
-            return pixels
-        padded = np.zeros(self._shape, np.uint8)
-        padded[: len(pixels)] = pixels
-        return padded
+            compiled, request, _ = self._running.popleft()
+            request.wait()
+            compiled.idle.put(request)
 
     def _oldest(self) -> list[Floats]:
-        request, count = self._running.popleft()
-        request.wait()
-        self._free.append(request)
-        return [
-            np.array(tensor.data[:count], dtype=np.float32) for tensor in request.output_tensors
-        ]
+        compiled, request, count = self._running.popleft()
+        try:
+            request.wait()
+            return [
+                np.array(tensor.data[:count], dtype=np.float32) for tensor in request.output_tensors
+            ]
+        finally:
+            compiled.idle.put(request)
 
 
 def _graph(backbone: Backbone, shape: list[int]) -> Any:

@@ -64,6 +64,7 @@ class Extractor:
         view: The view that `backbone` has the preprocessing of; None for its own.
         others: By view, extractors of further views of the same images. Their stages are named as
             `headstart.features.views.qualified` does.
+        batches: Sizes of batches; see `build_engine`.
     """
 
     backbone: Backbone
@@ -73,13 +74,18 @@ class Extractor:
     warnings: list[str] = field(default_factory=list, compare=False)
     view: View | None = None
     others: Mapping[View, Extractor] = field(default_factory=dict)
+    batches: tuple[int, ...] = ()
     _noted: dict[ImageNote, set[str]] = field(default_factory=dict, repr=False, compare=False)
     # `init=False`: `replace` cannot hand the engine of one backbone on to another.
     _engine: LazyEngine = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         engine = LazyEngine(
-            self.backbone, self.plan, requested=self.requested_engine, warn=self.warnings.append
+            self.backbone,
+            self.plan,
+            requested=self.requested_engine,
+            warn=self.warnings.append,
+            batches=self.batches,
         )
         object.__setattr__(self, "_engine", engine)
 
@@ -97,6 +103,11 @@ class Extractor:
             view: self.with_backbone(backbone).as_view(view) for view, backbone in backbones.items()
         }
         return replace(self, others=others, plan=self.effective_plan)
+
+    def with_batches(self, *sizes: int) -> Extractor:
+        """Return an extractor that runs batches of these sizes; see `build_engine`."""
+        others = {view: replace(one, batches=sizes) for view, one in self.others.items()}
+        return replace(self, batches=sizes, others=others)
 
     def as_view(self, view: View) -> Extractor:
         """Return an extractor that shows images to this network in another way."""

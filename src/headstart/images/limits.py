@@ -8,6 +8,7 @@ their images beyond ordinary ones is together no more than what a single image m
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
@@ -32,12 +33,28 @@ _SHOWN: Final = 2048
 """Longer side in pixels of a large image where it is shown, at least."""
 
 
+@dataclass(slots=True)
+class PixelLimit:
+    """The largest image that a thread accepts.
+
+    Attributes:
+        most: Its pixels.
+        exceeded: Whether an image was refused for having more.
+    """
+
+    most: int = MAX_PIXELS
+    exceeded: bool = False
+
+
 class _Turn(threading.local):
     """What the current thread decodes."""
 
     depth = 0
     memory = 0
     file_bytes = 0
+
+    def __init__(self) -> None:
+        self.limit = PixelLimit()
 
 
 class _Memory:
@@ -87,6 +104,16 @@ def one_large_image() -> Iterator[None]:
                 _memory.take(0)
 
 
+@contextmanager
+def at_most(pixels: int) -> Iterator[PixelLimit]:
+    """Let the current thread refuse images of more pixels, which `MAX_PIXELS` bounds as well."""
+    before, _turn.limit = _turn.limit, PixelLimit(min(pixels, MAX_PIXELS))
+    try:
+        yield _turn.limit
+    finally:
+        _turn.limit = before
+
+
 def state_file(size: int) -> None:
     """State the bytes of the file that is read or decoded, which count as memory."""
     if _turn.depth:
@@ -105,13 +132,14 @@ def check_size(width: int, height: int, *, pixel_bytes: float = 4, further: floa
         further: memory that it takes besides.
 
     Raises:
-        UnreadableImageError: it has less than one pixel or more than `MAX_PIXELS`, or it would take
-            more than `MAX_MEMORY`.
+        UnreadableImageError: it has less than one pixel or more than `MAX_PIXELS` or what
+            `at_most` says, or it would take more than `MAX_MEMORY`.
     """
     if width < 1 or height < 1:
         raise UnreadableImageError(f"damaged: {width} x {height} pixels")
-    if width * height > MAX_PIXELS:
-        limit = f"limit {MAX_PIXELS // 1_000_000} million"
+    if width * height > _turn.limit.most:
+        _turn.limit.exceeded = True
+        limit = f"limit {_turn.limit.most / 1e6:g} million"
         raise UnreadableImageError(f"too large: {width} x {height} pixels ({limit})")
     memory = width * height * pixel_bytes + further + _turn.file_bytes
     if memory > MAX_MEMORY:

@@ -16,7 +16,12 @@ from headstart.heads.candidates import join_stages
 from headstart.images.decode import decode
 from headstart.images.limits import shown_size
 from headstart.images.preprocessing import decode_and_prepare
-from headstart.inspection.attribution import ATTRIBUTION_METHODS, NetworkFunctions
+from headstart.inspection.attribution import (
+    ATTRIBUTION_METHODS,
+    AttributionMethod,
+    NetworkFunctions,
+    Relevance,
+)
 from headstart.inspection.attribution.faithfulness import PASSES, Faithfulness, faithfulness
 from headstart.inspection.attribution.full_size import FullSizeMap, seen_part, to_full_size
 from headstart.inspection.attribution.method import BATCH
@@ -193,20 +198,9 @@ class Explainer:
         pixels = to_tensor(decode_and_prepare(prediction.image, model.preprocessing), model.device)
         target = model.classes.index(prediction.explained)
         engine_logits = partial(self._engine_logits, model)
-        functions = NetworkFunctions(
-            logits=model.logits,
-            fast_logits=engine_logits,
-            forward_pass=model.forward_pass,
-            stages=self._stages[0],
-            batch=model.batch(BATCH),
-        )
         maps = []
         for name, method in self._methods.items():
-            targets = torch.tensor([target], device=model.device)
-            if method.uses_stage and len(model.views) > 1:
-                found = attribute_by_view(method, model, pixels, targets, self._stages)
-            else:
-                found = method.attribute(functions, pixels, targets)
+            found = self._attribute(method, model, pixels, target)
             relevance = found.values[0]
             values = relevance.float().cpu().numpy()
             if not np.isfinite(values).all():
@@ -214,19 +208,50 @@ class Explainer:
                     f"{model.name} computes NaN or infinity for {prediction.image}; its weights "
                     f"may be damaged: download them again"
                 )
-            heat = np.maximum(values, 0)
-            heat /= heat.max() or 1
             scores = faithfulness(engine_logits, pixels[0], relevance, target, seed=self._seed)
             maps.append(
                 HeatMap(
                     method=name,
                     stage=found.stage,
                     relevance=values,
-                    full_size=_full_size(heat, model, *image.size),
+                    full_size=_full_size(_positive(values), model, *image.size),
                     faithfulness=scores,
                 )
             )
         return Explanation(prediction=prediction, pixels=np.asarray(image), maps=tuple(maps))
+
+    def heat(self, content: bytes, target: int, *, shown_size: tuple[int, int]) -> FullSizeMap:
+        """Compute the map of the first method, without a test whether it is faithful.
+
+        Args:
+            content: the content of an image file.
+            target: index of the class to explain.
+            shown_size: width and height at which the whole image is shown.
+
+        Raises:
+            BackboneError: the requested stage has no map, or does not affect the class.
+            UnreadableImageError: it cannot be decoded.
+        """
+        model = self._model.for_images(*shown_size)
+        pixels = to_tensor(decode_and_prepare(content, model.preprocessing), model.device)
+        found = self._attribute(next(iter(self._methods.values())), model, pixels, target)
+        values = np.nan_to_num(found.values[0].float().cpu().numpy())
+        return _full_size(_positive(values), model, *shown_size)
+
+    def _attribute(
+        self, method: AttributionMethod, model: DifferentiableModel, pixels: Tensor, target: int
+    ) -> Relevance:
+        targets = torch.tensor([target], device=model.device)
+        if method.uses_stage and len(model.views) > 1:
+            return attribute_by_view(method, model, pixels, targets, self._stages)
+        functions = NetworkFunctions(
+            logits=model.logits,
+            fast_logits=partial(self._engine_logits, model),
+            forward_pass=model.forward_pass,
+            stages=self._stages[0],
+            batch=model.batch(BATCH),
+        )
+        return method.attribute(functions, pixels, targets)
 
     def _engine_logits(self, model: DifferentiableModel, pixels: Tensor) -> Tensor:
         """Compute logits without gradients, in the inference engine, on images of 8 bits.
@@ -241,6 +266,13 @@ class Explainer:
         rows = [join_stages(one, used) for one in outputs]
         values = torch.from_numpy(np.concatenate(rows)).to(pixels.device)
         return values if model.head is None else model.head(values)
+
+
+def _positive(relevance: Floats) -> Floats:
+    """Return what supports the class, scaled to a maximum of 1."""
+    heat = np.maximum(relevance, 0)
+    heat /= heat.max() or 1
+    return heat
 
 
 def _full_size(heat: Floats, model: DifferentiableModel, width: int, height: int) -> FullSizeMap:

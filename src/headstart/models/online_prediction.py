@@ -66,6 +66,15 @@ class OnlinePredictor:
         self._extractors = {view: extractor.by_view[view] for view in views}
         self._presentations = {view: one.presentation for view, one in self._extractors.items()}
 
+    @property
+    def lanes(self) -> int:
+        """The number of threads that should call `predict` at the same time."""
+        return min(one.engine().lanes for one in self._extractors.values())
+
+    def next_batch(self, waiting: int) -> int:
+        """Return how many of the images that wait are best predicted next, at least one."""
+        return min(one.engine().next_batch(waiting) for one in self._extractors.values())
+
     def compile(self) -> None:
         """Compile the networks, which the first prediction does otherwise."""
         self._extractor.compile()
@@ -83,7 +92,7 @@ class OnlinePredictor:
         return PreparedImage(present(content, self._presentations, on_note=on_note))
 
     def predict(self, images: Sequence[PreparedImage]) -> OnlinePredictions:
-        """Run N images, N > 0, through the networks. Call it from one thread at a time.
+        """Run N images, N > 0, through the networks. Safe to call from several threads at once.
 
         Raises:
             SavedModelError: The model's or the backbone's arrays are damaged.
@@ -102,12 +111,11 @@ class OnlinePredictor:
             }
             for view, queue in queues.items():
                 crops = np.concatenate([image.crops[view] for image in images])
-                batch = self._extractors[view].engine().batch
-                outputs[view] = [
-                    done
-                    for start in range(0, len(crops), batch)
-                    for done in queue.put(crops[start : start + batch])
-                ]
+                engine, outputs[view] = self._extractors[view].engine(), []
+                while len(crops):
+                    count = engine.next_batch(len(crops))
+                    outputs[view] += queue.put(crops[:count])
+                    crops = crops[count:]
             for view, queue in queues.items():
                 outputs[view] += queue.finish()
         values: dict[str, Floats] = {}

@@ -1,0 +1,124 @@
+"""The server's own interface: /v1/models, and images to /v1/models/NAME/predict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from headstart.serving.admission import Body
+from headstart.serving.errors import RequestError
+from headstart.serving.explanations import as_data
+from headstart.serving.predictions import Predicted
+from headstart.serving.replica import Replica
+from headstart.serving.request_images import SentImage, images_of
+from headstart.serving.schemas import (
+    ALL_ERRORS,
+    PREDICT_BODY,
+    ErrorAnswer,
+    ModelDescription,
+    Models,
+    ModelSummary,
+    Predictions,
+    errors,
+)
+from headstart.serving.service import Service, service_of
+
+_SMALL = 256 * 1024
+"""Bytes of a form or of JSON that are read at once, without a thread."""
+
+router = APIRouter(tags=["headstart"])
+
+
+@router.get("/v1/models", responses=errors())
+async def models(request: Request) -> Models:
+    """List the models."""
+    served = service_of(request).models
+    return Models(models=[_summary(one.name, one.current) for one in served.values()])
+
+
+@router.get("/v1/models/{name}", responses=errors(404))
+async def model(request: Request, name: str) -> ModelDescription:
+    """Describe a model: its card, classes, accuracy and limits."""
+    replica = service_of(request).replica(name)
+    return ModelDescription(
+        **_summary(name, replica).model_dump(), card=replica.card, description=replica.description
+    )
+
+
+def _summary(name: str, replica: Replica) -> ModelSummary:
+    found = replica.model
+    return ModelSummary(
+        name=name,
+        version=replica.version,
+        classes=list(found.classes),
+        accuracy=found.accuracy.value,
+    )
+
+
+@router.post(
+    "/v1/models/{name}/predict",
+    response_model=Predictions,
+    responses={
+        **ALL_ERRORS,
+        200: {"content": {"image/png": {}}, "description": "Predictions, or an explanation."},
+        422: {
+            "model": Predictions | ErrorAnswer,
+            "description": "No image could be read, or a parameter is wrong.",
+        },
+        501: {"model": ErrorAnswer},
+    },
+    openapi_extra=PREDICT_BODY,
+)
+async def predict(
+    request: Request,
+    name: str,
+    top: Annotated[int, Query(ge=1, le=10_000, description="Number of classes.")] = 5,
+    explain: Annotated[
+        Literal["grad-cam"] | None,
+        Query(
+            description="Also draw what the prediction depends on. With 'Accept: image/png', the "
+            "drawing of a single image is the answer."
+        ),
+    ] = None,
+) -> Response:
+    """Predict the classes of images. An image that cannot be read does not affect the others."""
+    service = service_of(request)
+    with (
+        service.admission.request(),
+        service.admission.body() as reader,
+        service.replica(name).use() as replica,
+    ):
+        images = await _images(service, await reader.read(request))
+        found = await service.predict(name, replica, images)
+        entries = [one.as_dict(replica, top=top, unknown=service.unknown) for one in found]
+        if explain is not None and any(one.answer for one in found):
+            drawn = await _explained(service, replica, found, explain)
+            if len(drawn) == 1 and "image/png" in request.headers.get("accept", ""):
+                return Response(drawn[0], media_type="image/png")
+            for entry, png in zip(entries, drawn, strict=True):
+                entry.update(as_data(png, explain))
+    document = {"model": name, "version": replica.version, "predictions": entries}
+    status = 200
+    if not any(one.answer for one in found):
+        document["error"] = f"no image could be read: {found[0].error}"
+        status = 422
+    return Response(json.dumps(document), status, media_type="application/json")
+
+
+async def _images(service: Service, body: Body) -> list[SentImage]:
+    most = service.settings.max_images
+    if body.content_type.startswith("image/") or len(body.content) < _SMALL:
+        return images_of(body, most)
+    return await asyncio.to_thread(images_of, body, most)
+
+
+async def _explained(
+    service: Service, replica: Replica, found: list[Predicted], method: str
+) -> list[bytes | None]:
+    if len(found) > 8:
+        raise RequestError(413, f"{len(found)} images are too many to explain; send 8 at most")
+    timeout = service.settings.timeout
+    return await service.explanations.draw(replica, found, method, timeout=timeout)

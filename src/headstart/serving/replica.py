@@ -1,0 +1,205 @@
+"""A model in memory, ready to answer, and its replacement when its folder changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Final
+
+from headstart.features.extractor import Extractor
+from headstart.images.limits import at_most
+from headstart.models.model_card import model_card
+from headstart.models.model_folder import MANIFEST
+from headstart.models.online_prediction import OnlinePredictor, PreparedImage
+from headstart.models.saved_model import describe, load_model
+from headstart.models.trained_model import Model
+from headstart.serving.lanes import Answer, Lanes
+from headstart.serving.settings import ModelSource
+from headstart.system.digests import bytes_digest
+from headstart.system.machine import cores
+
+BATCHES: Final = (1, 4)
+"""Images per batch: one alone need not wait for others, and larger batches are no faster."""
+_LARGE: Final = 4_000_000
+"""Images of more pixels are decoded in threads of their own, so that no other waits for them."""
+
+OpenExtractor = Callable[[Model], Extractor]
+"""Loads the networks of a model."""
+
+
+class Decoders:
+    """Threads that decode images, for all models.
+
+    Args:
+        max_pixels: Largest image.
+
+    Attributes:
+        max_pixels: Largest image.
+        small: Threads for all images, which leave large ones to the others.
+        large: Threads for large images.
+    """
+
+    def __init__(self, *, max_pixels: int) -> None:
+        self.max_pixels = max_pixels
+        self.small = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
+        self.large = ThreadPoolExecutor(cores(), thread_name_prefix="decode large")
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        for pool in (self.small, self.large):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Replica:
+    """A version of a model, compiled.
+
+    Args:
+        model: The model.
+        extractor: Its networks.
+        decoders: Threads that decode images.
+        on_batch: See `Lanes`.
+
+    Attributes:
+        model: The model.
+        extractor: Its networks.
+        version: 16 hex digits over what the model answers.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        extractor: Extractor,
+        *,
+        decoders: Decoders,
+        on_batch: Callable[[int], None],
+    ) -> None:
+        self.model = model
+        self.extractor = replace(extractor.with_batches(*BATCHES), cache=None)
+        self._predictor = OnlinePredictor(model, self.extractor)
+        self._predictor.compile()
+        self._decoders = decoders
+        self._lanes = Lanes(self._predictor, on_batch=on_batch)
+        self._users, self._retired = 0, False
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """The manifest's entries, ready for JSON."""
+        return describe(self.model)
+
+    @cached_property
+    def version(self) -> str:
+        """16 hex digits that differ if the model does."""
+        tensors = sorted(self.model.head.tensors().items())
+        content = repr(self.description).encode() + b"".join(one.tobytes() for _, one in tensors)
+        return bytes_digest(content)[:16]
+
+    @cached_property
+    def card(self) -> str:
+        """The model card as Markdown."""
+        return model_card(self.model)
+
+    def predict(self, content: bytes) -> Future[Answer]:
+        """Start to decode and predict an image.
+
+        The future raises `UnreadableImageError` if it cannot be decoded.
+        """
+        future: Future[Answer] = Future()
+        self._decoders.small.submit(self._prepare_small, content, future)
+        return future
+
+    def _prepare_small(self, content: bytes, future: Future[Answer]) -> None:
+        if not future.set_running_or_notify_cancel():  # nobody waits for it any more
+            return
+        with at_most(min(_LARGE, self._decoders.max_pixels)) as limit:
+            outcome = self._prepared(content)
+        if limit.exceeded:
+            self._decoders.large.submit(self._prepare_large, content, future)
+        else:
+            self._pass_on(outcome, future)
+
+    def _prepare_large(self, content: bytes, future: Future[Answer]) -> None:
+        with at_most(self._decoders.max_pixels):
+            self._pass_on(self._prepared(content), future)
+
+    def _prepared(self, content: bytes) -> PreparedImage | BaseException:
+        try:
+            return self._predictor.prepare(content)
+        except BaseException as error:  # noqa: BLE001 - whoever waits is told
+            return error
+
+    def _pass_on(self, outcome: PreparedImage | BaseException, future: Future[Answer]) -> None:
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            self._lanes.put(outcome, future)
+
+    @contextmanager
+    def use(self) -> Iterator[Replica]:
+        """Keep the replica working while the block runs, also if it is retired meanwhile."""
+        self._users += 1
+        try:
+            yield self
+        finally:
+            self._users -= 1
+            self._close_if_done()
+
+    def retire(self) -> None:
+        """Free the replica when it has answered those who use it."""
+        self._retired = True
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._retired and not self._users:
+            self._lanes.close()
+
+
+class ServedModel:
+    """A model under a name. Its methods belong to the thread of the server, except for `load`.
+
+    Args:
+        source: Name and folder.
+        open_extractor: Loads the networks.
+        options: Keyword arguments of `Replica`.
+
+    Attributes:
+        name: The name.
+        current: The replica that answers.
+    """
+
+    current: Replica
+
+    def __init__(self, source: ModelSource, open_extractor: OpenExtractor, **options: Any) -> None:
+        self.name, self._folder = source.name, source.folder
+        self._open, self._options = open_extractor, options
+        self._seen = self._state()
+
+    def load(self) -> Replica:
+        """Load the model from its folder.
+
+        Raises:
+            HeadstartError: It cannot be loaded.
+        """
+        model = load_model(self._folder)
+        return Replica(model, self._open(model), **self._options)
+
+    def replace(self, replica: Replica) -> None:
+        """Let another replica answer from now on; the former one finishes its work."""
+        former = getattr(self, "current", None)
+        self.current = replica
+        if former is not None:
+            former.retire()
+
+    def has_changed(self) -> bool:
+        """Whether the folder's manifest has been replaced since the last call."""
+        before, self._seen = self._seen, self._state()
+        return self._seen is not None and self._seen != before
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            found = (self._folder / MANIFEST).stat()
+        except OSError:  # being copied, perhaps; the model in memory goes on
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
