@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.api.handing_over import export, verify
     from headstart.api.inspecting import attack, explain, feature_maps, imagine, robustness
     from headstart.api.measuring import audit, compare, evaluate, measure_transfer
     from headstart.api.training import finetune, fit
@@ -74,6 +75,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "export",
     "feature_maps",
     "finetune",
     "fit",
@@ -84,6 +86,7 @@ __all__ = [
     "measure_transfer",
     "open_dataset",
     "robustness",
+    "verify",
 ]
 _HOMES = {
     "AdversarialImage": "inspection.adversarial_file",
@@ -114,6 +117,7 @@ _HOMES = {
     "compare": "api.measuring",
     "evaluate": "api.measuring",
     "explain": "api.inspecting",
+    "export": "api.handing_over",
     "feature_maps": "api.inspecting",
     "finetune": "api.training",
     "fit": "api.training",
@@ -124,6 +128,7 @@ _HOMES = {
     "measure_transfer": "api.measuring",
     "open_dataset": "datasets",
     "robustness": "api.inspecting",
+    "verify": "api.handing_over",
 }
 
 

@@ -81,7 +81,7 @@ def export(
         check: Number of training images that the file is checked on, besides generated ones.
         data: The images that MODEL was trained on, if they have moved.
     """
-    from headstart.exporting.check_images import mixed_images, odd_images, of_every_shape
+    from headstart.exporting.check_images import check_images
     from headstart.exporting.export import check_target, export_model
     from headstart.models.saved_model import load_model
 
@@ -94,8 +94,7 @@ def export(
     extractor = replace(runtime, precision=Precision.FLOAT32).extractor_of(
         trained, allow_download=allow_download
     )
-    chosen = of_every_shape(dataset.paths, check)
-    images = [*chosen, *mixed_images(chosen), *odd_images()]
+    images = check_images(dataset.paths, check)
     with progress() as bars:
         proof = export_model(
             trained, extractor, out, settings, images, progress=bars.bar("checking", "images")

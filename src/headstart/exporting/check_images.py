@@ -55,6 +55,12 @@ class CheckImage:
         return read_bytes(Path(self.name)) if self.content is None else self.content
 
 
+def check_images(paths: Sequence[Path], count: int) -> list[CheckImage]:
+    """Return at most `count` of the images, mixtures of them, and odd ones."""
+    chosen = of_every_shape(paths, count)
+    return [*chosen, *mixed_images(chosen), *odd_images()]
+
+
 def of_every_shape(paths: Sequence[Path], count: int) -> list[CheckImage]:
     """Choose images, at most `count`: as many shapes as possible, then more of each."""
     step = max(1, len(paths) // _HEADERS)
