@@ -6,7 +6,7 @@ DATA ?= textiles
 MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check coverage fuzz campaign bench bench-attacks bench-finetuning bench-head bench-imagine bench-few-shot bench-pass bench-quality bench-surfaces bench-tricks gallery clean
+.PHONY: demo test check coverage fuzz campaign bench bench-attacks bench-finetuning bench-head bench-imagine bench-export bench-few-shot bench-pass bench-quality bench-serving bench-surfaces bench-tricks gallery clean
 
 demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
 	@rm -rf $(DEMO)
@@ -76,6 +76,13 @@ bench-few-shot: .venv/dev-installed ## few images a class, from SETS; writes doc
 
 bench-surfaces: .venv/dev-installed ## small defects on large generated images
 	$(BIN)/python benchmarks/surfaces.py
+
+bench-export: .venv/dev-installed ## exported files against predict, on the test parts in FOLDER
+	$(BIN)/python -m benchmarks.exported_files $(FOLDER)
+
+bench-serving: .venv/dev-installed ## the server under load, next to other servers, and under attack
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/serving-peers litserve pyzmq
+	$(BIN)/python benchmarks/serving.py --peers .venv/serving-peers
 
 gallery: .venv/dev-installed ## write docs/gallery.md and its images
 	$(BIN)/python examples/gallery.py docs
