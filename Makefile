@@ -81,7 +81,7 @@ bench-export: .venv/dev-installed ## exported files against predict, on the test
 	$(BIN)/python -m benchmarks.exported_files $(FOLDER)
 
 bench-serving: .venv/dev-installed ## the server under load, next to other servers, and under attack
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/serving-peers litserve pyzmq
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/serving-peers -r benchmarks/serving-peers.txt
 	$(BIN)/python benchmarks/serving.py --peers .venv/serving-peers
 
 gallery: .venv/dev-installed ## write docs/gallery.md and its images
