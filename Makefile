@@ -22,7 +22,7 @@ demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see de
 	@echo "          $(DEMO)/evaluation/accuracy_by_stage.png    accuracy of each stage"
 	@echo "          $(DEMO)/evaluation/most_wrong.png           the images it gets most wrong"
 
-test: .venv/dev-installed ## lint, types and all tests
+test: .venv/dev-installed .venv/browser-installed ## lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,7 +34,7 @@ check: .venv/dev-installed ## the quick loop: lint, types, and all tests that ar
 	$(BIN)/mypy
 	$(BIN)/pytest -q -x -n 2 --dist worksteal -m "not slow"
 
-coverage: .venv/dev-installed ## all tests with line coverage; fails below the bar in pyproject.toml
+coverage: .venv/dev-installed .venv/browser-installed ## all tests with line coverage; fails below the bar in pyproject.toml
 	$(BIN)/pytest -q -n 2 --dist worksteal --cov=headstart --cov-report term-missing:skip-covered
 
 fuzz: .venv/dev-installed ## search for counterexamples of the property tests for at least MINUTES
@@ -89,7 +89,7 @@ gallery: .venv/dev-installed ## write docs/gallery.md and its images
 	$(BIN)/python examples/trust_figures.py docs
 
 clean:
-	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv $(DEMO) examples/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -97,6 +97,10 @@ clean:
 .venv/demo-installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet -e ".[textiles]" -c constraints.txt
 	@touch $@
+
+.venv/browser-installed: examples/browser/package-lock.json | .venv/bin/python
+	@npm ci --prefix examples/browser --ignore-scripts --silent --fetch-retries=0 && touch $@ \
+		|| echo "onnxruntime-web was not installed: the example in the browser is not tested"
 
 .venv/peers: benchmarks/peers.txt .venv/dev-installed
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ -r $<
