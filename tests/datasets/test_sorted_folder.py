@@ -54,6 +54,13 @@ def test_where_links_are_impossible_images_are_copied(
     assert target.read_bytes() == b"one"
 
 
+@pytest.mark.parametrize("placement", Placement)
+def test_an_image_that_is_gone_is_left_out(tmp_path: Path, image: Path, placement: Placement):
+    image.unlink()
+    assert SortedFolder(tmp_path / "out", placement).place(image, "cat") is None
+    assert not [path for path in (tmp_path / "out").rglob("*") if not path.is_dir()]
+
+
 def test_the_folders_are_apart(tmp_path: Path, image: Path):
     for root in (image.parent, image.parent / "sorted", tmp_path):
         with pytest.raises(DataError, match="inside one another"):

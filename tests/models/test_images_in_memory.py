@@ -250,6 +250,20 @@ class TestPredictIter:
         assert (bad.image, found[0].image, found[4].image) == ("absent.jpg", str(good), "image 4")
         assert list(fitted.predict_iter(["absent.jpg"] * 3, batch=batch))[2].error
 
+    @pytest.mark.parametrize("batch", [1, 16])
+    def test_a_camera_may_reuse_its_buffer(self, batch: int, fitted: Classifier):
+        def camera(buffer: np.ndarray | None) -> Iterator[np.ndarray]:
+            for level in range(0, 240, 10):
+                frame = np.empty((40, 40, 3), np.uint8) if buffer is None else buffer
+                frame[:] = [level, 255 - level, level // 2]
+                yield frame
+
+        fresh = list(fitted.predict_iter(camera(None), batch=batch))
+        found = list(fitted.predict_iter(camera(np.empty((40, 40, 3), np.uint8)), batch=batch))
+        np.testing.assert_array_equal(
+            [one.probabilities for one in found], [one.probabilities for one in fresh]
+        )
+
     def test_one_frame_in_is_one_prediction_out(self, fitted: Classifier):
         taken = 0
 

@@ -1,5 +1,6 @@
 """Images that are in a folder, and those that arrive, get one row each."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.conftest import files, tiny_backbone
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_watch, "SETTLED", 0.1)
+    monkeypatch.setattr(folder_watch, "PATIENCE", 0.0)
     for module in (extractor, model_backbone):
         monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
 
@@ -53,22 +55,22 @@ def test_what_is_there_gets_a_row_once(watch: FolderWatch, inbox: Path, log: Pre
     (inbox / "broken.png").write_text("no picture")
     (inbox / ".hidden.jpg").write_text("no picture")
     (inbox / "notes.txt").write_text("no picture")
-    first = list(watch.existing())
+    first = list(watch.existing(Event()))
     images = [path.name for path in files(inbox) if path.name not in (".hidden.jpg", "notes.txt")]
     assert sorted(one.row.image for one in first) == sorted(images)
     assert {one.row.label for one in first if not one.row.error} == {"checks"}
     assert [one.row.error for one in first if one.row.error] == ["not an image"]
-    again = list(watch.existing())
+    again = list(watch.existing(Event()))
     assert [one.row for one in again] == [one.row for one in first]
     assert not any(one.is_new for one in again)
     assert len(log) == len(first) == 5
 
 
 def test_a_changed_image_is_another_one(watch: FolderWatch, inbox: Path, new_photos: Path):
-    list(watch.existing())
+    list(watch.existing(Event()))
     changed = files(inbox)[0]
     shutil.copy(files(new_photos / "stripes")[0], changed)
-    (new,) = [one for one in watch.existing() if one.is_new]
+    (new,) = [one for one in watch.existing(Event()) if one.is_new]
     assert (new.path.name, new.row.label) == (changed.name, "stripes")
 
 
@@ -99,3 +101,23 @@ def test_a_file_that_grows_is_waited_for(tmp_path: Path):
     assert after[path].since > before[path].since
     path.unlink()
     assert folder_watch._states([path], after) == {}
+
+
+def test_an_unreadable_file_may_still_be_written(
+    watch: FolderWatch, inbox: Path, log: PredictionLog, monkeypatch: pytest.MonkeyPatch
+):
+    broken = inbox / "late.jpg"
+    broken.write_bytes(files(inbox)[0].read_bytes()[:500])
+    monkeypatch.setattr(folder_watch, "PATIENCE", 30.0)
+    assert broken not in [one.path for one in watch.existing(Event())]
+    os.utime(broken, (0, 0))
+    assert [one.row.error != "" for one in watch.existing(Event()) if one.is_new] == [True]
+    assert not [one for one in watch.existing(Event()) if one.is_new]
+    assert len(log) == 5
+
+
+def test_it_stops_before_the_next_images(watch: FolderWatch, log: PredictionLog):
+    stop = Event()
+    stop.set()
+    assert list(watch.existing(stop)) == []
+    assert len(log) == 0

@@ -1,17 +1,18 @@
 """The file of predictions survives crashes, and is not mistaken for another."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.errors import UserError
+from headstart.errors import HeadstartError, UserError
 from headstart.serving.prediction_log import LoggedPrediction, PredictionLog
 
 ROW = LoggedPrediction(
     time="2026-01-01T00:00:00+00:00",
-    image='a, "b"\r\n.jpg',
+    image='a, "b"\r\n\u2028\x1c.jpg',
     digest="0" * 32,
     label="cat",
     probability=0.5,
@@ -53,7 +54,8 @@ def test_an_incomplete_last_row_is_removed(tmp_path_factory: pytest.TempPathFact
 
 
 def test_a_file_without_a_whole_header_begins_anew(path: Path):
-    PredictionLog(path).__exit__()
+    with PredictionLog(path):
+        pass
     header = path.read_bytes()
     path.write_bytes(header[:10])
     with pytest.raises(UserError, match="is not a file of 'headstart watch'"):
@@ -75,6 +77,22 @@ def test_a_row_that_was_changed_is_named(path: Path):
     path.write_text(path.read_text().replace("0.25", "unusual"))
     with pytest.raises(UserError, match="has been changed"):
         PredictionLog(path)
+
+
+def test_two_do_not_write_to_one_file(path: Path):
+    with PredictionLog(path), pytest.raises(UserError, match="another process is writing"):
+        PredictionLog(path)
+    with PredictionLog(path):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk")
+def test_a_full_disk_is_said_once(path: Path):
+    with PredictionLog(path) as log:
+        with Path("/dev/full").open("wb") as full:
+            os.dup2(full.fileno(), log._file.fileno())
+        with pytest.raises(HeadstartError, match="free some space"):
+            log.append([ROW])
 
 
 def test_a_folder_is_no_file(tmp_path: Path):

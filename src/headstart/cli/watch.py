@@ -64,7 +64,7 @@ def watch(
     predictor = OnlinePredictor(trained, extractor)
     with PredictionLog(out) as log, _stopped_by(signal.SIGTERM) as stop:
         work = FolderWatch(folder, predictor, trained.classes, log, rate=rate)
-        arrived = work.existing() if once else work.arriving(stop, poll=poll)
+        arrived = work.existing(stop) if once else work.arriving(stop, poll=poll)
         if not once:
             note(f"watching {folder}; {pluralize(len(log), 'image')} in {out} so far")
         for image in arrived:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 from dataclasses import dataclass
 from itertools import count
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from headstart.errors import DataError, HeadstartError
 from headstart.system.digests import file_digest
-from headstart.system.files import cut_stem
+from headstart.system.files import TEMPORARY, cut_stem
 from headstart.types import Placement
 
 
@@ -40,13 +41,13 @@ class SortedFolder:
                 "outside"
             )
 
-    def place(self, image: Path, label: str) -> Path:
+    def place(self, image: Path, label: str) -> Path | None:
         """Put an image into the folder of its label, under its own name or one like it.
 
-        If it is already there, there is no second one.
+        An image that is already there is not added again.
 
         Returns:
-            Where it is.
+            Where it is; None if the image no longer exists.
 
         Raises:
             HeadstartError: The folder cannot be written.
@@ -55,6 +56,8 @@ class SortedFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for number in count(1):
+                if not image.exists():
+                    return None
                 target = folder / numbered(image.name, number)
                 if self._is_there(image, target):
                     if self.placement is Placement.MOVE and not target.samefile(image):
@@ -89,7 +92,12 @@ class SortedFolder:
                     raise
             else:
                 return
-        shutil.copy2(image, target)
+        draft = target.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
+        try:
+            shutil.copy2(image, draft)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def folder_name(label: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from headstart.errors import UserError
 from headstart.images.decode import read_bytes
 from headstart.images.limits import one_large_image
+from headstart.images.source import ImageSource
 from headstart.models.image_sources import image_source
 from headstart.models.online_prediction import OnlinePredictor, PreparedImage
 from headstart.system.prefetch import prefetch
@@ -94,13 +95,13 @@ class PredictionStream:
         """
         taken = _Taken(images)
         if self._batch == 1:
-            for numbered in taken:
-                yield from self._together([self._prepare(numbered)])
+            for one in taken:
+                yield from self._together([self._prepare(one)])
         else:
             with closing(prefetch(self._prepare, taken, size=_size)) as prepared:
                 held: list[_Prepared] = []
-                for _, one in prepared:
-                    held.append(one)
+                for _, image in prepared:
+                    held.append(image)
                     if len(held) == self._batch or sum(map(_size, held)) > _HELD:
                         yield from self._together(held)
                         held = []
@@ -108,15 +109,14 @@ class PredictionStream:
         if taken.failure is not None:
             raise taken.failure
 
-    def _prepare(self, numbered: tuple[int, Any]) -> _Prepared:
+    def _prepare(self, taken: _TakenImage) -> _Prepared:
         """Decode an image, in any thread."""
-        place, image = numbered
-        found = ImagePrediction(image=f"image {place}", classes=self._classes)
+        found = ImagePrediction(image=taken.name, classes=self._classes, error=taken.error)
+        if taken.source is None:
+            return found, None
         try:
             with one_large_image():
-                source = image_source(image, found.image)
-                found = replace(found, image=str(source))
-                return found, self._predictor.prepare(read_bytes(source))
+                return found, self._predictor.prepare(read_bytes(taken.source))
         except UserError as error:
             return replace(found, error=str(error)), None
 
@@ -140,21 +140,37 @@ class PredictionStream:
 _Prepared = tuple[ImagePrediction, PreparedImage | None]
 
 
-class _Taken(Iterator[tuple[int, Any]]):
-    """The images with their numbers, up to the end or the first failure."""
+@dataclass(frozen=True, slots=True)
+class _TakenImage:
+    """An image, its name, and why it cannot be used."""
+
+    name: str
+    source: ImageSource | None
+    error: str | None = None
+
+
+class _Taken(Iterator[_TakenImage]):
+    """The images up to the end or the first failure, copied: a camera may reuse its buffer."""
 
     def __init__(self, images: Iterable[Any]) -> None:
         self._images = enumerate(images)
         self.failure: Exception | None = None
 
-    def __next__(self) -> tuple[int, Any]:
+    def __next__(self) -> _TakenImage:
         try:
-            return next(self._images)
+            place, image = next(self._images)
         except StopIteration:
             raise
         except Exception as error:  # noqa: BLE001 - raised again after what came before
             self.failure = error
             raise StopIteration from None
+        name = f"image {place}"
+        try:
+            with one_large_image():
+                source = image_source(image, name)
+            return _TakenImage(str(source), source)
+        except UserError as error:
+            return _TakenImage(name, None, str(error))
 
 
 def _size(prepared: _Prepared) -> int:

@@ -24,6 +24,9 @@ from headstart.system.machine import cores
 
 SETTLED: Final = 1.0
 """Seconds without a change after which a file counts as complete: copies take time to arrive."""
+PATIENCE: Final = 30.0
+"""Seconds without a change after which a file that cannot be read counts as damaged: until then,
+whoever writes it may have paused."""
 _BATCH: Final = 32
 """Images that are decoded, predicted and logged together."""
 
@@ -83,14 +86,18 @@ class FolderWatch:
         self._folder = folder.resolve()  # which is how changes are reported
         self._predictor, self._classes = predictor, classes
         self._log, self._rate = log, rate
+        self._incomplete: list[Path] = []
 
-    def existing(self) -> Iterator[LoggedImage]:
+    def existing(self, stop: Event) -> Iterator[LoggedImage]:
         """Predict the images that are in the folder now.
 
         Those with a row of an earlier run are yielded, too, so that what that run did not finish
-        can be finished.
+        can be finished. Files that may still be written are left out.
+
+        Args:
+            stop: Ends it when set.
         """
-        yield from self._logged(self._images([self._folder]))
+        yield from self._logged(self._images([self._folder]), stop)
 
     def arriving(self, stop: Event, *, poll: bool = False) -> Iterator[LoggedImage]:
         """Predict the images in the folder, wait for more, and predict those once complete.
@@ -112,7 +119,8 @@ class FolderWatch:
             self._folder,
             stop_event=stop,
             rust_timeout=int(1000 * SETTLED),
-            yield_on_timeout=True,  # at once, too: nothing that arrives from now on is missed
+            # Also yields before the first change: what arrives during the first scan is not missed.
+            yield_on_timeout=True,
             force_polling=poll or None,
             raise_interrupt=True,
         ):
@@ -123,7 +131,8 @@ class FolderWatch:
             settled = [path for path, one in waiting.items() if now - one.since >= SETTLED]
             for path in settled:
                 del waiting[path]
-            yield from self._logged(settled)
+            yield from self._logged(settled, stop)
+            changed, self._incomplete = self._incomplete, []
 
     def _images(self, paths: Iterable[Path]) -> list[Path]:
         """Return the image files among paths, and in the folders among them."""
@@ -141,17 +150,19 @@ class FolderWatch:
                 found.append(path)
         return found
 
-    def _logged(self, paths: Sequence[Path]) -> Iterator[LoggedImage]:
+    def _logged(self, paths: Sequence[Path], stop: Event) -> Iterator[LoggedImage]:
         """Predict images, write their rows, and yield them in order."""
         with ThreadPoolExecutor(cores(), thread_name_prefix="decode") as pool:
             for start in range(0, len(paths), _BATCH):
+                if stop.is_set():
+                    return
                 found = pool.map(self._read, paths[start : start + _BATCH])
                 done = self._predicted([one for one in found if one is not None])
                 self._log.append([one.row for one in done if one.is_new])
                 yield from done
 
     def _read(self, path: Path) -> _ReadImage | None:
-        """Read and decode an image, in a thread; return None if it is gone."""
+        """Read and decode an image, in a thread; return None if it is gone or incomplete."""
         name = path.relative_to(self._folder).as_posix()
         digest = ""
         try:
@@ -162,6 +173,11 @@ class FolderWatch:
             prepared, error = self._predictor.prepare(content), ""
         except UnreadableImageError as reason:
             if not path.exists():
+                return None
+            if known := self._log.row(name, digest):
+                return _ReadImage(LoggedImage(path, known, is_new=False))
+            if _may_be_incomplete(path):
+                self._incomplete.append(path)
                 return None
             prepared, error = None, str(reason)
         taken = datetime.now(UTC).isoformat(timespec="seconds")
@@ -191,6 +207,14 @@ class FolderWatch:
                 "novelty": novelty,
                 "known": known,
             }
+
+
+def _may_be_incomplete(path: Path) -> bool:
+    """Whether a file has been changed so recently that it may still be written."""
+    try:
+        return 0 <= time.time() - path.stat().st_mtime < PATIENCE
+    except OSError:
+        return False
 
 
 def _states(paths: Iterable[Path], earlier: Mapping[Path, _State]) -> dict[Path, _State]:

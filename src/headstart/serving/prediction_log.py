@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import IO, Final, Self
 
 from headstart.errors import HeadstartError, UserError
+from headstart.system.files import locked
 from headstart.system.serialization import csv_text
 
 
@@ -58,7 +61,7 @@ class PredictionLog:
         path: The file; it is created if there is none.
 
     Raises:
-        UserError: The file is something else, or cannot be opened.
+        UserError: The file is something else, cannot be opened, or another process writes to it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,17 +73,23 @@ class PredictionLog:
             raise UserError(
                 f"cannot write to {path}: {error.strerror or error}; choose another file"
             ) from error
+        self._at_end = ExitStack()
+        self._at_end.callback(self._close)
         try:
+            if not self._at_end.enter_context(locked(path, wait=0)):
+                raise UserError(
+                    f"another process is writing to {path}; stop it, or choose another file"
+                )
             self._rows = self._read()
         except BaseException:
-            self._file.close()
+            self._at_end.close()
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._at_end.close()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -98,6 +107,10 @@ class PredictionLog:
         cells = [["" if cell is None else cell for cell in astuple(row)] for row in rows]
         self._write(csv_text(cells))
         self._rows |= {(row.image, row.digest): row for row in rows}
+
+    def _close(self) -> None:
+        with suppress(OSError):  # of rows that could not be written, which `append` has said
+            self._file.close()
 
     def _write(self, text: str) -> None:
         try:
@@ -125,7 +138,7 @@ class PredictionLog:
         whole = lines[: lines.rfind("\n") + 1]
         self._file.truncate(len(whole.encode(errors="surrogateescape")))
         try:
-            rows = [_row(cells) for cells in csv.DictReader(whole.splitlines(keepends=True))]
+            rows = [_row(cells) for cells in csv.DictReader(io.StringIO(whole, newline=""))]
         except (TypeError, ValueError, KeyError) as error:
             raise UserError(
                 f"{self.path} has been changed, and row {whole.count(chr(10))} or an earlier one "
