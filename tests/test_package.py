@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -59,3 +61,25 @@ def test_every_pinned_version_is_a_dependency() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.partition("==")[0] for line in lines if not line.startswith("#")}
     assert pinned == wanted - {"headstart"}
+
+
+_WITHOUT_TORCH = """
+import pydoc, sys
+sys.modules["torch"] = None
+import headstart
+assert "measure_transfer" in pydoc.render_doc(headstart, renderer=pydoc.plaintext)
+assert not hasattr(headstart, "explain") and not hasattr(headstart, "IdealImage")
+assert headstart.fit.__doc__
+try:
+    headstart.attack
+except headstart.UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_without_pytorch_the_rest_is_documented() -> None:
+    command = [sys.executable, "-c", _WITHOUT_TORCH]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("headstart.attack needs the extra 'torch'")

@@ -145,4 +145,12 @@ def __getattr__(name: str) -> Any:
         return import_module(f"headstart.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'headstart' has no attribute {name!r}")
-    return getattr(import_module(f"headstart.{_HOMES[name]}"), name)
+    errors = import_module("headstart.errors")
+    try:
+        return getattr(import_module(f"headstart.{_HOMES[name]}"), name)
+    except errors.MissingExtraError as error:
+        raise errors.UnavailableError(f"headstart.{name}", extra=error.extra) from error
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise errors.UnavailableError(f"headstart.{name}", extra="torch") from error

@@ -82,5 +82,9 @@ class MissingExtraError(UserError):
         self.extra = extra
 
 
+class UnavailableError(MissingExtraError, AttributeError):
+    """A name of the package needs an optional dependency; for `hasattr` it is missing."""
+
+
 class HeadstartWarning(UserWarning):
     """The result is less than requested; the message says how."""

@@ -29,9 +29,12 @@ def test_an_image_is_placed_once(tmp_path: Path, image: Path, placement: Placeme
     assert image.exists() == (placement is not Placement.MOVE)
     assert target.is_symlink() == (placement is Placement.LINK)
     image.write_bytes(b"one")  # arrives once more
-    assert folder.place(image, "cat") == target
+    again = folder.place(image, "cat")
     assert image.exists() == (placement is not Placement.MOVE)
-    assert list(target.parent.iterdir()) == [target]
+    moved = [target, target.with_name("a (2).jpg")]  # nothing is deleted
+    expected = moved if placement is Placement.MOVE else [target]
+    assert again == expected[-1]
+    assert sorted(target.parent.iterdir()) == sorted(expected)
 
 
 def test_another_image_of_that_name_gets_a_number(tmp_path: Path, image: Path):

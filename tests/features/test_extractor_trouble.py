@@ -118,7 +118,7 @@ class TestTrouble:
         extractor = tiny()
         with pytest.raises(KeyboardInterrupt):
             extractor.extract(files(photos), progress=interrupt)
-        assert not [one for one in threading.enumerate() if one.name.startswith("decode")]
+        assert not [one for one in threading.enumerate() if one.name.startswith("prefetch")]
         again = extractor.extract(files(photos))  # the same engine is ready for more
         assert again.computed == 8
         assert_same(again, tiny(cache=None).extract(files(photos)))

@@ -9,6 +9,7 @@ from threading import Event
 import pytest
 
 from headstart import Classifier
+from headstart.errors import DataError
 from headstart.features import extractor
 from headstart.models import model_backbone
 from headstart.models.model_backbone import build_model_extractor
@@ -121,3 +122,11 @@ def test_it_stops_before_the_next_images(watch: FolderWatch, log: PredictionLog)
     stop.set()
     assert list(watch.existing(stop)) == []
     assert len(log) == 0
+
+
+def test_a_folder_that_is_removed_ends_it(watch: FolderWatch, inbox: Path):
+    arriving = watch.arriving(Event())
+    next(arriving)
+    shutil.rmtree(inbox)
+    with pytest.raises(DataError, match="is gone"):
+        list(arriving)

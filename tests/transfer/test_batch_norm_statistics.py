@@ -45,7 +45,7 @@ def test_fresh_moments_are_those_that_training_stores(lite0: Backbone):
     state = model.state_dict()
     for name, found in batch_moments(lite0, pixels, fresh=True).items():
         stored = state[f"{name}.running_mean"].numpy()
-        np.testing.assert_allclose(found.mean, stored, atol=2e-3 * np.abs(stored).max())
+        np.testing.assert_allclose(found.mean, stored, atol=5e-3 * np.abs(stored).max())
 
 
 def test_batches_add_up_to_the_moments_of_all(lite0: Backbone, monkeypatch: pytest.MonkeyPatch):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import note, say, warn
-from headstart.errors import DataError
+from headstart.errors import DataError, UserError
 from headstart.system.option import Option
-from headstart.system.text import pluralize
+from headstart.system.text import one_line, pluralize
 from headstart.types import Placement
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ def watch(
 
     rate = shared.unknown_rate(unknown)
     if not folder.is_dir():
-        raise DataError(f"no such folder: {folder}; create it, or give the one to watch")
+        kind = "not a folder" if folder.exists() else "no such folder"
+        raise DataError(f"{kind}: {folder}; give the folder in which images arrive")
+    if placement is not Placement.LINK and sort_into is None:
+        raise UserError(f"--by {placement} has no effect without --sort-into FOLDER")
     if out.resolve().is_relative_to(folder.resolve()) and not once:
         raise DataError(f"--out {out} is in the watched folder; choose a file outside of it")
     sorted_folder = None if sort_into is None else SortedFolder(sort_into, placement)
@@ -90,4 +93,4 @@ def _show(image: LoggedImage) -> None:
     row = image.row
     if image.is_new:
         result = f"error: {row.error}" if row.error else f"{row.answer}  {row.probability:.4f}"
-        say(f"{row.image}  {result}")
+        say(f"{one_line(row.image)}  {result}")

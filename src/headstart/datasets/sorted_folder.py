@@ -44,7 +44,7 @@ class SortedFolder:
     def place(self, image: Path, label: str) -> Path | None:
         """Put an image into the folder of its label, under its own name or one like it.
 
-        An image that is already there is not added again.
+        One that is already there is neither linked nor copied again.
 
         Returns:
             Where it is; None if the image no longer exists.
@@ -59,9 +59,7 @@ class SortedFolder:
                 if not image.exists():
                     return None
                 target = folder / numbered(image.name, number)
-                if self._is_there(image, target):
-                    if self.placement is Placement.MOVE and not target.samefile(image):
-                        image.unlink()
+                if self.placement is not Placement.MOVE and self._is_there(image, target):
                     return target
                 if not os.path.lexists(target):
                     self._put(image, target)

@@ -9,6 +9,7 @@ import torch
 
 from headstart.inspection.image_tensor import to_tensor
 from headstart.inspection.inspected_network import InspectedNetwork
+from headstart.system.prefetch import stack_batches
 
 _IMAGES: Final = 4
 """Images that are timed, after as many to compile the networks and to warm up."""
@@ -38,7 +39,7 @@ def expected_seconds(network: InspectedNetwork, passes: Passes) -> float:
     pixels = rng.integers(0, 256, (_IMAGES, side, side, 3), dtype=np.uint8)
 
     def forward() -> None:
-        for _ in network.engine_outputs([pixels], model):
+        for _ in network.engine_outputs(stack_batches(iter(pixels), network.batch), model):
             pass
 
     def gradients() -> None:

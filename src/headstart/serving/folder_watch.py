@@ -107,6 +107,7 @@ class FolderWatch:
             poll: Look at all files again and again, for network drives, which report no changes.
 
         Raises:
+            DataError: The folder has been removed.
             MissingExtraError: The package that watches folders is not installed.
         """
         try:
@@ -124,6 +125,8 @@ class FolderWatch:
             force_polling=poll or None,
             raise_interrupt=True,
         ):
+            if not self._folder.is_dir():
+                raise DataError(f"{self._folder} is gone; create it, and start again")
             changed += [Path(path) for change, path in changes if change is not Change.deleted]
             waiting = _states([*waiting, *self._images(changed)], waiting)
             changed = []
