@@ -64,8 +64,14 @@ def test_every_pinned_version_is_a_dependency() -> None:
 
 
 _WITHOUT_TORCH = """
-import pydoc, sys
-sys.modules["torch"] = None
+import importlib.abc, pydoc, sys
+
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+sys.meta_path.insert(0, Hidden())
 import headstart
 assert "measure_transfer" in pydoc.render_doc(headstart, renderer=pydoc.plaintext)
 assert not hasattr(headstart, "explain") and not hasattr(headstart, "IdealImage")
