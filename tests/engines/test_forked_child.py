@@ -98,6 +98,7 @@ def test_a_child_makes_its_own_value_while_its_parent_makes_one(monkeypatch: pyt
 
     def make() -> int:
         process_local._abandon()  # what a child does that is forked at this moment
+        assert not place._making.locked()
         return place.get(lambda: 1)
 
     assert place.get(make) == 1

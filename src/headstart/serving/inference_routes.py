@@ -69,7 +69,7 @@ async def metadata(request: Request, name: str, version: str | None = None) -> d
 @router.get("/v2/models/{name}/ready", responses=errors(404))
 @router.get("/v2/models/{name}/versions/{version}/ready", responses=errors(404))
 async def model_ready(request: Request, name: str, version: str | None = None) -> dict[str, Any]:
-    """Tell that a model can answer."""
+    """Report that a model can answer."""
     service_of(request).replica(name, version)
     return {"name": name, "ready": True}
 

@@ -132,11 +132,12 @@ class Service:
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             for model in self.models.values():
-                if await asyncio.to_thread(model.has_changed):
-                    await self._reload(model)
+                await self._reload_if_changed(model)
 
-    async def _reload(self, model: ServedModel) -> None:
+    async def _reload_if_changed(self, model: ServedModel) -> None:
         try:
+            if not await asyncio.to_thread(model.has_changed):
+                return
             replica = await asyncio.to_thread(model.load)
         except Exception as error:  # noqa: BLE001 - the other models are watched on
             self.metrics.loads.labels(model.name, "refused").inc()
