@@ -42,8 +42,8 @@ class Decoders:
 
     def __init__(self, *, max_pixels: int) -> None:
         self.max_pixels = max_pixels
-        self.small = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
-        self.large = ThreadPoolExecutor(cores(), thread_name_prefix="decode large")
+        self.small = ThreadPoolExecutor(cores(), thread_name_prefix="image")
+        self.large = ThreadPoolExecutor(cores(), thread_name_prefix="large image")
 
     def close(self) -> None:
         """Accept no further work and cancel what waits."""
