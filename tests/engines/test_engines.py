@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -209,6 +210,20 @@ def test_an_engine_serves_another_stream_after_the_input_failed():
     with pytest.raises(OSError, match="gone"):
         list(runner.stream(failing()))
     assert len(list(runner.stream([pixels]))) == 1
+
+
+def test_a_batch_that_cannot_be_started_takes_no_request(monkeypatch: pytest.MonkeyPatch):
+    class Broken:
+        def start_async(self, inputs: object) -> None:
+            raise RuntimeError("broken")
+
+    engine = OpenVINOEngine(tiny_backbone(), EnginePlan(EngineName.OPENVINO, Precision.FLOAT32))
+    idle, broken = SimpleQueue[Any](), Broken()
+    idle.put(broken)
+    monkeypatch.setattr(engine._compiled[-1], "idle", idle)
+    with pytest.raises(RuntimeError, match="broken"):
+        engine.queue().put(np.zeros(engine._compiled[-1].shape, np.uint8))
+    assert idle.get_nowait() is broken
 
 
 def test_results_stay_what_they_were_while_the_stream_goes_on():

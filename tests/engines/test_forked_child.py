@@ -92,6 +92,18 @@ def test_a_child_starts_without_the_values_of_its_parent(monkeypatch: pytest.Mon
     assert sys.getrefcount(value) == before  # never closed: nobody gives back its reference
 
 
+def test_a_child_makes_its_own_value_while_its_parent_makes_one(monkeypatch: pytest.MonkeyPatch):
+    place: ProcessLocal[int] = ProcessLocal()
+    monkeypatch.setattr(process_local, "_places", [place])
+
+    def make() -> int:
+        process_local._abandon()  # what a child does that is forked at this moment
+        assert not place._making.locked()
+        return place.get(lambda: 1)
+
+    assert place.get(make) == 1
+
+
 def test_a_gpu_is_not_shared_with_a_child(monkeypatch: pytest.MonkeyPatch):
     torch = pytest.importorskip("torch")
     from headstart.engines import pytorch

@@ -1,5 +1,8 @@
 """A network is compiled when first needed, and once."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from headstart.engines import EnginePlan, LazyEngine, choose
@@ -38,3 +41,22 @@ def test_another_engine_is_the_plan_in_effect_and_one_warning(monkeypatch: pytes
     assert engine.plan == PYTORCH
     assert planned == [F32, PYTORCH]
     assert warnings == ["openvino cannot run tiny here; pytorch runs it instead"]
+
+
+def test_threads_that_need_it_at_once_compile_it_once(monkeypatch: pytest.MonkeyPatch):
+    class Compiled:
+        plan = F32
+
+    built: list[Compiled] = []
+
+    def build(backbone: object, plan: EnginePlan, **options: object) -> Compiled:
+        time.sleep(0.05)
+        built.append(Compiled())
+        return built[-1]
+
+    monkeypatch.setattr(choose, "build_engine", build)
+    engine = LazyEngine(tiny_backbone(), F32, requested=EngineName.AUTO, warn=pytest.fail)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: engine.get(), range(4)))
+    assert len(built) == 1
+    assert set(found) == set(built)

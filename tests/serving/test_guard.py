@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from headstart.serving.app import build_app
 from headstart.serving.guard import AccessFormatter
+from headstart.serving.service import Service
 from tests.conftest import files
 from tests.serving.conftest import SMALL, serve
 
@@ -86,6 +87,24 @@ def test_every_answer_is_safe_in_a_browser(client: TestClient, path: str):
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert "server" not in headers
+
+
+def test_a_failure_is_answered_like_everything_else(
+    client: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(self: Service, *arguments: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(Service, "replica", fail)
+    monkeypatch.setattr(logging.getLogger("headstart.serving"), "propagate", True)
+    answer = client.get(f"{MODELS}/textures")
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "the server failed; its log says why"}
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    (record,) = [one for one in caplog.records if one.name == "headstart.serving.guard"]
+    assert record.exc_info is not None
+    assert "a secret" in str(record.exc_info[1])
 
 
 def test_figures_are_counted(folder: Path, new_photos: Path):

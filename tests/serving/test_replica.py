@@ -6,22 +6,22 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from headstart.errors import SavedModelError
-from headstart.models.online_prediction import OnlinePredictions, PreparedImage
+from headstart.errors import SavedModelError, UnreadableImageError
+from headstart.models.online_prediction import PreparedImage
 from headstart.models.saved_model import load_model, save_model
-from headstart.serving import lanes, service
-from headstart.serving.lanes import Answer, Lanes
+from headstart.models.trained_model import AccuracyEstimate
+from headstart.serving import replica, service
 from headstart.serving.replica import Replica, ServedModel
+from headstart.serving.service import Service
 from tests.conftest import files
 from tests.models.saved_models import change
 from tests.serving.conftest import Running
@@ -43,12 +43,17 @@ def until(happened: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def number_of_loads(server: Running, result: str) -> float:
+    counted: float = server.service.metrics.loads.labels("textures", result)._value.get()
+    return counted
+
+
 def is_replaced(served: ServedModel, former: Replica) -> bool:
     return served.current is not former
 
 
-def has_ended(replica: Replica) -> bool:
-    return not any(one.is_alive() for one in replica._lanes._threads)
+def has_ended(former: Replica) -> bool:
+    return not any(one.is_alive() for one in former._batcher._threads)
 
 
 @pytest.fixture
@@ -112,73 +117,86 @@ def test_a_model_that_cannot_be_loaded_stops_the_start(folder: Path, tmp_path: P
         serve(tmp_path / "none")
 
 
-class Slow:
-    """A predictor of images that are numbers, which waits for a signal."""
-
-    lanes = 1
-
-    def __init__(self) -> None:
-        self.go, self.batches = threading.Event(), []
-
-    def next_batch(self, waiting: int) -> int:
-        return 4 if waiting >= 4 else 1
-
-    def predict(self, images: Any) -> OnlinePredictions:
-        assert self.go.wait(10)
-        self.batches.append(len(images))
-        values = np.array([one.crops[None].ravel() for one in images], np.float32)
-        if (values < 0).any():
-            raise ValueError("a negative one")
-        return OnlinePredictions(values, None)
-
-
-def image(value: int) -> PreparedImage:
-    return PreparedImage({None: np.array([[[[value]]]])})
+def test_a_model_is_loaded_when_it_is_there_completely(
+    run: Callable[..., Running], own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(service, "_LOOK_EVERY", 0.02)
+    server = run(served=own)
+    served = server.service.models["textures"]
+    before = served.current
+    new = Path(shutil.copytree(own, tmp_path / "new"))
+    change(new, temperature=2.0)
+    (arrays,) = own.glob("*.safetensors")
+    own.rename(tmp_path / "old")
+    own.mkdir()
+    time.sleep(0.1)
+    shutil.copy(new / "model.json", own)
+    until(lambda: number_of_loads(server, "refused") >= 1)
+    assert served.current is before
+    shutil.copy(new / arrays.name, own)
+    until(lambda: is_replaced(served, before))
+    assert served.current.model.temperature == 2
 
 
-def put(lane: Lanes, value: int) -> Future[Answer]:
-    future: Future[Answer] = Future()
-    lane.put(image(value), future)
-    return future
+def test_no_failure_ends_the_watch(
+    run: Callable[..., Running], own: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(service, "_LOOK_EVERY", 0.02)
+    server = run(served=own)
+    served = server.service.models["textures"]
+    before = served.current
+
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("a defect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replica, "load_model", fail)
+        change(own, temperature=2.0)
+        until(lambda: number_of_loads(server, "refused") == 1)
+    change(own, temperature=3.0)
+    until(lambda: is_replaced(served, before))
+    last = served.current
+    server.close()
+    assert has_ended(last)
 
 
-class TestLanes:
-    def test_batches_grow_with_the_load_and_everything_is_done_at_the_end(self):
-        predictor, seen = Slow(), []
-        lane = Lanes(predictor, on_batch=seen.append)
-        first = put(lane, 0)
-        until(lambda: seen == [1])  # it did not wait for others
-        others = [put(lane, value) for value in range(1, 10)]
-        lane.close()
-        predictor.go.set()
-        values = [one.result(10).probabilities.item() for one in (first, *others)]
-        assert values == list(range(10))
-        assert seen == predictor.batches == [1, 4, 4, 1]
-        lane._threads[0].join(10)
-        assert not lane._threads[0].is_alive()
+def test_the_version_is_of_everything_that_answers(folder: Path):
+    model = load_model(folder)
+    assert model.novelty is not None
+    detector = model.novelty.detector
+    other = replace(detector, temperature=2 * detector.temperature)
+    changed = [
+        replace(model, tail={"weight": np.ones(1, np.float32)}),
+        replace(model, novelty=replace(model.novelty, detector=other)),
+        replace(model, temperature=2 * model.temperature),
+    ]
+    assert len({model.digest, *(one.digest for one in changed)}) == 4
+    same = replace(model, accuracy=AccuracyEstimate.unknown())
+    assert same.digest == model.digest
 
-    def test_a_failure_is_told_and_the_lane_goes_on(self):
-        predictor = Slow()
-        predictor.go.set()
-        lane = Lanes(predictor, on_batch=lambda count: None)
-        with pytest.raises(ValueError, match="negative"):
-            put(lane, -1).result(10)
-        assert put(lane, 5).result(10).probabilities.item() == 5
-        lane.close()
 
-    def test_large_images_wait_before_they_are_put(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(lanes, "_HELD", 2 * image(0).nbytes)
-        predictor, seen = Slow(), []
-        lane = Lanes(predictor, on_batch=seen.append)
-        put(lane, 0)
-        until(lambda: seen == [1])
-        waiting = [put(lane, value) for value in (1, 2)]
-        late: list[Future[Answer]] = []
-        thread = threading.Thread(target=lambda: late.append(put(lane, 3)))
-        thread.start()
-        time.sleep(0.05)
-        assert not late
-        predictor.go.set()
-        thread.join(10)
-        assert [one.result(10).probabilities.item() for one in (*waiting, *late)] == [1, 2, 3]
-        lane.close()
+def test_an_image_that_nobody_waits_for_is_not_decoded(
+    service: Service, new_photos: Path, monkeypatch: pytest.MonkeyPatch
+):
+    served = service.replica("textures")
+    content, started, go = files(new_photos)[0].read_bytes(), threading.Event(), threading.Event()
+    plain, decoded = served._predictor.prepare, []
+
+    def prepare(one: bytes) -> PreparedImage:
+        started.set()
+        assert go.wait(10)
+        decoded.append(one)
+        return plain(one)
+
+    monkeypatch.setattr(served._predictor, "prepare", prepare)
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(service._decoders, "small", pool)
+        first = served.predict(content)
+        assert started.wait(10)
+        second, third = served.predict(content), served.predict(b"none")
+        assert first.cancel()  # also while it is decoded
+        assert second.cancel()
+        go.set()
+        with pytest.raises(UnreadableImageError):
+            third.result(10)
+    assert decoded == [content, b"none"]

@@ -13,14 +13,19 @@ from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from headstart.errors import UserError
+from headstart.serving.metrics import SHARED_FOLDER
 from headstart.serving.server import Server
 from headstart.serving.settings import ModelSource
+from headstart.serving.workers import Workers
 from tests.conftest import files
-from tests.serving.conftest import SMALL, open_tiny
+from tests.serving.conftest import SMALL, Running, open_tiny
 
 
 def server(host: str, port: int) -> Server:
@@ -39,6 +44,39 @@ def test_an_address_that_cannot_be_used():
             server("127.0.0.1", port).listen()
     with pytest.raises(UserError, match=r"cannot listen on 192\.0\.2\.1"):
         server("192.0.2.1", 0).listen()
+
+
+def test_malformed_forms_leave_no_line(
+    run: Callable[..., Running], caplog: pytest.LogCaptureFixture
+):
+    running = run()
+    connection = HTTPConnection(running.host, running.port, timeout=10)
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    connection.request("POST", "/v1/models/textures/predict", b"--y\r\n", form)
+    assert connection.getresponse().status == 400
+    connection.close()
+    assert not caplog.records
+
+
+def test_a_process_that_has_ended_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    class Process:
+        def __init__(self, pid: int) -> None:
+            self.pid = pid
+
+    monkeypatch.setenv(SHARED_FOLDER, str(tmp_path))
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(Multiprocess, "keep_subprocess_alive", lambda self: None)
+    for pid in (11, 12):
+        (tmp_path / f"gauge_livesum_{pid}.db").touch()
+    (tmp_path / "counter_11.db").touch()
+    workers = Workers(uvicorn.Config("app"), [])
+    for pids in ((11, 12), (12, 13)):
+        workers.processes = [cast("Any", Process(pid)) for pid in pids]
+        workers.keep_subprocess_alive()
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "counter_11.db",
+        "gauge_livesum_12.db",
+    ]
 
 
 Start = Callable[..., tuple["subprocess.Popen[str]", int]]

@@ -40,9 +40,19 @@ def test_a_request_fits_into_the_queue():
     ServingSettings().check()
 
 
-@pytest.mark.parametrize("origin", ["example.org", "ftp://example.org", "https://"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "example.org",
+        "ftp://example.org",
+        "https://",
+        "https://example.org/",
+        "https://example.org/app",
+        "https://example.org https://example.com",
+    ],
+)
 def test_origins(origin: str):
-    with pytest.raises(UserError, match=r"--cors .* is no origin"):
+    with pytest.raises(UserError, match=r"--cors .* is not an origin"):
         ServingSettings(cors=[origin]).check()
     ServingSettings(cors=["*", "https://example.org:8443"]).check()
 
@@ -62,3 +72,9 @@ def test_keys_that_protect_nothing(tmp_path: Path, content: bytes | None, messag
         path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         ServingSettings(api_key_file=path).api_keys()
+
+
+def test_keys_are_found_in_files_of_any_editor(tmp_path: Path):
+    path = tmp_path / "keys"
+    path.write_bytes(b"\xef\xbb\xbf" + b"0123456789abcdef\r\n   # who has this one\r\n")
+    assert ServingSettings(api_key_file=path).api_keys() == (b"0123456789abcdef",)

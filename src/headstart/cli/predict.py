@@ -127,10 +127,12 @@ def _format(output: str | None, *, as_json: bool) -> str:
 
 def _novelty_test(found: Predictions, rate: float | None, row: int | None) -> NoveltyTest:
     """Test one of the readable images; None stands for an unreadable one."""
+    from headstart.models.prediction import is_known
+
     if found.novelty is None or row is None:
         return NoveltyTest()
     novelty = float(found.novelty[row])
-    return NoveltyTest(novelty, None if rate is None else novelty > rate)
+    return NoveltyTest(novelty, is_known(novelty, rate))
 
 
 def _no_test(row: int | None) -> None:

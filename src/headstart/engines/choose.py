@@ -126,19 +126,19 @@ class LazyEngine:
 
     def get(self) -> Engine:
         """Return the compiled network; the first call in a process compiles it."""
-        engine = self._engine.value
-        if engine is None:
-            engine = build_engine(
-                self._backbone, self.plan, requested=self._requested, batches=self._batches
+        return self._engine.get(self._build)
+
+    def _build(self) -> Engine:
+        engine = build_engine(
+            self._backbone, self.plan, requested=self._requested, batches=self._batches
+        )
+        actual = engine.plan
+        if actual.engine is not self.plan.engine:
+            self._warn(
+                f"{self.plan.engine} cannot run {self._backbone.name} here; "
+                f"{actual.engine} runs it instead"
             )
-            self._engine.value = engine
-            actual = engine.plan
-            if actual.engine is not self.plan.engine:
-                self._warn(
-                    f"{self.plan.engine} cannot run {self._backbone.name} here; "
-                    f"{actual.engine} runs it instead"
-                )
-            self.plan = actual
+        self.plan = actual
         return engine
 
     def release(self) -> None:

@@ -36,9 +36,7 @@ _core: ProcessLocal[Any] = ProcessLocal()
 
 def openvino_core() -> Any:
     """Return the OpenVINO core of this process."""
-    if _core.value is None:
-        _core.value = _silent_openvino().Core()
-    return _core.value
+    return _core.get(lambda: _silent_openvino().Core())
 
 
 def _silent_openvino() -> Any:
@@ -171,7 +169,11 @@ class _RequestQueue:
                 request = compiled.idle.get(block=not self._running)
                 break
             done.append(self._oldest())
-        request.start_async([compiled.padded(pixels)])
+        try:
+            request.start_async([compiled.padded(pixels)])
+        except BaseException:
+            compiled.idle.put(request)
+            raise
         self._running.append((compiled, request, len(pixels)))
         return done
 

@@ -19,7 +19,6 @@ from headstart.features.views import Frame, View
 from headstart.images.preprocessing import Preprocessing
 from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.novelty.detector import DEFAULT_RATE
-from headstart.system.digests import bytes_digest
 
 PREFIX: Final = "headstart."
 """How the names of the entries in a file begin."""
@@ -90,7 +89,7 @@ class FileDescription:
             weights_licenses=tuple(dict.fromkeys(one.license for one in members)),
             unknown_rate=DEFAULT_RATE if model.novelty else None,
             weights=weights,
-            model=_digest(model),
+            model=model.digest,
             version=version("headstart"),
         )
 
@@ -139,17 +138,3 @@ def views_of(model: Model, extractor: Extractor) -> dict[View | None, Extractor]
     every = extractor.by_view
     names = stages_by_view({view: one.backbone for view, one in every.items()}, model.stages)
     return {view: every[view] for view in names}
-
-
-def _digest(model: Model) -> str:
-    """Return a digest over what decides a model's predictions."""
-    parts = {
-        **{f"head.{name}": array for name, array in model.head.tensors().items()},
-        **{f"tail.{name}": array for name, array in model.tail.items()},
-        **(model.novelty.detector.arrays() if model.novelty else {}),
-    }
-    origins = [
-        (one.origin.name, one.origin.weights, one.origin.stages) for one in model.all_members
-    ]
-    text = json.dumps([model.classes, model.temperature, origins, list(parts)])
-    return bytes_digest(text.encode() + b"".join(array.tobytes() for array in parts.values()))

@@ -226,6 +226,19 @@ def predictions_from(model: Model, features: Features) -> Predictions:
     )
 
 
+def is_known(novelty: float | None, rate: float | None) -> bool | None:
+    """Return whether an image looks like one of the known classes.
+
+    Args:
+        novelty: As in `Predictions`, of one image; None if the model cannot tell.
+        rate: Rate at which images of known classes are called unknown; None for never.
+
+    Returns:
+        None if `novelty` or `rate` is.
+    """
+    return None if novelty is None or rate is None else novelty > rate
+
+
 def _where(
     places: DecidingPlaces,
     sources: Sequence[ImageSource],

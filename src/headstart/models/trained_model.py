@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Final
@@ -23,6 +24,7 @@ from headstart.images.preprocessing import Preprocessing
 from headstart.models.label_encoding import LabelType
 from headstart.novelty.cross_fitting import Novelty
 from headstart.series.series import SeriesSummary
+from headstart.system.digests import bytes_digest
 from headstart.system.display import Plotted
 from headstart.system.text import pluralize
 from headstart.types import Doubles, EstimateMethod, Floats, Interval, Labels
@@ -247,6 +249,20 @@ class Model(Plotted):
         """The members; the model itself if it averages none."""
         alone = Member(origin=self.origin, head=self.head.kind, weight=1.0, accuracy=self.accuracy)
         return self.members or (alone,)
+
+    @property
+    def digest(self) -> str:
+        """Digest over what decides the predictions, 32 hex digits."""
+        parts = {
+            **{f"head.{name}": array for name, array in self.head.tensors().items()},
+            **{f"tail.{name}": array for name, array in self.tail.items()},
+            **(self.novelty.detector.arrays() if self.novelty else {}),
+        }
+        origins = [
+            (one.origin.name, one.origin.weights, one.origin.stages) for one in self.all_members
+        ]
+        text = json.dumps([self.classes, self.temperature, origins, list(parts)])
+        return bytes_digest(text.encode() + b"".join(array.tobytes() for array in parts.values()))
 
     @property
     def stages(self) -> tuple[str, ...]:

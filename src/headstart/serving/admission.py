@@ -36,10 +36,16 @@ class Admission:
         queue: Most requests, and most images.
         max_bytes: Most bytes of a request.
         timeout: Seconds that a request may take to arrive.
+
+    Attributes:
+        max_bytes: Most bytes of a request.
+        timeout: Seconds that a request may take to arrive.
+        images: Images in progress.
     """
 
     def __init__(self, *, queue: int, max_bytes: int, timeout: float) -> None:
-        self._queue, self._max_bytes, self._timeout = queue, max_bytes, timeout
+        self.max_bytes, self.timeout = max_bytes, timeout
+        self._queue = queue
         self._requests = self._bytes = 0
         self.images = 0
 
@@ -88,19 +94,9 @@ class Admission:
         Raises:
             RequestError: All bodies together have too many.
         """
-        if self._bytes + size > _BODIES * self._max_bytes:
+        if self._bytes + size > _BODIES * self.max_bytes:
             raise busy()
         self._bytes += size
-
-    @property
-    def max_bytes(self) -> int:
-        """Most bytes of a request."""
-        return self._max_bytes
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that a request may take to arrive."""
-        return self._timeout
 
 
 class BodyReader:

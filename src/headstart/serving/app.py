@@ -47,7 +47,6 @@ def build_app(service: Service) -> FastAPI:
             RequestError: _request_error,
             RequestValidationError: _wrong_parameter,
             HTTPException: _http_error,
-            Exception: _failure,
         },
     )
     app.state.service = service
@@ -91,9 +90,3 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     sentences = {404: _MISSING, 405: "this page takes other methods; see /docs"}
     message = sentences.get(error.status_code, str(error.detail))
     return JSONResponse({"error": message}, error.status_code, headers=error.headers)
-
-
-async def _failure(request: Request, error: Exception) -> JSONResponse:
-    """Tell nothing about the error: uvicorn writes it to the log."""
-    del request, error
-    return JSONResponse({"error": "the server failed; its log says why"}, 500)

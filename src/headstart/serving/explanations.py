@@ -22,7 +22,7 @@ from headstart.serving.replica import Replica
 if TYPE_CHECKING:
     from headstart.inspection.explanation import Explainer
 
-METHODS: Final = ("grad-cam",)
+METHOD: Final = "grad-cam"
 _LONGEST: Final = 768
 """Longer side in pixels of what is drawn."""
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Explanations:
         self._explainers: WeakKeyDictionary[Replica, Explainer] = WeakKeyDictionary()
 
     async def draw(
-        self, replica: Replica, predicted: Sequence[Predicted], method: str, *, timeout: float
+        self, replica: Replica, predicted: Sequence[Predicted], *, timeout: float
     ) -> list[bytes | None]:
         """Return a PNG file for each image, None for unreadable ones.
 
@@ -49,7 +49,7 @@ class Explanations:
             RequestError: The model cannot be explained here, or it takes too long.
         """
         work = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._draw_all, replica, list(predicted), method
+            self._thread, self._draw_all, replica, list(predicted)
         )
         try:
             return await asyncio.wait_for(work, timeout)
@@ -68,14 +68,12 @@ class Explanations:
             ) from error
 
     def close(self) -> None:
-        """Start nothing any more."""
+        """Accept no further work and cancel what waits."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _draw_all(
-        self, replica: Replica, predicted: Sequence[Predicted], method: str
-    ) -> list[bytes | None]:
+    def _draw_all(self, replica: Replica, predicted: Sequence[Predicted]) -> list[bytes | None]:
         if replica not in self._explainers:
-            self._explainers[replica] = _explainer(replica, method)
+            self._explainers[replica] = _explainer(replica)
         explainer = self._explainers[replica]
         with at_most(self._max_pixels):
             return [
@@ -86,7 +84,7 @@ class Explanations:
             ]
 
 
-def _explainer(replica: Replica, method: str) -> Explainer:
+def _explainer(replica: Replica) -> Explainer:
     from headstart.inspection.inspected_network import InspectedNetwork
 
     extractor = replica.extractor
@@ -95,7 +93,7 @@ def _explainer(replica: Replica, method: str) -> Explainer:
     _ = network.differentiable  # reports what is missing before PyTorch is imported
     from headstart.inspection.explanation import Explainer
 
-    return Explainer(network, (method,))
+    return Explainer(network, (METHOD,))
 
 
 @one_large_image()
@@ -117,10 +115,10 @@ def _shown_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def as_data(png: bytes | None, method: str) -> dict[str, Any]:
+def as_data(png: bytes | None) -> dict[str, Any]:
     """Return the entry of an explanation in JSON; empty without one."""
     from base64 import b64encode
 
     if png is None:
         return {}
-    return {"explanation": {"method": method, "png": b64encode(png).decode()}}
+    return {"explanation": {"method": METHOD, "png": b64encode(png).decode()}}

@@ -32,10 +32,13 @@ _SAFE: Final = {
 }
 """Headers of every answer that does not have them already."""
 _log = logging.getLogger("headstart.access")
+_failures = logging.getLogger(__name__)
 
 
 class Guard:
     """Adds headers to every answer, writes a line about it to the log, and counts it.
+
+    It also answers where a defect has left no answer, as what is outside of it adds no headers.
 
     Args:
         app: What answers.
@@ -50,7 +53,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 0
 
         async def send_safely(message: Message) -> None:
             nonlocal status
@@ -63,8 +66,14 @@ class Guard:
 
         try:
             await self._app(scope, receive, send_safely)
+        except Exception:
+            if status:  # uvicorn reports it and closes the connection
+                raise
+            _failures.exception("a request failed")
+            answer = JSONResponse({"error": "the server failed; its log says why"}, 500)
+            await answer(scope, receive, send_safely)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            self._note(scope, status or 500, time.perf_counter() - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")

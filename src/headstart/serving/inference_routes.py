@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
+from headstart.models.prediction import is_known
 from headstart.serving.errors import RequestError
-from headstart.serving.predictions import Predicted, is_known
+from headstart.serving.predictions import Predicted
 from headstart.serving.replica import Replica
 from headstart.serving.schemas import ALL_ERRORS, INFER_BODY, errors
 from headstart.serving.service import service_of
@@ -21,13 +22,13 @@ router = APIRouter(tags=["Open Inference Protocol"])
 
 @router.get("/v2/health/live")
 async def live() -> dict[str, bool]:
-    """Tell that the server runs."""
+    """Report that the server is running."""
     return {"live": True}
 
 
 @router.get("/v2/health/ready")
 async def ready() -> dict[str, bool]:
-    """Tell that all models can answer: the server listens only then."""
+    """Report that all models can answer; before that, requests wait for their answer."""
     return {"ready": True}
 
 
@@ -68,7 +69,7 @@ async def metadata(request: Request, name: str, version: str | None = None) -> d
 @router.get("/v2/models/{name}/ready", responses=errors(404))
 @router.get("/v2/models/{name}/versions/{version}/ready", responses=errors(404))
 async def model_ready(request: Request, name: str, version: str | None = None) -> dict[str, Any]:
-    """Tell that a model can answer."""
+    """Report that a model can answer."""
     service_of(request).replica(name, version)
     return {"name": name, "ready": True}
 
@@ -85,7 +86,7 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
     service = service_of(request)
     length = request.headers.get(INFERENCE_HEADER)
     if length is not None and not length.isdecimal():
-        raise RequestError(400, f"{INFERENCE_HEADER} is no number")
+        raise RequestError(400, f"{INFERENCE_HEADER} is not a number")
     with (
         service.admission.request(),
         service.admission.body() as reader,

@@ -95,11 +95,11 @@ async def predict(
         found = await service.predict(name, replica, images)
         entries = [one.as_dict(replica, top=top, unknown=service.unknown) for one in found]
         if explain is not None and any(one.answer for one in found):
-            drawn = await _explained(service, replica, found, explain)
+            drawn = await _explained(service, replica, found)
             if len(drawn) == 1 and "image/png" in request.headers.get("accept", ""):
                 return Response(drawn[0], media_type="image/png")
             for entry, png in zip(entries, drawn, strict=True):
-                entry.update(as_data(png, explain))
+                entry.update(as_data(png))
     document = {"model": name, "version": replica.version, "predictions": entries}
     status = 200
     if not any(one.answer for one in found):
@@ -116,9 +116,9 @@ async def _images(service: Service, body: Body) -> list[SentImage]:
 
 
 async def _explained(
-    service: Service, replica: Replica, found: list[Predicted], method: str
+    service: Service, replica: Replica, found: list[Predicted]
 ) -> list[bytes | None]:
     if len(found) > 8:
         raise RequestError(413, f"{len(found)} images are too many to explain; send 8 at most")
     timeout = service.settings.timeout
-    return await service.explanations.draw(replica, found, method, timeout=timeout)
+    return await service.explanations.draw(replica, found, timeout=timeout)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import UnreadableImageError
+from headstart.models.prediction import is_known
+from headstart.serving.batcher import Answer
 from headstart.serving.errors import RequestError
-from headstart.serving.lanes import Answer
 from headstart.serving.replica import Replica
 from headstart.serving.request_images import SentImage
 
@@ -55,11 +56,6 @@ class Predicted:
             "novelty": novelty,
             "top": guesses,
         }
-
-
-def is_known(novelty: float | None, unknown: float | None) -> bool | None:
-    """Return whether an image looks like one of the known classes; None if nobody can tell."""
-    return None if novelty is None or unknown is None else novelty > unknown
 
 
 async def predict_images(

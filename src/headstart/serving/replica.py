@@ -12,13 +12,11 @@ from typing import Any, Final
 from headstart.features.extractor import Extractor
 from headstart.images.limits import at_most
 from headstart.models.model_card import model_card
-from headstart.models.model_folder import MANIFEST
 from headstart.models.online_prediction import OnlinePredictor, PreparedImage
 from headstart.models.saved_model import describe, load_model
 from headstart.models.trained_model import Model
-from headstart.serving.lanes import Answer, Lanes
+from headstart.serving.batcher import Answer, Batcher
 from headstart.serving.settings import ModelSource
-from headstart.system.digests import bytes_digest
 from headstart.system.machine import cores
 
 BATCHES: Final = (1, 4)
@@ -44,11 +42,11 @@ class Decoders:
 
     def __init__(self, *, max_pixels: int) -> None:
         self.max_pixels = max_pixels
-        self.small = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
-        self.large = ThreadPoolExecutor(cores(), thread_name_prefix="decode large")
+        self.small = ThreadPoolExecutor(cores(), thread_name_prefix="image")
+        self.large = ThreadPoolExecutor(cores(), thread_name_prefix="large image")
 
     def close(self) -> None:
-        """Start nothing any more."""
+        """Accept no further work and cancel what waits."""
         for pool in (self.small, self.large):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -60,7 +58,7 @@ class Replica:
         model: The model.
         extractor: Its networks.
         decoders: Threads that decode images.
-        on_batch: See `Lanes`.
+        on_batch: See `Batcher`.
 
     Attributes:
         model: The model.
@@ -81,7 +79,7 @@ class Replica:
         self._predictor = OnlinePredictor(model, self.extractor)
         self._predictor.compile()
         self._decoders = decoders
-        self._lanes = Lanes(self._predictor, on_batch=on_batch)
+        self._batcher = Batcher(self._predictor, on_batch=on_batch)
         self._users, self._retired = 0, False
 
     @cached_property
@@ -91,10 +89,8 @@ class Replica:
 
     @cached_property
     def version(self) -> str:
-        """16 hex digits that differ if the model does."""
-        tensors = sorted(self.model.head.tensors().items())
-        content = repr(self.description).encode() + b"".join(one.tobytes() for _, one in tensors)
-        return bytes_digest(content)[:16]
+        """16 hex digits that differ if the model's answers do."""
+        return self.model.digest[:16]
 
     @cached_property
     def card(self) -> str:
@@ -104,14 +100,15 @@ class Replica:
     def predict(self, content: bytes) -> Future[Answer]:
         """Start to decode and predict an image.
 
-        The future raises `UnreadableImageError` if it cannot be decoded.
+        The future raises `UnreadableImageError` if it cannot be decoded. Until a batch has the
+        image, the future can be cancelled, which ends the work on the image.
         """
         future: Future[Answer] = Future()
         self._decoders.small.submit(self._prepare_small, content, future)
         return future
 
     def _prepare_small(self, content: bytes, future: Future[Answer]) -> None:
-        if not future.set_running_or_notify_cancel():  # nobody waits for it any more
+        if future.cancelled():
             return
         with at_most(min(_LARGE, self._decoders.max_pixels)) as limit:
             outcome = self._prepared(content)
@@ -121,6 +118,8 @@ class Replica:
             self._pass_on(outcome, future)
 
     def _prepare_large(self, content: bytes, future: Future[Answer]) -> None:
+        if future.cancelled():
+            return
         with at_most(self._decoders.max_pixels):
             self._pass_on(self._prepared(content), future)
 
@@ -131,10 +130,10 @@ class Replica:
             return error
 
     def _pass_on(self, outcome: PreparedImage | BaseException, future: Future[Answer]) -> None:
-        if isinstance(outcome, BaseException):
+        if not isinstance(outcome, BaseException):
+            self._batcher.put(outcome, future)
+        elif future.set_running_or_notify_cancel():
             future.set_exception(outcome)
-        else:
-            self._lanes.put(outcome, future)
 
     @contextmanager
     def use(self) -> Iterator[Replica]:
@@ -153,7 +152,7 @@ class Replica:
 
     def _close_if_done(self) -> None:
         if self._retired and not self._users:
-            self._lanes.close()
+            self._batcher.close()
 
 
 class ServedModel:
@@ -162,19 +161,31 @@ class ServedModel:
     Args:
         source: Name and folder.
         open_extractor: Loads the networks.
-        options: Keyword arguments of `Replica`.
+        decoders: Threads that decode images.
+        on_batch: See `Batcher`.
 
     Attributes:
         name: The name.
-        current: The replica that answers.
     """
 
-    current: Replica
-
-    def __init__(self, source: ModelSource, open_extractor: OpenExtractor, **options: Any) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        open_extractor: OpenExtractor,
+        *,
+        decoders: Decoders,
+        on_batch: Callable[[int], None],
+    ) -> None:
         self.name, self._folder = source.name, source.folder
-        self._open, self._options = open_extractor, options
-        self._seen = self._state()
+        self._open, self._decoders, self._on_batch = open_extractor, decoders, on_batch
+        self._current: Replica | None = None
+        self._seen = self._tried = self._state()
+
+    @property
+    def current(self) -> Replica:
+        """The replica that answers; there is one from the first `replace` on."""
+        assert self._current is not None
+        return self._current
 
     def load(self) -> Replica:
         """Load the model from its folder.
@@ -183,23 +194,33 @@ class ServedModel:
             HeadstartError: It cannot be loaded.
         """
         model = load_model(self._folder)
-        return Replica(model, self._open(model), **self._options)
+        return Replica(model, self._open(model), decoders=self._decoders, on_batch=self._on_batch)
 
     def replace(self, replica: Replica) -> None:
         """Let another replica answer from now on; the former one finishes its work."""
-        former = getattr(self, "current", None)
-        self.current = replica
+        former, self._current = self._current, replica
         if former is not None:
             former.retire()
 
     def has_changed(self) -> bool:
-        """Whether the folder's manifest has been replaced since the last call."""
-        before, self._seen = self._seen, self._state()
-        return self._seen is not None and self._seen != before
+        """Whether the folder has new content, and rests since the last call.
 
-    def _state(self) -> tuple[int, int, int] | None:
+        While files are being copied, or there is no folder for a moment, the model in memory goes
+        on.
+        """
+        before, self._seen = self._seen, self._state()
+        if self._seen is None or self._seen != before or self._seen == self._tried:
+            return False
+        self._tried = self._seen
+        return True
+
+    def _state(self) -> frozenset[tuple[str, int, int]] | None:
+        """Return what changes whenever a file in the folder does; None if there is no folder."""
         try:
-            found = (self._folder / MANIFEST).stat()
-        except OSError:  # being copied, perhaps; the model in memory goes on
+            return frozenset(
+                (path.name, status.st_mtime_ns, status.st_size)
+                for path in self._folder.iterdir()
+                for status in [path.stat()]
+            )
+        except OSError:  # also if a file is removed at this moment
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -78,19 +78,19 @@ def parse_json(content: bytes, max_values: int = _FEW_VALUES) -> Any:
     except RecursionError:
         raise RequestError(400, "the JSON is nested too deeply") from None
     except ValueError as error:
-        raise RequestError(400, f"the request is no JSON: {error}"[:300]) from None
+        raise RequestError(400, f"the request is not JSON: {error}"[:300]) from None
 
 
 def from_base64(text: object) -> SentImage:
     """Return an image that was sent as base64, with or without "data:...;base64," before it."""
     if not isinstance(text, str):
-        return SentImage(None, error="it is no text; send the image as base64")
+        return SentImage(None, error="it is not text; send the image as base64")
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
         return SentImage(b64decode(text, validate=True))
     except (binascii.Error, ValueError):
-        return SentImage(None, error="it is no base64; encode the content of an image file")
+        return SentImage(None, error="it is not valid base64; encode the content of an image file")
 
 
 def _content_type(header: str) -> tuple[str, dict[str, bytes]]:

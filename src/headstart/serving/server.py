@@ -102,12 +102,12 @@ class Server:
 
     def run_workers(self, listening: socket.socket) -> None:
         """Serve in several processes until SIGTERM or Ctrl-C."""
-        from uvicorn.supervisors import Multiprocess
+        from headstart.serving.workers import Workers
 
         with tempfile.TemporaryDirectory(prefix="headstart-metrics-") as folder:
             os.environ[SHARED_FOLDER] = folder
             config = self._config(self.app, factory=True)
-            Multiprocess(config, sockets=[listening]).run()
+            Workers(config, sockets=[listening]).run()
 
     def _config(self, app: Any, **options: Any) -> uvicorn.Config:
         return uvicorn.Config(
@@ -137,6 +137,7 @@ def set_up_log(*, as_json: bool) -> None:
         ("headstart.access", logging.INFO),
         ("headstart.serving", logging.WARNING),
         ("uvicorn.error", logging.ERROR),
+        ("python_multipart", logging.ERROR),  # it warns of each malformed form
     ):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

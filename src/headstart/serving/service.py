@@ -6,17 +6,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.requests import Request
 
 from headstart.errors import HeadstartError
+from headstart.models.prediction import is_known
 from headstart.serving.admission import Admission
 from headstart.serving.errors import RequestError
 from headstart.serving.explanations import Explanations
 from headstart.serving.metrics import Metrics
-from headstart.serving.predictions import Predicted, is_known, predict_images
+from headstart.serving.predictions import Predicted, predict_images
 from headstart.serving.replica import Decoders, OpenExtractor, Replica, ServedModel
 from headstart.serving.request_images import SentImage
 from headstart.serving.settings import ModelSource, ServingSettings
@@ -117,27 +118,35 @@ class Service:
             yield
         finally:
             watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
+            await asyncio.gather(watcher, return_exceptions=True)
             for model in self.models.values():
                 model.current.retire()
             self._decoders.close()
             self.explanations.close()
 
     async def _watch(self) -> None:
-        """Replace models whose folders change; a damaged one is left where it is."""
+        """Replace models whose folders change.
+
+        If the new version cannot be loaded, the previous one stays in use.
+        """
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             for model in self.models.values():
-                if await asyncio.to_thread(model.has_changed):
-                    await self._reload(model)
+                await self._reload_if_changed(model)
 
-    async def _reload(self, model: ServedModel) -> None:
+    async def _reload_if_changed(self, model: ServedModel) -> None:
         try:
+            if not await asyncio.to_thread(model.has_changed):
+                return
             replica = await asyncio.to_thread(model.load)
-        except (HeadstartError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001 - the other models are watched on
             self.metrics.loads.labels(model.name, "refused").inc()
-            _log.warning("%s has changed, but stays as it was: %s", model.name, error)
+            _log.warning(
+                "cannot reload model %s, so the previous version stays in use: %s",
+                model.name,
+                error,
+                exc_info=not isinstance(error, HeadstartError | MemoryError),
+            )
             return
         model.replace(replica)
         self.metrics.loads.labels(model.name, "loaded").inc()

@@ -1,7 +1,8 @@
-"""What a server is told: where it listens, what it accepts, who may ask."""
+"""Settings of a server: address, limits and keys."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -47,7 +48,7 @@ class ServingSettings:
         """Check what the bounds of single options do not.
 
         Raises:
-            UserError: Settings contradict each other, an origin is none, or there are no keys in
+            UserError: Settings contradict each other, an origin is not one, or there are no keys in
                 their file.
         """
         self.api_keys()
@@ -57,12 +58,10 @@ class ServingSettings:
                 "request would never be accepted; make the queue longer"
             )
         for origin in self.cors or ():
-            scheme, separator, host = origin.partition("://")
-            if origin != "*" and not (
-                scheme in ("http", "https") and separator and host.strip("/")
-            ):
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
                 raise UserError(
-                    f"--cors {origin} is no origin; give one such as https://example.org"
+                    f"--cors {origin} is not an origin; give one such as https://example.org, "
+                    "without a path or a final '/'"
                 )
 
     def api_keys(self) -> tuple[bytes, ...]:
@@ -75,13 +74,14 @@ class ServingSettings:
         if path is None:
             return ()
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise UserError(
                 f"cannot read --api-key-file {path}: {reason}; give a file with a key a line"
             ) from error
-        keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        lines = map(str.strip, text.splitlines())
+        keys = [line for line in lines if line and not line.startswith("#")]
         if not keys:
             raise UserError(f"--api-key-file {path} has no key; write one a line")
         if short := [key for key in keys if len(key) < _SHORTEST_KEY]:

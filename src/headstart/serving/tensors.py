@@ -100,7 +100,7 @@ def _parameters(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _wanted(outputs: object, binary: bool) -> Iterator[WantedOutput]:
     if not isinstance(outputs, list):
-        raise RequestError(400, '"outputs" is no list of tensors')
+        raise RequestError(400, '"outputs" is not a list of tensors')
     for one in outputs:
         if not isinstance(one, dict) or not isinstance(one.get("name"), str):
             raise RequestError(400, 'one of the "outputs" has no name')
@@ -145,7 +145,7 @@ def _pixels(tensor: Mapping[str, Any], shape: list[int], data: bytes | None) -> 
             numbers = np.array("")
         whole = numbers.dtype.kind == "i" and numbers.size and numbers.min() >= 0
         if not whole or numbers.max() > 255:
-            raise RequestError(400, "the data are no whole numbers from 0 to 255")
+            raise RequestError(400, "the data must be whole numbers from 0 to 255")
         pixels = numbers.astype(np.uint8)
     else:
         pixels = np.frombuffer(data, np.uint8)

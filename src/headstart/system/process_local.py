@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+from collections.abc import Callable
+from threading import Lock
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
@@ -20,7 +22,23 @@ class ProcessLocal(Generic[_T]):
 
     def __init__(self) -> None:
         self.value: _T | None = None
+        self._making = Lock()
         _places.add(self)
+
+    def get(self, make: Callable[[], _T]) -> _T:
+        """Return the value, which the first call in a process makes while others wait for it."""
+        with self._making:
+            value = self.value
+            if value is None:
+                value = self.value = make()
+            return value
+
+    def abandon(self) -> None:
+        """Forget the value in a forked child, and who was making one in the parent."""
+        self._making = Lock()
+        if self.value is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.value))
+            self.value = None
 
 
 _places: WeakSet[ProcessLocal[Any]] = WeakSet()
@@ -28,9 +46,7 @@ _places: WeakSet[ProcessLocal[Any]] = WeakSet()
 
 def _abandon() -> None:
     for place in _places:
-        if place.value is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(place.value))
-            place.value = None
+        place.abandon()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

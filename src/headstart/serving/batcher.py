@@ -29,7 +29,7 @@ class Answer:
     novelty: float | None
 
 
-class Lanes:
+class Batcher:
     """One thread for each batch that the engine computes at a time.
 
     No image waits for others: a lane that is free takes as many of the waiting images as the engine
@@ -56,16 +56,22 @@ class Lanes:
     def put(self, image: PreparedImage, future: Future[Answer]) -> None:
         """Let an image be predicted, and the future have the answer.
 
-        Waits while too many large images wait.
+        Waits while too many large images wait. Once the threads may end, the future is cancelled.
         """
         with self._changed:
-            self._changed.wait_for(lambda: not self._waiting or self._bytes + image.nbytes <= _HELD)
+            self._changed.wait_for(lambda: self._closed or self._has_room(image))
+            if self._closed:
+                future.cancel()
+                return
             self._bytes += image.nbytes
             self._waiting.append((image, future))
             self._changed.notify()
 
+    def _has_room(self, image: PreparedImage) -> bool:
+        return not self._waiting or self._bytes + image.nbytes <= _HELD
+
     def close(self) -> None:
-        """Let the threads end when no image waits; none may be put any more."""
+        """Accept no further images, and let the threads end when no image waits."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -85,13 +91,15 @@ class Lanes:
                 future.set_result(Answer(found.probabilities[row], novelty))
 
     def _next(self) -> list[tuple[PreparedImage, Future[Answer]]]:
-        """Wait for images, and take a batch of them; none at the end."""
+        """Wait for images, and take a batch of those whose answer is wanted; none at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._waiting:
-                return []
-            count = self._predictor.next_batch(len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(count)]
-            self._bytes -= sum(image.nbytes for image, _ in batch)
-            self._changed.notify_all()
-            return batch
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return []
+                count = self._predictor.next_batch(len(self._waiting))
+                taken = [self._waiting.popleft() for _ in range(count)]
+                self._bytes -= sum(image.nbytes for image, _ in taken)
+                self._changed.notify_all()
+                if batch := [one for one in taken if one[1].set_running_or_notify_cancel()]:
+                    return batch
