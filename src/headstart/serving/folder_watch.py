@@ -18,6 +18,7 @@ from headstart.errors import DataError, MissingExtraError, UnreadableImageError
 from headstart.images.decode import read_bytes
 from headstart.images.formats import looks_like_image
 from headstart.models.online_prediction import OnlinePredictor, PreparedImage
+from headstart.models.prediction import is_known
 from headstart.serving.prediction_log import LoggedPrediction, PredictionLog
 from headstart.system.digests import bytes_digest
 from headstart.system.machine import cores
@@ -203,12 +204,11 @@ class FolderWatch:
         for number, probabilities in enumerate(found.probabilities):
             best = int(probabilities.argmax())
             novelty = None if found.novelty is None else float(found.novelty[number])
-            known = None if novelty is None or self._rate is None else novelty > self._rate
             yield {
                 "label": self._classes[best],
                 "probability": round(float(probabilities[best]), 6),
                 "novelty": novelty,
-                "known": known,
+                "known": is_known(novelty, self._rate),
             }
 
 
