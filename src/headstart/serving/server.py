@@ -135,7 +135,7 @@ def set_up_log(*, as_json: bool) -> None:
     handler.setFormatter(AccessFormatter(as_json=as_json))
     for name, level in (
         ("headstart.access", logging.INFO),
-        ("headstart.serving", logging.WARNING),
+        ("headstart.serving", logging.INFO),
         ("uvicorn.error", logging.ERROR),
         ("python_multipart", logging.ERROR),  # it warns of each malformed form
     ):

@@ -150,7 +150,7 @@ class Service:
             return
         model.replace(replica)
         self.metrics.loads.labels(model.name, "loaded").inc()
-        _log.warning("%s has been loaded again, version %s", model.name, replica.version)
+        _log.info("model %r has been loaded again, version %s", model.name, replica.version)
 
 
 def service_of(request: Request) -> Service:
