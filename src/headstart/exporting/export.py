@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,9 @@ from headstart.exporting.proof import (
     Proof,
     predicted,
     prove,
+    is_record,
     record_beside,
+    refused_record,
     write_record,
 )
 from headstart.features.extractor import Extractor
@@ -102,8 +105,8 @@ def export_model(
         progress: Called with (done, total) images.
 
     Raises:
-        DifferingFileError: The file's answers are too different; it was not kept, but the table
-            was.
+        DifferingFileError: The file's answers are too different; it was not kept. The table is
+            beside it, as NAME.refused.csv.
         UserError: Something in the model cannot be exported, or there is another file at `out`.
         MissingExtraError: A library that writes or runs the file is not installed.
     """
@@ -122,28 +125,48 @@ def export_model(
             total=len(images),
             progress=progress,
         )
-        write_record(proof, record_beside(out))
         if not proof.holds:
+            write_record(proof, refused_record(out))
             raise DifferingFileError(_refusal(proof, out), proof)
+        write_record(proof, record_beside(draft))
         for part in sorted(folder.iterdir(), key=lambda one: one == draft):  # weights first
             part.replace(out.with_name(part.name))
+        refused_record(out).unlink(missing_ok=True)
     return proof
 
 
 def check_target(out: Path, kind: Format) -> None:
-    """Check that a file can be written, before any work is done.
+    """Check that a file and what belongs to it can be written, before any work is done.
 
     Raises:
         UserError: Its name has another ending, its folder cannot be written, or there is a file
-            that was not exported.
+            in the place of one of them that was not exported.
     """
     if out.suffix.lower() != kind.suffix:
         raise UserError(
             f"--out {out} does not end in {kind.suffix}, as files for {kind} do; add it"
         )
     check_writable(out.parent)
-    if out.is_dir() or (out.exists() and MARK.encode() not in out.read_bytes()):
+    if out.exists() and not _is_exported(out):
         raise DataError(f"{out} exists and is not an exported file; choose another name")
+    parts = [out.with_suffix(".bin")] if kind is Format.OPENVINO and not out.exists() else []
+    tables = [one for one in (record_beside(out), refused_record(out)) if not is_record(one)]
+    for other in (*parts, *tables):
+        if other.exists():
+            raise DataError(
+                f"{other} would be overwritten, and does not belong to an exported file; choose "
+                f"another name than {out}"
+            )
+
+
+def _is_exported(file: Path) -> bool:
+    if not file.is_file() or not file.stat().st_size:
+        return False
+    with (
+        file.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        return content.rfind(MARK.encode()) >= 0  # it is near the end; files may be gigabytes
 
 
 def _write(
@@ -204,6 +227,6 @@ def _refusal(proof: Proof, out: Path) -> str:
     )
     return (
         f"the file answers differently on {len(proof.differing)} of {len(proof.images)} images, so "
-        f"{out} was not written: {label} for {worst.image}; {record_beside(out)} has all of them. "
+        f"{out} was not written: {label} for {worst.image}; {refused_record(out)} has all of them. "
         f"Larger differences than {proof.tolerance:g} are accepted with --tolerance"
     )

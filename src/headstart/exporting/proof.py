@@ -238,6 +238,20 @@ def record_beside(file: Path) -> Path:
     return file.with_name(f"{file.name}.check.csv")
 
 
+def refused_record(file: Path) -> Path:
+    """Return the table of the proof of a file that was not kept."""
+    return file.with_name(f"{file.name}.refused.csv")
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file is the table of a proof, by its first line."""
+    first = csv_text([_COLUMNS]).encode()
+    if not path.is_file():
+        return False
+    with path.open("rb") as table:
+        return table.read(len(first)) == first
+
+
 def write_record(proof: Proof, path: Path) -> None:
     """Write the table of a proof.
 

@@ -119,9 +119,16 @@ def verify_with_record(
         progress: Called with (done, total) images.
 
     Raises:
-        UserError: There is no table beside the file, or it has none of the images.
+        UserError: There is no table beside the file, it is that of another file, or it has none of
+            the images.
     """
-    recorded = read_record(record_beside(path))
+    table = record_beside(path)
+    recorded = read_record(table)
+    if unknown := {one.label for one in recorded.values()} - {*file.description.classes}:
+        raise UserError(
+            f"{table} is the table of another file: {min(unknown)!r} is not a class of {path}; "
+            "export the model again, or give it with --model"
+        )
 
     def expected(contents: Sequence[bytes]) -> list[Expected | None]:
         return [recorded.get(bytes_digest(one)) for one in contents]
@@ -137,8 +144,8 @@ def verify_with_record(
         )
     except UserError as error:
         raise UserError(
-            f"none of the {len(images)} images is in {record_beside(path).name}, which says what "
-            "is expected; give the images of the proof, or the model with --model"
+            f"none of the {len(images)} images is in {table.name}, which says what is "
+            "expected; give the images of the proof, or the model with --model"
         ) from error
     return Verification(proof=proof)
 
