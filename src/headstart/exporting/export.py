@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from headstart.errors import (
     DataError,
@@ -19,19 +20,16 @@ from headstart.errors import (
 from headstart.exporting.check_images import CheckImage
 from headstart.exporting.description import MARK, FileDescription
 from headstart.exporting.exported_file import open_exported
-from headstart.exporting.file_format import Format, InputForm, Weights
+from headstart.exporting.file_format import TOLERANCE, Format, InputForm, Weights
 from headstart.exporting.proof import (
-    TOLERANCE,
     Proof,
-    predicted,
-    prove,
     is_record,
+    prove_model,
     record_beside,
     refused_record,
     write_record,
 )
 from headstart.features.extractor import Extractor
-from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.trained_model import Model
 from headstart.system.files import TEMPORARY, check_writable
 from headstart.types import ProgressCallback, no_progress
@@ -45,14 +43,35 @@ class ExportSettings:
         format: The format of the file.
         input: What the file takes.
         weights: How it stores its weights.
-        tolerance: By how much a probability may differ, and how near a tie must be that another
-            label wins.
+        tolerance: Largest accepted difference of a probability; another label is accepted only if
+            the model's own probabilities of both labels are this close.
     """
 
     format: Format
     input: InputForm = InputForm.IMAGE
     weights: Weights = Weights.FLOAT32
     tolerance: float = TOLERANCE
+
+    @classmethod
+    def for_file(
+        cls,
+        out: Path,
+        *,
+        format: Format | None = None,  # noqa: A002 - what the option is called
+        input: InputForm | None = None,  # noqa: A002
+        weights: Weights = Weights.FLOAT32,
+        tolerance: float = TOLERANCE,
+    ) -> Self:
+        """Return settings, by default for the format that the ending of a file says.
+
+        Raises:
+            UserError: It is the ending of no format, or the settings do not fit one another.
+        """
+        kind = format or Format.of(out)
+        form = InputForm.CROPS if kind is Format.TORCH else InputForm.IMAGE
+        found = cls(format=kind, input=input or form, weights=weights, tolerance=tolerance)
+        found.check()
+        return found
 
     def check(self) -> None:
         """Check that the settings fit one another.
@@ -113,16 +132,15 @@ def export_model(
     settings.check()
     check_target(out, settings.format)
     description = FileDescription.of(model, extractor, settings.input, settings.weights)
-    predictor = OnlinePredictor(model, extractor)
     with _draft_folder(out) as folder:
         draft = folder / out.name
         _write(model, extractor, description, settings, draft)
-        proof = prove(
+        proof = prove_model(
             open_exported(draft),
             images,
-            lambda contents: predicted(predictor, model.classes, contents),
+            model,
+            extractor,
             tolerance=settings.tolerance,
-            total=len(images),
             progress=progress,
         )
         if not proof.holds:

@@ -13,17 +13,16 @@ from headstart.datasets.class_names import spelled_as
 from headstart.errors import UserError
 from headstart.exporting.check_images import CheckImage
 from headstart.exporting.exported_file import ExportedFile
+from headstart.exporting.file_format import TOLERANCE
 from headstart.exporting.proof import (
-    TOLERANCE,
     Expected,
     Proof,
-    predicted,
     prove,
+    prove_model,
     read_record,
     record_beside,
 )
 from headstart.features.extractor import Extractor
-from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.digests import bytes_digest
 from headstart.types import EstimateMethod, ProgressCallback, no_progress
@@ -72,13 +71,12 @@ def verify_with_model(
             f"the file knows {len(file.description.classes)} classes, which are not those of the "
             "model; give the model that it was exported from"
         )
-    predictor = OnlinePredictor(model, extractor)
-    proof = prove(
+    proof = prove_model(
         file,
         [CheckImage(str(path)) for path in dataset.paths],
-        lambda contents: predicted(predictor, model.classes, contents),
+        model,
+        extractor,
         tolerance=tolerance,
-        total=len(dataset.paths),
         progress=progress,
     )
     names = dataset.rename_classes(spelled_as(dataset.classes, model.classes).__getitem__)
@@ -139,7 +137,6 @@ def verify_with_record(
             [CheckImage(str(image)) for image in images],
             expected,
             tolerance=tolerance,
-            total=len(images),
             progress=progress,
         )
     except UserError as error:
