@@ -128,7 +128,9 @@ def test_a_file_that_answers_differently_is_not_kept(
     export_model(fitted, extractor, out, ONNX, images)
     before = {one: one.read_bytes() for one in out.parent.iterdir()}
     monkeypatch.setattr(onnx_graph, "build_graph", lambda _, *more: build_graph(other, *more))
-    with pytest.raises(DifferingFileError, match=r"was not written: .*--tolerance") as raised:
+    with pytest.raises(
+        DifferingFileError, match=r"was not written: .*A larger tolerance"
+    ) as raised:
         export_model(fitted, extractor, out, ONNX, images)
     assert {one: one.read_bytes() for one in before} == before
     assert raised.value.exit_code == 1
@@ -175,7 +177,7 @@ def test_the_table_of_another_file(fitted, own_network, images, new_photos, tmp_
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": Format.TORCH}, "--input crops"),
+        ({"format": Format.TORCH}, "choose the input crops"),
         ({"format": Format.TORCH, "input": InputForm.CROPS, "weights": Weights.HALF}, "float32"),
     ],
 )

@@ -82,13 +82,13 @@ class ExportSettings:
         if self.format is Format.TORCH:
             if self.weights is not Weights.FLOAT32:
                 raise UserError(
-                    f"files for PyTorch have weights of float32, not {self.weights}; leave the "
-                    "option out, or choose onnx or openvino"
+                    f"files for PyTorch have weights of float32, not {self.weights}; choose "
+                    "another format for smaller ones: onnx or openvino"
                 )
             if self.input is not InputForm.CROPS:
                 raise UserError(
-                    "files for PyTorch take images that are already resized and cropped; add "
-                    "--input crops, or choose onnx or openvino"
+                    "files for PyTorch take images that are already resized and cropped, not whole "
+                    "ones; choose the input crops, or another format: onnx or openvino"
                 )
 
 
@@ -161,9 +161,7 @@ def check_target(out: Path, kind: Format) -> None:
             in the place of one of them that was not exported.
     """
     if out.suffix.lower() != kind.suffix:
-        raise UserError(
-            f"--out {out} does not end in {kind.suffix}, as files for {kind} do; add it"
-        )
+        raise UserError(f"{out} does not end in {kind.suffix}, as files for {kind} do; add it")
     check_writable(out.parent)
     if out.exists() and not _is_exported(out):
         raise DataError(f"{out} exists and is not an exported file; choose another name")
@@ -246,5 +244,5 @@ def _refusal(proof: Proof, out: Path) -> str:
     return (
         f"the file answers differently on {len(proof.differing)} of {len(proof.images)} images, so "
         f"{out} was not written: {label} for {worst.image}; {refused_record(out)} has all of them. "
-        f"Larger differences than {proof.tolerance:g} are accepted with --tolerance"
+        f"A larger tolerance than {proof.tolerance:g} accepts larger differences"
     )

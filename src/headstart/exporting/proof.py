@@ -312,10 +312,12 @@ def read_record(path: Path) -> dict[str, Expected]:
     except FileNotFoundError as error:
         raise UserError(
             f"there is no {path.name} beside the file, which says what is expected of it; give the "
-            "model with --model"
+            "model to compare with it instead"
         ) from error
     except (OSError, LookupError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); give the model with --model") from error
+        raise UserError(
+            f"{path} cannot be read ({error}); give the model to compare with it instead"
+        ) from error
 
 
 def _recorded(table: Iterable[str]) -> Iterator[tuple[str, Expected]]:

@@ -125,7 +125,7 @@ def verify_with_record(
     if unknown := {one.label for one in recorded.values()} - {*file.description.classes}:
         raise UserError(
             f"{table} is the table of another file: {min(unknown)!r} is not a class of {path}; "
-            "export the model again, or give it with --model"
+            "export the model again, or give it to compare with it instead"
         )
 
     def expected(contents: Sequence[bytes]) -> list[Expected | None]:
@@ -142,7 +142,7 @@ def verify_with_record(
     except UserError as error:
         raise UserError(
             f"none of the {len(images)} images is in {table.name}, which says what is "
-            "expected; give the images of the proof, or the model with --model"
+            "expected; give the images of the proof, or the model to compare with"
         ) from error
     return Verification(proof=proof)
 

@@ -144,7 +144,7 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
 
         Raises:
             DataError: There are no images in what was given.
-            UserError: `batch` is no number of 1 or more.
+            UserError: `batch` is not a whole number of at least 1.
 
         Example:
             >>> frames = (np.full((48, 64, 3), level, np.uint8) for level in (20, 200))
