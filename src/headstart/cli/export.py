@@ -32,7 +32,7 @@ Tolerance = Annotated[
         low=0,
         high=1,
         help="Largest accepted difference of a probability from that of 'headstart predict'; "
-        "another label is accepted only if its own probabilities of both are this close.",
+        "another label is accepted only if the model's own probabilities of both are this close.",
     ),
 ]
 
