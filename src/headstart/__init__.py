@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.api.handing_over import export, verify
+    from headstart.api.exports import export, verify
     from headstart.api.inspecting import attack, explain, feature_maps, imagine, robustness
     from headstart.api.measuring import audit, compare, evaluate, measure_transfer
     from headstart.api.training import finetune, fit
@@ -117,7 +117,7 @@ _HOMES = {
     "compare": "api.measuring",
     "evaluate": "api.measuring",
     "explain": "api.inspecting",
-    "export": "api.handing_over",
+    "export": "api.exports",
     "feature_maps": "api.inspecting",
     "finetune": "api.training",
     "fit": "api.training",
@@ -128,7 +128,7 @@ _HOMES = {
     "measure_transfer": "api.measuring",
     "open_dataset": "datasets",
     "robustness": "api.inspecting",
-    "verify": "api.handing_over",
+    "verify": "api.exports",
 }
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 import headstart
-from headstart.api import opening
+from headstart.api import inputs
 from headstart.backbones import Backbone
 from headstart.datasets import open_dataset
 from headstart.errors import BackboneError, DataError, HeadstartWarning, SavedModelError, UserError
@@ -84,7 +84,7 @@ def test_a_warning_about_the_data_is_given_where_the_function_was_called(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ):
     dataset = replace(open_dataset(photos), warnings=("two names are alike",))
-    monkeypatch.setattr(opening, "open_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr(inputs, "open_dataset", lambda *_, **__: dataset)
     with pytest.warns(HeadstartWarning, match="two names are alike") as caught:
         headstart.fit(photos)
     assert caught[0].filename == __file__
@@ -155,8 +155,8 @@ def test_data_that_are_downloaded_show_it(photos: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         bars, "bar", lambda *_, **__: lambda done, total: seen.append((done, total))
     )
-    monkeypatch.setattr(opening, "open_dataset", opened)
-    assert len(opening.open_data("textiles", bars)) == 24
+    monkeypatch.setattr(inputs, "open_dataset", opened)
+    assert len(inputs.open_data("textiles", bars)) == 24
     assert seen == [(2_000_000, 0)]
 
 
@@ -206,7 +206,7 @@ class TestNetworks:
             headstart.imagine("efficientnet-lite0", "a", method="dream")
         with pytest.raises(UserError, match="frames are written beside out"):
             headstart.imagine("efficientnet-lite0", "a", frames=True)
-        with pytest.raises(UserError, match="no norm 'l1'; choose from linf, l2"):
+        with pytest.raises(UserError, match="no norm 'l1'; choose one of linf, l2"):
             headstart.attack("efficientnet-lite0", image, norm="l1")
         with pytest.raises(UserError, match="minimizes the l2 norm"):
             headstart.attack("efficientnet-lite0", image, method="minimum-norm")

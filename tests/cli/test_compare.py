@@ -157,7 +157,8 @@ class TestWithMadeUpCosts:
         assert outcome.document["left_out"] == [
             {
                 "name": "far",
-                "reason": "its weights are not on this machine; add --allow-download to fetch them",
+                "reason": "its weights are not on this machine; add --allow-download (in Python, "
+                "allow_download=True) to fetch them",
             },
             {"name": "broken", "reason": "these weights do not fit broken"},
         ]

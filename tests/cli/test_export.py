@@ -53,7 +53,7 @@ def test_export_and_verify(cli: Cli, known: Path, photos: Path, tmp_path: Path) 
     new = write_photos(tmp_path / "new", 2, first=200)
     refused = cli("verify", moved / out.name, new)
     assert refused.code == 2
-    assert "give the images of the proof, or the model with --model" in refused.err
+    assert "give the images of the proof, or the model to compare" in refused.err
     third = cli("verify", moved / out.name, new, "--model", known)
     assert third.code == 0, third.err
     assert "6 of 6 equal" in third.out
@@ -78,7 +78,7 @@ def test_images_that_are_not_known(cli: Cli, model: Path, tmp_path: Path) -> Non
         (["--out", "model.xml", "--format", "onnx"], "does not end in .onnx"),
         (["--out", "model.onnx", "--half", "--int8"], "contradict each other"),
         (["--out", "model.pt2", "--half"], "float32"),
-        (["--out", "model.pt2", "--input", "image"], "--input crops"),
+        (["--out", "model.pt2", "--input", "image"], "choose the input crops"),
         (["--out", "model.onnx", "--format", "tflite"], "is not one of 'onnx'"),
     ],
 )

@@ -76,5 +76,5 @@ def test_a_head_of_the_users_own_cannot_be_written():
 
     with pytest.raises(UserError, match="'own' is not one of headstart's own"):
         check_head(own)
-    with pytest.raises(UserError, match="--head NAME"):
+    with pytest.raises(UserError, match="with one of these heads"):
         check_head(BlendedHead.of([make_model().head, own], [1, 1], [0.5, 0.5]))

@@ -15,11 +15,17 @@ from headstart.errors import DataError, MissingExtraError, UserError
 from headstart.exporting import onnx_graph
 from headstart.exporting.check_images import CheckImage, mixed_images, odd_images, of_every_shape
 from headstart.exporting.description import FileDescription
-from headstart.exporting.export import DifferingFileError, ExportSettings, export_model
+from headstart.exporting.export import (
+    DifferingFileError,
+    ExportSettings,
+    check_target,
+    export_model,
+)
 from headstart.exporting.exported_file import open_exported
 from headstart.exporting.file_format import Format, InputForm, Weights
 from headstart.exporting.onnx_graph import build_graph
-from headstart.exporting.proof import record_beside
+from headstart.exporting.proof import record_beside, refused_record
+from headstart.exporting.verification import verify_with_record
 from headstart.images.decode import decode
 from headstart.models.online_prediction import OnlinePredictor
 from tests.conftest import files
@@ -120,16 +126,21 @@ def test_a_file_that_answers_differently_is_not_kept(
     extractor = extractor_of(fitted, own_network)
     other = replace(fitted, temperature=fitted.temperature * 3)
     export_model(fitted, extractor, out, ONNX, images)
-    before = out.read_bytes()
+    before = {one: one.read_bytes() for one in out.parent.iterdir()}
     monkeypatch.setattr(onnx_graph, "build_graph", lambda _, *more: build_graph(other, *more))
-    with pytest.raises(DifferingFileError, match=r"was not written: .*--tolerance") as raised:
+    with pytest.raises(
+        DifferingFileError, match=r"was not written: .*A larger tolerance"
+    ) as raised:
         export_model(fitted, extractor, out, ONNX, images)
-    assert out.read_bytes() == before
+    assert {one: one.read_bytes() for one in before} == before
     assert raised.value.exit_code == 1
-    with record_beside(out).open(encoding="utf-8") as table:
+    with refused_record(out).open(encoding="utf-8") as table:
         agrees = [row["agrees"] for row in csv.DictReader(table)]
     assert agrees.count("no") == len(raised.value.proof.differing) > 0
-    assert {one.name for one in out.parent.iterdir()} == {out.name, record_beside(out).name}
+    assert {*out.parent.iterdir()} == {*before, refused_record(out)}
+    monkeypatch.undo()
+    export_model(fitted, extractor, out, ONNX, images)
+    assert {*out.parent.iterdir()} == {*before}
 
 
 def test_other_files_are_not_replaced(fitted, own_network, images, tmp_path):
@@ -144,10 +155,29 @@ def test_other_files_are_not_replaced(fitted, own_network, images, tmp_path):
         open_exported(own_network)
 
 
+@pytest.mark.parametrize("name", ["m.bin", "m.xml.check.csv", "m.xml.refused.csv"])
+def test_files_of_the_names_of_its_parts_are_not_replaced(tmp_path, name):
+    out = tmp_path / "m.xml"
+    check_target(out, Format.OPENVINO)
+    (tmp_path / name).write_text("image,price\n")
+    with pytest.raises(DataError, match=f"{name} would be overwritten"):
+        check_target(out, Format.OPENVINO)
+
+
+def test_the_table_of_another_file(fitted, own_network, images, new_photos, tmp_path):
+    out = tmp_path / "model.onnx"
+    export_model(fitted, extractor_of(fitted, own_network), out, ONNX, images)
+    check_target(out, Format.ONNX)
+    table, label = record_beside(out), fitted.classes[0]
+    table.write_text(table.read_text(encoding="utf-8").replace(f",{label},", ",zebra,"))
+    with pytest.raises(UserError, match="table of another file: 'zebra' is not a class"):
+        verify_with_record(open_exported(out), out, files(new_photos))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": Format.TORCH}, "--input crops"),
+        ({"format": Format.TORCH}, "choose the input crops"),
         ({"format": Format.TORCH, "input": InputForm.CROPS, "weights": Weights.HALF}, "float32"),
     ],
 )

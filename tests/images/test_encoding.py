@@ -152,3 +152,9 @@ def test_any_memory_layout_gives_the_same_bytes():
 def test_what_is_no_image_is_refused(array: np.ndarray, message: str):
     with pytest.raises(DataError, match=message):
         encode_array(array, "image 3")
+
+
+def test_the_order_of_bytes_does_not_matter():
+    levels = pixels((4, 5)).astype(np.uint16) * 257
+    assert encode_array(levels.astype(">u2"), "image") == encode_array(levels, "image")
+    assert encode_array(levels.astype("<u2"), "image") == encode_array(levels, "image")

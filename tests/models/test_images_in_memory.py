@@ -192,7 +192,7 @@ class TestTransform:
         names = fitted.get_feature_names_out()
         assert features.shape == (12, len(names))
         assert set(fitted.model_.stages) == {name.rpartition("_")[0] for name in names}
-        values = fitted._runner().extract(files(new_photos)).values
+        values = fitted.extractor.extract(files(new_photos)).values
         width = values[fitted.model_.stages[0]].shape[1]
         np.testing.assert_array_equal(features[:, :width], values[fitted.model_.stages[0]])
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Unpack
 
+from headstart.api.inputs import Data, give_warnings, open_data
 from headstart.api.networks import Loading, Network, open_network
-from headstart.api.opening import Data, give_warnings, open_data
 from headstart.errors import UserError
 from headstart.images.decode import open_image
 from headstart.images.preprocessing import prepare
@@ -30,6 +30,7 @@ from headstart.inspection.synthesis.recipe import BEST, LESSON, SynthesisRecipe
 from headstart.inspection.synthesis_target import Target, class_target, unit_target
 from headstart.models.image_inputs import image_files
 from headstart.models.image_sources import AnyImage, Images
+from headstart.models.network_options import enum_member
 from headstart.system.cache_folder import cache_root
 from headstart.system.progress import progress
 from headstart.types import Norm
@@ -143,7 +144,7 @@ def attack(
         >>> found.linf <= 16 / 255
         True
     """
-    (file,), kind = _files([image]), _norm(norm)
+    (file,), kind = _files([image]), enum_member(Norm, norm, "norm")
     open_image(file)  # before the network is loaded, which takes time
     if isinstance(method, Attack):
         name, search = "", method
@@ -343,7 +344,7 @@ def robustness(
         >>> len(found.sample)
         2
     """
-    kind = _norm(norm)
+    kind = enum_member(Norm, norm, "norm")
     opened = open_network(network, **loading)
     with progress(verbose=verbose) as bars:
         sample = draw_sample(
@@ -368,13 +369,6 @@ def robustness(
 
 def _files(images: Images) -> list[Path]:
     return image_files(images, cache=cache_root(None))
-
-
-def _norm(norm: str) -> Norm:
-    try:
-        return Norm(norm)
-    except ValueError:
-        raise UserError(f"there is no norm {norm!r}; choose from {', '.join(Norm)}") from None
 
 
 @contextmanager

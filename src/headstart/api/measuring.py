@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from headstart.api.opening import (
+from headstart.api.inputs import (
     Data,
     Runtime,
     TrainedModel,
@@ -25,7 +25,7 @@ from headstart.features.extractor import Extractor
 from headstart.models.evaluation_report import evaluation_report
 from headstart.models.prediction import evaluate as test
 from headstart.system.progress import progress
-from headstart.types import DEFAULT_BACKBONE, Split
+from headstart.types import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -225,7 +225,7 @@ def evaluate(
             trained,
             extractor,
             dataset.test_images(),
-            training=dataset.in_split(Split.TRAIN) if Split.TRAIN in dataset.splits else None,
+            training=dataset.training_images(),
             progress=bars.bar("images", "images"),
         )
     give_warnings(extractor.warnings)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-from headstart.api.opening import TrainedModel
+from headstart.api.inputs import TrainedModel
 from headstart.backbones import load_backbone
 from headstart.images.preprocessing import Preprocessing
 from headstart.inspection.inspected_network import InspectedNetwork
@@ -52,7 +52,7 @@ def open_network(
     if isinstance(network, str | os.PathLike) and _names_model(network):
         network = load_model(Path(network))
     if isinstance(network, Classifier):
-        opened = network._runner()
+        opened = network.extractor
         others = {view: one.backbone for view, one in opened.others.items() if view is not None}
         found = InspectedNetwork(opened.backbone, network.model_, others)
     elif isinstance(network, Model):

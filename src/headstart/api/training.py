@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.api.opening import (
+from headstart.api.inputs import (
     Data,
     Runtime,
     TrainedModel,
@@ -58,7 +58,7 @@ def fit(data: Data, *, out: str | Path | None = None, **settings: Any) -> Classi
     with progress(verbose=classifier.verbose) as bars:
         dataset = open_data(data, bars, cache=classifier.cache)
     classifier.fit(dataset)
-    give_warnings(classifier._runner().warnings)
+    give_warnings(classifier.extractor.warnings)
     if out is not None:
         classifier.save(out)
     return classifier

@@ -9,7 +9,7 @@ from headstart.cli.console import facts, print_json, progress, warn
 from headstart.cli.remarks import coverage_texts, coverage_warnings, drift_text
 from headstart.cli.summary import left_out_facts
 from headstart.system.text import join_names, pluralize
-from headstart.types import EstimateMethod, Split
+from headstart.types import EstimateMethod
 
 if TYPE_CHECKING:
     from headstart.evaluation.report import Report
@@ -53,7 +53,7 @@ def evaluate(
             trained,
             extractor,
             dataset.test_images(),
-            training=dataset.in_split(Split.TRAIN) if Split.TRAIN in dataset.splits else None,
+            training=dataset.training_images(),
             progress=bars.bar("images", "images"),
         )
     report = evaluation_report(

@@ -11,9 +11,10 @@ import typer
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
 from headstart.errors import UserError
+from headstart.exporting.file_format import TOLERANCE, Format, InputForm, Weights
 from headstart.system.option import Option
 from headstart.system.text import pluralize
-from headstart.types import Precision, Split
+from headstart.types import Precision
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from headstart.exporting.proof import Proof
     from headstart.models.trained_model import Model
 
-_FORMATS = ("onnx", "openvino", "torch")
-_INPUTS = ("image", "crops")
 _HERE = 50
 """Images on which the file is also compared with predictions in bf16."""
 _WIDTH = 12
@@ -32,8 +31,8 @@ Tolerance = Annotated[
     Option(
         low=0,
         high=1,
-        help="Accept the file if no probability differs by more from that of 'headstart predict', "
-        "and no label unless both are as close to a tie.",
+        help="Largest accepted difference of a probability from that of 'headstart predict'; "
+        "another label is accepted only if the model's own probabilities of both are this close.",
     ),
 ]
 
@@ -43,29 +42,27 @@ def export(
     *,
     out: Path,
     kind: Annotated[
-        str | None,
+        Format | None,
         Option(
             flag="--format",
             help="Format of the file.",
             unset="by the ending of --out: .onnx, .xml, .pt2",
-            choices=lambda: _FORMATS,
         ),
     ] = None,
     taken: Annotated[
-        str | None,
+        InputForm | None,
         Option(
             flag="--input",
             help="What the file takes: one RGB image of any size, or many that are already "
             "resized and cropped.",
             unset="image; crops for torch",
-            choices=lambda: _INPUTS,
         ),
     ] = None,
     half: bool = False,
     int8: bool = False,
     check: Annotated[int, Option(low=1)] = 200,
     data: str | None = None,
-    tolerance: Tolerance = 0.02,
+    tolerance: Tolerance = TOLERANCE,
     weights: shared.Weights = None,
     allow_download: shared.AllowDownload = False,
     allow_code: shared.AllowCode = False,
@@ -82,11 +79,18 @@ def export(
         data: The images that MODEL was trained on, if they have moved.
     """
     from headstart.exporting.check_images import check_images
-    from headstart.exporting.export import check_target, export_model
+    from headstart.exporting.export import ExportSettings, check_target, export_model
     from headstart.models.saved_model import load_model
 
-    settings = _settings(out, kind, taken, tolerance, half=half, int8=int8)
-    settings.check()
+    if half and int8:
+        raise UserError("--half and --int8 contradict each other; remove one of them")
+    settings = ExportSettings.for_file(
+        out,
+        format=kind,
+        input=taken,
+        weights=Weights.HALF if half else Weights.INT8 if int8 else Weights.FLOAT32,
+        tolerance=tolerance,
+    )
     check_target(out, settings.format)
     trained = load_model(model)
     dataset = _training_images(model, trained, data, cache)
@@ -109,7 +113,7 @@ def verify(
     data: shared.Data,
     *,
     model: Path | None = None,
-    tolerance: Tolerance = 0.02,
+    tolerance: Tolerance = TOLERANCE,
     dataset_options: shared.DatasetOptions,
     weights: shared.Weights = None,
     allow_download: shared.AllowDownload = False,
@@ -124,7 +128,6 @@ def verify(
             the table beside it, for images that are in the table.
     """
     from headstart.exporting.exported_file import open_exported
-    from headstart.exporting.file_format import Format
     from headstart.exporting.verification import verify_with_model, verify_with_record
     from headstart.models.saved_model import load_model
 
@@ -176,24 +179,6 @@ def verify(
         raise typer.Exit(1)
 
 
-def _settings(
-    out: Path, kind: str | None, taken: str | None, tolerance: float, *, half: bool, int8: bool
-) -> ExportSettings:
-    from headstart.exporting.export import ExportSettings
-    from headstart.exporting.file_format import Format, InputForm, Weights
-
-    if half and int8:
-        raise UserError("--half and --int8 contradict each other; remove one of them")
-    chosen = Format(kind) if kind else Format.of(out)
-    form = InputForm.CROPS if chosen is Format.TORCH else InputForm.IMAGE
-    return ExportSettings(
-        format=chosen,
-        input=InputForm(taken) if taken else form,
-        weights=Weights.HALF if half else Weights.INT8 if int8 else Weights.FLOAT32,
-        tolerance=tolerance,
-    )
-
-
 def _training_images(
     folder: Path, model: Model, data: str | None, cache: Path | None
 ) -> ImageDataset:
@@ -213,7 +198,7 @@ def _training_images(
         raise UserError(f"the images of {folder} are no longer at {where}; {again}")
     options = shared.DatasetOptions.of(known) if known else shared.DatasetOptions()
     found = options.open(where, cache, require_classes=1)
-    return found.in_split(Split.TRAIN) if Split.TRAIN in found.splits else found
+    return found.training_images() or found
 
 
 def _in_bf16(
@@ -227,18 +212,13 @@ def _in_bf16(
     """Compare the file with what 'headstart predict' says here, if that is not in float32."""
     from headstart.engines import make_plan
     from headstart.exporting.exported_file import open_exported
-    from headstart.exporting.proof import predicted, prove
-    from headstart.models.online_prediction import OnlinePredictor
+    from headstart.exporting.proof import prove_model
 
     if make_plan().precision is Precision.FLOAT32:
         return None
     extractor = runtime.extractor_of(model, allow_download=allow_download)
-    predictor = OnlinePredictor(model, extractor)
-    return prove(
-        open_exported(out),
-        [one for one in images if one.content is None][:_HERE],
-        lambda contents: predicted(predictor, model.classes, contents),
-    )
+    photos = [one for one in images if one.content is None][:_HERE]
+    return prove_model(open_exported(out), photos, model, extractor)
 
 
 def _show(

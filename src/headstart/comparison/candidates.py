@@ -14,7 +14,10 @@ from headstart.features.extractor import Extractor
 from headstart.features.views import View
 from headstart.system.download import readable_size
 
-_NOT_HERE: Final = "its weights are not on this machine; add --allow-download to fetch them"
+_NOT_HERE: Final = (
+    "its weights are not on this machine; add --allow-download (in Python, allow_download=True) to "
+    "fetch them"
+)
 
 
 class OpenBackbone(Protocol):

@@ -164,6 +164,10 @@ class ImageDataset(Plotted):
         """Return the images of one split; an empty data set if the source defines no splits."""
         return self.subset(np.array([one == split for one in self.splits], dtype=bool))
 
+    def training_images(self) -> ImageDataset | None:
+        """Return the training split; None without one."""
+        return self.in_split(Split.TRAIN) if Split.TRAIN in self.splits else None
+
     def test_images(self) -> ImageDataset:
         """Return the test split; without one, the validation split; without either, all images."""
         for split in (Split.TEST, Split.VALIDATION):

@@ -51,7 +51,7 @@ def check_head(head: Head) -> None:
         if type(one) not in _HEADS:
             raise UserError(
                 f"the head {one.kind!r} is not one of headstart's own ({_names()}), and only those "
-                "can be exported; fit the model with one of them: --head NAME"
+                "can be exported; fit the model with one of these heads"
             )
 
 
@@ -64,9 +64,9 @@ def write_answers(model: Model, features: Mapping[str, Value]) -> Answers:
     """
     parts = [features[stage] for stage in model.stages]
     g = parts[0].writer
-    logits = _logits(model.head, g.joined(parts, axis=1)) / model.temperature
-    probabilities = logits.do("Softmax", axis=1)
-    label = probabilities.do("ArgMax", axis=1, keepdims=0, dtype=_INTEGER)
+    logits = _logits(model.head, g.concatenate(parts, axis=1)) / model.temperature
+    probabilities = logits.operation("Softmax", axis=1)
+    label = probabilities.operation("ArgMax", axis=1, keepdims=0, dtype=_INTEGER)
     if model.novelty is None:
         return Answers(probabilities, label, None, None)
     own = [features[stage] for stage in model.origin.stages]
@@ -86,9 +86,9 @@ def _blended(head: BlendedHead, X: Value) -> Value:
     for member, temperature, weight in zip(
         head.members, head.temperatures.tolist(), head.weights.tolist(), strict=True
     ):
-        part, end = X.part(end, end + member.width, 1), end + member.width
+        part, end = X.slice(end, end + member.width, 1), end + member.width
         scaled = _logits(member, part) / temperature
-        found = scaled.do("LogSoftmax", axis=1).most(float(np.log(FLOOR))) * weight
+        found = scaled.operation("LogSoftmax", axis=1).maximum(float(np.log(FLOOR))) * weight
         weighted.append(found)
     total: Value = sum(weighted[1:], start=weighted[0])
     return total
@@ -111,13 +111,13 @@ def _knn(head: KnnHead, X: Value) -> Value:
     cosine = _unit_length(_standardized(head.standardization, X)) @ head.examples.T
     count = g.vector(min(head.neighbors, len(head.labels)))
     nearest, indices = g.several("TopK", cosine, count, dtypes=[np.float32, np.int64], axis=1)
-    strength = ((nearest - 1.0) / TEMPERATURE).do("Exp")
-    labels = g.constant(head.labels.astype(np.int64)).picked(indices).shaped(0, 0, 1)
+    strength = ((nearest - 1.0) / TEMPERATURE).operation("Exp")
+    labels = g.constant(head.labels.astype(np.int64)).take(indices).reshape(0, 0, 1)
     chosen = labels.equals(np.arange(head.classes)).floats()  # (N, k, K)
-    votes = (strength.shaped(0, 1, -1) @ chosen).shaped(0, -1)
+    votes = (strength.reshape(0, 1, -1) @ chosen).reshape(0, -1)
     total = votes.summed(1)
-    share = (votes + total * (SMOOTHING / head.classes)) / total.most(VOTE_FLOOR)
-    return share.most(VOTE_FLOOR).do("Log")
+    share = (votes + total * (SMOOTHING / head.classes)) / total.maximum(VOTE_FLOOR)
+    return share.maximum(VOTE_FLOOR).operation("Log")
 
 
 _HEADS: Final[Mapping[type, Callable[[Any, Value], Value]]] = {
@@ -138,7 +138,7 @@ def _standardized(standardization: Standardization, X: Value) -> Value:
 
 
 def _unit_length(X: Value) -> Value:
-    return X / X.squared().summed(1).do("Sqrt").most(1e-12)
+    return X / X.squared().summed(1).operation("Sqrt").maximum(1e-12)
 
 
 def _p_values(detector: NoveltyDetector, parts: Sequence[Value]) -> Value:
@@ -146,17 +146,17 @@ def _p_values(detector: NoveltyDetector, parts: Sequence[Value]) -> Value:
     g = parts[0].writer
     gaussians = detector.gaussians
     classes, width = gaussians.classes, gaussians.width
-    X = g.joined([_unit_length(part) for part in parts], axis=1) - gaussians.center
+    X = g.concatenate([_unit_length(part) for part in parts], axis=1) - gaussians.center
     Z = X @ gaussians.basis.astype(np.float32)
-    outside = (X.squared().summed(1) - Z.squared().summed(1)).most(0.0)
+    outside = (X.squared().summed(1) - Z.squared().summed(1)).maximum(0.0)
     first, second = (_distances(detector, Z, outside, one) for one in (DISCRIMINANT, DISTANCE))
     logits = first * float(-np.sqrt(width) / 2 / detector.temperature)
-    p = logits.do("Softmax", axis=1)
-    entropy = (p * p.most(1e-30).do("Log")).summed(1) * -1.0
+    p = logits.operation("Softmax", axis=1)
+    entropy = (p * p.maximum(1e-30).operation("Log")).summed(1) * -1.0
     weight = float(np.float32((classes - 2) / (classes - 1)))
     surprise = _surprise(detector.distance, second.smallest(1))
     scores = surprise + _surprise(detector.entropy, entropy) * weight
-    return _share_above(detector.combined, scores).shaped(-1)
+    return _share_above(detector.combined, scores).reshape(-1)
 
 
 def _distances(detector: NoveltyDetector, Z: Value, outside: Value, shrinkage: float) -> Value:
@@ -168,12 +168,12 @@ def _distances(detector: NoveltyDetector, Z: Value, outside: Value, shrinkage: f
     cross = (Z * precision) @ means.T  # (N, K)
     inside = squared - cross * 2.0 + np.square(means) @ precision
     rest = outside / ((1 - shrinkage) * remainder + shrinkage * average)
-    found: Value = (inside.most(0.0) + rest) / float(gaussians.width)
+    found: Value = (inside.maximum(0.0) + rest) / float(gaussians.width)
     if gaussians.present.all():
         return found
     g = Z.writer
     present = g.constant(np.flatnonzero(gaussians.present))
-    farthest = found.picked(present, 1).largest(1) + 1.0
+    farthest = found.take(present, 1).largest(1) + 1.0
     return g.where(g.constant(gaussians.present), found, farthest)
 
 
@@ -187,5 +187,5 @@ def _share_above(distribution: ScoreDistribution, scores: Value) -> Value:
 def _surprise(distribution: ScoreDistribution, scores: Value) -> Value:
     """Return `ScoreDistribution.surprise` of scores (N, 1)."""
     threshold, excess = (float(one) for one in distribution.tail)
-    share = _share_above(distribution, scores.least(threshold)).do("Log") * -1.0
-    return share + (scores - threshold).most(0.0) / excess
+    share = _share_above(distribution, scores.minimum(threshold)).operation("Log") * -1.0
+    return share + (scores - threshold).maximum(0.0) / excess

@@ -75,7 +75,7 @@ class FileDescription:
         if form is InputForm.CROPS and tiled:
             raise UserError(
                 f"the view {tiled[0]} shows an image in as many tiles as it needs, so the file "
-                "must take whole images: leave out --input crops"
+                "must take whole images: choose the input image, not crops"
             )
         members = [one.origin for one in model.all_members]
         return cls(

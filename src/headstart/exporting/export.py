@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from headstart.errors import (
     DataError,
@@ -18,17 +20,16 @@ from headstart.errors import (
 from headstart.exporting.check_images import CheckImage
 from headstart.exporting.description import MARK, FileDescription
 from headstart.exporting.exported_file import open_exported
-from headstart.exporting.file_format import Format, InputForm, Weights
+from headstart.exporting.file_format import TOLERANCE, Format, InputForm, Weights
 from headstart.exporting.proof import (
-    TOLERANCE,
     Proof,
-    predicted,
-    prove,
+    is_record,
+    prove_model,
     record_beside,
+    refused_record,
     write_record,
 )
 from headstart.features.extractor import Extractor
-from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.trained_model import Model
 from headstart.system.files import TEMPORARY, check_writable
 from headstart.types import ProgressCallback, no_progress
@@ -42,14 +43,35 @@ class ExportSettings:
         format: The format of the file.
         input: What the file takes.
         weights: How it stores its weights.
-        tolerance: By how much a probability may differ, and how near a tie must be that another
-            label wins.
+        tolerance: Largest accepted difference of a probability; another label is accepted only if
+            the model's own probabilities of both labels are this close.
     """
 
     format: Format
     input: InputForm = InputForm.IMAGE
     weights: Weights = Weights.FLOAT32
     tolerance: float = TOLERANCE
+
+    @classmethod
+    def for_file(
+        cls,
+        out: Path,
+        *,
+        format: Format | None = None,  # noqa: A002 - what the option is called
+        input: InputForm | None = None,  # noqa: A002
+        weights: Weights = Weights.FLOAT32,
+        tolerance: float = TOLERANCE,
+    ) -> Self:
+        """Return settings, by default for the format that the ending of a file says.
+
+        Raises:
+            UserError: It is the ending of no format, or the settings do not fit one another.
+        """
+        kind = format or Format.of(out)
+        form = InputForm.CROPS if kind is Format.TORCH else InputForm.IMAGE
+        found = cls(format=kind, input=input or form, weights=weights, tolerance=tolerance)
+        found.check()
+        return found
 
     def check(self) -> None:
         """Check that the settings fit one another.
@@ -60,13 +82,13 @@ class ExportSettings:
         if self.format is Format.TORCH:
             if self.weights is not Weights.FLOAT32:
                 raise UserError(
-                    f"files for PyTorch have weights of float32, not {self.weights}; leave the "
-                    "option out, or choose onnx or openvino"
+                    f"files for PyTorch have weights of float32, not {self.weights}; choose "
+                    "another format for smaller ones: onnx or openvino"
                 )
             if self.input is not InputForm.CROPS:
                 raise UserError(
-                    "files for PyTorch take images that are already resized and cropped; add "
-                    "--input crops, or choose onnx or openvino"
+                    "files for PyTorch take images that are already resized and cropped, not whole "
+                    "ones; choose the input crops, or another format: onnx or openvino"
                 )
 
 
@@ -102,48 +124,65 @@ def export_model(
         progress: Called with (done, total) images.
 
     Raises:
-        DifferingFileError: The file's answers are too different; it was not kept, but the table
-            was.
+        DifferingFileError: The file's answers are too different; it was not kept. The table is
+            beside it, as NAME.refused.csv.
         UserError: Something in the model cannot be exported, or there is another file at `out`.
         MissingExtraError: A library that writes or runs the file is not installed.
     """
     settings.check()
     check_target(out, settings.format)
     description = FileDescription.of(model, extractor, settings.input, settings.weights)
-    predictor = OnlinePredictor(model, extractor)
     with _draft_folder(out) as folder:
         draft = folder / out.name
         _write(model, extractor, description, settings, draft)
-        proof = prove(
+        proof = prove_model(
             open_exported(draft),
             images,
-            lambda contents: predicted(predictor, model.classes, contents),
+            model,
+            extractor,
             tolerance=settings.tolerance,
-            total=len(images),
             progress=progress,
         )
-        write_record(proof, record_beside(out))
         if not proof.holds:
+            write_record(proof, refused_record(out))
             raise DifferingFileError(_refusal(proof, out), proof)
+        write_record(proof, record_beside(draft))
         for part in sorted(folder.iterdir(), key=lambda one: one == draft):  # weights first
             part.replace(out.with_name(part.name))
+        refused_record(out).unlink(missing_ok=True)
     return proof
 
 
 def check_target(out: Path, kind: Format) -> None:
-    """Check that a file can be written, before any work is done.
+    """Check that a file and what belongs to it can be written, before any work is done.
 
     Raises:
         UserError: Its name has another ending, its folder cannot be written, or there is a file
-            that was not exported.
+            in the place of one of them that was not exported.
     """
     if out.suffix.lower() != kind.suffix:
-        raise UserError(
-            f"--out {out} does not end in {kind.suffix}, as files for {kind} do; add it"
-        )
+        raise UserError(f"{out} does not end in {kind.suffix}, as files for {kind} do; add it")
     check_writable(out.parent)
-    if out.is_dir() or (out.exists() and MARK.encode() not in out.read_bytes()):
+    if out.exists() and not _is_exported(out):
         raise DataError(f"{out} exists and is not an exported file; choose another name")
+    parts = [out.with_suffix(".bin")] if kind is Format.OPENVINO and not out.exists() else []
+    tables = [one for one in (record_beside(out), refused_record(out)) if not is_record(one)]
+    for other in (*parts, *tables):
+        if other.exists():
+            raise DataError(
+                f"{other} would be overwritten, and does not belong to an exported file; choose "
+                f"another name than {out}"
+            )
+
+
+def _is_exported(file: Path) -> bool:
+    if not file.is_file() or not file.stat().st_size:
+        return False
+    with (
+        file.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        return content.rfind(MARK.encode()) >= 0  # it is near the end; files may be gigabytes
 
 
 def _write(
@@ -204,6 +243,6 @@ def _refusal(proof: Proof, out: Path) -> str:
     )
     return (
         f"the file answers differently on {len(proof.differing)} of {len(proof.images)} images, so "
-        f"{out} was not written: {label} for {worst.image}; {record_beside(out)} has all of them. "
-        f"Larger differences than {proof.tolerance:g} are accepted with --tolerance"
+        f"{out} was not written: {label} for {worst.image}; {refused_record(out)} has all of them. "
+        f"A larger tolerance than {proof.tolerance:g} accepts larger differences"
     )

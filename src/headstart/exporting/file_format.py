@@ -60,6 +60,9 @@ class Weights(StrEnum):
     """Filters in 8 bits with a scale for each channel, the rest in 16: about 0.3 of the size."""
 
 
+TOLERANCE: Final = 0.02
+"""Largest accepted difference of a probability; another label is accepted only if the model's own
+probabilities of both labels are this close."""
 IMAGE: Final = "image"
 """Name of the input of a file that takes whole images."""
 

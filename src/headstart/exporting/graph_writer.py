@@ -79,11 +79,11 @@ class Value:
         """Return whether the numbers are the same, one by one."""
         return self._with("Equal", other, _BOOL)
 
-    def least(self, other: Any) -> Value:
+    def minimum(self, other: Any) -> Value:
         """Return the smaller numbers."""
         return self._with("Min", other)
 
-    def most(self, other: Any) -> Value:
+    def maximum(self, other: Any) -> Value:
         """Return the larger numbers."""
         return self._with("Max", other)
 
@@ -103,53 +103,53 @@ class Value:
         """Return the numbers as another type."""
         dtype = np.dtype(dtype)
         kind = helper.np_dtype_to_tensor_dtype(dtype)
-        return self if dtype == self.dtype else self.do("Cast", to=kind, dtype=dtype)
+        return self if dtype == self.dtype else self.operation("Cast", to=kind, dtype=dtype)
 
     def floor(self) -> Value:
         """Return the next smaller whole numbers, as floats."""
-        return self.do("Floor")
+        return self.operation("Floor")
 
-    def shaped(self, *shape: Any) -> Value:
+    def reshape(self, *shape: Any) -> Value:
         """Return the numbers in another shape, of numbers or scalar values; -1 is computed."""
-        return self.do("Reshape", self.writer.vector(*shape))
+        return self.operation("Reshape", self.writer.vector(*shape))
 
-    def turned(self, *axes: int) -> Value:
+    def transpose(self, *axes: int) -> Value:
         """Return it with its axes in another order."""
-        return self.do("Transpose", perm=list(axes))
+        return self.operation("Transpose", perm=list(axes))
 
     def summed(self, axis: int) -> Value:
         """Return the sums along an axis, which is kept."""
-        return self.do("ReduceSum", self.writer.vector(axis))
+        return self.operation("ReduceSum", self.writer.vector(axis))
 
     def averaged(self, axis: int) -> Value:
         """Return the averages along an axis, which is kept."""
-        return self.do("ReduceMean", self.writer.vector(axis))
+        return self.operation("ReduceMean", self.writer.vector(axis))
 
     def smallest(self, axis: int) -> Value:
         """Return the minima along an axis, which is kept."""
-        return self.do("ReduceMin", self.writer.vector(axis))
+        return self.operation("ReduceMin", self.writer.vector(axis))
 
     def largest(self, axis: int) -> Value:
         """Return the maxima along an axis, which is kept."""
-        return self.do("ReduceMax", self.writer.vector(axis))
+        return self.operation("ReduceMax", self.writer.vector(axis))
 
-    def part(self, start: Any, end: Any, axis: int = 0) -> Value:
+    def slice(self, start: Any, end: Any, axis: int = 0) -> Value:
         """Return the numbers from `start` to `end` along an axis."""
         ends = (self.writer.vector(one) for one in (start, end))
-        return self.do("Slice", *ends, self.writer.vector(axis))
+        return self.operation("Slice", *ends, self.writer.vector(axis))
 
-    def picked(self, indices: Value, axis: int = 0) -> Value:
+    def take(self, indices: Value, axis: int = 0) -> Value:
         """Return the numbers at indices along an axis."""
-        return self.do("Gather", indices, axis=axis)
+        return self.operation("Gather", indices, axis=axis)
 
-    def do(
+    def operation(
         self, kind: str, *inputs: Any, dtype: np.dtype[Any] | None = None, **options: Any
     ) -> Value:
         """Return the result of an operation of this value and others."""
-        return self.writer.do(kind, self, *inputs, dtype=dtype or self.dtype, **options)
+        return self.writer.operation(kind, self, *inputs, dtype=dtype or self.dtype, **options)
 
     def _with(self, kind: str, other: Any, dtype: np.dtype[Any] | None = None) -> Value:
-        return self.do(kind, self._lifted(other), dtype=dtype)
+        return self.operation(kind, self._lifted(other), dtype=dtype)
 
     def _lifted(self, other: Any) -> Value:
         if isinstance(other, Value):
@@ -177,7 +177,7 @@ class GraphWriter:
             self.arrays[name] = array
         return Value(self, self._by_content[key], array.dtype)
 
-    def do(self, kind: str, *inputs: Any, dtype: np.dtype[Any], **options: Any) -> Value:
+    def operation(self, kind: str, *inputs: Any, dtype: np.dtype[Any], **options: Any) -> Value:
         """Return the result of an operation."""
         return self.several(kind, *inputs, dtypes=[dtype], **options)[0]
 
@@ -197,28 +197,28 @@ class GraphWriter:
         if not any(isinstance(one, Value) for one in numbers):
             return self.constant(np.array(numbers, np.int64))
         parts = [
-            one.do("Reshape", self.vector(1)) if isinstance(one, Value) else self.vector(one)
+            one.operation("Reshape", self.vector(1)) if isinstance(one, Value) else self.vector(one)
             for one in numbers
         ]
-        return self.joined(parts, axis=0)
+        return self.concatenate(parts, axis=0)
 
-    def joined(self, parts: Sequence[Value], axis: int) -> Value:
+    def concatenate(self, parts: Sequence[Value], axis: int) -> Value:
         """Return values side by side along an axis."""
         if len(parts) == 1:
             return parts[0]
-        return self.do("Concat", *parts, axis=axis, dtype=parts[0].dtype)
+        return self.operation("Concat", *parts, axis=axis, dtype=parts[0].dtype)
 
     def where(self, condition: Value, chosen: Value, other: Value) -> Value:
         """Return numbers of `chosen` where the condition holds, else of `other`."""
-        return self.do("Where", condition, chosen, other, dtype=chosen.dtype)
+        return self.operation("Where", condition, chosen, other, dtype=chosen.dtype)
 
-    def counted(self, count: Any) -> Value:
+    def arange(self, count: Any) -> Value:
         """Return the integers from 0 to `count` - 1, which is a number or a scalar value."""
         if not isinstance(count, Value):
             return self.constant(np.arange(count))
         ends = (self.constant(np.array(one)) for one in (0, 1))
         start, step = ends
-        return self.do("Range", start, count, step, dtype=_INTEGER)
+        return self.operation("Range", start, count, step, dtype=_INTEGER)
 
     def merge(
         self, graph: GraphProto, inputs: dict[str, Value], outputs: Sequence[str]

@@ -104,7 +104,7 @@ def _own_graph(backbone: GraphBackbone, pixels: Value) -> list[Value]:
     how = backbone.preprocessing
     x = (pixels.floats() - 255 * np.array(how.mean)) / (255 * np.array(how.std))
     if backbone.channels_first:
-        x = x.turned(0, 3, 1, 2)
+        x = x.transpose(0, 3, 1, 2)
     wanted = [*backbone.activations, backbone.output]
     found = pixels.writer.merge(model.graph, {source: x}, [tensors[one.node] for one in wanted])
     pooled = [_pooled(value, one, "ReduceMean") for value, one in zip(found, wanted, strict=True)]
@@ -119,8 +119,8 @@ def _own_graph(backbone: GraphBackbone, pixels: Value) -> list[Value]:
 
 def _pooled(value: Value, one: Activation, kind: str) -> Value:
     if not one.axes:
-        return value.shaped(0, one.width)
-    return value.do(kind, value.writer.vector(*one.axes), keepdims=0)
+        return value.reshape(0, one.width)
+    return value.operation(kind, value.writer.vector(*one.axes), keepdims=0)
 
 
 def _tensor_names(backbone: GraphBackbone) -> dict[str, str]:

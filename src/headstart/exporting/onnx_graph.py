@@ -82,14 +82,14 @@ def _view_features(view: View | None, one: Extractor, crops: Value) -> Mapping[s
     g, shown = crops.writer, one.presentation
     if isinstance(shown, MirroredCrops):
         columns = np.arange(one.backbone.preprocessing.crop)[::-1]
-        crops = g.joined([crops, crops.picked(g.constant(columns.copy()), 2)], axis=0)
+        crops = g.concatenate([crops, crops.take(g.constant(columns.copy()), 2)], axis=0)
     outputs = write_network(one.backbone, crops)
     if isinstance(shown, MirroredCrops):
         outputs = [
-            output.shaped(2, -1, width)
+            output.reshape(2, -1, width)
             for output, width in zip(outputs, _widths(one), strict=False)
         ]
-        outputs = [output.do("ReduceMean", g.vector(0), keepdims=0) for output in outputs]
+        outputs = [output.operation("ReduceMean", g.vector(0), keepdims=0) for output in outputs]
     if isinstance(shown, Tiles):
         maxima = range(shown.averages, 2 * shown.averages)
         outputs = [
@@ -121,7 +121,7 @@ def _finished(
         if value is None:
             continue
         sizes = [len(description.classes)] if name == "probabilities" else []
-        value.shaped(*sizes if alone else (-1, *sizes))
+        value.reshape(*sizes if alone else (-1, *sizes))
         g.nodes[-1].output[0] = name
         kind = helper.np_dtype_to_tensor_dtype(value.dtype)
         outputs.append(helper.make_tensor_value_info(name, kind, sizes if alone else ["N", *sizes]))

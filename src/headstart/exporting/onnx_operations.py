@@ -28,7 +28,7 @@ class OnnxOperations:
 
     def transpose(self, x: Value, order: Value) -> Value:
         """Reorder axes."""
-        return x.turned(*self._writer.arrays[order.name].tolist())
+        return x.transpose(*self._writer.arrays[order.name].tolist())
 
     def multiply(self, x: Value, y: Value) -> Value:
         """Multiply."""
@@ -66,18 +66,18 @@ class OnnxOperations:
 
     def clamp(self, x: Value, low: float, high: float) -> Value:
         """Limit numbers to a range."""
-        return x.do("Clip", *(self.constant(np.float32(one)) for one in (low, high)))
+        return x.operation("Clip", *(self.constant(np.float32(one)) for one in (low, high)))
 
     def reduce_mean(self, x: Value, axes: Value, keep: bool) -> Value:
         """Average over axes."""
-        return x.do("ReduceMean", axes, keepdims=int(keep))
+        return x.operation("ReduceMean", axes, keepdims=int(keep))
 
     def reduce_max(self, x: Value, axes: Value, keep: bool) -> Value:
         """Take the maxima over axes."""
-        return x.do("ReduceMax", axes, keepdims=int(keep))
+        return x.operation("ReduceMax", axes, keepdims=int(keep))
 
     def _convolved(self, x: Value, weight: Value, groups: int, options: dict[str, Any]) -> Value:
-        found = x.do(
+        found = x.operation(
             "Conv",
             weight,
             strides=options["strides"],

@@ -15,15 +15,16 @@ import numpy as np
 from headstart.errors import UnreadableImageError, UserError
 from headstart.exporting.check_images import CheckImage
 from headstart.exporting.exported_file import ExportedFile, FileAnswer
+from headstart.exporting.file_format import TOLERANCE
+from headstart.features.extractor import Extractor
 from headstart.images.decode import decode
 from headstart.models.online_prediction import OnlinePredictor, PreparedImage
+from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
 from headstart.system.files import atomic_write
 from headstart.system.serialization import csv_text
 from headstart.types import Floats, ProgressCallback, no_progress
 
-TOLERANCE: Final = 0.02
-"""By how much a probability may differ, and how near a tie must be that another label wins."""
 _TOGETHER: Final = 8
 """Images that are predicted together, as engines do."""
 _COLUMNS: Final = (
@@ -136,11 +137,10 @@ class Proof:
 
 def prove(
     file: ExportedFile,
-    images: Iterable[CheckImage],
+    images: Sequence[CheckImage],
     expected: Callable[[Sequence[bytes]], Sequence[Expected | None]],
     *,
     tolerance: float = TOLERANCE,
-    total: int = 0,
     progress: ProgressCallback = no_progress,
 ) -> Proof:
     """Compare a file with what is expected of it.
@@ -151,8 +151,7 @@ def prove(
         expected: Gives what is expected for images by the contents of their files; None for those
             that are left out.
         tolerance: By how much a probability may differ.
-        total: Number of images, for the progress.
-        progress: Called with the number of images that are done, and `total`.
+        progress: Called with (done, total) images.
 
     Raises:
         UserError: There is no image to check it on.
@@ -167,10 +166,42 @@ def prove(
                 if one is not None:
                     checked.append(_compared(image, content, one, file))
         done += len(some)
-        progress(done, max(done, total))
+        progress(done, len(images))
     if not checked:
         raise UserError("none of the images can be used to check the file; give others")
     return Proof(images=tuple(checked), tolerance=tolerance, runtime=file.runtime)
+
+
+def prove_model(
+    file: ExportedFile,
+    images: Sequence[CheckImage],
+    model: Model,
+    extractor: Extractor,
+    *,
+    tolerance: float = TOLERANCE,
+    progress: ProgressCallback = no_progress,
+) -> Proof:
+    """Compare a file with a model; for the arguments see `prove`.
+
+    Args:
+        file: The file.
+        images: What it is checked on.
+        model: The model.
+        extractor: Runs its networks.
+        tolerance: By how much a probability may differ.
+        progress: Called with (done, total) images.
+
+    Raises:
+        UserError: There is no image to check it on.
+    """
+    predictor = OnlinePredictor(model, extractor)
+    return prove(
+        file,
+        images,
+        lambda contents: _predicted(predictor, model.classes, contents),
+        tolerance=tolerance,
+        progress=progress,
+    )
 
 
 def _read(images: Iterable[CheckImage]) -> Iterator[tuple[CheckImage, bytes]]:
@@ -179,7 +210,7 @@ def _read(images: Iterable[CheckImage]) -> Iterator[tuple[CheckImage, bytes]]:
             yield image, image.read()
 
 
-def predicted(
+def _predicted(
     predictor: OnlinePredictor, classes: Sequence[str], contents: Sequence[bytes]
 ) -> list[Expected | None]:
     """Return what `headstart predict` says of images; None for those that cannot be read."""
@@ -238,6 +269,20 @@ def record_beside(file: Path) -> Path:
     return file.with_name(f"{file.name}.check.csv")
 
 
+def refused_record(file: Path) -> Path:
+    """Return the table of the proof of a file that was not kept."""
+    return file.with_name(f"{file.name}.refused.csv")
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file is the table of a proof, by its first line."""
+    first = csv_text([_COLUMNS]).encode()
+    if not path.is_file():
+        return False
+    with path.open("rb") as table:
+        return table.read(len(first)) == first
+
+
 def write_record(proof: Proof, path: Path) -> None:
     """Write the table of a proof.
 
@@ -267,10 +312,12 @@ def read_record(path: Path) -> dict[str, Expected]:
     except FileNotFoundError as error:
         raise UserError(
             f"there is no {path.name} beside the file, which says what is expected of it; give the "
-            "model with --model"
+            "model to compare with it instead"
         ) from error
     except (OSError, LookupError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); give the model with --model") from error
+        raise UserError(
+            f"{path} cannot be read ({error}); give the model to compare with it instead"
+        ) from error
 
 
 def _recorded(table: Iterable[str]) -> Iterator[tuple[str, Expected]]:

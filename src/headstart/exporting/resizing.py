@@ -42,8 +42,8 @@ class Size(NamedTuple):
     @classmethod
     def of(cls, image: Value) -> Size:
         """Return those of an image (H, W, 3)."""
-        shape = image.do("Shape", dtype=np.dtype(np.int64))
-        height, width = (shape.picked(image.writer.constant(np.array(axis))) for axis in (0, 1))
+        shape = image.operation("Shape", dtype=np.dtype(np.int64))
+        height, width = (shape.take(image.writer.constant(np.array(axis))) for axis in (0, 1))
         return cls(width, height)
 
     def reduced(self, factor: Value) -> Size:
@@ -57,10 +57,10 @@ def resized(size: Size, how: Preprocessing) -> Size:
         constant = size.width.writer.constant(np.array(how.size))
         return Size(constant, constant)
     if how.resize is Resize.LONGER:
-        side = size.width.most(size.height)
-        return Size(*(_rounded_ratio(one * how.size, side).most(1) for one in size))
-    side = size.width.least(size.height)
-    return Size(*((one * how.size // side).most(1) for one in size))
+        side = size.width.maximum(size.height)
+        return Size(*(_rounded_ratio(one * how.size, side).maximum(1) for one in size))
+    side = size.width.minimum(size.height)
+    return Size(*((one * how.size // side).maximum(1) for one in size))
 
 
 def _rounded_ratio(number: Value, divisor: Value) -> Value:
@@ -72,7 +72,7 @@ def _rounded_ratio(number: Value, divisor: Value) -> Value:
 
 def reduction_factor(size: Size, wanted: Size) -> Value:
     """Return what `headstart.images.reduction.reduction_factor` does for a decoder."""
-    scale = (size.width // (wanted.width * DECODE_FACTOR)).least(
+    scale = (size.width // (wanted.width * DECODE_FACTOR)).minimum(
         size.height // (wanted.height * DECODE_FACTOR)
     )
     factor = (scale >= 2).integers() + 1
@@ -118,65 +118,65 @@ class Axis:
         """
         g = source.writer
         length = (source + factor - 1) // factor
-        kept = wanted if crop is None else wanted.least(crop)
+        kept = wanted if crop is None else wanted.minimum(crop)
         spare = wanted - kept
         start = spare // 2 + (spare % 2) * ((spare // 2) % 2)  # halves go to the even one
         blocks = (kept + (_BLOCK - 1)) // _BLOCK
-        places = g.counted(blocks).shaped(-1, 1, 1) * _BLOCK + np.arange(_BLOCK)[None, :, None]
-        places = places.least(kept - 1)
+        places = g.arange(blocks).reshape(-1, 1, 1) * _BLOCK + np.arange(_BLOCK)[None, :, None]
+        places = places.minimum(kept - 1)
         scale = length.floats() / wanted.floats()
         center = ((places + start).floats() + 0.5) * scale
-        stretch = scale.most(1.0)
+        stretch = scale.maximum(1.0)
         reach = stretch * float(_SUPPORT[interpolation])
         if interpolation is Interpolation.NEAREST:
-            low = center.floor().integers().least(length - 1)
+            low = center.floor().integers().minimum(length - 1)
             high = low + 1
         else:
-            low = (center - reach + 0.5).most(0.0).integers()
-            high = (center + reach + 0.5).integers().least(length)
-        first = low.part(0, 1, 1)  # (blocks, 1, 1)
+            low = (center - reach + 0.5).maximum(0.0).integers()
+            high = (center + reach + 0.5).integers().minimum(length)
+        first = low.slice(0, 1, 1)  # (blocks, 1, 1)
         reached = (scale * float(_BLOCK - 1) + reach * 2.0).integers() + 3
-        pixels = first * factor + g.counted(reached * factor).shaped(1, 1, -1)  # (blocks, 1, L)
+        pixels = first * factor + g.arange(reached * factor).reshape(1, 1, -1)  # (blocks, 1, L)
         cells = pixels // factor
         inside = (cells >= low) & (cells < high) & (pixels < source)
-        weights = inside.floats() / factor.least(source - cells * factor).most(1).floats()
+        weights = inside.floats() / factor.minimum(source - cells * factor).maximum(1).floats()
         if interpolation is not Interpolation.NEAREST:
             offsets = ((cells.floats() + 0.5) - center) / stretch
-            weights = weights * _filtered(offsets.do("Abs"), interpolation)
+            weights = weights * _filtered(offsets.operation("Abs"), interpolation)
         return cls(
-            indices=pixels.least(source - 1).shaped(blocks, -1),
+            indices=pixels.minimum(source - 1).reshape(blocks, -1),
             weights=weights / weights.summed(2),
             kept=kept,
-            first=(low.part(0, 1, 0).part(0, 1, 1) * factor).shaped(),
-            end=(high.largest(0).largest(1) * factor).shaped().least(source),
+            first=(low.slice(0, 1, 0).slice(0, 1, 1) * factor).reshape(),
+            end=(high.largest(0).largest(1) * factor).reshape().minimum(source),
         )
 
     def along_rows(self, image: Value, offset: Value | None = None) -> Value:
         """Resize (source, R, 3) uint8 to (kept, R, 3), without the first `offset` rows."""
         indices = self.indices if offset is None else (self.indices - offset)
         if offset is not None:  # windows may be longer than what their weights reach
-            rows = image.do("Shape", dtype=np.dtype(np.int64)).part(0, 1) - 1
-            indices = indices.least(rows)
+            rows = image.operation("Shape", dtype=np.dtype(np.int64)).slice(0, 1) - 1
+            indices = indices.minimum(rows)
         g = image.writer
-        flat = image.do("Flatten", axis=1)
-        windows = flat.picked(indices).floats()  # (blocks, L, R * 3)
-        levels = (self.weights @ windows + _HALF).floor().most(0.0).least(255.0)
-        shape = image.do("Shape", dtype=np.dtype(np.int64)).part(1, 3)
-        found = levels.cast(np.uint8).do("Reshape", g.joined([g.vector(-1), shape], 0))
-        return found.part(0, self.kept)
+        flat = image.operation("Flatten", axis=1)
+        windows = flat.take(indices).floats()  # (blocks, L, R * 3)
+        levels = (self.weights @ windows + _HALF).floor().maximum(0.0).minimum(255.0)
+        shape = image.operation("Shape", dtype=np.dtype(np.int64)).slice(1, 3)
+        found = levels.cast(np.uint8).operation("Reshape", g.concatenate([g.vector(-1), shape], 0))
+        return found.slice(0, self.kept)
 
 
 def _filtered(x: Value, interpolation: Interpolation) -> Value:
     """Return Pillow's filter at distances from the center, in pixels."""
     if interpolation is Interpolation.BILINEAR:
-        return (1.0 - x).most(0.0)
+        return (1.0 - x).maximum(0.0)
     g = x.writer
     if interpolation is Interpolation.BICUBIC:
         near = (x * 1.5 - 2.5) * x * x + 1.0
-        far = (((x.least(2.0) - 5.0) * x.least(2.0) + 8.0) * x.least(2.0) - 4.0) * -0.5
+        far = (((x.minimum(2.0) - 5.0) * x.minimum(2.0) + 8.0) * x.minimum(2.0) - 4.0) * -0.5
         return g.where(x < 1.0, near, far)
-    angle = x.most(1e-4).least(3.0) * pi
-    return angle.do("Sin") / angle * ((angle / 3.0).do("Sin") / (angle / 3.0))
+    angle = x.maximum(1e-4).minimum(3.0) * pi
+    return angle.operation("Sin") / angle * ((angle / 3.0).operation("Sin") / (angle / 3.0))
 
 
 def resize(
@@ -196,8 +196,8 @@ def resize(
         Axis.of(source, length, how.interpolation, factor, crop)
         for source, length in zip(size, wanted, strict=True)
     )
-    columns = image.part(down.first, down.end).turned(1, 0, 2)  # (W, rows, 3)
-    narrow = across.along_rows(columns).turned(1, 0, 2)
+    columns = image.slice(down.first, down.end).transpose(1, 0, 2)  # (W, rows, 3)
+    narrow = across.along_rows(columns).transpose(1, 0, 2)
     return down.along_rows(narrow, down.first)
 
 
@@ -209,7 +209,7 @@ def center_crop(image: Value, how: Preprocessing) -> Value:
     found = resize(image, wanted, how, factor, how.crop)
     if how.resize is Resize.LONGER or how.size < how.crop:
         found = _padded(found, wanted, how)
-    return found.shaped(1, how.crop, how.crop, 3)
+    return found.reshape(1, how.crop, how.crop, 3)
 
 
 def _padded(image: Value, size: Size, how: Preprocessing) -> Value:
@@ -217,10 +217,10 @@ def _padded(image: Value, size: Size, how: Preprocessing) -> Value:
     g = image.writer
     inside = []
     for axis, length in ((0, size.height), (1, size.width)):
-        kept = length.least(how.crop)
-        places = g.counted(how.crop) - (how.crop - kept) // 2
-        image = image.picked(places.most(0).least(kept - 1), axis)
+        kept = length.minimum(how.crop)
+        places = g.arange(how.crop) - (how.crop - kept) // 2
+        image = image.take(places.maximum(0).minimum(kept - 1), axis)
         shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
-        inside.append(((places >= 0) & (places < kept)).shaped(*shape))
+        inside.append(((places >= 0) & (places < kept)).reshape(*shape))
     fill = g.constant(np.array(how.fill, np.uint8))
     return g.where(inside[0] & inside[1], image, fill)

@@ -19,25 +19,29 @@ def tile_crops(image: Value, how: Preprocessing) -> Value:
     factor = reduction_factor(size, _resized(size, side))
     wanted = _resized(size.reduced(factor), side)
     found = resize(image, wanted, how, factor, None)
-    pixels = g.counted(side).shaped(1, -1)
+    pixels = g.arange(side).reshape(1, -1)
     rows, columns = (
-        _starts(length, side).shaped(-1, 1) + pixels for length in (wanted.height, wanted.width)
+        _starts(length, side).reshape(-1, 1) + pixels for length in (wanted.height, wanted.width)
     )
-    found = found.picked(rows.shaped(-1), 0).picked(columns.shaped(-1), 1)
-    down = wanted.height.writer.do("Shape", rows, dtype=np.dtype(np.int64)).part(0, 1).shaped()
-    tiles = found.shaped(down, side, -1, side, 3).turned(0, 2, 1, 3, 4)
-    return tiles.shaped(-1, side, side, 3)
+    found = found.take(rows.reshape(-1), 0).take(columns.reshape(-1), 1)
+    down = (
+        wanted.height.writer.operation("Shape", rows, dtype=np.dtype(np.int64))
+        .slice(0, 1)
+        .reshape()
+    )
+    tiles = found.reshape(down, side, -1, side, 3).transpose(0, 2, 1, 3, 4)
+    return tiles.reshape(-1, side, side, 3)
 
 
 def _resized(size: Size, side: int) -> Size:
     """Return what `TileGrid.of` resizes an image to."""
     width, height = (one.floats() for one in size)
-    enlarged = (1.0 / width.least(height) * float(side)).most(1.0)
-    scale = enlarged.least((float(MAX_PIXELS) / (width * height)).do("Sqrt"))
+    enlarged = (1.0 / width.minimum(height) * float(side)).maximum(1.0)
+    scale = enlarged.minimum((float(MAX_PIXELS) / (width * height)).operation("Sqrt"))
     longest = float(max(side, MAX_PIXELS // side))
     return Size(
         *(
-            (one * scale).do("Round").most(float(side)).least(longest).integers()
+            (one * scale).operation("Round").maximum(float(side)).minimum(longest).integers()
             for one in (width, height)
         )
     )
@@ -47,9 +51,9 @@ def _starts(length: Value, side: int) -> Value:
     """Return where the tiles along an axis start, as `TileGrid` does."""
     g = length.writer
     spare = length - side
-    steps = (spare.shaped(1) > _last_spare(side)).integers().summed(0).shaped()
-    places = g.counted(steps + 1) * spare
-    return (places.floats() / steps.most(1).floats()).do("Round").integers()
+    steps = (spare.reshape(1) > _last_spare(side)).integers().summed(0).reshape()
+    places = g.arange(steps + 1) * spare
+    return (places.floats() / steps.maximum(1).floats()).operation("Round").integers()
 
 
 def _last_spare(side: int) -> np.ndarray:

@@ -13,17 +13,16 @@ from headstart.datasets.class_names import spelled_as
 from headstart.errors import UserError
 from headstart.exporting.check_images import CheckImage
 from headstart.exporting.exported_file import ExportedFile
+from headstart.exporting.file_format import TOLERANCE
 from headstart.exporting.proof import (
-    TOLERANCE,
     Expected,
     Proof,
-    predicted,
     prove,
+    prove_model,
     read_record,
     record_beside,
 )
 from headstart.features.extractor import Extractor
-from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.digests import bytes_digest
 from headstart.types import EstimateMethod, ProgressCallback, no_progress
@@ -72,13 +71,12 @@ def verify_with_model(
             f"the file knows {len(file.description.classes)} classes, which are not those of the "
             "model; give the model that it was exported from"
         )
-    predictor = OnlinePredictor(model, extractor)
-    proof = prove(
+    proof = prove_model(
         file,
         [CheckImage(str(path)) for path in dataset.paths],
-        lambda contents: predicted(predictor, model.classes, contents),
+        model,
+        extractor,
         tolerance=tolerance,
-        total=len(dataset.paths),
         progress=progress,
     )
     names = dataset.rename_classes(spelled_as(dataset.classes, model.classes).__getitem__)
@@ -119,9 +117,16 @@ def verify_with_record(
         progress: Called with (done, total) images.
 
     Raises:
-        UserError: There is no table beside the file, or it has none of the images.
+        UserError: There is no table beside the file, it is that of another file, or it has none of
+            the images.
     """
-    recorded = read_record(record_beside(path))
+    table = record_beside(path)
+    recorded = read_record(table)
+    if unknown := {one.label for one in recorded.values()} - {*file.description.classes}:
+        raise UserError(
+            f"{table} is the table of another file: {min(unknown)!r} is not a class of {path}; "
+            "export the model again, or give it to compare with it instead"
+        )
 
     def expected(contents: Sequence[bytes]) -> list[Expected | None]:
         return [recorded.get(bytes_digest(one)) for one in contents]
@@ -132,13 +137,12 @@ def verify_with_record(
             [CheckImage(str(image)) for image in images],
             expected,
             tolerance=tolerance,
-            total=len(images),
             progress=progress,
         )
     except UserError as error:
         raise UserError(
-            f"none of the {len(images)} images is in {record_beside(path).name}, which says what "
-            "is expected; give the images of the proof, or the model with --model"
+            f"none of the {len(images)} images is in {table.name}, which says what is "
+            "expected; give the images of the proof, or the model to compare with"
         ) from error
     return Verification(proof=proof)
 

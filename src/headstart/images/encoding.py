@@ -18,7 +18,10 @@ _EXPECTED: Final = "(height, width, 3) or, if gray, (height, width)"
 
 
 def encode_image(image: Image.Image) -> bytes:
-    """Encode a Pillow image, as upright 8-bit RGB: as `decode` would give it for a file of it.
+    """Encode a Pillow image, as upright 8-bit RGB: the pixels that `decode` gives for its file.
+
+    They differ where Pillow has dropped what a file states: transparency of a 16-bit gray PNG, and
+    that zero is white in a 16-bit TIFF.
 
     Raises:
         OSError: Its file, not read until now, is damaged; other errors of Pillow's plugins pass.
@@ -56,6 +59,7 @@ def _encode(levels: npt.NDArray[Any]) -> bytes:
 
 
 def _levels(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype in (np.uint8, np.uint16):
         return array
     if array.dtype.kind == "b":

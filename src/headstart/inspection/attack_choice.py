@@ -26,7 +26,9 @@ def chosen_method(method: str | None, norm: Norm, epsilon: float | None) -> str:
     if method is None:
         return _MINIMUM_NORM if norm is Norm.L2 and epsilon is None else "apgd"
     if method == _MINIMUM_NORM and norm is not Norm.L2:
-        raise UserError(f"--method {method} minimizes the l2 norm; add --norm l2")
+        raise UserError(
+            f"the attack {method} minimizes the l2 norm, not {norm}; choose the norm l2"
+        )
     return method
 
 
@@ -43,7 +45,7 @@ def chosen_attack(method: str, **options: float | None) -> Attack:
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     known = signature(ATTACKS[method]).parameters.keys()
     if unknown := sorted(given.keys() - known):
-        raise UserError(f"--method {method} has no --{unknown[0]}; remove it")
+        raise UserError(f"the attack {method} has no setting {unknown[0]!r}; leave it out")
     return ATTACKS[method](**({"steps": _STEPS} if "steps" in known else {}) | given)
 
 
@@ -60,14 +62,15 @@ def chosen_threat(norm: Norm, epsilon: float | None, method: str, image: Path) -
     if epsilon is None and method == _MINIMUM_NORM:
         return Threat(norm, most)
     if epsilon is None and norm is Norm.L2:
-        raise UserError(f"--method {method} --norm l2 needs an --epsilon, such as 3")
+        raise UserError(f"the attack {method} with the norm l2 needs an epsilon, such as 3")
     size = _EPSILON if epsilon is None else epsilon
     if not 0 < size <= most:
         raise UserError(
-            f"--epsilon {size:g} must be above 0 and at most {most:g}: pixels range from 0 to 1"
+            f"epsilon is {size:g}; it must be above 0 and at most {most:g}, as pixels range "
+            "from 0 to 1"
         )
     if norm is Norm.LINF and size * 255 < 0.999:
         raise UserError(
-            f"--epsilon {size:g} is less than one level of an 8-bit image; give at least 1/255"
+            f"epsilon is {size:g}, less than one level of an 8-bit image; give at least 1/255"
         )
     return Threat(norm, size)

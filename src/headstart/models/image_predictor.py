@@ -144,7 +144,7 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
 
         Raises:
             DataError: There are no images in what was given.
-            UserError: `batch` is no number of 1 or more.
+            UserError: `batch` is not a whole number of at least 1.
 
         Example:
             >>> frames = (np.full((48, 64, 3), level, np.uint8) for level in (20, 200))
@@ -155,7 +155,7 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
             'no such file'
         """
         check_is_fitted(self, "model_")
-        predictor = OnlinePredictor(self.model_, self._runner())
+        predictor = OnlinePredictor(self.model_, self.extractor)
         stream = PredictionStream(predictor, self.classes_, batch=batch)
         return stream.predict(several_images(images))
 
@@ -245,7 +245,7 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
         sources = image_sources(X)
         first = list(islice(sources, SHOWN))
         with progress(verbose=self.verbose) as bars:
-            features = self._runner().extract_stream(
+            features = self.extractor.extract_stream(
                 chain(first, sources),
                 stages=self.model_.stages,
                 progress=bars.bar("images", "images"),
@@ -272,7 +272,7 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
         """
         check_is_fitted(self, "model_")
         stages = self._stages()
-        return join_stages(readable_features(self._runner(), X, stages).values, stages)
+        return join_stages(readable_features(self.extractor, X, stages).values, stages)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Return the name of each of the D features of `transform`: its stage, and its place there.
@@ -286,7 +286,7 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
         """
         del input_features
         check_is_fitted(self, "model_")
-        return np.array(feature_names(self._runner(), self._stages()), dtype=object)
+        return np.array(feature_names(self.extractor, self._stages()), dtype=object)
 
     def _stages(self) -> list[str]:
         """Return the stages that the head uses; two of its members may use one."""
@@ -298,8 +298,9 @@ class ImagePredictor(TransformerMixin, NetworkOptions):  # type: ignore[misc] # 
         check_all_read(found.skipped, len(found.rows), instead=", or use predictions()")
         return found
 
-    def _runner(self) -> Extractor:
-        """Return what runs the model's networks, opened on first use."""
+    @property
+    def extractor(self) -> Extractor:
+        """What runs the model's networks, opened on first use."""
         check_is_fitted(self, "model_")
         if not hasattr(self, "_extractor"):
             self._extractor = self._open(self.model_)

@@ -37,7 +37,8 @@ def image_sources(X: Images) -> Iterator[ImageSource]:
     """Return where each image comes from; those of a stream are taken one by one.
 
     Raises:
-        DataError: X has no images, now, or later when the iterator comes to what is none.
+        DataError: X has no images, now, or later when the iterator reaches
+            something that is not an image.
     """
     if isinstance(X, ImageDataset):
         return iter(X.paths)
@@ -85,7 +86,7 @@ def image_source(image: Any, name: str) -> ImageSource:
         name: What messages call it, such as "image 3".
 
     Raises:
-        DataError: It is no image.
+        DataError: It is not an image.
     """
     if isinstance(image, list | tuple) and len(image) == 1:
         image = image[0]

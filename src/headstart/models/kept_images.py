@@ -20,7 +20,7 @@ from headstart.types import Conflict, Skipped
 
 
 class KeptImages:
-    """Writes images to "images" in the cache, and knows what their giver calls them.
+    """Writes images to "images" in the cache, and remembers the names the caller uses for them.
 
     Args:
         cache: The cache folder.

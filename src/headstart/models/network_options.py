@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import BackboneError, DataError
+from headstart.errors import BackboneError, DataError, UserError
 from headstart.features.extraction import Features
 from headstart.images.preprocessing import Preprocessing
 from headstart.models.image_sources import Images, image_sources
@@ -94,23 +94,23 @@ def runtime_options(
     """
     return {
         "weights": own_file(backbone, weights),
-        "engine": enum_member(EngineName, engine, "engine"),
-        "precision": enum_member(Precision, precision, "precision"),
+        "engine": enum_member(EngineName, engine, "engine", BackboneError),
+        "precision": enum_member(Precision, precision, "precision", BackboneError),
         "cache": Path(cache) if cache else None,
     }
 
 
-def enum_member(kind: Any, value: str, option: str) -> Any:
+def enum_member(kind: Any, value: str, option: str, error: type[UserError] = UserError) -> Any:
     """Return the member of an enumeration with this value.
 
     Raises:
-        BackboneError: There is none.
+        UserError: There is none, as an `error`.
     """
     try:
         return kind(value)
     except ValueError:
         known = ", ".join(kind)
-        raise BackboneError(f"there is no {option} {value!r}; choose one of {known}") from None
+        raise error(f"there is no {option} {value!r}; choose one of {known}") from None
 
 
 def feature_names(extractor: Extractor, stages: Sequence[str]) -> list[str]:

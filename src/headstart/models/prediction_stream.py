@@ -80,7 +80,7 @@ class PredictionStream:
             prediction is asked for; with more, threads decode some images ahead.
 
     Raises:
-        UserError: `batch` is no number of 1 or more.
+        UserError: `batch` is not a whole number of at least 1.
     """
 
     def __init__(self, predictor: OnlinePredictor, classes: np.ndarray, *, batch: int) -> None:

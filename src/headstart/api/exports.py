@@ -1,21 +1,21 @@
-"""Hand a model over as a file that other programs run."""
+"""Export a model to a file that other programs run, and verify such a file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.api.opening import (
+from headstart.api.inputs import (
     Data,
     TrainedModel,
     give_warnings,
     open_data,
-    open_model,
     open_model_extractor,
 )
+from headstart.exporting.file_format import TOLERANCE, Format, InputForm, Weights
 from headstart.models.network_options import enum_member
 from headstart.system.progress import progress
-from headstart.types import Precision, Split
+from headstart.types import Precision
 
 if TYPE_CHECKING:
     from headstart.exporting.proof import Proof
@@ -29,9 +29,9 @@ def export(
     *,
     format: str | None = None,  # noqa: A002 - what the option of the command is called
     input: str | None = None,  # noqa: A002
-    weights: str = "float32",
+    storage: str = Weights.FLOAT32.value,
     check: int = 200,
-    tolerance: float = 0.02,
+    tolerance: float = TOLERANCE,
     verbose: bool | None = None,
     **runtime: Any,
 ) -> Proof:
@@ -44,12 +44,14 @@ def export(
         format: "onnx", "openvino" or "torch"; by default what the ending of `out` says.
         input: "image", one RGB image of any size, or "crops", images that are already resized and
             cropped; by default "image", and "crops" for PyTorch, which takes nothing else.
-        weights: How the file stores them: "float32", "float16" or "int8".
+        storage: How the file stores weights: "float32", "float16" or "int8".
         check: Number of training images to check the file with, besides generated ones.
-        tolerance: By how much a probability may differ, and how near a tie must be that another
-            label wins, in [0, 1].
+        tolerance: Largest accepted difference of a probability; another label is accepted only if
+            the model's own probabilities of both labels are this close; in
+            [0, 1].
         verbose: Whether to show progress; None does so in terminals and notebooks only.
-        runtime: `cache`, `allow_download` and `allow_code`, as for `headstart.Classifier`.
+        runtime: `weights`, the file of the network's weights, `cache`, `allow_download` and
+            `allow_code`, as for `headstart.Classifier`.
 
     Returns:
         By how much the file differs, on which images.
@@ -67,26 +69,20 @@ def export(
     """
     from headstart.exporting.check_images import check_images
     from headstart.exporting.export import ExportSettings, check_target, export_model
-    from headstart.exporting.file_format import Format, InputForm, Weights
 
     out = Path(out)
-    kind = enum_member(Format, format, "format") if format else Format.of(out)
-    form = InputForm.CROPS if kind is Format.TORCH else InputForm.IMAGE
-    settings = ExportSettings(
-        format=kind,
-        input=enum_member(InputForm, input, "input") if input else form,
-        weights=enum_member(Weights, weights, "weights"),
+    settings = ExportSettings.for_file(
+        out,
+        format=enum_member(Format, format, "format") if format else None,
+        input=enum_member(InputForm, input, "input") if input else None,
+        weights=enum_member(Weights, storage, "storage"),
         tolerance=tolerance,
     )
-    settings.check()
-    check_target(out, kind)
-    trained, extractor = open_model_extractor(
-        open_model(model), precision=Precision.FLOAT32, **runtime
-    )
+    check_target(out, settings.format)
+    trained, extractor = open_model_extractor(model, precision=Precision.FLOAT32, **runtime)
     with progress(verbose=verbose) as bars:
         dataset = open_data(data, bars, cache=runtime.get("cache"), require_classes=1)
-        if Split.TRAIN in dataset.splits:
-            dataset = dataset.in_split(Split.TRAIN)
+        dataset = dataset.training_images() or dataset
         proof = export_model(
             trained,
             extractor,
@@ -104,7 +100,7 @@ def verify(
     data: Data,
     *,
     model: TrainedModel | None = None,
-    tolerance: float = 0.02,
+    tolerance: float = TOLERANCE,
     verbose: bool | None = None,
     **runtime: Any,
 ) -> Verification:
@@ -144,9 +140,7 @@ def verify(
             return verify_with_record(
                 opened, file, dataset.paths, tolerance=tolerance, progress=bar
             )
-        trained, extractor = open_model_extractor(
-            open_model(model), precision=Precision.FLOAT32, **runtime
-        )
+        trained, extractor = open_model_extractor(model, precision=Precision.FLOAT32, **runtime)
         return verify_with_model(
             opened, dataset.test_images(), trained, extractor, tolerance=tolerance, progress=bar
         )

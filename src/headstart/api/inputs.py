@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from sklearn.utils.validation import check_is_fitted
+
 from headstart.datasets import ImageDataset, open_dataset
 from headstart.errors import HeadstartWarning, UserError
 from headstart.features.extractor import Extractor
@@ -15,7 +17,7 @@ from headstart.images.preprocessing import Preprocessing
 from headstart.models.estimator import Classifier
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.network_options import runtime_options
-from headstart.models.own_backbone import open_extractor
+from headstart.models.own_backbone import open_extractor, own_module
 from headstart.models.saved_model import load_model
 from headstart.models.trained_model import Model
 from headstart.system.cache_folder import cache_root
@@ -89,7 +91,7 @@ def open_model(model: TrainedModel) -> Model:
     if isinstance(model, Model):
         return model
     if isinstance(model, Classifier):
-        model._runner()
+        check_is_fitted(model, "model_")
         return model.model_
     if isinstance(model, str | os.PathLike):
         return load_model(Path(model))
@@ -101,13 +103,23 @@ def open_model(model: TrainedModel) -> Model:
 def open_model_extractor(
     model: TrainedModel, *, allow_download: bool = False, allow_code: bool = False, **runtime: Any
 ) -> tuple[Model, Extractor]:
-    """Return a model and its network, ready to run; a classifier's network is open already."""
+    """Return a model and its network, ready to run.
+
+    A classifier's network is open already; to run it in another way, it is opened again as the
+    classifier did, from its module if it has one.
+    """
     found = open_model(model)
-    if isinstance(model, Classifier) and not runtime:
-        return found, model._runner()
-    options = runtime_options(found.origin.backbone, **runtime)
+    backbone: str | Path | Module = found.origin.backbone
+    own = None
+    if isinstance(model, Classifier):
+        if not runtime:
+            return found, model.extractor
+        backbone, own = model.backbone, own_module(model.backbone, model.preprocessing)
+        names = ("weights", "engine", "precision", "cache")
+        runtime = {name: getattr(model, name) for name in names} | runtime
+    options = runtime_options(backbone, **runtime)
     return found, build_model_extractor(
-        found, allow_download=allow_download, allow_code=allow_code, **options
+        found, backbone=own, allow_download=allow_download, allow_code=allow_code, **options
     )
 
 
