@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import headstart
-from headstart.errors import UserError
+from headstart.errors import HeadstartWarning, UserError
 from headstart.exporting import check_images
 from headstart.exporting.export import ExportSettings
 from headstart.exporting.file_format import Format, InputForm
@@ -31,6 +31,7 @@ def test_a_classifier_with_a_module_is_run_in_another_way(
 def test_a_classifier_with_a_module_is_exported(
     own_classifier: headstart.Classifier,
     photos: Path,
+    new_photos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -38,6 +39,9 @@ def test_a_classifier_with_a_module_is_exported(
     out = tmp_path / "model.onnx"
     assert headstart.export(own_classifier, out, photos, storage="float16", check=4).holds
     assert headstart.verify(out, photos, model=own_classifier).proof.holds
+    assert repr(headstart.export(own_classifier, out, photos, check=4)).startswith("<Proof: ")
+    with pytest.warns(HeadstartWarning, match="none of the images was among the training images"):
+        headstart.export(own_classifier, out, new_photos, check=2)
     with pytest.raises(UserError, match="there is no storage 'float8'; choose one of float32"):
         headstart.export(own_classifier, out, photos, storage="float8")
 

@@ -91,7 +91,7 @@ def export(
             check_images(dataset.paths, check),
             progress=bars.bar("checking", "images"),
         )
-    give_warnings(extractor.warnings)
+    give_warnings([*extractor.warnings, *proof.remarks(trained)])
     return proof
 
 

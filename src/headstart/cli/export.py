@@ -104,7 +104,7 @@ def export(
             trained, extractor, out, settings, images, progress=bars.bar("checking", "images")
         )
     here = _in_bf16(trained, out, images, runtime, allow_download=allow_download)
-    warn(extractor.warnings)
+    warn([*extractor.warnings, *proof.remarks(trained)])
     _show(out, settings, proof, here, as_json=as_json)
 
 

@@ -101,6 +101,12 @@ class Proof:
     tolerance: float
     runtime: str
 
+    def __repr__(self) -> str:
+        return (
+            f"<Proof: {self.equal_labels:,} of {len(self.images):,} labels equal, probabilities "
+            f"differ by at most {self.quantile(1):.4f}>"
+        )
+
     @property
     def differing(self) -> tuple[CheckedImage, ...]:
         """The images on which the file is not accepted, the worst first."""
@@ -116,6 +122,16 @@ class Proof:
     def equal_labels(self) -> int:
         """Number of images with the same label."""
         return sum(one.label == one.file_label for one in self.images)
+
+    def remarks(self, model: Model) -> list[str]:
+        """Return warnings for the user about what the file of a model was checked on."""
+        if model.data.contains(tuple(one.digest for one in self.images)).any():
+            return []
+        text = (
+            "none of the images was among the training images of the model, so the file is not "
+            "checked on images like those that it is for; give the training images"
+        )
+        return [text]
 
     def quantile(self, share: float) -> float:
         """Return the difference that this share of the images does not exceed."""
