@@ -19,7 +19,7 @@ from tests.cli.conftest import Cli, one_sentence
         (["x", "--unknown", "2"], "--unknown is '2'"),
         (["x", "--queue", "4"], "--max-images 64 is more than --queue 4"),
         (["x", "--api-key-file", "none"], "cannot read --api-key-file none"),
-        (["x", "--cors", "here"], "--cors here is no origin"),
+        (["x", "--cors", "here"], "--cors here is not an origin"),
         (["x", "--port", "70000"], "70000"),
         (["x", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
     ],

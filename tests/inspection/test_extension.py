@@ -62,7 +62,7 @@ def test_an_attack_from_outside(
         assert done.document["method"] == "random-search"
         assert 1 <= done.document["steps"] <= 3 * 3  # restarts for each confidence
         assert (tmp_path / "a.png").is_file()
-        assert "random-search has no --momentum" in cli(*arguments, "--momentum", 0.5).err
+        assert "random-search has no setting 'momentum'" in cli(*arguments, "--momentum", 0.5).err
     assert cli(*arguments).code == 2
 
 
