@@ -34,8 +34,6 @@ pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[2] / "examples" / "browser"
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 _REGISTRY = "https://registry.npmjs.org/"
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-_CHROMIUM = next(filter(None, map(shutil.which, _BROWSERS)), None)
 
 
 class Site(NamedTuple):
@@ -49,17 +47,6 @@ class Site(NamedTuple):
 class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         """Write nothing to the terminal."""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if _CHROMIUM is None:
-        pytest.skip("no Chromium is installed (Debian's package is chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

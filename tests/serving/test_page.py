@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from headstart.serving import explanations
 from tests.conftest import files
 from tests.serving.conftest import Running
 
-_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
 
 def test_the_page_uses_nothing_from_elsewhere(client: TestClient):
     page = client.get("/")
@@ -25,17 +22,6 @@ def test_the_page_uses_nothing_from_elsewhere(client: TestClient):
     assert "https://" not in page.text
     assert " style=" not in page.text  # its policy would forbid it
     assert "'unsafe-inline'" not in page.headers["content-security-policy"]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if _CHROMIUM is None:
-        pytest.skip("no Chromium is installed (Debian's package is chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def no_pytorch(*arguments: object) -> None:

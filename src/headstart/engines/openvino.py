@@ -86,8 +86,9 @@ def has_bfloat16() -> bool:
 class OpenVINOEngine(Engine):
     """Runs a backbone on the CPU, several batches at once.
 
-    The features of an image depend neither on the batch and its size nor on the position in it
-    (tested), so that images added later get the same features.
+    The features of an image depend neither on the other images of a batch nor on its position among
+    them (tested), so that images added later get the same features. The size of the batches may
+    change the last digits on processors without AVX-512.
 
     Args:
         backbone: The network.

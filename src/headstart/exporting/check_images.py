@@ -98,7 +98,7 @@ def _mixed_size(width: int, height: int) -> tuple[int, int]:
 
 
 def odd_images() -> Iterator[CheckImage]:
-    """Generate images that programs get wrong; always the same ones."""
+    """Generate images that programs often get wrong, the same ones each time."""
     for seed, (name, (width, height)) in enumerate(_ODD.items()):
         large = width * height > 10_000_000
         small = (max(1, width // 16), max(1, height // 16)) if large else (width, height)

@@ -21,7 +21,7 @@ from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.novelty.detector import DEFAULT_RATE
 
 PREFIX: Final = "headstart."
-"""How the names of the entries in a file begin."""
+"""Prefix of the names of the metadata entries in a file."""
 MARK: Final = f"{PREFIX}classes"
 """A text that every exported file contains."""
 

@@ -18,7 +18,7 @@ from headstart.exporting.file_format import Weights
 _SMALL: Final = 1024
 """Arrays of fewer numbers stay as they are: they save nothing."""
 _NARROW: Final = 3
-"""Filters of so few channels are never in 8 bits: those of colors and of single channels."""
+"""Filters with at most this many input channels keep 16 bits."""
 _LARGEST: Final = float(np.finfo(np.float16).max)
 
 

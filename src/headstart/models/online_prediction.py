@@ -51,7 +51,8 @@ class OnlinePredictions:
 class OnlinePredictor:
     """Predicts images without reading or writing the feature store.
 
-    The answers are those of `headstart.models.prediction.predict` to the last bit.
+    The answers are those of `headstart.models.prediction.predict`, with OpenVINO to the last bit
+    for batches of the same size, otherwise up to rounding.
 
     Args:
         model: A trained model.

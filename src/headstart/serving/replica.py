@@ -197,7 +197,7 @@ class ServedModel:
         return Replica(model, self._open(model), decoders=self._decoders, on_batch=self._on_batch)
 
     def replace(self, replica: Replica) -> None:
-        """Let another replica answer from now on; the former one finishes its work."""
+        """Answer with another replica from now on; the previous one finishes its work."""
         former, self._current = self._current, replica
         if former is not None:
             former.retire()

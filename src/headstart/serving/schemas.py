@@ -38,7 +38,7 @@ class ImagePrediction(BaseModel):
     label: str | None = Field(None, description="The most probable class.")
     probability: float | None = Field(None, ge=0, le=1, description="Its probability.")
     known: bool | None = Field(
-        None, description="Whether the image looks like one of the classes; null: unable to tell."
+        None, description="Whether the image looks like one of the classes; null if not known."
     )
     novelty: float | None = Field(
         None,
