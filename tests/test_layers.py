@@ -110,6 +110,7 @@ def test_a_module_imports_only_from_below_or_its_own_folder(module: str):
     assert [name for name in own(MODULES[module]) if folder(name) not in below] == []
 
 
+@pytest.mark.slow
 def test_no_modules_import_each_other_in_a_circle():
     assert circle({module: own(path) for module, path in MODULES.items()}) == []
 

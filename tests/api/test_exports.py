@@ -13,6 +13,8 @@ from headstart.exporting.export import ExportSettings
 from headstart.exporting.file_format import Format, InputForm
 from tests.backbones.onnx_file import STATED, TinyNet
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def own_classifier(photos: Path) -> headstart.Classifier:

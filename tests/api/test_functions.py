@@ -23,6 +23,8 @@ from headstart.models.view_trial import ViewTrial
 from headstart.system.progress import ProgressBars
 from tests.conftest import files, tiny_backbone
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from headstart.features.extractor import Extractor
 from headstart.system.serialization import to_json
 from tests.conftest import picture, write_photos
 
+pytestmark = pytest.mark.slow
+
 Tiny = Callable[..., Extractor]
 ODD = 'com,ma "quoted" <b>\nline.jpg'
 

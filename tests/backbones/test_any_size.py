@@ -11,6 +11,8 @@ from headstart.backbones.stated_preprocessing import preprocessing_from
 from tests.backbones.conftest import timm
 from tests.backbones.onnx_file import STATED, TinyNet
 
+pytestmark = pytest.mark.slow
+
 HOW = preprocessing_from(STATED, where="here")
 OTHER = replace(HOW, crop=64)
 

@@ -48,6 +48,7 @@ def folder(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_a_program_computes_what_its_module_does(tmp_path):
     file = write_program(tmp_path)
     check_name(str(file), allow_code=True)

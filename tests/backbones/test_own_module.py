@@ -145,6 +145,7 @@ def test_what_tells_networks_apart():
     assert configuration_key(first, plan) != configuration_key(other, plan)
 
 
+@pytest.mark.slow
 def test_an_exported_program(tmp_path):
     model = TinyNet().eval()
     sizes = ({0: torch.export.Dim("n")},)

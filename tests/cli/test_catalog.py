@@ -1,6 +1,10 @@
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Cli, one_sentence
+
+pytestmark = pytest.mark.slow
 
 
 class TestInfo:

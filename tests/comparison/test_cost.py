@@ -18,6 +18,8 @@ from headstart.engines import EnginePlan, make_plan
 from headstart.errors import BackboneError
 from headstart.types import EngineName, Precision
 
+pytestmark = pytest.mark.slow
+
 
 class Dozing:
     """An engine that takes a known time and no processor."""

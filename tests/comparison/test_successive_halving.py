@@ -28,6 +28,8 @@ from headstart.types import EngineName
 from tests.conftest import KINDS, files, picture, write_photos
 from tests.fake_backbone import FakeBackbone
 
+pytestmark = pytest.mark.slow
+
 Tiny = Callable[..., Extractor]
 COSTS = {"tiny": 1.0, "blind": 2.0, "slow": 3.0, "slower": 4.0, "slowest": 5.0}
 

@@ -71,6 +71,7 @@ def test_the_folders_are_apart(tmp_path: Path, image: Path):
     SortedFolder(tmp_path / "out", Placement.LINK).check_outside(image.parent)
 
 
+@pytest.mark.slow
 @given(label=st.text())
 def test_every_label_is_a_folder_in_the_root(label: str):
     name = folder_name(label)

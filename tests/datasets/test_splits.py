@@ -132,6 +132,7 @@ def test_known_assignment():
     assert held.tolist() == [0, 2, 6]
 
 
+@pytest.mark.slow
 @examples(100)
 @given(class_counts, st.integers(1, 60), st.integers(0, 60), seeds)
 def test_a_draw_keeps_proportions_and_larger_ones_hold_smaller_ones(counts, size, more, seed):

@@ -67,6 +67,7 @@ def test_classes_are_compared_with_themselves_and_missing_ones_with_all(seed, im
     assert found.p_value == pytest.approx(norm.sf((auroc - 0.55) / np.sqrt(variance)), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [20, 50, 200, 2000])
 @pytest.mark.parametrize("known", [15, 100, 1000])
 @pytest.mark.parametrize("levels", [None, 5])

@@ -31,6 +31,8 @@ from headstart.models.online_prediction import OnlinePredictor
 from tests.conftest import files
 from tests.exporting.conftest import extractor_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ONNX = ExportSettings(format=Format.ONNX)
 

@@ -44,6 +44,7 @@ HOWS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preprocessing", "runtime"),
     [*((one, RUNTIMES[0]) for one in HOWS), (HOWS[2], RUNTIMES[1]), (HOWS[4], RUNTIMES[1])],

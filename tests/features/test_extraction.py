@@ -25,6 +25,8 @@ from headstart.types import EngineName, Precision
 from tests.conftest import F32, files, tiny_backbone
 from tests.features.test_extractor import assert_same
 
+pytestmark = pytest.mark.slow
+
 WHOLE, OTHER = View("tiny", 32, Frame.WHOLE), View("other")
 
 

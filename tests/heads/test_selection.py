@@ -139,6 +139,7 @@ def trials_of(values, y, folds, family, monkeypatch):
     return seen[1 : 1 + count]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [3, 4])
 def test_labels_of_a_fold_do_not_move_the_choice_that_it_tests(kind, count, monkeypatch):

@@ -44,6 +44,7 @@ def test_small_folds_and_other_numbers_of_folds_do_not_race(images, count):
     assert task_of(noise(1, images), np.arange(images) % 2, count).first_pairs == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kept", [0, 2**30])
 def test_the_race_changes_nothing_but_the_time(kind, kept, monkeypatch):
@@ -94,6 +95,7 @@ def test_a_combination_that_is_beaten_has_no_trial():
     assert [trial is None for trial in tried] == [True, False, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_of_a_fold_do_not_move_the_race_for_it(kind):
     values, y, choices = two_good_stages(images=510)

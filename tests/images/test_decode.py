@@ -329,6 +329,7 @@ VALID = {
 }
 
 
+@pytest.mark.slow
 @examples(600)
 @given(
     st.sampled_from(sorted(VALID)),

@@ -13,6 +13,8 @@ from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.inspection.labeled_sample import draw_sample
 from headstart.inspection.robustness import measure_robustness, most_passes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def engine_images(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -15,6 +15,8 @@ from headstart.inspection.labeled_sample import LabeledSample, draw_sample
 from headstart.models.saved_model import load_model
 from tests.conftest import KINDS, files, tiny_backbone, write_photos
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Network:

@@ -34,6 +34,8 @@ from headstart.inspection.synthesis_target import class_target, unit_target
 from headstart.models.prediction import Predictions, predict
 from tests.conftest import F32
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"pgd": {"steps": 15}, "apgd": {"steps": 15}, "minimum-norm": {"steps": 20}}
 KINDS = ("centers", "whole")
 

@@ -77,6 +77,7 @@ def test_what_a_budget_leaves_out_is_named():
     assert Budget(60, tuple(prices.values())).left_out({"a"}, prices) == {}
 
 
+@pytest.mark.slow
 def test_a_model_keeps_its_budget(several, tmp_path):
     dataset = open_dataset(write_photos(tmp_path / "more", 12))
     chosen, budget = within_budget(several, costs(5, 5, 6), 10.5)

@@ -24,6 +24,8 @@ from headstart.models.prediction import evaluate, predict
 from tests.conftest import F32
 from tests.fake_backbone import FakeBackbone
 
+pytestmark = pytest.mark.slow
+
 SIDE, SPOT = 96, 8
 TILES = View("spots", None, Frame.TILES)
 

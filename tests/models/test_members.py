@@ -32,6 +32,8 @@ from headstart.types import Quality
 from tests.backbones.onnx_file import write_tiny
 from tests.conftest import files, write_photos
 
+pytestmark = pytest.mark.slow
+
 WHOLE, LARGE = View("tiny", 32, Frame.WHOLE), View("tiny", 32)
 
 

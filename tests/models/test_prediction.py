@@ -22,6 +22,8 @@ from headstart.models.trained_model import Model
 from headstart.system.text import join_names
 from tests.conftest import F32, KINDS, files, tiny_backbone, write_photos
 
+pytestmark = pytest.mark.slow
+
 Tiny = Callable[..., Extractor]
 
 

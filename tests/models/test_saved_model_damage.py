@@ -321,6 +321,7 @@ class TestDamage:
         change(saved, arrays=name)
         assert "intercepts" in refusal(saved)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", KINDS)
     def test_random_changes_give_the_model_or_a_sentence_and_nothing_else(
         self, kind, tmp_path_factory

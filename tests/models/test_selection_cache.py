@@ -68,6 +68,7 @@ def test_the_same_question_is_asked_once(head: str, asked: list, tmp_path: Path)
     assert same(first, asked[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -15,6 +15,8 @@ from headstart.models import fit as fitting
 from headstart.models.fit_settings import FitSettings
 from headstart.series import detection
 
+pytestmark = pytest.mark.slow
+
 
 def blas_threads() -> int:
     return max(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")

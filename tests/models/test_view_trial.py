@@ -14,6 +14,8 @@ from headstart.models.view_trial import is_large, try_views
 from headstart.types import Split
 from tests.conftest import write_photos
 
+pytestmark = pytest.mark.slow
+
 WHOLE, LARGE = View("tiny", 32, Frame.WHOLE), View("tiny", 32)
 
 

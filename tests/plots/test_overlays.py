@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib.text import Text
 
 from headstart import plots
@@ -9,6 +10,8 @@ from headstart.inspection.attribution.faithfulness import Faithfulness
 from headstart.inspection.attribution.full_size import FullSizeMap
 from headstart.inspection.explanation import ExplainedPrediction, Explanation, HeatMap
 from tests.plots.test_pages import drawn
+
+pytestmark = pytest.mark.slow
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 

@@ -1,6 +1,7 @@
 import io
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,6 +11,8 @@ from PIL import Image
 
 from headstart.plots.pages import Page
 from tests.properties import examples
+
+pytestmark = pytest.mark.slow
 
 
 def drawn(figure: Figure) -> np.ndarray:

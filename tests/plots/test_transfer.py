@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from headstart.plots import save, transfer_figure
@@ -15,6 +16,8 @@ from headstart.transfer.power_law import PowerLaw
 from headstart.transfer.result import TransferReport
 from headstart.types import Interval
 from tests.comparison.made_up import right
+
+pytestmark = pytest.mark.slow
 
 
 def scores(**correct: int) -> tuple[ClassifierScore, ...]:

@@ -116,6 +116,7 @@ def test_says_nothing_where_there_is_too_little_to_compare():
     find_groups(constant, np.repeat([0, 1], 30), is_blank=never_blank)
 
 
+@pytest.mark.slow
 @examples(20)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_the_images_does_not_matter(seed):

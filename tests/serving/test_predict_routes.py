@@ -65,6 +65,7 @@ def test_images_are_base64_in_json(client: TestClient, new_photos: Path, expecte
     answers_agree(document, expected, [0, 1])
 
 
+@pytest.mark.slow
 def test_requests_at_the_same_time_are_batched(
     service: Service, client: TestClient, new_photos: Path, expected: Predictions
 ):

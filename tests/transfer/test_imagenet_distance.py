@@ -41,6 +41,7 @@ def test_a_shift_is_in_standard_deviations(lite0: Backbone):
         assert one.spread == pytest.approx(2, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_gray_picture_is_further_than_noise_like_photographs(lite0: Backbone):
     side = lite0.preprocessing.crop
     noise = natural_noise(2, side, seed=0)

@@ -107,6 +107,7 @@ def test_sizes_are_shares_of_what_a_fold_trains_on():
     assert curve.points[-1].accuracy >= curve.points[0].accuracy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_a_part_that_lies_in_one_fold_is_no_size(seed: int):
     X, y = blobs(16, 4, 2, seed=seed)
