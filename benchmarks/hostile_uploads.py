@@ -126,6 +126,7 @@ async def send(port: int, upload: Upload, *, wait: float) -> tuple[int, str] | N
             for start in range(0, len(upload.content), _PART):
                 writer.write(upload.content[start : start + _PART])
                 await writer.drain()
+                await asyncio.sleep(0)  # `drain` alone returns at once while there is room
             for byte in upload.rest or b"":
                 writer.write(bytes([byte]))
                 await asyncio.sleep(0.1)

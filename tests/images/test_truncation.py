@@ -13,7 +13,7 @@ from PIL import Image
 
 from headstart.errors import UnreadableImageError
 from headstart.images.decode import decode
-from tests.images.raw_png import raw_png
+from tests.images.raw_png import GRAY, chunk, raw_png
 from tests.images.test_decode import encoded
 from tests.images.test_jpeg_scans import photo
 
@@ -23,10 +23,10 @@ def shortened_png(content, lost):
     at = content.find(b"IDAT")
     (size,) = struct.unpack_from(">I", content, at - 4)
     stream = zlib.compress(zlib.decompress(content[at + 4 : at + 4 + size])[:-lost])
-    chunk = b"IDAT" + stream
-    checksum = struct.pack(">I", zlib.crc32(chunk))
+    part = b"IDAT" + stream
+    checksum = struct.pack(">I", zlib.crc32(part))
     rest = content[at + 8 + size :]
-    return content[: at - 4] + struct.pack(">I", len(stream)) + chunk + checksum + rest
+    return content[: at - 4] + struct.pack(">I", len(stream)) + part + checksum + rest
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
@@ -143,3 +143,19 @@ def test_what_follows_the_last_chunk_of_a_png_does_not_count():
     with mock.patch("headstart.images.png.zlib.decompressobj") as expansion:
         assert decode(content + damaged) == decode(content)
     expansion.assert_not_called()
+
+
+def test_a_png_without_rows_takes_no_memory():
+    rows = chunk(b"IDAT", zlib.compress(b"\0"))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 6_000, 6_000, 8, 0, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n" + head + rows + chunk(b"IEND", b"")
+    refused = pytest.raises(UnreadableImageError, match="truncated")
+    with mock.patch("headstart.images.png._keeps") as load, refused:
+        decode(content)
+    assert not load.called
+
+
+def test_the_most_compressed_png_is_whole():
+    content = raw_png(np.zeros((3_000, 4_000, 1), np.uint8), GRAY, 1)
+    assert len(content) < 3_000
+    assert decode(content).size == (4_000, 3_000)

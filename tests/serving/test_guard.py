@@ -59,6 +59,7 @@ def test_nothing_else_does(locked: TestClient, headers: dict[str, str], path: st
 @pytest.mark.parametrize("path", ["/", "/docs", "/v2/health/live", "/v2/health/ready"])
 def test_the_page_and_the_health_are_open(locked: TestClient, path: str):
     assert locked.get(path).status_code == 200
+    assert locked.head(path).status_code == 200
 
 
 def test_the_documentation_asks_for_a_key(locked: TestClient, client: TestClient):
@@ -90,15 +91,18 @@ def test_every_answer_is_safe_in_a_browser(client: TestClient, path: str):
 
 
 def test_a_failure_is_answered_like_everything_else(
-    client: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     def fail(self: Service, *arguments: object) -> None:
         raise RuntimeError("a secret")
 
     monkeypatch.setattr(Service, "replica", fail)
     monkeypatch.setattr(logging.getLogger("headstart.serving"), "propagate", True)
-    answer = client.get(f"{MODELS}/textures")
+    app = build_app(serve(folder, replace(SMALL, cors=["https://example.org"])))
+    client = TestClient(app, raise_server_exceptions=False)
+    answer = client.get(f"{MODELS}/textures", headers={"Origin": "https://example.org"})
     assert answer.status_code == 500
+    assert answer.headers["access-control-allow-origin"] == "https://example.org"
     assert answer.json() == {"error": "the server failed; its log says why"}
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
@@ -142,11 +146,11 @@ def test_the_log_has_a_line_for_each_request(client: TestClient, as_json: bool):
     assert "the image" not in line
     if as_json:
         entry = json.loads(line)
-        assert entry["status"] == 404
+        assert entry["status"] == 422
         assert entry["path"] == "/v1/models/a\nb/predict"
         assert entry["ms"] >= 0
     else:
-        assert " POST /v1/models/a\\nb/predict 404 " in line
+        assert " POST /v1/models/a\\nb/predict 422 " in line
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -109,11 +109,11 @@ class TestInChromium:
     def test_without_an_explanation_it_says_why(
         self, page: Any, new_photos: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(explanations, "_explainer", no_pytorch)
+        monkeypatch.setattr(explanations, "_map_drawer", no_pytorch)
         page.get_by_text("Tells 3 classes apart").wait_for()
         page.get_by_label("Choose an image").set_input_files(files(new_photos)[0])
         page.get_by_role("button", name="Show what it looked at").click()
-        page.get_by_text("this model cannot be explained here").wait_for()
+        page.get_by_text("this server cannot explain predictions").wait_for()
         assert page.locator("#result").is_visible()  # the answer stays
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +20,7 @@ from starlette.testclient import TestClient
 
 from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.prediction import Predictions
+from headstart.serving import admission, request_images
 from headstart.serving.app import build_app
 from headstart.serving.service import Service
 from tests.conftest import files
@@ -160,6 +164,51 @@ def test_wrong_addresses(client: TestClient, method: str, path: str, status: int
     assert set(answer.json()) == {"error"}
 
 
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("topp=2", "there is no parameter 'topp'; choose from top, explain"),
+        ("top=abc", "the parameter top is 'abc'; it must be a whole number"),
+        ("top=0", "the parameter top is '0'; it must be at least 1"),
+        ("top=10001", "the parameter top is '10001'; it must be at most 10,000"),
+        ("explain=all", "the parameter explain is 'all'; it must be grad-cam or places"),
+    ],
+)
+def test_parameters_in_plain_words(client: TestClient, query: str, message: str):
+    answer = client.post(f"{PREDICT}?{query}", content=png(9, 9))
+    assert answer.status_code == 422
+    assert answer.json() == {"error": message}
+
+
+def test_pages_without_parameters(client: TestClient):
+    answer = client.get("/v1/models?top=1")
+    assert answer.json()["error"] == "there is no parameter 'top'; this page takes none"
+    assert client.get("/v2/models/textures?top=1").status_code == 200
+
+
+def test_what_to_install_is_for_the_log(
+    client: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setattr(logging.getLogger("headstart.serving"), "propagate", True)
+    answer = client.post(PREDICT, content=b"\0\0\0\x18ftypheic" + bytes(100))
+    assert answer.status_code == 422
+    assert "the server cannot read this format; send" in answer.json()["error"]
+    assert "pip" not in answer.text
+    assert "pip install" in caplog.text
+
+
+def test_base64_in_pieces(client: TestClient, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(request_images, "_PIECE", 8)
+    for length in range(20):
+        content = bytes(range(length))
+        text = b64encode(content).decode()
+        assert request_images.from_base64(text).content == content
+        for wrong in (f"{text}A", f"{text}====", f"{text[:4]}====", f"QQ=={text}A==="):
+            assert request_images.from_base64(wrong).content is None
+    assert request_images._number_of_values(b'{"a": [1, 2, {"b": 3}]}') == 7
+
+
 def test_a_full_queue_is_answered_at_once(client: TestClient, service: Service):
     with service.admission.work(SMALL.queue):
         answer = client.post(PREDICT, content=png(9, 9))
@@ -174,6 +223,17 @@ def test_bodies_share_their_memory(client: TestClient, service: Service):
         other.taken = 4 * SMALL.max_bytes - 10
         assert client.post(PREDICT, content=png(9, 9)).status_code == 429
     assert client.post(PREDICT, content=png(9, 9)).status_code == 200
+
+
+def test_long_bodies_leave_time_for_others(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(admission, "_AT_ONCE", 0)
+    monkeypatch.setattr(admission, "_PAUSE", 0.2)
+    with service.admission.request():
+        started = time.perf_counter()
+        assert client.post(PREDICT, content=png(9, 9)).status_code == 200
+        assert time.perf_counter() - started > 0.2
 
 
 @pytest.fixture
@@ -200,18 +260,16 @@ def test_a_model_that_fails_tells_nothing(own: TestClient, monkeypatch: pytest.M
 
 
 def test_an_answer_that_takes_too_long(own: TestClient, monkeypatch: pytest.MonkeyPatch):
-    from time import sleep
-
     plain = OnlinePredictor.predict
 
     def slow(self: OnlinePredictor, images: Any) -> Any:
-        sleep(0.6)
+        time.sleep(0.6)
         return plain(self, images)
 
     replaced(monkeypatch, slow)
     answer = own.post(PREDICT, content=png(9, 9))
     assert answer.status_code == 503
-    assert "0.2 seconds" in answer.json()["error"]
+    assert "0.2 s;" in answer.json()["error"]
 
 
 def test_models_are_described(client: TestClient):

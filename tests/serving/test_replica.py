@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 import time
@@ -95,7 +96,11 @@ def test_a_changed_folder_is_loaded_without_a_lost_request(
 
 
 def test_a_damaged_folder_changes_nothing(
-    run: Callable[..., Running], own: Path, new_photos: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Running],
+    own: Path,
+    new_photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     monkeypatch.setattr(service, "_LOOK_EVERY", 0.02)
     server = run(served=own)
@@ -104,10 +109,33 @@ def test_a_damaged_folder_changes_nothing(
     refused = server.service.metrics.loads.labels("textures", "refused")
     change(own, temperature=-1)
     until(lambda: refused._value.get() == 1)
+    monkeypatch.setattr(logging.getLogger("headstart.serving"), "propagate", True)
     shutil.rmtree(own)
+    until(lambda: served.is_missing)
     time.sleep(0.1)
     assert served.current is before
     assert ask(server, content)[0] == 200
+    assert caplog.text.count("the folder of model textures is gone") == 1
+
+
+def test_a_model_for_which_memory_lacks_is_tried_again(
+    run: Callable[..., Running], own: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(service, "_LOOK_EVERY", 0.02)
+    monkeypatch.setattr(service, "_TRY_EVERY", 0.1)
+    server = run(served=own)
+    served = server.service.models["textures"]
+    before = served.current
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replica, "load_model", fail)
+        change(own, temperature=2.0)
+        until(lambda: number_of_loads(server, "refused") >= 2)
+    until(lambda: is_replaced(served, before))
+    assert served.current.model.temperature == 2
 
 
 def test_a_model_that_cannot_be_loaded_stops_the_start(folder: Path, tmp_path: Path):

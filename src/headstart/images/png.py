@@ -19,6 +19,8 @@ _MAX_LOST: Final = 20
 """Chunks of wrong length that are searched for the next one."""
 _PIECE: Final = 2**20
 """Bytes that are expanded at a time."""
+_MOST_PIXELS: Final = 8 * 1032
+"""Pixels for each byte of a file, at most: of a bit each, and expanded as far as deflate can."""
 _MARKS: Final = (165, 0)
 """Two levels, of which no pixel can have both."""
 
@@ -35,6 +37,8 @@ def load_png(image: PngImageFile, content: bytes) -> None:
     """
     if not _is_whole(content):
         raise OSError("damaged stream")
+    if image.width * image.height > _MOST_PIXELS * len(content):
+        raise EOFError  # without the time and the memory for pixels that are not there
     tile = list(image.tile)
     if _keeps(image, _MARKS[0]):
         again = PngImageFile(io.BytesIO(content))

@@ -98,11 +98,15 @@ class OnlinePredictor:
         Raises:
             SavedModelError: The model's or the backbone's arrays are damaged.
         """
-        values = self._features(images)
+        values = self.features(images)
         return OnlinePredictions(self._model.probabilities(values), self._model.p_values(values))
 
-    def _features(self, images: Sequence[PreparedImage]) -> dict[str, Floats]:
-        """Compute the features of all stages, (N, width) each; the views run side by side."""
+    def features(self, images: Sequence[PreparedImage]) -> dict[str, Floats]:
+        """Compute the features of N images, N > 0, in all stages; the views run side by side.
+
+        Returns:
+            (N, width) of each stage.
+        """
         self.compile()
         outputs: dict[View | None, list[list[Floats]]] = {}
         with ExitStack() as at_end:

@@ -16,9 +16,9 @@ from starlette.responses import JSONResponse
 
 from headstart.serving import inference_routes, page_routes, predict_routes
 from headstart.serving.errors import RequestError
-from headstart.serving.guard import Guard, KeyCheck
+from headstart.serving.guard import FailureAnswer, Guard, KeyCheck
+from headstart.serving.parameters import parameter_fault
 from headstart.serving.service import Service
-from headstart.system.text import one_line
 
 _MISSING = "there is no such page; see /docs"
 
@@ -59,6 +59,7 @@ def build_app(service: Service) -> FastAPI:
     # The last one added is the first to see a request.
     if keys:
         app.add_middleware(KeyCheck, keys=keys)
+    app.add_middleware(FailureAnswer)  # within CORS, so that pages of other origins may read it
     if service.settings.cors:
         app.add_middleware(
             CORSMiddleware,
@@ -79,9 +80,7 @@ async def _request_error(request: Request, error: Exception) -> JSONResponse:
 async def _wrong_parameter(request: Request, error: Exception) -> JSONResponse:
     del request
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    name = one_line(str(first["loc"][-1]))[:100]
-    return JSONResponse({"error": f"the parameter {name} is wrong: {first['msg'][:200]}"}, 422)
+    return JSONResponse({"error": parameter_fault(error.errors()[0])}, 422)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

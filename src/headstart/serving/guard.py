@@ -35,10 +35,37 @@ _log = logging.getLogger("headstart.access")
 _failures = logging.getLogger(__name__)
 
 
+class FailureAnswer:
+    """Answers where a defect has left no answer, as what is around it adds headers.
+
+    Args:
+        app: What answers otherwise.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except Exception:
+            if started or scope["type"] != "http":  # uvicorn reports it and closes the connection
+                raise
+            _failures.exception("a request failed")
+            answer = JSONResponse({"error": "the server failed; its log says why"}, 500)
+            await answer(scope, receive, send)
+
+
 class Guard:
     """Adds headers to every answer, writes a line about it to the log, and counts it.
-
-    It also answers where a defect has left no answer, as what is outside of it adds no headers.
 
     Args:
         app: What answers.
@@ -66,12 +93,6 @@ class Guard:
 
         try:
             await self._app(scope, receive, send_safely)
-        except Exception:
-            if status:  # uvicorn reports it and closes the connection
-                raise
-            _failures.exception("a request failed")
-            answer = JSONResponse({"error": "the server failed; its log says why"}, 500)
-            await answer(scope, receive, send_safely)
         finally:
             self._note(scope, status or 500, time.perf_counter() - started)
 

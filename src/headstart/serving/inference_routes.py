@@ -16,16 +16,19 @@ from headstart.serving.replica import Replica
 from headstart.serving.schemas import ALL_ERRORS, INFER_BODY, errors
 from headstart.serving.service import service_of
 from headstart.serving.tensors import INFERENCE_HEADER, read_request, write_response
+from headstart.system.text import pluralize
 
 router = APIRouter(tags=["Open Inference Protocol"])
 
 
+@router.head("/v2/health/live", include_in_schema=False)
 @router.get("/v2/health/live")
 async def live() -> dict[str, bool]:
     """Report that the server is running."""
     return {"live": True}
 
 
+@router.head("/v2/health/ready", include_in_schema=False)
 @router.get("/v2/health/ready")
 async def ready() -> dict[str, bool]:
     """Report that all models can answer; before that, requests wait for their answer."""
@@ -100,7 +103,7 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
         if not 0 < len(wanted.images) <= most:
             raise RequestError(
                 413 if wanted.images else 400,
-                f"the request has {len(wanted.images):,} images; send 1 to {most:,}",
+                f"the request has {pluralize(len(wanted.images), 'image')}; send 1 to {most:,}",
             )
         found = await service.predict(name, replica, wanted.images)
     for row, one in enumerate(found):

@@ -48,6 +48,7 @@ _DOCS_POLICY: Final = (
 router = APIRouter(include_in_schema=False)
 
 
+@router.head("/")
 @router.get("/")
 async def page() -> HTMLResponse:
     """Return the page for people."""
@@ -55,6 +56,7 @@ async def page() -> HTMLResponse:
     return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
 
+@router.head("/docs")
 @router.get("/docs")
 async def docs() -> HTMLResponse:
     """Return the documentation of the interface."""

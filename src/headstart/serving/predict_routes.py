@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from headstart.serving.admission import Body
 from headstart.serving.errors import RequestError
-from headstart.serving.explanations import as_data
+from headstart.serving.explanations import Drawing, Method
+from headstart.serving.parameters import refuse_unknown_parameters
 from headstart.serving.predictions import Predicted
 from headstart.serving.replica import Replica
 from headstart.serving.request_images import SentImage, images_of
@@ -29,7 +30,7 @@ from headstart.serving.service import Service, service_of
 _SMALL = 256 * 1024
 """Bytes of a form or of JSON that are read at once, without a thread."""
 
-router = APIRouter(tags=["headstart"])
+router = APIRouter(tags=["headstart"], dependencies=[Depends(refuse_unknown_parameters)])
 
 
 @router.get("/v1/models", responses=errors())
@@ -44,7 +45,10 @@ async def model(request: Request, name: str) -> ModelDescription:
     """Describe a model: its card, classes, accuracy and limits."""
     replica = service_of(request).replica(name)
     return ModelDescription(
-        **_summary(name, replica).model_dump(), card=replica.card, description=replica.description
+        **_summary(name, replica).model_dump(),
+        card=replica.card,
+        description=replica.description,
+        explain=Method.of(replica),
     )
 
 
@@ -77,9 +81,10 @@ async def predict(
     name: str,
     top: Annotated[int, Query(ge=1, le=10_000, description="Number of classes.")] = 5,
     explain: Annotated[
-        Literal["grad-cam"] | None,
+        Method | None,
         Query(
-            description="Also draw what the prediction depends on. With 'Accept: image/png', the "
+            description="Also draw what the prediction depends on: a map of colors, or, of a model "
+            "that sees images in tiles, the places that decided. With 'Accept: image/png', the "
             "drawing of a single image is the answer."
         ),
     ] = None,
@@ -91,21 +96,32 @@ async def predict(
         service.admission.body() as reader,
         service.replica(name).use() as replica,
     ):
+        if explain is not None:
+            _check_method(name, replica, explain)
         images = await _images(service, await reader.read(request))
         found = await service.predict(name, replica, images)
         entries = [one.as_dict(replica, top=top, unknown=service.unknown) for one in found]
         if explain is not None and any(one.answer for one in found):
             drawn = await _explained(service, replica, found)
-            if len(drawn) == 1 and "image/png" in request.headers.get("accept", ""):
-                return Response(drawn[0], media_type="image/png")
-            for entry, png in zip(entries, drawn, strict=True):
-                entry.update(as_data(png))
+            if drawn[1:] == [] and drawn[0] and "image/png" in request.headers.get("accept", ""):
+                return Response(drawn[0].png, media_type="image/png")
+            for entry, drawing in zip(entries, drawn, strict=True):
+                if drawing is not None:
+                    entry["explanation"] = drawing.as_dict()
     document = {"model": name, "version": replica.version, "predictions": entries}
     status = 200
     if not any(one.answer for one in found):
         document["error"] = f"no image could be read: {found[0].error}"
         status = 422
     return Response(json.dumps(document), status, media_type="application/json")
+
+
+def _check_method(name: str, replica: Replica, method: Method) -> None:
+    if method is not (suits := Method.of(replica)):
+        what = "sees images in tiles" if suits is Method.PLACES else "sees no tiles of the images"
+        raise RequestError(
+            422, f"model {name} {what}, so it cannot be explained by {method}; use explain={suits}"
+        )
 
 
 async def _images(service: Service, body: Body) -> list[SentImage]:
@@ -117,7 +133,7 @@ async def _images(service: Service, body: Body) -> list[SentImage]:
 
 async def _explained(
     service: Service, replica: Replica, found: list[Predicted]
-) -> list[bytes | None]:
+) -> list[Drawing | None]:
     if len(found) > 8:
         raise RequestError(413, f"{len(found)} images are too many to explain; send 8 at most")
     timeout = service.settings.timeout

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from headstart.serving.errors import RequestError
 from headstart.serving.replica import Replica
 from headstart.serving.request_images import SentImage
 
+_NO_READER: Final = "the server cannot read this format; send the image as JPEG or PNG"
 _log = logging.getLogger(__name__)
 
 
@@ -80,7 +81,7 @@ async def predict_images(
                 one.exception()  # else asyncio logs it
             raise RequestError(
                 503,
-                f"the answer took more than {timeout:g} seconds; send fewer or smaller images",
+                f"the answer took more than {timeout:g} s; send fewer or smaller images",
                 headers={"Retry-After": "1"},
             )
     return [_predicted(image, future) for image, future in zip(images, futures, strict=True)]
@@ -92,6 +93,9 @@ def _predicted(image: SentImage, future: asyncio.Future[Answer] | None) -> Predi
     try:
         return Predicted(image, future.result())
     except UnreadableImageError as error:
+        if isinstance(error.__cause__, ImportError):  # what to install is for who runs the server
+            _log.warning("an image could not be read: %s", error)
+            return Predicted(image, error=_NO_READER)
         return Predicted(image, error=str(error))
     except Exception as error:
         _log.exception("a prediction failed")

@@ -11,6 +11,8 @@ _HEAD: Final = 64 * 1024
 """Bytes of headers, and of what is sent between the chunks of a body, beyond those of the body."""
 _SECONDS: Final = 10.0
 """Time for a connection to send the head of a request."""
+_REST: Final = 0.01
+"""Time between two reads of what is sent after the answer, and dropped: about 25 MB per second."""
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -46,6 +48,9 @@ class LimitedProtocol(HttpToolsProtocol):
         # Chunks of a byte each have six others around them.
         self._overhead = max(0, self._overhead - 2 * len(body))
         super().on_body(body)
+        if self.cycle.response_complete and not self.flow.read_paused:
+            self.flow.pause_reading()
+            self.loop.call_later(_REST, self._read_on)
 
     def on_message_complete(self) -> None:
         """End a request."""
@@ -57,6 +62,10 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.cycle.response_complete:  # else the next request has been read already
             self._expect_head()
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _expect_head(self) -> None:
         self._stop_timer()

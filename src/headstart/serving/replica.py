@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -166,7 +168,11 @@ class ServedModel:
 
     Attributes:
         name: The name.
+        folder: The folder.
+        is_missing: Whether there has been no folder at the last two looks.
     """
+
+    is_missing = False
 
     def __init__(
         self,
@@ -176,10 +182,11 @@ class ServedModel:
         decoders: Decoders,
         on_batch: Callable[[int], None],
     ) -> None:
-        self.name, self._folder = source.name, source.folder
+        self.name, self.folder = source.name, source.folder
         self._open, self._decoders, self._on_batch = open_extractor, decoders, on_batch
         self._current: Replica | None = None
         self._seen = self._tried = self._state()
+        self._next_try = math.inf
 
     @property
     def current(self) -> Replica:
@@ -193,7 +200,7 @@ class ServedModel:
         Raises:
             HeadstartError: It cannot be loaded.
         """
-        model = load_model(self._folder)
+        model = load_model(self.folder)
         return Replica(model, self._open(model), decoders=self._decoders, on_batch=self._on_batch)
 
     def replace(self, replica: Replica) -> None:
@@ -209,17 +216,24 @@ class ServedModel:
         on.
         """
         before, self._seen = self._seen, self._state()
-        if self._seen is None or self._seen != before or self._seen == self._tried:
+        self.is_missing = before is None and self._seen is None
+        if self._seen is None or self._seen != before:
             return False
-        self._tried = self._seen
+        if self._seen == self._tried and time.monotonic() < self._next_try:
+            return False
+        self._tried, self._next_try = self._seen, math.inf
         return True
+
+    def try_again(self, seconds: float) -> None:
+        """Let the folder count as changed after some time, although it stays as it is."""
+        self._next_try = time.monotonic() + seconds
 
     def _state(self) -> frozenset[tuple[str, int, int]] | None:
         """Return what changes whenever a file in the folder does; None if there is no folder."""
         try:
             return frozenset(
                 (path.name, status.st_mtime_ns, status.st_size)
-                for path in self._folder.iterdir()
+                for path in self.folder.iterdir()
                 for status in [path.stat()]
             )
         except OSError:  # also if a file is removed at this moment

@@ -9,11 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from headstart.serving.admission import Body
 from headstart.serving.errors import RequestError
+from headstart.system.text import pluralize
 
 _FEW_VALUES: Final = 100_000
 _MAX_NAME: Final = 200
+_PIECE: Final = 2**18
+"""Bytes that are handled at once, a multiple of four. In between, other threads may run: Python's
+functions on bytes keep its lock, and good requests would wait for megabytes of a stranger's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def parse_json(content: bytes, max_values: int = _FEW_VALUES) -> Any:
     Raises:
         RequestError: It is none, or has too many values.
     """
-    if sum(map(content.count, (b",", b":", b"[", b"{"))) > max_values:
+    if _number_of_values(content) > max_values:
         raise RequestError(
             413, f"the JSON has more than {max_values:,} values; send images as files, or binary"
         )
@@ -81,14 +87,24 @@ def parse_json(content: bytes, max_values: int = _FEW_VALUES) -> Any:
         raise RequestError(400, f"the request is not JSON: {error}"[:300]) from None
 
 
+def _number_of_values(content: bytes) -> int:
+    """Return a bound for the number of values in a JSON document."""
+    levels = np.frombuffer(content, np.uint8)  # unlike `bytes.count`, NumPy frees Python's lock
+    pieces = (levels[start : start + _PIECE] for start in range(0, len(levels), _PIECE))
+    return sum(int(np.count_nonzero(one == sign)) for one in pieces for sign in b",:[{")
+
+
 def from_base64(text: object) -> SentImage:
     """Return an image that was sent as base64, with or without "data:...;base64," before it."""
     if not isinstance(text, str):
         return SentImage(None, error="it is not text; send the image as base64")
     if text.startswith("data:"):
         text = text.partition(",")[2]
+    pieces = (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
     try:
-        return SentImage(b64decode(text, validate=True))
+        if len(text) % 4 or "=" in text[:-2]:
+            raise ValueError("wrong length, or an end within it")
+        return SentImage(b"".join(b64decode(one, validate=True) for one in pieces))
     except (binascii.Error, ValueError):
         return SentImage(None, error="it is not valid base64; encode the content of an image file")
 
@@ -182,4 +198,6 @@ class _Form:
 
 
 def _too_many(most: int) -> RequestError:
-    return RequestError(413, f"the request has more than {most:,} images; send fewer at a time")
+    return RequestError(
+        413, f"the request has more than {pluralize(most, 'image')}; send fewer at a time"
+    )

@@ -24,11 +24,21 @@ class Guess(BaseModel):
     probability: float = Field(ge=0, le=1)
 
 
+class Place(BaseModel):
+    """A place in the image by which the model decided."""
+
+    box: list[int] = Field(description="Left, top, right and bottom in the upright image's pixels.")
+    share: float = Field(ge=0, le=1, description="Its share among all places that decided.")
+
+
 class Explained(BaseModel):
     """What the prediction depends on."""
 
     method: str
-    png: str = Field(description="Base64 of a PNG file: a map of colors over the image.")
+    png: str = Field(description="Base64 of a PNG file: the image with a map of colors, or marks.")
+    places: list[Place] | None = Field(
+        None, description="Of a model that sees images in tiles; none if no place alone decided."
+    )
 
 
 class ImagePrediction(BaseModel):
@@ -104,6 +114,7 @@ class ModelDescription(ModelSummary):
     """A model, with its card."""
 
     card: str = Field(description="The model card as Markdown.")
+    explain: str = Field(description="The value of ?explain= that suits the model.")
     description: dict[str, Any] = Field(description="The manifest, as in `headstart info --json`.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import logging
 import os
 import signal
@@ -28,6 +30,9 @@ from headstart.system.machine import one_blas_thread
 
 _WORKER_SECONDS: Final = 60
 """Time in which a process must react; loading models holds it up."""
+_TURN: Final = 0.001
+"""Seconds for which a thread may keep Python's lock while others wait for it; 0.005 by default. A
+request changes threads several times."""
 _GRACE: Final = 5
 """Seconds beyond the timeout of requests that the end waits for them."""
 
@@ -61,6 +66,11 @@ class Server:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             opened = socket.create_server((host, port), family=family, backlog=2048)
         except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UserError(
+                    f"port {port} on {host} is in use by another program; choose another --port, "
+                    "or --port 0 for a free one"
+                ) from error
             reason = (error.strerror or str(error)).lower()
             raise UserError(
                 f"cannot listen on {host}, port {port}: {reason}; choose another --port or --host"
@@ -85,13 +95,17 @@ class Server:
         """
         set_up_log(as_json=self.json_log)
         one_blas_thread()  # for good: the lanes use all cores already
+        sys.setswitchinterval(_TURN)
         service = Service(
             self.sources,
             self.settings,
             open_extractor=self.open_extractor,
             unknown=self.unknown,
         )
-        return build_app(service)
+        app = build_app(service)
+        # The collection of garbage would look at all models and modules, for 0.1 s without answers.
+        gc.freeze()
+        return app
 
     def run(self, listening: socket.socket, app: FastAPI) -> None:
         """Serve in this process until SIGTERM or Ctrl-C; requests in progress are answered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, UserError
 from headstart.models.prediction import is_known
 from headstart.serving.admission import Admission
 from headstart.serving.errors import RequestError
@@ -25,6 +26,8 @@ from headstart.system.machine import cores
 
 _LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the folders."""
+_TRY_EVERY: Final = 60.0
+"""Seconds between two attempts to load a model that failed for no fault of its own."""
 _log = logging.getLogger(__name__)
 
 
@@ -135,12 +138,23 @@ class Service:
                 await self._reload_if_changed(model)
 
     async def _reload_if_changed(self, model: ServedModel) -> None:
+        was_missing = model.is_missing
         try:
-            if not await asyncio.to_thread(model.has_changed):
+            changed = await asyncio.to_thread(model.has_changed)
+            if model.is_missing and not was_missing:
+                _log.warning(
+                    "the folder of model %s is gone, so the version in memory stays in use until "
+                    "the server ends: %s",
+                    model.name,
+                    model.folder,
+                )
+            if not changed:
                 return
             replica = await asyncio.to_thread(model.load)
         except Exception as error:  # noqa: BLE001 - the other models are watched on
             self.metrics.loads.labels(model.name, "refused").inc()
+            if not isinstance(error, UserError):
+                model.try_again(_TRY_EVERY)  # for lack of memory, disk or network: this may pass
             _log.warning(
                 "cannot reload model %s, so the previous version stays in use: %s",
                 model.name,
@@ -149,8 +163,16 @@ class Service:
             )
             return
         model.replace(replica)
+        await asyncio.to_thread(_collect_former)
         self.metrics.loads.labels(model.name, "loaded").inc()
         _log.info("model %r has been loaded again, version %s", model.name, replica.version)
+
+
+def _collect_former() -> None:
+    """Collect what is left of former models, which `gc.freeze` has kept from being collected."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def service_of(request: Request) -> Service:

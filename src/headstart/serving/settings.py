@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from headstart.errors import UserError
 from headstart.system.option import Advanced, Option
+from headstart.system.text import pluralize
 
 _SHORTEST_KEY: Final = 16
 
@@ -86,8 +87,8 @@ class ServingSettings:
             raise UserError(f"--api-key-file {path} has no key; write one a line")
         if short := [key for key in keys if len(key) < _SHORTEST_KEY]:
             raise UserError(
-                f"a key in --api-key-file {path} has {len(short[0])} characters; use at least "
-                f"{_SHORTEST_KEY}, such as from: openssl rand -hex 32"
+                f"a key in --api-key-file {path} has {pluralize(len(short[0]), 'character')}; use "
+                f"at least {_SHORTEST_KEY}, such as from: openssl rand -hex 32"
             )
         return tuple(key.encode() for key in keys)
 

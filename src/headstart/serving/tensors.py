@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.serving.errors import RequestError
 from headstart.serving.request_images import SentImage, from_base64, parse_json
+from headstart.system.text import pluralize
 from headstart.types import Pixels
 
 INFERENCE_HEADER: Final = "inference-header-content-length"
@@ -79,7 +80,7 @@ def read_request(content: bytes, header_length: int | None) -> InferenceRequest:
     size = _parameters(tensor).get("binary_data_size")
     if size is not None and size != len(data):
         raise RequestError(
-            400, f"binary_data_size is {size}, but {len(data)} bytes follow the JSON"
+            400, f"binary_data_size is {size}, but what follows the JSON has {len(data)}"
         )
     images = _images(tensor, data if size is not None else None)
     parameters = _parameters(document)
@@ -123,7 +124,8 @@ def _images(tensor: Mapping[str, Any], data: bytes | None) -> list[SentImage]:
         else:
             images = [SentImage(one) for one in _elements(data)]
         if len(images) != prod(shape):
-            raise RequestError(400, f"the shape is {shape}, but there are {len(images)} images")
+            sent = pluralize(len(images), "image")
+            raise RequestError(400, f"the shape is {shape}, but the data have {sent}")
         return images
     if kind != "UINT8":
         raise RequestError(
@@ -150,7 +152,8 @@ def _pixels(tensor: Mapping[str, Any], shape: list[int], data: bytes | None) -> 
     else:
         pixels = np.frombuffer(data, np.uint8)
     if len(pixels) != count:
-        raise RequestError(400, f"the shape is {shape}, but there are {len(pixels)} numbers")
+        sent = pluralize(len(pixels), "number")
+        raise RequestError(400, f"the shape is {shape}, but the data have {sent}")
     return pixels.reshape(shape)
 
 
