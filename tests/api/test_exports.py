@@ -50,7 +50,5 @@ def test_a_classifier_with_a_module_is_exported(
 
 def test_settings_by_the_ending_of_a_file() -> None:
     assert ExportSettings.for_file(Path("a.xml")).format is Format.OPENVINO
-    assert ExportSettings.for_file(Path("a.pt2")).input is InputForm.CROPS
-    assert ExportSettings.for_file(Path("a.pt2"), format=Format.ONNX).input is InputForm.IMAGE
-    with pytest.raises(UserError, match="crops"):
-        ExportSettings.for_file(Path("a.pt2"), input=InputForm.IMAGE)
+    assert ExportSettings.for_file(Path("a.pt2")).input is InputForm.IMAGE
+    assert ExportSettings.for_file(Path("a.pt2"), format=Format.ONNX).format is Format.ONNX

@@ -55,7 +55,7 @@ def export(
             flag="--input",
             help="What the file takes: one RGB image of any size, or many that are already "
             "resized and cropped.",
-            unset="image; crops for torch",
+            unset="image",
         ),
     ] = None,
     half: bool = False,

@@ -68,8 +68,8 @@ class ExportSettings:
             UserError: It is the ending of no format, or the settings do not fit one another.
         """
         kind = format or Format.of(out)
-        form = InputForm.CROPS if kind is Format.TORCH else InputForm.IMAGE
-        found = cls(format=kind, input=input or form, weights=weights, tolerance=tolerance)
+        form = input or InputForm.IMAGE
+        found = cls(format=kind, input=form, weights=weights, tolerance=tolerance)
         found.check()
         return found
 
@@ -79,17 +79,11 @@ class ExportSettings:
         Raises:
             UserError: They do not.
         """
-        if self.format is Format.TORCH:
-            if self.weights is not Weights.FLOAT32:
-                raise UserError(
-                    f"files for PyTorch have weights of float32, not {self.weights}; choose "
-                    "another format for smaller ones: onnx or openvino"
-                )
-            if self.input is not InputForm.CROPS:
-                raise UserError(
-                    "files for PyTorch take images that are already resized and cropped, not whole "
-                    "ones; choose the input crops, or another format: onnx or openvino"
-                )
+        if self.format is Format.TORCH and self.weights is not Weights.FLOAT32:
+            raise UserError(
+                f"files for PyTorch have weights of float32, not {self.weights}; choose another "
+                "format for smaller ones: onnx or openvino"
+            )
 
 
 class DifferingFileError(HeadstartError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +13,11 @@ import numpy as np
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.exporting.answers import check_head
 from headstart.exporting.description import FileDescription, views_of
+from headstart.exporting.file_format import InputForm
 from headstart.features.extractor import Extractor
 from headstart.features.views import qualified
 from headstart.images.presentation import MirroredCrops
+from headstart.images.tiles import Tiles
 from headstart.models.trained_model import Model
 
 try:
@@ -26,6 +28,7 @@ from torch import Tensor, nn
 
 from headstart.backbones.stages import LOGITS
 from headstart.engines.pytorch import FromBytes
+from headstart.exporting.torch_resizing import center_crop
 from headstart.novelty.calibration import ScoreDistribution
 from headstart.novelty.detector import (
     DEFAULT_RATE,
@@ -36,14 +39,26 @@ from headstart.novelty.detector import (
 
 ENTRIES: Final = "headstart.json"
 """Name of the entries in the file."""
+_LONGEST: Final = 2**20
+"""Most images in a batch, and most pixels along a side."""
 
 
 class ClassifierProgram(nn.Module):
-    """From the crops of each view, (N, side, side, 3) uint8, to what an ONNX file answers."""
+    """Answers as an ONNX file does, from an image or from the crops of each view."""
 
-    def __init__(self, model: Model, extractor: Extractor) -> None:
+    def __init__(self, model: Model, extractor: Extractor, form: InputForm) -> None:
         super().__init__()
         views = views_of(model, extractor)
+        tiled = next(
+            (one.name for one in views.values() if isinstance(one.presentation, Tiles)), None
+        )
+        if tiled:
+            raise BackboneError(
+                f"the view {tiled} shows an image in as many tiles as it needs, which files for "
+                "PyTorch cannot; choose another format: onnx or openvino"
+            )
+        self._shown = [one.backbone.preprocessing for one in views.values()]
+        self._whole = form is InputForm.IMAGE
         self.networks = nn.ModuleList(
             FromBytes(one.backbone.network(), peaks=one.backbone.peaks) for one in views.values()
         )
@@ -61,8 +76,20 @@ class ClassifierProgram(nn.Module):
         self._head, self._temperature = model.head, model.temperature
         self.novelty = _Novelty(model.novelty.detector) if model.novelty else None
 
-    def forward(self, *crops: Tensor) -> tuple[Tensor, ...]:
-        """Return probabilities (N, K), labels (N,) and, if it can tell, novelty and `known`."""
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return probabilities, labels and, if it can tell, novelty and `known`.
+
+        Args:
+            inputs: An image (H, W, 3) uint8, or (N, side, side, 3) uint8 for each view; then each
+                result has a first axis of length N.
+        """
+        if not self._whole:
+            return self._answers(inputs)
+        (image,) = inputs
+        found = self._answers([center_crop(image, how) for how in self._shown])
+        return tuple(one.squeeze(0) for one in found)
+
+    def _answers(self, crops: Sequence[Tensor]) -> tuple[Tensor, ...]:
         features: dict[str, Tensor] = {}
         for network, one, (mirrored, names) in zip(self.networks, crops, self._views, strict=True):
             outputs = network(one)
@@ -143,14 +170,11 @@ def write_program(
         UserError: Something in the model cannot be exported; the message says what and why.
     """
     check_head(model.head)
-    program = ClassifierProgram(model, extractor).eval().requires_grad_(False)
-    sides = [how.crop for how in description.preprocessing]
-    crops = tuple(torch.zeros(2, side, side, 3, dtype=torch.uint8) for side in sides)
-    batch = torch.export.Dim("N", min=1, max=2**16)
-    shapes = (tuple({0: batch} for _ in crops),)
+    program = ClassifierProgram(model, extractor, description.input).eval().requires_grad_(False)
+    inputs, shapes = _example(description)
     try:
         with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # of its own changes
-            exported = torch.export.export(program, crops, dynamic_shapes=shapes, strict=False)
+            exported = torch.export.export(program, inputs, dynamic_shapes=(shapes,), strict=False)
             torch.export.save(
                 exported, file, extra_files={ENTRIES: json.dumps(description.entries())}
             )
@@ -159,6 +183,21 @@ def write_program(
         raise BackboneError(
             f"the model cannot be exported for PyTorch ({reason}); choose another format"
         ) from error
+
+
+def _example(description: FileDescription) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
+    """Return inputs to trace the program with, and which of their sides are open."""
+    if description.input is InputForm.IMAGE:
+        sides = {
+            axis: torch.export.Dim(name, min=1, max=_LONGEST) for axis, name in enumerate("HW")
+        }
+        return (torch.zeros(48, 64, 3, dtype=torch.uint8),), (sides,)
+    crops = tuple(
+        torch.zeros(2, how.crop, how.crop, 3, dtype=torch.uint8)
+        for how in description.preprocessing
+    )
+    batch = torch.export.Dim("N", min=1, max=_LONGEST)
+    return crops, tuple({0: batch} for _ in crops)
 
 
 def read_entries(text: Any) -> Mapping[str, str]:
