@@ -21,9 +21,10 @@ from headstart.backbones import Backbone, load_backbone
 from headstart.backbones.backbone import Stage, Weights
 from headstart.cli.app import run
 from headstart.engines import EnginePlan
-from headstart.features import path_index
+from headstart.features import extractor, path_index
 from headstart.features.extractor import Extractor
 from headstart.images.preprocessing import Interpolation, Preprocessing
+from headstart.models import model_backbone
 from headstart.models.saved_model import save_model
 from headstart.types import EngineName, Precision
 from tests.fake_backbone import FakeBackbone
@@ -153,6 +154,13 @@ def tiny(tmp_path: Path) -> Callable[..., Extractor]:
         return Extractor(backbone=tiny_backbone(**more), plan=plan, cache=cache)
 
     return make
+
+
+@pytest.fixture
+def tiny_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name of a backbone stands for the tiny one."""
+    for module in (extractor, model_backbone):
+        monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,32 @@
 A message says what was wrong with the value received, and what to do next.
 """
 
+import re
 from collections.abc import Sequence
+from typing import Final
+
+_COMMANDS: Final = re.compile(r"'(?:headstart|pip) [^']*'|(?:headstart|pip) [a-z]+ .*--.*")
+"""Commands in a message; their options are not arguments in Python."""
+_OPTION: Final = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
+_ARGUMENTS: Final = {"holdout": "hold_out", "method": "methods"}
+"""Arguments that are not called as the options are."""
 
 
 class HeadstartError(Exception):
-    """A failure that is not the user's mistake, such as a full disk or no network."""
+    """A failure that is not the user's mistake, such as a full disk or no network.
+
+    If the message names options of the command line, a traceback also says what they are called in
+    Python.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        options = dict.fromkeys(_OPTION.findall(_COMMANDS.sub("", str(self))))
+        if options:
+            names = (f"--{one} is {_ARGUMENTS.get(one, one.replace('-', '_'))}" for one in options)
+            self.add_note(f"In Python, {', '.join(names)}.")
 
 
 class StoreError(HeadstartError):

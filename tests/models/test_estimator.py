@@ -28,12 +28,7 @@ from headstart.models.saved_model import save_model
 from headstart.types import Split
 from tests.conftest import KINDS, files, tiny_backbone
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name of a backbone stands for the tiny one."""
-    for module in (extractor, model_backbone):
-        monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
+pytestmark = pytest.mark.usefixtures("tiny_everywhere")
 
 
 @pytest.fixture

@@ -11,16 +11,9 @@ from sklearn.model_selection import cross_val_score
 
 from headstart import Classifier, open_dataset
 from headstart.errors import DataError, HeadstartWarning, UserError
-from headstart.features import extractor
-from headstart.models import model_backbone
-from tests.conftest import KINDS, files, tiny_backbone
+from tests.conftest import KINDS, files
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name of a backbone stands for the tiny one."""
-    for module in (extractor, model_backbone):
-        monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
+pytestmark = pytest.mark.usefixtures("tiny_everywhere")
 
 
 @pytest.fixture

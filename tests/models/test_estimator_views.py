@@ -9,15 +9,10 @@ from headstart.errors import UserError
 from headstart.features import extractor
 from headstart.features.cost_index import Cost
 from headstart.features.views import View
-from headstart.models import estimator, model_backbone, view_trial
+from headstart.models import estimator, view_trial
 from tests.conftest import files, tiny_backbone
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name of a backbone stands for the tiny one."""
-    for module in (extractor, model_backbone):
-        monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
+pytestmark = pytest.mark.usefixtures("tiny_everywhere")
 
 
 @pytest.fixture

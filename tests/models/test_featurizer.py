@@ -13,14 +13,9 @@ from sklearn.utils import get_tags
 
 from headstart import Featurizer
 from headstart.errors import BackboneError, DataError
-from headstart.features import extractor
-from tests.conftest import KINDS, files, tiny_backbone
+from tests.conftest import KINDS, files
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name of a backbone stands for the tiny one."""
-    monkeypatch.setattr(extractor, "load_backbone", lambda name, **options: tiny_backbone())
+pytestmark = pytest.mark.usefixtures("tiny_everywhere")
 
 
 def test_features_are_those_of_the_last_stage_or_of_those_named(photos: Path):

@@ -16,16 +16,10 @@ from sklearn.pipeline import Pipeline
 from headstart import Classifier
 from headstart.errors import DataError, HeadstartWarning, StoreError
 from headstart.features import extractor
-from headstart.models import model_backbone
 from headstart.system.machine import cores
 from tests.conftest import KINDS, files, tiny_backbone
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name of a backbone stands for the tiny one."""
-    for module in (extractor, model_backbone):
-        monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
+pytestmark = pytest.mark.usefixtures("tiny_everywhere")
 
 
 @pytest.fixture

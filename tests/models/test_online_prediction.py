@@ -9,22 +9,16 @@ import pytest
 
 from headstart import Classifier
 from headstart.errors import UnreadableImageError
-from headstart.features import extractor
-from headstart.models import model_backbone
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.prediction import predict
 from headstart.models.trained_model import Model
-from tests.conftest import files, tiny_backbone
+from tests.conftest import files
 
 VIEWS = ("tiny", "tiny@32-whole", "tiny@32-mirrored")
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name of a backbone stands for the tiny one."""
-    for module in (extractor, model_backbone):
-        monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
+pytestmark = pytest.mark.usefixtures("tiny_everywhere")
 
 
 @pytest.fixture(params=[VIEWS[:1], VIEWS], ids=["one view", "three views"])

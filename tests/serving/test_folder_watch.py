@@ -10,23 +10,21 @@ import pytest
 
 from headstart import Classifier
 from headstart.errors import DataError
-from headstart.features import extractor
-from headstart.models import model_backbone
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.trained_model import Model
 from headstart.serving import folder_watch
 from headstart.serving.folder_watch import FolderWatch
 from headstart.serving.prediction_log import PredictionLog
-from tests.conftest import files, tiny_backbone
+from tests.conftest import files
+
+pytestmark = pytest.mark.usefixtures("tiny_everywhere")
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_watch, "SETTLED", 0.1)
     monkeypatch.setattr(folder_watch, "PATIENCE", 0.0)
-    for module in (extractor, model_backbone):
-        monkeypatch.setattr(module, "load_backbone", lambda name, **options: tiny_backbone())
 
 
 @pytest.fixture

@@ -190,12 +190,16 @@ def _predictions(found: Predictions) -> list[str]:
     rows = []
     for number in range(min(len(found.rows), _ROWS)):
         label, probability = found.top(number, 1)[0]
-        novelty = [] if found.novelty is None else [f"{found.novelty[number]:.3f}"]
+        novelty = []
+        if found.novelty is not None and found.known is not None:
+            novelty = [f"{found.novelty[number]:.3f}", "yes" if found.known[number] else "no"]
         seen = ""
         if number < len(sources):
             seen = _images([small[number]], [str(sources[number])])
         rows.append((seen, _named(label), f"{probability:.3f}", *novelty))
-    header = ["image", "label", "probability", *([] if found.novelty is None else ["novelty"])]
+    header = ["image", "label", "probability"]
+    if found.novelty is not None:
+        header += ["novelty", "known"]
     skipped = _table(
         ["skipped", "reason"],
         [(_named(one.path), one.reason) for one in found.skipped],

@@ -19,6 +19,8 @@ from headstart.types import Placement
 if TYPE_CHECKING:
     from headstart.serving.folder_watch import LoggedImage
 
+_UNREADABLE = "unreadable"
+
 
 def watch(
     folder: Annotated[Path, Option(folder=True, help="The folder in which images arrive.")],
@@ -73,7 +75,9 @@ def watch(
         for image in arrived:
             _show(image)
             if sorted_folder:
-                sorted_folder.place(image.path, image.row.answer or "unreadable")
+                if image.row.answer:  # it may have been incomplete before
+                    sorted_folder.unlink(image.path, _UNREADABLE)
+                sorted_folder.place(image.path, image.row.answer or _UNREADABLE)
         warn(extractor.warnings)
         note(f"{pluralize(len(log), 'row')} in {out}")
 

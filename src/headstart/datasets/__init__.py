@@ -1,6 +1,7 @@
 """Labeled images from folders, tables, archives, and named data sets."""
 
 import difflib
+import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from headstart.datasets.tables import (
     unsupported,
 )
 from headstart.datasets.unpacking import ARCHIVE_ENDINGS, is_archive
-from headstart.errors import DataError
+from headstart.errors import DataError, UserError
 from headstart.images.formats import looks_like_image
+from headstart.images.source import is_url
 from headstart.system.cache_folder import cache_root, expand_home
 from headstart.system.download import ByteProgress
 from headstart.types import ClassLevel
@@ -29,7 +31,7 @@ __all__ = ["GroupBy", "ImageDataset", "NamedDataset", "list_datasets", "open_dat
 
 
 def open_dataset(
-    source: str | Path,
+    source: str | os.PathLike[str],
     *,
     cache: Path | None = None,
     image_column: str | None = None,
@@ -66,6 +68,7 @@ def open_dataset(
         DownloadError: a known data set cannot be downloaded.
         MissingExtraError: an optional package is needed.
         StoreError: the cache cannot be written.
+        UserError: the source is not a path.
 
     Example:
         >>> import headstart
@@ -93,7 +96,7 @@ def open_dataset(
 
 
 def _open(
-    source: str | Path,
+    source: str | os.PathLike[str],
     *,
     cache: Path,
     level: ClassLevel,
@@ -101,6 +104,11 @@ def _open(
     progress: ByteProgress | None,
     require_classes: int,
 ) -> ImageDataset:
+    if not isinstance(source, str | os.PathLike):
+        raise UserError(
+            f"a data set is a path or a name, not of the type {type(source).__name__}; give a "
+            "folder, a table, an archive or the name of a known data set"
+        )
     path = expand_home(Path(source))
     try:
         exists = str(source).strip() != "" and path.exists()
@@ -156,6 +164,8 @@ def _unknown_source(source: str, names: list[str]) -> str:
     near: list[str] = []
     with suppress(OSError):  # no such folder, or no permission to list it
         near = [path.name for path in folder.iterdir()]
+    if is_url(source):
+        return f"'{source}' is a URL, and headstart opens none; download it and give its path"
     known = {name.casefold(): name for name in (*names, *near)}
     similar = difflib.get_close_matches(Path(source).name.casefold(), known, n=1)
     suggestion = f"did you mean '{known[similar[0]]}'? " if similar else ""

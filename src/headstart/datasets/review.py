@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from headstart.datasets.dataset import ImageDataset
-from headstart.datasets.tables.table_file import read_rows
+from headstart.datasets.tables.table_file import read_rows, read_table
 from headstart.errors import DataError
 from headstart.system.text import join_names, pluralize
 from headstart.types import Skipped
@@ -70,10 +70,12 @@ def apply_review(dataset: ImageDataset, table: Path) -> ImageDataset:
     rows, damaged = read_rows(table)
     if damaged:
         raise DataError(f"{damaged[0].path}: {damaged[0].reason}; fix that line of the review")
-    if rows and not {"path", "label", "action"} <= set(rows[0][1]):
+    columns = list(rows[0][1]) if rows else read_table(table).columns
+    if not {"path", "label", "action"} <= set(columns):
+        found = f"has the columns {join_names(list(columns))}" if columns else "is empty"
         raise DataError(
-            f"{table} has the columns {join_names(list(rows[0][1]))}; a review needs path, label "
-            "and action, as in the audit.csv of 'headstart audit'"
+            f"{table} {found}; a review needs path, label and action, as in the audit.csv of "
+            "'headstart audit'"
         )
     places: dict[str, list[int]] = {}
     for place, file in enumerate(dataset.paths):

@@ -70,6 +70,25 @@ class SortedFolder:
             ) from error
         raise AssertionError("there is always another number")
 
+    def unlink(self, image: Path, label: str) -> None:
+        """Remove the links to an image from the folder of a label that it no longer has.
+
+        Raises:
+            HeadstartError: The folder cannot be written.
+        """
+        folder = self.root / folder_name(label)
+        try:
+            for number in count(1):
+                target = folder / numbered(image.name, number)
+                if not os.path.lexists(target):
+                    return
+                if target.is_symlink() and target.readlink() == image.resolve():
+                    target.unlink()
+        except OSError as error:
+            raise HeadstartError(
+                f"cannot remove the link to {image} from {folder}: {error.strerror or error}"
+            ) from error
+
     def _is_there(self, image: Path, target: Path) -> bool:
         if not target.exists():
             return False

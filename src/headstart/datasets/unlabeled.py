@@ -10,6 +10,7 @@ from headstart.datasets.image_tree import read_tree
 from headstart.datasets.unpacking import is_archive
 from headstart.errors import DataError
 from headstart.images.formats import file_refusal
+from headstart.images.source import is_url
 from headstart.system.cache_folder import cache_root
 from headstart.system.text import count_reasons
 from headstart.types import Skipped
@@ -42,7 +43,10 @@ def find_images(sources: Sequence[Path], *, cache: Path | None = None) -> FoundI
     names = ", ".join(f"'{source}'" for source in sources)
     # os.path returns False where pathlib raises, such as inside a folder without permission.
     if not any(os.path.lexists(source) for source in sources):
-        raise DataError(f"no such file or folder: {names}; give images, or folders of images")
+        advice = "give images, or folders of images"
+        if any(is_url(str(source)) for source in sources):
+            advice = "URLs are not opened; download the images and give their paths"
+        raise DataError(f"no such file or folder: {names}; {advice}")
     paths: list[Path] = []
     skipped: list[Skipped] = []
     for source in sources:

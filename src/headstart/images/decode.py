@@ -48,7 +48,7 @@ from headstart.images.raw import has_thumbnail, is_raw, preview
 from headstart.images.reasons import reason_of
 from headstart.images.reduction import reduced
 from headstart.images.rgb import to_rgb
-from headstart.images.source import ImageContent, ImageSource
+from headstart.images.source import ImageContent, ImageSource, is_url
 from headstart.images.tga import read_tga
 from headstart.images.tiff import read_tiff
 
@@ -272,8 +272,10 @@ def _readable(path: Path) -> Iterator[None]:
     except UnreadableImageError:  # also a ValueError
         raise
     except FileNotFoundError as error:
-        link = path.is_symlink()
-        raise UnreadableImageError("broken link" if link else "no such file") from error
+        reason = "broken link" if path.is_symlink() else "no such file"
+        if is_url(str(path)):
+            reason = "a URL, and headstart opens none; download the file and give its path"
+        raise UnreadableImageError(reason) from error
     except PermissionError as error:
         raise UnreadableImageError("permission denied") from error
     except (OSError, ValueError) as error:

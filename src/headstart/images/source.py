@@ -1,8 +1,12 @@
 """Where an image comes from: a file, or the content of one in memory."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+_URL: Final = re.compile(r"(?i)(https?|ftps?|s3|gs|file):/|[a-z][a-z0-9+.-]+://|data:image/")
+"""Also as a path that was made of one, which keeps one slash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +29,8 @@ class ImageContent:
 
 ImageSource: TypeAlias = Path | ImageContent
 """What `headstart.images.decode.read_bytes` reads; `str` of it is what messages call it."""
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is the address of something that is not a local file."""
+    return _URL.match(path) is not None

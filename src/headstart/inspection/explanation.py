@@ -169,7 +169,8 @@ class Explainer:
             check_stages(self._model.name, known, [stage])
             if not any(method.uses_stage for method in self._methods.values()):
                 raise UserError(
-                    f"--stage {stage} has no effect on {', '.join(names)}; add --method grad-cam"
+                    f"the stage {stage} has no effect on {', '.join(names)}; add the method "
+                    "grad-cam"
                 )
         self._stages = [
             _deepest_first(view)

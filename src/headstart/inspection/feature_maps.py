@@ -148,7 +148,7 @@ def first_filters(network: StagedNetwork) -> Filters:
         raise DataError(
             f"the network begins with {path}, a {type(module).__name__} of "
             f"{module.weight[0].shape[0]} inputs and not of red, green and blue, so its filters "
-            f"cannot be shown as images; remove --filters"
+            "cannot be shown as images; do not ask for them"
         )
     return Filters(path, module.weight.detach().float().cpu().numpy())
 

@@ -124,6 +124,12 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
         self.seed = seed
         self.verbose = verbose
 
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        if hasattr(self, "model_"):
+            return repr(self.model_).replace("Model", "Classifier", 1)
+        text: str = super().__repr__(N_CHAR_MAX)
+        return text
+
     def fit(
         self,
         X: Images,

@@ -1,7 +1,6 @@
 """The images that a program may give, wherever they are: in files, in memory, or yet to come."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
@@ -15,7 +14,7 @@ from headstart.errors import DataError, UnreadableImageError
 from headstart.images.decode import MAX_BYTES
 from headstart.images.encoding import encode_array, encode_image
 from headstart.images.reasons import reason_of
-from headstart.images.source import ImageContent, ImageSource
+from headstart.images.source import ImageContent, ImageSource, is_url
 from headstart.models.label_encoding import check_none_missing, is_missing, listed
 from headstart.system.text import shortened
 
@@ -29,7 +28,6 @@ Images: TypeAlias = ImageDataset | Iterable[AnyImage]
 (N, H, W, 3) or (N, H, W)."""
 
 _CHANNELS: Final = (1, 3, 4)
-_URL: Final = re.compile(r"(?i)(https?|ftps?|s3|gs|file):/|[a-z][a-z0-9+.-]+://|data:image/")
 _LONGEST_PATH: Final = 4096  # bytes
 
 
@@ -124,7 +122,7 @@ def _is_missing(image: Any) -> bool:
 
 
 def _of_path(path: str, name: str) -> Path:
-    if _URL.match(path):
+    if is_url(path):
         raise DataError(
             f"{name} is a URL, {shortened(path, 100)!r}, and headstart opens none; download it, "
             "and give the path of the file or its bytes"
@@ -133,11 +131,15 @@ def _of_path(path: str, name: str) -> Path:
 
 
 def _of_bytes(content: bytes | bytearray | memoryview, name: str) -> ImageSource:
-    """Tell the content of a file, which has control characters or is long, from a path."""
+    """Tell the content of a file from a path: printable text with an ending, or of a file."""
     if not isinstance(content, bytes):
         return ImageContent(name, bytes(content))
-    is_path = 0 < len(content) <= _LONGEST_PATH and b"\0" not in content and b"\n" not in content
-    return _of_path(os.fsdecode(content), name) if is_path else ImageContent(name, content)
+    if 0 < len(content) <= _LONGEST_PATH and min(content) >= ord(" "):
+        path = os.fsdecode(content)
+        named = path.isprintable() and (is_url(path) or Path(path).suffix)
+        if named or os.path.isfile(content):  # noqa: PTH113 - Path takes no bytes
+            return _of_path(path, name)
+    return ImageContent(name, content)
 
 
 def _of_pillow(image: Image.Image, name: str) -> ImageContent:

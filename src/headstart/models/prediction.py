@@ -25,6 +25,7 @@ from headstart.models.deciding_places import DecidingPlace, DecidingPlaces
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.shared_scenes import shared_scenes
 from headstart.models.trained_model import Model
+from headstart.novelty.detector import DEFAULT_RATE
 from headstart.system.display import Displayed
 from headstart.system.text import join_names, pluralize, unread_text
 from headstart.types import (
@@ -74,10 +75,20 @@ class Predictions(Displayed):
     where: tuple[tuple[DecidingPlace, ...], ...] | None = None
     images: tuple[ImageSource, ...] = ()
 
+    @property
+    def known(self) -> np.ndarray | None:
+        """(N,) bool, whether each image looks like one of the classes: a novelty above 0.05.
+
+        None if the model cannot tell.
+        """
+        return None if self.novelty is None else self.novelty > DEFAULT_RATE
+
     def __repr__(self) -> str:
         images, classes = len(self.rows), len(self.classes)
+        unknown = "" if self.known is None else f", {int((~self.known).sum()):,} unknown"
         return (
-            f"<Predictions: {pluralize(images, 'image')}, {pluralize(classes, 'class', 'classes')}>"
+            f"<Predictions: {pluralize(images, 'image')}{unknown}, "
+            f"{pluralize(classes, 'class', 'classes')}>"
         )
 
     def top(self, row: int, count: int) -> list[ClassProbability]:

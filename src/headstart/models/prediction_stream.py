@@ -15,9 +15,13 @@ from headstart.images.limits import one_large_image
 from headstart.images.source import ImageSource
 from headstart.models.image_sources import image_source
 from headstart.models.online_prediction import OnlinePredictor, PreparedImage
+from headstart.models.prediction import is_known
+from headstart.novelty.detector import DEFAULT_RATE
 from headstart.system.prefetch import prefetch
 from headstart.types import ClassProbability, Floats
 
+_SHOWN: Final = ("label", "probability", "novelty", "known")
+"""What the `repr` of a prediction has."""
 _HELD: Final = 256 * 2**20
 """Bytes of prepared images that are predicted at once."""
 
@@ -51,6 +55,11 @@ class ImagePrediction:
         """The probability of `label`, in [0, 1]."""
         return None if self.probabilities is None else float(self.probabilities.max())
 
+    @property
+    def known(self) -> bool | None:
+        """Whether the image looks like one of the classes, as in `headstart.Predictions`."""
+        return is_known(self.novelty, DEFAULT_RATE)
+
     def top(self, count: int) -> list[ClassProbability]:
         """Return up to `count` most probable classes, the best first; none if it is unreadable."""
         if self.probabilities is None:
@@ -63,9 +72,7 @@ class ImagePrediction:
 
     def __repr__(self) -> str:
         known = {"image": self.image} | (
-            {"error": self.error}
-            if self.error
-            else {"label": self.label, "probability": self.probability, "novelty": self.novelty}
+            {"error": self.error} if self.error else {name: getattr(self, name) for name in _SHOWN}
         )
         return f"ImagePrediction({', '.join(f'{name}={one!r}' for name, one in known.items())})"
 

@@ -15,7 +15,7 @@ from headstart.features.extractor import Extractor
 from headstart.features.views import Frame, View
 from headstart.images.sizes import typical_size
 from headstart.models.trained_model import Model
-from headstart.types import Quality
+from headstart.types import DEFAULT_BACKBONE, Quality
 
 _LARGER: Final = 352 / 224
 """Side of the larger view, relative to the network's own."""
@@ -53,8 +53,8 @@ def with_quality(
 
     Raises:
         BackboneError: There is no such view or backbone.
-        UserError: Views are named besides a quality, or twice; or downloads are allowed for a
-            quality that needs none.
+        UserError: Views are named besides a quality, twice, or none of the backbone that was asked
+            for; or downloads are allowed for a quality that needs none.
     """
     if allow_download and quality is not Quality.BEST:
         raise UserError(
@@ -73,6 +73,12 @@ def with_quality(
     ]
     if len(set(named)) < len(named):
         raise UserError(f"--views has a view twice: {', '.join(map(str, named))}; remove one")
+    asked = extractor.backbone.name
+    if named and asked not in (DEFAULT_BACKBONE, *(view.backbone for view in named)):
+        raise UserError(
+            f"none of the views {', '.join(map(str, named))} is of the backbone {asked}; add one "
+            "that is, or leave out the backbone or the views"
+        )
     if named:
         wanted = named[1:]
     else:

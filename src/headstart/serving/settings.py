@@ -84,7 +84,7 @@ class ServingSettings:
         lines = map(str.strip, text.splitlines())
         keys = [line for line in lines if line and not line.startswith("#")]
         if not keys:
-            raise UserError(f"--api-key-file {path} has no key; write one a line")
+            raise UserError(f"--api-key-file {path} has no key; write one key per line")
         if short := [key for key in keys if len(key) < _SHORTEST_KEY]:
             raise UserError(
                 f"a key in --api-key-file {path} has {pluralize(len(short[0]), 'character')}; use "
