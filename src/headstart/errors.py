@@ -38,9 +38,9 @@ class HeadstartError(Exception):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)
         options = dict.fromkeys(_OPTION.findall(_COMMANDS.sub("", str(self))))
-        if options:
-            names = (f"--{one} is {_ARGUMENTS.get(one, one.replace('-', '_'))}" for one in options)
-            self.add_note(f"In Python, {', '.join(names)}.")
+        names = [_ARGUMENTS.get(one, one.replace("-", "_")) for one in options]
+        if names:
+            self.add_note(f"In Python, options are keyword arguments: {', '.join(names)}")
 
 
 class StoreError(HeadstartError):

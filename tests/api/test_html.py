@@ -83,7 +83,13 @@ def test_predictions_have_thumbnails_also_of_images_in_memory(photos: Path):
     paths = files(photos)
     memory = ImageContent("image 1", paths[1].read_bytes())
     gone = ImageContent("image 2", b"", fault="no image")
-    text = predictions((paths[0], memory, gone), 3, novelty=np.array([0.5, 0.01, 1]))._repr_html_()
+    found = predictions((paths[0], memory, gone), 3, novelty=np.array([0.5, 0.01, 1]))
+    assert found.known.tolist() == [True, False, True]
+    assert predictions((), 0).known is None
+    assert repr(found) == "<Predictions: 3 images, 1 unknown, 2 classes>"
+    text = found._repr_html_()
+    assert ">novelty</th>" in text
+    assert text.count(">yes</td>") == 2
     assert len(thumbnails(text)) == 2
     assert "cannot be read" in text
     assert ">0.010</td>" in text

@@ -69,7 +69,7 @@ def test_what_is_no_picture_is_skipped(cli: Cli, cat: Path, tmp_path: Path):
     [
         (["--class", "tiger kat"], "did you mean 'tiger cat'"),
         (["--stage", "layer9"], "its stages are blocks.0"),
-        (["--stage", "head", "--method", "occlusion"], "add --method grad-cam"),
+        (["--stage", "head", "--method", "occlusion"], "add the method grad-cam"),
     ],
 )
 def test_mistakes_are_a_sentence(cli: Cli, cat: Path, tmp_path: Path, more, message):

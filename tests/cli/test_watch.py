@@ -45,6 +45,13 @@ def test_images_are_logged_and_sorted_once(cli: Cli, model: Path, inbox: Path, t
     assert (outcome.code, outcome.out, log.read_bytes()) == (0, "", before)
     assert len(files(sorted_images)) == 13
 
+    # A file that took long to arrive is complete now.
+    shutil.copy(inbox / "noise" / files(inbox / "noise")[1].name, inbox / "noise" / "broken.png")
+    outcome = cli(*arguments, "--unknown", "off", "--once")
+    assert "noise/broken.png  noise" in outcome.out
+    assert list((sorted_images / "unreadable").iterdir()) == []
+    assert len(files(sorted_images)) == 13
+
 
 def test_mistakes(cli: Cli, model: Path, inbox: Path, tmp_path: Path):
     def refusal(*arguments: object) -> str:

@@ -50,6 +50,19 @@ def test_rows_without_an_action_change_nothing(photos: ImageDataset, tmp_path: P
     assert found.skipped == ()
 
 
+@pytest.mark.parametrize(
+    ("content", "words"), [("", "is empty"), ("image,label\n", "has the columns image, label")]
+)
+def test_a_table_without_rows_must_be_a_review(
+    photos: ImageDataset, tmp_path: Path, content: str, words: str
+):
+    table = tmp_path / "other.csv"
+    table.write_text(content)
+    with pytest.raises(DataError, match=f"{words}; a review needs path, label and action"):
+        apply_review(photos, table)
+    assert names(apply_review(photos, review(tmp_path))) == names(photos)
+
+
 def test_images_are_dropped_and_relabeled(photos: ImageDataset, tmp_path: Path):
     table = review(
         tmp_path,

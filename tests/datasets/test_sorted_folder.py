@@ -46,6 +46,19 @@ def test_another_image_of_that_name_gets_a_number(tmp_path: Path, image: Path):
     assert (tmp_path / "out" / "cat" / "a.jpg").read_bytes() == b"one"
 
 
+def test_links_are_removed_from_the_folder_of_a_label_that_is_wrong(tmp_path: Path, image: Path):
+    folder = SortedFolder(tmp_path / "out", Placement.LINK)
+    first = folder.place(image, "unreadable")
+    other = tmp_path / "other" / "a.jpg"
+    other.parent.mkdir()
+    other.write_bytes(b"other")
+    second = folder.place(other, "unreadable")
+    folder.unlink(other, "unreadable")
+    folder.unlink(other, "cat")
+    assert not second.is_symlink()
+    assert first.readlink() == image.resolve()
+
+
 def test_where_links_are_impossible_images_are_copied(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ):

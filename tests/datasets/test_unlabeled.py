@@ -1,10 +1,13 @@
 import os
 import zipfile
+from pathlib import Path
 
 import pytest
 
+import headstart
 from headstart.datasets.unlabeled import find_images
-from headstart.errors import DataError
+from headstart.errors import DataError, UnreadableImageError, UserError
+from headstart.images.decode import read_bytes
 
 
 def make(root, *names):
@@ -62,3 +65,21 @@ def test_folders_that_cannot_be_read_are_reported_as_images(tmp_path, monkeypatc
     found = find_images([tmp_path, tmp_path / "locked"])
     names = [path.relative_to(tmp_path).as_posix() for path in found.paths]
     assert (names, found.skipped) == (["a/1.jpg", "locked", "locked"], ())
+
+
+def test_urls_are_not_opened(tmp_path):
+    address = Path("https://example.org/a.jpg")
+    with pytest.raises(DataError, match=r"no such file or folder: .*URLs are not opened; download"):
+        find_images([address])
+    assert find_images([tmp_path, *make(tmp_path, "1.jpg").iterdir(), address]).paths[-1] == address
+    with pytest.raises(UnreadableImageError, match="a URL, and headstart opens none; download"):
+        read_bytes(address)
+
+
+@pytest.mark.parametrize("source", [None, ["photos"], 3, b"photos"])
+def test_data_sets_are_paths_or_names(source):
+    for open_it in (headstart.open_dataset, headstart.fit):
+        with pytest.raises(UserError, match=f"not of the type {type(source).__name__}; give a fol"):
+            open_it(source)
+    with pytest.raises(DataError, match="is a URL, and headstart opens none"):
+        headstart.open_dataset("https://example.org/photos.zip")

@@ -126,7 +126,7 @@ def test_a_model_is_explained_in_its_own_classes(
 def test_mistakes(lite_network: InspectedNetwork, cat: Path, tmp_path: Path):
     with pytest.raises(BackboneError, match=r"no stage 'blocks.9'; its stages are blocks.0"):
         Explainer(lite_network, stage="blocks.9")
-    with pytest.raises(UserError, match="add --method grad-cam"):
+    with pytest.raises(UserError, match="add the method grad-cam"):
         Explainer(lite_network, ["occlusion"], stage="blocks.6")
     with pytest.raises(DataError, match="did you mean 'tiger cat'"):
         predict_files(lite_network, [cat], explain="tiger kat")

@@ -85,5 +85,5 @@ def test_an_attribution_method_from_outside(
         assert (one["method"], one["stage"]) == ("saliency", None)
         assert 0 <= one["deletion"] <= 1
         assert Path(one["overlay"]).is_file()
-        assert "add --method grad-cam" in cli(*arguments, "--stage", "head").err
+        assert "add the method grad-cam" in cli(*arguments, "--stage", "head").err
     assert cli(*arguments).code == 2

@@ -256,6 +256,8 @@ class TestSaveAndLoad:
     ):
         fitted.save(tmp_path / "model")
         other = Classifier.load(tmp_path / "model")
+        assert repr(other) == repr(fitted) == repr(fitted.model_).replace("Model", "Classifier")
+        assert repr(clone(other)).startswith("Classifier(")
         new = files(new_photos)
         np.testing.assert_array_equal(other.predict_proba(new), fitted.predict_proba(new))
         assert other.predict(new).tolist() == fitted.predict(new).tolist()

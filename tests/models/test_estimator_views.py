@@ -41,6 +41,8 @@ class TestViews:
         assert len({member.origin.name for member in one.model_.all_members}) == 1
         with pytest.raises(UserError, match="the cheapest view"):
             Classifier(budget=1e-6).fit(paths, labels)
+        with pytest.raises(UserError, match="none of the views efficientnet-lite0 is of the backb"):
+            Classifier(backbone="tiny", views=["efficientnet-lite0"]).fit(paths, labels)
         with pytest.raises(UserError, match="budget is '7'"):
             Classifier(budget="7").fit(paths, labels)
 

@@ -199,3 +199,15 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path):
         "nothing left to read in the file; call seek(0) first",
         None,
     ]
+
+
+@pytest.mark.parametrize("content", [b"hello", b"\xff\xd8\xff\xe0", b"a\tb.png", b"\xff.png", b"P"])
+def test_short_contents_are_no_paths(content: bytes):
+    (source,) = image_sources([content])
+    assert source == ImageContent("image 0", content)
+
+
+def test_bytes_that_name_a_file_are_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("photo").write_bytes(png(PIXELS[0]))
+    assert image_paths([b"photo"]) == [Path("photo")]

@@ -312,6 +312,9 @@ class TestPredictIter:
     def test_it_is_shown_in_a_line(self, fitted: Classifier):
         good, bad = fitted.predict_iter([np.full((40, 40), 9, np.uint8), "absent.jpg"])
         assert repr(good).startswith(f"ImagePrediction(image='image 0', label={good.label!r}, prob")
+        assert repr(good).endswith(f", known={good.known})")
+        assert good.known == (good.novelty > 0.05)
+        assert bad.known is None
         assert repr(bad) == "ImagePrediction(image='absent.jpg', error='no such file')"
 
     @pytest.mark.parametrize("batch", [0, -1, 2.5])
