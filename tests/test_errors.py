@@ -15,6 +15,7 @@ from headstart.errors import MissingExtraError, UnreadableImageError, UserError
         ("--views x and --views y", "views"),
         ("--holdout and --method", "hold_out, methods"),
         ("run 'headstart fit --holdout 0.2' with another --seed", "seed"),
+        ("give --tolerance 0.1 or --half", 'tolerance, storage="float16"'),
         ("reinstall it: pip install --no-deps x", None),
         ("no option --, none in a-file--name", None),
     ],

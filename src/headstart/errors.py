@@ -22,7 +22,7 @@ from typing import Final
 _COMMANDS: Final = re.compile(r"'(?:headstart|pip) [^']*'|(?:headstart|pip) [a-z]+ .*--.*")
 """Commands in a message; their options are not arguments in Python."""
 _OPTION: Final = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
-_ARGUMENTS: Final = {"holdout": "hold_out", "method": "methods"}
+_ARGUMENTS: Final = {"holdout": "hold_out", "method": "methods", "half": 'storage="float16"'}
 """Arguments that are not called as the options are."""
 
 

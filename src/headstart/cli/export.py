@@ -74,7 +74,8 @@ def export(
     Options:
         out: File to write; a table of the differences is written beside it.
         half: Store weights in 16 bits: half the size.
-        int8: Store weights in 8 bits where possible: about 0.3 of the size.
+        int8: Store weights in 8 bits where possible: about 0.3 of the size. Most such files need a
+            larger --tolerance.
         check: Number of training images that the file is checked on, besides generated ones.
         data: The images that MODEL was trained on, if they have moved.
     """

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Self
 
@@ -139,7 +140,7 @@ def export_model(
         )
         if not proof.holds:
             write_record(proof, refused_record(out))
-            raise DifferingFileError(_refusal(proof, out), proof)
+            raise DifferingFileError(_refusal(proof, out, settings.weights), proof)
         write_record(proof, record_beside(draft))
         for part in sorted(folder.iterdir(), key=lambda one: one == draft):  # weights first
             part.replace(out.with_name(part.name))
@@ -228,15 +229,18 @@ def _draft_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _refusal(proof: Proof, out: Path) -> str:
+def _refusal(proof: Proof, out: Path, weights: Weights) -> str:
     worst = proof.differing[0]
     label = (
         f"{worst.file_label} instead of {worst.label}"
         if worst.file_label != worst.label
         else f"{worst.label} with a probability that differs by {worst.difference:.3f}"
     )
+    needed = ceil(1000 * max(max(one.difference, one.gap) for one in proof.differing)) / 1000
+    smaller = ", or store weights in 16 bits with --half" if weights is Weights.INT8 else ""
     return (
         f"the file answers differently on {len(proof.differing)} of {len(proof.images)} images, so "
         f"{out} was not written: {label} for {worst.image}; {refused_record(out)} has all of them. "
-        f"A larger tolerance than {proof.tolerance:g} accepts larger differences"
+        f"To accept such differences, give --tolerance {needed:g} instead of {proof.tolerance:g}"
+        f"{smaller}"
     )
