@@ -78,7 +78,6 @@ def test_images_that_are_not_known(cli: Cli, model: Path, tmp_path: Path) -> Non
         (["--out", "model.xml", "--format", "onnx"], "does not end in .onnx"),
         (["--out", "model.onnx", "--half", "--int8"], "contradict each other"),
         (["--out", "model.pt2", "--half"], "float32"),
-        (["--out", "model.pt2", "--input", "image"], "choose the input crops"),
         (["--out", "model.onnx", "--format", "tflite"], "is not one of 'onnx'"),
     ],
 )
