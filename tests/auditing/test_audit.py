@@ -149,7 +149,7 @@ def test_a_long_list_is_cut_on_the_page_only(
     monkeypatch.setattr("headstart.auditing.page._SHOWN", 1)
     write_audit(found, tmp_path)
     page = (tmp_path / "index.html").read_text()
-    assert page.count("<li>") == len(found.counts)
+    assert page.count("<strong>") == len(found.counts)
     assert len(read_rows(tmp_path / "audit.csv")[0]) == len(found.issues)
 
 

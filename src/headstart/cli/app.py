@@ -22,6 +22,7 @@ from headstart.cli import (
     fit,
     imagine,
     predict,
+    report,
     robustness,
     serve,
     transfer,
@@ -29,6 +30,7 @@ from headstart.cli import (
 )
 from headstart.cli.console import note
 from headstart.cli.parameters import Command, with_options
+from headstart.cli.results_page import remember_command
 from headstart.errors import HeadstartError, UserError
 from headstart.system.memory import is_out_of_memory
 from headstart.system.option import summary
@@ -71,6 +73,7 @@ for command in (
     evaluate.evaluate,
     finetune.finetune,
     compare.compare,
+    report.report,
     audit.audit,
     predict.predict,
     predict.classify,
@@ -128,6 +131,7 @@ def run(arguments: list[str]) -> int:
     """Run the command line, given without the program's name, and return the exit code."""
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    remember_command(arguments)
     try:
         if "" in arguments:  # which would name the current folder
             raise UserError("an argument is empty, perhaps an unset variable; give a value")

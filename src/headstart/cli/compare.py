@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, note, print_json, progress, say, table, warn
+from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import layer_text, left_out_facts
 from headstart.errors import BackboneError
 from headstart.system.option import Option
@@ -61,6 +62,7 @@ def compare(
         )
     if out:
         _write(found, out)
+        write_results_page(out)
     warn(found.warnings)
     warn(f"{one.name} is excluded: {one.reason}" for one in found.left_out)
     if as_json:

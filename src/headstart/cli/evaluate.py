@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
 from headstart.cli.remarks import coverage_texts, coverage_warnings, drift_text
+from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import left_out_facts
 from headstart.system.text import join_names, pluralize
 from headstart.types import EstimateMethod
@@ -64,6 +65,7 @@ def evaluate(
 
         write_report(report, found, out, model=trained)
         write_skipped(report.skipped, out / "skipped.csv")
+        write_results_page(out)
     warn([*extractor.warnings, *warnings])
     if as_json:
         print_json(report)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from headstart.cli import options as shared
 from headstart.cli.console import note, print_json, progress, warn
 from headstart.cli.finetuned import describe, document, write_history
+from headstart.cli.fit import write_fit_report
+from headstart.cli.results_page import record_command
 from headstart.errors import UserError
 from headstart.finetuning.settings import TuningSettings
 from headstart.system.option import Option, options_of
@@ -17,6 +19,7 @@ from headstart.types import AUTO, DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from headstart.finetuning.checkpoint import Epoch
+    from headstart.finetuning.finetune import FineTuneResult
     from headstart.models.data_location import DataLocation
     from headstart.models.trained_model import Model
 
@@ -46,6 +49,7 @@ def finetune(
     holdout: Annotated[
         float | None, Option(low=0, high=0.9, unset="as MODEL was trained, or 0")
     ] = None,
+    report: shared.OptionalFolder = None,
     balance: shared.Balance = False,
     backbone: shared.OptionalBackbone = None,
     dataset_options: shared.DatasetOptions,
@@ -61,18 +65,24 @@ def finetune(
     Options:
         out: Folder to write the model to.
         holdout: Share of the images to hold out for testing.
+        report: Folder for a report of the test: metrics, plots and a page.
     """
     started = time.perf_counter()
     settings = replace(settings, depth=_depth(depth))
+    from headstart.evaluation.report import METRICS
     from headstart.models.model_folder import ModelFolder
     from headstart.models.saved_model import save_model
 
     ModelFolder(out).check_target()
+    if report:
+        shared.check_results(report, METRICS)
     model = _model(source, data)
     if model is not None:
         _check_model_options(model, source, out, balance=balance, backbone=backbone)
     location = _location(model, source, data, dataset_options, runtime)
-    shared.check_outside(out, location.data)
+    for folder in (out, report):
+        if folder is not None:
+            shared.check_outside(folder, location.data)
     settings = replace(settings, seed=location.seed if seed is None else seed)
     name = backbone or DEFAULT_BACKBONE
     extractor = (
@@ -104,12 +114,26 @@ def finetune(
     save_model(result.model, out)
     write_skipped(result.probe.skipped, out / "skipped.csv")
     write_history(result, out)
+    record_command(out)
+    if report:
+        _write_report(result, report, out)
     warn(extractor.warnings)
     seconds = time.perf_counter() - started
     if as_json:
         print_json(document(result, seconds))
     else:
         describe(dataset, extractor, result, seconds, out)
+
+
+def _write_report(result: FineTuneResult, folder: Path, model: Path) -> None:
+    """Write the report of a fine-tuned model to a folder, if some images tested it."""
+    if result.held_out is None:
+        reason = "no image was held out to test the fine-tuned model (add --holdout 0.2)"
+        warn([f"{reason}, so no report is written to {folder}"])
+        return
+    write_history(result, folder)
+    tested = replace(result.probe, model=result.model, held_out=result.held_out)
+    write_fit_report(tested, folder, model=model)
 
 
 def _depth(text: str) -> int | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from headstart.cli import options as shared
 from headstart.cli.console import facts, note, print_json, progress, warn
 from headstart.cli.remarks import detail_advice
+from headstart.cli.results_page import record_command, write_results_page
 from headstart.cli.summary import (
     budget_text,
     cost_text,
@@ -139,6 +140,7 @@ def fit(
     for name in (HISTORY, CURVES):  # of a fine-tuned model that this one replaces
         (out / name).unlink(missing_ok=True)
     write_skipped(result.skipped, out / "skipped.csv")
+    record_command(out)
     location = DataLocation(
         data=str(Path(data).resolve()) if Path(data).exists() else data,
         holdout=holdout,
@@ -147,13 +149,7 @@ def fit(
     )
     save_data_location(cache_root(runtime.cache), result.model.data, location)
     if report:
-        try:
-            _write_report(result, report)
-        except (HeadstartError, OSError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise HeadstartError(
-                f"the model is in {out}, but its report could not be written to {report}: {reason}"
-            ) from error
+        write_fit_report(result, report, model=out)
     warn(extractor.warnings)
     if advice := detail_advice(result, extractor, dataset.paths):
         note(advice)
@@ -204,6 +200,26 @@ def _nested_class(dataset: ImageDataset) -> str | None:
     return None
 
 
+def write_fit_report(result: FitResult, folder: Path, *, model: Path) -> None:
+    """Write the report of a training to a folder, if some images tested the model.
+
+    Args:
+        result: The model and its test.
+        folder: The folder of the report.
+        model: That of the model, which is complete.
+
+    Raises:
+        HeadstartError: The report cannot be written.
+    """
+    try:
+        _write_report(result, folder)
+    except (HeadstartError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise HeadstartError(
+            f"the model is in {model}, but its report could not be written to {folder}: {reason}"
+        ) from error
+
+
 def _write_report(result: FitResult, folder: Path) -> None:
     from headstart.evaluation.report import build_report
     from headstart.plots.report_folder import write_report
@@ -223,6 +239,7 @@ def _write_report(result: FitResult, folder: Path) -> None:
         new_scene=tested.new_scene,
     )
     write_report(report, tested, folder, model=result.model)
+    write_results_page(folder)
 
 
 def _document(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, say, table, warn
+from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import layer_text, left_out_facts
 from headstart.system.option import Option
 from headstart.system.text import pluralize
@@ -59,6 +60,7 @@ def transfer(
         )
     write_json(out / _RESULTS, found)
     plots.save(plots.transfer_figure(found), out / "transfer.png")
+    write_results_page(out)
     warn(extractor.warnings)
     if as_json:
         print_json(found)

@@ -206,17 +206,26 @@ def calibration_bins(
     Bin m of M contains the confidences in ((m - 1) / M, m / M].
     """
     p, truth = check_probabilities(probabilities, labels)
+    return confidence_bins(p.max(axis=1), p.argmax(axis=1) == truth, bins=bins)
+
+
+def confidence_bins(
+    confidence: npt.ArrayLike, correct: npt.NDArray[np.bool_], *, bins: int = 15
+) -> CalibrationBins:
+    """Group images, as `calibration_bins` does, by the confidence (N,) of their prediction.
+
+    `correct` (N,) says whether each prediction is.
+    """
     if bins < 1:
         raise ValueError(f"bins is {bins}; give 1 or more")
-    confidence = np.minimum(np.max(p, axis=1), 1.0)  # (N,)
-    right = np.argmax(p, axis=1) == truth  # (N,)
-    which = np.maximum(np.ceil(confidence * bins).astype(np.int64) - 1, 0)
+    capped = np.minimum(np.asarray(confidence, dtype=np.float64), 1.0)  # (N,)
+    which = np.maximum(np.ceil(capped * bins).astype(np.int64) - 1, 0)
     counts = np.bincount(which, minlength=bins)
-    sums = np.bincount(which, weights=confidence, minlength=bins)
+    sums = np.bincount(which, weights=capped, minlength=bins)
     return CalibrationBins(
         counts=counts,
         confidence=sums / np.maximum(counts, 1),
-        correct=np.bincount(which[right], minlength=bins),
+        correct=np.bincount(which[correct], minlength=bins),
     )
 
 
@@ -227,7 +236,11 @@ def expected_calibration_error(
 
     The mean over bins of |accuracy - confidence|, weighted by their numbers of images.
     """
-    grouped = calibration_bins(probabilities, labels, bins=bins)
+    return calibration_error(calibration_bins(probabilities, labels, bins=bins))
+
+
+def calibration_error(grouped: CalibrationBins) -> float:
+    """Return the expected calibration error of images that are in bins already, [0, 1]."""
     gap = np.abs(grouped.correct - grouped.confidence * grouped.counts)
     return float(np.sum(gap) / np.sum(grouped.counts))
 

@@ -1,0 +1,187 @@
+"""The sections about a model's folder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from headstart.evaluation import metrics
+from headstart.evaluation.conformal import CalibrationSet
+from headstart.models.model_card import accuracy_text, novelty_text, review_text, scenes_text
+from headstart.models.saved_model import load_model
+from headstart.models.trained_model import Model
+from headstart.pages.page import Cell, Facts, Figure, Section, Table
+from headstart.reporting.contents import Contents, left_out_sections
+from headstart.reporting.results_folder import ResultsFolder, png_figure
+from headstart.reporting.scored_images import CELLS, ScoredImages, accuracy_section, right_text
+from headstart.reporting.tuning import tuning_sections
+from headstart.system.text import join_names, pluralize
+from headstart.types import EstimateMethod, Interval, Skipped
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as DrawnFigure
+
+_SKIPPED: Final = "skipped.csv"
+
+
+def model_contents(folder: ResultsFolder) -> Contents:
+    """Return what a page says about a model.
+
+    Raises:
+        SavedModelError: The model is damaged.
+        DataError: Another file cannot be read, or headstart did not write it.
+    """
+    model = load_model(folder.path)
+    scored = None if model.calibration is None else _scored(model.calibration, model.classes)
+    missing = ["the most wrong images: a model has no names of images; test it with 'evaluate'"]
+    if scored is None:
+        missing.insert(0, "recall, confusion and reliability: too few images to hold any out")
+    images = pluralize(sum(model.data.images), "image")
+    return Contents(
+        title=f"Model of {model.data.name}",
+        summary=[
+            *_accuracy_words(model),
+            f"It tells {len(model.classes):,} classes apart; trained on {images}.",
+            *(_words(scored, model) if scored else ()),
+        ],
+        sections=[
+            *_accuracy(model),
+            *(_measured(scored) if scored else ()),
+            *_stages(model),
+            *tuning_sections(folder),
+            Section("Model", [_facts(model), _classes(model)]),
+            *left_out_sections(_skipped(folder), duplicates=model.data.duplicates),
+        ],
+        missing=missing,
+    )
+
+
+def _accuracy_words(model: Model) -> Iterator[str]:
+    estimate = model.accuracy
+    if estimate.value is None or estimate.interval is None:
+        yield "Its accuracy is unknown: there were too few images or scenes to hold any out."
+        return
+    yield right_text(estimate.value, estimate.interval, estimate.images)
+    name, share = _largest(model)
+    better = estimate.interval.low > share
+    always = f"Always answering the largest class, {name}, would be right on about {share:.1%}"
+    yield f"{always}." if better else f"{always}: the model is not surely better than that."
+
+
+def _largest(model: Model) -> tuple[str, float]:
+    """Return the class with most training images and its share."""
+    k = int(np.argmax(model.data.images))
+    return model.classes[k], model.data.images[k] / sum(model.data.images)
+
+
+def _accuracy(model: Model) -> Iterator[Section]:
+    estimate = model.accuracy
+    if estimate.value is None:
+        return
+    name, share = _largest(model)
+    rows = [
+        ("this model", Cell.percent(estimate.value, estimate.interval), Cell.of(estimate.images)),
+        (f"always answering {name}", Cell.percent(share), Cell.of(None)),
+    ]
+    if (same := model.accuracy_same_scenes) and same.value is not None:
+        name = "this model on more images of the same scenes"
+        rows.append((name, Cell.percent(same.value, same.interval), Cell.of(same.images)))
+    yield accuracy_section(rows, Facts([("measured", _METHODS[estimate.method])]))
+
+
+_METHODS: Final = {
+    EstimateMethod.CROSS_VALIDATION: "by cross-validation: each image by a head trained without it",
+    EstimateMethod.HELD_OUT: "on images that were held out",
+    EstimateMethod.VALIDATION: "on images that also selected the model: slightly optimistic",
+    EstimateMethod.UNKNOWN: None,
+}
+
+
+def _scored(found: CalibrationSet, classes: tuple[str, ...]) -> ScoredImages:
+    """Return the predictions of images by heads that were trained without them."""
+    labels = found.labels.astype(np.int64)
+    counts = metrics.confusion(labels, found.predicted.astype(np.int64), len(classes))
+    # Images of a series are one observation together.
+    independent = np.bincount(labels, found.class_weights.astype(np.float64), len(classes))
+    return ScoredImages(
+        classes=classes,
+        confusion=counts,
+        recalls=[
+            _recall_interval(int(counts[k, k]), int(counts[k].sum()), float(independent[k]))
+            for k in range(len(classes))
+        ],
+        confidence=1.0 - found.doubt.astype(np.float64),
+        correct=found.correct,
+    )
+
+
+def _recall_interval(right: int, images: int, independent: float) -> Interval:
+    return metrics.wilson(right / images * independent, independent) if images else Interval(0, 1)
+
+
+def _words(scored: ScoredImages, model: Model) -> Iterator[str]:
+    if model.accuracy.method is not EstimateMethod.CROSS_VALIDATION:
+        yield "In cross-validation on its own training images:"
+    yield from scored.words()
+
+
+def _measured(scored: ScoredImages) -> Iterator[Section]:
+    from headstart import plots
+
+    yield scored.recall_section()
+    many = len(scored.classes) > CELLS
+    matrix = plots.confusion_matrix(scored.confusion, scored.classes) if many else None
+    yield scored.confusion_section(_drawn(matrix, "Confusion matrix"))
+    if scored.confidence is not None:
+        bins = metrics.confidence_bins(scored.confidence, scored.correct)
+        diagram = plots.reliability(bins, ece=metrics.calibration_error(bins))
+        yield scored.reliability_section(_drawn(diagram, "Reliability diagram"))
+
+
+def _drawn(figure: DrawnFigure | None, text: str) -> Figure | None:
+    if figure is None:
+        return None
+    figure.savefig(content := io.BytesIO(), format="png")
+    return png_figure(content.getvalue(), text)
+
+
+def _stages(model: Model) -> Iterator[Section]:
+    from headstart.plots.report_folder import stage_figure
+
+    if figure := _drawn(stage_figure(model), "Accuracy of a head on each stage"):
+        yield Section("Accuracy by stage", [figure])
+
+
+def _facts(model: Model) -> Facts:
+    origin = model.origin
+    tuning = model.tuning
+    views = [f"{one.origin.name} ({one.weight:.0%})" for one in model.members]
+    return Facts(
+        [
+            ("accuracy", accuracy_text(model.accuracy)),
+            ("scenes", scenes_text(model)),
+            ("network", None if views else f"{origin.name}, stages {' + '.join(origin.stages)}"),
+            ("views", join_names(views, len(views)) or None),
+            ("fine-tuned", f"the last {pluralize(tuning.depth, 'stage')}" if tuning else None),
+            ("weights", f"from {origin.source}, license: {origin.license}"),
+            ("data", f"{model.data.name}, license: {model.data.license}"),
+            ("review", review_text(model)),
+            ("unknown images", novelty_text(model)),
+            ("seed", f"{model.seed}"),
+        ]
+    )
+
+
+def _classes(model: Model) -> Table:
+    rows = [
+        (name, Cell.of(count)) for name, count in zip(model.classes, model.data.images, strict=True)
+    ]
+    return Table(name="Classes", columns=["class", "training images"], rows=rows)
+
+
+def _skipped(folder: ResultsFolder) -> list[Skipped]:
+    rows = folder.rows(_SKIPPED) if folder.has(_SKIPPED) else ()
+    return [Skipped(row.get("path", ""), row.get("reason", "")) for row in rows]
