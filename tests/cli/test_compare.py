@@ -134,6 +134,9 @@ class TestWithMadeUpCosts:
             assert text in outcome.out
         with Image.open(tmp_path / "out" / "comparison.png") as picture:
             assert picture.width > 1000
+        page = (tmp_path / "out" / "report.html").read_text()
+        assert "Backbones compared on own" in page
+        assert "1 file could not be used (1 empty file)" in page
         with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [row["name"] for row in rows] == ["a", "b"]

@@ -73,8 +73,10 @@ def test_out_gets_the_numbers_the_predictions_and_the_pictures(
     (new / "noise" / "broken.jpg").touch()
     outcome = cli("evaluate", model, new, "--out", tmp_path / "report", "--json")
     assert {path.name for path in files(tmp_path / "report")} == {
+        "command.txt",
         "metrics.json",
         "predictions.csv",
+        "report.html",
         "skipped.csv",
         *(f"{name}.png" for name in PICTURES),
     }

@@ -5,9 +5,11 @@ import re
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from headstart.cli import finetune as finetune_verb
 from headstart.cli.app import run
 from headstart.cli.finetune import finetune
 from headstart.cli.fit import CURVES, HISTORY
@@ -93,6 +95,7 @@ def test_the_same_seed_gives_the_same_folder_but_for_the_seconds(cli: Cli, begun
         own = Path(shutil.copytree(cache, tmp_path / f"cache {name}"))
         assert cli("finetune", model, "--out", tmp_path / name, "--cache", own, *TINY).code == 0
         content = contents(tmp_path / name)
+        assert name.encode() in content.pop("command.txt")
         content[HISTORY] = re.sub(rb",[0-9.e-]+\r?\n", b"\n", content[HISTORY])
         folders.append(content)
     assert folders[0] == folders[1]
@@ -100,8 +103,13 @@ def test_the_same_seed_gives_the_same_folder_but_for_the_seconds(cli: Cli, begun
 
 def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, tmp_path: Path):
     model, cache = begun
-    outcome = cli("finetune", model, "--out", tmp_path / "m", "--cache", cache, *WORSE)
-    assert outcome.code == 0
+    report = tmp_path / "report"
+    arguments = ("--out", tmp_path / "m", "--report", report, "--cache", cache, *WORSE)
+    outcome = cli("finetune", model, *arguments)
+    assert outcome.code == 0, outcome.err
+    page = (report / "report.html").read_text()
+    for text in ("Fine-tuning</h2>", "images that it was not trained on", f"--report {report}"):
+        assert text in page
     assert "Fine-tuning was not clearly better, so the model stays as it was" in outcome.out
     kept, begun_with = (
         json.loads((folder / "model.json").read_text()) for folder in (tmp_path / "m", model)
@@ -118,6 +126,12 @@ def test_where_the_probe_is_better_it_is_kept_and_that_is_said(cli: Cli, begun, 
     assert "Only the head was trained" in probe.out
     assert not (tmp_path / "m" / CURVES).exists()
     assert not (tmp_path / "m" / HISTORY).exists()
+
+
+def test_without_held_out_images_there_is_no_report(tmp_path: Path, capsys):
+    finetune_verb._write_report(SimpleNamespace(held_out=None), tmp_path / "r", tmp_path / "m")
+    assert "no image was held out" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_training_that_diverged_is_still_one_document(cli: Cli, begun, tmp_path: Path):

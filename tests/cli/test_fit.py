@@ -16,11 +16,13 @@ pytestmark = pytest.mark.slow
 
 REPORT = {
     "accuracy_by_stage.png",
+    "command.txt",
     "confusion.png",
     "metrics.json",
     "most_wrong.png",
     "predictions.csv",
     "reliability.png",
+    "report.html",
 }
 QUICK = ("--stage", "head")
 
@@ -73,7 +75,7 @@ def test_the_model_folder_holds_the_model_its_card_and_the_skipped_files(
     (own / "noise" / "broken.jpg").touch()
     cli("fit", own, "--out", tmp_path / "model", *QUICK)
     names = {path.name.partition("-")[0] for path in files(tmp_path / "model")}
-    assert names == {"model.json", "README.md", "model", "skipped.csv"}
+    assert names == {"model.json", "README.md", "model", "skipped.csv", "command.txt"}
     with (tmp_path / "model" / "skipped.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [
             ["path", "reason"],
@@ -88,6 +90,7 @@ def test_the_same_seed_gives_the_same_files(cli: Cli, photos: Path, tmp_path: Pa
         {path.name: path.read_bytes() for path in files(tmp_path / name)}
         for name in ("first", "second")
     )
+    assert b"--seed 7" in first.pop("command.txt") != second.pop("command.txt")
     assert first == second
 
 
@@ -98,7 +101,7 @@ def test_a_second_fit_finds_all_features_and_replaces_the_model(
         outcome = cli("fit", photos, "--out", tmp_path / "model", *QUICK, "--json")
         assert outcome.document["cached"] == cached
         assert (outcome.document["images_per_second"] is None) is (cached == 24)
-    assert len(files(tmp_path / "model")) == 4
+    assert len(files(tmp_path / "model")) == 5
 
 
 @pytest.mark.parametrize("head", list(FAMILIES))
@@ -120,6 +123,9 @@ def test_a_report_is_written_where_asked_for(cli: Cli, photos: Path, tmp_path: P
     assert {path.name for path in files(tmp_path / "report")} == REPORT
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert metrics["images"] == 24
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "of 24 images that it was not trained on" in page
+    assert f"headstart fit {photos} --out {tmp_path / 'model'}" in page
 
 
 def test_a_report_that_cannot_be_written_leaves_the_model(

@@ -29,7 +29,7 @@ def test_numbers_and_one_picture_are_written(written: Path):
     assert [one["name"] for one in found["distance"]["stages"]][-1] == "head"
     assert len(found["skipped"]) == 1
     assert sorted(path.name for path in (written / "out").iterdir()) == [
-        "transfer.json", "transfer.png"
+        "command.txt", "report.html", "transfer.json", "transfer.png"
     ]  # fmt: skip
 
 

@@ -60,6 +60,8 @@ class Elements(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
+        if tag == "wbr":
+            return
         self.tags.append((tag, dict(attrs)))
         self._open = tag
 

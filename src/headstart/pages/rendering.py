@@ -45,7 +45,7 @@ def is_page(path: Path) -> bool:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("headstart.pages"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -53,6 +53,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
+    environment.filters["shown"] = _shown
+    return environment
 
 
 def _shown(value: Any) -> Any:

@@ -123,9 +123,9 @@ def _recall_interval(right: int, images: int, independent: float) -> Interval:
 
 
 def _words(scored: ScoredImages, model: Model) -> Iterator[str]:
-    if model.accuracy.method is not EstimateMethod.CROSS_VALIDATION:
-        yield "In cross-validation on its own training images:"
-    yield from scored.words()
+    if model.accuracy.method is EstimateMethod.CROSS_VALIDATION:
+        return scored.words()
+    return scored.words("In cross-validation on its own training images it")
 
 
 def _measured(scored: ScoredImages) -> Iterator[Section]:

@@ -68,15 +68,15 @@ class ScoredImages:
         name = f"always answering {self.classes[self.largest]}"
         return name, Cell.percent(self.largest_share), Cell.of(self.images)
 
-    def words(self) -> Iterator[str]:
-        """Say what the classes and the probabilities are like."""
+    def words(self, it: str = "It") -> Iterator[str]:
+        """Say what the classes and the probabilities are like; `it` begins the first sentence."""
         scores = metrics.per_class(self.confusion)
         known = [(one.recall, k) for k, one in enumerate(scores) if one.recall is not None]
         if all(recall == 1 for recall, _ in known):
-            yield "It recognized every image of every class."
+            yield f"{it} recognized every image of every class."
         else:
             worst = [self._recall_text(k) for recall, k in sorted(known)[:_WORST] if recall < 1]
-            yield f"It recognized least often: {join_names(worst)}."
+            yield f"{it} recognized least often: {join_names(worst)}."
         if pairs := metrics.confused_pairs(self.confusion):
             i, j = pairs[0]
             images = pluralize(int(self.confusion[i, j]), "image")
