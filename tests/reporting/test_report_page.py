@@ -16,7 +16,7 @@ from headstart.models.saved_model import save_model
 from headstart.pages.page import Cards, Cell, Command, Figure, Matrix, Page, Section, Table
 from headstart.pages.rendering import render
 from headstart.reporting.report_page import report_page
-from headstart.types import EstimateMethod
+from headstart.types import EstimateMethod, Interval
 from tests.models.trained_models import calibration, estimate, make_model
 from tests.reporting.made_up import (
     EVIL,
@@ -145,7 +145,32 @@ class TestEvaluation:
         document = json.loads((folder / "metrics.json").read_text())
         document |= {"confusion": [[20, 0, 0]] * 3, "accuracy": 1 / 3, "interval": [0.23, 0.46]}
         (folder / "metrics.json").write_text(json.dumps(document))
-        assert "the model is not surely better than that" in report_page(folder).summary[1]
+        assert report_page(folder).summary[1].endswith("33.3%: the model is not surely better.")
+
+    def test_newer_files_say_what_the_largest_class_gets_and_how_sure_recalls_are(
+        self, tmp_path: Path
+    ):
+        folder = write_evaluation(tmp_path, figures=False)
+        document = json.loads((folder / "metrics.json").read_text())
+        document["largest_class"] = {"class": "bee", "accuracy": 0.25, "better": False}
+        document["recalls"] = [{"class": "ant", "recall": 0.8, "interval": [0.125, 0.875]}]
+        (folder / "metrics.json").write_text(json.dumps(document))
+        page = report_page(folder)
+        assert page.summary[1].endswith(
+            "bee, would be right on 25.0%: the model is not surely better."
+        )
+        intervals = {row[0]: row[1].interval for row in part(page, "Recall by class", Table).rows}
+        assert intervals["ant"] == Interval(0.125, 0.875)
+
+    def test_one_class_has_no_largest(self, tmp_path: Path):
+        folder = write_evaluation(tmp_path, figures=False)
+        document = json.loads((folder / "metrics.json").read_text())
+        document |= {"confusion": [[50, 10, 0], [0, 0, 0], [0, 0, 0]]}
+        (folder / "metrics.json").write_text(json.dumps(document))
+        page = report_page(folder)
+        assert "largest class" not in " ".join(page.summary)
+        assert len(part(page, "Accuracy", Table).rows) == 1
+        render(page)
 
     @pytest.mark.parametrize(
         "content", [b"{", b'{"accuracy": 0.9, "loss": 1}', b"\xff\xfe", b'{"a": NaN}']

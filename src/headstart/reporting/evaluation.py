@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import os
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from heapq import nlargest
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, NonNegativeInt, model_validator
 
-from headstart.errors import DataError
 from headstart.evaluation import metrics
 from headstart.evaluation.metrics import ClassScore
 from headstart.evaluation.report import METRICS
-from headstart.images.thumbnails import thumbnail
-from headstart.pages.page import Card, Cards, Cell, Facts, Section
+from headstart.pages.page import Cell, Facts, Section
+from headstart.reporting.baseline import Baseline
 from headstart.reporting.contents import Contents, left_out_sections
+from headstart.reporting.predictions_file import PREDICTIONS, PredictionsFile
 from headstart.reporting.results_folder import Document, Pair, ResultsFolder, Share
 from headstart.reporting.scored_images import ScoredImages, accuracy_section, right_text
 from headstart.reporting.tuning import tuning_sections
-from headstart.system.prefetch import prefetch
 from headstart.system.text import join_names, pluralize
-from headstart.types import Conflict, Doubles, Skipped
+from headstart.types import Conflict, Interval, Labels, Skipped
 
-_PREDICTIONS: Final = "predictions.csv"
-_SHOWN: Final = ("path", "truth", "predicted", "probability")
-_WRONG: Final = 24
-_SIDE: Final = 160  # pixels of a thumbnail
+
+class LargestClass(Document):
+    """See `headstart.evaluation.breakdown.LargestClass`."""
+
+    label: str = Field(alias="class")
+    accuracy: Share
+    better: bool
+
+
+class ClassRecall(Document):
+    """See `headstart.evaluation.breakdown.ClassRecall`."""
+
+    label: str = Field(alias="class")
+    interval: Pair
 
 
 class Metrics(Document):
@@ -58,6 +59,31 @@ class Metrics(Document):
     unknown_classes: Mapping[str, NonNegativeInt] = Field(default_factory=dict)
     accuracy_known_classes: Share | None = None
     missing_classes: tuple[str, ...] = ()
+    largest_class: LargestClass | None = None
+    recalls: tuple[ClassRecall, ...] = ()
+
+    @property
+    def cells(self) -> Labels:
+        """The confusion matrix (K, K)."""
+        return np.array(self.confusion, dtype=np.int64)
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What always answering the largest class gets right; None if all are of one class."""
+        found = self.largest_class
+        if found is None:  # older files have none
+            return Baseline.of(self.cells.sum(axis=1), self.classes, self.interval)
+        return Baseline(label=found.label, accuracy=found.accuracy, better=found.better)
+
+    @property
+    def recall_intervals(self) -> list[Interval]:
+        """The 95% interval of each class's recall; wider for images in series, in newer files."""
+        known = {one.label: one.interval for one in self.recalls}
+        counts = zip(np.diagonal(self.cells).tolist(), self.cells.sum(axis=1).tolist(), strict=True)
+        return [
+            known.get(name) or metrics.wilson(hit, own)
+            for name, (hit, own) in zip(self.classes, counts, strict=True)
+        ]
 
     @model_validator(mode="after")
     def _check(self) -> Metrics:
@@ -69,43 +95,6 @@ class Metrics(Document):
         return self
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Predictions:
-    """predictions.csv.
-
-    Attributes:
-        confidence: (N,) probability of the predicted class.
-        correct: (N,) bool.
-        wrong: The rows of the others.
-    """
-
-    confidence: Doubles
-    correct: npt.NDArray[np.bool_]
-    wrong: Sequence[Mapping[str, str]]
-
-    @classmethod
-    def of(cls, folder: ResultsFolder) -> _Predictions:
-        confidence, correct, wrong = array("d"), bytearray(), []
-        try:
-            for row in folder.rows(_PREDICTIONS):  # millions, perhaps
-                confidence.append(float(row["probability"]))
-                correct.append(row["correct"] == "True")
-                if not correct[-1]:
-                    wrong.append({key: row[key] for key in _SHOWN})
-        except (KeyError, ValueError) as error:
-            raise _damaged(folder, str(error)) from error
-        found = cls(np.array(confidence), np.array(correct, bool), wrong)
-        if not len(correct) or not ((found.confidence >= 0) & (found.confidence <= 1.001)).all():
-            raise _damaged(folder, "it has no probabilities from 0 to 1")
-        return found
-
-
-def _damaged(folder: ResultsFolder, reason: str) -> DataError:
-    return DataError(
-        f"{folder.path / _PREDICTIONS} is damaged ({reason}); run the command that wrote it again"
-    )
-
-
 def evaluation_contents(folder: ResultsFolder) -> Contents:
     """Return what a page says about a test on labeled images.
 
@@ -113,11 +102,17 @@ def evaluation_contents(folder: ResultsFolder) -> Contents:
         DataError: A file cannot be read, or headstart did not write it.
     """
     found = folder.document(METRICS, Metrics)
-    predictions = _Predictions.of(folder) if folder.has(_PREDICTIONS) else None
+    predictions = PredictionsFile.read(folder) if folder.has(PREDICTIONS) else None
     missing = []
     if predictions is None:
-        missing.append(f"reliability and the most wrong images: there is no {_PREDICTIONS}")
-    scored = _scored(found, predictions)
+        missing.append(f"reliability and the most wrong images: there is no {PREDICTIONS}")
+    scored = ScoredImages(
+        classes=found.classes,
+        confusion=found.cells,
+        recalls=found.recall_intervals,
+        confidence=predictions.confidence if predictions else None,
+        correct=predictions.correct if predictions else np.zeros(0, bool),
+    )
     confusion = folder.figure("confusion.png", "Confusion matrix")
     reliability = folder.figure("reliability.png", "Reliability diagram")
     stages = folder.figure("accuracy_by_stage.png", "Accuracy of a head on each stage")
@@ -125,13 +120,13 @@ def evaluation_contents(folder: ResultsFolder) -> Contents:
         missing.append("the reliability diagram: there is no reliability.png")
     return Contents(
         title=f"Test on {pluralize(found.images, 'image')}",
-        summary=[*_summary(found, scored), *scored.words()],
+        summary=[*_summary(found), *scored.words()],
         sections=[
-            accuracy_section(_accuracies(found, scored), _facts(found)),
+            accuracy_section(_accuracies(found), _facts(found)),
             scored.recall_section(),
             scored.confusion_section(confusion),
             *([scored.reliability_section(reliability)] if predictions else []),
-            *([_most_wrong(predictions.wrong)] if predictions else []),
+            *([predictions.most_wrong()] if predictions else []),
             *tuning_sections(folder),
             *([Section("Accuracy by stage", [stages])] if stages else []),
             *left_out_sections(found.skipped, found.conflicts, seen=found.seen),
@@ -140,21 +135,10 @@ def evaluation_contents(folder: ResultsFolder) -> Contents:
     )
 
 
-def _scored(found: Metrics, predictions: _Predictions | None) -> ScoredImages:
-    cells = np.array(found.confusion, dtype=np.int64)
-    scores = zip(np.diagonal(cells).tolist(), cells.sum(axis=1).tolist(), strict=True)
-    return ScoredImages(
-        classes=found.classes,
-        confusion=cells,
-        recalls=[metrics.wilson(hit, own) for hit, own in scores],
-        confidence=predictions.confidence if predictions else None,
-        correct=predictions.correct if predictions else np.zeros(0, bool),
-    )
-
-
-def _summary(found: Metrics, scored: ScoredImages) -> Iterator[str]:
+def _summary(found: Metrics) -> Iterator[str]:
     yield right_text(found.accuracy, found.interval, found.images)
-    yield scored.largest_text(found.interval)
+    if found.baseline:
+        yield found.baseline.text
     if found.shared_scenes and found.accuracy_new_scenes is not None:
         yield (
             f"{pluralize(found.shared_scenes, 'image shows', 'images show')} a scene of the "
@@ -168,11 +152,11 @@ def _summary(found: Metrics, scored: ScoredImages) -> Iterator[str]:
         )
 
 
-def _accuracies(found: Metrics, scored: ScoredImages) -> list[tuple[str, Cell, Cell]]:
+def _accuracies(found: Metrics) -> list[tuple[str, Cell, Cell]]:
     others = sum(found.unknown_classes.values())
     rows = [
         ("this model", Cell.percent(found.accuracy, found.interval), Cell.of(found.images)),
-        scored.largest_row(),
+        *([found.baseline.row] if found.baseline else []),
     ]
     if found.shared_scenes and found.accuracy_new_scenes is not None:
         count = found.images - others - found.shared_scenes
@@ -180,7 +164,9 @@ def _accuracies(found: Metrics, scored: ScoredImages) -> list[tuple[str, Cell, C
         rows.append(("this model on new scenes", share, Cell.of(count)))
     if others:
         share = Cell.percent(found.accuracy_known_classes)
-        rows.append(("this model on the classes that it knows", share, Cell.of(scored.images)))
+        rows.append(
+            ("this model on the classes that it knows", share, Cell.of(found.images - others))
+        )
     return rows
 
 
@@ -195,36 +181,3 @@ def _facts(found: Metrics) -> Facts:
             ("classes without images", join_names(found.missing_classes) or None),
         ]
     )
-
-
-def _most_wrong(wrong: Sequence[Mapping[str, str]]) -> Section:
-    """Show the errors with the highest confidence."""
-    if not wrong:
-        return Section("The most wrong images", ["No image was predicted wrongly."])
-    shown = nlargest(_WRONG, wrong, key=lambda row: float(row["probability"]))
-    paths = [Path(row["path"]) for row in shown]
-    images = [image for _, image in prefetch(partial(thumbnail, side=_SIDE), paths)]
-    folder = _common_folder(paths)
-    cards = [
-        Card(
-            images=[image],
-            title=f"{row['predicted']} {float(row['probability']):.1%}",
-            note=f"true: {row['truth']}",
-            path=str(path.relative_to(folder)) if folder else str(path),
-        )
-        for row, path, image in zip(shown, paths, images, strict=True)
-    ]
-    count = f"{pluralize(len(wrong), 'error')}, the most confident first"
-    more = f" ({len(shown)} shown; {_PREDICTIONS} has all)" if len(shown) < len(wrong) else ""
-    words = f"{count}{more}. Such images often have a wrong label."
-    where = f" The files are in {folder}." if folder else ""
-    return Section("The most wrong images", [f"{words}{where}", Cards(cards)])
-
-
-def _common_folder(paths: Sequence[Path]) -> Path | None:
-    """Return the innermost folder that contains the folders of all files; None if there is none."""
-    try:
-        folder = Path(os.path.commonpath([path.parent.parent for path in paths]))
-    except ValueError:  # on several drives, or some relative
-        return None
-    return folder if folder.name else None

@@ -14,6 +14,7 @@ from headstart.models.model_card import accuracy_text, novelty_text, review_text
 from headstart.models.saved_model import load_model
 from headstart.models.trained_model import Model
 from headstart.pages.page import Cell, Facts, Figure, Section, Table
+from headstart.reporting.baseline import Baseline
 from headstart.reporting.contents import Contents, left_out_sections
 from headstart.reporting.results_folder import ResultsFolder, png_figure
 from headstart.reporting.scored_images import CELLS, ScoredImages, accuracy_section, right_text
@@ -65,26 +66,23 @@ def _accuracy_words(model: Model) -> Iterator[str]:
         yield "Its accuracy is unknown: there were too few images or scenes to hold any out."
         return
     yield right_text(estimate.value, estimate.interval, estimate.images)
-    name, share = _largest(model)
-    better = estimate.interval.low > share
-    always = f"Always answering the largest class, {name}, would be right on about {share:.1%}"
-    yield f"{always}." if better else f"{always}: the model is not surely better than that."
+    if found := _baseline(model, estimate.interval):
+        yield found.text
 
 
-def _largest(model: Model) -> tuple[str, float]:
-    """Return the class with most training images and its share."""
-    k = int(np.argmax(model.data.images))
-    return model.classes[k], model.data.images[k] / sum(model.data.images)
+def _baseline(model: Model, accuracy: Interval) -> Baseline | None:
+    """Return what the largest class of the training images would get right."""
+    return Baseline.of(np.array(model.data.images), model.classes, accuracy)
 
 
 def _accuracy(model: Model) -> Iterator[Section]:
     estimate = model.accuracy
-    if estimate.value is None:
+    if estimate.value is None or estimate.interval is None:
         return
-    name, share = _largest(model)
+    found = _baseline(model, estimate.interval)
     rows = [
         ("this model", Cell.percent(estimate.value, estimate.interval), Cell.of(estimate.images)),
-        (f"always answering {name}", Cell.percent(share), Cell.of(None)),
+        *([found.row] if found else []),
     ]
     if (same := model.accuracy_same_scenes) and same.value is not None:
         name = "this model on more images of the same scenes"

@@ -39,35 +39,6 @@ class ScoredImages:
     confidence: Doubles | None
     correct: npt.NDArray[np.bool_]
 
-    @property
-    def images(self) -> int:
-        """The number of images."""
-        return int(self.confusion.sum())
-
-    @property
-    def largest(self) -> int:
-        """The class with most images."""
-        return int(self.confusion.sum(axis=1).argmax())
-
-    @property
-    def largest_share(self) -> float:
-        """The accuracy of always answering the largest class."""
-        return float(self.confusion[self.largest].sum() / self.images)
-
-    def largest_text(self, interval: Interval) -> str:
-        """Compare an accuracy, given its interval, with always answering the largest class."""
-        always = (
-            f"Always answering the largest class, {self.classes[self.largest]}, would be right on "
-            f"{self.largest_share:.1%}"
-        )
-        better = interval.low > self.largest_share
-        return f"{always}." if better else f"{always}: the model is not surely better than that."
-
-    def largest_row(self) -> tuple[str, Cell, Cell]:
-        """Return the row of `accuracy_section` about always answering the largest class."""
-        name = f"always answering {self.classes[self.largest]}"
-        return name, Cell.percent(self.largest_share), Cell.of(self.images)
-
     def words(self, it: str = "It") -> Iterator[str]:
         """Say what the classes and the probabilities are like; `it` begins the first sentence."""
         scores = metrics.per_class(self.confusion)
