@@ -16,9 +16,12 @@ def remember_command(arguments: Sequence[str]) -> None:
 
 
 def record_command(folder: Path) -> None:
-    """Write the command line into a folder of results."""
+    """Write the command line into a folder of results, and remove the page of earlier ones."""
+    from headstart.pages.rendering import is_page
     from headstart.reporting.results_folder import ResultsFolder
 
+    if is_page(folder / PAGE):
+        (folder / PAGE).unlink()
     ResultsFolder(folder).write_command(shlex.join(["headstart", *_given.get()]))
 
 
