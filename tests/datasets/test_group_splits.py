@@ -48,8 +48,15 @@ def test_a_series_is_held_out_whole(counts, fraction, seed):
     held = holdout_mask(keys, labels, fraction=fraction, seed=seed)
     assert all(len(parts) == 1 for parts in parts_by_key(keys, held).values())
     for label, of_class in enumerate(counts):
-        if len(of_class) > 1:
-            assert set(held[labels == label].tolist()) == {True, False}
+        assert not held[labels == label].all()
+        assert held[labels == label].any() or len(of_class) < 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_single_images_make_up_for_series_of_their_class(seed):
+    keys, labels = series_of([[30, *[1] * 70], [4] * 5, [9, 9]])
+    held = holdout_mask(keys, labels, fraction=0.2, seed=seed)
+    assert np.bincount(labels[held], minlength=3).tolist() == [20, 4, 0]
 
 
 @examples(100)

@@ -60,8 +60,8 @@ def held_out_series(
         number: Orders series of equal size.
 
     Returns:
-        The keys of the series to hold out. Of a class with several series, at least one is held
-        out and one is not, unless that contradicts another class.
+        The keys of the series to hold out. Of each class, at least one is not; and of one with
+        three or more, at least one is, unless that contradicts another class.
     """
     counts = {
         key: np.bincount(labels[rows], minlength=int(labels.max()) + 1)
@@ -78,9 +78,9 @@ def held_out_series(
             held += counts[key]
     for label in np.flatnonzero(total):
         members = [key for key in order if counts[key][label]]
-        if len(members) > 1 and not chosen.intersection(members):
+        if len(members) > 2 and not chosen.intersection(members):
             chosen.add(members[-1])
-        elif len(members) > 1 and chosen.issuperset(members):
+        elif chosen.issuperset(members):
             chosen.discard(members[-1])
     return chosen
 

@@ -1,15 +1,12 @@
 """Cross-validation folds and held-out images, decided by each image's own digest.
 
-For old images to keep their assignment when others are added, it must depend on nothing but the
-image itself: if it looked at the other images, adding some would change it. So every image gets a
-pseudo-random number from its digest and the seed, and that number alone decides. As a result, the
-sizes of the parts are binomially distributed, not exact: of 100 images of a class, a fifth is 20
-plus or minus 4. An exact quota (sort by number and deal out in turn) would move almost every image
-when a single one is added.
+For old images to keep their assignment when others are added, it must depend on little but the
+image itself. So every image gets a pseudo-random number from its digest and the seed.
 
-This is corrected only where chance leaves a class without any image in some part, with as few
-images as possible. It happens only in small classes, where adding an image may move the corrected
-one.
+- The number alone decides the fold. The sizes of folds are then binomially distributed, which is
+  corrected only where chance leaves a class without any image in some fold.
+- Of each class, the images with the lowest numbers are held out, as many as asked for. An added
+  image moves at most one other, at the border; see docs/decisions/0034-held-out-images.md.
 
 The images of a series share one key instead of having their own digest. They always stay together:
 see `headstart.datasets.group_splits`.
@@ -65,13 +62,10 @@ def holdout_mask(
 ) -> npt.NDArray[np.bool_]:
     """Choose the images to hold out: (N,) bool.
 
-    An image is held out if its number is below `fraction`, with two corrections of one image each:
-    a class that would be held out completely keeps the image with the highest number for training,
-    and a class of two or more images with none held out gives up the one with the lowest. When
-    images are added, the second correction moves an old image only from held-out to training, which
-    is harmless. The first may move one from training to held-out, with a probability of about
-    `fraction` ** n in a class of n images; otherwise, some classes could not be trained on. Series
-    are held out whole or not at all.
+    Of each class, those with the lowest numbers are, as many as `held_out_count` says. When an
+    image is added, at most one other of its class moves. Series are held out whole or not at all;
+    the other images of their class make up for what that leaves too many or too few. A class that
+    consists of one image or series is not held out.
 
     Args:
         keys: N digests of the images' bytes; the images of a series share one key.
@@ -95,16 +89,29 @@ def holdout_mask(
         out = held_out_series(series, labels, fraction=fraction, number=number.__getitem__)
         held |= np.array([key in out for key in keys], dtype=bool)
     for rows_of in _by_class(keys, labels):
-        numbers = {key: _uniform(purpose, seed, key) for key in rows_of if key not in series}
         # The key breaks ties, so that the order of the images never matters.
-        ranked = sorted(numbers, key=lambda key: (numbers[key], key))
-        parts = {bool(held[rows[0]]) for key, rows in rows_of.items() if key in series}
-        count = sum(number < fraction for number in numbers.values())
-        # At least one image stays; at least one is held out if there are two.
-        count = min(max(count, True not in parts), len(ranked) - (False not in parts))
-        for key in ranked[: max(count, 0)]:
+        single = [key for key in rows_of if key not in series]
+        ranked = sorted(single, key=lambda key: (_uniform(purpose, seed, key), key))
+        parts = [held[rows[0]] for key, rows in rows_of.items() if key in series for _ in rows]
+        count = held_out_count(len(ranked) + len(parts), fraction) - sum(parts)
+        for key in ranked[: max(0, min(count, len(ranked) - all(parts)))]:
             held[rows_of[key]] = True
     return held
+
+
+def held_out_count(images: int, fraction: float) -> int:
+    """Return how many images of a class to hold out.
+
+    The nearest number to the fraction, but at least one of three, and never all. A class of two
+    gives up one only if half of the images are asked for.
+
+    Args:
+        images: number of images of the class.
+        fraction: share to hold out, 0 < fraction < 1.
+    """
+    if images < 3:
+        return int(images * fraction)
+    return min(max(int(images * fraction + 0.5), 1), images - 1)
 
 
 def stratified_sample(
