@@ -70,6 +70,8 @@ def test_a_loaded_model_needs_no_folder(classifier: headstart.Classifier, new_ph
 
 def test_hold_out_tests_on_a_share(photos: Path, tmp_path: Path):
     found = headstart.fit(photos, hold_out=0.25, out=tmp_path / "model")
+    assert [one.images for one in found.fit_result_.recalls] == [2, 2, 2]
+    assert found.fit_result_.largest_class.accuracy == pytest.approx(1 / 3)
     assert found.model_.accuracy.method == "held-out"
     assert found.model_.accuracy.images in (5, 6)
     assert headstart.Classifier.load(tmp_path / "model").model_.accuracy == found.model_.accuracy

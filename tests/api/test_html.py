@@ -127,6 +127,8 @@ def test_an_audit_counts_its_issues(photos: Path):
 def test_metrics_are_a_table():
     text = build_report([[0.9, 0.1], [0.2, 0.8]], [0, 1], ["ant", "bee"])._repr_html_()
     assert "1.000 (0.342 to 1.000, 2 images)" in text
+    assert "0.500: always answering ant" in text
+    assert "ant: 1.000 (0.207 to 1.000)" in text
 
 
 def test_what_has_no_view_shows_its_repr():

@@ -27,6 +27,8 @@ KEYS = {
     "images",
     "skipped",
     "unknown",
+    "largest_class",
+    "recalls",
 }
 PICTURES = ("accuracy_by_stage", "confusion", "most_wrong", "reliability")
 
@@ -46,6 +48,10 @@ def test_json_holds_all_that_the_contract_names(cli: Cli, model: Path, new: Path
     for score in said["per_class"].values():
         assert score.keys() == {"precision", "recall", "f1", "support"}
     assert said["skipped"] == [{"path": str(new / "noise" / "broken.jpg"), "reason": "empty file"}]
+    assert said["largest_class"]["class"] == "checks"
+    assert said["largest_class"]["accuracy"] == pytest.approx(1 / 3)
+    assert said["largest_class"]["better"] is True
+    assert sum(one["correct"] for one in said["recalls"]) == said["accuracy"] * 12
 
 
 def test_a_person_is_told_the_same(cli: Cli, model: Path, new: Path, photos: Path):
@@ -56,6 +62,8 @@ def test_a_person_is_told_the_same(cli: Cli, model: Path, new: Path, photos: Pat
     assert outcome.code == 0
     for text in (
         "accuracy           0.667 (95% interval",
+        "baseline           0.333 (always answering noise, 4 of 12 images)",
+        "recall             1.000 for each of 2 classes",
         "unknown classes    4 images count as wrong, of 1 class that the model does not know: stra",
         "strange (4); on the others the accuracy is 1.000",
         "missing classes    1 class has no image: checks",
@@ -65,6 +73,26 @@ def test_a_person_is_told_the_same(cli: Cli, model: Path, new: Path, photos: Pat
         "skipped            ",
     ):
         assert text in outcome.out
+
+
+def test_a_model_that_is_not_surely_better_than_one_answer_is_said_to_be(
+    cli: Cli, model: Path, new: Path
+):
+    for kind, other in zip(KINDS, (*KINDS[1:], KINDS[0]), strict=True):
+        (new / kind).rename(new / f"was-{other}")
+    for kind in KINDS:
+        (new / f"was-{kind}").rename(new / kind)
+    for path in files(new):  # far larger than what the network sees
+        with Image.open(path) as image:
+            image.resize((900, 800)).save(path)
+    outcome = cli("evaluate", model, new)
+    assert outcome.code == 0
+    assert (
+        "warning: the model is not surely better than always answering checks, which" in outcome.err
+    )
+    assert "the images have 900 x 800 pixels, and the network sees 224 x 224; if" in outcome.err
+    assert "train again with --quality best, or the quicker --views" in outcome.err
+    assert "recall             checks   0.000 (0.000 to 0.490, 0 of 4)\n" in outcome.out
 
 
 def test_out_gets_the_numbers_the_predictions_and_the_pictures(

@@ -45,6 +45,9 @@ def test_json_holds_all_that_the_contract_names(cli: Cli, own: Path, tmp_path: P
     assert said["classes"] == list(KINDS)
     assert said["interval"][0] <= said["accuracy"] <= said["interval"][1]
     assert said["accuracy"] >= 0.9
+    assert said["largest_class"]["class"] == "checks"
+    assert said["largest_class"]["better"] is True
+    assert {one["class"] for one in said["recalls"]} == set(KINDS)
     assert said["estimate"] == "cross-validation"
     assert said["seconds"] > 0
     assert said["images_per_second"] > 0
@@ -153,6 +156,22 @@ def test_a_share_is_held_out_on_request(cli: Cli, photos: Path, tmp_path: Path):
     told = cli("fit", photos, *arguments[:-1]).out
     counts = f"{said['images']} images and {said['tested_images']} held out, 3 classes"
     assert f"photos: {counts}" in told
+    assert sum(one["images"] for one in said["recalls"]) == said["tested_images"] == 6
+    assert said["largest_class"]["images"] == 2
+    assert "baseline  0.333 (always answering checks, 2 of 6 images)" in told
+
+
+def test_classes_that_are_too_small_to_hold_out_are_said_to_be(cli: Cli, own: Path, tmp_path: Path):
+    for extra in files(own / "noise")[2:]:
+        extra.unlink()
+    arguments = ("--out", tmp_path / "model", *QUICK, "--holdout", 0.2)
+    assert "untested  noise: no test image" in cli("fit", own, *arguments).out
+    shutil.rmtree(own / "stripes")
+    for extra in files(own / "checks")[2:]:
+        extra.unlink()
+    outcome = cli("fit", own, *arguments)
+    assert "--holdout 0.2 held out no image, since every class has too few; the" in outcome.err
+    assert "warning: the model is not surely better than always answering checks" in outcome.err
 
 
 def test_a_split_of_the_data_is_used_and_holdout_then_changes_nothing(cli: Cli, tmp_path: Path):

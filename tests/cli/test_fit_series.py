@@ -59,6 +59,7 @@ def test_test_images_of_known_scenes_do_not_count_and_are_told(cli: Cli, tmp_pat
     command = ("fit", photos, "--out", tmp_path / "model", *QUICK, "--group-by", r"name:^scene\d")
     said = cli(*command, "--json").document
     assert (said["tested_images"], said["shared_scenes"]) == (21, 6)
+    assert [one["images"] for one in said["recalls"]] == [7, 7, 7]
     text = cli(*command).out
     assert "24 images and 27 held out" in text
     assert "6 of 27 test images show scenes of training images" in text

@@ -28,6 +28,7 @@ KEYS = [
     "shared_scenes", "accuracy_new_scenes", "interval_new_scenes", "unknown", "unknown_caught",
     "coverage", "drift",
     "unknown_classes", "accuracy_known_classes", "missing_classes",
+    "largest_class", "recalls",
 ]  # fmt: skip
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2], [0.2, 0.7, 0.1]])

@@ -28,7 +28,7 @@ def blas_threads() -> int:
         (detection, "class_spread"),
         (selection, "try_candidates"),
         (selection, "_choose_and_estimate"),
-        (fitting, "_predict_held_out"),
+        (fitting, "_predict_test_part"),
         (fitting, "fit_novelty"),
     ],
 )
@@ -48,7 +48,7 @@ def test_a_model_does_not_depend_on_threads(
     monkeypatch.setattr(module, name, watched)
     monkeypatch.setattr(detection, "_MIN_WIDTH", 1)
     with threadpool_limits(2, user_api="blas"):
-        fitting.fit(open_dataset(photos), tiny(), FitSettings())
+        fitting.fit(open_dataset(photos), tiny(), FitSettings(hold_out=0.2))
         assert blas_threads() == 2
     assert set(seen) == {1}
 

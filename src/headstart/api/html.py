@@ -167,10 +167,22 @@ def _model(model: Model) -> list[str]:
 def _fit_result(found: FitResult) -> list[str]:
     facts = {
         **_model_facts(found.model),
+        **_breakdown_facts(found),
         "skipped": pluralize(len(found.skipped), "file") if found.skipped else None,
         "time": f"{found.seconds:.1f} s",
     }
     return [f"Fit on {found.model.data.name}", _facts(facts)]
+
+
+def _breakdown_facts(found: FitResult | Report) -> dict[str, str]:
+    facts = {}
+    if largest := found.largest_class:
+        facts["baseline"] = f"{largest.accuracy:.3f}: always answering {largest.label}"
+    if found.recalls:
+        worst = found.recalls[0]
+        interval = f"{worst.interval.low:.3f} to {worst.interval.high:.3f}"
+        facts["lowest recall"] = f"{worst.label}: {worst.value:.3f} ({interval})"
+    return facts
 
 
 def _tuning(found: FineTuneResult) -> list[str]:
@@ -212,6 +224,7 @@ def _predictions(found: Predictions) -> list[str]:
 def _report(found: Report) -> list[str]:
     facts = {
         "accuracy": _accuracy(found.accuracy, found.interval, found.images),
+        **_breakdown_facts(found),
         "balanced accuracy": f"{found.balanced_accuracy:.3f}",
         "log loss": f"{found.nll:.3f}",
         "calibration error": f"{found.ece:.3f}",

@@ -206,7 +206,8 @@ def evaluate(
         runtime: As for `compare`.
 
     Returns:
-        The metrics; `plot()` draws the confusion matrix.
+        The metrics; `plot()` draws the confusion matrix. A warning says if the accuracy is not
+            surely higher than that of always answering the largest class.
 
     Raises:
         DataError: The data cannot be read, no image is left to test on, or the model knows none of
@@ -228,7 +229,9 @@ def evaluate(
             training=dataset.training_images(),
             progress=bars.bar("images", "images"),
         )
-    give_warnings(extractor.warnings)
-    return evaluation_report(
+    report = evaluation_report(
         trained, found, coverage=coverage, by_class=coverage_by_class, unknown=unknown
     )
+    largest = report.largest_class
+    give_warnings([*extractor.warnings, *(largest.warnings if largest else ())])
+    return report

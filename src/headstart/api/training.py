@@ -41,7 +41,8 @@ def fit(data: Data, *, out: str | Path | None = None, **settings: Any) -> Classi
 
     Returns:
         The fitted classifier: `predict` takes images, `model_` has the accuracy, and
-            `fit_result_` the details.
+            `fit_result_` the details: `recalls` by class, and `largest_class`, what always
+            answering the largest class would get right. A warning says if that is not surely less.
 
     Raises:
         DataError: The data cannot be read, or fewer than two classes have a readable image.
@@ -58,7 +59,8 @@ def fit(data: Data, *, out: str | Path | None = None, **settings: Any) -> Classi
     with progress(verbose=classifier.verbose) as bars:
         dataset = open_data(data, bars, cache=classifier.cache)
     classifier.fit(dataset)
-    give_warnings(classifier.extractor.warnings)
+    largest = classifier.fit_result_.largest_class
+    give_warnings([*classifier.extractor.warnings, *(largest.warnings if largest else ())])
     if out is not None:
         classifier.save(out)
     return classifier

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headstart.cli import options as shared
-from headstart.cli.console import facts, print_json, progress, warn
-from headstart.cli.remarks import coverage_texts, coverage_warnings, drift_text
+from headstart.cli.breakdown import breakdown_facts
+from headstart.cli.console import facts, note, print_json, progress, warn
+from headstart.cli.remarks import coverage_texts, coverage_warnings, detail_advice, drift_text
 from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import left_out_facts
 from headstart.system.text import join_names, pluralize
@@ -66,7 +67,13 @@ def evaluate(
         write_report(report, found, out, model=trained)
         write_skipped(report.skipped, out / "skipped.csv")
         write_results_page(out)
-    warn([*extractor.warnings, *warnings])
+    largest = report.largest_class
+    warn([*extractor.warnings, *warnings, *(largest.warnings if largest else [])])
+    again = "train again with"
+    if not trained.members and (
+        advice := detail_advice(report.accuracy, largest, extractor, found.paths, do=again)
+    ):
+        note(advice)
     if as_json:
         print_json(report)
         return
@@ -79,6 +86,7 @@ def evaluate(
     facts(
         [
             ("accuracy", accuracy_text(accuracy)),
+            *breakdown_facts(largest, report.recalls),
             ("unknown classes", _unknown_classes_text(report)),
             ("missing classes", _missing_text(report)),
             ("scenes", _scenes_text(report)),

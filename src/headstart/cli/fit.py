@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.cli import options as shared
+from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts, note, print_json, progress, warn
 from headstart.cli.remarks import detail_advice
 from headstart.cli.results_page import record_command, write_results_page
@@ -151,8 +152,13 @@ def fit(
     if report:
         write_fit_report(result, report, model=out)
     warn(extractor.warnings)
-    if advice := detail_advice(result, extractor, dataset.paths):
+    largest = result.largest_class
+    warn(largest.warnings if largest else [])
+    if advice := detail_advice(result.model.accuracy.value, largest, extractor, dataset.paths):
         note(advice)
+    if holdout and not result.has_test_part:
+        few = f"--holdout {holdout:g} held out no image, since every class has too few"
+        warn([f"{few}; the accuracy is cross-validated instead"])
     if lost := sorted(set(dataset.classes) - set(result.model.classes)):
         one, many = "class has", "classes have"
         warn([f"{pluralize(len(lost), one, many)} no usable training image: {join_names(lost)}"])
@@ -262,6 +268,8 @@ def _document(
         "interval": measured.interval,
         "estimate": measured.method,
         "tested_images": measured.images,
+        "largest_class": result.largest_class,
+        "recalls": result.recalls,
         "seconds": seconds,
         "images_per_second": _images_per_second(result),
         "cached": result.cached,
@@ -293,6 +301,7 @@ def _describe(
         [
             *training_facts(dataset.name, result, extractor, features),
             ("accuracy", accuracy_text(model.accuracy)),
+            *breakdown_facts(result.largest_class, result.recalls),
             ("scenes", scenes_text(model)),
             ("shared", shared_text(result)),
             ("unknown", novelty_text(model)),
@@ -307,12 +316,15 @@ def _describe(
 
 
 def _untested_text(result: FitResult) -> str | None:
-    """Name the classes that are in one fold, so that the cross-validation never tests them."""
-    model, tested = result.model, result.held_out
-    if tested is None or model.accuracy.method is not EstimateMethod.CROSS_VALIDATION:
+    """Name the classes that no image tests: too few for a test part, or for two folds."""
+    model, tested = result.model, result.tested
+    if tested is None:
         return None
     counts = tested.groups_by_class(len(model.classes))
-    single = [name for name, n in zip(model.classes, counts.tolist(), strict=True) if n == 1]
-    what = "a single image" if tested.clusters is None else "a single series"
-    names = f"{names_text(single)}: {what} cannot be used for both training and testing"
-    return names if single else None
+    if model.accuracy.method is EstimateMethod.CROSS_VALIDATION:
+        few, what = 1, "a single image" if tested.clusters is None else "a single series"
+        reason = f"{what} cannot be used for both training and testing"
+    else:
+        few, reason = 0, "no test image"
+    names = [name for name, n in zip(model.classes, counts.tolist(), strict=True) if n == few]
+    return f"{names_text(names)}: {reason}" if names else None

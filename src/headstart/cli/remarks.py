@@ -13,12 +13,12 @@ from headstart.errors import UserError
 from headstart.system.text import duration, pluralize
 
 if TYPE_CHECKING:
+    from headstart.evaluation.breakdown import LargestClass
     from headstart.evaluation.conformal import Coverage
     from headstart.evaluation.drift import Drift, EstimatedAccuracy
     from headstart.features.extractor import Extractor
     from headstart.inspection.expected_time import Passes
     from headstart.inspection.inspected_network import InspectedNetwork
-    from headstart.models.fit_result import FitResult
     from headstart.models.trained_model import Model
 
 _UNLABELED = "expect more errors than the model's accuracy suggests"
@@ -54,27 +54,42 @@ def coverage_warnings(model: Model, coverage: float | None, *, by_class: bool) -
     return [text]
 
 
-def detail_advice(result: FitResult, extractor: Extractor, paths: Sequence[Path]) -> str | None:
-    """Advise tiles if a model that sees large images only as small ones is often wrong."""
-    from headstart.features.views import Frame
-    from headstart.images.sizes import typical_size
-    from headstart.models.quality import loses_detail
+def detail_advice(
+    accuracy: float | None,
+    largest: LargestClass | None,
+    extractor: Extractor,
+    paths: Sequence[Path],
+    *,
+    do: str = "try",
+) -> str | None:
+    """Advise tiles if a model that sees large images only as small ones is often wrong.
 
-    accuracy = result.model.accuracy.value
-    tried = [extractor.view, *extractor.others]
-    if any(view is not None and view.frame is Frame.TILES for view in tried):
+    Args:
+        accuracy: Its accuracy; None if unknown.
+        largest: What always answering the largest class gets right; None if unknown.
+        extractor: The views that were tried.
+        paths: The images.
+        do: What to do with the options.
+    """
+    from headstart.features.views import Frame, View
+    from headstart.images.sizes import typical_size
+    from headstart.models.quality import loses_detail, tiles_of
+
+    views = extractor.by_view.values()
+    if any(one.view is not None and one.view.frame is Frame.TILES for one in views):
         return None
-    images = result.model.data.images
-    trivial = 1 - max(images) / sum(images)
+    trivial = 1 - largest.accuracy if largest else 1.0
     if accuracy is None or 1 - accuracy <= min(1 - _ACCURATE, trivial / 2):
         return None
     size = typical_size(paths)
-    if size is None or not loses_detail(extractor.backbone, size):
+    backbone = max((one.backbone for one in views), key=lambda one: one.preprocessing.crop)
+    if size is None or not loses_detail(backbone, size):
         return None
-    side = extractor.backbone.preprocessing.crop
+    side, plain = backbone.preprocessing.crop, View(extractor.backbone.name)
     return (
         f"the images have {size[0]:,} x {size[1]:,} pixels, and the network sees {side} x {side}; "
-        "if what matters in them is small, try --quality best"
+        f"if what matters in them is small, {do} --quality best, or the quicker --views "
+        f"{plain},{tiles_of(extractor.backbone)}"
     )
 
 

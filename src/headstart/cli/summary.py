@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headstart.system.text import join_names, pluralize
-from headstart.types import Conflict, EstimateMethod, Skipped
+from headstart.types import Conflict, Skipped
 
 if TYPE_CHECKING:
     from headstart.features.extractor import Extractor
@@ -136,11 +136,9 @@ def training_facts(
     from headstart.models.model_card import review_text
 
     model, origin = result.model, result.model.origin
-    tested, held_out = result.held_out, model.accuracy.method is EstimateMethod.HELD_OUT
-    if tested is not None and (held_out or tested.new_scene is not None):
-        test = f" and {len(tested.labels):,} held out"
-    else:
-        test = ""
+    test = ""
+    if result.held_out and result.has_test_part:
+        test = f" and {len(result.held_out.labels):,} held out"
     classes = f"{len(model.classes):,} classes ({names_text(model.classes)})"
     yield "data", f"{name}: {pluralize(result.images, 'image')}{test}, {classes}"
     yield "review", review_text(model)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from headstart.errors import DataError
 from headstart.evaluation import metrics
+from headstart.evaluation.breakdown import ClassRecall, LargestClass, recalls_by_class
 from headstart.evaluation.conformal import Coverage
 from headstart.evaluation.drift import Drift
 from headstart.evaluation.metrics import ClassScore
@@ -61,6 +62,9 @@ class Report(Plotted):
         unknown_classes: class that the model does not know -> number of its images.
         accuracy_known_classes: accuracy on the images of classes that the model knows.
         missing_classes: classes of the model of which there is no image.
+        largest_class: what always answering the largest class would get right, and whether the
+            model is surely better; None if all images are of one class.
+        recalls: recall of each class that has images, with its interval, the lowest first.
     """
 
     accuracy: float
@@ -87,6 +91,8 @@ class Report(Plotted):
     unknown_classes: Mapping[str, int] = field(default_factory=dict)
     accuracy_known_classes: float
     missing_classes: tuple[str, ...] = ()
+    largest_class: LargestClass | None = None
+    recalls: tuple[ClassRecall, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Report: accuracy {self.accuracy:.3f} on {pluralize(self.images, 'image')}>"
@@ -151,11 +157,12 @@ def build_report(
     correct = predicted == truth
     others = sum((unknown_classes or {}).values())
     everything = np.concatenate([correct, np.zeros(others, bool)])
+    series = _extended(clusters, others)
     new = np.flatnonzero(new_scene) if new_scene is not None else np.arange(0)
     of_new = metrics.clustered_interval(correct[new], None if clusters is None else clusters[new])
     return Report(
         accuracy=float(everything.mean()),
-        interval=metrics.clustered_interval(everything, _extended(clusters, others)),
+        interval=metrics.clustered_interval(everything, series),
         top5=metrics.top_k_accuracy(p, truth, TOP) if len(classes) > TOP else None,
         balanced_accuracy=metrics.balanced_accuracy(truth, predicted),
         nll=metrics.nll(p, truth),
@@ -180,6 +187,8 @@ def build_report(
         missing_classes=tuple(
             name for name, count in zip(classes, matrix.sum(axis=1), strict=True) if not count
         ),
+        largest_class=LargestClass.of(truth, predicted, classes, clusters=series, others=others),
+        recalls=recalls_by_class(truth, predicted, classes, clusters=clusters),
     )
 
 

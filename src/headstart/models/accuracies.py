@@ -17,7 +17,7 @@ from headstart.models.members import ChosenMembers
 from headstart.models.sample_weights import sample_weights
 from headstart.models.train_test_split import SplitFeatures
 from headstart.models.trained_model import AccuracyEstimate
-from headstart.types import EstimateMethod, Labels
+from headstart.types import EstimateMethod, Floats, Labels
 
 _MIN_NEW = 20
 """With fewer test images of new scenes, their accuracy says nothing."""
@@ -41,12 +41,44 @@ def held_out_accuracies(
     return AccuracyEstimate.of(correct[new], method, clusters=clusters), everything
 
 
+def cross_validated_predictions(
+    data: SplitFeatures, sample: Labels, probabilities: Floats | None
+) -> HeldOutPredictions | None:
+    """Return the predictions of the cross-validation, (S, K) for the `sample`; None without any."""
+    if probabilities is None:
+        return None
+    rows, series = data.split.train[sample], data.split.series.subset(sample)
+    return HeldOutPredictions(
+        paths=tuple(data.dataset.paths[row] for row in rows),
+        labels=data.split.labels[sample],
+        probabilities=probabilities,
+        clusters=series.groups if series else None,
+    )
+
+
+def tested_predictions(
+    held_out: HeldOutPredictions | None, validated: HeldOutPredictions | None
+) -> HeldOutPredictions | None:
+    """Return the predictions that the accuracy on new scenes is measured on.
+
+    Args:
+        held_out: Those for the test part or, without one, of the cross-validation.
+        validated: Those of the cross-validation, which count if too few test images are of new
+            scenes.
+    """
+    if held_out is None or held_out.new_scene is None:
+        return held_out
+    new = np.flatnonzero(held_out.new_scene)
+    return validated if len(new) < _MIN_NEW else held_out.subset(new)
+
+
 def fit_accuracies(
     data: SplitFeatures,
     sample: Labels,
     chosen: ChosenMembers,
     settings: FitSettings,
     held_out: HeldOutPredictions | None,
+    validated: HeldOutPredictions | None,
 ) -> tuple[AccuracyEstimate, AccuracyEstimate | None]:
     """Return the accuracy on images of new scenes, and on more images of the same scenes.
 
@@ -59,22 +91,19 @@ def fit_accuracies(
         chosen: The members of the model, selected on these images.
         settings: How heads are trained.
         held_out: The predictions of the test part or of the cross-validation, if any.
+        validated: The predictions of the cross-validation, if any.
     """
     series = data.split.series.subset(sample)
-    selection = chosen.whole
     same_scenes = _same_scenes(data, sample, chosen, settings) if series else None
-    validated = AccuracyEstimate.unknown()
-    if selection.probabilities is not None:
-        validated = AccuracyEstimate.of(
-            selection.probabilities.argmax(1) == data.split.labels[sample],
-            EstimateMethod.CROSS_VALIDATION,
-            clusters=series.groups if series else None,
-        )
+    estimated = AccuracyEstimate.unknown()
+    if validated is not None:
+        method, clusters = EstimateMethod.CROSS_VALIDATION, validated.clusters
+        estimated = AccuracyEstimate.of(validated.correct, method, clusters=clusters)
     if held_out is None or not len(data.split.test):
-        return validated, same_scenes
+        return estimated, same_scenes
     tested, everything = held_out_accuracies(held_out)
     if tested is None:
-        return validated, everything
+        return estimated, everything
     return tested, same_scenes if data.split.new_scene.all() else everything
 
 

@@ -24,7 +24,11 @@ from headstart.heads.head import Head
 from headstart.heads.rows import Rows
 from headstart.heads.selection import MIN_FOLDS, Selection, fold_count
 from headstart.heads.selection_problem import SelectionProblem, clusters_of
-from headstart.models.accuracies import fit_accuracies
+from headstart.models.accuracies import (
+    cross_validated_predictions,
+    fit_accuracies,
+    tested_predictions,
+)
 from headstart.models.assembly import assemble_model
 from headstart.models.budget import Budget
 from headstart.models.fit_result import FitResult, HeldOutPredictions
@@ -97,8 +101,9 @@ def _fit(
     chosen = _choose(data, keys, sample, settings, by_view, budget, extractor.cache, on_candidates)
     selection = chosen.whole
     head = _fit_head(data, chosen, settings, on_steps)
-    held_out = _predict_held_out(data, sample, selection, head)
-    accuracies = fit_accuracies(data, sample, chosen, settings, held_out)
+    validated = cross_validated_predictions(data, sample, selection.probabilities)
+    held_out = _predict_test_part(data, selection, head) if len(data.split.test) else validated
+    accuracies = fit_accuracies(data, sample, chosen, settings, held_out, validated)
     model = assemble_model(data, extractor, settings, sample, chosen, head, accuracies)
     novelty = _fit_novelty(data, extractor, sample, chosen)
     return FitResult(
@@ -112,6 +117,7 @@ def _fit(
         skipped=data.skipped,
         conflicts=data.split.curated.conflicts,
         held_out=held_out,
+        tested=tested_predictions(held_out, validated),
         seconds=time.perf_counter() - started,
         feature_seconds=data.features.seconds,
         cached=data.features.cached,
@@ -297,24 +303,15 @@ def _selected_features(data: SplitFeatures, selection: Selection, rows: Labels) 
     return Rows(tuple(data.features.values[stage] for stage in stages), rows)
 
 
-def _predict_held_out(
-    data: SplitFeatures, sample: Labels, selection: Selection, head: Head
-) -> HeldOutPredictions | None:
-    """Predict the test part; without one, take the predictions of the cross-validation, if any."""
-    split, predicted = data.split, selection.probabilities
-    rows, labels, series = split.train[sample], split.labels[sample], split.series.subset(sample)
-    if len(split.test):
-        rows, labels, series = split.test, split.test_labels, split.test_series
-        logits = head.logits(_selected_features(data, selection, rows).whole())
-        predicted = probabilities(logits, selection.temperature)
-    if predicted is None:
-        return None
+def _predict_test_part(data: SplitFeatures, selection: Selection, head: Head) -> HeldOutPredictions:
+    split, rows = data.split, data.split.test
+    logits = head.logits(_selected_features(data, selection, rows).whole())
     return HeldOutPredictions(
         paths=tuple(data.dataset.paths[row] for row in rows),
-        labels=labels,
-        probabilities=predicted,
-        clusters=series.groups if series else None,
-        new_scene=split.new_scene if len(split.test) and not split.new_scene.all() else None,
+        labels=split.test_labels,
+        probabilities=probabilities(logits, selection.temperature),
+        clusters=split.test_series.groups if split.test_series else None,
+        new_scene=None if split.new_scene.all() else split.new_scene,
     )
 
 

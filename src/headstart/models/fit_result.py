@@ -1,16 +1,19 @@
 """The result of training: the model, its test predictions and statistics."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from headstart.evaluation.breakdown import ClassRecall, LargestClass, recalls_by_class
 from headstart.evaluation.report import Row, predictions_table
 from headstart.features.views import View
 from headstart.models.trained_model import Model
 from headstart.system.display import Plotted
-from headstart.types import Conflict, Floats, Labels, Skipped
+from headstart.types import Conflict, EstimateMethod, Floats, Labels, Skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,15 @@ class HeldOutPredictions:
         counts: Labels = np.bincount(pairs[0], minlength=classes)
         return counts
 
+    def subset(self, rows: Labels) -> HeldOutPredictions:
+        """Return the predictions for some of the images, all of new scenes."""
+        return HeldOutPredictions(
+            paths=tuple(self.paths[row] for row in rows),
+            labels=self.labels[rows],
+            probabilities=self.probabilities[rows],
+            clusters=None if self.clusters is None else self.clusters[rows],
+        )
+
     def table(self, classes: Sequence[str]) -> list[Row]:
         """Return a row for each image; see `predictions_table`."""
         return predictions_table(self.paths, self.labels, self.probabilities, classes)
@@ -61,7 +73,10 @@ class FitResult(Plotted):
             large data set.
         skipped: Files that could not be used, with reasons.
         conflicts: Identical files with different labels; none of them was used.
-        held_out: The predictions behind the model's accuracy; None if that is unknown.
+        held_out: The predictions for the test images or, without any, those of the
+            cross-validation; None if there were too few images.
+        tested: The predictions that the model's accuracy is measured on: those, without images of
+            scenes that are also in the training images.
         seconds: Duration of the whole training.
         feature_seconds: Duration of the feature extraction.
         cached: Number of images, copies included, whose features were in the cache.
@@ -80,6 +95,7 @@ class FitResult(Plotted):
     skipped: tuple[Skipped, ...]
     conflicts: tuple[Conflict, ...]
     held_out: HeldOutPredictions | None
+    tested: HeldOutPredictions | None = None
     seconds: float
     feature_seconds: float
     cached: int
@@ -91,3 +107,30 @@ class FitResult(Plotted):
 
     def __repr__(self) -> str:
         return f"<FitResult: {self.model}>"
+
+    @property
+    def has_test_part(self) -> bool:
+        """Whether `held_out` are images that no head was trained on."""
+        by_test = self.model.accuracy.method is EstimateMethod.HELD_OUT
+        return by_test or (self.held_out is not None and self.held_out.new_scene is not None)
+
+    @property
+    def largest_class(self) -> LargestClass | None:
+        """What always answering the largest class would get right on the same test images.
+
+        None if the accuracy is unknown, or all test images are of one class.
+        """
+        tested = self.tested
+        if tested is None:
+            return None
+        predicted, clusters = tested.probabilities.argmax(1), tested.clusters
+        return LargestClass.of(tested.labels, predicted, self.model.classes, clusters=clusters)
+
+    @property
+    def recalls(self) -> tuple[ClassRecall, ...]:
+        """The recall of each class that has test images, with its interval, the lowest first."""
+        tested = self.tested
+        if tested is None:
+            return ()
+        predicted, clusters = tested.probabilities.argmax(1), tested.clusters
+        return recalls_by_class(tested.labels, predicted, self.model.classes, clusters=clusters)

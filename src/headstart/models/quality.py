@@ -138,12 +138,17 @@ def planned_views(
     if partner:
         views += [View(_PARTNER), View(_PARTNER, _PARTNER_SIZE)]
     if quality is Quality.BEST and size and loses_detail(backbone, size):
-        # Larger tiles have fewer borders, which a network makes something of.
-        large = _TILE * backbone.preprocessing.crop if backbone.any_size else None
-        views.append(View(backbone.name, large, Frame.TILES))
+        views.append(tiles_of(backbone))
         if partner:
             views.append(View(_PARTNER, _PARTNER_TILE, Frame.TILES))
     return tuple(views)
+
+
+def tiles_of(backbone: Backbone) -> View:
+    """Return the view that shows the details of large images to a network."""
+    # Larger tiles have fewer borders, which a network makes something of.
+    large = _TILE * backbone.preprocessing.crop if backbone.any_size else None
+    return View(backbone.name, large, Frame.TILES)
 
 
 def _climbed(extractor: Extractor) -> dict[View, Backbone]:
