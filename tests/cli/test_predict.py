@@ -1,7 +1,9 @@
 import csv
 import io
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,13 +33,16 @@ def test_json_holds_all_that_the_contract_names(cli: Cli, model: Path, new: Path
     answers = outcome.document["predictions"]
     assert [answer["image"] for answer in answers] == [str(path) for path in files(new)]
     for answer in answers:
-        assert answer.keys() == {"image", "label", "probability", "novelty", "known", "top"}
+        keys = {"image", "label", "probability", "novelty", "known", "answer", "top"}
+        assert answer.keys() == keys
         assert answer["label"] == Path(answer["image"]).parent.name
+        assert answer["answer"] == (answer["label"] if answer["known"] else "unknown")
         assert len(answer["top"]) == 2
         assert answer["top"][0] == {
             "label": answer["label"],
             "probability": answer["probability"],
         }
+    assert sum(outcome.document["counts"].values()) == 12
 
 
 def test_format_json_is_the_same_document(cli: Cli, model: Path, new: Path):
@@ -83,7 +88,7 @@ def test_csv_has_a_line_an_image(cli: Cli, model: Path, new: Path, broken: Path)
     outcome = cli("predict", model, new, "--format", "csv", "--top", 2)
     rows = list(csv.DictReader(io.StringIO(outcome.out)))
     guesses = ["label", "probability", "label2", "probability2"]
-    assert list(rows[0]) == ["image", *guesses, "novelty", "known", "error"]
+    assert list(rows[0]) == ["image", *guesses, "novelty", "known", "answer", "error"]
     assert len(rows) == 13
     for row in rows:
         if row["image"] == str(broken):
@@ -92,6 +97,63 @@ def test_csv_has_a_line_an_image(cli: Cli, model: Path, new: Path, broken: Path)
             assert row["label"] == Path(row["image"]).parent.name
             assert 0.5 < float(row["probability"]) <= 1
             assert row["error"] == ""
+
+
+class TestFiles:
+    """--out, --sort-into, --min-probability."""
+
+    def test_everything_at_once(
+        self, cli: Cli, model: Path, new: Path, broken: Path, tmp_path: Path
+    ):
+        (new / "noise" / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(90))
+        (new / "noise" / "notes.txt").write_text("noise")
+        folder = tmp_path / "sorted"
+        arguments = ("predict", model, new, "--unknown", "off", "--sort-into", folder)
+        outcome = cli(*arguments, "--out", tmp_path / "out.csv", "--min-probability", 0.0001)
+        assert outcome.code == 1
+        counts = "13 images: 4 checks, 4 noise, 4 stripes, 1 unreadable; ignored: 1 video"
+        assert f"{counts} and 1 other file\n" in outcome.err
+        assert f"13 images sorted into {folder}\n" in outcome.err
+        rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+        assert len(rows) == len(outcome.out.splitlines()) - 1 == 13
+        for row in rows:
+            place = folder / (row["answer"] or "unreadable") / Path(row["image"]).name
+            assert place.resolve() == Path(row["image"]).resolve()
+        outcome = cli(*arguments, "--out", tmp_path / "out.json", "--min-probability", 1, "--json")
+        assert json.loads((tmp_path / "out.json").read_text()) == outcome.document
+        assert outcome.document["counts"] == {"unsure": 12, "unreadable": 1}
+        assert {one.get("answer") for one in outcome.document["predictions"]} == {"unsure", None}
+        assert len(files(folder / "unsure")) == 12
+        told = cli("predict", model, files(new)[0], "--min-probability", 1)
+        assert "unsure (would say checks)" in told.out
+        assert "1 image" not in told.err
+
+    def test_images_of_archives_are_copied_and_others_moved(
+        self, cli: Cli, model: Path, new: Path, tmp_path: Path
+    ):
+        archive = Path(shutil.make_archive(str(tmp_path / "more"), "zip", new / "noise"))
+        shutil.rmtree(new / "noise")
+        arguments = ("--unknown", "off", "--sort-into", tmp_path / "sorted", "--by", "move")
+        assert cli("predict", model, new, archive, *arguments).code == 0
+        assert files(new) == []
+        assert len(files(tmp_path / "sorted")) == 12
+        assert not any(path.is_symlink() for path in files(tmp_path / "sorted"))
+        assert cli("predict", model, archive, "--unknown", "off").code == 0
+
+    def test_mistakes_lose_nothing(self, cli: Cli, model: Path, new: Path, tmp_path: Path):
+        def refusal(*options: object) -> str:
+            outcome = cli("predict", model, new, *options)
+            assert (outcome.code, one_sentence(outcome)) == (2, True)
+            return outcome.err
+
+        other = tmp_path / "labels.csv"
+        other.write_text("file,label\n")
+        assert "exists and is not a file of 'headstart predict'" in refusal("--out", other)
+        assert other.read_text() == "file,label\n"
+        assert "does not end in .csv or .json" in refusal("--out", tmp_path / "out.txt")
+        assert "inside one another" in refusal("--sort-into", new / "sorted")
+        assert "--by move has no effect without --sort-into" in refusal("--by", "move")
+        assert len(files(new)) == 12
 
 
 class TestNovelty:
@@ -141,7 +203,7 @@ def test_more_classes_than_there_are_may_be_asked_for(cli: Cli, model: Path, new
     assert {one["label"] for one in answer["top"]} == set(KINDS)
     header, line = cli("predict", model, image, "--top", 9, "--format", "csv").out.splitlines()
     assert header.count("label") == len(KINDS)
-    assert header.count(",") == line.count(",") == 2 * len(KINDS) + 3
+    assert header.count(",") == line.count(",") == 2 * len(KINDS) + 4
 
 
 def test_sets_are_in_every_format(cli: Cli, model: Path, new: Path, broken: Path):

@@ -41,6 +41,8 @@ class ImagePrediction:
         top: the most probable classes, the most probable first; empty after an error.
         error: why the file could not be read; None if it could.
         test: the test for novelty; None for classifiers that have none.
+        answer: the most probable class, "unknown" or "unsure"; None after an error, and for
+            classifiers without such answers.
         labels: the classes of the prediction set, the most probable first; None if not asked for.
         where: the places by which the most probable class was decided; None if not asked for.
     """
@@ -49,21 +51,21 @@ class ImagePrediction:
     top: tuple[ClassProbability, ...] = ()
     error: str | None = None
     test: NoveltyTest | None = None
+    answer: str | None = None
     labels: tuple[str, ...] | None = None
     where: Sequence[DecidingPlace] | None = None
 
     @property
     def label(self) -> str:
-        """The most probable class, or that the image shows none of them."""
+        """The most probable class, or that it is not the answer."""
         label = self.top[0].label
-        unknown = self.test is not None and self.test.known is False
-        return f"unknown (would say {label})" if unknown else label
+        return label if self.answer in (None, label) else f"{self.answer} (would say {label})"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the prediction as a JSON object."""
         if self.error is not None:
             return {"image": self.image, "error": self.error}
-        test = self.test._asdict() if self.test else {}
+        test = {**self.test._asdict(), "answer": self.answer} if self.test else {}
         sets = {} if self.labels is None else {"set": self.labels}
         where = {} if self.where is None else {"where": self.where}
         first = self.top[0]._asdict()
@@ -132,12 +134,14 @@ def as_csv(batch: BatchPrediction, count: int) -> str:
     tested = any(one.test for one in batch.images)
     located = any(one.where is not None for one in batch.images)
     added = [*(["set"] if batch.with_sets else []), *(["where"] if located else [])]
-    tests = [*(NoveltyTest._fields if tested else ()), *added]
+    tests = [*((*NoveltyTest._fields, "answer") if tested else ()), *added]
     rows: list[list[Any]] = [["image", "label", "probability", *further, *tests, "error"]]
     for one in batch.images:
         cells = [cell for guess in one.top for cell in guess]
         empty = [""] * (2 * count - len(cells))
-        test = ["" if cell is None else cell for cell in one.test or ()]
+        test = (
+            ["" if cell is None else cell for cell in (*one.test, one.answer)] if one.test else []
+        )
         members = ["|".join(one.labels or ())] if batch.with_sets else []
         where = ["|".join(_boxes(one))] if located else []
         rows.append([one.image, *cells, *empty, *test, *members, *where, one.error or ""])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,14 +11,21 @@ from headstart.cli import options as shared
 from headstart.cli.console import note, progress, say, warn
 from headstart.cli.formats import FORMATS, BatchPrediction, ImagePrediction, NoveltyTest
 from headstart.cli.marked_images import write_marked
-from headstart.cli.remarks import batch_remarks, coverage_warnings
+from headstart.cli.prediction_files import (
+    check_predictions_file,
+    check_sorting,
+    sort_images,
+    write_predictions,
+)
+from headstart.cli.remarks import batch_remarks, counts_text, coverage_warnings
 from headstart.cli.result_files import check_not_among
 from headstart.cli.summary import cost_text, skipped_warnings, total_cost
 from headstart.errors import UserError
+from headstart.models.answers import AnswerRule, is_known
 from headstart.system.files import check_writable
 from headstart.system.option import Option
 from headstart.system.text import pluralize
-from headstart.types import DEFAULT_BACKBONE
+from headstart.types import DEFAULT_BACKBONE, Placement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +48,10 @@ def predict(
     coverage_by_class: shared.CoverageByClass = False,
     output: Format = None,
     unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
+    min_probability: Annotated[float, Option(low=0, high=1)] = 0.0,
+    out: Annotated[Path | None, Option(unset="nothing is written", metavar="FILE")] = None,
+    sort_into: Annotated[Path | None, Option(folder=True, unset="nothing is sorted")] = None,
+    placement: Annotated[Placement, Option(flag="--by")] = Placement.LINK,
     where: Annotated[Path | None, Option(unset="no images are written", metavar="FOLDER")] = None,
     allow_download: shared.AllowDownload = False,
     runtime: shared.RuntimeOptions,
@@ -51,15 +60,30 @@ def predict(
     """Predict the classes of images with a trained model.
 
     Options:
+        min_probability: Call an image unsure if its most probable class is less probable than this.
+        out: Also write the predictions to this file, NAME.csv or NAME.json.
+        sort_into: Also put each image into a folder of its label here; unknown, unsure and
+            unreadable ones into folders of these names.
+        placement: How to put it there; images in archives are copied.
         where: Folder for copies of the images in which the places that decided are marked, for
             models that see the images in tiles.
     """
+    from headstart.datasets.sorted_folder import SortedFolder
     from headstart.datasets.unlabeled import find_images
     from headstart.features.cost import costs_of
     from headstart.models.prediction import predict as run
     from headstart.models.saved_model import load_model
+    from headstart.system.cache_folder import cache_root
 
     output, rate = _format(output, as_json=as_json), shared.unknown_rate(unknown)
+    rule = AnswerRule(unknown=rate, min_probability=min_probability)
+    if placement is not Placement.LINK and sort_into is None:
+        raise UserError(f"--by {placement} has no effect without --sort-into FOLDER")
+    sorted_folder = None if sort_into is None else SortedFolder(sort_into, placement)
+    if sorted_folder:
+        check_sorting(sorted_folder, images)
+    if out is not None:
+        check_predictions_file(out)
     if where is not None:
         check_not_among(images, where, "--where")
         check_writable(where)
@@ -79,20 +103,35 @@ def predict(
     drift, accuracy = found.drift, found.estimated_accuracy
     # Where the networks ran anyway, measuring takes a moment only.
     costs = costs_of(extractor, [paths[row] for row in found.rows] if found.computed else ())
+    count = min(top, len(found.classes))
+    counts = found.counts(unknown=rate, min_probability=min_probability)
     details = {
+        "counts": counts,
         "cost": total_cost(costs),
         "skipped": listed.skipped,
         "coverage": coverage,
         "drift": drift,
         "estimated_accuracy": accuracy,
     }
-    remarks = [f"{label}: {text}" for label, text in batch_remarks(drift, accuracy)]
+    batch = BatchPrediction(
+        images=_predictions(paths, found, count, rule, sets),
+        details=details,
+        remarks=[f"{label}: {text}" for label, text in batch_remarks(drift, accuracy)],
+        with_sets=sets is not None,
+    )
+    if out is not None:
+        write_predictions(out, batch, count)
     if output == "table" and (cost := cost_text(costs)):
         note(f"cost: {cost}")
-    test = partial(_novelty_test, found, rate)
-    _show(paths, found, top, output, test, sets=sets, details=details, remarks=remarks)
+    _show(batch, count, output)
     if where is not None:
         note(f"{pluralize(len(marked), 'image')} with marks in {where}")
+    if sorted_folder:
+        placed = sort_images(sorted_folder, batch.images, cache_root(runtime.cache))
+        note(f"{pluralize(placed, 'image')} sorted into {sort_into}")
+    if output == "table" and len(paths) > 1:
+        note(counts_text(counts, listed.skipped))
+    _end(batch)
 
 
 def classify(
@@ -115,7 +154,12 @@ def classify(
     with progress() as bars:
         found = run(extractor, paths, progress=bars.bar("images", "images"))
     warn([*extractor.warnings, *skipped_warnings(listed.skipped)])
-    _show(paths, found, top, output, _no_test, details={"skipped": listed.skipped})
+    count = min(top, len(found.classes))
+    batch = BatchPrediction(
+        images=_predictions(paths, found, count, None, None), details={"skipped": listed.skipped}
+    )
+    _show(batch, count, output)
+    _end(batch)
 
 
 def _format(output: str | None, *, as_json: bool) -> str:
@@ -125,45 +169,18 @@ def _format(output: str | None, *, as_json: bool) -> str:
     return "json" if as_json else output or "table"
 
 
-def _novelty_test(found: Predictions, rate: float | None, row: int | None) -> NoveltyTest:
-    """Test one of the readable images; None stands for an unreadable one."""
-    from headstart.models.prediction import is_known
-
-    if found.novelty is None or row is None:
-        return NoveltyTest()
-    novelty = float(found.novelty[row])
-    return NoveltyTest(novelty, is_known(novelty, rate))
-
-
-def _no_test(row: int | None) -> None:
-    """Stand in for the test of a network that has none."""
-    del row
-
-
-def _show(
-    paths: list[Path],
-    found: Predictions,
-    top: int,
-    output: str,
-    test: Callable[[int | None], NoveltyTest | None],
-    *,
-    sets: np.ndarray | None = None,
-    details: Mapping[str, Any] | None = None,
-    remarks: Sequence[str] = (),
-) -> None:
-    """Print all images in the order given; exit with 1 if one could not be read."""
-    count = min(top, len(found.classes))
-    batch = BatchPrediction(
-        images=_predictions(paths, found, count, test, sets),
-        details=details or {},
-        remarks=remarks,
-        with_sets=sets is not None,
-    )
+def _show(batch: BatchPrediction, count: int, output: str) -> None:
+    """Print all images in the order given."""
     say(FORMATS[output](batch, count))
     if output not in ("table", "json"):  # these two have a place for the remarks
-        warn(remarks)
-    if found.skipped:
-        warn([f"{len(found.skipped)} of {pluralize(len(paths), 'image')} could not be read"])
+        warn(batch.remarks)
+
+
+def _end(batch: BatchPrediction) -> None:
+    """Exit with 1 if an image could not be read."""
+    unreadable = sum(one.error is not None for one in batch.images)
+    if unreadable:
+        warn([f"{unreadable:,} of {pluralize(len(batch.images), 'image')} could not be read"])
         raise typer.Exit(1)
 
 
@@ -171,20 +188,37 @@ def _predictions(
     paths: list[Path],
     found: Predictions,
     count: int,
-    test: Callable[[int | None], NoveltyTest | None],
+    rule: AnswerRule | None,
     sets: np.ndarray | None,
 ) -> list[ImagePrediction]:
+    """Return the prediction for each file; without a rule there is no test for novelty."""
     places = {int(row): place for place, row in enumerate(found.rows)}
     errors = {one.path: one.reason for one in found.skipped}
     return [
-        ImagePrediction(
-            image=str(path),
-            top=tuple(found.top(places[row], count)),
-            test=test(places[row]),
-            labels=None if sets is None else found.members(places[row], sets),
-            where=None if found.where is None else found.where[places[row]],
-        )
+        _prediction(path, found, places[row], count, rule, sets)
         if row in places
-        else ImagePrediction(image=str(path), error=errors[str(path)], test=test(None))
+        else ImagePrediction(
+            image=str(path), error=errors[str(path)], test=NoveltyTest() if rule else None
+        )
         for row, path in enumerate(paths)
     ]
+
+
+def _prediction(
+    path: Path,
+    found: Predictions,
+    place: int,
+    count: int,
+    rule: AnswerRule | None,
+    sets: np.ndarray | None,
+) -> ImagePrediction:
+    top = tuple(found.top(place, count))
+    novelty = None if found.novelty is None else float(found.novelty[place])
+    return ImagePrediction(
+        image=str(path),
+        top=top,
+        test=NoveltyTest(novelty, is_known(novelty, rule.unknown)) if rule else None,
+        answer=rule.answer(*top[0], novelty) if rule else None,
+        labels=None if sets is None else found.members(place, sets),
+        where=None if found.where is None else found.where[place],
+    )

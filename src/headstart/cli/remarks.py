@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from headstart.cli.summary import names_text
 from headstart.errors import UserError
 from headstart.system.text import duration, pluralize
+from headstart.types import Skipped
 
 if TYPE_CHECKING:
     from headstart.evaluation.breakdown import LargestClass
@@ -154,3 +155,19 @@ def _coverage_text(coverage: Coverage) -> str:
         f"{coverage.interval.high:.3f}, {pluralize(coverage.images, 'image')}, "
         f"{coverage.target:g} asked for), {coverage.mean_set_size:.2f} classes a set"
     )
+
+
+def counts_text(counts: Mapping[str, int], skipped: Sequence[Skipped]) -> str:
+    """Return how many images have each answer, and how many other files were ignored.
+
+    Args:
+        counts: Number of images by answer.
+        skipped: Files that are not images.
+    """
+    answers = names_text([f"{count:,} {name}" for name, count in counts.items()])
+    text = f"{pluralize(sum(counts.values()), 'image')}: {answers}"
+    videos = sum("video" in one.reason for one in skipped)
+    others = len(skipped) - videos
+    ignored = [pluralize(videos, "video")] if videos else []
+    ignored += [pluralize(others, "other file")] if others else []
+    return f"{text}; ignored: {' and '.join(ignored)}" if ignored else text

@@ -19,8 +19,6 @@ from headstart.types import Placement
 if TYPE_CHECKING:
     from headstart.serving.folder_watch import LoggedImage
 
-_UNREADABLE = "unreadable"
-
 
 def watch(
     folder: Annotated[Path, Option(folder=True, help="The folder in which images arrive.")],
@@ -48,6 +46,7 @@ def watch(
         poll: Look at all files every few moments, for network drives that report no changes.
     """
     from headstart.datasets.sorted_folder import SortedFolder
+    from headstart.models.answers import UNREADABLE
     from headstart.models.online_prediction import OnlinePredictor
     from headstart.models.saved_model import load_model
     from headstart.serving.folder_watch import FolderWatch
@@ -76,8 +75,8 @@ def watch(
             _show(image)
             if sorted_folder:
                 if image.row.answer:  # it may have been incomplete before
-                    sorted_folder.unlink(image.path, _UNREADABLE)
-                sorted_folder.place(image.path, image.row.answer or _UNREADABLE)
+                    sorted_folder.unlink(image.path, UNREADABLE)
+                sorted_folder.place(image.path, image.row.answer or UNREADABLE)
         warn(extractor.warnings)
         note(f"{pluralize(len(log), 'row')} in {out}")
 

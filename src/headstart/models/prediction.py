@@ -20,6 +20,7 @@ from headstart.features.extraction import Features
 from headstart.features.extractor import Extractor
 from headstart.heads.calibration import probabilities
 from headstart.images.source import ImageSource
+from headstart.models.answers import AnswerRule, count_answers
 from headstart.models.batch_assessment import assess
 from headstart.models.deciding_places import DecidingPlace, DecidingPlaces
 from headstart.models.fit_result import HeldOutPredictions
@@ -102,6 +103,37 @@ class Predictions(Displayed):
         p = self.probabilities[row]
         best = np.argsort(-p, kind="stable")[:count]
         return [ClassProbability(self.classes[index], float(p[index])) for index in best]
+
+    def answers(
+        self, *, unknown: float | None = 0.05, min_probability: float = 0.0
+    ) -> tuple[str, ...]:
+        """Return the answer for each of the N readable images: a class, "unknown" or "unsure".
+
+        Args:
+            unknown: Novelty up to which an image is called unknown; None for never.
+            min_probability: Probability of the most probable class below which it is "unsure".
+        """
+        rule = AnswerRule(unknown=unknown, min_probability=min_probability)
+        best = self.probabilities.argmax(1)
+        novelty = [None] * len(best) if self.novelty is None else self.novelty.tolist()
+        return tuple(
+            rule.answer(self.classes[index], float(p[index]), own)
+            for index, p, own in zip(best, self.probabilities, novelty, strict=True)
+        )
+
+    def counts(
+        self, *, unknown: float | None = 0.05, min_probability: float = 0.0
+    ) -> dict[str, int]:
+        """Return the number of images by answer, the most frequent class first.
+
+        "unknown", "unsure" and "unreadable" come last.
+
+        Args:
+            unknown: As for `answers`.
+            min_probability: As for `answers`.
+        """
+        answers = self.answers(unknown=unknown, min_probability=min_probability)
+        return count_answers(answers, unreadable=len(self.skipped))
 
     def places(self, paths: Sequence[Path]) -> dict[Path, tuple[DecidingPlace, ...]]:
         """Return the deciding places of each readable image by its path.
@@ -235,19 +267,6 @@ def predictions_from(model: Model, features: Features) -> Predictions:
         estimated_accuracy=batch.accuracy,
         computed=features.computed,
     )
-
-
-def is_known(novelty: float | None, rate: float | None) -> bool | None:
-    """Return whether an image looks like one of the known classes.
-
-    Args:
-        novelty: As in `Predictions`, of one image; None if the model cannot tell.
-        rate: Rate at which images of known classes are called unknown; None for never.
-
-    Returns:
-        None if `novelty` or `rate` is.
-    """
-    return None if novelty is None or rate is None else novelty > rate
 
 
 def _where(

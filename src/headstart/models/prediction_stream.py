@@ -13,9 +13,9 @@ from headstart.errors import UserError
 from headstart.images.decode import read_bytes
 from headstart.images.limits import one_large_image
 from headstart.images.source import ImageSource
+from headstart.models.answers import is_known
 from headstart.models.image_sources import image_source
 from headstart.models.online_prediction import OnlinePredictor, PreparedImage
-from headstart.models.prediction import is_known
 from headstart.novelty.detector import DEFAULT_RATE
 from headstart.system.prefetch import prefetch
 from headstart.types import ClassProbability, Floats

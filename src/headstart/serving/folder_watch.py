@@ -17,8 +17,8 @@ from headstart.datasets.unlabeled import find_images
 from headstart.errors import DataError, MissingExtraError, UnreadableImageError
 from headstart.images.decode import read_bytes
 from headstart.images.formats import looks_like_image
+from headstart.models.answers import is_known
 from headstart.models.online_prediction import OnlinePredictor, PreparedImage
-from headstart.models.prediction import is_known
 from headstart.serving.prediction_log import LoggedPrediction, PredictionLog
 from headstart.system.digests import bytes_digest
 from headstart.system.machine import cores

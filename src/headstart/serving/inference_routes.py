@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from headstart.models.prediction import is_known
+from headstart.models.answers import is_known
 from headstart.serving.errors import RequestError
 from headstart.serving.predictions import Predicted
 from headstart.serving.replica import Replica

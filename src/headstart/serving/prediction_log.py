@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 from headstart.errors import HeadstartError, UserError
+from headstart.models.answers import UNKNOWN
 from headstart.system.files import locked
 from headstart.system.serialization import csv_text
 
@@ -45,8 +46,6 @@ class LoggedPrediction:
         """The label, `UNKNOWN` for an image of none of the classes, or "" if it is unreadable."""
         return UNKNOWN if self.known is False else self.label
 
-
-UNKNOWN: Final = "unknown"
 
 _HEADER: Final = [one.name for one in fields(LoggedPrediction)]
 

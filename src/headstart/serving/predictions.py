@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from headstart.errors import UnreadableImageError
-from headstart.models.prediction import is_known
+from headstart.models.answers import is_known
 from headstart.serving.batcher import Answer
 from headstart.serving.errors import RequestError
 from headstart.serving.replica import Replica

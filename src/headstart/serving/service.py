@@ -13,7 +13,7 @@ from typing import Final
 from starlette.requests import Request
 
 from headstart.errors import HeadstartError, UserError
-from headstart.models.prediction import is_known
+from headstart.models.answers import is_known
 from headstart.serving.admission import Admission
 from headstart.serving.errors import RequestError
 from headstart.serving.explanations import Explanations

@@ -1,0 +1,79 @@
+"""What predict writes besides its output: a file of the predictions, and sorted images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from headstart.cli.formats import FORMATS, BatchPrediction, ImagePrediction
+from headstart.errors import UserError
+from headstart.system.files import atomic_write, check_writable, head_of
+from headstart.types import Placement
+
+if TYPE_CHECKING:
+    from headstart.datasets.sorted_folder import SortedFolder
+
+_TABLE: Final = "table"
+_BEGINNINGS: Final = (b"image,label,probability", b'{\n  "predictions"')
+"""How files begin that predict has written, and may replace."""
+
+
+def check_predictions_file(out: Path) -> None:
+    """Refuse a file for predictions that is unsuitable, before any work is done.
+
+    Raises:
+        UserError: its name ends in no format, it cannot be written, or is something else.
+    """
+    endings = [f".{name}" for name in FORMATS if name != _TABLE]
+    if out.suffix.lower() not in endings:
+        raise UserError(f"--out {out} does not end in {' or '.join(endings)}; change its name")
+    check_writable(out.parent)
+    head = b"" if out.is_dir() or not out.exists() else head_of(out)
+    if out.is_dir() or (head and not head.startswith(_BEGINNINGS)):
+        raise UserError(
+            f"--out {out} exists and is not a file of 'headstart predict'; choose another name"
+        )
+
+
+def write_predictions(out: Path, batch: BatchPrediction, count: int) -> None:
+    """Write predictions in the format that the file's name ends in, `count` classes an image."""
+    text = FORMATS[out.suffix.lower().removeprefix(".")](batch, count)
+    # Bytes of a file name that are not text become an escape, as in the output.
+    atomic_write(out, f"{text}\n".encode(errors="backslashreplace"))
+
+
+def check_sorting(folder: SortedFolder, sources: Sequence[Path]) -> None:
+    """Refuse to sort images into a folder that they come from, before any work is done.
+
+    Raises:
+        DataError: the folder is inside one of the sources, or one is inside it.
+        UserError: it cannot be written.
+    """
+    for source in sources:
+        if os.path.isdir(source):  # noqa: PTH112 - no error if a folder on the way is closed
+            folder.check_outside(source)
+    check_writable(folder.root)
+
+
+def sort_images(folder: SortedFolder, images: Sequence[ImagePrediction], unpacked: Path) -> int:
+    """Put each image into the folder of its answer, and return how many were there to put.
+
+    Args:
+        folder: The folder of these folders.
+        images: What was predicted.
+        unpacked: The folder with the contents of archives, which are copied whatever the placement.
+    """
+    from headstart.models.answers import UNREADABLE
+
+    copying, unpacked = replace(folder, placement=Placement.COPY), unpacked.resolve()
+    placed = 0
+    for one in images:
+        path = Path(one.image)
+        inside = path.resolve().is_relative_to(unpacked)
+        into = copying if inside else folder
+        if path.is_file():
+            placed += into.place(path, one.answer or UNREADABLE) is not None
+    return placed
