@@ -27,8 +27,9 @@ def test_files_are_taken_unchecked_and_in_the_order_given(tmp_path):
     ]
 
 
-def test_other_files_are_reported_where_images_are(tmp_path):
-    make(tmp_path, "1.jpg", "notes.txt")
+@pytest.mark.parametrize("image", ["1.jpg", "a/1.jpg"])
+def test_other_files_are_reported(tmp_path, image):
+    make(tmp_path, image, "notes.txt")
     found = find_images([tmp_path])
     assert [(one.path, one.reason) for one in found.skipped] == [
         (str(tmp_path / "notes.txt"), "not an image")

@@ -76,8 +76,6 @@ def _images_in(folder: Path) -> FoundImages:
     found = [path for one in tree.folders.values() for path in one.images]
     unreadable = {str(path) for path in tree.unreadable}
     skipped = [one for one in tree.skipped if one.path not in unreadable]
-    for parts, one in tree.folders.items():
-        # Files next to the class folders are ignored, as in labeled data.
-        if parts or one.images:
-            skipped += [Skipped(str(path), file_refusal(path)) for path in one.others]
+    for one in tree.folders.values():
+        skipped += [Skipped(str(path), file_refusal(path)) for path in one.others]
     return FoundImages([*found, *tree.unreadable], tuple(skipped))
