@@ -29,10 +29,17 @@ def test_of_many_classes_the_worst_are_listed():
     assert rest == "7 other classes: 0.800 to 1.000"
 
 
+def test_of_many_classes_those_without_errors_are_not_listed():
+    assert lines_of([10] * 8 + [4])["recall"] == [
+        "class 8  0.400 (0.168 to 0.687, 4 of 10)",
+        "8 other classes: 1.000",
+    ]
+
+
 def test_lines_fit_a_terminal():
     long = lines_of([999, 998], of=1000, name="one that has a long name, number {}")
-    assert long["recall"][0].startswith("one that ha...number 1  0.998 (")
-    assert max(map(len, long["recall"])) <= 80 - len("calibration error  ")
+    assert long["recall"][0].startswith("one that has a ...name, number 1  0.998 (")
+    assert max(map(len, long["recall"])) == 80 - len("baseline  ")
 
 
 def test_a_perfect_result_needs_one_line():

@@ -11,41 +11,49 @@ if TYPE_CHECKING:
     from headstart.evaluation.breakdown import ClassRecall, LargestClass
 
 _ALL: Final = 8
-"""With so many classes or fewer, all are listed; of more, the `_WORST`."""
+"""With so many classes or fewer, all are listed; of more, the worst `_WORST` with errors."""
 _WORST: Final = 5
-_NAME: Final = 22
-"""Characters of a class name: lines fit 80 columns."""
+_COLUMNS: Final = 80
 
 
 def breakdown_facts(
-    largest: LargestClass | None, recalls: Sequence[ClassRecall]
+    largest: LargestClass | None, recalls: Sequence[ClassRecall], *, width: int = 10
 ) -> Iterator[tuple[str, str | list[str]]]:
-    """Yield labeled lines for `facts`: the largest class, and the recall of the worst classes."""
+    """Yield labeled lines for `facts`: the largest class, and the recall of the worst classes.
+
+    `width` is that of the labels.
+    """
     if largest:
         answer = f"always answering {largest.label}, {largest.correct:,} of {largest.images:,}"
         yield "baseline", f"{largest.accuracy:.3f} ({answer} images)"
     if len(recalls) > 1:
-        yield "recall", _recall_lines(recalls)
+        yield "recall", _recall_lines(recalls, _COLUMNS - width)
 
 
-def _recall_lines(recalls: Sequence[ClassRecall]) -> list[str]:
+def _recall_lines(recalls: Sequence[ClassRecall], columns: int) -> list[str]:
     if recalls[0].value == 1:
         return [f"1.000 for each of {pluralize(len(recalls), 'class', 'classes')}"]
-    count = len(recalls) if len(recalls) <= _ALL else _WORST
+    count = len(recalls)
+    if count > _ALL:
+        count = sum(one.value < 1 for one in recalls[:_WORST])
     listed, others = recalls[:count], recalls[count:]
-    names = [_short(one.label) for one in listed]
-    width = max(map(len, names))
-    lines = [
-        f"{name:{width}}  {one.value:.3f} ({one.interval.low:.3f} to {one.interval.high:.3f}, "
+    numbers = [
+        f"{one.value:.3f} ({one.interval.low:.3f} to {one.interval.high:.3f}, "
         f"{one.correct:,} of {one.images:,})"
-        for name, one in zip(names, listed, strict=True)
+        for one in listed
     ]
+    room = columns - 2 - max(map(len, numbers))
+    names = [_cut(one.label, room) for one in listed]
+    wide = max(map(len, names))
+    lines = [f"{name:{wide}}  {text}" for name, text in zip(names, numbers, strict=True)]
     if others:
-        lowest, highest = others[0].value, others[-1].value
-        lines.append(f"{len(others):,} other classes: {lowest:.3f} to {highest:.3f}")
+        lowest, highest = f"{others[0].value:.3f}", f"{others[-1].value:.3f}"
+        values = lowest if lowest == highest else f"{lowest} to {highest}"
+        lines.append(f"{pluralize(len(others), 'other class', 'other classes')}: {values}")
     return lines
 
 
-def _short(name: str) -> str:
+def _cut(name: str, room: int) -> str:
     """Return a name without its middle if it is too long: both ends tell similar names apart."""
-    return name if len(name) <= _NAME else f"{name[:11]}...{name[-8:]}"
+    half = (room - 3) // 2
+    return name if len(name) <= room else f"{name[: room - 3 - half]}...{name[-half:]}"

@@ -16,6 +16,8 @@ from headstart.types import EstimateMethod
 if TYPE_CHECKING:
     from headstart.evaluation.report import Report
 
+_LABELS = 19
+"""Width of the labels."""
 _TESTED = "the accuracy holds for images like these"
 
 
@@ -86,7 +88,7 @@ def evaluate(
     facts(
         [
             ("accuracy", accuracy_text(accuracy)),
-            *breakdown_facts(largest, report.recalls),
+            *breakdown_facts(largest, report.recalls, width=_LABELS),
             ("unknown classes", _unknown_classes_text(report)),
             ("missing classes", _missing_text(report)),
             ("scenes", _scenes_text(report)),
@@ -100,7 +102,7 @@ def evaluate(
             *left_out_facts(report, seen=report.seen, file=out / "skipped.csv" if out else None),
             ("written", str(out) if out else None),
         ],
-        width=19,
+        width=_LABELS,
     )
 
 
