@@ -124,6 +124,7 @@ class TestFiles:
         assert outcome.document["counts"] == {"unsure": 12, "unreadable": 1}
         assert {one.get("answer") for one in outcome.document["predictions"]} == {"unsure", None}
         assert len(files(folder / "unsure")) == 12
+        assert len(files(folder)) == 13
         told = cli("predict", model, files(new)[0], "--min-probability", 1)
         assert "unsure (would say checks)" in told.out
         assert "1 image" not in told.err

@@ -9,9 +9,9 @@ from headstart.types import Skipped
 @pytest.mark.parametrize(
     ("rule", "answer"),
     [
-        (AnswerRule(), "ant"),
-        (AnswerRule(min_probability=0.7), "ant"),
-        (AnswerRule(min_probability=0.71), "unsure"),
+        (AnswerRule(unknown=0.05), "ant"),
+        (AnswerRule(unknown=0.05, min_probability=0.7), "ant"),
+        (AnswerRule(unknown=0.05, min_probability=0.71), "unsure"),
         (AnswerRule(unknown=0.2, min_probability=0.71), "unknown"),
         (AnswerRule(unknown=None), "ant"),
     ],

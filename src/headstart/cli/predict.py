@@ -127,7 +127,8 @@ def predict(
     if where is not None:
         note(f"{pluralize(len(marked), 'image')} with marks in {where}")
     if sorted_folder:
-        placed = sort_images(sorted_folder, batch.images, cache_root(runtime.cache))
+        unpacked = cache_root(runtime.cache)
+        placed = sort_images(sorted_folder, batch.images, found.classes, unpacked=unpacked)
         note(f"{pluralize(placed, 'image')} sorted into {sort_into}")
     if output == "table" and len(paths) > 1:
         note(counts_text(counts, listed.skipped))

@@ -58,22 +58,36 @@ def check_sorting(folder: SortedFolder, sources: Sequence[Path]) -> None:
     check_writable(folder.root)
 
 
-def sort_images(folder: SortedFolder, images: Sequence[ImagePrediction], unpacked: Path) -> int:
+def sort_images(
+    folder: SortedFolder,
+    images: Sequence[ImagePrediction],
+    classes: Sequence[str],
+    *,
+    unpacked: Path,
+) -> int:
     """Put each image into the folder of its answer, and return how many were there to put.
+
+    Links in the folders of other answers, from an earlier run, are removed.
 
     Args:
         folder: The folder of these folders.
         images: What was predicted.
+        classes: The model's classes.
         unpacked: The folder with the contents of archives, which are copied whatever the placement.
     """
-    from headstart.models.answers import UNREADABLE
+    from headstart.models.answers import UNKNOWN, UNREADABLE, UNSURE
 
     copying, unpacked = replace(folder, placement=Placement.COPY), unpacked.resolve()
+    labels = (*classes, UNKNOWN, UNSURE, UNREADABLE)
+    earlier = [name for name in labels if folder.has(name)]
     placed = 0
     for one in images:
-        path = Path(one.image)
-        inside = path.resolve().is_relative_to(unpacked)
-        into = copying if inside else folder
-        if path.is_file():
-            placed += into.place(path, one.answer or UNREADABLE) is not None
+        path, answer = Path(one.image), one.answer or UNREADABLE
+        if not path.is_file():
+            continue
+        for name in earlier:
+            if name != answer:
+                folder.unlink(path, name)
+        into = copying if path.resolve().is_relative_to(unpacked) else folder
+        placed += into.place(path, answer) is not None
     return placed

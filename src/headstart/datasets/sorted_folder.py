@@ -41,6 +41,10 @@ class SortedFolder:
                 "outside"
             )
 
+    def has(self, label: str) -> bool:
+        """Whether the label has a folder."""
+        return (self.root / folder_name(label)).is_dir()
+
     def place(self, image: Path, label: str) -> Path | None:
         """Put an image into the folder of its label, under its own name or one like it.
 

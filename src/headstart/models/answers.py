@@ -37,7 +37,7 @@ class AnswerRule:
         min_probability: Probability below which an image is called unsure, in [0, 1].
     """
 
-    unknown: float | None = 0.05
+    unknown: float | None
     min_probability: float = 0.0
 
     def answer(self, label: str, probability: float, novelty: float | None) -> str:

@@ -105,7 +105,7 @@ class Predictions(Displayed):
         return [ClassProbability(self.classes[index], float(p[index])) for index in best]
 
     def answers(
-        self, *, unknown: float | None = 0.05, min_probability: float = 0.0
+        self, *, unknown: float | None = DEFAULT_RATE, min_probability: float = 0.0
     ) -> tuple[str, ...]:
         """Return the answer for each of the N readable images: a class, "unknown" or "unsure".
 
@@ -122,7 +122,7 @@ class Predictions(Displayed):
         )
 
     def counts(
-        self, *, unknown: float | None = 0.05, min_probability: float = 0.0
+        self, *, unknown: float | None = DEFAULT_RATE, min_probability: float = 0.0
     ) -> dict[str, int]:
         """Return the number of images by answer, the most frequent class first.
 
