@@ -144,6 +144,7 @@ class TestEvaluation:
         folder = write_evaluation(tmp_path, figures=False)
         document = json.loads((folder / "metrics.json").read_text())
         document |= {"confusion": [[20, 0, 0]] * 3, "accuracy": 1 / 3, "interval": [0.23, 0.46]}
+        document |= {"largest_class": None, "recalls": []}  # as in files of earlier versions
         (folder / "metrics.json").write_text(json.dumps(document))
         assert report_page(folder).summary[1].endswith("33.3%: the model is not surely better.")
 
@@ -165,7 +166,8 @@ class TestEvaluation:
     def test_one_class_has_no_largest(self, tmp_path: Path):
         folder = write_evaluation(tmp_path, figures=False)
         document = json.loads((folder / "metrics.json").read_text())
-        document |= {"confusion": [[50, 10, 0], [0, 0, 0], [0, 0, 0]]}
+        one_class = [[50, 10, 0], [0, 0, 0], [0, 0, 0]]
+        document |= {"confusion": one_class, "largest_class": None, "recalls": []}
         (folder / "metrics.json").write_text(json.dumps(document))
         page = report_page(folder)
         assert "largest class" not in " ".join(page.summary)
