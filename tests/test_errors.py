@@ -9,23 +9,20 @@ from headstart.errors import MissingExtraError, UnreadableImageError, UserError
 
 
 @pytest.mark.parametrize(
-    ("message", "names"),
+    ("message", "notes"),
     [
-        ("use --precision f32; or add --allow-code", "precision, allow_code"),
-        ("--views x and --views y", "views"),
-        ("--holdout and --method", "hold_out, methods"),
-        ("run 'headstart fit --holdout 0.2' with another --seed", "seed"),
-        ("give --tolerance 0.1 or --half", 'tolerance, storage="float16"'),
-        ("reinstall it: pip install --no-deps x", None),
-        ("no option --, none in a-file--name", None),
+        ("use --precision f32; or add --allow-code", 1),
+        ("--views x and --views y", 1),
+        ("no option --, none in a-file--name", 0),
     ],
 )
-def test_a_traceback_names_the_arguments_of_options(message, names):
+def test_a_traceback_says_how_options_are_given_in_python(message, notes):
     error = UserError(message)
     assert str(error) == message
-    notes = [f"In Python, options are keyword arguments: {names}"] if names else []
     for one in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
-        assert getattr(one, "__notes__", []) == notes
+        found = getattr(one, "__notes__", [])
+        assert len(found) == notes
+        assert all("allow_code=True for --allow-code" in note for note in found)
 
 
 def test_errors_without_a_message_or_with_arguments_of_their_own():

@@ -19,28 +19,25 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-_COMMANDS: Final = re.compile(r"'(?:headstart|pip) [^']*'|(?:headstart|pip) [a-z]+ .*--.*")
-"""Commands in a message; their options are not arguments in Python."""
-_OPTION: Final = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
-_ARGUMENTS: Final = {"holdout": "hold_out", "method": "methods", "half": 'storage="float16"'}
-"""Arguments that are not called as the options are."""
+_OPTION: Final = re.compile(r"(?<![\w-])--[a-z]")
+_IN_PYTHON: Final = (
+    "In Python, options are keyword arguments, such as allow_code=True for --allow-code."
+)
 
 
 class HeadstartError(Exception):
     """A failure that is not the user's mistake, such as a full disk or no network.
 
-    If the message names options of the command line, a traceback also says what they are called in
-    Python.
+    If the message names an option of the command line, a traceback also says how options are given
+    in Python.
     """
 
     exit_code = 1
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)
-        options = dict.fromkeys(_OPTION.findall(_COMMANDS.sub("", str(self))))
-        names = [_ARGUMENTS.get(one, one.replace("-", "_")) for one in options]
-        if names:
-            self.add_note(f"In Python, options are keyword arguments: {', '.join(names)}")
+        if _OPTION.search(str(self)):
+            self.add_note(_IN_PYTHON)
 
 
 class StoreError(HeadstartError):

@@ -53,10 +53,12 @@ def test_links_are_removed_from_the_folder_of_a_label_that_is_wrong(tmp_path: Pa
     other.parent.mkdir()
     other.write_bytes(b"other")
     second = folder.place(other, "unreadable")
-    folder.unlink(other, "unreadable")
-    folder.unlink(other, "cat")
+    folder.unlink(image, "unreadable")
+    folder.unlink(image, "cat")
+    assert not first.is_symlink()
+    assert second.readlink() == other.resolve()
+    folder.unlink(other, "unreadable")  # under a number, although there is no first one
     assert not second.is_symlink()
-    assert first.readlink() == image.resolve()
 
 
 def test_where_links_are_impossible_images_are_copied(

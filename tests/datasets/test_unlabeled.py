@@ -70,17 +70,17 @@ def test_folders_that_cannot_be_read_are_reported_as_images(tmp_path, monkeypatc
 
 def test_urls_are_not_opened(tmp_path):
     address = Path("https://example.org/a.jpg")
-    with pytest.raises(DataError, match=r"no such file or folder: .*URLs are not opened; download"):
+    with pytest.raises(DataError, match=r"no such file or folder: .*does not open URLs; download"):
         find_images([address])
     assert find_images([tmp_path, *make(tmp_path, "1.jpg").iterdir(), address]).paths[-1] == address
-    with pytest.raises(UnreadableImageError, match="a URL, and headstart opens none; download"):
+    with pytest.raises(UnreadableImageError, match="which headstart does not open; download"):
         read_bytes(address)
 
 
 @pytest.mark.parametrize("source", [None, ["photos"], 3, b"photos"])
 def test_data_sets_are_paths_or_names(source):
     for open_it in (headstart.open_dataset, headstart.fit):
-        with pytest.raises(UserError, match=f"not of the type {type(source).__name__}; give a fol"):
+        with pytest.raises(UserError, match=f"not by a value of type {type(source).__name__}"):
             open_it(source)
-    with pytest.raises(DataError, match="is a URL, and headstart opens none"):
+    with pytest.raises(DataError, match="is a URL, which headstart does not open"):
         headstart.open_dataset("https://example.org/photos.zip")

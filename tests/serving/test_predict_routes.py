@@ -182,7 +182,7 @@ def test_parameters_in_plain_words(client: TestClient, query: str, message: str)
 
 def test_pages_without_parameters(client: TestClient):
     answer = client.get("/v1/models?top=1")
-    assert answer.json()["error"] == "there is no parameter 'top'; this page takes none"
+    assert answer.json()["error"] == "there is no parameter 'top'; this address takes none"
     assert client.get("/v2/models/textures?top=1").status_code == 200
 
 

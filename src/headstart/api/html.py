@@ -199,12 +199,13 @@ def _predictions(found: Predictions) -> list[str]:
     kept = [row for row in found.rows[:_ROWS].tolist() if row < len(found.images)]
     sources = [found.images[row] for row in kept]
     small = _thumbnails(sources)
+    known = found.known
     rows = []
     for number in range(min(len(found.rows), _ROWS)):
         label, probability = found.top(number, 1)[0]
         novelty = []
-        if found.novelty is not None and found.known is not None:
-            novelty = [f"{found.novelty[number]:.3f}", "yes" if found.known[number] else "no"]
+        if found.novelty is not None and known is not None:
+            novelty = [f"{found.novelty[number]:.3f}", "yes" if known[number] else "no"]
         seen = ""
         if number < len(sources):
             seen = _images([small[number]], [str(sources[number])])

@@ -54,7 +54,7 @@ def open_data(
         return data
     megabytes = bars.bar(f"downloading {data}", "MB", scale=1_000_000)
     dataset = open_dataset(
-        os.fspath(data) if isinstance(data, os.PathLike) else data,
+        data,
         cache=cache_root(Path(cache) if cache else None),
         require_classes=require_classes,
         progress=lambda done, total: megabytes(done, total or 0),

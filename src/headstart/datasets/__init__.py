@@ -106,17 +106,19 @@ def _open(
 ) -> ImageDataset:
     if not isinstance(source, str | os.PathLike):
         raise UserError(
-            f"a data set is a path or a name, not of the type {type(source).__name__}; give a "
-            "folder, a table, an archive or the name of a known data set"
+            "a data set is given by a path or a name, not by a value of type "
+            f"{type(source).__name__}; give a folder, a table, an archive or the name of a known "
+            "data set"
         )
+    source = os.fspath(source)
     path = expand_home(Path(source))
     try:
-        exists = str(source).strip() != "" and path.exists()
+        exists = source.strip() != "" and path.exists()
     except OSError as error:
         raise DataError(f"cannot read {source}: {error.strerror or error}") from error
     known = {one.name: one for one in list_datasets()}
-    if not exists and str(source) not in known:
-        raise DataError(_unknown_source(str(source), list(known)))
+    if not exists and source not in known:
+        raise DataError(_unknown_source(source, list(known)))
     if not exists and table_options.given:
         raise DataError(
             "--image-column, --label-column, --image-folder, --image-suffix and --group-by "
@@ -129,7 +131,7 @@ def _open(
         )
     if not exists:
         return open_named(
-            known[str(source)], cache=cache, progress=progress, require_classes=require_classes
+            known[source], cache=cache, progress=progress, require_classes=require_classes
         )
     if path.is_dir():
         return open_folder(
@@ -160,12 +162,12 @@ def _open(
 
 
 def _unknown_source(source: str, names: list[str]) -> str:
+    if is_url(source):
+        return f"'{source}' is a URL, which headstart does not open; download it and give its path"
     folder = expand_home(Path(source)).parent
     near: list[str] = []
     with suppress(OSError):  # no such folder, or no permission to list it
         near = [path.name for path in folder.iterdir()]
-    if is_url(source):
-        return f"'{source}' is a URL, and headstart opens none; download it and give its path"
     known = {name.casefold(): name for name in (*names, *near)}
     similar = difflib.get_close_matches(Path(source).name.casefold(), known, n=1)
     suggestion = f"did you mean '{known[similar[0]]}'? " if similar else ""

@@ -70,9 +70,9 @@ def apply_review(dataset: ImageDataset, table: Path) -> ImageDataset:
     rows, damaged = read_rows(table)
     if damaged:
         raise DataError(f"{damaged[0].path}: {damaged[0].reason}; fix that line of the review")
-    columns = list(rows[0][1]) if rows else read_table(table).columns
+    columns = list(rows[0][1] if rows else read_table(table).columns)
     if not {"path", "label", "action"} <= set(columns):
-        state = f"has the columns {join_names(list(columns))}" if columns else "is empty"
+        state = f"has the columns {join_names(columns)}" if columns else "is empty"
         raise DataError(
             f"{table} {state}; a review needs path, label and action, as in the audit.csv of "
             "'headstart audit'"

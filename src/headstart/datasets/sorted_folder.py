@@ -81,12 +81,12 @@ class SortedFolder:
             HeadstartError: The folder cannot be written.
         """
         folder = self.root / folder_name(label)
+        if not folder.is_dir():
+            return
+        own = image.resolve()
         try:
-            for number in count(1):
-                target = folder / numbered(image.name, number)
-                if not os.path.lexists(target):
-                    return
-                if target.is_symlink() and target.readlink() == image.resolve():
+            for target in folder.iterdir():
+                if target.is_symlink() and target.readlink() == own:
                     target.unlink()
         except OSError as error:
             raise HeadstartError(

@@ -45,7 +45,7 @@ def find_images(sources: Sequence[Path], *, cache: Path | None = None) -> FoundI
     if not any(os.path.lexists(source) for source in sources):
         advice = "give images, or folders of images"
         if any(is_url(str(source)) for source in sources):
-            advice = "URLs are not opened; download the images and give their paths"
+            advice = "headstart does not open URLs; download the images and give their paths"
         raise DataError(f"no such file or folder: {names}; {advice}")
     paths: list[Path] = []
     skipped: list[Skipped] = []

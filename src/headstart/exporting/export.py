@@ -237,7 +237,11 @@ def _refusal(proof: Proof, out: Path, weights: Weights) -> str:
         else f"{worst.label} with a probability that differs by {worst.difference:.3f}"
     )
     needed = ceil(1000 * max(max(one.difference, one.gap) for one in proof.differing)) / 1000
-    smaller = ", or store weights in 16 bits with --half" if weights is Weights.INT8 else ""
+    smaller = (
+        ', or store weights in 16 bits with --half (in Python, storage="float16")'
+        if weights is Weights.INT8
+        else ""
+    )
     return (
         f"the file answers differently on {len(proof.differing)} of {len(proof.images)} images, so "
         f"{out} was not written: {label} for {worst.image}; {refused_record(out)} has all of them. "

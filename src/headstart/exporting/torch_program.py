@@ -49,15 +49,13 @@ class ClassifierProgram(nn.Module):
     def __init__(self, model: Model, extractor: Extractor, form: InputForm) -> None:
         super().__init__()
         views = views_of(model, extractor)
-        tiled = next(
-            (one.name for one in views.values() if isinstance(one.presentation, Tiles)), None
-        )
-        if tiled:
-            raise BackboneError(
-                f"the view {tiled} shows an image in as many tiles as it needs, which files for "
-                "PyTorch cannot; choose another format: onnx or openvino"
-            )
-        self._shown = [one.backbone.preprocessing for one in views.values()]
+        for one in views.values():
+            if isinstance(one.presentation, Tiles):
+                raise BackboneError(
+                    f"the view {one.name} shows an image in as many tiles as it needs, which files "
+                    "for PyTorch cannot do; choose another format: onnx or openvino"
+                )
+        self._preprocessings = [one.backbone.preprocessing for one in views.values()]
         self._whole = form is InputForm.IMAGE
         self.networks = nn.ModuleList(
             FromBytes(one.backbone.network(), peaks=one.backbone.peaks) for one in views.values()
@@ -86,7 +84,7 @@ class ClassifierProgram(nn.Module):
         if not self._whole:
             return self._answers(inputs)
         (image,) = inputs
-        found = self._answers([center_crop(image, how) for how in self._shown])
+        found = self._answers([center_crop(image, how) for how in self._preprocessings])
         return tuple(one.squeeze(0) for one in found)
 
     def _answers(self, crops: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -274,7 +274,7 @@ def _readable(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         reason = "broken link" if path.is_symlink() else "no such file"
         if is_url(str(path)):
-            reason = "a URL, and headstart opens none; download the file and give its path"
+            reason = "a URL, which headstart does not open; download the file and give its path"
         raise UnreadableImageError(reason) from error
     except PermissionError as error:
         raise UnreadableImageError("permission denied") from error

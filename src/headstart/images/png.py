@@ -20,7 +20,7 @@ _MAX_LOST: Final = 20
 _PIECE: Final = 2**20
 """Bytes that are expanded at a time."""
 _MOST_PIXELS: Final = 8 * 1032
-"""Pixels for each byte of a file, at most: of a bit each, and expanded as far as deflate can."""
+"""Most pixels for each byte of a file: a bit per pixel, and deflate expands by at most 1032."""
 _MARKS: Final = (165, 0)
 """Two levels, of which no pixel can have both."""
 
@@ -38,7 +38,7 @@ def load_png(image: PngImageFile, content: bytes) -> None:
     if not _is_whole(content):
         raise OSError("damaged stream")
     if image.width * image.height > _MOST_PIXELS * len(content):
-        raise EOFError  # without the time and the memory for pixels that are not there
+        raise EOFError  # before time and memory are spent on pixels that are not there
     tile = list(image.tile)
     if _keeps(image, _MARKS[0]):
         again = PngImageFile(io.BytesIO(content))

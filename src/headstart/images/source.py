@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 _URL: Final = re.compile(r"(?i)(https?|ftps?|s3|gs|file):/|[a-z][a-z0-9+.-]+://|data:image/")
-"""Also as a path that was made of one, which keeps one slash."""
+"""With one slash, too, as `Path` leaves it."""
 
 
 @dataclass(frozen=True, slots=True)

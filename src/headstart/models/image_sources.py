@@ -124,14 +124,17 @@ def _is_missing(image: Any) -> bool:
 def _of_path(path: str, name: str) -> Path:
     if is_url(path):
         raise DataError(
-            f"{name} is a URL, {shortened(path, 100)!r}, and headstart opens none; download it, "
-            "and give the path of the file or its bytes"
+            f"{name} is a URL, {shortened(path, 100)!r}, which headstart does not open; download "
+            "it, and give the path of the file or its bytes"
         )
     return Path(path)
 
 
 def _of_bytes(content: bytes | bytearray | memoryview, name: str) -> ImageSource:
-    """Tell the content of a file from a path: printable text with an ending, or of a file."""
+    """Return the source that bytes are: the content of a file, or the path of one.
+
+    A path is printable, and has an ending or is that of an existing file.
+    """
     if not isinstance(content, bytes):
         return ImageContent(name, bytes(content))
     if 0 < len(content) <= _LONGEST_PATH and min(content) >= ord(" "):

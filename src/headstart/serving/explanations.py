@@ -1,7 +1,7 @@
 """What a prediction depends on, drawn over the image.
 
-A map of colors needs a network with gradients, and PyTorch. Of a model that sees images in tiles,
-the places that decided are marked instead, with the server's own engine.
+A map of colors needs a network with gradients, and PyTorch. For a model that sees images in tiles,
+the places that decided are marked instead, which the server's own engine finds.
 """
 
 from __future__ import annotations

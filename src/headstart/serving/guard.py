@@ -36,7 +36,7 @@ _failures = logging.getLogger(__name__)
 
 
 class FailureAnswer:
-    """Answers where a defect has left no answer, as what is around it adds headers.
+    """Answers when a defect raises, so that the middleware around it can add headers to the answer.
 
     Args:
         app: What answers otherwise.

@@ -12,7 +12,7 @@ from headstart.system.text import one_line
 
 
 def refuse_unknown_parameters(request: Request) -> None:
-    """Refuse a request with a parameter that its route does not have: it may be a typing error.
+    """Refuse a request with a parameter that its route does not have: it may be a typo.
 
     Raises:
         RequestError: There is one.
@@ -20,7 +20,7 @@ def refuse_unknown_parameters(request: Request) -> None:
     known = [one.alias for one in request.scope["route"].dependant.query_params]
     for name in request.query_params:
         if name not in known:
-            others = f"choose from {', '.join(known)}" if known else "this page takes none"
+            others = f"choose from {', '.join(known)}" if known else "this address takes none"
             raise RequestError(422, f"there is no parameter {_shown(name)}; {others}")
 
 
@@ -32,15 +32,13 @@ def parameter_fault(error: Mapping[str, Any]) -> str:
     """
     name, value = _shown(error["loc"][-1], quoted=False), _shown(error.get("input"))
     kind, context = str(error["type"]), error.get("ctx", {})
-    if kind == "missing":
-        return f"the parameter {name} is missing"
     if kind.startswith("int_"):
         allowed = "a whole number"
     elif kind == "greater_than_equal":
         allowed = f"at least {context['ge']:,}"
     elif kind == "less_than_equal":
         allowed = f"at most {context['le']:,}"
-    elif kind in ("enum", "literal_error"):
+    elif kind == "enum":
         allowed = str(context["expected"]).replace("'", "")
     else:
         allowed = one_line(str(error["msg"]))[:200]

@@ -103,7 +103,7 @@ async def predict(
         entries = [one.as_dict(replica, top=top, unknown=service.unknown) for one in found]
         if explain is not None and any(one.answer for one in found):
             drawn = await _explained(service, replica, found)
-            if drawn[1:] == [] and drawn[0] and "image/png" in request.headers.get("accept", ""):
+            if len(drawn) == 1 and drawn[0] and "image/png" in request.headers.get("accept", ""):
                 return Response(drawn[0].png, media_type="image/png")
             for entry, drawing in zip(entries, drawn, strict=True):
                 if drawing is not None:
@@ -118,7 +118,7 @@ async def predict(
 
 def _check_method(name: str, replica: Replica, method: Method) -> None:
     if method is not (suits := Method.of(replica)):
-        what = "sees images in tiles" if suits is Method.PLACES else "sees no tiles of the images"
+        what = "sees images in tiles" if suits is Method.PLACES else "does not see images in tiles"
         raise RequestError(
             422, f"model {name} {what}, so it cannot be explained by {method}; use explain={suits}"
         )

@@ -169,7 +169,7 @@ class ServedModel:
     Attributes:
         name: The name.
         folder: The folder.
-        is_missing: Whether there has been no folder at the last two looks.
+        is_missing: Whether the folder was missing the last two times that it was looked for.
     """
 
     is_missing = False

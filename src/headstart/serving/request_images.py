@@ -89,7 +89,7 @@ def parse_json(content: bytes, max_values: int = _FEW_VALUES) -> Any:
 
 def _number_of_values(content: bytes) -> int:
     """Return a bound for the number of values in a JSON document."""
-    levels = np.frombuffer(content, np.uint8)  # unlike `bytes.count`, NumPy frees Python's lock
+    levels = np.frombuffer(content, np.uint8)  # unlike `bytes.count`, NumPy releases Python's lock
     pieces = (levels[start : start + _PIECE] for start in range(0, len(levels), _PIECE))
     return sum(int(np.count_nonzero(one == sign)) for one in pieces for sign in b",:[{")
 

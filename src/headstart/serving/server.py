@@ -103,7 +103,7 @@ class Server:
             unknown=self.unknown,
         )
         app = build_app(service)
-        # The collection of garbage would look at all models and modules, for 0.1 s without answers.
+        # Else garbage collection goes through all models and modules: 0.1 s without an answer.
         gc.freeze()
         return app
 

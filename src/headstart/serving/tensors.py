@@ -79,9 +79,8 @@ def read_request(content: bytes, header_length: int | None) -> InferenceRequest:
     data = content[length:]
     size = _parameters(tensor).get("binary_data_size")
     if size is not None and size != len(data):
-        raise RequestError(
-            400, f"binary_data_size is {size}, but what follows the JSON has {len(data)}"
-        )
+        sent = pluralize(len(data), "byte")
+        raise RequestError(400, f"binary_data_size is {size}, but {sent} followed the JSON")
     images = _images(tensor, data if size is not None else None)
     parameters = _parameters(document)
     wanted = document.get("outputs")
@@ -125,7 +124,7 @@ def _images(tensor: Mapping[str, Any], data: bytes | None) -> list[SentImage]:
             images = [SentImage(one) for one in _elements(data)]
         if len(images) != prod(shape):
             sent = pluralize(len(images), "image")
-            raise RequestError(400, f"the shape is {shape}, but the data have {sent}")
+            raise RequestError(400, f"the shape is {shape}, but the data contain {sent}")
         return images
     if kind != "UINT8":
         raise RequestError(
@@ -153,7 +152,7 @@ def _pixels(tensor: Mapping[str, Any], shape: list[int], data: bytes | None) -> 
         pixels = np.frombuffer(data, np.uint8)
     if len(pixels) != count:
         sent = pluralize(len(pixels), "number")
-        raise RequestError(400, f"the shape is {shape}, but the data have {sent}")
+        raise RequestError(400, f"the shape is {shape}, but the data contain {sent}")
     return pixels.reshape(shape)
 
 
