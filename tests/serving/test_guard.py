@@ -97,7 +97,9 @@ def test_a_failure_is_answered_like_everything_else(
         raise RuntimeError("a secret")
 
     monkeypatch.setattr(Service, "replica", fail)
-    monkeypatch.setattr(logging.getLogger("headstart.serving"), "propagate", True)
+    logger = logging.getLogger("headstart.serving")
+    monkeypatch.setattr(logger, "propagate", True)
+    monkeypatch.setattr(logger, "handlers", [])  # pytest adds its own if it did not propagate
     app = build_app(serve(folder, replace(SMALL, cors=["https://example.org"])))
     client = TestClient(app, raise_server_exceptions=False)
     answer = client.get(f"{MODELS}/textures", headers={"Origin": "https://example.org"})
