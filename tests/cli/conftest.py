@@ -12,12 +12,17 @@ import pytest
 
 from headstart.cli.app import run
 
+_NEXT = "headstart: next, "
+
 
 @dataclass(frozen=True)
 class Outcome:
+    """What a command did; `err` is without the hint at a next step, which is `next`."""
+
     code: int
     out: str
     err: str
+    next: str = ""
 
     @property
     def document(self) -> Any:
@@ -37,7 +42,9 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         capsys.readouterr()
         code = run([str(argument) for argument in arguments])
         captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
+        lines = captured.err.splitlines(keepends=True)
+        hint = lines.pop() if lines and lines[-1].startswith(_NEXT) else ""
+        return Outcome(code, captured.out, "".join(lines), hint.removeprefix(_NEXT).strip())
 
     return call
 

@@ -7,7 +7,6 @@ import traceback
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from headstart.cli import (
     attack,
@@ -28,9 +27,11 @@ from headstart.cli import (
     transfer,
     watch,
 )
+from headstart.cli.command_group import CommandGroup
 from headstart.cli.console import note
 from headstart.cli.parameters import Command, with_options
 from headstart.cli.results_page import remember_command
+from headstart.cli.suggestions import options_of_command, other_option
 from headstart.errors import HeadstartError, UserError
 from headstart.system.memory import is_out_of_memory
 from headstart.system.option import summary
@@ -42,57 +43,42 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the number of the signal."""
 
 
-class _Commands(TyperGroup):
-    """Command group that rewords messages about option values, which come from pydantic."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except typer.BadParameter as error:
-            from pydantic import ValidationError  # Typer has imported it if it checked something
-
-            error.message = error.message.removeprefix("Value error, ")
-            if error.message.startswith("Input ") and isinstance(error.__cause__, ValidationError):
-                value = error.__cause__.errors()[0]["input"]
-                error.message = f"{value!r} {error.message.removeprefix('Input ')}"
-            raise
-
-
+GROUPS = {
+    "Everyday": (
+        audit.audit,
+        fit.fit,
+        evaluate.evaluate,
+        predict.predict,
+        predict.classify,
+        catalog.info,
+    ),
+    "Choosing": (compare.compare, transfer.transfer, finetune.finetune, catalog.backbones),
+    "Looking inside": (
+        explain.explain,
+        features.features,
+        attack.attack,
+        imagine.imagine,
+        robustness.robustness,
+    ),
+    "Handing over": (report.report, export.export, export.verify, serve.serve, watch.watch),
+    "Housekeeping": (catalog.datasets, catalog.cache),
+}
+"""The commands by topic, in the order of `headstart --help`."""
 app = typer.Typer(
     name="headstart",
-    cls=_Commands,
+    cls=CommandGroup,
     help="A folder of photos in, a tested image classifier out.",
     no_args_is_help=True,
-    add_completion=False,
+    suggest_commands=False,  # `CommandGroup` does
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    fit.fit,
-    evaluate.evaluate,
-    finetune.finetune,
-    compare.compare,
-    report.report,
-    audit.audit,
-    predict.predict,
-    predict.classify,
-    serve.serve,
-    watch.watch,
-    transfer.transfer,
-    robustness.robustness,
-    features.features,
-    attack.attack,
-    explain.explain,
-    imagine.imagine,
-    export.export,
-    export.verify,
-    catalog.info,
-    catalog.backbones,
-    catalog.datasets,
-    catalog.cache,
-):
-    app.command(cls=Command, help=summary(command))(with_options(command))
+for topic, commands in GROUPS.items():
+    for command in commands:
+        app.command(cls=Command, help=summary(command), rich_help_panel=topic)(
+            with_options(command)
+        )
 
 
 def _version(wanted: bool) -> None:
@@ -135,7 +121,7 @@ def run(arguments: list[str]) -> int:
     try:
         if "" in arguments:  # which would name the current folder
             raise UserError("an argument is empty, perhaps an unset variable; give a value")
-        code = app(arguments, standalone_mode=False) or 0
+        code = app(arguments, prog_name="headstart", standalone_mode=False) or 0
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else 1
     except BrokenPipeError:  # the reader of our output closed it, as `head` does
@@ -163,6 +149,10 @@ def say_usage(error: UsageError) -> None:
     if message.startswith("Usage:"):
         typer.echo(message, err=True)
         return
+    if error.ctx and hasattr(error, "possibilities"):  # there is no such option
+        own, commands = error.ctx.command, error.ctx.find_root().command.commands
+        instead = other_option(error.option_name, options_of_command(own), commands)
+        message = f"{error.message}; {instead}" if instead else error.message
     sentence = " ".join(message.split()).rstrip(".")
     command = error.ctx.info_name if error.ctx and error.ctx.parent else None
     note(

@@ -34,7 +34,7 @@ def audit(
     runtime: shared.RuntimeOptions,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
-) -> None:
+) -> int:
     """Find wrong labels, copies, outliers and unusable images; nothing is moved or deleted.
 
     Options:
@@ -54,7 +54,7 @@ def audit(
             seed=seed,
             as_json=as_json,
         )
-        return
+        return 0
     from headstart.auditing.audit import audit as search
     from headstart.auditing.report_folder import TABLE, write_audit
     from headstart.datasets.review import count_actions
@@ -77,6 +77,7 @@ def audit(
         print_json(found)
     else:
         facts(_lines(found, out), width=18)
+    return len(found.issues)
 
 
 def _lines(found: Audit, out: Path) -> Iterator[tuple[str, str | list[str]]]:

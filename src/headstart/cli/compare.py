@@ -34,7 +34,7 @@ def compare(
     runtime: shared.RuntimeOptions,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
-) -> None:
+) -> str:
     """Compare backbones on your images by accuracy and cost.
 
     Options:
@@ -69,6 +69,7 @@ def compare(
         print_json(found)
     else:
         _describe(found, out, time.perf_counter() - started)
+    return found.recommendation.backbone
 
 
 def _listed(backbones: str | None) -> list[str] | None:

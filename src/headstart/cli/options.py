@@ -27,6 +27,12 @@ def _use_cache(folder: Path | None) -> Path | None:
     return folder
 
 
+def _backbone_names() -> list[str]:
+    from headstart.backbones import list_backbones
+
+    return [one.name for one in list_backbones()]
+
+
 Data = Annotated[
     str,
     Option(
@@ -46,8 +52,10 @@ Folder = Annotated[Path, Option(folder=True)]
 OptionalFolder = Annotated[Path | None, Option(folder=True)]
 _BACKBONE = "The pre-trained network; see 'headstart backbones'."
 _WEIGHTS = "Load the network's weights from this file (safetensors, .pth, .h5)."
-BackboneName = Annotated[str, Option(help=_BACKBONE)]
-OptionalBackbone = Annotated[str | None, Option(help=_BACKBONE, unset=DEFAULT_BACKBONE)]
+BackboneName = Annotated[str, Option(help=_BACKBONE, known=_backbone_names)]
+OptionalBackbone = Annotated[
+    str | None, Option(help=_BACKBONE, unset=DEFAULT_BACKBONE, known=_backbone_names)
+]
 Weights = Annotated[Path | None, Advanced(help=_WEIGHTS)]
 Cache = Annotated[
     Path | None,

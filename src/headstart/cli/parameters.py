@@ -11,6 +11,9 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
+from headstart.cli.console import note
+from headstart.cli.home_folder import with_home
+from headstart.cli.next_steps import next_step
 from headstart.system.option import Option, options_of
 
 _REWORDED: Final = (
@@ -22,7 +25,7 @@ _REWORDED: Final = (
 """How Typer writes types and bounds, and how `--help` does."""
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
+def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Return a command in the form that Typer reads.
 
     Keyword-only parameters become options, the others arguments. A settings dataclass among the
@@ -44,10 +47,10 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             parameters.append(_parameter(name, kind, option, own[name].default, own[name].kind))
 
     @functools.wraps(command)
-    def run(**values: Any) -> None:
+    def run(**values: Any) -> Any:
         for group, (settings, names) in groups.items():
             values[group] = settings(**{name: values.pop(name) for name in names})
-        command(**values)
+        return command(**values)
 
     parameters.sort(key=lambda one: one.kind)
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -85,7 +88,12 @@ def _option(name: str, kind: Any, default: Any, option: Option) -> Any:
         rich_help_panel=option.panel,
         show_default=option.unset or True,
         callback=_one_of(option.choices) if option.choices else option.convert,
+        autocompletion=_completion(option.choices or option.known),
     )
+
+
+def _completion(names: Callable[[], Iterable[str]] | None) -> Callable[[], list[str]] | None:
+    return None if names is None else lambda: list(names())
 
 
 def _one_of(choices: Callable[[], Iterable[str]]) -> Callable[[Any], Any]:
@@ -106,6 +114,8 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the options, none of which is taken for the value of the one before it."""
+        args = [with_home(one) for one in args]
+        self._turn_off(ctx, args)
         valued = [one for one in self.get_params(ctx) if getattr(one, "is_flag", True) is False]
         names = {name for one in self.get_params(ctx) for name in (*one.opts, *one.secondary_opts)}
         needing = {name for one in valued for name in one.opts}
@@ -114,6 +124,26 @@ class Command(TyperCommand):
                 raise typer.BadParameter(f"it has no value before {value}", ctx, param_hint=name)
         parsed: list[str] = super().parse_args(ctx, args)
         return parsed
+
+    def _turn_off(self, ctx: Any, args: list[str]) -> None:
+        """Let --no-NAME undo a flag that a project file turned on."""
+        for one in self.params:
+            negated = f"--no-{one.opts[0].lstrip('-')}"
+            if negated in args and (ctx.default_map or {}).get(one.name) is True:
+                del ctx.default_map[one.name]
+                args.remove(negated)
+
+    def invoke(self, ctx: Any) -> None:
+        """Run the command, say which defaults a project file set, and what may come next."""
+        if project := ctx.obj:
+            sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+            used = [name for name, one in sources.items() if one and one.name == "DEFAULT_MAP"]
+            if used:
+                note(f"defaults from {project.text(self.name, used)}")
+        found = super().invoke(ctx)
+        step = None if ctx.params.get("as_json") else next_step(str(self.name), ctx.params, found)
+        if step is not None:
+            note(str(step))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, the main options, and then the options of every other panel."""

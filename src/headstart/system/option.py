@@ -39,6 +39,7 @@ class Option:
         unreadable: Whether a path may be one that cannot be read.
         choices: Returns the names that are allowed, such as a registry's keys. It is called when a
             value is checked, so that names added from outside the package count.
+        known: Returns names that a shell may complete; others are allowed, too.
         convert: Is called with the value, None included, and returns the one to use.
     """
 
@@ -52,6 +53,7 @@ class Option:
     folder: bool = False
     unreadable: bool = False
     choices: Callable[[], Iterable[str]] | None = None
+    known: Callable[[], Iterable[str]] | None = None
     convert: Callable[[Any], Any] | None = None
 
 

@@ -1,0 +1,62 @@
+"""The group of all commands: its help, its suggestions, and defaults from a project file."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from headstart.cli.project_file import project_defaults
+from headstart.cli.suggestions import other_verb
+from headstart.errors import UserError
+
+
+class CommandGroup(TyperGroup):
+    """Shows commands by topic, suggests what exists, and reads defaults from a project file.
+
+    Messages about option values, which come from pydantic, are reworded.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command with the defaults of the project file, if there is one."""
+        project = project_defaults(self.commands)
+        if project is not None:
+            ctx.default_map, ctx.obj = project.defaults, project
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError  # Typer has imported it if it checked something
+
+            error.message = error.message.removeprefix("Value error, ")
+            if error.message.startswith("Input ") and isinstance(error.__cause__, ValidationError):
+                value = error.__cause__.errors()[0]["input"]
+                error.message = f"{value!r} {error.message.removeprefix('Input ')}"
+            if project is not None and error.ctx and error.param and error.ctx.parent:
+                verb, name = error.ctx.info_name, error.param.name
+                source = error.ctx.get_parameter_source(name)
+                if source is not None and source.name == "DEFAULT_MAP":
+                    reason = error.message.rstrip(".")
+                    raise UserError(f"{project.entry(str(verb), name)}: {reason}") from error
+            raise
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; for a word of another tool, suggest the command that does this."""
+        try:
+            return super().resolve_command(ctx, args)
+        except typer.BadParameter.__base__ as error:  # type: ignore[misc]
+            if other := other_verb(args[0], self.commands):
+                error.message = f"{error.message.rstrip('.')}; {other}"
+            raise
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands under the headings of their topics, each with its whole summary."""
+        del ctx
+        topics: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            first, *_ = (command.help or "").split("\n\n")
+            rows = topics.setdefault(str(getattr(command, "rich_help_panel", "")), [])
+            rows.append((name, " ".join(first.split())))
+        # Aligned over all topics.
+        widest = max(map(len, self.commands))
+        for topic, rows in topics.items():
+            with formatter.section(topic):
+                formatter.write_dl([(name.ljust(widest), text) for name, text in rows])

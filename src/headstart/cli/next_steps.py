@@ -1,0 +1,202 @@
+"""The natural next step after each command, as a command line with the paths of this run.
+
+Capital letters stand for what is not known yet: IMAGES, PHOTOS.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from headstart.types import DEFAULT_BACKBONE, ClassLevel
+
+_READING: Final = [
+    *("image_column", "label_column", "image_folder", "image_suffix", "classes_from", "group_by")
+]
+_OPENING: Final = ("predict", "evaluate", "fit", "explain", "attack", "serve")
+"""Commands that may open a network that is code."""
+Given = Mapping[str, Any]
+"""The values of a command's arguments and options by parameter."""
+
+
+class NextStep(NamedTuple):
+    """A command and what it is for."""
+
+    purpose: str
+    words: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        words = [str(word) for word in ("headstart", *self.words)]
+        command = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+        return f"next, {self.purpose}: {command}"
+
+
+def next_step(verb: str, given: Given, found: Any = None) -> NextStep | None:
+    """Return what most users do after a command; None if nothing follows.
+
+    Args:
+        verb: The command that succeeded.
+        given: The values that it ran with.
+        found: What it returned: the recommended backbone of `compare`, the number of issues of
+            `audit`.
+    """
+    step = _STEPS[verb](given, found) if verb in _STEPS else None
+    return step and NextStep(step.purpose, (*step.words, *_same_options(step.words, given)))
+
+
+def _same_options(words: tuple[Any, ...], given: Given) -> Iterator[Any]:
+    """Yield the options that the next command needs to read the same images and network."""
+    if given.get("data") in words:
+        for name in _READING:
+            if (value := given.get(name)) not in (None, ClassLevel.PATH):
+                yield from (f"--{name.replace('_', '-')}", value)
+    if given.get("allow_code") and words[0] in _OPENING:
+        yield "--allow-code"
+
+
+def _predict(given: Given, model: Any) -> NextStep:
+    del given
+    return NextStep("predict new images", ("predict", model, "IMAGES"))
+
+
+def _after_fit(given: Given, _: Any) -> NextStep:
+    return _predict(given, given["out"])
+
+
+def _after_finetune(given: Given, _: Any) -> NextStep:
+    return NextStep(
+        "test it on photos that it has not seen", ("evaluate", given["out"], "TEST-PHOTOS")
+    )
+
+
+def _after_audit(given: Given, issues: Any) -> NextStep:
+    data, out = given["data"], given["out"]
+    if given["apply"]:
+        return _after_fit(given, None)
+    if not issues:
+        return NextStep("train on these images", ("fit", data, "--out", "model"))
+    table = Path(out, "audit.csv")
+    purpose = f"fill in the column 'action' of {table}, and train without what it drops"
+    return NextStep(purpose, ("fit", data, "--review", table, "--out", "model"))
+
+
+def _after_predict(given: Given, _: Any) -> NextStep | None:
+    if given["output"] not in (None, "table"):
+        return None
+    model, image = given["model"], given["images"][0]
+    if _can_explain() and not image.is_dir():
+        return _explain(model, image)
+    return NextStep("measure how often it is right", ("evaluate", model, "TEST-PHOTOS"))
+
+
+def _after_classify(given: Given, _: Any) -> NextStep | None:
+    if given["output"] not in (None, "table"):
+        return None
+    return NextStep("train on classes of your own", ("fit", "PHOTOS", "--out", "model"))
+
+
+def _after_evaluate(given: Given, _: Any) -> NextStep:
+    if given["out"] is None:
+        words = ("evaluate", given["model"], given["data"], "--out", "evaluation")
+        return NextStep("see the images that it gets most wrong", words)
+    return _predict(given, given["model"])
+
+
+def _after_info(given: Given, _: Any) -> NextStep:
+    return _predict(given, given["model"])
+
+
+def _after_compare(given: Given, backbone: Any) -> NextStep:
+    chosen = () if backbone in (None, DEFAULT_BACKBONE) else ("--backbone", backbone)
+    return NextStep("train on this network", ("fit", given["data"], *chosen, "--out", "model"))
+
+
+def _after_backbones(_: Given, __: Any) -> NextStep:
+    words = ("compare", "PHOTOS", "--out", "comparison")
+    return NextStep("measure which suits your images", words)
+
+
+def _after_features(given: Given, _: Any) -> NextStep | None:
+    network = given["model"] or given["backbone"] or DEFAULT_BACKBONE
+    return _explain(network, given["image"]) if _can_explain() else None
+
+
+def _after_explain(given: Given, _: Any) -> NextStep:
+    model, (image, *_rest) = given["model"], given["images"]
+    name = () if model == DEFAULT_BACKBONE else ("--model", model)
+    if name and not Path(model).exists():
+        name = ("--backbone", model)
+    words = ("attack", "IMAGE" if image.is_dir() else image, *name, "--out", "adversarial.png")
+    return NextStep("see how little changes its mind", words)
+
+
+def _after_attack(given: Given, _: Any) -> NextStep | None:
+    network = given["model"] or given["backbone"] or DEFAULT_BACKBONE
+    return _explain(network, given["out"]) if _can_explain() else None
+
+
+def _after_robustness(given: Given, _: Any) -> NextStep:
+    network = ("--model" if Path(given["model"]).exists() else "--backbone", given["model"])
+    words = ("attack", "IMAGE", *network, "--out", "adversarial.png")
+    return NextStep("see such a change of one image", words)
+
+
+def _after_imagine(given: Given, _: Any) -> NextStep:
+    words = ("classify", given["out"], "--backbone", "efficientnet-lite2")
+    return NextStep("ask another network what it shows", words)
+
+
+def _after_export(given: Given, _: Any) -> NextStep:
+    consent = ("--allow-code",) if given["out"].suffix.lower() == ".pt2" else ()
+    words = ("verify", given["out"], given["data"] or "PHOTOS", *consent)
+    return NextStep("check the file again where it is used", words)
+
+
+def _after_verify(given: Given, _: Any) -> NextStep | None:
+    if given["model"] is None:
+        return None
+    return NextStep("answer requests with the same model", ("serve", given["model"]))
+
+
+def _after_datasets(_: Given, __: Any) -> NextStep:
+    return NextStep("train on one of them", ("fit", "digits", "--out", "digits-model"))
+
+
+def _after_cache(given: Given, _: Any) -> NextStep | None:
+    return None if given["clear"] else NextStep("free this space", ("cache", "--clear"))
+
+
+def _explain(network: Any, image: Any) -> NextStep:
+    return NextStep("see which pixels decide", ("explain", network, image, "--out", "explained"))
+
+
+def _can_explain() -> bool:
+    return all(find_spec(name) is not None for name in ("torch", "captum"))
+
+
+_STEPS: Final[dict[str, Callable[[Given, Any], NextStep | None]]] = {
+    "fit": _after_fit,
+    "evaluate": _after_evaluate,
+    "predict": _after_predict,
+    "classify": _after_classify,
+    "info": _after_info,
+    "finetune": _after_finetune,
+    "audit": _after_audit,
+    "compare": _after_compare,
+    "backbones": _after_backbones,
+    "features": _after_features,
+    "explain": _after_explain,
+    "attack": _after_attack,
+    "robustness": _after_robustness,
+    "imagine": _after_imagine,
+    "export": _after_export,
+    "verify": _after_verify,
+    "datasets": _after_datasets,
+    "cache": _after_cache,
+}
+"""`transfer` recommends a step itself; `serve` and `watch` end when someone stops them."""

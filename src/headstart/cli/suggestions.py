@@ -1,0 +1,141 @@
+"""What to suggest for a command or option that does not exist: close spellings, other tools' words.
+
+"train" is `fit` here, and "--gpu" is `--device cuda`. Options of other commands are found by
+themselves: `--epochs` is one of `finetune`.
+"""
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+
+_VERBS: Final = {
+    "fit": "train training learn teach build create new start run trainer",
+    "evaluate": "test testing eval val validate validation score accuracy metrics measure",
+    "predict": "infer inference recognize detect label guess apply forward",
+    "classify": "imagenet zero-shot",
+    "finetune": "fine-tune fine_tune tune retrain transfer-learning",
+    "compare": "search select automl benchmark choose leaderboard",
+    "audit": "clean check lint dedupe duplicates deduplicate quality mislabeled outliers",
+    "info": "show describe card model model-card summary inspect",
+    "backbones": "models networks architectures list zoo",
+    "datasets": "data dataset download",
+    "export": "convert save onnx openvino torchscript freeze",
+    "serve": "deploy api server host",
+    "watch": "monitor sort",
+    "explain": "gradcam grad-cam heatmap saliency attribution why interpret visualize",
+    "features": "activations feature-maps featuremaps filters layers embed embeddings extract",
+    "attack": "adversarial fool perturb",
+    "imagine": "dream deepdream generate synthesize",
+    "robustness": "robust corruptions noise",
+    "transfer": "transferability",
+    "cache": "clear purge",
+    "--help": "help man usage",
+    "--version": "version",
+}
+"""Words of other tools for each command."""
+_OPTIONS: Final = {
+    "--device cuda": "gpu cuda use-gpu gpus accelerator",
+    "--device cpu": "cpu no-gpu no-cuda use-cpu",
+    "--device mps": "mps",
+    "--device": "devices",
+    "--backbone": "model arch architecture network net base-model pretrained-model encoder m",
+    "--out": "output output-dir outdir out-dir save save-dir save-path dest o model-dir",
+    "--holdout": "test-size test-split val-split validation-split split val-size test-fraction "
+    "valid-pct val test validation",
+    "--seed": "random-state random-seed rng",
+    "--balance": "class-weight class-weights balanced weighted",
+    "--head": "classifier clf head-type",
+    "--stage": "layer layers block feature-layer",
+    "--rate": "lr learning-rate base-lr",
+    "--epochs": "epoch num-epochs n-epochs max-epochs",
+    "--batch": "batch-size bs",
+    "--top": "topk top-k k num-classes",
+    "--quality best": "best accurate slow",
+    "--quality fast": "fast quick",
+    "--format csv": "csv to-csv",
+    "--json": "format-json as-json output-json",
+    "--unknown": "threshold reject ood",
+    "--label-column": "label target-column y labels",
+    "--image-column": "filename-column path-column x",
+    "--group-by": "groups group grouped-by",
+    "--epsilon": "eps strength",
+    "--epsilons": "epsilon eps",
+    "--to": "target target-class",
+    "--steps": "iterations iters num-steps n-steps iter max-iter",
+    "--class": "target-class category",
+    "--cache": "cache-dir cachedir",
+    "--allow-download": "download",
+    "--size": "image-size img-size imgsz resolution",
+    "--views": "image-size img-size imgsz resolution input-size size",
+    "--half": "fp16 float16 quantize",
+    "--int8": "quantized",
+    "--debug": "verbose v traceback",
+    "--force": "overwrite f exist-ok yes",
+}
+"""Words of other tools for each option, without dashes. What exists depends on the command."""
+_CUTOFF: Final = 0.7
+"""How close a spelling must be; difflib's default of 0.6 takes --epochs for --depth."""
+
+
+def other_verb(word: str, commands: Iterable[str]) -> str | None:
+    """Return what to use instead of a command that does not exist, as a clause; None if unknown.
+
+    Args:
+        word: What was given for a command.
+        commands: The names of all commands.
+    """
+    known = list(commands)
+    folded = word.casefold().replace("_", "-")
+    meant = [verb for verb, words in _VERBS.items() if folded in words.split()]
+    found = [verb for verb in meant if verb in known or verb.startswith("--")]
+    if not found and os.path.isdir(word):  # noqa: PTH112 - no error for what cannot be a path
+        return f"to train on these images, run headstart fit {shlex.quote(word)} --out model"
+    if not found and os.path.isfile(word):  # noqa: PTH113
+        return f"to see what an image shows, run headstart classify {shlex.quote(word)}"
+    found = found or get_close_matches(folded, known, 2)
+    return f"did you mean {' or '.join(f'headstart {verb}' for verb in found)}?" if found else None
+
+
+def other_option(name: str, own: Iterable[str], commands: Mapping[str, Any]) -> str | None:
+    """Return what to use instead of an option that does not exist, as a clause; None if unknown.
+
+    Args:
+        name: The option as it was given, such as "--gpu".
+        own: The options of the command it was given to.
+        commands: All commands by name.
+    """
+    mine = set(own)
+    theirs = {verb: set(options_of_command(one)) for verb, one in commands.items()}
+    asked = [name, *_synonyms(name)]
+    for option in asked[1:]:
+        if option.split()[0] in mine:
+            return f"did you mean {option}?"
+    for option in asked:
+        if having := [verb for verb, names in theirs.items() if option.split()[0] in names]:
+            which = " and ".join(f"'headstart {verb}'" for verb in having[:3])
+            many = f"{which} {'has' if len(having) == 1 else 'have'} {option}"
+            return f"only {many}" if len(having) <= 3 else f"{many}, but not this command"
+    if close := get_close_matches(name, sorted(mine), 2, _CUTOFF):
+        return f"did you mean {' or '.join(close)}?"
+    every = sorted({one for names in theirs.values() for one in names})
+    if close := get_close_matches(name, every, 1, _CUTOFF):
+        having = [verb for verb, names in theirs.items() if close[0] in names]
+        return f"'headstart {having[0]}' has {close[0]}"
+    return None
+
+
+def options_of_command(command: Any) -> Iterator[str]:
+    """Yield all names of a command's options."""
+    for one in command.params:
+        if one.param_type_name == "option":
+            yield from (*one.opts, *one.secondary_opts)
+
+
+def _synonyms(name: str) -> list[str]:
+    word = name.lstrip("-").casefold().replace("_", "-")
+    own = f"--{word}"  # --image_column is --image-column
+    return [own] * (own != name) + [
+        option for option, words in _OPTIONS.items() if word in words.split()
+    ]

@@ -1,0 +1,44 @@
+"""The next step after each command."""
+
+from pathlib import Path
+
+import pytest
+
+from headstart.cli import next_steps
+from headstart.cli.app import GROUPS
+from headstart.cli.next_steps import next_step
+from tests.cli.conftest import Cli
+
+
+def test_a_real_command_follows_a_real_one(cli: Cli, model: Path, new: Path) -> None:
+    assert cli("info", model).next == f"predict new images: headstart predict {model} IMAGES"
+    assert cli("info", model, "--json").next == ""
+    assert cli("info", new).next == ""  # an error says itself what to do
+    assert "evaluate" in cli("predict", model, new).next
+    assert cli("predict", model, new, "--format", "csv").next == ""
+
+
+def test_the_same_images_need_the_same_options() -> None:
+    given = {"data": "my photos", "group_by": "time:2", "classes_from": "path", "out": "audit"}
+    step = next_step("audit", {**given, "apply": None, "allow_code": True}, 3)
+    assert str(step).endswith(
+        "headstart fit 'my photos' --review audit/audit.csv --out model --group-by time:2 "
+        "--allow-code"
+    )
+
+
+def test_results_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"data": "photos", "apply": None, "out": "a"}
+    assert str(next_step("audit", given, 0)).endswith(": headstart fit photos --out model")
+    assert "--backbone resnet18" in str(next_step("compare", given, "resnet18"))
+    assert "--backbone" not in str(next_step("compare", given, "efficientnet-lite0"))
+    image = {"model": "m", "images": [Path("x.jpg")], "output": None}
+    monkeypatch.setattr(next_steps, "find_spec", lambda name: None)
+    assert "headstart evaluate m TEST-PHOTOS" in str(next_step("predict", image))
+    monkeypatch.setattr(next_steps, "find_spec", lambda name: name)
+    assert "headstart explain m x.jpg --out explained" in str(next_step("predict", image))
+
+
+def test_every_command_that_ends_by_itself_has_one() -> None:
+    verbs = {command.__name__ for group in GROUPS.values() for command in group}
+    assert verbs - next_steps._STEPS.keys() == {"transfer", "serve", "watch"}

@@ -1,0 +1,45 @@
+"""What is suggested for the words of other tools and for slips of the keyboard."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli, one_sentence
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("train photos", "no such command 'train'; did you mean headstart fit?"),
+        ("test model photos", "did you mean headstart evaluate?"),
+        ("fine-tune model", "did you mean headstart finetune?"),
+        ("Grad_CAM model", "did you mean headstart explain?"),
+        ("fti photos", "did you mean headstart fit?"),
+        ("help fit", "did you mean headstart --help?"),
+        ("nonsense", "no such command 'nonsense' (see"),
+        ("fit --epochs 3", "no such option: --epochs; only 'headstart finetune' has --epochs"),
+        ("--epochs 3", "only 'headstart finetune' has --epochs"),
+        ("fit --lr 3", "only 'headstart finetune' has --rate"),
+        ("fit photos -o model", "no such option: -o; did you mean --out?"),
+        ("fit photos --model resnet18", "did you mean --backbone?"),
+        ("fit photos --test-size 0.2", "did you mean --holdout?"),
+        ("fit photos --image_column name", "did you mean --image-column?"),
+        ("fit photos --bakbone x", "did you mean --backbone?"),
+        ("fit --coverge 0.9", "'headstart evaluate' has --coverage"),
+        ("fit --nonsense", "no such option: --nonsense (see"),
+    ],
+)
+def test_another_word_is_understood(typed: str, said: str, cli: Cli) -> None:
+    outcome = cli(*typed.split())
+    assert (outcome.code, one_sentence(outcome)) == (2, True)
+    assert said in outcome.err
+
+
+def test_a_path_in_the_place_of_a_command_says_what_to_do_with_it(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my photos").mkdir()
+    Path("cat.jpg").touch()
+    assert "run headstart fit 'my photos' --out model" in cli("my photos").err
+    assert "run headstart classify cat.jpg" in cli("cat.jpg").err
