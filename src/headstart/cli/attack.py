@@ -26,6 +26,7 @@ def attack(
     image: shared.Image,
     *,
     out: Path,
+    force: shared.Force = False,
     to: Annotated[str | None, Option(unset="any other class")] = None,
     epsilon: Annotated[
         str | None, Option(unset=f"{_EPSILON} for linf; for l2, the smallest that works")
@@ -55,7 +56,7 @@ def attack(
         momentum: Momentum for pgd; 0 is plain PGD.
         jpeg: Also write a JPEG file of quality 90, which must fool the network too.
     """
-    shared.check_png(out)
+    shared.check_png(out, force=force)
     from headstart.inspection.attack_choice import chosen_attack, chosen_method, chosen_threat
 
     size = None if epsilon is None else _size(epsilon)

@@ -28,6 +28,7 @@ def audit(
     data: shared.Data,
     *,
     out: shared.Folder,
+    force: shared.Force = False,
     apply: Annotated[Path | None, Option(metavar="CSV")] = None,
     backbone: shared.BackboneName = DEFAULT_BACKBONE,
     dataset_options: shared.DatasetOptions,
@@ -48,6 +49,7 @@ def audit(
         fit(
             data,
             out=out,
+            force=force,
             backbone=backbone,
             dataset_options=replace(dataset_options, review=apply),
             runtime=runtime,
@@ -60,7 +62,7 @@ def audit(
     from headstart.datasets.review import count_actions
 
     started = time.perf_counter()
-    shared.check_results(out, TABLE, data)
+    shared.check_results(out, TABLE, data, force=force)
     if reviewed := count_actions(out / TABLE):
         raise UserError(
             f"{out / TABLE} has an action in {pluralize(reviewed, 'row')}, which would be lost; "

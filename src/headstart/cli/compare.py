@@ -28,6 +28,7 @@ def compare(
         Option(unset="all that need no download; with --allow-download, the ladder too"),
     ] = None,
     out: shared.OptionalFolder = None,
+    force: shared.Force = False,
     allow_download: bool = False,
     balance: shared.Balance = False,
     dataset_options: shared.DatasetOptions,
@@ -51,7 +52,7 @@ def compare(
     )
     started = time.perf_counter()
     if out:
-        shared.check_results(out, _REPORT, data)
+        shared.check_results(out, _REPORT, data, force=force)
     dataset = dataset_options.open(data, runtime.cache)
     extractors, left_out = open_candidates(
         names, runtime.extractor, allow_download=allow_download, note=note

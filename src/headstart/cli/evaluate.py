@@ -26,6 +26,7 @@ def evaluate(
     data: shared.Data,
     *,
     out: shared.OptionalFolder = None,
+    force: shared.Force = False,
     coverage: shared.Coverage = None,
     coverage_by_class: shared.CoverageByClass = False,
     unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
@@ -47,7 +48,7 @@ def evaluate(
     from headstart.models.trained_model import AccuracyEstimate
 
     if out:
-        shared.check_results(out, METRICS, data)
+        shared.check_results(out, METRICS, data, force=force)
     rate, trained = shared.unknown_rate(unknown), load_model(model)
     warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
     dataset = dataset_options.open(data, runtime.cache, require_classes=1)

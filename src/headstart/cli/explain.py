@@ -26,6 +26,7 @@ def explain(
     images: shared.Images,
     *,
     out: shared.Folder,
+    force: shared.Force = False,
     method: Annotated[list[str] | None, Option(unset="all")] = None,
     class_name: Annotated[str | None, Option(flag="--class", unset="the predicted class")] = None,
     stage: Annotated[
@@ -53,10 +54,9 @@ def explain(
     """
     from headstart.datasets.own_folders import mark_results
     from headstart.datasets.unlabeled import find_images
-    from headstart.system.files import check_writable
 
-    check_writable(out)
     check_not_among(images, out, "--out")
+    shared.check_image_results(out, force=force)
     listed = find_images(images)
     paths = list(dict.fromkeys(listed.paths))
     if tiled := tiled_model(model):

@@ -10,7 +10,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
-from headstart.errors import UserError
+from headstart.errors import DataError, UserError
 from headstart.exporting.file_format import TOLERANCE, Format, InputForm, Weights
 from headstart.system.option import Option
 from headstart.system.text import pluralize
@@ -58,6 +58,7 @@ def export(
             unset="image",
         ),
     ] = None,
+    force: shared.Force = False,
     half: bool = False,
     int8: bool = False,
     check: Annotated[int, Option(low=1)] = 200,
@@ -92,7 +93,10 @@ def export(
         weights=Weights.HALF if half else Weights.INT8 if int8 else Weights.FLOAT32,
         tolerance=tolerance,
     )
-    check_target(out, settings.format)
+    try:
+        check_target(out, settings.format, force=force)
+    except DataError as error:
+        raise DataError(f"{error}, or {shared.OVERWRITE}") from None
     trained = load_model(model)
     dataset = _training_images(model, trained, data, cache)
     runtime = shared.RuntimeOptions(weights=weights, cache=cache, allow_code=allow_code)
@@ -102,7 +106,13 @@ def export(
     images = check_images(dataset.paths, check)
     with progress() as bars:
         proof = export_model(
-            trained, extractor, out, settings, images, progress=bars.bar("checking", "images")
+            trained,
+            extractor,
+            out,
+            settings,
+            images,
+            force=force,
+            progress=bars.bar("checking", "images"),
         )
     here = _in_bf16(trained, out, images, runtime, allow_download=allow_download)
     warn([*extractor.warnings, *proof.remarks(trained)])

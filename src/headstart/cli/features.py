@@ -22,6 +22,7 @@ def features(
     image: shared.Image,
     *,
     out: shared.Folder,
+    force: shared.Force = False,
     stage: Annotated[list[str] | None, Option(unset="all")] = None,
     top: Annotated[int, Option(low=1, high=64)] = 16,
     filters: bool = False,
@@ -38,9 +39,9 @@ def features(
         filters: Also draw the filters of the first layer.
     """
     from headstart.datasets.own_folders import mark_results
-    from headstart.system.files import check_not_input, check_writable
+    from headstart.system.files import check_not_input
 
-    check_writable(out)
+    shared.check_image_results(out, force=force)
     inspected = network.inspected()
     from headstart.backbones.stages import check_stages
     from headstart.images.decode import open_image

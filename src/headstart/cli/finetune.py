@@ -42,6 +42,7 @@ def finetune(
     ] = None,
     *,
     out: Path,
+    force: shared.Force = False,
     depth: Annotated[
         str, Option(help=options_of(TuningSettings)["depth"][1].help, unset="auto: from the probe")
     ] = AUTO,
@@ -70,12 +71,11 @@ def finetune(
     started = time.perf_counter()
     settings = replace(settings, depth=_depth(depth))
     from headstart.evaluation.report import METRICS
-    from headstart.models.model_folder import ModelFolder
     from headstart.models.saved_model import save_model
 
-    ModelFolder(out).check_target()
+    shared.check_model_target(out, force=force)
     if report:
-        shared.check_results(report, METRICS)
+        shared.check_results(report, METRICS, force=force)
     model = _model(source, data)
     if model is not None:
         _check_model_options(model, source, out, balance=balance, backbone=backbone)
@@ -111,7 +111,7 @@ def finetune(
                 epoch=_say_epoch,
             ),
         )
-    save_model(result.model, out)
+    save_model(result.model, out, force=force)
     write_skipped(result.probe.skipped, out / "skipped.csv")
     write_history(result, out)
     record_command(out)

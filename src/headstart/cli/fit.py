@@ -57,6 +57,7 @@ def fit(
     balance: shared.Balance = False,
     holdout: Annotated[float, Option(low=0, high=0.9)] = 0.0,
     report: shared.OptionalFolder = None,
+    force: shared.Force = False,
     dataset_options: shared.DatasetOptions,
     runtime: shared.RuntimeOptions,
     seed: shared.Seed = 0,
@@ -84,7 +85,6 @@ def fit(
     from headstart.models.data_location import DataLocation, save_data_location
     from headstart.models.fit import fit as train
     from headstart.models.fit_settings import FitSettings
-    from headstart.models.model_folder import ModelFolder
     from headstart.models.quality import with_quality
     from headstart.models.saved_model import save_model
     from headstart.models.view_trial import is_large, try_views
@@ -94,9 +94,11 @@ def fit(
     settings = FitSettings(
         head=head, stages=_stages(stage), balance=balance, hold_out=holdout, seed=seed
     )
-    ModelFolder(out).check_target()
+    shared.check_model_target(out, force=force)
+    if force:
+        shared.check_outside(out, data)
     if report:
-        shared.check_results(report, METRICS, data)
+        shared.check_results(report, METRICS, data, force=force)
     dataset = dataset_options.open(data, runtime.cache)
     extractor = with_quality(
         runtime.extractor(backbone),
@@ -137,7 +139,7 @@ def fit(
             on_candidates=bars.bar("choosing stages", "candidates"),
             on_steps=bars.bar("training the head, at most", "steps"),
         )
-    save_model(result.model, out)
+    save_model(result.model, out, force=force)
     for name in (HISTORY, CURVES):  # of a fine-tuned model that this one replaces
         (out / name).unlink(missing_ok=True)
     write_skipped(result.skipped, out / "skipped.csv")

@@ -35,6 +35,7 @@ def imagine(
     ] = None,
     *,
     out: Path,
+    force: shared.Force = False,
     method: SynthesisMethod = SynthesisMethod.BEST,
     stage: str | None = None,
     channel: int | None = None,
@@ -70,7 +71,8 @@ def imagine(
     """
     from headstart.system.files import check_writable
 
-    unit = _check(classes or [], out, stage, channel, at)
+    shared.check_png(out, force=force)
+    unit = _check(classes or [], stage, channel, at)
     if method is SynthesisMethod.LESSON and start is not None and grid > 1:
         raise UserError(
             f"--method lesson --from {start} is not random, so all images of --grid {grid} would "
@@ -114,10 +116,9 @@ def imagine(
 
 
 def _check(
-    classes: list[str], out: Path, stage: str | None, channel: int | None, at: str | None
+    classes: list[str], stage: str | None, channel: int | None, at: str | None
 ) -> tuple[int, int] | None:
     """Check that options go together, and return the unit's row and column, if any."""
-    shared.check_png(out)
     if stage is None and (channel is not None or at is not None):
         raise UserError(
             "--channel and --at need a --stage; 'headstart features' lists the stages of a network"

@@ -31,6 +31,7 @@ def robustness(
     data: shared.Data,
     *,
     out: shared.Folder,
+    force: shared.Force = False,
     images: Annotated[int, Option(low=1)] = 200,
     norm: shared.NormName = Norm.LINF,
     epsilons: Annotated[
@@ -57,7 +58,7 @@ def robustness(
         restarts: Number of starts of the attack; more make it stronger.
     """
     started = time.perf_counter()
-    shared.check_results(out, _REPORT, data)
+    shared.check_results(out, _REPORT, data, force=force)
     sizes = None if epsilons is None else _sizes(epsilons)
     network = shared.inspected_by_name(
         model, weights, allow_download=allow_download, allow_code=allow_code

@@ -27,6 +27,7 @@ def transfer(
     data: shared.Data,
     *,
     out: shared.Folder,
+    force: shared.Force = False,
     backbone: shared.BackboneName = DEFAULT_BACKBONE,
     images: Annotated[int, Option(low=2)] = 2_000,
     dataset_options: shared.DatasetOptions,
@@ -40,7 +41,7 @@ def transfer(
         out: Folder for the numbers and the plot.
         images: Use about this many images at most.
     """
-    shared.check_results(out, _RESULTS, data)
+    shared.check_results(out, _RESULTS, data, force=force)
 
     from headstart import plots
     from headstart.system.serialization import write_json

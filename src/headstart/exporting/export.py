@@ -106,6 +106,7 @@ def export_model(
     settings: ExportSettings,
     images: Sequence[CheckImage],
     *,
+    force: bool = False,
     progress: ProgressCallback = no_progress,
 ) -> Proof:
     """Write a model to a file, and the table of differences beside it.
@@ -116,6 +117,7 @@ def export_model(
         out: The file; one that was exported before is replaced.
         settings: What is written.
         images: What the file is checked on.
+        force: Whether to replace other files, too.
         progress: Called with (done, total) images.
 
     Raises:
@@ -125,7 +127,7 @@ def export_model(
         MissingExtraError: A library that writes or runs the file is not installed.
     """
     settings.check()
-    check_target(out, settings.format)
+    check_target(out, settings.format, force=force)
     description = FileDescription.of(model, extractor, settings.input, settings.weights)
     with _draft_folder(out) as folder:
         draft = folder / out.name
@@ -148,8 +150,10 @@ def export_model(
     return proof
 
 
-def check_target(out: Path, kind: Format) -> None:
+def check_target(out: Path, kind: Format, *, force: bool = False) -> None:
     """Check that a file and what belongs to it can be written, before any work is done.
+
+    With `force`, files that were not exported are replaced.
 
     Raises:
         UserError: Its name has another ending, its folder cannot be written, or there is a file
@@ -158,6 +162,8 @@ def check_target(out: Path, kind: Format) -> None:
     if out.suffix.lower() != kind.suffix:
         raise UserError(f"{out} does not end in {kind.suffix}, as files for {kind} do; add it")
     check_writable(out.parent)
+    if force and not out.is_dir():
+        return
     if out.exists() and not _is_exported(out):
         raise DataError(f"{out} exists and is not an exported file; choose another name")
     parts = [out.with_suffix(".bin")] if kind is Format.OPENVINO and not out.exists() else []

@@ -4,8 +4,10 @@ import io
 
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from headstart.system.marks import SOFTWARE
 from headstart.types import Pixels
 
 
@@ -29,5 +31,11 @@ def straight_through(pixels: Tensor, changed: Tensor) -> Tensor:
 def encode(pixels: Pixels, image_format: str, **options: int) -> bytes:
     """Encode (H, W, 3) in a format of Pillow, such as "PNG"; options are those of the format."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, image_format, **options)
+    if image_format == "PNG":
+        text = PngInfo()
+        for key, value in SOFTWARE.items():
+            text.add_text(key, value)
+        Image.fromarray(pixels).save(file, image_format, pnginfo=text, **options)
+    else:
+        Image.fromarray(pixels).save(file, image_format, **options)
     return file.getvalue()

@@ -52,8 +52,11 @@ class ModelFolder:
 
     path: Path
 
-    def check_target(self) -> None:
+    def check_target(self, *, force: bool = False) -> None:
         """Check that a model can be written here, before any work is done.
+
+        With `force`, the folder may contain other files, of which those are replaced that have the
+        name of a model's file.
 
         Raises:
             SavedModelError: This is a file, or contains other files but no model.
@@ -63,7 +66,7 @@ class ModelFolder:
             if place.is_file():
                 raise SavedModelError(f"{place} is a file; choose a folder for the model")
         check_writable(self.path)
-        if self.path.is_dir() and not self._is_ours():
+        if not force and self.path.is_dir() and not self._is_ours():
             raise SavedModelError(
                 f"{self.path} contains files but no model; choose a new folder for the model"
             )
@@ -79,14 +82,16 @@ class ModelFolder:
             return False
         return f'"{FORMAT}"'.encode() in content
 
-    def write(self, *, arrays: bytes, manifest: str, card: str) -> None:
+    def write(self, *, arrays: bytes, manifest: str, card: str, force: bool = False) -> None:
         """Write a model, replacing a model here; other files are left alone.
+
+        `force` is as in `check_target`.
 
         Raises:
             SavedModelError: The folder contains other files but no model.
             HeadstartError: It cannot be written.
         """
-        self.check_target()
+        self.check_target(force=force)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with locked(self.path):

@@ -114,8 +114,10 @@ class _Header(BaseModel):
     schema_version: int
 
 
-def save_model(model: Model, folder: Path) -> None:
+def save_model(model: Model, folder: Path, *, force: bool = False) -> None:
     """Write a model to a folder, replacing a model there; other files are left alone.
+
+    With `force`, there may be other files, but none of the names of a model's files is kept.
 
     Raises:
         SavedModelError: The folder contains other files but no model.
@@ -125,7 +127,9 @@ def save_model(model: Model, folder: Path) -> None:
     manifest = _Manifest(
         **dict(_Description.model_validate(model)), arrays=arrays_name(arrays)
     ).model_dump_json(indent=2)
-    ModelFolder(folder).write(arrays=arrays, manifest=f"{manifest}\n", card=model_card(model))
+    ModelFolder(folder).write(
+        arrays=arrays, manifest=f"{manifest}\n", card=model_card(model), force=force
+    )
 
 
 def load_model(folder: Path) -> Model:

@@ -24,6 +24,7 @@ from matplotlib.text import Text
 
 from headstart.errors import DataError
 from headstart.system.files import atomic_write
+from headstart.system.marks import SOFTWARE
 from headstart.system.text import shortened
 from headstart.types import Interval
 
@@ -65,7 +66,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    FigureCanvasAgg(figure).print_png(buffer, metadata=SOFTWARE)  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 
