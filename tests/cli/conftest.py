@@ -35,6 +35,7 @@ Cli = Callable[..., Outcome]
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.delenv("COLUMNS", raising=False)
     # A slow machine would add lines about progress to stderr.
     monkeypatch.setattr("headstart.system.progress._LOG_INTERVAL", math.inf)
 

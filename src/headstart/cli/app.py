@@ -170,6 +170,8 @@ def _explained(error: Exception) -> str:
         )
     if isinstance(error, HeadstartError):
         return one_line(str(error))  # names of files and classes may contain line breaks
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's words
+        return "there is no home folder; set HOME to a folder"
     if isinstance(error, OSError):
         return f"{error.strerror or error}; the output could not be written"
     return (

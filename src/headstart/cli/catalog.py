@@ -1,7 +1,7 @@
 """headstart info, backbones, datasets and cache."""
 
 from headstart.cli import options as shared
-from headstart.cli.console import facts, print_json, say, table
+from headstart.cli.console import facts, paragraph, print_json, say, say_markdown, table
 from headstart.cli.summary import cost_text, total_cost
 from headstart.system.text import pluralize
 
@@ -21,7 +21,7 @@ def info(
     found = {origin.name: known.get(origin.cost_key) for origin in origins}
     costs = {name: None if one is None else one.total for name, one in found.items()}
     if not as_json:
-        say(model_card(trained).rstrip("\n"))
+        say_markdown(model_card(trained).rstrip("\n"))
         say(f"\nCost: {cost_text(costs) or 'not measured on this machine yet; predict does it'}")
         return
     document = describe(trained) | {
@@ -69,10 +69,13 @@ def backbones(*, ladder: bool = False, as_json: shared.Json = False) -> None:
             for one in found
         ],
         right={1, 2, 3, 4},
+        least=[7, 3, 2, 5],
     )
     say("")
-    say("Any other network: torchvision:NAME, timm:NAME, keras:NAME, hf-hub:ORG/NAME, FILE.onnx;")
-    say("with --allow-code also FILE.pt2, or MODULE:ATTRIBUTE of your own Python code")
+    paragraph(
+        "Any other network: torchvision:NAME, timm:NAME, keras:NAME, hf-hub:ORG/NAME, FILE.onnx; "
+        "with --allow-code also FILE.pt2, or MODULE:ATTRIBUTE of your own Python code"
+    )
     say("Stronger ones, to download: --ladder")
 
 
@@ -102,10 +105,13 @@ def _ladder(*, as_json: bool) -> None:
             for one in found
         ],
         right={1, 2, 3, 4},
+        least=[9, 7, 3, 2, 6, 8, 1],
     )
     say("")
-    say("Figures of different kinds cannot be compared; 'headstart compare DATA --allow-download'")
-    say("measures these networks on your images.")
+    paragraph(
+        "Figures of different kinds cannot be compared; 'headstart compare DATA --allow-download' "
+        "measures these networks on your images."
+    )
 
 
 def datasets(*, as_json: shared.Json = False) -> None:
@@ -144,6 +150,7 @@ def datasets(*, as_json: shared.Json = False) -> None:
             for one in found
         ],
         right={1, 2, 3},
+        least=[3],
     )
 
 

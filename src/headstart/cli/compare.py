@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
-from headstart.cli.console import facts, note, print_json, progress, say, table, warn
+from headstart.cli.console import facts, note, paragraph, print_json, progress, say, table, warn
 from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import layer_text, left_out_facts
 from headstart.errors import BackboneError
@@ -104,16 +104,19 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
         "", "backbone", "accuracy", "95% interval", "images", "layer", "core-ms", "images/s",
         "parameters", "multiply-adds", "memory", "license", "top-1",
     ]  # fmt: skip
-    table(header, [_cells(one, found) for one in found.backbones], right={2, 4, 6, 7, 8, 9, 10, 12})
+    rows = [_cells(one, found) for one in found.backbones]
+    table(header, rows, right={2, 4, 6, 7, 8, 9, 10, 12}, least=[12, 11, 10, 9, 8, 4, 5, 7, 3])
     say("")
-    say("* Pareto-optimal: no other backbone is both at least as accurate and as cheap")
-    say(
+    paragraph("* Pareto-optimal: no other backbone is both at least as accurate and as cheap")
+    paragraph(
         "core-ms: CPU time of a prediction, all cores together; images/s: the network alone on "
         f"{found.cores} cores; "
         "memory: peak of the process; top-1: published ImageNet accuracy"
     )
     if any(not one.complete for one in found.backbones):
-        say("fewer images: stopped early; significantly less accurate than one that costs no more")
+        paragraph(
+            "fewer images: stopped early; significantly less accurate than one that costs no more"
+        )
     say("")
     images = f"{found.data}: {pluralize(found.images, 'image')}, {len(found.classes):,} classes"
     facts(

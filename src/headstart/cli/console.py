@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from typing import Any
+from itertools import zip_longest
+from typing import Any, Final
 
 import typer
 
@@ -15,6 +18,12 @@ from headstart.system.progress import ProgressBars, write_note
 from headstart.system.progress import progress as shown
 from headstart.system.serialization import json_text
 from headstart.system.text import one_line, shortened, visible
+
+_GAP: Final = "  "
+_NARROWEST: Final = 40
+"""Columns of a window below which nothing is broken further."""
+_LEAST: Final = 12
+"""Columns of a table's cell below which its text is not broken."""
 
 
 def say(text: str) -> None:
@@ -50,34 +59,120 @@ def print_json(value: Any) -> None:
     typer.echo(json_document(value))
 
 
+def window_width() -> int | None:
+    """Return the columns of the terminal that shows the result; None for a file or a pipe.
+
+    The environment variable COLUMNS counts there, too.
+    """
+    columns, _ = shutil.get_terminal_size((0, 0))
+    return max(columns, _NARROWEST) if columns else None
+
+
 def columns(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Iterable[int] = (),
+    least: Iterable[int] = (),
 ) -> str:
-    """Return a table as plain text; the columns at the indices `right` are aligned to the right."""
-    lines = [header, *([one_line(shortened(cell)) for cell in row] for row in rows)]
+    """Return a table as plain text that is no wider than the window.
+
+    Args:
+        header: The names of the columns.
+        rows: Their cells.
+        right: Indices of the columns that are aligned to the right.
+        least: Indices of the columns to leave out, in this order, until the others fit; a line
+            below the table says which are missing. Further ones are broken into lines.
+    """
+    lines = [list(header), *([one_line(shortened(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
+    most = window_width()
+    shown = list(range(len(header)))
+    for index in least if most else ():
+        if _width(widths, shown) <= (most or 0):
+            break
+        shown.remove(index)
+    while most and _width(widths, shown) > most:
+        widest = max(shown, key=lambda index: widths[index])
+        if widths[widest] <= _LEAST:
+            break
+        widths[widest] -= 1
+    text = "\n".join(
+        line for cells in lines for line in _table_lines(cells, widths, shown, frozenset(right))
     )
+    missing = [header[index] for index in range(len(header)) if index not in shown]
+    if not missing:
+        return text
+    where = f"(in a wider window, and with --json: {', '.join(filter(None, missing))})"
+    return "\n".join([text, *wrapped(where, most or len(where))])
+
+
+def _width(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[index] for index in shown) + len(_GAP) * (len(shown) - 1)
+
+
+def _table_lines(
+    cells: Sequence[str], widths: Sequence[int], shown: Sequence[int], right: Set[int]
+) -> Iterator[str]:
+    """Yield the lines of a row, which are several if a cell is wider than its column."""
+    parts = [wrapped(cells[index], widths[index]) or [""] for index in shown]
+    for line in zip_longest(*parts, fillvalue=""):
+        yield _GAP.join(
+            cell.rjust(widths[index]) if index in right else cell.ljust(widths[index])
+            for index, cell in zip(shown, line, strict=True)
+        ).rstrip()
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return the lines of a text that is broken at spaces, or anywhere if there are none."""
+    if len(text) <= width:
+        return [text]
+    return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
 def table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Iterable[int] = (),
+    least: Iterable[int] = (),
 ) -> None:
     """Print a table; see `columns`."""
-    say(columns(header, rows, right=right))
+    say(columns(header, rows, right=right, least=least))
 
 
 def facts(rows: Iterable[tuple[str, str | Sequence[str] | None]], *, width: int = 10) -> None:
-    """Print lines with labels padded to `width`; a label without lines is not printed."""
+    """Print lines with labels padded to `width`; a label without lines is not printed.
+
+    Lines that are wider than the window are broken at spaces.
+    """
+    window = window_width()
     for label, value in rows:
         lines = [value] if isinstance(value, str) else value or ()
-        for number, line in enumerate(lines):
-            say(("" if number else label).ljust(width) + one_line(shortened(line)))
+        texts = [one_line(shortened(line)) for line in lines]
+        if window:
+            texts = [part for text in texts for part in wrapped(text, window - width)]
+        for number, text in enumerate(texts):
+            say(("" if number else label).ljust(width) + text)
+
+
+def paragraph(text: str) -> None:
+    """Print a sentence, broken at spaces if it is wider than the window."""
+    for line in wrapped(text, window_width() or len(text)):
+        say(line)
+
+
+def say_markdown(text: str) -> None:
+    """Print Markdown as it is or, in a terminal, as a page."""
+    if not sys.stdout.isatty():
+        say(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+    from rich.theme import Theme
+
+    # Its own style for code is a black box, also where the window is white.
+    Console(theme=Theme({"markdown.code": "bold"})).print(Markdown(visible(text)))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options as shared
-from headstart.cli.console import note, print_json, progress, say, table, warn
+from headstart.cli.console import note, paragraph, print_json, progress, table, warn
 from headstart.cli.explained_tiles import explain_tiles, tiled_model
 from headstart.cli.remarks import slow_views_text
 from headstart.cli.result_files import check_not_among, result_bases
@@ -110,7 +110,7 @@ def explain(
         )
     else:
         _describe(answers)
-        say(f"written  {out}: one overview per image, and every map over its image")
+        paragraph(f"written  {out}: one overview per image, and every map over its image")
     if skipped:
         warn(f"{one.path}: {one.reason}" for one in skipped)
         warn([f"{len(skipped)} of {pluralize(len(paths), 'file')} could not be read"])
@@ -169,4 +169,5 @@ def _describe(answers: list[dict[str, Any]]) -> None:
         ],
         rows,
         right={2, 4, 5, 6, 7},
+        least=[7, 5],
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
-from headstart.cli.console import facts, print_json, progress, say, table, warn
+from headstart.cli.console import facts, paragraph, print_json, progress, say, table, warn
 from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import layer_text, left_out_facts
 from headstart.system.option import Option
@@ -113,7 +113,9 @@ def _describe(found: TransferReport, out: Path) -> None:
     ]
     table(["classifier on", "accuracy", "95% interval", "vs. last layer"], rows, right={1})
     say("")
-    say("chosen: selected again without each fold, so it can differ from the row of that stage")
+    paragraph(
+        "chosen: selected again without each fold, so it can differ from the row of that stage"
+    )
     say("")
     facts(
         [
@@ -130,7 +132,7 @@ def _describe(found: TransferReport, out: Path) -> None:
         width=11,
     )
     say("")
-    say(found.advice.sentence)
+    paragraph(found.advice.sentence)
     say(f"  {found.advice.command}")
 
 
