@@ -31,6 +31,17 @@ class EngineName(StrEnum):
     PYTORCH = "pytorch"
 
 
+class Device(StrEnum):
+    """The device that networks run on."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    """A GPU of NVIDIA, or one of AMD with PyTorch for ROCm."""
+    MPS = "mps"
+    """The GPU of an Apple computer."""
+
+
 class Precision(StrEnum):
     """Numeric precision of the frozen network."""
 

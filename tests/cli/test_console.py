@@ -16,7 +16,7 @@ ROWS = [["a", "1,000", "some words that are long", "https://example.org/" + "x" 
 def test_a_file_gets_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "window_width", lambda: None)
     text = columns(HEADER, ROWS, right=[1], least=[3])
-    assert text.splitlines()[1].split("  ") == ["a   ", *ROWS[0][1:]]
+    assert " ".join(text.splitlines()[1].split()) == " ".join(ROWS[0])
 
 
 def test_a_window_leaves_out_what_is_least_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

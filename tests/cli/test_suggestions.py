@@ -26,6 +26,8 @@ from tests.cli.conftest import Cli, one_sentence
         ("fit photos --image_column name", "did you mean --image-column?"),
         ("fit photos --bakbone x", "did you mean --backbone?"),
         ("fit --coverge 0.9", "'headstart evaluate' has --coverage"),
+        ("fit photos --gpu", "no such option: --gpu; did you mean --device cuda?"),
+        ("attack x.jpg --cpu", "did you mean --device cpu?"),
         ("fit --nonsense", "no such option: --nonsense (see"),
     ],
 )
@@ -43,3 +45,19 @@ def test_a_path_in_the_place_of_a_command_says_what_to_do_with_it(
     Path("cat.jpg").touch()
     assert "run headstart fit 'my photos' --out model" in cli("my photos").err
     assert "run headstart classify cat.jpg" in cli("cat.jpg").err
+
+
+@pytest.mark.parametrize(
+    "typed", ["fit PHOTOS", "features IMAGE", "explain efficientnet-lite0 IMAGE", "classify IMAGE"]
+)
+def test_a_device_that_is_not_there_is_said(
+    typed: str, cli: Cli, photos: Path, cat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    words = [str({"PHOTOS": photos, "IMAGE": cat}.get(word, word)) for word in typed.split()]
+    out = [] if words[0] == "classify" else ["--out", tmp_path / "out"]
+    outcome = cli(*words, *out, "--device", "cuda")
+    assert (outcome.code, one_sentence(outcome)) == (2, True)
+    assert "--device cuda: PyTorch" in outcome.err

@@ -56,7 +56,7 @@ def open_network(
         others = {view: one.backbone for view, one in opened.others.items() if view is not None}
         found = InspectedNetwork(opened.backbone, network.model_, others)
     elif isinstance(network, Model):
-        allowed = {"allow_download": allow_download, "allow_code": allow_code}
+        allowed: dict[str, Any] = {"allow_download": allow_download, "allow_code": allow_code}
         found = InspectedNetwork.of(network, weights=file, **allowed)
     else:
         named = os.fspath(network) if isinstance(network, os.PathLike) else network

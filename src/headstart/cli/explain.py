@@ -16,6 +16,7 @@ from headstart.cli.result_files import check_not_among, result_bases
 from headstart.cli.summary import skipped_warnings
 from headstart.system.option import Option
 from headstart.system.text import pluralize
+from headstart.types import Device
 
 if TYPE_CHECKING:
     from headstart.inspection.explanation import Explanation
@@ -33,6 +34,7 @@ def explain(
         str | None, Option(unset="the deepest stage with spatial maps that the classifier uses")
     ] = None,
     weights: shared.Weights = None,
+    device: shared.DeviceName = Device.AUTO,
     allow_download: shared.AllowDownload = False,
     allow_code: shared.AllowCode = False,
     seed: shared.Seed = 0,
@@ -69,13 +71,14 @@ def explain(
             class_name=class_name,
             refused=[option for option, value in given.items() if value],
             weights=weights,
+            device=device,
             allow_download=allow_download,
             allow_code=allow_code,
             as_json=as_json,
         )
         return
     network = shared.inspected_by_name(
-        model, weights, allow_download=allow_download, allow_code=allow_code
+        model, weights, allow_download=allow_download, allow_code=allow_code, device=device
     )
     from headstart.inspection.attribution import ATTRIBUTION_METHODS
     from headstart.inspection.explanation import Explainer, predict_files

@@ -12,7 +12,7 @@ from headstart.cli.console import print_json, progress, say, table, warn
 from headstart.cli.marked_images import write_marked
 from headstart.errors import UserError
 from headstart.system.text import pluralize
-from headstart.types import Skipped
+from headstart.types import Device, Skipped
 
 if TYPE_CHECKING:
     from headstart.models.deciding_places import DecidingPlace
@@ -39,6 +39,7 @@ def explain_tiles(
     class_name: str | None,
     refused: Sequence[str],
     weights: Path | None,
+    device: Device,
     allow_download: bool,
     allow_code: bool,
     as_json: bool,
@@ -51,6 +52,7 @@ def explain_tiles(
         out: Folder for copies with marks.
         class_name: The class to explain; None for the predicted one.
         refused: Options that were given and need maps of relevance.
+        device: Where the networks run.
         weights: File of the first network's weights, for models that need one.
         allow_download: Whether weights may be downloaded.
         allow_code: Whether a network of the user's own may run code when it is opened.
@@ -71,7 +73,11 @@ def explain_tiles(
         )
     asked = None if class_name is None else find_class(class_name, model.classes)
     extractor = build_model_extractor(
-        model, weights=weights, allow_download=allow_download, allow_code=allow_code
+        model,
+        weights=weights,
+        device=device,
+        allow_download=allow_download,
+        allow_code=allow_code,
     )
     finder = DecidingPlaces(model, extractor)
     answers: list[dict[str, Any]] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from headstart.errors import DataError, SavedModelError, UserError
 from headstart.system.marks import PNG_MARK
 from headstart.system.option import Advanced, Option
-from headstart.types import DEFAULT_BACKBONE, ClassLevel, EngineName, Norm, Precision
+from headstart.types import DEFAULT_BACKBONE, ClassLevel, Device, EngineName, Norm, Precision
 
 if TYPE_CHECKING:
     from headstart.datasets import ImageDataset
@@ -78,6 +78,14 @@ AllowCode = Annotated[
     Advanced(
         help="Let a network of your own run code when it is opened: FILE.pt2, or MODULE:ATTRIBUTE "
         "of Python code. Only for networks and models that you trust."
+    ),
+]
+DeviceName = Annotated[
+    Device,
+    Advanced(
+        flag="--device",
+        help="Where networks run: cuda and mps are GPUs, and need PyTorch; auto takes what is "
+        "there.",
     ),
 ]
 Balance = Annotated[
@@ -221,6 +229,7 @@ class RuntimeOptions:
     weights: Weights = None
     engine: Annotated[EngineName, Advanced()] = EngineName.AUTO
     precision: Annotated[Precision, Advanced()] = Precision.AUTO
+    device: DeviceName = Device.AUTO
     cache: Cache = None
     allow_code: AllowCode = False
 
@@ -252,6 +261,7 @@ class NetworkOptions:
     backbone: OptionalBackbone = None
     model: Path | None = None
     weights: Weights = None
+    device: DeviceName = Device.AUTO
     allow_download: AllowDownload = False
     allow_code: AllowCode = False
 
@@ -270,17 +280,30 @@ class NetworkOptions:
             self.model,
             name,
             self.weights,
+            device=self.device,
             allow_download=self.allow_download,
             allow_code=self.allow_code,
         )
 
 
 def inspected_by_name(
-    name: str, weights: Path | None, *, allow_download: bool, allow_code: bool = False
+    name: str,
+    weights: Path | None,
+    *,
+    allow_download: bool,
+    allow_code: bool = False,
+    device: Device = Device.AUTO,
 ) -> InspectedNetwork:
     """Return the model folder, or else the backbone, that an argument names, for inspection."""
     folder = Path(name) if Path(name).exists() else None
-    return _inspected(folder, name, weights, allow_download=allow_download, allow_code=allow_code)
+    return _inspected(
+        folder,
+        name,
+        weights,
+        device=device,
+        allow_download=allow_download,
+        allow_code=allow_code,
+    )
 
 
 def _inspected(
@@ -288,6 +311,7 @@ def _inspected(
     name: str,
     weights: Path | None,
     *,
+    device: Device,
     allow_download: bool,
     allow_code: bool,
 ) -> InspectedNetwork:
@@ -299,11 +323,16 @@ def _inspected(
 
     silence_libraries()
     if folder is None:
-        network = InspectedNetwork(load_backbone(name, weights=weights, allow_code=allow_code))
+        backbone = load_backbone(name, weights=weights, allow_code=allow_code)
+        network = InspectedNetwork(backbone, device=device)
     else:
         model = load_model(folder)
         network = InspectedNetwork.of(
-            model, weights=weights, allow_download=allow_download, allow_code=allow_code
+            model,
+            weights=weights,
+            allow_download=allow_download,
+            allow_code=allow_code,
+            device=device,
         )
     # Built at once: it reports a missing extra before the caller imports what needs PyTorch.
     _ = network.differentiable

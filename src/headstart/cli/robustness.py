@@ -13,7 +13,7 @@ from headstart.cli.summary import left_out_facts
 from headstart.errors import DataError
 from headstart.system.option import Option
 from headstart.system.text import pluralize
-from headstart.types import Norm
+from headstart.types import Device, Norm
 
 if TYPE_CHECKING:
     from headstart.inspection.robustness import Robustness
@@ -42,6 +42,7 @@ def robustness(
     restarts: Annotated[int, Option(low=1)] = 1,
     dataset_options: shared.DatasetOptions,
     weights: shared.Weights = None,
+    device: shared.DeviceName = Device.AUTO,
     allow_download: shared.AllowDownload = False,
     allow_code: shared.AllowCode = False,
     cache: shared.Cache = None,
@@ -61,7 +62,7 @@ def robustness(
     shared.check_results(out, _REPORT, data, force=force)
     sizes = None if epsilons is None else _sizes(epsilons)
     network = shared.inspected_by_name(
-        model, weights, allow_download=allow_download, allow_code=allow_code
+        model, weights, allow_download=allow_download, allow_code=allow_code, device=device
     )
 
     from headstart import plots

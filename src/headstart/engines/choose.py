@@ -9,29 +9,33 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 from headstart.backbones.backbone import Backbone
+from headstart.engines.device import check_device
 from headstart.engines.engine import Engine, EnginePlan
-from headstart.errors import BackboneError, MissingExtraError, NoTorchFormError
+from headstart.errors import BackboneError, MissingExtraError, NoTorchFormError, UserError
 from headstart.system.machine import cores
 from headstart.system.process_local import ProcessLocal
-from headstart.types import EngineName, Precision
+from headstart.types import Device, EngineName, Precision
 
 _log = logging.getLogger(__name__)
 
 
 def make_plan(
-    engine: EngineName = EngineName.AUTO, precision: Precision = Precision.AUTO
+    engine: EngineName = EngineName.AUTO,
+    precision: Precision = Precision.AUTO,
+    device: Device = Device.AUTO,
 ) -> EnginePlan:
-    """Choose the engine and precision where they are AUTO: PyTorch on a GPU, else OpenVINO.
+    """Choose what is AUTO: PyTorch on a GPU if there is one, else OpenVINO on the CPU.
 
     A precision of AUTO becomes bf16 where that is fast, else f32.
 
     Raises:
         MissingExtraError: The engine is not installed.
         BackboneError: The machine lacks the precision.
+        UserError: The machine lacks the device, or the engine does not run on it.
     """
-    device = _gpu() if engine is not EngineName.OPENVINO else None
+    gpu = _chosen_gpu(engine, device)
     if engine is EngineName.AUTO:
-        engine = EngineName.PYTORCH if device else EngineName.OPENVINO
+        engine = EngineName.PYTORCH if gpu else EngineName.OPENVINO
     if engine is EngineName.OPENVINO:
         from headstart.engines.openvino import has_bfloat16
 
@@ -46,8 +50,21 @@ def make_plan(
     if find_spec("torch") is None:
         raise MissingExtraError("--engine pytorch", extra="torch")
     if precision is Precision.AUTO:
-        precision = Precision.BFLOAT16 if device == "cuda" else Precision.FLOAT32
-    return EnginePlan(engine, precision, device or "cpu")
+        precision = Precision.BFLOAT16 if gpu == "cuda" else Precision.FLOAT32
+    return EnginePlan(engine, precision, gpu or "cpu")
+
+
+def _chosen_gpu(engine: EngineName, device: Device) -> str | None:
+    if device is Device.CPU:
+        return None
+    if device is Device.AUTO:
+        return _gpu() if engine is not EngineName.OPENVINO else None
+    if engine is EngineName.OPENVINO:
+        raise UserError(
+            f"--engine openvino runs on the CPU only; remove it, or remove --device {device}"
+        )
+    check_device(device)
+    return str(device)
 
 
 def build_engine(

@@ -35,7 +35,7 @@ from headstart.images.presentation import CenterCrop, Presentation
 from headstart.images.source import ImageContent, ImageSource
 from headstart.system.cache_folder import cache_root, homeless_warning
 from headstart.system.digests import bytes_digest
-from headstart.types import EngineName, Precision, ProgressCallback, no_progress
+from headstart.types import Device, EngineName, Precision, ProgressCallback, no_progress
 
 _DECODERS = ("pillow", "pillow-heif", "imagecodecs", "pydicom", "tifffile")
 """Packages that decode and resize images."""
@@ -59,6 +59,7 @@ class Extractor:
         plan: The planned engine and precision; `effective_plan` says what is really used.
         cache: The cache folder; None stores nothing.
         requested_engine: The engine that the user requested; see `build_engine`.
+        requested_device: The device that the user requested.
         warnings: Warnings for the user, such as that the disk is full. Extractors derived from this
             one add to the same list.
         view: The view that `backbone` has the preprocessing of; None for its own.
@@ -71,6 +72,7 @@ class Extractor:
     plan: EnginePlan
     cache: Path | None
     requested_engine: EngineName = EngineName.AUTO
+    requested_device: Device = Device.AUTO
     warnings: list[str] = field(default_factory=list, compare=False)
     view: View | None = None
     others: Mapping[View, Extractor] = field(default_factory=dict)
@@ -283,14 +285,16 @@ def build_extractor(
     preprocessing: Preprocessing | None = None,
     engine: EngineName = EngineName.AUTO,
     precision: Precision = Precision.AUTO,
+    device: Device = Device.AUTO,
     cache: Path | None = None,
     allow_download: bool = True,
     allow_code: bool = False,
 ) -> Extractor:
     """Load a backbone, unless it is given, and choose an engine for it.
 
-    The backbone, weights, preprocessing and what is allowed are as in `load_backbone`, engine and
-    precision as in `make_plan`. The cache folder is HEADSTART_CACHE or the platform's by default.
+    The backbone, weights, preprocessing and what is allowed are as in `load_backbone`, engine,
+    precision and device as in `make_plan`. The cache folder is HEADSTART_CACHE or the platform's by
+    default.
 
     Raises:
         BackboneError: There is no such backbone, its weights do not fit, or the machine lacks the
@@ -310,9 +314,11 @@ def build_extractor(
         save_weights_location(cache_root(cache), backbone.weights.digest, file)
     return Extractor(
         backbone=backbone,
-        plan=make_plan(engine, precision),
+        plan=make_plan(engine, precision, device),
         cache=cache_root(cache),
-        requested_engine=engine,
+        # A network that cannot run on the GPU that was asked for must not run on the CPU instead.
+        requested_engine=engine if device in (Device.AUTO, Device.CPU) else EngineName.PYTORCH,
+        requested_device=device,
         warnings=[warning] if cache is None and (warning := homeless_warning()) else [],
     )
 

@@ -12,10 +12,10 @@ from headstart.engines.openvino import has_bfloat16
 
 
 def supports_bfloat16(device: str) -> bool:
-    """Return whether a device, "cpu" or "cuda", has bfloat16 instructions."""
+    """Return whether a device, "cpu", "cuda" or "mps", computes fast in bfloat16."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return has_bfloat16()
+    return device == "cpu" and has_bfloat16()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from headstart.backbones.staged import StagedNetwork
 from headstart.backbones.stages import LOGITS
 from headstart.datasets.splits import holdout_mask
 from headstart.engines import Engine, build_engine
+from headstart.engines.device import torch_device
 from headstart.errors import DataError
 from headstart.features.extractor import Extractor, configuration_key
 from headstart.features.view_activations import (
@@ -106,7 +107,8 @@ def prepare_tuning(
     halves = cut(network, point.last_frozen, backbone.preprocessing.crop, wanted=probe.stages)
     request, engine = _request(images, extractor, halves, invariance.augmentation, settings)
     found = activations(request, engine, cache, progress=progress)
-    examples = _examples(images.split, found, weights, halves, network)
+    device = torch_device(extractor.requested_device)
+    examples = _examples(images.split, found, weights, halves, network, device)
     tuned = TunedNetwork(halves, probe, dropout=settings.dropout)
     settings = resolve_settings(settings, tuned, backbone, model, device=examples.device)
     facts = f"{request.key()} {torch.__version__} {settings}"
@@ -128,7 +130,7 @@ def resolve_settings(
     """Fill in the defaults that depend on the network: batch normalization, rate and precision.
 
     Batch normalization is updated if the probe uses more than the last stage of `backbone`: the
-    images are then unlike the pre-training data. `device` is "cpu" or "cuda".
+    images are then unlike the pre-training data. `device` is as in `torch_device`.
     """
     batch_norm = settings.batch_norm
     if not any(keeps_moments(module) for module in network.modules()):
@@ -214,8 +216,8 @@ def _examples(
     weights: Floats,
     halves: Cut,
     network: StagedNetwork,
+    device: str,
 ) -> Examples:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     class_weights = np.ones(len(split.classes), np.float32)
     class_weights[split.labels] = weights
     return Examples(

@@ -24,6 +24,7 @@ from torch import Tensor
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.staged import ForwardPass, StagedNetwork
 from headstart.backbones.stages import LOGITS
+from headstart.engines.device import torch_device
 from headstart.errors import DataError, UserError
 from headstart.features.views import View, qualified
 from headstart.images.differentiable_resize import DifferentiableResize
@@ -33,7 +34,7 @@ from headstart.inspection.image_tensor import to_array, to_tensor
 from headstart.models.model_backbone import check_differentiable, tuned_backbone
 from headstart.models.trained_model import Model
 from headstart.system.text import join_names
-from headstart.types import Pixels
+from headstart.types import Device, Pixels
 
 _PIXELS = 224**2
 """Pixels of an input for which sizes of batches are chosen."""
@@ -100,6 +101,8 @@ class DifferentiableModel:
         backbone: Backbone,
         model: Model | None = None,
         others: Mapping[View, Backbone] | None = None,
+        *,
+        device: Device = Device.AUTO,
     ) -> DifferentiableModel:
         """Use a trained model with its calibrated probabilities, or else the backbone's classes.
 
@@ -107,17 +110,19 @@ class DifferentiableModel:
             backbone: the network; of a model with several views, that of the first.
             model: the model.
             others: the networks of its further views, with their preprocessing.
+            device: where the networks run.
 
         Raises:
             SavedModelError: the model was not trained on this backbone.
             DataError: there is no model, and the backbone has no class names.
             MissingExtraError: the PyTorch form needs packages that are not installed.
-            UserError: no gradient leads through one of the views.
+            UserError: no gradient leads through one of the views, or there is no such device.
         """
+        place = torch_device(device)
         if model is None:
             if not backbone.labels:
                 raise DataError(f"{backbone.name} has no class names; choose another backbone")
-            view = _view(backbone, backbone.name, (backbone.stages[-1].name,), {})
+            view = _view(backbone, backbone.name, (backbone.stages[-1].name,), {}, place)
             return cls(name=backbone.name, classes=backbone.labels, views=(view,), head=None)
         check_differentiable(model)
         trained = model
@@ -133,7 +138,7 @@ class DifferentiableModel:
             raise UserError(f"the model has {len(stages)} views, but {len(backbones)} are given")
         networks: dict[tuple[str, str, int | None], StagedNetwork] = {}
         views = tuple(
-            _view(network, name, own, networks)
+            _view(network, name, own, networks, place)
             for network, (name, own) in zip(backbones, stages.items(), strict=True)
         )
         names = [view.name for view in views]
@@ -258,14 +263,13 @@ def _view(
     name: str,
     stages: tuple[str, ...],
     networks: dict[tuple[str, str, int | None], StagedNetwork],
+    device: str,
 ) -> DifferentiableView:
     """Build the network of a view, or take the one of an earlier view with the same weights."""
     side = backbone.preprocessing.crop if backbone.sized else None
     key = (backbone.name, backbone.weights.digest, side)
     if key not in networks:
-        network = backbone.network()
-        if torch.cuda.is_available():
-            network = network.cuda()
+        network = backbone.network().to(device)
         # The faster memory layout for convolutions; shapes stay the same.
         networks[key] = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return DifferentiableView(

@@ -26,7 +26,7 @@ from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.prediction import Predictions, classify, predict
 from headstart.models.trained_model import Model
-from headstart.types import Floats, Pixels
+from headstart.types import Device, Floats, Pixels
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,34 @@ class InspectedNetwork:
         backbone: the frozen network; of a model with several views, that of the first.
         model: the classifier trained on it; None for the backbone's own classifier.
         others: the networks of the model's further views.
+        device: the device of both forms.
     """
 
     backbone: Backbone
     model: Model | None = None
     others: Mapping[View, Backbone] = field(default_factory=dict)
+    device: Device = Device.AUTO
 
     @classmethod
     def of(
-        cls, model: Model, *, weights: Path | None, allow_download: bool, allow_code: bool = False
+        cls,
+        model: Model,
+        *,
+        weights: Path | None,
+        allow_download: bool,
+        allow_code: bool = False,
+        device: Device = Device.AUTO,
     ) -> InspectedNetwork:
         """Load the networks of a model; see `build_model_extractor`."""
         found = build_model_extractor(
-            model, weights=weights, allow_download=allow_download, allow_code=allow_code
+            model,
+            weights=weights,
+            allow_download=allow_download,
+            allow_code=allow_code,
+            device=device,
         )
-        return cls(
-            found.backbone, model, {view: one.backbone for view, one in found.others.items()}
-        )
+        others = {view: one.backbone for view, one in found.others.items()}
+        return cls(found.backbone, model, others, device)
 
     @cached_property
     def differentiable(self) -> DifferentiableModel:
@@ -63,9 +74,9 @@ class InspectedNetwork:
             SavedModelError: the model was not trained on this backbone.
             DataError: the backbone has no class names.
             MissingExtraError: PyTorch is not installed.
-            UserError: no gradient leads through one of the views.
+            UserError: no gradient leads through one of the views, or there is no such device.
         """
-        return DifferentiableModel.of(self.backbone, self.model, self.others)
+        return DifferentiableModel.of(self.backbone, self.model, self.others, device=self.device)
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -129,7 +140,7 @@ class InspectedNetwork:
 
     @cached_property
     def _extractor(self) -> Extractor:
-        own = Extractor(backbone=self.backbone, plan=make_plan(), cache=None)
+        own = Extractor(backbone=self.backbone, plan=make_plan(device=self.device), cache=None)
         return own.with_views(self.others) if self.others else own
 
     @property

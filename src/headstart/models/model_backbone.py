@@ -16,7 +16,7 @@ from headstart.heads.blend import BlendedHead
 from headstart.heads.head import Head
 from headstart.models.trained_model import BackboneOrigin, Model
 from headstart.system.cache_folder import cache_root
-from headstart.types import EngineName, Precision
+from headstart.types import Device, EngineName, Precision
 
 
 def build_model_extractor(
@@ -25,6 +25,7 @@ def build_model_extractor(
     weights: Path | None = None,
     engine: EngineName = EngineName.AUTO,
     precision: Precision = Precision.AUTO,
+    device: Device = Device.AUTO,
     cache: Path | None = None,
     allow_download: bool = False,
     allow_code: bool = False,
@@ -53,7 +54,9 @@ def build_model_extractor(
                     origin, file, cache, allow_download=allow_download, allow_code=allow_code
                 )
     first = tuned_backbone(model, loaded[members[0].weights])
-    extractor = build_extractor(first, engine=engine, precision=precision, cache=cache)
+    extractor = build_extractor(
+        first, engine=engine, precision=precision, device=device, cache=cache
+    )
     if model.origin.view:
         extractor = extractor.as_view(View.parse(model.origin.view))
     others = further_backbones(model, loaded)
