@@ -1,7 +1,11 @@
+import contextlib
 import hashlib
 import os
 import socket
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -150,14 +154,6 @@ def test_what_a_killed_process_had_is_gone_on_with(server, wanted, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file.bin", alive.name]
 
 
-def test_silence(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "_TIMEOUT", 0.05)
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/set.zip"
-        with pytest.raises(DownloadError, match=r"timed out|no response"):
-            fetch(Download(url, "0" * 64, 10), tmp_path)
-
-
 def test_a_folder_that_cannot_be_written(wanted, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot write"):
@@ -167,3 +163,32 @@ def test_a_folder_that_cannot_be_written(wanted, tmp_path):
 def test_readable_size():
     sizes = [5, 4_542, 824_887_076, 1_500_000_000]
     assert [readable_size(size) for size in sizes] == ["5 bytes", "5 kB", "825 MB", "1.5 GB"]
+
+
+def test_a_server_that_says_nothing_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TIMEOUT", 0.05)
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as server:
+        server.settimeout(0.2)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/file"
+        with pytest.raises(DownloadError, match=r"no response within 0 seconds|timed out"):
+            fetch(Download(url, "0" * 64), tmp_path)
+        attempts = 0
+        with contextlib.suppress(TimeoutError):
+            while True:
+                server.accept()[0].close()
+                attempts += 1
+    assert attempts == 2
+
+
+def test_no_network_is_said_without_numbers_of_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise urllib.error.URLError(socket.gaierror(-3, "Temporary failure in name resolution"))
+
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    expected = r"no connection \(Temporary failure in name resolution\); without a network, fetch"
+    with pytest.raises(DownloadError, match=expected):
+        fetch(Download("http://example.org/file", ""), tmp_path)

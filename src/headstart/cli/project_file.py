@@ -11,6 +11,7 @@ Options on the command line win.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -145,5 +146,6 @@ def _value(where: str, option: Any, value: Any) -> Any:
     if not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in values):
         several = " or a list of them" if option.multiple else ""
         raise UserError(f"{where} is {value!r}; give a text or a number{several}")
-    texts = [with_home(str(one)) for one in values]
+    # As the arguments of a program are decoded: file names, too, where the locale is not UTF-8.
+    texts = [with_home(os.fsdecode(str(one).encode())) for one in values]
     return texts if option.multiple else texts[0]

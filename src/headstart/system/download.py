@@ -19,6 +19,9 @@ ByteProgress: TypeAlias = Callable[[int, int | None], None]
 _ATTEMPTS: Final = 5
 """Number of attempts, each of which resumes the last one."""
 _TIMEOUT: Final = 30.0
+"""Seconds to wait for a server."""
+_SILENT: Final = 2
+"""Attempts without a single byte after which a server is given up."""
 _STALE: Final = 600.0
 """Seconds without progress after which the process of a partial download is assumed dead."""
 _CHUNK: Final = 1 << 18
@@ -128,7 +131,9 @@ def _complete(
     import urllib.error
 
     problem: object = ""
+    silent = 0
     for _ in range(_ATTEMPTS):
+        have = _size(part)
         if download.size is not None and _size(part) == download.size:
             return
         try:
@@ -144,8 +149,12 @@ def _complete(
                 break
         except TimeoutError:
             problem = f"no response within {_TIMEOUT:.0f} seconds"
+            silent = silent + 1 if _size(part) == have else 0
+            if silent == _SILENT:
+                break
         except urllib.error.URLError as error:
-            problem = error.reason
+            reason = getattr(error.reason, "strerror", None) or error.reason
+            problem = f"no connection ({reason})"
             break  # no network or no such host; trying again is useless
         except (http.client.HTTPException, ConnectionError, ssl.SSLError) as error:
             problem = error
