@@ -31,7 +31,6 @@ from headstart.cli.command_group import CommandGroup
 from headstart.cli.console import note
 from headstart.cli.parameters import Command, with_options
 from headstart.cli.results_page import remember_command
-from headstart.cli.suggestions import options_of_command, other_option
 from headstart.errors import HeadstartError, UserError
 from headstart.system.memory import is_out_of_memory
 from headstart.system.option import summary
@@ -150,6 +149,8 @@ def say_usage(error: UsageError) -> None:
         typer.echo(message, err=True)
         return
     if error.ctx and hasattr(error, "possibilities"):  # there is no such option
+        from headstart.cli.suggestions import options_of_command, other_option
+
         own, commands = error.ctx.command, error.ctx.find_root().command.commands
         instead = other_option(error.option_name, options_of_command(own), commands)
         message = f"{error.message}; {instead}" if instead else error.message

@@ -1,13 +1,15 @@
 """The group of all commands: its help, its suggestions, and defaults from a project file."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
 
-from headstart.cli.project_file import project_defaults
-from headstart.cli.suggestions import other_verb
 from headstart.errors import UserError
+
+_PROJECT_FILES: Final = (Path("headstart.toml"), Path("pyproject.toml"))
+"""Where defaults of options may be, the first that has some counts."""
 
 
 class CommandGroup(TyperGroup):
@@ -18,7 +20,11 @@ class CommandGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command with the defaults of the project file, if there is one."""
-        project = project_defaults(self.commands)
+        project = None
+        if any(file.is_file() for file in _PROJECT_FILES):
+            from headstart.cli.project_file import project_defaults  # would delay the start
+
+            project = project_defaults(_PROJECT_FILES, self.commands)
         if project is not None:
             ctx.default_map, ctx.obj = project.defaults, project
         try:
@@ -43,6 +49,8 @@ class CommandGroup(TyperGroup):
         try:
             return super().resolve_command(ctx, args)
         except typer.BadParameter.__base__ as error:  # type: ignore[misc]
+            from headstart.cli.suggestions import other_verb  # would delay the start
+
             if other := other_verb(args[0], self.commands):
                 error.message = f"{error.message.rstrip('.')}; {other}"
             raise

@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 from typing import Final
 
-from headstart.system.cache_folder import expand_home
-
 _UNEXPANDED: Final = re.compile(r"((?:--)?[\w.-]+=)?(~[/\\].*|~)", re.DOTALL)
 
 
@@ -16,4 +14,8 @@ def with_home(argument: str) -> str:
         UserError: There is no home folder.
     """
     found = _UNEXPANDED.fullmatch(argument)
-    return f"{found[1] or ''}{expand_home(Path(found[2]))}" if found else argument
+    if not found:
+        return argument
+    from headstart.system.cache_folder import expand_home  # would delay the start of all commands
+
+    return f"{found[1] or ''}{expand_home(Path(found[2]))}"

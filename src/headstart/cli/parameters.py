@@ -13,7 +13,6 @@ from typer.core import TyperCommand
 
 from headstart.cli.console import note
 from headstart.cli.home_folder import with_home
-from headstart.cli.next_steps import next_step
 from headstart.system.option import Option, options_of
 
 _REWORDED: Final = (
@@ -141,8 +140,11 @@ class Command(TyperCommand):
             if used:
                 note(f"defaults from {project.text(self.name, used)}")
         found = super().invoke(ctx)
-        step = None if ctx.params.get("as_json") else next_step(str(self.name), ctx.params, found)
-        if step is not None:
+        if ctx.params.get("as_json"):
+            return
+        from headstart.cli.next_steps import next_step  # would delay the start
+
+        if step := next_step(str(self.name), ctx.params, found):
             note(str(step))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

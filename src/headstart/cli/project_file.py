@@ -21,7 +21,6 @@ from typing import Any, Final
 from headstart.cli.home_folder import with_home
 from headstart.errors import UserError
 
-_FILE: Final = "headstart.toml"
 _PYTHON_PROJECT: Final = "pyproject.toml"
 _TOOL: Final = "tool.headstart"
 _CONSENT: Final = {
@@ -56,17 +55,18 @@ class Project:
         return f"{self.file}: {', '.join(shown)}"
 
 
-def project_defaults(commands: Mapping[str, Any]) -> Project | None:
-    """Read the project file of the current folder; None if there is none.
+def project_defaults(files: Iterable[Path], commands: Mapping[str, Any]) -> Project | None:
+    """Read the first of some files that has defaults; None if none has.
 
     Args:
+        files: headstart.toml and pyproject.toml, which need not exist.
         commands: All commands by name.
 
     Raises:
         UserError: The file cannot be read, or contains something that does not exist.
     """
-    for name in (_FILE, _PYTHON_PROJECT):
-        path = Path(name)
+    for path in files:
+        name = path.name
         try:
             content = path.read_bytes() if path.is_file() else b""
         except OSError as error:
