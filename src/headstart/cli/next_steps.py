@@ -121,6 +121,12 @@ def _after_backbones(_: Given, __: Any) -> NextStep:
     return NextStep("measure which suits your images", words)
 
 
+def _after_report(given: Given, _: Any) -> NextStep | None:
+    if given["show"]:
+        return None
+    return NextStep("see the page in a browser", ("report", given["folder"], "--open"))
+
+
 def _after_features(given: Given, _: Any) -> NextStep | None:
     network = given["model"] or given["backbone"] or DEFAULT_BACKBONE
     return _explain(network, given["image"]) if _can_explain() else None
@@ -189,6 +195,7 @@ _STEPS: Final[dict[str, Callable[[Given, Any], NextStep | None]]] = {
     "audit": _after_audit,
     "compare": _after_compare,
     "backbones": _after_backbones,
+    "report": _after_report,
     "features": _after_features,
     "explain": _after_explain,
     "attack": _after_attack,
