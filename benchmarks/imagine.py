@@ -58,7 +58,7 @@ class Row:
 
     def recognized(self, name: str) -> list[bool]:
         """Return whether the class is among the top 5 of another network, for each image."""
-        indices = [one.target.index for one in self.found]
+        indices = [one.target.indices[0] for one in self.found]
         best = np.argsort(-self.others[name], axis=1)[:, :TOP]
         return [index in row for index, row in zip(indices, best, strict=True)]
 

@@ -2,7 +2,13 @@ import re
 
 import pytest
 
-from headstart.backbones.imagenet_names import _GROUPS, find_class, find_classes, imagenet_classes
+from headstart.backbones.imagenet_names import (
+    _GROUPS,
+    find_class,
+    find_classes,
+    imagenet_classes,
+    search_classes,
+)
 from headstart.errors import DataError
 
 IMAGENET = imagenet_classes()
@@ -65,3 +71,28 @@ def test_whatever_is_called_like_a_group_belongs_to_it(group):
     members = {IMAGENET[index] for index in find_classes(group, IMAGENET)}
     called = {n for n in IMAGENET if n.split()[-1] == group} - elsewhere
     assert called <= members
+
+
+def test_imagenets_classes_have_numbers():
+    assert (find_class("0", IMAGENET), find_class(" 999 ", IMAGENET)) == (0, 999)
+    assert find_classes("281", IMAGENET) == (281,)
+    with pytest.raises(DataError, match="no class '1000'"):
+        find_class("1000", IMAGENET)
+
+
+def test_numbers_are_names_in_any_other_data():
+    assert find_class("7", ("1", "7")) == 1
+    with pytest.raises(DataError, match="no class '0'"):
+        find_class("0", ("cat", "dog"))
+    with pytest.raises(DataError, match="no class '0'"):
+        find_classes("0", IMAGENET, numbers=False)
+
+
+def test_a_search_finds_starts_of_words_synonyms_groups_and_numbers():
+    assert [IMAGENET[index] for index in search_classes("teapo")] == ["teapot"]
+    assert search_classes("283") == (283,)
+    assert set(range(281, 288)) < set(search_classes("Cat"))
+    assert 323 in search_classes("danaus plexippus")
+    assert 207 in search_classes("retriever")
+    with pytest.raises(DataError, match="did you mean 'zebra'"):
+        search_classes("zebrra")

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.slow
 
 HEADSTART = [sys.executable, "-m", "headstart"]
 VERBS = (
-    *("fit", "evaluate", "predict", "classify", "info", "backbones", "datasets", "cache"),
+    *("fit", "evaluate", "predict", "classify", "info", "backbones", "classes"),
+    *("datasets", "cache"),
     *("features", "imagine", "attack", "explain", "robustness"),
 )
 

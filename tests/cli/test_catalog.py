@@ -69,6 +69,32 @@ class TestBackbones:
         assert "linear at 224" in "\n".join(lines)
 
 
+class TestClasses:
+    def test_all_with_their_indices_and_groups(self, cli: Cli):
+        found = cli("classes", "--json").document
+        assert [one["index"] for one in found["classes"]] == list(range(1000))
+        assert found["classes"][281] == {"index": 281, "name": "tabby", "groups": ["cat"]}
+        assert found["groups"]["cat"] == list(range(281, 288))
+
+    def test_a_search(self, cli: Cli):
+        outcome = cli("classes", "cat")
+        assert (outcome.code, outcome.err) == (0, "")
+        lines = outcome.out.splitlines()
+        assert lines[0].split() == ["index", "class", "groups"]
+        assert ["281", "tabby", "cat"] in [line.split() for line in lines]
+        assert "group 'cat': 7 classes" in lines
+        assert max(map(len, lines)) <= 80
+        assert [one["name"] for one in cli("classes", "340", "--json").document["classes"]] == [
+            "zebra"
+        ]
+
+    def test_nothing_found(self, cli: Cli):
+        outcome = cli("classes", "zebrra")
+        assert outcome.code == 2
+        assert one_sentence(outcome)
+        assert "did you mean 'zebra'" in outcome.err
+
+
 class TestDatasets:
     def test_lists_those_known_by_name(self, cli: Cli):
         found = {one["name"]: one for one in cli("datasets", "--json").document}

@@ -37,6 +37,23 @@ def test_the_same_seed_gives_the_same_files(cli: Cli, tmp_path: Path):
         assert first == same != other
 
 
+def test_a_group_and_a_number(cli: Cli, tmp_path: Path):
+    quick = ("--steps", 1, "--out", tmp_path / "a.png", "--json")
+    (one,) = cli("imagine", "cat", *quick).document["pictures"]
+    assert one["class"] == "cat"
+    read = cli("classify", one["out"], "--top", 1, "--json").document["predictions"][0]
+    assert one["label"] == read["label"]
+    with Image.open(one["out"]) as picture:
+        assert picture.size == (384, 384)
+        assert picture.info["Title"] == "Ideal image of cat"
+        said = f"{one['label']}; any cat {one['probability']:.3f}, according to efficientnet-lite0"
+        assert picture.info["Description"] == f"{said}; seed 0"
+    (one,) = cli("imagine", 340, "--method", "lesson", *quick).document["pictures"]
+    assert one["class"] == "zebra"
+    with Image.open(one["out"]) as picture:
+        assert picture.size == (224, 224)
+
+
 def test_a_sheet_of_several(cli: Cli, tmp_path: Path):
     out = tmp_path / "all.png"
     quick = ("--grid", 2, "--steps", 1, "--size", 64)

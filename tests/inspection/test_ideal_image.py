@@ -124,7 +124,9 @@ def test_a_channel_is_raised(at, network: InspectedNetwork, tmp_path: Path):
 def test_names_of_channels(network: InspectedNetwork):
     assert unit_target(network, STAGE, 7).name == "blocks.3 channel 7"
     assert unit_target(network, STAGE, 7, (1, 2)).name == "blocks.3 channel 7 at 1,2"
-    assert class_target(network, "SIAMESE cat") == ClassTarget("Siamese cat", 284)
+    assert class_target(network, "SIAMESE cat") == ClassTarget("Siamese cat", (284,))
+    assert class_target(network, "284") == ClassTarget("Siamese cat", (284,))
+    assert class_target(network, "Cat") == ClassTarget("cat", tuple(range(281, 288)))
 
 
 def test_what_the_network_does_not_have_is_refused(network: InspectedNetwork):
@@ -165,7 +167,7 @@ def test_a_models_class(lite0: Backbone, model: Path, tmp_path: Path):
 
 def test_the_longest_names_are_written(tmp_path: Path):
     out = tmp_path / f"{'o' * 251}.png"
-    targets = [ClassTarget(name="n" * 248, index=0), ClassTarget(name="cat", index=1)]
+    targets = [ClassTarget(name="n" * 248, indices=(0,)), ClassTarget(name="cat", indices=(1,))]
     found = [_numbered(path, 1, one) for path in (out, tmp_path / "a.png") for one in targets]
     found += [_numbered(out, 2, targets[0])]
     for path in found:

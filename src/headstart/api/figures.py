@@ -130,7 +130,7 @@ def _explanation(found: Explanation) -> Figure:
 
 
 def _ideal(found: IdealImage) -> Figure:
-    panel = plots.Panel(found.pixels, found.target.name, f"{found.label} {found.probability:.3f}")
+    panel = plots.Panel(found.pixels, found.target.name, found.caption)
     return plots.image_grid([[panel]], title=f"Ideal image of {found.target.name}", width=3.0)
 
 

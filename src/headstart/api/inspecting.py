@@ -190,7 +190,8 @@ def imagine(
 
     Args:
         network: As for `explain`.
-        classes: Names of classes; or none, with a `stage` and a `channel`.
+        classes: Names of classes, ImageNet indices such as "281", or groups such as "cat"; or none,
+            with a `stage` and a `channel`.
         stage: The stage of the channel to maximize instead of a class.
         channel: The channel, counted from 0.
         at: Row and column of a single unit of the channel.
@@ -198,7 +199,8 @@ def imagine(
         method: "best", "lesson", or a recipe of `headstart.inspection.synthesis.recipe`.
         steps: Steps of gradient ascent.
         tv: Weight of the total variation.
-        size: Width and height in pixels; by default those of the network's input.
+        size: Width and height in pixels; by default those of the network's input, for "best" at
+            least 384.
         start: The image to start from instead of noise.
         count: Number of images per class, each with a seed of its own.
         frames: Whether to write an animation beside the PNG file.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 
 from headstart.backbones.vision_ops import import_timm
 from headstart.errors import DataError
@@ -47,48 +48,98 @@ def imagenet_classes() -> tuple[str, ...]:
 def find_class(name: str, classes: Sequence[str]) -> int:
     """Return the index of one class.
 
-    Case is ignored, and "_" is the same as a space. ImageNet's classes may be given by a synonym.
+    Case is ignored, and "_" is the same as a space. ImageNet's classes may be given by a synonym,
+    or by their index from 0 to 999.
 
     Raises:
         DataError: there is no such class; the message suggests similar names.
     """
     found = _named(name, classes)
     if found is None:
+        found = _numbered(name, classes)
+    if found is None:
         raise _unknown(name, classes)
     return found
 
 
-def find_classes(name: str, classes: Sequence[str]) -> tuple[int, ...]:
+def find_classes(name: str, classes: Sequence[str], *, numbers: bool = True) -> tuple[int, ...]:
     """Return the indices of a class, as in `find_class`, or of all in a group ("cat", "dog").
+
+    Args:
+        name: a class, an index or a group.
+        classes: the network's classes.
+        numbers: whether ImageNet's classes may be given by index. Not for names of folders: those
+            of digits are called 0 to 9.
 
     Raises:
         DataError: there is no such class or group.
     """
     found = _named(name, classes)
+    if found is None and numbers:
+        found = _numbered(name, classes)
     if found is not None:
         return (found,)
-    group = _plain(name)
-    if tuple(classes) == imagenet_classes() and group in _GROUPS:
-        return tuple(i for first, last in _GROUPS[group] for i in range(first, last + 1))
+    group = plain(name)
+    if tuple(classes) == imagenet_classes() and group in imagenet_groups():
+        return imagenet_groups()[group]
     raise _unknown(name, classes, groups=True)
+
+
+@cache
+def imagenet_groups() -> Mapping[str, tuple[int, ...]]:
+    """Return the indices of the classes of each group, such as "cat" and "dog"."""
+    return {
+        group: tuple(i for first, last in ranges for i in range(first, last + 1))
+        for group, ranges in _GROUPS.items()
+    }
+
+
+def search_classes(word: str) -> tuple[int, ...]:
+    """Return the indices of ImageNet's classes that a word or an index stands for.
+
+    These are the classes that have it at the start of a word of their name or, if timm is
+    installed, of a synonym, and all of the group with this name.
+
+    Raises:
+        DataError: there is none; the message suggests similar names.
+    """
+    classes = imagenet_classes()
+    number = _numbered(word, classes)
+    if number is not None:
+        return (number,)
+    start = re.compile(rf"\b{re.escape(plain(word))}")
+    found = {index for index, name in enumerate(classes) if start.search(plain(name))}
+    found.update(imagenet_groups().get(plain(word), ()))
+    if find_spec("timm"):
+        found.update(index for synonym, index in _synonyms().items() if start.search(synonym))
+    if not found:
+        raise _unknown(word, classes, groups=True)
+    return tuple(sorted(found))
 
 
 def _named(name: str, classes: Sequence[str]) -> int | None:
     if name in classes:
         return classes.index(name)
-    wanted = _plain(name)
-    same = [index for index, one in enumerate(classes) if _plain(one) == wanted]
+    wanted = plain(name)
+    same = [index for index, one in enumerate(classes) if plain(one) == wanted]
     if len(same) == 1:
         return same[0]
     return _synonyms().get(wanted) if tuple(classes) == imagenet_classes() else None
 
 
+def _numbered(name: str, classes: Sequence[str]) -> int | None:
+    digits = name.strip()
+    if digits.isascii() and digits.isdigit() and tuple(classes) == imagenet_classes():
+        return int(digits) if int(digits) < len(classes) else None
+    return None
+
+
 def _unknown(name: str, classes: Sequence[str], *, groups: bool = False) -> DataError:
-    words = {_plain(one): one for one in classes}
+    words = {plain(one): one for one in classes}
     if tuple(classes) == imagenet_classes():
         words = {**{word: classes[index] for word, index in _synonyms().items()}, **words}
         words |= {word: word for word in _GROUPS if groups}
-    wanted = _plain(name)
+    wanted = plain(name)
     # Suggest classes with this word in their name ("retriever"), and similar spellings.
     containing = [words[word] for word in words if wanted and wanted in re.findall(r"\w+", word)]
     similar = [words[word] for word in get_close_matches(wanted, words, n=3, cutoff=0.7)]
@@ -100,7 +151,8 @@ def _unknown(name: str, classes: Sequence[str], *, groups: bool = False) -> Data
     return DataError(f"the network has no class {name!r}; {hint}")
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a name as it is compared: lower case, with single spaces."""
     return " ".join(name.replace("_", " ").casefold().split())
 
 
@@ -111,5 +163,5 @@ def _synonyms() -> Mapping[str, int]:
     found: dict[str, set[int]] = {}
     for index, words in enumerate(described):
         for word in words.split(", "):
-            found.setdefault(_plain(word), set()).add(index)
+            found.setdefault(plain(word), set()).add(index)
     return {word: indices.pop() for word, indices in found.items() if len(indices) == 1}

@@ -58,6 +58,7 @@ GROUPS = {
         attack.attack,
         imagine.imagine,
         robustness.robustness,
+        catalog.classes,
     ),
     "Handing over": (report.report, export.export, export.verify, serve.serve, watch.watch),
     "Housekeeping": (catalog.datasets, catalog.cache),

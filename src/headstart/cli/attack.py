@@ -48,7 +48,7 @@ def attack(
 
     Options:
         out: The PNG file to write.
-        to: The class to imitate, or a group of ImageNet classes such as cat, dog or bird.
+        to: The class to imitate, an ImageNet index, or a group such as cat, dog or bird.
         epsilon: Maximum size of the change, such as 4/255 or 0.016.
         method: The attack: apgd, pgd, fgsm, minimum-norm.
         steps: Maximum number of steps per start.

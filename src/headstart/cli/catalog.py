@@ -1,8 +1,11 @@
-"""headstart info, backbones, datasets and cache."""
+"""headstart info, backbones, classes, datasets and cache."""
+
+from typing import Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, paragraph, print_json, say, say_markdown, table
 from headstart.cli.summary import cost_text, total_cost
+from headstart.system.option import Option
 from headstart.system.text import pluralize
 
 
@@ -112,6 +115,47 @@ def _ladder(*, as_json: bool) -> None:
         "Figures of different kinds cannot be compared; 'headstart compare DATA --allow-download' "
         "measures these networks on your images."
     )
+
+
+def classes(
+    word: Annotated[
+        str | None, Option(metavar="WORD", help="Part of a name, an index or a group.")
+    ] = None,
+    *,
+    as_json: shared.Json = False,
+) -> None:
+    """List or search the classes of ImageNet, their indices, and groups of them."""
+    from headstart.backbones.imagenet_names import (
+        imagenet_classes,
+        imagenet_groups,
+        search_classes,
+    )
+
+    names, groups = imagenet_classes(), imagenet_groups()
+    found = range(len(names)) if word is None else search_classes(word)
+    listed = [
+        {
+            "index": index,
+            "name": names[index],
+            "groups": [group for group, members in groups.items() if index in members],
+        }
+        for index in found
+    ]
+    shown = {
+        group: members for group, members in groups.items() if not set(found).isdisjoint(members)
+    }
+    if as_json:
+        print_json({"classes": listed, "groups": shown})
+        return
+    table(
+        ["index", "class", "groups"],
+        [[str(one["index"]), str(one["name"]), ", ".join(one["groups"])] for one in listed],
+        right={0},
+    )
+    say("")
+    for group, members in shown.items():
+        say(f"group {group!r}: {pluralize(len(members), 'class', 'classes')}")
+    say("A name, an index or a group is a CLASS of imagine, and of attack --to.")
 
 
 def datasets(*, as_json: shared.Json = False) -> None:

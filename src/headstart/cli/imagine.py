@@ -31,7 +31,8 @@ _FRAMES = 40  # of an animation
 
 def imagine(
     classes: Annotated[
-        list[str] | None, Option(metavar="CLASS", help="The classes to imagine.")
+        list[str] | None,
+        Option(metavar="CLASS", help="Names, ImageNet indices, or groups such as cat."),
     ] = None,
     *,
     out: Path,
@@ -44,7 +45,7 @@ def imagine(
     start: Annotated[Path | None, Option(flag="--from", unset="noise")] = None,
     frames: bool = False,
     grid: Annotated[int, Option(low=1)] = 1,
-    size: Annotated[int | None, Option(low=32, high=1024, unset="the network's input size")] = None,
+    size: Annotated[int | None, Option(low=32, high=1024, unset="depends on --method")] = None,
     steps: Annotated[int | None, Option(low=1, unset="depends on --method")] = None,
     tv: Annotated[float | None, Option(low=0, unset="depends on --method")] = None,
     network: shared.NetworkOptions,
@@ -54,17 +55,18 @@ def imagine(
     """Synthesize the image that maximizes a class or a channel.
 
     Options:
-        out: The PNG file to write; for several images, a contact sheet, with the single images next
-            to it.
-        method: best: MACO, with fixed Fourier magnitudes and random transformations. lesson: plain
-            pixels, cross-entropy and total variation.
+        out: The PNG file to write, whose text chunks say the class and its probability; for several
+            images, a contact sheet with captions, with the single images next to it.
+        method: best: from coarse to fine, in the Fourier domain, with random transformations.
+            lesson: plain pixels, cross-entropy and total variation.
         stage: Maximize a channel of this stage instead of a class.
         channel: The channel of --stage, counted from 0.
         at: A single unit of the channel: its row and column, such as 3,4.
         start: The image to start from.
         frames: Also save the progress as an animation (WebP) next to the PNG file.
         grid: Images per class, each with its own seed.
-        size: Width and height in pixels.
+        size: Width and height in pixels; by default those of the network's input, for best at least
+            384.
         steps: Steps of gradient ascent; a few more follow if the saved image does not reach a high
             probability yet.
         tv: Weight of the total variation; 0 turns it off.
@@ -158,10 +160,7 @@ def _draw(images: tuple[IdealImage, ...], columns: int, network: str, path: Path
     from headstart import plots
 
     columns = columns if columns > 1 else min(5, len(images))
-    panels = [
-        plots.Panel(one.pixels, one.target.name, f"{one.label} {one.probability:.3f}")
-        for one in images
-    ]
+    panels = [plots.Panel(one.pixels, one.target.name, one.caption) for one in images]
     rows = [panels[first : first + columns] for first in range(0, len(panels), columns)]
     plots.save(plots.image_grid(rows, title=f"Ideal images of {network}", width=2.2), path)
 

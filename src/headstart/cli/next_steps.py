@@ -157,6 +157,11 @@ def _after_imagine(given: Given, _: Any) -> NextStep:
     return NextStep("ask another network what it shows", words)
 
 
+def _after_classes(given: Given, _: Any) -> NextStep:
+    word = given["word"] or "goldfish"
+    return NextStep("see what a network takes for it", ("imagine", word, "--out", "ideal.png"))
+
+
 def _after_export(given: Given, _: Any) -> NextStep:
     consent = ("--allow-code",) if given["out"].suffix.lower() == ".pt2" else ()
     words = ("verify", given["out"], given["data"] or "PHOTOS", *consent)
@@ -201,6 +206,7 @@ _STEPS: Final[dict[str, Callable[[Given, Any], NextStep | None]]] = {
     "attack": _after_attack,
     "robustness": _after_robustness,
     "imagine": _after_imagine,
+    "classes": _after_classes,
     "export": _after_export,
     "verify": _after_verify,
     "datasets": _after_datasets,

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from headstart.images.decode import open_image
@@ -44,7 +45,8 @@ class IdealImage(Plotted):
         path: path of the PNG file.
         animation: the WebP of the intermediate images; None unless requested.
         label: the most probable class of the saved file.
-        probability: probability of the target class; for a channel or unit, that of `label`.
+        probability: probability of the target class, or of all in the group; for a channel or unit,
+            that of `label`.
         steps: number of steps of the ascent.
         seconds: wall-clock time of the synthesis.
         pixels: (H, W, 3), the image.
@@ -59,6 +61,13 @@ class IdealImage(Plotted):
     steps: int
     seconds: float
     pixels: Pixels
+
+    @property
+    def caption(self) -> str:
+        """What the network says: the most probable class, and the probability."""
+        group = isinstance(self.target, ClassTarget) and len(self.target.indices) > 1
+        of = f"; any {self.target.name}" if group else ""
+        return f"{self.label}{of} {self.probability:.3f}"
 
     def __repr__(self) -> str:
         return f"<IdealImage of {self.target.name!r}: {self.label!r} {self.probability:.3f}>"
@@ -85,7 +94,8 @@ def synthesize(
         out: the PNG of a single image. Several images get numbered names next to it, and `out`
             itself is reserved for an overview.
         seeds: random seeds; one image of each target per seed.
-        size: side of the images in pixels; by default that of the network's input.
+        size: side of the images in pixels; by default that of the network's input, or more if the
+            recipe wants it.
         start: an image file to start from instead of noise; its center is used.
         frames: number of intermediate images to save as an animation; 0 for no animation.
         progress: called with (done, total) steps.
@@ -97,7 +107,7 @@ def synthesize(
     """
     model, steps = network.differentiable, recipe.settings.steps
     preprocessing = targets[0].preprocessing(model)
-    side = preprocessing.crop if size is None else size
+    side = max(preprocessing.crop, recipe.least_side) if size is None else size
     jobs = [(target, seed) for target in targets for seed in seeds]
     paths = [out]
     if len(jobs) > 1:
@@ -127,15 +137,15 @@ def synthesize(
             frames=frames,
             progress=advance,
         )
-        atomic_write(path, encode(result.pixels, "PNG"))
+        atomic_write(path, encode(result.pixels, "PNG"))  # to be read back
         animation = path.with_suffix(".webp") if frames else None
         if animation:
             atomic_write(animation, _webp(result.frames))
         predictions = network.predict([path])
         label, probability = predictions.top(0, 1)[0]
         if isinstance(target, ClassTarget):
-            probability = float(predictions.probabilities[0, target.index])
-        return IdealImage(
+            probability = float(predictions.probabilities[0, target.indices].sum())
+        found = IdealImage(
             target=target,
             seed=seed,
             path=path,
@@ -146,6 +156,8 @@ def synthesize(
             seconds=time.perf_counter() - started,
             pixels=result.pixels,
         )
+        atomic_write(path, _captioned(found, model.name))
+        return found
 
     return tuple(
         synthesize_one(done, target, seed, path)
@@ -157,6 +169,17 @@ def _center(start: Path, side: int) -> Tensor:
     """Read the center square of an image file, resized to (3, side, side) in [0, 1]."""
     image = ImageOps.fit(open_image(start), (side, side), Image.Resampling.BICUBIC)
     return to_tensor(np.array(image))[0]
+
+
+def _captioned(image: IdealImage, network: str) -> bytes:
+    """Encode an image as a PNG whose text says what it is; its pixels stay as they are."""
+    text = PngInfo()
+    text.add_text("Title", f"Ideal image of {image.target.name}")
+    text.add_text("Description", f"{image.caption}, according to {network}; seed {image.seed}")
+    text.add_text("Software", "headstart imagine")
+    file = io.BytesIO()
+    Image.fromarray(image.pixels).save(file, "PNG", pnginfo=text)
+    return file.getvalue()
 
 
 def _numbered(out: Path, number: int, target: Target) -> Path:

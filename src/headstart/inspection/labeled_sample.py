@@ -180,7 +180,7 @@ def _targets(
     for label, name in enumerate(dataset.classes):
         try:
             if not exact:
-                targets[label] = list(find_classes(name, classes))
+                targets[label] = list(find_classes(name, classes, numbers=False))
             elif name in classes:
                 targets[label] = [classes.index(name)]
             else:

@@ -1,11 +1,11 @@
-"""Targets of ideal images: a class, a channel of a stage, or one unit of a channel."""
+"""Targets of ideal images: a class or a group, a channel of a stage, or one unit of it."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from headstart.backbones.imagenet_names import find_class
+from headstart.backbones.imagenet_names import find_classes, plain
 from headstart.backbones.staged import on_grid
 from headstart.backbones.stages import check_stages
 from headstart.errors import UserError
@@ -21,15 +21,15 @@ _GOAL = 0.98  # in float32, so that bfloat16 still gives `ideal_image.TARGET_PRO
 
 @dataclass(frozen=True, slots=True)
 class ClassTarget:
-    """A class of the network.
+    """A class of the network, or any of a group.
 
     Attributes:
-        name: the network's name of the class.
-        index: index of its logit.
+        name: the network's name of the class, or the name of the group.
+        indices: indices of the logits.
     """
 
     name: str
-    index: int
+    indices: tuple[int, ...]
 
     def preprocessing(self, model: DifferentiableModel) -> Preprocessing:
         """Return how the pixels that the objective takes are made from an image."""
@@ -44,8 +44,8 @@ class ClassTarget:
         def logits(pixels: Tensor) -> Tensor:
             return model.logits(pixels.to(model.device))
 
-        goal = StopCriterion(probability(logits, self.index), _GOAL)
-        return recipe.class_objective(logits, self.index), goal
+        goal = StopCriterion(probability(logits, self.indices), _GOAL)
+        return recipe.class_objective(logits, self.indices), goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,14 @@ Target = ClassTarget | UnitTarget
 
 
 def class_target(network: InspectedNetwork, name: str) -> ClassTarget:
-    """Find a class by its name.
+    """Find a class, or a group of classes, by its name or number.
 
     Raises:
-        DataError: there is no such class; the message suggests similar names.
+        DataError: there is no such class or group; the message suggests similar names.
     """
     classes = network.differentiable.classes
-    index = find_class(name, classes)
-    return ClassTarget(classes[index], index)
+    indices = find_classes(name, classes)
+    return ClassTarget(classes[indices[0]] if len(indices) == 1 else plain(name), indices)
 
 
 def unit_target(

@@ -8,16 +8,18 @@ from torch import Tensor
 from headstart.inspection.synthesis.ascent import (
     AscentResult,
     AscentSettings,
+    Level,
     StopCriterion,
     ascend,
 )
 from headstart.inspection.synthesis.objective import log_odds, probability, total_variation
-from headstart.inspection.synthesis.parameterization import Phases, PlainPixels
+from headstart.inspection.synthesis.parameterization import PlainPixels, Spectrum
 from headstart.inspection.synthesis.transforms import TransformRanges
 
 pytestmark = pytest.mark.slow
 
 SIDE = 16
+VIEWS = TransformRanges(shift=0.1, turn=5)
 
 
 def logits(pixels: Tensor) -> Tensor:
@@ -29,10 +31,10 @@ def logits(pixels: Tensor) -> Tensor:
 def run(
     kind=PlainPixels, *, settings: AscentSettings, least: float | None = None, **more
 ) -> AscentResult:
-    goal = None if least is None else StopCriterion(probability(logits, 0), least)
+    goal = None if least is None else StopCriterion(probability(logits, [0]), least)
     return ascend(
         kind.noise(SIDE, torch.Generator().manual_seed(3)),
-        log_odds(logits, 0),
+        log_odds(logits, [0]),
         settings,
         prepare=more.pop("prepare", lambda pixels: pixels),
         side=SIDE,
@@ -44,13 +46,20 @@ def run(
 def said(pixels: np.ndarray) -> float:
     """Of the first class, for a picture of 8 bits."""
     read = torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255
-    return float(probability(logits, 0)(read))
+    return float(probability(logits, [0])(read))
 
 
-@pytest.mark.parametrize("kind", [PlainPixels, Phases])
-@pytest.mark.parametrize("views", [None, TransformRanges(shift=0.1, turn=5)])
-def test_it_raises_the_objective(kind, views):
-    done = run(kind, settings=AscentSettings(steps=60, rate=0.3, views=views))
+@pytest.mark.parametrize("kind", [PlainPixels, Spectrum])
+@pytest.mark.parametrize(
+    "levels",
+    [
+        (),
+        (Level(views=VIEWS),),
+        (Level(views=VIEWS, until=0.5, resolution=0.5), Level(views=VIEWS)),
+    ],
+)
+def test_it_raises_the_objective(kind, levels):
+    done = run(kind, settings=AscentSettings(steps=60, rate=0.3, levels=levels))
     assert said(done.pixels) > 0.95
     assert done.pixels.shape == (SIDE, SIDE, 3)
     assert done.pixels.dtype == np.uint8
@@ -58,14 +67,16 @@ def test_it_raises_the_objective(kind, views):
 
 
 def test_the_same_seed_gives_the_same_picture():
-    settings = AscentSettings(steps=5, rate=0.3, views=TransformRanges(scale=(0.5, 1.0), flip=True))
+    settings = AscentSettings(
+        steps=5, rate=0.3, levels=(Level(views=TransformRanges(scale=(0.5, 1.0), flip=True)),)
+    )
     first, same, other = (run(settings=settings, seed=seed).pixels for seed in (1, 1, 2))
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
 
 
 def test_it_goes_on_until_the_picture_of_8_bits_is_good_enough():
-    settings = AscentSettings(steps=2, rate=0.05, further=500, views=TransformRanges(shift=0.1))
+    settings = AscentSettings(steps=2, rate=0.05, further=500, levels=(Level(views=VIEWS),))
     short = run(settings=settings)
     done = run(settings=settings, least=0.9)
     assert said(short.pixels) < 0.9 <= said(done.pixels)
@@ -119,3 +130,16 @@ def test_progress_counts_the_planned_steps():
     told = []
     run(settings=AscentSettings(steps=3, rate=0.1), progress=lambda *both: told.append(both))
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_levels_follow_each_other_from_coarse_to_fine():
+    sides = []
+
+    class Watched(PlainPixels):
+        def pixels(self, side: int | None = None) -> Tensor:
+            sides.append(side)
+            return super().pixels(side)
+
+    coarse = Level(views=VIEWS, until=0.5, resolution=0.25)
+    run(Watched, settings=AscentSettings(steps=4, rate=0.1, levels=(coarse, Level(views=VIEWS))))
+    assert sides == [4, 4, None, None, None], "and the finished image"

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from headstart.inspection.synthesis.parameterization import Phases, PlainPixels
+from headstart.inspection.synthesis.parameterization import PlainPixels, Spectrum
 from tests.properties import examples
 
-KINDS = (Phases, PlainPixels)
+KINDS = (PlainPixels, Spectrum)
 GRAY = np.array([1, 1, 1]) / np.sqrt(3)
 
 
@@ -18,7 +18,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def brightness(picture: Phases) -> np.ndarray:
+def brightness(picture: Spectrum) -> np.ndarray:
     """Before the sigmoid: (H, W)."""
     latent = picture.pixels().detach().double().logit().numpy()[0]
     return np.tensordot(GRAY, latent, axes=1)
@@ -49,37 +49,43 @@ def test_noise_is_gray_on_average_and_drawn_from_the_generator(kind):
 
 
 @pytest.mark.parametrize("side", [64, 65])
-def test_the_noise_of_phases_has_the_spectrum_of_photographs(side: int):
-    latent = brightness(Phases.noise(side, generator()))
-    assert latent.std() == pytest.approx(1.2, rel=0.1)
-    spectrum = np.abs(np.fft.fft2(latent))
+def test_the_noise_has_the_spectrum_of_photographs(side: int):
+    latent = [brightness(Spectrum.noise(side, generator(seed))) for seed in range(40)]
+    spectrum = np.sqrt(np.square(np.abs(np.fft.fft2(latent))).mean(axis=0))
     across = np.fft.fftfreq(side)
     frequency = np.hypot(across[:, None], across)
     inside = (frequency > 0) & (frequency < 0.45) & (across != 0)
     slope, _ = np.polyfit(np.log(frequency[inside]), np.log(spectrum[inside]), 1)
-    assert slope == pytest.approx(-1.2, abs=0.01)
+    assert slope == pytest.approx(-1.4, abs=0.05)
 
 
 def test_brightness_varies_more_than_color():
-    latent = Phases.noise(64, generator()).pixels().detach().logit().numpy()[0]
+    noises = [Spectrum.noise(32, generator(seed)).pixels() for seed in range(40)]
+    latent = torch.cat(noises, dim=3).detach().logit().numpy()[0]
     red_blue = (latent[0] - latent[2]) / np.sqrt(2)
     magenta_green = (latent[0] - 2 * latent[1] + latent[2]) / np.sqrt(6)
     spreads = np.array([(GRAY @ latent.reshape(3, -1)).std(), red_blue.std(), magenta_green.std()])
     np.testing.assert_allclose(spreads / spreads[0], [1, 0.28, 0.13], rtol=0.15)
 
 
-def test_ascent_moves_phases_and_leaves_magnitudes():
-    picture = Phases.noise(32, generator())
-    before = brightness(picture)
-    with torch.no_grad():
-        picture.parameters.add_(torch.randn(picture.parameters.shape, generator=generator(1)))
-    after = brightness(picture)
-    assert np.abs(after - before).mean() > 0.3
-    # In the outermost columns a frequency and its negative stand side by side, and share.
-    inner = np.s_[:, 1:16]
+@pytest.mark.parametrize("side", [1, 2, 7, 8])
+def test_a_smaller_image_has_the_low_frequencies(side: int):
+    picture = Spectrum.of(torch.rand(3, 16, 16, generator=generator()))
+    small = picture.pixels(side)
+    assert small.shape == (1, 3, side, side)
+    whole = np.fft.rfft2(brightness(picture)) / 16**2
+    found = np.fft.rfft2(np.tensordot(GRAY, small.detach().double().logit().numpy()[0], axes=1))
+    inner = (side + 1) // 2  # without the highest one, where a frequency meets its negative
     np.testing.assert_allclose(
-        np.abs(np.fft.rfft2(after))[inner], np.abs(np.fft.rfft2(before))[inner], rtol=1e-3
+        found[:inner, :inner] / side**2, whole[:inner, :inner], rtol=1e-3, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_image_is_larger_than_it_is(kind):
+    picture = kind.noise(9, generator())
+    assert torch.equal(picture.pixels(9), picture.pixels())
+    assert torch.equal(picture.pixels(20), picture.pixels())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -46,6 +46,15 @@ def test_scale_is_the_share_that_is_seen(scale: float, seed: int):
     assert float(row[2:-2].min()) > 0
 
 
+@given(scale=st.floats(0.3, 1.0), spread=st.floats(0, 1), seed=st.integers(0, 1000))
+@examples(30)
+def test_spread_is_how_far_from_the_middle_it_may_lie(scale: float, spread: float, seed: int):
+    views = TransformRanges(scale=(scale, scale), spread=spread)
+    view = views.sample(ramp(), SIDE, generator(seed))
+    middle = float(view[0, 0, 0, SIDE // 2 - 1 : SIDE // 2 + 1].mean())
+    assert abs(middle - 0.5) <= spread * (1 - scale) / 2 + 1e-5
+
+
 @given(seed=st.integers(0, 1000))
 @examples(30)
 def test_turns_keep_lengths_and_stay_within_bounds(seed: int):

@@ -18,6 +18,22 @@ _LAST_RATE = 0.02  # final share of the learning rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """A part of the ascent.
+
+    Attributes:
+        views: random transforms.
+        until: share of the steps after which the next level begins.
+        resolution: side of the image during this level, relative to the network's input; by
+            default, and at most, the whole image.
+    """
+
+    views: TransformRanges
+    until: float = 1.0
+    resolution: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AscentSettings:
     """Settings of the ascent.
 
@@ -25,14 +41,15 @@ class AscentSettings:
         steps: planned number of steps.
         rate: highest learning rate of Adam.
         tv: weight of the total variation penalty.
-        views: random transforms, one per step; None shows the network the image as it is.
+        levels: parts of the ascent, from coarse to fine, with a random transform per step; without
+            levels, the network is shown the image as it is.
         further: largest number of extra steps while the goal is not reached.
     """
 
     steps: int
     rate: float
     tv: float = 0.0
-    views: TransformRanges | None = None
+    levels: tuple[Level, ...] = ()
     further: int = 60
 
 
@@ -101,15 +118,16 @@ def ascend(
         """Round to 8 bits as in a file."""
         return straight_through(pixels, (pixels * 255).round() / 255)
 
-    def improve(rate: float, *, untransformed: bool) -> None:
+    def improve(rate: float, level: Level | None, *, untransformed: bool) -> None:
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad()
-        pixels = image.pixels()
+        limit = math.inf if level is None else level.resolution * side
+        pixels = image.pixels(None if math.isinf(limit) else max(1, round(limit)))
         inputs = []
         if untransformed:
             inputs.append(prepare(quantized(pixels)))
-        if settings.views is not None:
-            inputs.append(settings.views.sample(pixels, side, generator))
+        if level is not None:
+            inputs.append(level.views.sample(pixels, side, generator))
         value = objective(torch.cat(inputs)).mean()
         if settings.tv:
             value = value - settings.tv * total_variation(pixels).sum()
@@ -127,12 +145,13 @@ def ascend(
     for step in range(settings.steps):
         if step in keep:
             kept.append(snapshot())
-        improve(_rate(settings, step), untransformed=settings.views is None)
+        level = next((one for one in settings.levels if step < one.until * settings.steps), None)
+        improve(_rate(settings, step), level, untransformed=level is None)
         progress(step + 1, settings.steps)
-    steps = settings.steps
+    steps, whole = settings.steps, settings.levels[-1] if settings.levels else None
     best, best_value = snapshot(), measure()
     while goal and best_value < goal.least and steps < settings.steps + settings.further:
-        improve(settings.rate / 5, untransformed=True)
+        improve(settings.rate / 5, whole, untransformed=True)
         steps += 1
         value = measure()
         if value > best_value:

@@ -1,6 +1,6 @@
 """Objectives of gradient ascent: functions of (B, 3, H, W) in [0, 1] with (B,) values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -12,18 +12,18 @@ Logits: TypeAlias = Callable[[Tensor], Tensor]
 """(B, 3, H, W) in [0, 1] to (B, K)."""
 
 
-def log_likelihood(logits: Logits, index: int) -> Objective:
-    """Minus the cross-entropy of class `index`; flat once the class is probable."""
-    return lambda pixels: logits(pixels).log_softmax(1)[:, index]
+def log_likelihood(logits: Logits, indices: Sequence[int]) -> Objective:
+    """Minus the cross-entropy of one of the classes `indices`; flat once they are probable."""
+    return lambda pixels: logits(pixels).log_softmax(1)[:, indices].logsumexp(1)
 
 
-def probability(logits: Logits, index: int) -> Objective:
-    """Return the probability of class `index`, in [0, 1]."""
-    return lambda pixels: logits(pixels).softmax(1)[:, index]
+def probability(logits: Logits, indices: Sequence[int]) -> Objective:
+    """Return the probability of the classes `indices`, in [0, 1]."""
+    return lambda pixels: logits(pixels).softmax(1)[:, indices].sum(1)
 
 
-def log_odds(logits: Logits, index: int) -> Objective:
-    """Return log(p / (1 - p)) of class `index`, which does not saturate.
+def log_odds(logits: Logits, indices: Sequence[int]) -> Objective:
+    """Return log(p / (1 - p)) of the classes `indices`, which does not saturate.
 
     Unlike the logit alone, the objective of Simonyan et al. 2014, it does not reward evidence that
     raises related classes just as much.
@@ -31,8 +31,9 @@ def log_odds(logits: Logits, index: int) -> Objective:
 
     def value(pixels: Tensor) -> Tensor:
         found = logits(pixels)
-        others = torch.cat([found[:, :index], found[:, index + 1 :]], dim=1)
-        return found[:, index] - others.logsumexp(1)
+        wanted = torch.zeros(found.shape[1], dtype=torch.bool, device=found.device)
+        wanted[list(indices)] = True
+        return found[:, wanted].logsumexp(1) - found[:, ~wanted].logsumexp(1)
 
     return value
 

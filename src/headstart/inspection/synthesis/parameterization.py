@@ -6,12 +6,16 @@ clipping or stretching.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 _DARKEST = 0.5 / 255  # keeps the parameters of black and white pixels finite
 _NOISE = 0.1  # standard deviation before the sigmoid: about 6 levels of 255 after it
-_DECAY = 1.2  # exponent (Tolhurst, Tadmor and Chao 1992, "Amplitude spectra of natural images")
+_FAINT = 0.3  # standard deviation of the initial parameters of a spectrum
+_DECAY = 1.4  # exponent; photographs have about 1.2 (Tolhurst, Tadmor and Chao 1992)
 _CONTRAST = 1.2  # standard deviation of brightness before the sigmoid: few pixels saturate
 # Brightness, red against blue, green against both: close to the principal components of color in
 # photographs (Ruderman, Cronin and Chiao 1998, "Statistics of cone responses to natural images").
@@ -44,66 +48,74 @@ class PlainPixels:
         """Start from an image, (3, H, W) in [0, 1]."""
         return cls(_logit(pixels))
 
-    def pixels(self) -> Tensor:
-        """Return the present image: (1, 3, H, W) in [0, 1]."""
-        return self.parameters.sigmoid()
+    def pixels(self, side: int | None = None) -> Tensor:
+        """Return the present image, (1, 3, H, W) in [0, 1], or shrunk to `side` x `side`."""
+        pixels = self.parameters.sigmoid()
+        if side is None or side >= min(pixels.shape[2:]):
+            return pixels
+        return interpolate(pixels, (side, side), mode="bilinear", antialias=True)
 
 
-class Phases:
-    """The phases of a Fourier transform with fixed magnitudes, in decorrelated colors.
+class Spectrum:
+    """A Fourier transform in decorrelated colors, with small steps for high frequencies.
 
-    MACO (Fel et al. 2023, "Unlocking feature visualization for deep networks with magnitude
-    constrained optimization"): each frequency has the magnitude it has in photographs, so that
-    ascent can move structures but not add the high-frequency noise that networks respond to.
-    Decorrelated colors are from Olah, Mordvintsev and Schubert 2017, "Feature visualization".
+    One unit of a parameter changes each frequency by the magnitude that it has in photographs, so
+    ascent forms large shapes rather than the fine noise that networks respond to (Olah, Mordvintsev
+    and Schubert 2017, "Feature visualization", on preconditioning).
 
     Args:
-        magnitude: (3, H, W // 2 + 1), not negative, of the orthonormal transform.
-        phase: (3, H, W // 2 + 1), initial phases in radians.
+        values: (3, H, W // 2 + 1), complex, of the orthonormal transform; initial values.
         width: W, which half a spectrum does not determine.
     """
 
-    def __init__(self, magnitude: Tensor, phase: Tensor, *, width: int) -> None:
-        self.parameters = phase[None].clone().requires_grad_()
-        self._magnitude, self._size = magnitude, (magnitude.shape[1], width)
-        self._to_rgb = _colors().to(magnitude)
+    def __init__(self, values: Tensor, *, width: int) -> None:
+        self._scale = _photographs(values.shape[1], width)
+        self._width, self._to_rgb = width, _colors()
+        self.parameters = torch.view_as_real(values / self._scale)[None].clone().requires_grad_()
 
     @classmethod
-    def noise(cls, side: int, generator: torch.Generator) -> Phases:
-        """Start from random phases; magnitudes fall with frequency, as in photographs."""
-        rows, columns = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None]
-        frequency = (rows.square() + columns.square()).sqrt()
-        magnitude = frequency.clamp_min(1 / side) ** -_DECAY
-        magnitude[0, 0] = 0  # gray on average
-        # Parseval: the mean square of the image is the sum over the whole spectrum.
-        magnitude = magnitude / (magnitude.square() * _multiplicity(side)).sum().sqrt() * side
-        phase = 2 * torch.pi * torch.rand(3, *magnitude.shape, generator=generator)
-        return cls((_CONTRAST * magnitude).expand(3, -1, -1), phase, width=side)
+    def noise(cls, side: int, generator: torch.Generator) -> Spectrum:
+        """Start from the faint noise of a photograph's spectrum, around gray."""
+        parts = _FAINT * torch.randn(3, side, side // 2 + 1, 2, generator=generator)
+        parts[:, 0, 0] = 0  # gray on average
+        return cls(torch.view_as_complex(parts) * _photographs(side, side), width=side)
 
     @classmethod
-    def of(cls, pixels: Tensor) -> Phases:
-        """Start from an image, (3, H, W) in [0, 1], and keep its magnitudes."""
+    def of(cls, pixels: Tensor) -> Spectrum:
+        """Start from an image, (3, H, W) in [0, 1]."""
         opponent = torch.einsum("chw,cd->dhw", _logit(pixels), torch.linalg.inv(_colors()))
-        spectrum = torch.fft.rfft2(opponent, norm="ortho")
-        return cls(spectrum.abs(), spectrum.angle(), width=pixels.shape[2])
+        return cls(torch.fft.rfft2(opponent, norm="ortho"), width=pixels.shape[2])
 
-    def pixels(self) -> Tensor:
-        """Return the present image: (1, 3, H, W) in [0, 1]."""
-        spectrum = torch.polar(self._magnitude.expand_as(self.parameters), self.parameters)
-        opponent = torch.fft.irfft2(spectrum, s=self._size, norm="ortho")
+    def pixels(self, side: int | None = None) -> Tensor:
+        """Return the present image: (1, 3, H, W) in [0, 1].
+
+        Args:
+            side: its resolution if smaller than the image: (1, 3, side, side) of only the
+                frequencies that such an image has.
+        """
+        spectrum = torch.view_as_complex(self.parameters) * self._scale
+        height, width = spectrum.shape[2], self._width
+        if side is not None and side < min(height, width):
+            up, down = side - side // 2, side // 2
+            rows = torch.cat([spectrum[:, :, :up], spectrum[:, :, height - down :]], dim=2)
+            # The orthonormal transform divides by the square root of the number of pixels.
+            spectrum = rows[..., : side // 2 + 1] * (side / math.sqrt(height * width))
+            height = width = side
+        opponent = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
         return torch.einsum("bchw,cd->bdhw", opponent, self._to_rgb).sigmoid()
 
 
-Latent = PlainPixels | Phases
+Latent = PlainPixels | Spectrum
 
 
-def _multiplicity(side: int) -> Tensor:
-    """Return (1, side // 2 + 1): how often each column of half a spectrum is in the whole one."""
-    multiplicity = torch.full((1, side // 2 + 1), 2.0)
-    multiplicity[0, 0] = 1
-    if side % 2 == 0:
-        multiplicity[0, -1] = 1
-    return multiplicity
+def _photographs(height: int, width: int) -> Tensor:
+    """Return (H, W // 2 + 1): magnitudes that fall with frequency, as in photographs."""
+    rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
+    frequency = (rows.square() + columns.square()).sqrt()
+    magnitude = frequency.clamp_min(1 / max(height, width)) ** -_DECAY
+    # Parseval: the mean square of the image is that of the spectrum, half of which is here.
+    energy = 2 * magnitude.square().sum() / (height * width)
+    return _CONTRAST * magnitude / energy.sqrt()
 
 
 def _colors() -> Tensor:

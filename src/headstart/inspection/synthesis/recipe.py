@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from headstart.inspection.synthesis.ascent import AscentSettings
-from headstart.inspection.synthesis.objective import Objective, log_likelihood, log_odds
-from headstart.inspection.synthesis.parameterization import Phases, PlainPixels
+from headstart.inspection.synthesis.ascent import AscentSettings, Level
+from headstart.inspection.synthesis.objective import (
+    Logits,
+    Objective,
+    log_likelihood,
+    log_odds,
+)
+from headstart.inspection.synthesis.parameterization import PlainPixels, Spectrum
 from headstart.inspection.synthesis.transforms import TransformRanges
 
 
@@ -17,13 +22,15 @@ class SynthesisRecipe:
 
     Attributes:
         latent: the parameterization of the image.
-        class_objective: logits and the index of a class to the objective to maximize.
+        class_objective: logits and the indices of classes to the objective to maximize.
         settings: settings of the ascent.
+        least_side: default side of the image in pixels, if the network's input is smaller.
     """
 
-    latent: type[Phases] | type[PlainPixels]
-    class_objective: Callable[[Objective, int], Objective]
+    latent: type[Spectrum] | type[PlainPixels]
+    class_objective: Callable[[Logits, Sequence[int]], Objective]
     settings: AscentSettings
+    least_side: int = 1
 
     def with_settings(self, *, steps: int | None, tv: float | None) -> SynthesisRecipe:
         """Replace the steps or the weight of the total variation, where given.
@@ -38,16 +45,23 @@ class SynthesisRecipe:
         return replace(self, settings=settings)
 
 
+_VIEWS = TransformRanges(turn=15, shift=0.05, spread=0.5, flip=True)
 BEST = SynthesisRecipe(
-    Phases,
+    Spectrum,
     log_odds,
     AscentSettings(
-        steps=250,
-        rate=0.5,
-        views=TransformRanges(scale=(0.4, 1.1), turn=10, shift=0.05, flip=True),
+        steps=160,
+        rate=0.1,
+        levels=(
+            Level(views=replace(_VIEWS, scale=(0.7, 1.2)), until=0.35, resolution=2 / 7),
+            Level(views=replace(_VIEWS, scale=(0.5, 1.15)), until=0.6, resolution=1 / 2),
+            Level(views=replace(_VIEWS, scale=(0.5, 1.15)), until=0.8, resolution=13 / 14),
+            Level(views=replace(_VIEWS, scale=(0.35, 1.0))),
+        ),
     ),
+    least_side=384,
 )
-"""MACO: fixed Fourier magnitudes, decorrelated colors and random transforms; measured in
+"""From coarse to fine: a large, blurred object first, then its details; measured in
 docs/ideal-images.md."""
 LESSON = SynthesisRecipe(PlainPixels, log_likelihood, AscentSettings(steps=100, rate=0.1, tv=10.0))
 """The textbook method: plain pixels, cross-entropy and total variation."""

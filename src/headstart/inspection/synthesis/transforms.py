@@ -21,12 +21,15 @@ class TransformRanges:
         scale: smallest and largest side of the visible part, as a fraction of the image's side.
         turn: largest rotation in degrees, in either direction.
         shift: how far the visible part may leave the image, as a fraction of half its side.
+        spread: how far from the middle the visible part may lie: 1 anywhere in the image, 0 always
+            in the middle.
         flip: whether half of the views are mirrored.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
     turn: float = 0.0
     shift: float = 0.0
+    spread: float = 1.0
     flip: bool = False
 
     def sample(self, pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
@@ -42,7 +45,7 @@ class TransformRanges:
             return (low + (high - low) * torch.rand(len(pixels), generator=generator)).to(pixels)
 
         scale, turn = uniform(*self.scale), uniform(-self.turn, self.turn) * (math.pi / 180)
-        room = (1 - scale).clamp_min(0) + self.shift
+        room = self.spread * (1 - scale).clamp_min(0) + self.shift
         x, y = uniform(-1, 1) * room, uniform(-1, 1) * room
         mirror = uniform(-1, 1).sign() if self.flip else torch.ones_like(x)
         cosine, sine = scale * turn.cos(), scale * turn.sin()
