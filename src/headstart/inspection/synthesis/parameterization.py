@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 
 _DARKEST = 0.5 / 255  # keeps the parameters of black and white pixels finite
 _NOISE = 0.1  # standard deviation before the sigmoid: about 6 levels of 255 after it
+_STEADY = 0.1  # step of the average color, relative to the lowest frequency: it stays near gray
 _FAINT = 0.3  # standard deviation of the initial parameters of a spectrum
 _DECAY = 1.4  # exponent; photographs have about 1.2 (Tolhurst, Tadmor and Chao 1992)
 _CONTRAST = 1.2  # standard deviation of brightness before the sigmoid: few pixels saturate
@@ -115,6 +116,7 @@ def _photographs(height: int, width: int) -> Tensor:
     magnitude = frequency.clamp_min(1 / max(height, width)) ** -_DECAY
     # Parseval: the mean square of the image is that of the spectrum, half of which is here.
     energy = 2 * magnitude.square().sum() / (height * width)
+    magnitude[0, 0] *= _STEADY
     return _CONTRAST * magnitude / energy.sqrt()
 
 

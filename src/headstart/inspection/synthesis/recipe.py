@@ -50,8 +50,9 @@ BEST = SynthesisRecipe(
     Spectrum,
     log_odds,
     AscentSettings(
-        steps=160,
-        rate=0.1,
+        steps=200,
+        rate=0.12,
+        tv=30.0,
         levels=(
             Level(views=replace(_VIEWS, scale=(0.7, 1.2)), until=0.35, resolution=2 / 7),
             Level(views=replace(_VIEWS, scale=(0.5, 1.15)), until=0.6, resolution=1 / 2),
