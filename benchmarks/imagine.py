@@ -124,8 +124,8 @@ PAGE = """\
 # Ideal images
 
 `benchmarks/imagine.py` writes this page. Ten classes with {seeds} seeds each were made on
-EfficientNet-Lite0 by `headstart imagine CLASS --out PNG`, saved as 8-bit PNG of 224 x 224 pixels
-and read back through the ordinary prediction path:
+EfficientNet-Lite0 by `headstart imagine CLASS --out PNG`, saved as 8-bit PNG (for `best` of {size} x
+{size} pixels, for `lesson` of 224 x 224) and read back through the ordinary prediction path:
 {classes}.
 
 A network can be completely sure about an image that looks like noise. Whether an image shows the
@@ -142,14 +142,26 @@ class is a question for *another* network, one that was not used to make it.
 image, without the start of the program. The settings of `best` were chosen on these classes with
 seeds 0 and 1.
 
-- `best` fixes the magnitude of every frequency and optimizes only the phases (MACO, Fel et al.
-  2023), in decorrelated colors (Olah et al. 2017); in each step the image is shifted, scaled,
-  rotated and mirrored at random. It maximizes the log-odds of the class.
+- `best` optimizes a Fourier spectrum in decorrelated colors (Olah et al. 2017), from coarse to
+  fine: the first images hold only the lowest frequencies, so that the object must be large. In each
+  step the image is shifted, scaled, rotated and mirrored at random. It maximizes the log-odds of
+  the class minus the weighted total variation ([decision](decisions/0032-ideal-images.md)).
 - `lesson` optimizes every pixel, starting from noise: cross-entropy plus the weighted total
   variation (Simonyan et al. 2014, Mahendran and Vedaldi 2015).
 - `lesson --tv 0` omits the total variation.
 
 Contrast is not stretched for display: a sigmoid keeps the pixels between 0 and 1 throughout.
+
+## Before and after
+
+An earlier `best` fixed the magnitude of every frequency and optimized only the phases (MACO, Fel et
+al. 2023), at 224 x 224 pixels from the first step:
+
+![Five classes, before](gallery/ideal-before.png)
+
+The same classes and seed now:
+
+![Five classes, now](gallery/ideal.png)
 
 {machine}; PyTorch threads: {threads}; {versions}.
 """
@@ -161,6 +173,7 @@ def page(rows: dict[str, Row], seeds: int) -> str:
     return PAGE.format(
         classes=textwrap.fill(", ".join(CLASSES), 99),
         seeds=seeds,
+        size=BEST.least_side,
         wanted=TARGET_PROBABILITY,
         top=TOP,
         lines="\n".join(line(way, row) for way, row in rows.items()),

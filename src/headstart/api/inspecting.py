@@ -26,7 +26,7 @@ from headstart.inspection.ideal_image import IdealImage, synthesize
 from headstart.inspection.labeled_sample import draw_sample
 from headstart.inspection.robustness import measure_robustness
 from headstart.inspection.robustness_result import Robustness
-from headstart.inspection.synthesis.recipe import BEST, LESSON, SynthesisRecipe
+from headstart.inspection.synthesis.recipe import BEST, CHANNEL, LESSON, SynthesisRecipe
 from headstart.inspection.synthesis_target import Target, class_target, unit_target
 from headstart.models.image_inputs import image_files
 from headstart.models.image_sources import AnyImage, Images
@@ -239,6 +239,8 @@ def imagine(
     if stage is not None and channel is not None:
         targets = [unit_target(opened, stage, channel, at, view=view)]
     recipe = _RECIPES[method] if isinstance(method, str) else method
+    if recipe is BEST and stage is not None:
+        recipe = CHANNEL
     with progress(verbose=verbose) as bars, _kept(out) as path:
         return synthesize(
             opened,

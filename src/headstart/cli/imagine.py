@@ -90,10 +90,11 @@ def imagine(
     check_writable(out.parent)
     inspected = network.inspected()
     from headstart.inspection.ideal_image import synthesize
-    from headstart.inspection.synthesis.recipe import BEST, LESSON
+    from headstart.inspection.synthesis.recipe import BEST, CHANNEL, LESSON
 
     targets = _targets(inspected, classes or [], stage, channel, unit, view)
-    recipe = BEST if method is SynthesisMethod.BEST else LESSON
+    best = BEST if stage is None else CHANNEL
+    recipe = best if method is SynthesisMethod.BEST else LESSON
     with progress() as bars:
         images = synthesize(
             inspected,

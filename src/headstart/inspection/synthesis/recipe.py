@@ -64,5 +64,7 @@ BEST = SynthesisRecipe(
 )
 """From coarse to fine: a large, blurred object first, then its details; measured in
 docs/ideal-images.md."""
+CHANNEL = BEST.with_settings(steps=None, tv=0.0)
+"""The same for channels, whose activations may be far below the penalty."""
 LESSON = SynthesisRecipe(PlainPixels, log_likelihood, AscentSettings(steps=100, rate=0.1, tv=10.0))
 """The textbook method: plain pixels, cross-entropy and total variation."""
