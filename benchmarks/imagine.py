@@ -124,8 +124,8 @@ PAGE = """\
 # Ideal images
 
 `benchmarks/imagine.py` writes this page. Ten classes with {seeds} seeds each were made on
-EfficientNet-Lite0 by `headstart imagine CLASS --out PNG`, saved as 8-bit PNG (for `best` of {size} x
-{size} pixels, for `lesson` of 224 x 224) and read back through the ordinary prediction path:
+EfficientNet-Lite0 by `headstart imagine CLASS --out PNG`, saved as 8-bit PNG (`best`:
+{size} x {size} pixels, `lesson`: 224 x 224) and read back through the ordinary prediction path:
 {classes}.
 
 A network can be completely sure about an image that looks like noise. Whether an image shows the

@@ -117,7 +117,8 @@ def _photographs(height: int, width: int) -> Tensor:
     # Parseval: the mean square of the image is that of the spectrum, half of which is here.
     energy = 2 * magnitude.square().sum() / (height * width)
     magnitude[0, 0] *= _STEADY
-    return _CONTRAST * magnitude / energy.sqrt()
+    steps: Tensor = _CONTRAST * magnitude / energy.sqrt()
+    return steps
 
 
 def _colors() -> Tensor:
