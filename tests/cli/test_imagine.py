@@ -87,7 +87,7 @@ def test_a_model_and_its_classes(cli: Cli, model: Path, photos: Path, tmp_path: 
     arguments = ["imagine", "--model", model, "--out", out, "--steps", 3]
     document = cli(*arguments, "checks", "--from", start, "--json").document
     assert document["pictures"][0]["class"] == "checks"
-    assert np.asarray(Image.open(out)).shape == (224, 224, 3)
+    assert np.asarray(Image.open(out)).shape == (384, 384, 3)
     wrong = cli(*arguments, "cheks")
     assert wrong.code == 2
     assert "did you mean 'checks'" in wrong.err

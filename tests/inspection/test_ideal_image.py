@@ -89,7 +89,7 @@ def test_it_starts_at_a_picture(recipe, network: InspectedNetwork, tmp_path: Pat
     picture("checks", 0).resize((300, 224)).save(start)
     target = class_target(network, "teapot")
     (found,) = synthesize(
-        network, [target], short(recipe, 5), out=tmp_path / "a.png", start=start, frames=2
+        network, [target], short(recipe, 5), out=tmp_path / "a.png", start=start, frames=2, size=224
     )
     middle = np.asarray(Image.open(start).crop((38, 0, 262, 224)))
     difference = np.abs(found.pixels.astype(int) - middle)
