@@ -1,6 +1,6 @@
 """headstart info, backbones, classes, datasets and cache."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, paragraph, print_json, say, say_markdown, table
@@ -133,7 +133,7 @@ def classes(
 
     names, groups = imagenet_classes(), imagenet_groups()
     found = range(len(names)) if word is None else search_classes(word)
-    listed = [
+    listed: list[dict[str, Any]] = [
         {
             "index": index,
             "name": names[index],
@@ -149,7 +149,7 @@ def classes(
         return
     table(
         ["index", "class", "groups"],
-        [[str(one["index"]), str(one["name"]), ", ".join(one["groups"])] for one in listed],
+        [[str(one["index"]), one["name"], ", ".join(one["groups"])] for one in listed],
         right={0},
     )
     say("")
