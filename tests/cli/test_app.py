@@ -176,7 +176,8 @@ def test_a_reader_that_leaves_early_is_no_error():
     done = subprocess.run(
         command, shell=True, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.stderr == ""
+    # The reader may leave before or after the last line is written.
+    assert all(line.startswith("headstart: next,") for line in done.stderr.splitlines())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")

@@ -1,6 +1,6 @@
 """The natural next step after each command, as a command line with the paths of this run.
 
-Capital letters stand for what is not known yet: IMAGES, PHOTOS.
+Capital letters stand for what is not known yet: IMAGES, PHOTOS, CLASS.
 """
 
 from __future__ import annotations
@@ -157,9 +157,8 @@ def _after_imagine(given: Given, _: Any) -> NextStep:
     return NextStep("ask another network what it shows", words)
 
 
-def _after_classes(given: Given, _: Any) -> NextStep:
-    word = given["word"] or "goldfish"
-    return NextStep("see what a network takes for it", ("imagine", word, "--out", "ideal.png"))
+def _after_classes(_: Given, __: Any) -> NextStep:
+    return NextStep("see a network's ideal image", ("imagine", "CLASS", "--out", "ideal.png"))
 
 
 def _after_export(given: Given, _: Any) -> NextStep:
