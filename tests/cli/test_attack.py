@@ -67,8 +67,8 @@ def test_a_model(cli: Cli, model: Path, new_photos: Path, tmp_path: Path):
     ("more", "message"),
     [
         (["--epsilon", "0"], "must be above 0 and at most 1"),
-        (["--epsilon", "1.5"], "must be above 0 and at most 1"),
-        (["--epsilon", "-4/255"], "must be above 0 and at most 1"),
+        (["--epsilon", "1.5"], "pixels range from 0 to 1; for 1.5 of 255 levels write 1.5/255"),
+        (["--epsilon", "-4/255"], "give a finite number, 0 or more, such as 4/255"),
         (["--epsilon", "nan"], "is not a number"),
         (["--epsilon", "4/0"], "is not a number"),
         (["--epsilon", "four"], "is not a number"),

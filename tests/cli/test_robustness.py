@@ -68,9 +68,10 @@ def test_images_of_the_training_are_refused(cli: Cli, model: Path, photos: Path,
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--epsilons", "1/255,much"], "contains 'much', which is not a number; write 1/255,4/255"),
-        (["--epsilons", "1/0"], "contains '1/0', which is not a number"),
-        (["--epsilons", "-1/255"], "give finite numbers, 0 or more"),
+        (["--epsilons", "1/255,much"], "--epsilons 'much' is not a number; write 4/255 or 0.016"),
+        (["--epsilons", "1/0"], "--epsilons '1/0' is not a number"),
+        (["--epsilons", "-1/255"], "give a finite number, 0 or more"),
+        (["--epsilons", "1/255,4"], "for 4 of 255 levels write 4/255"),
     ],
 )
 def test_mistakes_are_said(

@@ -42,6 +42,29 @@ def test_a_cat_becomes_a_dog(
     assert np.array_equal(found.original, original)
 
 
+def test_it_goes_on_until_the_winner_has_the_probability(
+    lite_network: InspectedNetwork, cat: Path, tmp_path: Path
+):
+    out, attack = tmp_path / "a.png", APGD(steps=30)
+    least = 0.97
+    found = attack_file(
+        lite_network, cat, out=out, to=None, attack=attack, threat=FOUR, confidence=least
+    )
+    again = lite_network.predict([out]).top(0, 1)[0]
+    assert found.success
+    assert again.label != found.before.label
+    assert again.probability >= least
+    short = attack_file(
+        lite_network, cat, out=out, to="zebra", attack=APGD(steps=3), confidence=0.999,
+        threat=Threat(Norm.LINF, 1 / 255),
+    )  # fmt: skip
+    assert not short.success
+    with pytest.raises(UserError, match="give a probability below 1"):
+        attack_file(
+            lite_network, cat, out=out, to=None, attack=attack, threat=FOUR, confidence=1.0
+        )
+
+
 def test_untargeted_and_one_step(lite_network: InspectedNetwork, cat: Path, tmp_path: Path):
     out = tmp_path / "adversarial.png"
     found = attack_file(lite_network, cat, out=out, to=None, attack=FGSM(), threat=FOUR)

@@ -76,3 +76,24 @@ def test_ipython_in_a_terminal_is_no_notebook(monkeypatch: pytest.MonkeyPatch):
     shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace())
     monkeypatch.setitem(sys.modules, "IPython", shell)
     assert not progress._in_notebook()
+
+
+def test_notes_stand_above_the_bars_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(progress, "_place", lambda verbose: progress._Place.TERMINAL)
+    monkeypatch.setenv("COLUMNS", "40")
+    told = "epoch 2 of 3: " + "loss 0.1 [bold], " * 5
+    with progress.progress() as bars:
+        bars.bar("training", "steps")(1, 4)
+        monkeypatch.setattr(progress, "write_note", None)  # would break the bars
+        bars.note(told)
+    assert f"headstart: {told}" in capsys.readouterr().err.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"),
+    [(1234.5, "1,234 steps/s"), (3.14, "3.1 steps/s"), (1, "1.0 steps/s"), (0.4, "2.5 s/step")],
+)
+def test_slow_steps_have_seconds(speed: float, text: str):
+    assert progress.rate_text(speed, "steps") == text

@@ -118,7 +118,7 @@ def test_the_document_has_every_key_and_is_json(extractor: Extractor, many: Path
     } <= json.loads(text).keys()  # fmt: skip
     assert found["distance"] is None
     assert "no batch normalization" in found["distance_unknown"]
-    assert set(found["gain"]) == {"value", "interval"}
+    assert set(found["gain"]) == {"value", "interval", "of", "over"}
     assert found["advice"]["action"] in list(Action)
     assert len(found["nearest_classes"]["by_class"]) == 3
 

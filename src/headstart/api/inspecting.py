@@ -105,6 +105,7 @@ def attack(
     steps: int | None = None,
     restarts: int | None = None,
     momentum: float | None = None,
+    confidence: float | None = None,
     jpeg: bool = False,
     out: str | Path | None = None,
     seed: int = 0,
@@ -124,6 +125,8 @@ def attack(
         steps: Number of steps per start at most.
         restarts: Number of starts.
         momentum: Momentum of "pgd".
+        confidence: Probability that the class that wins must have, in [0, 1); None goes on until
+            it wins.
         jpeg: Whether the image must fool the network also as a JPEG of quality 90.
         out: The PNG file to write, with `jpeg` also a JPEG beside it; None keeps no file.
         seed: Random seed of the starts.
@@ -161,6 +164,7 @@ def attack(
             to=to,
             attack=search,
             threat=threat,
+            confidence=confidence,
             jpeg=(path.with_suffix(".jpg"), _QUALITY) if jpeg else None,
             seed=seed,
         )

@@ -9,7 +9,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, warn
-from headstart.errors import UserError
+from headstart.inspection.epsilon import parse_epsilon
 from headstart.system.option import Option
 from headstart.system.serialization import to_json
 from headstart.system.text import pluralize
@@ -39,6 +39,9 @@ def attack(
     steps: Annotated[int | None, Option(low=2, unset=str(_STEPS))] = None,
     restarts: Annotated[int | None, Option(low=1, unset="1")] = None,
     momentum: Annotated[float | None, Option(low=0, high=0.999, unset="0.75")] = None,
+    confidence: Annotated[
+        float | None, Option(low=0, high=0.999, unset="until it wins")
+    ] = None,
     jpeg: bool = False,
     network: shared.NetworkOptions,
     seed: shared.Seed = 0,
@@ -49,17 +52,18 @@ def attack(
     Options:
         out: The PNG file to write.
         to: The class to imitate, an ImageNet index, or a group such as cat, dog or bird.
-        epsilon: Maximum size of the change, such as 4/255 or 0.016.
+        epsilon: Maximum size of the change, for pixels from 0 to 1, such as 4/255 or 0.016.
         method: The attack: apgd, pgd, fgsm, minimum-norm.
         steps: Maximum number of steps per start.
         restarts: Number of starts for apgd and pgd; all but the first are random.
         momentum: Momentum for pgd; 0 is plain PGD.
+        confidence: Go on until the class that wins has this probability, such as 0.9.
         jpeg: Also write a JPEG file of quality 90, which must fool the network too.
     """
     shared.check_png(out, force=force)
     from headstart.inspection.attack_choice import chosen_attack, chosen_method, chosen_threat
 
-    size = None if epsilon is None else _size(epsilon)
+    size = None if epsilon is None else parse_epsilon(epsilon, norm, option="--epsilon")
     method = chosen_method(method, norm, size)
     from headstart.images.decode import open_image
     from headstart.system.files import check_not_input, check_writable
@@ -79,6 +83,7 @@ def attack(
         to=to,
         attack=chosen_attack(method, steps=steps, restarts=restarts, momentum=momentum),
         threat=chosen_threat(norm, size, method, image),
+        confidence=confidence,
         jpeg=(resaved, _QUALITY) if jpeg else None,
         seed=seed,
     )
@@ -92,6 +97,7 @@ def attack(
                 "to": to,
                 "method": method,
                 "norm": norm,
+                "confidence": confidence,
                 "backbone": inspected.backbone.name,
                 "views": inspected.views,
                 "seed": seed,
@@ -104,15 +110,10 @@ def attack(
     else:
         _describe(found, out, comparison, resaved)
     if not found.success:
-        warn(["the attack did not succeed; try a larger --epsilon, more --steps or --restarts"])
+        wanted = "" if confidence is None else f" with a probability of {confidence:g}"
+        tried = f"the attack did not succeed{wanted}"
+        warn([f"{tried}; try a larger --epsilon, more --steps or --restarts"])
         raise typer.Exit(1)
-
-
-def _size(text: str) -> float:
-    try:
-        return shared.fraction(text)
-    except ValueError:
-        raise UserError(f"--epsilon {text} is not a number; write 4/255 or 0.016") from None
 
 
 def _beside(out: Path, ending: str) -> Path:

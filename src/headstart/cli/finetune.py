@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
-from headstart.cli.console import note, print_json, progress, warn
+from headstart.cli.console import print_json, progress, warn
 from headstart.cli.finetuned import describe, document, write_history
 from headstart.cli.fit import write_fit_report
 from headstart.cli.results_page import record_command
@@ -108,7 +108,7 @@ def finetune(
                 candidates=bars.bar("choosing stages", "candidates"),
                 views=bars.bar("augmented images", "images"),
                 steps=bars.bar("training", "steps"),
-                epoch=_say_epoch,
+                epoch=lambda row, last: bars.note(_epoch_text(row, last)),
             ),
         )
     save_model(result.model, out, force=force)
@@ -207,14 +207,13 @@ def _location(
     return known
 
 
-def _say_epoch(row: Epoch) -> None:
-    """Print a line to stderr, even without a terminal, since an epoch may take minutes."""
+def _epoch_text(row: Epoch, last: int) -> str:
     validation = ""
     if row.validation_loss is not None and row.validation_accuracy is not None:
         validation = (
             f"; validation loss {row.validation_loss:.3f}, accuracy {row.validation_accuracy:.3f}"
         )
-    note(
-        f"epoch {row.epoch:>3} {row.phase}: loss {row.loss:.3f}, accuracy {row.accuracy:.3f}"
-        f"{validation}; {row.seconds:.1f} s"
+    return (
+        f"epoch {row.epoch} of {last}, {row.phase}: loss {row.loss:.3f}, "
+        f"accuracy {row.accuracy:.3f}{validation}; {row.seconds:.1f} s"
     )

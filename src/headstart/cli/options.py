@@ -424,16 +424,3 @@ def check_png(out: Path, *, force: bool = False) -> None:
         raise UserError(
             f"{out} exists and is not an image of headstart; choose another file, or {OVERWRITE}"
         )
-
-
-def fraction(text: str) -> float:
-    """Return the number written as "4/255" or "0.016".
-
-    Raises:
-        ValueError: the text is not a finite number.
-    """
-    number, _, divisor = text.partition("/")
-    value = float(number) / (float(divisor or 1) or math.nan)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value

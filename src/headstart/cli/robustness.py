@@ -10,7 +10,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import facts, note, print_json, progress, say, table, warn
 from headstart.cli.remarks import slow_views_text
 from headstart.cli.summary import left_out_facts
-from headstart.errors import DataError
+from headstart.inspection.epsilon import epsilon_text, parse_epsilon
 from headstart.system.option import Option
 from headstart.system.text import pluralize
 from headstart.types import Device, Norm
@@ -60,7 +60,7 @@ def robustness(
     """
     started = time.perf_counter()
     shared.check_results(out, _REPORT, data, force=force)
-    sizes = None if epsilons is None else _sizes(epsilons)
+    sizes = None if epsilons is None else _sizes(epsilons, norm)
     network = shared.inspected_by_name(
         model, weights, allow_download=allow_download, allow_code=allow_code, device=device
     )
@@ -112,23 +112,12 @@ def robustness(
         _describe(found, out, time.perf_counter() - started)
 
 
-def _sizes(text: str) -> list[float]:
-    """Parse a list of numbers such as "0.5/255,1/255"."""
-    sizes = []
-    for one in text.split(","):
-        try:
-            sizes.append(shared.fraction(one))
-        except ValueError:
-            raise DataError(
-                f"--epsilons {text} contains {one!r}, which is not a number; write 1/255,4/255 or "
-                "0.016"
-            ) from None
-    return sizes
+def _sizes(text: str, norm: Norm) -> list[float]:
+    """Parse a list of sizes such as "0.5/255,1/255"."""
+    return [parse_epsilon(one, norm, option="--epsilons") for one in text.split(",")]
 
 
 def _describe(found: Robustness, out: Path, seconds: float) -> None:
-    from headstart.plots.robustness import epsilon_text
-
     sample = found.sample
     rows = [
         [

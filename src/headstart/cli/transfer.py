@@ -119,7 +119,7 @@ def _describe(found: TransferReport, out: Path) -> None:
     say("")
     facts(
         [
-            ("gain", f"{_points(found.gain)} from pre-training"),
+            ("gain", _gain(found)),
             ("warning", _negative_transfer(found)),
             ("distance", _distance(found)),
             ("nearest", _nearest(found)),
@@ -136,13 +136,26 @@ def _describe(found: TransferReport, out: Path) -> None:
     say(f"  {found.advice.command}")
 
 
-def _negative_transfer(found: TransferReport) -> str | None:
-    ahead = [one.name for one in found.better_baselines(found.last)]
-    if not ahead:
-        return None
-    also = [one.name for one in found.better_baselines(found.chosen)]
-    more = f", and {' and '.join(also)} even beat the chosen layer" if also else ""
-    return f"NEGATIVE TRANSFER: {' and '.join(ahead)} beat the last layer{more}"
+def _gain(found: TransferReport) -> list[str]:
+    chosen, random = found.chosen, found.baselines[-1]
+    return [
+        f"{_points(found.gain)} from pre-training:",
+        f"chosen layer, {chosen.accuracy.value:.3f}, over the same network with random weights, "
+        f"{random.accuracy.value:.3f}",
+    ]
+
+
+def _negative_transfer(found: TransferReport) -> list[str]:
+    """Say which classifiers without pre-training are better than which layer."""
+    lines = []
+    for layer, reference in (("last layer", found.last), ("chosen layer", found.chosen)):
+        for one in found.better_baselines(reference):
+            lines += [
+                f"NEGATIVE TRANSFER, {_points(one.minus(reference))}:",
+                f"{one.name}, {one.accuracy.value:.3f}, over the pre-trained {layer}, "
+                f"{reference.accuracy.value:.3f}",
+            ]
+    return lines
 
 
 def _distance(found: TransferReport) -> str:

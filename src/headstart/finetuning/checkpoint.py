@@ -55,7 +55,8 @@ class Epoch:
     seconds: float
 
 
-EpochCallback = Callable[[Epoch], None]
+EpochCallback = Callable[[Epoch, int], None]
+"""Takes a finished epoch, and the number of the last one if training does not stop early."""
 
 
 def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -127,7 +127,7 @@ class TuningProgress:
         candidates: called with (done, total) stages that the probe compares.
         views: called with (done, total) images whose views went through the trunk.
         steps: called with (done, total) steps of the current epoch.
-        epoch: called with each finished epoch.
+        epoch: called with each finished epoch and the number of the last one.
     """
 
     images: ProgressCallback = no_progress

@@ -50,7 +50,7 @@ class TrainingLoop:
             feeds the head.
         settings: optimizer, regularization and early stopping.
         checkpoint: folder for checkpoints; None writes none.
-        on_epoch: called with each finished epoch.
+        on_epoch: called with each finished epoch and the number of the last one.
         on_steps: called with (done, total) steps of the current epoch.
     """
 
@@ -122,7 +122,7 @@ class TrainingLoop:
             if path:
                 save_state(path, state, self.network, optimizer)
             if self.on_epoch:
-                self.on_epoch(row)
+                self.on_epoch(row, first_epoch + epochs - 1)
         return state
 
     @torch.inference_mode()

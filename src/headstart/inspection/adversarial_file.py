@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from headstart.backbones.imagenet_names import find_classes
-from headstart.errors import DataError
+from headstart.errors import DataError, UserError
 from headstart.images.decode import open_image
 from headstart.inspection.attacks import Attack, AttackGoal, Threat
 from headstart.inspection.image_tensor import encode, straight_through, to_array, to_tensor
@@ -25,10 +25,10 @@ from headstart.system.display import Plotted
 from headstart.system.files import atomic_write, check_not_input
 from headstart.types import ClassProbability, Norm, Pixels
 
-_CONFIDENCES = (3.0, 6.0, 12.0)
+_MARGINS = (3.0, 6.0, 12.0)
 """Margins in logits, tried in turn. At 3 the wanted class is 20 times as probable as the runner-up,
-which usually survives rounding to bfloat16 in the inference engine; JPEG compression may need
-more."""
+which usually survives rounding to bfloat16 in the inference engine; JPEG compression, and a high
+probability among many classes, may need more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,8 @@ class AdversarialImage(Plotted):
     """An image before and after an attack.
 
     Attributes:
-        success: whether the saved file is predicted as wanted; with `jpeg`, both files.
+        success: whether the saved file is predicted as wanted, with the probability that was
+            asked for; with `jpeg`, both files.
         before: the most probable class of the original file, as `headstart predict` reads it.
         after: that of the saved file.
         jpeg: that of the result saved as JPEG; None if not requested.
@@ -72,12 +73,14 @@ def attack_file(
     to: str | None,
     attack: Attack,
     threat: Threat,
+    confidence: float | None = None,
     jpeg: tuple[Path, int] | None = None,
     seed: int = 0,
 ) -> AdversarialImage:
     """Change an image so that the network predicts another class, and save it.
 
     If the saved file is not predicted as wanted, the attack continues with a larger margin.
+    Where a probability is asked for, it continues for the one class that won.
 
     Args:
         network: the network to fool.
@@ -87,6 +90,7 @@ def attack_file(
             the current prediction.
         attack: the search algorithm.
         threat: how far the image may change, with 255 levels.
+        confidence: probability in [0, 1) that the class that wins must have; by default any.
         jpeg: a JPEG file to write as well and its quality, 1 to 95; the attack must then survive
             the compression.
         seed: random seed of the random starts.
@@ -94,10 +98,10 @@ def attack_file(
     Raises:
         DataError: there is no such class, or the image is already predicted as `to`.
         UnreadableImageError: the image cannot be read.
-        UserError: a file to write is the image itself.
+        UserError: a file to write is the image itself, or the confidence is no probability.
         HeadstartError: a file cannot be written.
     """
-    started = time.perf_counter()
+    started, margins = time.perf_counter(), _margins(confidence)
     original = np.asarray(open_image(image))
     check_not_input(image, [out, *(jpeg[:1] if jpeg else ())])
     model = network.differentiable
@@ -111,14 +115,15 @@ def attack_file(
             return of_image(x)
         return (of_image(x) + of_image(_compress(x, jpeg[1]))) / 2
 
-    def wanted(prediction: ClassProbability) -> bool:
+    def won(prediction: ClassProbability) -> bool:
         return bool(goal.wanted[0, model.classes.index(prediction.label)])
 
+    def reached(prediction: ClassProbability) -> bool:
+        return won(prediction) and prediction.probability >= (confidence or 0)
+
     start, steps, compressed = None, 0, None
-    for confidence in _CONFIDENCES:
-        result = attack.run(
-            logits, pixels, goal, threat, start=start, confidence=confidence, seed=seed
-        )
+    for margin in margins:
+        result = attack.run(logits, pixels, goal, threat, start=start, confidence=margin, seed=seed)
         start, steps = result.pixels, steps + int(result.steps.sum())
         found = to_array(result.pixels)[0]
         atomic_write(out, encode(found, "PNG"))
@@ -126,9 +131,14 @@ def attack_file(
         if jpeg:
             atomic_write(jpeg[0], encode(found, "JPEG", quality=jpeg[1]))
             compressed = _predict(network, jpeg[0])
-        success = wanted(after) and (compressed is None or wanted(compressed))
-        if success or float(result.margins) < confidence:
+        success = reached(after) and (compressed is None or reached(compressed))
+        # Other classes of the goal would take probability away from the one that won.
+        several = bool(confidence) and won(after) and int(goal.wanted.sum()) > 1
+        if success or (float(result.margins) < margin and not several):
             break  # done, or a larger margin is out of reach as well
+        if several:
+            winner = model.classes.index(after.label)
+            goal = AttackGoal.targeted([winner], classes=len(model.classes))
     change = found.astype(np.int16) - original
     return AdversarialImage(
         success=success,
@@ -142,6 +152,18 @@ def attack_file(
         original=original,
         pixels=found,
     )
+
+
+def _margins(confidence: float | None) -> tuple[float, ...]:
+    """Return margins to try: with one below the log-odds of a probability, it is out of reach.
+
+    Raises:
+        UserError: it is not a probability below 1.
+    """
+    if confidence is not None and not 0 <= confidence < 1:
+        raise UserError(f"confidence is {confidence:g}; give a probability below 1, such as 0.9")
+    least = math.log(confidence / (1 - confidence)) if confidence else 0.0
+    return tuple(max(margin, least + 1.0) for margin in _MARGINS)
 
 
 def largest_epsilon(norm: Norm, image: Path) -> float:

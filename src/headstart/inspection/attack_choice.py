@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from headstart.errors import UserError
+from headstart.inspection.epsilon import check_epsilon
 from headstart.types import Norm
 
 if TYPE_CHECKING:  # PyTorch is imported after the checks that do not need it
@@ -64,6 +65,7 @@ def chosen_threat(norm: Norm, epsilon: float | None, method: str, image: Path) -
     if epsilon is None and norm is Norm.L2:
         raise UserError(f"the attack {method} with the norm l2 needs an epsilon, such as 3")
     size = _EPSILON if epsilon is None else epsilon
+    check_epsilon(size, norm)
     if not 0 < size <= most:
         raise UserError(
             f"epsilon is {size:g}; it must be above 0 and at most {most:g}, as pixels range "

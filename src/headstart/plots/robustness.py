@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from headstart.inspection.epsilon import epsilon_text
 from headstart.plots.canvas import (
     BLUE,
     GRAY,
@@ -44,13 +45,6 @@ def robustness_curves(found: Robustness) -> Figure:
         axes.set_ylim(-0.02, 1.02)
         style_axes(axes)
     return finish(figure, _title(epsilons, found))
-
-
-def epsilon_text(epsilon: float, norm: Norm) -> str:
-    """Return the size of a change, such as "4/255"; l2 norms are plain numbers."""
-    if norm is Norm.LINF and epsilon:
-        return f"{epsilon * 255:.3g}/255"
-    return f"{epsilon:.3g}"
 
 
 def _plot_attacks(axes: Axes, epsilons: list[str], attacked: Sequence[Accuracy]) -> None:

@@ -26,6 +26,8 @@ _DELAYED: Final = 0.5
 """Seconds of work before a notebook has bars: what is over sooner leaves no trace."""
 _REDRAWN: Final = 0.1
 """Seconds between two states of the bars in a notebook."""
+_WHOLE: Final = 10
+"""Units per second from which the rate has no decimals."""
 
 
 class _Place(Enum):
@@ -54,7 +56,10 @@ class ProgressBars:
         self._logged = time.monotonic()
 
     def bar(self, what: str, unit: str, *, scale: int = 1) -> ProgressCallback:
-        """Return a callback that shows (done, total) divided by `scale`, and `unit` per second."""
+        """Return a callback that shows (done, total) divided by `scale`, and the rate.
+
+        `unit` is a plural; slow work shows seconds per unit instead of units per second.
+        """
         if self._place is _Place.NOWHERE:
             return no_progress
         task = None
@@ -77,14 +82,19 @@ class ProgressBars:
                 task = display.add_task(what, total=total, completed=done, rate="")
                 return
             speed = next(one.speed for one in display.tasks if one.id == task)
-            rate = f"{speed:,.0f} {unit}/s" if speed else ""
+            rate = rate_text(speed, unit) if speed else ""
             display.update(task, completed=done, total=total, rate=rate)
 
         return update
 
     def note(self, text: str) -> None:
-        """Write a line about the work to stderr, where progress is shown."""
-        if self._place is not _Place.NOWHERE:
+        """Write a line about the work to stderr, where progress is shown: above the bars."""
+        if self._display is not None:
+            from rich.text import Text
+
+            line = Text(_line(text))
+            self._display.console.print(line, soft_wrap=True)  # whole, if wider than the terminal
+        elif self._place is not _Place.NOWHERE:
             write_note(text)
 
     def close(self) -> None:
@@ -125,10 +135,24 @@ def progress(*, verbose: bool | None = None) -> Iterator[ProgressBars]:
 
 def write_note(text: str) -> None:
     """Write a line about the work in progress to stderr."""
-    line = f"headstart: {visible(shortened(text))}\n"
+    line = f"{_line(text)}\n"
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding))
     sys.stderr.flush()
+
+
+def rate_text(speed: float, unit: str) -> str:
+    """Return units per second, or where each takes longer than that, seconds per unit.
+
+    `unit` is a plural, such as "steps".
+    """
+    if speed < 1:
+        return f"{1 / speed:,.1f} s/{unit.removesuffix('s')}"
+    return f"{speed:,.{0 if speed >= _WHOLE else 1}f} {unit}/s"
+
+
+def _line(text: str) -> str:
+    return f"headstart: {visible(shortened(text))}"
 
 
 class _NotebookBars:
@@ -144,7 +168,8 @@ class _NotebookBars:
     def update(self, what: str, unit: str, done: int, total: int) -> None:
         now = time.monotonic()
         since, first = self._started.setdefault(what, (now, done))
-        rate = f", {(done - first) / (now - since):,.0f} {unit}/s" if now - since > 1 else ""
+        speed = (done - first) / (now - since) if now - since > 1 else 0
+        rate = f", {rate_text(speed, unit)}" if speed else ""
         self._rows[what] = (
             f'<div>{escape(what)} <progress value="{done}" max="{max(total, 1)}"></progress> '
             f"{done:,} of {total:,}{escape(rate)}</div>"

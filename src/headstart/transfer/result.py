@@ -93,7 +93,8 @@ class TransferReport(Plotted):
 
         `stages`, `chosen`, `raw_pixels`, `descriptors` and `random_weights` have accuracy, interval
         and images. The last three also have `over_last` and `over_chosen`, which are differences of
-        accuracies with 95% intervals, as are `gain` and `stage_gain`. `distance` is null where the
+        accuracies with 95% intervals, as are `gain` and `stage_gain`, which name the two that they
+        compare as `of` and `over`. `distance` is null where the
         network has no batch normalization, with the reason in `distance_unknown`;
         `nearest_classes` is null where it has no classes of its own; `learning_curve.fit` is null
         with fewer than three sizes, and `learning_curve.images_for_one_point.images` where no
@@ -111,7 +112,11 @@ class TransferReport(Plotted):
             "seed": self.seed,
             "stages": _named(self.stages),
             "chosen": {"stages": self.chosen_stages, **self.chosen.accuracy.as_dict()},
-            "stage_gain": _difference(self.chosen, self.last),
+            "stage_gain": {
+                **_difference(self.chosen, self.last),
+                "of": "chosen layer",
+                "over": "last layer",
+            },
             "raw_pixels": {"classifier": raw.detail, **self._baseline(raw)},
             "descriptors": {"classifier": descriptors.detail, **self._baseline(descriptors)},
             "random_weights": {
@@ -119,7 +124,11 @@ class TransferReport(Plotted):
                 "chosen": random.detail.split(" + "),
                 **self._baseline(random),
             },
-            "gain": _difference(self.chosen, random),
+            "gain": {
+                **_difference(self.chosen, random),
+                "of": "chosen layer",
+                "over": "random weights",
+            },
             "negative_transfer": {
                 "found": bool(beat_last),
                 "beat_last": [_key(one) for one in beat_last],
