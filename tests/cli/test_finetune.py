@@ -72,6 +72,7 @@ def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
         "share", "temperature", "result", "probe", "validation", "augmentation", "history",
         "images", "classes", "skipped", "duplicates", "conflicts", "seconds", "verdict", "series",
         "accuracy_same_scenes", "shared_scenes", "novelty", "review", "weight", "members",
+        "keep", "test",
     }  # fmt: skip
     assert said["verdict"]["sentence"].startswith("Fine-tuning was ")
     assert (said["backbone"], said["depth"], said["images"]) == ("efficientnet-lite0", 1, 24)
@@ -85,7 +86,9 @@ def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
     assert float(rows[0]["loss"]) == pytest.approx(said["history"][0]["loss"])
     assert (tmp_path / "m" / CURVES).read_bytes().startswith(b"\x89PNG")
     # Epochs are said as they end, and nowhere but on stderr.
-    assert len(re.findall(r"^headstart: epoch ", outcome.err, re.M)) == len(rows)
+    said = re.findall(r"^headstart: epoch (\d) of (\d), ", outcome.err, re.M)
+    assert [number for number, _ in said] == [row["epoch"] for row in rows]
+    assert said[0][1] == "2"
 
 
 def test_the_same_seed_gives_the_same_folder_but_for_the_seconds(cli: Cli, begun, tmp_path: Path):

@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from headstart.finetuning.decision import INTERPOLATIONS, average_weight, averaged, decide
 from headstart.finetuning.network import interpolated
+from headstart.finetuning.settings import Keep
 from headstart.finetuning.validation import MIN_CALIBRATION_IMAGES, ValidationResult
 from headstart.heads.blend import select_weights
 from tests.finetuning.test_loop import EXAMPLES, QUICK, VALIDATION, loop, run
@@ -39,6 +40,19 @@ def test_worse_weights_are_not(searched):
     found = decide(one, tuned, probe, ROWS, interpolate=False, average=False)
     assert not found.kept
     assert found.probe.correct.sum() >= found.tuned.correct.sum()
+
+
+def test_what_was_asked_for_is_kept_and_nothing_that_diverged(searched):
+    one, probe, tuned = searched
+    more = {"interpolate": False, "average": True}
+    assert decide(one, probe, tuned, ROWS, keep=Keep.PROBE, **more).weight == 0
+    worse = decide(one, tuned, probe, ROWS, keep=Keep.TUNED, **more)
+    assert worse.weight == 1
+    assert worse.result.loss == worse.tuned.loss
+    lost = {name: value * np.nan for name, value in tuned.items()}
+    found = decide(one, probe, lost, ROWS, keep=Keep.TUNED, **more)
+    assert found.diverged
+    assert not found.kept
 
 
 def test_what_is_right_as_often_is_a_tie_and_ties_go_to_the_probe(searched):

@@ -15,7 +15,7 @@ from headstart.errors import DataError, SavedModelError, UserError
 from headstart.features.extractor import Extractor
 from headstart.finetuning import finetune as module
 from headstart.finetuning.finetune import FineTuneResult, TuningProgress, finetune
-from headstart.finetuning.settings import BatchNorm, TuningRecipe, TuningSettings
+from headstart.finetuning.settings import BatchNorm, Keep, TuningRecipe, TuningSettings
 from headstart.inspection.differentiable_model import DifferentiableModel
 from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
@@ -308,6 +308,12 @@ def test_held_out_images_train_nothing_and_decide_nothing(
     assert not trained & {images.features.digests[row] for row in images.split.test}
     # The decision is that of other images.
     assert len(found.attempt.tuned.correct) == int(prepared.validation.sum())
+    assert found.attempt.tested == found.model.accuracy  # the fine-tuned network alone is kept
+    asked = tuned_on(sided, cache, replace(LEARNS, keep=Keep.PROBE), hold_out=0.25)
+    assert not asked.kept
+    assert asked.attempt.tested.images == len(held)
+    # The same training, read from its checkpoint; the closing epochs are for what is kept.
+    assert asked.attempt.history == found.attempt.history[: len(asked.attempt.history)]
 
 
 def test_novelty_is_that_of_the_tuned_network(tuned: FineTuneResult, new: Path, cache: Path):

@@ -9,8 +9,9 @@ from PIL import Image
 
 from headstart.engines import build_engine
 from headstart.finetuning import invariance
-from headstart.finetuning.invariance import InvarianceTest, measure_invariance
+from headstart.finetuning.invariance import InvarianceTest, find_exchange, measure_invariance
 from headstart.finetuning.settings import TuningSettings
+from headstart.heads.calibration import log_softmax
 from headstart.types import Floats
 from tests.finetuning.networks import EAGER, PREPROCESSING, SIDE, small_backbone
 
@@ -66,6 +67,7 @@ def asked(
     return measure_invariance(
         paths,
         labels,
+        ("left", "right"),
         engine=Looking(),
         logits=right_minus_left if sided else overall,
         preprocessing=PREPROCESSING,
@@ -80,6 +82,42 @@ def test_where_the_side_is_the_class_nothing_is_mirrored(tmp_path: Path):
     assert found.accuracy_by_transform["upside_down"] == 1
     assert not found.augmentation.flip
     assert found.augmentation.upside_down
+
+
+def exchanged(counts: int, odds: float, seed: int = 0):
+    """Log-probabilities of four classes, of which the last one moves towards the first."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(4), counts)
+    plain = rng.normal(0, 0.3, (len(labels), 4))
+    plain[np.arange(len(labels)), labels] += 4
+    changed = plain + rng.normal(0, 0.1, plain.shape)
+    changed[labels == 3, 0] += np.log(odds)
+    plain, changed = (log_softmax(one, axis=1) for one in (plain, changed))
+    assert (changed.argmax(1) == labels).all()  # accuracy tells nothing
+    return find_exchange(labels, plain, changed, ("b", "o", "x", "d"))
+
+
+@pytest.mark.parametrize("counts", [2, 5, 30])
+def test_a_class_that_mirrors_into_another_is_found_though_no_answer_changes(counts: int):
+    found = exchanged(counts, odds=20)
+    assert found is not None
+    assert (found.label, found.resembles) == ("d", "b")
+    assert found.odds == pytest.approx(20, rel=0.3)
+
+
+@pytest.mark.parametrize("counts", [1, 2, 30])
+def test_small_changes_and_chance_are_no_exchange(counts: int):
+    assert exchanged(counts, odds=2) is None
+    assert exchanged(counts, odds=1) is None
+
+
+def test_a_changed_image_alone_is_no_class():
+    labels, plain = np.repeat(np.arange(2), 20), np.zeros((40, 2))
+    plain[np.arange(40), labels] = 3
+    changed = plain.copy()
+    changed[0] = [-4, 4]
+    plain, changed = (log_softmax(one, axis=1) for one in (plain, changed))
+    assert find_exchange(labels, plain, changed, ("cat", "dog")) is None
 
 
 def test_where_it_is_not_all_augmentations_are_used(tmp_path: Path):
@@ -110,6 +148,7 @@ def test_no_crop_is_taken_that_costs_the_class(tmp_path: Path):
     found = measure_invariance(
         paths,
         labels,
+        ("left", "right"),
         engine=Looking(),
         logits=plain_alone,
         preprocessing=PREPROCESSING,

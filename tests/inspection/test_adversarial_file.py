@@ -60,9 +60,7 @@ def test_it_goes_on_until_the_winner_has_the_probability(
     )  # fmt: skip
     assert not short.success
     with pytest.raises(UserError, match="give a probability below 1"):
-        attack_file(
-            lite_network, cat, out=out, to=None, attack=attack, threat=FOUR, confidence=1.0
-        )
+        attack_file(lite_network, cat, out=out, to=None, attack=attack, threat=FOUR, confidence=1.0)
 
 
 def test_untargeted_and_one_step(lite_network: InspectedNetwork, cat: Path, tmp_path: Path):

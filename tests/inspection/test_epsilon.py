@@ -17,7 +17,7 @@ def test_fractions_and_decimals_are_sizes(text: str, value: float):
 
 @pytest.mark.parametrize("text", ["", "four", "4/0", "nan", "1e400", "4/255/2", "4%"])
 def test_other_texts_are_refused_by_the_option(text: str):
-    with pytest.raises(UserError, match="--epsilon .* is not a number; write 4/255 or 0.016"):
+    with pytest.raises(UserError, match=r"--epsilon .* is not a number; write 4/255 or 0\.016"):
         parse_epsilon(text, Norm.LINF, option="--epsilon")
 
 

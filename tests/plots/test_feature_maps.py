@@ -63,7 +63,7 @@ def test_maps_are_enlarged_by_a_whole_factor_and_never_smoothed(side: int):
             max(1, round(210 / side)),
         )
         assert len(found_at(image, expected)) == 1
-    assert len(found_at(image, enlarged(PICTURE, 448 // 20))) == 1
+    assert len(found_at(image, enlarged(PICTURE, 224 // 20))) == 1
 
 
 def test_signed_maps_have_colors_symmetric_around_zero():
@@ -97,12 +97,13 @@ def test_every_channel_is_ranked_numbered_and_has_its_range():
     maps[2] = -27.4
     maps[2, 0, 0] = 31.2
     shown = texts(plots.strongest_channels(stage(maps), PICTURE, **NAMES))
-    for caption in ("1.  channel 0", "2.  channel 10", "3.  channel 20"):
+    for caption in ("#0", "#10", "#20"):
         assert caption in shown
     for values in ("0.0 to 5.9", "0.004 to 0.059", "−27 to 31"):
         assert values in shown
     assert "layer1 of a network: the 3 strongest of 1,280 channels of 7 × 7" in shown
-    assert {"cat.jpg", "20 × 20 pixels, as the network sees it"} <= set(shown)
+    assert "cat.jpg" in shown
+    assert "20 × 20 pixels, as the network sees it" in " ".join(shown).replace("\n", " ")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_the_overview_has_a_row_a_stage_with_its_size():
     assert "1.  conv:  1,280 channels of 224 × 224" in shown
     assert "9.  head:  1,280 channels of 7 × 7" in shown
     assert "10.  fc:  1,280 channels" in shown
-    assert sum(text.startswith("channel ") for text in shown) == 8 + 5 + 4
+    assert sum(text.startswith("#") for text in shown) == 7 + 5 + 4
     image = drawn(figure)
     own = deep[0].astype(np.float32).astype(np.float64)
     most = np.abs(own).max()
@@ -175,14 +176,15 @@ def test_filters_are_symmetric_around_gray_each_with_its_range(count, height, wi
     values[0] *= 0.83 / np.abs(values[0]).max()
     figure = plots.filters(Filters("conv1", values), network="a network")
     image = drawn(figure)
-    factor = round((130 if count <= 64 else 66) / max(height, width))
+    factor = round((130 if count <= 64 else 80) / max(height, width))
     for own in values:
         shares = 0.5 + own.astype(np.float64) / (2 * float(np.abs(own).max()))
         pixels = np.rint(shares.transpose(1, 2, 0) * 255).astype(np.uint8)
         places = found_at(image, enlarged(pixels, factor))
         assert len(places) == 1
     shown = texts(figure)
-    assert ("±0.83" if count <= 64 else "0: ±0.83") in shown
+    assert "#0" in shown
+    assert ("±0.83" in shown) == (count <= 64)
     size = f"{count} filters of {height} × {width} pixels (conv1)"
     assert any(size in text for text in shown)
 

@@ -62,7 +62,7 @@ def test_both_plots_show_the_numbers():
         np.testing.assert_allclose(trained.get_ydata(), training)
         np.testing.assert_allclose(judged.get_xdata(), [1, 2, 3])
         np.testing.assert_allclose(judged.get_ydata(), validation[:3])
-    assert [text.get_text() for text in right.get_legend().get_texts()] == [
+    assert [text.get_text() for text in drawn().legends[0].get_texts()] == [
         "probe, validation",
         "training, augmented",
         "validation",

@@ -82,4 +82,4 @@ def test_the_class_asked_for_is_named():
 def test_a_large_photo_is_reduced_for_the_sheet():
     large = np.zeros((40, 3000, 3), np.uint8)
     figure = plots.explanation_figure(explanation(), [large] * 3)
-    assert figure.axes[1].images[0].get_array().shape == (6, 480, 3)
+    assert figure.axes[1].images[0].get_array().shape == (8, 570, 3)

@@ -49,7 +49,7 @@ def test_pictures_lie_where_they_were_put_to_the_last_bit(places, title):
     found = sorted(found_at(image, pixels), key=lambda place: place[1])
     assert len(found) == len(places)
     for number, ((x, y), (at_x, at_y)) in enumerate(zip(places, found, strict=True)):
-        assert at_x == 24 + x
+        assert at_x == 15 + x
         assert at_y - y - 400 * number == found[0][1] - places[0][1]
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from headstart import plots
 from headstart.errors import DataError
 from headstart.evaluation import metrics
-from headstart.plots import canvas
+from headstart.plots import canvas, style
 from headstart.types import Interval
 from tests.properties import examples
 
@@ -137,7 +137,15 @@ def test_a_matrix_of_any_size_fits_its_figure(k: int, tmp_path: Path) -> None:
     assert len(figure.axes) == (2 if k > 40 else 1)
     sizes = [t.get_fontsize() for t in figure.findobj(Text) if isinstance(t, Text) and t.get_text()]
     assert min(sizes) >= 4.9  # can be read
-    assert max(figure.get_size_inches()) <= 18
+    assert figure.get_figwidth() <= style.WIDTH
+    assert figure.get_figheight() <= 18
+
+
+def test_all_text_has_one_size_but_in_a_large_matrix() -> None:
+    for name, draw in DRAWINGS.items():
+        sizes = {text.get_fontsize() for text in draw().findobj(Text) if text.get_text()}  # type: ignore[union-attr]
+        assert max(sizes) == style.FONT_SIZE
+        assert name == "list" or sizes == {style.FONT_SIZE}
 
 
 def test_the_matrix_states_the_finding_and_counts_what_it_shows() -> None:
@@ -158,10 +166,10 @@ def test_the_matrix_states_the_finding_and_counts_what_it_shows() -> None:
 def test_the_colors_of_the_matrix_are_shares_of_rows() -> None:
     figure = plots.confusion_matrix([[5, 5, 0], [0, 200, 0], [0, 0, 0]], ["a", "b", "c"])
     pixels = np.asarray(figure.axes[0].images[0].get_array())
-    np.testing.assert_allclose(pixels[1, 1], to_rgb(canvas.BLUE))
-    np.testing.assert_allclose(pixels[0, 0], (1 + np.array(to_rgb(canvas.BLUE))) / 2)
+    np.testing.assert_allclose(pixels[1, 1], to_rgb(style.BLUE))
+    np.testing.assert_allclose(pixels[0, 0], (1 + np.array(to_rgb(style.BLUE))) / 2)
     np.testing.assert_allclose(pixels[0, 2], 1.0)
-    np.testing.assert_allclose(pixels[2], np.tile(to_rgb(canvas.PALE), (3, 1)))
+    np.testing.assert_allclose(pixels[2], np.tile(to_rgb(style.PALE), (3, 1)))
     assert pixels[0, 1, 0] > pixels[0, 1, 2]  # orange
 
 
@@ -176,16 +184,30 @@ def test_stage_titles() -> None:
     def named(*chosen: str) -> str:
         return title(draw({"a": low, "b": middle, "c": high}, chosen, largest=0.1))
 
-    begin = "Accuracy by stage; the head uses"
+    begin = "Accuracy of a head on each stage of the network; chosen:"
     # The intervals of b and c overlap, so no gain is claimed.
-    assert named("b") == f"{begin} b: 0.850 (0.800 to 0.900)"
-    assert named("a") == f"{begin} a: 0.500 (0.400 to 0.600), 0.300 below c"
-    assert named("c") == f"{begin} c: 0.800 (0.700 to 0.900)"
+    assert named("b") == f"{begin} b, 0.850"
+    assert named("a") == f"{begin} a, 0.500, 0.300 below c"
+    assert named("c") == f"{begin} c, 0.800"
     assert named("a", "b") == f"{begin} a + b"
-    assert named() == "Accuracy by stage"
+    assert named("a", "b", "c") == f"{begin} a to c"
+    assert named() == "Accuracy of a head on each stage of the network"
     apart = draw({"a": high, "b": low}, ["a"], largest=0.1)
-    assert title(apart) == f"{begin} a: 0.800 (0.700 to 0.900), 0.300 above b"
-    assert "cross-validated accuracy on the training images" in apart.axes[0].get_ylabel()
+    assert title(apart) == f"{begin} a, 0.800, 0.300 above b"
+    assert apart.axes[0].get_xlabel() == "cross-validated accuracy (95% interval)"
+
+
+def test_the_chosen_stages_together_are_a_row_of_their_own() -> None:
+    stages = {"a": (0.5, Interval(0.4, 0.6)), "b": (0.8, Interval(0.7, 0.9))}
+    together = (0.88, Interval(0.8, 0.94))
+    figure = plots.accuracy_by_stage(stages, ["a", "b"], largest=0.1, together=together, images=60)
+    assert title(figure).endswith("chosen: a + b, together 0.880")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "2 stages together"]
+    assert "0.880" in texts(figure)
+    assert "n = 60" in axes.get_xlabel()
+    alone = plots.accuracy_by_stage(stages, ["b"], largest=0.1, together=together)
+    assert len(alone.axes[0].get_yticklabels()) == 2  # one stage is a row already
 
 
 @pytest.mark.parametrize("s", [1, 30])
@@ -200,7 +222,11 @@ def test_most_wrong_shows_the_most_confident_and_keeps_proportions(
 ) -> None:
     figure = wrong(pictures)
     assert png(figure, tmp_path / "w.png") == png(wrong(pictures), tmp_path / "v.png")
-    assert title(figure) == "6 errors in 6 predictions, most confident first"
+    assert title(figure) == (
+        "6 of 6 predictions are wrong; most confident first. Below each: prediction and its "
+        "probability, label, file"
+    )
+    assert {path.name for path in pictures} <= set(texts(figure))
     said = texts(figure)
     assert said.count("cannot be read") == 2
     assert said.index("dog 1.00") < said.index("dog 0.90") < said.index("dog 0.50")
@@ -214,19 +240,17 @@ def test_most_wrong_shows_the_most_confident_and_keeps_proportions(
 def test_most_wrong_with_one_picture_many_and_none(pictures: list[Path], tmp_path: Path) -> None:
     png(wrong(pictures[:1]), tmp_path / "1.png")
     many = wrong(pictures[:3] * 20)
-    assert title(many) == "60 errors in 60 predictions, most confident first (24 shown)"
+    assert "60 of 60 predictions are wrong; most confident first, 24 shown" in title(many)
     assert len(many.axes) == 24
     png(many, tmp_path / "60.png")
-    none = plots.most_wrong(pictures, np.zeros(6, np.int64), np.ones((6, 1)), ["a"])
-    assert title(none) == "No errors in 6 predictions"
-    png(none, tmp_path / "0.png")
+    assert plots.most_wrong(pictures, np.zeros(6, np.int64), np.ones((6, 1)), ["a"]) is None
 
 
 @pytest.mark.parametrize("n", [1, 500])
 def test_reliability_states_the_error(n: int, tmp_path: Path) -> None:
     p, y = scored(3, n)
     figure = reliability(p, y)
-    assert f"ECE {metrics.expected_calibration_error(p, y):.3f}" in title(figure)
+    assert f"calibration error {metrics.expected_calibration_error(p, y):.3f}" in title(figure)
     png(figure, tmp_path / "r.png")
 
 
@@ -263,8 +287,22 @@ def test_labels_are_short_and_printable(name: str, limit: int) -> None:
     assert label.isprintable()
 
 
-def test_labels_keep_both_ends() -> None:
-    assert canvas.display_name("american_pit_bull_terrier", limit=15) == "america…terrier"
+@given(st.text(st.characters(), max_size=80), st.integers(8, 30), st.integers(1, 3))
+@examples(60)
+def test_names_fit_their_lines(name: str, width: int, lines: int) -> None:
+    found = canvas.wrapped_name(name, width=width, lines=lines).replace(r"\$", "$").split("\n")
+    assert len(found) <= lines
+    assert max(map(canvas.text_width, found)) <= width
+
+
+def test_names_are_broken_and_end_between_words() -> None:
+    name = "american_pit_bull_terrier"
+    assert canvas.wrapped_name(name, width=15) == "american_pit_\nbull_terrier"
+    assert canvas.wrapped_name(name, width=30) == name
+    assert canvas.wrapped_name("a b-c/d_e", width=3) == "a\nb-\nc/d…"
+    assert canvas.wrapped_name("a" * 20, width=9) == "a" * 9 + "\n" + "a" * 9 + "\n" + "aa"
+    assert canvas.display_name(name, limit=15) == "american_pit…"
+    assert canvas.display_name(name, limit=9) == "american…"
     assert canvas.display_name("e\u0301") == "é"
     assert canvas.display_name("a\u200bb\u3000c\x00") == "ab c\ufffd"
 
@@ -300,6 +338,6 @@ def test_a_matrix_must_fit_its_names() -> None:
 
 def test_a_name_of_a_megabyte_is_shortened_at_once():
     begin = time.process_time()
-    assert canvas.display_name("a" * 1_000_000, limit=10) == "aaaa…aaaaa"
+    assert canvas.display_name("a" * 1_000_000, limit=10) == "aaaaaaaaa…"
     assert len(canvas.wrap_title("a b " * 250_000, 5)) < 30
     assert time.process_time() - begin < 5

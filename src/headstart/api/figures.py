@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headstart.models.fit_result import FitResult, HeldOutPredictions
     from headstart.models.trained_model import Model
 
-_COLUMNS: Final = 6
+_COLUMNS: Final = 4
 _ISSUES: Final = 24
 
 
@@ -82,12 +82,19 @@ def _tested(model: Model, tested: HeldOutPredictions | None, kind: str) -> Figur
                 metrics.calibration_bins(p, labels),
                 ece=metrics.expected_calibration_error(p, labels),
             ),
-            "errors": lambda: plots.most_wrong(tested.paths, labels, p, classes),
+            "errors": lambda: _errors(tested, classes),
         }
     if kind not in drawn:
         few = "" if tested is not None else "; there were too few images to test the model"
         raise UserError(f"there is no figure {kind!r}; choose from {', '.join(drawn)}{few}")
     return drawn[kind]()
+
+
+def _errors(tested: HeldOutPredictions, classes: Sequence[str]) -> Figure:
+    found = plots.most_wrong(tested.paths, tested.labels, tested.probabilities, classes)
+    if found is None:
+        raise UserError(f"all {len(tested.labels):,} predictions are right: there is no error")
+    return found
 
 
 def _tuning(found: FineTuneResult, *, kind: str = "curves") -> Figure:

@@ -39,9 +39,7 @@ def attack(
     steps: Annotated[int | None, Option(low=2, unset=str(_STEPS))] = None,
     restarts: Annotated[int | None, Option(low=1, unset="1")] = None,
     momentum: Annotated[float | None, Option(low=0, high=0.999, unset="0.75")] = None,
-    confidence: Annotated[
-        float | None, Option(low=0, high=0.999, unset="until it wins")
-    ] = None,
+    confidence: Annotated[float | None, Option(low=0, high=0.999, unset="until it wins")] = None,
     jpeg: bool = False,
     network: shared.NetworkOptions,
     seed: shared.Seed = 0,

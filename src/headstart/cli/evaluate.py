@@ -67,7 +67,8 @@ def evaluate(
     if out:
         from headstart.plots.report_folder import write_report  # imports matplotlib, which is slow
 
-        write_report(report, found, out, model=trained)
+        for left_out in write_report(report, found, out, model=trained):
+            note(left_out)
         write_skipped(report.skipped, out / "skipped.csv")
         write_results_page(out)
     largest = report.largest_class

@@ -16,6 +16,7 @@ from headstart.cli.summary import (
     training_document,
     training_facts,
 )
+from headstart.finetuning.settings import Keep
 from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from headstart.features.extractor import Extractor
     from headstart.finetuning.finetune import FineTuneResult, TuningAttempt
     from headstart.finetuning.validation import ValidationResult
+    from headstart.models.fit_result import HeldOutPredictions
+    from headstart.models.trained_model import AccuracyEstimate
 
 
 def write_history(result: FineTuneResult, out: Path) -> None:
@@ -44,6 +47,10 @@ def write_history(result: FineTuneResult, out: Path) -> None:
 def _outcome(attempt: TuningAttempt | None, *, kept: bool) -> str:
     if attempt is None:
         return "Only the head was trained, so the model is the probe."
+    if attempt.keep is not Keep.BETTER and kept == (attempt.keep is Keep.TUNED):
+        which = "fine-tuned network" if kept else "model before fine-tuning"
+        figures = _compared(attempt.start, attempt.tuned)
+        return f"The {which} is kept, as --keep {attempt.keep} asks: fine-tuned, {figures}."
     if not kept:
         figures = _compared(attempt.start, attempt.tuned)
         return f"Fine-tuning was not clearly better, so the model stays as it was: {figures}."
@@ -86,6 +93,8 @@ def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
             "start": attempt and attempt.start.estimate,
             "result": attempt and attempt.result.estimate,
         },
+        "test": _tested(result),
+        "keep": attempt.keep if attempt else Keep.BETTER,
         "weight": attempt.weight if attempt else 0.0,
         "members": members_document(
             model, dict.fromkeys(one.origin.name for one in model.all_members)
@@ -94,10 +103,29 @@ def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
         and {
             **asdict(invariance.augmentation),
             "probe_under": invariance.accuracy_by_transform,
+            "exchanges": invariance.exchanges,
             "images": invariance.images,
         },
         "history": attempt.history if attempt else (),
         "seconds": seconds,
+    }
+
+
+def _tested(result: FineTuneResult) -> dict[str, AccuracyEstimate | None] | None:
+    """Return the accuracies on the test part, which decided nothing; None if there is none."""
+    from headstart.models.accuracies import held_out_accuracies
+
+    attempt = result.attempt
+    if attempt is None or attempt.tested is None:
+        return None
+
+    def accuracy(held_out: HeldOutPredictions | None) -> AccuracyEstimate | None:
+        return None if held_out is None else held_out_accuracies(held_out)[1]
+
+    return {
+        "probe": accuracy(result.probe.held_out),
+        "tuned": attempt.tested,
+        "result": accuracy(result.held_out),
     }
 
 
@@ -117,6 +145,7 @@ def describe(
             *training_facts(dataset.name, probe, extractor),
             *_training_facts(result.attempt),
             ("probe", accuracy_text(probe.model.accuracy)),
+            ("tuned", _tuned_text(result.attempt)),
             ("accuracy", accuracy_text(model.accuracy)),
             ("unknown", novelty_text(model)),
             ("averages", member_lines(model) if result.kept and model.members else None),
@@ -128,6 +157,13 @@ def describe(
     )
 
 
+def _tuned_text(attempt: TuningAttempt | None) -> str | None:
+    """Return the accuracy of the fine-tuned network alone on the test part, which chose nothing."""
+    from headstart.models.model_card import accuracy_text
+
+    return None if attempt is None or attempt.tested is None else accuracy_text(attempt.tested)
+
+
 def _training_facts(attempt: TuningAttempt | None) -> list[tuple[str, str]]:
     if attempt is None:
         return []
@@ -137,10 +173,16 @@ def _training_facts(attempt: TuningAttempt | None) -> list[tuple[str, str]]:
         f"crops of {augmentation.scale[0]:.0%} or more",
         *(name for name in flips if flips[name]),
     ]
+    names = {"flip": "mirrored", "upside_down": "upside down"}
+    lost = [
+        f"not {names[change]}, or {one.label} would look like {one.resembles}"
+        for change, one in attempt.invariance.exchanges.items()
+        if not getattr(augmentation, change)
+    ]
     cut = attempt.cut
     where = f"after {cut.last_frozen}" if cut.last_frozen else "the whole network"
     stages = pluralize(cut.depth, "stage")
     return [
-        ("augmented", ", ".join(views)),
+        ("augmented", "; ".join([", ".join(views), *lost])),
         ("trained", f"{stages}, {where}: {attempt.parameters / 1e6:.1f} M parameters"),
     ]

@@ -246,7 +246,8 @@ def _write_report(result: FitResult, folder: Path) -> None:
         clusters=tested.clusters,
         new_scene=tested.new_scene,
     )
-    write_report(report, tested, folder, model=result.model)
+    for left_out in write_report(report, tested, folder, model=result.model):
+        note(left_out)
     write_results_page(folder)
 
 

@@ -138,11 +138,9 @@ def _describe(found: TransferReport, out: Path) -> None:
 
 def _gain(found: TransferReport) -> list[str]:
     chosen, random = found.chosen, found.baselines[-1]
-    return [
-        f"{_points(found.gain)} from pre-training:",
-        f"chosen layer, {chosen.accuracy.value:.3f}, over the same network with random weights, "
-        f"{random.accuracy.value:.3f}",
-    ]
+    compared = f"chosen layer, {chosen.accuracy.value:.3f}, over the same network with random"
+    compared += f" weights, {random.accuracy.value:.3f}"
+    return [f"{_points(found.gain)} from pre-training:", compared]
 
 
 def _negative_transfer(found: TransferReport) -> list[str]:
@@ -150,11 +148,9 @@ def _negative_transfer(found: TransferReport) -> list[str]:
     lines = []
     for layer, reference in (("last layer", found.last), ("chosen layer", found.chosen)):
         for one in found.better_baselines(reference):
-            lines += [
-                f"NEGATIVE TRANSFER, {_points(one.minus(reference))}:",
-                f"{one.name}, {one.accuracy.value:.3f}, over the pre-trained {layer}, "
-                f"{reference.accuracy.value:.3f}",
-            ]
+            compared = f"{one.name}, {one.accuracy.value:.3f}, over the pre-trained {layer}"
+            lines.append(f"NEGATIVE TRANSFER, {_points(one.minus(reference))}:")
+            lines.append(f"{compared}, {reference.accuracy.value:.3f}")
     return lines
 
 

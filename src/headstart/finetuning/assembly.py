@@ -168,6 +168,14 @@ def _held_out_novelty(probe: FitResult, images: SplitFeatures) -> Doubles | None
     return found
 
 
+def test_accuracy(
+    model: Model, extractor: Extractor, images: SplitFeatures
+) -> AccuracyEstimate | None:
+    """Return the accuracy on all held-out images, or None if there are none."""
+    held_out = with_test(model, extractor, images)[1]
+    return None if held_out is None else held_out_accuracies(held_out)[1]
+
+
 def with_test(
     model: Model, extractor: Extractor, images: SplitFeatures
 ) -> tuple[Model, HeldOutPredictions | None]:

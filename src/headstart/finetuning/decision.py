@@ -9,6 +9,7 @@ from torch import Tensor
 
 from headstart.finetuning.loop import TrainingLoop
 from headstart.finetuning.network import interpolated
+from headstart.finetuning.settings import Keep
 from headstart.finetuning.validation import ValidationResult
 from headstart.heads.blend import blend, select_weights
 from headstart.types import Floats, Labels
@@ -45,6 +46,11 @@ class Decision:
         """Whether the fine-tuned network counts."""
         return self.weight > 0
 
+    @property
+    def diverged(self) -> bool:
+        """Whether the network computes numbers that are not finite."""
+        return not math.isfinite(self.tuned.loss)
+
 
 def decide(
     loop: TrainingLoop,
@@ -54,6 +60,7 @@ def decide(
     *,
     interpolate: bool,
     average: bool,
+    keep: Keep = Keep.BETTER,
     model: Floats | None = None,
     clusters: Labels | None = None,
 ) -> Decision:
@@ -66,6 +73,8 @@ def decide(
         rows: (V,) indices of the validation examples.
         interpolate: whether weights between the two are tried as well.
         average: whether the predictions of both may be averaged.
+        keep: what to keep, if that is not for the validation examples to decide; of a training
+            that diverged, nothing is kept.
         model: (V, K) probabilities of the model to average with, from heads that were trained
             without these images; by default those of the probe.
         clusters: (V,) the series of each image; None if all are independent.
@@ -85,7 +94,9 @@ def decide(
         start = loop.evaluate(probe, rows, calibrated=True)
     else:
         start = before
-    if average:
+    if keep is not Keep.BETTER:
+        weight = 1.0 if keep is Keep.TUNED and math.isfinite(after.loss) else 0.0
+    elif average:
         weight = average_weight(start, after, labels, clusters)
     else:
         weight = 1.0 if _is_better(after, start) else 0.0

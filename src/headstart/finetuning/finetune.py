@@ -29,6 +29,7 @@ from headstart.features.view_activations import KIND
 from headstart.features.views import View
 from headstart.finetuning.assembly import (
     averaged_model,
+    test_accuracy,
     tuned_network,
     with_test,
     with_validation,
@@ -46,11 +47,11 @@ from headstart.finetuning.probe import (
     start_of,
     train_probe,
 )
-from headstart.finetuning.settings import BatchNorm, TuningSettings
+from headstart.finetuning.settings import BatchNorm, Keep, TuningSettings
 from headstart.finetuning.validation import ValidationResult
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
-from headstart.models.trained_model import Model
+from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.display import Plotted
 from headstart.system.machine import keep_freed_memory
 from headstart.types import Floats, Labels, ProgressCallback, no_progress
@@ -77,6 +78,9 @@ class TuningAttempt:
         weight: weight of the fine-tuned network in the model, [0, 1].
         start: performance of the model that fine-tuning started from, the probe or more members.
         result: performance of the resulting model on the same images.
+        keep: what the settings asked to keep.
+        tested: accuracy of the fine-tuned network alone on the test part or the held-out images,
+            which decide nothing; None if there are none.
     """
 
     cut: CutPoint
@@ -89,6 +93,8 @@ class TuningAttempt:
     weight: float
     start: ValidationResult
     result: ValidationResult
+    keep: Keep = Keep.BETTER
+    tested: AccuracyEstimate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,9 +205,15 @@ def finetune(
     clusters = images.split.series.subset(np.flatnonzero(setup.validation)).clusters
     with keep_freed_memory():
         decision, history = _train(setup, cache, progress, whole, clusters)
-    tuned, held_out = probe.model, probe.held_out
-    if decision.kept:
+    tuned, held_out, tested = probe.model, probe.held_out, None
+    if decision.kept or (len(images.split.test) and not decision.diverged):
         tuned, backbone = tuned_network(first, extractor.backbone, setup, decision, history)
+        network = extractor.with_backbone(backbone)
+        network = network.as_view(extractor.view) if extractor.view else network
+        tested = test_accuracy(tuned, network, images)  # after everything is decided
+    if not decision.kept:
+        tuned = probe.model
+    else:
         if decision.weight < 1:
             tuned = averaged_model(probe.model, tuned, decision)
             extractor = extractor.with_views(
@@ -209,8 +221,7 @@ def finetune(
                 | {View.parse(tuned.members[-1].origin.name): backbone}
             )
         else:
-            view, extractor = extractor.view, extractor.with_backbone(backbone)
-            extractor = extractor.as_view(view) if view else extractor
+            extractor = network
         tuned = with_validation(tuned, extractor, probe, images, setup.validation, decision.result)
         tuned, held_out = with_test(tuned, extractor, images)
     attempt = TuningAttempt(
@@ -224,6 +235,8 @@ def finetune(
         weight=decision.weight,
         start=decision.start,
         result=decision.result,
+        keep=settings.keep,
+        tested=tested,
     )
     return FineTuneResult(model=tuned, probe=probe, attempt=attempt, held_out=held_out)
 
@@ -268,6 +281,7 @@ def _train(
         # Interpolated running statistics would not be those of the interpolated weights.
         interpolate=settings.interpolate and settings.batch_norm is BatchNorm.FROZEN,
         average=settings.average,
+        keep=settings.keep,
         model=None if whole is None else whole[validation],
         clusters=clusters,
     )

@@ -1,27 +1,36 @@
 """Find out which augmentations leave the class unchanged: measured on the data, not assumed.
 
-A mirrored cat is still a cat, but a mirrored 3 is not a digit. The probe is used to test this: an
-augmentation is used if the probe classifies augmented images that it was not trained on nearly as
-accurately as the plain ones. Others would teach the network wrong labels.
+A mirrored cat is still a cat, but a mirrored 3 is not a digit. The probe is used to test this on
+images that it was not trained on: an augmentation is used if the probe classifies augmented images
+nearly as accurately as the plain ones, and if mirroring makes the images of no class look like
+another one. Others would teach the network wrong labels.
+
+Accuracy alone cannot tell with few images: of 40 images of digits, mirroring costs one or two. But
+the probabilities of all images of a class fall then, which a test of each class sees; see
+docs/decisions/0035.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import NormalDist
+from typing import Final
 
 import numpy as np
 from PIL import Image
 
 from headstart.engines import Engine
 from headstart.finetuning.settings import TuningSettings
+from headstart.heads.calibration import log_softmax
 from headstart.images.augmentation import Augmentation
 from headstart.images.decode import decode
 from headstart.images.limits import one_large_image
 from headstart.images.preprocessing import Preprocessing, prepare
 from headstart.system.prefetch import prefetch, stack_batches
-from headstart.types import Floats, Labels, Pixels
+from headstart.types import Doubles, Floats, Labels, Pixels
 
 CROP_SCALES = (0.5, 0.7, 0.85)
 """Tested fractions of an image's area; the smallest one that the probe tolerates is used."""
@@ -30,10 +39,29 @@ MAX_IMAGES = 200
 _TOLERANCE = {"flip": 0.05, "upside_down": 0.05}
 _CROP_TOLERANCE = 0.1
 """Accuracy that an augmentation may cost. The probe was trained without augmentation, and a few
-errors are chance; mirroring digits costs half of the accuracy. Crops also change the scale, which
-the tail learns to tolerate."""
+errors are chance. Crops also change the scale, which the tail learns to tolerate."""
+_ODDS: Final = 4.0
+"""Factor by which mirroring may raise the odds of another class against the image's own, as a
+geometric mean over the images of a class; docs/decisions/0035 has those of digits and photos."""
+_ERROR_RATE: Final = 0.05
+"""Probability that chance alone makes any class of a data set lose significantly."""
 _CROPS = 2
 """Random crops per image and scale."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A class whose images look like another one when they are changed.
+
+    Attributes:
+        label: the class.
+        resembles: the class that they look more like then.
+        odds: factor by which the odds of that class rise against their own, a geometric mean.
+    """
+
+    label: str
+    resembles: str
+    odds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +73,21 @@ class InvarianceTest:
         accuracy: accuracy on the plain images, [0, 1].
         accuracy_by_transform: accuracy under each transform, [0, 1]: "flip", "upside_down" and
             "crop 0.5" for crops of half the area.
+        exchanges: for "flip" and "upside_down" the class that loses most, if that is significant.
         augmentation: the augmentation to train with.
     """
 
     images: int
     accuracy: float
     accuracy_by_transform: dict[str, float]
+    exchanges: dict[str, Exchange] = field(default_factory=dict)
     augmentation: Augmentation
 
 
 def measure_invariance(
     paths: Sequence[Path],
     labels: Labels,
+    classes: Sequence[str],
     *,
     engine: Engine,
     logits: Callable[[list[Floats]], Floats],
@@ -68,8 +99,10 @@ def measure_invariance(
     Args:
         paths: N image files that the probe was not trained on.
         labels: (N,) their class indices.
+        classes: names of the K classes.
         engine: engine that runs the backbone.
-        logits: function that maps the outputs of `Engine.stream` to the probe's logits (N, K).
+        logits: function that maps the outputs of `Engine.stream` to the probe's calibrated logits
+            (N, K).
         preprocessing: preprocessing of the backbone.
         settings: augmentations that they fix are used as they are; the others are measured.
     """
@@ -89,30 +122,76 @@ def measure_invariance(
         return list(_changed(image, preprocessing, np.random.default_rng([settings.seed, row])))
 
     def pixels() -> Iterator[Pixels]:
-        for row, found in prefetch(views, rows.tolist()):
-            for name, view in found:
+        for row, made in prefetch(views, rows.tolist()):
+            for name, view in made:
                 shown.append((row, name))
                 yield view
 
     shown: list[tuple[int, str]] = []
     with closing(engine.stream(stack_batches(pixels(), engine.batch))) as stream:
-        predicted = [label for outputs in stream for label in logits(outputs).argmax(1)]
-    correct: dict[str, list[bool]] = {}
-    for (row, name), label in zip(shown, predicted, strict=True):
-        correct.setdefault(name, []).append(label == labels[row])
-    accuracy = {name: float(np.mean(hits)) for name, hits in correct.items()}
+        found = np.concatenate([logits(outputs) for outputs in stream])
+    scores = log_softmax(found.astype(np.float64), axis=1)
+    places: dict[str, list[int]] = {}
+    for place, (_, name) in enumerate(shown):
+        places.setdefault(name, []).append(place)
+    tested = labels[[row for row, _ in shown]]
+    correct = scores.argmax(1) == tested
+    accuracy = {name: float(correct[found].mean()) for name, found in places.items()}
     plain = accuracy.pop("plain")
+    exchanges = {}
+    for name in _TOLERANCE:
+        parts = scores[places["plain"]], scores[places[name]]
+        if exchange := find_exchange(tested[places["plain"]], *parts, classes):
+            exchanges[name] = exchange
     tolerated = {
         name
         for name, value in accuracy.items()
-        if value >= plain - _TOLERANCE.get(name, _CROP_TOLERANCE)
+        if value >= plain - _TOLERANCE.get(name, _CROP_TOLERANCE) and name not in exchanges
     }
     return InvarianceTest(
         images=len(rows),
         accuracy=plain,
         accuracy_by_transform=accuracy,
+        exchanges=exchanges,
         augmentation=_augmentation(settings, tolerated=tolerated),
     )
+
+
+def find_exchange(
+    labels: Labels, plain: Doubles, changed: Doubles, classes: Sequence[str]
+) -> Exchange | None:
+    """Return the class whose images look most like another one when changed, if any clearly does.
+
+    The odds of some other class must rise by more than `_ODDS`, and the images must lose
+    probability of their own class significantly: by more standard errors than chance explains in
+    any of the classes (one-sided, Bonferroni). The standard deviation is that within classes, over
+    all of them, because a class may have two images.
+
+    Args:
+        labels: (N,) class indices.
+        plain: (N, K) log-probabilities of the images.
+        changed: (N, K) those of the changed images.
+        classes: names of the K classes.
+    """
+    present, counts = np.unique(labels, return_counts=True)
+    if len(labels) == len(present):
+        return None
+    gained = changed - plain
+    lost = -gained[np.arange(len(labels)), labels]
+    means = np.array([lost[labels == label].mean() for label in present])
+    within = lost - means[np.searchsorted(present, labels)]
+    deviation = math.sqrt(float(np.square(within).sum()) / (len(labels) - len(present)))
+    quantile = NormalDist().inv_cdf(1 - _ERROR_RATE / len(present))
+    found = []
+    for label, mean, count in zip(present, means, counts, strict=True):
+        if mean > quantile * deviation / math.sqrt(count):
+            odds = gained[labels == label].mean(axis=0) + mean  # logarithms
+            odds[label] = -np.inf
+            found.append((float(odds.max()), classes[label], classes[int(odds.argmax())]))
+    odds_gained, name, other = max(found, default=(0.0, "", ""))
+    if odds_gained <= math.log(_ODDS):
+        return None
+    return Exchange(label=name, resembles=other, odds=math.exp(odds_gained))
 
 
 def _augmentation(settings: TuningSettings, *, tolerated: set[str]) -> Augmentation:

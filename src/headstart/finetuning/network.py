@@ -36,6 +36,11 @@ class ProbeHead:
         """Map the features (N, width) of each stage to logits (N, K), before the temperature."""
         return self.head.logits(join_stages(features, self.stages))
 
+    def calibrated(self, features: Mapping[str, Floats]) -> Floats:
+        """Return the logits (N, K) divided by the temperature."""
+        found: Floats = self.logits(features) / np.float32(self.temperature)
+        return found
+
 
 class TunedNetwork(nn.Module):
     """A tail with a head, from the activation at the cut to the logits of the classes.

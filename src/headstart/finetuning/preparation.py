@@ -28,7 +28,7 @@ from headstart.finetuning.examples import Examples
 from headstart.finetuning.invariance import InvarianceTest, measure_invariance
 from headstart.finetuning.network import ProbeHead, TunedNetwork
 from headstart.finetuning.precision import supports_bfloat16
-from headstart.finetuning.settings import BatchNorm, TuningSettings
+from headstart.finetuning.settings import BatchNorm, Keep, TuningSettings
 from headstart.finetuning.trunk import trunk_backbone
 from headstart.heads.logistic import LogisticFamily
 from headstart.heads.rows import Rows
@@ -99,8 +99,9 @@ def prepare_tuning(
     invariance = measure_invariance(
         [images.dataset.paths[row] for row in images.split.train[validation]],
         images.split.labels[validation],
+        images.split.classes,
         engine=extractor.engine(),
-        logits=lambda outputs: probe.logits(dict(zip(names, outputs, strict=False))),
+        logits=lambda outputs: probe.calibrated(dict(zip(names, outputs, strict=False))),
         preprocessing=backbone.preprocessing,
         settings=settings,
     )
@@ -111,7 +112,8 @@ def prepare_tuning(
     examples = _examples(images.split, found, weights, halves, network, device)
     tuned = TunedNetwork(halves, probe, dropout=settings.dropout)
     settings = resolve_settings(settings, tuned, backbone, model, device=examples.device)
-    facts = f"{request.key()} {torch.__version__} {settings}"
+    trained = replace(settings, keep=Keep.BETTER)  # what is kept in the end changes no training
+    facts = f"{request.key()} {torch.__version__} {trained}"
     arrays = (*probe.head.tensors().values(), examples.labels)
     return TrainingSetup(
         network=tuned.to(memory_format=torch.channels_last),  # type: ignore[call-overload]

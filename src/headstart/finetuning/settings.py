@@ -60,6 +60,17 @@ class BatchNorm(StrEnum):
     """The statistics of each batch, as in pre-training; the running statistics follow."""
 
 
+class Keep(StrEnum):
+    """What the resulting model is."""
+
+    BETTER = "better"
+    """The average of both, or one of them: whatever the validation images show to be better."""
+    TUNED = "tuned"
+    """The fine-tuned network, whatever the validation images show."""
+    PROBE = "probe"
+    """The model before, whatever the validation images show."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningSettings:
     """How part of a network is fine-tuned. `headstart finetune --help` prints the same text.
@@ -93,6 +104,8 @@ class TuningSettings:
         averaging: Epochs that the running average of the weights spans; 0 uses the last weights.
         interpolate: Also try weights between the probe's and the fine-tuned ones; needs frozen
             batch normalization.
+        keep: The model to write: the better one or their average, by the validation images
+            (better), or to compare them, the fine-tuned network or the probe, whatever they show.
         average: Average the predictions of the fine-tuned network and of the model it starts from;
             without it, the clearly better one of both is kept alone.
         patience: Stop after this many epochs without a better validation loss.
@@ -136,6 +149,7 @@ class TuningSettings:
     cutmix: Annotated[float, Advanced(low=0, high=10)] = 0.0  # Yun et al. 2019
     averaging: Annotated[float, Advanced(low=0, high=1_000)] = 1.0  # Polyak and Juditsky 1992
     interpolate: Annotated[bool, Advanced()] = True  # Wortsman et al. 2022, "WiSE-FT"
+    keep: Annotated[Keep, Option()] = Keep.BETTER
     average: Annotated[bool, Advanced()] = True
     patience: Annotated[int, Advanced(low=1, high=10_000)] = 5
     validation: Annotated[float, Advanced(low=0.05, high=0.5)] = 0.2

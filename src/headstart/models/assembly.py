@@ -43,6 +43,7 @@ def assemble_model(
     clusters = series.groups if series else None
     train_paths = [data.dataset.paths[row] for row in split.train]
     members = [_member(one, data, extractor, sample, clusters) for one in chosen.members]
+    choice = members[0].accuracy
     return Model(
         classes=split.classes,
         head=head,
@@ -62,6 +63,7 @@ def assemble_model(
             )
             for stage, correct in chosen.members[0].selection.correct_by_stage.items()
         },
+        accuracy_of_choice=choice if choice.value is not None else None,
     )
 
 

@@ -97,6 +97,7 @@ class _Description(_Part):
     series: SeriesSummary | None = None
     accuracy_same_scenes: AccuracyEstimate | None = None
     accuracy_by_stage: dict[str, AccuracyEstimate]
+    accuracy_of_choice: AccuracyEstimate | None = None
     tuning: FineTuning | None = None
     novelty: Annotated[
         NoveltyEstimate | None, BeforeValidator(lambda one: getattr(one, "estimate", one))
@@ -177,6 +178,7 @@ def load_model(folder: Path) -> Model:
         series=manifest.series,
         accuracy_same_scenes=manifest.accuracy_same_scenes,
         accuracy_by_stage=manifest.accuracy_by_stage,
+        accuracy_of_choice=manifest.accuracy_of_choice,
         tail=_with_prefix(arrays, _TAIL),
         tuning=manifest.tuning,
         novelty=novelty,

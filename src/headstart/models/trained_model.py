@@ -208,6 +208,8 @@ class Model(Plotted):
             scenes as the training images.
         accuracy_by_stage: Stage name -> accuracy of a head on this stage alone, on the backbone
             before any fine-tuning.
+        accuracy_of_choice: The same of a head on the stages of `origin` together, chosen again
+            without each image; None if nothing could be held out.
         tail: The weights that fine-tuning changed, by their names in the network.
         tuning: How they were fine-tuned; None if the backbone is unchanged.
         novelty: Tells images of other things from those of the classes; None if there were too few
@@ -231,6 +233,7 @@ class Model(Plotted):
     accuracy_by_stage: Mapping[str, AccuracyEstimate]
     series: SeriesSummary | None = None
     accuracy_same_scenes: AccuracyEstimate | None = None
+    accuracy_of_choice: AccuracyEstimate | None = None
     tail: Tensors = field(default_factory=dict)
     tuning: FineTuning | None = None
     novelty: Novelty | None = None

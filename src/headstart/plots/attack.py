@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from headstart.plots.image_grid import Panel, image_grid
 
+_IMAGE = 2.5  # inches; three fill the page
+
 if TYPE_CHECKING:
     from headstart.inspection.adversarial_file import AdversarialImage
 
@@ -19,10 +21,11 @@ def attack_figure(found: AdversarialImage) -> Figure:
     gain = max(1, 127 // max(1, int(np.abs(change).max())))
     magnified = (127 + gain * change).clip(0, 255).astype(np.uint8)
     row = [
-        Panel(found.original, found.before.label, f"{found.before.probability:.3f}"),
-        Panel(found.pixels, found.after.label, f"{found.after.probability:.3f}"),
-        Panel(magnified, "difference", f"{gain} times; gray: no change"),
+        Panel(found.original, f"original: {found.before.label} {found.before.probability:.3f}"),
+        Panel(found.pixels, f"attacked: {found.after.label} {found.after.probability:.3f}"),
+        Panel(magnified, f"difference, {gain} times; gray is no change"),
     ]
-    verb = "is now classified as" if found.success else "is still classified as"
-    finding = f"{found.before.label} {verb} {found.after.label}; changes of at most "
-    return image_grid([row], title=f"{finding}{found.linf * 255:.0f}/255", width=3.0)
+    same = found.after.label == found.before.label
+    finding = f"{found.before.label} is {'still' if same else 'now'} classified as"
+    title = f"{finding} {found.after.label}, after changes of at most {found.linf * 255:.0f}/255"
+    return image_grid([row], title=f"{title} of a pixel's range", width=_IMAGE)

@@ -1,11 +1,9 @@
 """The canvas of all figures: size, title, fonts for any characters, and the file format.
 
 Figures are made without pyplot or changed settings, so several threads can draw at the same time.
-Blue means correct and orange means wrong; both are from the palette of Okabe and Ito, which
-color-blind readers can distinguish.
 
-Class names are data and may contain anything: long ones are shortened in the middle, and a
-character that no installed font has is shown as its code, such as [732B].
+Class names are data and may contain anything: long ones continue on the next line, and a character
+that no installed font has is shown as its code, such as [732B].
 """
 
 import io
@@ -15,23 +13,20 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import numpy.typing as npt
 from matplotlib import font_manager
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from headstart.errors import DataError
+from headstart.plots.style import CHARACTER, DPI, FONT_SIZE
 from headstart.system.files import atomic_write
 from headstart.system.marks import SOFTWARE
 from headstart.system.text import shortened
-from headstart.types import Interval
 
-DPI = 150
 _SHOWN_DPI = 80  # in a notebook: half of what a display with small pixels has
-BLUE, ORANGE, GRAY, SILVER, PALE = "#0072B2", "#D55E00", "#666666", "#BBBBBB", "#EEEEEE"
-
+_WORD_ENDS = " _-/"
+_MARGIN = 0.1  # inches between the edge and the title
 _FONT = "DejaVu Sans"  # part of matplotlib, so always available
 # Sans-serif families for many scripts on common systems; "Noto Sans ..." families are added.
 _FALLBACKS = (
@@ -77,18 +72,23 @@ def new_figure(width: float, height: float, *, layout: str = "constrained") -> R
 
 def wrap_title(title: str, width: float) -> list[str]:
     """Return the lines of a title on a figure `width` inches wide."""
-    return textwrap.wrap(
-        shortened(title, 500), int(width * 72 / (0.56 * 11)), break_on_hyphens=False
-    )
+    columns = int((width - 2 * _MARGIN) / CHARACTER)
+    return textwrap.wrap(shortened(title, 500), max(columns, 10), break_on_hyphens=False)
 
 
 def finish(figure: Figure, title: str) -> Figure:
     """Set the title and the fonts that the characters need, and fix the layout."""
-    lines = wrap_title(title, figure.get_figwidth())
-    figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=11, color="black")
+    width, height = figure.get_size_inches()
+    # A layout engine makes room for a title without a position.
+    place = {} if figure.get_layout_engine() else {"y": 1 - _MARGIN / height}
+    figure.suptitle(
+        "\n".join(wrap_title(title, width)), x=_MARGIN / width, ha="left", va="top",
+        fontsize=FONT_SIZE, weight="bold", color="black", **place,
+    )  # fmt: skip
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     families, _ = _fallbacks(_missing("".join(text.get_text() for text in texts)))
     for text in texts:
+        text.set_fontsize(min(text.get_fontsize(), FONT_SIZE))  # smaller where there is no room
         text.set_fontfamily([_FONT, *families])
     if engine := figure.get_layout_engine():
         engine.execute(figure)
@@ -96,38 +96,62 @@ def finish(figure: Figure, title: str) -> Figure:
     return figure
 
 
-def style_axes(*several: Axes) -> None:
-    """Remove the upper and right edges of the plots, and make the others and the ticks pale."""
-    for axes in several:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(SILVER)
-        axes.tick_params(color=SILVER, labelcolor="#333333", labelsize=9)
+def display_name(name: str, *, limit: int = 60) -> str:
+    """Return a name as matplotlib can draw it, on one line of at most `limit` columns.
+
+    A longer one ends after a whole word, with an ellipsis.
+    """
+    return wrapped_name(name, width=limit, lines=1)
 
 
-def plot_intervals(
-    axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, at: Sequence[Interval], color: str, face: str
-) -> None:
-    """Draw points with vertical lines as long as their intervals, not clipped by the frame."""
-    lows, highs = [i.low for i in at], [i.high for i in at]
-    axes.vlines(x, lows, highs, color=color, linewidth=1.5, clip_on=False)
-    axes.plot(x, y, "o", color=color, markersize=7, markerfacecolor=face, clip_on=False)
+def wrapped_name(name: str, *, width: int, lines: int = 3) -> str:
+    """Return a name as matplotlib can draw it, broken between words into lines of `width` columns.
 
-
-def display_name(name: str, *, limit: int = 24) -> str:
-    """Return a name as matplotlib can draw it, at most `limit` columns wide."""
-    if len(name) > 20 * limit:  # each character is measured
-        name = name[: 10 * limit] + name[-10 * limit :]
+    Words end at spaces, underscores, hyphens and slashes; one that is wider than a line is
+    broken anywhere. What exceeds `lines` is left out, at the end of a word if possible, and an
+    ellipsis marks that.
+    """
+    if len(name) > 20 * width * lines:  # each character is measured
+        name = name[: 20 * width * lines]
     # Some systems write é as two characters in file names, but fonts have it as one.
     text = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
     text = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
     _, missing = _fallbacks(_missing(text))
-    marks = [f"[{ord(c):X}]" if c in missing else c for c in text]
-    head, tail = marks[: len(marks) // 2], marks[len(marks) // 2 :]
-    if text_width("".join(marks)) > limit:
-        while text_width("".join(head + tail)) >= limit and head and tail:
-            _ = head.pop() if len(head) >= len(tail) else tail.pop(0)
-        head.append("…")
-    return "".join(head + tail).replace("$", r"\$")  # two dollar signs would start a formula
+    words: list[list[str]] = [[]]
+    for character in text:
+        words[-1].append(f"[{ord(character):X}]" if character in missing else character)
+        if character in _WORD_ENDS:
+            words.append([])
+    found = _broken(words, width)
+    if len(found) > lines:
+        found = [*found[: lines - 1], _ended(found[lines - 1], width)]
+    # Two dollar signs would start a formula.
+    return "\n".join(line.rstrip() for line in found).replace("$", r"\$")
+
+
+def _broken(words: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Fill lines of `width` columns with words, given by their characters."""
+    found = [""]
+    for word in words:
+        whole = "".join(word)
+        if found[-1] and text_width(found[-1] + whole.rstrip()) > width:
+            found.append("")
+        for mark in word if text_width(whole.rstrip()) > width else [whole]:
+            if found[-1] and text_width(found[-1] + mark.rstrip()) > width:
+                found.append("")
+            found[-1] += mark
+    return found
+
+
+def _ended(line: str, width: int) -> str:
+    """Return a line with an ellipsis, which takes the place of its last word if necessary."""
+    line = line.rstrip(_WORD_ENDS)
+    if text_width(line) >= width:
+        whole = max(line.rfind(end) for end in _WORD_ENDS)
+        line = line[:whole].rstrip(_WORD_ENDS) if whole > 0 else line
+    while text_width(line) >= width:
+        line = line[:-1]
+    return f"{line}…"
 
 
 def text_width(text: str) -> int:

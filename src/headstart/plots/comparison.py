@@ -12,14 +12,14 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from headstart.plots.canvas import (
+from headstart.plots.canvas import display_name, finish, new_figure
+from headstart.plots.style import (
     BLUE,
+    FONT_SIZE,
     GRAY,
     ORANGE,
     SILVER,
-    display_name,
-    finish,
-    new_figure,
+    WIDTH,
     plot_intervals,
     style_axes,
 )
@@ -27,8 +27,8 @@ from headstart.plots.canvas import (
 if TYPE_CHECKING:
     from headstart.comparison.result import BackboneResult, Comparison
 
-_WIDTH, _HEIGHT = 9.0, 5.6  # inches
-_FRAME = (0.085, 0.115, 0.885, 0.735)  # position of the axes, fixed before names are placed
+_HEIGHT = 5.2  # inches
+_FRAME = (0.095, 0.115, 0.885, 0.765)  # position of the axes, fixed before names are placed
 _LONGEST = 34  # columns of a name
 _TICKS, _FEWEST_TICKS = (1, 2, 5), 3
 _GAP = 3.0  # pixels between a name and anything else
@@ -42,7 +42,7 @@ def accuracy_and_cost(found: Comparison) -> Figure:
 
     Backbones that were measured on fewer images are hollow and pale.
     """
-    figure = new_figure(_WIDTH, _HEIGHT, layout="none")
+    figure = new_figure(WIDTH, _HEIGHT, layout="none")
     axes = figure.add_axes(_FRAME)
     backbones = found.backbones
     frontier = sorted(
@@ -61,8 +61,10 @@ def accuracy_and_cost(found: Comparison) -> Figure:
         fewer = "" if one.complete else " (fewer images)"
         names.append(display_name(one.name, limit=_LONGEST) + fewer)
     _set_scale(axes, backbones)
-    axes.set_xlabel("core-milliseconds per image on this machine", color=GRAY)
-    axes.set_ylabel("cross-validated accuracy", color=GRAY)
+    axes.set_xlabel("time per image on this machine (milliseconds of one core)", color=GRAY)
+    axes.set_ylabel(
+        f"cross-validated accuracy (95% interval, n = {found.images:,} images)", color=GRAY
+    )
     style_axes(axes)
     _write_names(axes, backbones, names, colors, frontier)
     return finish(figure, _title(found))
@@ -129,7 +131,7 @@ def _write_names(
         x, y = one.milliseconds, one.accuracy.value
         text = axes.annotate(
             name, (x, y), (0, 0), textcoords="offset pixels", va="center",
-            color=color, fontsize=9, annotation_clip=False,
+            color=color, fontsize=FONT_SIZE, annotation_clip=False,
         )  # fmt: skip
         extent = text.get_window_extent(renderer)
         left, bottom = axes.transData.transform((x, y)) - (0, extent.height / 2)
@@ -157,7 +159,7 @@ def _title(found: Comparison) -> str:
     several = len(found.backbones) > 1
     reason = "cheapest backbone not significantly below the best" if several else "only one"
     return (
-        f"Recommended: {display_name(one.name, limit=_LONGEST)} ({reason}), "
+        f"Recommended, in orange: {display_name(one.name, limit=_LONGEST)} ({reason}), "
         f"accuracy {one.accuracy.value:.3f} on {found.images:,} images, "
-        f"{one.milliseconds:.1f} core-ms per image"
+        f"{one.milliseconds:.1f} ms per image. The line connects what no other beats in both"
     )

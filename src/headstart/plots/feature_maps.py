@@ -6,6 +6,7 @@ Each value becomes the color of a pixel, without smoothing.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +16,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from headstart.errors import DataError
-from headstart.plots.canvas import display_name
-from headstart.plots.pages import SMALL_FONT_SIZE, Page
+from headstart.plots.canvas import display_name, wrapped_name
+from headstart.plots.pages import LINE_HEIGHT, Page
+from headstart.plots.style import CHARACTER, DPI
 from headstart.types import Doubles, Floats, Pixels
 
 if TYPE_CHECKING:
@@ -24,21 +26,24 @@ if TYPE_CHECKING:
 
 # All lengths are in pixels of the page.
 _SIDE: Final = 210  # approximate side of a map; the exact one is a multiple of the map's size
-_SMALL, _BAR, _IMAGE = 112, 150, 448
-_FILTER, _MANY, _SMALL_FILTER = 130, 64, 66  # more than _MANY filters are drawn small
-_GAP, _LINE, _SMALL_LINE = 16, 25, 18
-_ROW: Final = 8  # maps per stage in the overview
+_SMALL, _BAR, _IMAGE = 112, 150, 224
+_FILTER, _MANY, _SMALL_FILTER = 130, 64, 80  # more than _MANY filters are drawn small
+_COLUMNS, _SMALL_COLUMNS = 8, 12  # of filters of either size
+_GAP = 16
+_ROW: Final = 7  # maps per stage in the overview
+_MAPS, _BARS_ROW = 4, 5  # per row on the page of one stage
 _EMPTY: Final = 238  # gray behind bars
 _ZERO: Final = 1e-6  # share of the layer's largest weight below which a filter counts as zero
 
 _POSITIVE = matplotlib.colormaps["viridis"]
 _SIGNED = matplotlib.colormaps["RdBu_r"]
 _LEGEND = {
-    False: ("yellow: largest value of the map", "violet: smallest value of the map", ""),
-    True: ("red: above zero; blue: below zero", "full color: largest magnitude of the map", ""),
+    False: "Yellow is the largest value of a map, violet the smallest.",
+    True: "Red is above zero, blue below; full color is the largest magnitude of a map.",
 }
-_RANKED = ("ranked by standard deviation over a map,", "numbered as in the network, from 0")
-_BARS = ("each channel is a single number, drawn as a bar,", "ranked by magnitude,", _RANKED[1])
+_NUMBERED = "# is the number of a channel in the network, from 0."
+_RANKED = f"Ranked by standard deviation over a map. {_NUMBERED} Below: smallest to largest value."
+_BARS = f"Each channel is one number, drawn as a bar. Ranked by magnitude. {_NUMBERED}"
 _TAIL: Final = 0.1
 """Activations such as GELU are slightly negative below zero, so a stage is drawn as signed only if
 it has values below this share of its largest magnitude."""
@@ -56,21 +61,21 @@ def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, image:
     _check((stage,))
     page = Page()
     tiles = _tiles(stage, _enlarged_side(stage))
-    notes = _BARS if _is_vector(stage) else (*_LEGEND[_is_signed(stage)], *_RANKED)
+    notes = (_BARS,) if _is_vector(stage) else (_LEGEND[_is_signed(stage)], _RANKED)
     left = _put_image(page, pixels, image, notes)
     count = len(tiles)
-    columns = _ROW if _is_vector(stage) else max(4, math.ceil(math.sqrt(count)))
+    columns = _BARS_ROW if _is_vector(stage) else _MAPS
     side = max(tiles[0].shape[1], _BAR)
     for rank, (tile, channel) in enumerate(zip(tiles, stage.ranked, strict=True)):
         x = left + rank % columns * (side + _GAP)
-        y = rank // columns * (tiles[0].shape[0] + 2 * _LINE + _GAP)
+        y = rank // columns * (tiles[0].shape[0] + 2 * LINE_HEIGHT + _GAP)
         page.put(x, y, tile)
         y += tile.shape[0] + 6
-        page.write(x, y, f"{rank + 1}.  channel {channel.index}")
-        page.write(x, y + _LINE, _range(channel), gray=True)
+        page.write(x, y, f"#{channel.index}")
+        page.write(x, y + LINE_HEIGHT, _range(channel), gray=True)
     share = "all" if count == stage.channels else f"the {count} strongest of"
     return page.figure(
-        f"{_name(stage)} of {display_name(network, limit=60)}: "
+        f"{_name(stage)} of {display_name(network)}: "
         f"{share} {stage.channels:,} channels{_size(stage)}"
     )
 
@@ -87,28 +92,23 @@ def channels_by_stage(
     """
     _check(stages)
     page = Page()
-    notes: list[str] = []
-    for signed in {_is_signed(stage): None for stage in stages if not _is_vector(stage)}:
-        notes += _LEGEND[signed]
-    left = _put_image(page, pixels, image, (*notes, *_RANKED))
+    kinds = {_is_signed(stage): None for stage in stages if not _is_vector(stage)}
+    left = _put_image(page, pixels, image, [*(_LEGEND[signed] for signed in kinds), _RANKED])
     y = 0
     for stage in stages:
         heading = f"{stage.number}.  {_name(stage)}:  {stage.channels:,} channels{_size(stage)}"
         page.write(left, y, heading)
-        y += _LINE + 4
+        y += LINE_HEIGHT + 4
         tiles = _tiles(stage, _SMALL)[:_ROW]
         for rank, (tile, channel) in enumerate(zip(tiles, stage.ranked, strict=False)):
             x = left + rank * (_SMALL + _GAP)
             page.put(x, y, tile)
             below = y + _SMALL + 4
-            page.write(x, below, f"channel {channel.index}", size=SMALL_FONT_SIZE)
-            below += _SMALL_LINE
-            page.write(x, below, _range(channel), size=SMALL_FONT_SIZE, gray=True)
-        y += _SMALL + 2 * _SMALL_LINE + 2 * _GAP
+            page.write(x, below, f"#{channel.index}")
+            page.write(x, below + LINE_HEIGHT, _range(channel), gray=True)
+        y += _SMALL + 2 * LINE_HEIGHT + 2 * _GAP
     scope = f"Stage {_name(stages[0])}" if len(stages) == 1 else "Strongest channels by stage"
-    return page.figure(
-        f"{scope} of {display_name(network, limit=60)} for {display_name(image, limit=40)}"
-    )
+    return page.figure(f"{scope} of {display_name(network)} for {display_name(image)}")
 
 
 def filters(first: Filters, *, network: str) -> Figure:
@@ -124,28 +124,29 @@ def filters(first: Filters, *, network: str) -> Figure:
     if not count:
         raise DataError(f"{first.layer} has no filters; give another layer")
     many = count > _MANY
-    side = _SMALL_FILTER if many else _FILTER
+    side, columns = (_SMALL_FILTER, _SMALL_COLUMNS) if many else (_FILTER, _COLUMNS)
     factor = max(1, round(side / max(height, width)))
-    columns = 2 ** math.ceil(math.log2(math.sqrt(count)))
     page = Page()
     zero = _ZERO * float(np.abs(first.values).max())
     for index, values in enumerate(first.values):
         most = float(np.abs(values).max())
         gray = np.full(values.shape, 0.5) if most <= zero else 0.5 + values / (2 * most)
         x = index % columns * (max(side, width * factor) + _GAP)
-        y = index // columns * (height * factor + (1 if many else 2) * _SMALL_LINE + _GAP)
+        y = index // columns * (height * factor + (1 if many else 2) * LINE_HEIGHT + _GAP)
         page.put(x, y, _enlarged(_bytes(gray.transpose(1, 2, 0)), factor))
         y += height * factor + 3
-        scale = f"±{_number(most, most)}"
-        if many:  # drawing text takes longer than everything else
-            page.write(x, y, f"{index}: {scale}", size=SMALL_FONT_SIZE, gray=True)
-            continue
-        page.write(x, y, f"filter {index}", size=SMALL_FONT_SIZE)
-        page.write(x, y + _SMALL_LINE, scale, size=SMALL_FONT_SIZE, gray=True)
+        page.write(x, y, f"#{index}")
+        if not many:  # drawing text takes longer than everything else
+            page.write(x, y + LINE_HEIGHT, _scale(most, zero), gray=True)
     return page.figure(
-        f"First layer of {display_name(network, limit=60)}: {count} filters of {height} × {width} "
-        f"pixels ({display_name(first.layer, limit=40)}); gray is zero"
+        f"First layer of {display_name(network)}: {count} filters of {height} × {width} "
+        f"pixels ({display_name(first.layer)}). Gray is zero, full color the largest weight of "
+        "each filter"
     )
+
+
+def _scale(most: float, zero: float) -> str:
+    return "zero" if most <= zero else f"±{_number(most, most)}"
 
 
 def _check(stages: Sequence[StageMaps]) -> None:
@@ -161,10 +162,14 @@ def _put_image(page: Page, pixels: Pixels, name: str, notes: Sequence[str]) -> i
     factor = max(1, _IMAGE // width)
     page.put(0, 0, _enlarged(pixels, factor))
     y = height * factor + 6
-    page.write(0, y, display_name(name, limit=width * factor // 11))
-    page.write(0, y + _LINE, f"{width} × {height} pixels, as the network sees it", gray=True)
-    for line, note in enumerate(notes, start=3):
-        page.write(0, y + line * _LINE, note, gray=True)
+    columns = round(width * factor / DPI / CHARACTER)
+    named = wrapped_name(name, width=columns)
+    page.write(0, y, named)
+    y += LINE_HEIGHT * (1 + named.count("\n"))
+    for note in (f"{width} × {height} pixels, as the network sees it", *notes):
+        lines = textwrap.wrap(note, columns)
+        page.write(0, y, "\n".join(lines), gray=True)
+        y += LINE_HEIGHT * (len(lines) + 1)
     return width * factor + 2 * _GAP
 
 

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from headstart.plots.canvas import BLUE, GRAY, ORANGE, finish, new_figure, style_axes
+from headstart.plots.canvas import finish, new_figure
+from headstart.plots.style import BLUE, FONT_SIZE, GRAY, INK, ORANGE, PALE, WIDTH, style_axes
 
 if TYPE_CHECKING:
     from headstart.finetuning.finetune import TuningAttempt
@@ -20,17 +21,21 @@ def training_curves(attempt: TuningAttempt, *, title: str) -> Figure:
     """Draw loss and accuracy over the epochs, and the probe's; the title states the result."""
     epochs = attempt.history
     closing = sum(one.validation_loss is None for one in epochs)
-    figure = new_figure(10.0, 4.2)
+    figure = new_figure(WIDTH, 3.6)
     left, right = figure.subplots(1, 2)
     losses = [one.loss for one in epochs]
     validation_losses = [one.validation_loss for one in epochs]
     _curve(left, losses, validation_losses, attempt.probe.loss, closing)
-    left.set_ylabel("loss (nats)", color=GRAY)
+    left.set_ylabel("log loss (nats per image)", color=GRAY)
     accuracies = [one.accuracy for one in epochs]
     validation = [one.validation_accuracy for one in epochs]
     _curve(right, accuracies, validation, attempt.probe.accuracy, closing)
-    right.set_ylabel("accuracy", color=GRAY)
-    right.legend(frameon=False, labelcolor="#333333", fontsize=9, loc="best")
+    count = len(attempt.probe.correct)
+    right.set_ylabel(f"accuracy (validation: n = {count:,})", color=GRAY)
+    figure.legend(
+        *right.get_legend_handles_labels(), frameon=False, labelcolor=INK, fontsize=FONT_SIZE,
+        loc="outside lower center", ncols=3,
+    )  # fmt: skip
     return finish(figure, title)
 
 
@@ -47,12 +52,12 @@ def _curve(
     axes.plot(epochs, values, "o-", color=BLUE, markersize=4, label="training, augmented")
     values = np.array(validation, dtype=np.float64)  # None becomes NaN
     known = np.isfinite(values)
-    axes.plot(epochs[known], values[known], "o-", color=ORANGE, markersize=4, label="validation")
+    axes.plot(epochs[known], values[known], "s-", color=ORANGE, markersize=4, label="validation")
     if closing:
-        axes.axvspan(len(training) - closing + 0.5, len(training) + 0.5, color="#F2F2F2", zorder=0)
+        axes.axvspan(len(training) - closing + 0.5, len(training) + 0.5, color=PALE, zorder=0)
         axes.text(
             len(training) - closing + 0.6, 1.01, "all images",
-            color=GRAY, fontsize=9, transform=axes.get_xaxis_transform(),
+            color=GRAY, transform=axes.get_xaxis_transform(),
         )  # fmt: skip
     axes.set_xlabel("epoch", color=GRAY)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 from headstart.errors import DataError, UnreadableImageError
 from headstart.images.decode import decode
 from headstart.images.limits import shown_size
-from headstart.plots.canvas import DPI, GRAY, display_name, finish, new_figure
+from headstart.plots.canvas import finish, new_figure, wrap_title, wrapped_name
+from headstart.plots.style import CHARACTER, DPI, GRAY, LINE
 from headstart.types import Pixels
 
-_GAP, _HEAD, _LINE, _MARGIN = 0.14, 0.55, 0.17, 0.14  # inches
-_FONT_SIZE = 8.0  # points
-_CHARACTER = 0.068  # inches, the width of a character of this size
+_GAP, _MARGIN = 0.14, 0.1  # inches
 _THUMBNAIL = 320  # pixels, more than a panel of the grid can show
 
 
@@ -26,12 +25,24 @@ class Panel:
     Attributes:
         pixels: (H, W, 3) uint8; None for a file that cannot be read.
         caption: first line below the image, in black.
-        note: second line below the image, in gray.
+        note: the next one, in gray.
+        file: the name of its file, in gray.
+
+    Long ones continue on further lines.
     """
 
     pixels: Pixels | None
     caption: str = ""
     note: str = ""
+    file: str = ""
+
+    def lines(self, columns: int) -> list[tuple[str, str]]:
+        """Return the lines of text below an image that is this wide, each with its color."""
+        return [
+            (line, color)
+            for text, color in ((self.caption, "black"), (self.note, GRAY), (self.file, GRAY))
+            for line in (wrapped_name(text, width=columns).split("\n") if text else ())
+        ]
 
 
 def small_copy(path: Path) -> Pixels | None:
@@ -45,14 +56,14 @@ def small_copy(path: Path) -> Pixels | None:
 
 
 def image_grid(
-    rows: Sequence[Sequence[Panel]], *, title: str, width: float = 1.9, tallest: float = 3.0
+    rows: Sequence[Sequence[Panel]], *, title: str, width: float = 1.845, tallest: float = 3.0
 ) -> Figure:
     """Draw rows of images with captions below, enlarging small images without smoothing.
 
     Args:
         rows: at least one panel each; a row is as high as its tallest image.
         title: the result that the images show.
-        width: width of the images in inches.
+        width: width of the images in inches; by default, four fill the page.
         tallest: largest ratio of height to width; taller images are drawn narrower, because a
             vertical panorama would be meters high.
 
@@ -62,26 +73,23 @@ def image_grid(
     if not rows or not all(rows):
         raise DataError(f"rows of {[len(row) for row in rows]} images; give at least one per row")
     heights = [max(_size(panel, width, tallest)[1] for panel in row) for row in rows]
-    lines = [max(bool(p.caption) + bool(p.note) for p in row) * _LINE for row in rows]
+    limit = int(width / CHARACTER)
+    lines = [max(len(panel.lines(limit)) for panel in row) * LINE for row in rows]
     columns = max(map(len, rows))
     page_width = max(4.0, columns * (width + _GAP) - _GAP + 2 * _MARGIN)
-    page_height = _HEAD + sum(heights) + sum(lines) + len(rows) * _GAP
+    head = _MARGIN + _GAP + len(wrap_title(title, page_width)) * LINE
+    page_height = head + sum(heights) + sum(lines) + len(rows) * _GAP
     figure = new_figure(page_width, page_height, layout="none")
-    limit = int(width / _CHARACTER)
-    top = page_height - _HEAD
+    top = page_height - head
     for row, height, text in zip(rows, heights, lines, strict=True):
         for column, panel in enumerate(row):
             left = _MARGIN + column * (width + _GAP)
             across, down = _size(panel, width, tallest)
             _draw(figure, panel.pixels, left, top - down, across, down)
             below = top - down - 0.04
-            for line, color in ((panel.caption, "black"), (panel.note, GRAY)):
-                if line:
-                    figure.text(
-                        left / page_width, below / page_height, display_name(line, limit=limit),
-                        fontsize=_FONT_SIZE, color=color, va="top",
-                    )  # fmt: skip
-                    below -= _LINE
+            for line, color in panel.lines(limit):
+                figure.text(left / page_width, below / page_height, line, color=color, va="top")
+                below -= LINE
         top -= height + text + _GAP
     return finish(figure, title)
 
@@ -95,7 +103,7 @@ def _draw(
     )
     axes.set_axis_off()
     if pixels is None:
-        axes.text(0.5, 0.5, "cannot be read", ha="center", color=GRAY, fontsize=_FONT_SIZE)
+        axes.text(0.5, 0.5, "cannot be read", ha="center", color=GRAY)
         return
     enlarged = pixels.shape[1] <= width * DPI
     axes.imshow(pixels, interpolation="nearest" if enlarged else "antialiased", aspect="auto")

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from headstart.plots.canvas import DPI, display_name
+from headstart.plots.canvas import display_name
 from headstart.plots.image_grid import Panel, image_grid
+from headstart.plots.style import DPI
 from headstart.types import Floats, Pixels
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ _GRAY: Final = np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.6
 _DIMMED, _DIMMED_GRAY = 0.75, 0.5  # brightness and share of gray where nothing is relevant
 _UNSEEN: Final = 0.35  # brightness of gray areas that the network did not see
 _OPACITY: Final = 0.8  # of the most relevant color; the image must stay visible
-_WIDTH: Final = 3.2  # inches, of an image in the figure
+_WIDTH: Final = 3.8  # inches, of an image in the figure
+_COLUMNS: Final = 2
 _ROWS: Final = 1024  # colored at a time, to limit the memory for large images
 
 
@@ -68,11 +70,12 @@ def explanation_figure(explanation: Explanation, overlays: Sequence[Pixels]) -> 
         for one, pixels in zip(explanation.maps, overlays, strict=True)
     ]
     title = (
-        f"{display_name(reading.image.name, limit=40)}: {display_name(prediction, limit=34)}. "
-        "In parentheses: scores of the same map, shifted; a faithful map has lower deletion and "
-        "higher insertion"
+        f"{display_name(reading.image.name)}: {display_name(prediction)}. Bright yellow marks what "
+        "counts most; in parentheses, the scores of the same map shifted elsewhere, which a "
+        "faithful map beats: lower deletion, higher insertion"
     )
-    return image_grid([row], title=title, width=_WIDTH)
+    rows = [row[first : first + _COLUMNS] for first in range(0, len(row), _COLUMNS)]
+    return image_grid(rows, title=title, width=_WIDTH)
 
 
 def _caption(one: HeatMap) -> str:

@@ -10,12 +10,14 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from headstart.plots.canvas import DPI, GRAY, finish, new_figure, wrap_title
+from headstart.plots.canvas import finish, new_figure, wrap_title
+from headstart.plots.style import DPI, GRAY, LINE
 from headstart.types import Pixels
 
-FONT_SIZE, SMALL_FONT_SIZE = 8.0, 6.5  # points
-_MARGIN, _TITLE_LINE, _BELOW_TITLE = 24, 28, 20  # pixels
+_MARGIN, _BELOW_TITLE = 15, 15  # pixels
 _WHITE: Final = 255
+LINE_HEIGHT: Final = round(LINE * DPI)
+"""Pixels from one line of text to the next."""
 
 
 @dataclass(slots=True)
@@ -30,7 +32,7 @@ class Page:
     width: int = 0
     height: int = 0
     _images: list[tuple[int, int, Pixels]] = field(default_factory=list)
-    _texts: list[tuple[int, int, str, float, str]] = field(default_factory=list)
+    _texts: list[tuple[int, int, str, str]] = field(default_factory=list)
 
     def put(self, x: int, y: int, pixels: Pixels) -> None:
         """Place an image, (H, W, 3) uint8, with its upper left corner at (x, y)."""
@@ -38,22 +40,19 @@ class Page:
         self.width = max(self.width, x + pixels.shape[1])
         self.height = max(self.height, y + pixels.shape[0])
 
-    def write(
-        self, x: int, y: int, text: str, *, size: float = FONT_SIZE, gray: bool = False
-    ) -> None:
-        """Place a line of text with its upper left corner at (x, y); it never widens the page.
+    def write(self, x: int, y: int, text: str, *, gray: bool = False) -> None:
+        """Place lines of text with the upper left corner at (x, y); they never widen the page.
 
-        The font size is in points. Names from users need `canvas.display_name` first.
+        Names from users need `canvas.display_name` first.
         """
-        self._texts.append((x, y, text, size, GRAY if gray else "black"))
-        self.height = max(self.height, y + round(size * DPI / 72))
+        self._texts.append((x, y, text, GRAY if gray else "black"))
+        self.height = max(self.height, y + LINE_HEIGHT * (1 + text.count("\n")))
 
     def figure(self, title: str) -> Figure:
         """Return the page with margins and a title above."""
         width = self.width + 2 * _MARGIN
         lines = len(wrap_title(title, width / DPI))
-        # matplotlib sets a title 2% of the height below the edge.
-        height = round((self.height + _MARGIN + lines * _TITLE_LINE + _BELOW_TITLE) / 0.98)
+        height = self.height + 2 * _MARGIN + lines * LINE_HEIGHT + _BELOW_TITLE
         top = height - self.height - _MARGIN
         paper = np.full((height, width, 3), _WHITE, np.uint8)
         for x, y, pixels in self._images:
@@ -61,7 +60,7 @@ class Page:
             paper[top + y : top + y + rows, _MARGIN + x : _MARGIN + x + columns] = pixels
         figure = new_figure(width / DPI, height / DPI, layout="none")
         figure.figimage(paper, origin="upper")
-        for x, y, text, size, color in self._texts:
+        for x, y, text, color in self._texts:
             position = ((_MARGIN + x) / width, 1 - (top + y) / height)
-            figure.text(*position, text, fontsize=size, color=color, va="top")
+            figure.text(*position, text, color=color, va="top")
         return finish(figure, title)

@@ -1,6 +1,7 @@
 """The report folder of an evaluation: metrics.json, predictions.csv and figures."""
 
 from pathlib import Path
+from typing import Final
 
 from matplotlib.figure import Figure
 
@@ -11,9 +12,18 @@ from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.trained_model import Model
 from headstart.system.serialization import write_json
 
+_ERRORS: Final = "most_wrong.png"
 
-def write_report(report: Report, tested: HeldOutPredictions, folder: Path, *, model: Model) -> None:
+
+def write_report(
+    report: Report, tested: HeldOutPredictions, folder: Path, *, model: Model
+) -> list[str]:
     """Write the metrics, predictions and figures of an evaluation.
+
+    A figure that there is no reason for is not written, and one of an earlier run is removed.
+
+    Returns:
+        Which figures were not written, and why, one sentence each.
 
     Raises:
         HeadstartError: the folder cannot be written.
@@ -21,17 +31,22 @@ def write_report(report: Report, tested: HeldOutPredictions, folder: Path, *, mo
     paths, labels, probabilities = tested.paths, tested.labels, tested.probabilities
     write_json(folder / METRICS, report)
     write_csv(tested.table(report.classes), folder / "predictions.csv")
-    figures = {
+    figures: dict[str, Figure | None] = {
         "confusion.png": plots.confusion_matrix(report.confusion, report.classes),
-        "most_wrong.png": plots.most_wrong(paths, labels, probabilities, report.classes),
+        _ERRORS: plots.most_wrong(paths, labels, probabilities, report.classes),
         "reliability.png": plots.reliability(
             metrics.calibration_bins(probabilities, labels), ece=report.ece
         ),
     }
-    if stages := stage_figure(model):
-        figures["accuracy_by_stage.png"] = stages
+    figures["accuracy_by_stage.png"] = stage_figure(model)
     for name, figure in figures.items():
-        plots.save(figure, folder / name)
+        if figure is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            plots.save(figure, folder / name)
+    if figures[_ERRORS] is None:
+        return [f"all {len(labels):,} predictions are right, so there is no {_ERRORS}"]
+    return []
 
 
 def stage_figure(model: Model) -> Figure | None:
@@ -44,4 +59,10 @@ def stage_figure(model: Model) -> Figure | None:
     if not known:
         return None
     largest = max(model.data.images) / sum(model.data.images)
-    return plots.accuracy_by_stage(known, model.origin.stages, largest=largest)
+    choice, images = model.accuracy_of_choice, next(iter(model.accuracy_by_stage.values())).images
+    together = None
+    if choice and choice.value is not None and choice.interval is not None:
+        together = choice.value, choice.interval
+    return plots.accuracy_by_stage(
+        known, model.origin.stages, largest=largest, together=together, images=images
+    )

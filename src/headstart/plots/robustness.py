@@ -9,39 +9,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headstart.inspection.epsilon import epsilon_text
-from headstart.plots.canvas import (
-    BLUE,
-    GRAY,
-    display_name,
-    finish,
-    new_figure,
-    plot_intervals,
-    style_axes,
-)
+from headstart.plots.canvas import display_name, finish, new_figure
+from headstart.plots.style import BLUE, GRAY, MARKERS, SERIES, WIDTH, plot_intervals, style_axes
 from headstart.types import Norm
 
 if TYPE_CHECKING:
     from headstart.evaluation.metrics import Accuracy
     from headstart.inspection.robustness import Robustness
 
-# The palette of Okabe and Ito without yellow, which is invisible on white.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#666666")
 _SPACING = 0.055  # smallest distance between names, as a share of the axis
 
 
 def robustness_curves(found: Robustness) -> Figure:
     """Draw accuracy under attacks and under corruptions, side by side."""
-    figure = new_figure(11.0, 4.6)
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
+    figure = new_figure(WIDTH, 4.0)
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.15])
     epsilons = [epsilon_text(epsilon, found.norm) for epsilon in found.epsilons]
     _plot_attacks(left, epsilons, found.attacked)
-    unit = "to a pixel (linf)" if found.norm is Norm.LINF else "(l2, pixels from 0 to 1)"
-    left.set_xlabel(f"largest change that the attacker may make {unit}", color=GRAY)
+    linf = found.norm is Norm.LINF
+    unit = "of any pixel, in 255ths of its range (linf)" if linf else "(l2, pixels from 0 to 1)"
+    left.set_xlabel(f"attack: largest change\n{unit}", color=GRAY)
     corrupted = {str(kind): row for kind, row in found.corrupted.items()}
     _plot_corruptions(right, found.attacked[0], corrupted)
-    right.set_xlabel("corruption strength (Hendrycks and Dietterich 2019)", color=GRAY)
+    right.set_xlabel("corruption: strength\n(Hendrycks and Dietterich 2019)", color=GRAY)
     for axes in (left, right):
-        axes.set_ylabel("accuracy", color=GRAY)
+        axes.set_ylabel(f"accuracy (95% interval, n = {len(found.sample):,})", color=GRAY)
         axes.set_ylim(-0.02, 1.02)
         style_axes(axes)
     return finish(figure, _title(epsilons, found))
@@ -55,8 +47,8 @@ def _plot_attacks(axes: Axes, epsilons: list[str], attacked: Sequence[Accuracy])
     for at, value in enumerate(values):
         # Accuracy only falls, so the space above and to the right of a point is free.
         axes.annotate(
-            f"{value:.3f}", (at, value), (5, 4), textcoords="offset points",
-            ha="left", va="bottom", color=BLUE, fontsize=9,
+            f"{value:.2f}", (at, value), (5, 4), textcoords="offset points",
+            ha="left", va="bottom", color=BLUE,
         )  # fmt: skip
     axes.set_xlim(-0.3, len(values) - 0.3)
     axes.set_xticks(positions, epsilons)
@@ -68,19 +60,17 @@ def _plot_corruptions(
     strengths = len(next(iter(corrupted.values())))
     ends = _spread({name: row[-1].value for name, row in corrupted.items()})
     for index, (name, row) in enumerate(corrupted.items()):
-        color = _COLORS[index % len(_COLORS)]
+        color, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
         # Shifted, so that the intervals do not cover each other.
         shift = (index - (len(corrupted) - 1) / 2) * 0.06
         positions = [0.0, *(strength + shift for strength in range(1, strengths + 1))]
         values = [one.value for one in row]
         axes.plot(positions, [clean.value, *values], color=color, linewidth=1.2)
-        axes.plot(positions[1:], values, "o", color=color, markersize=4)
+        axes.plot(positions[1:], values, marker, color=color, markersize=5)
         spans = [one.interval for one in row]
         axes.vlines(positions[1:], [s.low for s in spans], [s.high for s in spans],
                     color=color, linewidth=0.8, alpha=0.6)  # fmt: skip
-        axes.annotate(
-            display_name(name), (strengths + 0.3, ends[name]), va="center", color=color, fontsize=9
-        )
+        axes.annotate(display_name(name), (strengths + 0.3, ends[name]), va="center", color=color)
     plot_intervals(axes, [0], [clean.value], [clean.interval], BLUE, "white")
     axes.set_xticks(range(strengths + 1), ["none", *map(str, range(1, strengths + 1))])
     axes.set_xlim(-0.3, strengths + 1.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from headstart.plots.canvas import (
+from headstart.plots.canvas import display_name, finish, new_figure, wrapped_name
+from headstart.plots.style import (
     BLUE,
+    FONT_SIZE,
     GRAY,
     ORANGE,
     SILVER,
-    display_name,
-    finish,
-    new_figure,
+    WIDTH,
     plot_intervals,
     style_axes,
 )
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
 
 _ORDINARY = (0.2, 0.3)
 """Mean shifts of three sets of ordinary photos, measured with EfficientNet-Lite0."""
+_COLUMNS = 46
+"""Characters on a line as wide as a plot."""
 _AHEAD = 4
 """The learning curve is drawn up to this many times the available images."""
 
 
 def transfer_figure(found: TransferReport) -> Figure:
     """Draw accuracy by stage, against baselines and by images, and the distance by stage."""
-    figure = new_figure(12.0, 8.6)
+    figure = new_figure(WIDTH, 8.0)
     (first, second), (third, fourth) = figure.subplots(2, 2)
     chance = 1 / len(found.classes)
     _plot_stages(first, found, chance)
@@ -43,6 +46,9 @@ def transfer_figure(found: TransferReport) -> Figure:
     _plot_learning_curve(third, found.curve)
     _plot_distance(fourth, found)
     style_axes(first, second, third, fourth)
+    for axes in (first, second, third, fourth):
+        lines = textwrap.wrap(axes.get_title(loc="left"), _COLUMNS)
+        axes.set_title("\n".join(lines), loc="left")
     title = f"{found.data}, {found.images:,} images on {found.backbone}. {found.advice.sentence}"
     return finish(figure, title)
 
@@ -58,11 +64,11 @@ def _plot_stages(axes: Axes, found: TransferReport, chance: float) -> None:
     axes.plot([], [], "o", color=BLUE, markerfacecolor=BLUE, label="pre-trained, chosen")
     axes.plot([], [], "o", color=BLUE, markerfacecolor="white", label="pre-trained")
     axes.axhline(chance, color=SILVER, linewidth=1, linestyle="--", label=f"chance {chance:.3f}")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=FONT_SIZE, loc="best")
     _set_stage_ticks(axes, [one.name for one in found.stages])
     axes.set_ylim(0, 1.03)
-    axes.set_ylabel("cross-validated accuracy", color=GRAY)
-    axes.set_title("accuracy by stage, from shallow to deep", loc="left", fontsize=10)
+    axes.set_ylabel(f"cross-validated accuracy (95% interval, n = {found.images:,})", color=GRAY)
+    axes.set_title("A head on each stage, from shallow to deep", loc="left")
 
 
 def _plot_baselines(axes: Axes, found: TransferReport, chance: float) -> None:
@@ -76,16 +82,19 @@ def _plot_baselines(axes: Axes, found: TransferReport, chance: float) -> None:
         axes.plot([value], [at], "o", color=color, markersize=7)
         axes.annotate(
             f"{value:.3f}", (value, at), (0, 7), textcoords="offset points",
-            ha="center", color=color, fontsize=9,
+            ha="center", color=color,
         )  # fmt: skip
     axes.axvline(found.last.accuracy.value, color=BLUE, linewidth=0.8, linestyle=":")
     axes.axvline(chance, color=SILVER, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.6)
     axes.set_xlim(0, 1.03)
-    axes.set_xlabel("cross-validated accuracy (dashed: chance)", color=GRAY)
-    title = "accuracy of baselines without pre-training\n(orange: significantly better than the "
-    axes.set_title(f"{title}last layer)", loc="left", fontsize=10)
+    axes.set_xlabel(
+        f"cross-validated accuracy (95% interval, n = {found.images:,})\ndashed: chance; dotted: "
+        "last layer", color=GRAY,
+    )  # fmt: skip
+    title = "The pre-trained network (blue) and classifiers without pre-training"
+    axes.set_title(f"{title}; orange ones beat its last layer significantly", loc="left")
 
 
 def _plot_learning_curve(axes: Axes, curve: LearningCurve) -> None:
@@ -99,42 +108,43 @@ def _plot_learning_curve(axes: Axes, curve: LearningCurve) -> None:
     for size, value in zip(sizes, values, strict=True):
         axes.annotate(
             f"{value:.3f}", (size, value), (7, -4), textcoords="offset points", color=BLUE,
-            fontsize=9, va="top",
+            va="top",
         )  # fmt: skip
     axes.set_xscale("log")
     ticks = sorted({*(round(size) for size in sizes), *(curve.available * k for k in (2, _AHEAD))})
     axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("training images", color=GRAY)
-    axes.set_ylabel("cross-validated accuracy", color=GRAY)
-    axes.set_title(f"learning curve:\n{curve.sample_cost or UNKNOWN_COST}", loc="left", fontsize=10)
+    axes.set_xlabel("number of training images", color=GRAY)
+    axes.set_ylabel("cross-validated accuracy (95% interval)", color=GRAY)
+    axes.set_title(f"Learning curve: {curve.sample_cost or UNKNOWN_COST}", loc="left")
 
 
 def _plot_distance(axes: Axes, found: TransferReport) -> None:
-    title = "distance from the pre-training data"
+    title = "Distance from the pre-training data"
     if found.distance:
         stages = found.distance.stages
         shifts = [one.shift for one in stages]
         low, high = _ORDINARY
-        title += f": mean {found.distance.shift:.2f}\n(ordinary photos: {low} to {high})"
+        title += f": mean {found.distance.shift:.2f}, of ordinary photos {low} to {high}"
         axes.plot(range(len(shifts)), shifts, "o-", color=BLUE, linewidth=1)
         _set_stage_ticks(axes, [one.name for one in stages])
         axes.set_ylim(0, max(0.8, 1.1 * max(shifts)))
-        axes.set_ylabel("shift of the channel means,\nin standard deviations", color=GRAY)
+        axes.set_ylabel("shift of channel means (standard deviations)", color=GRAY)
     else:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.text(
             0.5, 0.5, "unknown: the network has no batch normalization", ha="center", color=GRAY
         )
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(title, loc="left")
     if found.nearest_classes:
         nearest = found.nearest_classes.overall[:3]
         names = ", ".join(f"{display_name(name)} {share:.0%}" for name, share in nearest)
-        axes.set_xlabel(f"most similar classes of the network: {names}", color=GRAY)
+        lines = textwrap.wrap(f"most similar classes of the network: {names}", _COLUMNS)
+        axes.set_xlabel("\n".join(lines), color=GRAY)
 
 
 def _set_stage_ticks(axes: Axes, names: Sequence[str]) -> None:
-    labels = [display_name(name, limit=16) for name in names]
-    axes.set_xticks(range(len(names)), labels, rotation=30, ha="right")
+    labels = [wrapped_name(name, width=16, lines=2) for name in names]
+    axes.set_xticks(range(len(names)), labels, rotation=90)
