@@ -1,10 +1,11 @@
 """Makes docs/gallery.md and its images.
 
-    python examples/gallery.py docs
+    python examples/gallery.py docs [PART ...]
 
-Everything comes from the embedded backbone, the embedded data and the photos that scikit-image
-ships, so that anyone can make the page again. Each command on the page is the one that ran, and the
-numbers come from its JSON.
+Parts are features, attack, and others below; by default all are made again, otherwise the others
+stay as they are. Everything comes from the embedded backbone, the embedded data and the photos that
+scikit-image ships, so that anyone can make the page again. Each command on the page is the one that
+ran, and the numbers come from its JSON.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from PIL import Image
 
 from headstart.cli.app import run
 
-WIDTH = 1100  # pixels of an image on the page
+WIDTH = 1200  # pixels of an image on the page, the width of most figures
 
 
 def call(command: str) -> dict:
@@ -87,7 +88,7 @@ The network assigns each saved image to its class with a probability of at least
 
 def attack(images: Path) -> str:
     """The section on a cat that is classified as a dog."""
-    command = "headstart attack cat.png --to dog --epsilon 4/255 --out dog.png"
+    command = "headstart attack cat.png --to dog --epsilon 4/255 --confidence 0.9 --out dog.png"
     made = call(command)
     keep(made["comparison"], images / "attack.png")
     before, after = (
@@ -136,17 +137,92 @@ removing other pixels (deletion), and showing them raises it faster (insertion):
 """
 
 
+def report(images: Path) -> str:
+    """The section on the figures of `fit` and `evaluate`."""
+    command = "headstart fit digits --holdout 0.2 --out digits-model --report report"
+    made = call(command)
+    for name in ("confusion", "accuracy_by_stage", "reliability", "most_wrong"):
+        keep(f"report/{name}.png", images / f"{name}.png")
+    return f"""## How good a model is
+
+```sh
+{command}
+```
+
+The accuracy on {made["tested_images"]} held-out images is {made["accuracy"]:.3f}.
+`evaluate` draws the same figures of other images. Which classes are confused:
+
+![confusion](gallery/confusion.png)
+
+Which stages of the network the head uses, and how good it is on each of them:
+
+![accuracy by stage](gallery/accuracy_by_stage.png)
+
+Whether the probabilities can be trusted:
+
+![reliability](gallery/reliability.png)
+
+The most confident errors, with their files:
+
+![most wrong](gallery/most_wrong.png)
+"""
+
+
+def compare(images: Path) -> str:
+    """The section on comparing networks."""
+    command = "headstart compare digits --images 300 --out comparison"
+    call(command)
+    keep("comparison/comparison.png", images / "comparison.png")
+    return f"""## Which network suits the images
+
+```sh
+{command}
+```
+
+![comparison](gallery/comparison.png)
+"""
+
+
+def transfer(images: Path) -> str:
+    """The section on how well a network transfers."""
+    command = "headstart transfer digits --images 300 --out transfer"
+    call(command)
+    keep("transfer/transfer.png", images / "transfer.png")
+    return f"""## Does it transfer?
+
+```sh
+{command}
+```
+
+![transfer](gallery/transfer.png)
+"""
+
+
+def finetune(images: Path) -> str:
+    """The section on fine-tuning."""
+    command = "headstart finetune digits --epochs 4 --views 2 --holdout 0.5 --out tuned"
+    call(command)
+    keep("tuned/curves.png", images / "curves.png")
+    return f"""## Fine-tuning
+
+```sh
+{command}
+```
+
+![curves](gallery/curves.png)
+"""
+
+
 def robustness(images: Path) -> str:
     """The section on robustness."""
-    fit = "headstart fit digits --holdout 0.2 --out digits-model"
     command = "headstart robustness digits-model digits --images 40 --out robustness"
-    call(fit)
+    if not Path("digits-model").exists():
+        call("headstart fit digits --holdout 0.2 --out digits-model")
     call(command)
     keep("robustness/robustness.png", images / "robustness.png")
     return f"""## Robustness
 
 ```sh
-{fit}
 {command}
 ```
 
@@ -154,22 +230,41 @@ def robustness(images: Path) -> str:
 """
 
 
-def main(docs: Path) -> None:
-    """Write the page and its images."""
-    images = docs.resolve() / "gallery"
+PARTS = {
+    "## What the network extracts": features,
+    "## Ideal images of classes": imagine,
+    "## A cat that it classifies as a dog": attack,
+    "## What a prediction depends on": explain,
+    "## How good a model is": report,
+    "## Which network suits the images": compare,
+    "## Does it transfer?": transfer,
+    "## Fine-tuning": finetune,
+    "## Robustness": robustness,
+}
+
+
+def main(docs: Path, wanted: list[str]) -> None:
+    """Write the page and its images, or some parts of it again."""
+    images, page = docs.resolve() / "gallery", docs.resolve() / "gallery.md"
     images.mkdir(parents=True, exist_ok=True)
+    old = page.read_text(encoding="utf-8").split("\n## ")[1:] if page.is_file() else []
+    sections = {f"## {one.splitlines()[0]}": f"## {one.strip()}\n" for one in old}
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         os.environ.setdefault("HEADSTART_CACHE", str(Path(scratch) / "cache"))
         shutil.copy(Path(skimage.data.__file__).parent / "chelsea.png", "cat.png")
-        sections = [part(images) for part in (features, imagine, attack, explain, robustness)]
-    page = """# Gallery
+        for heading, part in PARTS.items():
+            if not wanted or part.__name__ in wanted:
+                sections[heading] = part(images)
+    begin = """# Gallery
 
-Made by `make gallery` with the embedded backbone. The photo shows Chelsea, the cat that
-scikit-image ships (by Stefan van der Walt, CC0).
+Made by `make gallery` with the embedded backbone and data. The photo shows Chelsea, the cat that
+scikit-image ships (by Stefan van der Walt, CC0). All figures have [one
+style](../src/headstart/plots/style.py), which is readable in print and for color-blind readers.
 
 """
-    (images.parent / "gallery.md").write_text(page + "\n".join(sections), encoding="utf-8")
+    found = [sections[heading] for heading in PARTS if heading in sections]
+    page.write_text(begin + "\n".join(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -14,6 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from headstart.plots import save
+from headstart.plots.canvas import finish, new_figure
+from headstart.plots.style import BLUE, FONT_SIZE, INK, ORANGE, SKY, WIDTH, style_axes
+
 SECTIONS = {
     "series": "## Photos that come in series",
     "unknown": "## Unknown objects",
@@ -21,7 +25,14 @@ SECTIONS = {
     "drift": "## Photos that are different",
     "labels": "## Wrong labels",
 }
-INK, STRONG, SOFT, WEAK = "#333333", "#1f77b4", "#9ecae1", "#d62728"
+TITLES = {
+    "series": "What fit promises, and the accuracy of the test",
+    "unknown": "Images of something else that are called unknown, and false alarms",
+    "sets": "How often sets for 0.9 contain the right class",
+    "drift": "Share of batches of 50 photos in which drift was reported",
+    "labels": "How many of the most suspicious labels had been changed",
+}
+STRONG, SOFT, WEAK = BLUE, SKY, ORANGE
 
 
 def table(page: str, section: str, first_column: str) -> list[dict[str, str]]:
@@ -46,11 +57,10 @@ def bars(axes: Axes, labels: list[str], series: dict[str, tuple[list[float], str
         axes.barh(at + 0.4 - (place + 0.5) * height, values, height, color=color, label=name)
     axes.set_yticks(at, labels)
     axes.set_xlim(0, 1)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    style_axes(axes)
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
-    figure.legend(frameon=False, loc="outside lower center", ncols=len(series))
+    figure.legend(frameon=False, fontsize=FONT_SIZE, loc="outside lower center", ncols=len(series))
 
 
 def column(rows: list[dict[str, str]], name: str) -> list[float]:
@@ -115,10 +125,9 @@ def drift_figure(page: str, axes: Axes) -> None:
     share = np.array([[number(row[name].split(",")[1]) for name in names] for row in rows])
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1.4, aspect="auto")
     for (row, place), value in np.ndenumerate(share):
-        axes.text(place, row, f"{value:.2f}", ha="center", va="center", color=INK, fontsize=8)
+        axes.text(place, row, f"{value:.2f}", ha="center", va="center", color=INK)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(rows)), [row["photos"] for row in rows])
-    axes.set_title("share of batches of 50 photos in which drift was reported", fontsize=9)
 
 
 def labels_figure(page: str, axes: Axes) -> None:
@@ -142,9 +151,9 @@ def main() -> None:
         "labels": labels_figure,
     }
     for name, draw in figures.items():
-        figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+        figure = new_figure(WIDTH, 3.8)
         draw(page, figure.subplots())
-        figure.savefig(folder / "gallery" / f"trust-{name}.png", dpi=110)
+        save(finish(figure, TITLES[name]), folder / "gallery" / f"trust-{name}.png")
 
 
 if __name__ == "__main__":

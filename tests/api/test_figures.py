@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from headstart import Audit, ImageDataset, build_report, plots
 from headstart.api.figures import figure
@@ -23,7 +24,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The arguments of what would draw; drawing takes half a second."""
     calls: list[tuple[Any, ...]] = []
     for name in ("confusion_matrix", "reliability", "most_wrong", "image_grid"):
-        monkeypatch.setattr(plots, name, lambda *args, name=name, **_: calls.append((name, *args)))
+        monkeypatch.setattr(
+            plots, name, lambda *args, name=name, **_: calls.append((name, *args)) or Figure()
+        )
     return calls
 
 

@@ -299,7 +299,7 @@ def test_names_are_broken_and_end_between_words() -> None:
     name = "american_pit_bull_terrier"
     assert canvas.wrapped_name(name, width=15) == "american_pit_\nbull_terrier"
     assert canvas.wrapped_name(name, width=30) == name
-    assert canvas.wrapped_name("a b-c/d_e", width=3) == "a\nb-\nc/d…"
+    assert canvas.wrapped_name("a b-c/d_e", width=4) == "a b-\nc/d_\ne"
     assert canvas.wrapped_name("a" * 20, width=9) == "a" * 9 + "\n" + "a" * 9 + "\n" + "aa"
     assert canvas.display_name(name, limit=15) == "american_pit…"
     assert canvas.display_name(name, limit=9) == "american…"

@@ -15,7 +15,6 @@ from headstart.inspection.robustness_result import Robustness
 from headstart.types import Norm
 
 SIZES = (0.0, 0.25 / 255, 1 / 255, 4 / 255)
-EPSILONS = ("0", "0.25/255", "1/255", "4/255")
 
 
 def at(*correct: int, n: int = 50) -> tuple[Accuracy, ...]:
@@ -57,7 +56,7 @@ def test_the_title_states_the_finding():
 def test_both_plots_show_the_numbers():
     left, right = drawn().get_axes()
     np.testing.assert_allclose(left.lines[0].get_ydata(), [0.98, 0.6, 0.06, 0])
-    assert [tick.get_text() for tick in left.get_xticklabels()] == list(EPSILONS)
+    assert [tick.get_text() for tick in left.get_xticklabels()] == ["0", "1/4", "1", "4"]
     spans = [path.vertices[:, 1] for path in left.collections[0].get_paths()]
     for span, one in zip(spans, at(49, 30, 3, 0), strict=True):
         np.testing.assert_allclose(sorted(span), [one.interval.low, one.interval.high])
@@ -66,6 +65,12 @@ def test_both_plots_show_the_numbers():
     for curve, row in zip(curves, CORRUPTED.values(), strict=True):
         np.testing.assert_allclose(curve.get_ydata(), [0.98, *(one.value for one in row)])
     assert {text.get_text() for text in right.texts} == set(CORRUPTED)
+
+
+def test_nothing_is_drawn_after_the_accuracy_is_gone():
+    left, _ = drawn(at(49, 30, 0, 0)).get_axes()
+    np.testing.assert_allclose(left.lines[0].get_ydata(), [0.98, 0.6, 0])
+    assert "0.00 up to 4/255" in {text.get_text() for text in left.texts}
 
 
 @pytest.mark.parametrize("value", [0, 25, 50])

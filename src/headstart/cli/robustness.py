@@ -36,7 +36,10 @@ def robustness(
     norm: shared.NormName = Norm.LINF,
     epsilons: Annotated[
         str | None,
-        Option(unset="0, 0.25, 0.5, 1, 2, 4, 8 over 255; for l2, 0, 0.1, 0.25, 0.5, 1, 2, 4"),
+        Option(
+            unset="0, 1/16, 1/8, 1/4, 1/2, 1, 2, 4, 8, each of 255; for l2, 0, 0.1, 0.25, 0.5, "
+            "1, 2, 4"
+        ),
     ] = None,
     steps: Annotated[int, Option(low=1)] = 50,
     restarts: Annotated[int, Option(low=1)] = 1,

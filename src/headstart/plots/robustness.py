@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from headstart.evaluation.metrics import Accuracy
     from headstart.inspection.robustness import Robustness
 
+_EXACT = 1e-6
 _SPACING = 0.055  # smallest distance between names, as a share of the axis
 
 
@@ -25,7 +27,7 @@ def robustness_curves(found: Robustness) -> Figure:
     figure = new_figure(WIDTH, 4.0)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.15])
     epsilons = [epsilon_text(epsilon, found.norm) for epsilon in found.epsilons]
-    _plot_attacks(left, epsilons, found.attacked)
+    _plot_attacks(left, found)
     linf = found.norm is Norm.LINF
     unit = "of any pixel, in 255ths of its range (linf)" if linf else "(l2, pixels from 0 to 1)"
     left.set_xlabel(f"attack: largest change\n{unit}", color=GRAY)
@@ -39,9 +41,12 @@ def robustness_curves(found: Robustness) -> Figure:
     return finish(figure, _title(epsilons, found))
 
 
-def _plot_attacks(axes: Axes, epsilons: list[str], attacked: Sequence[Accuracy]) -> None:
-    values = [one.value for one in attacked]
-    positions = range(len(values))
+def _plot_attacks(axes: Axes, found: Robustness) -> None:
+    """Draw the fall of the accuracy: up to the first size that leaves nothing of it."""
+    values = [one.value for one in found.attacked]
+    fallen = next((at for at, value in enumerate(values) if value == 0), len(values))
+    values = values[: fallen + 1]
+    attacked, positions = found.attacked[: len(values)], range(len(values))
     axes.plot(positions, values, color=BLUE, linewidth=1)
     plot_intervals(axes, positions, values, [one.interval for one in attacked], BLUE, "white")
     for at, value in enumerate(values):
@@ -51,7 +56,20 @@ def _plot_attacks(axes: Axes, epsilons: list[str], attacked: Sequence[Accuracy])
             ha="left", va="bottom", color=BLUE,
         )  # fmt: skip
     axes.set_xlim(-0.3, len(values) - 0.3)
-    axes.set_xticks(positions, epsilons)
+    axes.set_xticks(positions, [_tick(one, found.norm) for one in found.epsilons[: len(values)]])
+    if len(values) < len(found.epsilons):
+        rest = epsilon_text(found.epsilons[-1], found.norm)
+        axes.annotate(f"0.00 up to {rest}", (0.98, 0.12), xycoords="axes fraction", ha="right",
+                      color=GRAY)  # fmt: skip
+
+
+def _tick(epsilon: float, norm: Norm) -> str:
+    """Return a size as it stands at the axis: with linf, in levels of 255, such as 1/8."""
+    if norm is not Norm.LINF:
+        return f"{epsilon:.3g}"
+    levels = Fraction(epsilon * 255).limit_denominator(64)
+    simple = abs(levels - Fraction(epsilon * 255)) < _EXACT
+    return str(levels) if simple else f"{epsilon * 255:.2g}"
 
 
 def _plot_corruptions(

@@ -14,7 +14,6 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from headstart.plots.canvas import display_name, finish, new_figure, wrapped_name
 from headstart.plots.style import (
     BLUE,
-    FONT_SIZE,
     GRAY,
     ORANGE,
     SILVER,
@@ -56,19 +55,24 @@ def transfer_figure(found: TransferReport) -> Figure:
 def _plot_stages(axes: Axes, found: TransferReport, chance: float) -> None:
     accuracies = [one.accuracy.value for one in found.stages]
     random = [one.accuracy.value for one in found.random_stages]
-    axes.plot(range(len(random)), random, "x:", color=GRAY, linewidth=1, label="random weights")
+    axes.plot(range(len(random)), random, "x:", color=GRAY, linewidth=1)
     axes.plot(range(len(accuracies)), accuracies, color=BLUE, linewidth=1)
     for at, one in enumerate(found.stages):
         face = BLUE if one.name in found.chosen_stages else "white"
         plot_intervals(axes, [at], [one.accuracy.value], [one.accuracy.interval], BLUE, face)
-    axes.plot([], [], "o", color=BLUE, markerfacecolor=BLUE, label="pre-trained, chosen")
-    axes.plot([], [], "o", color=BLUE, markerfacecolor="white", label="pre-trained")
-    axes.axhline(chance, color=SILVER, linewidth=1, linestyle="--", label=f"chance {chance:.3f}")
-    axes.legend(frameon=False, fontsize=FONT_SIZE, loc="best")
+    axes.axhline(chance, color=SILVER, linewidth=1, linestyle="--")
+    low = found.stages[-1].accuracy.interval.low
+    for text, x, y, lift, color in (
+        ("pre-trained", len(accuracies) - 1, low, -12, BLUE),
+        ("random weights", len(random) - 1, random[-1], 7, GRAY),
+        (f"chance {chance:.3f}", 0, chance, 3, GRAY),
+    ):
+        side = "right" if x else "left"
+        axes.annotate(text, (x, y), (0, lift), textcoords="offset points", color=color, ha=side)
     _set_stage_ticks(axes, [one.name for one in found.stages])
     axes.set_ylim(0, 1.03)
-    axes.set_ylabel(f"cross-validated accuracy (95% interval, n = {found.images:,})", color=GRAY)
-    axes.set_title("A head on each stage, from shallow to deep", loc="left")
+    axes.set_ylabel(f"cross-validated accuracy\n(95% interval, n = {found.images:,})", color=GRAY)
+    axes.set_title("A head on each stage, from shallow to deep; filled: chosen", loc="left")
 
 
 def _plot_baselines(axes: Axes, found: TransferReport, chance: float) -> None:
@@ -116,7 +120,7 @@ def _plot_learning_curve(axes: Axes, curve: LearningCurve) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("number of training images", color=GRAY)
-    axes.set_ylabel("cross-validated accuracy (95% interval)", color=GRAY)
+    axes.set_ylabel("cross-validated accuracy\n(95% interval)", color=GRAY)
     axes.set_title(f"Learning curve: {curve.sample_cost or UNKNOWN_COST}", loc="left")
 
 
@@ -130,7 +134,7 @@ def _plot_distance(axes: Axes, found: TransferReport) -> None:
         axes.plot(range(len(shifts)), shifts, "o-", color=BLUE, linewidth=1)
         _set_stage_ticks(axes, [one.name for one in stages])
         axes.set_ylim(0, max(0.8, 1.1 * max(shifts)))
-        axes.set_ylabel("shift of channel means (standard deviations)", color=GRAY)
+        axes.set_ylabel("shift of the channel means\n(standard deviations)", color=GRAY)
     else:
         axes.set_xticks([])
         axes.set_yticks([])
