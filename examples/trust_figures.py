@@ -125,7 +125,8 @@ def drift_figure(page: str, axes: Axes) -> None:
     share = np.array([[number(row[name].split(",")[1]) for name in names] for row in rows])
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1.4, aspect="auto")
     for (row, place), value in np.ndenumerate(share):
-        axes.text(place, row, f"{value:.2f}", ha="center", va="center", color=INK)
+        color = "white" if value > 0.5 else INK
+        axes.text(place, row, f"{value:.2f}", ha="center", va="center", color=color)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(rows)), [row["photos"] for row in rows])
 
