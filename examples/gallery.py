@@ -200,7 +200,7 @@ def transfer(images: Path) -> str:
 
 def finetune(images: Path) -> str:
     """The section on fine-tuning."""
-    command = "headstart finetune digits --epochs 4 --views 2 --holdout 0.5 --out tuned"
+    command = "headstart finetune digits --depth 2 --epochs 4 --views 2 --holdout 0.7 --out tuned"
     call(command)
     keep("tuned/curves.png", images / "curves.png")
     return f"""## Fine-tuning
@@ -215,7 +215,7 @@ def finetune(images: Path) -> str:
 
 def robustness(images: Path) -> str:
     """The section on robustness."""
-    command = "headstart robustness digits-model digits --images 40 --out robustness"
+    command = "headstart robustness digits-model digits --images 20 --steps 6 --out robustness"
     if not Path("digits-model").exists():
         call("headstart fit digits --holdout 0.2 --out digits-model")
     call(command)

@@ -49,7 +49,10 @@ def test_what_was_asked_for_is_kept_and_nothing_that_diverged(searched):
     worse = decide(one, tuned, probe, ROWS, keep=Keep.TUNED, **more)
     assert worse.weight == 1
     assert worse.result.loss == worse.tuned.loss
-    lost = {name: value * np.nan for name, value in tuned.items()}
+    lost = {
+        name: value * np.nan if value.is_floating_point() else value
+        for name, value in tuned.items()
+    }
     found = decide(one, probe, lost, ROWS, keep=Keep.TUNED, **more)
     assert found.diverged
     assert not found.kept
