@@ -59,7 +59,7 @@ def _plot_attacks(axes: Axes, found: Robustness) -> None:
     axes.set_xticks(positions, [_tick(one, found.norm) for one in found.epsilons[: len(values)]])
     if len(values) < len(found.epsilons):
         rest = epsilon_text(found.epsilons[-1], found.norm)
-        axes.annotate(f"0.00 up to {rest}", (0.98, 0.12), xycoords="axes fraction", ha="right",
+        axes.annotate(f"0.00 up to {rest}", (0.98, 0.92), xycoords="axes fraction", ha="right",
                       color=GRAY)  # fmt: skip
 
 
