@@ -24,9 +24,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The arguments of what would draw; drawing takes half a second."""
     calls: list[tuple[Any, ...]] = []
     for name in ("confusion_matrix", "reliability", "most_wrong", "image_grid"):
-        monkeypatch.setattr(
-            plots, name, lambda *args, name=name, **_: calls.append((name, *args)) or Figure()
-        )
+
+        def draw(*args: Any, name: str = name, **_: Any) -> Figure:
+            calls.append((name, *args))
+            return Figure()
+
+        monkeypatch.setattr(plots, name, draw)
     return calls
 
 
