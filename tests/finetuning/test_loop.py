@@ -10,6 +10,7 @@ import torch
 from headstart.backbones.cut import PIXELS
 from headstart.finetuning.checkpoint import (
     Epoch,
+    EpochCallback,
     Phase,
     TrainingState,
     read_checkpoint,
@@ -76,11 +77,20 @@ def assert_equal(found: TrainingState, expected: TrainingState) -> None:
     assert timeless(found.history) == timeless(expected.history)
 
 
+def into(told: list[Epoch]) -> EpochCallback:
+    """A callback that keeps the epochs."""
+    return lambda row, last: told.append(row)
+
+
 def test_the_loss_falls_and_the_history_says_so():
     settings = replace(QUICK, epochs=25, rate=0.03)
     told: list[Epoch] = []
     steps: list[tuple[int, int]] = []
-    one = loop(settings, on_epoch=told.append, on_steps=lambda *now: steps.append(now))
+    one = loop(
+        settings,
+        on_epoch=into(told),
+        on_steps=lambda *now: steps.append(now),
+    )
     found = run(one, settings)
     assert told == found.history
     assert [row.epoch for row in told] == list(range(1, 26))
@@ -128,13 +138,14 @@ def test_a_run_stopped_after_any_epoch_or_within_one_ends_the_same(
         with pytest.raises(KeyboardInterrupt):
             run(loop(settings, checkpoint=folder, on_steps=interrupt), settings)
         told: list[Epoch] = []
-        found = run(loop(settings, checkpoint=folder, on_epoch=told.append), settings)
+        found = run(loop(settings, checkpoint=folder, on_epoch=into(told)), settings)
         assert_equal(found, expected)
         assert len(told) == 3 - (stop - 1) // 3  # 3 steps an epoch: what was done is not redone
 
 
 def test_a_run_stopped_by_its_watcher_ends_the_same(tmp_path: Path):
-    def stop(row: Epoch) -> None:
+    def stop(row: Epoch, last: int) -> None:
+        assert last == QUICK.epochs
         if row.epoch == 2:
             raise KeyboardInterrupt
 
@@ -144,7 +155,7 @@ def test_a_run_stopped_by_its_watcher_ends_the_same(tmp_path: Path):
     assert_equal(run(loop(checkpoint=tmp_path)), expected)
     # Done is done.
     told: list[Epoch] = []
-    assert_equal(run(loop(checkpoint=tmp_path, on_epoch=told.append)), expected)
+    assert_equal(run(loop(checkpoint=tmp_path, on_epoch=into(told))), expected)
     assert not told
 
 
@@ -166,7 +177,7 @@ def test_a_damaged_checkpoint_is_ignored(damage: str, tmp_path: Path):
     content = file.read_bytes()
     file.write_bytes({"cut short": content[:-7], "empty": b"", "other bytes": b"x" * 100}[damage])
     told: list[Epoch] = []
-    assert_equal(run(loop(checkpoint=tmp_path, on_epoch=told.append)), expected)
+    assert_equal(run(loop(checkpoint=tmp_path, on_epoch=into(told))), expected)
     assert len(told) == 4
 
 
