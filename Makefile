@@ -6,7 +6,7 @@ DATA ?= textiles
 MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check coverage fuzz campaign bench bench-attacks bench-finetuning bench-head bench-imagine bench-export bench-few-shot bench-pass bench-quality bench-serving bench-surfaces bench-tricks gallery clean
+.PHONY: demo test check coverage fuzz campaign bench bench-attacks bench-finetuning bench-head bench-imagine bench-export bench-few-shot bench-pass bench-quality bench-serving bench-surfaces bench-tricks gallery docs clean
 
 demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
 	@rm -rf $(DEMO)
@@ -88,8 +88,11 @@ gallery: .venv/dev-installed ## write docs/gallery.md and its images
 	$(BIN)/python examples/gallery.py docs
 	$(BIN)/python examples/trust_figures.py docs
 
+docs: .venv/docs-installed ## write the website to build/site; it begins at build/site/index.html
+	$(BIN)/python -m website build
+
 clean:
-	rm -rf .venv $(DEMO) examples/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv $(DEMO) build examples/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -104,6 +107,10 @@ clean:
 
 .venv/peers: benchmarks/peers.txt .venv/dev-installed
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ -r $<
+	@touch $@
+
+.venv/docs-installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -e ".[docs]" -c constraints.txt
 	@touch $@
 
 .venv/dev-installed: pyproject.toml constraints.txt | .venv/bin/python
