@@ -1,4 +1,4 @@
-"""Every command that the README and the pages in docs/ show is run."""
+"""Every command and Python block of the README and the pages in docs/ is run, or says why not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from headstart.backbones.vision_ops import import_timm
 from headstart.cli.app import run
+from headstart.features import extractor
 from tests.desk import write_desk
+from tests.finetuning.networks import EAGER
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -23,17 +26,65 @@ RUNS_ITSELF = "docs/gallery.md"
 """`make gallery` runs the commands of this page to write it; they take minutes."""
 
 
+NOT_RUN = {
+    ".": "it enters an environment",
+    ".venv/bin/pip": "it installs packages",
+    ".venv/bin/python": "benchmarks and campaigns take minutes to hours",
+    "cd": "it only changes the folder",
+    "curl": "it needs a server; tests/serving sends such requests",
+    "docker": "it needs a service; tests/test_deploy.py checks the files",
+    "headstart serve": "it runs until it is stopped; tests/serving starts it",
+    "make": "it takes minutes; that its targets exist is tested here",
+    "mv": "it only moves a folder",
+    "npm": "it installs packages",
+    "pip": "it installs packages",
+    "python": "benchmarks take minutes to hours",
+    "python3": "it makes an environment",
+}
+"""Programs of shell blocks that no test of this module runs."""
+PYTHON_ELSEWHERE = {
+    "CONTRIBUTING.md": "tests/test_contributing.py runs it",
+    "docs/python.md": "tests/test_notebook.py runs it as a notebook",
+    "docs/serving.md": "it needs a server; tests/serving/test_inference_routes.py sends the same",
+}
+_BLOCK = re.compile(
+    r"(?:<!-- not run: (.*?) -->\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
+
+
+def blocks(page: str) -> list[tuple[str, str, str]]:
+    """Why a block is not run ("" if it is), its language and its text."""
+    return _BLOCK.findall(PAGES[page].read_text(encoding="utf-8"))
+
+
+def shell_lines(language: str, block: str) -> list[str]:
+    """Lines of shell commands; in transcripts, those after a prompt."""
+    prompt = "$ " if language == "console" else ""
+    return [one.removeprefix(prompt) for one in block.splitlines() if one.startswith(prompt)]
+
+
 def commands(page: str, program: str) -> list[str]:
     """Calls of a program in blocks of shell commands, and after a prompt in transcripts."""
-    text = PAGES[page].read_text(encoding="utf-8")
-    lines = []
-    for language, block in re.findall(r"```(sh|console)\n(.*?)```", text, flags=re.DOTALL):
-        prompt = "$ " if language == "console" else ""
-        lines += [one.removeprefix(prompt) for one in block.splitlines() if one.startswith(prompt)]
+    lines = [
+        line
+        for reason, language, block in blocks(page)
+        if language in ("sh", "console") and not reason
+        for line in shell_lines(language, block)
+    ]
     return [line for line in lines if line.split()[:1] == [program]]
 
 
 WITH_COMMANDS = {page for page in PAGES if commands(page, "headstart")}
+
+
+def not_run_before(page: str) -> list[str]:
+    """The commands of a page that are not on a page before it, which starts from the same desk."""
+    order = [*FROM_NOTHING, *sorted(WITH_COMMANDS - {*FROM_NOTHING, RUNS_ITSELF})]
+    shown = {line for one in order[: order.index(page)] for line in commands(one, "headstart")}
+    return [line for line in commands(page, "headstart") if line not in shown]
+
+
+ALL_THAT_RUN = sorted(page for page in WITH_COMMANDS - {RUNS_ITSELF} if not_run_before(page))
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +106,14 @@ def at_the_desk(desk: Path, cat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("at_the_desk")
-@pytest.mark.parametrize("page", sorted(WITH_COMMANDS - {RUNS_ITSELF}))
+@pytest.mark.parametrize("page", ALL_THAT_RUN)
 def test_every_command_works_in_the_order_shown(
     page: str, desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(desk / "model", ignore_errors=True)
     if page not in FROM_NOTHING:
         assert run(["fit", "photos/", "--out", "model"]) == 0
-    for command in commands(page, "headstart"):
+    for command in not_run_before(page):
         capsys.readouterr()
         code = run(shlex.split(command)[1:])
         captured = capsys.readouterr()
@@ -77,16 +128,38 @@ def test_the_pages_that_show_commands_are_found() -> None:
     assert len(commands("docs/inspection.md", "headstart")) == 5
 
 
+def python_of(page: str) -> str:
+    return "\n".join(block for _, language, block in blocks(page) if language == "python")
+
+
+WITH_PYTHON = sorted({page for page in PAGES if python_of(page)} - {*PYTHON_ELSEWHERE})
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("at_the_desk")
-@pytest.mark.parametrize("page", FROM_NOTHING)
-def test_python_runs(page: str, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if page != "README.md" and not (desk / "model").exists():
+@pytest.mark.parametrize("page", WITH_PYTHON)
+def test_python_runs(
+    page: str, desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if page == "docs/guides/own-network.md":
+        import_timm("this page")
+        monkeypatch.setattr(extractor, "make_plan", lambda *_, **__: EAGER)  # converting takes long
+    elif page != "README.md" and not (desk / "model").exists():
         assert run(["fit", "photos/", "--out", "model"]) == 0
-    text = PAGES[page].read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    exec(compile(code, page, "exec"), {})
+    exec(compile(python_of(page), page, "exec"), {})
     assert "cat" in capsys.readouterr().out
+
+
+def test_what_is_not_run_says_why() -> None:
+    for page in PAGES:
+        for reason, language, block in blocks(page):
+            if language not in ("sh", "bash", "console", "shell") or len(reason.split()) > 1:
+                continue
+            for line in re.sub(r"\\\n", "", "\n".join(shell_lines(language, block))).splitlines():
+                words = line.split()
+                is_run = words[:1] == ["headstart"] and language != "bash"
+                known = {" ".join(words[:1]), " ".join(words[:2])} & {*NOT_RUN}
+                assert is_run or known or not words or words[0] == "#", f"{page}: {line}"
 
 
 def test_every_target_of_make_exists() -> None:

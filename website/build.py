@@ -43,10 +43,10 @@ def build(folder: Path) -> int:
 
 
 def collect_pages(folder: Path) -> None:
-    """Write the pages, and the files that they link to, into `folder` as they lie in the repository.
+    """Write the pages, and the files that they link to, as they lie in the repository.
 
     Args:
-        folder: the folder of the pages; relative links stay as they are.
+        folder: the folder to write to; relative links stay as they are.
     """
     sources = [ROOT / name for name in PAGES]
     sources += sorted(path for path in (ROOT / "docs").rglob("*") if path.is_file())
