@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from website.command_reference import command_reference
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 """Pages outside docs/ that are part of the website; the first is where it starts."""
-GENERATED: Final = {
+GENERATED: Final[dict[str, Callable[[], str]]] = {
     "api": api_reference,
     "commands": command_reference,
     "decisions": lambda: list_of_pages(ROOT / "docs" / "decisions"),
@@ -30,12 +30,13 @@ def build(folder: Path) -> int:
     """Build the website in `folder`/site from nothing.
 
     Args:
-        folder: where to build; what an earlier build left there is replaced.
+        folder: where to build; the folders `pages` and `site` in it are replaced.
 
     Returns:
         The exit status of Zensical: not 0 if a page, a link or the configuration is wrong.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("pages", "site"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     collect_pages(folder / "pages")
     shutil.copy(ROOT / "website" / "zensical.toml", folder)
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
@@ -50,17 +51,14 @@ def collect_pages(folder: Path) -> None:
     """
     sources = [ROOT / name for name in PAGES]
     sources += sorted(path for path in (ROOT / "docs").rglob("*") if path.is_file())
-    for source in sources:
+    for source in sources:  # grows by the files that the pages link to
         target = folder / source.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.suffix != ".md":
             shutil.copy(source, target)
             continue
         text = source.read_text(encoding="utf-8")
-        for linked in linked_files(source, text):
-            place = folder / linked.relative_to(ROOT)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(linked, place)
+        sources += [one for one in linked_files(source, text) if one not in sources]
         target.write_text(_with_generated(_to_readmes(source, text)), encoding="utf-8")
     shutil.copy(ROOT / "website" / "nav.yml", folder / ".nav.yml")
     for name in ("site.css", "iframe-worker.js"):
