@@ -12,6 +12,7 @@ from typing import Final
 
 from website.api_reference import api_reference
 from website.command_reference import command_reference
+from website.json_schemas import OUTPUTS, schema_text
 
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -20,6 +21,9 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "api": api_reference,
     "commands": command_reference,
     "decisions": lambda: list_of_pages(ROOT / "docs" / "decisions"),
+    "schemas": lambda: "\n".join(
+        f"- [`headstart {one} --json`](schemas/{one}.schema.json)" for one in OUTPUTS
+    ),
 }
 """What replaces a line such as `<!-- generated: commands -->` in a page."""
 _MARK: Final = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
@@ -61,6 +65,10 @@ def collect_pages(folder: Path) -> None:
         sources += [one for one in linked_files(source, text) if one not in sources]
         target.write_text(_with_generated(_to_readmes(source, text)), encoding="utf-8")
     shutil.copy(ROOT / "website" / "nav.yml", folder / ".nav.yml")
+    (folder / "docs" / "schemas").mkdir()
+    for command in OUTPUTS:
+        file = folder / "docs" / "schemas" / f"{command}.schema.json"
+        file.write_text(schema_text(command), encoding="utf-8")
     for name in ("site.css", "iframe-worker.js"):
         shutil.copy(ROOT / "website" / name, folder)
 

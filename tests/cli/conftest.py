@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from website.json_schemas import OUTPUTS, json_schema
 
 from headstart.cli.app import run
 
 _NEXT = "headstart: next, "
+SCHEMAS = {command: Draft202012Validator(json_schema(command)) for command in OUTPUTS}
+"""Of what commands print with --json; all of that in these tests is checked against them."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         captured = capsys.readouterr()
         lines = captured.err.splitlines(keepends=True)
         hint = lines.pop() if lines and lines[-1].startswith(_NEXT) else ""
-        return Outcome(code, captured.out, "".join(lines), hint.removeprefix(_NEXT).strip())
+        outcome = Outcome(code, captured.out, "".join(lines), hint.removeprefix(_NEXT).strip())
+        if "--json" in arguments and outcome.out and (schema := SCHEMAS.get(str(arguments[0]))):
+            schema.validate(outcome.document)
+        return outcome
 
     return call
 
