@@ -19,13 +19,12 @@ ROOT = Path(__file__).parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
     for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
+    if not path.is_relative_to(ROOT / "docs" / "lessons")  # tests of their own run these
 }
 FROM_NOTHING = ("README.md", "docs/usage.md")
 """Pages that train the model that they use; the others take it for granted."""
 RUNS_ITSELF = "docs/gallery.md"
 """`make gallery` runs the commands of this page to write it; they take minutes."""
-
-
 NOT_RUN = {
     ".": "it enters an environment",
     ".venv/bin/pip": "it installs packages",
