@@ -19,6 +19,7 @@ from typing import (
 
 import numpy as np
 
+from headstart.evaluation.breakdown import ClassRecall, LargestClass
 from headstart.evaluation.drift import Drift, EstimatedAccuracy
 from headstart.evaluation.report import Report
 from headstart.system.option import options_of
@@ -50,6 +51,7 @@ class ImagePrediction(TypedDict):
         novelty: Share of images of the known classes that are at least as unlike the training
             images; null if the model cannot tell.
         known: Whether the novelty is above the limit; null without a novelty or a limit.
+        answer: The label, "unknown", or "unsure" (`--min-probability`).
         top: The most probable classes, the most probable first.
         set: The classes that cannot be ruled out (`--coverage`).
         where: The places that decided (`--where`).
@@ -61,6 +63,7 @@ class ImagePrediction(TypedDict):
     probability: NotRequired[float]
     novelty: NotRequired[float | None]
     known: NotRequired[bool | None]
+    answer: NotRequired[str | None]
     top: NotRequired[list[ClassProbability]]
     set: NotRequired[list[str]]
     where: NotRequired[list[Place]]
@@ -71,6 +74,7 @@ class PredictOutput(TypedDict):
 
     Attributes:
         predictions: One for each image, in the order of the images.
+        counts: Number of images by answer.
         cost: Core-milliseconds per image; null if nothing was computed.
         skipped: Files of folders that are not images, with reasons.
         coverage: What `--coverage` said, or null.
@@ -79,6 +83,7 @@ class PredictOutput(TypedDict):
     """
 
     predictions: list[ImagePrediction]
+    counts: dict[str, int]
     cost: float | None
     skipped: list[Skipped]
     coverage: float | None
@@ -86,6 +91,45 @@ class PredictOutput(TypedDict):
     estimated_accuracy: EstimatedAccuracy | None
 
 
+LargestClassOutput = TypedDict(  # "class" is no name in Python
+    "LargestClassOutput",
+    {
+        "class": str,
+        "accuracy": float,
+        "images": int,
+        "difference": float,
+        "interval": Interval,
+        "better": bool,
+    },
+)
+LargestClassOutput.__doc__ = """What always answering the largest class would get right.
+
+    Attributes:
+        class: Its name.
+        accuracy: Share of the images that this answer gets right.
+        images: Number of its images.
+        difference: The accuracy of the model minus this.
+        interval: 95% interval of the difference.
+        better: Whether the interval is above 0.
+    """
+RecallOutput = TypedDict(
+    "RecallOutput",
+    {"class": str, "recall": float, "interval": Interval, "correct": int, "images": int},
+)
+RecallOutput.__doc__ = """How many images of a class are recognized.
+
+    Attributes:
+        class: Its name.
+        recall: Share of its images that are predicted as it.
+        interval: 95% interval of the recall.
+        correct: Number of those images.
+        images: Number of its images.
+    """
+CONVERTED: Final[dict[type, Any]] = {
+    ClassRecall: RecallOutput,
+    LargestClass: LargestClassOutput,
+}
+"""What `as_dict` of a class returns, where it has one."""
 OUTPUTS: Final[dict[str, type]] = {"evaluate": Report, "predict": PredictOutput}
 """The type of what a command prints with `--json`, by the command's name."""
 _SCALARS: Final = {str: "string", bool: "boolean", int: "integer", float: "number"}
@@ -120,6 +164,7 @@ def schema_text(command: str) -> str:
 
 def _schema(kind: Any, definitions: dict[str, Schema]) -> Schema:
     """Return the schema of what `to_json` makes of a type; those of classes are definitions."""
+    kind = CONVERTED.get(kind, kind)
     origin, inner = get_origin(kind), get_args(kind)
     if kind in _SCALARS:
         return {"type": _SCALARS[kind]}

@@ -63,9 +63,12 @@ def test_a_prediction_or_an_error() -> None:
     assert entries["required"] == ["image"]
     document = dict.fromkeys(("cost", "coverage", "drift", "estimated_accuracy"))
     found = {"image": "a.jpg", "error": "truncated"}
-    validate({**document, "skipped": [], "predictions": [found]}, schema)
+    validate({**document, "counts": {}, "skipped": [], "predictions": [found]}, schema)
     with pytest.raises(ValidationError):
-        validate({**document, "skipped": [], "predictions": [{"error": "truncated"}]}, schema)
+        validate(
+            {**document, "counts": {}, "skipped": [], "predictions": [{"error": "truncated"}]},
+            schema,
+        )
 
 
 class Converted(NamedTuple):
