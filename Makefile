@@ -20,7 +20,7 @@ demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see de
 	@echo "          $(DEMO)/evaluation/metrics.json             all metrics"
 	@echo "          $(DEMO)/evaluation/confusion.png            which classes are confused"
 	@echo "          $(DEMO)/evaluation/accuracy_by_stage.png    accuracy of each stage"
-	@echo "          $(DEMO)/evaluation/most_wrong.png           the images it gets most wrong"
+	@echo "          $(DEMO)/evaluation/most_wrong.png           the images it gets most wrong, if any"
 
 test: .venv/dev-installed .venv/browser-installed ## lint, types and all tests
 	$(BIN)/ruff check .
