@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.cli.options import check_image_results, check_png
+from headstart.cli.result_files import check_image_results, check_png
 from headstart.datasets.own_folders import mark_results
 from headstart.errors import DataError, UserError
 from headstart.inspection.image_tensor import encode

@@ -9,6 +9,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, warn
+from headstart.cli.result_files import check_png
 from headstart.inspection.epsilon import parse_epsilon
 from headstart.system.option import Option
 from headstart.system.serialization import to_json
@@ -58,7 +59,7 @@ def attack(
         confidence: Go on until the class that wins has this probability, such as 0.9.
         jpeg: Also write a JPEG file of quality 90, which must fool the network too.
     """
-    shared.check_png(out, force=force)
+    check_png(out, force=force)
     from headstart.inspection.attack_choice import chosen_attack, chosen_method, chosen_threat
 
     size = None if epsilon is None else parse_epsilon(epsilon, norm, option="--epsilon")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
 from headstart.cli.fit import fit
+from headstart.cli.result_files import check_results
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import pluralize
@@ -62,7 +63,7 @@ def audit(
     from headstart.datasets.review import count_actions
 
     started = time.perf_counter()
-    shared.check_results(out, TABLE, data, force=force)
+    check_results(out, TABLE, data, force=force)
     if reviewed := count_actions(out / TABLE):
         raise UserError(
             f"{out / TABLE} has an action in {pluralize(reviewed, 'row')}, which would be lost; "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, note, paragraph, print_json, progress, say, table, warn
+from headstart.cli.result_files import check_results
 from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import layer_text, left_out_facts
 from headstart.errors import BackboneError
@@ -52,7 +53,7 @@ def compare(
     )
     started = time.perf_counter()
     if out:
-        shared.check_results(out, _REPORT, data, force=force)
+        check_results(out, _REPORT, data, force=force)
     dataset = dataset_options.open(data, runtime.cache)
     extractors, left_out = open_candidates(
         names, runtime.extractor, allow_download=allow_download, note=note

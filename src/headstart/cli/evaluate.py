@@ -8,6 +8,7 @@ from headstart.cli import options as shared
 from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts, note, print_json, progress, warn
 from headstart.cli.remarks import coverage_texts, coverage_warnings, detail_advice, drift_text
+from headstart.cli.result_files import check_results
 from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import left_out_facts
 from headstart.system.text import join_names, pluralize
@@ -48,7 +49,7 @@ def evaluate(
     from headstart.models.trained_model import AccuracyEstimate
 
     if out:
-        shared.check_results(out, METRICS, data, force=force)
+        check_results(out, METRICS, data, force=force)
     rate, trained = shared.unknown_rate(unknown), load_model(model)
     warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
     dataset = dataset_options.open(data, runtime.cache, require_classes=1)

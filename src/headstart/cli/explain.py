@@ -12,7 +12,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import note, paragraph, print_json, progress, table, warn
 from headstart.cli.explained_tiles import explain_tiles, tiled_model
 from headstart.cli.remarks import slow_views_text
-from headstart.cli.result_files import check_not_among, result_bases
+from headstart.cli.result_files import check_image_results, check_not_among, result_bases
 from headstart.cli.summary import skipped_warnings
 from headstart.system.option import Option
 from headstart.system.text import pluralize
@@ -58,7 +58,7 @@ def explain(
     from headstart.datasets.unlabeled import find_images
 
     check_not_among(images, out, "--out")
-    shared.check_image_results(out, force=force)
+    check_image_results(out, force=force)
     listed = find_images(images)
     paths = list(dict.fromkeys(listed.paths))
     if tiled := tiled_model(model):

@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
+from headstart.cli.result_files import OVERWRITE
 from headstart.errors import DataError, UserError
 from headstart.exporting.file_format import TOLERANCE, Format, InputForm, Weights
 from headstart.system.option import Option
@@ -96,7 +97,7 @@ def export(
     try:
         check_target(out, settings.format, force=force)
     except DataError as error:
-        raise DataError(f"{error}, or {shared.OVERWRITE}") from None
+        raise DataError(f"{error}, or {OVERWRITE}") from None
     trained = load_model(model)
     dataset = _training_images(model, trained, data, cache)
     runtime = shared.RuntimeOptions(weights=weights, cache=cache, allow_code=allow_code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, say, table
+from headstart.cli.result_files import check_image_results
 from headstart.system.option import Option
 from headstart.system.serialization import to_json
 
@@ -41,7 +42,7 @@ def features(
     from headstart.datasets.own_folders import mark_results
     from headstart.system.files import check_not_input
 
-    shared.check_image_results(out, force=force)
+    check_image_results(out, force=force)
     inspected = network.inspected()
     from headstart.backbones.stages import check_stages
     from headstart.images.decode import open_image

@@ -11,6 +11,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, warn
 from headstart.cli.finetuned import describe, document, write_history
 from headstart.cli.fit import write_fit_report
+from headstart.cli.result_files import check_model_target, check_outside, check_results
 from headstart.cli.results_page import record_command
 from headstart.errors import UserError
 from headstart.finetuning.settings import TuningSettings
@@ -73,16 +74,16 @@ def finetune(
     from headstart.evaluation.report import METRICS
     from headstart.models.saved_model import save_model
 
-    shared.check_model_target(out, force=force)
+    check_model_target(out, force=force)
     if report:
-        shared.check_results(report, METRICS, force=force)
+        check_results(report, METRICS, force=force)
     model = _model(source, data)
     if model is not None:
         _check_model_options(model, source, out, balance=balance, backbone=backbone)
     location = _location(model, source, data, dataset_options, runtime)
     for folder in (out, report):
         if folder is not None:
-            shared.check_outside(folder, location.data)
+            check_outside(folder, location.data)
     settings = replace(settings, seed=location.seed if seed is None else seed)
     name = backbone or DEFAULT_BACKBONE
     extractor = (

@@ -11,6 +11,7 @@ from headstart.cli import options as shared
 from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts, note, print_json, progress, warn
 from headstart.cli.remarks import detail_advice
+from headstart.cli.result_files import check_model_target, check_outside, check_results
 from headstart.cli.results_page import record_command, write_results_page
 from headstart.cli.summary import (
     budget_text,
@@ -94,11 +95,11 @@ def fit(
     settings = FitSettings(
         head=head, stages=_stages(stage), balance=balance, hold_out=holdout, seed=seed
     )
-    shared.check_model_target(out, force=force)
+    check_model_target(out, force=force)
     if force:
-        shared.check_outside(out, data)
+        check_outside(out, data)
     if report:
-        shared.check_results(report, METRICS, data, force=force)
+        check_results(report, METRICS, data, force=force)
     dataset = dataset_options.open(data, runtime.cache)
     extractor = with_quality(
         runtime.extractor(backbone),

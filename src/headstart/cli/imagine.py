@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
+from headstart.cli.result_files import check_png
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import join_names
@@ -73,7 +74,7 @@ def imagine(
     """
     from headstart.system.files import check_writable
 
-    shared.check_png(out, force=force)
+    check_png(out, force=force)
     unit = _check(classes or [], stage, channel, at)
     if method is SynthesisMethod.LESSON and start is not None and grid > 1:
         raise UserError(

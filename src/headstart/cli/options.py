@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from headstart.errors import DataError, SavedModelError, UserError
-from headstart.system.marks import PNG_MARK
+from headstart.errors import UserError
 from headstart.system.option import Advanced, Option
 from headstart.types import DEFAULT_BACKBONE, ClassLevel, Device, EngineName, Norm, Precision
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from headstart.inspection.inspected_network import InspectedNetwork
     from headstart.models.data_location import DataLocation
     from headstart.models.trained_model import Model
-
-
-OVERWRITE = "add --force to write there all the same"
 
 
 def _use_cache(folder: Path | None) -> Path | None:
@@ -337,90 +333,3 @@ def _inspected(
     # Built at once: it reports a missing extra before the caller imports what needs PyTorch.
     _ = network.differentiable
     return network
-
-
-def check_outside(folder: Path, data: str) -> None:
-    """Refuse a folder for results among the images, where it would look like a class.
-
-    Raises:
-        DataError: the folder is inside the data.
-    """
-    images = Path(data)
-    if images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
-        raise DataError(f"{folder} is among the images in {data}; choose a folder outside")
-
-
-def check_model_target(folder: Path, *, force: bool) -> None:
-    """Refuse a folder for a model that has other files, before any work is done.
-
-    Raises:
-        SavedModelError: It is a file or, without `force`, has files but no model.
-        UserError: It cannot be created or written.
-    """
-    from headstart.models.model_folder import ModelFolder
-
-    try:
-        ModelFolder(folder).check_target(force=force)
-    except SavedModelError as error:
-        hint = f", or {OVERWRITE}" if folder.is_dir() else ""
-        raise SavedModelError(f"{error}{hint}") from None
-
-
-def check_results(
-    folder: Path, report: str, data: str | None = None, *, force: bool = False
-) -> None:
-    """Refuse a folder for results that is unsuitable, before any work is done.
-
-    `report` names the file that marks a folder as earlier results, which are replaced.
-    With `force`, the folder may contain other files.
-
-    Raises:
-        DataError: the folder is a file, is among the images, or contains other files.
-        UserError: it cannot be created or written.
-    """
-    from headstart.system.files import check_writable
-
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file; choose a folder for the results")
-    if data is not None:
-        check_outside(folder, data)
-    check_writable(folder)
-    earlier = (folder / report).is_file()
-    if not force and folder.is_dir() and any(folder.iterdir()) and not earlier:
-        raise DataError(
-            f"{folder} contains other files; choose a new folder for the results, or {OVERWRITE}"
-        )
-
-
-def check_image_results(folder: Path, *, force: bool) -> None:
-    """Refuse a folder for images that has files other than earlier results.
-
-    Raises:
-        DataError: It has, without `force`.
-        UserError: It cannot be created or written.
-    """
-    from headstart.datasets.own_folders import may_be_marked
-    from headstart.system.files import check_writable
-
-    check_writable(folder)
-    if not force and not may_be_marked(folder):
-        raise DataError(
-            f"{folder} contains other files; choose a new folder for the images, or {OVERWRITE}"
-        )
-
-
-def check_png(out: Path, *, force: bool = False) -> None:
-    """Refuse an image format other than PNG, which may be lossy, and an image of someone else.
-
-    Raises:
-        UserError: The file's name does not end in .png, or it exists and is not an image that
-            headstart wrote.
-    """
-    from headstart.system.files import head_of
-
-    if out.suffix.lower() != ".png":
-        raise UserError(f"--out {out} does not end in .png; use PNG, which is lossless")
-    if not force and out.exists() and PNG_MARK not in head_of(out):
-        raise UserError(
-            f"{out} exists and is not an image of headstart; choose another file, or {OVERWRITE}"
-        )

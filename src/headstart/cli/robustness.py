@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from headstart.cli import options as shared
 from headstart.cli.console import facts, note, print_json, progress, say, table, warn
 from headstart.cli.remarks import slow_views_text
+from headstart.cli.result_files import check_results
 from headstart.cli.summary import left_out_facts
 from headstart.inspection.epsilon import epsilon_text, parse_epsilon
 from headstart.system.option import Option
@@ -62,7 +63,7 @@ def robustness(
         restarts: Number of starts of the attack; more make it stronger.
     """
     started = time.perf_counter()
-    shared.check_results(out, _REPORT, data, force=force)
+    check_results(out, _REPORT, data, force=force)
     sizes = None if epsilons is None else _sizes(epsilons, norm)
     network = shared.inspected_by_name(
         model, weights, allow_download=allow_download, allow_code=allow_code, device=device

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, paragraph, print_json, progress, say, table, warn
+from headstart.cli.result_files import check_results
 from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import layer_text, left_out_facts
 from headstart.system.option import Option
@@ -41,7 +42,7 @@ def transfer(
         out: Folder for the numbers and the plot.
         images: Use about this many images at most.
     """
-    shared.check_results(out, _RESULTS, data, force=force)
+    check_results(out, _RESULTS, data, force=force)
 
     from headstart import plots
     from headstart.system.serialization import write_json
