@@ -297,7 +297,7 @@ def test_a_transfer(tmp_path: Path):
     assert page.summary[0] == "Fine-tune it."
     assert "+32.0 points against the same network with random weights" in page.summary[1]
     assert page.summary[2] == (
-        "Negative transfer: raw pixels is better than the network's last stage."
+        "Negative transfer: raw pixels are better than the network's last stage."
     )
     assert part(page, "Next step", Command).text == "headstart finetune photos --out m"
     assert len(part(page, "Accuracy", Table).rows) == 6

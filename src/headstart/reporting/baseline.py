@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
+from headstart.evaluation.breakdown import LargestClass
 from headstart.pages.page import Cell
-from headstart.types import Interval, Labels
+from headstart.types import Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,25 +20,34 @@ class Baseline:
     Attributes:
         label: Name of the class.
         accuracy: Share of the images that are of this class, (0, 1).
-        better: Whether the model is surely better.
+        better: Whether the model is surely better; None if the two were not compared image by
+            image.
     """
 
     label: str
     accuracy: float
-    better: bool
+    better: bool | None
 
     @classmethod
-    def of(cls, counts: Labels, classes: tuple[str, ...], accuracy: Interval) -> Self | None:
-        """Return the baseline of (K,) images of each class; None if all are of one class.
-
-        `accuracy` is the 95% interval of the model's accuracy. The model is surely better if it is
-        above the baseline, a stricter test than that of the differences image by image.
-        """
-        largest = int(counts.argmax())
-        share = float(counts[largest] / np.sum(counts))
-        if share == 1:
+    def of_counts(cls, counts: Sequence[int], classes: Sequence[str]) -> Self | None:
+        """Return the baseline of K classes with so many images; None if all are of one class."""
+        largest, images = int(np.argmax(counts)), sum(counts)
+        if counts[largest] == images:
             return None
-        return cls(label=classes[largest], accuracy=share, better=accuracy.low > share)
+        return cls(label=classes[largest], accuracy=counts[largest] / images, better=None)
+
+    @classmethod
+    def of_confusion(cls, confusion: Labels, classes: Sequence[str]) -> Self | None:
+        """Return the baseline of images in a confusion matrix (K, K) that are independent.
+
+        None if all are of one class.
+        """
+        cells = np.repeat(np.arange(confusion.size), confusion.ravel())  # that of each image
+        labels, predicted = np.divmod(cells, len(confusion))
+        found = LargestClass.of(labels, predicted, classes)
+        if found is None:
+            return None
+        return cls(label=found.label, accuracy=found.accuracy, better=found.gain.better)
 
     @property
     def text(self) -> str:
@@ -45,7 +56,9 @@ class Baseline:
             f"Always answering the largest class, {self.label}, would be right on "
             f"{self.accuracy:.1%}"
         )
-        return f"{always}." if self.better else f"{always}: the model is not surely better."
+        return (
+            f"{always}: the model is not surely better." if self.better is False else f"{always}."
+        )
 
     @property
     def row(self) -> tuple[str, Cell, Cell]:

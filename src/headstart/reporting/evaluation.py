@@ -72,7 +72,7 @@ class Metrics(Document):
         """What always answering the largest class gets right; None if all are of one class."""
         found = self.largest_class
         if found is None:  # older files have none
-            return Baseline.of(self.cells.sum(axis=1), self.classes, self.interval)
+            return Baseline.of_confusion(self.cells, self.classes)
         return Baseline(label=found.label, accuracy=found.accuracy, better=found.better)
 
     @property

@@ -37,6 +37,7 @@ def model_contents(folder: ResultsFolder) -> Contents:
     """
     model = load_model(folder.path)
     scored = None if model.calibration is None else _scored(model.calibration, model.classes)
+    baseline = _baseline(model, scored)
     missing = ["the most wrong images: a model has no names of images; test it with 'evaluate'"]
     if scored is None:
         missing.insert(0, "recall, confusion and reliability: too few images to hold any out")
@@ -44,12 +45,12 @@ def model_contents(folder: ResultsFolder) -> Contents:
     return Contents(
         title=f"Model of {model.data.name}",
         summary=[
-            *_accuracy_words(model),
+            *_accuracy_words(model, baseline),
             f"It tells {len(model.classes):,} classes apart; trained on {images}.",
             *(_words(scored, model) if scored else ()),
         ],
         sections=[
-            *_accuracy(model),
+            *_accuracy(model, baseline),
             *(_measured(scored) if scored else ()),
             *_stages(model),
             *tuning_sections(folder),
@@ -60,29 +61,32 @@ def model_contents(folder: ResultsFolder) -> Contents:
     )
 
 
-def _accuracy_words(model: Model) -> Iterator[str]:
+def _baseline(model: Model, scored: ScoredImages | None) -> Baseline | None:
+    """Return what the largest class would get right; compared if these images are independent."""
+    found = model.calibration
+    by_validation = model.accuracy.method is EstimateMethod.CROSS_VALIDATION
+    if scored and found and by_validation and (found.weights == 1).all():
+        return Baseline.of_confusion(scored.confusion, model.classes)
+    return Baseline.of_counts(model.data.images, model.classes)
+
+
+def _accuracy_words(model: Model, baseline: Baseline | None) -> Iterator[str]:
     estimate = model.accuracy
     if estimate.value is None or estimate.interval is None:
         yield "Its accuracy is unknown: there were too few images or scenes to hold any out."
         return
     yield right_text(estimate.value, estimate.interval, estimate.images)
-    if found := _baseline(model, estimate.interval):
-        yield found.text
+    if baseline:
+        yield baseline.text
 
 
-def _baseline(model: Model, accuracy: Interval) -> Baseline | None:
-    """Return what the largest class of the training images would get right."""
-    return Baseline.of(np.array(model.data.images), model.classes, accuracy)
-
-
-def _accuracy(model: Model) -> Iterator[Section]:
+def _accuracy(model: Model, baseline: Baseline | None) -> Iterator[Section]:
     estimate = model.accuracy
     if estimate.value is None or estimate.interval is None:
         return
-    found = _baseline(model, estimate.interval)
     rows = [
         ("this model", Cell.percent(estimate.value, estimate.interval), Cell.of(estimate.images)),
-        *([found.row] if found else []),
+        *([baseline.row] if baseline else []),
     ]
     if (same := model.accuracy_same_scenes) and same.value is not None:
         name = "this model on more images of the same scenes"

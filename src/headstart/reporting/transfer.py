@@ -37,7 +37,7 @@ class ChosenScore(Score):
     stages: tuple[str, ...]
 
 
-class Baseline(Score):
+class ReferenceScore(Score):
     """That of a classifier without pre-training."""
 
     classifier: str = ""
@@ -84,9 +84,9 @@ class TransferFile(Document):
     classes: tuple[str, ...]
     stages: tuple[StageScore, ...]
     chosen: ChosenScore
-    raw_pixels: Baseline
-    descriptors: Baseline
-    random_weights: Baseline
+    raw_pixels: ReferenceScore
+    descriptors: ReferenceScore
+    random_weights: ReferenceScore
     gain: Difference
     negative_transfer: NegativeTransfer
     learning_curve: Curve
@@ -127,8 +127,7 @@ def _words(found: TransferFile) -> Iterator[str]:
         f"({100 * low:+.1f} to {100 * high:+.1f})."
     )
     if ahead := [name.replace("_", " ") for name in found.negative_transfer.beat_last]:
-        verb = "is" if len(ahead) == 1 else "are"
-        yield f"Negative transfer: {join_names(ahead)} {verb} better than the network's last stage."
+        yield f"Negative transfer: {join_names(ahead)} are better than the network's last stage."
 
 
 def _scores(found: TransferFile) -> Table:
