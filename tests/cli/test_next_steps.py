@@ -27,6 +27,24 @@ def test_the_same_images_need_the_same_options() -> None:
     )
 
 
+def test_a_network_keeps_its_size_its_weights_and_the_review() -> None:
+    given = {"data": "photos", "review": Path("audit.csv")}
+    assert str(next_step("compare", given, "efficientnet-lite0@352")).endswith(
+        "fit photos --views efficientnet-lite0@352 --out model --review audit.csv"
+    )
+    given = {"model": "resnet18", "images": [Path("pets.zip")], "weights": Path("w.pth")}
+    assert str(next_step("explain", given)).endswith(
+        "attack IMAGE --backbone resnet18 --out adversarial.png --weights w.pth"
+    )
+
+
+def test_an_ideal_image_is_shown_to_another_network() -> None:
+    given: dict[str, object] = {"out": Path("cat.png"), "backbone": None}
+    assert str(next_step("imagine", given)).endswith("--backbone efficientnet-lite2")
+    given["backbone"] = "efficientnet-lite2"
+    assert str(next_step("imagine", given)).endswith("--backbone efficientnet-lite0")
+
+
 def test_results_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"data": "photos", "apply": None, "out": "a"}
     assert str(next_step("audit", given, 0)).endswith(": headstart fit photos --out model")

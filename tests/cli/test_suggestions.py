@@ -18,6 +18,10 @@ from tests.cli.conftest import Cli, one_sentence
         ("help fit", "did you mean headstart --help?"),
         ("nonsense", "no such command 'nonsense' (see"),
         ("fit --epochs 3", "no such option: --epochs; only 'headstart finetune' has --epochs"),
+        (
+            "--gpu",
+            "--gpu; 'headstart audit', 'headstart fit' and 'headstart evaluate' have --device",
+        ),
         ("--epochs 3", "only 'headstart finetune' has --epochs"),
         ("fit --lr 3", "only 'headstart finetune' has --rate"),
         ("fit photos -o model", "no such option: -o; did you mean --out?"),

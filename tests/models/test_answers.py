@@ -31,6 +31,7 @@ def test_classes_are_counted_before_what_is_none():
         ("ant", 2), ("bee", 1), ("cat", 1), ("unknown", 3), ("unsure", 1), ("unreadable", 1)
     ]  # fmt: skip
     assert count_answers([]) == {}
+    assert count_answers(["unreadable"], unreadable=2) == {"unreadable": 3}  # a class of this name
 
 
 def test_predictions_have_answers_and_counts():

@@ -16,10 +16,15 @@ from typing import Any, Final, NamedTuple
 from headstart.types import DEFAULT_BACKBONE, ClassLevel
 
 _READING: Final = [
-    *("image_column", "label_column", "image_folder", "image_suffix", "classes_from", "group_by")
+    *("image_column", "label_column", "image_folder", "image_suffix", "classes_from", "group_by"),
+    "review",
 ]
 _OPENING: Final = ("predict", "evaluate", "fit", "explain", "attack", "serve")
 """Commands that may open a network that is code."""
+_LOADING: Final = ("explain", "attack")
+"""Commands that follow for the same network, whose weights may be in a file."""
+_ANOTHER: Final = "efficientnet-lite2"
+"""A network that needs no download, other than the default."""
 Given = Mapping[str, Any]
 """The values of a command's arguments and options by parameter."""
 
@@ -53,8 +58,11 @@ def _same_options(words: tuple[Any, ...], given: Given) -> Iterator[Any]:
     """Yield the options that the next command needs to read the same images and network."""
     if given.get("data") in words:
         for name in _READING:
-            if (value := given.get(name)) not in (None, ClassLevel.PATH):
-                yield from (f"--{name.replace('_', '-')}", value)
+            option, value = f"--{name.replace('_', '-')}", given.get(name)
+            if option not in words and value not in (None, ClassLevel.PATH):
+                yield from (option, value)
+    if words[0] in _LOADING and (weights := given.get("weights")):
+        yield from ("--weights", weights)
     if given.get("allow_code") and words[0] in _OPENING:
         yield "--allow-code"
 
@@ -112,7 +120,8 @@ def _after_info(given: Given, _: Any) -> NextStep:
 
 
 def _after_compare(given: Given, backbone: Any) -> NextStep:
-    chosen = () if backbone in (None, DEFAULT_BACKBONE) else ("--backbone", backbone)
+    option = "--views" if "@" in str(backbone) else "--backbone"  # the former has a size
+    chosen = () if backbone in (None, DEFAULT_BACKBONE) else (option, backbone)
     return NextStep("train on this network", ("fit", given["data"], *chosen, "--out", "model"))
 
 
@@ -133,11 +142,14 @@ def _after_features(given: Given, _: Any) -> NextStep | None:
 
 
 def _after_explain(given: Given, _: Any) -> NextStep:
+    from headstart.datasets.unpacking import is_archive
+
     model, (image, *_rest) = given["model"], given["images"]
     name = () if model == DEFAULT_BACKBONE else ("--model", model)
     if name and not Path(model).exists():
         name = ("--backbone", model)
-    words = ("attack", "IMAGE" if image.is_dir() else image, *name, "--out", "adversarial.png")
+    several = image.is_dir() or is_archive(image)
+    words = ("attack", "IMAGE" if several else image, *name, "--out", "adversarial.png")
     return NextStep("see how little changes its mind", words)
 
 
@@ -153,7 +165,8 @@ def _after_robustness(given: Given, _: Any) -> NextStep:
 
 
 def _after_imagine(given: Given, _: Any) -> NextStep:
-    words = ("classify", given["out"], "--backbone", "efficientnet-lite2")
+    other = DEFAULT_BACKBONE if given["backbone"] == _ANOTHER else _ANOTHER
+    words = ("classify", given["out"], "--backbone", other)
     return NextStep("ask another network what it shows", words)
 
 

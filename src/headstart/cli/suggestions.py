@@ -6,7 +6,7 @@ themselves: `--epochs` is one of `finetune`.
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -114,7 +114,7 @@ def other_option(name: str, own: Iterable[str], commands: Mapping[str, Any]) -> 
             return f"did you mean {option}?"
     for option in asked:
         if having := [verb for verb, names in theirs.items() if option.split()[0] in names]:
-            which = " and ".join(f"'headstart {verb}'" for verb in having[:3])
+            which = _all_of([f"'headstart {verb}'" for verb in having[:3]])
             many = f"{which} {'has' if len(having) == 1 else 'have'} {option}"
             return f"only {many}" if len(having) <= 3 else f"{many}, but not this command"
     if close := get_close_matches(name, sorted(mine), 2, _CUTOFF):
@@ -131,6 +131,11 @@ def options_of_command(command: Any) -> Iterator[str]:
     for one in command.params:
         if one.param_type_name == "option":
             yield from (*one.opts, *one.secondary_opts)
+
+
+def _all_of(names: Sequence[str]) -> str:
+    """Return names as a list in a sentence: "a", "a and b" or "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _synonyms(name: str) -> list[str]:

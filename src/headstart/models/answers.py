@@ -61,5 +61,6 @@ def count_answers(answers: Iterable[str], *, unreadable: int = 0) -> dict[str, i
         unreadable: Number of images that cannot be read.
     """
     counts = Counter(sorted(answers))
-    last = {name: counts.pop(name, 0) for name in (UNKNOWN, UNSURE)} | {UNREADABLE: unreadable}
+    counts[UNREADABLE] += unreadable  # which a class may be called, too
+    last = {name: counts.pop(name, 0) for name in (UNKNOWN, UNSURE, UNREADABLE)}
     return dict(counts.most_common()) | {name: count for name, count in last.items() if count}
