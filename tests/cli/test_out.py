@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.cli.result_files import check_image_results, check_png
+from headstart.cli.result_files import check_image_results, check_png, check_replaced
 from headstart.datasets.own_folders import mark_results
 from headstart.errors import DataError, UserError
 from headstart.inspection.image_tensor import encode
@@ -43,7 +43,7 @@ def test_other_files_are_kept(words: str, cli: Cli, photos: Path, cat: Path, oth
     outcome = cli(verb, *rest, *([] if "--report" in rest else ["--out"]), other)
     assert (outcome.code, one_sentence(outcome)) == (2, True)
     assert "choose a new folder for the" in outcome.err
-    assert "or add --force to write there all the same" in outcome.err
+    assert "or add --force to write there anyway" in outcome.err
     assert (other / "README.md").read_text() == "mine"
 
 
@@ -70,8 +70,25 @@ def test_images_of_headstart_are_replaced_and_photos_are_not(cat: Path, tmp_path
     own = tmp_path / "own.png"
     own.write_bytes(encode(np.zeros((2, 2, 3), np.uint8), "PNG"))
     check_png(own)
+    check_replaced(cat, own, force=False)  # what an earlier run wrote beside it
     with Image.open(own) as image:
         assert image.info == {"Software": "headstart"}
+
+
+def test_files_beside_an_image_are_kept(cli: Cli, cat: Path, tmp_path: Path) -> None:
+    commands: dict[str, list[object]] = {
+        "x-comparison.png": ["attack", cat],
+        "x-quality90.jpg": ["attack", cat, "--jpeg"],
+        "x-2-zebra.webp": ["imagine", "tench", "zebra", "--frames"],
+    }
+    for name, words in commands.items():
+        mine = tmp_path / name
+        mine.write_text("mine")
+        outcome = cli(*words, "--out", tmp_path / "x.png", "--steps", 2)
+        assert (outcome.code, one_sentence(outcome)) == (2, True), name
+        assert f"{name} exists and is not an image of headstart; " in outcome.err
+        assert mine.read_text() == "mine"
+        mine.unlink()
 
 
 def test_figures_are_images_of_headstart(tmp_path: Path) -> None:

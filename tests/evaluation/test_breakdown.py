@@ -50,7 +50,7 @@ def test_a_model_is_not_said_to_be_better_where_it_cannot_be_known():
     labels = np.array([0, 1, 1, 1, 1, 1])
     found = LargestClass.of(labels, labels, CLASSES)
     assert not found.gain.better
-    assert "always answering bee, which is right in 0.833 of the images" in found.warnings[0]
+    assert "always answering bee, which is right for 0.833 of the images" in found.warnings[0]
     assert LargestClass.of(labels[1:], labels[1:], CLASSES) is None
 
 

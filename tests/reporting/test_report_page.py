@@ -200,7 +200,7 @@ class TestEvaluation:
     def test_a_damaged_figure_is_named(self, tmp_path: Path):
         folder = write_evaluation(tmp_path, figures=False)
         (folder / FIGURES[0]).write_bytes(b"no PNG")
-        with pytest.raises(DataError, match=r"confusion\.png is no PNG"):
+        with pytest.raises(DataError, match=r"confusion\.png is not a PNG image"):
             report_page(folder)
 
 

@@ -16,8 +16,8 @@ from headstart.system.text import pluralize
 _SIDE: Final = 160
 _SHOWN: Final = 100
 """Issues of each kind on the page, which has about 6 KB per image; audit.csv has all of them."""
-_MEND: Final = (
-    "Nothing was moved or deleted. To mend the data, write drop or relabel into the column action "
+_FIX: Final = (
+    "Nothing was moved or deleted. To fix the data, write drop or relabel in the column action "
     "of audit.csv, and train with: headstart audit DATA --apply audit.csv --out MODEL"
 )
 _TITLES: Final = {
@@ -51,7 +51,7 @@ def write_page(audit: Audit, path: Path) -> None:
         title=f"Audit of {audit.data}",
         summary=[
             f"{pluralize(len(audit.issues), 'possible problem')} in {size}.",
-            _MEND,
+            _FIX,
         ],
         sections=[
             _section(kind, issues, len(audit.of_kind(kind)), images)

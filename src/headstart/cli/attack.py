@@ -9,7 +9,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, warn
-from headstart.cli.result_files import check_png
+from headstart.cli.result_files import check_png, check_replaced
 from headstart.inspection.epsilon import parse_epsilon
 from headstart.system.option import Option
 from headstart.system.serialization import to_json
@@ -60,6 +60,11 @@ def attack(
         jpeg: Also write a JPEG file of quality 90, which must fool the network too.
     """
     check_png(out, force=force)
+    resaved = _beside(out, f"-quality{_QUALITY}.jpg")
+    comparison = _beside(out, "-comparison.png")
+    check_replaced(comparison, comparison, force=force)
+    if jpeg:
+        check_replaced(resaved, out, force=force)
     from headstart.inspection.attack_choice import chosen_attack, chosen_method, chosen_threat
 
     size = None if epsilon is None else parse_epsilon(epsilon, norm, option="--epsilon")
@@ -72,8 +77,6 @@ def attack(
     inspected = network.inspected()
     from headstart.inspection.adversarial_file import attack_file
 
-    resaved = _beside(out, f"-quality{_QUALITY}.jpg")
-    comparison = _beside(out, "-comparison.png")
     check_not_input(image, [comparison])
     found = attack_file(
         inspected,

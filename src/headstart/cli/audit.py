@@ -42,7 +42,7 @@ def audit(
     Options:
         out: Folder for audit.csv and a page of images; with --apply, the folder of the model.
         apply: Train a model as 'headstart fit' does, without the images that this reviewed
-            audit.csv drops and with the labels that it mends (its column 'action').
+            audit.csv drops and with the labels that it corrects (its column 'action').
     """
     if apply is not None:
         if dataset_options.review is not None:

@@ -78,7 +78,7 @@ def fit(
         allow_download: With --quality best, also try the stronger networks of
             'headstart backbones --ladder', downloading those that are not on this machine.
         holdout: Share of the images to hold out for testing; 0 cross-validates instead.
-        report: Folder for a report: metrics and plots.
+        report: Folder for a report: metrics, plots and a page.
     """
     from headstart.evaluation.report import METRICS, write_skipped
     from headstart.features.cost import costs_of, forecast, measure_costs

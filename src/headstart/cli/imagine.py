@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, say, table, warn
-from headstart.cli.result_files import check_png
+from headstart.cli.result_files import check_png, check_replaced
 from headstart.errors import UserError
 from headstart.system.option import Option
 from headstart.system.text import join_names
@@ -90,10 +90,13 @@ def imagine(
         raise UserError(f"--tv {tv} is not a finite number; give a weight such as 10")
     check_writable(out.parent)
     inspected = network.inspected()
-    from headstart.inspection.ideal_image import synthesize
+    from headstart.inspection.ideal_image import image_paths, synthesize
     from headstart.inspection.synthesis.recipe import BEST, CHANNEL, LESSON
 
     targets = _targets(inspected, classes or [], stage, channel, unit, view)
+    for path in image_paths([target for target in targets for _ in range(grid)], out):
+        for file in (path, path.with_suffix(".webp")) if frames else (path,):
+            check_replaced(file, path, force=force)
     best = BEST if stage is None else CHANNEL
     recipe = best if method is SynthesisMethod.BEST else LESSON
     with progress() as bars:

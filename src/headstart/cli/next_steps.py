@@ -150,7 +150,7 @@ def _after_explain(given: Given, _: Any) -> NextStep:
         name = ("--backbone", model)
     several = image.is_dir() or is_archive(image)
     words = ("attack", "IMAGE" if several else image, *name, "--out", "adversarial.png")
-    return NextStep("see how little changes its mind", words)
+    return NextStep("see how small a change fools it", words)
 
 
 def _after_attack(given: Given, _: Any) -> NextStep | None:

@@ -101,7 +101,10 @@ CoverageByClass = Annotated[
 ]
 Force = Annotated[
     bool,
-    Option(help="Write to --out although it has other files; those of the same names are lost."),
+    Option(
+        help="Write to --out even if it contains other files; those with the same names are "
+        "replaced."
+    ),
 ]
 NormName = Annotated[
     Norm,
@@ -155,8 +158,8 @@ class DatasetOptions:
         group_by: What tells which images are not independent, such as those of one camera or one
             burst: column:NAME of the table, folder:LEVEL (1 is the folder that contains the image),
             name:REGEX of the file name, or time:SECONDS between photos.
-        review: A reviewed audit.csv of 'headstart audit': the images that it drops are not used,
-            and the labels that it mends are.
+        review: A reviewed audit.csv of 'headstart audit': images that it drops are left out,
+            and labels that it corrects are used.
     """
 
     image_column: Annotated[str | None, Advanced()] = None

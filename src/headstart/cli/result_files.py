@@ -10,7 +10,7 @@ from headstart.errors import DataError, SavedModelError, UserError
 from headstart.system.files import check_writable, cut_stem, head_of
 from headstart.system.marks import PNG_MARK
 
-OVERWRITE: Final = "add --force to write there all the same"
+OVERWRITE: Final = "add --force to write there anyway"
 
 
 def result_bases(out: Path, paths: Sequence[Path], endings: Sequence[str]) -> Iterator[Path]:
@@ -134,7 +134,22 @@ def check_png(out: Path, *, force: bool = False) -> None:
     """
     if out.suffix.lower() != ".png":
         raise UserError(f"--out {out} does not end in .png; use PNG, which is lossless")
-    if not force and out.exists() and PNG_MARK not in head_of(out):
+    check_replaced(out, out, force=force)
+
+
+def check_replaced(file: Path, image: Path, *, force: bool) -> None:
+    """Refuse to replace an image of someone else.
+
+    Args:
+        file: The file to write.
+        image: The PNG file that would show that an earlier run wrote `file`: itself or, since
+            other formats have no mark of headstart, the one that it is written next to.
+        force: Whether to replace it anyway.
+
+    Raises:
+        UserError: It exists, and headstart did not write it.
+    """
+    if not force and file.exists() and PNG_MARK not in head_of(image):
         raise UserError(
-            f"{out} exists and is not an image of headstart; choose another file, or {OVERWRITE}"
+            f"{file} exists and is not an image of headstart; choose another file, or {OVERWRITE}"
         )

@@ -81,8 +81,8 @@ class LargestClass:
         if self.gain.better:
             return []
         text = (
-            f"the model is not surely better than always answering {self.label}, which is right in "
-            f"{self.accuracy:.3f} of the images (difference {self.gain.difference:.3f}, 95% "
+            f"the model is not surely better than always answering {self.label}, which is right "
+            f"for {self.accuracy:.3f} of the images (difference {self.gain.difference:.3f}, 95% "
             f"interval {self.gain.low:.3f} to {self.gain.high:.3f}); give more images, and check "
             "the labels with 'headstart audit'"
         )

@@ -109,9 +109,7 @@ def synthesize(
     preprocessing = targets[0].preprocessing(model)
     side = max(preprocessing.crop, recipe.least_side) if size is None else size
     jobs = [(target, seed) for target in targets for seed in seeds]
-    paths = [out]
-    if len(jobs) > 1:
-        paths = [_numbered(out, number, target) for number, (target, _) in enumerate(jobs, 1)]
+    paths = image_paths([target for target, _ in jobs], out)
     first = None
     if start is not None:
         first = _center(start, side)
@@ -163,6 +161,18 @@ def synthesize(
         synthesize_one(done, target, seed, path)
         for done, ((target, seed), path) in enumerate(zip(jobs, paths, strict=True))
     )
+
+
+def image_paths(targets: Sequence[Target], out: Path) -> list[Path]:
+    """Return the PNG of each image: `out` for a single one, else numbered ones next to it.
+
+    Args:
+        targets: The target of each image.
+        out: As for `synthesize`.
+    """
+    if len(targets) == 1:
+        return [out]
+    return [_numbered(out, number, target) for number, target in enumerate(targets, 1)]
 
 
 def _center(start: Path, side: int) -> Tensor:

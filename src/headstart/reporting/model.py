@@ -46,7 +46,7 @@ def model_contents(folder: ResultsFolder) -> Contents:
         title=f"Model of {model.data.name}",
         summary=[
             *_accuracy_words(model, baseline),
-            f"It tells {len(model.classes):,} classes apart; trained on {images}.",
+            f"It distinguishes {len(model.classes):,} classes, and was trained on {images}.",
             *(_words(scored, model) if scored else ()),
         ],
         sections=[

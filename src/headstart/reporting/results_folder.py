@@ -85,7 +85,7 @@ class ResultsFolder:
         except OSError as error:
             raise _unreadable(path, error) from error
         except csv.Error as error:
-            raise DataError(f"{path} is no table ({error}); delete it") from error
+            raise DataError(f"{path} is not a table ({error}); delete it") from error
 
     def figure(self, name: str, text: str) -> Figure | None:
         """Return a figure at the size it was drawn for; None without such a file.
@@ -98,7 +98,7 @@ class ResultsFolder:
         try:
             return png_figure(self._content(name), text)
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.path / name} is no PNG; delete it") from error
+            raise DataError(f"{self.path / name} is not a PNG image; delete it") from error
 
     @property
     def command(self) -> str | None:

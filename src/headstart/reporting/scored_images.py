@@ -80,7 +80,7 @@ class ScoredImages:
         ]
         table = Table(
             name="Recall by class",
-            columns=["class", "recall (95% interval)", "precision", "images", "often taken for"],
+            columns=["class", "recall (95% interval)", "precision", "images", "often mistaken for"],
             rows=rows,
             sorted_by=(1, "ascending"),
         )
@@ -158,7 +158,7 @@ def _confidence_text(confidence: float, correct: npt.NDArray[np.bool_]) -> str:
     interval = metrics.wilson(int(correct.sum()), len(correct))
     means = f"Its predictions claim {confidence:.1%} on average, and {correct.mean():.1%} are right"
     if interval.low <= confidence <= interval.high:
-        return f"{means}: its probabilities can be believed."
+        return f"{means}: its probabilities can be trusted."
     verdict = "over-confident" if confidence > interval.high else "too cautious"
     return f"{means}: it is {verdict}."
 
