@@ -45,16 +45,18 @@ def test_an_ideal_image_is_shown_to_another_network() -> None:
     assert str(next_step("imagine", given)).endswith("--backbone efficientnet-lite0")
 
 
-def test_results_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_decide(monkeypatch: pytest.MonkeyPatch, cat: Path, tmp_path: Path) -> None:
     given = {"data": "photos", "apply": None, "out": "a"}
     assert str(next_step("audit", given, 0)).endswith(": headstart fit photos --out model")
     assert "--backbone resnet18" in str(next_step("compare", given, "resnet18"))
     assert "--backbone" not in str(next_step("compare", given, "efficientnet-lite0"))
-    image = {"model": "m", "images": [Path("x.jpg")], "output": None}
+    image = {"model": "m", "images": [cat], "output": None}
     monkeypatch.setattr(next_steps, "find_spec", lambda name: None)
     assert "headstart evaluate m TEST-PHOTOS" in str(next_step("predict", image))
     monkeypatch.setattr(next_steps, "find_spec", lambda name: name)
-    assert "headstart explain m x.jpg --out explained" in str(next_step("predict", image))
+    assert f"headstart explain m {cat} --out explained" in str(next_step("predict", image))
+    moved = {**image, "images": [tmp_path / "moved.jpg"]}
+    assert "headstart evaluate m TEST-PHOTOS" in str(next_step("predict", moved))
 
 
 def test_every_command_that_ends_by_itself_has_one() -> None:

@@ -63,6 +63,8 @@ def test_pyproject_has_a_table_of_its_own(cli: Cli, saved: Path) -> None:
         ("[fit]\nbalance = 1", "[fit] balance is 1; give true or false"),
         ("[fit]\nseed = [1]", "[fit] seed is [1]; give a text or a number"),
         ("[fit]\nallow_code = true", "[fit] allow_code: this lets a network run code, so give it"),
+        ("[cache]\nclear = true", "[cache] clear: this deletes the cache, so give it on the"),
+        ("[predict]\nby = 'move'", "[predict] by: this may move files, so give it on the"),
         ("[fit", "headstart.toml is not valid TOML: "),
         ("[fit]\nout = '\xff'", "headstart.toml is not valid TOML: 'utf-8' codec"),
     ],

@@ -9,16 +9,14 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from headstart.types import DEFAULT_BACKBONE, ClassLevel
+from headstart.cli.options import DatasetOptions
+from headstart.types import DEFAULT_BACKBONE
 
-_READING: Final = [
-    *("image_column", "label_column", "image_folder", "image_suffix", "classes_from", "group_by"),
-    "review",
-]
 _OPENING: Final = ("predict", "evaluate", "fit", "explain", "attack", "serve")
 """Commands that may open a network that is code."""
 _LOADING: Final = ("explain", "attack")
@@ -57,9 +55,10 @@ def next_step(verb: str, given: Given, found: Any = None) -> NextStep | None:
 def _same_options(words: tuple[Any, ...], given: Given) -> Iterator[Any]:
     """Yield the options that the next command needs to read the same images and network."""
     if given.get("data") in words:
-        for name in _READING:
-            option, value = f"--{name.replace('_', '-')}", given.get(name)
-            if option not in words and value not in (None, ClassLevel.PATH):
+        names = given.keys() & {one.name for one in fields(DatasetOptions)}
+        reading = DatasetOptions(**{name: given[name] for name in names})
+        for option, value in reading.arguments().items():
+            if option not in words:
                 yield from (option, value)
     if words[0] in _LOADING and (weights := given.get("weights")):
         yield from ("--weights", weights)
@@ -97,7 +96,7 @@ def _after_predict(given: Given, _: Any) -> NextStep | None:
     if given["output"] not in (None, "table"):
         return None
     model, image = given["model"], given["images"][0]
-    if _can_explain() and not image.is_dir():
+    if _can_explain() and image.is_file():  # neither a folder nor moved into one
         return _explain(model, image)
     return NextStep("measure how often it is right", ("evaluate", model, "TEST-PHOTOS"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -206,6 +206,15 @@ class DatasetOptions:
             image_folder=Path(location.image_folder) if location.image_folder else None,
             image_suffix=location.image_suffix,
         )
+
+    def arguments(self) -> dict[str, str]:
+        """Return the options that are not at their defaults, as the command line has them."""
+        values = {one.name: (getattr(self, one.name), one.default) for one in fields(self)}
+        return {
+            f"--{name.replace('_', '-')}": str(value)
+            for name, (value, default) in values.items()
+            if value != default
+        }
 
     def location(self) -> dict[str, Any]:
         """Return the options for a `DataLocation`, with absolute paths."""

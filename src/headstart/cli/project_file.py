@@ -26,6 +26,8 @@ _TOOL: Final = "tool.headstart"
 _CONSENT: Final = {
     "allow-code": "lets a network run code",
     "force": "may replace files",
+    "clear": "deletes the cache",
+    "by": "may move files",
 }
 """Options that someone must give on purpose, not a file that came with the photos."""
 

@@ -12,7 +12,7 @@ from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import layer_text, left_out_facts
 from headstart.system.option import Option
 from headstart.system.text import pluralize
-from headstart.types import DEFAULT_BACKBONE, ClassLevel
+from headstart.types import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from headstart.evaluation.paired_tests import PairedTest
@@ -74,20 +74,11 @@ def _further_options(
     backbone: str, dataset_options: shared.DatasetOptions, runtime: shared.RuntimeOptions
 ) -> dict[str, str]:
     """Return the options that the recommended command needs to see the same images."""
-    level = dataset_options.classes_from
-    given = {
-        "--backbone": None if backbone == DEFAULT_BACKBONE else backbone,
-        "--weights": runtime.weights,
-        "--image-column": dataset_options.image_column,
-        "--label-column": dataset_options.label_column,
-        "--image-folder": dataset_options.image_folder,
-        "--image-suffix": dataset_options.image_suffix,
-        "--group-by": dataset_options.group_by,
-        "--review": dataset_options.review,
-        "--classes-from": None if level is ClassLevel.PATH else level,
-    }
+    network = {} if backbone == DEFAULT_BACKBONE else {"--backbone": backbone}
+    if runtime.weights:
+        network["--weights"] = str(runtime.weights)
     flags = {"--allow-code": ""} if runtime.allow_code else {}
-    return {name: str(value) for name, value in given.items() if value} | flags
+    return network | dataset_options.arguments() | flags
 
 
 def _describe(found: TransferReport, out: Path) -> None:
