@@ -36,8 +36,15 @@ def test_of_many_classes_those_without_errors_are_not_listed():
     ]
 
 
-def test_lines_fit_a_terminal():
-    long = lines_of([999, 998], of=1000, name="one that has a long name, number {}")
+def test_lines_fit_a_terminal(monkeypatch):
+    name = "one that has a long name, number {}"
+    monkeypatch.setattr("headstart.cli.breakdown.window_width", lambda: None)
+    whole = lines_of([999, 998], of=1000, name=name)
+    assert whole["recall"][0].startswith("one that has a long name, number 1  0.998 (")
+    monkeypatch.setattr("headstart.cli.breakdown.window_width", lambda: 40)
+    assert lines_of([9, 7], name=name)["recall"][0].startswith("one th...mber 1  0.700 (")
+    monkeypatch.setattr("headstart.cli.breakdown.window_width", lambda: 80)
+    long = lines_of([999, 998], of=1000, name=name)
     assert long["recall"][0].startswith("one that has a ...name, number 1  0.998 (")
     assert max(map(len, long["recall"])) == 80 - len("baseline  ")
 

@@ -8,12 +8,11 @@ from typing import Final
 from headstart.auditing.audit import Audit
 from headstart.auditing.issue import Issue, IssueKind
 from headstart.images.thumbnails import thumbnail
-from headstart.pages.page import Card, Cards, Page, Part, Section
+from headstart.pages.page import CARD_SIDE, Card, Cards, Page, Part, Section
 from headstart.pages.rendering import write_page as write
 from headstart.system.prefetch import prefetch
 from headstart.system.text import pluralize
 
-_SIDE: Final = 160
 _SHOWN: Final = 100
 """Issues of each kind on the page, which has about 6 KB per image; audit.csv has all of them."""
 _FIX: Final = (
@@ -44,7 +43,7 @@ def write_page(audit: Audit, path: Path) -> None:
     """
     shown = {kind: audit.of_kind(kind)[:_SHOWN] for kind in IssueKind if audit.of_kind(kind)}
     files = sorted({file for issues in shown.values() for one in issues for file in _files(one)})
-    small = partial(thumbnail, side=_SIDE)
+    small = partial(thumbnail, side=CARD_SIDE)
     images = {str(file): image for file, image in prefetch(small, map(Path, files))}
     size = f"{pluralize(audit.images, 'image')} of {pluralize(audit.classes, 'class', 'classes')}"
     page = Page(

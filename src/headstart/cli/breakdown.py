@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from headstart.cli.console import window_width
 from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 _ALL: Final = 8
 """With so many classes or fewer, all are listed; of more, the worst `_WORST` with errors."""
 _WORST: Final = 5
-_COLUMNS: Final = 80
+_SHORTEST: Final = 15
+"""Characters of a name that are shown in any window."""
 
 
 def breakdown_facts(
@@ -27,10 +29,11 @@ def breakdown_facts(
         answer = f"always answering {largest.label}, {largest.correct:,} of {largest.images:,}"
         yield "baseline", f"{largest.accuracy:.3f} ({answer} images)"
     if len(recalls) > 1:
-        yield "recall", _recall_lines(recalls, _COLUMNS - width)
+        window = window_width()
+        yield "recall", _recall_lines(recalls, window and window - width)
 
 
-def _recall_lines(recalls: Sequence[ClassRecall], columns: int) -> list[str]:
+def _recall_lines(recalls: Sequence[ClassRecall], columns: int | None) -> list[str]:
     if recalls[0].value == 1:
         return [f"1.000 for each of {pluralize(len(recalls), 'class', 'classes')}"]
     count = len(recalls)
@@ -42,8 +45,10 @@ def _recall_lines(recalls: Sequence[ClassRecall], columns: int) -> list[str]:
         f"{one.correct:,} of {one.images:,})"
         for one in listed
     ]
-    room = columns - 2 - max(map(len, numbers))
-    names = [_cut(one.label, room) for one in listed]
+    names = [one.label for one in listed]
+    if columns is not None:
+        room = max(columns - 2 - max(map(len, numbers)), _SHORTEST)
+        names = [_cut(name, room) for name in names]
     wide = max(map(len, names))
     lines = [f"{name:{wide}}  {text}" for name, text in zip(names, numbers, strict=True)]
     if others:

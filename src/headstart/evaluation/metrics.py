@@ -152,10 +152,7 @@ def clustered_interval(correct: npt.NDArray[np.bool_], clusters: Labels | None) 
         correct: (N,) whether each image is predicted correctly.
         clusters: (N,) the series of each image; None if all are independent.
     """
-    if clusters is None or not len(correct):
-        return wilson(int(correct.sum()), len(correct))
-    count = effective_count(correct, clusters)
-    return wilson(float(correct.mean()) * count, count)
+    return Accuracy.of(correct, clusters).interval if len(correct) else wilson(0, 0)
 
 
 def accuracy(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> float:

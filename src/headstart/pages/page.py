@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from headstart.types import Interval
 
 Order: TypeAlias = Literal["ascending", "descending"]
+CARD_SIDE: Final = 160
+"""Width and height at most of an image on a card, in CSS pixels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, model_validator
 
 from headstart.evaluation import metrics
-from headstart.evaluation.metrics import ClassScore
 from headstart.evaluation.report import METRICS
 from headstart.pages.page import Cell, Facts, Section
 from headstart.reporting.baseline import Baseline
@@ -48,7 +47,6 @@ class Metrics(Document):
     nll: float
     ece: Share
     top5: Share | None = None
-    per_class: Mapping[str, ClassScore]
     skipped: tuple[Skipped, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     seen: NonNegativeInt = 0

@@ -112,16 +112,14 @@ def _scored(found: CalibrationSet, classes: tuple[str, ...]) -> ScoredImages:
         classes=classes,
         confusion=counts,
         recalls=[
-            _recall_interval(int(counts[k, k]), int(counts[k].sum()), float(independent[k]))
-            for k in range(len(classes))
+            metrics.Accuracy(int(right), int(images), own).interval if images else Interval(0, 1)
+            for right, images, own in zip(
+                np.diagonal(counts), counts.sum(axis=1), independent.tolist(), strict=True
+            )
         ],
         confidence=1.0 - found.doubt.astype(np.float64),
         correct=found.correct,
     )
-
-
-def _recall_interval(right: int, images: int, independent: float) -> Interval:
-    return metrics.wilson(right / images * independent, independent) if images else Interval(0, 1)
 
 
 def _words(scored: ScoredImages, model: Model) -> Iterator[str]:

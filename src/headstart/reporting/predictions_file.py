@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from headstart.errors import DataError
 from headstart.images.thumbnails import thumbnail
-from headstart.pages.page import Card, Cards, Section
+from headstart.pages.page import CARD_SIDE, Card, Cards, Section
 from headstart.reporting.results_folder import ResultsFolder
 from headstart.system.prefetch import prefetch
 from headstart.system.text import pluralize
@@ -25,7 +25,6 @@ from headstart.types import Doubles
 PREDICTIONS: Final = "predictions.csv"
 _KEPT: Final = ("path", "truth", "predicted", "probability")
 _SHOWN: Final = 24
-_SIDE: Final = 160  # pixels of a thumbnail
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +78,7 @@ class PredictionsFile:
                 path=str(path.relative_to(folder) if folder else path),
             )
             for row, (path, image) in zip(
-                shown, prefetch(partial(thumbnail, side=_SIDE), paths), strict=True
+                shown, prefetch(partial(thumbnail, side=CARD_SIDE), paths), strict=True
             )
         ]
         count = f"{pluralize(len(self.wrong), 'error')}, the most confident first"
