@@ -38,6 +38,12 @@ def test_a_network_keeps_its_size_its_weights_and_the_review() -> None:
     )
 
 
+def test_the_same_page_is_opened() -> None:
+    given = {"folder": Path("model"), "out": Path("page.html"), "show": False}
+    assert str(next_step("report", given)).endswith("report model --out page.html --open")
+    assert str(next_step("report", {**given, "out": None})).endswith("report model --open")
+
+
 def test_an_ideal_image_is_shown_to_another_network() -> None:
     given: dict[str, object] = {"out": Path("cat.png"), "backbone": None}
     assert str(next_step("imagine", given)).endswith("--backbone efficientnet-lite2")

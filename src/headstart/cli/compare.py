@@ -42,7 +42,7 @@ def compare(
     Options:
         backbones: Names, separated by commas; see 'headstart backbones'. With a size after the
             name, as in efficientnet-lite0@352, images are seen at that size.
-        out: Folder for the numbers, the table and the plot.
+        out: Folder for the numbers, the table, the plot and a page.
         allow_download: Download missing weights, after printing their size.
     """
     from headstart.comparison.candidates import candidate_names, open_candidates

@@ -39,7 +39,7 @@ def evaluate(
     """Test a model on labeled images that it was not trained on.
 
     Options:
-        out: Folder for a report: metrics, plots, predictions.csv.
+        out: Folder for a report: metrics, plots, predictions.csv and a page.
     """
     from headstart.evaluation.report import METRICS, write_skipped
     from headstart.models.evaluation_report import evaluation_report

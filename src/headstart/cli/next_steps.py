@@ -132,7 +132,8 @@ def _after_backbones(_: Given, __: Any) -> NextStep:
 def _after_report(given: Given, _: Any) -> NextStep | None:
     if given["show"]:
         return None
-    return NextStep("see the page in a browser", ("report", given["folder"], "--open"))
+    out = ("--out", given["out"]) if given["out"] else ()
+    return NextStep("see the page in a browser", ("report", given["folder"], *out, "--open"))
 
 
 def _after_features(given: Given, _: Any) -> NextStep | None:

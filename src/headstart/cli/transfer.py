@@ -39,7 +39,7 @@ def transfer(
     """Measure how well a backbone transfers to your images.
 
     Options:
-        out: Folder for the numbers and the plot.
+        out: Folder for the numbers, the plot and a page.
         images: Use about this many images at most.
     """
     check_results(out, _RESULTS, data, force=force)
