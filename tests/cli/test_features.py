@@ -71,7 +71,7 @@ def test_the_stages_asked_for_keep_their_numbers_and_other_files_stay(
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "notes.txt").write_text("mine")
     stages = ("--stage", "head", "--stage", "blocks.5")
-    outcome = cli("features", image, *stages, "--out", tmp_path / "maps")
+    outcome = cli("features", image, *stages, "--out", tmp_path / "maps", "--force")
     assert (outcome.code, outcome.err) == (0, "")
     assert names(tmp_path / "maps") == [
         "06-blocks.5.png", "08-head.png", "notes.txt", "overview.png",
@@ -125,8 +125,9 @@ def test_a_model_and_a_backbone_are_one_too_many(
     cli: Cli, image: Path, model: Path, tmp_path: Path
 ):
     outcome = cli(
-        "features", image, "--model", model, "--backbone", "efficientnet-lite0", "--out", tmp_path
-    )
+        "features", image, "--model", model, "--backbone", "efficientnet-lite0", "--out",
+        tmp_path / "maps",
+    )  # fmt: skip
     assert outcome.code == 2
     assert one_sentence(outcome)
     assert "remove --backbone" in outcome.err
@@ -147,7 +148,7 @@ def test_a_stage_has_no_more_channels_than_it_has(cli: Cli, image: Path, tmp_pat
 def test_the_picture_itself_is_spared(cli: Cli, image: Path, tmp_path: Path):
     own = tmp_path / "overview.png"
     own.write_bytes(image.read_bytes())
-    outcome = cli("features", own, "--stage", "blocks.0", "--out", tmp_path)
+    outcome = cli("features", own, "--stage", "blocks.0", "--out", tmp_path, "--force")
     assert outcome.code == 2
     assert "is the input image" in outcome.err
     assert own.read_bytes() == image.read_bytes()
