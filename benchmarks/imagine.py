@@ -143,9 +143,10 @@ image, without the start of the program. The settings of `best` were chosen on t
 seeds 0 and 1.
 
 - `best` optimizes a Fourier spectrum in decorrelated colors (Olah et al. 2017), from coarse to
-  fine: the first images hold only the lowest frequencies, so that the object must be large. In each
-  step the image is shifted, scaled, rotated and mirrored at random. It maximizes the log-odds of
-  the class minus the weighted total variation ([decision](decisions/0032-ideal-images.md)).
+  fine: the first images hold only the lowest frequencies, so that the object must be large. The
+  image fades into gray toward its border, so that the object must end inside it; in each step it
+  is shifted, scaled, rotated and mirrored at random, on gray. It maximizes the log-odds of the
+  class minus the weighted total variation ([decision](decisions/0032-ideal-images.md)).
 - `lesson` optimizes every pixel, starting from noise: cross-entropy plus the weighted total
   variation (Simonyan et al. 2014, Mahendran and Vedaldi 2015).
 - `lesson --tv 0` omits the total variation.

@@ -34,16 +34,24 @@ def test_without_freedom_a_view_is_the_picture():
 
 
 @given(scale=st.floats(0.3, 1.0), seed=st.integers(0, 1000))
-@example(scale=0.30078125, seed=57)  # ends at the border, where interpolation is flat
+@example(scale=0.30078125, seed=57)  # ends at the border
 @examples(30)
 def test_scale_is_the_share_that_is_seen(scale: float, seed: int):
     view = TransformRanges(scale=(scale, scale)).sample(ramp(), SIDE, generator(seed))
     assert slopes(view) == pytest.approx((scale, 0), abs=1e-3)
-    # All of it is inside the image, wherever it is: outside, the reflected ramp would fall. Within
-    # half a pixel of the border there is nothing to interpolate with, and the ramp is flat.
-    row = view[0, 0, 0].diff()
-    assert float(row.min()) > -1e-6
-    assert float(row[2:-2].min()) > 0
+    # All of it is inside the image, wherever it is: outside is gray, which the ramp meets within
+    # half a pixel of the border.
+    assert float(view[0, 0, SIDE // 2, 2:-2].diff().min()) > 0
+
+
+@given(spread=st.floats(0, 1), seed=st.integers(0, 1000))
+@examples(30)
+def test_a_view_larger_than_the_image_shows_it_whole_on_gray(spread: float, seed: int):
+    views = TransformRanges(scale=(2.0, 2.0), spread=spread)
+    view = views.sample(torch.ones(1, 3, SIDE, SIDE), SIDE, generator(seed))
+    assert float(view.min()) == pytest.approx(0.5)
+    # A quarter of the view is the image, white, wherever it is.
+    assert float(view.mean()) == pytest.approx(0.5 + 0.5 / 4, abs=0.01)
 
 
 @given(scale=st.floats(0.3, 1.0), spread=st.floats(0, 1), seed=st.integers(0, 1000))

@@ -12,7 +12,7 @@ from headstart.inspection.synthesis.objective import (
     log_likelihood,
     log_odds,
 )
-from headstart.inspection.synthesis.parameterization import PlainPixels, Spectrum
+from headstart.inspection.synthesis.parameterization import FadingSpectrum, PlainPixels, Spectrum
 from headstart.inspection.synthesis.transforms import TransformRanges
 
 
@@ -45,26 +45,41 @@ class SynthesisRecipe:
         return replace(self, settings=settings)
 
 
-_VIEWS = TransformRanges(turn=15, shift=0.05, spread=0.5, flip=True)
-BEST = SynthesisRecipe(
+_VIEWS = TransformRanges(turn=15, shift=0.05, flip=True)
+_CLOSE, _FAR = replace(_VIEWS, spread=0.5), replace(_VIEWS, scale=(0.7, 2.2))
+CHANNEL = SynthesisRecipe(
     Spectrum,
     log_odds,
     AscentSettings(
         steps=200,
         rate=0.12,
-        tv=30.0,
         levels=(
-            Level(views=replace(_VIEWS, scale=(0.7, 1.2)), until=0.35, resolution=2 / 7),
-            Level(views=replace(_VIEWS, scale=(0.5, 1.15)), until=0.6, resolution=1 / 2),
-            Level(views=replace(_VIEWS, scale=(0.5, 1.15)), until=0.8, resolution=13 / 14),
-            Level(views=replace(_VIEWS, scale=(0.35, 1.0))),
+            Level(views=replace(_CLOSE, scale=(0.7, 1.2)), until=0.35, resolution=2 / 7),
+            Level(views=replace(_CLOSE, scale=(0.5, 1.15)), until=0.6, resolution=1 / 2),
+            Level(views=replace(_CLOSE, scale=(0.5, 1.15)), until=0.8, resolution=13 / 14),
+            Level(views=replace(_CLOSE, scale=(0.35, 1.0))),
         ),
     ),
     least_side=384,
 )
-"""From coarse to fine: a large, blurred object first, then its details; measured in
-docs/ideal-images.md."""
-CHANNEL = BEST.with_settings(steps=None, tv=0.0)
-"""The same for channels, whose activations may be far below the penalty."""
+"""For channels: from coarse to fine. Without total variation: activations may be far below it."""
+BEST = SynthesisRecipe(
+    FadingSpectrum,
+    log_odds,
+    AscentSettings(
+        steps=150,
+        rate=0.12,
+        tv=30.0,
+        levels=(
+            Level(views=_FAR, until=0.35, resolution=2 / 7),
+            Level(views=_FAR, until=0.6, resolution=1 / 2),
+            Level(views=_FAR, until=0.8, resolution=13 / 14),
+            Level(views=_FAR),
+        ),
+    ),
+    least_side=384,
+)
+"""From coarse to fine, seen from near and far on gray: a large, whole object first, then its
+details; measured in docs/ideal-images.md."""
 LESSON = SynthesisRecipe(PlainPixels, log_likelihood, AscentSettings(steps=100, rate=0.1, tv=10.0))
 """The textbook method: plain pixels, cross-entropy and total variation."""

@@ -12,17 +12,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+_GRAY = 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformRanges:
     """Ranges of the transforms, each drawn uniformly.
 
     Attributes:
-        scale: smallest and largest side of the visible part, as a fraction of the image's side.
+        scale: smallest and largest side of the visible part, as a fraction of the image's side;
+            above 1, gray around the image is visible, too.
         turn: largest rotation in degrees, in either direction.
         shift: how far the visible part may leave the image, as a fraction of half its side.
-        spread: how far from the middle the visible part may lie: 1 anywhere in the image, 0 always
-            in the middle.
+        spread: how far from the middle the visible part may lie: 1 anywhere in the image, or the
+            image anywhere in it, 0 always in the middle.
         flip: whether half of the views are mirrored.
     """
 
@@ -33,7 +36,7 @@ class TransformRanges:
     flip: bool = False
 
     def sample(self, pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
-        """Draw a random view (B, 3, side, side) of every image, which is reflected at its border.
+        """Draw a random view (B, 3, side, side) of every image, on a gray background.
 
         Args:
             pixels: (B, 3, H, W) in [0, 1].
@@ -45,7 +48,7 @@ class TransformRanges:
             return (low + (high - low) * torch.rand(len(pixels), generator=generator)).to(pixels)
 
         scale, turn = uniform(*self.scale), uniform(-self.turn, self.turn) * (math.pi / 180)
-        room = self.spread * (1 - scale).clamp_min(0) + self.shift
+        room = self.spread * (1 - scale).abs() + self.shift
         x, y = uniform(-1, 1) * room, uniform(-1, 1) * room
         mirror = uniform(-1, 1).sign() if self.flip else torch.ones_like(x)
         cosine, sine = scale * turn.cos(), scale * turn.sin()
@@ -53,4 +56,5 @@ class TransformRanges:
         rows = [cosine * mirror, -sine, x, sine * mirror, cosine, y]
         matrices = torch.stack(rows, dim=1).view(-1, 2, 3)
         grid = affine_grid(matrices, [len(pixels), 3, side, side], align_corners=False)
-        return grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+        # Outside the image `grid_sample` returns 0, which stands for gray here.
+        return grid_sample(pixels - _GRAY, grid, align_corners=False) + _GRAY
