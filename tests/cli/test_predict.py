@@ -124,7 +124,7 @@ class TestFiles:
         assert outcome.document["counts"] == {"unsure": 12, "unreadable": 1}
         assert {one.get("answer") for one in outcome.document["predictions"]} == {"unsure", None}
         assert len(files(folder / "unsure")) == 12
-        assert len(files(folder)) == 13
+        assert len(files(folder)) == 14  # one of which marks the folder
         told = cli("predict", model, files(new)[0], "--min-probability", 1)
         assert "unsure (would say checks)" in told.out
         assert "1 image" not in told.err
@@ -137,7 +137,7 @@ class TestFiles:
         arguments = ("--unknown", "off", "--sort-into", tmp_path / "sorted", "--by", "move")
         assert cli("predict", model, new, archive, *arguments).code == 0
         assert files(new) == []
-        assert len(files(tmp_path / "sorted")) == 12
+        assert len(files(tmp_path / "sorted")) == 13
         assert not any(path.is_symlink() for path in files(tmp_path / "sorted"))
         assert cli("predict", model, archive, "--unknown", "off").code == 0
 
@@ -154,6 +154,10 @@ class TestFiles:
         assert "does not end in .csv or .json" in refusal("--out", tmp_path / "out.txt")
         assert "inside one another" in refusal("--sort-into", new / "sorted")
         assert "--by move has no effect without --sort-into" in refusal("--by", "move")
+        (tmp_path / "mine" / "noise").mkdir(parents=True)
+        assert "mine contains other files; choose a new" in refusal(
+            "--sort-into", tmp_path / "mine"
+        )
         assert len(files(new)) == 12
 
 

@@ -36,21 +36,22 @@ def test_images_are_logged_and_sorted_once(cli: Cli, model: Path, inbox: Path, t
     assert {row["label"] == Path(row["image"]).parent.name for row in rows if row["label"]} == {
         True
     }
-    placed = {path.parent.name: path for path in files(sorted_images)}
+    mark = sorted_images / ".headstart-sorted"
+    placed = {path.parent.name: path for path in files(sorted_images) if path != mark}
     assert set(placed) == {"checks", "noise", "stripes", "unreadable"}
-    assert len(files(sorted_images)) == 13
+    assert len(files(sorted_images)) == 14
     assert placed["checks"].resolve().parent == (inbox / "checks").resolve()
     before = log.read_bytes()
     outcome = cli(*arguments, "--once")
     assert (outcome.code, outcome.out, log.read_bytes()) == (0, "", before)
-    assert len(files(sorted_images)) == 13
+    assert len(files(sorted_images)) == 14
 
     # A file that took long to arrive is complete now.
     shutil.copy(inbox / "noise" / files(inbox / "noise")[1].name, inbox / "noise" / "broken.png")
     outcome = cli(*arguments, "--unknown", "off", "--once")
     assert "noise/broken.png  noise" in outcome.out
     assert list((sorted_images / "unreadable").iterdir()) == []
-    assert len(files(sorted_images)) == 13
+    assert len(files(sorted_images)) == 14
 
 
 def test_mistakes(cli: Cli, model: Path, inbox: Path, tmp_path: Path):
@@ -64,6 +65,9 @@ def test_mistakes(cli: Cli, model: Path, inbox: Path, tmp_path: Path):
     assert "is in the watched folder" in refusal(inbox, "--out", inbox / "log.csv")
     inside = refusal(inbox, "--out", tmp_path / "log.csv", "--sort-into", inbox / "sorted")
     assert "inside one another" in inside
+    (tmp_path / "mine" / "checks").mkdir(parents=True)
+    own = refusal(inbox, "--out", tmp_path / "log.csv", "--sort-into", tmp_path / "mine")
+    assert "contains other files; choose a new folder for --sort-into" in own
     assert not (tmp_path / "log.csv").exists()
 
 

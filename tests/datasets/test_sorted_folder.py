@@ -37,6 +37,18 @@ def test_an_image_is_placed_once(tmp_path: Path, image: Path, placement: Placeme
     assert sorted(target.parent.iterdir()) == sorted(expected)
 
 
+def test_a_folder_of_other_files_is_not_marked(tmp_path: Path, image: Path):
+    own, other = (SortedFolder(tmp_path / name, Placement.LINK) for name in ("out", "in"))
+    for _ in range(2):
+        assert own.is_own()
+        own.mark()
+    own.place(image, "cat")
+    assert own.is_own()
+    other.mark()
+    assert not other.is_own()
+    assert [path.name for path in other.root.iterdir()] == ["a.jpg"]
+
+
 def test_another_image_of_that_name_gets_a_number(tmp_path: Path, image: Path):
     folder = SortedFolder(tmp_path / "out", Placement.COPY)
     folder.place(image, "cat")

@@ -10,6 +10,7 @@ import pytest
 
 from headstart import Classifier
 from headstart.errors import DataError
+from headstart.models.answers import AnswerRule
 from headstart.models.model_backbone import build_model_extractor
 from headstart.models.online_prediction import OnlinePredictor
 from headstart.models.trained_model import Model
@@ -47,7 +48,7 @@ def log(tmp_path: Path) -> Iterator[PredictionLog]:
 @pytest.fixture
 def watch(trained: Model, inbox: Path, log: PredictionLog) -> FolderWatch:
     predictor = OnlinePredictor(trained, build_model_extractor(trained))
-    return FolderWatch(inbox, predictor, trained.classes, log, rate=0.05)
+    return FolderWatch(inbox, predictor, trained.classes, log, rule=AnswerRule(unknown=0.05))
 
 
 def test_what_is_there_gets_a_row_once(watch: FolderWatch, inbox: Path, log: PredictionLog):

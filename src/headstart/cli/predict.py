@@ -53,6 +53,7 @@ def predict(
     sort_into: Annotated[Path | None, Option(folder=True, unset="nothing is sorted")] = None,
     placement: Annotated[Placement, Option(flag="--by")] = Placement.LINK,
     where: Annotated[Path | None, Option(unset="no images are written", metavar="FOLDER")] = None,
+    force: bool = False,
     allow_download: shared.AllowDownload = False,
     runtime: shared.RuntimeOptions,
     as_json: shared.Json = False,
@@ -67,6 +68,7 @@ def predict(
         placement: How to put it there; images in archives are copied.
         where: Folder for copies of the images in which the places that decided are marked, for
             models that see the images in tiles.
+        force: Sort into a folder that has other files; none of them is replaced.
     """
     from headstart.datasets.sorted_folder import SortedFolder
     from headstart.datasets.unlabeled import find_images
@@ -81,7 +83,7 @@ def predict(
         raise UserError(f"--by {placement} has no effect without --sort-into FOLDER")
     sorted_folder = None if sort_into is None else SortedFolder(sort_into, placement)
     if sorted_folder:
-        check_sorting(sorted_folder, images)
+        check_sorting(sorted_folder, images, force=force)
     if out is not None:
         check_predictions_file(out)
     if where is not None:

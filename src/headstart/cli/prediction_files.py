@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from headstart.cli.formats import FORMATS, BatchPrediction, ImagePrediction
-from headstart.errors import UserError
+from headstart.cli.result_files import OVERWRITE
+from headstart.errors import DataError, UserError
 from headstart.system.files import atomic_write, check_writable, head_of
 from headstart.types import Placement
 
@@ -45,17 +46,25 @@ def write_predictions(out: Path, batch: BatchPrediction, count: int) -> None:
     atomic_write(out, f"{text}\n".encode(errors="backslashreplace"))
 
 
-def check_sorting(folder: SortedFolder, sources: Sequence[Path]) -> None:
-    """Refuse to sort images into a folder that they come from, before any work is done.
+def check_sorting(folder: SortedFolder, sources: Sequence[Path], *, force: bool) -> None:
+    """Refuse a folder for sorted images that is unsuitable, before any work is done.
+
+    With `force`, it may contain other files.
 
     Raises:
-        DataError: the folder is inside one of the sources, or one is inside it.
+        DataError: the folder is inside one of the sources, or one is inside it, or it contains
+            other files: perhaps photos sorted by hand, whose classes would get guesses.
         UserError: it cannot be written.
     """
     for source in sources:
         if os.path.isdir(source):  # noqa: PTH112 - no error if a folder on the way is closed
             folder.check_outside(source)
     check_writable(folder.root)
+    if not force and not folder.is_own():
+        raise DataError(
+            f"{folder.root} contains other files; choose a new folder for --sort-into, or "
+            f"{OVERWRITE}"
+        )
 
 
 def sort_images(
@@ -81,6 +90,7 @@ def sort_images(
     labels = (*classes, UNKNOWN, UNSURE, UNREADABLE)
     earlier = [name for name in labels if folder.has(name)]
     placed = 0
+    folder.mark()
     for one in images:
         path, answer = Path(one.image), one.answer or UNREADABLE
         if not path.is_file():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import note, say, warn
+from headstart.cli.prediction_files import check_sorting
 from headstart.errors import DataError, UserError
 from headstart.system.option import Option
 from headstart.system.text import one_line, pluralize
@@ -28,6 +29,8 @@ def watch(
     sort_into: Annotated[Path | None, Option(folder=True, unset="nothing is sorted")] = None,
     placement: Annotated[Placement, Option(flag="--by")] = Placement.LINK,
     unknown: shared.UnknownRate = shared.DEFAULT_UNKNOWN_RATE,
+    min_probability: Annotated[float, Option(low=0, high=1)] = 0.0,
+    force: bool = False,
     once: Annotated[bool, Option()] = False,
     poll: Annotated[bool, Option()] = False,
     allow_download: shared.AllowDownload = False,
@@ -39,20 +42,22 @@ def watch(
 
     Options:
         out: The CSV file.
-        sort_into: Also put each image into a folder of its label here; those of none of the classes
-            into "unknown", unreadable ones into "unreadable".
+        sort_into: Also put each image into a folder of its label here; unknown, unsure and
+            unreadable ones into folders of these names.
         placement: How to put it there.
+        min_probability: Call an image unsure if its most probable class is less probable than this.
+        force: Sort into a folder that has other files; none of them is replaced.
         once: Predict the images that are there, and stop.
         poll: Look at all files every few moments, for network drives that report no changes.
     """
     from headstart.datasets.sorted_folder import SortedFolder
-    from headstart.models.answers import UNREADABLE
+    from headstart.models.answers import UNREADABLE, AnswerRule
     from headstart.models.online_prediction import OnlinePredictor
     from headstart.models.saved_model import load_model
     from headstart.serving.folder_watch import FolderWatch
     from headstart.serving.prediction_log import PredictionLog
 
-    rate = shared.unknown_rate(unknown)
+    rule = AnswerRule(unknown=shared.unknown_rate(unknown), min_probability=min_probability)
     if not folder.is_dir():
         kind = "not a folder" if folder.exists() else "no such folder"
         raise DataError(f"{kind}: {folder}; give the folder in which images arrive")
@@ -62,15 +67,17 @@ def watch(
         raise DataError(f"--out {out} is in the watched folder; choose a file outside of it")
     sorted_folder = None if sort_into is None else SortedFolder(sort_into, placement)
     if sorted_folder:
-        sorted_folder.check_outside(folder)
+        check_sorting(sorted_folder, [folder], force=force)
     trained = load_model(model)
     extractor = runtime.extractor_of(trained, allow_download=allow_download)
     predictor = OnlinePredictor(trained, extractor)
     with PredictionLog(out) as log, _stopped_by(signal.SIGTERM) as stop:
-        work = FolderWatch(folder, predictor, trained.classes, log, rate=rate)
+        work = FolderWatch(folder, predictor, trained.classes, log, rule=rule)
         arrived = work.existing(stop) if once else work.arriving(stop, poll=poll)
         if not once:
             note(f"watching {folder}; {pluralize(len(log), 'image')} in {out} so far")
+        if sorted_folder:
+            sorted_folder.mark()
         for image in arrived:
             _show(image)
             if sorted_folder:

@@ -12,6 +12,8 @@ from headstart.system.files import atomic_write, head_of
 _MODEL, _MODEL_FORMAT = "model.json", b'"headstart model"'
 RESULTS_MARK: Final = ".headstart-results"
 """A file that marks a folder of results whose other files have names of the user's choice."""
+SORTED_MARK: Final = ".headstart-sorted"
+"""A file that marks a folder of sorted images, which may be corrected and learned from."""
 _REPORTS: Final = (
     ("metrics.json", "predictions.csv"),
     ("comparison.json", "comparison.csv"),
@@ -51,7 +53,7 @@ def mark_results(folder: Path) -> None:
     atomic_write(folder / RESULTS_MARK, b"Written by headstart: not photos to learn from.\n")
 
 
-def may_be_marked(folder: Path) -> bool:
+def may_be_marked(folder: Path, mark: str = RESULTS_MARK) -> bool:
     """Whether a folder for results is new, empty, or marked already."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return not names or RESULTS_MARK in names
+    return not names or mark in names

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from headstart.datasets.own_folders import SORTED_MARK, may_be_marked
 from headstart.errors import DataError, HeadstartError
 from headstart.system.digests import file_digest
-from headstart.system.files import TEMPORARY, cut_stem
+from headstart.system.files import TEMPORARY, atomic_write, cut_stem
 from headstart.types import Placement
 
 
@@ -40,6 +41,19 @@ class SortedFolder:
                 f"{self.root} and {folder} are inside one another; sort the images into a folder "
                 "outside"
             )
+
+    def is_own(self) -> bool:
+        """Whether the folder is new, empty, or one that images were sorted into before."""
+        return may_be_marked(self.root, SORTED_MARK)
+
+    def mark(self) -> None:
+        """Mark the folder as one for sorted images, unless it has other files.
+
+        Raises:
+            HeadstartError: The folder cannot be written.
+        """
+        if self.is_own():
+            atomic_write(self.root / SORTED_MARK, b"Images sorted by headstart.\n")
 
     def has(self, label: str) -> bool:
         """Whether the label has a folder."""

@@ -17,7 +17,7 @@ from headstart.datasets.unlabeled import find_images
 from headstart.errors import DataError, MissingExtraError, UnreadableImageError
 from headstart.images.decode import read_bytes
 from headstart.images.formats import looks_like_image
-from headstart.models.answers import is_known
+from headstart.models.answers import AnswerRule, is_known
 from headstart.models.online_prediction import OnlinePredictor, PreparedImage
 from headstart.serving.prediction_log import LoggedPrediction, PredictionLog
 from headstart.system.digests import bytes_digest
@@ -72,7 +72,7 @@ class FolderWatch:
         predictor: Predicts the images.
         classes: The K class names.
         log: Gets a row for each image; an image that has one is not predicted again.
-        rate: Novelty up to which an image is called unknown; None for never.
+        rule: When the most probable class of an image is the answer.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class FolderWatch:
         classes: Sequence[str],
         log: PredictionLog,
         *,
-        rate: float | None,
+        rule: AnswerRule,
     ) -> None:
         self._folder = folder.resolve()  # which is how changes are reported
         self._predictor, self._classes = predictor, classes
-        self._log, self._rate = log, rate
+        self._log, self._rule = log, rule
         self._incomplete: list[Path] = []
 
     def existing(self, stop: Event) -> Iterator[LoggedImage]:
@@ -204,11 +204,13 @@ class FolderWatch:
         for number, probabilities in enumerate(found.probabilities):
             best = int(probabilities.argmax())
             novelty = None if found.novelty is None else float(found.novelty[number])
+            label, probability = self._classes[best], float(probabilities[best])
             yield {
-                "label": self._classes[best],
-                "probability": round(float(probabilities[best]), 6),
+                "label": label,
+                "probability": round(probability, 6),
                 "novelty": novelty,
-                "known": is_known(novelty, self._rate),
+                "known": is_known(novelty, self._rule.unknown),
+                "answer": self._rule.answer(label, probability, novelty),
             }
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 from headstart.errors import HeadstartError, UserError
-from headstart.models.answers import UNKNOWN
 from headstart.system.files import locked
 from headstart.system.serialization import csv_text
 
@@ -29,6 +28,7 @@ class LoggedPrediction:
         probability: The probability of that class; None if it cannot be read.
         novelty: As in `headstart.models.prediction.Predictions`; None if the model cannot tell.
         known: Whether it shows one of the classes; None if the model cannot tell.
+        answer: The label, "unknown" or "unsure"; empty if it cannot be read.
         error: Why it cannot be read; empty if it can.
     """
 
@@ -39,15 +39,13 @@ class LoggedPrediction:
     probability: float | None = None
     novelty: float | None = None
     known: bool | None = None
+    answer: str = ""
     error: str = ""
-
-    @property
-    def answer(self) -> str:
-        """The label, `UNKNOWN` for an image of none of the classes, or "" if it is unreadable."""
-        return UNKNOWN if self.known is False else self.label
 
 
 _HEADER: Final = [one.name for one in fields(LoggedPrediction)]
+_EARLIER: Final = [one for one in _HEADER if one != "answer"]
+"""The columns that an earlier version wrote."""
 
 
 class PredictionLog:
@@ -129,6 +127,11 @@ class PredictionLog:
             self._write(csv_text([_HEADER]))
             return {}
         lines = content.decode(errors="surrogateescape")
+        if lines.startswith(",".join(_EARLIER)):
+            raise UserError(
+                f"{self.path} was written by an earlier version, without the column 'answer'; "
+                "choose another file with --out, or move this one away"
+            )
         if not lines.startswith(",".join(_HEADER)):
             raise UserError(
                 f"{self.path} exists and is not a file of 'headstart watch'; choose another file "
@@ -155,6 +158,7 @@ def _row(cells: Mapping[str, str]) -> LoggedPrediction:
         probability=_number(cells["probability"]),
         novelty=_number(cells["novelty"]),
         known={"True": True, "False": False, "": None}[cells["known"]],
+        answer=cells["answer"],
         error=cells["error"],
     )
 
