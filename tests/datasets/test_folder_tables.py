@@ -182,3 +182,11 @@ def png(seed):
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), tuple(hashlib.sha256(seed.encode()).digest()[:3])).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def test_predictions_beside_images_are_not_recommended(tmp_path):
+    make(tmp_path, "x/1.png", "x/2.png")
+    header = "image,label,probability,novelty,known,answer,error"
+    rows = "x/1.png,a,0.9,,,a,\nx/2.png,b,0.9,,,b,\n"
+    (tmp_path / "predictions.csv").write_text(f"{header}\n{rows}")
+    assert "predictions.csv" not in refused(tmp_path)

@@ -18,8 +18,9 @@ from typing import Final
 from headstart.datasets.dataset import ImageDataset, ImageEntry, build_dataset, parse_split
 from headstart.datasets.folder_layout import FolderLayout, is_container
 from headstart.datasets.image_tree import ImageTree
-from headstart.datasets.tables import TableOptions, is_table, open_table
+from headstart.datasets.tables import TableOptions, are_predictions, is_table, open_table
 from headstart.errors import DataError, MissingExtraError
+from headstart.system.files import head_of
 from headstart.system.text import count_reasons, join_names, pluralize
 from headstart.types import Skipped, Split
 
@@ -141,8 +142,13 @@ def _tables(tree: ImageTree, layout: FolderLayout) -> Iterator[Path]:
 
     for path in sorted(tables, key=lambda one: not is_about_training(one)):
         answers = any(word in path.name.lower() for word in ("submission", "test"))
-        if not answers and _is_small_file(path):
+        if not answers and _is_small_file(path) and not _has_predictions(path):
             yield path
+
+
+def _has_predictions(path: Path) -> bool:
+    header, _, _ = head_of(path).partition(b"\n")
+    return are_predictions(header.decode(errors="replace").strip().split(","))
 
 
 def _is_small_file(path: Path) -> bool:

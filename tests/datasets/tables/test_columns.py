@@ -84,3 +84,15 @@ def test_numbers_of_rows_are_no_labels(folder):
     text = rows(*(f"{n} img/{name}.jpg" for n, name in enumerate("abcdabcd")))
     with pytest.raises(DataError, match="no recognizable label column"):
         open_table(table(folder, text, "images.txt"))
+
+
+@pytest.mark.parametrize("before", ["image,label", "time,image,digest,label"])
+def test_predictions_are_no_labels(folder, before):
+    header = f"{before},probability,novelty,known,answer,error"
+    cells = {"image": "img/a.jpg", "label": "cat", "probability": "0.5"}
+    row = ",".join(cells.get(name, "") for name in header.split(","))
+    path = table(folder, rows(header, row))
+    with pytest.raises(DataError, match="has predictions of headstart, not labels"):
+        open_table(path, require_classes=1)
+    found = open_table(path, TableOptions(label_column="label"), require_classes=1)
+    assert found.classes == ("cat",)

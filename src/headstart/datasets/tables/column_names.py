@@ -1,7 +1,7 @@
 """Common names of columns, and what they mean."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +42,7 @@ FLAG_NAMES: Final = {
     **dict.fromkeys(("istest", "istesting", "istestimage", "test"), Split.TEST),
 }
 """Columns of yes and no that say whether an image is in a split; "train" may also be a class."""
+_PREDICTIONS: Final = frozenset({"image", "label", "probability", "error"})
 INDEX_NAMES: Final = frozenset({"", "index", "unnamed0", "idx", "row", "rownumber"})
 
 
@@ -59,6 +60,11 @@ def is_image_name(column: str) -> bool:
 def is_common_name(column: str) -> bool:
     """Whether a column's name is one of images or labels."""
     return plain_name(column) in IMAGE_NAMES | ID_NAMES | LABEL_NAMES | TOPIC_NAMES
+
+
+def are_predictions(columns: Iterable[str]) -> bool:
+    """Whether a table has the columns that predict, classify and watch write."""
+    return _PREDICTIONS.issubset(columns)
 
 
 def check_pixels(path: Path, columns: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from headstart.datasets.tables.column_names import (
     LABEL_ENDINGS,
     LABEL_NAMES,
     TOPIC_NAMES,
+    are_predictions,
     check_pixels,
     plain_name,
 )
@@ -62,8 +63,13 @@ def find_columns(table: Table, options: TableOptions, folder: ImageFolder) -> Co
       0 and 1, one for each class; else the only column left.
 
     Raises:
-        DataError: A column is missing, or several are possible.
+        DataError: A column is missing, or several are possible, or the labels are predictions.
     """
+    if options.label_column is None and are_predictions(table.columns):
+        raise DataError(
+            f"{table.path} has predictions of headstart, not labels; give the folder or table with "
+            f"the labels, or, once they are corrected, add {_LABEL} label"
+        )
     image, how = _image_column(table, options.image_column, folder)
     group = (
         _chosen(table, options.group_column, "--group-by column:") if options.group_column else None
