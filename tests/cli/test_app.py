@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from headstart import __version__
+from headstart.cli import main
 from headstart.errors import DataError, UnreadableImageError
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import files
@@ -321,3 +323,14 @@ def test_an_empty_argument_is_not_the_current_folder(cli: Cli, arguments: tuple[
     outcome = cli(*arguments)
     assert (outcome.code, one_sentence(outcome)) == (2, True)
     assert "an argument is empty" in outcome.err
+
+
+def test_ctrl_c_while_it_is_still_imported_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "headstart.cli.app", Interrupted("headstart.cli.app"))
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 130

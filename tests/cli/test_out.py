@@ -57,6 +57,8 @@ def test_with_force_a_model_goes_beside_other_files(cli: Cli, photos: Path, othe
 
 
 def test_even_force_writes_nothing_among_the_images(cli: Cli, own: Path) -> None:
+    for verb in ("fit", "finetune"):
+        assert f"error: {own} is among the images in" in cli(verb, own, "--out", own).err
     outcome = cli("fit", own, "--out", own / "checks", "--force")
     assert (outcome.code, one_sentence(outcome)) == (2, True)
     assert "is among the images in" in outcome.err

@@ -23,6 +23,9 @@ def test_a_person_is_told_what_the_page_says(cli: Cli, results: Path, tmp_path: 
     outcome = cli("report", results, "--out", tmp_path / "new" / "page.html")
     assert (outcome.code, outcome.err) == (0, "")
     assert is_page(tmp_path / "new" / "page.html")
+    assert outcome.next.endswith(
+        f"headstart report {results} --out {tmp_path}/new/page.html --open"
+    )
     lines = outcome.out.splitlines()
     assert lines[0] == "results   Test on 60 images"
     assert lines[1].startswith("summary   Right on ")
@@ -43,6 +46,16 @@ def test_by_default_it_is_beside_the_results_and_replaces_itself(
     for _ in range(2):
         assert cli("report", own).code == 0
     assert is_page(own / "report.html")
+
+
+def test_a_file_has_no_page(cli: Cli, tmp_path: Path):
+    table = tmp_path / "predictions.csv"
+    table.write_text("image,label\n")
+    outcome = cli("report", table)
+    assert (outcome.code, "predictions.csv is a file; give the folder that" in outcome.err) == (
+        2,
+        True,
+    )
 
 
 @pytest.mark.parametrize("found", [True, False])

@@ -32,6 +32,11 @@ from tests.cli.conftest import Cli, one_sentence
         ("fit --coverge 0.9", "'headstart evaluate' has --coverage"),
         ("fit photos --gpu", "no such option: --gpu; did you mean --device cuda?"),
         ("attack x.jpg --cpu", "did you mean --device cpu?"),
+        ("predict model x.jpg --threshold 0.8", "did you mean --min-probability?"),
+        ("predict model x.jpg --copy", "did you mean --by copy?"),
+        ("predict --model model x.jpg", "MODEL is an argument: headstart predict MODEL IMAGES"),
+        ("fit --data photos", "DATA is an argument: headstart fit DATA"),
+        ("predict model x.jpg --min-probability 80%", "'80%' is not a number; write 0.8 (see"),
         ("fit --nonsense", "no such option: --nonsense (see"),
     ],
 )

@@ -150,11 +150,17 @@ def say_usage(error: UsageError) -> None:
         typer.echo(message, err=True)
         return
     if error.ctx and hasattr(error, "possibilities"):  # there is no such option
-        from headstart.cli.suggestions import options_of_command, other_option
+        from headstart.cli.suggestions import argument_in_place, options_of_command, other_option
 
         own, commands = error.ctx.command, error.ctx.find_root().command.commands
-        instead = other_option(error.option_name, options_of_command(own), commands)
+        instead = argument_in_place(error.option_name, own) or other_option(
+            error.option_name, options_of_command(own), commands
+        )
         message = f"{error.message}; {instead}" if instead else error.message
+    if "%' " in message:
+        from headstart.cli.suggestions import without_percent
+
+        message = without_percent(message)
     sentence = " ".join(message.split()).rstrip(".")
     command = error.ctx.info_name if error.ctx and error.ctx.parent else None
     note(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from headstart.cli import options as shared
 from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts, note, print_json, progress, warn
+from headstart.cli.model_argument import given_model
 from headstart.cli.remarks import coverage_texts, coverage_warnings, detail_advice, drift_text
 from headstart.cli.result_files import check_results
 from headstart.cli.results_page import write_results_page
@@ -45,12 +46,11 @@ def evaluate(
     from headstart.models.evaluation_report import evaluation_report
     from headstart.models.model_card import accuracy_text
     from headstart.models.prediction import evaluate as test
-    from headstart.models.saved_model import load_model
     from headstart.models.trained_model import AccuracyEstimate
 
     if out:
         check_results(out, METRICS, data, force=force)
-    rate, trained = shared.unknown_rate(unknown), load_model(model)
+    rate, trained = shared.unknown_rate(unknown), given_model("evaluate", model, [data])
     warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
     dataset = dataset_options.open(data, runtime.cache, require_classes=1)
     extractor = runtime.extractor_of(trained, allow_download=allow_download)

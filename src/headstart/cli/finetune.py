@@ -74,7 +74,7 @@ def finetune(
     from headstart.evaluation.report import METRICS
     from headstart.models.saved_model import save_model
 
-    check_model_target(out, force=force)
+    check_model_target(out, data or source, force=force)
     if report:
         check_results(report, METRICS, force=force)
     model = _model(source, data)

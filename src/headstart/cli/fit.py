@@ -95,7 +95,7 @@ def fit(
     settings = FitSettings(
         head=head, stages=_stages(stage), balance=balance, hold_out=holdout, seed=seed
     )
-    check_model_target(out, force=force)
+    check_model_target(out, data, force=force)
     if force:
         check_outside(out, data)
     if report:

@@ -11,6 +11,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import note, progress, say, warn
 from headstart.cli.formats import FORMATS, BatchPrediction, ImagePrediction, NoveltyTest
 from headstart.cli.marked_images import write_marked
+from headstart.cli.model_argument import given_model
 from headstart.cli.prediction_files import (
     check_predictions_file,
     check_sorting,
@@ -74,7 +75,6 @@ def predict(
     from headstart.datasets.unlabeled import find_images
     from headstart.features.cost import costs_of
     from headstart.models.prediction import predict as run
-    from headstart.models.saved_model import load_model
     from headstart.system.cache_folder import cache_root
 
     output, rate = _format(output, as_json=as_json), shared.unknown_rate(unknown)
@@ -89,7 +89,7 @@ def predict(
     if where is not None:
         check_not_among(images, where, "--where")
         check_writable(where)
-    trained = load_model(model)
+    trained = given_model("predict", model, images)
     warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
     listed = find_images(images, cache=runtime.cache)
     paths = listed.paths

@@ -34,9 +34,10 @@ def report(
         force: Replace a file that is not a page of headstart.
     """
     from headstart.pages.rendering import write_page
-    from headstart.reporting.report_page import report_page
+    from headstart.reporting.report_page import check_is_folder, report_page
 
     out = out or folder / PAGE
+    check_is_folder(folder)
     _check_target(out, force=force)
     page = report_page(folder)
     write_page(page, out)

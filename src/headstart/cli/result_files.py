@@ -69,10 +69,11 @@ def check_not_among(images: Sequence[Path], out: Path, option: str) -> None:
             raise UserError(f"{path} is in {out}; choose another folder for {option}")
 
 
-def check_model_target(folder: Path, *, force: bool) -> None:
+def check_model_target(folder: Path, data: str, *, force: bool) -> None:
     """Refuse a folder for a model that has other files, before any work is done.
 
     Raises:
+        DataError: It has files but no model, and is among the images in `data`.
         SavedModelError: It is a file or, without `force`, has files but no model.
         UserError: It cannot be created or written.
     """
@@ -81,6 +82,7 @@ def check_model_target(folder: Path, *, force: bool) -> None:
     try:
         ModelFolder(folder).check_target(force=force)
     except SavedModelError as error:
+        check_outside(folder, data)  # where --force would not help
         hint = f", or {OVERWRITE}" if folder.is_dir() else ""
         raise SavedModelError(f"{error}{hint}") from None
 

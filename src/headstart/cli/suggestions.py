@@ -5,6 +5,7 @@ themselves: `--epochs` is one of `finetune`.
 """
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -56,6 +57,9 @@ _OPTIONS: Final = {
     "--quality fast": "fast quick",
     "--format csv": "csv to-csv",
     "--json": "format-json as-json output-json",
+    "--min-probability": "threshold confidence min-confidence conf",
+    "--by copy": "copy",
+    "--by move": "move",
     "--unknown": "threshold reject ood",
     "--label-column": "label target-column y labels",
     "--image-column": "filename-column path-column x",
@@ -75,6 +79,8 @@ _OPTIONS: Final = {
     "--force": "overwrite f exist-ok yes",
 }
 """Words of other tools for each option, without dashes. What exists depends on the command."""
+_PERCENT: Final = re.compile(r"'([\d.]+) *%' .*\bnumber\b.*")
+"""How Typer says that a percentage is not a number."""
 _CUTOFF: Final = 0.7
 """How close a spelling must be; difflib's default of 0.6 takes --epochs for --depth."""
 
@@ -123,6 +129,30 @@ def other_option(name: str, own: Iterable[str], commands: Mapping[str, Any]) -> 
     if close := get_close_matches(name, every, 1, _CUTOFF):
         having = [verb for verb, names in theirs.items() if close[0] in names]
         return f"'headstart {having[0]}' has {close[0]}"
+    return None
+
+
+def without_percent(message: str) -> str:
+    """Return an error about a percentage with the number to write instead; others as they are."""
+
+    def said(found: re.Match[str]) -> str:
+        return f"'{found[1]}%' is not a number; write {float(found[1]) / 100:g}"
+
+    return _PERCENT.sub(said, message)
+
+
+def argument_in_place(name: str, command: Any) -> str | None:
+    """Return what to write for an option that is an argument of the command, as a clause.
+
+    Args:
+        name: The option as it was given, such as "--data".
+        command: The command it was given to.
+    """
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    for one in arguments:
+        if name == f"--{one.name}":
+            usage = " ".join(argument.metavar for argument in arguments)
+            return f"{one.metavar} is an argument: headstart {command.name} {usage}"
     return None
 
 

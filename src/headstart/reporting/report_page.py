@@ -26,6 +26,20 @@ _CONTENTS: Final[Mapping[str, Callable[[ResultsFolder], Contents]]] = {
 _VERBS: Final = "fit, evaluate, compare, transfer or finetune"
 
 
+def check_is_folder(folder: Path) -> None:
+    """Refuse results that are in no folder.
+
+    Args:
+        folder: Where the results should be.
+
+    Raises:
+        DataError: It is a file, or does not exist.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise DataError(f"{folder} {what}; give the folder that headstart {_VERBS} wrote")
+
+
 def report_page(folder: Path) -> Page:
     """Return the page about a folder of results.
 
@@ -36,9 +50,7 @@ def report_page(folder: Path) -> Page:
         DataError: It has no results, or some that cannot be read.
         SavedModelError: Its model is damaged.
     """
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise DataError(f"{folder} {what}; give the folder that headstart {_VERBS} wrote")
+    check_is_folder(folder)
     results = ResultsFolder(folder)
     found = [contents(results) for name, contents in _CONTENTS.items() if results.has(name)]
     if not found:
