@@ -54,6 +54,15 @@ def test_images_are_logged_and_sorted_once(cli: Cli, model: Path, inbox: Path, t
     assert len(files(sorted_images)) == 14
 
 
+def test_what_is_not_probable_enough_is_unsure(cli: Cli, model: Path, new: Path, tmp_path: Path):
+    arguments = ("--out", tmp_path / "log.csv", "--sort-into", tmp_path / "sorted", "--once")
+    rule = ("--unknown", "off", "--min-probability", 1)
+    assert cli("watch", new, "--model", model, *arguments, *rule).code == 0
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert {row["answer"] for row in rows} == {"unsure"}
+    assert len(files(tmp_path / "sorted" / "unsure")) == len(rows) == 12
+
+
 def test_mistakes(cli: Cli, model: Path, inbox: Path, tmp_path: Path):
     def refusal(*arguments: object) -> str:
         outcome = cli("watch", *arguments, "--model", model)
