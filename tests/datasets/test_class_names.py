@@ -9,6 +9,7 @@ from headstart.datasets.dataset import ImageEntry, build_dataset
     [
         ("cafe\u0301", "caf\u00e9"),
         (" .cat\n", " .cat\n"),
+        ("Fehler \udcc3\udca4", "Fehler \u00e4"),  # UTF-8 in the locale of LC_ALL=C
         ("b\udcff", r"b\udcff"),
         ("a\\b", "a\\b"),
         ("a\\b\udcff", r"a\\b\udcff"),

@@ -4,7 +4,7 @@ from scipy.stats import binomtest
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import recall_score
 
-from headstart.evaluation.breakdown import LargestClass, recalls_by_class
+from headstart.evaluation.breakdown import LargestClass, breakdown_warnings, recalls_by_class
 from headstart.evaluation.metrics import wilson
 from headstart.system.serialization import to_json
 
@@ -89,3 +89,28 @@ def test_a_class_without_images_has_no_recall():
         "class": "cat", "recall": 0.0, "interval": interval, "correct": 0, "images": 1
     }  # fmt: skip
     assert (second["class"], second["recall"], second["images"]) == ("ant", 1.0, 2)
+
+
+def warnings_about(labels, predicted, *, balanced):
+    largest = LargestClass.of(labels, predicted, CLASSES)
+    recalls = recalls_by_class(labels, predicted, CLASSES)
+    return breakdown_warnings(largest, recalls, balanced=balanced)
+
+
+def test_a_model_that_is_worse_than_one_answer_is_said_to_be():
+    labels, predicted = np.repeat([0, 1], [4, 40]), np.repeat([0, 1], [10, 34])
+    worse, cause = warnings_about(labels, predicted, balanced=True)
+    assert worse.startswith("the model is worse than always answering bee, which is right")
+    assert cause.startswith("--balance gives all classes equal weight, which can lower")
+    assert warnings_about(labels, predicted, balanced=False) == [worse]
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_classes_that_are_never_recognized_are_named(balanced):
+    labels = np.repeat([0, 1, 2], [14, 400, 4])
+    predicted = np.repeat([1, 1, 0], [14, 400, 4])  # four images of cat prove nothing
+    *_, text = warnings_about(labels, predicted, balanced=balanced)
+    remedy = "" if balanced else "--balance or "
+    assert text == f"ant (0 of 14) is never recognized; try {remedy}--quality balanced"
+    predicted[0] = 0
+    assert not any("never" in one for one in warnings_about(labels, predicted, balanced=balanced))

@@ -200,8 +200,9 @@ def test_a_disk_that_refuses(
         patch.setattr(os, call, refuse)
         with pytest.raises(
             StoreError, match=r"cache folder .* cannot be written \((the disk|permission)"
-        ):
+        ) as refused:
             store.append(digests([3]), values([3]))
+    assert ("free some space" in str(refused.value)) is (code in (errno.ENOSPC, errno.EDQUOT))
     assert {path.suffix for path in folder_of(tmp_path).iterdir()} == {".safetensors"}
     assert store.contains(digests([1, 2, 3])).tolist() == [True, True, False]
     assert_holds(store, [1, 2])

@@ -155,6 +155,7 @@ def test_limits_name_themselves(client: TestClient):
         ("GET", "/etc/passwd", 404),
         ("GET", "/docs/../../etc/passwd", 404),
         ("POST", f"{PREDICT}?top=0", 422),
+        ("POST", f"{PREDICT}?top=2&top=3", 422),
         ("POST", f"{PREDICT}?explain=all", 422),
     ],
 )
@@ -162,6 +163,12 @@ def test_wrong_addresses(client: TestClient, method: str, path: str, status: int
     answer = client.request(method, path, content=b"x" if method == "POST" else None)
     assert answer.status_code == status
     assert set(answer.json()) == {"error"}
+    assert status != 405 or "takes POST, not GET" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", PREDICT.removesuffix("/predict"), "/metrics"])
+def test_whether_there_is_an_answer_can_be_asked(client: TestClient, path: str):
+    assert client.head(path).status_code == client.get(path).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def test_a_place_for_results_is_tried_without_a_trace(tmp_path: Path) -> None:
     for place in (tmp_path / "file", tmp_path / "file" / "new", tmp_path / ("x" * 300)):
         with pytest.raises(UserError, match=r"cannot write to .*; choose another folder"):
             check_writable(place)
+    with pytest.raises(UserError, match=r"cannot write .*x\.csv: .*; choose another folder"):
+        check_writable(tmp_path / "file", tmp_path / "file" / "x.csv")
 
 
 def test_only_old_temporary_files_of_headstart_are_swept(tmp_path: Path) -> None:

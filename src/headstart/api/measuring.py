@@ -20,6 +20,7 @@ from headstart.auditing.audit import audit as search
 from headstart.comparison.candidates import candidate_names, open_candidates
 from headstart.comparison.result import Comparison
 from headstart.comparison.successive_halving import compare as compare_extractors
+from headstart.evaluation.breakdown import breakdown_warnings
 from headstart.evaluation.report import Report
 from headstart.features.extractor import Extractor
 from headstart.models.evaluation_report import evaluation_report
@@ -232,6 +233,6 @@ def evaluate(
     report = evaluation_report(
         trained, found, coverage=coverage, by_class=coverage_by_class, unknown=unknown
     )
-    largest = report.largest_class
-    give_warnings([*extractor.warnings, *(largest.warnings if largest else ())])
+    weak = breakdown_warnings(report.largest_class, report.recalls, balanced=trained.balanced)
+    give_warnings([*extractor.warnings, *weak])
     return report

@@ -16,6 +16,7 @@ from headstart.api.inputs import (
     open_model_extractor,
 )
 from headstart.errors import UserError
+from headstart.evaluation.breakdown import breakdown_warnings
 from headstart.finetuning.settings import TuningSettings
 from headstart.models.data_location import find_data_location
 from headstart.models.estimator import Classifier
@@ -59,8 +60,9 @@ def fit(data: Data, *, out: str | Path | None = None, **settings: Any) -> Classi
     with progress(verbose=classifier.verbose) as bars:
         dataset = open_data(data, bars, cache=classifier.cache)
     classifier.fit(dataset)
-    largest = classifier.fit_result_.largest_class
-    give_warnings([*classifier.extractor.warnings, *(largest.warnings if largest else ())])
+    result = classifier.fit_result_
+    weak = breakdown_warnings(result.largest_class, result.recalls, balanced=result.model.balanced)
+    give_warnings([*classifier.extractor.warnings, *weak])
     if out is not None:
         classifier.save(out)
     return classifier

@@ -72,7 +72,7 @@ def attack(
     from headstart.images.decode import open_image
     from headstart.system.files import check_not_input, check_writable
 
-    check_writable(out.parent)
+    check_writable(out.parent, out)
     open_image(image)  # before the network is loaded, which takes time
     inspected = network.inspected()
     from headstart.inspection.adversarial_file import attack_file

@@ -198,9 +198,7 @@ def datasets(*, as_json: shared.Json = False) -> None:
     )
 
 
-def cache(
-    *, clear: bool = False, folder: shared.Cache = None, as_json: shared.Json = False
-) -> None:
+def cache(*, clear: bool = False, folder: shared.Cache = None, as_json: shared.Json = False) -> int:
     """Show the size of the cache by kind of data, or clear it.
 
     Options:
@@ -218,7 +216,7 @@ def cache(
     if as_json:
         document = {"folder": root, **to_json(used), "total_bytes": used.total_bytes}
         print_json(document if freed is None else {**document, "freed_bytes": freed})
-        return
+        return used.total_bytes
     images = f", {pluralize(sum(one.rows for one in used.features), 'image')}"
     facts(
         [
@@ -232,3 +230,4 @@ def cache(
         ],
         width=13,
     )
+    return used.total_bytes

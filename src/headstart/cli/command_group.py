@@ -10,6 +10,8 @@ from headstart.errors import UserError
 
 _PROJECT_FILES: Final = (Path("headstart.toml"), Path("pyproject.toml"))
 """Where defaults of options may be, the first that has some counts."""
+_FAULTS: Final = {"int_parsing": "is not a whole number", "float_parsing": "is not a number"}
+"""What pydantic says about values, in other words."""
 
 
 class CommandGroup(TyperGroup):
@@ -34,8 +36,9 @@ class CommandGroup(TyperGroup):
 
             error.message = error.message.removeprefix("Value error, ")
             if error.message.startswith("Input ") and isinstance(error.__cause__, ValidationError):
-                value = error.__cause__.errors()[0]["input"]
-                error.message = f"{value!r} {error.message.removeprefix('Input ')}"
+                fault = error.__cause__.errors()[0]
+                reason = _FAULTS.get(fault["type"], error.message.removeprefix("Input "))
+                error.message = f"{fault['input']!r} {reason}"
             if project is not None and error.ctx and error.param and error.ctx.parent:
                 verb, name = error.ctx.info_name, error.param.name
                 source = error.ctx.get_parameter_source(name)

@@ -42,6 +42,7 @@ def evaluate(
     Options:
         out: Folder for a report: metrics, plots, predictions.csv and a page.
     """
+    from headstart.evaluation.breakdown import breakdown_warnings
     from headstart.evaluation.report import METRICS, write_skipped
     from headstart.models.evaluation_report import evaluation_report
     from headstart.models.model_card import accuracy_text
@@ -73,7 +74,8 @@ def evaluate(
         write_skipped(report.skipped, out / "skipped.csv")
         write_results_page(out)
     largest = report.largest_class
-    warn([*extractor.warnings, *warnings, *(largest.warnings if largest else [])])
+    weak = breakdown_warnings(largest, report.recalls, balanced=trained.balanced)
+    warn([*extractor.warnings, *warnings, *weak])
     again = "train again with"
     if not trained.members and (
         advice := detail_advice(report.accuracy, largest, extractor, found.paths, do=again)

@@ -269,7 +269,10 @@ def _proof_facts(proof: Proof) -> list[tuple[str, str | None]]:
     worst = [f"{one.image} ({one.label}, in the file {one.file_label})" for one in differing[:3]]
     return [
         ("checked", f"{pluralize(images, 'image')} with {proof.runtime}"),
-        ("labels", f"{proof.equal_labels} of {images} equal those of 'headstart predict'"),
+        (
+            "labels",
+            f"{proof.equal_labels} of {images} equal those of 'headstart predict --precision f32'",
+        ),
         (
             "difference",
             (

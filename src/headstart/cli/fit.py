@@ -80,6 +80,7 @@ def fit(
         holdout: Share of the images to hold out for testing; 0 cross-validates instead.
         report: Folder for a report: metrics, plots and a page.
     """
+    from headstart.evaluation.breakdown import breakdown_warnings
     from headstart.evaluation.report import METRICS, write_skipped
     from headstart.features.cost import costs_of, forecast, measure_costs
     from headstart.models.budget import within_budget
@@ -156,7 +157,7 @@ def fit(
         write_fit_report(result, report, model=out)
     warn(extractor.warnings)
     largest = result.largest_class
-    warn(largest.warnings if largest else [])
+    warn(breakdown_warnings(largest, result.recalls, balanced=balance))
     if advice := detail_advice(result.model.accuracy.value, largest, extractor, dataset.paths):
         note(advice)
     if holdout and not result.has_test_part:

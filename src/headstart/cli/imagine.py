@@ -88,7 +88,7 @@ def imagine(
         )
     if tv is not None and not math.isfinite(tv):
         raise UserError(f"--tv {tv} is not a finite number; give a weight such as 10")
-    check_writable(out.parent)
+    check_writable(out.parent, out)
     inspected = network.inspected()
     from headstart.inspection.ideal_image import image_paths, synthesize
     from headstart.inspection.synthesis.recipe import BEST, CHANNEL, LESSON

@@ -190,8 +190,8 @@ def _after_datasets(_: Given, __: Any) -> NextStep:
     return NextStep("train on one of them", ("fit", "digits", "--out", "digits-model"))
 
 
-def _after_cache(given: Given, _: Any) -> NextStep | None:
-    return None if given["clear"] else NextStep("free this space", ("cache", "--clear"))
+def _after_cache(given: Given, used: int | None) -> NextStep | None:
+    return None if given["clear"] or not used else NextStep("free this space", ("cache", "--clear"))
 
 
 def _explain(network: Any, image: Any) -> NextStep:

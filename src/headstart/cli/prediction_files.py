@@ -31,7 +31,7 @@ def check_predictions_file(out: Path) -> None:
     endings = [f".{name}" for name in FORMATS if name != _TABLE]
     if out.suffix.lower() not in endings:
         raise UserError(f"--out {out} does not end in {' or '.join(endings)}; change its name")
-    check_writable(out.parent)
+    check_writable(out.parent, out)
     head = b"" if out.is_dir() or not out.exists() else head_of(out)
     if out.is_dir() or (head and not head.startswith(_BEGINNINGS)):
         raise UserError(

@@ -73,7 +73,7 @@ def _check_target(out: Path, *, force: bool) -> None:
             f"{out} exists and is not a page of headstart; choose another file for --out, or "
             "replace it with --force"
         )
-    check_writable(out.parent)
+    check_writable(out.parent, out)
 
 
 def _open(page: Path) -> bool:

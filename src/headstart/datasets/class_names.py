@@ -1,5 +1,6 @@
 """Names of classes: one spelling for each, and names that are easily confused."""
 
+import contextlib
 import re
 import unicodedata
 from collections import defaultdict
@@ -11,10 +12,13 @@ from headstart.system.text import join_names, pluralize
 def class_name(name: str) -> str:
     r"""Return the spelling of a class's name that can be printed, saved and compared.
 
+    Names of files are UTF-8 in any locale: in that of LC_ALL=C, Python reads them as other text.
     Accents are composed: macOS writes "é" as two characters, Linux as one. Bytes that are not text
     become an escape such as \udcff, as in tables of results; the backslashes of such a name, or of
     one that looks like it, are doubled, so that different names stay different.
     """
+    with contextlib.suppress(UnicodeError):  # bytes that are not UTF-8
+        name = name.encode("utf-8", "surrogateescape").decode("utf-8")
     composed = unicodedata.normalize("NFC", name)
     escaped = composed.replace("\\", "\\\\").encode("utf-8", "backslashreplace").decode()
     return escaped if re.search(r"\\ud[89a-f]", escaped) else composed

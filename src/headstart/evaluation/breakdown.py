@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from headstart.evaluation.metrics import clustered_interval
 from headstart.evaluation.paired_tests import PairedTest, paired_difference
+from headstart.system.text import join_names
 from headstart.types import Interval, Labels
+
+_ENOUGH: Final = 5
+"""Images of a class at least, of which none is recognized, for a warning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +81,12 @@ class LargestClass:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence that says so if the model is not surely better; else none."""
+        """A sentence that says so if the model is worse or not surely better; else none."""
         if self.gain.better:
             return []
+        verdict = "worse" if self.gain.difference < 0 else "not surely better"
         text = (
-            f"the model is not surely better than always answering {self.label}, which is right "
+            f"the model is {verdict} than always answering {self.label}, which is right "
             f"for {self.accuracy:.3f} of the images (difference {self.gain.difference:.3f}, 95% "
             f"interval {self.gain.low:.3f} to {self.gain.high:.3f}); give more images, and check "
             "the labels with 'headstart audit'"
@@ -157,3 +162,28 @@ def recalls_by_class(
             )
         )
     return tuple(sorted(found, key=lambda one: (one.value, one.interval.low)))
+
+
+def breakdown_warnings(
+    largest: LargestClass | None, recalls: Sequence[ClassRecall], *, balanced: bool
+) -> list[str]:
+    """Return sentences about a model that is not surely better, and classes never recognized.
+
+    Args:
+        largest: what always answering the largest class gets right; None if unknown.
+        recalls: the recall of each class that has images.
+        balanced: whether all classes had equal weight in training.
+    """
+    warnings = largest.warnings if largest else []
+    if balanced and largest and largest.gain.difference < 0:
+        warnings.append(
+            "--balance gives all classes equal weight, which can lower the accuracy where one "
+            "class is frequent; compare with a model that is trained without it"
+        )
+    missed = [one for one in recalls if not one.correct and one.images >= _ENOUGH]
+    if missed:
+        names = join_names([f"{one.label} (0 of {one.images:,})" for one in missed])
+        verb = "is" if len(missed) == 1 else "are"
+        remedy = "" if balanced else "--balance or "
+        warnings.append(f"{names} {verb} never recognized; try {remedy}--quality balanced")
+    return warnings

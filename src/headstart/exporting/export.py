@@ -161,7 +161,7 @@ def check_target(out: Path, kind: Format, *, force: bool = False) -> None:
     """
     if out.suffix.lower() != kind.suffix:
         raise UserError(f"{out} does not end in {kind.suffix}, as files for {kind} do; add it")
-    check_writable(out.parent)
+    check_writable(out.parent, out)
     if force and not out.is_dir():
         return
     if out.exists() and not _is_exported(out):

@@ -173,10 +173,12 @@ class FeatureStore:
                 lambda stage, begin, end: values[stage][order[begin:end]],
             )
         except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise StoreError(
                 f"the cache folder {self._root} cannot be written "
                 f"({_REASONS.get(error.errno or 0, error.strerror or str(error))}); "
-                "free some space there or set HEADSTART_CACHE to another folder"
+                f"{'free some space there or ' if full else ''}set HEADSTART_CACHE to another "
+                "folder"
             ) from error
         self.compact()
 

@@ -46,7 +46,10 @@ class ScoredImages:
         if all(recall == 1 for recall, _ in known):
             yield f"{it} recognized every image of every class."
         else:
-            worst = [self._recall_text(k) for recall, k in sorted(known)[:_WORST] if recall < 1]
+            accuracy = float(np.trace(self.confusion) / self.confusion.sum())
+            least = [k for recall, k in sorted(known) if recall < 1][:_WORST]
+            low = [k for recall, k in sorted(known) if recall < accuracy][:_WORST]
+            worst = [self._recall_text(k) for k in low or least]
             yield f"{it} recognized least often: {join_names(worst)}."
         if pairs := metrics.confused_pairs(self.confusion):
             i, j = pairs[0]

@@ -84,8 +84,9 @@ async def _wrong_parameter(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    del request
     assert isinstance(error, HTTPException)
-    sentences = {404: _MISSING, 405: "this page takes other methods; see /docs"}
+    allowed = (error.headers or {}).get("Allow", "other methods")
+    other = f"this address takes {allowed}, not {request.method}; see /docs"
+    sentences = {404: _MISSING, 405: other}
     message = sentences.get(error.status_code, str(error.detail))
     return JSONResponse({"error": message}, error.status_code, headers=error.headers)

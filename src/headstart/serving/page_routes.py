@@ -74,6 +74,7 @@ async def docs_file(name: str) -> Response:
     return Response(_swagger_file(name), media_type=_FILES[name], headers=headers)
 
 
+@router.head("/metrics")
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Return figures for Prometheus."""

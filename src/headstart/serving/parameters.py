@@ -12,7 +12,7 @@ from headstart.system.text import one_line
 
 
 def refuse_unknown_parameters(request: Request) -> None:
-    """Refuse a request with a parameter that its route does not have: it may be a typo.
+    """Refuse a request with a parameter that its route does not have, or that is given twice.
 
     Raises:
         RequestError: There is one.
@@ -22,6 +22,9 @@ def refuse_unknown_parameters(request: Request) -> None:
         if name not in known:
             others = f"choose from {', '.join(known)}" if known else "this address takes none"
             raise RequestError(422, f"there is no parameter {_shown(name)}; {others}")
+        if len(values := request.query_params.getlist(name)) > 1:
+            given = f"is given {len(values)} times; give it once"
+            raise RequestError(422, f"the parameter {_shown(name, quoted=False)} {given}")
 
 
 def parameter_fault(error: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ _SMALL = 256 * 1024
 router = APIRouter(tags=["headstart"], dependencies=[Depends(refuse_unknown_parameters)])
 
 
+@router.head("/v1/models", include_in_schema=False)
 @router.get("/v1/models", responses=errors())
 async def models(request: Request) -> Models:
     """List the models."""
@@ -40,6 +41,7 @@ async def models(request: Request) -> Models:
     return Models(models=[_summary(one.name, one.current) for one in served.values()])
 
 
+@router.head("/v1/models/{name}", include_in_schema=False)
 @router.get("/v1/models/{name}", responses=errors(404))
 async def model(request: Request, name: str) -> ModelDescription:
     """Describe a model: its card, classes, accuracy and limits."""

@@ -68,8 +68,12 @@ def atomic_write(
         ) from error
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, file: Path | None = None) -> None:
     """Check that a folder for results can be created and written, leaving nothing behind.
+
+    Args:
+        folder: the folder.
+        file: the result in it, if it is a single one, which the error names.
 
     Raises:
         UserError: it cannot be created or written.
@@ -82,7 +86,8 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another folder"
+            f"cannot write {file or f'to {folder}'}: {error.strerror or error}; choose another "
+            "folder"
         ) from error
 
 
