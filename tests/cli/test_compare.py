@@ -92,7 +92,9 @@ def test_the_embedded_backbones_as_they_are(cli: Cli, photos: Path, tmp_path: Pa
     assert rows[LITES[1]]["multiply_adds"] == 631_000_000
     assert rows[LITES[0]]["top1"] == 0.751
     assert said["left_out"] == []
-    assert said["recommendation"]["backbone"] in LITES
+    chosen = rows[said["recommendation"]["backbone"]]
+    assert (said["largest_class"]["class"], said["largest_class"]["images"]) == ("checks", 8)
+    assert said["largest_class"]["difference"] == pytest.approx(chosen["accuracy"] - 1 / 3)
     assert said["recommendation"]["sentence"].startswith("Use efficientnet-lite")
     assert json.loads((tmp_path / "out" / "comparison.json").read_text("utf-8")) == said
 

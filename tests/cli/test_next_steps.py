@@ -56,6 +56,8 @@ def test_results_decide(monkeypatch: pytest.MonkeyPatch, cat: Path, tmp_path: Pa
     assert str(next_step("audit", given, 0)).endswith(": headstart fit photos --out model")
     assert "--backbone resnet18" in str(next_step("compare", given, "resnet18"))
     assert "--backbone" not in str(next_step("compare", given, "efficientnet-lite0"))
+    assert str(next_step("cache", {"clear": False}, 1)).endswith("headstart cache --clear")
+    assert next_step("cache", {"clear": False}, 0) is None
     image = {"model": "m", "images": [cat], "output": None}
     monkeypatch.setattr(next_steps, "find_spec", lambda name: None)
     assert "headstart evaluate m TEST-PHOTOS" in str(next_step("predict", image))

@@ -21,6 +21,7 @@ def test_it_says_what_the_model_is_and_what_it_rests_on():
     for fact in (
         "# insects: an image classifier of 3 classes",
         "0.900 (95% interval 0.744 to 0.965, 30 images, cross-validated)",
+        "| baseline | 0.333 (always answering ant, 10 of 30 training images) |",
         "30 images (insects, license: CC0-1.0)",
         "2 duplicates, 1 image with conflicting labels, 3 unusable files",
         "tiny, weights from PyPI: made-up, license: MIT",

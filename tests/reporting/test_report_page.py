@@ -16,6 +16,7 @@ from headstart.models.saved_model import save_model
 from headstart.pages.page import Cards, Cell, Command, Figure, Matrix, Page, Section, Table
 from headstart.pages.rendering import render
 from headstart.reporting.report_page import report_page
+from headstart.reporting.scored_images import ScoredImages
 from headstart.types import EstimateMethod, Interval
 from tests.models.trained_models import calibration, estimate, make_model
 from tests.reporting.made_up import (
@@ -326,3 +327,15 @@ def test_the_command_is_as_it_was_given(page: Page):
     text = part(page, "The command that made it", Command).text
     assert text.startswith("headstart evaluate model '<script>")
     assert EVIL[:20] in text
+
+
+def test_classes_recognized_more_often_than_all_are_not_the_worst():
+    confusion = np.array([[3, 7], [1, 26]])
+    scored = ScoredImages(
+        classes=["rust", "ok"],
+        confusion=confusion,
+        recalls=[],
+        confidence=None,
+        correct=np.zeros(0, bool),
+    )
+    assert next(scored.words()) == "It recognized least often: rust (3 of 10)."

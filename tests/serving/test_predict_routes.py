@@ -287,3 +287,10 @@ def test_models_are_described(client: TestClient):
     assert found["card"].startswith("#")
     assert found["description"]["classes"] == summary["classes"]
     assert found["version"] == summary["version"]
+
+
+def test_models_say_what_their_accuracy_is_worth(client: TestClient):
+    (one,) = client.get("/v1/models").json()["models"]
+    low, high = one["interval"]
+    assert low <= one["accuracy"] <= high
+    assert one["baseline"] == {"label": one["classes"][0], "accuracy": pytest.approx(1 / 3)}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
+from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts, note, paragraph, print_json, progress, say, table, warn
 from headstart.cli.result_files import check_results
 from headstart.cli.results_page import write_results_page
@@ -65,7 +66,7 @@ def compare(
     if out:
         _write(found, out)
         write_results_page(out)
-    warn(found.warnings)
+    warn([*found.warnings, *(found.largest_class.warnings if found.largest_class else ())])
     warn(f"{one.name} is excluded: {one.reason}" for one in found.left_out)
     if as_json:
         print_json(found)
@@ -124,6 +125,7 @@ def _describe(found: Comparison, out: Path | None, seconds: float) -> None:
         [
             ("data", images),
             ("scenes", found.series.text(found.images) if found.series else None),
+            *breakdown_facts(found.largest_class, ()),
             *left_out_facts(
                 found, duplicates=found.duplicates, file=out / _REPORT if out else None
             ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.comparison.cost import Cost
+from headstart.evaluation.breakdown import LargestClass
 from headstart.evaluation.metrics import Accuracy
 from headstart.evaluation.paired_tests import PairedTest, Right, paired_difference
 from headstart.series.series import SeriesSummary
@@ -124,6 +125,8 @@ class Comparison(Plotted):
         cores: number of processor cores that the speeds were measured with.
         seconds: wall-clock time of the whole comparison.
         warnings: warnings for the user, one sentence each.
+        largest_class: what always answering the largest class gets right, and whether the
+            recommended backbone is surely better; None if unknown.
     """
 
     data: str
@@ -142,6 +145,7 @@ class Comparison(Plotted):
     cores: int
     seconds: float
     warnings: tuple[str, ...] = ()
+    largest_class: LargestClass | None = None
 
     def __repr__(self) -> str:
         count = pluralize(len(self.backbones), "backbone")
@@ -167,6 +171,7 @@ class Comparison(Plotted):
             "folds": self.folds,
             "seed": self.seed,
             "cores": self.cores,
+            "largest_class": self.largest_class,
             "backbones": self._rows(),
             "recommendation": {
                 "backbone": recommended.backbone,

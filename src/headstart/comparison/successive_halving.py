@@ -31,6 +31,7 @@ from headstart.comparison.result import Comparison, ExcludedBackbone
 from headstart.datasets import ImageDataset
 from headstart.datasets.splits import assign_folds, stratified_sample
 from headstart.errors import BackboneError, MissingExtraError
+from headstart.evaluation.breakdown import LargestClass
 from headstart.evaluation.paired_tests import Right, paired_difference
 from headstart.features.cost import measure_costs
 from headstart.features.extractor import Extractor
@@ -81,6 +82,10 @@ def compare(
     measured = sorted([*trials.remaining, *trials.eliminated], key=_by_cost)
     results = tuple(trial.result(images) for trial in measured)
     folds = trials.remaining[0].folds
+    recommendation = recommend(
+        results, assign_folds(images.keys, images.labels, folds=folds, seed=seed)
+    )
+    (recommended,) = (one for one in results if one.name == recommendation.backbone)
     return Comparison(
         data=dataset.name,
         classes=images.classes,
@@ -91,9 +96,7 @@ def compare(
         skipped=images.skipped,
         backbones=results,
         frontier=frontier(results),
-        recommendation=recommend(
-            results, assign_folds(images.keys, images.labels, folds=folds, seed=seed)
-        ),
+        recommendation=recommendation,
         left_out=trials.excluded,
         folds=folds,
         seed=seed,
@@ -101,6 +104,12 @@ def compare(
         seconds=time.perf_counter() - started,
         warnings=tuple(
             dict.fromkeys(text for trial in measured for text in trial.extractor.warnings)
+        ),
+        largest_class=LargestClass.of(
+            images.labels,
+            np.where(recommended.right, images.labels, -1),  # no class: only right ones count
+            images.classes,
+            clusters=recommended.clusters,
         ),
     )
 

@@ -26,6 +26,12 @@ def accuracy_text(estimate: AccuracyEstimate) -> str:
     )
 
 
+def _baseline_text(model: Model) -> str:
+    label, share = model.baseline
+    count = f"{max(model.data.images):,} of {sum(model.data.images):,} training images"
+    return f"{share:.3f} (always answering {label}, {count})"
+
+
 def scenes_text(model: Model) -> str | None:
     """Return how the accuracy differs between new scenes and known ones; None without series."""
     same = model.accuracy_same_scenes
@@ -115,6 +121,7 @@ def model_card(model: Model) -> str:
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         model=model,
         accuracy=accuracy_text(model.accuracy),
+        baseline=_baseline_text(model),
         scenes=scenes_text(model),
         difference="there, the stages were selected again for each fold"
         if model.accuracy.method is EstimateMethod.CROSS_VALIDATION

@@ -241,6 +241,12 @@ class Model(Plotted):
     label_type: LabelType = "str"
     members: tuple[Member, ...] = ()
 
+    @property
+    def baseline(self) -> tuple[str, float]:
+        """The largest class and its share of the training images."""
+        images = self.data.images
+        return self.classes[images.index(max(images))], max(images) / sum(images)
+
     def __repr__(self) -> str:
         value = self.accuracy.value
         accuracy = "unknown" if value is None else f"{value:.3f}"

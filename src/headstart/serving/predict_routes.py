@@ -18,6 +18,7 @@ from headstart.serving.request_images import SentImage, images_of
 from headstart.serving.schemas import (
     ALL_ERRORS,
     PREDICT_BODY,
+    Baseline,
     ErrorAnswer,
     ModelDescription,
     Models,
@@ -56,11 +57,14 @@ async def model(request: Request, name: str) -> ModelDescription:
 
 def _summary(name: str, replica: Replica) -> ModelSummary:
     found = replica.model
+    interval, (label, share) = found.accuracy.interval, found.baseline
     return ModelSummary(
         name=name,
         version=replica.version,
         classes=list(found.classes),
         accuracy=found.accuracy.value,
+        interval=(interval.low, interval.high) if interval else None,
+        baseline=Baseline(label=label, accuracy=share),
     )
 
 

@@ -95,6 +95,13 @@ class Predictions(BaseModel):
     error: str | None = Field(None, description="Given if none of the images could be read.")
 
 
+class Baseline(BaseModel):
+    """What always answering the largest class gets right."""
+
+    label: str = Field(description="The largest class of the training images.")
+    accuracy: float = Field(ge=0, le=1, description="Its share of them.")
+
+
 class ModelSummary(BaseModel):
     """A model that is served."""
 
@@ -102,6 +109,8 @@ class ModelSummary(BaseModel):
     version: str
     classes: list[str]
     accuracy: float | None = Field(description="Expected on new images; null if it is unknown.")
+    interval: tuple[float, float] | None = Field(description="95% interval of the accuracy.")
+    baseline: Baseline
 
 
 class Models(BaseModel):
