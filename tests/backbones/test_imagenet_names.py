@@ -92,6 +92,7 @@ def test_a_search_finds_starts_of_words_synonyms_groups_and_numbers():
     assert [IMAGENET[index] for index in search_classes("teapo")] == ["teapot"]
     assert search_classes("283") == (283,)
     assert set(range(281, 288)) < set(search_classes("Cat"))
+    assert {"catamaran", "bullfrog"}.isdisjoint(IMAGENET[index] for index in search_classes("cat"))
     assert 323 in search_classes("danaus plexippus")
     assert 207 in search_classes("retriever")
     with pytest.raises(DataError, match="did you mean 'zebra'"):

@@ -97,8 +97,9 @@ def imagenet_groups() -> Mapping[str, tuple[int, ...]]:
 def search_classes(word: str) -> tuple[int, ...]:
     """Return the indices of ImageNet's classes that a word or an index stands for.
 
-    These are the classes that have it at the start of a word of their name or, if timm is
-    installed, of a synonym, and all of the group with this name.
+    These are the classes that have it as a word of their name or, if timm is installed, of a
+    synonym, and all of the group with this name; if there is none, those with a word that starts
+    with it.
 
     Raises:
         DataError: there is none; the message suggests similar names.
@@ -107,14 +108,15 @@ def search_classes(word: str) -> tuple[int, ...]:
     number = _numbered(word, classes)
     if number is not None:
         return (number,)
-    start = re.compile(rf"\b{re.escape(plain(word))}")
-    found = {index for index, name in enumerate(classes) if start.search(plain(name))}
-    found.update(imagenet_groups().get(plain(word), ()))
-    if find_spec("timm"):
-        found.update(index for synonym, index in _synonyms().items() if start.search(synonym))
-    if not found:
-        raise _unknown(word, classes, groups=True)
-    return tuple(sorted(found))
+    names = [(plain(name), index) for index, name in enumerate(classes)]
+    names += _synonyms().items() if find_spec("timm") else ()
+    start = rf"\b{re.escape(plain(word))}"
+    found = set(imagenet_groups().get(plain(word), ()))
+    for pattern in (rf"{start}\b", start):
+        found.update(index for name, index in names if re.search(pattern, name))
+        if found:
+            return tuple(sorted(found))
+    raise _unknown(word, classes, groups=True)
 
 
 def _named(name: str, classes: Sequence[str]) -> int | None:
