@@ -110,3 +110,11 @@ def test_the_next_backbone_is_better_and_the_cheapest_of_those_at_hand():
     best = max(known, key=lambda info: info.top1)
     assert better_backbone(best.name, known) is None
     assert better_backbone("timm:unheard", known) is None
+
+
+def test_plain_classifiers_that_do_as_well_are_named():
+    one, two = ("descriptors",), ("raw pixels", "descriptors")
+    found = advice(replace(EARLIER, stage_gain=NOTHING, matched_by=two)).sentence
+    assert "but raw pixels and descriptors without pre-training do as well as the head" in found
+    assert "suit these images" not in found
+    assert "descriptors without pre-training does" in advice(replace(FITTING, matched_by=one)).sentence

@@ -70,6 +70,20 @@ def test_where_nothing_is_left_to_learn_no_number_is_named():
     assert to_json(curve)["images_for_one_point"] == {"images": None, "interval": [None, None]}
 
 
+def test_with_few_images_the_price_of_a_point_is_as_unsure_as_its_points():
+    errors, rng = (0.42, 0.36, 0.30, 0.22), np.random.default_rng(0)
+    wrong = [rng.random((draws, 100)) < error for draws, error in zip((8, 6, 4, 1), errors)]
+    cost = fit_learning_curve((10, 20, 40, 80), wrong, available=100, seed=0).sample_cost
+    assert cost is None or cost.high is None or (cost.low or 0) * 4 < cost.high
+
+
+def test_a_fit_that_misses_its_points_predicts_nothing():
+    wrong = [np.arange(1000)[None] < 1000 * error for error in (0.2, 0.4, 0.1, 0.3)]
+    curve = fit_learning_curve(SIZES, wrong, available=1000, seed=0)
+    assert curve.fit is not None
+    assert curve.sample_cost is None
+
+
 def test_two_sizes_are_no_curve():
     curve = fit_learning_curve(SIZES[:2], guesses(CURVES[0])[:2], available=300, seed=0)
     assert curve.fit is None

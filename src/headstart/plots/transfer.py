@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,6 +33,8 @@ _APART = 0.2
 """Height above that of chance with room for a line of text."""
 _COLUMNS = 46
 """Characters on a line as wide as a plot."""
+_BOX: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+"""Background of labels, so that no line runs through them."""
 _AHEAD = 4
 """The learning curve is drawn up to this many times the available images."""
 
@@ -70,7 +72,9 @@ def _plot_stages(axes: Axes, found: TransferReport, chance: float) -> None:
         (f"chance {chance:.3f}", 0, chance, 3, GRAY),
     ):
         side = "right" if x else "left"
-        axes.annotate(text, (x, y), (0, lift), textcoords="offset points", color=color, ha=side)
+        axes.annotate(
+            text, (x, y), (0, lift), textcoords="offset points", color=color, ha=side, bbox=_BOX
+        )
     _set_stage_ticks(axes, [one.name for one in found.stages])
     axes.set_ylim(0, 1.03)
     axes.set_ylabel(f"cross-validated accuracy\n(95% interval, n = {found.images:,})", color=GRAY)
@@ -88,7 +92,7 @@ def _plot_baselines(axes: Axes, found: TransferReport, chance: float) -> None:
         axes.plot([value], [at], "o", color=color, markersize=7)
         axes.annotate(
             f"{value:.3f}", (value, at), (0, 7), textcoords="offset points",
-            ha="center", color=color,
+            ha="center", color=color, bbox=_BOX,
         )  # fmt: skip
     axes.axvline(found.last.accuracy.value, color=BLUE, linewidth=0.8, linestyle=":")
     axes.axvline(chance, color=SILVER, linewidth=1, linestyle="--")
@@ -123,7 +127,9 @@ def _plot_learning_curve(axes: Axes, curve: LearningCurve) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("number of training images", color=GRAY)
     axes.set_ylabel("cross-validated accuracy\n(95% interval)", color=GRAY)
-    axes.set_title(f"Learning curve: {curve.sample_cost or UNKNOWN_COST}", loc="left")
+    cost = curve.sample_cost
+    said = f"beyond the {curve.available:,} available images, {cost}" if cost else UNKNOWN_COST
+    axes.set_title(f"Learning curve: {said}", loc="left")
 
 
 def _plot_distance(axes: Axes, found: TransferReport) -> None:
@@ -143,12 +149,11 @@ def _plot_distance(axes: Axes, found: TransferReport) -> None:
         axes.text(
             0.5, 0.5, "unknown: the network has no batch normalization", ha="center", color=GRAY
         )
-    axes.set_title(title, loc="left")
     if found.nearest_classes:
         nearest = found.nearest_classes.overall[:3]
         names = ", ".join(f"{display_name(name)} {share:.0%}" for name, share in nearest)
-        lines = textwrap.wrap(f"most similar classes of the network: {names}", _COLUMNS)
-        axes.set_xlabel("\n".join(lines), color=GRAY)
+        title += f"; most similar classes of the network: {names}"
+    axes.set_title(title, loc="left")
 
 
 def _set_stage_ticks(axes: Axes, names: Sequence[str]) -> None:

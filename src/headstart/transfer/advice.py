@@ -56,6 +56,7 @@ class Evidence:
         chosen: names of the stages that the head uses, shallow to deep.
         stage_gain: accuracy on the chosen stages minus that on the last layer.
         beaten_by: names of the classifiers without pre-training that beat the last layer.
+        matched_by: names of those that are at least as accurate as the head on the chosen stages.
         sample_cost: images that one more percentage point costs; None where it is unknown.
     """
 
@@ -66,6 +67,7 @@ class Evidence:
     chosen: tuple[str, ...]
     stage_gain: PairedTest
     beaten_by: tuple[str, ...]
+    matched_by: tuple[str, ...] = ()
     sample_cost: SampleCost | None
 
     @property
@@ -147,7 +149,13 @@ def _decide(evidence: Evidence) -> tuple[Action, str]:
         f"{head} is not significantly better than the last layer"
         if earlier
         else "no earlier stage is better than the last layer"
-    ) + ", so the features suit these images"
+    )
+    if evidence.matched_by:
+        do = "does" if len(evidence.matched_by) == 1 else "do"
+        matched = " and ".join(evidence.matched_by)
+        suited += f", but {matched} without pre-training {do} as well as the head"
+    else:
+        suited += ", so the features suit these images"
     cost = evidence.sample_cost
     if cost is not None and cost.images is not None and cost.images <= evidence.images:
         return Action.COLLECT_MORE, f"{suited}, and {cost}"

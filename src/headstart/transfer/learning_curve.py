@@ -25,6 +25,10 @@ _DRAWS: Final = (8, 6, 4, 1)
 """Random subsets of each size: small ones differ most from each other."""
 _RESAMPLES: Final = 200
 _POINT: Final = 0.01
+_MISS: Final = 1.96
+"""Standard errors by which the fit may miss a point; otherwise it says nothing about more images."""
+_LEAST_MISS: Final = 0.01
+"""Least standard error there: with many images no power law is exact."""
 _UNREACHABLE: Final = 100
 """More than this many times the available images is considered unrealistic."""
 
@@ -81,7 +85,7 @@ class LearningCurve:
         points: measured accuracies, ascending in images.
         fit: power law through the points; None with fewer than three points.
         sample_cost: images that one more percentage point costs, in addition to the available ones;
-            None without a fit.
+            None without a fit, or if the fit misses a point by more than its error.
         available: number of available images.
     """
 
@@ -189,6 +193,9 @@ def fit_learning_curve(
     # Half an image: where nothing at all was wrong, the error is still not known to be zero.
     spread = np.maximum(resampled.std(axis=0), 0.5 / wrong[0].shape[1])
     fit, *others = fit_power_laws(np.array(sizes), np.vstack([errors, resampled]), spread)
+    misses = np.abs([fit.error(size) for size in sizes] - errors)
+    if (misses > _MISS * np.maximum(spread, _LEAST_MISS)).any():
+        return LearningCurve(points, fit, None, available)
     ends = np.quantile(
         [_images_for_a_point(other, available) for other in others],
         (0.025, 0.975),
@@ -206,8 +213,10 @@ def _resample(wrong: Sequence[np.ndarray], seed: int) -> np.ndarray:
     images = wrong[0].shape[1]
     errors = np.empty((_RESAMPLES, len(wrong)))
     for row in errors:
-        weights = rng.multinomial(images, np.full(images, 1 / images)) / images
         for place, one in enumerate(wrong):
+            # Images of their own for each size: one training set of many made these errors, and
+            # errors that all rise and fall together would leave the curve's shape too sure.
+            weights = rng.multinomial(images, np.full(images, 1 / images)) / images
             draws = rng.integers(0, len(one), len(one))
             row[place] = one[draws].mean(axis=0) @ weights
     return errors

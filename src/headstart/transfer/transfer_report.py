@@ -99,6 +99,9 @@ def measure_transfer(
             chosen=selection.candidate.stages,
             stage_gain=chosen.minus(last),
             beaten_by=tuple(one.name for one in better_than(last, baselines)),
+            matched_by=tuple(
+                one.name for one in baselines if one.accuracy.value >= chosen.accuracy.value
+            ),
             sample_cost=curve.sample_cost,
         ),
         data=named or dataset.name,
