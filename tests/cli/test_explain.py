@@ -41,7 +41,7 @@ def test_a_model_and_a_class_for_people(cli: Cli, model: Path, new_photos: Path,
     done = cli(*arguments, "--out", tmp_path / "a")
     assert done.code == 0
     assert done.out.count(" noise ") == 2  # a picture named twice is explained once
-    assert "than random" in done.out
+    assert "than shifted" in done.out
     assert {path.name for path in (tmp_path / "a").glob("*.png")} == {
         "100.png", "100-grad-cam.png", "100-2.png", "100-2-grad-cam.png",
     }  # fmt: skip

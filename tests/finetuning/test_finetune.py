@@ -271,8 +271,10 @@ def test_a_fine_tuned_model_is_no_start(recipe, tuned: FineTuneResult, sided: Pa
 
 def test_too_few_images_decide_nothing(tmp_path: Path):
     few = write_sided(tmp_path / "few", 8)
-    with pytest.raises(DataError, match=r"of 16 images would be for validation.*--recipe probe"):
+    message = r"of 16 training images would be for validation.* 40 .*--validation.*--recipe probe"
+    with pytest.raises(DataError, match=message):
         tuned_on(few, tmp_path / "cache")
+    assert not any((tmp_path / "cache").rglob("*.*"))  # known before any feature is computed
 
 
 def test_without_a_cache_there_is_no_place_for_activations(sided: Path):

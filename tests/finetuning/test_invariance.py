@@ -9,7 +9,12 @@ from PIL import Image
 
 from headstart.engines import build_engine
 from headstart.finetuning import invariance
-from headstart.finetuning.invariance import InvarianceTest, find_exchange, measure_invariance
+from headstart.finetuning.invariance import (
+    InvarianceTest,
+    find_doubt,
+    find_exchange,
+    measure_invariance,
+)
 from headstart.finetuning.settings import TuningSettings
 from headstart.heads.calibration import log_softmax
 from headstart.types import Floats
@@ -109,6 +114,18 @@ def test_a_class_that_mirrors_into_another_is_found_though_no_answer_changes(cou
 def test_small_changes_and_chance_are_no_exchange(counts: int):
     assert exchanged(counts, odds=2) is None
     assert exchanged(counts, odds=1) is None
+
+
+@pytest.mark.parametrize(("spread", "doubted"), [(0.05, False), (1.5, True)])
+def test_with_few_images_doubt_decides(spread: float, doubted: bool):
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(4), 2)
+    plain = rng.normal(0, 0.3, (8, 4))
+    plain[np.arange(8), labels] += 2
+    changed = plain + rng.normal(0, spread, plain.shape)
+    plain, changed = (log_softmax(one, axis=1) for one in (plain, changed))
+    assert (find_doubt(labels, plain, changed, ("b", "o", "x", "d")) is not None) is doubted
+    many = (np.tile(one, (13, 1)) for one in (plain, changed))
+    assert find_doubt(np.tile(labels, 13), *many, ("b", "o", "x", "d")) is None
 
 
 def test_a_changed_image_alone_is_no_class():

@@ -56,7 +56,7 @@ def test_the_title_states_the_finding():
 def test_both_plots_show_the_numbers():
     left, right = drawn().get_axes()
     np.testing.assert_allclose(left.lines[0].get_ydata(), [0.98, 0.6, 0.06, 0])
-    assert [tick.get_text() for tick in left.get_xticklabels()] == ["0", "1/4", "1", "4"]
+    assert [tick.get_text() for tick in left.get_xticklabels()] == ["0", "0.25", "1", "4"]
     spans = [path.vertices[:, 1] for path in left.collections[0].get_paths()]
     for span, one in zip(spans, at(49, 30, 3, 0), strict=True):
         np.testing.assert_allclose(sorted(span), [one.interval.low, one.interval.high])

@@ -72,7 +72,8 @@ def test_where_nothing_is_left_to_learn_no_number_is_named():
 
 def test_with_few_images_the_price_of_a_point_is_as_unsure_as_its_points():
     errors, rng = (0.42, 0.36, 0.30, 0.22), np.random.default_rng(0)
-    wrong = [rng.random((draws, 100)) < error for draws, error in zip((8, 6, 4, 1), errors)]
+    draws = zip((8, 6, 4, 1), errors, strict=True)
+    wrong = [rng.random((count, 100)) < error for count, error in draws]
     cost = fit_learning_curve((10, 20, 40, 80), wrong, available=100, seed=0).sample_cost
     assert cost is None or cost.high is None or (cost.low or 0) * 4 < cost.high
 

@@ -323,7 +323,7 @@ def _explanation(found: Explanation) -> list[str]:
         )
         for one in found.maps
     ]
-    header = ["method", "faithful", "deletion (random)", "insertion (random)"]
+    header = ["method", "faithful", "deletion (shifted)", "insertion (shifted)"]
     title = f"{reading.explained} {reading.explained_probability:.3f}"
     return [title, _shown(found.pixels, str(reading.image)), _table(header, rows)]
 

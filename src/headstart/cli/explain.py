@@ -167,8 +167,8 @@ def _describe(answers: list[dict[str, Any]]) -> None:
             own = ["", "", ""]
     table(
         [
-            *("image", "explained", "probability", "method", "deletion", "deletion (random)"),
-            *("insertion", "insertion (random)", "than random"),
+            *("image", "explained", "probability", "method", "deletion", "deletion (shifted)"),
+            *("insertion", "insertion (shifted)", "than shifted"),
         ],
         rows,
         right={2, 4, 5, 6, 7},

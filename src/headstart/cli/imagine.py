@@ -182,6 +182,7 @@ def _document(
             "backbone": backbone,
             "label": one.label,
             "probability": one.probability,
+            "label_probability": one.label_probability,
             "seed": one.seed,
             "steps": one.steps,
             "seconds": round(one.seconds, 3),
@@ -207,8 +208,8 @@ def _describe(images: tuple[IdealImage, ...], out: Path) -> None:
         [
             [
                 one.target.name,
-                one.label,
-                f"{one.probability:.4f}",
+                f"{one.label} {one.label_probability:.4f}",
+                _of_target(one),
                 str(one.seed),
                 str(one.steps),
                 f"{one.seconds:.1f}",
@@ -223,6 +224,16 @@ def _describe(images: tuple[IdealImage, ...], out: Path) -> None:
     for one in images:
         if one.animation:
             say(f"animation: {one.animation}")
+
+
+def _of_target(image: IdealImage) -> str:
+    """Return the probability of the class or of the group; a channel or unit has none."""
+    from headstart.inspection.synthesis_target import ClassTarget
+
+    if not isinstance(image.target, ClassTarget):
+        return "-"
+    group = f"any {image.target.name} " if len(image.target.indices) > 1 else ""
+    return f"{group}{image.probability:.4f}"
 
 
 def _warn(images: tuple[IdealImage, ...]) -> None:

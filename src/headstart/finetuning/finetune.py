@@ -39,7 +39,7 @@ from headstart.finetuning.decision import Decision, decide
 from headstart.finetuning.depth import CutPoint
 from headstart.finetuning.invariance import InvarianceTest
 from headstart.finetuning.loop import TrainingLoop
-from headstart.finetuning.preparation import TrainingSetup, prepare_tuning
+from headstart.finetuning.preparation import TrainingSetup, check_images, prepare_tuning
 from headstart.finetuning.probe import (
     check_view,
     cross_validated,
@@ -186,6 +186,7 @@ def finetune(
     )
     if not extractor.others:
         check_view(extractor)
+    check_images(dataset, settings, hold_out=hold_out)
     probe, images = train_probe(
         dataset,
         extractor,

@@ -6,8 +6,8 @@ nearly as accurately as the plain ones, and if mirroring makes the images of no 
 another one. Others would teach the network wrong labels.
 
 Accuracy alone cannot tell with few images: of 40 images of digits, mirroring costs one or two. But
-the probabilities of all images of a class fall then, which a test of each class sees; see
-docs/decisions/0035.
+the probabilities of all images of a class fall then, which a test of each class sees. And with few
+images doubt decides: they are mirrored only if an exchange can be ruled out; docs/decisions/0035.
 """
 
 import math
@@ -45,6 +45,11 @@ _ODDS: Final = 4.0
 geometric mean over the images of a class; docs/decisions/0035 has those of digits and photos."""
 _ERROR_RATE: Final = 0.05
 """Probability that chance alone makes any class of a data set lose significantly."""
+_ENOUGH: Final = 100
+"""Images from which on the test of significance finds exchanges; with fewer, doubt decides."""
+_LOSS: Final = 0.25
+"""Nats that the images of a class may lose; with few images, the upper bound of the loss must be
+below it, or that of the odds of each other class below `_ODDS`."""
 _CROPS = 2
 """Random crops per image and scale."""
 
@@ -73,7 +78,8 @@ class InvarianceTest:
         accuracy: accuracy on the plain images, [0, 1].
         accuracy_by_transform: accuracy under each transform, [0, 1]: "flip", "upside_down" and
             "crop 0.5" for crops of half the area.
-        exchanges: for "flip" and "upside_down" the class that loses most, if that is significant.
+        exchanges: for "flip" and "upside_down" the class that loses most, if that is significant
+            or, with few images, possible.
         augmentation: the augmentation to train with.
     """
 
@@ -141,7 +147,8 @@ def measure_invariance(
     exchanges = {}
     for name in _TOLERANCE:
         parts = scores[places["plain"]], scores[places[name]]
-        if exchange := find_exchange(tested[places["plain"]], *parts, classes):
+        arguments = tested[places["plain"]], *parts, classes
+        if exchange := find_exchange(*arguments) or find_doubt(*arguments):
             exchanges[name] = exchange
     tolerated = {
         name
@@ -192,6 +199,44 @@ def find_exchange(
     if odds_gained <= math.log(_ODDS):
         return None
     return Exchange(label=name, resembles=other, odds=math.exp(odds_gained))
+
+
+def find_doubt(
+    labels: Labels, plain: Doubles, changed: Doubles, classes: Sequence[str]
+) -> Exchange | None:
+    """Return the class whose images may look most like another one when changed, if that is open.
+
+    An exchange is ruled out if there are `_ENOUGH` images, or if for each class one of two upper
+    bounds (one-sided) is low: that of the loss of probability, or that of the odds of another one.
+    The standard deviations are those within classes; see `find_exchange` for the arguments.
+    """
+    if len(labels) >= _ENOUGH:
+        return None
+    present, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    # Where each class has one image, nothing else tells how much they vary.
+    single = len(present) == len(labels)
+    freedom = len(labels) - (1 if single else len(present))
+    gained = changed - plain
+    own = gained[np.arange(len(labels)), labels]
+    rises = gained - own[:, None]  # logarithms of odds; 0 for the own class
+
+    def bounds(values: Doubles, columns: int) -> Doubles:
+        means = np.array([values[labels == label].mean(axis=0) for label in present])
+        within = values - (values.mean(axis=0) if single else means[places])
+        deviation = math.sqrt(float(np.square(within).sum()) / (max(freedom, 1) * columns))
+        error: Doubles = NormalDist().inv_cdf(1 - _ERROR_RATE) * deviation / np.sqrt(counts)
+        return means + error[:, None]  # type: ignore[no-any-return]
+
+    losses = bounds(-own[:, None], 1)[:, 0]
+    odds = bounds(rises, max(1, len(classes) - 1))
+    odds[np.arange(len(present)), present] = -np.inf
+    highest = np.where(losses > _LOSS, odds.max(axis=1), -np.inf)
+    place = int(highest.argmax())
+    if highest[place] <= math.log(_ODDS):
+        return None
+    label, other = int(present[place]), int(odds[place].argmax())
+    mean = float(rises[labels == label, other].mean())
+    return Exchange(label=classes[label], resembles=classes[other], odds=math.exp(mean))
 
 
 def _augmentation(settings: TuningSettings, *, tolerated: set[str]) -> Augmentation:

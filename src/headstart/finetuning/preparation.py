@@ -12,7 +12,8 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.cut import Cut, cut, keeps_moments
 from headstart.backbones.staged import StagedNetwork
 from headstart.backbones.stages import LOGITS
-from headstart.datasets.splits import holdout_mask
+from headstart.datasets import ImageDataset
+from headstart.datasets.splits import held_out_count, holdout_mask
 from headstart.engines import Engine, build_engine
 from headstart.engines.device import torch_device
 from headstart.errors import DataError
@@ -28,7 +29,7 @@ from headstart.finetuning.examples import Examples
 from headstart.finetuning.invariance import InvarianceTest, measure_invariance
 from headstart.finetuning.network import ProbeHead, TunedNetwork
 from headstart.finetuning.precision import supports_bfloat16
-from headstart.finetuning.settings import BatchNorm, Keep, TuningSettings
+from headstart.finetuning.settings import BatchNorm, Keep, TuningRecipe, TuningSettings
 from headstart.finetuning.trunk import trunk_backbone
 from headstart.heads.logistic import LogisticFamily
 from headstart.heads.rows import Rows
@@ -38,7 +39,7 @@ from headstart.models.sample_weights import sample_weights
 from headstart.models.train_test_split import SplitFeatures, TrainTestSplit
 from headstart.models.trained_model import Model
 from headstart.system.digests import bytes_digest
-from headstart.types import Floats, ProgressCallback, no_progress
+from headstart.types import Floats, ProgressCallback, Split, no_progress
 
 _MIN_VALIDATION_IMAGES = 8
 """With fewer validation images the decision would be left to chance."""
@@ -126,6 +127,32 @@ def prepare_tuning(
     )
 
 
+def check_images(dataset: ImageDataset, settings: TuningSettings, *, hold_out: float) -> None:
+    """Check that enough images will be for validation, before any features are computed.
+
+    Copies, series and damaged files may still leave fewer.
+
+    Args:
+        dataset: images to train on, and perhaps to test on.
+        settings: how to train.
+        hold_out: fraction of the images to hold out, [0, 1), if the data set has no test part.
+
+    Raises:
+        DataError: too few images to validate with.
+    """
+    if settings.recipe is TuningRecipe.PROBE or settings.depth == 0:
+        return
+    labels = dataset.labels
+    if dataset.splits:
+        tested = Split.TEST if Split.TEST in dataset.splits else Split.VALIDATION
+        labels = labels[[split is not tested for split in dataset.splits]]
+    counts = np.bincount(labels).tolist()
+    if hold_out and not dataset.splits:
+        counts = [count - held_out_count(count, hold_out) for count in counts]
+    for_validation = sum(held_out_count(count, settings.validation) for count in counts)
+    _check_validation(for_validation, sum(counts), settings)
+
+
 def resolve_settings(
     settings: TuningSettings, network: nn.Module, backbone: Backbone, model: Model, *, device: str
 ) -> TuningSettings:
@@ -156,13 +183,19 @@ def _validation_mask(images: SplitFeatures, settings: TuningSettings) -> np.ndar
         seed=settings.seed,
         purpose="validation",
     )
-    if (count := int(validation.sum())) < _MIN_VALIDATION_IMAGES:
-        raise DataError(
-            f"only {count} of {len(validation)} images would be for validation, and fewer than "
-            f"{_MIN_VALIDATION_IMAGES} are too few to decide; give more images, or train only the "
-            "head (--recipe probe)"
-        )
+    _check_validation(int(validation.sum()), len(validation), settings)
     return validation
+
+
+def _check_validation(count: int, images: int, settings: TuningSettings) -> None:
+    if count < _MIN_VALIDATION_IMAGES:
+        needed = math.ceil(_MIN_VALIDATION_IMAGES / settings.validation)
+        raise DataError(
+            f"only {count} of {images} training images would be for validation, and fewer than "
+            f"{_MIN_VALIDATION_IMAGES} are too few to decide; give about {needed} training images, "
+            f"a --validation above {settings.validation:g} or a smaller --holdout, or train only "
+            "the head (--recipe probe)"
+        )
 
 
 def _probe_head(

@@ -47,6 +47,7 @@ class IdealImage(Plotted):
         label: the most probable class of the saved file.
         probability: probability of the target class, or of all in the group; for a channel or unit,
             that of `label`.
+        label_probability: probability of `label` alone.
         steps: number of steps of the ascent.
         seconds: wall-clock time of the synthesis.
         pixels: (H, W, 3), the image.
@@ -58,6 +59,7 @@ class IdealImage(Plotted):
     animation: Path | None
     label: str
     probability: float
+    label_probability: float
     steps: int
     seconds: float
     pixels: Pixels
@@ -66,7 +68,7 @@ class IdealImage(Plotted):
     def caption(self) -> str:
         """What the network says: the most probable class, and the probability."""
         group = isinstance(self.target, ClassTarget) and len(self.target.indices) > 1
-        of = f"; any {self.target.name}" if group else ""
+        of = f" {self.label_probability:.3f}; any {self.target.name}" if group else ""
         return f"{self.label}{of} {self.probability:.3f}"
 
     def __repr__(self) -> str:
@@ -140,7 +142,7 @@ def synthesize(
         if animation:
             atomic_write(animation, _webp(result.frames))
         predictions = network.predict([path])
-        label, probability = predictions.top(0, 1)[0]
+        label, probability = label, own = predictions.top(0, 1)[0]
         if isinstance(target, ClassTarget):
             probability = float(predictions.probabilities[0, target.indices].sum())
         found = IdealImage(
@@ -150,6 +152,7 @@ def synthesize(
             animation=animation,
             label=label,
             probability=probability,
+            label_probability=own,
             steps=result.steps,
             seconds=time.perf_counter() - started,
             pixels=result.pixels,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from headstart.evaluation.metrics import Accuracy
     from headstart.inspection.robustness import Robustness
 
-_EXACT = 1e-6
 _SPACING = 0.055  # smallest distance between names, as a share of the axis
 
 
@@ -52,7 +50,7 @@ def _plot_attacks(axes: Axes, found: Robustness) -> None:
     for at, value in enumerate(values):
         # Accuracy only falls, so the space above and to the right of a point is free.
         axes.annotate(
-            f"{value:.2f}", (at, value), (5, 4), textcoords="offset points",
+            f"{value:.3f}", (at, value), (5, 4), textcoords="offset points",
             ha="left", va="bottom", color=BLUE,
         )  # fmt: skip
     axes.set_xlim(-0.3, len(values) - 0.3)
@@ -64,12 +62,8 @@ def _plot_attacks(axes: Axes, found: Robustness) -> None:
 
 
 def _tick(epsilon: float, norm: Norm) -> str:
-    """Return a size as it stands at the axis: with linf, in levels of 255, such as 1/8."""
-    if norm is not Norm.LINF:
-        return f"{epsilon:.3g}"
-    levels = Fraction(epsilon * 255).limit_denominator(64)
-    simple = abs(levels - Fraction(epsilon * 255)) < _EXACT
-    return str(levels) if simple else f"{epsilon * 255:.2g}"
+    """Return a size as it stands at the axis: with linf, in levels of 255, as in the title."""
+    return epsilon_text(epsilon, norm).removesuffix("/255")
 
 
 def _plot_corruptions(

@@ -26,7 +26,7 @@ _DRAWS: Final = (8, 6, 4, 1)
 _RESAMPLES: Final = 200
 _POINT: Final = 0.01
 _MISS: Final = 1.96
-"""Standard errors by which the fit may miss a point; otherwise it says nothing about more images."""
+"""Standard errors by which the fit may miss a point; otherwise it predicts nothing."""
 _LEAST_MISS: Final = 0.01
 """Least standard error there: with many images no power law is exact."""
 _UNREACHABLE: Final = 100

@@ -80,7 +80,13 @@ def test_a_flat_map_is_not_trusted():
 
 @pytest.mark.parametrize(
     ("scores", "verdict"),
-    [((0.1, 0.9, 0.5, 0.5), True), ((0.6, 0.9, 0.5, 0.5), False), ((0.1, 0.4, 0.5, 0.5), False)],
+    [
+        ((0.1, 0.9, 0.5, 0.5), True),
+        ((0.6, 0.9, 0.5, 0.5), False),
+        ((0.1, 0.4, 0.5, 0.5), False),
+        ((0.136, 0.9, 0.144, 0.5), False),
+        ((0.1, 0.505, 0.5, 0.5), False),
+    ],
 )
 def test_both_scores_must_be_better_than_by_chance(scores, verdict):
     names = ("deletion", "insertion", "random_deletion", "random_insertion")

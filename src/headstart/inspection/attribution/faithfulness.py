@@ -20,6 +20,8 @@ STEPS = 16
 scores of photos changed by 0.004 to 0.014 on average, and no conclusion changed."""
 SHIFTS = 3
 """Number of shifted maps whose mean score is the random baseline."""
+MARGIN = 0.1
+"""Share of the possible gain below which a map and its shifted copies tie."""
 PASSES = 2 * (STEPS + 1) * (SHIFTS + 1)
 """Forward passes for one map."""
 _BATCH = 32  # images per forward pass, to limit memory
@@ -46,8 +48,14 @@ class Faithfulness:
 
     @property
     def trustworthy(self) -> bool:
-        """Whether both scores are better than those of the shifted maps."""
-        return self.deletion < self.random_deletion and self.insertion > self.random_insertion
+        """Whether both scores are better than those of the shifted maps, and not by chance.
+
+        Each must gain `MARGIN` of what could be gained at most: deletion can fall to 0, and
+        insertion rise to 1.
+        """
+        return self.deletion < (1 - MARGIN) * self.random_deletion and 1 - self.insertion < (
+            1 - MARGIN
+        ) * (1 - self.random_insertion)
 
 
 def faithfulness(
