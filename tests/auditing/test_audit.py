@@ -167,3 +167,13 @@ def test_images_that_a_review_drops_are_not_unreadable(data: Path, tiny: Tiny, t
     found = audit(apply_review(open_dataset(data), table), tiny())
     assert names(found, IssueKind.UNREADABLE) == ["broken.png"]
     assert not found.of_kind(IssueKind.BLANK)
+
+
+def test_identical_images_with_different_labels_are_both_listed(tmp_path: Path, tiny: Tiny):
+    data = write_photos(tmp_path / "data", 8)
+    shutil.copy(data / "checks" / "003.png", data / "noise" / "same.png")
+    found = audit(open_dataset(data), tiny())
+    both = found.of_kind(IssueKind.LABEL_CONFLICT)
+    suggested = {Path(one.path).name: one.suggested_label for one in both}
+    assert suggested == {"003.png": "", "same.png": "checks"}
+    assert {one.path for one in both}.isdisjoint(one.path for one in found.of_kind(IssueKind.COPY))

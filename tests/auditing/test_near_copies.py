@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from headstart.auditing import near_copies
-from headstart.auditing.copies import Copies, copy_issues
+from headstart.auditing.copies import Copies, conflict_issues, copy_issues
 from headstart.auditing.near_copies import SIMILAR, find_copies, thresholds
 from headstart.images.alignment import similarity, thumbnail
 from headstart.types import Split
@@ -81,12 +81,12 @@ def test_issues_compare_with_the_first_of_a_group(small: np.ndarray):
     y[COUNT] = 1 - y[0]
     splits = (Split.TRAIN,) * COUNT + (Split.TEST,) * 5
     identities = [str(row) for row in range(len(small))]
-    identities[30] = identities[7]
+    identities[31] = identities[7]
     copies = Copies.of(small, y, identities, seed=0)
     issues = {one.path: one for one in copy_issues(images(y, splits), copies)}
-    assert set(issues) == {"0030.jpg", *(f"{COUNT + k:04}.jpg" for k in range(5))}
-    assert issues["0030.jpg"].score == 1
-    assert "the same pixels as 0007.jpg" in issues["0030.jpg"].evidence
+    assert set(issues) == {"0031.jpg", *(f"{COUNT + k:04}.jpg" for k in range(5))}
+    assert issues["0031.jpg"].score == 1
+    assert "the same pixels as 0007.jpg" in issues["0031.jpg"].evidence
     assert issues["0040.jpg"].other_path == "0000.jpg"
     assert "labeled class 0" in issues["0040.jpg"].evidence
     assert "in the train part" in issues["0040.jpg"].evidence
@@ -97,14 +97,22 @@ def test_the_label_of_most_copies_is_suggested(small: np.ndarray):
     three = np.stack([small[0], small[0], small[0]])
     copies = Copies.of(three, np.array([1, 0, 0]), ["a", "a", "a"], seed=0)
     assert copies.groups.tolist() == [0, 0, 0]
-    found = copy_issues(images(np.array([0, 1, 0])), copies)
-    assert [one.suggested_label for one in found] == ["class 0", ""]
+    found = conflict_issues(images(np.array([0, 1, 0])), copies, {})
+    assert [one.suggested_label for one in found] == ["", "class 0", ""]
 
 
 def test_no_label_is_suggested_without_a_majority(small: np.ndarray):
     copies = Copies.of(np.stack([small[0]] * 2), np.array([0, 1]), ["a", "a"], seed=0)
-    (found,) = copy_issues(images(np.array([0, 1])), copies)
-    assert found.suggested_label == ""
+    assert copy_issues(images(np.array([0, 1])), copies) == []
+    found = conflict_issues(images(np.array([0, 1])), copies, {})
+    assert [(one.path, one.suggested_label) for one in found] == [
+        ("0000.jpg", ""),
+        ("0001.jpg", ""),
+    ]
+    assert found[0].evidence == "the same pixels as 0001.jpg, labeled class 1"
+    likely = conflict_issues(images(np.array([0, 1])), copies, {0: "class 1"})
+    assert [one.suggested_label for one in likely] == ["class 1", ""]
+    assert likely[0].evidence.endswith("; predicted without them: class 1")
 
 
 def test_the_evidence_names_the_image_that_the_similarity_is_of():

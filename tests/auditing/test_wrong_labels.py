@@ -4,7 +4,12 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
 from headstart.auditing import wrong_labels
-from headstart.auditing.wrong_labels import LabelCheck, label_issues, label_probabilities
+from headstart.auditing.wrong_labels import (
+    LabelCheck,
+    label_issues,
+    label_probabilities,
+    likely_classes,
+)
 from headstart.heads.rows import Rows
 from tests.auditing.made_up import clusters, images
 
@@ -87,3 +92,13 @@ def test_small_classes_are_not_judged():
         stages=("a",), rows=np.arange(10), labels=labels, classes=("a", "b"), probabilities=p
     )
     assert check.doubtful.tolist() == [True] * 6 + [False] * 4
+
+
+def test_images_with_contradictory_labels_get_the_class_that_the_others_tell():
+    X, y = clusters(90)
+    folds = np.arange(90) // 3 % 3
+    rows = Rows((X,), np.arange(80))
+    found = label_probabilities(rows, y[:80], folds[:80], setting=0.1, classes=3)
+    others = Rows((X,), np.arange(80, 90))
+    likely = likely_classes(rows, y[:80], found, others, setting=0.1)
+    assert (likely == y[80:]).mean() > 0.8

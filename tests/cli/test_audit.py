@@ -41,6 +41,8 @@ def test_audit_review_apply(cli: Cli, data: Path, tmp_path: Path):
     assert said.code == 0, said.err
     assert "wrong.png (noise -> checks)" in said.out
     assert "the same pixels as" in said.out
+    page = (report / "index.html").read_text()
+    assert f"headstart fit {data} --review {report / 'audit.csv'} --out model" in page
 
     reviewed = edit(report / "audit.csv", tmp_path / "r.csv", wrong="relabel", copy="drop")
     model = tmp_path / "model"

@@ -65,7 +65,7 @@ def test_a_person_is_told_the_same(cli: Cli, own: Path, tmp_path: Path):
         "layer     head (last)",
         "cross-validated",
         "copies    1 duplicate image excluded",
-        "conflicts 1 image with conflicting labels excluded, such as ",
+        "conflicts 2 files of one image with conflicting labels excluded: ",
         "skipped   1 file; all in ",
         f"model     {tmp_path / 'model'}",
     ):
@@ -78,7 +78,9 @@ def test_the_model_folder_holds_the_model_its_card_and_the_skipped_files(
     (own / "noise" / "broken.jpg").touch()
     cli("fit", own, "--out", tmp_path / "model", *QUICK)
     names = {path.name.partition("-")[0] for path in files(tmp_path / "model")}
-    assert names == {"model.json", "README.md", "model", "skipped.csv", "command.txt"}
+    assert names == {
+        "model.json", "README.md", "model", "skipped.csv", "training.json", "command.txt"
+    }  # fmt: skip
     with (tmp_path / "model" / "skipped.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [
             ["path", "reason"],
@@ -106,7 +108,7 @@ def test_a_second_fit_finds_all_features_and_replaces_the_model(
         assert (outcome.document["images_per_second"] is None) is (cached == 24)
         if not cached:
             (tmp_path / "model" / "report.html").write_text(MARK)  # about this model alone
-    assert len(files(tmp_path / "model")) == 5
+    assert len(files(tmp_path / "model")) == 6
 
 
 @pytest.mark.parametrize("head", list(FAMILIES))

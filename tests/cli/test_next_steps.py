@@ -25,6 +25,10 @@ def test_the_same_images_need_the_same_options() -> None:
         "headstart fit 'my photos' --review audit/audit.csv --out model --group-by time:2 "
         "--allow-code"
     )
+    assert step is not None
+    assert step.command.startswith("headstart fit")
+    assert str(step) == f"next, {step.purpose}: {step.command}"
+    assert "drop or relabel" in step.purpose
 
 
 def test_a_network_keeps_its_size_its_weights_and_the_review() -> None:

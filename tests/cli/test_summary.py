@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from headstart.cli.console import facts, print_json
 from headstart.cli.summary import left_out_facts, names_text, skipped_warnings
-from headstart.types import Skipped
+from headstart.types import Conflict, Skipped
 
 NOTES = Skipped("a/notes.txt", "not an image")
 TEXT = Skipped("b/text.jpg", "not an image")
@@ -62,6 +62,18 @@ def test_one_is_singular():
     many = dict(left_out_facts(left_out(), duplicates=1200))
     assert many == {"copies": "1,200 duplicate images excluded"}
     assert dict(left_out_facts(left_out())) == {}
+
+
+def test_files_with_conflicting_labels_are_counted():
+    pair = Conflict(("a/1.jpg", "b/2.jpg"), ("a", "b"))
+    one = SimpleNamespace(skipped=(), conflicts=(pair,))
+    assert dict(left_out_facts(one)) == {
+        "conflicts": "2 files of one image with conflicting labels excluded: a/1.jpg (a) and "
+        "b/2.jpg (b)"
+    }
+    two = SimpleNamespace(skipped=(), conflicts=(pair, pair))
+    (text,) = dict(left_out_facts(two)).values()
+    assert text.startswith("4 files of 2 images with conflicting labels excluded, such as a/1.jpg")
 
 
 def test_a_list_that_is_cut_says_how_many_more():

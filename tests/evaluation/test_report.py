@@ -24,7 +24,7 @@ from tests.properties import examples
 
 KEYS = [
     "accuracy", "interval", "top5", "balanced_accuracy", "nll", "ece", "per_class", "confusion",
-    "classes", "images", "skipped", "conflicts", "seen", "seconds",
+    "classes", "images", "skipped", "conflicts", "seen", "duplicates", "seconds",
     "shared_scenes", "accuracy_new_scenes", "interval_new_scenes", "unknown", "unknown_caught",
     "coverage", "drift",
     "unknown_classes", "accuracy_known_classes", "missing_classes",

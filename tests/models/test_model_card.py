@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from headstart.models.model_card import accuracy_text, model_card, novelty_text
+from headstart.models.model_card import accuracy_text, model_card, novelty_text, scenes_text
 from headstart.models.trained_model import FineTuning
 from headstart.novelty.estimate import Detection
+from headstart.series.series import SeriesSummary
 from headstart.types import EstimateMethod
 from tests.models.trained_models import UNKNOWN, estimate, make_model, make_novelty
 
@@ -62,6 +63,14 @@ def test_it_lists_classes_and_stages():
 def test_it_says_how_the_two_accuracies_differ(method, reason):
     text = model_card(make_model(accuracy=estimate(27, 30, method)))
     assert f"above may differ: {reason}" in text
+
+
+def test_accuracies_on_other_images_are_not_compared():
+    series = SeriesSummary(source="name", count=3, images=9, largest=3, examples=())
+    model = make_model(series=series, accuracy_same_scenes=estimate(28, 30))
+    assert "0.93 on more photos of these same scenes" in str(scenes_text(model))
+    tested = replace(model, accuracy=estimate(27, 27, EstimateMethod.HELD_OUT))
+    assert str(scenes_text(tested)).startswith("9 of 30 images belong to 3 series")
 
 
 def test_one_is_singular():

@@ -12,12 +12,14 @@ import pytest
 from scipy.stats import binomtest
 
 from headstart.errors import DataError, SavedModelError
+from headstart.evaluation.breakdown import recalls_by_class
+from headstart.evaluation.report import write_training
 from headstart.models.saved_model import save_model
 from headstart.pages.page import Cards, Cell, Command, Figure, Matrix, Page, Section, Table
 from headstart.pages.rendering import render
 from headstart.reporting.report_page import report_page
 from headstart.reporting.scored_images import ScoredImages
-from headstart.types import EstimateMethod, Interval
+from headstart.types import Conflict, EstimateMethod, Interval
 from tests.models.trained_models import calibration, estimate, make_model
 from tests.reporting.made_up import (
     EVIL,
@@ -141,6 +143,14 @@ class TestEvaluation:
         ]
         render(page)
 
+    def test_copies_are_left_out_too(self, tmp_path: Path):
+        folder = write_evaluation(tmp_path, figures=False)
+        document = json.loads((folder / "metrics.json").read_text())
+        (folder / "metrics.json").write_text(json.dumps(document | {"duplicates": 2}))
+        parts = section(report_page(folder), "Files left out").parts
+        assert parts[0] == "2 copies of other images, used once."
+        assert "2 files of 1 image with conflicting labels:" in parts
+
     def test_a_model_that_always_answers_one_class_is_not_called_better(self, tmp_path: Path):
         folder = write_evaluation(tmp_path, figures=False)
         document = json.loads((folder / "metrics.json").read_text())
@@ -242,15 +252,28 @@ class TestModel:
             "In cross-validation on its own training images it recognized least often: "
         )
 
-    def test_a_series_counts_as_one_image(self, tmp_path: Path):
+    def test_recalls_of_series_have_the_intervals_of_the_training_or_none(self, tmp_path: Path):
         found = calibration()
         halves = np.full(len(found.labels), 0.5, np.float16)
         save_model(make_model(calibration=replace(found, class_weights=halves)), tmp_path / "m")
-        table = part(report_page(tmp_path / "m"), "Recall by class", Table)
-        _, recall, _, images, _ = table.rows[0]
-        interval = recall.interval
-        alone = binomtest(round(recall.share * images.order), int(images.order))
-        assert interval.high - interval.low > np.ptp(alone.proportion_ci(method="wilson"))
+        page = report_page(tmp_path / "m")
+        rows = part(page, "Recall by class", Table).rows
+        assert [row[1].interval for row in rows] == [None] * 3
+        assert any("intervals" in one for one in section(page, "Not on this page").parts)
+        render(page)
+
+        clusters = np.arange(len(found.labels)) // 3
+        names = ("ant", "bee", "wäsp")
+        recalls = recalls_by_class(
+            found.labels.astype(int), found.predicted.astype(int), names, clusters=clusters
+        )
+        conflict = Conflict(("a/1.jpg", "b/1.jpg"), ("ant", "bee"))
+        write_training(tmp_path / "m", skipped=(), conflicts=[conflict], recalls=recalls)
+        page = report_page(tmp_path / "m")
+        shown = {row[0]: row[1].interval for row in part(page, "Recall by class", Table).rows}
+        assert shown == {one.label: one.interval for one in recalls}
+        assert part(page, "Files left out", Table).rows == [("a/1.jpg, b/1.jpg", "ant, bee")]
+        assert "2 copies of other images, used once." in section(page, "Files left out").parts
 
     def test_without_test_images_nothing_is_claimed(self, tmp_path: Path):
         model = make_model(
@@ -303,6 +326,27 @@ def test_a_transfer(tmp_path: Path):
     assert part(page, "Next step", Command).text == "headstart finetune photos --out m"
     assert len(part(page, "Accuracy", Table).rows) == 6
     render(page)
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "verdict"),
+    [
+        (27, 27, "27 images are too few to tell whether its probabilities can be trusted."),
+        (900, 1000, "its probabilities can be trusted."),
+        (700, 1000, "it is over-confident."),
+    ],
+)
+def test_few_images_do_not_tell_whether_probabilities_can_be_trusted(
+    right: int, images: int, verdict: str
+):
+    scored = ScoredImages(
+        classes=("a", "b"),
+        confusion=np.array([[right, images - right], [0, 0]]),
+        recalls=[None, None],
+        confidence=np.full(images, 0.903),
+        correct=np.arange(images) < right,
+    )
+    assert list(scored.words())[-1].endswith(f" are right: {verdict}")
 
 
 @pytest.mark.parametrize(

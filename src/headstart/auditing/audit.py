@@ -10,13 +10,19 @@ import numpy as np
 
 from headstart.auditing.background import SurroundingsScore, background_issues, score_surroundings
 from headstart.auditing.confused_classes import confusion_issues
-from headstart.auditing.copies import Copies, copy_issues
+from headstart.auditing.copies import Copies, conflict_issues, copy_issues
 from headstart.auditing.image_quality import quality_issues
 from headstart.auditing.issue import Issue, IssueKind, LabeledImages, in_order
 from headstart.auditing.measurements import measure_images
 from headstart.auditing.outliers import outlier_issues
 from headstart.auditing.series_issues import series_issues
-from headstart.auditing.wrong_labels import HEAD, LabelCheck, label_issues, label_probabilities
+from headstart.auditing.wrong_labels import (
+    HEAD,
+    LabelCheck,
+    label_issues,
+    label_probabilities,
+    likely_classes,
+)
 from headstart.datasets import ImageDataset
 from headstart.datasets.duplicates import deduplicate
 from headstart.datasets.review import was_dropped
@@ -147,6 +153,7 @@ def audit(
                 classes=len(check.classes),
             )
             issues += background_issues(surroundings, check.classes)
+    issues += conflict_issues(images, copies, check.likely if check else {})
     return Audit(
         data=dataset.name,
         images=len(images.paths),
@@ -170,6 +177,8 @@ class _HeldOut:
         series: Which of the images are of the same scene.
         keys: N digests, equal for copies and for images of a series.
         folds: (N,) fold of each image; None with too few images or classes.
+        readable: Rows of the readable images among those that have features.
+        conflicting: (M,) rows of images whose identical copies have other labels, one of each.
     """
 
     rows: Labels
@@ -179,6 +188,8 @@ class _HeldOut:
     series: Series
     keys: Sequence[str]
     folds: Labels | None
+    readable: Labels
+    conflicting: Labels
 
     @classmethod
     def of(
@@ -224,6 +235,8 @@ class _HeldOut:
             series=series,
             keys=keys,
             folds=assign_folds(keys, labels, folds=count, seed=seed) if count else None,
+            readable=readable,
+            conflicting=np.array([one[0] for one in copies.conflicts(images.labels)], np.int64),
         )
 
     def sample(self, seed: int) -> Labels:
@@ -251,19 +264,32 @@ class _HeldOut:
         stages = selection.candidate.stages
         chosen = [self.values[stage] for stage in stages]
         assert self.folds is not None
+        parts = tuple(part for rows in chosen for part in rows.parts)
+        features = Rows(parts, chosen[0].chosen)
+        found = label_probabilities(
+            features,
+            self.labels,
+            self.folds,
+            setting=selection.setting,
+            classes=len(self.classes),
+            progress=watch("checking labels", "rounds"),
+        )
+        likely: dict[int, str] = {}
+        if len(self.conflicting):
+            others = Rows(parts, self.readable[self.conflicting])
+            setting = selection.setting
+            best = likely_classes(features, self.labels, found, others, setting=setting)
+            likely = {
+                row: self.classes[index]
+                for row, index in zip(self.conflicting.tolist(), best.tolist(), strict=True)
+            }
         return LabelCheck(
             stages=stages,
             rows=self.rows,
             labels=self.labels,
             classes=self.classes,
-            probabilities=label_probabilities(
-                Rows(tuple(part for rows in chosen for part in rows.parts), chosen[0].chosen),
-                self.labels,
-                self.folds,
-                setting=selection.setting,
-                classes=len(self.classes),
-                progress=watch("checking labels", "rounds"),
-            ),
+            probabilities=found,
+            likely=likely,
         )
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from headstart.auditing.issue import Issue, IssueKind, LabeledImages
 from headstart.auditing.near_copies import find_copies
 from headstart.series.union_find import UnionFind
+from headstart.system.text import join_names
 from headstart.types import Doubles, Labels
+
+_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +51,54 @@ class Copies:
             identities=identities,
         )
 
+    def conflicts(self, labels: Labels) -> list[list[int]]:
+        """Return the rows of each image that has several of the labels (N,)."""
+        same: dict[str, list[int]] = {}
+        for row, name in enumerate(self.identities):
+            same.setdefault(name, []).append(row)
+        return [rows for rows in same.values() if len({*labels[rows].tolist()}) > 1]
+
+
+def conflict_issues(
+    images: LabeledImages, copies: Copies, likely: Mapping[int, str]
+) -> list[Issue]:
+    """Return an issue for each of the identical images with different labels.
+
+    Args:
+        images: All images.
+        copies: The copies among them.
+        likely: Row of the first of such images -> its most probable class, where it is known.
+    """
+    issues = []
+    for rows in copies.conflicts(images.labels):
+        (most, count), *_ = Counter(images.label(row) for row in rows).most_common()
+        best, known = most if 2 * count > len(rows) else "", likely.get(rows[0])
+        if known in {images.label(row) for row in rows}:
+            best = known
+        found = f"; predicted without them: {known}" if known else ""
+        for row in rows:
+            others = [images.paths[one] for one in rows if images.label(one) != images.label(row)]
+            labels = {images.label(one) for one in rows} - {images.label(row)}
+            issues.append(
+                images.issue(
+                    row,
+                    IssueKind.LABEL_CONFLICT,
+                    1.0,
+                    f"the same pixels as {join_names(others, _NAMED)}, labeled "
+                    f"{join_names(sorted(labels), _NAMED)}{found}",
+                    suggested_label="" if best == images.label(row) else best,
+                    other_path=others[0],
+                )
+            )
+    return issues
+
 
 def copy_issues(images: LabeledImages, copies: Copies) -> list[Issue]:
-    """Return an issue for each image but the first of each group of copies."""
+    """Return an issue for each image but the first of each group of copies.
+
+    Identical images with different labels are left to `conflict_issues`.
+    """
+    conflicting = {row for rows in copies.conflicts(images.labels) for row in rows}
     order = np.argsort(copies.groups, kind="stable")
     starts = np.flatnonzero(np.diff(copies.groups[order], prepend=-1))
     nearest: dict[int, tuple[float, int]] = {}
@@ -61,7 +111,8 @@ def copy_issues(images: LabeledImages, copies: Copies) -> list[Issue]:
     for members in np.split(order, starts[1:]):
         if len(members) > 1:
             issues += _group_issues(images, copies, members, nearest)
-    return issues
+    paths = {images.paths[row] for row in conflicting}
+    return [one for one in issues if one.path not in paths]
 
 
 def _group_issues(
@@ -89,7 +140,7 @@ def _group_issues(
         found = "the same pixels as" if same else f"similarity {score:.3f}:"
         evidence = [f"{found} {images.paths[partner]}"]
         if len(members) > 2:
-            evidence.append(f"a group of {len(members):,}")
+            evidence.append(f"one of {len(members):,} similar images")
         if images.label(row) != images.label(partner):
             evidence.append(f"which is labeled {images.label(partner)}")
         if images.splits and images.splits[row] != images.splits[partner]:

@@ -14,6 +14,7 @@ from headstart.types import Labels, Split
 class IssueKind(StrEnum):
     """What may be wrong, in the order in which an audit lists it."""
 
+    LABEL_CONFLICT = "label conflict"
     WRONG_LABEL = "wrong label"
     COPY = "copy"
     OUTLIER = "outlier"

@@ -17,9 +17,10 @@ _SHOWN: Final = 100
 """Issues of each kind on the page, which has about 6 KB per image; audit.csv has all of them."""
 _FIX: Final = (
     "Nothing was moved or deleted. To fix the data, write drop or relabel in the column action "
-    "of audit.csv, and train with: headstart audit DATA --apply audit.csv --out MODEL"
+    "of audit.csv"
 )
 _TITLES: Final = {
+    IssueKind.LABEL_CONFLICT: "Identical images with different labels",
     IssueKind.WRONG_LABEL: "Labels that are probably wrong",
     IssueKind.COPY: "Copies of other images",
     IssueKind.OUTLIER: "Images unlike all others of their class",
@@ -35,8 +36,13 @@ _TITLES: Final = {
 }
 
 
-def write_page(audit: Audit, path: Path) -> None:
+def write_page(audit: Audit, path: Path, *, command: str | None = None) -> None:
     """Write the page of an audit.
+
+    Args:
+        audit: What was found.
+        path: The file.
+        command: The command that trains on the reviewed images, if it is known.
 
     Raises:
         HeadstartError: The file cannot be written.
@@ -50,7 +56,7 @@ def write_page(audit: Audit, path: Path) -> None:
         title=f"Audit of {audit.data}",
         summary=[
             f"{pluralize(len(audit.issues), 'possible problem')} in {size}.",
-            _FIX,
+            f"{_FIX}, and train with: {command}" if command else f"{_FIX}.",
         ],
         sections=[
             _section(kind, issues, len(audit.of_kind(kind)), images)

@@ -14,12 +14,13 @@ SUMMARY: Final = "audit.json"
 PAGE: Final = "index.html"
 
 
-def write_audit(audit: Audit, folder: Path) -> None:
+def write_audit(audit: Audit, folder: Path, *, command: str | None = None) -> None:
     """Write the findings of an audit.
 
     Args:
         audit: What was found.
         folder: Created if it does not exist; files of the same names are replaced.
+        command: The command that trains on the reviewed images, for the page; None without one.
 
     Raises:
         HeadstartError: The folder cannot be written.
@@ -41,4 +42,4 @@ def write_audit(audit: Audit, folder: Path) -> None:
         columns=COLUMNS,
     )
     write_json(folder / SUMMARY, audit)
-    write_page(audit, folder / PAGE)
+    write_page(audit, folder / PAGE, command=command)

@@ -6,7 +6,8 @@ on the labels that the first heads doubt; with 10% of the labels wrong, that fin
 estimating uncertainty in dataset labels") ranks by the same out-of-fold probabilities.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -62,8 +63,30 @@ def label_probabilities(
         (temperature,) = fit_temperatures(logits.T[None], y, weights)
         found = probabilities(logits, temperature)
         own = found[np.arange(len(y)), y]
-        weights = np.maximum(own / (own + _WRONG), _LEAST_WEIGHT).astype(np.float32)
+        weights = _weights(own)
     return found
+
+
+def _weights(own: Floats) -> Floats:
+    """Return the weights of images by the probability of their labels, (N,)."""
+    weights: Floats = np.maximum(own / (own + _WRONG), _LEAST_WEIGHT).astype(np.float32)
+    return weights
+
+
+def likely_classes(rows: Rows, y: Labels, found: Floats, others: Rows, *, setting: float) -> Labels:
+    """Return the most probable classes (M,) of further images, whose labels contradict each other.
+
+    Args:
+        rows: Features of N images.
+        y: (N,) labels in [0, K), some of which may be wrong.
+        found: (N, K) their `label_probabilities`.
+        others: Features of the M further images.
+        setting: Setting of the head's family.
+    """
+    weights = _weights(found[np.arange(len(y)), y])
+    head = head_family(HEAD).fit_rows(rows, y, weights, setting, classes=found.shape[1])
+    best: Labels = head.logits(others.whole()).argmax(axis=1)
+    return best
 
 
 def _out_of_fold(
@@ -97,6 +120,8 @@ class LabelCheck:
         labels: (N,) their labels, as indices into `classes`.
         classes: K class names.
         probabilities: (N, K) class probabilities by heads that were trained without the image.
+        likely: Row of an image whose identical copies have other labels -> its most probable class,
+            by a head that was trained on the others.
     """
 
     stages: tuple[str, ...]
@@ -104,6 +129,7 @@ class LabelCheck:
     labels: Labels
     classes: tuple[str, ...]
     probabilities: Floats
+    likely: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def of_labels(self) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,6 +60,7 @@ def audit(
         return 0
     from headstart.auditing.audit import audit as search
     from headstart.auditing.report_folder import TABLE, write_audit
+    from headstart.cli.next_steps import next_step
     from headstart.datasets.review import count_actions
 
     started = time.perf_counter()
@@ -73,7 +74,9 @@ def audit(
     extractor = runtime.extractor(backbone)
     with progress() as bars:
         found = search(dataset, extractor, seed=seed, watch=bars.bar)
-    write_audit(found, out)
+    given = {"data": data, "out": out, "apply": None, "allow_code": runtime.allow_code}
+    step = next_step("audit", given | asdict(dataset_options), len(found.issues))
+    write_audit(found, out, command=step and step.command)
     found = replace(found, seconds=time.perf_counter() - started)
     warn(extractor.warnings)
     if as_json:

@@ -104,7 +104,12 @@ def evaluate(
             ("called unknown", _unknown_text(report, rate)),
             ("coverage", coverage_texts(report.coverage)),
             ("drift", drift_text(report.drift, len(found.labels), _TESTED)),
-            *left_out_facts(report, seen=report.seen, file=out / "skipped.csv" if out else None),
+            *left_out_facts(
+                report,
+                duplicates=report.duplicates,
+                seen=report.seen,
+                file=out / "skipped.csv" if out else None,
+            ),
             ("written", str(out) if out else None),
         ],
         width=_LABELS,

@@ -12,7 +12,7 @@ from headstart.cli.console import print_json, progress, warn
 from headstart.cli.finetuned import describe, document, write_history
 from headstart.cli.fit import write_fit_report
 from headstart.cli.result_files import check_model_target, check_outside, check_results
-from headstart.cli.results_page import record_command
+from headstart.cli.results_page import record_model_command
 from headstart.errors import UserError
 from headstart.finetuning.settings import TuningSettings
 from headstart.system.option import Option, options_of
@@ -92,7 +92,7 @@ def finetune(
         else runtime.extractor(name)
     )
     dataset = shared.DatasetOptions.of(location).open(location.data, runtime.cache)
-    from headstart.evaluation.report import write_skipped
+    from headstart.evaluation.report import write_training
     from headstart.finetuning.finetune import TuningProgress
     from headstart.finetuning.finetune import finetune as tune
 
@@ -113,9 +113,9 @@ def finetune(
             ),
         )
     save_model(result.model, out, force=force)
-    write_skipped(result.probe.skipped, out / "skipped.csv")
+    write_training(out, skipped=result.probe.skipped, conflicts=result.probe.conflicts)
     write_history(result, out)
-    record_command(out)
+    record_model_command(out)
     if report:
         _write_report(result, report, out)
     warn(extractor.warnings)

@@ -12,7 +12,7 @@ from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts, note, print_json, progress, warn
 from headstart.cli.remarks import detail_advice
 from headstart.cli.result_files import check_model_target, check_outside, check_results
-from headstart.cli.results_page import record_command, write_results_page
+from headstart.cli.results_page import record_model_command, write_results_page
 from headstart.cli.summary import (
     budget_text,
     cost_text,
@@ -81,7 +81,7 @@ def fit(
         report: Folder for a report: metrics, plots and a page.
     """
     from headstart.evaluation.breakdown import breakdown_warnings
-    from headstart.evaluation.report import METRICS, write_skipped
+    from headstart.evaluation.report import METRICS, write_training
     from headstart.features.cost import costs_of, forecast, measure_costs
     from headstart.models.budget import within_budget
     from headstart.models.data_location import DataLocation, save_data_location
@@ -144,8 +144,8 @@ def fit(
     save_model(result.model, out, force=force)
     for name in (HISTORY, CURVES):  # of a fine-tuned model that this one replaces
         (out / name).unlink(missing_ok=True)
-    write_skipped(result.skipped, out / "skipped.csv")
-    record_command(out)
+    write_training(out, skipped=result.skipped, conflicts=result.conflicts, recalls=result.recalls)
+    record_model_command(out)
     location = DataLocation(
         data=str(Path(data).resolve()) if Path(data).exists() else data,
         holdout=holdout,
@@ -244,6 +244,7 @@ def _write_report(result: FitResult, folder: Path) -> None:
         result.model.classes,
         skipped=result.skipped,
         conflicts=result.conflicts,
+        duplicates=result.model.data.duplicates,
         seconds=result.seconds,
         clusters=tested.clusters,
         new_scene=tested.new_scene,

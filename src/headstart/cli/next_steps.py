@@ -33,10 +33,14 @@ class NextStep(NamedTuple):
     purpose: str
     words: tuple[Any, ...]
 
-    def __str__(self) -> str:
+    @property
+    def command(self) -> str:
+        """The command as it is typed."""
         words = [str(word) for word in ("headstart", *self.words)]
-        command = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
-        return f"next, {self.purpose}: {command}"
+        return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+    def __str__(self) -> str:
+        return f"next, {self.purpose}: {self.command}"
 
 
 def next_step(verb: str, given: Given, found: Any = None) -> NextStep | None:
@@ -88,7 +92,7 @@ def _after_audit(given: Given, issues: Any) -> NextStep:
     if not issues:
         return NextStep("train on these images", ("fit", data, "--out", "model"))
     table = Path(out, "audit.csv")
-    purpose = f"fill in the column 'action' of {table}, and train without what it drops"
+    purpose = f"write drop or relabel in the column action of {table}, and train on what it says"
     return NextStep(purpose, ("fit", data, "--review", table, "--out", "model"))
 
 

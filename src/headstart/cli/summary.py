@@ -185,12 +185,21 @@ def left_out_facts(
     if seen:
         yield "excluded", f"{pluralize(seen, 'image')} that the model was trained on"
     if conflicts:
-        pairs = zip(conflicts[0].paths, conflicts[0].labels, strict=True)
-        example = join_names([f"{path} ({label})" for path, label in pairs], _LISTED)
-        images = pluralize(len(conflicts), "image")
-        yield "conflicts", f"{images} with conflicting labels excluded, such as {example}"
+        yield "conflicts", _conflicts_text(conflicts)
     if skipped:
         yield "skipped", _skipped_lines(skipped, file)
+
+
+def _conflicts_text(conflicts: Sequence[Conflict]) -> str:
+    """Count the files, and name those of the first image."""
+    pairs = zip(conflicts[0].paths, conflicts[0].labels, strict=True)
+    named = [f"{path} ({label})" for path, label in pairs]
+    example = " and ".join(named) if len(named) == 2 else join_names(named, _LISTED)
+    files = pluralize(sum(len(one.paths) for one in conflicts), "file")
+    if len(conflicts) == 1:
+        return f"{files} of one image with conflicting labels excluded: {example}"
+    of = f"{files} of {len(conflicts):,} images"
+    return f"{of} with conflicting labels excluded, such as {example}"
 
 
 def skipped_warnings(skipped: Sequence[Skipped]) -> list[str]:

@@ -17,7 +17,7 @@ from headstart.evaluation.drift import Drift
 from headstart.evaluation.metrics import ClassScore
 from headstart.system.display import Plotted
 from headstart.system.files import atomic_write
-from headstart.system.serialization import csv_text
+from headstart.system.serialization import csv_text, write_json
 from headstart.system.text import pluralize, unread_text
 from headstart.types import Conflict, Interval, Labels, Skipped
 
@@ -26,6 +26,8 @@ Row: TypeAlias = dict[str, Cell]
 
 METRICS = "metrics.json"
 """The file that marks a folder as a report."""
+TRAINING, SKIPPED = "training.json", "skipped.csv"
+"""Files beside a model, with what its training found and the model does not keep."""
 TOP = 5
 """With this many classes or fewer, the true class is always among the first five."""
 
@@ -49,6 +51,7 @@ class Report(Plotted):
         skipped: files that could not be used, with reasons.
         conflicts: byte-identical files with different labels, which are excluded.
         seen: number of test images excluded because they were in the training data.
+        duplicates: number of copies of other images, which are excluded.
         seconds: wall-clock time of the test.
         shared_scenes: number of images of the same scenes as training images; None if the training
             images are not known.
@@ -80,6 +83,7 @@ class Report(Plotted):
     skipped: tuple[Skipped, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     seen: int = 0
+    duplicates: int = 0
     seconds: float = 0.0
     shared_scenes: int | None = None
     accuracy_new_scenes: float | None = None
@@ -106,6 +110,7 @@ def build_report(
     skipped: Sequence[Skipped] = (),
     conflicts: Sequence[Conflict] = (),
     seen: int = 0,
+    duplicates: int = 0,
     seconds: float = 0.0,
     clusters: Labels | None = None,
     new_scene: npt.NDArray[np.bool_] | None = None,
@@ -124,6 +129,7 @@ def build_report(
         skipped: files that could not be used, with reasons.
         conflicts: identical files with different labels.
         seen: number of images left out because the model was trained on them.
+        duplicates: number of copies of other images left out.
         seconds: duration of the evaluation.
         clusters: (N,) the series of the images, which widen intervals.
         new_scene: (N,) which images show no scene of the training images.
@@ -174,6 +180,7 @@ def build_report(
         skipped=tuple(skipped),
         conflicts=tuple(conflicts),
         seen=int(seen),
+        duplicates=int(duplicates),
         seconds=float(seconds),
         shared_scenes=None if new_scene is None else int((~new_scene).sum()),
         accuracy_new_scenes=float(correct[new].mean()) if len(new) else None,
@@ -267,6 +274,18 @@ def write_skipped(skipped: Sequence[Skipped], path: Path) -> None:
     """Write the files that could not be used as a CSV table: path, reason."""
     rows = [{"path": entry.path, "reason": entry.reason} for entry in skipped]
     write_csv(rows, path, columns=("path", "reason"))
+
+
+def write_training(
+    folder: Path,
+    *,
+    skipped: Sequence[Skipped],
+    conflicts: Sequence[Conflict],
+    recalls: Sequence[ClassRecall] = (),
+) -> None:
+    """Write the files beside a model: what was left out, and the recalls with their intervals."""
+    write_skipped(skipped, folder / SKIPPED)
+    write_json(folder / TRAINING, {"recalls": recalls, "conflicts": conflicts})
 
 
 def _check_classes(p: npt.NDArray[np.float64], classes: Sequence[str]) -> None:

@@ -39,6 +39,7 @@ def evaluation_report(
         skipped=found.skipped,
         conflicts=found.conflicts,
         seen=found.seen,
+        duplicates=found.duplicates,
         seconds=found.seconds,
         clusters=found.clusters,
         new_scene=found.new_scene,

@@ -33,13 +33,18 @@ def _baseline_text(model: Model) -> str:
 
 
 def scenes_text(model: Model) -> str | None:
-    """Return how the accuracy differs between new scenes and known ones; None without series."""
+    """Return how the accuracy differs between new scenes and known ones; None without series.
+
+    Only the series are described if the two were measured in different ways.
+    """
     same = model.accuracy_same_scenes
     found = model.series.text(sum(model.data.images)) if model.series else None
     if found is None:
         return None
     if model.accuracy.value is None or same is None or same.value is None:
         return f"{found}; expect a lower accuracy on photos of new scenes"
+    if same.method is not model.accuracy.method:  # on other images: not comparable
+        return found
     return (
         f"{model.accuracy.value:.2f} on photos of new scenes; {same.value:.2f} on more photos of "
         f"these same scenes. {found}"

@@ -188,6 +188,7 @@ class Evaluation(HeldOutPredictions):
         skipped: Files that could not be used, with reasons.
         conflicts: Identical files with different labels; none of them was used.
         seen: Number of images excluded because the model was trained on them.
+        duplicates: Number of copies of other images; each is used once.
         seconds: Duration of the evaluation.
         novelty: (N,) as in `Predictions`.
         drift: Whether the images as a whole are unlike the training images; None for fewer than
@@ -203,6 +204,7 @@ class Evaluation(HeldOutPredictions):
     novelty: Doubles | None = None
     drift: Drift | None = None
     others: UnknownClasses
+    duplicates: int = 0
 
     def table(self, classes: Sequence[str]) -> list[Row]:
         """Return a row for each image, also of unknown classes; see `predictions_table`."""
@@ -347,6 +349,7 @@ def evaluate(
         probabilities=found,
         skipped=(*dataset.skipped, *features.skipped),
         conflicts=curated.conflicts,
+        duplicates=curated.duplicates,
         seen=int(seen.sum()),
         seconds=time.perf_counter() - started,
         clusters=scenes.clusters,

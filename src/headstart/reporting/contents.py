@@ -54,8 +54,9 @@ def left_out_sections(
     if conflicts:
         files = [join_names(one.paths) for one in conflicts]
         labels = [join_names(one.labels) for one in conflicts]
+        copies = pluralize(sum(len(one.paths) for one in conflicts), "file")
         parts += [
-            f"{pluralize(len(conflicts), 'image')} with conflicting labels:",
+            f"{copies} of {pluralize(len(conflicts), 'image')} with conflicting labels:",
             _files_table("Conflicting labels", "labels", list(zip(files, labels, strict=True))),
         ]
     if skipped:

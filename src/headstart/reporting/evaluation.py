@@ -33,6 +33,8 @@ class ClassRecall(Document):
 
     label: str = Field(alias="class")
     interval: Pair
+    correct: NonNegativeInt = 0
+    images: NonNegativeInt = 0
 
 
 class Metrics(Document):
@@ -50,6 +52,7 @@ class Metrics(Document):
     skipped: tuple[Skipped, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     seen: NonNegativeInt = 0
+    duplicates: NonNegativeInt = 0
     shared_scenes: NonNegativeInt | None = None
     accuracy_new_scenes: Share | None = None
     interval_new_scenes: Pair | None = None
@@ -127,7 +130,9 @@ def evaluation_contents(folder: ResultsFolder) -> Contents:
             *([predictions.most_wrong()] if predictions else []),
             *tuning_sections(folder),
             *([Section("Accuracy by stage", [stages])] if stages else []),
-            *left_out_sections(found.skipped, found.conflicts, seen=found.seen),
+            *left_out_sections(
+                found.skipped, found.conflicts, seen=found.seen, duplicates=found.duplicates
+            ),
         ],
         missing=missing,
     )

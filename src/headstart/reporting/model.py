@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from headstart.evaluation import metrics
 from headstart.evaluation.conformal import CalibrationSet
+from headstart.evaluation.report import SKIPPED, TRAINING
 from headstart.models.model_card import accuracy_text, novelty_text, review_text, scenes_text
 from headstart.models.saved_model import load_model
 from headstart.models.trained_model import Model
 from headstart.pages.page import Cell, Facts, Figure, Section, Table
 from headstart.reporting.baseline import Baseline
 from headstart.reporting.contents import Contents, left_out_sections
-from headstart.reporting.results_folder import ResultsFolder, png_figure
+from headstart.reporting.evaluation import ClassRecall
+from headstart.reporting.results_folder import Document, ResultsFolder, png_figure
 from headstart.reporting.scored_images import CELLS, ScoredImages, accuracy_section, right_text
 from headstart.reporting.tuning import tuning_sections
 from headstart.system.text import join_names, pluralize
-from headstart.types import EstimateMethod, Interval, Skipped
+from headstart.types import Conflict, EstimateMethod, Skipped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as DrawnFigure
 
-_SKIPPED: Final = "skipped.csv"
+
+class Training(Document):
+    """training.json; see `headstart.evaluation.report.write_training`."""
+
+    recalls: tuple[ClassRecall, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
 
 
 def model_contents(folder: ResultsFolder) -> Contents:
@@ -36,11 +43,18 @@ def model_contents(folder: ResultsFolder) -> Contents:
         DataError: Another file cannot be read, or headstart did not write it.
     """
     model = load_model(folder.path)
-    scored = None if model.calibration is None else _scored(model.calibration, model.classes)
+    training = folder.document(TRAINING, Training) if folder.has(TRAINING) else Training()
+    held_out = model.calibration
+    scored = None if held_out is None else _scored(held_out, model.classes, training.recalls)
     baseline = _baseline(model, scored)
     missing = ["the most wrong images: a model has no names of images; test it with 'evaluate'"]
     if scored is None:
         missing.insert(0, "recall, confusion and reliability: too few images to hold any out")
+    elif None in scored.recalls:
+        missing.append(
+            "the intervals of recalls: images in series tell less than as many others, and which "
+            "ones these are is not in the folder"
+        )
     images = pluralize(sum(model.data.images), "image")
     return Contents(
         title=f"Model of {model.data.name}",
@@ -55,7 +69,9 @@ def model_contents(folder: ResultsFolder) -> Contents:
             *_stages(model),
             *tuning_sections(folder),
             Section("Model", [_facts(model), _classes(model)]),
-            *left_out_sections(_skipped(folder), duplicates=model.data.duplicates),
+            *left_out_sections(
+                _skipped(folder), training.conflicts, duplicates=model.data.duplicates
+            ),
         ],
         missing=missing,
     )
@@ -88,7 +104,8 @@ def _accuracy(model: Model, baseline: Baseline | None) -> Iterator[Section]:
         ("this model", Cell.percent(estimate.value, estimate.interval), Cell.of(estimate.images)),
         *([baseline.row] if baseline else []),
     ]
-    if (same := model.accuracy_same_scenes) and same.value is not None:
+    same = model.accuracy_same_scenes
+    if same and same.value is not None and same.method is estimate.method:
         name = "this model on more images of the same scenes"
         rows.append((name, Cell.percent(same.value, same.interval), Cell.of(same.images)))
     yield accuracy_section(rows, Facts([("measured", _METHODS[estimate.method])]))
@@ -102,20 +119,25 @@ _METHODS: Final = {
 }
 
 
-def _scored(found: CalibrationSet, classes: tuple[str, ...]) -> ScoredImages:
-    """Return the predictions of images by heads that were trained without them."""
+def _scored(
+    found: CalibrationSet, classes: tuple[str, ...], recalls: Sequence[ClassRecall]
+) -> ScoredImages:
+    """Return the predictions of images by heads that were trained without them.
+
+    The intervals are those of the training, if `recalls` are about the same images.
+    """
     labels = found.labels.astype(np.int64)
     counts = metrics.confusion(labels, found.predicted.astype(np.int64), len(classes))
-    # Images of a series are one observation together.
-    independent = np.bincount(labels, found.class_weights.astype(np.float64), len(classes))
+    right, images = np.diagonal(counts).tolist(), counts.sum(axis=1).tolist()
+    known = {(one.label, one.correct, one.images): one.interval for one in recalls}
+    # The calibration images only tell how many series each class has, not which images are one.
+    independent = bool((found.class_weights == 1).all())
     return ScoredImages(
         classes=classes,
         confusion=counts,
         recalls=[
-            metrics.Accuracy(int(right), int(images), own).interval if images else Interval(0, 1)
-            for right, images, own in zip(
-                np.diagonal(counts), counts.sum(axis=1), independent.tolist(), strict=True
-            )
+            known.get((name, k, n), metrics.wilson(k, n) if independent or not n else None)
+            for name, k, n in zip(classes, right, images, strict=True)
         ],
         confidence=1.0 - found.doubt.astype(np.float64),
         correct=found.correct,
@@ -183,5 +205,5 @@ def _classes(model: Model) -> Table:
 
 
 def _skipped(folder: ResultsFolder) -> list[Skipped]:
-    rows = folder.rows(_SKIPPED) if folder.has(_SKIPPED) else ()
+    rows = folder.rows(SKIPPED) if folder.has(SKIPPED) else ()
     return [Skipped(row.get("path", ""), row.get("reason", "")) for row in rows]

@@ -19,6 +19,8 @@ CELLS: Final = 20
 _PAIRS: Final = 50
 _BINS: Final = 10
 _WORST: Final = 3
+_CLOSE: Final = 0.05
+"""Probabilities can be trusted if the mean is surely so close to the accuracy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,14 +30,14 @@ class ScoredImages:
     Attributes:
         classes: K class names.
         confusion: (K, K) number of images, row = truth, column = prediction.
-        recalls: K 95% intervals of the recall.
+        recalls: K 95% intervals of the recall; None if it is not known.
         confidence: (N,) probability of each image's predicted class; None if it is not known.
         correct: (N,) bool, whether that class is the true one.
     """
 
     classes: Sequence[str]
     confusion: Labels
-    recalls: Sequence[Interval]
+    recalls: Sequence[Interval | None]
     confidence: Doubles | None
     correct: npt.NDArray[np.bool_]
 
@@ -161,6 +163,9 @@ def _confidence_text(confidence: float, correct: npt.NDArray[np.bool_]) -> str:
     interval = metrics.wilson(int(correct.sum()), len(correct))
     means = f"Its predictions claim {confidence:.1%} on average, and {correct.mean():.1%} are right"
     if interval.low <= confidence <= interval.high:
+        if max(confidence - interval.low, interval.high - confidence) > _CLOSE:
+            few = f"{pluralize(len(correct), 'image')} are too few"
+            return f"{means}: {few} to tell whether its probabilities can be trusted."
         return f"{means}: its probabilities can be trusted."
     verdict = "over-confident" if confidence > interval.high else "too cautious"
     return f"{means}: it is {verdict}."
