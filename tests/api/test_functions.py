@@ -99,6 +99,8 @@ def test_an_unknown_setting_is_an_error(photos: Path):
         headstart.fit(photos, qualty="best")
     with pytest.raises(BackboneError, match="there is no engine 'abacus'"):
         headstart.audit(photos, engine="abacus")
+    with pytest.raises(UserError, match="there is no device 'tpu'; choose one of auto, cpu"):
+        headstart.audit(photos, device="tpu")
     with pytest.raises(DataError, match="there is no file, folder or known data set"):
         headstart.audit("absent/")
 

@@ -170,8 +170,9 @@ def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     with pytest.raises(
         DownloadError, match=r"resnet18-f37072fd\.pth: no connection \(Network is .*--weights FILE"
-    ):
+    ) as caught:
         load_backbone("torchvision:resnet18", weights=None, allow_download=True)
+    assert str(caught.value).count("https://") == 1
 
 
 def test_licenses():

@@ -9,9 +9,11 @@ from PIL import Image
 
 from headstart.heads.families import FAMILIES
 from headstart.models import fit
+from headstart.models.saved_model import save_model
 from headstart.pages.rendering import MARK
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import KINDS, files, write_photos
+from tests.models.trained_models import make_model
 
 pytestmark = pytest.mark.slow
 
@@ -109,6 +111,15 @@ def test_a_second_fit_finds_all_features_and_replaces_the_model(
         if not cached:
             (tmp_path / "model" / "report.html").write_text(MARK)  # about this model alone
     assert len(files(tmp_path / "model")) == 6
+    assert "replaces" not in outcome.err
+
+
+def test_the_model_of_other_images_that_is_replaced_is_named(
+    cli: Cli, photos: Path, tmp_path: Path
+):
+    save_model(make_model(), tmp_path / "model")
+    outcome = cli("fit", photos, "--out", tmp_path / "model", *QUICK)
+    assert f"replaces the model of insects (3 classes) in {tmp_path / 'model'}" in outcome.err
 
 
 @pytest.mark.parametrize("head", list(FAMILIES))

@@ -58,7 +58,7 @@ def test_pyproject_has_a_table_of_its_own(cli: Cli, saved: Path) -> None:
         ("[fitt]", "has 'fitt', which is not a table of a command (did you mean fit?)"),
         ("[fit]\nholdot = 1", "[fit] holdot: there is no such option (did you mean holdout?);"),
         ("[fit]\nx = 1", "[fit] x: there is no such option; fit has out, backbone, head,"),
-        ("[fit]\nholdout = 5", "[fit] holdout: '5' should be less than or equal to 0.9"),
+        ("[fit]\nholdout = 5", "[fit] holdout: '5' must be at most 0.9"),
         ("[fit]\nhead = 'x'", "[fit] head: 'x' is not one of 'logistic', 'centroid',"),
         ("[fit]\nbalance = 1", "[fit] balance is 1; give true or false"),
         ("[fit]\nseed = [1]", "[fit] seed is [1]; give a text or a number"),

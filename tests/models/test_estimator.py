@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import headstart
 from headstart import Classifier, open_dataset
-from headstart.errors import BackboneError, DataError, SavedModelError
+from headstart.errors import BackboneError, DataError, SavedModelError, UserError
 from headstart.features import extractor
 from headstart.heads.blend import BlendedHead
 from headstart.heads.families import head_family
@@ -140,13 +140,23 @@ class TestFit:
 
     @pytest.mark.parametrize(
         "options",
-        [{"head": "forest"}, {"engine": "steam"}, {"precision": "f7"}, {"stage": "deep"}],
+        [{"engine": "steam"}, {"precision": "f7"}, {"stage": "deep"}],
     )
     def test_refuses_unknown_options_naming_the_known(
         self, options: dict[str, str], paths: list[Path], labels: list[str]
     ):
         with pytest.raises(BackboneError, match=r"choose one of|its stages are"):
             Classifier(**options).fit(paths, labels)
+
+    def test_refuses_an_unknown_head(self, paths: list[Path], labels: list[str]):
+        with pytest.raises(UserError, match="there is no head 'svm'; choose one of") as caught:
+            Classifier(head="svm").fit(paths, labels)
+        assert not isinstance(caught.value, BackboneError)
+
+    def test_runs_on_the_device_that_is_named(self, paths: list[Path], labels: list[str]):
+        assert Classifier(device="cpu").fit(paths, labels).extractor.plan.device == "cpu"
+        with pytest.raises(UserError, match="there is no device 'tpu'; choose one of auto, cpu"):
+            Classifier(device="tpu").fit(paths, labels)
 
     def test_takes_one_stage_or_several(self, paths: list[Path], labels: list[str]):
         one = Classifier(stage="coarse").fit(paths, labels)
@@ -173,6 +183,7 @@ class TestContract:
             "allow_code": False,
             "engine": "auto",
             "precision": "auto",
+            "device": "auto",
             "cache": "/nowhere",
             "seed": 0,
             "verbose": None,

@@ -15,6 +15,7 @@ from headstart.errors import DataError, SavedModelError
 from headstart.evaluation.breakdown import recalls_by_class
 from headstart.evaluation.report import write_training
 from headstart.models.saved_model import save_model
+from headstart.models.trained_model import FineTuning
 from headstart.pages.page import Cards, Cell, Command, Figure, Matrix, Page, Section, Table
 from headstart.pages.rendering import render
 from headstart.reporting.report_page import report_page
@@ -251,6 +252,18 @@ class TestModel:
         assert page.summary[3].startswith(
             "In cross-validation on its own training images it recognized least often: "
         )
+
+    def test_validation_images_are_not_called_others(self, tmp_path: Path):
+        found = estimate(27, 30, EstimateMethod.VALIDATION)
+        tuning = FineTuning(
+            depth=1, cut="fine", epochs=1, share=1, weights="0" * 32, probe=found, tuned=found
+        )
+        save_model(make_model(accuracy=found, tuning=tuning), tmp_path / "m")
+        page = report_page(tmp_path / "m")
+        assert page.summary[0].startswith(
+            "Right on 27 of 30 images that also selected the model (slightly optimistic): 90.0%"
+        )
+        assert page.summary[3].startswith("On its validation images it recognized least often")
 
     def test_recalls_of_series_have_the_intervals_of_the_training_or_none(self, tmp_path: Path):
         found = calibration()

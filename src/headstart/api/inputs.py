@@ -38,6 +38,7 @@ class Runtime(TypedDict, total=False):
     weights: str | Path | None
     engine: Literal["auto", "openvino", "pytorch"]
     precision: Literal["auto", "f32", "bf16"]
+    device: Literal["auto", "cpu", "cuda", "mps"]
     cache: str | Path | None
     allow_code: bool
 
@@ -115,7 +116,7 @@ def open_model_extractor(
         if not runtime:
             return found, model.extractor
         backbone, own = model.backbone, own_module(model.backbone, model.preprocessing)
-        names = ("weights", "engine", "precision", "cache")
+        names = ("weights", "engine", "precision", "device", "cache")
         runtime = {name: getattr(model, name) for name in names} | runtime
     options = runtime_options(backbone, **runtime)
     return found, build_model_extractor(

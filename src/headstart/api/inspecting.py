@@ -64,8 +64,8 @@ def explain(
         stage: The stage whose activations Grad-CAM uses.
         seed: Random seed of the shifted maps that each map is compared with.
         verbose: Whether to show progress; None does so in terminals and notebooks only.
-        loading: `preprocessing` of a module; `weights`, `allow_download` and `allow_code`, as for
-            `headstart.Classifier.load`.
+        loading: `preprocessing` of a module; `weights`, `device`, `allow_download` and
+            `allow_code`, as for `headstart.Classifier.load`.
 
     Returns:
         An explanation of each readable image; `plot()` draws its maps.

@@ -55,7 +55,7 @@ def compare(
         allow_download: Download missing weights; without `backbones`, those of the ladder too.
         seed: Random seed of folds and samples.
         verbose: Whether to show progress; None does so in terminals and notebooks only.
-        runtime: `weights`, `engine`, `precision`, `cache` and `allow_code`, as for
+        runtime: `weights`, `engine`, `precision`, `device`, `cache` and `allow_code`, as for
             `headstart.Classifier`.
 
     Returns:

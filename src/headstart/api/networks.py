@@ -12,9 +12,11 @@ from headstart.backbones import load_backbone
 from headstart.images.preprocessing import Preprocessing
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.models.estimator import Classifier
+from headstart.models.network_options import enum_member
 from headstart.models.own_backbone import own_module
 from headstart.models.saved_model import load_model
 from headstart.models.trained_model import Model
+from headstart.types import AUTO, Device
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -28,6 +30,7 @@ class Loading(TypedDict, total=False):
 
     preprocessing: Preprocessing | Mapping[str, Any] | None
     weights: str | Path | None
+    device: str
     allow_download: bool
     allow_code: bool
 
@@ -37,6 +40,7 @@ def open_network(
     *,
     preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     weights: str | Path | None = None,
+    device: str = AUTO,
     allow_download: bool = False,
     allow_code: bool = False,
 ) -> InspectedNetwork:
@@ -47,22 +51,29 @@ def open_network(
 
     Raises:
         MissingExtraError: PyTorch is not installed.
+        UserError: There is no such device.
     """
     file = Path(weights) if weights else None
+    place = enum_member(Device, device, "device")
     if isinstance(network, str | os.PathLike) and _names_model(network):
         network = load_model(Path(network))
     if isinstance(network, Classifier):
         opened = network.extractor
         others = {view: one.backbone for view, one in opened.others.items() if view is not None}
-        found = InspectedNetwork(opened.backbone, network.model_, others)
+        found = InspectedNetwork(
+            opened.backbone,
+            network.model_,
+            others,
+            opened.requested_device if place is Device.AUTO else place,
+        )
     elif isinstance(network, Model):
         allowed: dict[str, Any] = {"allow_download": allow_download, "allow_code": allow_code}
-        found = InspectedNetwork.of(network, weights=file, **allowed)
+        found = InspectedNetwork.of(network, weights=file, device=place, **allowed)
     else:
         named = os.fspath(network) if isinstance(network, os.PathLike) else network
         own = own_module(named, preprocessing)
         found = InspectedNetwork(
-            own or load_backbone(str(named), weights=file, allow_code=allow_code)
+            own or load_backbone(str(named), weights=file, allow_code=allow_code), device=place
         )
     # Built at once: it reports a missing extra before the caller imports what needs PyTorch.
     _ = found.differentiable

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.api.inputs import (
     Data,
-    Runtime,
     TrainedModel,
     give_warnings,
     open_backbone,
@@ -23,7 +22,7 @@ from headstart.models.estimator import Classifier
 from headstart.models.saved_model import save_model
 from headstart.system.cache_folder import cache_root
 from headstart.system.progress import progress
-from headstart.types import DEFAULT_BACKBONE
+from headstart.types import AUTO, DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -80,6 +79,7 @@ def finetune(
     allow_download: bool = False,
     verbose: bool | None = None,
     cache: str | Path | None = None,
+    device: str = AUTO,
     **changes: Any,
 ) -> FineTuneResult:
     """Fine-tune the network, and add it to the model if their average is better.
@@ -97,6 +97,7 @@ def finetune(
         allow_download: Whether to download the weights of the model's network.
         verbose: Whether to show progress; None does so in terminals and notebooks only.
         cache: The cache folder, as for `headstart.Classifier`.
+        device: Where the networks run, as for `headstart.Classifier`.
         changes: Single settings, such as `epochs=5`; see `headstart.TuningSettings`.
 
     Returns:
@@ -123,9 +124,12 @@ def finetune(
             f"there is no setting {unknown[0]!r}; choose from "
             f"{', '.join(TuningSettings.__dataclass_fields__)}"
         )
-    trained, runtime = None, Runtime(cache=cache) if cache else Runtime()
+    trained = None
+    runtime: dict[str, Any] = {"cache": cache} if cache else {}
+    if device != AUTO:
+        runtime["device"] = device
     if model is None:
-        extractor = open_backbone(backbone, cache=cache)
+        extractor = open_backbone(backbone, **runtime)
     else:
         trained, extractor = open_model_extractor(model, allow_download=allow_download, **runtime)
         if settings is None:

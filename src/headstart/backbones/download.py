@@ -73,14 +73,16 @@ def fetch_from_url(name: str, url: str, *, allow_download: bool, file: Path | No
     file = file or torch_hub_file(url)
     if file.is_file():
         return file
-    otherwise = f"download {url} on another machine and give it with --weights FILE"
+    advice = "on another machine and give it with --weights FILE"
     if not allow_download:
         raise NotCachedError(
-            f"the weights of {name} are not on this machine; {otherwise}", addresses=[url]
+            f"the weights of {name} are not on this machine; download {url} {advice}",
+            addresses=[url],
         )
     checksum = re.search(r"-([0-9a-f]{8,})\.", file.name)
     download = Download(url, checksum[1] if checksum else "")
-    return fetch(download, file.parent, otherwise=f"{otherwise} to use {name}").rename(file)
+    otherwise = f"download it {advice} to use {name}"
+    return fetch(download, file.parent, otherwise=otherwise).rename(file)
 
 
 def fetch_from_hub(

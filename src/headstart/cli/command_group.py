@@ -11,7 +11,12 @@ from headstart.errors import UserError
 _PROJECT_FILES: Final = (Path("headstart.toml"), Path("pyproject.toml"))
 """Where defaults of options may be, the first that has some counts."""
 _FAULTS: Final = {"int_parsing": "is not a whole number", "float_parsing": "is not a number"}
-"""What pydantic says about values, in other words."""
+"""What pydantic says about values, in other words, by the type of a fault."""
+_SHORTER: Final = {
+    "should be less than or equal to": "must be at most",
+    "should be greater than or equal to": "must be at least",
+}
+"""Words of pydantic's other messages, and plainer ones."""
 
 
 class CommandGroup(TyperGroup):
@@ -38,6 +43,8 @@ class CommandGroup(TyperGroup):
             if error.message.startswith("Input ") and isinstance(error.__cause__, ValidationError):
                 fault = error.__cause__.errors()[0]
                 reason = _FAULTS.get(fault["type"], error.message.removeprefix("Input "))
+                for long, short in _SHORTER.items():
+                    reason = reason.replace(long, short)
                 error.message = f"{fault['input']!r} {reason}"
             if project is not None and error.ctx and error.param and error.ctx.parent:
                 verb, name = error.ctx.info_name, error.param.name

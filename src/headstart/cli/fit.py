@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from headstart.cli import options as shared
 from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts, note, print_json, progress, warn
-from headstart.cli.remarks import detail_advice
+from headstart.cli.remarks import detail_advice, replaced_text
 from headstart.cli.result_files import check_model_target, check_outside, check_results
 from headstart.cli.results_page import record_model_command, write_results_page
 from headstart.cli.summary import (
@@ -110,6 +110,8 @@ def fit(
         allow_code=runtime.allow_code,
         paths=dataset.paths,
     )
+    if replaced := replaced_text(out, dataset):
+        note(replaced)
     _warn_about_data(dataset, holdout)
     measured = extractor.others or budget is not None
     costs = measure_costs(extractor, dataset.paths) if measured else {}

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.cli.summary import names_text
-from headstart.errors import UserError
-from headstart.system.text import duration, pluralize
+from headstart.errors import HeadstartError, UserError
+from headstart.system.text import duration, one_line, pluralize
 from headstart.types import Skipped
 
 if TYPE_CHECKING:
+    from headstart.datasets import ImageDataset
     from headstart.evaluation.breakdown import LargestClass
     from headstart.evaluation.conformal import Coverage
     from headstart.evaluation.drift import Drift, EstimatedAccuracy
@@ -53,6 +54,21 @@ def coverage_warnings(model: Model, coverage: float | None, *, by_class: bool) -
         f"{highest.min():.3f} is possible), so every set contains {names}"
     )
     return [text]
+
+
+def replaced_text(out: Path, dataset: ImageDataset) -> str | None:
+    """Say which model of other images a new one replaces; None if there is none in this folder."""
+    from headstart.models.model_folder import MANIFEST
+    from headstart.models.saved_model import load_model
+
+    try:
+        earlier = load_model(out) if (out / MANIFEST).is_file() else None
+    except HeadstartError:  # it is damaged or of a newer version
+        earlier = None
+    if earlier is None or (earlier.data.name, earlier.classes) == (dataset.name, dataset.classes):
+        return None
+    classes = pluralize(len(earlier.classes), "class", "classes")
+    return f"replaces the model of {one_line(earlier.data.name)} ({classes}) in {out}"
 
 
 def detail_advice(

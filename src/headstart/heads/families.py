@@ -1,6 +1,6 @@
 """The registry of head families; add your own with `FAMILIES["name"] = MyFamily()`."""
 
-from headstart.errors import BackboneError
+from headstart.errors import UserError
 from headstart.heads.centroid import CentroidFamily
 from headstart.heads.discriminant import DiscriminantFamily
 from headstart.heads.head import HeadFamily
@@ -19,8 +19,8 @@ def head_family(name: str) -> HeadFamily:
     """Look up a family by its name.
 
     Raises:
-        BackboneError: no family has this name.
+        UserError: no family has this name.
     """
     if name not in FAMILIES:
-        raise BackboneError(f"there is no head {name!r}; choose one of {', '.join(FAMILIES)}")
+        raise UserError(f"there is no head {name!r}; choose one of {', '.join(FAMILIES)}")
     return FAMILIES[name]

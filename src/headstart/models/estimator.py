@@ -69,6 +69,7 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
         allow_code: As for `headstart.load_backbone`.
         engine: "auto", "openvino" or "pytorch".
         precision: "auto", "f32" or "bf16".
+        device: "auto", "cpu", "cuda" or "mps".
         cache: The cache folder; by default HEADSTART_CACHE or the platform's.
         seed: Random seed of the cross-validation folds.
         verbose: Whether to show progress; None does so in terminals and notebooks only.
@@ -102,6 +103,7 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
         allow_code: bool = False,
         engine: str = AUTO,
         precision: str = AUTO,
+        device: str = AUTO,
         cache: str | Path | None = None,
         seed: int = 0,
         verbose: bool | None = None,
@@ -120,6 +122,7 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
         self.allow_code = allow_code
         self.engine = engine
         self.precision = precision
+        self.device = device
         self.cache = cache
         self.seed = seed
         self.verbose = verbose
@@ -238,7 +241,8 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
             backbone: The network of your own that it was trained on: the same module, or the file.
             allow_download: Whether to download the backbone's weights if this machine lacks them.
             allow_code: As for `headstart.load_backbone`.
-            options: `weights`, `engine`, `precision`, `cache` or `verbose`, as for the constructor.
+            options: `weights`, `engine`, `precision`, `device`, `cache` or `verbose`, as for the
+                constructor.
 
         Raises:
             SavedModelError: The folder is not a model, is damaged or too new, or the backbone's

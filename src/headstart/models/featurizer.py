@@ -37,6 +37,7 @@ class Featurizer(TransformerMixin, NetworkOptions, BaseEstimator):  # type: igno
         weights: A file with the backbone's weights.
         engine: "auto", "openvino" or "pytorch".
         precision: "auto", "f32" or "bf16".
+        device: "auto", "cpu", "cuda" or "mps".
         cache: The cache folder; by default HEADSTART_CACHE or the platform's.
 
     Example:
@@ -59,6 +60,7 @@ class Featurizer(TransformerMixin, NetworkOptions, BaseEstimator):  # type: igno
         weights: str | Path | None = None,
         engine: str = AUTO,
         precision: str = AUTO,
+        device: str = AUTO,
         cache: str | Path | None = None,
     ) -> None:
         self.backbone = backbone
@@ -67,6 +69,7 @@ class Featurizer(TransformerMixin, NetworkOptions, BaseEstimator):  # type: igno
         self.weights = weights
         self.engine = engine
         self.precision = precision
+        self.device = device
         self.cache = cache
 
     def fit(self, X: Images | None = None, y: object = None) -> Self:

@@ -1,17 +1,47 @@
 """The model card: what a model is, what it was trained on, how accurate it is, its limits."""
 
+from dataclasses import dataclass
 from importlib import resources
+from typing import Final
 
 from headstart.heads.families import head_family
 from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.text import markdown, pluralize
 from headstart.types import EstimateMethod
 
-_METHODS = {
-    EstimateMethod.CROSS_VALIDATION: "cross-validated",
-    EstimateMethod.HELD_OUT: "held out",
-    EstimateMethod.VALIDATION: "which also selected the model: slightly optimistic",
-    EstimateMethod.UNKNOWN: "measured by an unknown method",
+
+@dataclass(frozen=True, slots=True)
+class MethodWords:
+    """How an accuracy was estimated, in words.
+
+    Attributes:
+        short: They follow the number of images.
+        images: They follow "images" in a sentence.
+        measured: They follow "measured".
+    """
+
+    short: str
+    images: str
+    measured: str
+
+
+METHODS: Final = {
+    EstimateMethod.CROSS_VALIDATION: MethodWords(
+        "cross-validated",
+        "that it was not trained on",
+        "by cross-validation: each image by a head trained without it",
+    ),
+    EstimateMethod.HELD_OUT: MethodWords(
+        "held out", "that it was not trained on", "on images that were held out"
+    ),
+    EstimateMethod.VALIDATION: MethodWords(
+        "which also selected the model: slightly optimistic",
+        "that also selected the model (slightly optimistic)",
+        "on images that also selected the model: slightly optimistic",
+    ),
+    EstimateMethod.UNKNOWN: MethodWords(
+        "measured by an unknown method", "of unknown origin", "by an unknown method"
+    ),
 }
 
 
@@ -22,7 +52,7 @@ def accuracy_text(estimate: AccuracyEstimate) -> str:
     return (
         f"{estimate.value:.3f} (95% interval {estimate.interval.low:.3f} to "
         f"{estimate.interval.high:.3f}, {pluralize(estimate.images, 'image')}, "
-        f"{_METHODS[estimate.method]})"
+        f"{METHODS[estimate.method].short})"
     )
 
 
@@ -70,12 +100,12 @@ def novelty_text(model: Model) -> str:
         return "cannot be told: too few images to hold any out"
     estimate = model.novelty.estimate
     caught = [
-        f"{_share_text(one.caught)} of {_OTHERS[kind]}"
+        f"{one.caught:.0%} of {_OTHERS[kind]}"
         for kind, one in estimate.others.items()
         if kind == "photos"
     ]
     if one := estimate.left_out:
-        caught.append(f"{_share_text(one.caught)} of images of a class it was never shown")
+        caught.append(f"{one.caught:.0%} of images of a class it was never shown")
     found = f"recognizes {' and '.join(caught)}; " if caught else ""
     return f"{found}takes {estimate.rate:.0%} of your own classes for unknown by mistake"
 
@@ -92,7 +122,7 @@ def _novelty_lines(model: Model) -> list[str]:
     )
     lines = [mistakes]
     lines += [
-        f"Of {_OTHERS[kind]} it catches {_share_text(one.caught)} (AUROC {one.auroc:.3f})."
+        f"Of {_OTHERS[kind]} it catches {one.caught:.0%} (AUROC {one.auroc:.3f})."
         for kind, one in estimate.others.items()
     ]
     if one := estimate.left_out:
@@ -100,19 +130,14 @@ def _novelty_lines(model: Model) -> list[str]:
         hardest, easiest = min(caught, key=caught.__getitem__), max(caught, key=caught.__getitem__)
         lines.append(
             "Of images of a class of the same kind that it was never shown, it catches "
-            f"{_share_text(one.caught)} (AUROC {one.auroc:.3f}): measured by leaving out "
+            f"{one.caught:.0%} (AUROC {one.auroc:.3f}): measured by leaving out "
             f"{pluralize(len(caught), 'class', 'classes')} in turn, from "
-            f"{_share_text(caught[hardest])} ({markdown(hardest)}) to "
-            f"{_share_text(caught[easiest])} ({markdown(easiest)})."
+            f"{caught[hardest]:.0%} ({markdown(hardest)}) to "
+            f"{caught[easiest]:.0%} ({markdown(easiest)})."
         )
     else:
         lines.append("How well it tells further classes is unknown.")
     return lines
-
-
-def _share_text(share: float) -> str:
-    """Return a share in words that everyone knows: "4 in 10"."""
-    return f"{round(share * 10)} in 10" if 0.1 <= share < 0.95 else f"{share:.0%}"
 
 
 def model_card(model: Model) -> str:

@@ -12,7 +12,7 @@ from headstart.images.preprocessing import Preprocessing
 from headstart.models.image_sources import Images, image_sources
 from headstart.models.own_backbone import own_file
 from headstart.system.text import count_reasons, pluralize
-from headstart.types import AUTO, EngineName, Precision, Skipped
+from headstart.types import AUTO, Device, EngineName, Precision, Skipped
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -28,6 +28,7 @@ class NetworkOptions:
     weights: str | Path | None
     engine: str
     precision: str
+    device: str
     cache: str | Path | None
     _extractor: Extractor
 
@@ -38,6 +39,7 @@ class NetworkOptions:
             weights=self.weights,
             engine=self.engine,
             precision=self.precision,
+            device=self.device,
             cache=self.cache,
         )
 
@@ -85,17 +87,20 @@ def runtime_options(
     weights: str | Path | None = None,
     engine: str = AUTO,
     precision: str = AUTO,
+    device: str = AUTO,
     cache: str | Path | None = None,
 ) -> dict[str, Any]:
     """Return how a network is loaded and run, as `build_extractor` takes it.
 
     Raises:
         BackboneError: The engine or the precision is unknown.
+        UserError: The device is unknown.
     """
     return {
         "weights": own_file(backbone, weights),
         "engine": enum_member(EngineName, engine, "engine", BackboneError),
         "precision": enum_member(Precision, precision, "precision", BackboneError),
+        "device": enum_member(Device, device, "device"),
         "cache": Path(cache) if cache else None,
     }
 

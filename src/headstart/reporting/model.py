@@ -11,7 +11,13 @@ import numpy as np
 from headstart.evaluation import metrics
 from headstart.evaluation.conformal import CalibrationSet
 from headstart.evaluation.report import SKIPPED, TRAINING
-from headstart.models.model_card import accuracy_text, novelty_text, review_text, scenes_text
+from headstart.models.model_card import (
+    METHODS,
+    accuracy_text,
+    novelty_text,
+    review_text,
+    scenes_text,
+)
 from headstart.models.saved_model import load_model
 from headstart.models.trained_model import Model
 from headstart.pages.page import Cell, Facts, Figure, Section, Table
@@ -91,7 +97,8 @@ def _accuracy_words(model: Model, baseline: Baseline | None) -> Iterator[str]:
     if estimate.value is None or estimate.interval is None:
         yield "Its accuracy is unknown: there were too few images or scenes to hold any out."
         return
-    yield right_text(estimate.value, estimate.interval, estimate.images)
+    which = METHODS[estimate.method].images
+    yield right_text(estimate.value, estimate.interval, estimate.images, which)
     if baseline:
         yield baseline.text
 
@@ -108,15 +115,7 @@ def _accuracy(model: Model, baseline: Baseline | None) -> Iterator[Section]:
     if same and same.value is not None and same.method is estimate.method:
         name = "this model on more images of the same scenes"
         rows.append((name, Cell.percent(same.value, same.interval), Cell.of(same.images)))
-    yield accuracy_section(rows, Facts([("measured", _METHODS[estimate.method])]))
-
-
-_METHODS: Final = {
-    EstimateMethod.CROSS_VALIDATION: "by cross-validation: each image by a head trained without it",
-    EstimateMethod.HELD_OUT: "on images that were held out",
-    EstimateMethod.VALIDATION: "on images that also selected the model: slightly optimistic",
-    EstimateMethod.UNKNOWN: None,
-}
+    yield accuracy_section(rows, Facts([("measured", METHODS[estimate.method].measured)]))
 
 
 def _scored(
@@ -147,6 +146,8 @@ def _scored(
 def _words(scored: ScoredImages, model: Model) -> Iterator[str]:
     if model.accuracy.method is EstimateMethod.CROSS_VALIDATION:
         return scored.words()
+    if model.tuning is not None:  # see `headstart.finetuning.assembly.with_validation`
+        return scored.words("On its validation images it")
     return scored.words("In cross-validation on its own training images it")
 
 

@@ -171,11 +171,13 @@ def _confidence_text(confidence: float, correct: npt.NDArray[np.bool_]) -> str:
     return f"{means}: it is {verdict}."
 
 
-def right_text(accuracy: float, interval: Interval, images: int) -> str:
-    """Say how many images are predicted correctly."""
+def right_text(
+    accuracy: float, interval: Interval, images: int, which: str = "that it was not trained on"
+) -> str:
+    """Say how many images are predicted correctly; `which` says which images these are."""
     return (
-        f"Right on {round(accuracy * images):,} of {pluralize(images, 'image')} that it was not "
-        f"trained on: {accuracy:.1%} (95% interval {interval.low:.1%} to {interval.high:.1%})."
+        f"Right on {round(accuracy * images):,} of {pluralize(images, 'image')} {which}: "
+        f"{accuracy:.1%} (95% interval {interval.low:.1%} to {interval.high:.1%})."
     )
 
 
