@@ -124,8 +124,8 @@ def test_with_few_images_doubt_decides(spread: float, doubted: bool):
     changed = plain + rng.normal(0, spread, plain.shape)
     plain, changed = (log_softmax(one, axis=1) for one in (plain, changed))
     assert (find_doubt(labels, plain, changed, ("b", "o", "x", "d")) is not None) is doubted
-    many = (np.tile(one, (13, 1)) for one in (plain, changed))
-    assert find_doubt(np.tile(labels, 13), *many, ("b", "o", "x", "d")) is None
+    more = [np.tile(one, (13, 1)) for one in (plain, changed)]
+    assert find_doubt(np.tile(labels, 13), more[0], more[1], ("b", "o", "x", "d")) is None
 
 
 def test_a_changed_image_alone_is_no_class():

@@ -225,7 +225,8 @@ def find_doubt(
         within = values - (values.mean(axis=0) if single else means[places])
         deviation = math.sqrt(float(np.square(within).sum()) / (max(freedom, 1) * columns))
         error: Doubles = NormalDist().inv_cdf(1 - _ERROR_RATE) * deviation / np.sqrt(counts)
-        return means + error[:, None]  # type: ignore[no-any-return]
+        bound: Doubles = means + error[:, None]
+        return bound
 
     losses = bounds(-own[:, None], 1)[:, 0]
     odds = bounds(rises, max(1, len(classes) - 1))
