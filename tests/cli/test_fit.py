@@ -111,7 +111,7 @@ def test_a_second_fit_finds_all_features_and_replaces_the_model(
         if not cached:
             (tmp_path / "model" / "report.html").write_text(MARK)  # about this model alone
     assert len(files(tmp_path / "model")) == 6
-    assert "replaces" not in outcome.err
+    assert "replaces the model of" not in outcome.err
 
 
 def test_the_model_of_other_images_that_is_replaced_is_named(
