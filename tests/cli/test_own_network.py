@@ -83,7 +83,7 @@ def test_what_needs_gradients_says_so(cli, fitted, photos, command, tmp_path):
     arguments = {
         "explain": (fitted, files(photos)[0], "--out", tmp_path / "out"),
         "robustness": (fitted, photos, "--out", tmp_path / "out"),
-        "finetune": (fitted, "--out", tmp_path / "out"),
+        "finetune": (fitted, "--out", tmp_path / "out", "--validation", 0.5),
     }
     outcome = cli(command, *arguments[command])
     assert (outcome.code, one_sentence(outcome)) == (2, True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.cli.results_page import PAGE, record_model_command
+from headstart.cli.results_page import PAGE, remove_outdated_page
 from headstart.pages.page import Page
 from headstart.pages.rendering import write_page
 
@@ -14,9 +14,9 @@ def test_the_page_of_an_earlier_model_is_removed_and_that_is_said(
 ):
     page = tmp_path / PAGE
     write_page(Page(title="Model of pets", summary=[], sections=[]), page)
-    record_model_command(tmp_path)
+    remove_outdated_page(tmp_path)
     assert not page.exists()
     text = " ".join(capsys.readouterr().err.split())
     assert text.endswith("was about the model that this one replaces, so it was removed")
-    record_model_command(tmp_path)
+    remove_outdated_page(tmp_path)
     assert capsys.readouterr().err == ""

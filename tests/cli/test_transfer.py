@@ -48,7 +48,10 @@ def test_json_is_the_file_and_nothing_else(written: Path, capsys: pytest.Capture
     assert (written / "out" / "transfer.png").read_bytes() == picture
 
 
-def test_the_text_ends_with_what_to_do(written: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_text_ends_with_what_to_do(
+    written: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "500")  # long paths stay whole
     out, photos, cache = (str(written / name) for name in ("out", "photos", "c"))
     assert run(["transfer", photos, "--out", out, "--cache", cache]) == 0
     said = capsys.readouterr().out

@@ -5,6 +5,7 @@ import pytest
 from headstart.datasets.folders import open_folder
 from headstart.datasets.image_tree import is_litter, read_tree
 from headstart.datasets.unlabeled import find_images
+from headstart.types import Skipped
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -49,9 +50,11 @@ def test_labeled_and_unlabeled_data_are_the_same_files_in_the_same_order(photos)
         *("a/\n.png", "a/1.png", "a/10.jpg", "a/2.jpg", "a/link.jpg", "a/no-ending", "a b/1.jpg"),
         *("a/c/2.jpg", "again/3.jpg", "again/deep/4.jpg", "b/odd.dat"),
     ]
-    assert set(labeled.skipped) == set(unlabeled.skipped)
+    beside = Skipped(str(photos / "README.md"), "not an image")  # classes are folders
+    assert {*labeled.skipped, beside} == set(unlabeled.skipped)
     assert reasons(unlabeled.skipped, photos) == {
         ".net": "hidden; to use it, rename it so that it does not begin with a dot",
+        "README.md": "not an image",
         "a/.h.jpg": "hidden; to use it, rename it so that it does not begin with a dot",
         "a/1_mask.png": "a mask of another image (1)",
         "a/notes.txt": "not an image",

@@ -11,7 +11,7 @@ import torch
 
 from headstart import Classifier
 from headstart.datasets import open_dataset
-from headstart.errors import BackboneError, SavedModelError
+from headstart.errors import SavedModelError, UserError
 from headstart.features import extractor
 from headstart.features.extractor import Extractor
 from headstart.heads.families import FAMILIES
@@ -115,5 +115,5 @@ def test_its_choices_are_not_kept_because_its_code_may_change(
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(BackboneError, match=r"'forest'; choose one of logistic, .*nearest-mean"):
+    with pytest.raises(UserError, match=r"'forest'; choose one of logistic, .*nearest-mean"):
         FitSettings(head="forest")

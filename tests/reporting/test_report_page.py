@@ -140,7 +140,7 @@ class TestEvaluation:
         )
         assert section(page, "Not on this page").parts == [
             "reliability and the most wrong images: there is no predictions.csv",
-            "the command that made it: an older headstart wrote the folder",
+            "the command that made it, which models do not keep",
         ]
         render(page)
 

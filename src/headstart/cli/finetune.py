@@ -12,7 +12,7 @@ from headstart.cli.console import print_json, progress, warn
 from headstart.cli.finetuned import describe, document, write_history
 from headstart.cli.fit import write_fit_report
 from headstart.cli.result_files import check_model_target, check_outside, check_results
-from headstart.cli.results_page import record_model_command
+from headstart.cli.results_page import remove_outdated_page
 from headstart.errors import UserError
 from headstart.finetuning.settings import TuningSettings
 from headstart.system.option import Option, options_of
@@ -115,7 +115,7 @@ def finetune(
     save_model(result.model, out, force=force)
     write_training(out, skipped=result.probe.skipped, conflicts=result.probe.conflicts)
     write_history(result, out)
-    record_model_command(out)
+    remove_outdated_page(out)
     if report:
         _write_report(result, report, out)
     warn(extractor.warnings)

@@ -12,7 +12,7 @@ from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts, note, print_json, progress, warn
 from headstart.cli.remarks import detail_advice, replaced_text
 from headstart.cli.result_files import check_model_target, check_outside, check_results
-from headstart.cli.results_page import record_model_command, write_results_page
+from headstart.cli.results_page import remove_outdated_page, write_results_page
 from headstart.cli.summary import (
     budget_text,
     cost_text,
@@ -147,7 +147,7 @@ def fit(
     for name in (HISTORY, CURVES):  # of a fine-tuned model that this one replaces
         (out / name).unlink(missing_ok=True)
     write_training(out, skipped=result.skipped, conflicts=result.conflicts, recalls=result.recalls)
-    record_model_command(out)
+    remove_outdated_page(out)
     location = DataLocation(
         data=str(Path(data).resolve()) if Path(data).exists() else data,
         holdout=holdout,

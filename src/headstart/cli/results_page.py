@@ -17,26 +17,13 @@ def remember_command(arguments: Sequence[str]) -> None:
     _given.set(tuple(arguments))
 
 
-def record_command(folder: Path) -> bool:
-    """Write the command line into a folder of results, and remove the page of earlier ones.
-
-    Returns:
-        Whether there was a page.
-    """
+def remove_outdated_page(folder: Path) -> None:
+    """Remove the page of the model that a new one has replaced, and say so."""
     from headstart.pages.rendering import is_page
-    from headstart.reporting.results_folder import ResultsFolder
 
-    outdated = is_page(folder / PAGE)
-    if outdated:
-        (folder / PAGE).unlink()
-    ResultsFolder(folder).write_command(shlex.join(["headstart", *_given.get()]))
-    return outdated
-
-
-def record_model_command(folder: Path) -> None:
-    """Write the command line beside a model, and say if the page of an earlier one was removed."""
-    if record_command(folder):
-        page = folder / PAGE
+    page = folder / PAGE
+    if is_page(page):
+        page.unlink()
         note(f"{page} was about the model that this one replaces, so it was removed")
 
 
@@ -44,6 +31,7 @@ def write_results_page(folder: Path) -> None:
     """Write the command line and the page of a folder of results."""
     from headstart.pages.rendering import write_page
     from headstart.reporting.report_page import report_page
+    from headstart.reporting.results_folder import ResultsFolder
 
-    record_command(folder)
+    ResultsFolder(folder).write_command(shlex.join(["headstart", *_given.get()]))
     write_page(report_page(folder), folder / PAGE)

@@ -63,7 +63,7 @@ def report_page(folder: Path) -> Page:
     if command := results.command:
         sections.append(Section("The command that made it", [Command(command)]))
     else:
-        missing.append("the command that made it: an older headstart wrote the folder")
+        missing.append("the command that made it, which models do not keep")
     if missing:
         sections.append(Section("Not on this page", missing))
     return Page(
