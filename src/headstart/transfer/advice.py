@@ -152,7 +152,8 @@ def _decide(evidence: Evidence) -> tuple[Action, str]:
     )
     if evidence.matched_by:
         do = "does" if len(evidence.matched_by) == 1 else "do"
-        matched = " and ".join(evidence.matched_by)
+        *first, last = evidence.matched_by
+        matched = f"{', '.join(first)} and {last}" if first else last
         suited += f", but {matched} without pre-training {do} as well as the head"
     else:
         suited += ", so the features suit these images"
@@ -160,7 +161,7 @@ def _decide(evidence: Evidence) -> tuple[Action, str]:
     if cost is not None and cost.images is not None and cost.images <= evidence.images:
         return Action.COLLECT_MORE, f"{suited}, and {cost}"
     if wrong >= HIGH_ERROR:
-        reason = f"{suited}, but {wrong:.1%} are wrong, and {cost or UNKNOWN_COST}"
+        reason = f"{suited}; {wrong:.1%} are wrong, and {cost or UNKNOWN_COST}"
         return Action.ANOTHER_BACKBONE, reason
     return keep, f"{suited}, and {cost or UNKNOWN_COST}"
 
