@@ -6,7 +6,7 @@ DATA ?= textiles
 MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check coverage fuzz campaign bench bench-attacks bench-finetuning bench-head bench-imagine bench-export bench-few-shot bench-pass bench-quality bench-serving bench-surfaces bench-tricks gallery docs clean
+.PHONY: demo test check coverage fuzz campaign bench bench-attacks bench-finetuning bench-head bench-imagine bench-export bench-few-shot bench-pass bench-quality bench-serving bench-surfaces bench-tricks gallery lessons docs clean
 
 demo: .venv/demo-installed ## fit, evaluate and predict on embedded data; see demo/
 	@rm -rf $(DEMO)
@@ -88,6 +88,11 @@ gallery: .venv/dev-installed ## write docs/gallery.md and its images
 	$(BIN)/python examples/gallery.py docs
 	$(BIN)/python examples/trust_figures.py docs
 
+lessons: .venv/lessons-installed ## run the lessons, which takes minutes, and write the website with their outputs
+	$(BIN)/python -m website.run_lessons build $(LESSON)
+	$(BIN)/python -m website build
+	@echo "The notebooks: build/lessons/   The website: build/site/index.html"
+
 docs: .venv/docs-installed ## write the website to build/site; it begins at build/site/index.html
 	$(BIN)/python -m website build
 
@@ -111,6 +116,10 @@ clean:
 
 .venv/docs-installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet -e ".[docs]" -c constraints.txt
+	@touch $@
+
+.venv/lessons-installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -e ".[docs,lessons]" -c constraints.txt
 	@touch $@
 
 .venv/dev-installed: pyproject.toml constraints.txt | .venv/bin/python

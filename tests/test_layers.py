@@ -40,6 +40,7 @@ LAYERS = (
     "evaluation",
     "pages",
     "images",
+    "quiz",
     "system",
     "types",
     "errors",

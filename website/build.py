@@ -13,6 +13,7 @@ from typing import Final
 from website.api_reference import api_reference
 from website.command_reference import command_reference
 from website.json_schemas import OUTPUTS, schema_text
+from website.lesson_pages import is_notebook, lesson_page, quizzes
 
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -24,6 +25,7 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "schemas": lambda: "\n".join(
         f"- [`headstart {one} --json`](schemas/{one}.schema.json)" for one in OUTPUTS
     ),
+    "quizzes": quizzes,
 }
 """What replaces a line such as `<!-- generated: commands -->` in a page."""
 _MARK: Final = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
@@ -34,24 +36,26 @@ def build(folder: Path) -> int:
     """Build the website in `folder`/site from nothing.
 
     Args:
-        folder: where to build; the folders `pages` and `site` in it are replaced.
+        folder: where to build; the folders `pages` and `site` in it are replaced. If it has the
+            folder `lessons`, these executed notebooks are shown with their outputs.
 
     Returns:
         The exit status of Zensical: not 0 if a page, a link or the configuration is wrong.
     """
     for name in ("pages", "site"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    collect_pages(folder / "pages")
+    collect_pages(folder / "pages", executed=folder / "lessons")
     shutil.copy(ROOT / "website" / "zensical.toml", folder)
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     return subprocess.run(command, cwd=folder, check=False).returncode
 
 
-def collect_pages(folder: Path) -> None:
+def collect_pages(folder: Path, *, executed: Path) -> None:
     """Write the pages, and the files that they link to, as they lie in the repository.
 
     Args:
         folder: the folder to write to; relative links stay as they are.
+        executed: the folder of executed lessons, which need not exist.
     """
     sources = [ROOT / name for name in PAGES]
     sources += sorted(path for path in (ROOT / "docs").rglob("*") if path.is_file())
@@ -63,6 +67,8 @@ def collect_pages(folder: Path) -> None:
             continue
         text = source.read_text(encoding="utf-8")
         sources += [one for one in linked_files(source, text) if one not in sources]
+        if is_notebook(source):
+            text = lesson_page(source, text, executed=executed, target=target)
         target.write_text(_with_generated(_to_readmes(source, text)), encoding="utf-8")
     shutil.copy(ROOT / "website" / "nav.yml", folder / ".nav.yml")
     (folder / "docs" / "schemas").mkdir()

@@ -62,7 +62,7 @@ def test_files_outside_docs_come_along(tmp_path) -> None:
         ROOT / "deploy" / "Dockerfile",
         ROOT / "examples" / "browser" / "README.md",
     ]
-    collect_pages(tmp_path)
+    collect_pages(tmp_path, executed=tmp_path / "lessons")
     assert "(../examples/browser/README.md)" in (tmp_path / "docs/export.md").read_text("utf-8")
     assert "`--backbone <str>`" in (tmp_path / "docs/commands.md").read_text("utf-8")
     assert (tmp_path / "deploy" / "Dockerfile").is_file()

@@ -21,6 +21,7 @@ from headstart.cli import (
     fit,
     imagine,
     predict,
+    quiz,
     report,
     robustness,
     serve,
@@ -61,6 +62,7 @@ GROUPS = {
         catalog.classes,
     ),
     "Handing over": (report.report, export.export, export.verify, serve.serve, watch.watch),
+    "Learning": (quiz.quiz,),
     "Housekeeping": (catalog.datasets, catalog.cache),
 }
 """The commands by topic, in the order of `headstart --help`."""

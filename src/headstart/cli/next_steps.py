@@ -1,6 +1,6 @@
 """The natural next step after each command, as a command line with the paths of this run.
 
-Capital letters stand for what is not known yet: IMAGES, PHOTOS, CLASS.
+Capital letters stand for what is not known yet: IMAGES, PHOTOS, CLASS, LESSON.
 """
 
 from __future__ import annotations
@@ -198,6 +198,12 @@ def _after_cache(given: Given, used: int | None) -> NextStep | None:
     return None if given["clear"] or not used else NextStep("free this space", ("cache", "--clear"))
 
 
+def _after_quiz(_: Given, lesson: int | None) -> NextStep:
+    if lesson is None:
+        return NextStep("answer the questions to a lesson", ("quiz", "LESSON"))
+    return NextStep("choose the next lesson", ("quiz",))
+
+
 def _explain(network: Any, image: Any) -> NextStep:
     return NextStep("see which pixels decide", ("explain", network, image, "--out", "explained"))
 
@@ -225,6 +231,7 @@ _STEPS: Final[dict[str, Callable[[Given, Any], NextStep | None]]] = {
     "classes": _after_classes,
     "export": _after_export,
     "verify": _after_verify,
+    "quiz": _after_quiz,
     "datasets": _after_datasets,
     "cache": _after_cache,
 }

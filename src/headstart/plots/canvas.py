@@ -42,9 +42,10 @@ class ResultFigure(Figure):
     It belongs to no pyplot state, so it is shown once, where a cell returns it.
     """
 
-    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+    def _repr_png_(self) -> tuple[bytes, dict[str, int | str]]:
         width, height = (round(inches * _SHOWN_DPI) for inches in self.get_size_inches())
-        return _png(self), {"width": width, "height": height}
+        described = " ".join(self.get_suptitle().split())
+        return _png(self), {"width": width, "height": height, "alt": described}
 
 
 def save(figure: Figure, path: Path) -> None:
