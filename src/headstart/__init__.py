@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.api.classifying import classify
     from headstart.api.exports import export, verify
     from headstart.api.inspecting import attack, explain, feature_maps, imagine, robustness
     from headstart.api.measuring import audit, compare, evaluate, measure_transfer
@@ -72,6 +73,7 @@ __all__ = [
     "attack",
     "audit",
     "build_report",
+    "classify",
     "compare",
     "evaluate",
     "explain",
@@ -114,6 +116,7 @@ _HOMES = {
     "attack": "api.inspecting",
     "audit": "api.measuring",
     "build_report": "evaluation.report",
+    "classify": "api.classifying",
     "compare": "api.measuring",
     "evaluate": "api.measuring",
     "explain": "api.inspecting",

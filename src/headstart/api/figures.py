@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from headstart.inspection.explanation import Explanation
     from headstart.inspection.feature_maps import FeatureMaps
     from headstart.inspection.ideal_image import IdealImage
+    from headstart.inspection.receptive_fields import ReceptiveField
     from headstart.models.fit_result import FitResult, HeldOutPredictions
     from headstart.models.trained_model import Model
 
 _COLUMNS: Final = 4
 _ISSUES: Final = 24
+_DARKER: Final = 4
 
 
 def figure(result: object, **options: Any) -> Figure:
@@ -141,14 +143,36 @@ def _ideal(found: IdealImage) -> Figure:
     return plots.image_grid([[panel]], title=f"Ideal image of {found.target.name}", width=3.0)
 
 
-def _feature_maps(found: FeatureMaps, *, stage: str | None = None) -> Figure:
+def _feature_maps(found: FeatureMaps, *, stage: str | None = None, kind: str = "maps") -> Figure:
+    """Draw the maps of all stages or of one, the filters, or the receptive fields."""
     named = {"network": found.network, "image": found.image}
+    if kind == "filters" and found.filters is not None:
+        return plots.filters(found.filters, network=found.network)
+    if kind == "fields" and found.fields is not None:
+        return _fields(found, found.fields)
+    if kind in ("filters", "fields"):
+        raise UserError(f"there are no {kind} in this result; ask for them with {kind}=True")
+    if kind != "maps":
+        raise UserError(f"there is no figure {kind!r}; choose from maps, filters, fields")
     if stage is None:
         return plots.channels_by_stage(found.stages, found.pixels, **named)
     by_name = {one.name: one for one in found.stages}
     if stage not in by_name:
         raise UserError(f"there is no stage {stage!r}; choose from {', '.join(by_name)}")
     return plots.strongest_channels(by_name[stage], found.pixels, **named)
+
+
+def _fields(found: FeatureMaps, fields: Sequence[ReceptiveField]) -> Figure:
+    """Draw the image once per stage, darkened where the middle of the maps does not see it."""
+    panels = []
+    for one in fields:
+        shown = found.pixels // _DARKER
+        rows = slice(one.top, one.top + one.height)
+        columns = slice(one.left, one.left + one.width)
+        shown[rows, columns] = found.pixels[rows, columns]
+        panels.append(plots.Panel(shown, one.stage, f"{one.width} × {one.height} pixels"))
+    title = f"What one value in the middle of a map of {found.network} sees of {found.image}"
+    return plots.image_grid(_rows(panels), title=title)
 
 
 _FIGURES: Final[Mapping[str, Callable[..., Figure]]] = {

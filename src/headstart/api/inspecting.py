@@ -6,6 +6,7 @@ backbone, by its name, its file, or as a module with its `preprocessing`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from headstart.inspection.explanation import Explainer, Explanation, predict_fil
 from headstart.inspection.feature_maps import TOP, FeatureMaps, first_filters, stage_maps
 from headstart.inspection.ideal_image import IdealImage, synthesize
 from headstart.inspection.labeled_sample import draw_sample
+from headstart.inspection.receptive_fields import receptive_fields
 from headstart.inspection.robustness import measure_robustness
 from headstart.inspection.robustness_result import Robustness
 from headstart.inspection.synthesis.recipe import BEST, CHANNEL, LESSON, SynthesisRecipe
@@ -266,6 +268,7 @@ def feature_maps(
     stages: Sequence[str] = (),
     top: int = TOP,
     filters: bool = False,
+    fields: bool = False,
     view: str | None = None,
     **loading: Unpack[Loading],
 ) -> FeatureMaps:
@@ -277,11 +280,14 @@ def feature_maps(
         stages: Names of stages; by default all.
         top: Number of channels per stage.
         filters: Whether to return the filters of the first layer too.
+        fields: Whether to return receptive fields too: the part of the image that the middle of
+            each stage's maps depends on.
         view: Of a model with several views, the one whose network to show.
         loading: As for `explain`.
 
     Returns:
-        The maps; `plot()` draws them, and `plot(stage=...)` those of one stage.
+        The maps; `plot()` draws them, `plot(stage=...)` those of one stage, and `plot(kind=...)`
+            the "filters" or the "fields".
 
     Raises:
         BackboneError: There is no such stage.
@@ -300,10 +306,11 @@ def feature_maps(
     pixels = prepare(original, shown.preprocessing)
     return FeatureMaps(
         network=shown.name,
-        image=file.name,
+        image=file.name if isinstance(image, str | os.PathLike) else "the image",
         pixels=pixels,
         stages=stage_maps(shown, pixels, stages=stages, top=top),
         filters=first_filters(shown.network) if filters else None,
+        fields=receptive_fields(shown, stages) if fields else None,
     )
 
 

@@ -16,6 +16,7 @@ from headstart.backbones.stages import check_stages
 from headstart.errors import DataError
 from headstart.inspection.differentiable_model import DifferentiableView
 from headstart.inspection.image_tensor import to_tensor
+from headstart.inspection.receptive_fields import ReceptiveField
 from headstart.system.display import Plotted
 from headstart.types import Doubles, Floats, Pixels
 
@@ -86,6 +87,8 @@ class FeatureMaps(Plotted):
         pixels: (crop, crop, 3) uint8, the image as the network sees it.
         stages: the maps of each stage, shallow to deep.
         filters: the filters of the first layer; None unless they were asked for.
+        fields: the part of the image that the middle of each stage's maps depends on; None unless
+            they were asked for.
     """
 
     network: str
@@ -93,6 +96,7 @@ class FeatureMaps(Plotted):
     pixels: Pixels
     stages: tuple[StageMaps, ...]
     filters: Filters | None = None
+    fields: tuple[ReceptiveField, ...] | None = None
 
     def __repr__(self) -> str:
         return f"<FeatureMaps of {self.image}: {len(self.stages)} stages of {self.network}>"

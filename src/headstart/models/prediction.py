@@ -283,7 +283,7 @@ def _where(
 
 
 def classify(
-    extractor: Extractor, paths: Sequence[Path], *, progress: ProgressCallback = no_progress
+    extractor: Extractor, images: Sequence[ImageSource], *, progress: ProgressCallback = no_progress
 ) -> Predictions:
     """Predict images with a backbone's own classifier, that is, as classes of ImageNet.
 
@@ -293,13 +293,13 @@ def classify(
     backbone = extractor.backbone
     if not backbone.labels:
         raise DataError(f"{backbone.name} has no class names of its own; choose another backbone")
-    features = extractor.extract(paths, stages=[LOGITS], progress=progress)
+    features = extractor.extract(images, stages=[LOGITS], progress=progress)
     return Predictions(
         classes=backbone.labels,
         rows=features.rows,
         probabilities=probabilities(features.values[LOGITS]),
         skipped=features.skipped,
-        images=tuple(paths[:SHOWN]),
+        images=tuple(images[:SHOWN]),
     )
 
 
