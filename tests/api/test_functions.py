@@ -62,6 +62,14 @@ def test_a_model_is_a_model_a_classifier_or_a_folder(
         headstart.evaluate(3, new_photos)
 
 
+def test_a_network_classifies_images_of_any_kind(photos: Path):
+    first = files(photos)[0]
+    found = headstart.classify([first, first.read_bytes(), "absent.jpg"], verbose=False)
+    assert found.probabilities[0].tolist() == found.probabilities[1].tolist()
+    assert (found.rows.tolist(), found.skipped[0].reason) == ([0, 1], "no such file")
+    assert found.classes == tiny_backbone().labels
+
+
 def test_a_loaded_model_needs_no_folder(classifier: headstart.Classifier, new_photos: Path):
     again = headstart.Classifier.load(classifier.model_)
     paths = files(new_photos)
@@ -197,11 +205,18 @@ class TestNetworks:
         ]  # fmt: skip
         assert set(names) == {("efficientnet-lite0",)}
         pixels = np.asarray(Image.open(files(photos)[0]))
-        found = headstart.feature_maps(classifier, pixels, top=2, filters=True)
+        found = headstart.feature_maps(classifier, pixels, top=2, filters=True, fields=True)
+        assert found.image == "the image"
+        assert [one.stage for one in found.fields] == [one.name for one in found.stages]
+        assert len(found.plot(kind="fields").axes) == len(found.stages)
         assert found.filters.values.shape[1] == 3
         assert "3 stages" in repr(found)
         with pytest.raises(UserError, match="there is no stage 'x'; choose from stem"):
             found.plot(stage="x")
+        with pytest.raises(UserError, match="no figure 'x'; choose from maps, filters, fields"):
+            found.plot(kind="x")
+        with pytest.raises(UserError, match="no filters in this result; ask for them with filt"):
+            replace(found, filters=None).plot(kind="filters")
 
     def test_settings_that_contradict_each_other(self, photos: Path):
         image = files(photos)[0]

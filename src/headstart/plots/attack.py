@@ -20,10 +20,11 @@ def attack_figure(found: AdversarialImage) -> Figure:
     change = found.pixels.astype(np.int16) - found.original
     gain = max(1, 127 // max(1, int(np.abs(change).max())))
     magnified = (127 + gain * change).clip(0, 255).astype(np.uint8)
+    times = f", {gain} times" if gain > 1 else ""
     row = [
         Panel(found.original, f"original: {found.before.label} {found.before.probability:.3f}"),
         Panel(found.pixels, f"attacked: {found.after.label} {found.after.probability:.3f}"),
-        Panel(magnified, f"difference, {gain} times; gray is no change"),
+        Panel(magnified, f"difference{times}; gray is no change"),
     ]
     same = found.after.label == found.before.label
     finding = f"{found.before.label} is {'still' if same else 'now'} classified as"
