@@ -5,7 +5,9 @@ from PIL import Image, ImageOps
 from headstart.auditing import near_copies
 from headstart.auditing.copies import Copies, conflict_issues, copy_issues
 from headstart.auditing.near_copies import SIMILAR, find_copies, thresholds
+from headstart.auditing.series_issues import series_issues
 from headstart.images.alignment import similarity, thumbnail
+from headstart.series.series import Series
 from headstart.types import Split
 from tests.auditing.made_up import images, scene
 
@@ -127,3 +129,35 @@ def test_the_evidence_names_the_image_that_the_similarity_is_of():
     assert found["0002.jpg"].evidence.startswith("the same pixels as 0003.jpg")
     assert found["0003.jpg"].evidence.startswith("the same pixels as 0002.jpg")
     assert found["0003.jpg"].other_path == "0002.jpg"
+
+
+def test_photos_of_a_series_are_no_copies_unless_nothing_differs():
+    y = np.array([0, 0, 0, 0, 0, 1])
+    copies = Copies(
+        groups=np.zeros(6, np.int64),
+        pairs=np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]),
+        similarities=np.array([0.93, 0.99, 0.9, 0.9, 0.9]),
+        identities=[*"abcdef"],
+    )
+    # A scene of the rows 0, 1, 2, 3 and 5; the photo in row 4 was not searched.
+    series = Series(source="found", groups=np.array([0, 0, 0, 0, 0]))
+    rows = np.array([0, 1, 2, 3, 5])
+    outside = copies.outside(series, rows, y)
+    assert outside.pairs.tolist() == [[1, 2], [3, 4], [4, 5]]
+    assert outside.groups.tolist() == [0, 1, 1, 3, 3, 3]
+    copied = {one.path for one in copy_issues(images(y), outside)}
+    assert copied == {"0002.jpg", "0004.jpg", "0005.jpg"}
+    (found,) = series_issues(images(y), rows, series, copies=copied)
+    assert found.evidence.startswith("3 images: 0000.jpg, 0001.jpg, 0003.jpg")
+
+
+def test_photos_of_one_scene_with_two_labels_stay_copies():
+    y = np.array([0, 1])
+    copies = Copies(
+        groups=np.zeros(2, np.int64),
+        pairs=np.array([[0, 1]]),
+        similarities=np.array([0.9]),
+        identities=["a", "b"],
+    )
+    series = Series(source="found", groups=np.array([0, 0]))
+    assert len(copy_issues(images(y), copies.outside(series, np.arange(2), y))) == 1

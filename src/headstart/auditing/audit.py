@@ -133,12 +133,15 @@ def audit(
     issues = [
         *(_unreadable(one) for one in skipped if not was_dropped(one)),
         *quality_issues(images, measured),
-        *copy_issues(images, copies),
         *outlier_issues(images, Rows(deep, measured.rows)),
     ]
     check = surroundings = None
     held_out = _HeldOut.of(usable, copies, features, measured.rows, seed=seed)
-    issues += series_issues(images, held_out.rows, held_out.series)
+    copied = copy_issues(images, copies.outside(held_out.series, held_out.rows, images.labels))
+    issues += copied
+    issues += series_issues(
+        images, held_out.rows, held_out.series, copies={one.path for one in copied}
+    )
     if held_out.folds is not None:
         check = held_out.check_labels(extractor, seed=seed, watch=watch)
         issues += label_issues(images, check)

@@ -7,6 +7,7 @@ from typing import Final
 
 from headstart.auditing.audit import Audit
 from headstart.auditing.issue import Issue, IssueKind
+from headstart.auditing.series_issues import ADVICE
 from headstart.images.thumbnails import thumbnail
 from headstart.pages.page import CARD_SIDE, Card, Cards, Page, Part, Section
 from headstart.pages.rendering import write_page as write
@@ -72,6 +73,8 @@ def _section(
     cards = Cards([_card(one, images) for one in issues])
     more = f"The first {len(issues)} of {count:,}; audit.csv lists all."
     parts: list[Part] = [more, cards] if count > len(issues) else [cards]
+    if kind is IssueKind.SERIES:
+        parts.insert(0, f"{ADVICE}.")
     return Section(f"{_TITLES[kind]} ({count:,})", parts)
 
 

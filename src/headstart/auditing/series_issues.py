@@ -1,5 +1,6 @@
 """Series of photos of the same scene, which count less than as many independent photos."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -10,17 +11,26 @@ from headstart.series.series import Series
 from headstart.system.text import join_names, pluralize
 from headstart.types import Labels
 
+ADVICE: Final = (
+    "'headstart fit' keeps each series in one part of every split, so nothing has to be dropped; "
+    "if you know what belongs together, say so with --group-by, such as --group-by time:60"
+)
 _NAMES: Final = 4
 
 
-def series_issues(images: LabeledImages, rows: Labels, series: Series) -> list[Issue]:
+def series_issues(
+    images: LabeledImages, rows: Labels, series: Series, *, copies: Collection[str] = ()
+) -> list[Issue]:
     """Return an issue for each series of several images.
 
     Args:
         images: All images.
         rows: (M,) rows of the images that were searched.
         series: Their groups.
+        copies: Paths of the images that are already listed as copies, and are left out.
     """
+    kept = np.array([images.paths[row] not in copies for row in rows.tolist()], bool)
+    rows, series = rows[kept], series.subset(np.flatnonzero(kept))
     inside = np.flatnonzero(series.sizes > 1)
     order = inside[np.argsort(series.groups[inside], kind="stable")]
     starts = np.flatnonzero(np.diff(series.groups[order], prepend=-1))

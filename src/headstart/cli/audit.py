@@ -87,12 +87,15 @@ def audit(
 
 
 def _lines(found: Audit, out: Path) -> Iterator[tuple[str, str | list[str]]]:
+    from headstart.auditing.issue import IssueKind
+    from headstart.auditing.series_issues import ADVICE
+
     images = pluralize(found.images, "image")
     yield "data", f"{found.data}: {images}, {pluralize(found.classes, 'class', 'classes')}"
     for kind, count in found.counts.items():
         listed = [_text(one) for one in found.of_kind(kind)[:_LISTED]]
         more = [f"and {count - _LISTED:,} more"] if count > _LISTED else []
-        yield kind, [*listed, *more]
+        yield kind, [*listed, *more, *([ADVICE] if kind == IssueKind.SERIES else [])]
     if not found.issues:
         yield "issues", "none found"
     if found.label_check is None:
