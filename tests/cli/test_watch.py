@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -52,6 +53,27 @@ def test_images_are_logged_and_sorted_once(cli: Cli, model: Path, inbox: Path, t
     assert "noise/broken.png  noise" in outcome.out
     assert list((sorted_images / "unreadable").iterdir()) == []
     assert len(files(sorted_images)) == 14
+
+
+def test_a_file_that_is_replaced_is_sorted_again(cli: Cli, model: Path, new: Path, tmp_path: Path):
+    log, sorted_images = tmp_path / "log.csv", tmp_path / "sorted"
+    arguments = ("watch", new, "--model", model, "--out", log, "--sort-into", sorted_images)
+    options = ("--unknown", "off", "--once")
+    assert cli(*arguments, *options).code == 0
+    changed = files(new / "checks")[0]
+    changed.write_bytes(files(new / "stripes")[0].read_bytes() + b"more")
+    late = new / "late.png"
+    late.write_bytes(changed.read_bytes()[:300])
+    log.write_text(re.sub(r"\w{32}\r?$", "0" * 32, log.read_text(), flags=re.MULTILINE))
+    outcome = cli(*arguments, *options)
+    assert outcome.out.startswith(f"checks/{changed.name}  stripes")
+    assert "12 rows in" in outcome.err
+    assert "are of another model, which the column 'model' tells" in outcome.err
+    assert "late.png cannot be read yet; run this again in a minute: " in outcome.err
+    links = [path for path in files(sorted_images) if path.is_symlink()]
+    assert [one.parent.name for one in links if one.readlink() == changed.resolve()] == ["stripes"]
+    rows = list(csv.DictReader(log.read_text().splitlines()))
+    assert len({row["model"] for row in rows}) == 2
 
 
 def test_what_is_not_probable_enough_is_unsure(cli: Cli, model: Path, new: Path, tmp_path: Path):

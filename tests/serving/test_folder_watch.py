@@ -48,7 +48,7 @@ def log(tmp_path: Path) -> Iterator[PredictionLog]:
 @pytest.fixture
 def watch(trained: Model, inbox: Path, log: PredictionLog) -> FolderWatch:
     predictor = OnlinePredictor(trained, build_model_extractor(trained))
-    return FolderWatch(inbox, predictor, trained.classes, log, rule=AnswerRule(unknown=0.05))
+    return FolderWatch(inbox, predictor, trained, log, rule=AnswerRule(unknown=0.05))
 
 
 def test_what_is_there_gets_a_row_once(watch: FolderWatch, inbox: Path, log: PredictionLog):
@@ -72,6 +72,11 @@ def test_a_changed_image_is_another_one(watch: FolderWatch, inbox: Path, new_pho
     shutil.copy(files(new_photos / "stripes")[0], changed)
     (new,) = [one for one in watch.existing(Event()) if one.is_new]
     assert (new.path.name, new.row.label) == (changed.name, "stripes")
+    assert new.earlier_answers == {"checks"}
+    shutil.copy(new_photos / "checks" / changed.name, changed)  # as it was first
+    (back,) = [one for one in watch.existing(Event()) if one.is_new]
+    assert (back.row.answer, back.row.model) == ("checks", watch._model)
+    assert back.earlier_answers == {"checks", "stripes"}
 
 
 @pytest.mark.parametrize("poll", [False, True], ids=["notified", "polling"])
@@ -109,7 +114,11 @@ def test_an_unreadable_file_may_still_be_written(
     broken = inbox / "late.jpg"
     broken.write_bytes(files(inbox)[0].read_bytes()[:500])
     monkeypatch.setattr(folder_watch, "PATIENCE", 30.0)
-    assert broken not in [one.path for one in watch.existing(Event())]
+    said: list[Path] = []
+    watch._on_unread = lambda path, _: said.append(path)
+    for _ in range(2):
+        assert broken not in [one.path for one in watch.existing(Event())]
+    assert said == [broken]
     os.utime(broken, (0, 0))
     assert [one.row.error != "" for one in watch.existing(Event()) if one.is_new] == [True]
     assert not [one for one in watch.existing(Event()) if one.is_new]

@@ -1,6 +1,7 @@
 """The file of predictions survives crashes, and is not mistaken for another."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ ROW = LoggedPrediction(
     novelty=0.25,
     known=False,
     answer="unknown",
+    model="1" * 32,
 )
 BROKEN = LoggedPrediction(time=ROW.time, image="b.jpg", digest="1" * 32, error="not an image")
 
@@ -37,6 +39,28 @@ def test_rows_are_found_again(path: Path):
         assert again.row(ROW.image, ROW.digest) == ROW
         assert again.row("b.jpg", BROKEN.digest) == BROKEN
         assert again.row(ROW.image, BROKEN.digest) is None
+
+
+def test_the_last_row_of_an_image_is_about_what_is_there(path: Path):
+    first, second = (replace(ROW, digest=digit * 32, answer=digit) for digit in "12")
+    with PredictionLog(path) as log:
+        log.append([first, second])
+        assert log.row(ROW.image, first.digest) is None
+    with PredictionLog(path) as again:
+        assert again.row(ROW.image, second.digest) == second
+        assert again.earlier_answers(ROW.image) == {"1"}
+        again.append([first])  # the first file is back
+        assert again.row(ROW.image, first.digest) == first
+        assert again.earlier_answers(ROW.image) == {"1", "2"}
+        assert again.earlier_answers("other.jpg") == frozenset()
+        assert len(again) == 3
+
+
+def test_rows_of_other_models_are_counted(path: Path):
+    with PredictionLog(path) as log:
+        log.append([ROW, replace(ROW, image="b.jpg", model="2" * 32)])
+    with PredictionLog(path) as again:
+        assert [again.count_of_others(digit * 32) for digit in "123"] == [1, 1, 2]
 
 
 @given(cut=st.integers(1, 60))
@@ -71,12 +95,13 @@ def test_other_files_are_left_alone(path: Path, content: str):
     assert path.read_text() == content
 
 
-def test_a_file_of_an_earlier_version_is_left_alone(path: Path):
+@pytest.mark.parametrize(("columns", "missing"), [("", "answer"), ("answer,", "model")])
+def test_a_file_of_an_earlier_version_is_left_alone(path: Path, columns: str, missing: str):
     path.parent.mkdir()
-    path.write_text("time,image,digest,label,probability,novelty,known,error\n")
-    with pytest.raises(UserError, match="by an earlier version, without the column 'answer'"):
+    path.write_text(f"time,image,digest,label,probability,novelty,known,{columns}error\n")
+    with pytest.raises(UserError, match=f"by an earlier version, without the column '{missing}'"):
         PredictionLog(path)
-    assert "answer" not in path.read_text()
+    assert missing not in path.read_text()
 
 
 def test_a_row_that_was_changed_is_named(path: Path):

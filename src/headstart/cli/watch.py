@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
@@ -38,7 +39,8 @@ def watch(
 ) -> None:
     """Predict images as they arrive in a folder, and write a CSV row for each.
 
-    Started again with the same --out, it goes on: images that have a row get no second one.
+    Started again with the same --out, it goes on: images that have a row get no second one, unless
+    their file is replaced; the last row of an image is about what is there now.
 
     Options:
         out: The CSV file.
@@ -72,18 +74,27 @@ def watch(
     extractor = runtime.extractor_of(trained, allow_download=allow_download)
     predictor = OnlinePredictor(trained, extractor)
     with PredictionLog(out) as log, _stopped_by(signal.SIGTERM) as stop:
-        work = FolderWatch(folder, predictor, trained.classes, log, rule=rule)
+        work = FolderWatch(
+            folder, predictor, trained, log, rule=rule, on_unread=partial(_say_unread, once=once)
+        )
+        if others := log.count_of_others(trained.digest):
+            note(
+                f"{pluralize(others, 'row')} in {out} {'is' if others == 1 else 'are'} of another "
+                "model, which the column 'model' tells; give another --out to predict those images "
+                "with this one, too"
+            )
         arrived = work.existing(stop) if once else work.arriving(stop, poll=poll)
         if not once:
-            note(f"watching {folder}; {pluralize(len(log), 'image')} in {out} so far")
+            note(f"watching {folder}; {pluralize(len(log), 'row')} in {out} so far")
         if sorted_folder:
             sorted_folder.mark()
         for image in arrived:
             _show(image)
             if sorted_folder:
-                if image.row.answer:  # it may have been incomplete before
-                    sorted_folder.unlink(image.path, UNREADABLE)
-                sorted_folder.place(image.path, image.row.answer or UNREADABLE)
+                answer = image.row.answer or UNREADABLE
+                for earlier in {one or UNREADABLE for one in image.earlier_answers} - {answer}:
+                    sorted_folder.unlink(image.path, earlier)
+                sorted_folder.place(image.path, answer)
         warn(extractor.warnings)
         note(f"{pluralize(len(log), 'row')} in {out}")
 
@@ -97,6 +108,11 @@ def _stopped_by(number: signal.Signals) -> Iterator[Event]:
         yield stop
     finally:
         signal.signal(number, before)
+
+
+def _say_unread(path: Path, reason: str, *, once: bool) -> None:
+    again = "run this again in a minute" if once else "it is tried again"
+    note(f"{one_line(str(path))} cannot be read yet; {again}: {reason}")
 
 
 def _show(image: LoggedImage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from headstart.images.decode import read_bytes
 from headstart.images.formats import looks_like_image
 from headstart.models.answers import AnswerRule, is_known
 from headstart.models.online_prediction import OnlinePredictor, PreparedImage
+from headstart.models.trained_model import Model
 from headstart.serving.prediction_log import LoggedPrediction, PredictionLog
 from headstart.system.digests import bytes_digest
 from headstart.system.machine import cores
@@ -40,11 +41,13 @@ class LoggedImage:
         path: The file.
         row: Its row.
         is_new: Whether the row was written now, not by an earlier run.
+        earlier_answers: What the answers were before the file was replaced; "" for none.
     """
 
     path: Path
     row: LoggedPrediction
     is_new: bool
+    earlier_answers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +73,34 @@ class FolderWatch:
     Args:
         folder: The folder.
         predictor: Predicts the images.
-        classes: The K class names.
+        trained: The model, for its classes and its digest.
         log: Gets a row for each image; an image that has one is not predicted again.
         rule: When the most probable class of an image is the answer.
+        on_unread: Called with the file and the reason, once for each file that cannot be read yet,
+            and is tried again.
     """
 
     def __init__(
         self,
         folder: Path,
         predictor: OnlinePredictor,
-        classes: Sequence[str],
+        trained: Model,
         log: PredictionLog,
         *,
         rule: AnswerRule,
+        on_unread: Callable[[Path, str], None] = lambda *_: None,
     ) -> None:
         self._folder = folder.resolve()  # which is how changes are reported
-        self._predictor, self._classes = predictor, classes
-        self._log, self._rule = log, rule
-        self._incomplete: list[Path] = []
+        self._predictor, self._classes, self._model = predictor, trained.classes, trained.digest
+        self._log, self._rule, self._on_unread = log, rule, on_unread
+        self._unread: dict[Path, str] = {}
+        self._said: set[Path] = set()
 
     def existing(self, stop: Event) -> Iterator[LoggedImage]:
         """Predict the images that are in the folder now.
 
         Those with a row of an earlier run are yielded, too, so that what that run did not finish
-        can be finished. Files that may still be written are left out.
+        can be finished. Files that cannot be read yet are left out.
 
         Args:
             stop: Ends it when set.
@@ -136,7 +143,7 @@ class FolderWatch:
             for path in settled:
                 del waiting[path]
             yield from self._logged(settled, stop)
-            changed, self._incomplete = self._incomplete, []
+            changed, self._unread = [*self._unread], {}
 
     def _images(self, paths: Iterable[Path]) -> list[Path]:
         """Return the image files among paths, and in the folders among them."""
@@ -163,7 +170,13 @@ class FolderWatch:
                 found = pool.map(self._read, paths[start : start + _BATCH])
                 done = self._predicted([one for one in found if one is not None])
                 self._log.append([one.row for one in done if one.is_new])
-                yield from done
+                for one in done:
+                    self._said.discard(one.path)
+                    yield replace(one, earlier_answers=self._log.earlier_answers(one.row.image))
+            for path, reason in self._unread.items():
+                if path not in self._said:
+                    self._said.add(path)
+                    self._on_unread(path, reason)
 
     def _read(self, path: Path) -> _ReadImage | None:
         """Read and decode an image, in a thread; return None if it is gone or incomplete."""
@@ -181,11 +194,13 @@ class FolderWatch:
             if known := self._log.row(name, digest):
                 return _ReadImage(LoggedImage(path, known, is_new=False))
             if _may_be_incomplete(path):
-                self._incomplete.append(path)
+                self._unread[path] = str(reason)
                 return None
             prepared, error = None, str(reason)
         taken = datetime.now(UTC).isoformat(timespec="seconds")
-        row = LoggedPrediction(time=taken, image=name, digest=digest, error=error)
+        row = LoggedPrediction(
+            time=taken, image=name, digest=digest, error=error, model=self._model
+        )
         return _ReadImage(LoggedImage(path, row, is_new=True), prepared)
 
     def _predicted(self, images: Sequence[_ReadImage]) -> list[LoggedImage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import astuple, dataclass, fields
@@ -30,6 +31,7 @@ class LoggedPrediction:
         known: Whether it shows one of the classes; None if the model cannot tell.
         answer: The label, "unknown" or "unsure"; empty if it cannot be read.
         error: Why it cannot be read; empty if it can.
+        model: Digest of the model, 32 hex digits.
     """
 
     time: str
@@ -41,16 +43,18 @@ class LoggedPrediction:
     known: bool | None = None
     answer: str = ""
     error: str = ""
+    model: str = ""
 
 
 _HEADER: Final = [one.name for one in fields(LoggedPrediction)]
-_EARLIER: Final = [one for one in _HEADER if one != "answer"]
-"""The columns that an earlier version wrote."""
+_NEWER: Final = ("answer", "model")
+"""The columns that earlier versions did not write, the oldest first."""
 
 
 class PredictionLog:
     """Appends rows to a CSV file, and knows which images have one. Use it as a context manager.
 
+    Of several rows of one image, whose file was replaced, the last one is about what is there now.
     A row is on disk before `append` returns. What a crash left of an incomplete last row is removed
     when the file is opened.
 
@@ -70,6 +74,9 @@ class PredictionLog:
             raise UserError(
                 f"cannot write to {path}: {error.strerror or error}; choose another file"
             ) from error
+        self._last: dict[str, LoggedPrediction] = {}
+        self._earlier: dict[str, set[str]] = {}
+        self._models: Counter[str] = Counter()
         self._at_end = ExitStack()
         self._at_end.callback(self._close)
         try:
@@ -77,7 +84,7 @@ class PredictionLog:
                 raise UserError(
                     f"another process is writing to {path}; stop it, or choose another file"
                 )
-            self._rows = self._read()
+            self._add(self._read())
         except BaseException:
             self._at_end.close()
             raise
@@ -89,11 +96,20 @@ class PredictionLog:
         self._at_end.close()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._models.total()
 
     def row(self, image: str, digest: str) -> LoggedPrediction | None:
-        """Return the row of this content of an image; None if there is none."""
-        return self._rows.get((image, digest))
+        """Return the last row of an image; None if there is none, or if its content was another."""
+        last = self._last.get(image)
+        return last if last and last.digest == digest else None
+
+    def earlier_answers(self, image: str) -> frozenset[str]:
+        """Return the answers in the rows of an image before the last one."""
+        return frozenset(self._earlier.get(image, ()))
+
+    def count_of_others(self, model: str) -> int:
+        """Return how many rows another model than this one wrote, given by its digest."""
+        return sum(count for name, count in self._models.items() if name != model)
 
     def append(self, rows: Sequence[LoggedPrediction]) -> None:
         """Write rows, all of them or, after a power failure, the first ones.
@@ -103,7 +119,14 @@ class PredictionLog:
         """
         cells = [["" if cell is None else cell for cell in astuple(row)] for row in rows]
         self._write(csv_text(cells))
-        self._rows |= {(row.image, row.digest): row for row in rows}
+        self._add(rows)
+
+    def _add(self, rows: Sequence[LoggedPrediction]) -> None:
+        for row in rows:
+            self._models[row.model] += 1
+            if before := self._last.get(row.image):
+                self._earlier.setdefault(row.image, set()).add(before.answer)
+            self._last[row.image] = row
 
     def _close(self) -> None:
         with suppress(OSError):  # of rows that could not be written, which `append` has said
@@ -120,19 +143,21 @@ class PredictionLog:
                 "again: images that have a row are left out"
             ) from error
 
-    def _read(self) -> dict[tuple[str, str], LoggedPrediction]:
+    def _read(self) -> list[LoggedPrediction]:
         self._file.seek(0)
         content = self._file.read()
         if not content:
             self._write(csv_text([_HEADER]))
-            return {}
+            return []
         lines = content.decode(errors="surrogateescape")
-        if lines.startswith(",".join(_EARLIER)):
-            raise UserError(
-                f"{self.path} was written by an earlier version, without the column 'answer'; "
-                "choose another file with --out, or move this one away"
-            )
-        if not lines.startswith(",".join(_HEADER)):
+        columns = lines.splitlines()[0].split(",")
+        for place, name in enumerate(_NEWER):
+            if columns == [one for one in _HEADER if one not in _NEWER[place:]]:
+                raise UserError(
+                    f"{self.path} was written by an earlier version, without the column '{name}'; "
+                    "choose another file with --out, or move this one away"
+                )
+        if columns[: len(_HEADER)] != _HEADER:
             raise UserError(
                 f"{self.path} exists and is not a file of 'headstart watch'; choose another file "
                 "with --out"
@@ -140,13 +165,12 @@ class PredictionLog:
         whole = lines[: lines.rfind("\n") + 1]
         self._file.truncate(len(whole.encode(errors="surrogateescape")))
         try:
-            rows = [_row(cells) for cells in csv.DictReader(io.StringIO(whole, newline=""))]
+            return [_row(cells) for cells in csv.DictReader(io.StringIO(whole, newline=""))]
         except (TypeError, ValueError, KeyError) as error:
             raise UserError(
                 f"{self.path} has been changed, and row {whole.count(chr(10))} or an earlier one "
                 "cannot be read; choose another file with --out"
             ) from error
-        return {(row.image, row.digest): row for row in rows}
 
 
 def _row(cells: Mapping[str, str]) -> LoggedPrediction:
@@ -160,6 +184,7 @@ def _row(cells: Mapping[str, str]) -> LoggedPrediction:
         known={"True": True, "False": False, "": None}[cells["known"]],
         answer=cells["answer"],
         error=cells["error"],
+        model=cells["model"],
     )
 
 
