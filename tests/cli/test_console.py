@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from headstart.cli import console
-from headstart.cli.console import columns, facts, say_markdown
+from headstart.cli.console import cell_width, columns, facts, say_markdown, wrapped
 from tests.cli.conftest import Cli
 
 HEADER = ["name", "count", "text", "source"]
@@ -39,6 +39,22 @@ def test_cells_are_broken_at_spaces_or_anywhere(monkeypatch: pytest.MonkeyPatch)
     joined = "".join(line[-17:].strip() for line in lines[1:])
     assert "x" * 10 in joined
     assert "".join(line[31:] for line in lines[1:]).replace(" ", "").endswith("x" * 30)
+
+
+def test_wide_characters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    rows = [["猫と犬", "0.5"], ["cat", "0.25"], ["é", "1"]]
+    assert columns(["label", "p"], rows, right=[1]).splitlines() == [
+        "label      p",
+        "猫と犬   0.5",
+        "cat     0.25",
+        "é          1",
+    ]
+    monkeypatch.setenv("COLUMNS", "40")
+    broken = columns(["label", "p"], [["猫" * 30, "0.5"]], right=[1]).splitlines()
+    assert broken[1].endswith("猫   0.5")
+    assert [cell_width(line) <= 40 for line in broken] == [True] * 3
+    assert wrapped("一 二三 四", 6) == ["一", "二三", "四"]
 
 
 def test_lines_of_facts_are_broken_under_their_label(

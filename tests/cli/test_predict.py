@@ -150,6 +150,13 @@ class TestFiles:
         other.write_text("file,label\n")
         assert "exists and is not a file of 'headstart predict'" in refusal("--out", other)
         assert other.read_text() == "file,label\n"
+        assert cli("predict", model, new, "--out", other, "--force").code == 0
+        assert other.read_text().startswith("image,label,")
+        (tmp_path / "a.csv").mkdir()
+        assert "a.csv is a folder" in refusal("--out", tmp_path / "a.csv", "--force")
+        (tmp_path / "photos").mkdir()
+        (tmp_path / "photos" / "000.jpg").write_text("mine")
+        assert "photos contains other files" in refusal("--where", tmp_path / "photos")
         assert "does not end in .csv or .json" in refusal("--out", tmp_path / "out.txt")
         assert "inside one another" in refusal("--sort-into", new / "sorted")
         assert "--by move has no effect without --sort-into" in refusal("--by", "move")

@@ -16,6 +16,8 @@ from tests.cli.conftest import Cli, one_sentence
         ("Grad_CAM model", "did you mean headstart explain?"),
         ("fti photos", "did you mean headstart fit?"),
         ("help fit", "did you mean headstart --help?"),
+        ("trainn photos", "did you mean headstart fit?"),
+        ("evalute model", "did you mean headstart evaluate?"),
         ("nonsense", "no such command 'nonsense' (see"),
         ("fit --epochs 3", "no such option: --epochs; only 'headstart finetune' has --epochs"),
         (

@@ -59,6 +59,7 @@ def test_the_forecast_counts_what_the_cache_lacks(both, photos, monkeypatch):
     costs = {NAMES[0]: Cost(2 * second, 8 * second), NAMES[1]: Cost(10 * second, 20 * second)}
     monkeypatch.setattr(cost, "_HEADS", 3.0)
     monkeypatch.setattr(cost, "_COMPILING", 2.0)
+    monkeypatch.setattr(cost, "slowdown", lambda: 2.0)
 
     def said(classes=2, **options):
         return forecast(costs, both, paths, classes=classes, **options)
@@ -72,6 +73,8 @@ def test_the_forecast_counts_what_the_cache_lacks(both, photos, monkeypatch):
     assert said() == cached
     monkeypatch.setattr(cost, "_PER_SCORE", 0.01 * min(2, cores()))
     assert "at most about 486 s" in said(classes=1_000)
+    monkeypatch.setattr(cost, "slowdown", lambda: 9.6)
+    assert said().endswith("; other programs keep this machine busy: it may take 10 times as long")
     none = both.with_backbone(both.backbone)
     assert forecast({}, none, [], classes=2).startswith("1 view, about 5 s for 0 images")
 

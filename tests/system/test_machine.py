@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from headstart.system import machine
-from headstart.system.machine import cores, keep_freed_memory
+from headstart.system.machine import cores, keep_freed_memory, slowdown
 
 _FAULTS = """
 import resource
@@ -59,3 +59,11 @@ def test_an_error_comes_through_and_ends_it(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ValueError, match="inside"), keep_freed_memory():
         raise ValueError("inside")
     assert (machine._MMAP_MAX, machine._MMAP_MAX_DEFAULT) in said
+
+
+def test_other_programs_slow_work_down(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (6.0, 0.0, 0.0), raising=False)
+    assert slowdown() == 2.5
+    monkeypatch.delattr(os, "getloadavg")
+    assert slowdown() == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from headstart.cli.console import window_width
+from headstart.cli.console import cell_width, padded, window_width
 from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def _recall_lines(recalls: Sequence[ClassRecall], columns: int | None) -> list[s
     if columns is not None:
         room = max(columns - 2 - max(map(len, numbers)), _SHORTEST)
         names = [_cut(name, room) for name in names]
-    wide = max(map(len, names))
-    lines = [f"{name:{wide}}  {text}" for name, text in zip(names, numbers, strict=True)]
+    wide = max(map(cell_width, names))
+    lines = [f"{padded(name, wide)}  {text}" for name, text in zip(names, numbers, strict=True)]
     if others:
         lowest, highest = f"{others[0].value:.3f}", f"{others[-1].value:.3f}"
         values = lowest if lowest == highest else f"{lowest} to {highest}"
@@ -60,5 +60,8 @@ def _recall_lines(recalls: Sequence[ClassRecall], columns: int | None) -> list[s
 
 def _cut(name: str, room: int) -> str:
     """Return a name without its middle if it is too long: both ends tell similar names apart."""
+    if cell_width(name) <= room:
+        return name
+    room = room * len(name) // cell_width(name)  # characters instead of columns
     half = (room - 3) // 2
-    return name if len(name) <= room else f"{name[: room - 3 - half]}...{name[-half:]}"
+    return f"{name[: room - 3 - half]}...{name[-half:]}"

@@ -85,7 +85,7 @@ def columns(
             below the table says which are missing. Further ones are broken into lines.
     """
     lines = [list(header), *([one_line(shortened(cell)) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(cell_width, column)) for column in zip(*lines, strict=True)]
     most = window_width()
     shown = list(range(len(header)))
     for index in least if most else ():
@@ -118,16 +118,37 @@ def _table_lines(
     parts = [wrapped(cells[index], widths[index]) or [""] for index in shown]
     for line in zip_longest(*parts, fillvalue=""):
         yield _GAP.join(
-            cell.rjust(widths[index]) if index in right else cell.ljust(widths[index])
+            padded(cell, widths[index], right=index in right)
             for index, cell in zip(shown, line, strict=True)
         ).rstrip()
 
 
+def cell_width(text: str) -> int:
+    """Return the columns that a text takes in a terminal: those of Chinese take two each."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Return a text with the spaces that it lacks to `width` columns, before it if `right`."""
+    spaces = " " * (width - cell_width(text))
+    return spaces + text if right else text + spaces
+
+
 def wrapped(text: str, width: int) -> list[str]:
     """Return the lines of a text that is broken at spaces, or anywhere if there are none."""
-    if len(text) <= width:
+    if cell_width(text) <= width:
         return [text]
-    return textwrap.wrap(text, width, break_on_hyphens=False)
+    if text.isascii():
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+    from rich.console import Console
+    from rich.text import Text  # textwrap counts characters, of which some take two columns
+
+    lines = Text(text).wrap(Console(width=width), width)
+    return [line.plain.strip() for line in lines]
 
 
 def table(

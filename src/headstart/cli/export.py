@@ -265,6 +265,8 @@ def _show(
 
 
 def _proof_facts(proof: Proof) -> list[tuple[str, str | None]]:
+    from headstart.exporting.proof import rounded_up
+
     images, differing = len(proof.images), proof.differing
     worst = [f"{one.image} ({one.label}, in the file {one.file_label})" for one in differing[:3]]
     return [
@@ -276,8 +278,8 @@ def _proof_facts(proof: Proof) -> list[tuple[str, str | None]]:
         (
             "difference",
             (
-                f"of a probability at most {proof.quantile(1):.4f}; 99% of the images at most "
-                f"{proof.quantile(0.99):.4f}"
+                f"of a probability at most {rounded_up(proof.quantile(1))}; 99% of the images at "
+                f"most {rounded_up(proof.quantile(0.99))}"
             ),
         ),
         (

@@ -19,11 +19,10 @@ from headstart.cli.prediction_files import (
     write_predictions,
 )
 from headstart.cli.remarks import batch_remarks, counts_text, coverage_warnings
-from headstart.cli.result_files import check_not_among
+from headstart.cli.result_files import check_image_results, check_not_among
 from headstart.cli.summary import cost_text, skipped_warnings, total_cost
 from headstart.errors import UserError
 from headstart.models.answers import AnswerRule, is_known
-from headstart.system.files import check_writable
 from headstart.system.option import Option
 from headstart.system.text import pluralize
 from headstart.types import DEFAULT_BACKBONE, Placement
@@ -69,7 +68,8 @@ def predict(
         placement: How to put it there; images in archives are copied.
         where: Folder for copies of the images in which the places that decided are marked, for
             models that see the images in tiles.
-        force: Sort into a folder that has other files; none of them is replaced.
+        force: Replace a file for --out that predict has not written, and write to a folder that has
+            other files: --where replaces those of the same names, --sort-into none.
     """
     from headstart.datasets.sorted_folder import SortedFolder
     from headstart.datasets.unlabeled import find_images
@@ -85,10 +85,10 @@ def predict(
     if sorted_folder:
         check_sorting(sorted_folder, images, force=force)
     if out is not None:
-        check_predictions_file(out)
+        check_predictions_file(out, images, force=force)
     if where is not None:
         check_not_among(images, where, "--where")
-        check_writable(where)
+        check_image_results(where, force=force)
     trained = given_model("predict", model, images)
     warnings = coverage_warnings(trained, coverage, by_class=coverage_by_class)
     listed = find_images(images, cache=runtime.cache)

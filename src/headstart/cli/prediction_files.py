@@ -22,20 +22,25 @@ _BEGINNINGS: Final = (b"image,label,probability", b'{\n  "predictions"')
 """How files begin that predict has written, and may replace."""
 
 
-def check_predictions_file(out: Path) -> None:
+def check_predictions_file(out: Path, images: Sequence[Path], *, force: bool) -> None:
     """Refuse a file for predictions that is unsuitable, before any work is done.
 
     Raises:
-        UserError: its name ends in no format, it cannot be written, or is something else.
+        UserError: its name ends in no format, it cannot be written, is one of the sources of the
+            `images` or, without `force`, something else that predict has not written.
     """
     endings = [f".{name}" for name in FORMATS if name != _TABLE]
     if out.suffix.lower() not in endings:
         raise UserError(f"--out {out} does not end in {' or '.join(endings)}; change its name")
     check_writable(out.parent, out)
     head = b"" if out.is_dir() or not out.exists() else head_of(out)
-    if out.is_dir() or (head and not head.startswith(_BEGINNINGS)):
+    if out.is_dir() or out.resolve() in [path.resolve() for path in images]:
+        state = "is a folder" if out.is_dir() else "has the images to predict"
+        raise UserError(f"--out {out} {state}; choose another name")
+    if not force and head and not head.startswith(_BEGINNINGS):
         raise UserError(
-            f"--out {out} exists and is not a file of 'headstart predict'; choose another name"
+            f"--out {out} exists and is not a file of 'headstart predict'; choose another name, or "
+            f"{OVERWRITE}"
         )
 
 

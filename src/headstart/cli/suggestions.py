@@ -83,6 +83,8 @@ _PERCENT: Final = re.compile(r"'([\d.]+) *%' .*\bnumber\b.*")
 """How Typer says that a percentage is not a number."""
 _CUTOFF: Final = 0.7
 """How close a spelling must be; difflib's default of 0.6 takes --epochs for --depth."""
+_SLIP: Final = 0.8
+"""How close a word of another tool must be; they are many."""
 
 
 def other_verb(word: str, commands: Iterable[str]) -> str | None:
@@ -100,8 +102,14 @@ def other_verb(word: str, commands: Iterable[str]) -> str | None:
         return f"to train on these images, run headstart fit {shlex.quote(word)} --out model"
     if not found and os.path.isfile(word):  # noqa: PTH113
         return f"to see what an image shows, run headstart classify {shlex.quote(word)}"
-    found = found or get_close_matches(folded, known, 2)
+    found = found or get_close_matches(folded, known, 2) or _misspelled(folded, known)
     return f"did you mean {' or '.join(f'headstart {verb}' for verb in found)}?" if found else None
+
+
+def _misspelled(word: str, known: Sequence[str]) -> list[str]:
+    """Return the command for another tool's word that this one is a slip of; at most one."""
+    words = {one: verb for verb, words in _VERBS.items() for one in words.split() if verb in known}
+    return [words[one] for one in get_close_matches(word, words, 1, _SLIP)]
 
 
 def other_option(name: str, own: Iterable[str], commands: Mapping[str, Any]) -> str | None:

@@ -28,6 +28,7 @@ from headstart.exporting.proof import (
     prove_model,
     record_beside,
     refused_record,
+    rounded_up,
     write_record,
 )
 from headstart.features.extractor import Extractor
@@ -240,7 +241,7 @@ def _refusal(proof: Proof, out: Path, weights: Weights) -> str:
     label = (
         f"{worst.file_label} instead of {worst.label}"
         if worst.file_label != worst.label
-        else f"{worst.label} with a probability that differs by {worst.difference:.3f}"
+        else f"{worst.label} with a probability that differs by {rounded_up(worst.difference)}"
     )
     needed = ceil(1000 * max(max(one.difference, one.gap) for one in proof.differing)) / 1000
     smaller = (

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -87,6 +88,12 @@ class CheckedImage:
         return self.difference <= tolerance and self.gap <= tolerance
 
 
+def rounded_up(difference: float) -> str:
+    """Return a difference with three digits, so that no tolerance below it seems to be kept."""
+    digits = Context(prec=3, rounding=ROUND_CEILING).create_decimal_from_float(difference)
+    return f"{float(digits):g}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """How a file's answers differ from those of `headstart predict`.
@@ -104,7 +111,7 @@ class Proof:
     def __repr__(self) -> str:
         return (
             f"<Proof: {self.equal_labels:,} of {len(self.images):,} labels equal, probabilities "
-            f"differ by at most {self.quantile(1):.4f}>"
+            f"differ by at most {rounded_up(self.quantile(1))}>"
         )
 
     @property

@@ -21,7 +21,7 @@ from headstart.features.extractor import Extractor
 from headstart.features.path_index import PathIndex
 from headstart.images.decode import read_bytes
 from headstart.images.presentation import present
-from headstart.system.machine import cores
+from headstart.system.machine import cores, slowdown
 from headstart.system.text import pluralize
 from headstart.types import Pixels
 
@@ -34,6 +34,8 @@ _COMPILING: Final = 0.15
 _HEADS, _PER_IMAGE, _PER_SCORE = 0.6, 0.0025, 0.00005
 """Core-seconds to choose and train the heads on a view: for any data set, for each image, and for
 each class of each image. Measured on seven data sets of 60 to 1,000 images and 2 to 37 classes."""
+_BUSY: Final = 2.5
+"""Slowdown from which on a forecast mentions other programs; a run just before makes it 2."""
 _LOOKED_UP: Final = 200
 """Images that are looked up in the store, to estimate the share that it lacks."""
 
@@ -142,7 +144,8 @@ def forecast(
 ) -> str:
     """Return a sentence with the time that training on these image files is expected to take.
 
-    It includes compiling the networks, and choosing and training the heads.
+    It includes compiling the networks, and choosing and training the heads, and is the time on a
+    machine that does nothing else; of one that does, it says how much slower it is.
 
     Args:
         costs: The cost of each view by its name.
@@ -159,10 +162,14 @@ def forecast(
     seconds += _heads_seconds(len(paths), classes) * len(shares)
     expected = f"about {max(1, round(seconds)):,} s for {images}"
     if not missing:
-        return f"{views}, at most {expected}, whose features are in the cache"
-    if tried:
-        return f"{views}, at most {expected}; which of them are worth it is tried on a sample"
-    return f"{views}, {expected}"
+        said = f"{views}, at most {expected}, whose features are in the cache"
+    elif tried:
+        said = f"{views}, at most {expected}; which of them are worth it is tried on a sample"
+    else:
+        said = f"{views}, {expected}"
+    if (factor := slowdown()) >= _BUSY:
+        said += f"; other programs keep this machine busy: it may take {factor:.0f} times as long"
+    return said
 
 
 def _heads_seconds(images: int, classes: int) -> float:

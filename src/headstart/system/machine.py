@@ -24,6 +24,19 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def slowdown() -> float:
+    """Return about how many times as long work on all cores takes beside the other programs.
+
+    It is 1 plus the processes per core that ran or waited in the last minute, and 1 where the
+    system does not tell.
+    """
+    try:
+        running, *_ = os.getloadavg()
+    except (AttributeError, OSError):  # Windows
+        return 1.0
+    return 1 + running / (os.cpu_count() or 1)
+
+
 def one_blas_thread() -> AbstractContextManager[Any]:
     """Return a context in which each product of matrices runs on one thread.
 
