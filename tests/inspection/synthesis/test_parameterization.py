@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from headstart.inspection.synthesis.parameterization import FadingSpectrum, PlainPixels, Spectrum
+from headstart.inspection.synthesis.parameterization import PlainPixels, Spectrum
 from tests.properties import examples
 
-KINDS = (PlainPixels, Spectrum, FadingSpectrum)
+KINDS = (PlainPixels, Spectrum)
 GRAY = np.array([1, 1, 1]) / np.sqrt(3)
 
 
@@ -104,17 +104,3 @@ def test_gradients_reach_the_parameters(kind):
     picture = kind.noise(8, generator())
     picture.pixels()[0, 0, :4].sum().backward()
     assert picture.parameters.grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize("side", [None, 16])
-def test_an_image_fades_into_gray_toward_its_border(side: int | None):
-    faded, plain = (
-        brightness(kind.noise(33, generator()), side) for kind in (FadingSpectrum, Spectrum)
-    )
-    share = faded / plain
-    middle, corners = len(share) // 2, share[[0, 0, -1, -1], [0, -1, 0, -1]]
-    np.testing.assert_allclose(
-        share[middle - 3 : middle + 3, middle - 3 : middle + 3], 1, rtol=0.02
-    )
-    np.testing.assert_allclose(corners, 0.1, rtol=0.02)
-    assert (np.diff(share[middle, middle:]) < 0.02).all()

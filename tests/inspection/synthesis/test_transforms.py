@@ -105,3 +105,10 @@ def test_views_have_the_side_asked_for_and_stay_between_0_and_1(seed: int, side:
 def test_the_pictures_of_a_batch_are_seen_differently():
     view = TransformRanges(scale=(0.3, 1.0)).sample(ramp().expand(2, -1, -1, -1), SIDE, generator())
     assert not torch.allclose(view[0], view[1], atol=0.01)
+
+
+def test_noise_differs_in_strength_from_view_to_view():
+    gray = torch.full((40, 3, SIDE, SIDE), 0.5)
+    strengths = (TransformRanges(noise=0.3).sample(gray, SIDE, generator()) - 0.5).std((1, 2, 3))
+    assert float(strengths.max()) == pytest.approx(0.3, abs=0.03)
+    assert float(strengths.mean()) == pytest.approx(0.15, abs=0.03)

@@ -17,8 +17,6 @@ _NOISE = 0.1  # standard deviation before the sigmoid: about 6 levels of 255 aft
 _STEADY = 0.1  # step of the average color, relative to the lowest frequency: it stays near gray
 _FAINT = 0.3  # standard deviation of the initial parameters of a spectrum
 _DECAY = 1.4  # exponent; photographs have about 1.2 (Tolhurst, Tadmor and Chao 1992)
-_FULL, _FADED = 0.5, 1.05  # distances from the middle, in half sides, between which contrast falls
-_BORDER = 0.1  # contrast at the border, relative to the middle, of an image that fades into gray
 _CONTRAST = 1.2  # standard deviation of brightness before the sigmoid: few pixels saturate
 # Brightness, red against blue, green against both: close to the principal components of color in
 # photographs (Ruderman, Cronin and Chiao 1998, "Statistics of cone responses to natural images").
@@ -104,36 +102,11 @@ class Spectrum:
             # The orthonormal transform divides by the square root of the number of pixels.
             spectrum = rows[..., : side // 2 + 1] * (side / math.sqrt(height * width))
             height = width = side
-        opponent = self._opponent(spectrum, height, width)
+        opponent = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
         return torch.einsum("bchw,cd->bdhw", opponent, self._to_rgb).sigmoid()
-
-    def _opponent(self, spectrum: Tensor, height: int, width: int) -> Tensor:
-        """Return the decorrelated colors, (1, 3, H, W)."""
-        opponent: Tensor = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
-        return opponent
-
-
-class FadingSpectrum(Spectrum):
-    """A spectrum whose image fades into gray toward its border, so that objects end inside it."""
-
-    def _opponent(self, spectrum: Tensor, height: int, width: int) -> Tensor:
-        return super()._opponent(spectrum, height, width) * _fade(height, width)
-
-    @classmethod
-    def of(cls, pixels: Tensor) -> Spectrum:
-        """Start from an image, (3, H, W) in [0, 1], which does not fade."""
-        return Spectrum.of(pixels)
 
 
 Latent = PlainPixels | Spectrum
-
-
-def _fade(height: int, width: int) -> Tensor:
-    """Return (H, W): the share of the contrast, a raised cosine of the distance from the middle."""
-    rows, columns = (2 * (torch.arange(side) + 0.5) / side - 1 for side in (height, width))
-    distance = torch.hypot(rows[:, None], columns[None])
-    angle = math.pi * ((distance - _FULL) / (_FADED - _FULL)).clamp(0, 1)
-    return _BORDER + (1 - _BORDER) * (0.5 + 0.5 * angle.cos())
 
 
 def _photographs(height: int, width: int) -> Tensor:

@@ -12,7 +12,7 @@ from headstart.inspection.synthesis.objective import (
     log_likelihood,
     log_odds,
 )
-from headstart.inspection.synthesis.parameterization import FadingSpectrum, PlainPixels, Spectrum
+from headstart.inspection.synthesis.parameterization import PlainPixels, Spectrum
 from headstart.inspection.synthesis.transforms import TransformRanges
 
 
@@ -46,7 +46,7 @@ class SynthesisRecipe:
 
 
 _VIEWS = TransformRanges(turn=15, shift=0.05, flip=True)
-_CLOSE, _FAR = replace(_VIEWS, spread=0.5), replace(_VIEWS, scale=(0.7, 2.2))
+_CLOSE, _WHOLE = replace(_VIEWS, spread=0.5), replace(_VIEWS, scale=(0.5, 1.4), spread=0.3)
 CHANNEL = SynthesisRecipe(
     Spectrum,
     log_odds,
@@ -64,22 +64,24 @@ CHANNEL = SynthesisRecipe(
 )
 """For channels: from coarse to fine. Without total variation: activations may be far below it."""
 BEST = SynthesisRecipe(
-    FadingSpectrum,
+    Spectrum,
     log_odds,
     AscentSettings(
-        steps=150,
+        steps=250,
         rate=0.12,
-        tv=30.0,
+        tv=20.0,
         levels=(
-            Level(views=_FAR, until=0.35, resolution=2 / 7),
-            Level(views=_FAR, until=0.6, resolution=1 / 2),
-            Level(views=_FAR, until=0.8, resolution=13 / 14),
-            Level(views=_FAR),
+            # Without noise at first, which would hide the class in an image that is almost gray.
+            Level(views=_WHOLE, until=0.15, resolution=2 / 7),
+            Level(views=replace(_WHOLE, noise=0.2), until=0.35, resolution=2 / 7),
+            Level(views=replace(_WHOLE, noise=0.3), until=0.6, resolution=1 / 2),
+            Level(views=replace(_WHOLE, noise=0.3), until=0.8, resolution=13 / 14),
+            Level(views=replace(_WHOLE, noise=0.1)),
         ),
     ),
     least_side=384,
 )
-"""From coarse to fine, seen from near and far on gray: a large, whole object first, then its
+"""From coarse to fine, seen from near and far through noise: a large, whole object first, then its
 details; measured in docs/ideal-images.md."""
 LESSON = SynthesisRecipe(PlainPixels, log_likelihood, AscentSettings(steps=100, rate=0.1, tv=10.0))
 """The textbook method: plain pixels, cross-entropy and total variation."""

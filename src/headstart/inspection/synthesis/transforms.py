@@ -1,4 +1,4 @@
-"""Random transforms: an image shifted, scaled, rotated and mirrored.
+"""Random transforms: an image shifted, scaled, rotated, mirrored, and covered with noise.
 
 A pattern that activates a network under many of them is a shape; one that needs a single view may
 be noise (Olah, Mordvintsev and Schubert 2017, "Feature visualization", on transformation
@@ -27,6 +27,8 @@ class TransformRanges:
         spread: how far from the middle the visible part may lie: 1 anywhere in the image, or the
             image anywhere in it, 0 always in the middle.
         flip: whether half of the views are mirrored.
+        noise: largest standard deviation of Gaussian noise in the pixels of a view; gradients of
+            noisy images agree on large shapes (Smilkov et al. 2017, "SmoothGrad").
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
@@ -34,12 +36,13 @@ class TransformRanges:
     shift: float = 0.0
     spread: float = 1.0
     flip: bool = False
+    noise: float = 0.0
 
     def sample(self, pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
         """Draw a random view (B, 3, side, side) of every image, on a gray background.
 
         Args:
-            pixels: (B, 3, H, W) in [0, 1].
+            pixels: (B, 3, H, W) in [0, 1], which the views may leave by their noise.
             side: side of the views in pixels.
             generator: random numbers, on the CPU.
         """
@@ -57,4 +60,8 @@ class TransformRanges:
         matrices = torch.stack(rows, dim=1).view(-1, 2, 3)
         grid = affine_grid(matrices, [len(pixels), 3, side, side], align_corners=False)
         # Outside the image `grid_sample` returns 0, which stands for gray here.
-        return grid_sample(pixels - _GRAY, grid, align_corners=False) + _GRAY
+        views = grid_sample(pixels - _GRAY, grid, align_corners=False) + _GRAY
+        if not self.noise:
+            return views
+        level = uniform(0, self.noise).view(-1, 1, 1, 1)
+        return views + level * torch.randn(views.shape, generator=generator).to(views)
