@@ -72,8 +72,13 @@ def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
         "share", "temperature", "result", "probe", "validation", "augmentation", "history",
         "images", "classes", "skipped", "duplicates", "conflicts", "seconds", "verdict", "series",
         "accuracy_same_scenes", "shared_scenes", "novelty", "review", "weight", "members",
-        "keep", "test",
+        "keep", "test", "head", "setting", "accuracy_by_stage", "compared_on", "accuracy",
+        "interval", "estimate", "tested_images", "largest_class", "recalls", "cached",
+        "images_per_second",
     }  # fmt: skip
+    as_of_fit = {"accuracy": "accuracy", "interval": "interval", "estimate": "estimate"}
+    as_of_fit["images"] = "tested_images"
+    assert said["result"] == {key: said[name] for key, name in as_of_fit.items()}
     assert said["verdict"]["sentence"].startswith("Fine-tuning was ")
     assert (said["backbone"], said["depth"], said["images"]) == ("efficientnet-lite0", 1, 24)
     for one in (*said["validation"].values(), said["result"], said["probe"]):

@@ -261,7 +261,13 @@ class TestBatch:
         assert estimate["interval"][0] <= estimate["value"] <= estimate["interval"][1]
         outcome = cli("predict", broad, usual)
         assert "drift" not in outcome.out
-        assert outcome.out.splitlines()[-1].startswith("estimated accuracy: ")
+        *_, unknown, last = outcome.out.splitlines()  # as `evaluate` writes them
+        assert re.fullmatch(
+            r"called unknown: \d+\.\d% of the images; 5\.0% expected of .*", unknown
+        )
+        assert re.match(
+            r"estimated accuracy: \d\.\d{3} \(95% interval \d\.\d{3} to \d\.\d{3}, ", last
+        )
 
     def test_of_other_pictures_is_drift(self, cli: Cli, broad: Path, tmp_path: Path):
         rng = np.random.default_rng(0)

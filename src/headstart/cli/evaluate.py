@@ -8,7 +8,13 @@ from headstart.cli import options as shared
 from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts, note, print_json, progress, warn
 from headstart.cli.model_argument import given_model
-from headstart.cli.remarks import coverage_texts, coverage_warnings, detail_advice, drift_text
+from headstart.cli.remarks import (
+    coverage_texts,
+    coverage_warnings,
+    detail_advice,
+    drift_text,
+    expected_unknown,
+)
 from headstart.cli.result_files import check_results
 from headstart.cli.results_page import write_results_page
 from headstart.cli.summary import left_out_facts
@@ -158,7 +164,7 @@ def _missing_text(report: Report) -> str | None:
 def _unknown_text(report: Report, rate: float | None) -> str | None:
     if report.unknown is None:
         return None
-    expected = f"{rate:.1%} expected of images like the training images"
+    expected = expected_unknown(rate)
     if report.unknown_caught is None:
         return f"{report.unknown:.1%} of the images; {expected}"
     known = report.images - sum(report.unknown_classes.values())

@@ -71,6 +71,7 @@ def finetune(
     """
     started = time.perf_counter()
     settings = replace(settings, depth=_depth(depth))
+    from headstart.evaluation.breakdown import breakdown_warnings
     from headstart.evaluation.report import METRICS
     from headstart.models.saved_model import save_model
 
@@ -113,12 +114,15 @@ def finetune(
             ),
         )
     save_model(result.model, out, force=force)
-    write_training(out, skipped=result.probe.skipped, conflicts=result.probe.conflicts)
+    fitted = result.fitted
+    write_training(out, skipped=fitted.skipped, conflicts=fitted.conflicts, recalls=fitted.recalls)
     write_history(result, out)
     remove_outdated_page(out)
     if report:
         _write_report(result, report, out)
     warn(extractor.warnings)
+    weak = breakdown_warnings(fitted.largest_class, fitted.recalls, balanced=fitted.model.balanced)
+    warn(weak)
     seconds = time.perf_counter() - started
     if as_json:
         print_json(document(result, seconds))
@@ -133,8 +137,7 @@ def _write_report(result: FineTuneResult, folder: Path, model: Path) -> None:
         warn([f"{reason}, so no report is written to {folder}"])
         return
     write_history(result, folder)
-    tested = replace(result.probe, model=result.model, held_out=result.held_out)
-    write_fit_report(tested, folder, model=model)
+    write_fit_report(result.fitted, folder, model=model)
 
 
 def _depth(text: str) -> int | None:

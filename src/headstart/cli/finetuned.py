@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts
 from headstart.cli.fit import CURVES, HISTORY
 from headstart.cli.summary import (
@@ -78,7 +79,7 @@ def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
     model, attempt, probe = result.model, result.attempt, result.probe
     invariance = attempt.invariance if attempt else None
     return {
-        **training_document(probe, model),
+        **training_document(result.fitted),
         "kept": result.kept,
         "verdict": {"sentence": _outcome(attempt, kept=result.kept)},
         "depth": attempt.cut.depth if attempt else 0,
@@ -139,7 +140,7 @@ def describe(
     """Print the result as text."""
     from headstart.models.model_card import accuracy_text, novelty_text
 
-    model, probe = result.model, result.probe
+    model, probe, fitted = result.model, result.probe, result.fitted
     facts(
         [
             *training_facts(dataset.name, probe, extractor),
@@ -147,6 +148,7 @@ def describe(
             ("probe", accuracy_text(probe.model.accuracy)),
             ("tuned", _tuned_text(result.attempt)),
             ("accuracy", accuracy_text(model.accuracy)),
+            *breakdown_facts(fitted.largest_class, fitted.recalls),
             ("unknown", novelty_text(model)),
             ("averages", member_lines(model) if result.kept and model.members else None),
             ("result", _outcome(result.attempt, kept=result.kept)),

@@ -16,6 +16,7 @@ from headstart.cli.results_page import remove_outdated_page, write_results_page
 from headstart.cli.summary import (
     budget_text,
     cost_text,
+    images_per_second,
     left_out_facts,
     members_document,
     names_text,
@@ -262,31 +263,13 @@ def _document(
     costs: Mapping[str, float | None],
     seconds: float,
 ) -> dict[str, Any]:
-    model, measured = result.model, result.model.accuracy
     return {
-        **training_document(result, model),
+        **training_document(result),
         "quality": quality,
-        "members": members_document(model, costs),
+        "members": members_document(result.model, costs),
         "cost": total_cost(costs),
-        "head": None if model.members else model.head.kind,
-        "setting": None if model.members else model.setting,
-        "accuracy_by_stage": model.accuracy_by_stage,
-        "compared_on": result.compared_on,
-        "accuracy": measured.value,
-        "interval": measured.interval,
-        "estimate": measured.method,
-        "tested_images": measured.images,
-        "largest_class": result.largest_class,
-        "recalls": result.recalls,
         "seconds": seconds,
-        "images_per_second": _images_per_second(result),
-        "cached": result.cached,
     }
-
-
-def _images_per_second(result: FitResult) -> float | None:
-    """Return the speed of feature extraction; None if all features were in the cache."""
-    return result.computed / result.feature_seconds if result.computed else None
 
 
 def _describe(
@@ -301,7 +284,7 @@ def _describe(
 ) -> None:
     from headstart.models.model_card import accuracy_text, novelty_text, scenes_text
 
-    model, speed = result.model, _images_per_second(result)
+    model, speed = result.model, images_per_second(result)
     rate = "" if speed is None else f"; {speed:,.0f} images/s"
     read = pluralize(result.cached + result.computed, "image")
     features = f"{read}, {result.cached:,} of them from the cache{rate}"

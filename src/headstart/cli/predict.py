@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,10 +116,12 @@ def predict(
         "drift": drift,
         "estimated_accuracy": accuracy,
     }
+    answers = _predictions(paths, found, count, rule, sets)
+    remarks = batch_remarks(drift, accuracy, unknown=_unknown_share(answers), rate=rate)
     batch = BatchPrediction(
-        images=_predictions(paths, found, count, rule, sets),
+        images=answers,
         details=details,
-        remarks=[f"{label}: {text}" for label, text in batch_remarks(drift, accuracy)],
+        remarks=[f"{label}: {text}" for label, text in remarks],
         with_sets=sets is not None,
     )
     if out is not None:
@@ -205,6 +208,12 @@ def _predictions(
         )
         for row, path in enumerate(paths)
     ]
+
+
+def _unknown_share(answers: Sequence[ImagePrediction]) -> float | None:
+    """Return the share of the readable images that are called unknown; None if none can be."""
+    known = [one.test.known for one in answers if one.test and one.test.known is not None]
+    return 1 - sum(known) / len(known) if known else None
 
 
 def _prediction(

@@ -139,12 +139,30 @@ def drift_text(drift: Drift | None, images: int, consequence: str) -> str | None
     )
 
 
+def expected_unknown(rate: float | None) -> str:
+    """Say at which rate images should be called unknown."""
+    return f"{rate:.1%} expected of images like the training images"
+
+
 def batch_remarks(
-    drift: Drift | None, accuracy: EstimatedAccuracy | None
+    drift: Drift | None,
+    accuracy: EstimatedAccuracy | None,
+    *,
+    unknown: float | None = None,
+    rate: float | None = None,
 ) -> Iterator[tuple[str, str]]:
-    """Yield labeled sentences about a batch of images without labels."""
+    """Yield labeled sentences about a batch of images without labels.
+
+    Args:
+        drift: Whether they are unlike the training images.
+        accuracy: How many of the predictions are right; None for too few images.
+        unknown: The share that is called unknown, [0, 1]; None if nothing is.
+        rate: The rate at which they should be.
+    """
     if accuracy is None:
         return
+    if unknown is not None:
+        yield "called unknown", f"{unknown:.1%} of the images; {expected_unknown(rate)}"
     if text := drift_text(drift, accuracy.images, _UNLABELED):
         yield "drift", text
     low, high = accuracy.interval.low, accuracy.interval.high
@@ -153,7 +171,8 @@ def batch_remarks(
         text = f"uncertain; anything from {low:.2f} to {high:.2f} is possible"
         yield "estimated accuracy", f"{text} ({based})"
     else:
-        yield "estimated accuracy", f"{accuracy.value:.2f} ({low:.2f} to {high:.2f}, {based})"
+        text = f"{accuracy.value:.3f} (95% interval {low:.3f} to {high:.3f}, {based})"
+        yield "estimated accuracy", text
 
 
 def coverage_texts(coverage: Coverage | None) -> list[str]:

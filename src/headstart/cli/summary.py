@@ -40,18 +40,23 @@ def layer_text(stages: Sequence[str], last: str = "") -> str:
     return f"{stages[0]} to {stages[-1]}" if len(stages) > 2 else " + ".join(stages)
 
 
-def training_document(result: FitResult, model: Model) -> dict[str, Any]:
-    """Return the JSON that fit and finetune share, about training the head and the saved model.
+def training_document(result: FitResult) -> dict[str, Any]:
+    """Return the JSON that fit and finetune share, about the saved model, its images and its test.
 
     What each of several members has is null; see `members_document`.
     """
-    same_scenes = model.accuracy_same_scenes
+    model = result.model
+    same_scenes, measured = model.accuracy_same_scenes, model.accuracy
     return {
         "backbone": model.origin.backbone,
         "engine": model.origin.engine,
         "precision": model.origin.precision,
         "stages": None if model.members else model.origin.stages,
+        "head": None if model.members else model.head.kind,
+        "setting": None if model.members else model.setting,
         "temperature": model.temperature,
+        "accuracy_by_stage": model.accuracy_by_stage,
+        "compared_on": result.compared_on,
         "images": result.images,
         "classes": model.classes,
         "skipped": result.skipped,
@@ -59,10 +64,23 @@ def training_document(result: FitResult, model: Model) -> dict[str, Any]:
         "duplicates": model.data.duplicates,
         "conflicts": result.conflicts,
         "series": model.series,
+        "accuracy": measured.value,
+        "interval": measured.interval,
+        "estimate": measured.method,
+        "tested_images": measured.images,
+        "largest_class": result.largest_class,
+        "recalls": result.recalls,
         "accuracy_same_scenes": None if same_scenes is None else same_scenes.value,
         "shared_scenes": _shared_scenes(result),
         "novelty": model.novelty and model.novelty.estimate,
+        "cached": result.cached,
+        "images_per_second": images_per_second(result),
     }
+
+
+def images_per_second(result: FitResult) -> float | None:
+    """Return the speed of feature extraction; None if all features were in the cache."""
+    return result.computed / result.feature_seconds if result.computed else None
 
 
 def members_document(model: Model, costs: Mapping[str, float | None]) -> list[dict[str, Any]]:

@@ -49,6 +49,7 @@ from headstart.finetuning.probe import (
 )
 from headstart.finetuning.settings import BatchNorm, Keep, TuningSettings
 from headstart.finetuning.validation import ValidationResult
+from headstart.models.accuracies import tested_predictions
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.fit_settings import FitSettings
 from headstart.models.trained_model import AccuracyEstimate, Model
@@ -122,6 +123,14 @@ class FineTuneResult(Plotted):
     def kept(self) -> bool:
         """Whether the model contains the fine-tuned network."""
         return self.model.tuning is not None
+
+    @property
+    def fitted(self) -> FitResult:
+        """The model and its test as the result of `headstart.models.fit.fit`."""
+        if not self.kept:
+            return self.probe
+        tested = tested_predictions(self.held_out, None)
+        return replace(self.probe, model=self.model, held_out=self.held_out, tested=tested)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
