@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from headstart.system import progress
 from headstart.types import no_progress
@@ -89,6 +91,30 @@ def test_notes_stand_above_the_bars_whole(
         monkeypatch.setattr(progress, "write_note", None)  # would break the bars
         bars.note(told)
     assert f"headstart: {told}" in capsys.readouterr().err.splitlines()[0]
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_rounds_are_named_and_have_an_estimate_from_the_first_step_on(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(progress, "_place", lambda verbose: progress._Place.TERMINAL)
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    console = Console(file=io.StringIO(), width=columns)
+    with progress.progress() as bars:
+        bars.bar("augmented images", "images")(120_000, 120_000)
+        show = bars.rounds("epoch", "steps")
+        for epoch in (1, 2):
+            for done, said in enumerate(
+                ["0/4", "1/4 40.0 s/step 2 min left", "2/4 40.0 s/step 80 s left"]
+            ):
+                show(epoch, 2, done, 4)
+                now += 40  # longer than what the rate is measured over
+                with console.capture() as drawn:
+                    console.print(bars._display)
+                line = " ".join(drawn.get().splitlines()[-1].split())
+                assert line.startswith(f"epoch {epoch} of 2 ")
+                assert line.endswith(said)
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def finetune(
                 images=bars.bar("images", "images"),
                 candidates=bars.bar("choosing stages", "candidates"),
                 views=bars.bar("augmented images", "images"),
-                steps=bars.bar("training", "steps"),
+                steps=bars.rounds("epoch", "steps"),
             ),
         )
     give_warnings(extractor.warnings)

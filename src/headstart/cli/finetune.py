@@ -109,7 +109,7 @@ def finetune(
                 images=bars.bar("images", "images"),
                 candidates=bars.bar("choosing stages", "candidates"),
                 views=bars.bar("augmented images", "images"),
-                steps=bars.bar("training", "steps"),
+                steps=bars.rounds("epoch", "steps"),
                 epoch=lambda row, last: bars.note(_epoch_text(row, last)),
             ),
         )

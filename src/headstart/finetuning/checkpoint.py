@@ -57,6 +57,15 @@ class Epoch:
 
 EpochCallback = Callable[[Epoch, int], None]
 """Takes a finished epoch, and the number of the last one if training does not stop early."""
+StepsCallback = Callable[[int, int, int, int], None]
+"""Takes the numbers of the current and the last epoch, and of the steps done and all of this one.
+
+It is also called before the first step of an epoch.
+"""
+
+
+def no_steps(epoch: int, last: int, done: int, total: int) -> None:
+    """Ignore progress, as the default `StepsCallback`."""
 
 
 def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

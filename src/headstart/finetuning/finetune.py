@@ -34,7 +34,7 @@ from headstart.finetuning.assembly import (
     with_test,
     with_validation,
 )
-from headstart.finetuning.checkpoint import Epoch, EpochCallback, Phase
+from headstart.finetuning.checkpoint import Epoch, EpochCallback, Phase, StepsCallback, no_steps
 from headstart.finetuning.decision import Decision, decide
 from headstart.finetuning.depth import CutPoint
 from headstart.finetuning.invariance import InvarianceTest
@@ -141,14 +141,14 @@ class TuningProgress:
         images: called with (done, total) images whose features are computed for the probe.
         candidates: called with (done, total) stages that the probe compares.
         views: called with (done, total) images whose views went through the trunk.
-        steps: called with (done, total) steps of the current epoch.
+        steps: called with the progress of the current epoch.
         epoch: called with each finished epoch and the number of the last one.
     """
 
     images: ProgressCallback = no_progress
     candidates: ProgressCallback = no_progress
     views: ProgressCallback = no_progress
-    steps: ProgressCallback = no_progress
+    steps: StepsCallback = no_steps
     epoch: EpochCallback | None = None
 
 

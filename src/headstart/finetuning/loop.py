@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,10 @@ from headstart.finetuning.checkpoint import (
     Epoch,
     EpochCallback,
     Phase,
+    StepsCallback,
     TrainingState,
     copied,
+    no_steps,
     restore_state,
     save_state,
 )
@@ -34,7 +37,7 @@ from headstart.finetuning.optimization import build_optimizer, build_schedule, c
 from headstart.finetuning.precision import bfloat16_autocast
 from headstart.finetuning.settings import TuningSettings
 from headstart.finetuning.validation import ValidationResult
-from headstart.types import Labels, ProgressCallback, no_progress
+from headstart.types import Labels, ProgressCallback
 
 _EVALUATION_BATCH = 64
 """Images per batch when no gradients are kept."""
@@ -51,7 +54,7 @@ class TrainingLoop:
         settings: optimizer, regularization and early stopping.
         checkpoint: folder for checkpoints; None writes none.
         on_epoch: called with each finished epoch and the number of the last one.
-        on_steps: called with (done, total) steps of the current epoch.
+        on_steps: called with the progress of the current epoch.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class TrainingLoop:
         *,
         checkpoint: Path | None,
         on_epoch: EpochCallback | None = None,
-        on_steps: ProgressCallback = no_progress,
+        on_steps: StepsCallback = no_steps,
     ) -> None:
         self.network, self.examples = network.to(examples.device), examples
         self.stages, self.settings, self.checkpoint = stages, settings, checkpoint
@@ -104,9 +107,12 @@ class TrainingLoop:
         state = state or TrainingState(average=self.weights(), best=self.weights())
         done = len(state.history) * steps
         schedule = build_schedule(optimizer, settings, steps=epochs * steps, done=done)
+        last = first_epoch + epochs - 1
         while len(state.history) < epochs and not state.should_stop(settings.patience):
             started, number = time.perf_counter(), first_epoch + len(state.history)
-            loss, accuracy, last_rate = self._train(rows, number, state, optimizer, schedule)
+            progress = partial(self.on_steps, number, last)
+            found = self._train(rows, number, state, optimizer, schedule, progress)
+            loss, accuracy, last_rate = found
             result = self.evaluate(state.average, validation) if len(validation) else None
             row = Epoch(
                 phase=phase,
@@ -122,7 +128,7 @@ class TrainingLoop:
             if path:
                 save_state(path, state, self.network, optimizer)
             if self.on_epoch:
-                self.on_epoch(row, first_epoch + epochs - 1)
+                self.on_epoch(row, last)
         return state
 
     @torch.inference_mode()
@@ -146,6 +152,7 @@ class TrainingLoop:
         state: TrainingState,
         optimizer: Optimizer,
         schedule: LRScheduler,
+        progress: ProgressCallback,
     ) -> tuple[float, float, float]:
         """Train for one epoch; return its mean loss, its accuracy and its last learning rate."""
         settings, rate = self.settings, 0.0
@@ -153,6 +160,7 @@ class TrainingLoop:
         self.network.prepare_training(settings.batch_norm)
         parts = shuffled(rows, settings.batch, rng)
         loss = correct = 0.0
+        progress(0, len(parts))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**31)))  # for dropout
             for step, part in enumerate(parts):
@@ -165,7 +173,7 @@ class TrainingLoop:
                 self._update_average(state.average, done, len(parts))
                 loss += step_loss * len(part)
                 correct += float((logits.argmax(1) == batch.targets.argmax(1)).sum())
-                self.on_steps(step + 1, len(parts))
+                progress(step + 1, len(parts))
         images = sum(map(len, parts))
         return loss / images, correct / images, rate
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from headstart.system.text import shortened, visible
+from headstart.system.text import duration, shortened, visible
 from headstart.types import ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
 _LOG_INTERVAL = 30.0
 """Seconds between lines about progress if stderr is not a terminal, such as in a log."""
@@ -26,6 +28,8 @@ _DELAYED: Final = 0.5
 """Seconds of work before a notebook has bars: what is over sooner leaves no trace."""
 _REDRAWN: Final = 0.1
 """Seconds between two states of the bars in a notebook."""
+_RECENT: Final = 30.0
+"""Seconds that the rate is measured over."""
 _WHOLE: Final = 10
 """Units per second from which the rate has no decimals."""
 
@@ -56,36 +60,48 @@ class ProgressBars:
         self._logged = time.monotonic()
 
     def bar(self, what: str, unit: str, *, scale: int = 1) -> ProgressCallback:
-        """Return a callback that shows (done, total) divided by `scale`, and the rate.
+        """Return a callback that shows (done, total) divided by `scale`, rate and time left.
 
         `unit` is a plural; slow work shows seconds per unit instead of units per second.
         """
         if self._place is _Place.NOWHERE:
             return no_progress
-        task = None
+        work = _Work(unit)
+        return lambda done, total: self._update(work, what, done // scale, total // scale)
 
-        def update(done: int, total: int) -> None:
-            nonlocal task
-            done, total = done // scale, total // scale
-            if self._place is _Place.LOG:
-                if time.monotonic() - self._logged >= _LOG_INTERVAL:
-                    self._logged = time.monotonic()
-                    counted = "" if what == unit else f" {unit}"
-                    self.note(f"{what}: {done:,} of {total:,}{counted}")
-                return
-            if self._place is _Place.NOTEBOOK:
-                self._notebook = self._notebook or _NotebookBars()
-                self._notebook.update(what, unit, done, total)
-                return
-            display = self._shown()
-            if task is None:  # work of an earlier run says nothing about the rate
-                task = display.add_task(what, total=total, completed=done, rate="")
-                return
-            speed = next(one.speed for one in display.tasks if one.id == task)
-            rate = rate_text(speed, unit) if speed else ""
-            display.update(task, completed=done, total=total, rate=rate)
+    def rounds(self, what: str, unit: str) -> Callable[[int, int, int, int], None]:
+        """Return a callback that shows (number, last, done, total): "epoch 2 of 3", then as `bar`.
 
-        return update
+        Each round begins anew, and with (number, last, 0, total).
+        """
+        work = _Work(unit)
+        return lambda number, last, done, total: self._update(
+            work, f"{what} {number:,} of {last:,}", done, total
+        )
+
+    def _update(self, work: _Work, what: str, done: int, total: int) -> None:
+        if self._place is _Place.NOWHERE:
+            return
+        if self._place is _Place.LOG:
+            if time.monotonic() - self._logged >= _LOG_INTERVAL:
+                self._logged = time.monotonic()
+                counted = "" if what == work.unit else f" {work.unit}"
+                self.note(f"{what}: {done:,} of {total:,}{counted}")
+            return
+        work.add(done)
+        if self._place is _Place.NOTEBOOK:
+            self._notebook = self._notebook or _NotebookBars()
+            self._notebook.update(work, what, done, total)
+            return
+        display, rate, left = self._shown(), work.rate, work.left(total)
+        if work.task is None:
+            work.task = display.add_task(what, total=total, completed=done, rate=rate, left=left)
+            return
+        if not done:  # a new round: the bar is no longer that of finished work
+            display.reset(work.task)
+        display.update(
+            work.task, description=what, total=total, completed=done, rate=rate, left=left
+        )
 
     def note(self, text: str) -> None:
         """Write a line about the work to stderr, where progress is shown: above the bars."""
@@ -107,15 +123,15 @@ class ProgressBars:
     def _shown(self) -> RichProgress:
         if self._display is None:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
             from rich.progress import Progress as RichProgress
 
             self._display = RichProgress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[rate]}", style="progress.data.speed"),
+                TextColumn("{task.fields[left]}", style="progress.remaining"),
                 console=Console(stderr=True),
                 transient=True,
             )
@@ -155,24 +171,62 @@ def _line(text: str) -> str:
     return f"headstart: {visible(shortened(text))}"
 
 
+class _Work:
+    """How fast some work is: over the last half minute or, if it took longer, the last unit.
+
+    Work of an earlier run, done before the first update, says nothing about the speed.
+
+    Attributes:
+        unit: A plural, such as "steps".
+        task: Its bar in a terminal, once it has one.
+    """
+
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+        self.task: TaskID | None = None
+        self._recent: deque[tuple[float, int]] = deque()
+
+    def add(self, done: int) -> None:
+        """Note how many units are done now; fewer than before are those of a new round."""
+        now, recent = time.monotonic(), self._recent
+        if recent and done < recent[-1][1]:
+            recent.clear()
+        recent.append((now, done))
+        while len(recent) > 2 and now - recent[1][0] >= _RECENT:
+            recent.popleft()
+
+    @property
+    def speed(self) -> float:
+        """Units per second; 0 if it is not known yet."""
+        (then, first), (now, done) = self._recent[0], self._recent[-1]
+        return (done - first) / (now - then) if now > then else 0.0
+
+    @property
+    def rate(self) -> str:
+        """The speed as text; nothing if it is not known yet."""
+        return rate_text(self.speed, self.unit) if self.speed else ""
+
+    def left(self, total: int) -> str:
+        """Return the time left; nothing if it is not known yet, or if none is."""
+        units = total - self._recent[-1][1]
+        return f"{duration(units / self.speed)} left" if self.speed and units > 0 else ""
+
+
 class _NotebookBars:
     """Bars in the output of a notebook's cell."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, str] = {}
-        self._started: dict[str, tuple[float, int]] = {}
+        self._rows: dict[_Work, str] = {}
         self._begun = time.monotonic()
         self._drawn = 0.0
         self._handle: Any = None
 
-    def update(self, what: str, unit: str, done: int, total: int) -> None:
+    def update(self, work: _Work, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        since, first = self._started.setdefault(what, (now, done))
-        speed = (done - first) / (now - since) if now - since > 1 else 0
-        rate = f", {rate_text(speed, unit)}" if speed else ""
-        self._rows[what] = (
+        said = ", ".join(filter(None, (f"{done:,} of {total:,}", work.rate, work.left(total))))
+        self._rows[work] = (
             f'<div>{escape(what)} <progress value="{done}" max="{max(total, 1)}"></progress> '
-            f"{done:,} of {total:,}{escape(rate)}</div>"
+            f"{escape(said)}</div>"
         )
         if now - self._begun >= _DELAYED and (now - self._drawn >= _REDRAWN or done >= total):
             self._drawn = now
