@@ -154,6 +154,9 @@ def test_the_overview_has_a_row_a_stage_with_its_size():
     assert "9.  head:  1,280 channels of 7 × 7" in shown
     assert "10.  fc:  1,280 channels" in shown
     assert sum(text.startswith("#") for text in shown) == 7 + 5 + 4
+    said = [" ".join(text.split()) for text in shown]
+    assert any(text.startswith("In 1: yellow is the most") for text in said)
+    assert any(text.startswith("In 9: red is above zero") for text in said)  # bars have no colors
     image = drawn(figure)
     own = deep[0].astype(np.float32).astype(np.float64)
     most = np.abs(own).max()

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 
 from headstart import plots
 from headstart.finetuning.checkpoint import Epoch, Phase
@@ -63,10 +64,21 @@ def test_both_plots_show_the_numbers():
         np.testing.assert_allclose(judged.get_xdata(), [1, 2, 3])
         np.testing.assert_allclose(judged.get_ydata(), validation[:3])
     assert [text.get_text() for text in drawn().legends[0].get_texts()] == [
-        "probe, validation",
-        "training, augmented",
-        "validation",
+        "before fine-tuning (probe), validation images",
+        "training images, augmented",
+        "validation images",
     ]
+
+
+def test_accuracies_on_validation_images_have_their_intervals():
+    left, right = drawn().get_axes()
+    assert not left.collections
+    spans = [line.get_segments()[0][:, 1] for line in right.collections]  # type: ignore[attr-defined]
+    expected = [
+        binomtest(round(50 * a), 50).proportion_ci(method="wilson") for a in (0.6, 0.65, 0.7)
+    ]
+    np.testing.assert_allclose(spans, [(one.low, one.high) for one in expected])
+    assert "n = 50" in right.get_ylabel()
 
 
 def test_the_closing_phase_is_marked_where_there_is_one():

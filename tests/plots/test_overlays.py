@@ -1,3 +1,5 @@
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,24 @@ def test_the_sheet_shows_all_of_it_with_its_scores():
     assert "grad-cam at s4: faithful" in said
     assert "deletion 0.10 (0.40)  insertion 0.80 (0.50)" in said
     assert drawn(figure).std() > 0
+
+
+def test_dark_edges_are_explained_where_there_are_any():
+    whole = explanation()
+    assert "dark gray" not in texts(plots.explanation_figure(whole, [PICTURE] * 3))
+    cut = replace(whole.maps[0], full_size=FullSizeMap(np.zeros((30, 40)), np.eye(30, 40) > 0))
+    figure = plots.explanation_figure(replace(whole, maps=(cut,)), [PICTURE])
+    assert "does not see what is dark gray" in " ".join(texts(figure).split())
+
+
+def test_a_notebook_shows_the_maps_not_the_photo_alone():
+    found = explanation()
+    hot = FullSizeMap(np.ones((30, 40), np.float32), np.ones((30, 40), bool))
+    other = replace(found, maps=tuple(replace(one, full_size=hot) for one in found.maps))
+    shown = [re.findall('src="([^"]+)"', one._repr_html_()) for one in (found, other)]
+    assert [len(images) for images in shown] == [1 + len(found.maps)] * 2
+    assert shown[0][0] == shown[1][0]  # the photo
+    assert all(cold != hot for cold, hot in zip(shown[0][1:], shown[1][1:], strict=True))
 
 
 def test_the_class_asked_for_is_named():

@@ -184,14 +184,14 @@ def test_stage_titles() -> None:
     def named(*chosen: str) -> str:
         return title(draw({"a": low, "b": middle, "c": high}, chosen, largest=0.1))
 
-    begin = "Accuracy of a head on each stage of the network; chosen:"
+    begin = "Cross-validated accuracy of a head on each stage of the network; chosen:"
     # The intervals of b and c overlap, so no gain is claimed.
     assert named("b") == f"{begin} b, 0.850"
     assert named("a") == f"{begin} a, 0.500, 0.300 below c"
     assert named("c") == f"{begin} c, 0.800"
     assert named("a", "b") == f"{begin} a + b"
     assert named("a", "b", "c") == f"{begin} a to c"
-    assert named() == "Accuracy of a head on each stage of the network"
+    assert named() == "Cross-validated accuracy of a head on each stage of the network"
     apart = draw({"a": high, "b": low}, ["a"], largest=0.1)
     assert title(apart) == f"{begin} a, 0.800, 0.300 above b"
     assert apart.axes[0].get_xlabel() == "cross-validated accuracy (95% interval)"
@@ -208,6 +208,17 @@ def test_the_chosen_stages_together_are_a_row_of_their_own() -> None:
     assert "n = 60" in axes.get_xlabel()
     alone = plots.accuracy_by_stage(stages, ["b"], largest=0.1, together=together)
     assert len(alone.axes[0].get_yticklabels()) == 2  # one stage is a row already
+
+
+def test_the_model_has_a_row_where_it_was_measured_on_other_images() -> None:
+    stages = {"a": (0.5, Interval(0.4, 0.6)), "b": (0.8, Interval(0.7, 0.9))}
+    model = ("on test images (n = 40)", 0.775, Interval(0.6, 0.88))
+    figure = plots.accuracy_by_stage(stages, ["b"], largest=0.1, images=60, model=model)
+    assert title(figure).endswith("b, 0.800. The model, on test images (n = 40): 0.775")
+    (axes,) = figure.axes
+    assert axes.get_yticklabels()[-1].get_text() == "the model,\non test images (n = 40)"
+    assert axes.get_xlabel().endswith("of the stages: cross-validated, n = 60")
+    assert "0.775" in texts(figure)
 
 
 @pytest.mark.parametrize("s", [1, 30])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from PIL import Image
 
-from headstart.images.thumbnails import data_uri, thumbnail
+from headstart.images.thumbnails import SIDE, data_uri, thumbnail
 from headstart.system.prefetch import prefetch
 from headstart.system.text import join_names, one_line, pluralize, shortened
 
@@ -42,6 +42,8 @@ _ROWS: Final = 24
 _PER_CLASS: Final = 4
 _CELL: Final = "padding:.2em .6em;text-align:left;border:1px solid rgba(128,128,128,.35)"
 _LONGEST: Final = 80
+_LARGE: Final = 224
+"""Pixels of images that are themselves the result, at most."""
 
 
 class _Markup(str):
@@ -107,8 +109,8 @@ def _thumbnails(paths: Sequence[Any]) -> list[str | None]:
     return [found for _, found in prefetch(thumbnail, paths)]
 
 
-def _shown(pixels: Pixels, name: str) -> _Markup:
-    return _images([data_uri(Image.fromarray(pixels))], [name])
+def _shown(pixels: Pixels, name: str, *, side: int = SIDE) -> _Markup:
+    return _images([data_uri(Image.fromarray(pixels), side=side)], [name])
 
 
 def _accuracy(value: float | None, interval: Interval | None, images: int) -> str:
@@ -313,9 +315,16 @@ def _robustness(found: Robustness) -> list[str]:
 
 
 def _explanation(found: Explanation) -> list[str]:
+    from headstart.plots import overlay  # imports matplotlib
+
     reading = found.prediction
     rows = [
         (
+            _shown(
+                overlay(found.pixels, one.full_size.values, one.full_size.seen),
+                one.method,
+                side=_LARGE,
+            ),
             one.method,
             "yes" if one.faithfulness.trustworthy else "doubtful",
             f"{one.faithfulness.deletion:.3f} ({one.faithfulness.random_deletion:.3f})",
@@ -323,16 +332,16 @@ def _explanation(found: Explanation) -> list[str]:
         )
         for one in found.maps
     ]
-    header = ["method", "faithful", "deletion (shifted)", "insertion (shifted)"]
+    header = ["", "method", "faithful", "deletion (shifted)", "insertion (shifted)"]
     title = f"{reading.explained} {reading.explained_probability:.3f}"
     return [title, _shown(found.pixels, str(reading.image)), _table(header, rows)]
 
 
 def _attack(found: AdversarialImage) -> list[str]:
     rows = [
-        (_shown(found.original, "before"), "before", found.before.label,
+        (_shown(found.original, "before", side=_LARGE), "before", found.before.label,
          f"{found.before.probability:.3f}"),
-        (_shown(found.pixels, "after"), "after", found.after.label,
+        (_shown(found.pixels, "after", side=_LARGE), "after", found.after.label,
          f"{found.after.probability:.3f}"),
     ]  # fmt: skip
     verdict = "misclassified" if found.success else "still classified correctly"
@@ -344,7 +353,7 @@ def _ideal(found: IdealImage) -> list[str]:
     facts = {"predicted": f"{found.label} {found.probability:.3f}", "steps": f"{found.steps:,}"}
     return [
         f"Ideal image of {found.target.name}",
-        _shown(found.pixels, found.target.name),
+        _shown(found.pixels, found.target.name, side=_LARGE),
         _facts(facts),
     ]
 

@@ -24,9 +24,19 @@ def attack_figure(found: AdversarialImage) -> Figure:
     row = [
         Panel(found.original, f"original: {found.before.label} {found.before.probability:.3f}"),
         Panel(found.pixels, f"attacked: {found.after.label} {found.after.probability:.3f}"),
-        Panel(magnified, f"difference{times}; gray is no change"),
+        Panel(magnified, f"difference{times}; gray: no change{_border(change)}"),
     ]
     same = found.after.label == found.before.label
     finding = f"{found.before.label} is {'still' if same else 'now'} classified as"
     title = f"{finding} {found.after.label}, after changes of at most {found.linf * 255:.0f}/255"
     return image_grid([row], title=f"{title} of a pixel's range", width=_IMAGE)
+
+
+def _border(change: np.ndarray) -> str:
+    """Say why a border of the image is left as it was, if one is; `change` is (H, W, 3)."""
+    edges = change[0], change[-1], change[:, 0], change[:, -1]
+    return (
+        ", as at the edges, which the network does not see"
+        if any(not e.any() for e in edges) and change.any()
+        else ""
+    )

@@ -37,13 +37,24 @@ _ZERO: Final = 1e-6  # share of the layer's largest weight below which a filter 
 
 _POSITIVE = matplotlib.colormaps["viridis"]
 _SIGNED = matplotlib.colormaps["RdBu_r"]
+_MEANING = (
+    "Each small image is a channel: it shows how much the network finds of one pattern, which it "
+    "has learned, at each place of the image."
+)
 _LEGEND = {
-    False: "Yellow is the largest value of a map, violet the smallest.",
-    True: "Red is above zero, blue below; full color is the largest magnitude of a map.",
+    False: "yellow is the most of a channel, violet the least.",
+    True: "red is above zero (the pattern), blue below (its opposite), white zero; the fullest "
+    "color is the largest value of a channel.",
 }
 _NUMBERED = "# is the number of a channel in the network, from 0."
-_RANKED = f"Ranked by standard deviation over a map. {_NUMBERED} Below: smallest to largest value."
-_BARS = f"Each channel is one number, drawn as a bar. Ranked by magnitude. {_NUMBERED}"
+_RANKED = (
+    "First the channels whose values differ most between places (standard deviation). "
+    f"{_NUMBERED} Below it: smallest to largest value."
+)
+_BARS = (
+    "Each channel is one number for the whole image, drawn as a bar. First the largest in "
+    f"magnitude. {_NUMBERED}"
+)
 _TAIL: Final = 0.1
 """Activations such as GELU are slightly negative below zero, so a stage is drawn as signed only if
 it has values below this share of its largest magnitude."""
@@ -61,7 +72,11 @@ def strongest_channels(stage: StageMaps, pixels: Pixels, *, network: str, image:
     _check((stage,))
     page = Page()
     tiles = _tiles(stage, _enlarged_side(stage))
-    notes = (_BARS,) if _is_vector(stage) else (_LEGEND[_is_signed(stage)], _RANKED)
+    notes = (
+        (_BARS,)
+        if _is_vector(stage)
+        else (_MEANING, _sentence(_LEGEND[_is_signed(stage)]), _RANKED)
+    )
     left = _put_image(page, pixels, image, notes)
     count = len(tiles)
     columns = _BARS_ROW if _is_vector(stage) else _MAPS
@@ -92,8 +107,7 @@ def channels_by_stage(
     """
     _check(stages)
     page = Page()
-    kinds = {_is_signed(stage): None for stage in stages if not _is_vector(stage)}
-    left = _put_image(page, pixels, image, [*(_LEGEND[signed] for signed in kinds), _RANKED])
+    left = _put_image(page, pixels, image, [_MEANING, *_legends(stages), _RANKED])
     y = 0
     for stage in stages:
         heading = f"{stage.number}.  {_name(stage)}:  {stage.channels:,} channels{_size(stage)}"
@@ -109,6 +123,21 @@ def channels_by_stage(
         y += _SMALL + 2 * LINE_HEIGHT + 2 * _GAP
     scope = f"Stage {_name(stages[0])}" if len(stages) == 1 else "Strongest channels by stage"
     return page.figure(f"{scope} of {display_name(network)} for {display_name(image)}")
+
+
+def _legends(stages: Sequence[StageMaps]) -> list[str]:
+    """Return what the colors mean; if there are two kinds of maps, in which stages."""
+    numbers: dict[bool, list[str]] = {}
+    for stage in stages:
+        if not _is_vector(stage):
+            numbers.setdefault(_is_signed(stage), []).append(str(stage.number))
+    if len(numbers) == 1:
+        return [_sentence(_LEGEND[signed]) for signed in numbers]
+    return [f"In {', '.join(which)}: {_LEGEND[signed]}" for signed, which in numbers.items()]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def filters(first: Filters, *, network: str) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from headstart.evaluation import metrics
 from headstart.plots.canvas import finish, new_figure
 from headstart.plots.style import BLUE, FONT_SIZE, GRAY, INK, ORANGE, PALE, WIDTH, style_axes
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def training_curves(attempt: TuningAttempt, *, title: str) -> Figure:
-    """Draw loss and accuracy over the epochs, and the probe's; the title states the result."""
+    """Draw loss and accuracy over the epochs, and the probe's; the title states the result.
+
+    Accuracies on validation images, of which there may be very few, have their 95% intervals.
+    """
     epochs = attempt.history
     closing = sum(one.validation_loss is None for one in epochs)
     figure = new_figure(WIDTH, 3.6)
@@ -31,12 +35,21 @@ def training_curves(attempt: TuningAttempt, *, title: str) -> Figure:
     validation = [one.validation_accuracy for one in epochs]
     _curve(right, accuracies, validation, attempt.probe.accuracy, closing)
     count = len(attempt.probe.correct)
-    right.set_ylabel(f"accuracy (validation: n = {count:,})", color=GRAY)
+    _intervals(right, validation, count)
+    right.set_ylabel(f"accuracy (95% intervals: validation, n = {count:,})", color=GRAY)
     figure.legend(
         *right.get_legend_handles_labels(), frameon=False, labelcolor=INK, fontsize=FONT_SIZE,
         loc="outside lower center", ncols=3,
     )  # fmt: skip
     return finish(figure, title)
+
+
+def _intervals(axes: Axes, validation: Sequence[float | None], count: int) -> None:
+    """Draw the 95% intervals (Wilson) of accuracies on `count` validation images."""
+    for epoch, value in enumerate(validation, 1):
+        if value is not None:
+            at = metrics.wilson(round(value * count), count)
+            axes.vlines(epoch, at.low, at.high, color=ORANGE, linewidth=1.5, alpha=0.5)
 
 
 def _curve(
@@ -47,12 +60,20 @@ def _curve(
     closing: int,
 ) -> None:
     epochs = np.arange(1, len(training) + 1)
-    axes.axhline(probe, color=GRAY, linewidth=1, linestyle=(0, (4, 3)), label="probe, validation")
+    axes.axhline(
+        probe,
+        color=GRAY,
+        linewidth=1,
+        linestyle=(0, (4, 3)),
+        label="before fine-tuning (probe), validation images",
+    )
     values = np.where(np.isfinite(training), training, np.nan)
-    axes.plot(epochs, values, "o-", color=BLUE, markersize=4, label="training, augmented")
+    axes.plot(epochs, values, "o-", color=BLUE, markersize=4, label="training images, augmented")
     values = np.array(validation, dtype=np.float64)  # None becomes NaN
     known = np.isfinite(values)
-    axes.plot(epochs[known], values[known], "s-", color=ORANGE, markersize=4, label="validation")
+    axes.plot(
+        epochs[known], values[known], "s-", color=ORANGE, markersize=4, label="validation images"
+    )
     if closing:
         axes.axvspan(len(training) - closing + 0.5, len(training) + 0.5, color=PALE, zorder=0)
         axes.text(

@@ -74,6 +74,8 @@ def explanation_figure(explanation: Explanation, overlays: Sequence[Pixels]) -> 
         "counts most; in parentheses, the scores of the same map shifted elsewhere, which a "
         "faithful map beats: lower deletion, higher insertion"
     )
+    if not all(one.full_size.seen.all() for one in explanation.maps):
+        title += ". The network does not see what is dark gray"
     rows = [row[first : first + _COLUMNS] for first in range(0, len(row), _COLUMNS)]
     return image_grid(rows, title=title, width=_WIDTH)
 

@@ -11,8 +11,16 @@ from headstart.evaluation.report import METRICS, Report, write_csv
 from headstart.models.fit_result import HeldOutPredictions
 from headstart.models.trained_model import Model
 from headstart.system.serialization import write_json
+from headstart.types import EstimateMethod, Interval
 
 _ERRORS: Final = "most_wrong.png"
+_METHODS: Final = {
+    EstimateMethod.CROSS_VALIDATION: "cross-validated",
+    EstimateMethod.HELD_OUT: "on test images",
+    EstimateMethod.VALIDATION: "on validation images",
+    EstimateMethod.UNKNOWN: "measured otherwise",
+}
+"""How an accuracy was measured, short enough for the name of a row."""
 
 
 def write_report(
@@ -64,5 +72,19 @@ def stage_figure(model: Model) -> Figure | None:
     if choice and choice.value is not None and choice.interval is not None:
         together = choice.value, choice.interval
     return plots.accuracy_by_stage(
-        known, model.origin.stages, largest=largest, together=together, images=images
+        known,
+        model.origin.stages,
+        largest=largest,
+        together=together,
+        images=images,
+        model=_measured(model),
     )
+
+
+def _measured(model: Model) -> tuple[str, float, Interval] | None:
+    """Return how the model was measured, and its accuracy, unless it is that of its stages."""
+    found = model.accuracy
+    alone = not model.members and found.method is EstimateMethod.CROSS_VALIDATION
+    if alone or found.value is None or found.interval is None:
+        return None
+    return f"{_METHODS[found.method]} (n = {found.images:,})", found.value, found.interval

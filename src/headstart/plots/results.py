@@ -108,8 +108,12 @@ def accuracy_by_stage(
     largest: float,
     together: tuple[float, Interval] | None = None,
     images: int | None = None,
+    model: tuple[str, float, Interval] | None = None,
 ) -> Figure:
     """Draw the accuracy of a head on each stage of the backbone, and on the chosen ones together.
+
+    These chose the stages, so a model that was tested on other images, or has further heads, has
+    another accuracy, which is drawn as well.
 
     Args:
         accuracies: accuracy in [0, 1] and its 95% interval by stage, shallow to deep,
@@ -119,16 +123,20 @@ def accuracy_by_stage(
             accuracy of always predicting that class.
         together: the same accuracy of a head on several chosen stages; None if it is unknown.
         images: number of images that were cross-validated; None if it is unknown.
+        model: how the accuracy of the whole model was measured, in a few words, that accuracy and
+            its interval; None if it is one of the others.
     """
     used = [name for name in accuracies if name in chosen]
     rows = [(display_name(name, limit=30), *one, name in used) for name, one in accuracies.items()]
     if together and len(used) > 1:
         rows.append((f"{len(used)} stages together", *together, True))
+    if model:
+        rows.append((f"the model,\n{model[0]}", *model[1:], True))
     figure = new_figure(WIDTH, 1.0 + len(rows) * 2 * LINE + (0.6 if len(rows) > 1 else 0.8))
     axes = figure.add_subplot()
     for y, (_, value, interval, strong) in enumerate(rows):
         color, face, weight = (BLUE, BLUE, "bold") if strong else (GRAY, "white", "normal")
-        shape = "D" if y >= len(accuracies) else "o"
+        shape = "o" if y < len(accuracies) else "s" if model and y == len(rows) - 1 else "D"
         plot_intervals(axes, [value], [y], [interval], color, face, marker=shape, across=True)
         axes.annotate(
             f"{value:.3f}", (interval.high, y), (6, 0), textcoords="offset points", va="center",
@@ -145,11 +153,14 @@ def accuracy_by_stage(
     for label, (*_, strong) in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_fontweight("bold" if strong else "normal")
     count = "" if images is None else f", n = {images:,}"
-    axes.set_xlabel(f"cross-validated accuracy (95% interval{count})", color=GRAY)
+    measured = f"cross-validated accuracy (95% interval{count})"
+    if model:
+        measured = f"accuracy (95% interval); of the stages: cross-validated{count}"
+    axes.set_xlabel(measured, color=GRAY)
     axes.set_ylabel("stage, from shallow to deep", color=GRAY)
     style_axes(axes)
 
-    title = "Accuracy of a head on each stage of the network"
+    title = "Cross-validated accuracy of a head on each stage of the network"
     if used:
         title += f"; chosen: {_joined(used, list(accuracies))}"
     if len(used) > 1 and together:
@@ -162,6 +173,8 @@ def accuracy_by_stage(
         if at.low > last.high or at.high < last.low:
             direction = "above" if own > value else "below"
             title += f", {abs(own - value):.3f} {direction} {display_name(deepest)}"
+    if model:
+        title += f". The model, {model[0]}: {model[1]:.3f}"
     return finish(figure, title)
 
 
