@@ -170,7 +170,7 @@ The most confident errors, with their files:
 
 def compare(images: Path) -> str:
     """The section on comparing networks."""
-    command = "headstart compare digits --images 300 --out comparison"
+    command = "headstart compare digits --out comparison"
     call(command)
     keep("comparison/comparison.png", images / "comparison.png")
     return f"""## Which network suits the images

@@ -22,7 +22,7 @@ def test_a_page_says_what_training_says(wrong: int) -> None:
     assert found
     assert (found.label, found.accuracy) == ("cat", 0.51)
     assert found.better is printed.gain.better is (wrong == 30)
-    assert ("not surely better" in found.text) is bool(printed.warnings)
+    assert ("not clearly better" in found.text) is bool(printed.warnings)
 
 
 def test_counts_alone_give_no_verdict() -> None:

@@ -62,6 +62,17 @@ def test_they_fit_a_telephone_and_their_text_stands_out(show: Open, pages: Path)
             assert page.evaluate(CONTRASTS) >= 4.5, (name, scheme)  # WCAG 2.2, level AA
 
 
+def test_figures_are_whole_on_a_telephone_and_enlarged_by_a_tap(show: Open):
+    page = show(viewport={"width": 360, "height": 740})
+    figure = page.locator(".figure").first
+    image = figure.locator("img")
+    image.evaluate("one => one.style.setProperty('--width', 768)")
+    assert image.bounding_box()["width"] < figure.bounding_box()["width"] <= 360
+    figure.click()
+    assert image.bounding_box()["width"] == 768
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360  # it scrolls in its box
+
+
 CONTRASTS = """() => {
   const context = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const paint = (colors) => {

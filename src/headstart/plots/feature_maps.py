@@ -38,8 +38,8 @@ _ZERO: Final = 1e-6  # share of the layer's largest weight below which a filter 
 _POSITIVE = matplotlib.colormaps["viridis"]
 _SIGNED = matplotlib.colormaps["RdBu_r"]
 _MEANING = (
-    "Each small image is a channel: it shows how much the network finds of one pattern, which it "
-    "has learned, at each place of the image."
+    "Each map is a channel: how much of one learned pattern the network finds at each place of the "
+    "image."
 )
 _LEGEND = {
     False: "yellow is the most of a channel, violet the least.",
@@ -127,13 +127,20 @@ def channels_by_stage(
 
 def _legends(stages: Sequence[StageMaps]) -> list[str]:
     """Return what the colors mean; if there are two kinds of maps, in which stages."""
-    numbers: dict[bool, list[str]] = {}
+    numbers: dict[bool, list[int]] = {}
     for stage in stages:
         if not _is_vector(stage):
-            numbers.setdefault(_is_signed(stage), []).append(str(stage.number))
+            numbers.setdefault(_is_signed(stage), []).append(stage.number)
     if len(numbers) == 1:
         return [_sentence(_LEGEND[signed]) for signed in numbers]
-    return [f"In {', '.join(which)}: {_LEGEND[signed]}" for signed, which in numbers.items()]
+    return [f"In {_listed(which)}: {_LEGEND[signed]}" for signed, which in numbers.items()]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Return numbers as text; three or more that follow each other as a range."""
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))
 
 
 def _sentence(text: str) -> str:

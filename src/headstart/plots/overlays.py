@@ -72,7 +72,7 @@ def explanation_figure(explanation: Explanation, overlays: Sequence[Pixels]) -> 
     title = (
         f"{display_name(reading.image.name)}: {display_name(prediction)}. Bright yellow marks what "
         "counts most; in parentheses, the scores of the same map shifted elsewhere, which a "
-        "faithful map beats: lower deletion, higher insertion"
+        "faithful map clearly beats: lower deletion, higher insertion"
     )
     if not all(one.full_size.seen.all() for one in explanation.maps):
         title += ". The network does not see what is dark gray"

@@ -20,7 +20,7 @@ class Baseline:
     Attributes:
         label: Name of the class.
         accuracy: Share of the images that are of this class, (0, 1).
-        better: Whether the model is surely better; None if the two were not compared image by
+        better: Whether the model is clearly better; None if the two were not compared image by
             image.
     """
 
@@ -54,11 +54,14 @@ class Baseline:
         """The baseline in a sentence."""
         always = (
             f"Always answering the largest class, {self.label}, would be right on "
-            f"{self.accuracy:.1%}"
+            f"{self.accuracy:.1%}."
         )
-        return (
-            f"{always}: the model is not surely better." if self.better is False else f"{always}."
-        )
+        if self.better is False:
+            return (
+                f"{always} The model is not clearly better than that: it may have learned nothing. "
+                "Give it more images, and check the labels with 'headstart audit'."
+            )
+        return always
 
     @property
     def row(self) -> tuple[str, Cell, Cell]:
