@@ -116,6 +116,9 @@ def test_a_probe_and_its_fine_tuned_network_are_one_model(
     assert model.members[1].accuracy == single.attempt.tuned.estimate
     assert model.novelty is single.probe.model.novelty
     assert model.accuracy == single.attempt.result.estimate
+    assert model.lowest_recalls == ()  # those of the probe are of other predictions
+    assert single.probe.model.lowest_recalls
+    assert (single.fitted.model, single.fitted.recalls) == (model, ())
     assert len(model.calibration.labels) == model.accuracy.images
     save_model(model, tmp_path / "model")
     loaded = load_model(tmp_path / "model")

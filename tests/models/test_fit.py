@@ -116,6 +116,7 @@ class TestEstimate:
         assert trained.held_out is not None
         right = trained.held_out.probabilities.argmax(1) == trained.held_out.labels
         assert trained.model.accuracy.value == right.mean()
+        assert trained.model.lowest_recalls == trained.recalls[:3] != ()
         named = [trained.model.classes[label] for label in trained.held_out.labels]
         assert named == [path.parent.name for path in trained.held_out.paths]
 

@@ -1,7 +1,9 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from headstart.evaluation.breakdown import recalls_by_class
 from headstart.models.model_card import accuracy_text, model_card, novelty_text, scenes_text
 from headstart.models.trained_model import FineTuning
 from headstart.novelty.estimate import Detection
@@ -50,6 +52,17 @@ def test_it_lists_classes_and_stages():
     text = model_card(make_model())
     assert rows_of(text, "Classes") == [["ant", "10"], ["bee", "10"], ["wäsp", "10"]]
     assert [row[0] for row in rows_of(text, "Accuracy by stage")] == ["fine", "coarse"]
+
+
+def test_it_names_the_classes_that_are_recognized_least_often():
+    recalls = recalls_by_class(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ["a|nt", "bee"])
+    assert "recognizes least often" not in model_card(make_model())
+    text = model_card(make_model(lowest_recalls=recalls))
+    assert rows_of(text, "Classes that it recognizes least often") == [
+        ["a\\|nt", "0.500", "0.095 to 0.905", "1 of 2"],
+        ["bee", "1.000", "0.342 to 1.000", "2 of 2"],
+    ]
+    assert "measured by cross-validation: each image by a head trained without it." in text
 
 
 @pytest.mark.parametrize(

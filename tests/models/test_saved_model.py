@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from headstart.backbones import load_backbone
 from headstart.backbones.lite_architecture import VARIANTS, tensor_shapes
+from headstart.evaluation.breakdown import recalls_by_class
 from headstart.heads.families import FAMILIES
 from headstart.heads.logistic import LinearHead
 from headstart.models.model_card import model_card
@@ -122,6 +123,14 @@ class TestFiles:
         written = contents(tmp_path / "m")
         assert b'"weights.safetensors"' in written[MANIFEST]
         assert not any(str(tmp_path).encode() in content for content in written.values())
+
+
+def test_the_lowest_recalls_come_back(tmp_path):
+    found = recalls_by_class(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), make_model().classes)
+    model = make_model(lowest_recalls=found)
+    save_model(model, tmp_path / "m")
+    assert load_model(tmp_path / "m").lowest_recalls == found
+    assert (tmp_path / "m" / CARD).read_text() == model_card(model)
 
 
 def test_a_model_of_two_classes_comes_back(tmp_path):

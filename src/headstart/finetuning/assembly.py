@@ -15,7 +15,7 @@ from headstart.finetuning.preparation import TrainingSetup
 from headstart.finetuning.validation import ValidationResult
 from headstart.heads.blend import BlendedHead
 from headstart.heads.calibration import LIMIT
-from headstart.models.accuracies import held_out_accuracies
+from headstart.models.accuracies import held_out_accuracies, lowest_recalls, tested_predictions
 from headstart.models.fit_result import FitResult, HeldOutPredictions
 from headstart.models.prediction import predict
 from headstart.models.train_test_split import SplitFeatures
@@ -137,6 +137,7 @@ def with_validation(
         ),
         accuracy=AccuracyEstimate.of(result.correct, EstimateMethod.VALIDATION, clusters=clusters),
         accuracy_same_scenes=None,  # that of the model before says nothing about this one
+        lowest_recalls=(),
     )
 
 
@@ -197,4 +198,8 @@ def with_test(
     if accuracy is None:  # too few test images of new scenes: the validation images have to do
         return replace(model, accuracy_same_scenes=everything), held_out
     same_scenes = None if held_out.new_scene is None else everything
-    return replace(model, accuracy=accuracy, accuracy_same_scenes=same_scenes), held_out
+    lowest = lowest_recalls(tested_predictions(held_out, None), model.classes)
+    tested = replace(
+        model, accuracy=accuracy, accuracy_same_scenes=same_scenes, lowest_recalls=lowest
+    )
+    return tested, held_out

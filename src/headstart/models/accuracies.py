@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from headstart.datasets.splits import assign_folds
+from headstart.evaluation.breakdown import ClassRecall
 from headstart.heads.calibration import log_softmax
 from headstart.heads.families import head_family
 from headstart.heads.selection import fold_count
@@ -21,6 +23,8 @@ from headstart.types import EstimateMethod, Floats, Labels
 
 _MIN_NEW = 20
 """With fewer test images of new scenes, their accuracy says nothing."""
+_LOWEST = 3
+"""Classes that a model card names as those that are recognized least often."""
 
 
 def held_out_accuracies(
@@ -70,6 +74,13 @@ def tested_predictions(
         return held_out
     new = np.flatnonzero(held_out.new_scene)
     return validated if len(new) < _MIN_NEW else held_out.subset(new)
+
+
+def lowest_recalls(
+    tested: HeldOutPredictions | None, classes: Sequence[str]
+) -> tuple[ClassRecall, ...]:
+    """Return the lowest recalls, for the model card, of predictions that the accuracy is of."""
+    return () if tested is None else tested.recalls(classes)[:_LOWEST]
 
 
 def fit_accuracies(

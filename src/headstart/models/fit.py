@@ -27,6 +27,7 @@ from headstart.heads.selection_problem import SelectionProblem, clusters_of
 from headstart.models.accuracies import (
     cross_validated_predictions,
     fit_accuracies,
+    lowest_recalls,
     tested_predictions,
 )
 from headstart.models.assembly import assemble_model
@@ -103,6 +104,7 @@ def _fit(
     head = _fit_head(data, chosen, settings, on_steps)
     validated = cross_validated_predictions(data, sample, selection.probabilities)
     held_out = _predict_test_part(data, selection, head) if len(data.split.test) else validated
+    tested = tested_predictions(held_out, validated)
     accuracies = fit_accuracies(data, sample, chosen, settings, held_out, validated)
     model = assemble_model(data, extractor, settings, sample, chosen, head, accuracies)
     novelty = _fit_novelty(data, extractor, sample, chosen)
@@ -111,13 +113,14 @@ def _fit(
             model,
             novelty=novelty,
             calibration=_calibration(data, sample, selection, novelty),
+            lowest_recalls=lowest_recalls(tested, model.classes),
         ),
         images=len(data.split.train),
         compared_on=len(sample),
         skipped=data.skipped,
         conflicts=data.split.curated.conflicts,
         held_out=held_out,
-        tested=tested_predictions(held_out, validated),
+        tested=tested,
         seconds=time.perf_counter() - started,
         feature_seconds=data.features.seconds,
         cached=data.features.cached,

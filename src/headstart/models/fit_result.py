@@ -57,6 +57,11 @@ class HeldOutPredictions:
             clusters=None if self.clusters is None else self.clusters[rows],
         )
 
+    def recalls(self, classes: Sequence[str]) -> tuple[ClassRecall, ...]:
+        """Return the recall of each class that has images, with its interval, the lowest first."""
+        predicted = self.probabilities.argmax(1)
+        return recalls_by_class(self.labels, predicted, classes, clusters=self.clusters)
+
     def table(self, classes: Sequence[str]) -> list[Row]:
         """Return a row for each image; see `predictions_table`."""
         return predictions_table(self.paths, self.labels, self.probabilities, classes)
@@ -129,8 +134,4 @@ class FitResult(Plotted):
     @property
     def recalls(self) -> tuple[ClassRecall, ...]:
         """The recall of each class that has test images, with its interval, the lowest first."""
-        tested = self.tested
-        if tested is None:
-            return ()
-        predicted, clusters = tested.probabilities.argmax(1), tested.clusters
-        return recalls_by_class(tested.labels, predicted, self.model.classes, clusters=clusters)
+        return () if self.tested is None else self.tested.recalls(self.model.classes)

@@ -161,6 +161,8 @@ def model_card(model: Model) -> str:
         images=f"{sum(model.data.images):,}",
         head=family.description,
         setting=f", {family.symbol} = {model.setting:g}" if family.symbol else "",
+        recalls=model.lowest_recalls,
+        measured=METHODS[model.accuracy.method].measured,
         rows=list(zip(model.classes, model.data.images, strict=True)),
         stages=[(stage, accuracy_text(one)) for stage, one in model.accuracy_by_stage.items()],
         novelty=_novelty_lines(model),

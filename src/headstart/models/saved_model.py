@@ -23,6 +23,7 @@ from pydantic import (
 from safetensors.numpy import save
 
 from headstart.errors import BackboneError, SavedModelError
+from headstart.evaluation.breakdown import ClassRecall
 from headstart.evaluation.conformal import CalibrationSet
 from headstart.features.views import View
 from headstart.heads.blend import BlendedHead
@@ -98,6 +99,7 @@ class _Description(_Part):
     accuracy_same_scenes: AccuracyEstimate | None = None
     accuracy_by_stage: dict[str, AccuracyEstimate]
     accuracy_of_choice: AccuracyEstimate | None = None
+    lowest_recalls: tuple[ClassRecall, ...] = ()
     tuning: FineTuning | None = None
     novelty: Annotated[
         NoveltyEstimate | None, BeforeValidator(lambda one: getattr(one, "estimate", one))
@@ -179,6 +181,7 @@ def load_model(folder: Path) -> Model:
         accuracy_same_scenes=manifest.accuracy_same_scenes,
         accuracy_by_stage=manifest.accuracy_by_stage,
         accuracy_of_choice=manifest.accuracy_of_choice,
+        lowest_recalls=manifest.lowest_recalls,
         tail=_with_prefix(arrays, _TAIL),
         tuning=manifest.tuning,
         novelty=novelty,

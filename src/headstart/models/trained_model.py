@@ -13,6 +13,7 @@ from pydantic import Field, NonNegativeInt
 from headstart.backbones.backbone import MODULE, Tensors
 from headstart.backbones.own_code import is_attribute
 from headstart.errors import DataError, SavedModelError
+from headstart.evaluation.breakdown import ClassRecall
 from headstart.evaluation.conformal import CalibrationSet, check_coverage
 from headstart.evaluation.metrics import clustered_interval
 from headstart.features.cost_index import cost_key
@@ -210,6 +211,9 @@ class Model(Plotted):
             before any fine-tuning.
         accuracy_of_choice: The same of a head on the stages of `origin` together, chosen again
             without each image; None if nothing could be held out.
+        lowest_recalls: The classes of which the smallest share was recognized where `accuracy` was
+            measured, the lowest first; empty if it was measured on the validation images, which
+            are few, or is unknown.
         tail: The weights that fine-tuning changed, by their names in the network.
         tuning: How they were fine-tuned; None if the backbone is unchanged.
         novelty: Tells images of other things from those of the classes; None if there were too few
@@ -234,6 +238,7 @@ class Model(Plotted):
     series: SeriesSummary | None = None
     accuracy_same_scenes: AccuracyEstimate | None = None
     accuracy_of_choice: AccuracyEstimate | None = None
+    lowest_recalls: tuple[ClassRecall, ...] = ()
     tail: Tensors = field(default_factory=dict)
     tuning: FineTuning | None = None
     novelty: Novelty | None = None
