@@ -36,7 +36,7 @@ def training_curves(attempt: TuningAttempt, *, title: str) -> Figure:
     _curve(right, accuracies, validation, attempt.probe.accuracy, closing)
     count = len(attempt.probe.correct)
     _intervals(right, validation, count)
-    right.set_ylabel(f"accuracy (95% intervals: validation, n = {count:,})", color=GRAY)
+    right.set_ylabel(f"accuracy\n(95% intervals: validation, n = {count:,})", color=GRAY)
     figure.legend(
         *right.get_legend_handles_labels(), frameon=False, labelcolor=INK, fontsize=FONT_SIZE,
         loc="outside lower center", ncols=3,
@@ -49,7 +49,7 @@ def _intervals(axes: Axes, validation: Sequence[float | None], count: int) -> No
     for epoch, value in enumerate(validation, 1):
         if value is not None:
             at = metrics.wilson(round(value * count), count)
-            axes.vlines(epoch, at.low, at.high, color=ORANGE, linewidth=1.5, alpha=0.5)
+            axes.vlines(epoch, at.low, at.high, color=ORANGE, linewidth=1.5, alpha=0.5, zorder=1)
 
 
 def _curve(
