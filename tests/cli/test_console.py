@@ -57,6 +57,18 @@ def test_wide_characters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> No
     assert wrapped("一 二三 四", 6) == ["一", "二三", "四"]
 
 
+def test_what_the_output_cannot_encode_is_escaped_before_columns_are_aligned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = "猫".encode().decode("ascii", "surrogateescape")  # as in a C locale
+    rows = [[name, "1"], ["cat", "2"]]
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    assert columns(["label", "p"], rows).splitlines()[1:] == ["猫     1", "cat    2"]
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert columns(["label", "p"], rows).splitlines()[1:] == ["\\u732b  1", "cat     2"]
+
+
 def test_lines_of_facts_are_broken_under_their_label(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

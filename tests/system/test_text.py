@@ -1,5 +1,8 @@
+import pytest
+
 from headstart.system.text import (
     count_reasons,
+    decoded,
     join_names,
     markdown,
     one_line,
@@ -59,3 +62,11 @@ def test_long_text_keeps_its_ends() -> None:
 def test_names_are_cut_in_lists_and_in_the_card() -> None:
     assert len(markdown("*" * 1_000_000)) < 2200
     assert len(join_names(["n" * 1_000_000] * 3)) < 3200
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a", "a"), ("ü\udcc3\udcbc", "üü"), ("a\udcff", "a\udcff"), ("\ud800", "\ud800")],
+)
+def test_bytes_that_a_locale_could_not_decode_are_utf_8(text: str, said: str):
+    assert decoded(text) == said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from headstart.cli.console import cell_width, padded, window_width
+from headstart.cli.console import cell_width, padded, printable, window_width
 from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _recall_lines(recalls: Sequence[ClassRecall], columns: int | None) -> list[s
         f"{one.correct:,} of {one.images:,})"
         for one in listed
     ]
-    names = [one.label for one in listed]
+    names = [printable(one.label) for one in listed]
     if columns is not None:
         room = max(columns - 2 - max(map(len, numbers)), _SHORTEST)
         names = [_cut(name, room) for name in names]

@@ -17,7 +17,7 @@ import typer
 from headstart.system.progress import ProgressBars, write_note
 from headstart.system.progress import progress as shown
 from headstart.system.serialization import json_text
-from headstart.system.text import one_line, shortened, visible
+from headstart.system.text import decoded, one_line, shortened, visible
 
 _GAP: Final = "  "
 _NARROWEST: Final = 40
@@ -28,9 +28,13 @@ _LEAST: Final = 12
 
 def say(text: str) -> None:
     """Print lines of the result, with escapes for characters unsafe or unknown to the terminal."""
+    typer.echo(printable(visible(text) if sys.stdout.isatty() else text))
+
+
+def printable(text: str) -> str:
+    """Return text with escapes for what the encoding of the output lacks."""
     encoding = sys.stdout.encoding or "utf-8"
-    text = visible(text) if sys.stdout.isatty() else text
-    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+    return decoded(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def note(text: str) -> None:
@@ -84,7 +88,10 @@ def columns(
         least: Indices of the columns to leave out, in this order, until the others fit; a line
             below the table says which are missing. Further ones are broken into lines.
     """
-    lines = [list(header), *([one_line(shortened(cell)) for cell in row] for row in rows)]
+    lines = [
+        list(header),
+        *([one_line(printable(shortened(cell))) for cell in row] for row in rows),
+    ]
     widths = [max(map(cell_width, column)) for column in zip(*lines, strict=True)]
     most = window_width()
     shown = list(range(len(header)))

@@ -12,6 +12,7 @@ from headstart.cli.formats import FORMATS, BatchPrediction, ImagePrediction
 from headstart.cli.result_files import OVERWRITE
 from headstart.errors import DataError, UserError
 from headstart.system.files import atomic_write, check_writable, head_of
+from headstart.system.text import decoded
 from headstart.types import Placement
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def write_predictions(out: Path, batch: BatchPrediction, count: int) -> None:
     """Write predictions in the format that the file's name ends in, `count` classes an image."""
     text = FORMATS[out.suffix.lower().removeprefix(".")](batch, count)
     # Bytes of a file name that are not text become an escape, as in the output.
-    atomic_write(out, f"{text}\n".encode(errors="backslashreplace"))
+    atomic_write(out, decoded(f"{text}\n").encode(errors="backslashreplace"))
 
 
 def check_sorting(folder: SortedFolder, sources: Sequence[Path], *, force: bool) -> None:

@@ -69,7 +69,7 @@ async def docs_file(name: str) -> Response:
     if name == "start.js":
         return Response(_START, media_type="text/javascript")
     if name not in _FILES:
-        raise RequestError(404, "there is no such page")
+        raise RequestError(404, "there is no such page; see /docs")
     headers = {"Cache-Control": "max-age=3600"}
     return Response(_swagger_file(name), media_type=_FILES[name], headers=headers)
 

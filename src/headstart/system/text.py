@@ -34,6 +34,19 @@ def shortened(text: str, most: int = _LONGEST) -> str:
     return f"{text[: most - tail]} ... [{len(text) - most:,} characters] ... {text[-tail:]}"
 
 
+def decoded(text: str) -> str:
+    """Return text in which bytes of file names that a locale could not decode are UTF-8 if valid.
+
+    In a C locale without UTF-8, Python keeps them as surrogates.
+    """
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # other surrogates
+        return text
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 32 else f"\\u{code:04x}"
