@@ -39,6 +39,11 @@ from tests.cli.conftest import Cli, one_sentence
         ("predict --model model x.jpg", "MODEL is an argument: headstart predict MODEL IMAGES"),
         ("fit --data photos", "DATA is an argument: headstart fit DATA"),
         ("predict model x.jpg --min-probability 80%", "'80%' is not a number; write 0.8 (see"),
+        (
+            "fit cats dogs --out m",
+            "'headstart fit DATA', the first dogs; give the one folder that has",
+        ),
+        ("info my model", "'headstart info MODEL', the first model; quote names with spaces"),
         ("fit --nonsense", "no such option: --nonsense (see"),
     ],
 )

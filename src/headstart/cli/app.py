@@ -159,6 +159,10 @@ def say_usage(error: UsageError) -> None:
             error.option_name, options_of_command(own), commands
         )
         message = f"{error.message}; {instead}" if instead else error.message
+    if "extra argument" in message and error.ctx:
+        from headstart.cli.suggestions import too_many_arguments
+
+        message = too_many_arguments(message, error.ctx.command) or message
     if "%' " in message:
         from headstart.cli.suggestions import without_percent
 

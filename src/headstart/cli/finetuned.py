@@ -177,7 +177,8 @@ def _training_facts(attempt: TuningAttempt | None) -> list[tuple[str, str]]:
     ]
     names = {"flip": "mirrored", "upside_down": "upside down"}
     lost = [
-        f"not {names[change]}, or {one.label} could look like {one.resembles}"
+        f"not {names[change]}, or {one.label} could look like {one.resembles} "
+        f"(--{change.replace('_', '-')} does it anyway)"
         for change, one in attempt.invariance.exchanges.items()
         if not getattr(augmentation, change)
     ]

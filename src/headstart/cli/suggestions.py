@@ -81,6 +81,8 @@ _OPTIONS: Final = {
 """Words of other tools for each option, without dashes. What exists depends on the command."""
 _PERCENT: Final = re.compile(r"'([\d.]+) *%' .*\bnumber\b.*")
 """How Typer says that a percentage is not a number."""
+_EXTRA: Final = re.compile(r"got unexpected extra arguments?(?:\(s\))? \((\S+)[ )]", re.IGNORECASE)
+"""How click says that there are too many arguments."""
 _CUTOFF: Final = 0.7
 """How close a spelling must be; difflib's default of 0.6 takes --epochs for --depth."""
 _SLIP: Final = 0.8
@@ -147,6 +149,23 @@ def without_percent(message: str) -> str:
         return f"'{found[1]}%' is not a number; write {float(found[1]) / 100:g}"
 
     return _PERCENT.sub(said, message)
+
+
+def too_many_arguments(message: str, command: Any) -> str | None:
+    """Return an error about arguments that a command does not take, and what to do; else None.
+
+    Args:
+        message: What click says.
+        command: The command that they were given to.
+    """
+    if not (found := _EXTRA.match(message)):
+        return None
+    takes = " ".join(one.metavar for one in command.params if one.param_type_name == "argument")
+    usage = f"headstart {command.name} {takes}".rstrip()
+    advice = "quote names with spaces"
+    if takes.endswith("DATA"):
+        advice = f"give the one folder that has the others; {advice}"
+    return f"there are more arguments than in '{usage}', the first {found[1]}; {advice}"
 
 
 def argument_in_place(name: str, command: Any) -> str | None:

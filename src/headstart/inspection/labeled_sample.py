@@ -138,10 +138,12 @@ def draw_sample(
         curated = deduplicate(some, digests, identities=identities)
         rows, conflicts = curated.rows.tolist(), curated.conflicts
     if not rows:
-        raise DataError(
-            f"{dataset.name} has no image to test with: {seen} were in the model's own training "
-            f"data, {unread_text(failed)}; give other images"
-        )
+        reasons = {
+            f"{seen:,} were in the model's own training data": seen,
+            unread_text(failed): failed,
+        }
+        why = ", ".join(text for text, count in reasons.items() if count)
+        raise DataError(f"{dataset.name} has no image to test with: {why}; give other images")
     chosen = [kept[row] for row in rows]
     labels = [int(pool.labels[one.row]) for one in chosen]
     accepted = np.zeros((len(chosen), len(network.classes)), dtype=bool)

@@ -333,11 +333,13 @@ def evaluate(
     tested = curated.rows[~seen]
     rows, others = tested[labels[tested] >= 0], tested[labels[tested] < 0]
     if not len(rows):
-        raise DataError(
-            f"{dataset.name} has no image to test with: {int(seen.sum())} were in the model's own "
-            f"training data, {unread_text(features.skipped)}, {len(others)} are of "
-            "classes that the model does not know; give other images"
-        )
+        reasons = {
+            f"{seen.sum():,} were in the model's own training data": seen.any(),
+            unread_text(features.skipped): features.skipped,
+            f"{len(others):,} are of classes that the model does not know": len(others),
+        }
+        why = ", ".join(text for text, count in reasons.items() if count)
+        raise DataError(f"{dataset.name} has no image to test with: {why}; give other images")
     values = {stage: array[rows] for stage, array in features.values.items()}
     of_stages = {stage: values[stage] for stage in stages}
     of_others = {stage: array[others] for stage, array in features.values.items()}
