@@ -47,8 +47,8 @@ def test_the_title_states_the_finding():
     title = drawn([450, 480], [2, 5]).get_suptitle().replace("\n", " ")
     assert title == (
         "Recommended, in orange: torchvision:network_0 (cheapest backbone not significantly below "
-        "the best), accuracy 0.900 on 500 images, 2.0 ms per image. The line connects what no "
-        "other beats in both"
+        "the best), accuracy 0.900 on 500 images, 2.0 ms per image. The line connects those "
+        "that no other beats in both accuracy and time"
     )
     alone = drawn([450], [2]).get_suptitle().replace("\n", " ")
     assert "network_0 (only one), accuracy 0.900 on 500 images" in alone

@@ -88,6 +88,7 @@ def _set_scale(axes: Axes, backbones: Sequence[BackboneResult]) -> None:
     top = max(one.accuracy.interval.high for one in backbones)
     margin = 0.12 * max(top - bottom, 0.01)
     axes.set_ylim(bottom - margin, top + margin)
+    axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
 
 
 def _write_names(
@@ -161,5 +162,6 @@ def _title(found: Comparison) -> str:
     return (
         f"Recommended, in orange: {display_name(one.name, limit=_LONGEST)} ({reason}), "
         f"accuracy {one.accuracy.value:.3f} on {found.images:,} images, "
-        f"{one.milliseconds:.1f} ms per image. The line connects what no other beats in both"
+        f"{one.milliseconds:.1f} ms per image. The line connects those that no other beats in both "
+        "accuracy and time"
     )
