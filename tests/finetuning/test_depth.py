@@ -43,6 +43,15 @@ def test_a_depth_beyond_all_stages_is_refused():
         cut_point(TuningSettings(depth=99))
 
 
+def test_names_may_be_text():
+    asked = TuningSettings(recipe="last-stage", batch_norm="frozen")  # type: ignore[arg-type]
+    assert asked == TuningSettings(recipe=TuningRecipe.LAST_STAGE, batch_norm=BatchNorm.FROZEN)
+    assert asked.recipe is TuningRecipe.LAST_STAGE
+    assert asked.batch_norm is BatchNorm.FROZEN
+    with pytest.raises(UserError, match="there is no keep 'best'; choose one of better, tuned"):
+        TuningSettings(keep="best")  # type: ignore[arg-type]
+
+
 def test_the_probe_trains_nothing():
     for settings in (TuningSettings(depth=0), TuningSettings(recipe=TuningRecipe.PROBE)):
         assert cut_point(settings)[2] == 0

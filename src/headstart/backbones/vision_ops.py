@@ -7,6 +7,7 @@ them, so declaring them is enough for the import.
 """
 
 import importlib
+import warnings
 from types import ModuleType
 
 from headstart.errors import MissingExtraError
@@ -38,6 +39,8 @@ def import_timm(wanted_by: str) -> ModuleType:
     """Return the module timm; see `import_torchvision`, which it needs."""
     import_torchvision(wanted_by)
     try:
-        return importlib.import_module("timm")
+        with warnings.catch_warnings():  # of tqdm, in notebooks; timm only uses it for downloads
+            warnings.filterwarnings("ignore", "IProgress not found")
+            return importlib.import_module("timm")
     except ImportError:
         raise MissingExtraError(wanted_by, extra="torch") from None

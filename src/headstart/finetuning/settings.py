@@ -5,7 +5,7 @@ docs/fine-tuning.md shows the measured effects on real images.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from headstart.errors import UserError
 from headstart.system.option import Advanced, Option, check_bounds
@@ -69,6 +69,16 @@ class Keep(StrEnum):
     """The fine-tuned network, whatever the validation images show."""
     PROBE = "probe"
     """The model before, whatever the validation images show."""
+
+
+_NAMED: Final[dict[str, type[StrEnum]]] = {
+    "recipe": TuningRecipe,
+    "optimizer": Optimizer,
+    "schedule": Schedule,
+    "batch_norm": BatchNorm,
+    "keep": Keep,
+}
+"""The settings that are one of several names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,9 +171,18 @@ class TuningSettings:
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other or are out of bounds.
 
+        Names may be text, as in `TuningSettings(recipe="full")`.
+
         Raises:
             UserError: with the setting, its value and the allowed values.
         """
+        for name, kind in _NAMED.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if value not in list(kind):
+                raise UserError(f"there is no {name} {value!r}; choose one of {', '.join(kind)}")
+            object.__setattr__(self, name, kind(value))  # a text equals a member, but is none
         if self.recipe is not None and self.depth is not None:
             raise UserError(
                 "two settings of how much to train: "
