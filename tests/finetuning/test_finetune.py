@@ -316,6 +316,13 @@ def test_held_out_images_train_nothing_and_decide_nothing(
     assert asked.attempt.tested.images == len(held)
     # The same training, read from its checkpoint; the closing epochs are for what is kept.
     assert asked.attempt.history == found.attempt.history[: len(asked.attempt.history)]
+    forced = replace(found, attempt=replace(found.attempt, keep=Keep.TUNED))
+    for result, title in (
+        (found, "Fine-tuning was better"),
+        (forced, "The fine-tuned network is kept, as asked"),
+        (asked, "The model before fine-tuning is kept, as asked"),
+    ):
+        assert result.plot().get_suptitle() == title
 
 
 def test_novelty_is_that_of_the_tuned_network(tuned: FineTuneResult, new: Path, cache: Path):

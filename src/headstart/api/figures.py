@@ -105,6 +105,10 @@ def _tuning(found: FineTuneResult, *, kind: str = "curves") -> Figure:
     if found.attempt is None:
         raise UserError("only the head was trained, so there are no training curves")
     title = "Fine-tuning was better" if found.kept else "Fine-tuning was not clearly better"
+    if found.attempt.keep == "tuned" and found.kept:
+        title = "The fine-tuned network is kept, as asked"
+    elif found.attempt.keep == "probe":
+        title = "The model before fine-tuning is kept, as asked"
     return plots.training_curves(found.attempt, title=title)
 
 
