@@ -116,10 +116,12 @@ def _report(found: Report) -> Figure:
     return plots.confusion_matrix(found.confusion, found.classes)
 
 
-def _audit(found: Audit, *, kind: str | None = None) -> Figure:
-    """Draw the images of the issues, or of those of a kind."""
+def _audit(found: Audit, *, kind: str | None = None, count: int = _ISSUES) -> Figure:
+    """Draw the images of the first issues, or of the first of a kind."""
+    if count < 1:
+        raise UserError(f"cannot show {count} issues; give 1 or more")
     asked = found.issues if kind is None else found.of_kind(kind)
-    issues = [one for one in asked if one.path][:_ISSUES]
+    issues = [one for one in asked if one.path][:count]
     if not issues:
         kinds = ", ".join(found.counts) or "none"
         raise UserError(f"no image has such an issue; the audit found: {kinds}")
