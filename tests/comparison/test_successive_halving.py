@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.backbones import Backbone
+from headstart.backbones import Backbone, list_backbones
 from headstart.comparison import successive_halving
+from headstart.comparison.backbone_trial import BackboneTrial
 from headstart.comparison.cost import Cost
 from headstart.comparison.result import ExcludedBackbone
 from headstart.comparison.successive_halving import compare
@@ -25,7 +26,7 @@ from headstart.models.fit import fit
 from headstart.models.fit_settings import FitSettings
 from headstart.system.serialization import to_json
 from headstart.types import EngineName
-from tests.conftest import KINDS, files, picture, write_photos
+from tests.conftest import KINDS, LITE, files, picture, write_photos
 from tests.fake_backbone import FakeBackbone
 
 pytestmark = pytest.mark.slow
@@ -113,6 +114,19 @@ def test_says_of_each_what_fit_says(photos: Path, tiny: Tiny):
     assert found.recommendation.backbone == "tiny"
     assert found.recommendation.against["slow"].difference == 0
     assert [len(found.recommendation.choice), found.images] == [24, 24]
+
+
+def test_a_view_has_the_parameters_of_its_backbone_which_is_not_built(tiny: Tiny):
+    extractor = named(tiny(), LITE)
+    unbuilt = replace(extractor, backbone=faked(extractor, network=None), warnings=[])
+    cost = Cost(images_per_second=1.0, milliseconds=1.0, memory_bytes=None)
+    images: Any = ["one", "two"]
+    trial = BackboneTrial(
+        extractor=unbuilt.as_view(View(LITE, 352)), cost=cost, correct=np.ones(2, bool)
+    )
+    one = trial.result(images)
+    assert (one.name, one.top1) == (f"{LITE}@352", None)
+    assert one.parameters == {info.name: info.parameters for info in list_backbones()}[LITE]
 
 
 def test_a_cost_is_that_of_a_prediction_which_fit_shows_too(

@@ -124,8 +124,9 @@ class BackboneTrial:
         if self.correct is None:
             raise ValueError(f"{self.name} was not measured; call `measure` first")
         backbone = self.extractor.backbone
-        known = {info.name: info for info in list_backbones()}.get(self.name)
-        published = known or {one.name: one for one in ladder()}.get(self.name)
+        known = {info.name: info for info in list_backbones()}
+        published = known.get(self.name) or {one.name: one for one in ladder()}.get(self.name)
+        counted = published or known.get(backbone.name)  # a view has the parameters of its backbone
         return BackboneResult(
             name=self.name,
             right=self.correct,
@@ -135,11 +136,11 @@ class BackboneTrial:
             pass_images_per_second=self.computed / self.seconds if self.computed else None,
             engine=str(self.extractor.effective_plan.engine),
             precision=str(self.extractor.effective_plan.precision),
-            parameters=published.parameters if published else _parameters(backbone),
+            parameters=counted.parameters if counted else _parameters(backbone),
             multiply_adds=published.multiply_adds if published else None,
             license=backbone.weights.license,
             clusters=self.clusters,
-            top1=known.top1 if known else None,
+            top1=known[self.name].top1 if self.name in known else None,
         )
 
 
