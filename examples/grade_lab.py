@@ -127,7 +127,7 @@ def marks(classifier: Classifier, report: Report, *, goal: float) -> list[Mark]:
     else:
         kept = promise.interval.low <= high and low <= promise.interval.high
         said = f"it said {promise.value:.3f} ({promise.interval.low:.3f} to "
-        said += f"{promise.interval.high:.3f}, {promise.method.value})"
+        said += f"{promise.interval.high:.3f}, {promise.method.replace('-', ' ')})"
     calibrated = report.ece <= WORST_CALIBRATION
     unread = len(report.skipped)
     return [
