@@ -104,6 +104,19 @@ def test_an_audit_draws_the_images_of_a_kind(photos: Path, drawn: list[tuple[Any
         found.plot(kind="background")
 
 
+def test_an_audit_draws_as_many_images_as_asked_for(photos: Path, drawn: list[tuple[Any, ...]]):
+    issue = Issue(path=str(files(photos)[0]), kind=IssueKind.BLURRED, score=1, label="a")
+    found = Audit(
+        data="photos", images=24, classes=3, label_check=None, surroundings=None, seconds=1,
+        issues=(issue,) * 30,
+    )  # fmt: skip
+    found.plot()
+    found.plot(count=2)
+    assert [sum(map(len, rows)) for _, rows in drawn] == [24, 2]
+    with pytest.raises(UserError, match="cannot show 0 issues"):
+        found.plot(count=0)
+
+
 def test_what_has_no_figure_says_so():
     with pytest.raises(UserError, match="there is no figure of a int"):
         figure(3)
