@@ -152,6 +152,12 @@ def test_python_runs(
     assert "cat" in capsys.readouterr().out
 
 
+def test_no_block_is_overlooked() -> None:
+    for page, path in PAGES.items():
+        fences = re.findall(r"^ *(?:```|~~~)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(fences) == 2 * len(blocks(page)), page
+
+
 def test_what_is_not_run_says_why() -> None:
     for page in PAGES:
         for reason, language, block in blocks(page):

@@ -12,7 +12,7 @@ from typing import Final
 
 from website.api_reference import api_reference
 from website.command_reference import command_reference
-from website.json_schemas import OUTPUTS, schema_text
+from website.json_schemas import FILES, OUTPUTS, list_of_schemas, schema_text
 from website.lesson_pages import is_notebook, lesson_page, quizzes
 
 ROOT: Final = Path(__file__).parents[1]
@@ -22,9 +22,7 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "api": api_reference,
     "commands": command_reference,
     "decisions": lambda: list_of_pages(ROOT / "docs" / "decisions"),
-    "schemas": lambda: "\n".join(
-        f"- [`headstart {one} --json`](schemas/{one}.schema.json)" for one in OUTPUTS
-    ),
+    "schemas": list_of_schemas,
     "quizzes": quizzes,
 }
 """What replaces a line such as `<!-- generated: commands -->` in a page."""
@@ -72,9 +70,9 @@ def collect_pages(folder: Path, *, executed: Path) -> None:
         target.write_text(_with_generated(_to_readmes(source, text)), encoding="utf-8")
     shutil.copy(ROOT / "website" / "nav.yml", folder / ".nav.yml")
     (folder / "docs" / "schemas").mkdir()
-    for command in OUTPUTS:
-        file = folder / "docs" / "schemas" / f"{command}.schema.json"
-        file.write_text(schema_text(command), encoding="utf-8")
+    for name in (*OUTPUTS, *FILES):
+        file = folder / "docs" / "schemas" / f"{name}.schema.json"
+        file.write_text(schema_text(name), encoding="utf-8")
     for name in ("site.css", "iframe-worker.js"):
         shutil.copy(ROOT / "website" / name, folder)
 

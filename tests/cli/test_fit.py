@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from jsonschema import validate
 from PIL import Image
+from website.json_schemas import json_schema
 
 from headstart.heads.families import FAMILIES
 from headstart.models import fit
@@ -82,6 +84,9 @@ def test_the_model_folder_holds_the_model_its_card_and_the_skipped_files(
     assert names == {
         "model.json", "README.md", "model", "skipped.csv", "training.json"
     }  # fmt: skip
+    for name in ("model", "training"):
+        content = (tmp_path / "model" / f"{name}.json").read_text(encoding="utf-8")
+        validate(json.loads(content), json_schema(name))
     with (tmp_path / "model" / "skipped.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [
             ["path", "reason"],

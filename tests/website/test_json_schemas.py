@@ -1,28 +1,45 @@
 """The schemas allow what commands print, and nothing else; tests/cli checks real outputs."""
 
+import inspect
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError, validate
-from website.json_schemas import OUTPUTS, json_schema, schema_text
+from website.json_schemas import FILES, OUTPUTS, json_schema, schema_text
 
+from headstart.cli.app import GROUPS
 from headstart.evaluation.conformal import Coverage
 from headstart.evaluation.report import build_report
+from headstart.models.saved_model import save_model
+from headstart.models.trained_model import FineTuning
 from headstart.system.serialization import json_text
 from headstart.types import Interval, Skipped
-from website import json_schemas
+from tests.models.trained_models import estimate, make_model, make_novelty
 
 
-@pytest.mark.parametrize("command", OUTPUTS)
-def test_they_are_schemas_with_a_description_of_every_key(command: str) -> None:
-    schema = json.loads(schema_text(command))
+@pytest.mark.parametrize("name", [*OUTPUTS, *FILES])
+def test_they_are_schemas_with_a_description_of_every_key(name: str) -> None:
+    schema = json.loads(schema_text(name))
     Draft202012Validator.check_schema(schema)
-    for name, definition in schema["$defs"].items():
-        assert definition["description"], name
-        for key, value in definition["properties"].items():
-            assert value["description"], f"{name}.{key}"
+    for part, definition in {name: schema, **schema["$defs"]}.items():
+        if "properties" in definition:
+            assert definition["description"], part
+        for key, value in definition.get("properties", {}).items():
+            assert value["description"], f"{part}.{key}"
+
+
+def test_every_command_with_json_has_a_schema() -> None:
+    commands = {
+        name: inspect.signature(command).parameters
+        for group in GROUPS.values()
+        for name, command in ((one.__name__, one) for one in group)
+    }
+    # serve writes a log with --json; its interface describes itself.
+    documented = {name for name, options in commands.items() if "as_json" in options} - {"serve"}
+    assert documented == {*OUTPUTS}
 
 
 def report(**changes: object) -> dict[str, object]:
@@ -59,7 +76,7 @@ def test_another_document_has_not(changes: dict[str, object]) -> None:
 
 def test_a_prediction_or_an_error() -> None:
     schema = json_schema("predict")
-    entries = schema["$defs"]["ImagePrediction"]
+    entries = schema["$defs"]["PredictionDocument"]
     assert entries["required"] == ["image"]
     document = dict.fromkeys(("cost", "coverage", "drift", "estimated_accuracy"))
     found = {"image": "a.jpg", "error": "truncated"}
@@ -71,6 +88,23 @@ def test_a_prediction_or_an_error() -> None:
         )
 
 
+def test_the_manifest_of_a_model(tmp_path: Path) -> None:
+    tuning = FineTuning(
+        depth=2,
+        cut="stage5",
+        epochs=3,
+        share=0.5,
+        weights="0" * 32,
+        probe=estimate(7, 10),
+        tuned=estimate(8, 10),
+    )
+    save_model(make_model(tuning=tuning, novelty=make_novelty()), tmp_path / "model")
+    manifest = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
+    validate(manifest, json_schema("model"))
+    with pytest.raises(ValidationError):
+        validate({**manifest, "classes": ["ant"]}, json_schema("model"))
+
+
 class Converted(NamedTuple):
     value: int
 
@@ -79,6 +113,6 @@ class Converted(NamedTuple):
 
 
 def test_what_converts_itself_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(json_schemas.OUTPUTS, "made-up", Converted)
+    monkeypatch.setitem(OUTPUTS, "made-up", Converted)
     with pytest.raises(TypeError, match="there is no schema for"):
         json_schema("made-up")

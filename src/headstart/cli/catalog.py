@@ -1,12 +1,17 @@
 """headstart info, backbones, classes, datasets and cache."""
 
-from typing import Annotated, Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, paragraph, print_json, say, say_markdown, table
 from headstart.cli.summary import cost_text, total_cost
 from headstart.system.option import Option
 from headstart.system.text import pluralize
+
+if TYPE_CHECKING:
+    from headstart.cli.documents.catalog import ClassDocument
 
 
 def info(
@@ -133,7 +138,7 @@ def classes(
 
     names, groups = imagenet_classes(), imagenet_groups()
     found = range(len(names)) if word is None else search_classes(word)
-    listed: list[dict[str, Any]] = [
+    listed: list[ClassDocument] = [
         {
             "index": index,
             "name": names[index],

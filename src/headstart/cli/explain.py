@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +18,7 @@ from headstart.system.text import pluralize
 from headstart.types import Device
 
 if TYPE_CHECKING:
+    from headstart.cli.documents.inspection import Explained
     from headstart.inspection.explanation import Explanation
 
 
@@ -92,7 +92,7 @@ def explain(
     work = f"explaining {pluralize(len(predictions), 'image')} takes"
     if text := slow_views_text(network, explainer.passes(len(predictions)), work):
         note(text)
-    answers: list[dict[str, Any]] = []
+    answers: list[Explained] = []
     mark_results(out)
     with progress() as bars:
         bar = bars.bar("images", "images")
@@ -139,15 +139,23 @@ def _draw(found: Explanation, base: Path) -> None:
     plots.save(plots.explanation_figure(found, overlays), _file(base))
 
 
-def _answer(found: Explanation, base: Path) -> dict[str, Any]:
+def _answer(found: Explanation, base: Path) -> Explained:
+    prediction = found.prediction
     return {
-        **asdict(found.prediction),
+        "image": prediction.image,
+        "label": prediction.label,
+        "probability": prediction.probability,
+        "explained": prediction.explained,
+        "explained_probability": prediction.explained_probability,
         "sheet": _file(base),
         "maps": [
             {
                 "method": one.method,
                 "stage": one.stage,
-                **asdict(one.faithfulness),
+                "deletion": one.faithfulness.deletion,
+                "insertion": one.faithfulness.insertion,
+                "random_deletion": one.faithfulness.random_deletion,
+                "random_insertion": one.faithfulness.random_insertion,
                 "trustworthy": one.faithfulness.trustworthy,
                 "overlay": _file(base, one.method),
             }
@@ -156,14 +164,17 @@ def _answer(found: Explanation, base: Path) -> dict[str, Any]:
     }
 
 
-def _describe(answers: list[dict[str, Any]]) -> None:
+def _describe(answers: list[Explained]) -> None:
     rows = []
     for answer in answers:
         own = [str(answer["image"]), answer["explained"], f"{answer['explained_probability']:.4f}"]
         for one in answer["maps"]:
-            scores = ("deletion", "random_deletion", "insertion", "random_insertion")
+            scores = (
+                *(one["deletion"], one["random_deletion"]),
+                *(one["insertion"], one["random_insertion"]),
+            )
             result = "better" if one["trustworthy"] else "not better"
-            rows.append([*own, one["method"], *(f"{one[name]:.3f}" for name in scores), result])
+            rows.append([*own, one["method"], *(f"{score:.3f}" for score in scores), result])
             own = ["", "", ""]
     table(
         [

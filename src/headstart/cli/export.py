@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from headstart.system.text import pluralize
 from headstart.types import Precision
 
 if TYPE_CHECKING:
+    from headstart.cli.documents.catalog import ExportDocument
     from headstart.datasets import ImageDataset
     from headstart.exporting.check_images import CheckImage
     from headstart.exporting.export import ExportSettings
@@ -241,7 +242,7 @@ def _show(
     parts = [out, *([out.with_suffix(".bin")] if settings.format == "openvino" else [])]
     size = sum(one.stat().st_size for one in parts)
     if as_json:
-        document: dict[str, Any] = {
+        document: ExportDocument = {
             "file": out,
             "format": settings.format,
             "input": settings.input,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import print_json, say, table
 from headstart.cli.result_files import check_image_results
 from headstart.system.option import Option
-from headstart.system.serialization import to_json
 
 if TYPE_CHECKING:
+    from headstart.cli.documents.inspection import FeaturesDocument
     from headstart.inspection.differentiable_model import DifferentiableView
     from headstart.inspection.feature_maps import Filters, StageMaps
 
@@ -95,15 +95,19 @@ def _file(stage: StageMaps) -> str:
 
 def _document(
     image: Path, shown: DifferentiableView, found: tuple[StageMaps, ...], first: Filters | None
-) -> dict[str, Any]:
-    document: dict[str, Any] = {
+) -> FeaturesDocument:
+    document: FeaturesDocument = {
         "image": image,
         "backbone": shown.backbone,
         "view": shown.name,
         "overview": _OVERVIEW,
         "stages": [
             {
-                **to_json(one, without=("number", "maps")),
+                "name": one.name,
+                "channels": one.channels,
+                "height": one.height,
+                "width": one.width,
+                "ranked": one.ranked,
                 "file": _file(one),
             }
             for one in found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headstart.cli.breakdown import breakdown_facts
 from headstart.cli.console import facts
@@ -21,9 +21,15 @@ from headstart.finetuning.settings import Keep
 from headstart.system.text import pluralize
 
 if TYPE_CHECKING:
+    from headstart.cli.documents.training import (
+        AugmentationDocument,
+        FineTuneDocument,
+        TestDocument,
+    )
     from headstart.datasets import ImageDataset
     from headstart.features.extractor import Extractor
     from headstart.finetuning.finetune import FineTuneResult, TuningAttempt
+    from headstart.finetuning.invariance import InvarianceTest
     from headstart.finetuning.validation import ValidationResult
     from headstart.models.fit_result import HeldOutPredictions
     from headstart.models.trained_model import AccuracyEstimate
@@ -74,10 +80,9 @@ def _compared(before: ValidationResult, after: ValidationResult) -> str:
     )
 
 
-def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
+def document(result: FineTuneResult, seconds: float) -> FineTuneDocument:
     """Return the document of `--json`; values that were not measured are null."""
     model, attempt, probe = result.model, result.attempt, result.probe
-    invariance = attempt.invariance if attempt else None
     return {
         **training_document(result.fitted),
         "kept": result.kept,
@@ -89,10 +94,10 @@ def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
         "result": model.accuracy,
         "probe": probe.model.accuracy,
         "validation": {
-            "probe": attempt and attempt.probe.estimate,
-            "tuned": attempt and attempt.tuned.estimate,
-            "start": attempt and attempt.start.estimate,
-            "result": attempt and attempt.result.estimate,
+            "probe": attempt.probe.estimate if attempt else None,
+            "tuned": attempt.tuned.estimate if attempt else None,
+            "start": attempt.start.estimate if attempt else None,
+            "result": attempt.result.estimate if attempt else None,
         },
         "test": _tested(result),
         "keep": attempt.keep if attempt else Keep.BETTER,
@@ -100,19 +105,27 @@ def document(result: FineTuneResult, seconds: float) -> dict[str, Any]:
         "members": members_document(
             model, dict.fromkeys(one.origin.name for one in model.all_members)
         ),
-        "augmentation": invariance
-        and {
-            **asdict(invariance.augmentation),
-            "probe_under": invariance.accuracy_by_transform,
-            "exchanges": invariance.exchanges,
-            "images": invariance.images,
-        },
+        "augmentation": _augmentation(attempt.invariance) if attempt else None,
         "history": attempt.history if attempt else (),
         "seconds": seconds,
     }
 
 
-def _tested(result: FineTuneResult) -> dict[str, AccuracyEstimate | None] | None:
+def _augmentation(tested: InvarianceTest) -> AugmentationDocument:
+    found = tested.augmentation
+    return {
+        "scale": found.scale,
+        "ratio": found.ratio,
+        "flip": found.flip,
+        "upside_down": found.upside_down,
+        "color": found.color,
+        "probe_under": tested.accuracy_by_transform,
+        "exchanges": tested.exchanges,
+        "images": tested.images,
+    }
+
+
+def _tested(result: FineTuneResult) -> TestDocument | None:
     """Return the accuracies on the test part, which decided nothing; None if there is none."""
     from headstart.models.accuracies import held_out_accuracies
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.breakdown import breakdown_facts
@@ -31,6 +31,7 @@ from headstart.system.text import join_names, pluralize
 from headstart.types import AUTO, DEFAULT_BACKBONE, EstimateMethod, Quality
 
 if TYPE_CHECKING:
+    from headstart.cli.documents.training import FitDocument
     from headstart.datasets import ImageDataset
     from headstart.features.extractor import Extractor
     from headstart.models.fit_result import FitResult
@@ -176,9 +177,7 @@ def fit(
     too_expensive = limit.left_out(names, prices) if limit else {}
     seconds = time.perf_counter() - started
     if as_json:
-        document = _document(result, quality, spent, seconds)
-        over = [{"view": name, "cost": cost} for name, cost in too_expensive.items()]
-        print_json(document | {"budget": budget, "over_budget": over})
+        print_json(_document(result, quality, spent, seconds, budget, too_expensive))
     else:
         kept = budget_text(budget, too_expensive)
         _describe(dataset, extractor, result, spent, kept, seconds, out, report)
@@ -262,13 +261,17 @@ def _document(
     quality: Quality,
     costs: Mapping[str, float | None],
     seconds: float,
-) -> dict[str, Any]:
+    budget: float | None,
+    over_budget: Mapping[str, float],
+) -> FitDocument:
     return {
         **training_document(result),
         "quality": quality,
         "members": members_document(result.model, costs),
         "cost": total_cost(costs),
         "seconds": seconds,
+        "budget": budget,
+        "over_budget": [{"view": name, "cost": cost} for name, cost in over_budget.items()],
     }
 
 

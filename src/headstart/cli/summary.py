@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from headstart.system.text import join_names, pluralize
 from headstart.types import Conflict, Skipped
 
 if TYPE_CHECKING:
+    from headstart.cli.documents.training import MemberDocument, TrainingDocument
     from headstart.features.extractor import Extractor
     from headstart.models.fit_result import FitResult
     from headstart.models.trained_model import Model
@@ -40,7 +41,7 @@ def layer_text(stages: Sequence[str], last: str = "") -> str:
     return f"{stages[0]} to {stages[-1]}" if len(stages) > 2 else " + ".join(stages)
 
 
-def training_document(result: FitResult) -> dict[str, Any]:
+def training_document(result: FitResult) -> TrainingDocument:
     """Return the JSON that fit and finetune share, about the saved model, its images and its test.
 
     What each of several members has is null; see `members_document`.
@@ -72,7 +73,7 @@ def training_document(result: FitResult) -> dict[str, Any]:
         "recalls": result.recalls,
         "accuracy_same_scenes": None if same_scenes is None else same_scenes.value,
         "shared_scenes": _shared_scenes(result),
-        "novelty": model.novelty and model.novelty.estimate,
+        "novelty": model.novelty.estimate if model.novelty else None,
         "cached": result.cached,
         "images_per_second": images_per_second(result),
     }
@@ -83,7 +84,7 @@ def images_per_second(result: FitResult) -> float | None:
     return result.computed / result.feature_seconds if result.computed else None
 
 
-def members_document(model: Model, costs: Mapping[str, float | None]) -> list[dict[str, Any]]:
+def members_document(model: Model, costs: Mapping[str, float | None]) -> list[MemberDocument]:
     """Return the JSON of a model's members: one for a model that averages none.
 
     `costs` are the core-milliseconds per image of each view; None where it is not known.

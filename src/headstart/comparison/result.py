@@ -70,7 +70,12 @@ class BackboneResult:
 
 @dataclass(frozen=True, slots=True)
 class ExcludedBackbone:
-    """A backbone that could not be compared, and why."""
+    """A backbone that could not be compared, and why.
+
+    Attributes:
+        name: name of the backbone.
+        reason: why it could not be compared.
+    """
 
     name: str
     reason: str

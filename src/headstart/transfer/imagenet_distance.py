@@ -63,7 +63,12 @@ class ImageNetDistance:
 
 
 class NearestClass(NamedTuple):
-    """One of the network's own classes and its mean probability, [0, 1]."""
+    """One of the network's own classes.
+
+    Attributes:
+        name: name of the class.
+        probability: its mean probability, [0, 1].
+    """
 
     name: str
     probability: float
