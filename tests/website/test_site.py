@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote_plus, unquote, urlsplit
 
 import nbformat
 import pytest
@@ -25,6 +25,26 @@ NOT_CHECKED = [
     "landmark-unique",  # the theme's copy buttons
     "scrollable-region-focusable",  # Chromium and Firefox scroll these by keyboard
 ]
+
+SEARCHED = {
+    "burst": "camera-traps.html",
+    "group bursts": "#group-bursts-cameras-or-patients",
+    "export onnx": "#export-to-onnx-or-openvino",
+    "tiles": "#find-small-things-in-large-images-tiles",
+    "use a GPU": "usage.html?h=use+a+GPU#gpu-or-another-device",
+    "CUDA": "usage.html?h=CUDA#gpu-or-another-device",
+    "cite": "#cite-headstart",
+    "read the JSON": "#read-the-json-output-in-a-program",
+    "class weights": "#class-weights-for-imbalanced-classes",
+    "imbalance": "#class-weights-for-imbalanced-classes",
+    "unknown objects": "trust.html?h=unknown+objects#unknown-objects",
+    "offline install": "offline.html?h=offline+install#install-without-a-connection",
+    "add a backbone": "#add-a-backbone-or-use-your-own-network",
+    "threshold": "#set-a-confidence-threshold",
+    "confidence threshold": "#set-a-confidence-threshold",
+    "duplicate photos": "#find-duplicate-photos",
+}
+"""What users search for, and what the first three results must contain."""
 
 
 class Page(HTMLParser):
@@ -117,12 +137,16 @@ def test_search_works_without_a_server(chromium: Any, site: Path) -> None:
     with opened(chromium) as page:
         page.goto((site / "docs" / "start.html").as_uri())
         page.keyboard.press("Control+k")
-        page.get_by_role("combobox").or_(page.locator("input[type=text]")).last.fill("bursts")
-        results = page.locator("a[href*='camera-traps.html']").filter(visible=True)
-        results.first.wait_for()
+        field = page.get_by_role("combobox").or_(page.locator("input[type=text]")).last
+        for words, wanted in SEARCHED.items():
+            field.fill(words)
+            results = page.locator(f"a[href*='?h={quote_plus(words)}']").filter(visible=True)
+            results.first.wait_for()
+            first = results.evaluate_all("all => all.slice(0, 3).map(one => one.href)")
+            assert any(wanted in link for link in first), f"{words}: {first}"
         results.first.click()
-        page.wait_for_url("**/camera-traps.html**")
-        assert page.locator("h1").inner_text().startswith("2,000 photos of a camera trap")
+        page.wait_for_url(f"**{wanted}")
+        assert page.locator("h1").inner_text().startswith("Guides")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
