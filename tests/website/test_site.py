@@ -149,17 +149,28 @@ def test_search_works_without_a_server(chromium: Any, site: Path) -> None:
         assert page.locator("h1").inner_text().startswith("Guides")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-def test_contrast_names_and_width(chromium: Any, site: Path, width: int, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("width", "scheme", "names"),
+    [
+        (1280, "light", ("index", "docs/results", "docs/lessons/quizzes")),
+        (360, "dark", ("docs/guides/index", "docs/glossary", "docs/decisions/0030-export")),
+    ],
+)
+def test_contrast_names_and_width(
+    chromium: Any, site: Path, width: int, scheme: str, names: tuple[str, ...]
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     rules = {name: {"enabled": False} for name in NOT_CHECKED}
     viewport = {"width": width, "height": 800}
     with opened(chromium, viewport=viewport, color_scheme=scheme) as page:
-        lessons = [f"lessons/{one.slug}" for one in find_lessons()[:2]]  # one was run
-        for name in ("start", "results", "guides/own-network", "lessons/quizzes", *lessons):
-            page.goto((site / "docs" / f"{name}.html").as_uri())
+        lessons = [f"docs/lessons/{one.slug}" for one in find_lessons()[:2]]  # one was run
+        for name in (*names, *lessons):
+            page.goto((site / f"{name}.html").as_uri())
             scheme_of_page = page.locator("body").get_attribute("data-md-color-scheme")
             assert scheme_of_page == {"light": "default", "dark": "slate"}[scheme]
             found = axe.run(page, options={"rules": rules, "resultTypes": ["violations"]})
             assert found.violations_count == 0, found.generate_report()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for name in ("commands", "api", "files"):  # generated or with long words
+            page.goto((site / "docs" / f"{name}.html").as_uri(), wait_until="domcontentloaded")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
