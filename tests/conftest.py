@@ -19,14 +19,16 @@ from PIL import Image
 
 from headstart.backbones import Backbone, load_backbone
 from headstart.backbones.backbone import Stage, Weights
+from headstart.backbones.lite import LiteSource
 from headstart.cli.app import run
-from headstart.engines import EnginePlan
+from headstart.engines import EnginePlan, choose
 from headstart.features import extractor, path_index
 from headstart.features.extractor import Extractor
 from headstart.images.preprocessing import Interpolation, Preprocessing
 from headstart.models import model_backbone
 from headstart.models.saved_model import save_model
 from headstart.types import EngineName, Precision
+from tests import shared_networks as shared
 from tests.fake_backbone import FakeBackbone
 from tests.models.trained_models import make_model
 
@@ -119,6 +121,13 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files written just now count as old: no test waits for the clock of a file system."""
     monkeypatch.setattr(path_index, "_RACY", 0)
+
+
+@pytest.fixture
+def shared_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embedded networks are read and compiled once; nothing changes them."""
+    monkeypatch.setattr(LiteSource, "load", shared.load)
+    monkeypatch.setattr(choose, "build_engine", shared.build_engine)
 
 
 @pytest.fixture(scope="session")

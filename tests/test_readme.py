@@ -104,7 +104,7 @@ def at_the_desk(desk: Path, cat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("at_the_desk")
+@pytest.mark.usefixtures("at_the_desk", "shared_networks")
 @pytest.mark.parametrize("page", WITH_NEW_COMMANDS)
 def test_every_command_works_in_the_order_shown(
     page: str, desk: Path, capsys: pytest.CaptureFixture[str]
@@ -135,7 +135,7 @@ WITH_PYTHON = sorted({page for page in PAGES if python_of(page)} - {*PYTHON_ELSE
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("at_the_desk")
+@pytest.mark.usefixtures("at_the_desk", "shared_networks")
 @pytest.mark.parametrize("page", WITH_PYTHON)
 def test_python_runs(
     page: str, desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

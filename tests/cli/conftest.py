@@ -37,6 +37,11 @@ class Outcome:
 Cli = Callable[..., Outcome]
 
 
+@pytest.fixture(autouse=True)
+def _shared(shared_networks: None) -> None:
+    """These tests take networks as they are."""
+
+
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.delenv("COLUMNS", raising=False)

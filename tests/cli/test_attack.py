@@ -56,7 +56,9 @@ def test_failure_exits_with_1_and_writes_what_it_has(cli: Cli, cat: Path, tmp_pa
 def test_a_model(cli: Cli, model: Path, new_photos: Path, tmp_path: Path):
     image = new_photos / "checks" / "100.jpg"
     arguments = ["attack", image, "--model", model, "--out", tmp_path / "a.png"]
-    document = cli(*arguments, "--to", "stripes", "--epsilon", "8/255", "--json").document
+    document = cli(
+        *arguments, "--to", "stripes", "--epsilon", "8/255", "--steps", 30, "--json"
+    ).document
     assert (document["before"]["label"], document["after"]["label"]) == ("checks", "stripes")
     wrong = cli(*arguments, "--to", "stripe")
     assert wrong.code == 2

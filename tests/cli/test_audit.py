@@ -81,6 +81,16 @@ def test_a_second_audit_replaces_the_first(cli: Cli, data: Path, tmp_path: Path)
     assert cli("audit", data, "--out", out).code == 0
     assert (out / "audit.csv").read_bytes() == table
     assert (out / "index.html").read_bytes() == page
+    # A review is not deleted.
+    written = out / "audit.csv"
+    lines = written.read_text(encoding="utf-8").splitlines()
+    assert len(lines) > 1
+    reviewed = "\n".join([lines[0], lines[1] + "drop", *lines[2:]]) + "\n"
+    written.write_text(reviewed, encoding="utf-8")
+    outcome = cli("audit", data, "--out", out)
+    assert outcome.code == 2
+    assert "has an action in 1 row, which would be lost" in outcome.err
+    assert written.read_text(encoding="utf-8") == reviewed
 
 
 def test_finetune_finds_the_review_again(data: Path, tmp_path: Path):
@@ -97,16 +107,3 @@ def test_errors_are_said_in_a_sentence(cli: Cli, data: Path, tmp_path: Path):
     assert missing.code == 2
     both = ["--apply", tmp_path / "a.csv", "--review", tmp_path / "b.csv"]
     assert one_sentence(cli("audit", data, "--out", tmp_path / "m", *both))
-
-
-def test_a_second_audit_does_not_delete_a_review(cli: Cli, data: Path, tmp_path: Path):
-    assert cli("audit", data, "--out", tmp_path / "audit").code == 0
-    table = tmp_path / "audit" / "audit.csv"
-    lines = table.read_text(encoding="utf-8").splitlines()
-    assert len(lines) > 1
-    reviewed = "\n".join([lines[0], lines[1] + "drop", *lines[2:]]) + "\n"
-    table.write_text(reviewed, encoding="utf-8")
-    outcome = cli("audit", data, "--out", tmp_path / "audit")
-    assert outcome.code == 2
-    assert "has an action in 1 row, which would be lost" in outcome.err
-    assert table.read_text(encoding="utf-8") == reviewed

@@ -234,7 +234,7 @@ def test_a_model_of_single_images_promises_no_sets(cli: Cli, new: Path, tmp_path
     for kind in KINDS:
         for path in files(new / kind)[1:]:
             path.unlink()
-    assert cli("fit", new, "--out", tmp_path / "model").code == 0
+    assert cli("fit", new, "--out", tmp_path / "model", "--stage", "head").code == 0
     outcome = cli("predict", tmp_path / "model", new, "--coverage", 0.9)
     assert (outcome.code, one_sentence(outcome)) == (2, True)
     assert "has no calibration images" in outcome.err

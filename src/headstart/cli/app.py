@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import traceback
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -123,7 +124,7 @@ def run(arguments: list[str]) -> int:
     try:
         if "" in arguments:  # which would name the current folder
             raise UserError("an argument is empty, perhaps an unset variable; give a value")
-        code = app(arguments, prog_name="headstart", standalone_mode=False) or 0
+        code = _commands()(arguments, prog_name="headstart", standalone_mode=False) or 0
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else 1
     except BrokenPipeError:  # the reader of our output closed it, as `head` does
@@ -143,6 +144,12 @@ def run(arguments: list[str]) -> int:
     if code == INTERRUPTED:
         note("stopped; finished work is in the cache, so the same command continues from there")
     return int(code)
+
+
+@cache
+def _commands() -> Any:
+    """Return all commands with their options, which Typer would build again for each call."""
+    return typer.main.get_command(app)
 
 
 def say_usage(error: UsageError) -> None:

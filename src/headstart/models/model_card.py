@@ -1,13 +1,19 @@
 """The model card: what a model is, what it was trained on, how accurate it is, its limits."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headstart.heads.families import head_family
 from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.text import markdown, pluralize
 from headstart.types import EstimateMethod
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +146,20 @@ def _novelty_lines(model: Model) -> list[str]:
     return lines
 
 
-def model_card(model: Model) -> str:
-    """Return the model card as Markdown; it is the README.md of a saved model."""
+@cache
+def _template() -> Template:
     from jinja2 import Environment, StrictUndefined  # would delay predictions
 
-    family = head_family(model.head.kind)
     environment = Environment(undefined=StrictUndefined, autoescape=False)
     environment.filters |= {"cell": markdown, "pluralize": pluralize}
     template = resources.files("headstart.models") / "model_card.md.j2"
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
+    return environment.from_string(template.read_text(encoding="utf-8"))
+
+
+def model_card(model: Model) -> str:
+    """Return the model card as Markdown; it is the README.md of a saved model."""
+    family = head_family(model.head.kind)
+    return _template().render(
         model=model,
         accuracy=accuracy_text(model.accuracy),
         baseline=_baseline_text(model),
