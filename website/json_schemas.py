@@ -13,6 +13,7 @@ from headstart.backbones.source import BackboneInfo
 from headstart.cli.documents import catalog, inspection, prediction, training
 from headstart.comparison.result import Comparison
 from headstart.evaluation.report import Report
+from headstart.quiz.quizzes import Quiz
 from headstart.transfer.result import TransferReport
 from website.manifest_schema import info_schema, manifest_schema
 from website.type_schema import Schema, type_schema
@@ -34,6 +35,7 @@ OUTPUTS: Final[dict[str, Any]] = {
     "imagine": catalog.ImagineDocument,
     "robustness": inspection.RobustnessDocument,
     "classes": catalog.ClassesDocument,
+    "quiz": Quiz | Sequence[Quiz],
     "report": catalog.ReportDocument,
     "export": catalog.ExportDocument,
     "verify": catalog.VerifyDocument,
