@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from headstart.evaluation.breakdown import ClassRecall
 from headstart.images.preprocessing import Preprocessing
 from headstart.models import saved_model
 from headstart.models.trained_model import (
@@ -22,8 +23,8 @@ _PARTS: Final[dict[str, Any]] = {
     **{
         one.__name__: one
         for one in (
-            *(AccuracyEstimate, BackboneOrigin, Detection, FineTuning, Interval, Member),
-            *(NoveltyEstimate, Preprocessing, SeriesSummary),
+            *(AccuracyEstimate, BackboneOrigin, ClassRecall, Detection, FineTuning, Interval),
+            *(Member, NoveltyEstimate, Preprocessing, SeriesSummary),
         )
     },
 }
