@@ -86,6 +86,8 @@ def test_a_flat_map_is_not_trusted():
         ((0.1, 0.4, 0.5, 0.5), False),
         ((0.136, 0.9, 0.144, 0.5), False),
         ((0.1, 0.505, 0.5, 0.5), False),
+        ((0.05, 0.19, 0.11, 0.11), True),  # of an image whose probability is low
+        ((0.05, 0.12, 0.11, 0.115), False),
     ],
 )
 def test_both_scores_must_be_better_than_by_chance(scores, verdict):

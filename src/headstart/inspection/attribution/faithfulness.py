@@ -21,7 +21,7 @@ scores of photos changed by 0.004 to 0.014 on average, and no conclusion changed
 SHIFTS = 3
 """Number of shifted maps whose mean score is the random baseline."""
 MARGIN = 0.1
-"""Share of the possible gain below which a map and its shifted copies tie."""
+"""Share of a score by which a map must beat its shifted copies; less is a tie."""
 PASSES = 2 * (STEPS + 1) * (SHIFTS + 1)
 """Forward passes for one map."""
 _BATCH = 32  # images per forward pass, to limit memory
@@ -50,12 +50,14 @@ class Faithfulness:
     def trustworthy(self) -> bool:
         """Whether both scores are better than those of the shifted maps, and not by chance.
 
-        Each must gain `MARGIN` of what could be gained at most: deletion can fall to 0, and
-        insertion rise to 1.
+        Deletion must be lower by `MARGIN` of itself, and insertion higher by `MARGIN` of itself or
+        of what is left to 1, whichever is less.
         """
-        return self.deletion < (1 - MARGIN) * self.random_deletion and 1 - self.insertion < (
-            1 - MARGIN
-        ) * (1 - self.random_insertion)
+        needed = MARGIN * min(self.random_insertion, 1 - self.random_insertion)
+        return (
+            self.deletion < (1 - MARGIN) * self.random_deletion
+            and self.insertion > self.random_insertion + needed
+        )
 
 
 def faithfulness(
