@@ -20,6 +20,7 @@ from headstart.plots.comparison import accuracy_and_cost
 from headstart.plots.feature_maps import channels_by_stage, filters, strongest_channels
 from headstart.plots.finetuning import training_curves
 from headstart.plots.image_grid import Panel, image_grid, small_copy
+from headstart.plots.learning_curves import learning_curves
 from headstart.plots.overlays import explanation_figure, overlay
 from headstart.plots.results import accuracy_by_stage, confusion_matrix, most_wrong, reliability
 from headstart.plots.robustness import robustness_curves
@@ -35,6 +36,7 @@ __all__ = [
     "explanation_figure",
     "filters",
     "image_grid",
+    "learning_curves",
     "most_wrong",
     "overlay",
     "reliability",
