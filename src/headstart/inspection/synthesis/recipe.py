@@ -67,7 +67,7 @@ BEST = SynthesisRecipe(
     Spectrum,
     log_odds,
     AscentSettings(
-        steps=250,
+        steps=300,
         rate=0.12,
         tv=20.0,
         levels=(
