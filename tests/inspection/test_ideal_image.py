@@ -46,7 +46,7 @@ def test_the_lessons_picture_is_read_back_with_certainty(network: InspectedNetwo
 
 
 def test_best_makes_progress_and_a_larger_picture(network: InspectedNetwork, tmp_path: Path):
-    target = class_target(network, "zebra")
+    target = class_target(network, "cat")
     before, after = (
         synthesize(network, [target], short(steps=steps), out=tmp_path / "a.png", size=256)[0]
         for steps in (1, 25)
