@@ -170,7 +170,7 @@ The same classes and seed now:
 
 ![Five classes, now](gallery/ideal.png)
 
-The published images of Lucid and MACO show other networks, so they are compared in words only. Those
+The published images of Lucid and MACO show other networks: a comparison in words only. Those
 of Lucid (InceptionV1) are sharper and in stronger colors; a class fills the image with its parts,
 several times over. Those of MACO (ResNet-50 and vision transformers, at higher resolution) are
 closer to photographs, and a mask from the gradients makes transparent what did not matter. Here an
