@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headstart.cli import next_steps
-from headstart.cli.app import GROUPS
+from headstart.cli.commands import Commands
 from headstart.cli.next_steps import next_step
 from tests.cli.conftest import Cli
 
@@ -72,5 +72,4 @@ def test_results_decide(monkeypatch: pytest.MonkeyPatch, cat: Path, tmp_path: Pa
 
 
 def test_every_command_that_ends_by_itself_has_one() -> None:
-    verbs = {command.__name__ for group in GROUPS.values() for command in group}
-    assert verbs - next_steps._STEPS.keys() == {"transfer", "serve", "watch"}
+    assert set(Commands()) - next_steps._STEPS.keys() == {"transfer", "serve", "watch"}

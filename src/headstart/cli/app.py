@@ -9,33 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.cli import (
-    attack,
-    audit,
-    catalog,
-    compare,
-    evaluate,
-    explain,
-    export,
-    features,
-    finetune,
-    fit,
-    imagine,
-    predict,
-    quiz,
-    report,
-    robustness,
-    serve,
-    transfer,
-    watch,
-)
 from headstart.cli.command_group import CommandGroup
 from headstart.cli.console import note
-from headstart.cli.parameters import Command, with_options
 from headstart.cli.results_page import remember_command
 from headstart.errors import HeadstartError, UserError
 from headstart.system.memory import is_out_of_memory
-from headstart.system.option import summary
 from headstart.system.text import one_line
 
 UsageError: Any = typer.BadParameter.__base__
@@ -43,30 +21,6 @@ UsageError: Any = typer.BadParameter.__base__
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the number of the signal."""
 
-
-GROUPS = {
-    "Everyday": (
-        audit.audit,
-        fit.fit,
-        evaluate.evaluate,
-        predict.predict,
-        predict.classify,
-        catalog.info,
-    ),
-    "Choosing": (compare.compare, transfer.transfer, finetune.finetune, catalog.backbones),
-    "Looking inside": (
-        explain.explain,
-        features.features,
-        attack.attack,
-        imagine.imagine,
-        robustness.robustness,
-        catalog.classes,
-    ),
-    "Handing over": (report.report, export.export, export.verify, serve.serve, watch.watch),
-    "Learning": (quiz.quiz,),
-    "Housekeeping": (catalog.datasets, catalog.cache),
-}
-"""The commands by topic, in the order of `headstart --help`."""
 app = typer.Typer(
     name="headstart",
     cls=CommandGroup,
@@ -77,11 +31,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for topic, commands in GROUPS.items():
-    for command in commands:
-        app.command(cls=Command, help=summary(command), rich_help_panel=topic)(
-            with_options(command)
-        )
 
 
 def _version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
+from headstart.cli.commands import TOPICS, Commands, first_paragraph
 from headstart.errors import UserError
 
 _PROJECT_FILES: Final = (Path("headstart.toml"), Path("pyproject.toml"))
@@ -24,6 +25,15 @@ class CommandGroup(TyperGroup):
 
     Messages about option values, which come from pydantic, are reworded.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = Commands()  # type: ignore[assignment]
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands, in the order of the help."""
+        del ctx
+        return list(self.commands)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command with the defaults of the project file, if there is one."""
@@ -68,13 +78,8 @@ class CommandGroup(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands under the headings of their topics, each with its whole summary."""
         del ctx
-        topics: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            first, *_ = (command.help or "").split("\n\n")
-            rows = topics.setdefault(str(getattr(command, "rich_help_panel", "")), [])
-            rows.append((name, " ".join(first.split())))
         # Aligned over all topics.
         widest = max(map(len, self.commands))
-        for topic, rows in topics.items():
+        for topic, names in TOPICS.items():
             with formatter.section(topic):
-                formatter.write_dl([(name.ljust(widest), text) for name, text in rows])
+                formatter.write_dl([(name.ljust(widest), first_paragraph(name)) for name in names])
