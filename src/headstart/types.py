@@ -3,17 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-"""RGB images, channels last: (H, W, 3) or (N, H, W, 3); 0 to 255 stand for [0, 1]."""
-Floats: TypeAlias = npt.NDArray[np.float32]
-Doubles: TypeAlias = npt.NDArray[np.float64]
-Labels: TypeAlias = npt.NDArray[np.int64]
-"""(N,) indices into a list of class names; also used for other arrays of row indices."""
+    Pixels: TypeAlias = npt.NDArray[np.uint8]
+    """RGB images, channels last: (H, W, 3) or (N, H, W, 3); 0 to 255 stand for [0, 1]."""
+    Floats: TypeAlias = npt.NDArray[np.float32]
+    Doubles: TypeAlias = npt.NDArray[np.float64]
+    Labels: TypeAlias = npt.NDArray[np.int64]
+    """(N,) indices into a list of class names; also used for other arrays of row indices."""
+_ARRAYS = {"Pixels": "uint8", "Floats": "float32", "Doubles": "float64", "Labels": "int64"}
 DEFAULT_BACKBONE = "efficientnet-lite0"
 AUTO = "auto"
 """The value of options that are chosen automatically."""
@@ -21,6 +23,17 @@ ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Called with the number of items done so far and in total."""
 ProgressBarFactory: TypeAlias = Callable[[str, str], ProgressCallback]
 """Creates a progress bar, given what is being done and the unit of its items."""
+
+
+def __getattr__(name: str) -> Any:
+    # On first use, so that `headstart --help` does not wait for NumPy.
+    if name not in _ARRAYS:
+        raise AttributeError(f"module 'headstart.types' has no attribute {name!r}")
+    import numpy as np
+    import numpy.typing as npt
+
+    globals()[name] = found = npt.NDArray[getattr(np, _ARRAYS[name])]
+    return found
 
 
 class EngineName(StrEnum):

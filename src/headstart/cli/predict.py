@@ -72,7 +72,6 @@ def predict(
         force: Replace a file for --out that predict has not written, and write to a folder that has
             other files: --where replaces those of the same names, --sort-into none.
     """
-    from headstart.datasets.sorted_folder import SortedFolder
     from headstart.datasets.unlabeled import find_images
     from headstart.features.cost import costs_of
     from headstart.models.prediction import predict as run
@@ -82,8 +81,11 @@ def predict(
     rule = AnswerRule(unknown=rate, min_probability=min_probability)
     if placement is not Placement.LINK and sort_into is None:
         raise UserError(f"--by {placement} has no effect without --sort-into FOLDER")
-    sorted_folder = None if sort_into is None else SortedFolder(sort_into, placement)
-    if sorted_folder:
+    sorted_folder = None
+    if sort_into is not None:
+        from headstart.datasets.sorted_folder import SortedFolder  # would delay the start
+
+        sorted_folder = SortedFolder(sort_into, placement)
         check_sorting(sorted_folder, images, force=force)
     if out is not None:
         check_predictions_file(out, images, force=force)

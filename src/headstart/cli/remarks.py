@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from headstart.cli.summary import names_text
 from headstart.errors import HeadstartError, UserError
 from headstart.system.text import duration, one_line, pluralize
@@ -44,7 +42,7 @@ def coverage_warnings(model: Model, coverage: float | None, *, by_class: bool) -
             raise UserError("--coverage-by-class needs a coverage; add --coverage 0.9")
         return []
     highest = model.calibrated(coverage).highest_coverage(len(model.classes), by_class=by_class)
-    short = np.flatnonzero(coverage > highest)
+    short = (coverage > highest).nonzero()[0]
     if not len(short):
         return []
     names = names_text([model.classes[index] for index in short]) if by_class else "every class"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.datasets.archives import unpacked_archive
 from headstart.datasets.image_tree import read_tree
 from headstart.datasets.unpacking import is_archive
 from headstart.errors import DataError
@@ -53,6 +52,8 @@ def find_images(sources: Sequence[Path], *, cache: Path | None = None) -> FoundI
         if os.path.isdir(source):  # noqa: PTH112
             found = _images_in(source)
         elif is_archive(source) and os.path.isfile(source):  # noqa: PTH113
+            from headstart.datasets.archives import unpacked_archive  # it reads tables, too
+
             folder, refused = unpacked_archive(source, cache=cache_root(cache))
             found = _images_in(folder)
             skipped += refused

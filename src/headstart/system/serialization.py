@@ -10,8 +10,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headstart.system.files import atomic_write
 from headstart.types import Interval
 
@@ -34,9 +32,8 @@ def to_json(value: Any, *, without: Collection[str] = ()) -> Any:
         return to_json(value.value)
     if value is None or isinstance(value, str | bool | int):
         return value
-    if isinstance(value, float | np.generic):
-        number = float(value) if isinstance(value, float) else value.item()
-        return None if isinstance(number, float) and not math.isfinite(number) else number
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
     if isinstance(value, Interval):
         return [to_json(value.low), to_json(value.high)]
     if hasattr(value, "as_dict"):
@@ -51,7 +48,7 @@ def to_json(value: Any, *, without: Collection[str] = ()) -> Any:
         return to_json(value._asdict())
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "tolist"):  # an array of NumPy, or one of its numbers
         return to_json(value.tolist())
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
