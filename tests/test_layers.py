@@ -162,16 +162,27 @@ for arguments in json.loads(sys.argv[1]):
     with contextlib.redirect_stdout(io.StringIO()):
         code = run(arguments)
     assert code == 0, (arguments, code)
-    loaded[arguments[0]] = sorted({name.partition(".")[0] for name in sys.modules})
+    loaded[arguments[0]] = sorted(sys.modules)
 print(json.dumps(loaded))
 """
+
+
+def of_headstart(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.partition(".")[0] == "headstart"}
+
+
+def run_probe(verbs: list[list[str]]) -> dict[str, set[str]]:
+    """Return the modules in memory after each verb, run one after the other in a new process."""
+    command = [sys.executable, "-W", "error", "-c", _PROBE, json.dumps(verbs)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr
+    return {verb: set(names) for verb, names in json.loads(done.stdout).items()}
 
 
 @pytest.fixture(scope="module")
 def loaded(
     photos: Path, new_photos: Path, model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, list[str]]:
-    """Packages in memory after each verb, run one after the other in one new process."""
+) -> dict[str, set[str]]:
     root = tmp_path_factory.mktemp("probe")
     cache = ["--cache", str(root / "cache")]
     verbs = [
@@ -184,27 +195,40 @@ def loaded(
         ["transfer", str(photos), "--out", str(root / "transfer"), *cache],
         ["evaluate", str(model), str(new_photos), "--out", str(root / "report"), *cache],
     ]
-    command = [sys.executable, "-W", "error", "-c", _PROBE, json.dumps(verbs)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, list[str]] = json.loads(done.stdout)
-    return found
+    return run_probe(verbs)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "verb", ["--help", "backbones", "info", "predict", "evaluate", "fit", "transfer"]
 )
-def test_no_verb_imports_torch_for_the_embedded_backbone(verb: str, loaded: dict[str, list[str]]):
+def test_no_verb_imports_torch_for_the_embedded_backbone(verb: str, loaded: dict[str, set[str]]):
     assert {"torch", "torchvision", "timm", "keras"}.isdisjoint(loaded[verb])
 
 
 @pytest.mark.slow
-def test_help_imports_nothing_heavy(loaded: dict[str, list[str]]):
-    heavy = {"openvino", "sklearn", "scipy", "matplotlib", "PIL", "jinja2", "rich"}
-    assert heavy.isdisjoint(loaded["--help"])
+def test_help_imports_nothing_heavy(loaded: dict[str, set[str]]):
+    heavy = {"numpy", "openvino", "pydantic", "sklearn", "scipy", "matplotlib", "PIL", "jinja2"}
+    assert (heavy | {"rich"}).isdisjoint(loaded["--help"])
+    assert len(of_headstart(loaded["--help"])) <= 65
 
 
 @pytest.mark.slow
-def test_predict_imports_neither_scikit_learn_nor_matplotlib(loaded: dict[str, list[str]]):
-    assert {"sklearn", "scipy", "matplotlib"}.isdisjoint(loaded["predict"])
+def test_predicting_an_image_imports_only_what_it_needs(
+    model: Path, photos: Path, tmp_path: Path
+):
+    image = next(photos.rglob("*.jpg"))
+    found = run_probe([["predict", str(model), str(image), "--cache", str(tmp_path)]])["predict"]
+    assert {"sklearn", "scipy", "matplotlib", "jinja2", "rich"}.isdisjoint(found)
+    unneeded = {
+        "cli.fit",
+        "datasets.folders",
+        "datasets.tables",
+        "finetuning",
+        "heads.trials",
+        "images.tiff",
+        "serving",
+        "series.detection",
+    }
+    assert {f"headstart.{name}" for name in unneeded}.isdisjoint(found)
+    assert len(of_headstart(found)) <= MOST

@@ -32,8 +32,8 @@ def __getattr__(name: str) -> Any:
     import numpy as np
     import numpy.typing as npt
 
-    globals()[name] = found = npt.NDArray[getattr(np, _ARRAYS[name])]
-    return found
+    array: Any = npt.NDArray
+    return array[getattr(np, _ARRAYS[name])]
 
 
 class EngineName(StrEnum):

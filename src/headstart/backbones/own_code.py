@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.stated_preprocessing import preprocessing_beside
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 
@@ -79,6 +78,7 @@ def load_own_code(
     from torch import nn
 
     from headstart.backbones.own_module import module_backbone
+    from headstart.backbones.stated_preprocessing import preprocessing_beside
 
     module, _, attribute = name.partition(":")
     if str(Path.cwd()) not in sys.path:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from headstart.backbones.backbone import Weights
-from headstart.backbones.graph_backbone import GraphBackbone, read_graph
 from headstart.backbones.own_code import PROGRAM, check_allowed, read_program
-from headstart.backbones.stated_preprocessing import preprocessing_beside
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
 from headstart.system.digests import bytes_digest
 from headstart.system.files import read_regular
+
+if TYPE_CHECKING:
+    from headstart.backbones.graph_backbone import GraphBackbone
 
 _SUFFIXES: Final = (".onnx", PROGRAM)
 _PICKLES: Final = (".pt", ".pth", ".pkl")
@@ -54,6 +55,10 @@ def load_own_network(
         BackboneError: there is no such file, it is not a network from an image to one output, its
             preprocessing is not stated, or it is a program and must not be opened.
     """
+    # Other networks do not wait for these.
+    from headstart.backbones.graph_backbone import read_graph
+    from headstart.backbones.stated_preprocessing import preprocessing_beside
+
     file = weights or Path(name)
     if not file.is_file():
         raise BackboneError(f"there is no network at {file}; check the path")

@@ -16,7 +16,6 @@ import numpy as np
 
 from headstart.heads.calibration import log_softmax
 from headstart.heads.head import Head
-from headstart.heads.trials import paired_gap
 from headstart.types import Doubles, Floats, Labels
 
 if TYPE_CHECKING:
@@ -162,6 +161,8 @@ def select_weights(
         row_weights: (N,) weight of each image.
         clusters: (N,) the series of each image; None if all are independent.
     """
+    from headstart.heads.trials import paired_gap  # a blend that predicts does not wait for it
+
     share = row_weights / row_weights.sum()
 
     def losses(weights: Doubles) -> Floats:

@@ -13,25 +13,18 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from headstart.errors import UnreadableImageError
-from headstart.images import jpeg, png, sgi
-from headstart.images.bmp import read_bmp
 from headstart.images.decoder_warnings import silence_warnings
 from headstart.images.deep import load
-from headstart.images.dicom import read_dicom
 from headstart.images.formats import HEAD_BYTES, TAIL_BYTES, image_format
-from headstart.images.gif import read_gif
-from headstart.images.icon import read_icon
-from headstart.images.iso_media import read_heif
-from headstart.images.jpeg2000 import read_jpeg2000
 from headstart.images.jpeg_scans import coefficient_bytes
-from headstart.images.jpeg_xl import read_jpeg_xl
 from headstart.images.limits import (
     check_size,
     is_large,
@@ -43,14 +36,11 @@ from headstart.images.notes import ImageNote, NoteCallback, ignore_note
 from headstart.images.orientation import upright
 from headstart.images.other_formats import refusal
 from headstart.images.plugins import plugin
-from headstart.images.psd import read_psd
 from headstart.images.raw import has_thumbnail, is_raw, preview
 from headstart.images.reasons import reason_of
 from headstart.images.reduction import reduced
 from headstart.images.rgb import to_rgb
 from headstart.images.source import ImageContent, ImageSource, is_url
-from headstart.images.tga import read_tga
-from headstart.images.tiff import read_tiff
 
 MAX_BYTES: Final = 1_200_000_000
 """Larger files are refused unread: their pixels would not fit besides."""
@@ -60,29 +50,30 @@ _MEMORY: Final = {"WEBP": 16, "QOI": 8, "DDS": 6}
 """Memory of a pixel while it is decoded, where Pillow takes more than for the image."""
 _FLOAT_MEMORY: Final = 9
 """Memory of a pixel that is a floating-point number, with its conversion to levels."""
-_READERS: Final[dict[str, Callable[[bytes, NoteCallback], Image.Image]]] = {
-    "AVIF": read_heif,
-    "BMP": read_bmp,
-    "CUR": read_icon,
-    "DICOM": read_dicom,
-    "GIF": read_gif,
-    "HEIF": read_heif,
-    "ICO": read_icon,
-    "JPEG2000": read_jpeg2000,
-    "JXL": read_jpeg_xl,
-    "PSD": read_psd,
-    "TGA": read_tga,
-    "TIFF": read_tiff,
+_READERS: Final = {
+    "AVIF": ("iso_media", "read_heif"),
+    "BMP": ("bmp", "read_bmp"),
+    "CUR": ("icon", "read_icon"),
+    "DICOM": ("dicom", "read_dicom"),
+    "GIF": ("gif", "read_gif"),
+    "HEIF": ("iso_media", "read_heif"),
+    "ICO": ("icon", "read_icon"),
+    "JPEG2000": ("jpeg2000", "read_jpeg2000"),
+    "JXL": ("jpeg_xl", "read_jpeg_xl"),
+    "PSD": ("psd", "read_psd"),
+    "TGA": ("tga", "read_tga"),
+    "TIFF": ("tiff", "read_tiff"),
 }
 """Formats that Pillow alone would misread: functions from a file's content to an image of any mode
-that `to_rgb` converts. The orientation in its EXIF data is applied afterwards."""
-_REPAIRS: Final[dict[str, Callable[[bytes], bytes | None]]] = {
-    "JPEG": jpeg.pixels_only,
-    "PNG": png.pixels_only,
-    "SGI": sgi.verbatim,
+that `to_rgb` converts, by module, which is imported for the first such image. The orientation in
+its EXIF data is applied afterwards."""
+_REPAIRS: Final = {
+    "JPEG": ("jpeg", "pixels_only"),
+    "PNG": ("png", "pixels_only"),
+    "SGI": ("sgi", "verbatim"),
 }
 """Formats whose whole images Pillow may refuse: functions from a file's content to what it reads
-instead, or to None."""
+instead, or to None, likewise."""
 _UNWRITTEN: Final = bytes(16)
 _ENDED: Final = frozenset({"JPEG", "PNG"})
 """Formats with a mark at the end, so that the zeros behind it are no pixels. Without the mark, they
@@ -150,8 +141,8 @@ def _decoded(
     on_note: NoteCallback,
 ) -> Image.Image:
     try:
-        if (read := _READERS.get(name)) is not None:
-            image = read(content, on_note)
+        if name in _READERS:
+            image: Image.Image = _function(*_READERS[name])(content, on_note)
         else:
             opened = plugin(name)(io.BytesIO(content), "")
             check_size(*opened.size, pixel_bytes=0)
@@ -189,10 +180,17 @@ def _smaller(
 
 
 def _repaired(name: str, content: bytes) -> bytes | None:
+    if name not in _REPAIRS:
+        return None
     try:
-        return _REPAIRS[name](content) if name in _REPAIRS else None
+        repaired: bytes | None = _function(*_REPAIRS[name])(content)
     except Exception:  # noqa: BLE001 - it is damaged beyond repair
         return None
+    return repaired
+
+
+def _function(module: str, name: str) -> Callable[..., Any]:
+    return getattr(import_module(f"headstart.images.{module}"), name)  # type: ignore[no-any-return]
 
 
 def _preview(name: str, content: bytes, on_note: NoteCallback) -> tuple[str, bytes]:

@@ -1,18 +1,17 @@
 """Predictions of a trained model, and its evaluation on labeled images."""
 
+from __future__ import annotations
+
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from headstart.backbones.stages import LOGITS
-from headstart.datasets import ImageDataset
-from headstart.datasets.class_names import spelled_as
-from headstart.datasets.duplicates import deduplicate
 from headstart.errors import DataError, UserError
 from headstart.evaluation.drift import Drift, EstimatedAccuracy
 from headstart.evaluation.report import Row, predictions_table
@@ -24,7 +23,6 @@ from headstart.models.answers import AnswerRule, count_answers
 from headstart.models.batch_assessment import assess
 from headstart.models.deciding_places import DecidingPlace, DecidingPlaces
 from headstart.models.fit_result import HeldOutPredictions
-from headstart.models.shared_scenes import shared_scenes
 from headstart.models.trained_model import Model
 from headstart.novelty.detector import DEFAULT_RATE
 from headstart.system.display import Displayed
@@ -39,6 +37,9 @@ from headstart.types import (
     Skipped,
     no_progress,
 )
+
+if TYPE_CHECKING:
+    from headstart.datasets import ImageDataset
 
 SHOWN: Final = 48
 """Images that predictions keep for a notebook."""
@@ -319,6 +320,11 @@ def evaluate(
     Raises:
         DataError: No image is left, or the model knows none of the classes.
     """
+    # Predicting does not wait for these.
+    from headstart.datasets.class_names import spelled_as
+    from headstart.datasets.duplicates import deduplicate
+    from headstart.models.shared_scenes import shared_scenes
+
     started = time.perf_counter()
     dataset = dataset.rename_classes(spelled_as(dataset.classes, model.classes).__getitem__)
     _check_classes(dataset, model.classes)

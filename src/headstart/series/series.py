@@ -13,11 +13,8 @@ from PIL import Image
 
 from headstart.backbones.stages import LOGITS
 from headstart.datasets.dataset import ImageDataset
-from headstart.datasets.splits import stratified_sample
 from headstart.errors import DataError, UnreadableImageError
 from headstart.images.decode import decode
-from headstart.series.detection import find_groups
-from headstart.series.sequence import follow_each_other
 from headstart.system.text import pluralize
 from headstart.types import Floats, Labels
 
@@ -162,6 +159,8 @@ def series_of(dataset: ImageDataset, features: Features, rows: Labels, *, seed: 
         return given
     labels, sample = dataset.labels[rows], np.arange(len(rows))
     if len(rows) > SEARCHED:
+        from headstart.datasets.splits import stratified_sample
+
         digests = [features.digests[row] for row in rows]
         sample = np.flatnonzero(stratified_sample(digests, labels, size=SEARCHED, seed=seed))
     searched = rows[sample]
@@ -194,6 +193,10 @@ def find_series(values: Mapping[str, Floats], labels: Labels, paths: Sequence[Pa
         labels: (N,) class indices.
         paths: N image files. Some of those that may belong to a series are opened.
     """
+    # A trained model, which knows its series, does not wait for these.
+    from headstart.series.detection import find_groups
+    from headstart.series.sequence import follow_each_other
+
     groups = find_groups(
         values,
         labels,
