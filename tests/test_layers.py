@@ -210,13 +210,11 @@ def test_no_verb_imports_torch_for_the_embedded_backbone(verb: str, loaded: dict
 def test_help_imports_nothing_heavy(loaded: dict[str, set[str]]):
     heavy = {"numpy", "openvino", "pydantic", "sklearn", "scipy", "matplotlib", "PIL", "jinja2"}
     assert (heavy | {"rich"}).isdisjoint(loaded["--help"])
-    assert len(of_headstart(loaded["--help"])) <= 65
+    assert len(of_headstart(loaded["--help"])) <= 70
 
 
 @pytest.mark.slow
-def test_predicting_an_image_imports_only_what_it_needs(
-    model: Path, photos: Path, tmp_path: Path
-):
+def test_predicting_an_image_imports_only_what_it_needs(model: Path, photos: Path, tmp_path: Path):
     image = next(photos.rglob("*.jpg"))
     found = run_probe([["predict", str(model), str(image), "--cache", str(tmp_path)]])["predict"]
     assert {"sklearn", "scipy", "matplotlib", "jinja2", "rich"}.isdisjoint(found)
@@ -231,4 +229,4 @@ def test_predicting_an_image_imports_only_what_it_needs(
         "series.detection",
     }
     assert {f"headstart.{name}" for name in unneeded}.isdisjoint(found)
-    assert len(of_headstart(found)) <= MOST
+    assert len(of_headstart(found)) <= 160
