@@ -27,7 +27,7 @@ NOT_CHECKED = [
 ]
 
 SEARCHED = {
-    "burst": "camera-traps.html",
+    "burst": "#group-bursts-cameras-or-patients",
     "group bursts": "#group-bursts-cameras-or-patients",
     "export onnx": "#export-to-onnx-or-openvino",
     "tiles": "#find-small-things-in-large-images-tiles",
