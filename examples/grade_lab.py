@@ -108,7 +108,7 @@ def unfair(classifier: Classifier, training: ImageDataset, tested: ImageDataset)
         return f"it was trained on {len(known)} of the test images, such as {known[0]}"
     foreign = learned - {file_digest(path) for path in training.paths}
     if foreign:
-        return f"it was trained on {len(foreign)} images that are not in the training folder"
+        return f"it was trained on images that are not in the training folder: {len(foreign)}"
     return ""
 
 
@@ -119,7 +119,7 @@ def marks(classifier: Classifier, report: Report, *, goal: float) -> list[Mark]:
     share = 1.0
     if report.accuracy < goal:
         share = max(report.accuracy - most, 0.0) / max(goal - most, 1e-9)
-    surely = largest is not None and largest.gain.better
+    better = largest is not None and largest.gain.better
     promise = classifier.model_.accuracy
     low, high = report.interval.low, report.interval.high
     if promise.interval is None:
@@ -132,7 +132,7 @@ def marks(classifier: Classifier, report: Report, *, goal: float) -> list[Mark]:
     unread = len(report.skipped)
     return [
         Mark("runs", int(not unread), 1, f"{report.images} test images, {unread} unreadable"),
-        Mark("baseline", 2 * surely, 2, f"always answering one class is right in {most:.3f}"),
+        Mark("baseline", 2 * better, 2, f"always answering one class is right in {most:.3f}"),
         Mark("accuracy", round(4 * min(share, 1.0)), 4,
              f"{report.accuracy:.3f} ({low:.3f} to {high:.3f}); all points for {goal:.3f}"),
         Mark("promise", 2 * kept, 2, said),

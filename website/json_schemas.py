@@ -10,7 +10,7 @@ from typing import Any, Final
 from headstart.auditing.audit import Audit
 from headstart.backbones.ladder import Rung
 from headstart.backbones.source import BackboneInfo
-from headstart.cli.documents import catalog, inspection, prediction, training
+from headstart.cli.documents import catalog, handover, imagined, inspection, prediction, training
 from headstart.comparison.result import Comparison
 from headstart.evaluation.report import Report
 from headstart.quiz.quizzes import Quiz
@@ -32,13 +32,13 @@ OUTPUTS: Final[dict[str, Any]] = {
     "features": inspection.FeaturesDocument,
     "explain": inspection.ExplainDocument,
     "attack": inspection.AttackDocument,
-    "imagine": catalog.ImagineDocument,
+    "imagine": imagined.ImagineDocument,
     "robustness": inspection.RobustnessDocument,
     "classes": catalog.ClassesDocument,
     "quiz": Quiz | Sequence[Quiz],
-    "report": catalog.ReportDocument,
-    "export": catalog.ExportDocument,
-    "verify": catalog.VerifyDocument,
+    "report": handover.ReportDocument,
+    "export": handover.ExportDocument,
+    "verify": handover.VerifyDocument,
     "datasets": Sequence[catalog.DatasetDocument],
     "cache": catalog.CacheDocument,
 }

@@ -52,7 +52,7 @@ EXTENDED: Final[dict[type, Any]] = {
     transfer_types.PlainClassifier: transfer_types.BaselineOutput,
     transfer_types.RandomWeights: transfer_types.BaselineOutput,
 }
-"""The typed dictionary that another one extends; Python does not remember it."""
+"""The typed dictionary that another one extends; Python 3.11 does not remember it."""
 _SCALARS: Final = {str: "string", bool: "boolean", int: "integer", float: "number", Path: "string"}
 
 

@@ -187,7 +187,7 @@ def test_classes_that_are_too_small_to_hold_out_are_said_to_be(cli: Cli, own: Pa
         extra.unlink()
     outcome = cli("fit", own, *arguments)
     assert "--holdout 0.2 held out no image, since every class has too few; the" in outcome.err
-    assert "warning: the model is not surely better than always answering checks" in outcome.err
+    assert "warning: the model is not clearly better than always answering checks" in outcome.err
 
 
 def test_a_split_of_the_data_is_used_and_holdout_then_changes_nothing(cli: Cli, tmp_path: Path):

@@ -68,7 +68,7 @@ def test_a_file_that_is_replaced_is_sorted_again(cli: Cli, model: Path, new: Pat
     outcome = cli(*arguments, *options)
     assert outcome.out.startswith(f"checks/{changed.name}  stripes")
     assert "12 rows in" in outcome.err
-    assert "are of another model, which the column 'model' tells" in outcome.err
+    assert "are of another model (column 'model')" in outcome.err
     assert "late.png cannot be read yet; run this again in a minute: " in outcome.err
     links = [path for path in files(sorted_images) if path.is_symlink()]
     assert [one.parent.name for one in links if one.readlink() == changed.resolve()] == ["stripes"]

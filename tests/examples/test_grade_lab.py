@@ -156,7 +156,7 @@ def test_a_model_of_other_images_gets_none(
 ):
     files(pupils)[0].unlink()
     assert tool.main(["grade", str(teacher), str(trained), "--training", str(pupils)]) == 1
-    assert "trained on 1 images that are not in the training folder" in capsys.readouterr().out
+    assert "trained on images that are not in the training folder: 1" in capsys.readouterr().out
 
 
 def test_changed_copies_are_left_out_and_many_give_none(

@@ -208,7 +208,7 @@ def evaluate(
 
     Returns:
         The metrics; `plot()` draws the confusion matrix. A warning says if the accuracy is not
-            surely higher than that of always answering the largest class.
+            clearly higher than that of always answering the largest class.
 
     Raises:
         DataError: The data cannot be read, no image is left to test on, or the model knows none of

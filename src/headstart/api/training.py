@@ -42,7 +42,7 @@ def fit(data: Data, *, out: str | Path | None = None, **settings: Any) -> Classi
     Returns:
         The fitted classifier: `predict` takes images, `model_` has the accuracy, and
             `fit_result_` the details: `recalls` by class, and `largest_class`, what always
-            answering the largest class would get right. A warning says if that is not surely less.
+            answering the largest class would get right. A warning says if that is not clearly less.
 
     Raises:
         DataError: The data cannot be read, or fewer than two classes have a readable image.

@@ -131,7 +131,7 @@ def _table_lines(
 
 
 def cell_width(text: str) -> int:
-    """Return the columns that a text takes in a terminal: those of Chinese take two each."""
+    """Return the columns that a text takes in a terminal: Chinese characters take two each."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -140,7 +140,7 @@ def cell_width(text: str) -> int:
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
-    """Return a text with the spaces that it lacks to `width` columns, before it if `right`."""
+    """Return a text filled up to `width` columns with spaces, which are before it if `right`."""
     spaces = " " * (width - cell_width(text))
     return spaces + text if right else text + spaces
 

@@ -169,12 +169,12 @@ def _describe(answers: list[Explained]) -> None:
     for answer in answers:
         own = [str(answer["image"]), answer["explained"], f"{answer['explained_probability']:.4f}"]
         for one in answer["maps"]:
-            scores = (
-                *(one["deletion"], one["random_deletion"]),
-                *(one["insertion"], one["random_insertion"]),
-            )
+            deletion = one["deletion"], one["random_deletion"]
+            insertion = one["insertion"], one["random_insertion"]
             result = "better" if one["trustworthy"] else "not better"
-            rows.append([*own, one["method"], *(f"{score:.3f}" for score in scores), result])
+            rows.append(
+                [*own, one["method"], *(f"{score:.3f}" for score in deletion + insertion), result]
+            )
             own = ["", "", ""]
     table(
         [

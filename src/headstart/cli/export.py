@@ -18,7 +18,7 @@ from headstart.system.text import pluralize
 from headstart.types import Precision
 
 if TYPE_CHECKING:
-    from headstart.cli.documents.catalog import ExportDocument
+    from headstart.cli.documents.handover import ExportDocument
     from headstart.datasets import ImageDataset
     from headstart.exporting.check_images import CheckImage
     from headstart.exporting.export import ExportSettings

@@ -1,12 +1,17 @@
 """headstart quiz."""
 
+from __future__ import annotations
+
 import random
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, paragraph, print_json, say, table
 from headstart.errors import UserError
 from headstart.system.option import Option
+
+if TYPE_CHECKING:
+    from headstart.quiz import Quiz
 
 
 def quiz(
@@ -36,7 +41,7 @@ def quiz(
     return lesson
 
 
-def _ask(quiz: Any) -> None:
+def _ask(quiz: Quiz) -> None:
     results: list[bool] = []
     say(f"{quiz.title}: {len(quiz.questions)} questions. Ctrl-D ends the quiz.")
     for question in quiz.questions:

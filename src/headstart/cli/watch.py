@@ -40,7 +40,7 @@ def watch(
     """Predict images as they arrive in a folder, and write a CSV row for each.
 
     Started again with the same --out, it goes on: images that have a row get no second one, unless
-    their file is replaced; the last row of an image is about what is there now.
+    their file is replaced; the last row of an image is about its present file.
 
     Options:
         out: The CSV file.
@@ -80,8 +80,8 @@ def watch(
         if others := log.count_of_others(trained.digest):
             note(
                 f"{pluralize(others, 'row')} in {out} {'is' if others == 1 else 'are'} of another "
-                "model, which the column 'model' tells; give another --out to predict those images "
-                "with this one, too"
+                "model (column 'model'); give another --out to predict those images with this one, "
+                "too"
             )
         arrived = work.existing(stop) if once else work.arriving(stop, poll=poll)
         if not once:

@@ -131,7 +131,7 @@ class Comparison(Plotted):
         seconds: wall-clock time of the whole comparison.
         warnings: warnings for the user, one sentence each.
         largest_class: what always answering the largest class gets right, and whether the
-            recommended backbone is surely better; None if unknown.
+            recommended backbone is clearly better; None if unknown.
     """
 
     data: str

@@ -22,7 +22,7 @@ class LargestClass:
     """What always answering the most frequent class of the test images would get right.
 
     The two are compared image by image, since both are measured on the same ones. The model is
-    surely better if the 95% interval of the difference is above 0: the adjusted interval of Bonett
+    clearly better if the 95% interval of the difference is above 0: the adjusted interval of Bonett
     and Price for paired proportions, wider for images in series. See `paired_difference`.
 
     Attributes:
@@ -81,10 +81,10 @@ class LargestClass:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence that says so if the model is worse or not surely better; else none."""
+        """A sentence that says so if the model is worse or not clearly better; else none."""
         if self.gain.better:
             return []
-        verdict = "worse" if self.gain.difference < 0 else "not surely better"
+        verdict = "worse" if self.gain.difference < 0 else "not clearly better"
         text = (
             f"the model is {verdict} than always answering {self.label}, which is right "
             f"for {self.accuracy:.3f} of the images (difference {self.gain.difference:.3f}, 95% "
@@ -167,7 +167,7 @@ def recalls_by_class(
 def breakdown_warnings(
     largest: LargestClass | None, recalls: Sequence[ClassRecall], *, balanced: bool
 ) -> list[str]:
-    """Return sentences about a model that is not surely better, and classes never recognized.
+    """Return sentences about a model that is not clearly better, and classes never recognized.
 
     Args:
         largest: what always answering the largest class gets right; None if unknown.

@@ -66,7 +66,7 @@ class Report(Plotted):
         accuracy_known_classes: accuracy on the images of classes that the model knows.
         missing_classes: classes of the model of which there is no image.
         largest_class: what always answering the largest class would get right, and whether the
-            model is surely better; None if all images are of one class.
+            model is clearly better; None if all images are of one class.
         recalls: recall of each class that has images, with its interval, the lowest first.
     """
 

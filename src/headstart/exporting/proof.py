@@ -89,7 +89,7 @@ class CheckedImage:
 
 
 def rounded_up(difference: float) -> str:
-    """Return a difference with three digits, so that no tolerance below it seems to be kept."""
+    """Return a difference as text, rounded up to three digits: as a tolerance, it would hold."""
     digits = Context(prec=3, rounding=ROUND_CEILING).create_decimal_from_float(difference)
     return f"{float(digits):g}"
 

@@ -144,8 +144,8 @@ def forecast(
 ) -> str:
     """Return a sentence with the time that training on these image files is expected to take.
 
-    It includes compiling the networks, and choosing and training the heads, and is the time on a
-    machine that does nothing else; of one that does, it says how much slower it is.
+    It includes compiling the networks, and choosing and training the heads. It is the time on an
+    idle machine; on a busy one, the sentence also says how much longer it may take.
 
     Args:
         costs: The cost of each view by its name.

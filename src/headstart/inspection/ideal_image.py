@@ -142,7 +142,8 @@ def synthesize(
         if animation:
             atomic_write(animation, _webp(result.frames))
         predictions = network.predict([path])
-        label, probability = label, own = predictions.top(0, 1)[0]
+        label, own = predictions.top(0, 1)[0]
+        probability = own
         if isinstance(target, ClassTarget):
             probability = float(predictions.probabilities[0, target.indices].sum())
         found = IdealImage(

@@ -35,8 +35,5 @@ def attack_figure(found: AdversarialImage) -> Figure:
 def _border(change: np.ndarray) -> str:
     """Say why a border of the image is left as it was, if one is; `change` is (H, W, 3)."""
     edges = change[0], change[-1], change[:, 0], change[:, -1]
-    return (
-        ", as at the edges, which the network does not see"
-        if any(not e.any() for e in edges) and change.any()
-        else ""
-    )
+    unseen = change.any() and not all(edge.any() for edge in edges)
+    return ", as at the edges, which the network does not see" if unseen else ""

@@ -32,10 +32,10 @@ def learning_curves(images: Sequence[int], curves: Mapping[str, Sequence[Report]
     last = {name: reports[-1] for name, reports in curves.items()}
     for color, marker, (name, reports) in zip(SERIES, MARKERS, curves.items(), strict=False):
         values = [one.accuracy for one in reports]
-        axes.plot(images, values, color=color, linewidth=1, label=display_name(name))
+        label = display_name(name)
+        axes.plot(images, values, color=color, linewidth=1, marker=marker, label=label)
         intervals = [one.interval for one in reports]
         plot_intervals(axes, images, values, intervals, color, color, marker=marker)
-        axes.lines[-2].set_marker(marker)  # the line's, for the legend
     chance = 1 / len(next(iter(last.values())).classes)
     axes.axhline(chance, color=SILVER, linewidth=1, linestyle="--", label="chance")
     axes.set_xscale("log")

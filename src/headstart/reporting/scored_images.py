@@ -20,7 +20,7 @@ _PAIRS: Final = 50
 _BINS: Final = 10
 _WORST: Final = 3
 _CLOSE: Final = 0.05
-"""Probabilities can be trusted if the mean is surely so close to the accuracy."""
+"""Probabilities can be trusted if the mean is certainly this close to the accuracy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -25,7 +25,7 @@ def cores() -> int:
 
 
 def slowdown() -> float:
-    """Return about how many times as long work on all cores takes beside the other programs.
+    """Return about how many times as long work on all cores takes because of other programs.
 
     It is 1 plus the processes per core that ran or waited in the last minute, and 1 where the
     system does not tell.

@@ -72,7 +72,7 @@ class ProgressBars:
     def rounds(self, what: str, unit: str) -> Callable[[int, int, int, int], None]:
         """Return a callback that shows (number, last, done, total): "epoch 2 of 3", then as `bar`.
 
-        Each round begins anew, and with (number, last, 0, total).
+        Each round starts with `done` = 0.
         """
         work = _Work(unit)
         return lambda number, last, done, total: self._update(

@@ -1,4 +1,4 @@
-"""The documents of explain, attack, imagine, features and robustness."""
+"""The documents of explain, attack, features and robustness."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
