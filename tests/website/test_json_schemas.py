@@ -1,6 +1,5 @@
 """The schemas allow what commands print, and nothing else; tests/cli checks real outputs."""
 
-import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError, validate
 from website.json_schemas import FILES, OUTPUTS, json_schema, schema_text
 
-from headstart.cli.app import GROUPS
+from headstart.cli.commands import Commands
 from headstart.evaluation.conformal import Coverage
 from headstart.evaluation.report import build_report
 from headstart.models.saved_model import save_model
@@ -32,11 +31,7 @@ def test_they_are_schemas_with_a_description_of_every_key(name: str) -> None:
 
 
 def test_every_command_with_json_has_a_schema() -> None:
-    commands = {
-        name: inspect.signature(command).parameters
-        for group in GROUPS.values()
-        for name, command in ((one.__name__, one) for one in group)
-    }
+    commands = {name: {one.name for one in command.params} for name, command in Commands().items()}
     # serve writes a log with --json; its interface describes itself.
     documented = {name for name, options in commands.items() if "as_json" in options} - {"serve"}
     assert documented == {*OUTPUTS}
