@@ -8,7 +8,7 @@ import io
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +107,9 @@ def synthesize(
         UserError: `start` would be overwritten.
         HeadstartError: a file cannot be written.
     """
-    model, steps = network.differentiable, recipe.settings.steps
+    # A photo to start from is not rolled: it is not periodic.
+    settings = recipe.settings if start is None else replace(recipe.settings, center_at=None)
+    model, steps = network.differentiable, settings.steps
     preprocessing = targets[0].preprocessing(model)
     side = max(preprocessing.crop, recipe.least_side) if size is None else size
     jobs = [(target, seed) for target in targets for seed in seeds]
@@ -129,7 +131,7 @@ def synthesize(
         result = ascend(
             latent,
             objective,
-            recipe.settings,
+            settings,
             prepare=DifferentiableResize(preprocessing, side, side),
             side=preprocessing.crop,
             seed=seed,

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from headstart.inspection.image_tensor import to_array
 from headstart.inspection.synthesis.ascent import (
     AscentResult,
     AscentSettings,
@@ -143,3 +144,19 @@ def test_levels_follow_each_other_from_coarse_to_fine():
     coarse = Level(views=VIEWS, until=0.5, resolution=0.25)
     run(Watched, settings=AscentSettings(steps=4, rate=0.1, levels=(coarse, Level(views=VIEWS))))
     assert sides == [4, 4, None, None, None], "and the finished image"
+
+
+def test_the_object_and_the_frames_so_far_move_to_the_middle():
+    def objective(pixels: Tensor) -> Tensor:
+        return pixels[..., 3:5, 11:13].mean((1, 2, 3))
+
+    still = (Level(views=TransformRanges()),)
+    settings = AscentSettings(steps=3, rate=1e-6, levels=still, center_at=0.5)
+    noise = Spectrum.noise(SIDE, torch.Generator().manual_seed(0))
+    before = to_array(noise.pixels().detach())[0]
+    done = ascend(
+        noise, objective, settings, prepare=lambda pixels: pixels, side=SIDE, seed=0, frames=2
+    )
+    expected = np.roll(before, (4, -4), (0, 1))
+    for image in done.frames:
+        np.testing.assert_allclose(image.astype(int), expected, atol=1)

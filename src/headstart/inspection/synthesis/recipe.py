@@ -47,6 +47,7 @@ class SynthesisRecipe:
 
 _VIEWS = TransformRanges(turn=15, shift=0.05, flip=True)
 _CLOSE, _WHOLE = replace(_VIEWS, spread=0.5), replace(_VIEWS, scale=(0.5, 1.4), spread=0.3)
+_FAR = replace(_WHOLE, scale=(0.6, 1.4))
 CHANNEL = SynthesisRecipe(
     Spectrum,
     log_odds,
@@ -72,16 +73,17 @@ BEST = SynthesisRecipe(
         tv=20.0,
         levels=(
             # Without noise at first, which would hide the class in an image that is almost gray.
-            Level(views=_WHOLE, until=0.15, resolution=2 / 7),
-            Level(views=replace(_WHOLE, noise=0.2), until=0.35, resolution=2 / 7),
-            Level(views=replace(_WHOLE, noise=0.3), until=0.6, resolution=1 / 2),
-            Level(views=replace(_WHOLE, noise=0.3), until=0.8, resolution=13 / 14),
-            Level(views=replace(_WHOLE, noise=0.1)),
+            Level(views=_WHOLE, until=0.15, resolution=2 / 7, window=True),
+            Level(views=replace(_WHOLE, noise=0.2), until=0.35, resolution=2 / 7, window=True),
+            Level(views=replace(_FAR, noise=0.3), until=0.6, resolution=1 / 2, window=True),
+            Level(views=replace(_FAR, noise=0.3), until=0.8, resolution=13 / 14),
+            Level(views=replace(_FAR, noise=0.1)),
         ),
+        center_at=0.35,
     ),
     least_side=384,
 )
-"""From coarse to fine, seen from near and far through noise: a large, whole object first, then its
-details; measured in docs/ideal-images.md."""
+"""From coarse to fine, seen from near and far through noise: a large, whole object first, in the
+middle, then its details; measured in docs/ideal-images.md."""
 LESSON = SynthesisRecipe(PlainPixels, log_likelihood, AscentSettings(steps=100, rate=0.1, tv=10.0))
 """The textbook method: plain pixels, cross-entropy and total variation."""
