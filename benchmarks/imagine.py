@@ -151,8 +151,9 @@ in one thread) are medians for one image, without the start of the program.
 - `best` optimizes a Fourier spectrum in decorrelated colors (Olah et al. 2017), from coarse to
   fine: the first images hold only the lowest frequencies, so that the object must be large. In each
   step the image is scaled, shifted, rotated and mirrored at random, and covered with noise, which
-  leaves only what is large and clear to be seen. It maximizes the log-odds of the class minus the
-  weighted total variation ([decision](decisions/0032-ideal-images.md)).
+  leaves only what is large and clear to be seen. At first, pixels change less toward the border, and
+  then the image is rolled so that the object is in the middle. It maximizes the log-odds of the
+  class minus the weighted total variation ([decision](decisions/0032-ideal-images.md)).
 - `lesson` optimizes every pixel, starting from noise: cross-entropy plus the weighted total
   variation (Simonyan et al. 2014, Mahendran and Vedaldi 2015).
 - `lesson --tv 0` omits the total variation.
@@ -174,8 +175,8 @@ The published images of Lucid and MACO show other networks: a comparison in word
 of Lucid (InceptionV1) are sharper and in stronger colors; a class fills the image with its parts,
 several times over. Those of MACO (ResNet-50 and vision transformers, at higher resolution) are
 closer to photographs, and a mask from the gradients makes transparent what did not matter. Here an
-object appears once, often whole, before a background; nothing is masked. Edges are softer, and a
-fine grain stays from the noise.
+object appears once, often whole, in the middle of a background; nothing is masked. Edges are
+softer, and a fine grain stays from the noise.
 
 {machine}; PyTorch threads: {threads}; {versions}.
 """
