@@ -151,7 +151,7 @@ in one thread) are medians for one image, without the start of the program.
 - `best` optimizes a Fourier spectrum in decorrelated colors (Olah et al. 2017), from coarse to
   fine: the first images hold only the lowest frequencies, so that the object must be large. In each
   step the image is scaled, shifted, rotated and mirrored at random, and covered with noise, which
-  leaves only what is large and clear to be seen. At first, pixels change less toward the border, and
+  leaves only what is large and clear to be seen. At first, pixels change less toward the border;
   then the image is rolled so that the object is in the middle. It maximizes the log-odds of the
   class minus the weighted total variation ([decision](decisions/0032-ideal-images.md)).
 - `lesson` optimizes every pixel, starting from noise: cross-entropy plus the weighted total
