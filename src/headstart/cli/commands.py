@@ -1,6 +1,6 @@
 """The commands by topic; a module is imported, and options are built, when a command is asked for.
 
-`headstart predict` would else wait for the options of all other commands.
+`headstart predict` would otherwise wait for the options of all other commands.
 """
 
 from collections.abc import Callable, Iterator, Mapping
