@@ -386,21 +386,6 @@ def test_nothing_but_libtiff_itself_writes_to_stderr_about_damaged_files(model: 
     assert done.stdout.count('"error": "damaged TIFF') == 2
 
 
-class TestClassify:
-    def test_gives_the_backbones_own_top_5(self, cli: Cli, new: Path):
-        outcome = cli("classify", files(new)[0], "--json")
-        assert (outcome.code, outcome.err) == (0, "")
-        (answer,) = outcome.document["predictions"]
-        assert answer.keys() == {"image", "label", "probability", "top"}
-        assert len(answer["top"]) == 5
-        assert answer["label"] == answer["top"][0]["label"]
-
-    def test_goes_on_past_an_unreadable_image(self, cli: Cli, new: Path, broken: Path):
-        outcome = cli("classify", broken, files(new)[0], "--top", 1, "--format", "csv")
-        assert outcome.code == 1
-        assert outcome.out.splitlines()[1] == f"{broken},,,not an image"
-
-
 def test_sets_and_broken_files_share_a_table(cli: Cli, model: Path, new: Path):
     (new / "broken.jpg").write_bytes(b"")
     outcome = cli("predict", model, new, "--coverage", 0.9)
