@@ -125,30 +125,60 @@ def test_the_evidence_names_the_image_that_the_similarity_is_of():
         identities=["a", "b", "c", "c"],
     )
     found = {one.path: one for one in copy_issues(images(np.array([0, 1, 0, 0])), copies)}
-    assert found["0001.jpg"].evidence.startswith("similarity 0.950: 0002.jpg")
-    assert found["0002.jpg"].evidence.startswith("the same pixels as 0003.jpg")
+    assert found["0001.jpg"].evidence.startswith("similarity 0.930: 0000.jpg")
+    assert found["0002.jpg"].evidence.startswith("similarity 0.950: 0001.jpg")
     assert found["0003.jpg"].evidence.startswith("the same pixels as 0002.jpg")
     assert found["0003.jpg"].other_path == "0002.jpg"
 
 
-def test_photos_of_a_series_are_no_copies_unless_nothing_differs():
-    y = np.array([0, 0, 0, 0, 0, 1])
+def test_no_pair_is_listed_in_both_directions():
     copies = Copies(
-        groups=np.zeros(6, np.int64),
-        pairs=np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]),
-        similarities=np.array([0.93, 0.99, 0.9, 0.9, 0.9]),
-        identities=[*"abcdef"],
+        groups=np.zeros(3, np.int64),
+        pairs=np.array([[0, 2], [1, 2]]),
+        similarities=np.array([0.9, 0.99]),
+        identities=[*"abc"],
     )
-    # A scene of the rows 0, 1, 2, 3 and 5; the photo in row 4 was not searched.
+    found = copy_issues(images(np.zeros(3, int)), copies)
+    assert [(one.path, one.other_path) for one in found] == [
+        ("0002.jpg", "0000.jpg"),
+        ("0001.jpg", "0002.jpg"),
+    ]
+
+
+def test_a_burst_is_one_series_though_some_of_its_photos_hardly_differ():
+    y = np.array([0, 0, 0, 0, 0, 1, 0])
+    copies = Copies(
+        groups=np.zeros(7, np.int64),
+        pairs=np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 5], [3, 6], [2, 6]]),
+        similarities=np.array([0.99, 0.93, 0.99, 0.9, 0.9, 1.0, 0.99]),
+        identities=[*"abcdefd"],
+    )
+    # A scene of the rows 0, 1, 2, 3 and 5; the photo in row 4 was not searched, 6 is that in row 3.
     series = Series(source="found", groups=np.array([0, 0, 0, 0, 0]))
     rows = np.array([0, 1, 2, 3, 5])
     outside = copies.outside(series, rows, y)
-    assert outside.pairs.tolist() == [[1, 2], [3, 4], [4, 5]]
-    assert outside.groups.tolist() == [0, 1, 1, 3, 3, 3]
-    copied = {one.path for one in copy_issues(images(y), outside)}
-    assert copied == {"0002.jpg", "0004.jpg", "0005.jpg"}
-    (found,) = series_issues(images(y), rows, series, copies=copied)
-    assert found.evidence.startswith("3 images: 0000.jpg, 0001.jpg, 0003.jpg")
+    assert outside.pairs.tolist() == [[3, 4], [4, 5]]
+    assert {one.path for one in copy_issues(images(y), outside)} == {
+        "0004.jpg",
+        "0005.jpg",
+        "0006.jpg",
+    }
+    (found,) = series_issues(images(y), rows, series, copies=outside.groups)
+    assert found.evidence.startswith("5 images: 0000.jpg, 0001.jpg, 0002.jpg, 0003.jpg")
+
+
+def test_a_series_whose_photos_hardly_differ_is_listed_as_copies_only():
+    y, rows = np.zeros(3, int), np.arange(3)
+    copies = Copies(
+        groups=np.zeros(3, np.int64),
+        pairs=np.array([[0, 1], [1, 2], [0, 2]]),
+        similarities=np.array([0.99, 0.96, 0.9]),
+        identities=[*"abc"],
+    )
+    series = Series(source="found", groups=np.zeros(3, int))
+    outside = copies.outside(series, rows, y)
+    assert len(copy_issues(images(y), outside)) == 2
+    assert series_issues(images(y), rows, series, copies=outside.groups) == []
 
 
 def test_photos_of_one_scene_with_two_labels_stay_copies():

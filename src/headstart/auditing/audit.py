@@ -137,11 +137,9 @@ def audit(
     ]
     check = surroundings = None
     held_out = _HeldOut.of(usable, copies, features, measured.rows, seed=seed)
-    copied = copy_issues(images, copies.outside(held_out.series, held_out.rows, images.labels))
-    issues += copied
-    issues += series_issues(
-        images, held_out.rows, held_out.series, copies={one.path for one in copied}
-    )
+    outside = copies.outside(held_out.series, held_out.rows, images.labels)
+    issues += copy_issues(images, outside)
+    issues += series_issues(images, held_out.rows, held_out.series, copies=outside.groups)
     if held_out.folds is not None:
         check = held_out.check_labels(extractor, seed=seed, watch=watch)
         issues += label_issues(images, check)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 import numpy as np
@@ -53,20 +54,30 @@ class Copies:
         )
 
     def outside(self, series: Series, rows: Labels, labels: Labels) -> Copies:
-        """Return the copies without photos that follow each other, which are a series.
+        """Return the copies without those of a series that is listed as one.
 
-        Those with different labels stay: one of the labels is probably wrong.
+        A series whose photos hardly differ consists of copies. Of any other, pairs with the same
+        label are left out, so that a burst is found once. Those with different labels stay: one of
+        the labels is probably wrong.
 
         Args:
             series: Which of the images at `rows` are of one scene.
             rows: (M,) rows of the images that were searched for series.
             labels: (N,) labels of all images.
         """
-        scene = np.arange(len(self.groups))
-        scene[rows] = rows[series.groups]
+        found = {
+            self.identities[row]: rows[group]
+            for row, group in zip(rows, series.groups, strict=True)
+        }
+        scene = np.array([found.get(one, row) for row, one in enumerate(self.identities)], int)
         left, right = self.pairs.T
-        shots = (scene[left] == scene[right]) & (labels[left] == labels[right])
-        kept = ~shots | (self.similarities >= _SAME_SHOT)
+        within, differ = scene[left] == scene[right], labels[left] != labels[right]
+        same_shot = within & (differ | (self.similarities >= _SAME_SHOT))
+        groups = _groups(self.pairs[same_shot], self.identities)
+        lowest = np.full(len(scene), len(scene))
+        np.minimum.at(lowest, scene, groups)
+        bursts = scene[groups != lowest[scene]]
+        kept = ~within | differ | ~np.isin(scene[left], bursts)
         pairs = self.pairs[kept]
         return replace(
             self,
@@ -74,6 +85,18 @@ class Copies:
             pairs=pairs,
             similarities=self.similarities[kept],
         )
+
+    def neighbors(self) -> dict[int, list[tuple[float, int]]]:
+        """Return the (similarity, row) of the copies of each row that it was compared with."""
+        found: dict[int, list[tuple[float, int]]] = defaultdict(list)
+        first: dict[str, int] = {}
+        same = [(row, first.setdefault(name, row), 1.0) for row, name in enumerate(self.identities)]
+        pairs = zip(*self.pairs.T.tolist(), self.similarities.tolist(), strict=True)
+        for one, other, similarity in (*same, *(pairs if len(self.pairs) else ())):
+            if one != other:
+                found[one].append((similarity, other))
+                found[other].append((similarity, one))
+        return found
 
     def conflicts(self, labels: Labels) -> list[list[int]]:
         """Return the rows of each image that has several of the labels (N,)."""
@@ -133,16 +156,11 @@ def copy_issues(images: LabeledImages, copies: Copies) -> list[Issue]:
     conflicting = {row for rows in copies.conflicts(images.labels) for row in rows}
     order = np.argsort(copies.groups, kind="stable")
     starts = np.flatnonzero(np.diff(copies.groups[order], prepend=-1))
-    nearest: dict[int, tuple[float, int]] = {}
-    for (one, other), similarity in zip(
-        copies.pairs.tolist(), copies.similarities.tolist(), strict=True
-    ):
-        for row, partner in ((one, other), (other, one)):
-            nearest[row] = max(nearest.get(row, (0.0, row)), (similarity, partner))
+    neighbors = copies.neighbors()
     issues = []
     for members in np.split(order, starts[1:]):
         if len(members) > 1:
-            issues += _group_issues(images, copies, members, nearest)
+            issues += _group_issues(images, copies, members, neighbors)
     paths = {images.paths[row] for row in conflicting}
     return [one for one in issues if one.path not in paths]
 
@@ -151,24 +169,17 @@ def _group_issues(
     images: LabeledImages,
     copies: Copies,
     members: Labels,
-    nearest: Mapping[int, tuple[float, int]],
+    neighbors: Mapping[int, list[tuple[float, int]]],
 ) -> list[Issue]:
-    """Compare each image of a group but the first with the one that it is most similar to.
-
-    `nearest` has the highest similarity of a row, and the row of that image.
-    """
-    first, *others = sorted(members.tolist(), key=lambda row: images.paths[row])
+    """Compare each image of a group but the first with the one that links it to the first."""
+    first = min(members.tolist(), key=lambda row: images.paths[row])
     labels, counts = np.unique(images.labels[members], return_counts=True)
     clear = len(labels) > 1 and 2 * counts.max() > len(members)
     majority = images.classes[labels[counts.argmax()]] if clear else ""
-    equal: dict[str, list[int]] = {}
-    for row in (first, *others):
-        equal.setdefault(copies.identities[row], []).append(row)
     issues = []
-    for row in others:
-        twin = next((one for one in equal[copies.identities[row]] if one != row), None)
-        score, partner = nearest[row] if twin is None else (1.0, twin)
-        same = twin is not None
+    for row, (similarity, partner) in _partners(first, neighbors).items():
+        same = copies.identities[row] == copies.identities[partner]
+        score = 1.0 if same else similarity
         found = "the same pixels as" if same else f"similarity {score:.3f}:"
         evidence = [f"{found} {images.paths[partner]}"]
         if len(members) > 2:
@@ -188,3 +199,23 @@ def _group_issues(
             )
         )
     return issues
+
+
+def _partners(
+    first: int, neighbors: Mapping[int, list[tuple[float, int]]]
+) -> dict[int, tuple[float, int]]:
+    """Return the (similarity, row) that each other row of a group is compared with.
+
+    They are a maximum spanning tree (Prim 1957), so no pair is listed in both directions.
+    """
+    found = {first: (1.0, first)}
+    queue = [(-similarity, row, first) for similarity, row in neighbors[first]]
+    heapify(queue)
+    while queue:
+        negative, row, partner = heappop(queue)
+        if row not in found:
+            found[row] = (-negative, partner)
+            for similarity, other in neighbors[row]:
+                heappush(queue, (-similarity, other, row))
+    del found[first]
+    return found

@@ -1,6 +1,5 @@
 """Series of photos of the same scene, which count less than as many independent photos."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +18,7 @@ _NAMES: Final = 4
 
 
 def series_issues(
-    images: LabeledImages, rows: Labels, series: Series, *, copies: Collection[str] = ()
+    images: LabeledImages, rows: Labels, series: Series, *, copies: Labels
 ) -> list[Issue]:
     """Return an issue for each series of several images.
 
@@ -27,17 +26,15 @@ def series_issues(
         images: All images.
         rows: (M,) rows of the images that were searched.
         series: Their groups.
-        copies: Paths of the images that are already listed as copies, and are left out.
+        copies: (N,) the group of copies of each image. A series that is one is left out.
     """
-    kept = np.array([images.paths[row] not in copies for row in rows.tolist()], bool)
-    rows, series = rows[kept], series.subset(np.flatnonzero(kept))
     inside = np.flatnonzero(series.sizes > 1)
     order = inside[np.argsort(series.groups[inside], kind="stable")]
     starts = np.flatnonzero(np.diff(series.groups[order], prepend=-1))
     return [
         _issue(images, sorted(rows[members].tolist(), key=lambda row: images.paths[row]))
         for members in np.split(order, starts[1:])
-        if len(members)
+        if len(np.unique(copies[rows[members]])) > 1
     ]
 
 
