@@ -93,6 +93,15 @@ def test_a_second_audit_replaces_the_first(cli: Cli, data: Path, tmp_path: Path)
     assert written.read_text(encoding="utf-8") == reviewed
 
 
+def test_of_one_class_it_says_what_is_missing_to_train(cli: Cli, data: Path, tmp_path: Path):
+    (tmp_path / "one" / "noise").mkdir(parents=True)
+    for path in sorted((data / "noise").glob("*.png"))[:3]:
+        shutil.copy(path, tmp_path / "one" / "noise")
+    outcome = cli("audit", tmp_path / "one", "--out", tmp_path / "out")
+    assert "there is only one class; to train, add images of another" in outcome.out
+    assert (outcome.code, outcome.next) == (0, "")
+
+
 def test_finetune_finds_the_review_again(data: Path, tmp_path: Path):
     from headstart.cli.options import DatasetOptions
 

@@ -58,6 +58,7 @@ def test_an_ideal_image_is_shown_to_another_network() -> None:
 def test_results_decide(monkeypatch: pytest.MonkeyPatch, cat: Path, tmp_path: Path) -> None:
     given = {"data": "photos", "apply": None, "out": "a"}
     assert str(next_step("audit", given, 0)).endswith(": headstart fit photos --out model")
+    assert next_step("audit", given, None) is None  # of one class
     assert "--backbone resnet18" in str(next_step("compare", given, "resnet18"))
     assert "--backbone" not in str(next_step("compare", given, "efficientnet-lite0"))
     assert str(next_step("cache", {"clear": False}, 1)).endswith("headstart cache --clear")

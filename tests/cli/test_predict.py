@@ -259,8 +259,10 @@ class TestBatch:
         assert estimate.keys() == {"value", "interval", "images"}
         assert estimate["images"] == 30
         assert estimate["interval"][0] <= estimate["value"] <= estimate["interval"][1]
-        outcome = cli("predict", broad, usual)
+        trained = next((broad.parent / "photos").rglob("*.png"))
+        outcome = cli("predict", broad, usual, trained)
         assert "drift" not in outcome.out
+        assert "30 images without 1 copy or training image, from the model's" in outcome.out
         *_, unknown, last = outcome.out.splitlines()  # as `evaluate` writes them
         assert re.fullmatch(
             r"called unknown: \d+\.\d% of the images; 5\.0% expected of .*", unknown

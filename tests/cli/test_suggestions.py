@@ -39,6 +39,9 @@ from tests.cli.conftest import Cli, one_sentence
         ("predict --model model x.jpg", "MODEL is an argument: headstart predict MODEL IMAGES"),
         ("fit --data photos", "DATA is an argument: headstart fit DATA"),
         ("predict model x.jpg --min-probability 80%", "'80%' is not a number; write 0.8 (see"),
+        ("predict model x.jpg --min-probability 90", "'90' must be at most 1; write 0.9 (see"),
+        ("fit photos --holdout 20", "'20' must be at most 0.9; write 0.2 (see"),
+        ("fit photos --holdout 1", "'1' must be at most 0.9 (see"),
         (
             "fit cats dogs --out m",
             "'headstart fit DATA', the first dogs; give the one folder that has",

@@ -269,6 +269,18 @@ def test_a_fine_tuned_model_is_no_start(recipe, tuned: FineTuneResult, sided: Pa
         finetune(opened(sided), own(tuned.model, cache), settings, model=tuned.model)
 
 
+def test_an_impossible_depth_is_refused_before_features_are_computed(sided: Path, cache: Path):
+    extractor, asked = small_extractor(cache), replace(QUICK, depth=99)
+    with pytest.raises(UserError, match=r"depth is 99, but only 3 stages .* give 0 to 3"):
+        finetune(
+            opened(sided), extractor, asked, progress=TuningProgress(images=_must_not_be_called)
+        )
+
+
+def _must_not_be_called(done: int, total: int) -> None:
+    pytest.fail(f"{done} of {total} features were computed")
+
+
 def test_too_few_images_decide_nothing(tmp_path: Path):
     few = write_sided(tmp_path / "few", 8)
     message = r"of 16 training images would be for validation.* 40 .*--validation.*--recipe probe"

@@ -63,6 +63,9 @@ def test_it_names_the_classes_that_are_recognized_least_often():
         ["bee", "1.000", "0.342 to 1.000", "2 of 2"],
     ]
     assert "measured by cross-validation: each image by a head trained without it." in text
+    alike = recalls_by_class(np.array([0, 1, 2]), np.array([0, 1, 2]), ["ant", "bee", "wäsp"])
+    for lowest in (alike, alike[:2]):
+        assert "recognizes least often" not in model_card(make_model(lowest_recalls=lowest))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +168,10 @@ def test_it_says_what_it_recognizes_as_unknown():
     assert "calibrated on 60 held-out images" in card
     assert "Of ordinary photos of objects and places it catches" in card
     assert "measured by leaving out 3 classes in turn" in card
+    novelty = make_novelty()
+    alike = dict.fromkeys(novelty.estimate.by_class, Detection(auroc=1.0, caught=1.0, images=9))
+    novelty = replace(novelty, estimate=replace(novelty.estimate, by_class=alike))
+    assert "3 classes in turn." in model_card(make_model(novelty=novelty))
     without = model_card(make_model())
     assert "The model cannot tell: there were too few training images" in without
 

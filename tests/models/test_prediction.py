@@ -151,7 +151,7 @@ class TestEvaluate:
     def test_is_refused_where_the_model_knows_no_class(self, model: Model, own: Path, tiny: Tiny):
         for kind in KINDS:
             (own / kind).rename(own / f"other-{kind}")
-        with pytest.raises(DataError, match="the model knows only checks, noise, stripes"):
+        with pytest.raises(DataError, match="the model knows only 'checks', 'noise', 'stripes'"):
             evaluate(model, tiny(), open_dataset(own))
 
     def test_of_many_strange_classes_some_are_named(

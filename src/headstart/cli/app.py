@@ -119,7 +119,7 @@ def say_usage(error: UsageError) -> None:
         from headstart.cli.suggestions import too_many_arguments
 
         message = too_many_arguments(message, error.ctx.command) or message
-    if "%' " in message:
+    if "%' " in message or "' must be at most " in message:
         from headstart.cli.suggestions import without_percent
 
         message = without_percent(message)

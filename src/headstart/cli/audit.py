@@ -36,7 +36,7 @@ def audit(
     runtime: shared.RuntimeOptions,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
-) -> int:
+) -> int | None:
     """Find wrong labels, copies, outliers and unusable images; nothing is moved or deleted.
 
     Options:
@@ -75,7 +75,8 @@ def audit(
     with progress() as bars:
         found = search(dataset, extractor, seed=seed, watch=bars.bar)
     given = {"data": data, "out": out, "apply": None, "allow_code": runtime.allow_code}
-    step = next_step("audit", given | asdict(dataset_options), len(found.issues))
+    result = len(found.issues) if found.classes > 1 else None
+    step = next_step("audit", given | asdict(dataset_options), result)
     write_audit(found, out, command=step and step.command)
     found = replace(found, seconds=time.perf_counter() - started)
     warn(extractor.warnings)
@@ -83,7 +84,7 @@ def audit(
         print_json(found)
     else:
         facts(_lines(found, out), width=18)
-    return len(found.issues)
+    return result
 
 
 def _lines(found: Audit, out: Path) -> Iterator[tuple[str, str | list[str]]]:
@@ -99,7 +100,10 @@ def _lines(found: Audit, out: Path) -> Iterator[tuple[str, str | list[str]]]:
     if not found.issues:
         yield "issues", "none found"
     if found.label_check is None:
-        yield "not checked", "labels: too few images of two classes to hold any out"
+        few = "too few images of two classes to hold any out"
+        if found.classes < 2:
+            few = "there is only one class; to train, add images of another"
+        yield "not checked", f"labels: {few}"
     yield "time", f"{found.seconds:.1f} s"
     yield "written", f"{out / 'index.html'} to look at, {out / 'audit.csv'} to review"
 

@@ -50,7 +50,7 @@ def next_step(verb: str, given: Given, found: Any = None) -> NextStep | None:
         verb: The command that succeeded.
         given: The values that it ran with.
         found: What it returned: the recommended backbone of `compare`, the number of issues of
-            `audit`.
+            `audit`, None if there is only one class.
     """
     step = _STEPS[verb](given, found) if verb in _STEPS else None
     return step and NextStep(step.purpose, (*step.words, *_same_options(step.words, given)))
@@ -85,10 +85,12 @@ def _after_finetune(given: Given, _: Any) -> NextStep:
     )
 
 
-def _after_audit(given: Given, issues: Any) -> NextStep:
+def _after_audit(given: Given, issues: Any) -> NextStep | None:
     data, out = given["data"], given["out"]
     if given["apply"]:
         return _after_fit(given, None)
+    if issues is None:  # nothing can be trained on one class
+        return None
     if not issues:
         return NextStep("train on these images", ("fit", data, "--out", "model"))
     table = Path(out, "audit.csv")

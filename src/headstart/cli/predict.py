@@ -119,7 +119,8 @@ def predict(
         "estimated_accuracy": accuracy,
     }
     answers = _predictions(paths, found, count, rule, sets)
-    remarks = batch_remarks(drift, accuracy, unknown=_unknown_share(answers), rate=rate)
+    unknown = _unknown_share(answers)
+    remarks = batch_remarks(drift, accuracy, images=len(found.rows), unknown=unknown, rate=rate)
     batch = BatchPrediction(
         images=answers,
         details=details,

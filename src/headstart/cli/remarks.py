@@ -146,6 +146,7 @@ def batch_remarks(
     drift: Drift | None,
     accuracy: EstimatedAccuracy | None,
     *,
+    images: int,
     unknown: float | None = None,
     rate: float | None = None,
 ) -> Iterator[tuple[str, str]]:
@@ -154,6 +155,7 @@ def batch_remarks(
     Args:
         drift: Whether they are unlike the training images.
         accuracy: How many of the predictions are right; None for too few images.
+        images: Number of readable images; copies and training images are no evidence.
         unknown: The share that is called unknown, [0, 1]; None if nothing is.
         rate: The rate at which they should be.
     """
@@ -164,7 +166,11 @@ def batch_remarks(
     if text := drift_text(drift, accuracy.images, _UNLABELED):
         yield "drift", text
     low, high = accuracy.interval.low, accuracy.interval.high
-    based = f"{pluralize(accuracy.images, 'image')}, from the model's confidence"
+    based = pluralize(accuracy.images, "image")
+    if left_out := images - accuracy.images:
+        what = pluralize(left_out, "copy or training image", "copies or training images")
+        based = f"{based} without {what}"
+    based = f"{based}, from the model's confidence"
     if high - low > _VAGUE:
         text = f"uncertain; anything from {low:.2f} to {high:.2f} is possible"
         yield "estimated accuracy", f"{text} ({based})"

@@ -81,6 +81,8 @@ _OPTIONS: Final = {
 """Words of other tools for each option, without dashes. What exists depends on the command."""
 _PERCENT: Final = re.compile(r"'([\d.]+) *%' .*\bnumber\b.*")
 """How Typer says that a percentage is not a number."""
+_SHARE: Final = re.compile(r"'([\d.]+)' must be at most (1|0\.\d+)\.?$")
+"""How headstart says that a share is too large."""
 _EXTRA: Final = re.compile(r"got unexpected extra arguments?(?:\(s\))? \((\S+)[ )]", re.IGNORECASE)
 """How click says that there are too many arguments."""
 _CUTOFF: Final = 0.7
@@ -143,11 +145,16 @@ def other_option(name: str, own: Iterable[str], commands: Mapping[str, Any]) -> 
 
 
 def without_percent(message: str) -> str:
-    """Return an error about a percentage with the number to write instead; others as they are."""
+    """Return an error about a percentage with the number to write instead; others as they are.
+
+    Any number above 1 that may be a percentage, of an option that is a share, counts as one.
+    """
 
     def said(found: re.Match[str]) -> str:
         return f"'{found[1]}%' is not a number; write {float(found[1]) / 100:g}"
 
+    if (found := _SHARE.search(message)) and 1 < float(found[1]) <= 100 * float(found[2]):
+        return f"{message}; write {float(found[1]) / 100:g}"
     return _PERCENT.sub(said, message)
 
 

@@ -41,10 +41,7 @@ def choose_cut(
     Raises:
         UserError: the depth exceeds the number of stages.
     """
-    names = tuple(stage.name for stage in backbone.stages)
-    used = [stage for stage in head_stages if stage in names]
-    # A head on the network's own logits comes after all stages.
-    stages = names[: names.index(used[-1]) + 1] if used else names
+    stages, used = _stages(backbone, head_stages)
     if settings.recipe is TuningRecipe.CLASSIFIER:
         last = last_convolutional_stage(network, backbone.preprocessing.crop)
         depth = len(stages) - stages.index(last) - 1 or 1
@@ -52,6 +49,28 @@ def choose_cut(
     depth = _depth(stages, used, settings)
     last = stages[-depth - 1] if depth < len(stages) else PIXELS
     return CutPoint(stages=stages, last_frozen=last, depth=depth)
+
+
+def check_depth(backbone: Backbone, head_stages: Sequence[str], settings: TuningSettings) -> None:
+    """Check that there are as many stages as are to be trained, before any features are computed.
+
+    `head_stages` are as for `choose_cut`; empty if they are still to be chosen.
+
+    Raises:
+        UserError: the depth exceeds the number of stages.
+    """
+    if settings.recipe is None:
+        _depth(*_stages(backbone, head_stages), settings)
+
+
+def _stages(
+    backbone: Backbone, head_stages: Sequence[str]
+) -> tuple[tuple[str, ...], Sequence[str]]:
+    """Return the stages up to the deepest one that feeds the head, and those that feed it."""
+    names = tuple(stage.name for stage in backbone.stages)
+    used = [stage for stage in head_stages if stage in names]
+    # A head on the network's own logits comes after all stages.
+    return names[: names.index(used[-1]) + 1] if used else names, used
 
 
 def _depth(stages: Sequence[str], used: Sequence[str], settings: TuningSettings) -> int:

@@ -36,7 +36,7 @@ from headstart.finetuning.assembly import (
 )
 from headstart.finetuning.checkpoint import Epoch, EpochCallback, Phase, StepsCallback, no_steps
 from headstart.finetuning.decision import Decision, decide
-from headstart.finetuning.depth import CutPoint
+from headstart.finetuning.depth import CutPoint, check_depth
 from headstart.finetuning.invariance import InvarianceTest
 from headstart.finetuning.loop import TrainingLoop
 from headstart.finetuning.preparation import TrainingSetup, check_images, prepare_tuning
@@ -195,6 +195,7 @@ def finetune(
     )
     if not extractor.others:
         check_view(extractor)
+    check_depth(extractor.backbone, fit_settings.stages, settings)
     check_images(dataset, settings, hold_out=hold_out)
     probe, images = train_probe(
         dataset,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
+from headstart.evaluation.breakdown import ClassRecall
 from headstart.heads.families import head_family
 from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.text import markdown, pluralize
@@ -134,16 +136,23 @@ def _novelty_lines(model: Model) -> list[str]:
     if one := estimate.left_out:
         caught = {name: found.caught for name, found in estimate.by_class.items()}
         hardest, easiest = min(caught, key=caught.__getitem__), max(caught, key=caught.__getitem__)
+        low, high = f"{caught[hardest]:.0%}", f"{caught[easiest]:.0%}"
+        spread = f", from {low} ({markdown(hardest)}) to {high} ({markdown(easiest)})"
+        spread = spread if low != high else ""
         lines.append(
             "Of images of a class of the same kind that it was never shown, it catches "
             f"{one.caught:.0%} (AUROC {one.auroc:.3f}): measured by leaving out "
-            f"{pluralize(len(caught), 'class', 'classes')} in turn, from "
-            f"{caught[hardest]:.0%} ({markdown(hardest)}) to "
-            f"{caught[easiest]:.0%} ({markdown(easiest)})."
+            f"{pluralize(len(caught), 'class', 'classes')} in turn{spread}."
         )
     else:
         lines.append("How well it tells further classes is unknown.")
     return lines
+
+
+def _telling(lowest: Sequence[ClassRecall], classes: int) -> Sequence[ClassRecall]:
+    """Return the lowest recalls; none if no class is recognized less often than another."""
+    alike = len({one.value for one in lowest}) == 1
+    return () if alike and (lowest[0].value == 1 or len(lowest) == classes) else lowest
 
 
 @cache
@@ -172,7 +181,7 @@ def model_card(model: Model) -> str:
         images=f"{sum(model.data.images):,}",
         head=family.description,
         setting=f", {family.symbol} = {model.setting:g}" if family.symbol else "",
-        recalls=model.lowest_recalls,
+        recalls=_telling(model.lowest_recalls, len(model.classes)),
         measured=METHODS[model.accuracy.method].measured,
         rows=list(zip(model.classes, model.data.images, strict=True)),
         stages=[(stage, accuracy_text(one)) for stage, one in model.accuracy_by_stage.items()],

@@ -379,6 +379,6 @@ def _check_classes(dataset: ImageDataset, classes: Sequence[str]) -> None:
     """Check that the model has one of the classes."""
     if not set(classes) & set(dataset.classes):
         raise DataError(
-            f"{dataset.name} has the classes {join_names(dataset.classes)}, and the model "
-            f"knows only {join_names(classes)}; give images of the same classes"
+            f"{dataset.name} has the classes {join_names([*map(repr, dataset.classes)])}, and the "
+            f"model knows only {join_names([*map(repr, classes)])}; give images of the same classes"
         )
