@@ -1,16 +1,17 @@
 """Divide images into the pupils' and the teacher's part, and grade the models of the lab.
 
 python examples/grade_lab.py divide textiles lab --key "a word that only you know"
-python examples/grade_lab.py grade lab/teacher pupils/*/model --training lab/pupils --csv grades.csv
+python examples/grade_lab.py grade lab/teacher handed/* --training lab/pupils --csv grades.csv
 
 `divide` copies the images into lab/pupils and lab/teacher. Which image goes where depends on its
 content and on the key alone, so the division is the same on every computer.
 
-`grade` runs each model on the teacher's images, and gives up to ten points. A model that was
-trained on one of them, or on images that were not handed in, gets none. Test images that have a
-changed copy in the training folder are left out; with more than one in twenty, no model gets
-points. It runs no code of the pupils. Exit status: 0 if all models could be graded and were trained
-honestly, 1 if one was not, 2 if the call was wrong.
+`grade` runs each model on the teacher's images, and gives up to ten points. A model is given by its
+folder, or by that of the pupil, with the model in the subfolder `model`. A model that was trained
+on a test image, or on images that were not handed in, gets none. Test images that have a changed
+copy in the training folder are left out; with more than one in twenty, no model gets points. It
+runs no code of the pupils. Exit status: 0 if all models could be graded and were trained honestly,
+1 if one was not, 2 if the call was wrong.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from headstart import (
 )
 from headstart.auditing.copies import Copies
 from headstart.auditing.measurements import measure_images
+from headstart.errors import SavedModelError
+from headstart.models.model_folder import MANIFEST
 from headstart.system.digests import file_digest
 
 WORST_CALIBRATION = 0.1
@@ -119,6 +122,7 @@ def marks(classifier: Classifier, report: Report, *, goal: float) -> list[Mark]:
     share = 1.0
     if report.accuracy < goal:
         share = max(report.accuracy - most, 0.0) / max(goal - most, 1e-9)
+    enough = min(goal, most + (goal - most) * 3.5 / 4)  # 3.5 points are rounded to 4
     better = largest is not None and largest.gain.better
     promise = classifier.model_.accuracy
     low, high = report.interval.low, report.interval.high
@@ -134,11 +138,18 @@ def marks(classifier: Classifier, report: Report, *, goal: float) -> list[Mark]:
         Mark("runs", int(not unread), 1, f"{report.images} test images, {unread} unreadable"),
         Mark("baseline", 2 * better, 2, f"always answering one class is right in {most:.3f}"),
         Mark("accuracy", round(4 * min(share, 1.0)), 4,
-             f"{report.accuracy:.3f} ({low:.3f} to {high:.3f}); all points for {goal:.3f}"),
+             f"{report.accuracy:.3f} ({low:.3f} to {high:.3f}); all points from {enough:.3f}"),
         Mark("promise", 2 * kept, 2, said),
         Mark("calibration", int(calibrated), 1,
              f"error {report.ece:.3f}; at most {WORST_CALIBRATION} is asked for"),
     ]  # fmt: skip
+
+
+def model_folder(handed: Path) -> Path:
+    """Return the folder of the model in what a pupil handed in."""
+    if not any((handed / name).exists() for name in ("model", MANIFEST)):
+        raise SavedModelError(f"there is no {MANIFEST} in {handed} or {handed / 'model'}")
+    return handed if (handed / MANIFEST).exists() else handed / "model"
 
 
 def grade(
@@ -150,7 +161,7 @@ def grade(
     """
     warnings.simplefilter("ignore", HeadstartWarning)  # the marks say the same
     try:
-        classifier = Classifier.load(folder, verbose=False)
+        classifier = Classifier.load(model_folder(folder), verbose=False)
         if why := unfair(classifier, training, tested):
             return [], why
         return marks(classifier, evaluate(classifier, clean, verbose=False), goal=goal), ""
@@ -201,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--share", type=float, default=0.25, help="of the teacher (default 0.25)")
     two = commands.add_parser("grade", help="test the models of pupils, and give points")
     two.add_argument("test", help="the teacher's folder")
-    two.add_argument("models", type=Path, nargs="+", help="folders of models")
+    two.add_argument("models", type=Path, nargs="+", help="folders of models, or of pupils")
     two.add_argument("--training", required=True, help="the images that they were trained on")
     two.add_argument("--goal", type=float, default=0.9, help="accuracy for all points (0.9)")
     two.add_argument("--csv", default="", help="also write the points to this table")

@@ -91,9 +91,9 @@ def quizzes() -> str:
     for quiz in list_quizzes():
         parts.append(f"## {quiz.number}. {quiz.title} {{ #quiz-{quiz.number} }}\n")
         for number, question in enumerate(quiz.questions, 1):
-            answers = "\n".join(f"    - {one}" for one in question.answers)
+            answers = "\n".join(f"    {row}. {one}" for row, one in enumerate(question.answers, 1))
             right = question.answers[question.right - 1]
             parts.append(f"{number}. {question.text}\n\n{answers}\n")
             parts.append('    ??? success "Answer"\n')
-            parts.append(f"        **{right}**\n\n        {question.why}\n")
+            parts.append(f"        **{question.right}. {right}**\n\n        {question.why}\n")
     return "\n".join(parts)

@@ -247,7 +247,7 @@ class TestRefusal:
         ("arguments", "message"),
         [
             (["digitz"], "did you mean 'digits'?"),
-            (["nowhere/at-all"], "no file, folder or known data set"),
+            (["nowhere/at-all"], "no file or folder"),
             (["PHOTOS", "--backbone", "resnet5"], "did you mean torchvision:resnet50"),
             (["PHOTOS", "--backbone", "efficientnet-lite9"], "did you mean efficientnet-lite"),
             (["PHOTOS", "--stage", "deep"], "its stages are blocks.0, blocks.1"),

@@ -241,7 +241,7 @@ def test_a_folder_that_cannot_be_read(tmp_path):
         open_folder(tmp_path / "none")
 
 
-def test_open_dataset(tmp_path):
+def test_open_dataset(tmp_path, monkeypatch):
     make(tmp_path, "a/1.jpg", "b/2.jpg", "x.doc")
     assert len(open_dataset(str(tmp_path), cache=tmp_path / "cache")) == 2
     with pytest.raises(DataError, match="apply to tables"):
@@ -257,13 +257,23 @@ def test_open_dataset(tmp_path):
     with pytest.raises(DataError, match="no file, folder or known data set"):
         open_dataset("", cache=tmp_path)
 
+    (tmp_path / "lab" / "teacher").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        DataError, match="folder 'lab/teachr'; did you mean 'lab/teacher'"
+    ) as caught:
+        open_dataset("lab/teachr", cache=tmp_path)
+    assert "digits" not in str(caught.value)
+    with pytest.raises(DataError, match="folder 'laboratory/teacher'; check the path"):
+        open_dataset("laboratory/teacher", cache=tmp_path)
+
 
 def test_a_missing_source_in_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     def refuse(path):  # chmod does not keep root out
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(DataError, match="no file, folder or known data set"):
+    with pytest.raises(DataError, match="no file or folder"):
         open_dataset(tmp_path / "none")
 
 

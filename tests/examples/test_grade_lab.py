@@ -114,7 +114,9 @@ def test_an_honest_model_gets_points_with_reasons(
     tool: Any, trained: Path, pupils: Path, teacher: Path, tmp_path: Path, capsys: Any
 ):
     table = tmp_path / "grades.csv"
-    arguments = ["grade", str(teacher), str(trained), "--training", str(pupils)]
+    handed = tmp_path / "ada"
+    shutil.copytree(trained, handed / "model")
+    arguments = ["grade", str(teacher), str(handed), "--training", str(pupils)]
     assert tool.main([*arguments, "--csv", str(table)]) == 0
     out = capsys.readouterr().out
     expected = Classifier.load(trained).score(open_dataset(teacher))
@@ -126,7 +128,7 @@ def test_an_honest_model_gets_points_with_reasons(
         (row,) = csv.DictReader(file)
     names = ("runs", "baseline", "accuracy", "promise", "calibration")
     assert int(row["points"]) == sum(int(row[name]) for name in names) >= 7
-    assert f"{trained}: {row['points']} of 10 points\n" in out
+    assert f"{handed}: {row['points']} of 10 points\n" in out
 
 
 def test_accuracy_counts_between_the_largest_class_and_the_goal(tool: Any, trained: Path):
@@ -138,6 +140,8 @@ def test_accuracy_counts_between_the_largest_class_and_the_goal(tool: Any, train
     for goal, points in ((0.5, 4), (0.75, 4), (0.9, 2), (1.0, 2), (1.5, 1)):
         found = {one.what: one for one in tool.marks(classifier, report, goal=goal)}
         assert found["accuracy"].points == points
+    enough = float(tool.marks(classifier, report, goal=0.75)[2].reason.split()[-1])
+    assert enough == pytest.approx(0.5 + 0.25 * 7 / 8, abs=0.001)
     assert found["calibration"].points == 0  # sure of everything, and wrong in a quarter
 
 
@@ -183,10 +187,10 @@ def test_what_is_no_model_or_no_folder(
     both = ["grade", str(teacher), str(absent), str(trained), "--training", str(pupils)]
     assert tool.main(both) == 1
     out = capsys.readouterr().out
-    assert f"{absent}: 0 of 10 points: it cannot be tested: " in out
+    assert f"{absent}: 0 of 10 points: it cannot be tested: there is no model.json in " in out
     assert "runs " in out  # the other model is graded all the same
     assert tool.main(["grade", str(absent), str(trained), "--training", str(pupils)]) == 2
-    assert "error: there is no file, folder" in capsys.readouterr().err
+    assert f"error: there is no file or folder '{absent}'" in capsys.readouterr().err
     for more in (["--share", "1"], []):
         with pytest.raises(SystemExit) as stop:
             tool.main(["divide", str(pupils), str(teacher), *more])

@@ -14,6 +14,8 @@ from PIL import Image
 from website.lesson_pages import lesson_page, quizzes
 from website.lessons import digest
 
+from headstart.quiz import list_quizzes
+
 FRAME = """<div>
 <style scoped>
     .a {}
@@ -89,3 +91,7 @@ def test_answers_are_folded() -> None:
     found = quizzes()
     assert "## 3. A classifier in seconds { #quiz-3 }" in found
     assert found.count('    ??? success "Answer"') == found.count("\n        **")
+    question = list_quizzes()[2].questions[0]
+    for number, answer in enumerate(question.answers, 1):
+        assert f"\n    {number}. {answer}\n" in found
+    assert f"**{question.right}. {question.answers[question.right - 1]}**" in found

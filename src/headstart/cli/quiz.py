@@ -43,7 +43,9 @@ def quiz(
 
 def _ask(quiz: Quiz) -> None:
     results: list[bool] = []
-    say(f"{quiz.title}: {len(quiz.questions)} questions. Ctrl-D ends the quiz.")
+    say(
+        f"{quiz.title}: {len(quiz.questions)} questions. Ctrl-D (on Windows Ctrl-Z, Enter) ends it."
+    )
     for question in quiz.questions:
         say("")
         paragraph(f"{len(results) + 1}. {question.text}")
@@ -53,7 +55,7 @@ def _ask(quiz: Quiz) -> None:
         except EOFError:
             break
         paragraph(f"{'Right' if results[-1] else f'No, it is {question.right}'}. {question.why}")
-    say(f"\n{sum(results)} of {len(results)} right.")
+    say(f"\n{sum(results)} of {len(results)} right." if results else "\nNo question was answered.")
 
 
 def _answer(most: int) -> int:
