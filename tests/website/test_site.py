@@ -42,6 +42,12 @@ SEARCHED = {
     "add a backbone": "#add-a-backbone-or-use-your-own-network",
     "threshold": "#set-a-confidence-threshold",
     "confidence threshold": "#set-a-confidence-threshold",
+    "confidence interval": "intervals.html",
+    "error bars": "intervals.html",
+    "REST API": "#run-a-server-or-watch-a-folder",
+    "air-gapped": "#install-and-work-offline",
+    "out of distribution": "#recognize-unknown-objects",
+    "oversampling": "#class-weights-for-imbalanced-classes",
     "duplicate photos": "#find-duplicate-photos",
 }
 """What users search for, and what the first three results must contain."""

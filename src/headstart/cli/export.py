@@ -299,5 +299,5 @@ def _bf16_text(here: Proof) -> str:
     return (
         f"'headstart predict' computes in bf16 on this processor: {here.equal_labels} of "
         f"{len(here.images)} labels are the same, probabilities differ by up to "
-        f"{here.quantile(1):.3f}; with --precision f32 it answers as the file does"
+        f"{here.quantile(1):.3f}; with --precision f32 it answers nearly as the file does"
     )

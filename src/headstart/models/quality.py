@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,9 @@ _PARTNER_TILE: Final = 512
 _DETAILED: Final = 2.5
 """Images whose shorter side is at least so many times that of the network's input lose details that
 only tiles show."""
+_MISSPELLED: Final = re.compile(
+    r"(?:(?P<name>[^:/\\.]+?)-)??(?:(?P<size>[1-9]\d*)-)?(?P<frame>whole|padded|mirrored|tiles)"
+)
 
 
 def with_quality(
@@ -64,6 +68,7 @@ def with_quality(
     if views and quality is not Quality.FAST:
         raise UserError("--views lists the views that --quality would choose; remove one of them")
     named = [View.parse(text) for text in views]
+    _check_separators(named, extractor.backbone.name)
     if tuned := [str(view) for view in named if view.tuned]:
         raise UserError(f"{tuned[0]} is trained by 'headstart finetune', not seen by --views")
     published = {extractor.backbone.name: extractor.backbone}
@@ -122,6 +127,16 @@ def _loaded(name: str, published: dict[str, Backbone], *, allow_code: bool) -> s
             "rename its file"
         )
     return found.name
+
+
+def _check_separators(views: Sequence[View], default: str) -> None:
+    """Refuse NAME-tiles and 224-tiles, for which NAME@tiles and NAME@224-tiles are meant."""
+    for view in views:
+        if found := _MISSPELLED.fullmatch(view.backbone):
+            name = found["name"] or default
+            size = int(found["size"]) if found["size"] else view.size
+            meant = View(name, size, Frame(found["frame"]))
+            raise UserError(f"--views has no network {view}; did you mean {meant}?")
 
 
 def planned_views(

@@ -20,7 +20,9 @@ _PAIRS: Final = 50
 _BINS: Final = 10
 _WORST: Final = 3
 _CLOSE: Final = 0.05
-"""Probabilities can be trusted if the mean is certainly this close to the accuracy."""
+"""Probabilities can be trusted if the mean is certainly this close to the accuracy,"""
+_ENOUGH: Final = 100
+"""and if there are so many images: of 50, all may be right where 95% would be usual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,10 +51,10 @@ class ScoredImages:
             yield f"{it} recognized every image of every class."
         else:
             accuracy = float(np.trace(self.confusion) / self.confusion.sum())
-            least = [k for recall, k in sorted(known) if recall < 1][:_WORST]
             low = [k for recall, k in sorted(known) if recall < accuracy][:_WORST]
-            worst = [self._recall_text(k) for k in low or least]
-            yield f"{it} recognized least often: {join_names(worst)}."
+            if low:  # otherwise all classes are recognized equally often
+                worst = join_names([self._recall_text(k) for k in low])
+                yield f"{it} recognized least often: {worst}."
         if pairs := metrics.confused_pairs(self.confusion):
             i, j = pairs[0]
             images = pluralize(int(self.confusion[i, j]), "image")
@@ -163,7 +165,8 @@ def _confidence_text(confidence: float, correct: npt.NDArray[np.bool_]) -> str:
     interval = metrics.wilson(int(correct.sum()), len(correct))
     means = f"Its predictions claim {confidence:.1%} on average, and {correct.mean():.1%} are right"
     if interval.low <= confidence <= interval.high:
-        if max(confidence - interval.low, interval.high - confidence) > _CLOSE:
+        error = max(confidence - interval.low, interval.high - confidence)
+        if len(correct) < _ENOUGH or error > _CLOSE:
             few = f"{pluralize(len(correct), 'image')} are too few"
             return f"{means}: {few} to tell whether its probabilities can be trusted."
         return f"{means}: its probabilities can be trusted."
