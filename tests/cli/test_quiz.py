@@ -21,6 +21,7 @@ def test_right_and_wrong_answers_are_explained_and_counted(cli: Cli, typed) -> N
     typed("9\n", "b\n", f" {wrong}\n", *(f"{one.right}\n" for one in others))
     outcome = cli("quiz", 3)
     assert outcome.code == 0
+    assert outcome.next.endswith("headstart quiz 4")
     assert outcome.out.count(f"Answer with a number from 1 to {len(first.answers)}.") == 2
     assert f"No, it is {first.right}. {first.why}" in outcome.out
     assert f"Right. {others[-1].why}" in outcome.out

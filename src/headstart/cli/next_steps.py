@@ -203,7 +203,11 @@ def _after_cache(given: Given, used: int | None) -> NextStep | None:
 def _after_quiz(_: Given, lesson: int | None) -> NextStep:
     if lesson is None:
         return NextStep("answer the questions to a lesson", ("quiz", "LESSON"))
-    return NextStep("choose the next lesson", ("quiz",))
+    from headstart.quiz import list_quizzes
+
+    if lesson + 1 not in {one.number for one in list_quizzes()}:
+        return NextStep("choose another lesson", ("quiz",))
+    return NextStep("answer those to the next lesson", ("quiz", lesson + 1))
 
 
 def _explain(network: Any, image: Any) -> NextStep:

@@ -80,6 +80,8 @@ class TuningAttempt:
         start: performance of the model that fine-tuning started from, the probe or more members.
         result: performance of the resulting model on the same images.
         keep: what the settings asked to keep.
+        views: views of each training image; the first is the image as it is, the others are
+            augmented.
         tested: accuracy of the fine-tuned network alone on the test part or the held-out images,
             which decide nothing; None if there are none.
     """
@@ -95,6 +97,7 @@ class TuningAttempt:
     start: ValidationResult
     result: ValidationResult
     keep: Keep = Keep.BETTER
+    views: int
     tested: AccuracyEstimate | None = None
 
 
@@ -247,6 +250,7 @@ def finetune(
         start=decision.start,
         result=decision.result,
         keep=settings.keep,
+        views=settings.views,
         tested=tested,
     )
     return FineTuneResult(model=tuned, probe=probe, attempt=attempt, held_out=held_out)

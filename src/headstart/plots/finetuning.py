@@ -29,11 +29,12 @@ def training_curves(attempt: TuningAttempt, *, title: str) -> Figure:
     left, right = figure.subplots(1, 2)
     losses = [one.loss for one in epochs]
     validation_losses = [one.validation_loss for one in epochs]
-    _curve(left, losses, validation_losses, attempt.probe.loss, closing)
+    trained = "training images, augmented" if attempt.views > 1 else "training images"
+    _curve(left, losses, validation_losses, attempt.probe.loss, closing, trained)
     left.set_ylabel("log loss (nats per image)", color=GRAY)
     accuracies = [one.accuracy for one in epochs]
     validation = [one.validation_accuracy for one in epochs]
-    _curve(right, accuracies, validation, attempt.probe.accuracy, closing)
+    _curve(right, accuracies, validation, attempt.probe.accuracy, closing, trained)
     count = len(attempt.probe.correct)
     _intervals(right, validation, count)
     right.set_ylabel(f"accuracy\n(95% intervals: validation, n = {count:,})", color=GRAY)
@@ -58,6 +59,7 @@ def _curve(
     validation: Sequence[float | None],
     probe: float,
     closing: int,
+    trained: str,
 ) -> None:
     epochs = np.arange(1, len(training) + 1)
     axes.axhline(
@@ -68,7 +70,7 @@ def _curve(
         label="before fine-tuning (probe), validation images",
     )
     values = np.where(np.isfinite(training), training, np.nan)
-    axes.plot(epochs, values, "o-", color=BLUE, markersize=4, label="training images, augmented")
+    axes.plot(epochs, values, "o-", color=BLUE, markersize=4, label=trained)
     values = np.array(validation, dtype=np.float64)  # None becomes NaN
     known = np.isfinite(values)
     axes.plot(
