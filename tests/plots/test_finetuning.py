@@ -24,7 +24,7 @@ def scores(loss: float, accuracy: float) -> ValidationResult:
     return ValidationResult(losses=np.full(50, loss), temperature=1.0, correct=correct)
 
 
-def drawn(**changed: Any) -> Figure:
+def drawn(*, views: int = 4, **changed: Any) -> Figure:
     given = {"losses": LOSSES, "accuracies": ACCURACIES, **VALIDATION, **changed}
     history = tuple(
         Epoch(
@@ -36,7 +36,7 @@ def drawn(**changed: Any) -> Figure:
         )
     )  # fmt: skip
     attempt = TuningAttempt(
-        cut=CutPoint(stages=("top",), last_frozen="", depth=1), parameters=9,
+        cut=CutPoint(stages=("top",), last_frozen="", depth=1), parameters=9, views=views,
         history=history, interpolation=1.0,
         invariance=InvarianceTest(
             images=0, accuracy=0.5, accuracy_by_transform={}, augmentation=Augmentation()
@@ -68,6 +68,10 @@ def test_both_plots_show_the_numbers():
         "training images, augmented",
         "validation images",
     ]
+
+
+def test_only_more_views_are_augmented():
+    assert "training images" in [one.get_text() for one in drawn(views=1).legends[0].get_texts()]
 
 
 def test_accuracies_on_validation_images_have_their_intervals():
