@@ -119,8 +119,8 @@ def predict(
         "estimated_accuracy": accuracy,
     }
     answers = _predictions(paths, found, count, rule, sets)
-    unknown = _unknown_share(answers)
-    remarks = batch_remarks(drift, accuracy, images=len(found.rows), unknown=unknown, rate=rate)
+    share = _unknown_share(answers)
+    remarks = batch_remarks(drift, accuracy, images=len(found.rows), unknown=share, rate=rate)
     batch = BatchPrediction(
         images=answers,
         details=details,
