@@ -259,7 +259,7 @@ def test_a_log_is_told_of_progress_now_and_then(
             "forest",
             "'--head': 'forest' is not one of 'logistic', 'centroid', 'knn', 'discriminant'",
         ),
-        ("--holdout", "5", "'--holdout': '5' must be at most 0.9"),
+        ("--holdout", "5", "'--holdout': '5' must be at most 0.9; write 0.05"),
         (
             "--seed",
             "x",
