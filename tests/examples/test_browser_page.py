@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import functools
 import contextlib
+import functools
 import io
 import json
 import os

@@ -160,7 +160,9 @@ class TestEvaluate:
         monkeypatch.setattr(prediction, "join_names", partial(join_names, most=2))
         for kind in KINDS:
             (own / kind).rename(own / f"other-{kind}")
-        with pytest.raises(DataError, match=r"'other-noise' and 1 more, and .* 'noise' and 1 more;"):
+        with pytest.raises(
+            DataError, match=r"'other-noise' and 1 more, and .* 'noise' and 1 more;"
+        ):
             evaluate(model, tiny(), open_dataset(own))
 
     def test_works_with_one_class(self, model: Model, own: Path, tiny: Tiny):
