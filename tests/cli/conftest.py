@@ -31,6 +31,7 @@ class Outcome:
     @property
     def document(self) -> Any:
         """The one JSON document on stdout; fails if there is anything beside it."""
+        assert self.out, self.err  # says why there is none
         return json.loads(self.out)
 
 
