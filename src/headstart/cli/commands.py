@@ -30,7 +30,7 @@ _HOMES: Final = {
     "info": "catalog",
     "verify": "export",
 }
-"""Modules of the commands that are not in one of their own."""
+"""The modules of the commands that share one."""
 
 
 class Commands(Mapping[str, Any]):

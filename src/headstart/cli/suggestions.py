@@ -82,7 +82,7 @@ _OPTIONS: Final = {
 _PERCENT: Final = re.compile(r"'([\d.]+) *%' .*\bnumber\b.*")
 """How Typer says that a percentage is not a number."""
 _SHARE: Final = re.compile(r"'([\d.]+)' must be at most (1|0\.\d+)\.?$")
-"""How headstart says that a share is too large."""
+"""The start of the message about a share that is too large."""
 _EXTRA: Final = re.compile(r"got unexpected extra arguments?(?:\(s\))? \((\S+)[ )]", re.IGNORECASE)
 """How click says that there are too many arguments."""
 _CUTOFF: Final = 0.7

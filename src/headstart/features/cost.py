@@ -164,7 +164,7 @@ def forecast(
     if not missing:
         said = f"{views}, at most {expected}, whose features are in the cache"
     elif tried:
-        said = f"{views}, at most {expected}; which of them are worth it is tried on a sample"
+        said = f"{views}, at most {expected}; a sample decides which of them are worth it"
     else:
         said = f"{views}, {expected}"
     if (factor := slowdown()) >= _BUSY:

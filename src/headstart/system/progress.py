@@ -203,7 +203,7 @@ class _Work:
 
     @property
     def rate(self) -> str:
-        """The speed as text; nothing if it is not known yet."""
+        """The speed as text; empty if it is not known yet."""
         return rate_text(self.speed, self.unit) if self.speed else ""
 
     def left(self, total: int) -> str:
