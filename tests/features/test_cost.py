@@ -65,7 +65,9 @@ def test_the_forecast_counts_what_the_cache_lacks(both, photos, monkeypatch):
         return forecast(costs, both, paths, classes=classes, **options)
 
     assert said() == "2 views, about 50 s for 24 images"
-    assert said(tried=True).startswith("2 views, at most about 50 s for 24 images; a sample decides")
+    assert said(tried=True).startswith(
+        "2 views, at most about 50 s for 24 images; a sample decides"
+    )
     both.only([WHOLE]).extract(paths)
     assert "2 views, about 18 s" in said()
     both.extract(paths)
