@@ -9,6 +9,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.lite import LiteBackbone, LiteSource
 from headstart.engines import choose
 from headstart.engines.engine import Engine, EnginePlan
+from headstart.features.extractor import configuration_key
 
 _load, _build = LiteSource.load, choose.build_engine
 _MOST = 4
@@ -39,8 +40,7 @@ def build_engine(backbone: Backbone, plan: EnginePlan, **options: Any) -> Engine
     if not isinstance(backbone, LiteBackbone):
         return build()
     given = tuple((name, str(value)) for name, value in sorted(options.items()))
-    key = (backbone.weights.digest, backbone.preprocessing, plan, given)
-    return _kept(key, build)
+    return _kept((configuration_key(backbone, plan), given), build)
 
 
 def _kept(key: Any, build: Callable[[], Engine]) -> Engine:

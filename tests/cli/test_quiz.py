@@ -35,7 +35,7 @@ def test_it_ends_when_nobody_answers(cli: Cli, typed) -> None:
     outcome = cli("quiz", 3)
     assert outcome.code == 0
     assert outcome.out.endswith("> \n1 of 1 right.\n")
-    assert "on Windows Ctrl-Z, Enter) ends it" in outcome.out
+    assert "Windows: Ctrl-Z, Enter) ends it" in outcome.out
     typed()
     assert cli("quiz", 3).out.endswith("> \nNo question was answered.\n")
 

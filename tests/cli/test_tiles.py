@@ -89,3 +89,10 @@ def test_models_without_tiles_cannot_mark(cli: Cli, model: Path, new: Path, tmp_
     assert (outcome.code, one_sentence(outcome)) == (2, True)
     assert "efficientnet-lite0@tiles" in outcome.err
     assert not (tmp_path / "where").exists()
+
+
+def test_views_of_one_size_keep_their_own_outputs(cli: Cli, tmp_path: Path):
+    write(tmp_path / "data", 6, 0, (150, 110))
+    views = ("efficientnet-lite0@64", "efficientnet-lite0@64-tiles")
+    fitted = cli("fit", tmp_path / "data", "--views", ",".join(views), "--out", tmp_path / "m")
+    assert fitted.code == 0, fitted.err

@@ -1,7 +1,5 @@
 """headstart quiz."""
 
-from __future__ import annotations
-
 import random
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +13,7 @@ if TYPE_CHECKING:
 
 
 def quiz(
-    lesson: Annotated[
-        int | None, Option(help="The number of a lesson; without it, the lessons are listed.")
-    ] = None,
+    lesson: Annotated[int | None, Option(help="A number; without it, all are listed.")] = None,
     *,
     seed: Annotated[int | None, Option(low=0, unset="not shuffled")] = None,
     as_json: shared.Json = False,
@@ -41,11 +37,9 @@ def quiz(
     return lesson
 
 
-def _ask(quiz: Quiz) -> None:
+def _ask(quiz: "Quiz") -> None:
     results: list[bool] = []
-    say(
-        f"{quiz.title}: {len(quiz.questions)} questions. Ctrl-D (on Windows Ctrl-Z, Enter) ends it."
-    )
+    say(f"{quiz.title}: {len(quiz.questions)} questions. Ctrl-D (Windows: Ctrl-Z, Enter) ends it.")
     for question in quiz.questions:
         say("")
         paragraph(f"{len(results) + 1}. {question.text}")
