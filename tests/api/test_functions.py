@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from headstart.features.extractor import Extractor
 from headstart.models import training
 from headstart.models.view_trial import ViewTrial
 from headstart.system.progress import ProgressBars
+from tests.backbones.onnx_file import STATED, TinyNet
 from tests.conftest import files, tiny_backbone
 
 pytestmark = pytest.mark.slow
@@ -249,3 +251,26 @@ class TestNetworks:
         assert found["attack"] is mine
         assert (found["out"], found["jpeg"]) == (out, (tmp_path / "out.jpg", 90))
         assert not headstart.attack("model", image, epsilon=0.1)["out"].exists()  # type: ignore[index]
+
+
+MODULE_USERS: tuple[Callable[..., Any], ...] = (
+    headstart.measure_transfer,
+    headstart.audit,
+    headstart.classify,
+    partial(headstart.finetune, depth=1, epochs=1, views=1, validation=0.4),
+)
+
+
+@pytest.mark.parametrize("function", MODULE_USERS)
+def test_a_module_is_given_with_its_preprocessing(function: Callable[..., Any], photos: Path):
+    data = files(photos) if function is headstart.classify else photos
+    found = function(data, backbone=TinyNet(), preprocessing=STATED, verbose=False)
+    if function is headstart.measure_transfer:
+        assert "--backbone module:TinyNet" in found.advice.command
+    with pytest.raises(BackboneError, match="TinyNet does not say"):
+        function(data, backbone=TinyNet(), verbose=False)
+
+
+def test_a_model_is_loaded_without_what_it_was_trained_with(classifier: headstart.Classifier):
+    with pytest.raises(UserError, match="load takes no 'preprocessing'"):
+        headstart.Classifier.load(classifier.model_, preprocessing=STATED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from headstart.api.inputs import Runtime, give_warnings, open_backbone
+from headstart.api.inputs import BackboneRuntime, give_warnings, open_backbone
 from headstart.models.image_sources import Images, image_sources
 from headstart.models.prediction import Predictions
 from headstart.models.prediction import classify as classify_files
@@ -21,15 +21,15 @@ def classify(
     *,
     backbone: str | Path | Module = DEFAULT_BACKBONE,
     verbose: bool | None = None,
-    **runtime: Unpack[Runtime],
+    **runtime: Unpack[BackboneRuntime],
 ) -> Predictions:
     """Predict images as classes of ImageNet, with a backbone's own classifier.
 
     Args:
         images: Images, as for `headstart.Classifier`.
-        backbone: The network: its name or file.
+        backbone: The network: its name, its file, or a module.
         verbose: Whether to show progress; None does so in terminals and notebooks only.
-        runtime: As for `compare`.
+        runtime: `preprocessing` of a module, and what `compare` takes.
 
     Returns:
         The probabilities of the images that can be read; the others are listed.

@@ -33,7 +33,7 @@ TrainedModel: TypeAlias = Model | Classifier | str | os.PathLike[str]
 
 
 class Runtime(TypedDict, total=False):
-    """How a frozen network is loaded and run; each as for `headstart.Classifier`."""
+    """How the networks of a model, or named ones, are run; each as for `headstart.Classifier`."""
 
     weights: str | Path | None
     engine: Literal["auto", "openvino", "pytorch"]
@@ -41,6 +41,12 @@ class Runtime(TypedDict, total=False):
     device: Literal["auto", "cpu", "cuda", "mps"]
     cache: str | Path | None
     allow_code: bool
+
+
+class BackboneRuntime(Runtime, total=False):
+    """How a backbone is run, which may be a module; each as for `headstart.Classifier`."""
+
+    preprocessing: Preprocessing | Mapping[str, Any] | None
 
 
 def open_data(

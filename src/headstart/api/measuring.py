@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from headstart.api.inputs import (
+    BackboneRuntime,
     Data,
     Runtime,
     TrainedModel,
@@ -99,18 +100,18 @@ def measure_transfer(
     images: int = 2_000,
     seed: int = 0,
     verbose: bool | None = None,
-    **runtime: Unpack[Runtime],
+    **runtime: Unpack[BackboneRuntime],
 ) -> TransferReport:
     """Measure how well a backbone transfers to your images, and recommend a next step.
 
     Args:
         data: A data set, or the path or name of one; if it is split, only the training part is
             used.
-        backbone: The network: its name or file.
+        backbone: The network: its name, its file, or a module.
         images: Use about this many images at most.
         seed: Random seed of folds, samples and random weights.
         verbose: Whether to show progress; None does so in terminals and notebooks only.
-        runtime: As for `compare`.
+        runtime: `preprocessing` of a module, and what `compare` takes.
 
     Returns:
         Accuracies on each stage, with random weights and without a network; `advice` is the
@@ -129,6 +130,7 @@ def measure_transfer(
     from headstart.transfer.transfer_report import measure_transfer as measure
 
     extractor = open_backbone(backbone, **runtime)
+    name = str(backbone) if isinstance(backbone, str | Path) else extractor.backbone.name
     with progress(verbose=verbose) as bars:
         found = measure(
             open_data(data, bars, cache=runtime.get("cache")),
@@ -136,7 +138,7 @@ def measure_transfer(
             images=images,
             seed=seed,
             named=str(data) if isinstance(data, str | Path) else None,
-            options=None if backbone == DEFAULT_BACKBONE else {"--backbone": str(backbone)},
+            options=None if name == DEFAULT_BACKBONE else {"--backbone": name},
             watch=bars.bar,
         )
     give_warnings(extractor.warnings)
@@ -149,16 +151,16 @@ def audit(
     backbone: str | Path | Module = DEFAULT_BACKBONE,
     seed: int = 0,
     verbose: bool | None = None,
-    **runtime: Unpack[Runtime],
+    **runtime: Unpack[BackboneRuntime],
 ) -> Audit:
     """Find wrong labels, copies, outliers and unusable images; nothing is moved or deleted.
 
     Args:
         data: A data set, or the path or name of one.
-        backbone: The network whose features are used: its name or file.
+        backbone: The network whose features are used: its name, its file, or a module.
         seed: Random seed of folds and samples.
         verbose: Whether to show progress; None does so in terminals and notebooks only.
-        runtime: As for `compare`.
+        runtime: `preprocessing` of a module, and what `compare` takes.
 
     Returns:
         What is probably wrong; `of_kind("wrong label")` lists the issues of a kind, and `plot()`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from headstart.api.inputs import (
 from headstart.errors import UserError
 from headstart.evaluation.breakdown import breakdown_warnings
 from headstart.finetuning.settings import TuningSettings
+from headstart.images.preprocessing import Preprocessing
 from headstart.models.data_location import find_data_location
 from headstart.models.estimator import Classifier
 from headstart.models.saved_model import save_model
@@ -73,6 +75,7 @@ def finetune(
     model: TrainedModel | None = None,
     settings: TuningSettings | None = None,
     backbone: str | Path | Module = DEFAULT_BACKBONE,
+    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     balance: bool = False,
     hold_out: float | None = None,
     out: str | Path | None = None,
@@ -89,7 +92,8 @@ def finetune(
         model: A model to start from, a fitted classifier or the folder of a model; by default a
             head is trained first, as `headstart.fit` does.
         settings: How to train.
-        backbone: Without a `model`, the network: its name or file.
+        backbone: Without a `model`, the network: its name, its file, or a module.
+        preprocessing: How images are prepared for a module, as for `headstart.Classifier`.
         balance: Without a `model`, weight all classes equally.
         hold_out: Share of the images to hold out for testing, in [0, 1); by default as `model` was
             trained on this machine, or 0.
@@ -129,7 +133,7 @@ def finetune(
     if device != AUTO:
         runtime["device"] = device
     if model is None:
-        extractor = open_backbone(backbone, **runtime)
+        extractor = open_backbone(backbone, preprocessing, **runtime)
     else:
         trained, extractor = open_model_extractor(model, allow_download=allow_download, **runtime)
         if settings is None:

@@ -34,6 +34,9 @@ from headstart.types import AUTO, DEFAULT_BACKBONE, Quality
 if TYPE_CHECKING:
     from torch.nn import Module
 
+_LOADED = ("weights", "engine", "precision", "device", "cache", "verbose")
+"""Options of a classifier that is loaded; the others are those that the model was trained with."""
+
 
 class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignore[misc] # no types
     """An image classifier: a frozen pre-trained network and a head trained on your images.
@@ -247,11 +250,17 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
         Raises:
             SavedModelError: The folder is not a model, is damaged or too new, or the backbone's
                 weights on this machine are not those that the model was trained with.
+            UserError: There is no such option.
 
         Example:
             >>> Classifier.load("model").predict(["new.jpg"]).tolist()
             ['cat']
         """
+        if unknown := sorted(options.keys() - _LOADED):
+            raise UserError(
+                f"load takes no {unknown[0]!r}: what a model was trained with is stored in it; "
+                f"options are {', '.join(_LOADED)}"
+            )
         model = folder if isinstance(folder, Model) else load_model(Path(folder))
         self = cls(
             backbone=own_or_recorded(backbone, model.origin, options.get("cache")),
