@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Final
 
 import numpy as np
@@ -54,11 +54,11 @@ class Copies:
         )
 
     def outside(self, series: Series, rows: Labels, labels: Labels) -> Copies:
-        """Return the copies without those of a series that is listed as one.
+        """Return the copies without the pairs of a series that is listed as a whole.
 
-        A series whose photos hardly differ consists of copies. Of any other, pairs with the same
-        label are left out, so that a burst is found once. Those with different labels stay: one of
-        the labels is probably wrong.
+        A series whose photos hardly differ stays: it consists of copies. Of any other, pairs with
+        the same label are left out, so that a burst is one finding. Those with different labels
+        stay: one of the labels is probably wrong.
 
         Args:
             series: Which of the images at `rows` are of one scene.
@@ -74,9 +74,7 @@ class Copies:
         within, differ = scene[left] == scene[right], labels[left] != labels[right]
         same_shot = within & (differ | (self.similarities >= _SAME_SHOT))
         groups = _groups(self.pairs[same_shot], self.identities)
-        lowest = np.full(len(scene), len(scene))
-        np.minimum.at(lowest, scene, groups)
-        bursts = scene[groups != lowest[scene]]
+        bursts = scene[groups != groups[scene]]  # a scene is named by one of its rows
         kept = ~within | differ | ~np.isin(scene[left], bursts)
         pairs = self.pairs[kept]
         return replace(
@@ -87,15 +85,13 @@ class Copies:
         )
 
     def neighbors(self) -> dict[int, list[tuple[float, int]]]:
-        """Return the (similarity, row) of the copies of each row that it was compared with."""
+        """Return for each row that has a copy the (similarity, row) of those it is linked to."""
         found: dict[int, list[tuple[float, int]]] = defaultdict(list)
-        first: dict[str, int] = {}
-        same = [(row, first.setdefault(name, row), 1.0) for row, name in enumerate(self.identities)]
+        same = [(*pair, 1.0) for pair in _identical(self.identities)]
         pairs = zip(*self.pairs.T.tolist(), self.similarities.tolist(), strict=True)
-        for one, other, similarity in (*same, *(pairs if len(self.pairs) else ())):
-            if one != other:
-                found[one].append((similarity, other))
-                found[other].append((similarity, one))
+        for one, other, similarity in (*same, *pairs):
+            found[one].append((similarity, other))
+            found[other].append((similarity, one))
         return found
 
     def conflicts(self, labels: Labels) -> list[list[int]]:
@@ -106,10 +102,16 @@ class Copies:
         return [rows for rows in same.values() if len({*labels[rows].tolist()}) > 1]
 
 
-def _groups(pairs: Labels, identities: Sequence[str]) -> Labels:
+def _identical(identities: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the row of each image that an earlier one equals, and the row of the first of them."""
     first: dict[str, int] = {}
+    same = [(row, first.setdefault(name, row)) for row, name in enumerate(identities)]
+    return [(row, one) for row, one in same if row != one]
+
+
+def _groups(pairs: Labels, identities: Sequence[str]) -> Labels:
     found = UnionFind(len(identities))
-    found.link((row, first.setdefault(name, row)) for row, name in enumerate(identities))
+    found.link(_identical(identities))
     found.link(pairs.tolist())
     return found.groups()
 
@@ -208,9 +210,8 @@ def _partners(
 
     They are a maximum spanning tree (Prim 1957), so no pair is listed in both directions.
     """
-    found = {first: (1.0, first)}
-    queue = [(-similarity, row, first) for similarity, row in neighbors[first]]
-    heapify(queue)
+    found: dict[int, tuple[float, int]] = {}
+    queue = [(-1.0, first, first)]
     while queue:
         negative, row, partner = heappop(queue)
         if row not in found:

@@ -26,7 +26,7 @@ def series_issues(
         images: All images.
         rows: (M,) rows of the images that were searched.
         series: Their groups.
-        copies: (N,) the group of copies of each image. A series that is one is left out.
+        copies: (N,) the group of copies of each image. A series within one is left out.
     """
     inside = np.flatnonzero(series.sizes > 1)
     order = inside[np.argsort(series.groups[inside], kind="stable")]
