@@ -13,6 +13,7 @@ from headstart.datasets import ImageDataset, open_dataset
 from headstart.datasets.unlabeled import find_images
 from headstart.errors import DataError, SavedModelError, UserError
 from headstart.features.extractor import Extractor
+from headstart.features.views import View
 from headstart.finetuning import finetune as module
 from headstart.finetuning.finetune import FineTuneResult, TuningProgress, finetune
 from headstart.finetuning.settings import BatchNorm, Keep, TuningRecipe, TuningSettings
@@ -274,6 +275,17 @@ def test_an_impossible_depth_is_refused_before_features_are_computed(sided: Path
     with pytest.raises(UserError, match=r"depth is 99, but only 3 stages .* give 0 to 3"):
         finetune(
             opened(sided), extractor, asked, progress=TuningProgress(images=_must_not_be_called)
+        )
+
+
+def test_of_several_views_the_first_does_not_limit_the_depth(sided: Path, cache: Path):
+    several = small_extractor(cache).with_views({View("small", 48): small_backbone()})
+    with pytest.raises(pytest.fail.Exception, match="features were computed"):
+        finetune(
+            opened(sided),
+            several,
+            replace(QUICK, depth=99),
+            progress=TuningProgress(images=_must_not_be_called),
         )
 
 

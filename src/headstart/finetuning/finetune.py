@@ -198,7 +198,7 @@ def finetune(
     )
     if not extractor.others:
         check_view(extractor)
-    check_depth(extractor.backbone, fit_settings.stages, settings)
+        check_depth(extractor.backbone, fit_settings.stages, settings)
     check_images(dataset, settings, hold_out=hold_out)
     probe, images = train_probe(
         dataset,
