@@ -60,12 +60,11 @@ def test_it_names_the_classes_that_are_recognized_least_often():
     text = model_card(make_model(lowest_recalls=recalls))
     assert rows_of(text, "Classes that it recognizes least often") == [
         ["a\\|nt", "0.500", "0.095 to 0.905", "1 of 2"],
-        ["bee", "1.000", "0.342 to 1.000", "2 of 2"],
     ]
     assert "measured by cross-validation: each image by a head trained without it." in text
-    alike = recalls_by_class(np.array([0, 1, 2]), np.array([0, 1, 2]), ["ant", "bee", "wäsp"])
-    for lowest in (alike, alike[:2]):
-        assert "recognizes least often" not in model_card(make_model(lowest_recalls=lowest))
+    y = np.repeat([0, 1, 2], 10)
+    alike = recalls_by_class(y, np.where(np.arange(30) % 10, y, (y + 1) % 3), ["a", "b", "c"])
+    assert "recognizes least often" not in model_card(make_model(lowest_recalls=alike))
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from headstart.evaluation.breakdown import ClassRecall
 from headstart.heads.families import head_family
 from headstart.models.trained_model import AccuracyEstimate, Model
 from headstart.system.text import markdown, pluralize
@@ -137,8 +135,9 @@ def _novelty_lines(model: Model) -> list[str]:
         caught = {name: found.caught for name, found in estimate.by_class.items()}
         hardest, easiest = min(caught, key=caught.__getitem__), max(caught, key=caught.__getitem__)
         low, high = f"{caught[hardest]:.0%}", f"{caught[easiest]:.0%}"
-        spread = f", from {low} ({markdown(hardest)}) to {high} ({markdown(easiest)})"
-        spread = spread if low != high else ""
+        spread = ""
+        if low != high:
+            spread = f", from {low} ({markdown(hardest)}) to {high} ({markdown(easiest)})"
         lines.append(
             "Of images of a class of the same kind that it was never shown, it catches "
             f"{one.caught:.0%} (AUROC {one.auroc:.3f}): measured by leaving out "
@@ -147,12 +146,6 @@ def _novelty_lines(model: Model) -> list[str]:
     else:
         lines.append("How well it tells further classes is unknown.")
     return lines
-
-
-def _telling(lowest: Sequence[ClassRecall], classes: int) -> Sequence[ClassRecall]:
-    """Return the lowest recalls; none if no class is recognized less often than another."""
-    alike = len({one.value for one in lowest}) == 1
-    return () if alike and (lowest[0].value == 1 or len(lowest) == classes) else lowest
 
 
 @cache
@@ -167,7 +160,7 @@ def _template() -> Template:
 
 def model_card(model: Model) -> str:
     """Return the model card as Markdown; it is the README.md of a saved model."""
-    family = head_family(model.head.kind)
+    family, accuracy = head_family(model.head.kind), model.accuracy.value or 0.0
     return _template().render(
         model=model,
         accuracy=accuracy_text(model.accuracy),
@@ -181,7 +174,7 @@ def model_card(model: Model) -> str:
         images=f"{sum(model.data.images):,}",
         head=family.description,
         setting=f", {family.symbol} = {model.setting:g}" if family.symbol else "",
-        recalls=_telling(model.lowest_recalls, len(model.classes)),
+        recalls=[one for one in model.lowest_recalls if one.value < accuracy],
         measured=METHODS[model.accuracy.method].measured,
         rows=list(zip(model.classes, model.data.images, strict=True)),
         stages=[(stage, accuracy_text(one)) for stage, one in model.accuracy_by_stage.items()],
