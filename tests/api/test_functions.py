@@ -235,8 +235,10 @@ class TestNetworks:
             headstart.attack("efficientnet-lite0", image, method="minimum-norm")
         with pytest.raises(UserError, match="no setting 'epoch'; choose from recipe, depth"):
             headstart.finetune(photos, epoch=1)
-        with pytest.raises(UserError, match="leave out backbone and balance"):
+        with pytest.raises(UserError, match="leave out backbone, preprocessing and balance"):
             headstart.finetune(photos, model="model", balance=True)
+        with pytest.raises(UserError, match="leave out backbone, preprocessing and balance"):
+            headstart.finetune(photos, model="model", preprocessing=STATED)
 
     def test_an_attack_of_ones_own_and_a_file_to_keep(
         self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

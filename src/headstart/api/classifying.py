@@ -29,7 +29,7 @@ def classify(
         images: Images, as for `headstart.Classifier`.
         backbone: The network: its name, its file, or a module.
         verbose: Whether to show progress; None does so in terminals and notebooks only.
-        runtime: `preprocessing` of a module, and what `compare` takes.
+        runtime: `preprocessing`, for a network of your own; the others as for `compare`.
 
     Returns:
         The probabilities of the images that can be read; the others are listed.

@@ -33,7 +33,7 @@ TrainedModel: TypeAlias = Model | Classifier | str | os.PathLike[str]
 
 
 class Runtime(TypedDict, total=False):
-    """How the networks of a model, or named ones, are run; each as for `headstart.Classifier`."""
+    """Options that say how networks are run, as for `headstart.Classifier`."""
 
     weights: str | Path | None
     engine: Literal["auto", "openvino", "pytorch"]
@@ -44,7 +44,7 @@ class Runtime(TypedDict, total=False):
 
 
 class BackboneRuntime(Runtime, total=False):
-    """How a backbone is run, which may be a module; each as for `headstart.Classifier`."""
+    """The same for one backbone, which may be a network of your own."""
 
     preprocessing: Preprocessing | Mapping[str, Any] | None
 

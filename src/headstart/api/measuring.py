@@ -111,7 +111,7 @@ def measure_transfer(
         images: Use about this many images at most.
         seed: Random seed of folds, samples and random weights.
         verbose: Whether to show progress; None does so in terminals and notebooks only.
-        runtime: `preprocessing` of a module, and what `compare` takes.
+        runtime: `preprocessing`, for a network of your own; the others as for `compare`.
 
     Returns:
         Accuracies on each stage, with random weights and without a network; `advice` is the
@@ -160,7 +160,7 @@ def audit(
         backbone: The network whose features are used: its name, its file, or a module.
         seed: Random seed of folds and samples.
         verbose: Whether to show progress; None does so in terminals and notebooks only.
-        runtime: `preprocessing` of a module, and what `compare` takes.
+        runtime: `preprocessing`, for a network of your own; the others as for `compare`.
 
     Returns:
         What is probably wrong; `of_kind("wrong label")` lists the issues of a kind, and `plot()`

@@ -93,7 +93,8 @@ def finetune(
             head is trained first, as `headstart.fit` does.
         settings: How to train.
         backbone: Without a `model`, the network: its name, its file, or a module.
-        preprocessing: How images are prepared for a module, as for `headstart.Classifier`.
+        preprocessing: Without a `model`, how images are prepared for a network of your own, as for
+            `headstart.Classifier`.
         balance: Without a `model`, weight all classes equally.
         hold_out: Share of the images to hold out for testing, in [0, 1); by default as `model` was
             trained on this machine, or 0.
@@ -121,8 +122,11 @@ def finetune(
     from headstart.finetuning.finetune import TuningProgress
     from headstart.finetuning.finetune import finetune as tune
 
-    if model is not None and (balance or backbone != DEFAULT_BACKBONE):
-        raise UserError("the model has a network and class weights; leave out backbone and balance")
+    if model is not None and (balance or preprocessing is not None or backbone != DEFAULT_BACKBONE):
+        raise UserError(
+            "the model has a network and class weights; leave out backbone, preprocessing and "
+            "balance"
+        )
     if unknown := sorted(changes.keys() - TuningSettings.__dataclass_fields__.keys()):
         raise UserError(
             f"there is no setting {unknown[0]!r}; choose from "
