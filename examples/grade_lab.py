@@ -39,8 +39,6 @@ from headstart import (
 )
 from headstart.auditing.copies import Copies
 from headstart.auditing.measurements import measure_images
-from headstart.errors import SavedModelError
-from headstart.models.model_folder import MANIFEST
 from headstart.system.digests import file_digest
 
 WORST_CALIBRATION = 0.1
@@ -145,13 +143,6 @@ def marks(classifier: Classifier, report: Report, *, goal: float) -> list[Mark]:
     ]  # fmt: skip
 
 
-def model_folder(handed: Path) -> Path:
-    """Return the folder of the model in what a pupil handed in."""
-    if not any((handed / name).exists() for name in ("model", MANIFEST)):
-        raise SavedModelError(f"there is no {MANIFEST} in {handed} or {handed / 'model'}")
-    return handed if (handed / MANIFEST).exists() else handed / "model"
-
-
 def grade(
     folder: Path, training: ImageDataset, tested: ImageDataset, clean: ImageDataset, *, goal: float
 ) -> tuple[list[Mark], str]:
@@ -161,7 +152,8 @@ def grade(
     """
     warnings.simplefilter("ignore", HeadstartWarning)  # the marks say the same
     try:
-        classifier = Classifier.load(model_folder(folder), verbose=False)
+        inside = folder / "model"
+        classifier = Classifier.load(inside if inside.exists() else folder, verbose=False)
         if why := unfair(classifier, training, tested):
             return [], why
         return marks(classifier, evaluate(classifier, clean, verbose=False), goal=goal), ""

@@ -183,11 +183,12 @@ def test_changed_copies_are_left_out_and_many_give_none(
 def test_what_is_no_model_or_no_folder(
     tool: Any, trained: Path, pupils: Path, teacher: Path, tmp_path: Path, capsys: Any
 ):
-    absent = tmp_path / "absent"
-    both = ["grade", str(teacher), str(absent), str(trained), "--training", str(pupils)]
-    assert tool.main(both) == 1
+    absent, empty = tmp_path / "absent", tmp_path / "empty"
+    empty.mkdir()
+    given = [str(empty), str(trained), "--training", str(pupils)]
+    assert tool.main(["grade", str(teacher), *given]) == 1
     out = capsys.readouterr().out
-    assert f"{absent}: 0 of 10 points: it cannot be tested: there is no model.json in " in out
+    assert f"{empty}: 0 of 10 points: it cannot be tested: {empty} contains no model.json" in out
     assert "runs " in out  # the other model is graded all the same
     assert tool.main(["grade", str(absent), str(trained), "--training", str(pupils)]) == 2
     assert f"error: there is no file or folder '{absent}'" in capsys.readouterr().err

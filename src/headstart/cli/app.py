@@ -107,22 +107,18 @@ def say_usage(error: UsageError) -> None:
     if message.startswith("Usage:"):
         typer.echo(message, err=True)
         return
-    if error.ctx and hasattr(error, "possibilities"):  # there is no such option
-        from headstart.cli.suggestions import argument_in_place, options_of_command, other_option
+    from headstart.cli import suggestions  # would delay the start
 
+    if error.ctx and hasattr(error, "possibilities"):  # there is no such option
         own, commands = error.ctx.command, error.ctx.find_root().command.commands
-        instead = argument_in_place(error.option_name, own) or other_option(
-            error.option_name, options_of_command(own), commands
+        given, names = error.option_name, suggestions.options_of_command(own)
+        instead = suggestions.argument_in_place(given, own) or suggestions.other_option(
+            given, names, commands
         )
         message = f"{error.message}; {instead}" if instead else error.message
-    if "extra argument" in message and error.ctx:
-        from headstart.cli.suggestions import too_many_arguments
-
-        message = too_many_arguments(message, error.ctx.command) or message
-    if "%' " in message or "' must be at most " in message:
-        from headstart.cli.suggestions import without_percent
-
-        message = without_percent(message)
+    if error.ctx:
+        message = suggestions.too_many_arguments(message, error.ctx.command) or message
+    message = suggestions.without_percent(message)
     sentence = " ".join(message.split()).rstrip(".")
     command = error.ctx.info_name if error.ctx and error.ctx.parent else None
     note(

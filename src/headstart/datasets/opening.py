@@ -167,15 +167,12 @@ def _unknown_source(source: str, names: list[str]) -> str:
     with suppress(OSError):  # no such folder, or no permission to list it
         near = [path.name for path in folder.iterdir()]
     is_path = len(Path(source).parts) > 1  # known data sets have no folder
-    known = {name.casefold(): name for name in (*(() if is_path else names), *near)}
+    known = {name.casefold(): name for name in (near if is_path else [*names, *near])}
     similar = difflib.get_close_matches(Path(source).name.casefold(), known, n=1)
-    meant = Path(source).with_name(known[similar[0]]) if similar else None
+    meant = f"did you mean '{Path(source).with_name(known[similar[0]])}'? " if similar else ""
     if is_path:
-        return f"there is no file or folder '{source}'; " + (
-            f"did you mean '{meant}'?" if meant else "check the path"
-        )
-    suggestion = f"did you mean '{meant}'? " if meant else ""
+        return f"there is no file or folder '{source}'; {meant.rstrip() or 'check the path'}"
     return (
         f"there is no file, folder or known data set '{source}'; "
-        f"{suggestion}known data sets: {', '.join(names)}"
+        f"{meant}known data sets: {', '.join(names)}"
     )
