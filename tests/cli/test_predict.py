@@ -262,7 +262,7 @@ class TestBatch:
         trained = next((broad.parent / "photos").rglob("*.png"))
         outcome = cli("predict", broad, usual, trained)
         assert "drift" not in outcome.out
-        assert "30 images without 1 copy or training image, from the model's" in outcome.out
+        assert "30 images, 1 copy or training image left out, from the model's" in outcome.out
         *_, unknown, last = outcome.out.splitlines()  # as `evaluate` writes them
         assert re.fullmatch(
             r"called unknown: \d+\.\d% of the images; 5\.0% expected of .*", unknown

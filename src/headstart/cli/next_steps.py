@@ -202,12 +202,12 @@ def _after_cache(given: Given, used: int | None) -> NextStep | None:
 
 def _after_quiz(_: Given, lesson: int | None) -> NextStep:
     if lesson is None:
-        return NextStep("answer the questions to a lesson", ("quiz", "LESSON"))
+        return NextStep("take the quiz of a lesson", ("quiz", "LESSON"))
     from headstart.quiz import list_quizzes
 
     if lesson + 1 not in {one.number for one in list_quizzes()}:
-        return NextStep("choose another lesson", ("quiz",))
-    return NextStep("answer those to the next lesson", ("quiz", lesson + 1))
+        return NextStep("choose another quiz", ("quiz",))
+    return NextStep("take the quiz of the next lesson", ("quiz", lesson + 1))
 
 
 def _explain(network: Any, image: Any) -> NextStep:

@@ -18,7 +18,7 @@ def quiz(
     seed: Annotated[int | None, Option(low=0, unset="not shuffled")] = None,
     as_json: shared.Json = False,
 ) -> int | None:
-    """Ask the questions to a lesson, and explain the answers.
+    """Ask the questions on a lesson, and explain the answers.
 
     Options:
         seed: Shuffle the answers; each number gives another order.

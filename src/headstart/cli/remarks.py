@@ -169,8 +169,8 @@ def batch_remarks(
     based = pluralize(accuracy.images, "image")
     if left_out := images - accuracy.images:
         what = pluralize(left_out, "copy or training image", "copies or training images")
-        based = f"{based} without {what}"
-    based = f"{based}, from the model's confidence"
+        based += f", {what} left out"
+    based += ", from the model's confidence"
     if high - low > _VAGUE:
         text = f"uncertain; anything from {low:.2f} to {high:.2f} is possible"
         yield "estimated accuracy", f"{text} ({based})"

@@ -82,7 +82,7 @@ _OPTIONS: Final = {
 _PERCENT: Final = re.compile(r"'([\d.]+) *%' .*\bnumber\b.*")
 """How Typer says that a percentage is not a number."""
 _SHARE: Final = re.compile(r"'([\d.]+)' must be at most (1|0\.\d+)\.?$")
-"""The start of the message about a share that is too large."""
+"""How headstart says that a share is too large."""
 _EXTRA: Final = re.compile(r"got unexpected extra arguments?(?:\(s\))? \((\S+)[ )]", re.IGNORECASE)
 """How click says that there are too many arguments."""
 _CUTOFF: Final = 0.7
@@ -147,7 +147,7 @@ def other_option(name: str, own: Iterable[str], commands: Mapping[str, Any]) -> 
 def without_percent(message: str) -> str:
     """Return an error about a percentage with the number to write instead; others as they are.
 
-    Any number above 1 that may be a percentage, of an option that is a share, counts as one.
+    A share that is too large counts as a percentage if it would be valid as one.
     """
 
     def said(found: re.Match[str]) -> str:

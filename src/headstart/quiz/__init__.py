@@ -1,4 +1,4 @@
-"""The questions to the lessons, with explained answers."""
+"""The questions on the lessons, with explained answers."""
 
 from headstart.quiz.quizzes import Question, Quiz, list_quizzes, read_quiz
 

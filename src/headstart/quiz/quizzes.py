@@ -54,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quiz:
-    """The questions to a lesson.
+    """The questions on a lesson.
 
     Attributes:
         number: The number of the lesson, from 1.

@@ -20,9 +20,9 @@ _PAIRS: Final = 50
 _BINS: Final = 10
 _WORST: Final = 3
 _CLOSE: Final = 0.05
-"""Probabilities can be trusted if the mean is certainly this close to the accuracy,"""
+"""Probabilities can be trusted if the mean is certainly this close to the accuracy."""
 _ENOUGH: Final = 100
-"""and if there are so many images: of 50, all may be right where 95% would be usual."""
+"""Fewer images do not show that: of 50, all may be right by chance at an accuracy of 0.95."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
