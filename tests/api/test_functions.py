@@ -276,3 +276,8 @@ def test_a_module_is_given_with_its_preprocessing(function: Callable[..., Any], 
 def test_a_model_is_loaded_without_what_it_was_trained_with(classifier: headstart.Classifier):
     with pytest.raises(UserError, match="load takes no 'preprocessing'"):
         headstart.Classifier.load(classifier.model_, preprocessing=STATED)
+
+
+def test_compare_takes_names(photos: Path):
+    with pytest.raises(BackboneError, match="not TinyNet objects"):
+        headstart.compare(photos, [TinyNet()])  # type: ignore[list-item]

@@ -107,7 +107,8 @@ def finetune(
 
     Returns:
         The result: `model` is the better one of both or their average, and `kept` tells whether it
-            is fine-tuned. `headstart.Classifier.load(result.model)` predicts with it.
+            is fine-tuned. `headstart.Classifier.load(result.model)` predicts with it; give it the
+            `backbone` as well if that is a module.
 
     Raises:
         DataError: The data cannot be read, or fewer than two classes have a readable image.

@@ -118,7 +118,8 @@ def _resolve(name: str) -> tuple[str, BackboneSource]:
     if name.startswith(MODULE):
         raise BackboneError(
             f"{name} is a PyTorch module that was given in Python; load the model there, with "
-            "headstart.Classifier.load(FOLDER, backbone=MODULE)"
+            "headstart.Classifier.load(FOLDER, backbone=MODULE), and give other functions the "
+            "classifier instead of the folder"
         )
     for prefix, source in SOURCES.items():
         if name.startswith(prefix):

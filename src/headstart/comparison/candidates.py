@@ -45,6 +45,13 @@ def candidate_names(
         known = [info.name for info in backbones.list_backbones() if info.on_this_machine]
         rungs = [rung.name for rung in backbones.ladder() if allow_download or rung.on_this_machine]
         return list(dict.fromkeys([*known, *rungs]))
+    asked = list(asked)
+    for name in asked:
+        if not isinstance(name, str):
+            raise BackboneError(
+                f"only named backbones are compared, not {type(name).__name__} objects; "
+                "headstart.measure_transfer takes a module"
+            )
     stripped = dict.fromkeys(name.strip() for name in asked)
     names = [name for name in stripped if name]
     if not names:

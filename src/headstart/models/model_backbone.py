@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from headstart.backbones import load_backbone
-from headstart.backbones.backbone import Backbone
+from headstart.backbones.backbone import MODULE, Backbone
 from headstart.backbones.stages import LOGITS
 from headstart.errors import BackboneError, NotCachedError, SavedModelError, UserError
 from headstart.features.extractor import Extractor, build_extractor
@@ -49,6 +49,8 @@ def build_model_extractor(
     with _no_unasked_download(model):
         for origin in members:
             if origin.weights not in loaded:
+                if backbone is not None and origin.backbone.startswith(MODULE):
+                    check_origin(origin, backbone)  # no other place has it
                 file = weights if origin.weights == given else None
                 loaded[origin.weights] = _load(
                     origin, file, cache, allow_download=allow_download, allow_code=allow_code
@@ -176,6 +178,8 @@ def check_origin(origin: BackboneOrigin, backbone: Backbone) -> None:
     if weights.digest != origin.weights:
         is_code = origin.source == origin.backbone and not origin.in_file
         remedy = "let the code give those" if is_code else "give the right ones with --weights FILE"
+        if origin.backbone.startswith(MODULE):
+            remedy = "give the module that it was trained on"
         raise SavedModelError(
             f"the model was trained on {origin.backbone} with weights {origin.weights} (from "
             f"{origin.source}), but the weights found here are {weights.digest} (from "
