@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from headstart.auditing.issue import LabeledImages
 from headstart.types import Split
+from tests.series.made_up import scene
 
 
 def clusters(
@@ -28,13 +28,6 @@ def images(labels: np.ndarray, splits: tuple[Split, ...] = ()) -> LabeledImages:
         classes=tuple(f"class {index}" for index in range(count)),
         splits=splits,
     )
-
-
-def scene(seed: int, width: int = 200, height: int = 150) -> Image.Image:
-    """Smooth random shapes in color, different for each seed."""
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)
-    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def write_scenes(folder: Path, seeds: range) -> list[Path]:

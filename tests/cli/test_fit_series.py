@@ -1,7 +1,10 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import ImageEnhance
 
+from headstart.datasets import open_dataset
 from tests.cli.conftest import Cli, one_sentence
 from tests.conftest import files, write_photos
 
@@ -30,6 +33,24 @@ def test_series_stay_together_and_both_accuracies_are_told(cli: Cli, tmp_path: P
     assert "36 of 36 images belong to 6 series, each of one scene" in text
     card = (tmp_path / "model" / "README.md").read_text()
     assert "on photos of new scenes" in card
+
+
+def test_repeated_shots_of_uniform_surfaces_stay_together(cli: Cli, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    fabric = open_dataset("textiles", cache=tmp_path / "cache")
+    for number in range(0, len(fabric), len(fabric) // 30):
+        image, label = fabric[number]
+        for shot in range(3):
+            left, top = (int(corner) for corner in rng.integers(0, 15, 2))
+            moved = image.crop((left, top, left + 225, top + 225))
+            path = tmp_path / "photos" / fabric.classes[label] / f"{number}-{shot}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ImageEnhance.Brightness(moved).enhance(rng.uniform(0.9, 1.1)).save(path)
+    photos = tmp_path / "photos"
+    said = cli("fit", photos, "--out", tmp_path / "model", *QUICK, "--json").document["series"]
+    shown = len(files(photos))
+    assert (said["source"], said["images"], said["largest"]) == ("found", shown, 3)
+    assert said["count"] == shown // 3
 
 
 @pytest.mark.parametrize("grouping", ["site", "folder:x", "name:(", "time:0"])

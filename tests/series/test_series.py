@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from headstart.series.series import Series, given_series, is_blank
+from headstart.series.series import Series, find_series, given_series, is_blank
 from headstart.series.union_find import UnionFind
 from tests.properties import examples
+from tests.series.made_up import scene
 
 names = st.lists(st.sampled_from(["", "a", "b", "c", "d"]), max_size=30)
 
@@ -49,6 +50,24 @@ def test_the_summary_names_the_largest_series():
     assert summary.largest == 3
     assert summary.examples == (("1.jpg", "2.jpg", "5.jpg"), ("0.jpg", "4.jpg"))
     assert Series(source="found", groups=np.arange(7)).summary(paths) is None
+
+
+def test_repeated_shots_are_seen_in_the_files_though_one_is_gone(tmp_path):
+    paths = [tmp_path / f"{row}.png" for row in range(60)]
+    for row, path in enumerate(paths):
+        scene(row // 3).save(path, compress_level=row % 3)
+    paths[7].unlink()
+    rng = np.random.default_rng(0)
+    own = rng.normal(size=(20, 64))[np.arange(60) // 3]
+    values = {
+        f"stage {depth}": (own + rng.normal(size=own.shape)).astype(np.float32)
+        for depth in range(5)
+    }
+    groups = find_series(values, np.arange(60) // 3 % 2, paths).groups
+    assert [groups[row] for row in range(60) if row != 7] == [
+        row // 3 * 3 for row in range(60) if row != 7
+    ]
+    assert groups[7] == 7
 
 
 def test_blank_pictures_have_no_contrast(tmp_path):

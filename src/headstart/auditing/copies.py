@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from headstart.auditing.issue import Issue, IssueKind, LabeledImages
-from headstart.auditing.near_copies import find_copies
+from headstart.series.near_copies import find_copies
 from headstart.series.series import Series
 from headstart.series.union_find import UnionFind
 from headstart.system.text import join_names
@@ -44,7 +44,7 @@ class Copies:
     def of(
         cls, thumbnails: np.ndarray, labels: Labels, identities: Sequence[str], *, seed: int
     ) -> Copies:
-        """Find the copies among N images; see `headstart.auditing.near_copies.find_copies`."""
+        """Find the copies among N images; see `headstart.series.near_copies.find_copies`."""
         pairs, similarities = find_copies(thumbnails, labels, seed=seed)
         return cls(
             groups=_groups(pairs, identities),

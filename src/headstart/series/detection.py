@@ -9,7 +9,8 @@ Nothing has to be known about the photos. Two scales come from the data themselv
   only if the next image is clearly farther away.
 
 Copies that were resized, mirrored, recolored or saved again are clearest in the last layer: they
-are each other's nearest neighbors by far. Pictures without contrast (open water, empty frames)
+are each other's nearest neighbors by far. In a class whose photos all look alike, pixels decide
+(`headstart.series.repeated_shots`). Pictures without contrast (open water, empty frames)
 never count, because all of them look alike. docs/decisions/0014-series.md has the measurements.
 """
 
@@ -27,6 +28,7 @@ from headstart.series.neighbors import (
     nearest,
     other_class_distances,
 )
+from headstart.series.repeated_shots import Thumbnails, find_repeated_shots
 from headstart.series.union_find import UnionFind
 from headstart.system.machine import one_blas_thread
 from headstart.types import Floats, Labels
@@ -86,6 +88,7 @@ def find_groups(
     *,
     is_blank: IsBlank,
     evidence: Evidence | None = None,
+    thumbnails: Thumbnails | None = None,
 ) -> Labels:
     """Group images of the same scene.
 
@@ -95,6 +98,7 @@ def find_groups(
         is_blank: Tells whether a row's image has too little contrast. It is called once for a
             few images of each group that was found.
         evidence: Tells whether the names or capture times of pairs follow each other.
+        thumbnails: Reads images, to compare their pixels.
 
     Returns:
         (N,) the group of each image: the lowest row in it.
@@ -116,6 +120,8 @@ def find_groups(
             pairs = _near_pairs(middle, last, labels)
             if pairs is not None:
                 _link_scenes(found, pairs, labels, is_blank, evidence)
+            if thumbnails is not None:
+                found.link(find_repeated_shots(middle, found.groups(), labels, thumbnails).tolist())
     groups = _without_uniform_classes(found.groups(), labels)
     return _without_blank(groups, is_blank)
 

@@ -195,6 +195,7 @@ def find_series(values: Mapping[str, Floats], labels: Labels, paths: Sequence[Pa
     """
     # A trained model, which knows its series, does not wait for these.
     from headstart.series.detection import find_groups
+    from headstart.series.repeated_shots import read_thumbnails
     from headstart.series.sequence import follow_each_other
 
     groups = find_groups(
@@ -202,6 +203,7 @@ def find_series(values: Mapping[str, Floats], labels: Labels, paths: Sequence[Pa
         labels,
         is_blank=lambda row: is_blank(paths[row]),
         evidence=partial(follow_each_other, paths, labels),
+        thumbnails=lambda rows: read_thumbnails([paths[row] for row in rows.tolist()]),
     )
     return Series(source=FOUND, groups=groups)
 

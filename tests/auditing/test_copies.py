@@ -1,81 +1,17 @@
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
 
-from headstart.auditing import near_copies
 from headstart.auditing.copies import Copies, conflict_issues, copy_issues
-from headstart.auditing.near_copies import SIMILAR, find_copies, thresholds
 from headstart.auditing.series_issues import series_issues
-from headstart.images.alignment import similarity, thumbnail
 from headstart.series.series import Series
 from headstart.types import Split
-from tests.auditing.made_up import images, scene
-
-COUNT = 40
-
-
-def thumbnails(pictures: list[Image.Image]) -> np.ndarray:
-    return np.stack([thumbnail(one).clip(0, 255).astype(np.uint8) for one in pictures])
+from tests.auditing.made_up import images
+from tests.series.made_up import COUNT, labels, scenes_and_copies
 
 
 @pytest.fixture(scope="module")
 def small() -> np.ndarray:
-    """40 scenes, and copies of the first five: half, mirrored, cropped, gray, brighter."""
-    scenes = [scene(seed) for seed in range(COUNT)]
-    width, height = scenes[0].size
-    copies = [
-        scenes[0].reduce(2),
-        ImageOps.mirror(scenes[1]),
-        scenes[2].crop((0, 10, round(0.9 * width), 10 + round(0.9 * height))),
-        scenes[3].convert("L").convert("RGB"),
-        Image.eval(scenes[4], lambda value: min(255, value + 40)),
-    ]
-    return thumbnails([*scenes, *copies])
-
-
-def labels(count: int) -> np.ndarray:
-    return np.arange(count) % 2
-
-
-def test_copies_are_found_and_nothing_else(small: np.ndarray):
-    pairs, found = find_copies(small, labels(len(small)), seed=0)
-    assert {tuple(pair) for pair in pairs.tolist()} == {(k, COUNT + k) for k in range(5)}
-    assert (found >= SIMILAR).all()
-
-
-def test_similarities_are_those_of_the_pairs(small: np.ndarray):
-    for (a, b), found in zip(*find_copies(small, labels(len(small)), seed=0), strict=True):
-        expected = similarity(small[a].astype(np.float32), small[b].astype(np.float32))
-        assert found == pytest.approx(expected, abs=1e-5)
-
-
-def test_blocks_make_no_difference(small: np.ndarray, monkeypatch: pytest.MonkeyPatch):
-    whole = find_copies(small, labels(len(small)), seed=0)
-    monkeypatch.setattr(near_copies, "_BLOCK", 7)
-    monkeypatch.setattr(near_copies, "_MEMORY", 200)
-    pairs, found = find_copies(small, labels(len(small)), seed=0)
-    np.testing.assert_array_equal(pairs, whole[0])
-    np.testing.assert_allclose(found, whole[1], atol=1e-5)
-
-
-def test_a_uniform_class_has_a_higher_threshold(small: np.ndarray):
-    rng = np.random.default_rng(0)
-    base = thumbnails([scene(999)])[0].astype(float)
-    alike = [
-        (base + rng.normal(0, 25, base.shape)).clip(0, 255).astype(np.uint8) for _ in range(40)
-    ]
-    both = np.concatenate([small[:COUNT], alike])
-    limits = thresholds(both, np.repeat([0, 1], 40), seed=0)
-    assert limits[0] < limits[1] < 1
-    pairs, _ = find_copies(both, np.repeat([0, 1], 40), seed=0)
-    assert len(pairs) <= 2
-
-
-@pytest.mark.parametrize("count", [0, 1, 2])
-def test_few_images(small: np.ndarray, count: int):
-    pairs, found = find_copies(small[:count], labels(count), seed=0)
-    assert pairs.shape == (0, 2)
-    assert found.shape == (0,)
+    return scenes_and_copies()
 
 
 def test_issues_compare_with_the_first_of_a_group(small: np.ndarray):
