@@ -34,8 +34,17 @@ def test_figures_are_found() -> None:
 
 
 def test_another_name_is_refused() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'Clasifier'"):
+    with pytest.raises(AttributeError, match="has no attribute 'Clasifier'; did you mean Classif"):
         headstart.Clasifier  # noqa: B018
+    with pytest.raises(AttributeError, match=r"has no attribute 'xyz'; see dir\(headstart\)"):
+        headstart.xyz  # noqa: B018
+
+
+@pytest.mark.slow
+def test_python_does_not_repeat_the_suggestion() -> None:
+    command = [sys.executable, "-c", "import headstart; headstart.Clasifier"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr.casefold().count("did you mean") == 1
 
 
 def test_the_version_is_stated_in_the_package_and_in_the_citation_alone() -> None:

@@ -147,7 +147,10 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"headstart.{name}")
     if name not in _HOMES:
-        raise AttributeError(f"module 'headstart' has no attribute {name!r}")
+        text = import_module("headstart.system.text")
+        meant = text.did_you_mean(name, __dir__(), otherwise="see dir(headstart)", most=1)
+        # With a name and without an object, Python does not add a suggestion of its own.
+        raise AttributeError(f"module 'headstart' has no attribute {name!r}; {meant}", name=name)
     errors = import_module("headstart.errors")
     try:
         return getattr(import_module(f"headstart.{_HOMES[name]}"), name)

@@ -233,8 +233,14 @@ class TestNetworks:
             headstart.attack("efficientnet-lite0", image, norm="l1")
         with pytest.raises(UserError, match="minimizes the l2 norm"):
             headstart.attack("efficientnet-lite0", image, method="minimum-norm")
-        with pytest.raises(UserError, match="no setting 'epoch'; choose from recipe, depth"):
+        with pytest.raises(UserError, match=r"no setting 'epoch'; did you mean epochs\?"):
             headstart.finetune(photos, epoch=1)
+        with pytest.raises(UserError, match=r"no setting 'lr'; choose from recipe, .*hold_out"):
+            headstart.finetune(photos, lr=1)
+        with pytest.raises(UserError, match=r"no setting 'holdout'; did you mean hold_out\?"):
+            headstart.fit(photos, holdout=0.2)
+        with pytest.raises(UserError, match=r"no setting 'output'; did you mean out\?"):
+            headstart.fit(photos, output="model")
         with pytest.raises(UserError, match="leave out backbone, preprocessing and balance"):
             headstart.finetune(photos, model="model", balance=True)
         with pytest.raises(UserError, match="leave out backbone, preprocessing and balance"):

@@ -132,7 +132,7 @@ def test_names_of_channels(network: InspectedNetwork):
 def test_what_the_network_does_not_have_is_refused(network: InspectedNetwork):
     with pytest.raises(DataError, match="did you mean 'zebra'"):
         class_target(network, "zebrra")
-    with pytest.raises(BackboneError, match=r"no stage 'block\.3'; its stages are .*blocks\.3"):
+    with pytest.raises(BackboneError, match=r"no stage 'block\.3'; .*; did you mean blocks\.3\?"):
         unit_target(network, "block.3", 0)
     with pytest.raises(UserError, match="no channel 80; its channels are 0 to 79"):
         unit_target(network, STAGE, 80)

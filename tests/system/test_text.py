@@ -3,6 +3,7 @@ import pytest
 from headstart.system.text import (
     count_reasons,
     decoded,
+    did_you_mean,
     join_names,
     markdown,
     one_line,
@@ -17,6 +18,14 @@ from headstart.types import Skipped
 def test_many_names_are_counted():
     assert join_names(["a", "b"]) == "a, b"
     assert join_names([str(name) for name in range(1203)], most=2) == "0, 1 and 1,201 more"
+
+
+def test_names_of_a_similar_spelling_are_suggested():
+    known = ("Classifier", "classify", "fit")
+    assert did_you_mean("classifer", known, most=1) == "did you mean Classifier?"
+    assert did_you_mean("classifer", known) == "did you mean Classifier, classify?"
+    assert did_you_mean("zebra", known) == ""
+    assert did_you_mean("zebra", known, otherwise="choose fit") == "choose fit"
 
 
 def test_one_is_singular():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
@@ -22,6 +23,7 @@ from headstart.models.saved_model import load_model
 from headstart.models.trained_model import Model
 from headstart.system.cache_folder import cache_root
 from headstart.system.progress import ProgressBars
+from headstart.system.text import did_you_mean
 
 if TYPE_CHECKING:  # importing PyTorch takes seconds
     from torch.nn import Module
@@ -47,6 +49,20 @@ class BackboneRuntime(Runtime, total=False):
     """The same for one backbone, which may be a network of your own."""
 
     preprocessing: Preprocessing | Mapping[str, Any] | None
+
+
+def check_settings(given: Iterable[str], *functions: Callable[..., Any]) -> None:
+    """Check names of settings against the keyword arguments of functions, taken together.
+
+    Raises:
+        UserError: A setting is unknown; the message suggests a known one, or lists them.
+    """
+    arguments = [one for function in functions for one in signature(function).parameters.values()]
+    known = [one.name for one in arguments if one.kind is one.KEYWORD_ONLY]
+    if unknown := [name for name in given if name not in known]:
+        every = f"choose from {', '.join(known)}"
+        hint = did_you_mean(unknown[0], known, otherwise=every, most=1)
+        raise UserError(f"there is no setting {unknown[0]!r}; {hint}")
 
 
 def open_data(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.api.inputs import (
     Data,
     TrainedModel,
+    check_settings,
     give_warnings,
     open_backbone,
     open_data,
@@ -49,7 +50,7 @@ def fit(data: Data, *, out: str | Path | None = None, **settings: Any) -> Classi
     Raises:
         DataError: The data cannot be read, or fewer than two classes have a readable image.
         BackboneError: The backbone, a stage, the engine or the precision is unknown.
-        UserError: A setting is impossible.
+        UserError: A setting is unknown or impossible.
 
     Example:
         >>> import headstart
@@ -57,6 +58,7 @@ def fit(data: Data, *, out: str | Path | None = None, **settings: Any) -> Classi
         >>> classifier.predict(["new.jpg"]).tolist()
         ['cat']
     """
+    check_settings(settings, Classifier, fit)
     classifier = Classifier(**settings)
     with progress(verbose=classifier.verbose) as bars:
         dataset = open_data(data, bars, cache=classifier.cache)
@@ -113,7 +115,7 @@ def finetune(
     Raises:
         DataError: The data cannot be read, or fewer than two classes have a readable image.
         MissingExtraError: PyTorch is not installed.
-        UserError: A setting is impossible, or contradicts another one.
+        UserError: A setting is unknown or impossible, or contradicts another one.
 
     Example:
         >>> import headstart
@@ -128,11 +130,7 @@ def finetune(
             "the model has a network and class weights; leave out backbone, preprocessing and "
             "balance"
         )
-    if unknown := sorted(changes.keys() - TuningSettings.__dataclass_fields__.keys()):
-        raise UserError(
-            f"there is no setting {unknown[0]!r}; choose from "
-            f"{', '.join(TuningSettings.__dataclass_fields__)}"
-        )
+    check_settings(changes, TuningSettings, finetune)
     trained = None
     runtime: dict[str, Any] = {"cache": cache} if cache else {}
     if device != AUTO:

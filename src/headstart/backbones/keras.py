@@ -24,13 +24,13 @@ from headstart.backbones.keras_backend import import_keras
 from headstart.backbones.source import (
     BackboneInfo,
     BackboneSource,
-    did_you_mean,
     infos_of,
     published_weights,
 )
 from headstart.backbones.tensors import digest, read_tensors
 from headstart.errors import BackboneError, DownloadError
 from headstart.images.preprocessing import Interpolation, Preprocessing
+from headstart.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from headstart.backbones.keras_network import KerasModule

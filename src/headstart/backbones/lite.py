@@ -30,13 +30,13 @@ from headstart.backbones.lite_graph import GraphBuilder
 from headstart.backbones.source import (
     BackboneInfo,
     BackboneSource,
-    did_you_mean,
     infos_of,
     published_weights,
 )
 from headstart.backbones.tensors import digest, frozen, read_tensors, without_counters
 from headstart.errors import BackboneError, MissingExtraError
 from headstart.images.preprocessing import Interpolation, Preprocessing
+from headstart.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from headstart.backbones.staged import StagedNetwork

@@ -1,9 +1,8 @@
 """The interface of sources, which list and load the backbones with their name prefix."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -98,10 +97,3 @@ def infos_of(table: str, is_here: Callable[[Mapping[str, str]], bool]) -> tuple[
         )
         for row in published_weights(table).values()
     )
-
-
-def did_you_mean(name: str, known: Iterable[str], *, otherwise: str) -> str:
-    """Suggest known names with a similar spelling, ignoring case; `otherwise` if there is none."""
-    by_lower_case = {one.lower(): one for one in known}
-    close = get_close_matches(name.lower(), by_lower_case, n=3)
-    return f"did you mean {', '.join(by_lower_case[one] for one in close)}?" if close else otherwise

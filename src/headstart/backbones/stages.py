@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from headstart.errors import BackboneError
+from headstart.system.text import did_you_mean
 
 LOGITS = "logits"
 """Name of the network's own logits in lists of stages."""
@@ -41,12 +42,12 @@ def check_stages(network: str, known: Iterable[str], asked: Iterable[str]) -> No
     """Check names of stages against those that the network has.
 
     Raises:
-        BackboneError: a stage is unknown; the message lists the known ones.
+        BackboneError: a stage is unknown; the message lists the known ones, and suggests one.
     """
     if unknown := [stage for stage in asked if stage not in known]:
-        raise BackboneError(
-            f"{network} has no stage {unknown[0]!r}; its stages are {', '.join(known)}"
-        )
+        stages = f"its stages are {', '.join(known)}"
+        hints = filter(None, [stages, did_you_mean(unknown[0], known, most=1)])
+        raise BackboneError(f"{network} has no stage {unknown[0]!r}; {'; '.join(hints)}")
 
 
 def stages_of_modules(modules: Sequence[str], stages: Sequence[str]) -> dict[str, str]:

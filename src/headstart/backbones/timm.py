@@ -17,7 +17,7 @@ import numpy as np
 from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.download import fetch_from_hub, fetch_from_url, hub_files
 from headstart.backbones.hub import LOCATIONS, WEIGHT_FILES, read_hub_config
-from headstart.backbones.source import BackboneInfo, BackboneSource, did_you_mean, infos_of
+from headstart.backbones.source import BackboneInfo, BackboneSource, infos_of
 from headstart.backbones.tensors import digest, read_tensors
 from headstart.backbones.timm_metadata import (
     Pretrained,
@@ -29,6 +29,7 @@ from headstart.backbones.timm_metadata import (
 from headstart.backbones.vision_ops import import_timm
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Preprocessing
+from headstart.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,11 +11,12 @@ import numpy as np
 from headstart.backbones.backbone import Backbone, Weights
 from headstart.backbones.download import fetch_from_url, torch_hub_file
 from headstart.backbones.imagenet_names import imagenet_classes
-from headstart.backbones.source import BackboneInfo, BackboneSource, did_you_mean, infos_of
+from headstart.backbones.source import BackboneInfo, BackboneSource, infos_of
 from headstart.backbones.tensors import digest, read_tensors
 from headstart.backbones.vision_ops import import_torchvision
 from headstart.errors import BackboneError
 from headstart.images.preprocessing import Interpolation, Preprocessing
+from headstart.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn

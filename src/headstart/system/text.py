@@ -1,8 +1,9 @@
-"""Plurals, shortened lists of names, and names that are safe to show."""
+"""Plurals, shortened lists of names, suggestions, and names that are safe to show."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from headstart.types import Skipped
@@ -67,6 +68,13 @@ def join_names(names: Sequence[str], most: int = 10) -> str:
     """Return the first names separated by commas, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(shortened(name, _LONGEST_NAME) for name in names[:most]) + more
+
+
+def did_you_mean(name: str, known: Iterable[str], *, otherwise: str = "", most: int = 3) -> str:
+    """Suggest known names with a similar spelling, ignoring case; `otherwise` if there is none."""
+    by_lower_case = {one.lower(): one for one in known}
+    close = get_close_matches(name.lower(), by_lower_case, n=most)
+    return f"did you mean {', '.join(by_lower_case[one] for one in close)}?" if close else otherwise
 
 
 def duration(seconds: float) -> str:
