@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -87,6 +88,24 @@ def test_hold_out_tests_on_a_share(photos: Path, tmp_path: Path):
     assert headstart.Classifier.load(tmp_path / "model").model_.accuracy == found.model_.accuracy
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        headstart.fit,
+        partial(headstart.finetune, recipe="probe", backbone=TinyNet(), preprocessing=STATED),
+    ],
+)
+def test_hold_out_changes_nothing_if_there_is_a_test_part(
+    function: Callable[..., Any], photos: Path, new_photos: Path, tmp_path: Path
+):
+    shutil.copytree(photos, tmp_path / "data" / "train")
+    shutil.copytree(new_photos, tmp_path / "data" / "test")
+    with pytest.warns(HeadstartWarning, match="own test images, so hold_out has no effect") as own:
+        function(tmp_path / "data", hold_out=0.2)
+    assert len(own) == 1
+    function(tmp_path / "data")
+
+
 def test_what_is_left_out_is_a_warning(own: Path):
     (own / "noise" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.warns(HeadstartWarning, match="1 image was excluded"):
@@ -105,7 +124,7 @@ def test_a_warning_about_the_data_is_given_where_the_function_was_called(
 
 
 def test_an_unknown_setting_is_an_error(photos: Path):
-    with pytest.raises(TypeError, match="qualty"):
+    with pytest.raises(UserError, match=r"no setting 'qualty'; did you mean quality\?"):
         headstart.fit(photos, qualty="best")
     with pytest.raises(BackboneError, match="there is no engine 'abacus'"):
         headstart.audit(photos, engine="abacus")

@@ -272,6 +272,15 @@ def test_every_setting_is_an_option_with_the_same_default():
             assert options[setting.name].default == setting.default, setting.name
 
 
+def test_holdout_changes_nothing_if_there_is_a_test_part(cli: Cli, tmp_path: Path):
+    write_photos(tmp_path / "data" / "train", 5)
+    write_photos(tmp_path / "data" / "test", 3, first=50)
+    arguments = ("--recipe", "probe", "--holdout", 0.3, "--precision", "f32")
+    done = cli("finetune", tmp_path / "data", "--out", tmp_path / "model", *arguments)
+    assert done.code == 0
+    assert "warning: data has its own test images, so --holdout has no effect" in done.err
+
+
 def test_images_of_other_classes_are_not_the_models(cli: Cli, begun, tmp_path: Path):
     model, cache = begun
     others = write_photos(tmp_path / "others", 12, kinds=("checks", "noise"))

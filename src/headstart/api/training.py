@@ -23,6 +23,7 @@ from headstart.images.preprocessing import Preprocessing
 from headstart.models.data_location import find_data_location
 from headstart.models.estimator import Classifier
 from headstart.models.saved_model import save_model
+from headstart.models.train_test_split import hold_out_warnings
 from headstart.system.cache_folder import cache_root
 from headstart.system.progress import progress
 from headstart.types import AUTO, DEFAULT_BACKBONE
@@ -131,7 +132,7 @@ def finetune(
             "balance"
         )
     check_settings(changes, TuningSettings, finetune)
-    trained = None
+    trained, share = None, hold_out
     runtime: dict[str, Any] = {"cache": cache} if cache else {}
     if device != AUTO:
         runtime["device"] = device
@@ -144,15 +145,17 @@ def finetune(
         if hold_out is None:
             root = cache_root(Path(cache) if cache else None)
             known = find_data_location(root, trained.data)
-            hold_out = known.holdout if known else 0.0
+            share = known.holdout if known else 0.0
     with progress(verbose=verbose) as bars:
+        dataset = open_data(data, bars, cache=cache)
+        give_warnings(hold_out_warnings(dataset, hold_out))
         result = tune(
-            open_data(data, bars, cache=cache),
+            dataset,
             extractor,
             replace(settings or TuningSettings(), **changes),
             model=trained,
             balance=balance,
-            hold_out=hold_out or 0.0,
+            hold_out=share or 0.0,
             progress=TuningProgress(
                 images=bars.bar("images", "images"),
                 candidates=bars.bar("choosing stages", "candidates"),

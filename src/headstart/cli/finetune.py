@@ -74,6 +74,7 @@ def finetune(
     from headstart.evaluation.breakdown import breakdown_warnings
     from headstart.evaluation.report import METRICS
     from headstart.models.saved_model import save_model
+    from headstart.models.train_test_split import hold_out_warnings
 
     check_model_target(out, data or source, force=force)
     if report:
@@ -93,6 +94,7 @@ def finetune(
         else runtime.extractor(name)
     )
     dataset = shared.DatasetOptions.of(location).open(location.data, runtime.cache)
+    warn(hold_out_warnings(dataset, holdout, setting="--holdout"))
     from headstart.evaluation.report import write_training
     from headstart.finetuning.finetune import TuningProgress
     from headstart.finetuning.finetune import finetune as tune

@@ -91,6 +91,7 @@ def fit(
     from headstart.models.fit_settings import FitSettings
     from headstart.models.quality import with_quality
     from headstart.models.saved_model import save_model
+    from headstart.models.train_test_split import hold_out_warnings
     from headstart.models.view_trial import is_large, try_views
     from headstart.system.cache_folder import cache_root
 
@@ -114,7 +115,8 @@ def fit(
     )
     if replaced := replaced_text(out, dataset):
         note(replaced)
-    _warn_about_data(dataset, holdout)
+    _warn_about_classes(dataset)
+    warn(hold_out_warnings(dataset, holdout, setting="--holdout"))
     measured = extractor.others or budget is not None
     costs = measure_costs(extractor, dataset.paths) if measured else {}
     extractor, limit = within_budget(extractor, costs, budget)
@@ -194,12 +196,10 @@ def _stages(stage: list[str] | None) -> tuple[str, ...]:
     return named
 
 
-def _warn_about_data(dataset: ImageDataset, holdout: float) -> None:
+def _warn_about_classes(dataset: ImageDataset) -> None:
     if nested := _nested_class(dataset):
         hint = "--classes-from first (or last) uses the name of one folder instead"
         warn([f"each nested folder is a separate class, such as {nested!r}; {hint}"])
-    if holdout and dataset.splits:
-        warn([f"{dataset.name} has its own test images, so --holdout has no effect"])
 
 
 def _nested_class(dataset: ImageDataset) -> str | None:

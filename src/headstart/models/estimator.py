@@ -25,6 +25,7 @@ from headstart.models.network_options import enum_member
 from headstart.models.own_backbone import open_extractor, own_or_recorded
 from headstart.models.quality import views_to_fit, with_quality
 from headstart.models.saved_model import load_model, save_model
+from headstart.models.train_test_split import hold_out_warnings
 from headstart.models.trained_model import Model
 from headstart.models.training import excluded_texts, fit_views
 from headstart.system.cache_folder import cache_root
@@ -188,6 +189,8 @@ class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignor
             sample_weight=sample_weight,
         )
         dataset = given.dataset
+        for text in hold_out_warnings(dataset, self.hold_out):
+            warnings.warn(text, HeadstartWarning, stacklevel=2)
         extractor = with_quality(
             open_extractor(
                 self.backbone,

@@ -42,6 +42,18 @@ def train_test_parts(dataset: ImageDataset) -> ImageDataset:
     return replace(dataset, splits=splits)
 
 
+def hold_out_warnings(
+    dataset: ImageDataset, hold_out: float | None, *, setting: str = "hold_out"
+) -> list[str]:
+    """Return a sentence if nothing is held out since the data set has a test part; else nothing.
+
+    `setting` is how the user gave `hold_out`, the share of the images that was asked for.
+    """
+    if not hold_out or not dataset.splits:
+        return []
+    return [f"{dataset.name} has its own test images, so {setting} has no effect"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainTestSplit:
     """Rows of a data set to train on and to test on.
