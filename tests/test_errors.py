@@ -25,6 +25,12 @@ def test_a_traceback_says_how_options_are_given_in_python(message, notes):
         assert all("allow_code=True for --allow-code" in note for note in found)
 
 
+def test_a_notebook_shows_the_message_and_the_notes():
+    message, note, _ = UserError("use --views")._render_traceback_()
+    assert message == "UserError: use --views"
+    assert note.startswith("In Python")
+
+
 def test_errors_without_a_message_or_with_arguments_of_their_own():
     assert str(UnreadableImageError()) == ""
     assert MissingExtraError("--engine pytorch", extra="torch").__notes__

@@ -21,6 +21,14 @@ from headstart.system import progress
 
 progress._DELAYED = 0
 """
+MISTAKE = 'headstart.fit("absent")'
+WHERE = """
+import io, traceback
+
+place = io.StringIO()
+traceback.print_last(file=place)
+place.getvalue()
+"""
 pytestmark = pytest.mark.slow
 
 
@@ -36,7 +44,8 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     from nbclient import NotebookClient
 
     folder = write_desk(tmp_path_factory.mktemp("notebook"))
-    cells = [nbformat.v4.new_code_cell(code) for code in (SMALL, *blocks())]
+    cells = [nbformat.v4.new_code_cell(code) for code in (SMALL, *blocks(), MISTAKE, WHERE)]
+    cells[-2].metadata["tags"] = ["raises-exception"]
     notebook = nbformat.v4.new_notebook(cells=cells)
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     with pytest.MonkeyPatch.context() as patch:
@@ -75,6 +84,18 @@ def test_a_notebook_shows_results_figures_and_no_remains_of_progress(
     assert [one for outputs in executed.values() for one in outputs if "text" in one] == []
     assert executed[blocks()[-1].strip()] == []
     assert "array(['cat']" in fitting[-1]["data"]["text/plain"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_an_error_is_its_message_and_tells_how_to_see_the_traceback(
+    executed: dict[str, list[Any]],
+) -> None:
+    (error,) = executed[MISTAKE]
+    message, hint = error["traceback"]
+    assert message.startswith("DataError: there is no file, folder or known data set 'absent'")
+    assert "traceback.print_last()" in hint
+    (where,) = shown(executed[WHERE.strip()], "text/plain")
+    assert "in open_dataset" in where
 
 
 def _predicted(classifier: Any, path: Path) -> list[str]:

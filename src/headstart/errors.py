@@ -23,6 +23,7 @@ _OPTION: Final = re.compile(r"(?<![\w-])--[a-z]")
 _IN_PYTHON: Final = (
     "In Python, options are keyword arguments, such as allow_code=True for --allow-code."
 )
+_TRACEBACK: Final = "To see where, run: import traceback; traceback.print_last()"
 
 
 class HeadstartError(Exception):
@@ -38,6 +39,10 @@ class HeadstartError(Exception):
         super().__init__(*args)
         if _OPTION.search(str(self)):
             self.add_note(_IN_PYTHON)
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows instead of a traceback: the message tells what to do."""
+        return [f"{type(self).__name__}: {self}", *getattr(self, "__notes__", ()), _TRACEBACK]
 
 
 class StoreError(HeadstartError):
