@@ -8,6 +8,7 @@
         ├── DataError              no images, one class, an ambiguous table ...
         ├── UnreadableImageError   an image that cannot be decoded; callers skip it and continue
         ├── BackboneError          an unknown backbone or stage, weights that do not fit
+        │   ├── UnknownBackboneError   no backbone has this name
         │   └── NoTorchFormError   a network that only OpenVINO runs
         ├── SavedModelError        a model folder that is damaged, too new, or not a model
         └── MissingExtraError      an optional dependency is not installed
@@ -81,6 +82,10 @@ class UnreadableImageError(UserError):
 
 class BackboneError(UserError):
     """The backbone or stage is unknown, or the weights do not fit it."""
+
+
+class UnknownBackboneError(BackboneError):
+    """No backbone has this name, which may have been meant for something else."""
 
 
 class NoTorchFormError(BackboneError):

@@ -1,10 +1,12 @@
 """A network predicts for a file what `predict` and `classify` say; options open what they name."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from headstart.api.networks import open_network
 from headstart.backbones import Backbone
 from headstart.cli import options
 from headstart.datasets.unlabeled import find_images
@@ -100,6 +102,12 @@ def test_a_model_and_a_backbone_are_one_too_many(model: Path):
 def test_a_name_that_is_nothing_is_refused(tmp_path: Path):
     with pytest.raises(BackboneError, match="efficientnet-lite9"):
         options.inspected_by_name("efficientnet-lite9", None, allow_download=False)
+    neither = "there is no folder 'modell', and there is no backbone 'modell'; `headstart backb"
+    for opened in (partial(options.inspected_by_name, weights=None), open_network):
+        with pytest.raises(BackboneError, match=neither):
+            opened("modell", allow_download=False)
+    with pytest.raises(BackboneError, match=r"^there is no backbone 'modell'"):
+        options.NetworkOptions(backbone="modell").inspected()
     with pytest.raises(SavedModelError):
         options.inspected_by_name(str(tmp_path), None, allow_download=False)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from headstart.api.inputs import TrainedModel
 from headstart.backbones import load_backbone
+from headstart.errors import BackboneError, UnknownBackboneError
 from headstart.images.preprocessing import Preprocessing
 from headstart.inspection.inspected_network import InspectedNetwork
 from headstart.models.estimator import Classifier
@@ -50,6 +51,7 @@ def open_network(
     or of a backbone's file.
 
     Raises:
+        BackboneError: There is neither a folder nor a backbone of this name.
         MissingExtraError: PyTorch is not installed.
         UserError: There is no such device.
     """
@@ -72,9 +74,11 @@ def open_network(
     else:
         named = os.fspath(network) if isinstance(network, os.PathLike) else network
         own = own_module(named, preprocessing)
-        found = InspectedNetwork(
-            own or load_backbone(str(named), weights=file, allow_code=allow_code), device=place
-        )
+        try:
+            backbone = own or load_backbone(str(named), weights=file, allow_code=allow_code)
+        except UnknownBackboneError as error:
+            raise BackboneError(f"there is no folder {named!r}, and {error}") from None
+        found = InspectedNetwork(backbone, device=place)
     # Built at once: it reports a missing extra before the caller imports what needs PyTorch.
     _ = found.differentiable
     return found

@@ -11,7 +11,7 @@ from headstart.backbones.own_network import is_own_network, load_own_network
 from headstart.backbones.source import BackboneInfo, BackboneSource
 from headstart.backbones.timm import HubSource, TimmSource
 from headstart.backbones.torchvision import TorchvisionSource
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, UnknownBackboneError
 from headstart.images.preprocessing import Preprocessing
 from headstart.types import DEFAULT_BACKBONE
 
@@ -135,7 +135,7 @@ def _resolve(name: str) -> tuple[str, BackboneSource]:
     elif _is_code(name):
         hint = f"if it is Python code, which runs when it is opened, and you trust it, {ALLOW_CODE}"
     others = [f"{prefix}NAME" for prefix in SOURCES if prefix.endswith(":")]
-    raise BackboneError(
+    raise UnknownBackboneError(
         f"there is no backbone {name!r}; {hint} (other names begin with their source: "
         f"{', '.join(others)})"
     )

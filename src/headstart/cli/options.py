@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from headstart.errors import UserError
+from headstart.errors import BackboneError, UnknownBackboneError, UserError
 from headstart.system.option import Advanced, Option
 from headstart.types import DEFAULT_BACKBONE, ClassLevel, Device, EngineName, Norm, Precision
 
@@ -304,14 +304,17 @@ def inspected_by_name(
 ) -> InspectedNetwork:
     """Return the model folder, or else the backbone, that an argument names, for inspection."""
     folder = Path(name) if Path(name).exists() else None
-    return _inspected(
-        folder,
-        name,
-        weights,
-        device=device,
-        allow_download=allow_download,
-        allow_code=allow_code,
-    )
+    try:
+        return _inspected(
+            folder,
+            name,
+            weights,
+            device=device,
+            allow_download=allow_download,
+            allow_code=allow_code,
+        )
+    except UnknownBackboneError as error:
+        raise BackboneError(f"there is no folder {name!r}, and {error}") from None
 
 
 def _inspected(
