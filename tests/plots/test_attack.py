@@ -11,9 +11,9 @@ from headstart.types import ClassProbability
 PHOTO = np.full((30, 40, 3), 100, np.uint8)
 
 
-def drawn(changed: np.ndarray) -> str:
+def drawn(changed: np.ndarray, linf: float = 4 / 255) -> str:
     found: Any = SimpleNamespace(
-        original=PHOTO, pixels=changed, linf=4 / 255,
+        original=PHOTO, pixels=changed, linf=linf,
         before=ClassProbability("cat", 0.9), after=ClassProbability("dog", 0.8),
     )  # fmt: skip
     figure: Figure = plots.attack_figure(found)
@@ -27,3 +27,8 @@ def test_a_border_without_changes_is_explained_where_there_is_one():
     assert "gray: no change, as at the edges, which the network does not see" in drawn(inner)
     assert "edges" not in drawn(PHOTO + 4)
     assert "edges" not in drawn(PHOTO)
+
+
+def test_the_title_says_how_large_changes_are_and_whether_they_are_limited():
+    assert "changes of at most 4/255 of a pixel's range" in drawn(PHOTO + 4)
+    assert "changes of up to a pixel's range" in drawn(PHOTO + 4, linf=1.0)

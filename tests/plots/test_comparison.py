@@ -57,6 +57,7 @@ def test_the_title_states_the_finding():
 def test_points_intervals_and_frontier_are_where_they_should_be():
     axes = drawn([450, 400, 480], [2, 3, 5]).get_axes()[0]
     assert axes.get_xscale() == "log"
+    assert "logarithmic" in axes.get_xlabel()
     frontier, *rest = axes.lines
     np.testing.assert_allclose(frontier.get_xdata(), [2, 5])
     np.testing.assert_allclose(frontier.get_ydata(), [0.9, 0.96])

@@ -58,8 +58,13 @@ def drawn(path: Path, report: TransferReport = REPORT) -> np.ndarray:
 def test_all_four_plots_say_their_numbers(tmp_path: Path):
     pixels = drawn(tmp_path / "sheet.png")
     assert pixels.shape[1] == 1200
-    for text in ("0.900", "0.850", "mean 0.45", "about 120 more images (at least 90)", "ant 30%"):
+    for text in ("0.900", "0.850", "mean 0.45", "about 120 more images (at least 90)", "ant 30%",
+                 "gray); dashed: chance 0.500"):  # fmt: skip
         assert text in drawn.said.replace("\n", " "), text  # type: ignore[attr-defined]
+
+
+def test_no_label_hides_a_stage():
+    assert not transfer_figure(REPORT).axes[0].texts
 
 
 def test_the_same_numbers_are_the_same_bytes(tmp_path: Path):

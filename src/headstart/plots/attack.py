@@ -28,8 +28,10 @@ def attack_figure(found: AdversarialImage) -> Figure:
     ]
     same = found.after.label == found.before.label
     finding = f"{found.before.label} is {'still' if same else 'now'} classified as"
-    title = f"{finding} {found.after.label}, after changes of at most {found.linf * 255:.0f}/255"
-    return image_grid([row], title=f"{title} of a pixel's range", width=_IMAGE)
+    levels = f"{found.linf * 255:.0f}"
+    size = f"at most {levels}/255 of" if levels != "255" else "up to"
+    title = f"{finding} {found.after.label}, after changes of {size} a pixel's range"
+    return image_grid([row], title=title, width=_IMAGE)
 
 
 def _border(change: np.ndarray) -> str:

@@ -61,7 +61,9 @@ def accuracy_and_cost(found: Comparison) -> Figure:
         fewer = "" if one.complete else " (fewer images)"
         names.append(display_name(one.name, limit=_LONGEST) + fewer)
     _set_scale(axes, backbones)
-    axes.set_xlabel("time per image on this machine (milliseconds of one core)", color=GRAY)
+    axes.set_xlabel(
+        "time per image on this machine (milliseconds of one core, logarithmic scale)", color=GRAY
+    )
     axes.set_ylabel(
         f"cross-validated accuracy (95% interval, n = {found.images:,} images)", color=GRAY
     )

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _ORDINARY = (0.2, 0.3)
 """Mean shifts of three sets of ordinary photos, measured with EfficientNet-Lite0."""
-_APART = 0.2
-"""Height above that of chance with room for a line of text."""
 _COLUMNS = 46
 """Characters on a line as wide as a plot."""
 _BOX: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
@@ -65,20 +63,11 @@ def _plot_stages(axes: Axes, found: TransferReport, chance: float) -> None:
         face = BLUE if one.name in found.chosen_stages else "white"
         plot_intervals(axes, [at], [one.accuracy.value], [one.accuracy.interval], BLUE, face)
     axes.axhline(chance, color=SILVER, linewidth=1, linestyle="--")
-    low, apart = found.stages[-1].accuracy.interval.low, random[-1] > chance + _APART
-    for text, x, y, lift, color in (
-        ("pre-trained", len(accuracies) - 1, low, -12, BLUE),
-        ("random weights", len(random) - 1, random[-1], -14 if apart else 7, GRAY),
-        (f"chance {chance:.3f}", 0, chance, 3, GRAY),
-    ):
-        side = "right" if x else "left"
-        axes.annotate(
-            text, (x, y), (0, lift), textcoords="offset points", color=color, ha=side, bbox=_BOX
-        )
     _set_stage_ticks(axes, [one.name for one in found.stages])
     axes.set_ylim(0, 1.03)
     axes.set_ylabel(f"cross-validated accuracy\n(95% interval, n = {found.images:,})", color=GRAY)
-    axes.set_title("A head on each stage, from shallow to deep; filled: chosen", loc="left")
+    title = "A head on each stage of the pre-trained network (blue; filled: chosen) and of one with"
+    axes.set_title(f"{title} random weights (gray); dashed: chance {chance:.3f}", loc="left")
 
 
 def _plot_baselines(axes: Axes, found: TransferReport, chance: float) -> None:
