@@ -59,7 +59,7 @@ def test_all_four_plots_say_their_numbers(tmp_path: Path):
     pixels = drawn(tmp_path / "sheet.png")
     assert pixels.shape[1] == 1200
     for text in ("0.900", "0.850", "mean 0.45", "about 120 more images (at least 90)", "ant 30%",
-                 "gray); dashed: chance 0.500"):  # fmt: skip
+                 "crosses: random weights; dashed: chance 0.500"):  # fmt: skip
         assert text in drawn.said.replace("\n", " "), text  # type: ignore[attr-defined]
 
 

@@ -66,8 +66,8 @@ def _plot_stages(axes: Axes, found: TransferReport, chance: float) -> None:
     _set_stage_ticks(axes, [one.name for one in found.stages])
     axes.set_ylim(0, 1.03)
     axes.set_ylabel(f"cross-validated accuracy\n(95% interval, n = {found.images:,})", color=GRAY)
-    title = "A head on each stage of the pre-trained network (blue; filled: chosen) and of one with"
-    axes.set_title(f"{title} random weights (gray); dashed: chance {chance:.3f}", loc="left")
+    title = "A head on each stage. Circles: pre-trained (filled: chosen); crosses: random weights"
+    axes.set_title(f"{title}; dashed: chance {chance:.3f}", loc="left")
 
 
 def _plot_baselines(axes: Axes, found: TransferReport, chance: float) -> None:
