@@ -180,6 +180,9 @@ def test_an_empty_class_is_mentioned(tmp_path):
     make(tmp_path, "a/1.jpg", "b/2.jpg")
     (tmp_path / "c").mkdir()
     assert reasons(open_folder(tmp_path), tmp_path) == {"c": "no images in this folder"}
+    (tmp_path / "b/2.jpg").unlink()
+    with pytest.raises(DataError, match=r"\('a'\); there are no images in \S+/b, \S+/c; it"):
+        open_folder(tmp_path)
 
 
 def test_an_empty_split_is_mentioned(tmp_path):
@@ -227,6 +230,12 @@ def test_too_few_classes(tmp_path, names, message):
     make(tmp_path, *names)
     with pytest.raises(DataError, match=message):
         open_folder(tmp_path)
+
+
+def test_a_folder_that_is_one_class_of_another(tmp_path):
+    make(tmp_path, "good/1.jpg", "bad/2.jpg")
+    with pytest.raises(DataError, match=f"; or, if it is one class, give {tmp_path}$"):
+        open_folder(tmp_path / "good")
 
 
 def test_fewer_classes_may_do(tmp_path):

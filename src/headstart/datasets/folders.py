@@ -23,6 +23,7 @@ from headstart.types import ClassLevel, Skipped, Split
 
 _LAYOUT: Final = "make one folder per class, such as {0}/cats and {0}/dogs, with its images in it"
 _NO_CLASS: Final = "no class: it is not in a class folder"
+_EMPTY: Final = "no images in this folder"
 
 
 def open_folder(
@@ -114,7 +115,7 @@ def _dataset(tree: ImageTree, layout: FolderLayout, name: str) -> ImageDataset:
         if _is_reported(parts, layout):
             skipped += [Skipped(str(path), _reason(path)) for path in folder.others]
             if folder.empty:
-                skipped.append(Skipped(str(folder.path), "no images in this folder"))
+                skipped.append(Skipped(str(folder.path), _EMPTY))
     return build_dataset(name, entries, skipped)
 
 
@@ -138,11 +139,14 @@ def _too_few_classes(found: ImageDataset, tree: ImageTree, level: ClassLevel) ->
     root = tree.root
     hint = _LAYOUT.format(root)
     unclassified = [one for one in found.skipped if one.reason == _NO_CLASS]
-    reasons = f" ({count_reasons(one.reason for one in found.skipped)})" if found.skipped else ""
+    empty = [one.path for one in found.skipped if found.classes and one.reason == _EMPTY]
+    counted = [one.reason for one in found.skipped if one.path not in empty]
+    reasons = f" ({count_reasons(counted)})" if counted else ""
     packed = [path for one in tree.folders.values() for path in one.others if is_archive(path)]
     if found.classes:
         unreadable = [str(path) for path in tree.unreadable]
         also = f"; cannot read {join_names(unreadable, 3)}" if unreadable else ""
+        also += f"; there are no images in {join_names(empty, 3)}" if empty else ""
         problem = f"{root} contains images of only one class ('{found.classes[0]}'){reasons}{also}"
         hint = "it needs at least two folders, one per class"
         if level is ClassLevel.NAME:

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,12 +12,13 @@ from headstart.datasets.file_names import likely_classes, word_of
 from headstart.datasets.folder_layout import FolderLayout
 from headstart.datasets.folder_tables import table_command
 from headstart.datasets.image_tree import ImageTree
+from headstart.images.formats import EXTENSIONS
 from headstart.system.files import head_of
 from headstart.system.text import join_names, pluralize
 
 _BOX: Final = re.compile(rb"\d+( +[-+.\deE]+){4,}\s*(\n|$)")
 _HEAD: Final = 4096  # bytes of an annotation that tell what it is
-_TRIED: Final = 20  # annotations of a kind that are opened
+_TRIED: Final = 20  # annotations of a kind, or folders, that are opened
 
 
 def explain_unlabeled(tree: ImageTree, layout: FolderLayout) -> str | None:
@@ -44,10 +46,23 @@ def explain_unlabeled(tree: ImageTree, layout: FolderLayout) -> str | None:
                 f"before the number, as in {example}), run: {command} --out MODEL"
             )
     where = tree.root.joinpath(*next(iter(layout.splits), layout.base))
+    beside = f"; or, if it is one class, give {tree.root.parent}" if _may_be_class(tree.root) else ""
     return (
         f"{what}; make one folder per class, such as {where}/cats and {where}/dogs, with its "
-        "images in it"
+        f"images in it{beside}"
     )
+
+
+def _may_be_class(folder: Path) -> bool:
+    """Whether a folder beside it has images, too, as if both were classes."""
+    with suppress(OSError):
+        others = [one for one in folder.parent.iterdir() if one.is_dir() and one != folder]
+        return any(
+            file.suffix.lower() in EXTENSIONS
+            for other in others[:_TRIED]
+            for file in other.iterdir()
+        )
+    return False
 
 
 def _what(tree: ImageTree, layout: FolderLayout, count: int) -> str:
