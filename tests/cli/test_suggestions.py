@@ -44,9 +44,16 @@ from tests.cli.conftest import Cli, one_sentence
         ("fit photos --holdout 1", "'1' must be at most 0.9 (see"),
         (
             "fit cats dogs --out m",
-            "'headstart fit DATA', the first dogs; give the one folder that has",
+            "unexpected 'dogs' after 'cats'; fit takes DATA, and DATA is one folder with a folder",
         ),
-        ("info my model", "'headstart info MODEL', the first model; quote names with spaces"),
+        ("info my model", "'model' after 'my'; info takes MODEL; quote names with spaces (see"),
+        ("backbones resnet18", "unexpected 'resnet18'; backbones takes no arguments (see"),
+        ("fit photos", "missing option '--out'; write --out model (see"),
+        ("explain model x.jpg", "missing option '--out'; write --out explained (see"),
+        ("audit photos", "missing option '--out'; write --out audit (see"),
+        ("watch inbox", "missing option '--model'; write --model MODEL (see"),
+        ("fit photos --out", "requires an argument (see 'headstart fit --help')"),
+        ("predict model x.jpg --min-probability 0,8", "'0,8' is not a number; write 0.8 (see"),
         ("fit --nonsense", "no such option: --nonsense (see"),
     ],
 )
@@ -64,6 +71,11 @@ def test_a_path_in_the_place_of_a_command_says_what_to_do_with_it(
     Path("cat.jpg").touch()
     assert "run headstart fit 'my photos' --out model" in cli("my photos").err
     assert "run headstart classify cat.jpg" in cli("cat.jpg").err
+
+
+def test_a_model_in_the_place_of_the_watched_folder_is_recognized(cli: Cli, model: Path) -> None:
+    outcome = cli("watch", model, "inbox")
+    assert f"missing option '--model'; write --model {model} FOLDER (see" in outcome.err
 
 
 @pytest.mark.parametrize(

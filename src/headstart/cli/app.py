@@ -117,8 +117,9 @@ def say_usage(error: UsageError) -> None:
         )
         message = f"{error.message}; {instead}" if instead else error.message
     if error.ctx:
-        message = suggestions.too_many_arguments(message, error.ctx.command) or message
-    message = suggestions.without_percent(message)
+        message = suggestions.too_many_arguments(message, error.ctx) or message
+        message = suggestions.missing_option(message, error.ctx)
+    message = suggestions.with_number(message)
     sentence = " ".join(message.split()).rstrip(".")
     command = error.ctx.info_name if error.ctx and error.ctx.parent else None
     note(

@@ -121,8 +121,11 @@ class Command(TyperCommand):
         for name, value in pairwise(args):
             if name in needing and value in names and value.startswith("--"):
                 raise typer.BadParameter(f"it has no value before {value}", ctx, param_hint=name)
-        parsed: list[str] = super().parse_args(ctx, args)
-        return parsed
+        try:
+            return super().parse_args(ctx, args)  # type: ignore[no-any-return]
+        except typer.BadParameter.__base__ as error:  # type: ignore[misc]
+            error.ctx = error.ctx or ctx  # an option without its value has none
+            raise
 
     def _turn_off(self, ctx: Any, args: list[str]) -> None:
         """Let --no-NAME undo a flag that a project file turned on."""

@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Final
 
 _VERBS: Final = {
@@ -83,6 +84,20 @@ _PERCENT: Final = re.compile(r"'([\d.]+) *%' .*\bnumber\b.*")
 """How Typer says that a percentage is not a number."""
 _SHARE: Final = re.compile(r"'([\d.]+)' must be at most (1|0\.\d+)\.?$")
 """How headstart says that a share is too large."""
+_COMMA: Final = re.compile(r"'(\d+),(\d+)' is not a number$")
+"""How headstart says that a number has a decimal comma."""
+_MISSING: Final = re.compile(r"missing option '(--\w+)'", re.IGNORECASE)
+"""How click says that an option is missing."""
+_OUT: Final = {
+    "fit": "model",
+    "finetune": "tuned",
+    "compare": "comparison",
+    "explain": "explained",
+    "attack": "adversarial.png",
+    "imagine": "ideal.png",
+    "export": "model.onnx",
+}
+"""What --out may be, where it is not the name of the command."""
 _EXTRA: Final = re.compile(r"got unexpected extra arguments?(?:\(s\))? \((\S+)[ )]", re.IGNORECASE)
 """How click says that there are too many arguments."""
 _CUTOFF: Final = 0.7
@@ -144,10 +159,11 @@ def other_option(name: str, own: Iterable[str], commands: Mapping[str, Any]) -> 
     return None
 
 
-def without_percent(message: str) -> str:
-    """Return an error about a percentage with the number to write instead; others as they are.
+def with_number(message: str) -> str:
+    """Return an error about a percentage or a decimal comma with the number to write instead.
 
-    A share that is too large counts as a percentage if it would be valid as one.
+    A share that is too large counts as a percentage if it would be valid as one. Other errors are
+    returned as they are.
     """
 
     def said(found: re.Match[str]) -> str:
@@ -155,24 +171,49 @@ def without_percent(message: str) -> str:
 
     if (found := _SHARE.search(message)) and 1 < float(found[1]) <= 100 * float(found[2]):
         return f"{message}; write {float(found[1]) / 100:g}"
+    if found := _COMMA.search(message):
+        return f"{message}; write {found[1]}.{found[2]}"
     return _PERCENT.sub(said, message)
 
 
-def too_many_arguments(message: str, command: Any) -> str | None:
+def too_many_arguments(message: str, context: Any) -> str | None:
     """Return an error about arguments that a command does not take, and what to do; else None.
 
     Args:
         message: What click says.
-        command: The command that they were given to.
+        context: click's context of the command that they were given to.
     """
     if not (found := _EXTRA.match(message)):
         return None
-    takes = " ".join(one.metavar for one in command.params if one.param_type_name == "argument")
-    usage = f"headstart {command.name} {takes}".rstrip()
-    advice = "quote names with spaces"
-    if takes.endswith("DATA"):
-        advice = f"give the one folder that has the others; {advice}"
-    return f"there are more arguments than in '{usage}', the first {found[1]}; {advice}"
+    command = context.command
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    if not arguments:
+        return f"unexpected '{found[1]}'; {command.name} takes no arguments"
+    takes = " ".join(one.metavar for one in arguments)
+    which = ", and DATA is one folder with a folder for each class" * takes.endswith("DATA")
+    return (
+        f"unexpected '{found[1]}' after '{context.params[arguments[-1].name]}'; {command.name} "
+        f"takes {takes}{which}; quote names with spaces"
+    )
+
+
+def missing_option(message: str, context: Any) -> str:
+    """Return an error about an option that is missing with what to write; others as they are.
+
+    Args:
+        message: What click says.
+        context: click's context of the command.
+    """
+    if not (found := _MISSING.match(message)):
+        return message
+    from headstart.models.model_folder import MANIFEST
+
+    value = _OUT.get(context.command.name, context.command.name)
+    if found[1] == "--model":
+        given = [str(one) for one in context.params.values() if one]
+        model = next((one for one in given if Path(one, MANIFEST).is_file()), None)
+        value = f"{shlex.quote(model)} FOLDER" if model else "MODEL"
+    return f"{message.rstrip('.')}; write {found[1]} {value}"
 
 
 def argument_in_place(name: str, command: Any) -> str | None:

@@ -46,7 +46,9 @@ def explain_unlabeled(tree: ImageTree, layout: FolderLayout) -> str | None:
                 f"before the number, as in {example}), run: {command} --out MODEL"
             )
     where = tree.root.joinpath(*next(iter(layout.splits), layout.base))
-    beside = f"; or, if it is one class, give {tree.root.parent}" if _may_be_class(tree.root) else ""
+    beside = (
+        f"; or, if it is one class, give {tree.root.parent}" if _may_be_class(tree.root) else ""
+    )
     return (
         f"{what}; make one folder per class, such as {where}/cats and {where}/dogs, with its "
         f"images in it{beside}"
