@@ -10,6 +10,7 @@ import typer
 from headstart.cli import options as shared
 from headstart.cli.console import note, paragraph, print_json, progress, table, warn
 from headstart.cli.explained_tiles import explain_tiles, tiled_model
+from headstart.cli.model_argument import check_model_first
 from headstart.cli.remarks import slow_views_text
 from headstart.cli.result_files import check_image_results, check_not_among, result_bases
 from headstart.cli.summary import skipped_warnings
@@ -57,6 +58,7 @@ def explain(
     from headstart.datasets.own_folders import mark_results
     from headstart.datasets.unlabeled import find_images
 
+    check_model_first("explain", [model, *images])
     check_not_among(images, out, "--out")
     check_image_results(out, force=force)
     listed = find_images(images)

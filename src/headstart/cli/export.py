@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, print_json, progress, warn
+from headstart.cli.model_argument import check_first
 from headstart.cli.result_files import OVERWRITE
 from headstart.errors import DataError, UserError
 from headstart.exporting.file_format import TOLERANCE, Format, InputForm, Weights
@@ -144,6 +145,10 @@ def verify(
     from headstart.exporting.verification import verify_with_model, verify_with_record
     from headstart.models.saved_model import load_model
 
+    endings = {one.suffix for one in Format}
+    check_first(
+        "verify", [file, data], "exported file", lambda one: Path(one).suffix.lower() in endings
+    )
     if Format.of(file) is Format.TORCH and not allow_code:
         raise UserError(f"{file} may run code when it is opened; if you trust it, add --allow-code")
     opened = open_exported(file)

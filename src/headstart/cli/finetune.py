@@ -11,6 +11,7 @@ from headstart.cli import options as shared
 from headstart.cli.console import print_json, progress, warn
 from headstart.cli.finetuned import describe, document, write_history
 from headstart.cli.fit import write_fit_report
+from headstart.cli.model_argument import given_model
 from headstart.cli.result_files import check_model_target, check_outside, check_results
 from headstart.cli.results_page import remove_outdated_page
 from headstart.errors import UserError
@@ -152,11 +153,10 @@ def _depth(text: str) -> int | None:
 
 def _model(source: str, data: str | None) -> Model | None:
     from headstart.models.model_folder import MANIFEST
-    from headstart.models.saved_model import load_model
 
     folder = Path(source)
     if data is not None or (folder / MANIFEST).is_file():
-        return load_model(folder)
+        return given_model("finetune", folder, [data] if data else [])
     return None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from headstart.cli import options as shared
 from headstart.cli.console import facts, note, print_json, progress, say, table, warn
+from headstart.cli.model_argument import check_model_first
 from headstart.cli.remarks import slow_views_text
 from headstart.cli.result_files import check_results
 from headstart.cli.summary import left_out_facts
@@ -63,6 +64,7 @@ def robustness(
         restarts: Number of starts of the attack; more make it stronger.
     """
     started = time.perf_counter()
+    check_model_first("robustness", [model, data])
     check_results(out, _REPORT, data, force=force)
     sizes = None if epsilons is None else _sizes(epsilons, norm)
     network = shared.inspected_by_name(

@@ -35,7 +35,9 @@ class Format(StrEnum):
             if file.suffix.lower() == one.suffix:
                 return one
         endings = ", ".join(f"{one.suffix} ({one})" for one in cls)
-        raise UserError(f"{file} has none of the endings of exported files: {endings}")
+        raise UserError(
+            f"{file} has none of the endings of exported files: {endings}; give a file with one"
+        )
 
 
 _SUFFIXES: Final = {Format.ONNX: ".onnx", Format.OPENVINO: ".xml", Format.TORCH: ".pt2"}
