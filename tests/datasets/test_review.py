@@ -48,6 +48,10 @@ def test_rows_without_an_action_change_nothing(photos: ImageDataset, tmp_path: P
     found = apply_review(photos, review(tmp_path, row, {**row, "action": " Keep "}))
     assert names(found) == names(photos)
     assert found.skipped == ()
+    (warning,) = found.warnings
+    assert "reviewed.csv drops and relabels no image; write drop or relabel in" in warning
+    dropped = review(tmp_path, {**row, "action": "drop"})
+    assert apply_review(photos, dropped).warnings == ()
 
 
 @pytest.mark.parametrize(

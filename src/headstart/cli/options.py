@@ -191,8 +191,10 @@ class DatasetOptions:
                 require_classes=require_classes,
                 progress=lambda done, total: megabytes(done, total or 0),
             )
+        if self.review is not None:
+            dataset = apply_review(dataset, self.review)
         warn(dataset.warnings)
-        return dataset if self.review is None else apply_review(dataset, self.review)
+        return dataset
 
     @classmethod
     def of(cls, location: DataLocation) -> Self:

@@ -61,7 +61,8 @@ def apply_review(dataset: ImageDataset, table: Path) -> ImageDataset:
         table: The reviewed table; its paths may be relative to the current folder.
 
     Returns:
-        The images to use; `skipped` lists the dropped ones as well.
+        The images to use; `skipped` lists the dropped ones as well, and `warnings` says if the
+        table changes nothing.
 
     Raises:
         DataError: The table cannot be read, contradicts itself, or names a class or an image that
@@ -82,13 +83,14 @@ def apply_review(dataset: ImageDataset, table: Path) -> ImageDataset:
         places.setdefault(_key(str(file)), []).append(place)
     classes = tuple(map(escaped, dataset.classes))
     decisions: dict[int, _Decision] = {}
-    missing = []
+    missing, kept = [], 0
     for where, values in rows:
         path = _cell(values, "path")
         found = places.get(_key(path), []) if path else []
         now = {classes[dataset.labels[place]] for place in found}
         action = _action(values, now, f"{table}, {where}")
         if action is Action.KEEP:
+            kept += 1
             continue
         if not path:
             raise DataError(f"{table}, {where}: {action} needs a path; clear the action")
@@ -106,6 +108,9 @@ def apply_review(dataset: ImageDataset, table: Path) -> ImageDataset:
             f"{table} names {pluralize(len(missing), 'image')} that {dataset.name} does not have: "
             f"{join_names(missing, 3)}; give the data that was audited"
         )
+    if rows and kept == len(rows):
+        nothing = f"{table} drops and relabels no image; write drop or relabel in its column action"
+        return replace(dataset, warnings=(*dataset.warnings, nothing))
     return _decided(dataset, classes, decisions, table)
 
 
