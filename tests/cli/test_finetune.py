@@ -16,6 +16,7 @@ from headstart.cli.fit import CURVES, HISTORY
 from headstart.cli.parameters import with_options
 from headstart.exporting import check_images
 from headstart.finetuning import finetune as module
+from headstart.finetuning.checkpoint import Epoch, Phase, no_steps
 from headstart.finetuning.decision import Decision
 from headstart.finetuning.settings import TuningSettings
 from tests.cli.conftest import Cli, one_sentence
@@ -91,9 +92,30 @@ def test_json_is_one_document(cli: Cli, begun, tmp_path: Path):
     assert float(rows[0]["loss"]) == pytest.approx(said["history"][0]["loss"])
     assert (tmp_path / "m" / CURVES).read_bytes().startswith(b"\x89PNG")
     # Epochs are said as they end, and nowhere but on stderr.
-    said = re.findall(r"^headstart: epoch (\d) of (\d), ", outcome.err, re.M)
+    said = re.findall(r"^headstart: (?:closing )?epoch (\d)( of 2)?, ", outcome.err, re.M)
     assert [number for number, _ in said] == [row["epoch"] for row in rows]
-    assert said[0][1] == "2"
+    assert [" of 2" if row["phase"] == "search" else "" for row in rows] == [of for _, of in said]
+
+
+def test_a_closing_epoch_and_a_run_that_continues_are_named() -> None:
+    epoch = Epoch(
+        phase=Phase.CLOSING,
+        epoch=4,
+        rate=0.1,
+        loss=0.5,
+        accuracy=0.75,
+        validation_loss=None,
+        validation_accuracy=None,
+        seconds=2.0,
+    )
+    text = finetune_verb._epoch_text(epoch, 4)
+    assert text == "closing epoch 4, on all images: loss 0.500, accuracy 0.750; 2.0 s"
+    for first, notes in ((1, []), (2, ["continues at epoch 2, after those of an earlier run"])):
+        said: list[str] = []
+        steps = finetune_verb._continued(no_steps, said.append)
+        for number in (first, 3):
+            steps(number, 3, 0, 10)
+        assert said == notes
 
 
 def test_the_same_seed_gives_the_same_folder_but_for_the_seconds(cli: Cli, begun, tmp_path: Path):

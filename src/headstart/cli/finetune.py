@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +21,7 @@ from headstart.system.option import Option, options_of
 from headstart.types import AUTO, DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
-    from headstart.finetuning.checkpoint import Epoch
+    from headstart.finetuning.checkpoint import Epoch, StepsCallback
     from headstart.finetuning.finetune import FineTuneResult
     from headstart.models.data_location import DataLocation
     from headstart.models.trained_model import Model
@@ -112,7 +113,7 @@ def finetune(
                 images=bars.bar("images", "images"),
                 candidates=bars.bar("choosing stages", "candidates"),
                 views=bars.bar("augmented images", "images"),
-                steps=bars.rounds("epoch", "steps"),
+                steps=_continued(bars.rounds("epoch", "steps"), bars.note),
                 epoch=lambda row, last: bars.note(_epoch_text(row, last)),
             ),
         )
@@ -213,13 +214,28 @@ def _location(
     return known
 
 
+def _continued(steps: StepsCallback, say: Callable[[str], None]) -> StepsCallback:
+    """Return a callback that also says if the first epoch follows those of an earlier run."""
+    begun = False
+
+    def told(epoch: int, last: int, done: int, total: int) -> None:
+        nonlocal begun
+        if not begun and epoch > 1:
+            say(f"continues at epoch {epoch}, after those of an earlier run")
+        begun = True
+        steps(epoch, last, done, total)
+
+    return told
+
+
 def _epoch_text(row: Epoch, last: int) -> str:
-    validation = ""
+    which, validation = f"closing epoch {row.epoch}, on all images", ""
     if row.validation_loss is not None and row.validation_accuracy is not None:
+        which = f"epoch {row.epoch} of {last}, search"
         validation = (
             f"; validation loss {row.validation_loss:.3f}, accuracy {row.validation_accuracy:.3f}"
         )
     return (
-        f"epoch {row.epoch} of {last}, {row.phase}: loss {row.loss:.3f}, "
-        f"accuracy {row.accuracy:.3f}{validation}; {row.seconds:.1f} s"
+        f"{which}: loss {row.loss:.3f}, accuracy {row.accuracy:.3f}{validation}; "
+        f"{row.seconds:.1f} s"
     )
