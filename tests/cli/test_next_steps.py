@@ -1,5 +1,6 @@
 """The next step after each command."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,19 @@ def test_an_ideal_image_is_shown_to_another_network() -> None:
     assert str(next_step("imagine", given)).endswith("--backbone efficientnet-lite2")
     given["backbone"] = "efficientnet-lite2"
     assert str(next_step("imagine", given)).endswith("--backbone efficientnet-lite0")
+
+
+def test_a_model_that_could_not_be_tested_needs_more_images(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    for name in ("checks", "noise"):
+        (tmp_path / "two" / name).mkdir(parents=True)
+        shutil.copy(next((photos / name).iterdir()), tmp_path / "two" / name)
+    done = cli("fit", tmp_path / "two", "--out", tmp_path / "model")
+    assert done.next == (
+        "add images of each class, and train again to learn the accuracy: "
+        f"headstart fit {tmp_path}/two --out {tmp_path}/model"
+    )
 
 
 def test_results_decide(monkeypatch: pytest.MonkeyPatch, cat: Path, tmp_path: Path) -> None:

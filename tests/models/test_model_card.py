@@ -177,7 +177,7 @@ def test_it_says_what_it_recognizes_as_unknown():
 
 @pytest.mark.parametrize(("share", "words"), [(0.42, "42%"), (0.06, "6%"), (1.0, "100%")])
 def test_shares_are_in_one_notation(share, words):
-    one = Detection(auroc=0.9, caught=share, images=9)
+    one = Detection(auroc=0.9, caught=share, images=20)
     novelty = make_novelty()
     changed = replace(novelty, estimate=replace(novelty.estimate, left_out=one, others={}))
     assert novelty_text(make_model(novelty=changed)) == (
@@ -186,9 +186,10 @@ def test_shares_are_in_one_notation(share, words):
     )
 
 
-def test_a_model_of_two_classes_does_not_know_about_a_third():
+@pytest.mark.parametrize("left_out", [None, Detection(auroc=0.9, caught=0.5, images=19)])
+def test_two_classes_or_too_few_images_do_not_say_how_a_further_class_is_told(left_out):
     novelty = make_novelty()
-    estimate = replace(novelty.estimate, left_out=None, by_class={}, others={})
+    estimate = replace(novelty.estimate, left_out=left_out, others={})
     model = make_model(novelty=replace(novelty, estimate=estimate))
     assert "How well it tells further classes is unknown." in model_card(model)
     assert novelty_text(model) == "takes 5% of your own classes for unknown by mistake"

@@ -65,7 +65,7 @@ def fit(
     runtime: shared.RuntimeOptions,
     seed: shared.Seed = 0,
     as_json: shared.Json = False,
-) -> None:
+) -> bool:
     """Train a classifier on labeled images and test it.
 
     Options:
@@ -183,6 +183,7 @@ def fit(
     else:
         kept = budget_text(budget, too_expensive)
         _describe(dataset, extractor, result, spent, kept, seconds, out, report)
+    return result.model.accuracy.value is not None
 
 
 def _stages(stage: list[str] | None) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def next_step(verb: str, given: Given, found: Any = None) -> NextStep | None:
         verb: The command that succeeded.
         given: The values that it ran with.
         found: What it returned: the recommended backbone of `compare`, the number of issues of
-            `audit`, None if there is only one class.
+            `audit`, None if there is only one class, whether `fit` tested the model.
     """
     step = _STEPS[verb](given, found) if verb in _STEPS else None
     return step and NextStep(step.purpose, (*step.words, *_same_options(step.words, given)))
@@ -75,8 +75,11 @@ def _predict(given: Given, model: Any) -> NextStep:
     return NextStep("predict new images", ("predict", model, "IMAGES"))
 
 
-def _after_fit(given: Given, _: Any) -> NextStep:
-    return _predict(given, given["out"])
+def _after_fit(given: Given, tested: bool) -> NextStep:
+    if tested:
+        return _predict(given, given["out"])
+    words = ("fit", given["data"], "--out", given["out"])
+    return NextStep("add images of each class, and train again to learn the accuracy", words)
 
 
 def _after_finetune(given: Given, _: Any) -> NextStep:
@@ -88,7 +91,7 @@ def _after_finetune(given: Given, _: Any) -> NextStep:
 def _after_audit(given: Given, issues: Any) -> NextStep | None:
     data, out = given["data"], given["out"]
     if given["apply"]:
-        return _after_fit(given, None)
+        return _after_fit(given, tested=True)
     if issues is None:  # nothing can be trained on one class
         return None
     if not issues:

@@ -122,7 +122,7 @@ class Command(TyperCommand):
             if name in needing and value in names and value.startswith("--"):
                 raise typer.BadParameter(f"it has no value before {value}", ctx, param_hint=name)
         try:
-            return super().parse_args(ctx, args)  # type: ignore[no-any-return]
+            return super().parse_args(ctx, args)
         except typer.BadParameter.__base__ as error:  # type: ignore[misc]
             error.ctx = error.ctx or ctx  # an option without its value has none
             raise

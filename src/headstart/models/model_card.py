@@ -15,6 +15,8 @@ from headstart.types import EstimateMethod
 if TYPE_CHECKING:
     from jinja2 import Template
 
+    from headstart.novelty.estimate import Detection, NoveltyEstimate
+
 
 @dataclass(frozen=True, slots=True)
 class MethodWords:
@@ -98,6 +100,8 @@ _OTHERS = {
     "noise": "images of noise",
     "blank": "blank images",
 }
+_FEW = 20
+"""Images of classes left out that a share of them needs."""
 
 
 def novelty_text(model: Model) -> str:
@@ -110,10 +114,16 @@ def novelty_text(model: Model) -> str:
         for kind, one in estimate.others.items()
         if kind == "photos"
     ]
-    if one := estimate.left_out:
+    if one := _left_out(estimate):
         caught.append(f"{one.caught:.0%} of images of a class it was never shown")
     found = f"recognizes {' and '.join(caught)}; " if caught else ""
     return f"{found}takes {estimate.rate:.0%} of your own classes for unknown by mistake"
+
+
+def _left_out(estimate: NoveltyEstimate) -> Detection | None:
+    """Return how well classes that were left out are told; None if too few images say so."""
+    found = estimate.left_out
+    return found if found and found.images >= _FEW else None
 
 
 def _novelty_lines(model: Model) -> list[str]:
@@ -131,7 +141,7 @@ def _novelty_lines(model: Model) -> list[str]:
         f"Of {_OTHERS[kind]} it catches {one.caught:.0%} (AUROC {one.auroc:.3f})."
         for kind, one in estimate.others.items()
     ]
-    if one := estimate.left_out:
+    if one := _left_out(estimate):
         caught = {name: found.caught for name, found in estimate.by_class.items()}
         hardest, easiest = min(caught, key=caught.__getitem__), max(caught, key=caught.__getitem__)
         low, high = f"{caught[hardest]:.0%}", f"{caught[easiest]:.0%}"
