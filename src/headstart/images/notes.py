@@ -22,8 +22,8 @@ class ImageNote(StrEnum):
             return f"{which} of a camera; the previews in them were used instead of the sensor data"
         which = pluralize(images, "image has", "images have")
         return (
-            f"{which} 16 bits per channel but small values only, as cameras and scanners of 8 to "
-            "14 bits write; each was scaled by the smallest of 8, 10, 12 and 14 bits that holds it"
+            f"{which} 16 bits per channel but small values only, as from a camera with fewer bits; "
+            "each was brightened as if it had 8, 10, 12 or 14 bits, the fewest that its values need"
         )
 
 
