@@ -39,7 +39,7 @@ def advice(
         (replace(FITTING, accuracy=0.995, sample_cost=CHEAP), Action.KEEP_PROBE, None),
         (replace(FITTING, sample_cost=CHEAP), Action.COLLECT_MORE, None),
         (replace(FITTING, sample_cost=CHEAP, images=250), Action.KEEP_PROBE, None),
-        (replace(FITTING, accuracy=0.86), Action.ANOTHER_BACKBONE, None),
+        (replace(FITTING, accuracy=0.86), Action.HIGHER_QUALITY, None),
         (EARLIER, Action.FINE_TUNE, 5),
         (replace(EARLIER, chosen=("blocks.5",)), Action.FINE_TUNE, 3),
         (replace(EARLIER, chosen=("blocks.1",)), Action.FINE_TUNE, 2),
@@ -73,6 +73,21 @@ def test_sentences_give_the_evidence():
 def test_what_more_images_would_buy_is_said_in_the_words_of_their_price(price, accuracy):
     sentence = advice(replace(FITTING, sample_cost=price, accuracy=accuracy)).sentence
     assert sentence.endswith(f"and {price or UNKNOWN_COST}.")
+
+
+def test_a_network_that_fits_but_is_often_wrong_sees_more_or_is_replaced():
+    wrong = replace(EARLIER, stage_gain=NOTHING, accuracy=0.747)
+    found = advice(wrong, options={"--classes-from": "first"})
+    assert found.sentence == (
+        "Try larger images and further heads: 25.3% are wrong, the head on blocks.2 to blocks.6 is "
+        f"not significantly better than the last layer, and {DEAR}."
+    )
+    assert found.command == (
+        "headstart fit photos --quality balanced --classes-from first --out model"
+    )
+    chosen = advice(wrong, options={"--backbone": "efficientnet-lite1"})
+    assert chosen.action is Action.ANOTHER_BACKBONE
+    assert chosen.sentence.startswith("Try another backbone: 25.3% are wrong, the head on")
 
 
 def test_an_unproven_graft_is_not_called_the_last_layer():

@@ -8,8 +8,9 @@ The first rule that applies decides:
    the head uses. With fewer than `FEW_IMAGES` per class there is too little to fine-tune on, so use
    the earlier stages instead.
 3. One more percentage point of accuracy costs at most as many images as there are: collect more.
-4. At least `HIGH_ERROR` are wrong: the features suit the images but are not good enough, so try a
-   better backbone.
+4. At least `HIGH_ERROR` are wrong: the features suit the images but are not good enough. Of the
+   default network, use more of them, from larger images and for further heads; try a better network
+   in place of one that was chosen.
 5. Otherwise keep the linear probe.
 """
 
@@ -23,6 +24,7 @@ from headstart.backbones import BackboneInfo
 from headstart.evaluation.paired_tests import PairedTest
 from headstart.finetuning.settings import MIN_DEPTH
 from headstart.transfer.learning_curve import SampleCost
+from headstart.types import Quality
 
 LOW_ERROR: Final = 0.02
 HIGH_ERROR: Final = 0.05
@@ -41,6 +43,7 @@ class Action(StrEnum):
     EARLIER_STAGES = "earlier-stages"
     FINE_TUNE = "fine-tune"
     COLLECT_MORE = "collect-more"
+    HIGHER_QUALITY = "higher-quality"
     ANOTHER_BACKBONE = "another-backbone"
 
 
@@ -106,7 +109,7 @@ def recommend(
     `data` and `options` are the data set and further options as given on the command line, where
     the value of a flag is ""; `backbone` is the current one, and `known` are those to choose from.
     """
-    action, reason = _decide(evidence)
+    action, reason = _decide(evidence, own_network="--backbone" in (options or {}))
     depth = _depth(evidence) if action is Action.FINE_TUNE else None
     step, verb, chosen = "Keep the linear probe", "fit", []
     options = dict(options or {})
@@ -118,6 +121,9 @@ def recommend(
         verb, chosen = "finetune", [("--depth", str(depth))]
     elif action is Action.COLLECT_MORE:
         step = "Collect more images"
+    elif action is Action.HIGHER_QUALITY:
+        step = "Try larger images and further heads"
+        chosen = [("--quality", Quality.BALANCED)]
     elif action is Action.ANOTHER_BACKBONE:
         step = "Try another backbone"
         other = better_backbone(backbone, known)
@@ -133,7 +139,7 @@ def recommend(
     )
 
 
-def _decide(evidence: Evidence) -> tuple[Action, str]:
+def _decide(evidence: Evidence, *, own_network: bool) -> tuple[Action, str]:
     earlier = evidence.uses_earlier_stages
     keep = Action.EARLIER_STAGES if earlier else Action.KEEP_PROBE
     head = f"the head on {_range(evidence.chosen)}" if earlier else "the head on the last layer"
@@ -145,24 +151,24 @@ def _decide(evidence: Evidence) -> tuple[Action, str]:
         if evidence.images < FEW_IMAGES * evidence.classes:
             return keep, f"{unsuited}, but {per_class} images per class are too few to fine-tune on"
         return Action.FINE_TUNE, unsuited
-    suited = (
+    last_is_best = (
         f"{head} is not significantly better than the last layer"
         if earlier
         else "no earlier stage is better than the last layer"
     )
+    suited = f"{last_is_best}, so the features suit these images"
     if evidence.matched_by:
         do = "does" if len(evidence.matched_by) == 1 else "do"
         *first, last = evidence.matched_by
         matched = f"{', '.join(first)} and {last}" if first else last
-        suited += f", but {matched} without pre-training {do} as well as the head"
-    else:
-        suited += ", so the features suit these images"
+        last_is_best += f", but {matched} without pre-training {do} as well as the head"
+        suited = last_is_best
     cost = evidence.sample_cost
     if cost is not None and cost.images is not None and cost.images <= evidence.images:
         return Action.COLLECT_MORE, f"{suited}, and {cost}"
     if wrong >= HIGH_ERROR:
-        reason = f"{suited}; {wrong:.1%} are wrong, and {cost or UNKNOWN_COST}"
-        return Action.ANOTHER_BACKBONE, reason
+        action = Action.ANOTHER_BACKBONE if own_network else Action.HIGHER_QUALITY
+        return action, f"{wrong:.1%} are wrong, {last_is_best}, and {cost or UNKNOWN_COST}"
     return keep, f"{suited}, and {cost or UNKNOWN_COST}"
 
 
