@@ -1,8 +1,8 @@
-"""Draws the figures of docs/trust.md from the tables on that page.
+"""Draws the figures of docs/trust.md and docs/audit.md from the tables on these pages.
 
     python examples/trust_figures.py docs
 
-The numbers are measured by the benchmarks that the page names; this reads them from its tables, so
+The numbers are measured by the benchmarks that the pages name; this reads them from the tables, so
 that a figure never differs from its table.
 """
 
@@ -24,7 +24,7 @@ SECTIONS = {
     "unknown": "## Unknown objects",
     "sets": "## Answers with a guarantee",
     "drift": "## Photos that are different",
-    "labels": "## Wrong labels",
+    "labels": "# Wrong labels",
 }
 TITLES = {
     "series": "What fit promises, and the accuracy of the test",
@@ -172,7 +172,8 @@ def labels_figure(page: str, axes: Axes) -> None:
 def main() -> None:
     """Write one figure a section."""
     folder = Path(sys.argv[1])
-    page = (folder / "trust.md").read_text(encoding="utf-8")
+    names = ("trust.md", "audit.md")
+    page = "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
     figures = {
         "series": series_figure,
         "unknown": unknown_figure,
