@@ -47,12 +47,14 @@ def test_python_does_not_repeat_the_suggestion() -> None:
     assert done.stderr.casefold().count("did you mean") == 1
 
 
-def test_the_version_is_stated_in_the_package_and_in_the_citation_alone() -> None:
+def test_the_version_is_stated_in_the_package_and_in_citations_alone() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["dynamic"] == ["version"]
     assert project["tool"]["hatch"]["version"]["path"] == "src/headstart/__init__.py"
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.findall(r"^version: (.+)$", citation, flags=re.MULTILINE) == [headstart.__version__]
+    guides = (ROOT / "docs" / "guides" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"version = \{(.+)\}", guides) == [headstart.__version__]
     source = ROOT / "src" / "headstart"
     stated = [
         path

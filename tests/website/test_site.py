@@ -48,6 +48,18 @@ SEARCHED = {
     "air-gapped": "#install-and-work-offline",
     "out of distribution": "#recognize-unknown-objects",
     "oversampling": "#class-weights-for-imbalanced-classes",
+    "authentication": "#require-a-key-authentication",
+    "token": "#require-a-key-authentication",
+    "password": "#require-a-key-authentication",
+    "login": "#require-a-key-authentication",
+    "API key": "#security-api-keys-and-limits",
+    "reproducibility": "#reproducibility",
+    "deterministic": "#get-the-same-model-again-reproducibility-seeds",
+    "k-fold": "#measure-the-accuracy-holdout-or-k-fold-cross-validation",
+    "custom model": "#add-a-backbone-or-use-your-own-network",
+    "DOI": "#cite-headstart",
+    "calibration": "#check-the-calibration-of-probabilities",
+    "wrong labels": "audit.html",
     "duplicate photos": "#find-duplicate-photos",
 }
 """What users search for, and what the first three results must contain."""

@@ -158,10 +158,9 @@ def _decide(evidence: Evidence, *, own_network: bool) -> tuple[Action, str]:
     )
     suited = f"{last_is_best}, so the features suit these images"
     if evidence.matched_by:
-        do = "does" if len(evidence.matched_by) == 1 else "do"
         *first, last = evidence.matched_by
         matched = f"{', '.join(first)} and {last}" if first else last
-        last_is_best += f", but {matched} without pre-training {do} as well as the head"
+        last_is_best += f", but {matched} without pre-training do as well as the head"
         suited = last_is_best
     cost = evidence.sample_cost
     if cost is not None and cost.images is not None and cost.images <= evidence.images:

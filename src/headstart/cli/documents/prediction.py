@@ -32,7 +32,7 @@ class PredictionDocument(TypedDict):
     probability: NotRequired[float]
     novelty: NotRequired[float | None]
     known: NotRequired[bool | None]
-    answer: NotRequired[str | None]
+    answer: NotRequired[str]
     top: NotRequired[Sequence[ClassProbability]]
     set: NotRequired[Sequence[str]]
     where: NotRequired[Sequence[DecidingPlace]]
