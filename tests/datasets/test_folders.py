@@ -269,12 +269,16 @@ def test_open_dataset(tmp_path, monkeypatch):
     (tmp_path / "lab" / "teacher").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        DataError, match="folder 'lab/teachr'; did you mean 'lab/teacher'"
+        DataError, match=f"folder 'lab/teachr' .looked in {tmp_path}.; did you mean 'lab/teacher'"
     ) as caught:
         open_dataset("lab/teachr", cache=tmp_path)
     assert "digits" not in str(caught.value)
-    with pytest.raises(DataError, match="folder 'laboratory/teacher'; check the path"):
+    with pytest.raises(
+        DataError, match=f"'laboratory/teacher' .looked in {tmp_path}.; check the path"
+    ):
         open_dataset("laboratory/teacher", cache=tmp_path)
+    with pytest.raises(DataError, match="'/laboratory/teacher'; check the path"):
+        open_dataset("/laboratory/teacher", cache=tmp_path)
 
 
 def test_a_missing_source_in_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):

@@ -163,16 +163,18 @@ def _unknown_source(source: str, names: list[str]) -> str:
     if is_url(source):
         return f"'{source}' is a URL, which headstart does not open; download it and give its path"
     folder = expand_home(Path(source)).parent
+    here = ""
     near: list[str] = []
     with suppress(OSError):  # no such folder, or no permission to list it
+        here = "" if folder.is_absolute() else f" (looked in {Path.cwd()})"
         near = [path.name for path in folder.iterdir()]
     is_path = len(Path(source).parts) > 1  # known data sets have no folder
     known = {name.casefold(): name for name in (near if is_path else [*names, *near])}
     similar = difflib.get_close_matches(Path(source).name.casefold(), known, n=1)
     meant = f"did you mean '{Path(source).with_name(known[similar[0]])}'? " if similar else ""
     if is_path:
-        return f"there is no file or folder '{source}'; {meant.rstrip() or 'check the path'}"
+        return f"there is no file or folder '{source}'{here}; {meant.rstrip() or 'check the path'}"
     return (
-        f"there is no file, folder or known data set '{source}'; "
+        f"there is no file, folder or known data set '{source}'{here}; "
         f"{meant}known data sets: {', '.join(names)}"
     )
