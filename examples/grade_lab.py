@@ -7,17 +7,18 @@ python examples/grade_lab.py grade lab/teacher handed/* --training lab/pupils --
 content and on the key alone, so the division is the same on every computer.
 
 `grade` runs each model on the teacher's images, and gives up to ten points. A model is given by its
-folder, or by that of the pupil, with the model in the subfolder `model`. A model that was trained
-on a test image, or on images that were not handed in, gets none. Test images that have a changed
-copy in the training folder are left out; with more than one in twenty, no model gets points. It
-runs no code of the pupils. Exit status: 0 if all models could be graded and were trained honestly,
-1 if one was not, 2 if the call was wrong.
+folder, or by that of the pupil, with the model anywhere in it. A model that was trained on a test
+image, or on images that were not handed in, gets none. Test images that have a changed copy in the
+training folder are left out; with more than one in twenty, no model gets points. It runs no code of
+the pupils; only the promise is taken from what they hand in. Exit status: 0 if all models could be
+graded and were trained honestly, 1 if one was not, 2 if the call was wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import glob
 import hashlib
 import shutil
 import sys
@@ -34,6 +35,7 @@ from headstart import (
     HeadstartWarning,
     ImageDataset,
     Report,
+    UserError,
     evaluate,
     open_dataset,
 )
@@ -42,6 +44,7 @@ from headstart.auditing.measurements import measure_images
 from headstart.system.digests import file_digest
 
 WORST_CALIBRATION = 0.1
+WIDEST_PROMISE = 0.3
 MOST_COPIED = 0.05  # of the test images; a few may be look-alikes
 MOST = 10  # points
 
@@ -127,9 +130,10 @@ def marks(classifier: Classifier, report: Report, *, goal: float) -> list[Mark]:
     if promise.interval is None:
         kept, said = False, "it makes no promise: train it with more images"
     else:
-        kept = promise.interval.low <= high and low <= promise.interval.high
-        said = f"it said {promise.value:.3f} ({promise.interval.low:.3f} to "
-        said += f"{promise.interval.high:.3f}, {promise.method.replace('-', ' ')})"
+        first, last = promise.interval.low, promise.interval.high
+        kept = first <= high and low <= last and last - first <= WIDEST_PROMISE
+        said = f"it said {promise.value:.3f} ({first:.3f} to {last:.3f}, "
+        said += f"{promise.method.replace('-', ' ')}); at most {WIDEST_PROMISE} wide is asked for"
     calibrated = report.ece <= WORST_CALIBRATION
     unread = len(report.skipped)
     return [
@@ -143,20 +147,49 @@ def marks(classifier: Classifier, report: Report, *, goal: float) -> list[Mark]:
     ]  # fmt: skip
 
 
+def matching(text: str) -> list[Path]:
+    """Return the paths that a pattern stands for, which the shell of Windows leaves as it is."""
+    found = glob.glob(text)  # noqa: PTH207 - Path.glob has hidden files, too
+    return sorted(map(Path, found)) if found and not Path(text).exists() else [Path(text)]
+
+
+def model_folder(handed: Path) -> Path:
+    """Return the folder of the model in what a pupil handed in."""
+    found: list[Path] = []
+    for pattern in ("model.json", "model/model.json", "**/model.json"):
+        found = found or sorted(handed.glob(pattern))
+    if len(found) > 1:
+        names = ", ".join(str(path.parent.relative_to(handed)) for path in found)
+        raise UserError(f"it contains {len(found)} models, {names}; leave one")
+    packed = [path for path in (handed, *handed.rglob("*")) if path.suffix.lower() == ".zip"]
+    if packed and not found:
+        raise UserError(f"{packed[0]} is packed; unpack it")
+    return found[0].parent if found else handed
+
+
 def grade(
-    folder: Path, training: ImageDataset, tested: ImageDataset, clean: ImageDataset, *, goal: float
+    folder: Path,
+    training: ImageDataset,
+    tested: ImageDataset,
+    clean: ImageDataset,
+    *,
+    goal: float,
+    owners: dict[str, Path],
 ) -> tuple[list[Mark], str]:
-    """Return the marks of a model, and why it gets none; one of both is empty.
+    """Return the marks of a model, and a remark, which says why if there are none.
 
     The test images must not be in its training; it is tested on the `clean` ones among them.
+    `owners` has the folders of the models so far by their digests; this one is added.
     """
     warnings.simplefilter("ignore", HeadstartWarning)  # the marks say the same
     try:
-        inside = folder / "model"
-        classifier = Classifier.load(inside if inside.exists() else folder, verbose=False)
+        classifier = Classifier.load(model_folder(folder), verbose=False)
         if why := unfair(classifier, training, tested):
             return [], why
-        return marks(classifier, evaluate(classifier, clean, verbose=False), goal=goal), ""
+        found = marks(classifier, evaluate(classifier, clean, verbose=False), goal=goal)
+        first = owners.setdefault(classifier.model_.digest, folder)
+        same = f"the same model as {first}: the same images, options and seed, or a copy"
+        return found, same if first != folder else ""
     except HeadstartError as error:
         return [], f"it cannot be tested: {error}"
 
@@ -165,23 +198,27 @@ def grade_all(
     models: Sequence[Path], training: ImageDataset, tested: ImageDataset, goal: float, table: str
 ) -> int:
     """Print the points of all models, and write them as CSV; return the exit status."""
-    rows, status = [], 0
+    rows: list[dict[str, object]] = []
+    owners: dict[str, Path] = {}
+    status = 0
     copied = copied_across(training, tested)
     clean = tested.subset(np.setdiff1d(np.arange(len(tested)), copied))
-    for row in copied:
+    for row in copied[:3]:
         print(f"left out: {tested.paths[row]} has a copy in the training folder")
+    if len(copied) > 3:
+        print(f"left out: {len(copied) - 3} more")
     stolen = f"the training folder has copies of {len(copied)} of {len(tested)} test images"
     for folder in models:
-        found, why = grade(folder, training, tested, clean, goal=goal)
-        if len(copied) > MOST_COPIED * len(tested):
-            found, why = [], why or stolen
+        found, remark = grade(folder, training, tested, clean, goal=goal, owners=owners)
+        if found and len(copied) > MOST_COPIED * len(tested):
+            found, remark = [], stolen
+        status = status if found else 1
         total = sum(one.points for one in found)
-        print(f"{folder}: {total} of {MOST} points{f': {why}' if why else ''}")
+        print(f"{folder}: {total} of {MOST} points{f': {remark}' if remark else ''}")
         for one in found:
             print(f"  {one.points} of {one.most}  {one.what:11}  {one.reason}")
-        status = status or int(bool(why))
         points = {one.what: one.points for one in found}
-        rows.append({"model": str(folder), "points": total, **points, "reason": why})
+        rows.append({"model": str(folder), "points": total, **points, "remark": remark})
     if table:
         columns = list(dict.fromkeys(name for row in rows for name in row))
         with Path(table).open("w", encoding="utf-8", newline="") as file:
@@ -204,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--share", type=float, default=0.25, help="of the teacher (default 0.25)")
     two = commands.add_parser("grade", help="test the models of pupils, and give points")
     two.add_argument("test", help="the teacher's folder")
-    two.add_argument("models", type=Path, nargs="+", help="folders of models, or of pupils")
+    two.add_argument("models", nargs="+", help="folders of models, or of pupils, such as handed/*")
     two.add_argument("--training", required=True, help="the images that they were trained on")
     two.add_argument("--goal", type=float, default=0.9, help="accuracy for all points (0.9)")
     two.add_argument("--csv", default="", help="also write the points to this table")
@@ -212,7 +249,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.command == "grade":
             training, tested = open_dataset(given.training), open_dataset(given.test)
-            return grade_all(given.models, training, tested, given.goal, given.csv)
+            models = [path for text in given.models for path in matching(text)]
+            return grade_all(models, training, tested, given.goal, given.csv)
         if not 0 < given.share < 1:
             parser.error(f"the share is {given.share}; give one between 0 and 1")
         if given.folder.exists():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.util
+import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from PIL import Image
 
 from headstart import Classifier, build_report, open_dataset
 from headstart.features import extractor
+from headstart.types import Interval
 from tests.conftest import files, tiny_backbone
 
 pytestmark = pytest.mark.usefixtures("tiny_everywhere")
@@ -131,6 +134,32 @@ def test_an_honest_model_gets_points_with_reasons(
     assert f"{handed}: {row['points']} of 10 points\n" in out
 
 
+def test_a_promise_must_be_kept_and_narrow(tool: Any, trained: Path):
+    classifier = Classifier.load(trained)
+    labels = np.arange(20) // 10
+    report = build_report(np.eye(2)[labels], labels, ["a", "b"])  # all right: 0.839 to 1
+    for low, high, points in ((0.8, 1.0, 2), (0.71, 1.0, 2), (0.69, 1.0, 0), (0.7, 0.8, 0)):
+        promise = replace(classifier.model_.accuracy, interval=Interval(low, high))
+        classifier.model_ = replace(classifier.model_, accuracy=promise)
+        found = {one.what: one for one in tool.marks(classifier, report, goal=0.9)}
+        assert found["promise"].points == points
+    assert found["promise"].reason.endswith("; at most 0.3 wide is asked for")
+
+
+def test_the_same_model_twice_is_remarked(
+    tool: Any, trained: Path, pupils: Path, teacher: Path, tmp_path: Path, capsys: Any
+):
+    ada, bob = tmp_path / "handed" / "ada", tmp_path / "handed" / "bob"
+    shutil.copytree(trained, ada)
+    shutil.copytree(trained, bob / "work" / "mine")  # found in any folder
+    pattern = str(tmp_path / "handed" / "*")  # Windows hands it over as it is
+    assert tool.main(["grade", str(teacher), pattern, "--training", str(pupils)]) == 0
+    first, second = re.findall(r".* of 10 points.*", capsys.readouterr().out)
+    assert first.startswith(f"{ada}: ")
+    same = f": the same model as {ada}: the same images, options and seed, or a copy"
+    assert second == first.replace(str(ada), str(bob)) + same
+
+
 def test_accuracy_counts_between_the_largest_class_and_the_goal(tool: Any, trained: Path):
     classifier = Classifier.load(trained)
     right = np.arange(20) % 4 > 0  # 0.75, where the largest class is half of the images
@@ -173,11 +202,13 @@ def test_changed_copies_are_left_out_and_many_give_none(
     out = capsys.readouterr().out
     assert f"left out: {first} has a copy in the training folder" in out
     assert "23 test images" in out
-    for number, path in enumerate(others[:3]):
+    for number, path in enumerate(others[:4]):
         copy_changed(path, pupils / "red" / f"copy-{number}.jpg")
     assert tool.main(arguments) == 1
     out = capsys.readouterr().out
-    assert "0 of 10 points: the training folder has copies of 4 of 24 test images" in out
+    assert "0 of 10 points: the training folder has copies of 5 of 24 test images" in out
+    assert out.count("has a copy in the training folder") == 3
+    assert "left out: 2 more\n" in out
 
 
 def test_what_is_no_model_or_no_folder(
@@ -190,6 +221,14 @@ def test_what_is_no_model_or_no_folder(
     out = capsys.readouterr().out
     assert f"{empty}: 0 of 10 points: it cannot be tested: {empty} contains no model.json" in out
     assert "runs " in out  # the other model is graded all the same
+    (empty / "model.zip").touch()
+    shutil.copytree(trained, tmp_path / "two" / "first")
+    shutil.copytree(trained, tmp_path / "two" / "second")
+    given[1] = str(tmp_path / "two")
+    assert tool.main(["grade", str(teacher), *given]) == 1
+    out = capsys.readouterr().out
+    assert f"it cannot be tested: {empty / 'model.zip'} is packed; unpack it" in out
+    assert "it cannot be tested: it contains 2 models, first, second; leave one" in out
     assert tool.main(["grade", str(absent), str(trained), "--training", str(pupils)]) == 2
     assert f"error: there is no file or folder '{absent}'" in capsys.readouterr().err
     for more in (["--share", "1"], []):
