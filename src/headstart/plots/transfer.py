@@ -78,7 +78,7 @@ def _plot_baselines(axes: Axes, found: TransferReport, chance: float) -> None:
         color = BLUE if name in heads else ORANGE if one in better else GRAY
         value, interval = one.accuracy.value, one.accuracy.interval
         axes.hlines(at, interval.low, interval.high, color=color, linewidth=1.5)
-        axes.plot([value], [at], "o", color=color, markersize=7)
+        axes.plot([value], [at], "D" if one in better else "o", color=color, markersize=7)
         axes.annotate(
             f"{value:.3f}", (value, at), (0, 7), textcoords="offset points",
             ha="center", color=color, bbox=_BOX,
@@ -93,7 +93,7 @@ def _plot_baselines(axes: Axes, found: TransferReport, chance: float) -> None:
         "last layer", color=GRAY,
     )  # fmt: skip
     title = "The pre-trained network (blue) and classifiers without pre-training"
-    axes.set_title(f"{title}; orange ones beat its last layer significantly", loc="left")
+    axes.set_title(f"{title}; diamonds beat its last layer significantly", loc="left")
 
 
 def _plot_learning_curve(axes: Axes, curve: LearningCurve) -> None:
