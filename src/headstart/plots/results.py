@@ -238,7 +238,7 @@ def reliability(bins: metrics.CalibrationBins, *, ece: float) -> Figure:
     upper.set_xlim(0, 1.01)
     upper.set_ylim(0, 1.01)
     upper.set_ylabel(
-        "accuracy of these predictions (95% interval)\nwide bars: distance from perfect calibration",
+        "accuracy of these predictions (95% interval)\nwide bar: distance from perfect calibration",
         color=GRAY,
     )
     upper.annotate("perfect calibration", (0.03, 0.03), rotation=45, color=GRAY,
