@@ -46,6 +46,17 @@ def test_a_uniform_class_has_a_higher_threshold(small: np.ndarray):
     assert len(pairs) <= 2
 
 
+def test_small_uniform_classes_have_a_higher_threshold_together(small: np.ndarray):
+    rng = np.random.default_rng(0)
+    kinds = np.arange(COUNT) // 8
+    alike = small[kinds] + rng.normal(0, 25, (COUNT, *small.shape[1:]))
+    uniform = alike.clip(0, 255).astype(np.uint8)
+    assert len(find_copies(uniform, labels(COUNT), seed=0)[0]) > COUNT
+    assert find_copies(uniform, kinds, seed=0)[0].shape == (0, 2)
+    pairs, _ = find_copies(small, np.arange(len(small)) % COUNT % 8, seed=0)
+    assert {tuple(pair) for pair in pairs.tolist()} == {(k, COUNT + k) for k in range(5)}
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_images(small: np.ndarray, count: int):
     pairs, found = find_copies(small[:count], labels(count), seed=0)

@@ -23,7 +23,7 @@ _COARSE: Final = 0.5
 _NULL_PAIRS: Final = 100
 """Random pairs of a class that its threshold is based on."""
 _MIN_CLASS: Final = 10
-"""Images of the smallest class with a threshold of its own; others share that of all images."""
+"""Images of the smallest class with a threshold of its own; smaller ones share one."""
 _DEVIATIONS: Final = 6.0
 """Robust standard deviations above the median of random pairs, after Fisher's transformation. Of
 1,000 handwritten digits, none is then reported as a copy; without the rule 322 are."""
@@ -54,19 +54,40 @@ def find_copies(thumbnails: np.ndarray, y: Labels, *, seed: int) -> tuple[Labels
 def thresholds(thumbnails: np.ndarray, y: Labels, *, seed: int) -> Doubles:
     """Return the least similarity of copies for each class: (K,) in [`SIMILAR`, 1]."""
     rng = np.random.default_rng(seed)
-    limits = np.full(int(y.max(initial=-1)) + 1, _threshold(thumbnails, np.arange(len(y)), rng))
-    for label, size in enumerate(np.bincount(y)):
-        if size >= _MIN_CLASS:
-            limits[label] = _threshold(thumbnails, np.flatnonzero(y == label), rng)
+    sizes = np.bincount(y)
+    small = sizes < _MIN_CLASS
+    limits = np.full(len(sizes), _threshold(thumbnails, _random_pairs(np.arange(len(y)), rng)))
+    for label in np.flatnonzero(~small):
+        pairs = _random_pairs(np.flatnonzero(y == label), rng)
+        limits[label] = _threshold(thumbnails, pairs)
+    # Images of one class are more alike than any two images are.
+    limits[small] = np.maximum(limits[small], _threshold(thumbnails, _pairs_within(y, small, rng)))
     return limits
 
 
-def _threshold(thumbnails: np.ndarray, rows: Labels, rng: np.random.Generator) -> float:
+def _random_pairs(rows: Labels, rng: np.random.Generator) -> Labels:
     if len(rows) < _MIN_CLASS:
+        return np.empty((0, 2), np.int64)
+    pairs: Labels = rng.choice(rows, (_NULL_PAIRS, 2))
+    return pairs
+
+
+def _pairs_within(y: Labels, classes: np.ndarray, rng: np.random.Generator) -> Labels:
+    """Return random pairs (P, 2) of images of one class, for classes (K,) bool."""
+    rows = np.flatnonzero(classes[y])
+    if not len(rows):
+        return np.empty((0, 2), np.int64)
+    left = rng.choice(rows, _NULL_PAIRS)
+    order = np.argsort(y, kind="stable")
+    first, end = (np.searchsorted(y[order], y[left], side) for side in ("left", "right"))
+    return np.stack([left, order[rng.integers(first, end)]], axis=1)
+
+
+def _threshold(thumbnails: np.ndarray, pairs: Labels) -> float:
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    if len(pairs) < _MIN_CLASS:
         return SIMILAR
-    pairs = rng.choice(rows, (_NULL_PAIRS, 2))
-    random = _aligned(thumbnails, pairs[pairs[:, 0] != pairs[:, 1]])
-    scale = np.arctanh(random.clip(-0.999, 0.999))
+    scale = np.arctanh(_aligned(thumbnails, pairs).clip(-0.999, 0.999))
     middle = np.median(scale)
     deviation = 1.4826 * np.median(np.abs(scale - middle))
     return max(SIMILAR, float(np.tanh(middle + _DEVIATIONS * deviation)))
