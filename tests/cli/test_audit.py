@@ -62,7 +62,10 @@ def test_audit_review_apply(cli: Cli, data: Path, tmp_path: Path):
     assert by_fit["accuracy"] == document["accuracy"]
     assert {path: path.read_bytes() for path in files(data)} == before
     untouched = ["--review", report / "audit.csv", "--out", tmp_path / "same"]
-    assert "audit.csv drops and relabels no image" in cli("fit", data, *untouched).err
+    assert (
+        "audit.csv changes nothing; write drop or relabel in its column action"
+        in cli("fit", data, *untouched).err
+    )
 
 
 def test_json_has_the_counts_and_the_strongest(cli: Cli, data: Path, tmp_path: Path):

@@ -49,7 +49,7 @@ def test_rows_without_an_action_change_nothing(photos: ImageDataset, tmp_path: P
     assert names(found) == names(photos)
     assert found.skipped == ()
     (warning,) = found.warnings
-    assert "reviewed.csv drops and relabels no image; write drop or relabel in" in warning
+    assert "reviewed.csv changes nothing; write drop or relabel in its column action" in warning
     dropped = review(tmp_path, {**row, "action": "drop"})
     assert apply_review(photos, dropped).warnings == ()
 

@@ -35,7 +35,7 @@ def check_first(
 
 
 def check_model_first(verb: str, given: Sequence[str | Path]) -> None:
-    """Refuse arguments with a model folder that is not the first, as `check_first`."""
+    """Refuse arguments among which a model folder is not the first; see `check_first`."""
     from headstart.models.model_folder import MANIFEST
 
     check_first(verb, given, "model", lambda one: Path(one, MANIFEST).is_file())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def quiz(
-    lesson: Annotated[int | None, Option(help="A number; without it, all are listed.")] = None,
+    lesson: Annotated[int | None, Option(help="Lesson number; omit it to list lessons.")] = None,
     *,
     seed: Annotated[int | None, Option(low=0, unset="not shuffled")] = None,
     as_json: shared.Json = False,

@@ -109,7 +109,7 @@ def apply_review(dataset: ImageDataset, table: Path) -> ImageDataset:
             f"{join_names(missing, 3)}; give the data that was audited"
         )
     if rows and kept == len(rows):
-        nothing = f"{table} drops and relabels no image; write drop or relabel in its column action"
+        nothing = f"{table} changes nothing; write drop or relabel in its column action"
         return replace(dataset, warnings=(*dataset.warnings, nothing))
     return _decided(dataset, classes, decisions, table)
 

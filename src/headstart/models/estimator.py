@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 _LOADED = ("weights", "engine", "precision", "device", "cache", "verbose")
-"""Options of a classifier that is loaded; the others are those that the model was trained with."""
+"""Options of `Classifier.load`; the other settings are those of the training."""
 
 
 class Classifier(ImagePredictor, ClassifierMixin, BaseEstimator):  # type: ignore[misc] # no types

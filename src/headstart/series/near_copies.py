@@ -73,7 +73,7 @@ def _random_pairs(rows: Labels, rng: np.random.Generator) -> Labels:
 
 
 def _pairs_within(y: Labels, classes: np.ndarray, rng: np.random.Generator) -> Labels:
-    """Return random pairs (P, 2) of images of one class, for classes (K,) bool."""
+    """Return random pairs (P, 2) of images of the same class, among the classes (K,) selected."""
     rows = np.flatnonzero(classes[y])
     if not len(rows):
         return np.empty((0, 2), np.int64)

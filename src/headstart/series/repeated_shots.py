@@ -34,7 +34,7 @@ sets without such bursts, and 0.13 or more in 17 of 18 of fabric in which a tent
 more are repeated."""
 _SEED: Final = 0
 _DECODED: Final = 2 * SIDE
-"""Least sides of the images that thumbnails are made of."""
+"""Shortest side, in pixels, to which an image may be reduced before its thumbnail is made."""
 
 
 def find_repeated_shots(
@@ -77,7 +77,7 @@ def read_thumbnails(paths: Sequence[Path]) -> np.ndarray:
 
 
 def _suspects(space: Space, groups: Labels) -> Labels:
-    """Return the rows of images without a group that are nearest to another one, and its row."""
+    """Return the rows of the images outside groups with the nearest neighbors, and of these."""
     near = nearest(space, count=1)
     alone = np.flatnonzero(np.bincount(groups, minlength=len(groups))[groups] == 1)
     count = min(_MOST, max(_FEWEST, round(_SUSPECTS * len(groups))))
